@@ -1,0 +1,88 @@
+# Everything a contributor runs. `make run` and `make test` work from a fresh clone: what they need they install.
+#
+# All Rust is built with the release profile, tests and lints too: libzmq and libsodium (C++ and C, most of the
+# build time) are then compiled once for all of them.
+
+.PHONY: help run test check lint-rust lint-python test-rust test-python bench install lock clean
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+export PYTHON
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV := .venv
+BENCH_VENV := .venv-bench
+BIN := $(VENV)/bin
+# One for all steps, also for pip's.
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+
+SETUP := $(wildcard scripts/setup/*)
+SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml pyproject.toml \
+	$(shell find runtime launcher third-party profiles -type f \
+		! -path '*/target/*' ! -path '*/fuzz/*' ! -name '*.pyc' ! -name '*.so')
+
+help: ## Print this
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: $(VENV)/package.stamp ## Start four engines, do a real job on them, stop them
+	scripts/run-on-engines 4 examples/stdlib_census.py
+
+test: check test-rust test-python ## Everything: make check, cargo test, pytest
+
+check: lint-rust lint-python ## Formatting, lints and types
+
+# PyO3 is compiled anew whenever it is told of another Python: so clippy is given the description that maturin wrote.
+lint-rust: $(VENV)/package.stamp
+	cargo fmt --all --check
+	PYO3_CONFIG_FILE="$$(ls -t $(CARGO_TARGET_DIR)/maturin/pyo3-config-*.txt | head -n 1)" \
+		cargo clippy --release --locked --workspace --all-targets -- --deny warnings
+
+lint-python: $(VENV)/package.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest ipclusterz._core
+
+# The release profile, but our own crates keep their assertions and overflow checks.
+CHECKED := $(foreach crate,ipclusterz-runtime ipclusterz-launcher,$(foreach key,debug-assertions overflow-checks,\
+	--config profile.release.package.$(crate).$(key)=true))
+
+# Without runtime/py: an extension module takes Python's symbols from the interpreter and links no test program.
+test-rust: $(VENV)/tools.stamp
+	cargo test --release --locked $(CHECKED)
+
+test-python: $(VENV)/package.stamp
+	$(BIN)/python -m pytest --numprocesses 2
+
+bench: $(BENCH_VENV)/package.stamp ## Measure ipclusterz against its peers; BENCH="--only ipclusterz" and so on
+	$(BENCH_VENV)/bin/python tests/bench $(BENCH)
+
+install: $(VENV)/package.stamp ## Make .venv with the package in it
+
+lock: $(VENV)/tools.stamp ## Write requirements/*.txt from requirements/*.in with the newest versions
+	$(BIN)/python -m pip install --quiet uv
+	for name in dev bench; do $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--no-emit-index-url --custom-compile-command 'make lock' requirements/$$name.in -o requirements/$$name.txt; done
+
+clean: ## Remove everything that was built
+	rm -rf target wheeldata dist $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/tools.stamp: requirements/dev.txt $(SETUP)
+	scripts/setup/bootstrap
+	scripts/setup/venv $(VENV) requirements/dev.txt
+	@touch $@
+
+$(BENCH_VENV)/tools.stamp: requirements/bench.txt $(SETUP)
+	scripts/setup/bootstrap
+	scripts/setup/venv $(BENCH_VENV) requirements/bench.txt
+	@touch $@
+
+# Built with the maturin that is pinned in the environment. Nothing is looked up: cloudpickle is pinned there too.
+$(VENV)/package.stamp $(BENCH_VENV)/package.stamp: %/package.stamp: %/tools.stamp $(SOURCES)
+	@echo "building and installing ipclusterz in $*"
+	PATH="$(CURDIR)/$*/bin:$$PATH" $*/bin/python -m pip install --quiet --no-build-isolation --no-deps --force-reinstall .
+	@touch $@

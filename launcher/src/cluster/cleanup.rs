@@ -1,0 +1,136 @@
+//! Removing what a launcher left behind that could not do so itself.
+
+use super::ClusterFolder;
+use super::handle::ClusterHandle;
+use super::identity::{self, ProcessIdentity};
+use crate::system;
+use ipclusterz_runtime::places;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What had to be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cleaned {
+    /// Pids of processes that still ran and were killed, each with its process group.
+    pub killed: Vec<u32>,
+}
+
+/// Why something is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum CleanupError {
+    /// A file or folder stays.
+    #[error("cannot remove {path}: {source}")]
+    Remove {
+        /// What stays.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A process stays.
+    #[error("process {pid} of the cluster does not end, although it was killed")]
+    Process {
+        /// Its pid.
+        pid: u32,
+    },
+}
+
+impl From<CleanupError> for crate::failure::Failure {
+    fn from(error: CleanupError) -> Self {
+        Self::new(crate::exit_code::Exit::Failure, error.to_string())
+    }
+}
+
+/// Kills the processes of a cluster whose launcher is gone, then removes its files.
+///
+/// The caller must know that the launcher is gone, or be it. A process is killed only when pid and start time are the
+/// recorded ones: it could be anybody's otherwise.
+pub fn remove_remains(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<Cleaned, CleanupError> {
+    let mut cleaned = Cleaned::default();
+    if handle.host == places::host_name() && handle.boot_id == identity::boot_id() {
+        let engines = handle.engines.iter().map(|engine| engine.process);
+        let alive: Vec<ProcessIdentity> =
+            handle.controller.into_iter().chain(engines).filter(ProcessIdentity::is_alive).collect();
+        for process in &alive {
+            // It may have ended since; then there is nothing to kill.
+            let _ = system::signal_group(process.pid, libc::SIGKILL);
+            cleaned.killed.push(process.pid);
+        }
+        for process in &alive {
+            wait_until_gone(process)?;
+        }
+    }
+    remove_files(folder, handle)?;
+    Ok(cleaned)
+}
+
+/// Removes sockets, shared memory, connection files and, last, the record.
+pub fn remove_files(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<(), CleanupError> {
+    for directory in [&handle.socket_dir, &handle.shared_memory_dir] {
+        removed(directory, std::fs::remove_dir_all(directory))?;
+    }
+    for file in [folder.client_file(), folder.engine_file(), folder.handle_file()] {
+        removed(&file, std::fs::remove_file(&file))?;
+    }
+    Ok(())
+}
+
+fn removed(path: &Path, result: io::Result<()>) -> Result<(), CleanupError> {
+    match result {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(CleanupError::Remove { path: path.to_path_buf(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn wait_until_gone(process: &ProcessIdentity) -> Result<(), CleanupError> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let ended =
+        !process.is_alive() || system::wait_for_end(process.pid, PATIENCE).unwrap_or_default() || !process.is_alive();
+    if ended { Ok(()) } else { Err(CleanupError::Process { pid: process.pid }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::handle::EngineRecord;
+    use super::super::handle::tests::example;
+    use super::*;
+    use ipclusterz_runtime::ids::EngineId;
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command};
+
+    fn bystander() -> (Child, ProcessIdentity) {
+        let child = Command::new("sleep").arg("1000").process_group(0).spawn().expect("sleep");
+        let identity = ProcessIdentity::of(child.id()).expect("stat");
+        (child, identity)
+    }
+
+    #[test]
+    fn only_processes_with_the_recorded_start_time_are_killed() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let folder = ClusterFolder::at(folder.path());
+        let (mut left_over, left_over_identity) = bystander();
+        let (mut stranger, stranger_identity) = bystander();
+        let mut handle = example(ProcessIdentity { pid: 1, start_time: 0 });
+        let reused = ProcessIdentity { start_time: stranger_identity.start_time + 1, ..stranger_identity };
+        handle.engines = [left_over_identity, reused]
+            .into_iter()
+            .zip(0..)
+            .map(|(process, id)| EngineRecord { id: EngineId(id), process })
+            .collect();
+        handle.socket_dir = folder.path().join("socket");
+        std::fs::create_dir(&handle.socket_dir).expect("create");
+        handle.write(&folder.handle_file()).expect("write");
+
+        let cleaned = remove_remains(&folder, &handle).expect("clean");
+        assert_eq!(cleaned.killed, [left_over_identity.pid]);
+        assert!(!left_over_identity.is_alive());
+        assert!(stranger_identity.is_alive());
+        assert!(!handle.socket_dir.exists() && !folder.handle_file().exists());
+
+        stranger.kill().expect("kill");
+        stranger.wait().expect("reap");
+        left_over.wait().expect("reap");
+    }
+}

@@ -1,0 +1,78 @@
+//! Processes that can be recognised later, by another program.
+//!
+//! A pid alone is no name: it is given to another process after a while, and to any process after a reboot. A pid with
+//! the time at which its process started, on a boot with a known id, is one.
+
+use serde::{Deserialize, Serialize};
+use std::io;
+
+/// One process on one boot of one host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessIdentity {
+    /// Its process id.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot: field 22 of `/proc/PID/stat`.
+    pub start_time: u64,
+}
+
+impl ProcessIdentity {
+    /// The process that has this pid now.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let start_time = parse_stat(&stat).map(|(_, start_time)| start_time);
+        let start_time =
+            start_time.ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood: {stat:?}")))?;
+        Ok(Self { pid, start_time })
+    }
+
+    /// Whether that very process still runs. A zombie does not: it only waits for its parent to notice.
+    pub fn is_alive(&self) -> bool {
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) else { return false };
+        parse_stat(&stat)
+            .is_some_and(|(state, start_time)| start_time == self.start_time && !matches!(state, 'Z' | 'X'))
+    }
+}
+
+/// Identifies the time since this host was booted.
+pub fn boot_id() -> String {
+    // Where the kernel does not tell, every boot looks the same, and start times have to tell processes apart.
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| String::new(), |id| id.trim().to_owned())
+}
+
+/// State and start time from the text of `/proc/PID/stat` (proc_pid_stat(5)).
+fn parse_stat(stat: &str) -> Option<(char, u64)> {
+    // The second field is the program's name in parentheses, and may have spaces and parentheses in it.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let start_time = fields.nth(18)?.parse().ok()?;
+    Some((state, start_time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_confuse() {
+        let stat = "4242 (a) b (c)) S 1 4242 4242 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1 1";
+        assert_eq!(parse_stat(stat), Some(('S', 987_654)));
+        assert_eq!(parse_stat("garbage"), None);
+    }
+
+    #[test]
+    fn this_process_is_alive_and_one_with_another_start_is_not() {
+        let identity = ProcessIdentity::of(std::process::id()).expect("own stat");
+        assert!(identity.is_alive());
+        assert!(!ProcessIdentity { start_time: identity.start_time + 1, ..identity }.is_alive());
+    }
+
+    #[test]
+    fn a_zombie_is_not_alive() {
+        let mut child = std::process::Command::new("true").spawn().expect("true");
+        let identity = ProcessIdentity::of(child.id()).expect("stat of a child not yet reaped");
+        assert!(crate::system::wait_for_end(child.id(), std::time::Duration::from_secs(10)).expect("wait"));
+        assert!(!identity.is_alive());
+        child.wait().expect("reap");
+    }
+}

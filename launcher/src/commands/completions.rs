@@ -1,0 +1,14 @@
+//! `ipclusterz completions`: the script that a shell sources.
+
+use crate::arguments::{CompletionsArguments, parser};
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::report::CompletionsReport;
+
+/// Makes the script.
+pub fn run(arguments: &CompletionsArguments) -> Result<CompletionsReport, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut parser(), "ipclusterz", &mut script);
+    let script = String::from_utf8(script).map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
+    Ok(CompletionsReport { shell: arguments.shell.to_string(), script })
+}

@@ -1,0 +1,50 @@
+//! `ipclusterz controller`, hidden: the process that a launcher starts by running its own binary again.
+//!
+//! Standard output is one line of JSON: the runtime's `Ready`, or an error as `--json` prints it.
+
+use crate::arguments::ControllerArguments;
+use crate::environment::{LOG, Variables};
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use ipclusterz_runtime::controller::{self, ControllerConfig, Ready};
+use std::io::Write;
+use tracing_subscriber::EnvFilter;
+
+/// Runs a controller until it is told to stop.
+pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(variables.get(LOG).unwrap_or("info"));
+    let filter =
+        filter.map_err(|error| Failure::new(Exit::Usage, format!("{LOG}: {error}")).with_hint("for example: debug"));
+    let result = filter.and_then(|filter| {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+        let config = ControllerConfig {
+            cluster: arguments.cluster,
+            run_id: arguments.run_id,
+            directory: arguments.directory,
+            local: !arguments.no_local,
+            listen: arguments.listen,
+            advertise: arguments.advertise,
+            limits: controller::Limits::default(),
+        };
+        controller::run(config, announce).map_err(Failure::from)
+    });
+    if let Err(failure) = &result {
+        print_line(&failure.to_json());
+    }
+    result
+}
+
+fn announce(ready: &Ready) {
+    match serde_json::to_value(ready) {
+        Ok(value) => print_line(&value),
+        Err(error) => tracing::error!(%error, "the addresses cannot be encoded"),
+    }
+}
+
+fn print_line(value: &serde_json::Value) {
+    let mut output = std::io::stdout();
+    if let Err(error) = writeln!(output, "{value}").and_then(|()| output.flush()) {
+        // The launcher is gone, and the kernel is about to end this process for it.
+        tracing::error!(%error, "nobody reads this controller's standard output");
+    }
+}

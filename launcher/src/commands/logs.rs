@@ -1,0 +1,134 @@
+//! `ipclusterz logs`: the end of a cluster's logs, and what is appended.
+
+use super::no_such_cluster;
+use crate::arguments::LogsArguments;
+use crate::cluster::ClusterFolder;
+use crate::cluster::logs::tail;
+use crate::cluster::state::ClusterState;
+use crate::environment::Variables;
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::report::{LogTail, LogsReport};
+use crate::settings::cluster_name;
+use ipclusterz_runtime::ids::EngineId;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often to look for new lines, as `tail -f` does where there are no notifications.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Prints them. Logs outlive their cluster, so that it need not be running.
+pub fn run(arguments: &LogsArguments, variables: &Variables, output: &mut Output) -> Result<(), Failure> {
+    let cluster = cluster_name(arguments.common.cluster.as_deref(), variables)?;
+    let folder = ClusterFolder::of(&cluster)?;
+    let mut followed = Vec::new();
+    let mut logs = Vec::new();
+    for path in chosen(arguments, &cluster, &folder)? {
+        let (lines, position) =
+            tail(&path, arguments.lines).map_err(Failure::io(format!("reading {}", path.display())))?;
+        logs.push(LogTail { name: name_of(&path), path: path.clone(), lines });
+        followed.push(Followed { path, position, unfinished: Vec::new() });
+    }
+    output.report(&LogsReport { cluster, logs })?;
+    if arguments.follow { follow(&folder, &mut followed, output) } else { Ok(()) }
+}
+
+/// The files that are meant, all of which exist.
+fn chosen(arguments: &LogsArguments, cluster: &str, folder: &ClusterFolder) -> Result<Vec<PathBuf>, Failure> {
+    let logs = folder.logs();
+    let all = match logs.all() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_such_cluster(cluster)),
+        other => other.map_err(Failure::io(format!("listing {}", logs.path().display())))?,
+    };
+    let one = match (arguments.engine, arguments.controller, arguments.launcher) {
+        (Some(id), _, _) => logs.engine(EngineId(id)),
+        (None, true, _) => logs.controller(),
+        (None, false, true) => logs.launcher(),
+        (None, false, false) => return Ok(all),
+    };
+    if one.exists() {
+        return Ok(vec![one]);
+    }
+    let names: Vec<String> = all.iter().map(|path| name_of(path)).collect();
+    Err(Failure::new(Exit::Failure, format!("cluster {cluster:?} has no log {:?}", name_of(&one)))
+        .with_hint(format!("logs there are: {}", names.join(", "))))
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// One file whose new lines are printed.
+struct Followed {
+    path: PathBuf,
+    position: u64,
+    unfinished: Vec<u8>,
+}
+
+impl Followed {
+    /// The lines that have been finished since the last call.
+    fn new_lines(&mut self) -> io::Result<Vec<String>> {
+        let mut file = File::open(&self.path)?;
+        if file.metadata()?.len() < self.position {
+            // A new start has begun the file anew.
+            self.position = 0;
+            self.unfinished.clear();
+        }
+        file.seek(SeekFrom::Start(self.position))?;
+        let start = self.unfinished.len();
+        file.read_to_end(&mut self.unfinished)?;
+        self.position += (self.unfinished.len() - start) as u64;
+        let Some(end) = self.unfinished.iter().rposition(|byte| *byte == b'\n') else { return Ok(Vec::new()) };
+        let finished: Vec<u8> = self.unfinished.drain(..=end).collect();
+        Ok(String::from_utf8_lossy(&finished).lines().map(str::to_owned).collect())
+    }
+}
+
+/// Prints new lines until the cluster has ended; as JSON, one value per line of log.
+fn follow(folder: &ClusterFolder, files: &mut [Followed], output: &mut Output) -> Result<(), Failure> {
+    let several = files.len() > 1;
+    loop {
+        // Asked before the files are read, so that the last lines of an ending cluster are not missed.
+        let alive = !matches!(ClusterState::of(folder)?, ClusterState::Absent | ClusterState::Stale(_));
+        for file in files.iter_mut() {
+            let name = name_of(&file.path);
+            // A file that is being replaced is there again at the next look.
+            for line in file.new_lines().unwrap_or_default() {
+                if output.is_json() {
+                    output.json_value(serde_json::json!({ "log": name, "line": line }))?;
+                } else if several {
+                    output.text(&format!("{name}: {line}\n"))?;
+                } else {
+                    output.text(&format!("{line}\n"))?;
+                }
+            }
+        }
+        if !alive {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn new_lines_are_whole_and_a_new_file_is_read_from_its_start() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("engine-0.log");
+        let mut file = File::create(&path).expect("create");
+        let mut followed = Followed { path: path.clone(), position: 0, unfinished: Vec::new() };
+        file.write_all(b"one\ntw").expect("write");
+        assert_eq!(followed.new_lines().expect("read"), ["one"]);
+        file.write_all(b"o\n").expect("write");
+        assert_eq!(followed.new_lines().expect("read"), ["two"]);
+        std::fs::write(&path, "new\n").expect("write");
+        assert_eq!(followed.new_lines().expect("read"), ["new"]);
+    }
+}

@@ -1,0 +1,205 @@
+//! `ipclusterz start`: checks everything that can be checked, then hands over to the supervisor.
+
+use crate::arguments::StartArguments;
+use crate::cluster::ClusterFolder;
+use crate::cluster::cleanup::remove_remains;
+use crate::cluster::handle::{ClusterHandle, HANDLE_VERSION, Phase};
+use crate::cluster::identity::{self, ProcessIdentity};
+use crate::cluster::lock::ClusterLock;
+use crate::cluster::state::ClusterState;
+use crate::daemon;
+use crate::environment::Variables;
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::limits;
+use crate::local::LocalLauncher;
+use crate::output::Output;
+use crate::profile;
+use crate::python;
+use crate::report::StartReport;
+use crate::settings::StartSettings;
+use crate::supervisor::run::{Plan, Supervisor};
+use crate::supervisor::signals::BlockedSignals;
+use crate::system;
+use crate::talk::{Message, Talk, print_line};
+use ipclusterz_runtime::places;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Starts a cluster, in the foreground until it ends or detached until it is ready. `raw` is the command line.
+pub fn run(
+    arguments: &StartArguments,
+    raw: &[OsString],
+    variables: &Variables,
+    output: &mut Output,
+) -> Result<Exit, Failure> {
+    if let Some(descriptor) = arguments.report_descriptor {
+        return run_detached(arguments, descriptor, variables);
+    }
+    if !arguments.daemonize {
+        let mut talk = Talk::on_stderr();
+        return supervise(arguments, variables, &mut talk, &mut |report, talk| {
+            say_how_to_connect(report, talk, true);
+            output.report_if_json(report)
+        });
+    }
+    let report = daemon::start_detached(&program()?, raw)?;
+    print_line(&format!(
+        "the cluster goes on in the background; `ipclusterz stop{}` ends it",
+        cluster_option(&report.cluster)
+    ));
+    output.report_if_json(&report)?;
+    Ok(Exit::Ok)
+}
+
+/// The detached launcher: its starter hears of everything until the cluster is ready, its log from then on.
+fn run_detached(arguments: &StartArguments, descriptor: i32, variables: &Variables) -> Result<Exit, Failure> {
+    let pipe = system::adopt_descriptor(descriptor).map_err(Failure::io("taking over --report-descriptor"))?;
+    let mut talk = Talk::with_starter(pipe.into());
+    let result = supervise(arguments, variables, &mut talk, &mut |report, talk| {
+        say_how_to_connect(report, talk, false);
+        talk.conclude(&Message::Ready(Box::new(report.clone())));
+        Ok(())
+    });
+    if let Err(failure) = &result {
+        talk.conclude(&Message::Failed(failure.clone()));
+    }
+    result
+}
+
+/// What the supervisor's callback is.
+type OnReady<'a> = &'a mut dyn FnMut(&StartReport, &mut Talk) -> Result<(), Failure>;
+
+fn supervise(
+    arguments: &StartArguments,
+    variables: &Variables,
+    talk: &mut Talk,
+    on_ready: OnReady<'_>,
+) -> Result<Exit, Failure> {
+    let started = Instant::now();
+    let parent = parent_to_follow(arguments)?;
+    let settings = StartSettings::new(arguments, variables, profile::user_folder().as_deref())?;
+    limits::check(settings.engines, &limits::of_this_host(settings.engines))?;
+    let program = program()?;
+    let search_path = std::env::var_os("PATH");
+    let python = python::find(settings.python.as_deref(), &program, search_path.as_deref())?;
+
+    let folder = ClusterFolder::of(&settings.cluster)?;
+    places::make_private_dir(folder.path())?;
+    places::make_private_dir(folder.logs().path())?;
+    let Some(_lock) = ClusterLock::take(&folder).map_err(Failure::io("locking the cluster's folder"))? else {
+        return Err(already_running(&settings.cluster, &ClusterState::of(&folder)?));
+    };
+    clear_the_way(&settings.cluster, &folder, talk)?;
+    if arguments.report_descriptor.is_some() {
+        daemon::redirect_to_log(&folder.logs()).map_err(Failure::io("opening launcher.log"))?;
+    }
+    let signals = BlockedSignals::block().map_err(Failure::io("blocking signals"))?;
+    let handle = new_handle(&settings)?;
+    let local = LocalLauncher::new(folder.clone(), program, python, &settings);
+    let plan = Plan { settings: &settings, folder, handle, local, parent, started };
+    Supervisor::new(plan, signals, talk)?.run(on_ready)
+}
+
+/// For `--exit-with-parent`: has the kernel tell when the parent is gone.
+fn parent_to_follow(arguments: &StartArguments) -> Result<Option<u32>, Failure> {
+    if !arguments.exit_with_parent {
+        return Ok(None);
+    }
+    let parent = system::parent_pid();
+    system::signal_when_parent_ends(libc::SIGUSR1).map_err(Failure::io("asking to be told of the parent's end"))?;
+    // It may have ended before the kernel was asked.
+    if parent == 1 || system::parent_pid() != parent {
+        return Err(Failure::new(Exit::Interrupted, "the process that started this one is gone already"));
+    }
+    Ok(Some(parent))
+}
+
+/// This binary, which also is the controller.
+fn program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(Failure::io("finding the ipclusterz program"))
+}
+
+/// With the lock held: removes what a dead launcher left, and refuses when the cluster is alive on another host.
+fn clear_the_way(name: &str, folder: &ClusterFolder, talk: &mut Talk) -> Result<(), Failure> {
+    match ClusterState::of(folder)? {
+        ClusterState::Absent => Ok(()),
+        ClusterState::Stale(handle) => {
+            let cleaned = remove_remains(folder, &handle)?;
+            let killed = match cleaned.killed.len() {
+                0 => String::new(),
+                count => format!(", {count} of its processes still ran and were killed"),
+            };
+            talk.say(format!("cluster {name:?} was stale: its launcher (pid {}) is gone{killed}", handle.launcher.pid));
+            Ok(())
+        }
+        // A live one holds the lock, unless its file system has no locks; that is caught here.
+        state => Err(already_running(name, &state)),
+    }
+}
+
+fn already_running(name: &str, state: &ClusterState) -> Failure {
+    let Some(handle) = state.handle() else {
+        return Failure::new(
+            Exit::AlreadyRunning,
+            format!("cluster {name:?} is being started or stopped by another ipclusterz"),
+        )
+        .with_hint("try again in a moment, or choose another name with --cluster NAME");
+    };
+    let message =
+        format!("cluster {name:?} is {} on {} (launcher pid {})", state.word(), handle.host, handle.launcher.pid);
+    match state {
+        ClusterState::Elsewhere(handle) => Failure::new(Exit::AlreadyRunning, message.replace("elsewhere", "running"))
+            .with_hint(format!(
+                "choose another name with --cluster NAME, or stop it there; should {} be gone for good, remove {}",
+                handle.host,
+                ClusterFolder::of(name).map(|folder| folder.handle_file().display().to_string()).unwrap_or_default()
+            )),
+        _ => Failure::new(Exit::AlreadyRunning, message).with_hint(format!(
+            "choose another name with --cluster NAME, or stop it: `ipclusterz stop{}`",
+            cluster_option(name)
+        )),
+    }
+}
+
+fn new_handle(settings: &StartSettings) -> Result<ClusterHandle, Failure> {
+    let run_id = places::random_hex(4);
+    let places::RunDirs { socket_dir, shared_memory_dir } = places::run_dirs(&settings.cluster, &run_id)?;
+    Ok(ClusterHandle {
+        version: HANDLE_VERSION,
+        cluster: settings.cluster.clone(),
+        run_id,
+        phase: Phase::Starting,
+        host: places::host_name(),
+        boot_id: identity::boot_id(),
+        started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        profile: settings.profile.clone(),
+        engines_wanted: settings.engines,
+        launcher: ProcessIdentity::of(std::process::id()).map_err(Failure::io("reading /proc/self/stat"))?,
+        controller: None,
+        engines: Vec::new(),
+        socket_dir,
+        shared_memory_dir,
+    })
+}
+
+/// `--cluster NAME` as the user has to type it, unless it is the default.
+fn cluster_option(name: &str) -> String {
+    if name == places::DEFAULT_CLUSTER { String::new() } else { format!(" --cluster {name}") }
+}
+
+fn say_how_to_connect(report: &StartReport, talk: &mut Talk, foreground: bool) {
+    let count = report.engines.len();
+    let ending = if foreground { "; Ctrl-C stops all" } else { "" };
+    talk.say(format!(
+        "cluster {:?}: {count} engine{} ready in {:.2} s{ending}",
+        report.cluster,
+        if count == 1 { "" } else { "s" },
+        report.seconds
+    ));
+    let argument =
+        if report.cluster == places::DEFAULT_CLUSTER { String::new() } else { format!("{:?}", report.client_file) };
+    talk.say(format!("connect:  from ipclusterz import client; rc = client.Client({argument})"));
+    talk.say(format!("file:     {}", report.client_file.display()));
+}

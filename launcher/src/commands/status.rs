@@ -1,0 +1,74 @@
+//! `ipclusterz status`: a cluster's engines and controller, as the controller tells them.
+
+use super::no_such_cluster;
+use crate::arguments::StatusArguments;
+use crate::cluster::ClusterFolder;
+use crate::cluster::handle::Phase;
+use crate::cluster::state::ClusterState;
+use crate::environment::Variables;
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::report::StatusReport;
+use crate::settings::{cluster_name, seconds};
+use ipclusterz_runtime::client::Client;
+use ipclusterz_runtime::connection::{ConnectionError, ConnectionFile};
+use ipclusterz_runtime::wire::message::Status;
+use std::time::Duration;
+
+/// Asks the controller.
+pub fn run(arguments: &StatusArguments, variables: &Variables) -> Result<StatusReport, Failure> {
+    let cluster = cluster_name(arguments.common.cluster.as_deref(), variables)?;
+    let timeout = seconds("--timeout", arguments.timeout)?;
+    let folder = ClusterFolder::of(&cluster)?;
+    let state = ClusterState::of(&folder)?;
+    let Some(handle) = state.handle() else { return Err(no_such_cluster(&cluster)) };
+    if let ClusterState::Stale(handle) = &state {
+        let message = format!(
+            "cluster {cluster:?} is stale: its launcher (pid {} on {}) is gone",
+            handle.launcher.pid, handle.host
+        );
+        return Err(Failure::new(Exit::NoCluster, message).with_hint(format!(
+            "`ipclusterz stop --cluster {cluster}` removes its remains; starting it again does so too"
+        )));
+    }
+    let (addresses, controller) = match ConnectionFile::read(&folder.client_file()) {
+        // The controller writes it within milliseconds of its start.
+        Err(ConnectionError::Missing(_)) if handle.phase == Phase::Starting => (Vec::new(), None),
+        Err(error) => return Err(error.into()),
+        Ok(file) => {
+            let status = ask(&file, timeout).map_err(|failure| not_answering(&cluster, &folder, &state, &failure))?;
+            (file.addresses, Some(status))
+        }
+    };
+    Ok(StatusReport {
+        state: state.word(),
+        host: handle.host.clone(),
+        launcher_pid: handle.launcher.pid,
+        engines_wanted: handle.engines_wanted,
+        addresses,
+        log_directory: folder.logs().path().to_path_buf(),
+        controller,
+        cluster,
+    })
+}
+
+fn ask(file: &ConnectionFile, timeout: Duration) -> Result<Status, Failure> {
+    let client = Client::connect(file, timeout)?;
+    Ok(client.status(timeout)?)
+}
+
+/// Says what is known about a controller that is silent.
+fn not_answering(cluster: &str, folder: &ClusterFolder, state: &ClusterState, failure: &Failure) -> Failure {
+    let process = match state {
+        ClusterState::Live(handle) => match handle.controller {
+            Some(process) if process.is_alive() => format!("its process (pid {}) is there", process.pid),
+            Some(process) => format!("its process (pid {}) is gone", process.pid),
+            None => "its process has not been started yet".to_owned(),
+        },
+        _ => format!("it runs on {}", state.handle().map(|handle| handle.host.as_str()).unwrap_or_default()),
+    };
+    let message = format!("the controller of cluster {cluster:?} does not answer: {}; {process}", failure.message);
+    let log = folder.logs().controller();
+    Failure::new(Exit::Unreachable, message)
+        .with_hint(format!("read {}, or end the cluster with `ipclusterz stop --cluster {cluster}`", log.display()))
+}

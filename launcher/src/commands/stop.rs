@@ -1,0 +1,113 @@
+//! `ipclusterz stop`: ends a cluster from any shell, and removes the remains of a stale one.
+
+use super::{existing_clusters, no_such_cluster};
+use crate::arguments::StopArguments;
+use crate::cluster::ClusterFolder;
+use crate::cluster::cleanup::{Cleaned, remove_remains};
+use crate::cluster::handle::ClusterHandle;
+use crate::cluster::lock::ClusterLock;
+use crate::cluster::state::ClusterState;
+use crate::environment::Variables;
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::report::{StopReport, Stopped};
+use crate::settings::cluster_name;
+use crate::system;
+use ipclusterz_runtime::client::Client;
+use ipclusterz_runtime::connection::ConnectionFile;
+use std::time::{Duration, Instant};
+
+/// For the launcher to end its cluster, whose own deadlines are shorter, before it is killed.
+const LAUNCHER_PATIENCE: Duration = Duration::from_secs(12);
+/// For a killed launcher to be gone.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+/// For a controller on another host to accept the request.
+const REMOTE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Stops one cluster, or all.
+pub fn run(arguments: &StopArguments, variables: &Variables) -> Result<StopReport, Failure> {
+    if !arguments.all {
+        let name = cluster_name(arguments.common.cluster.as_deref(), variables)?;
+        let folder = ClusterFolder::of(&name)?;
+        let state = ClusterState::of(&folder)?;
+        let stopped = stop(&name, &folder, &state)?.ok_or_else(|| no_such_cluster(&name))?;
+        return Ok(StopReport { stopped: vec![stopped] });
+    }
+    let mut stopped = Vec::new();
+    let mut failed: Option<Failure> = None;
+    for (name, folder, state) in existing_clusters()? {
+        match state.and_then(|state| stop(&name, &folder, &state)) {
+            Ok(done) => stopped.extend(done),
+            // The others are stopped all the same; the first failure is the one to report.
+            Err(failure) => failed = failed.or(Some(failure)),
+        }
+    }
+    failed.map_or(Ok(StopReport { stopped }), Err)
+}
+
+/// Stops one; `None` when there is nothing to stop.
+fn stop(name: &str, folder: &ClusterFolder, state: &ClusterState) -> Result<Option<Stopped>, Failure> {
+    let started = Instant::now();
+    let was = state.word();
+    let (forced, cleaned) = match state {
+        ClusterState::Absent => return Ok(None),
+        ClusterState::Stale(handle) => (false, clean(name, folder, handle)?),
+        ClusterState::Live(handle) => end_launcher(name, folder, handle)?,
+        ClusterState::Elsewhere(handle) => {
+            stop_elsewhere(name, folder, handle)?;
+            (false, Cleaned::default())
+        }
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(Some(Stopped { cluster: name.to_owned(), was, forced, killed: cleaned.killed, seconds }))
+}
+
+/// Asks the launcher to end its cluster, and kills it should it not. Whether it had to be killed, and what was left.
+fn end_launcher(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> Result<(bool, Cleaned), Failure> {
+    let pid = handle.launcher.pid;
+    let doing = || format!("stopping cluster {name:?} by a signal to its launcher (pid {pid})");
+    let ends_after = |signal, patience| -> Result<bool, Failure> {
+        match system::signal_process(pid, signal) {
+            // It has ended since it was looked at.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(true),
+            other => other.map_err(Failure::io(doing()))?,
+        }
+        Ok(system::wait_for_end(pid, patience).map_err(Failure::io(doing()))? || !handle.launcher.is_alive())
+    };
+    let forced = !ends_after(libc::SIGTERM, LAUNCHER_PATIENCE)?;
+    if forced && !ends_after(libc::SIGKILL, KILL_PATIENCE)? {
+        return Err(Failure::new(Exit::Timeout, format!("{}: it does not end, although it was killed", doing())));
+    }
+    // An orderly launcher has removed its record; what a killed one left is in the newest record, not in the one above.
+    match ClusterState::of(folder)? {
+        ClusterState::Stale(handle) => Ok((forced, clean(name, folder, &handle)?)),
+        _ => Ok((forced, Cleaned::default())),
+    }
+}
+
+/// Removes the remains of a dead launcher, unless a new one has taken over in the meantime.
+fn clean(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> Result<Cleaned, Failure> {
+    let lock = ClusterLock::take(folder).map_err(Failure::io("locking the cluster's folder"))?;
+    if lock.is_none() {
+        let message = format!("cluster {name:?} is being started or stopped by another ipclusterz");
+        return Err(Failure::new(Exit::AlreadyRunning, message).with_hint("try again in a moment"));
+    }
+    Ok(remove_remains(folder, handle)?)
+}
+
+/// Through the controller's TCP address; its launcher cleans up when the controller has ended.
+fn stop_elsewhere(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> Result<(), Failure> {
+    let host = &handle.host;
+    let through_controller = || -> Result<(), Failure> {
+        let file = ConnectionFile::read(&folder.client_file())?;
+        let client = Client::connect(&file, REMOTE_PATIENCE)?;
+        Ok(client.shutdown(None, REMOTE_PATIENCE)?)
+    };
+    through_controller().map_err(|failure| {
+        let message = format!("cluster {name:?} runs on {host} and cannot be stopped from here: {}", failure.message);
+        Failure::new(Exit::Unreachable, message).with_hint(format!(
+            "run `ipclusterz stop --cluster {name}` on {host}; should that host be gone for good, remove {}",
+            folder.handle_file().display()
+        ))
+    })
+}

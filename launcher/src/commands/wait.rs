@@ -1,0 +1,90 @@
+//! `ipclusterz wait`: returns when a cluster has so many engines.
+
+use super::no_such_cluster;
+use crate::arguments::WaitArguments;
+use crate::cluster::ClusterFolder;
+use crate::cluster::handle::Phase;
+use crate::cluster::state::ClusterState;
+use crate::environment::Variables;
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::report::WaitReport;
+use crate::settings::{cluster_name, seconds};
+use crate::talk::print_line;
+use ipclusterz_runtime::client::{Client, Event};
+use ipclusterz_runtime::connection::ConnectionFile;
+use std::time::{Duration, Instant};
+
+/// How often to look for a cluster that is not there yet. Looked for and not waited for, because a folder on a network
+/// file system has no notifications.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// How often to say what is waited for.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Waits for the cluster, then for its engines.
+pub fn run(arguments: &WaitArguments, variables: &Variables) -> Result<WaitReport, Failure> {
+    let cluster = cluster_name(arguments.common.cluster.as_deref(), variables)?;
+    let started = Instant::now();
+    let deadline = started + seconds("--timeout", arguments.timeout)?;
+    let folder = ClusterFolder::of(&cluster)?;
+    let file = wait_for_controller(&cluster, &folder, deadline)?;
+    let client = Client::connect(&file, left(deadline).max(LOOK_INTERVAL))?;
+    let wanted = arguments.engines as usize;
+    let mut next_progress = started + PROGRESS_INTERVAL;
+    loop {
+        let engines = client.engines();
+        if engines.len() >= wanted {
+            return Ok(WaitReport { cluster, engines, seconds: started.elapsed().as_secs_f64() });
+        }
+        let now = Instant::now();
+        let count = engines.len();
+        if now >= deadline {
+            let message = format!("cluster {cluster:?} has {count} of {wanted} engines after {} s", arguments.timeout);
+            return Err(Failure::new(Exit::Timeout, message).with_hint(format!(
+                "`ipclusterz status --cluster {cluster}` shows them, `ipclusterz logs` what they say"
+            )));
+        }
+        if now >= next_progress {
+            print_line(&format!(
+                "cluster {cluster:?} has {count} of {wanted} engines; {:.0} s left",
+                left(deadline).as_secs_f64()
+            ));
+            next_progress = now + PROGRESS_INTERVAL;
+        }
+        if let Some(Event::Disconnected { reason }) = client.wait_event(left(deadline.min(next_progress)))? {
+            return Err(Failure::new(Exit::NoCluster, format!("cluster {cluster:?} has ended: {reason}")));
+        }
+    }
+}
+
+/// The connection file, as soon as the controller has written it.
+fn wait_for_controller(cluster: &str, folder: &ClusterFolder, deadline: Instant) -> Result<ConnectionFile, Failure> {
+    let mut said = false;
+    loop {
+        let state = ClusterState::of(folder)?;
+        let reason = match &state {
+            ClusterState::Live(handle) if handle.phase == Phase::Stopping => "it is being stopped",
+            ClusterState::Live(_) | ClusterState::Elsewhere(_) if folder.client_file().exists() => {
+                return Ok(ConnectionFile::read(&folder.client_file())?);
+            }
+            ClusterState::Live(_) | ClusterState::Elsewhere(_) => "its controller is being started",
+            ClusterState::Stale(_) => "only stale remains of it are there",
+            ClusterState::Absent => "it is not there yet",
+        };
+        if Instant::now() >= deadline {
+            return Err(match state {
+                ClusterState::Absent => no_such_cluster(cluster),
+                _ => Failure::new(Exit::Timeout, format!("cluster {cluster:?} has no controller: {reason}")),
+            });
+        }
+        if !said {
+            print_line(&format!("waiting for cluster {cluster:?}: {reason}"));
+            said = true;
+        }
+        std::thread::sleep(LOOK_INTERVAL.min(left(deadline)));
+    }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}

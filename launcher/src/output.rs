@@ -1,0 +1,90 @@
+//! Prints what commands return: data on stdout, talk on stderr, or one versioned JSON value on stdout.
+
+use crate::failure::{Failure, JSON_VERSION};
+use serde::Serialize;
+use serde_json::Value;
+use std::io::{self, Write};
+
+/// Something that a command returns.
+pub trait Report: Serialize {
+    /// Data for stdout.
+    fn to_text(&self) -> String {
+        String::new()
+    }
+
+    /// Words for stderr.
+    fn to_talk(&self) -> String {
+        String::new()
+    }
+}
+
+/// The way to the user.
+#[derive(Debug)]
+pub struct Output {
+    json: bool,
+    printed: bool,
+}
+
+impl Output {
+    /// Human or JSON.
+    pub fn new(json: bool) -> Self {
+        Self { json, printed: false }
+    }
+
+    /// Whether JSON is wanted.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints a result.
+    pub fn report(&mut self, report: &impl Report) -> Result<(), Failure> {
+        if self.json {
+            let value =
+                serde_json::to_value(report).map_err(|error| Failure::io("encoding the result")(error.into()))?;
+            return self.json_value(value);
+        }
+        print(&mut io::stderr(), &report.to_talk())?;
+        self.text(&report.to_text())
+    }
+
+    /// Prints a result whose words were said while it came about, so that only its JSON is missing.
+    pub fn report_if_json(&mut self, report: &impl Report) -> Result<(), Failure> {
+        if self.json { self.report(report) } else { Ok(()) }
+    }
+
+    /// Prints text as it is.
+    pub fn text(&mut self, text: &str) -> Result<(), Failure> {
+        print(&mut io::stdout(), text)
+    }
+
+    /// Prints one JSON object on a line of its own, with the version put first.
+    pub fn json_value(&mut self, value: Value) -> Result<(), Failure> {
+        let mut text = format!("{{\"version\":{JSON_VERSION}");
+        if let Value::Object(fields) = value {
+            for (key, value) in fields {
+                text.push_str(&format!(",{}:{value}", Value::String(key)));
+            }
+        }
+        text.push_str("}\n");
+        self.printed = true;
+        print(&mut io::stdout(), &text)
+    }
+
+    /// Prints a failure; as JSON too, unless a value was printed already: there is one value per command.
+    pub fn failure(&mut self, failure: &Failure) {
+        // Nothing can be done about an output that is gone; the exit code still tells.
+        let _ = print(&mut io::stderr(), &failure.to_text());
+        if self.json && !self.printed {
+            let _ = print(&mut io::stdout(), &format!("{}\n", failure.to_json()));
+            self.printed = true;
+        }
+    }
+}
+
+/// Writes and flushes. A reader that has gone away (`ipclusterz logs | head`) is no failure.
+fn print(stream: &mut impl Write, text: &str) -> Result<(), Failure> {
+    match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::io("writing the result")(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,145 @@
+//! What commands return: plain data, printed by [`crate::output::Output`].
+
+mod text;
+
+pub use text::{bytes, duration};
+
+use ipclusterz_runtime::wire::message::{EngineInfo, Status};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A cluster that has become ready.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StartReport {
+    /// Its name.
+    pub cluster: String,
+    /// Names this run of it.
+    pub run_id: String,
+    /// Where launcher, controller and engines run.
+    pub host: String,
+    /// The launcher's process.
+    pub launcher_pid: u32,
+    /// The controller's process.
+    pub controller_pid: u32,
+    /// Where the controller can be reached.
+    pub addresses: Vec<String>,
+    /// What a client needs.
+    pub client_file: PathBuf,
+    /// What an engine needs.
+    pub engine_file: PathBuf,
+    /// Where the logs are.
+    pub log_directory: PathBuf,
+    /// Its engines.
+    pub engines: Vec<EngineInfo>,
+    /// Seconds from the command to the last engine.
+    pub seconds: f64,
+}
+
+/// One cluster that `stop` dealt with.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stopped {
+    /// Its name.
+    pub cluster: String,
+    /// What it was: `starting`, `running`, `stopping` or `stale`.
+    pub was: &'static str,
+    /// Whether its launcher had to be killed.
+    pub forced: bool,
+    /// Pids of processes that had outlived their launcher.
+    pub killed: Vec<u32>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Result of `stop`.
+#[derive(Debug, Clone, Serialize)]
+pub struct StopReport {
+    /// In order of names.
+    pub stopped: Vec<Stopped>,
+}
+
+/// Result of `status`.
+#[derive(Debug, Serialize)]
+pub struct StatusReport {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// `starting`, `running`, `stopping`, `stale` or `elsewhere`.
+    pub state: &'static str,
+    /// Host of the launcher and the controller.
+    pub host: String,
+    /// The launcher's process on that host.
+    pub launcher_pid: u32,
+    /// How many engines were asked for.
+    pub engines_wanted: u32,
+    /// Where the controller can be reached.
+    pub addresses: Vec<String>,
+    /// Where the logs are.
+    pub log_directory: PathBuf,
+    /// The controller's answer; absent while the cluster is starting.
+    pub controller: Option<Status>,
+}
+
+/// One line of `list`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListedCluster {
+    /// Its name.
+    pub cluster: String,
+    /// `starting`, `running`, `stopping`, `stale`, `elsewhere` or `damaged`.
+    pub state: &'static str,
+    /// Host of its launcher; empty when its record is damaged.
+    pub host: String,
+    /// The launcher's process on that host.
+    pub launcher_pid: Option<u32>,
+    /// How many engines were asked for.
+    pub engines_wanted: Option<u32>,
+    /// Seconds since 1970.
+    pub started: Option<u64>,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+/// Result of `list`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListReport {
+    /// In order of names.
+    pub clusters: Vec<ListedCluster>,
+}
+
+/// The end of one log.
+#[derive(Debug, Clone, Serialize)]
+pub struct LogTail {
+    /// The file's name without `.log`.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Its last lines.
+    pub lines: Vec<String>,
+}
+
+/// Result of `logs`.
+#[derive(Debug, Clone, Serialize)]
+pub struct LogsReport {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// In reading order.
+    pub logs: Vec<LogTail>,
+}
+
+/// Result of `wait`.
+#[derive(Debug, Clone, Serialize)]
+pub struct WaitReport {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// The engines there are.
+    pub engines: Vec<EngineInfo>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Result of `completions`.
+#[derive(Debug, Clone, Serialize)]
+pub struct CompletionsReport {
+    /// The shell's name.
+    pub shell: String,
+    /// The script to source.
+    pub script: String,
+}

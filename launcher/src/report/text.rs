@@ -1,0 +1,207 @@
+//! Reports as text for people.
+
+use super::{CompletionsReport, ListReport, LogsReport, StartReport, StatusReport, StopReport, WaitReport};
+use crate::output::Report;
+use ipclusterz_runtime::wire::message::Status;
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A size with a binary unit and three digits or so.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// A time span in its two largest units.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0) as u64;
+    let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{whole} s"),
+        (0, 0, _) => format!("{minutes} min {} s", whole % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+/// Rows under a header, columns as wide as their widest cell.
+fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    let header: Vec<String> = header.iter().map(|cell| (*cell).to_owned()).collect();
+    for row in std::iter::once(&header).chain(rows) {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Without text: all of it is said on stderr while it happens.
+impl Report for StartReport {}
+
+impl Report for StopReport {
+    fn to_talk(&self) -> String {
+        let mut text = String::new();
+        for stopped in &self.stopped {
+            let _ = match stopped.was {
+                "stale" => write!(text, "cluster {:?} was stale: its remains are removed", stopped.cluster),
+                _ if stopped.forced => {
+                    write!(text, "cluster {:?} did not stop in time: its launcher was killed", stopped.cluster)
+                }
+                _ => write!(text, "cluster {:?} stopped in {:.1} s", stopped.cluster, stopped.seconds),
+            };
+            if !stopped.killed.is_empty() {
+                let pids: Vec<String> = stopped.killed.iter().map(u32::to_string).collect();
+                let _ = write!(text, "; killed left-over processes: {}", pids.join(", "));
+            }
+            text.push('\n');
+        }
+        if self.stopped.is_empty() { "there is no cluster to stop\n".to_owned() } else { text }
+    }
+}
+
+impl Report for StatusReport {
+    fn to_text(&self) -> String {
+        let Self { cluster, state, host, launcher_pid, engines_wanted, addresses, .. } = self;
+        let mut text = format!("cluster {cluster:?} is {state} on {host} (launcher pid {launcher_pid})\n");
+        for address in addresses {
+            let _ = writeln!(text, "  {address}");
+        }
+        let Some(status) = &self.controller else {
+            let _ = writeln!(text, "{engines_wanted} engines were asked for; the controller does not answer yet");
+            return text;
+        };
+        let _ = writeln!(text, "{}", controller_line(status));
+        let rows: Vec<Vec<String>> = status
+            .engines
+            .iter()
+            .map(|engine| {
+                vec![
+                    engine.id.to_string(),
+                    engine.host.clone(),
+                    engine.pid.to_string(),
+                    engine.state.clone(),
+                    engine.queue.to_string(),
+                    engine.completed.to_string(),
+                    bytes(engine.resident_bytes),
+                    duration(engine.uptime),
+                ]
+            })
+            .collect();
+        if rows.is_empty() {
+            text.push_str("no engine is registered\n");
+        } else {
+            text.push('\n');
+            text.push_str(&table(&["engine", "host", "pid", "state", "queue", "completed", "memory", "uptime"], &rows));
+        }
+        text
+    }
+}
+
+fn controller_line(status: &Status) -> String {
+    format!(
+        "controller: pid {}, up {}, memory {}, clients {}, pending {}, held {}, rejected {}",
+        status.pid,
+        duration(status.uptime),
+        bytes(status.resident_bytes),
+        status.clients,
+        status.pending,
+        bytes(status.held_bytes),
+        status.rejected
+    )
+}
+
+impl Report for ListReport {
+    fn to_text(&self) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        let rows: Vec<Vec<String>> = self
+            .clusters
+            .iter()
+            .map(|cluster| {
+                vec![
+                    cluster.cluster.clone(),
+                    cluster.state.to_owned(),
+                    cluster.host.clone(),
+                    or_dash(cluster.launcher_pid.map(|pid| pid.to_string())),
+                    or_dash(cluster.engines_wanted.map(|count| count.to_string())),
+                    or_dash(cluster.started.map(|started| duration(now.saturating_sub(started) as f64))),
+                    cluster.folder.display().to_string(),
+                ]
+            })
+            .collect();
+        if rows.is_empty() {
+            return String::new();
+        }
+        table(&["cluster", "state", "host", "launcher", "engines", "started", "folder"], &rows)
+    }
+
+    fn to_talk(&self) -> String {
+        if self.clusters.is_empty() {
+            "there are no clusters; `ipclusterz -n 4` starts one\n".to_owned()
+        } else {
+            String::new()
+        }
+    }
+}
+
+impl Report for LogsReport {
+    fn to_text(&self) -> String {
+        let mut text = String::new();
+        for log in &self.logs {
+            // A single log is printed bare, so that it can be piped on.
+            if self.logs.len() > 1 {
+                let _ = writeln!(text, "==> {} <==", log.path.display());
+            }
+            for line in &log.lines {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+        text
+    }
+}
+
+impl Report for WaitReport {
+    fn to_talk(&self) -> String {
+        format!("cluster {:?} has {} engines after {:.1} s\n", self.cluster, self.engines.len(), self.seconds)
+    }
+}
+
+impl Report for CompletionsReport {
+    fn to_text(&self) -> String {
+        self.script.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_spans_are_short() {
+        assert_eq!(bytes(512), "512 B");
+        assert_eq!(bytes(12 << 20), "12.0 MiB");
+        assert_eq!(duration(59.9), "59 s");
+        assert_eq!(duration(192.0), "3 min 12 s");
+        assert_eq!(duration(7_260.0), "2 h 1 min");
+        assert_eq!(duration(90_000.0), "1 d 1 h");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["0".to_owned(), "node-17".to_owned()], vec!["10".to_owned(), "n".to_owned()]];
+        assert_eq!(table(&["id", "host"], &rows), "id  host\n0   node-17\n10  n\n");
+    }
+}

@@ -1,0 +1,128 @@
+//! Where the supervisor's events come from: one thread for signals, one for the controller's first line, one for the
+//! controller's notifications. All go into one channel.
+
+use super::signals::{BlockedSignals, Signal};
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use ipclusterz_runtime::client::{Client, Event as ClientEvent};
+use ipclusterz_runtime::connection::ConnectionFile;
+use ipclusterz_runtime::controller::Ready;
+use std::io::{self, BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::ChildStdout;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+/// Something for the supervisor.
+pub enum Event {
+    /// A signal to this process.
+    Signal(Signal),
+    /// The controller's standard output.
+    Controller(ControllerLine),
+    /// The controller let us in.
+    Connected(Arc<Client>),
+    /// It did not.
+    NotConnected(Failure),
+    /// It tells of engines.
+    Client(ClientEvent),
+    /// The controller's answer to the request to shut down.
+    ShutdownAnswered(Result<(), String>),
+}
+
+/// All that a controller prints.
+pub enum ControllerLine {
+    /// It listens.
+    Ready(Box<Ready>),
+    /// It cannot, and says why.
+    Refused(Failure),
+    /// It ended without a word.
+    Nothing,
+}
+
+/// How long the controller, which has just said that it listens, may take to let its launcher in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest wait for a notification; there is no need to look in between.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// Sends signals as events. Call it before there is any other thread.
+pub fn watch_signals(signals: BlockedSignals, events: Sender<Event>) -> io::Result<()> {
+    signals.forward(move |signal| events.send(Event::Signal(signal)).is_ok())
+}
+
+/// Reads the one line that a controller prints.
+pub fn watch_controller_output(output: ChildStdout, events: Sender<Event>) -> io::Result<()> {
+    let read = move || {
+        let mut line = String::new();
+        let length = BufReader::new(output).read_line(&mut line).unwrap_or_default();
+        let line = if length == 0 { ControllerLine::Nothing } else { interpret(&line) };
+        // The supervisor may be on its way out; then nobody needs to know.
+        let _ = events.send(Event::Controller(line));
+    };
+    std::thread::Builder::new().name("controller-output".to_owned()).spawn(read).map(drop)
+}
+
+fn interpret(line: &str) -> ControllerLine {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        error: RefusalText,
+    }
+    #[derive(serde::Deserialize)]
+    struct RefusalText {
+        message: String,
+        hint: Option<String>,
+    }
+    if let Ok(ready) = serde_json::from_str::<Ready>(line) {
+        return ControllerLine::Ready(Box::new(ready));
+    }
+    ControllerLine::Refused(match serde_json::from_str::<Refusal>(line) {
+        Ok(Refusal { error }) => {
+            let failure = Failure::new(Exit::StartFailed, format!("the controller could not start: {}", error.message));
+            failure.with_hint(error.hint.unwrap_or_default())
+        }
+        Err(_) => Failure::new(Exit::StartFailed, format!("the controller said something unexpected: {}", line.trim())),
+    })
+}
+
+/// Connects to the controller and passes on what it tells of engines.
+pub fn watch_engines(client_file: PathBuf, events: Sender<Event>) -> io::Result<()> {
+    let watch = move || {
+        let client = ConnectionFile::read(&client_file)
+            .map_err(Failure::from)
+            .and_then(|file| Client::connect(&file, CONNECT_TIMEOUT).map_err(Failure::from));
+        let client = match client {
+            Ok(client) => Arc::new(client),
+            Err(failure) => {
+                let _ = events.send(Event::NotConnected(failure));
+                return;
+            }
+        };
+        let mut known = client.engines().into_iter().map(|engine| Event::Client(ClientEvent::EngineJoined(engine)));
+        if events.send(Event::Connected(Arc::clone(&client))).is_err() || !known.all(|event| events.send(event).is_ok())
+        {
+            return;
+        }
+        // After a disconnection the client tries to come back; only the controller's end is the end, and its process
+        // tells that. An error, or nothing from a closed client, means that there is nothing more to hear.
+        while let Ok(event) = client.wait_event(IDLE) {
+            let going_on = match event {
+                Some(event) => events.send(Event::Client(event)).is_ok(),
+                None => !client.is_closed(),
+            };
+            if !going_on {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("engine-watch".to_owned()).spawn(watch).map(drop)
+}
+
+/// Asks the controller to shut itself and all engines down, without waiting here for the answer.
+pub fn request_shutdown(client: Arc<Client>, timeout: Duration, events: Sender<Event>) -> io::Result<()> {
+    let request = move || {
+        let answer = client.shutdown(None, timeout).map_err(|error| error.to_string());
+        let _ = events.send(Event::ShutdownAnswered(answer));
+    };
+    std::thread::Builder::new().name("shutdown".to_owned()).spawn(request).map(drop)
+}

@@ -1,0 +1,92 @@
+//! What the end of a cluster means to the one who started it: an exit code, or a failure with the end of a log.
+
+use super::core::{Ending, name_engines};
+use super::events::{ControllerLine, Event};
+use super::run::Supervisor;
+use super::signals::Signal;
+use crate::cluster::logs;
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use ipclusterz_runtime::ids::EngineId;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Lines of a log that a failure shows.
+const TAIL_LINES: usize = 20;
+
+impl Supervisor<'_> {
+    /// What the reason for the end is to the one who started the cluster.
+    pub(super) fn outcome(&mut self, ending: &Ending) -> Result<Exit, Failure> {
+        let ready = self.core.is_ready();
+        match ending {
+            Ending::Signal(signal) if !ready => {
+                Err(Failure::new(Exit::Interrupted, format!("{} before all engines were ready", signal.name())))
+            }
+            Ending::Signal(Signal::Interrupt) => Ok(Exit::Interrupted),
+            Ending::Signal(_) | Ending::ParentGone => Ok(Exit::Ok),
+            Ending::ShutDown if ready => Ok(Exit::Ok),
+            Ending::ShutDown => {
+                Err(Failure::new(Exit::Interrupted, "a client shut the cluster down before all engines were ready"))
+            }
+            Ending::ControllerDied(status) => Err(self.controller_failure(&status.to_string())),
+            Ending::EngineFailed(id, status) => Err(self.engine_failure(*id, &status.to_string())),
+            Ending::TimedOut(missing) => {
+                let seconds = self.plan.settings.timeout.as_secs_f64();
+                let message = format!("{} did not register within {seconds} s", name_engines(missing));
+                let log = missing.first().map(|id| self.tail(&self.plan.folder.logs().engine(*id))).unwrap_or_default();
+                Err(Failure::new(Exit::Timeout, message + &log)
+                    .with_hint("a slow file system or host? give it more time with --timeout"))
+            }
+        }
+    }
+
+    fn controller_failure(&mut self, status: &str) -> Failure {
+        if let ControllerLine::Refused(failure) = self.controller_line() {
+            return failure.clone();
+        }
+        let exit = if self.core.is_ready() { Exit::Failure } else { Exit::StartFailed };
+        Failure::new(
+            exit,
+            format!("the controller has died ({status}){}", self.tail(&self.plan.folder.logs().controller())),
+        )
+    }
+
+    /// What the controller said. It is read by another thread, and may be on its way when the controller has ended.
+    fn controller_line(&mut self) -> &ControllerLine {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while self.controller.is_none() {
+            match self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Event::Controller(line)) => self.controller = Some(line),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        self.controller.get_or_insert(ControllerLine::Nothing)
+    }
+
+    fn engine_failure(&self, id: EngineId, status: &str) -> Failure {
+        let tail = self.tail(&self.plan.folder.logs().engine(id));
+        let python = self.plan.local.python().display();
+        let message =
+            format!("engine {id} ended before all engines were ready ({status}); it was run by {python}{tail}");
+        let hint = if tail.contains("No module named ipclusterz") || tail.contains("No module named 'ipclusterz'") {
+            format!(
+                "install the package for that Python: {python} -m pip install ipclusterz; or choose another with --python"
+            )
+        } else {
+            "the lines above are the end of that engine's output; choose another Python with --python".to_owned()
+        };
+        Failure::new(Exit::StartFailed, message).with_hint(hint)
+    }
+
+    /// The end of a log as the continuation of a message.
+    fn tail(&self, log: &Path) -> String {
+        match logs::tail(log, TAIL_LINES) {
+            Ok((lines, _)) if !lines.is_empty() => {
+                let lines: Vec<String> = lines.iter().map(|line| format!("\n  {line}")).collect();
+                format!("; the end of {}:{}", log.display(), lines.concat())
+            }
+            _ => format!("; {} is empty", log.display()),
+        }
+    }
+}

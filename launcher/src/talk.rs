@@ -1,0 +1,65 @@
+//! What a running launcher says: lines on stderr, and to the shell that it was detached from until it is ready.
+
+use crate::failure::Failure;
+use crate::report::StartReport;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Write;
+
+/// One line of JSON on the pipe from a detached launcher to the process that started it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// A line for the user.
+    Say(String),
+    /// The last message: all engines are ready.
+    Ready(Box<StartReport>),
+    /// The last message: there will be no cluster.
+    Failed(Failure),
+}
+
+/// The launcher's voice.
+#[derive(Debug, Default)]
+pub struct Talk {
+    starter: Option<File>,
+}
+
+impl Talk {
+    /// Speaks on stderr alone.
+    pub fn on_stderr() -> Self {
+        Self::default()
+    }
+
+    /// Speaks to the process that detached this one as well.
+    pub fn with_starter(pipe: File) -> Self {
+        Self { starter: Some(pipe) }
+    }
+
+    /// Says one line.
+    pub fn say(&mut self, line: impl Into<String>) {
+        let line = line.into();
+        print_line(&line);
+        self.tell(&Message::Say(line));
+    }
+
+    /// Ends the conversation with the process that detached this one.
+    pub fn conclude(&mut self, message: &Message) {
+        self.tell(message);
+        self.starter = None;
+    }
+
+    fn tell(&mut self, message: &Message) {
+        let Some(pipe) = &mut self.starter else { return };
+        let Ok(mut line) = serde_json::to_vec(message) else { return };
+        line.push(b'\n');
+        if pipe.write_all(&line).is_err() {
+            // The starter was killed. The cluster it asked for is there all the same, and `ipclusterz list` shows it.
+            self.starter = None;
+        }
+    }
+}
+
+/// One line on stderr. A terminal that has gone away is no reason to end a cluster, so errors are ignored.
+pub fn print_line(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,99 @@
+"""PEP 517 backend of the wheel: maturin's, with the native `ipclusterz` command added.
+
+maturin packs one crate into a wheel: here the extension module `ipclusterz._core`. The command is a second
+crate (launcher/), so it is built first and laid into the folder that `[tool.maturin] data` names, from where
+maturin packs it as a script. Both builds use one target folder and the same profile, so that what they share,
+above all libzmq, is compiled once.
+
+Metadata, source distributions and everything else are maturin's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import maturin
+from maturin import (
+    build_sdist,
+    get_requires_for_build_editable,
+    get_requires_for_build_sdist,
+    get_requires_for_build_wheel,
+    prepare_metadata_for_build_editable,
+    prepare_metadata_for_build_wheel,
+)
+
+__all__ = [
+    "build_editable",
+    "build_sdist",
+    "build_wheel",
+    "get_requires_for_build_editable",
+    "get_requires_for_build_sdist",
+    "get_requires_for_build_wheel",
+    "prepare_metadata_for_build_editable",
+    "prepare_metadata_for_build_wheel",
+]
+
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPTS = ROOT / "wheeldata" / "scripts"
+# maturin wants the folder to exist in every hook, also in those that pack nothing.
+SCRIPTS.mkdir(parents=True, exist_ok=True)
+
+
+def build_wheel(
+    wheel_directory: str,
+    config_settings: dict[str, Any] | None = None,
+    metadata_directory: str | None = None,
+) -> str:
+    """Build the wheel with the extension module and the command in it."""
+    _stage_command()
+    return maturin.build_wheel(wheel_directory, config_settings, metadata_directory)
+
+
+def build_editable(
+    wheel_directory: str,
+    config_settings: dict[str, Any] | None = None,
+    metadata_directory: str | None = None,
+) -> str:
+    """Build the wheel of an editable installation, which has the command too."""
+    _stage_command()
+    return maturin.build_editable(wheel_directory, config_settings, metadata_directory)
+
+
+def _stage_command() -> None:
+    """Compile the launcher and make it the only content of the wheel's scripts folder."""
+    executables = _cargo_build()
+    shutil.rmtree(SCRIPTS)
+    SCRIPTS.mkdir()
+    for executable in executables:
+        shutil.copy2(executable, SCRIPTS)
+
+
+def _cargo_build() -> list[Path]:
+    """Run cargo, and return the executables it says it made (CARGO_TARGET_DIR may be anywhere)."""
+    command = [
+        os.environ.get("CARGO", "cargo"),
+        "build",
+        "--release",
+        "--locked",
+        "--package=ipclusterz-launcher",
+        "--bins",
+        "--message-format=json-render-diagnostics",
+    ]
+    try:
+        done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    except FileNotFoundError:
+        raise SystemExit(
+            f"{command[0]}: not found.\nhint: building ipclusterz needs Rust, see https://rustup.rs"
+        ) from None
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"{' '.join(command)}: exit status {error.returncode}, see above") from None
+    messages = map(json.loads, done.stdout.splitlines())
+    executables = [Path(message["executable"]) for message in messages if message.get("executable")]
+    if not executables:
+        raise SystemExit(f"{' '.join(command)}: made no executable")
+    return executables

@@ -1,0 +1,172 @@
+//! The client.
+
+use crate::buffers::Sources;
+use crate::errors;
+use crate::pending::Pending;
+use crate::waiting::{deadline, duration, wait};
+use ipclusterz_runtime::client::{Client as Core, ClientError, Item, Submission};
+use ipclusterz_runtime::connection::ConnectionFile;
+use ipclusterz_runtime::ids::EngineId;
+use ipclusterz_runtime::wire::message::Op;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyTuple};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long `submit` waits for room before it says why.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection to a controller.
+#[pyclass(frozen, module = "ipclusterz._core")]
+pub struct Client {
+    core: Arc<Core>,
+}
+
+enum Stopped {
+    Failed(ClientError),
+    Signal(PyErr),
+}
+
+impl From<ClientError> for Stopped {
+    fn from(error: ClientError) -> Self {
+        Stopped::Failed(error)
+    }
+}
+
+#[pymethods]
+impl Client {
+    #[new]
+    fn new(py: Python<'_>, connection_file: &str, timeout: f64) -> PyResult<Self> {
+        let file =
+            ConnectionFile::read(Path::new(connection_file)).map_err(|error| errors::of_connection(py, &error))?;
+        let timeout = duration(timeout)?;
+        let check = || Python::attach(|py| py.check_signals()).map_err(Stopped::Signal);
+        match py.detach(|| Core::connect_with(&file, timeout, check)) {
+            Ok(core) => Ok(Client { core: Arc::new(core) }),
+            Err(Stopped::Signal(error)) => Err(error),
+            Err(Stopped::Failed(error)) => Err(errors::of_client(py, &error)),
+        }
+    }
+
+    #[getter]
+    fn uuid(&self) -> &str {
+        self.core.uuid()
+    }
+
+    #[getter]
+    fn cluster(&self) -> &str {
+        self.core.cluster()
+    }
+
+    #[getter]
+    fn address(&self) -> &str {
+        self.core.address()
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        self.core.is_closed()
+    }
+
+    #[pyo3(signature = (op, items, *, function = None, retries = 0))]
+    fn submit(
+        &self,
+        py: Python<'_>,
+        op: &str,
+        items: &Bound<'_, PyList>,
+        function: Option<(Bound<'_, PyBytes>, Bound<'_, PyBytes>)>,
+        retries: u32,
+    ) -> PyResult<Pending> {
+        let op = Op::from_name(op).ok_or_else(|| {
+            let names = Op::ALL.map(Op::name).join(", ");
+            PyValueError::new_err(format!("no operation {op:?}; there are: {names}"))
+        })?;
+        let function = match &function {
+            Some((hash, code)) => {
+                let hash = hash.as_bytes().try_into();
+                Some((hash.map_err(|_| PyValueError::new_err("a function's hash has 16 bytes"))?, code.as_bytes()))
+            }
+            None => None,
+        };
+        let mut prepared = Vec::with_capacity(items.len());
+        for item in items.iter() {
+            prepared.push(self.item(py, &item)?);
+        }
+        if self.core.is_full() {
+            self.wait_for_room(py)?;
+        }
+        let counts = prepared.iter().map(|item| item.targets.as_ref().map_or(1, Vec::len) as u32).collect();
+        let submission = Submission { op, function, retries };
+        let (first, inner) = self.core.submit(submission, prepared).map_err(|error| errors::of_client(py, &error))?;
+        Ok(Pending { inner, client: Arc::downgrade(&self.core), counts, first })
+    }
+
+    fn engine_ids(&self) -> Vec<u32> {
+        self.core.engine_ids().into_iter().map(|id| id.0).collect()
+    }
+
+    #[pyo3(signature = (n, timeout))]
+    fn wait_for_engines(&self, py: Python<'_>, n: usize, timeout: Option<f64>) -> PyResult<bool> {
+        let step = |slice| match self.core.wait_for_engines(n, slice) {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        };
+        match wait(py, deadline(timeout)?, step)? {
+            Some(result) => result.map(|()| true).map_err(|error| errors::of_client(py, &error)),
+            None => Ok(false),
+        }
+    }
+
+    #[pyo3(signature = (targets))]
+    fn abort_all(&self, py: Python<'_>, targets: Option<Vec<u32>>) -> PyResult<()> {
+        self.core.abort(None, targets.map(engine_ids)).map_err(|error| errors::of_client(py, &error))
+    }
+
+    fn interrupt(&self, py: Python<'_>, targets: Vec<u32>) -> PyResult<()> {
+        self.core.interrupt(engine_ids(targets)).map_err(|error| errors::of_client(py, &error))
+    }
+
+    #[pyo3(signature = (targets))]
+    fn shutdown(&self, py: Python<'_>, targets: Option<Vec<u32>>) -> PyResult<()> {
+        self.core.request_shutdown(targets.map(engine_ids)).map_err(|error| errors::of_client(py, &error))
+    }
+
+    fn status(&self, py: Python<'_>, timeout: f64) -> PyResult<String> {
+        let timeout = duration(timeout)?;
+        let status = py.detach(|| self.core.status(timeout)).map_err(|error| errors::of_client(py, &error))?;
+        serde_json::to_string(&status).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    fn close(&self) {
+        self.core.close();
+    }
+}
+
+impl Client {
+    /// One item: `(targets or None, buffers)`.
+    fn item(&self, py: Python<'_>, item: &Bound<'_, PyAny>) -> PyResult<Item> {
+        let item = item.cast::<PyTuple>()?;
+        let (targets, frames) = (item.get_item(0)?, item.get_item(1)?);
+        let targets = if targets.is_none() { None } else { Some(engine_ids(targets.extract::<Vec<u32>>()?)) };
+        let sources = Sources::hold(&frames)?;
+        let packed = sources.copy(py, |slices| self.core.pack(slices));
+        Ok(Item { targets, packed: packed.map_err(|error| errors::of_client(py, &error))? })
+    }
+
+    fn wait_for_room(&self, py: Python<'_>) -> PyResult<()> {
+        let step = |slice| self.core.wait_for_room(slice).then_some(());
+        if wait(py, Some(Instant::now() + PATIENCE), step)?.is_none() {
+            let said = "ipclusterz: more than 1 GiB waits to be sent; submitting goes on as engines finish\n";
+            py.import("sys")?.getattr("stderr")?.call_method1("write", (said,))?;
+            wait(py, None, step)?;
+        }
+        Ok(())
+    }
+}
+
+fn engine_ids(ids: Vec<u32>) -> Vec<EngineId> {
+    ids.into_iter().map(EngineId).collect()
+}

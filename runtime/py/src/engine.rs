@@ -1,0 +1,134 @@
+//! The engine.
+
+use crate::buffers::{Buffer, Sources};
+use crate::errors;
+use ipclusterz_runtime::engine::{Engine as Core, EngineConfig, TaskHandle};
+use ipclusterz_runtime::ids::EngineId;
+use ipclusterz_runtime::wire::message::Stream;
+use ipclusterz_runtime::wire::part::Part;
+use pyo3::exceptions::{PyMemoryError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long an engine on another host waits for a lost controller.
+const LEASE: Duration = Duration::from_secs(60);
+/// How often an idle engine looks at signals.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A registered engine; none once it has ended.
+#[pyclass(frozen, module = "ipclusterz._core")]
+pub struct Engine {
+    core: Mutex<Option<Arc<Core>>>,
+    #[pyo3(get)]
+    id: u32,
+    #[pyo3(get)]
+    uuid: String,
+}
+
+/// A task in the hands of user code.
+#[pyclass(frozen, module = "ipclusterz._core")]
+pub struct Task {
+    handle: Mutex<TaskHandle>,
+    #[pyo3(get)]
+    id: u64,
+    #[pyo3(get)]
+    op: &'static str,
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (connection_file, engine_id, timeout))]
+    fn new(py: Python<'_>, connection_file: &str, engine_id: Option<u32>, timeout: f64) -> PyResult<Self> {
+        let timeout = crate::waiting::duration(timeout)?;
+        let config = EngineConfig { wanted_id: engine_id.map(EngineId), timeout, lease: LEASE };
+        let core = py.detach(|| Core::register(Path::new(connection_file), &config));
+        let core = core.map_err(|error| errors::of_engine(py, &error))?;
+        let (id, uuid) = (core.id().0, core.uuid().to_owned());
+        Ok(Engine { core: Mutex::new(Some(Arc::new(core))), id, uuid })
+    }
+
+    fn next_task(&self, py: Python<'_>) -> PyResult<Option<Task>> {
+        let Some(core) = self.core() else { return Ok(None) };
+        if let Some(handle) = core.try_next() {
+            return Ok(Some(Task::new(handle)));
+        }
+        loop {
+            match py.detach(|| core.next(LOOK)) {
+                Ok(Some(handle)) => return Ok(Some(Task::new(handle))),
+                Ok(None) => py.check_signals()?,
+                Err(_ended) => {
+                    // Sends what is left before the process ends.
+                    let last = self.core.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    py.detach(|| drop((core, last)));
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    fn finish(&self, py: Python<'_>, task: &Task, ok: bool, frames: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Some(core) = self.core() else { return Ok(()) };
+        let sources = Sources::hold(frames)?;
+        let packed = sources.copy(py, |slices| core.pack(slices));
+        let packed =
+            packed.map_err(|none| PyMemoryError::new_err(format!("no memory for a result of {} bytes", none.0)))?;
+        core.finish(&task.handle(), ok, packed);
+        Ok(())
+    }
+
+    fn write(&self, py: Python<'_>, stream: &str, text: &str) -> PyResult<()> {
+        let stream = match stream {
+            "stdout" => Stream::Stdout,
+            "stderr" => Stream::Stderr,
+            other => return Err(PyValueError::new_err(format!("no stream {other:?}; there are stdout and stderr"))),
+        };
+        if let Some(core) = self.core() {
+            py.detach(|| core.write(stream, text));
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    fn core(&self) -> Option<Arc<Core>> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Task {
+    fn new(handle: TaskHandle) -> Task {
+        let (id, op) = (handle.id.0, handle.op.name());
+        Task { handle: Mutex::new(handle), id, op }
+    }
+
+    fn handle(&self) -> std::sync::MutexGuard<'_, TaskHandle> {
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Task {
+    #[getter]
+    fn function<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.handle().function.as_ref().map(|(hash, _)| PyBytes::new(py, hash))
+    }
+
+    /// The payload; handed over, so that its memory goes with the last use.
+    #[getter]
+    fn frames(&self, py: Python<'_>) -> PyResult<Py<PyList>> {
+        match std::mem::replace(&mut self.handle().payload, Ok(vec![])) {
+            Ok(parts) => Buffer::list(py, parts),
+            Err(problem) => Err(errors::raise(py, "SerializationError", &problem, "is /dev/shm full or unmounted?")),
+        }
+    }
+
+    fn function_code(&self, py: Python<'_>) -> PyResult<Py<Buffer>> {
+        let code = self.handle().function.as_ref().map(|(_, code)| code.clone());
+        let code = code.ok_or_else(|| PyValueError::new_err("this task has no function"))?;
+        Py::new(py, Buffer::of(Part::Frame(code)))
+    }
+}

@@ -1,0 +1,46 @@
+//! The extension module `ipclusterz._core`: translates between Python objects and the runtime crate.
+//!
+//! Documentation, defaults and types for users are in the Python package; its `_core.pyi` describes this module.
+//!
+//! 1. [`errors`]: the runtime's errors as classes of `ipclusterz.error`.
+//! 2. [`buffers`]: frames as Python buffers, and the other way round.
+//! 3. [`waiting`]: waits that release the GIL and honour Ctrl-C.
+//! 4. [`pending`], [`client`]: the client.
+//! 5. [`engine`]: the engine.
+
+mod buffers;
+mod client;
+mod engine;
+mod errors;
+mod pending;
+mod waiting;
+
+use pyo3::prelude::*;
+
+/// Path of the connection file for clients of a cluster.
+#[pyfunction]
+#[pyo3(signature = (cluster))]
+fn find_connection_file(py: Python<'_>, cluster: Option<&str>) -> PyResult<String> {
+    match ipclusterz_runtime::connection::find_client_file(cluster) {
+        Ok(path) => Ok(path.display().to_string()),
+        Err(error) => Err(errors::raise(py, "ConnectionFileError", &error.to_string(), error.hint())),
+    }
+}
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::buffers::Buffer;
+    #[pymodule_export]
+    use super::client::Client;
+    #[pymodule_export]
+    use super::engine::{Engine, Task};
+    #[pymodule_export]
+    use super::find_connection_file;
+    #[pymodule_export]
+    use super::pending::{Pending, Reply};
+
+    /// Version of the package.
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+}

@@ -1,0 +1,134 @@
+//! Awaited answers, and one answer.
+
+use crate::buffers::Buffer;
+use crate::errors;
+use crate::waiting::{deadline, wait};
+use ipclusterz_runtime::client::{Answer, Client as Core, Pending as Inner};
+use ipclusterz_runtime::ids::RequestId;
+use ipclusterz_runtime::wire::message::Outcome;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use std::sync::{Arc, Weak};
+
+/// N expected answers of one submission.
+#[pyclass(frozen, module = "ipclusterz._core")]
+pub struct Pending {
+    pub inner: Arc<Inner>,
+    pub client: Weak<Core>,
+    /// Number of answers of each request, which have consecutive numbers.
+    pub counts: Vec<u32>,
+    pub first: RequestId,
+}
+
+impl Pending {
+    fn index(&self, index: isize) -> PyResult<usize> {
+        usize::try_from(index)
+            .ok()
+            .filter(|index| *index < self.inner.len())
+            .ok_or_else(|| PyValueError::new_err(format!("no answer {index}: there are {}", self.inner.len())))
+    }
+}
+
+#[pymethods]
+impl Pending {
+    fn __len__(&self) -> usize {
+        self.inner.len()
+    }
+
+    fn message_ids(&self) -> Vec<String> {
+        let uuid = self.client.upgrade().map_or_else(|| "closed".to_owned(), |client| client.uuid()[..8].to_owned());
+        let requests = (self.first.0..).zip(&self.counts);
+        requests
+            .flat_map(|(id, count)| (0..*count).map(move |position| (id, position)))
+            .map(|(id, position)| format!("{uuid}-{id}-{position}"))
+            .collect()
+    }
+
+    fn targets(&self) -> Vec<i64> {
+        self.inner.targets.iter().map(|target| target.map_or(-1, |id| i64::from(id.0))).collect()
+    }
+
+    fn done(&self) -> usize {
+        self.inner.done()
+    }
+
+    fn is_done(&self, index: isize) -> PyResult<bool> {
+        Ok(self.inner.is_done(self.index(index)?))
+    }
+
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let step = |slice| self.inner.wait(slice).then_some(());
+        Ok(wait(py, deadline(timeout)?, step)?.is_some())
+    }
+
+    fn wait_index(&self, py: Python<'_>, index: isize, timeout: Option<f64>) -> PyResult<bool> {
+        let index = self.index(index)?;
+        let step = |slice| self.inner.wait_index(index, slice).then_some(());
+        Ok(wait(py, deadline(timeout)?, step)?.is_some())
+    }
+
+    fn next_done(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<usize>> {
+        let step = |slice| self.inner.next_done(slice).ok();
+        Ok(wait(py, deadline(timeout)?, step)?.flatten())
+    }
+
+    fn reply(&self, py: Python<'_>, index: isize) -> PyResult<Reply> {
+        let index = self.index(index)?;
+        let answer = self.inner.answer(index);
+        let answer = answer.ok_or_else(|| PyValueError::new_err(format!("answer {index} is not there yet")))?;
+        let (stdout, stderr) = self.inner.outputs(index).unwrap_or_default();
+        Reply::new(py, answer, self.inner.submitted, stdout, stderr)
+    }
+
+    fn outputs(&self, index: isize) -> PyResult<(String, String)> {
+        Ok(self.inner.outputs(self.index(index)?).unwrap_or_default())
+    }
+
+    fn abort(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(client) = self.client.upgrade() else { return Ok(()) };
+        let ids = (self.first.0..).take(self.counts.len()).map(RequestId).collect();
+        client.abort(Some(ids), None).map_err(|error| errors::of_client(py, &error))
+    }
+}
+
+/// One final answer.
+#[pyclass(frozen, get_all, module = "ipclusterz._core")]
+pub struct Reply {
+    status: &'static str,
+    message: String,
+    engine_id: i64,
+    engine_uuid: String,
+    frames: Py<PyList>,
+    submitted: f64,
+    started: f64,
+    completed: f64,
+    received: f64,
+    stdout: String,
+    stderr: String,
+}
+
+impl Reply {
+    fn new(py: Python<'_>, answer: Answer, submitted: f64, stdout: String, stderr: String) -> PyResult<Reply> {
+        let (status, message) = match answer.outcome {
+            Outcome::Ok => ("ok", String::new()),
+            Outcome::Error => ("error", String::new()),
+            Outcome::Aborted => ("aborted", "aborted before it was started".to_owned()),
+            Outcome::Lost(reason) => ("lost", reason),
+            Outcome::Rejected(reason) => ("rejected", reason),
+        };
+        Ok(Reply {
+            status,
+            message,
+            engine_id: answer.engine.map_or(-1, |id| i64::from(id.0)),
+            engine_uuid: answer.engine_uuid.map(|uuid| uuid.to_string()).unwrap_or_default(),
+            frames: Buffer::list(py, answer.parts)?,
+            submitted,
+            started: answer.started,
+            completed: answer.completed,
+            received: answer.received,
+            stdout,
+            stderr,
+        })
+    }
+}

@@ -1,0 +1,102 @@
+"""Interactive parallel Python on clusters.
+
+`Client` connects to a running cluster, `Cluster` starts one around a block. This file only names what is public;
+each name is imported when it is first used, because every engine imports this package and must start at once.
+
+Examples
+--------
+>>> import ipclusterz as ipz
+>>> with ipz.Cluster(n=2) as rc:                        # doctest: +SKIP
+...     rc[:].apply_sync(lambda x: x + 1, 41)
+{0: 42, 1: 42}
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import client, error
+    from ._core import VERSION as __version__
+    from .client.asyncresult import AsyncResult
+    from .client.balanced import LoadBalancedView
+    from .client.client import Client
+    from .client.reply import ExecuteReply
+    from .client.view import DirectView
+    from .cluster import Cluster
+    from .error import (
+        AbortedError,
+        AuthenticationError,
+        ClientClosed,
+        ClusterError,
+        CompositeError,
+        ConnectionFileError,
+        ControllerUnreachable,
+        EmptyTargets,
+        EngineError,
+        IpclusterzError,
+        NoEnginesRegistered,
+        PayloadTooLarge,
+        RejectedError,
+        RemoteError,
+        SerializationError,
+        TimeoutError,
+        UnknownEngine,
+    )
+
+__all__ = [
+    "AbortedError",
+    "AsyncResult",
+    "AuthenticationError",
+    "Client",
+    "ClientClosed",
+    "Cluster",
+    "ClusterError",
+    "CompositeError",
+    "ConnectionFileError",
+    "ControllerUnreachable",
+    "DirectView",
+    "EmptyTargets",
+    "EngineError",
+    "ExecuteReply",
+    "IpclusterzError",
+    "LoadBalancedView",
+    "NoEnginesRegistered",
+    "PayloadTooLarge",
+    "RejectedError",
+    "RemoteError",
+    "SerializationError",
+    "TimeoutError",
+    "UnknownEngine",
+    "__version__",
+    "client",
+    "error",
+]
+
+_MODULE_OF = {
+    "AsyncResult": "client.asyncresult",
+    "Client": "client.client",
+    "Cluster": "cluster",
+    "DirectView": "client.view",
+    "ExecuteReply": "client.reply",
+    "LoadBalancedView": "client.balanced",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object
+    if name in ("client", "error"):
+        value = import_module(f".{name}", __name__)
+    elif name == "__version__":
+        value = import_module("._core", __name__).VERSION
+    else:
+        value = getattr(import_module(f".{_MODULE_OF.get(name, 'error')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,69 @@
+"""The client's side: connect, choose engines, send work, collect answers.
+
+This file only re-exports, so that ``from ipclusterz import client`` gives ``client.Client`` and ``client.CompositeError``.
+"""
+
+from __future__ import annotations
+
+from ..error import (
+    AbortedError,
+    AuthenticationError,
+    ClientClosed,
+    CompositeError,
+    ConnectionFileError,
+    ControllerUnreachable,
+    EmptyTargets,
+    EngineError,
+    IpclusterzError,
+    NoEnginesRegistered,
+    PayloadTooLarge,
+    RejectedError,
+    RemoteError,
+    SerializationError,
+    UnknownEngine,
+)
+from .asyncresult import AsyncResult
+from .balanced import LoadBalancedView
+from .client import Client
+from .mapping import MapResult
+from .reply import ExecuteReply
+from .view import DirectView, View
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..error import TimeoutError
+
+__all__ = [
+    "AbortedError",
+    "AsyncResult",
+    "AuthenticationError",
+    "Client",
+    "ClientClosed",
+    "CompositeError",
+    "ConnectionFileError",
+    "ControllerUnreachable",
+    "DirectView",
+    "EmptyTargets",
+    "EngineError",
+    "ExecuteReply",
+    "IpclusterzError",
+    "LoadBalancedView",
+    "MapResult",
+    "NoEnginesRegistered",
+    "PayloadTooLarge",
+    "RejectedError",
+    "RemoteError",
+    "SerializationError",
+    "TimeoutError",
+    "UnknownEngine",
+    "View",
+]
+
+
+def __getattr__(name: str) -> object:
+    # `TimeoutError` imports multiprocessing, which only a caller that names it or waits in vain should pay for.
+    if name == "TimeoutError":
+        from .. import error
+
+        return error.TimeoutError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

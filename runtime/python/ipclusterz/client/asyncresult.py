@@ -1,0 +1,260 @@
+"""Results that are on their way.
+
+An `AsyncResult` holds the answers of one submission. It never talks to the cluster itself: it asks the extension
+module's `Pending`, and dropping it frees what was received and what will be. Results of a map are in `mapping`.
+"""
+
+from __future__ import annotations
+
+from time import time
+
+from .. import error as errors
+from .reply import Failure, metadata_of, value_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from .._core import Pending
+    from ..error import IpclusterzError
+
+__all__ = ["AsyncResult"]
+
+_NOTHING: Any = object()
+
+
+class AsyncResult:
+    """The result of a call that need not be there yet; has the methods of `multiprocessing.pool.AsyncResult`.
+
+    Made by views, not by hand.
+
+    Examples
+    --------
+    >>> ar = rc[:].apply_async(pow, 2, 10)              # doctest: +SKIP
+    >>> ar.get(timeout=5)                               # doctest: +SKIP
+    [1024, 1024, 1024, 1024]
+    """
+
+    __slots__ = ("__weakref__", "_method", "_pending", "_single", "_submitted", "_values")
+
+    def __init__(self, pending: Pending, method: str, single: bool) -> None:
+        self._pending = pending
+        self._method = method
+        self._single = single
+        self._submitted = time()
+        self._values: list[Any] = _NOTHING
+
+    # -- waiting ------------------------------------------------------------------------------------------------
+
+    def get(self, timeout: float | None = None) -> Any:
+        """Wait for the result and return it.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait; for ever when left out. Ctrl-C ends the wait at once and leaves the work running.
+
+        Returns
+        -------
+        object
+            The value, for a call on one engine; otherwise the list of values in the order of the engines.
+
+        Raises
+        ------
+        ipclusterz.TimeoutError
+            When it is not there in time.
+        RemoteError, EngineError, AbortedError
+            When the call on the one engine failed.
+        CompositeError
+            When one or more of the calls on several engines failed.
+        """
+        if self._values is _NOTHING:
+            self._collect(timeout)
+        if self._single:
+            value = self._values[0]
+            if type(value) is Failure:
+                raise value.error.with_traceback(None)
+            return value
+        self._raise_failures()
+        return self._joined()
+
+    def get_dict(self, timeout: float | None = None) -> dict[int, Any]:
+        """Wait for the results and return them by engine id.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            As for `get`.
+
+        Returns
+        -------
+        dict
+            Engine id to value.
+        """
+        if self._values is _NOTHING:
+            self._collect(timeout)
+        self._raise_failures()
+        return dict(zip(self.engine_ids, self._values, strict=True))
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Same as `get`: the name that `concurrent.futures.Future` has for it."""
+        return self.get(timeout)
+
+    @property
+    def r(self) -> Any:
+        """Wait for the result: short for ``get()``."""
+        return self.get()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until all answers are there.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait; for ever when left out.
+
+        Returns
+        -------
+        bool
+            Whether they are.
+        """
+        return self._pending.wait(timeout)
+
+    def ready(self) -> bool:
+        """Whether all answers are there."""
+        return self._pending.done() == len(self._pending)
+
+    def successful(self) -> bool:
+        """Whether the call raised nothing.
+
+        Raises
+        ------
+        ValueError
+            When the result is not ready.
+        """
+        if not self.ready():
+            raise ValueError(f"{self!r} not ready")
+        if self._values is _NOTHING:
+            self._collect(None)
+        return not any(type(value) is Failure for value in self._values)
+
+    def abort(self) -> None:
+        """Give up the calls that no engine has started; they end with `AbortedError`, the others go on."""
+        self._pending.abort()
+
+    # -- as they arrive -----------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Any]:
+        """The values in the order of the engines, each as soon as it is there; an error is raised in its turn."""
+        for index in range(len(self._pending)):
+            yield self._checked(index)
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def __getitem__(self, index: int) -> Any:
+        """Wait for one of the values."""
+        return self._checked(range(len(self._pending))[index])
+
+    # -- about the call -----------------------------------------------------------------------------------------
+
+    @property
+    def msg_ids(self) -> list[str]:
+        """The ids of the requests, one for each answer."""
+        return self._pending.message_ids()
+
+    @property
+    def engine_ids(self) -> list[int]:
+        """The engine that gave each answer; -1 for a load-balanced call that no engine has answered yet."""
+        pending = self._pending
+        return [
+            target if target >= 0 or not pending.is_done(index) else pending.reply(index).engine_id
+            for index, target in enumerate(pending.targets())
+        ]
+
+    @property
+    def progress(self) -> int:
+        """How many answers there are, of ``len(self)``."""
+        return self._pending.done()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from submission until now, or until the last answer came."""
+        pending = self._pending
+        if pending.done() < len(pending):
+            return time() - self._submitted
+        return max((pending.reply(index).received for index in range(len(pending))), default=time()) - self._submitted
+
+    @property
+    def metadata(self) -> list[dict[str, Any]]:
+        """Where and when each call ran; None for what is not known yet.
+
+        Returns
+        -------
+        list of dict
+            With the keys msg_id, status, engine_id, engine_uuid, submitted, started, completed, received (aware
+            datetimes), stdout and stderr; the last two are all there is of a call that still runs.
+        """
+        pending = self._pending
+        return [
+            metadata_of(pending.reply(index) if pending.is_done(index) else None, message_id, pending.outputs(index))
+            for index, message_id in enumerate(pending.message_ids())
+        ]
+
+    @property
+    def stdout(self) -> Any:
+        """What the calls have written to standard output until now: one text, or a list for several engines."""
+        return self._output(0)
+
+    @property
+    def stderr(self) -> Any:
+        """What the calls have written to standard error until now: one text, or a list for several engines."""
+        return self._output(1)
+
+    def __repr__(self) -> str:
+        done, total = self._pending.done(), len(self._pending)
+        if done < total:
+            state = "pending" if total == 1 else f"{done} of {total} done"
+        elif self.successful():
+            state = "finished"
+        else:
+            state = "failed"
+        return f"<{type(self).__name__}: {self._method}, {state}>"
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _collect(self, timeout: float | None) -> None:
+        pending = self._pending
+        if not pending.wait(timeout):
+            raise errors.TimeoutError("Result not ready.")
+        method = self._method
+        self._values = [value_of(pending.reply(index), method) for index in range(len(pending))]
+
+    def _joined(self) -> Any:
+        """What `get` returns when nothing failed and there can be several answers."""
+        return list(self._values)
+
+    def _raise_failures(self) -> None:
+        failed: list[IpclusterzError] = [value.error for value in self._values if type(value) is Failure]
+        if not failed:
+            return
+        if self._single:
+            raise failed[0].with_traceback(None)
+        raise errors.CompositeError(f"one or more exceptions from call to method: {self._method}", failed)
+
+    def _value(self, index: int) -> Any:
+        if self._values is not _NOTHING:
+            return self._values[index]
+        self._pending.wait_index(index, None)
+        return value_of(self._pending.reply(index), self._method)
+
+    def _checked(self, index: int) -> Any:
+        value = self._value(index)
+        if type(value) is Failure:
+            raise value.error.with_traceback(None)
+        return value
+
+    def _output(self, which: int) -> Any:
+        texts = [self._pending.outputs(index)[which] for index in range(len(self._pending))]
+        return texts[0] if self._single else texts

@@ -1,0 +1,177 @@
+"""Maps: sequences cut into chunks, one task for each, and the results put together again.
+
+`columns_of` and `chunk_bounds` are pure. `MapResult` is an `AsyncResult` whose answers are lists of results.
+"""
+
+from __future__ import annotations
+
+from ..serialize import dumps
+from .asyncresult import AsyncResult
+from .scatter import sliceable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from .._core import Pending, Reply
+    from ..serialize import Frame
+
+__all__ = ["MapResult", "NoPending", "chunk_bounds", "chunk_frames", "columns_of"]
+
+# Chunks for each engine, when the caller does not say: enough for a fast engine to take work from a slow one, few
+# enough for the cost of a task not to matter.
+CHUNKS_PER_ENGINE = 4
+
+
+def columns_of(sequences: tuple[Iterable[Any], ...]) -> tuple[list[Any], int]:
+    """The sequences of a map as things that can be sliced, and how many calls it makes: the shortest decides.
+
+    Raises
+    ------
+    TypeError
+        When there is no sequence, or one of them cannot be iterated.
+    """
+    if not sequences:
+        raise TypeError("map() needs at least one sequence")
+    if len(sequences) > 1 and not all(hasattr(sequence, "__len__") for sequence in sequences):
+        # One may be endless: take no more than the shortest has.
+        rows = list(zip(*sequences, strict=False))
+        return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in sequences], len(rows)
+    columns = [sliceable(sequence) for sequence in sequences]
+    return columns, min(len(column) for column in columns)
+
+
+def chunk_bounds(length: int, chunksize: int | None, engines: int) -> list[tuple[int, int]]:
+    """Cut ``range(length)`` into chunks of `chunksize`, or into about four for each engine.
+
+    Raises
+    ------
+    ValueError
+        When `chunksize` is less than one.
+
+    Examples
+    --------
+    >>> chunk_bounds(5, 2, engines=1)
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    if chunksize is None:
+        chunksize = max(1, -(-length // (CHUNKS_PER_ENGINE * max(1, engines))))
+    elif chunksize < 1:
+        raise ValueError(f"chunksize must be at least 1, not {chunksize}")
+    return [(start, min(start + chunksize, length)) for start in range(0, length, chunksize)]
+
+
+def chunk_frames(columns: list[Any], start: int, stop: int) -> list[Frame]:
+    """The arguments of one chunk, as the engine expects them: a tuple of sequences."""
+    return dumps(tuple(column[start:stop] for column in columns))
+
+
+class NoPending:
+    """The `Pending` of a submission that asked for nothing: a map over no elements."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def message_ids(self) -> list[str]:
+        return []
+
+    def targets(self) -> list[int]:
+        return []
+
+    def done(self) -> int:
+        return 0
+
+    def is_done(self, index: int) -> bool:
+        raise IndexError(index)
+
+    def wait(self, timeout: float | None) -> bool:
+        return True
+
+    def wait_index(self, index: int, timeout: float | None) -> bool:
+        raise IndexError(index)
+
+    def next_done(self, timeout: float | None) -> int | None:
+        return None
+
+    def reply(self, index: int) -> Reply:
+        raise IndexError(index)
+
+    def outputs(self, index: int) -> tuple[str, str]:
+        raise IndexError(index)
+
+    def abort(self) -> None:
+        """There is nothing to abort."""
+
+
+class MapResult(AsyncResult):
+    """The results of a map: a list once it is ready, and iterable as the chunks arrive.
+
+    ``len`` and `progress` count elements, not chunks.
+
+    Examples
+    --------
+    >>> ar = view.map_async(abs, [-1, -2], ordered=False)   # doctest: +SKIP
+    >>> for value in ar: print(value)                       # doctest: +SKIP
+    2
+    1
+    """
+
+    __slots__ = ("_arrived", "_ordered", "_sizes")
+
+    def __init__(self, pending: Pending | NoPending, sizes: list[int], ordered: bool) -> None:
+        super().__init__(pending, "map", False)  # type: ignore[arg-type]
+        self._sizes = sizes
+        self._ordered = ordered
+        # Positions of chunks in the order in which they arrived, as far as anybody asked; only for unordered ones.
+        self._arrived: list[int] = []
+
+    def __len__(self) -> int:
+        return sum(self._sizes)
+
+    @property
+    def progress(self) -> int:
+        """How many elements of the map are done."""
+        pending = self._pending
+        if pending.done() == len(self._sizes):
+            return sum(self._sizes)
+        return sum(size for index, size in enumerate(self._sizes) if pending.is_done(index))
+
+    def __iter__(self) -> Iterator[Any]:
+        """The results: in order, or chunk by chunk as they arrive for an unordered map.
+
+        An error is raised when its chunk's turn comes.
+        """
+        for index in self._order():
+            yield from self._checked(index)
+
+    def __getitem__(self, index: int) -> Any:
+        """Wait for one of the results, by its position in the sequences."""
+        position = range(len(self))[index]
+        for chunk, size in enumerate(self._sizes):
+            if position < size:
+                return self._checked(chunk)[position]
+            position -= size
+        raise IndexError(index)
+
+    def get_dict(self, timeout: float | None = None) -> dict[int, Any]:
+        """Not for a map, whose results belong to elements and not to engines."""
+        raise TypeError("the results of a map belong to elements, not to engines: use get()")
+
+    def _joined(self) -> list[Any]:
+        return [value for index in self._order() for value in self._values[index]]
+
+    def _order(self) -> Iterable[int]:
+        return range(len(self._sizes)) if self._ordered else self._as_they_arrive()
+
+    def _as_they_arrive(self) -> Iterator[int]:
+        # Several loops over one result see the same order: what one of them learns is kept for the others.
+        position = 0
+        while position < len(self._sizes):
+            if position == len(self._arrived):
+                index = self._pending.next_done(None)
+                if index is None:
+                    return
+                self._arrived.append(index)
+            yield self._arrived[position]
+            position += 1

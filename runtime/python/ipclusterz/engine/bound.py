@@ -1,0 +1,53 @@
+"""Bound functions: code from the client, globals from the engine.
+
+`functions` pickles a bound function as calls of `rebuild` and `restore`. Only what these two need is here, because the
+client imports this file as well.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, FunctionType
+    from typing import Any
+
+__all__ = ["rebuild", "restore"]
+
+
+def _here() -> None:
+    pass
+
+
+_Function = type(_here)
+
+
+def _empty_cell() -> Any:
+    content = None
+
+    def reader() -> object:
+        return content
+
+    cell = reader.__closure__[0]  # type: ignore[index]
+    del cell.cell_contents
+    return cell
+
+
+def rebuild(code: CodeType, name: str, cells: int) -> FunctionType:
+    """Make a function whose globals are the namespace of ``__main__``; `restore` gives it the rest."""
+    space = sys.modules["__main__"].__dict__
+    return _Function(code, space, name, None, tuple(_empty_cell() for _ in range(cells)))
+
+
+def restore(function: FunctionType, state: dict[str, Any]) -> None:
+    """Give a rebuilt function its defaults, its closure and its names."""
+    function.__defaults__ = state["defaults"]
+    function.__kwdefaults__ = state["keyword_defaults"]
+    function.__qualname__ = state["qualified_name"]
+    function.__module__ = state["module"]
+    function.__doc__ = state["doc"]
+    function.__dict__.update(state["attributes"])
+    for cell, content in zip(function.__closure__ or (), state["cells"], strict=True):
+        if content:
+            cell.cell_contents = content[0]

@@ -1,0 +1,105 @@
+"""What an engine does for each operation: frames in, frames out.
+
+Everything here runs inside the loop's guard, deserialising included, and may raise whatever it likes.
+"""
+
+from __future__ import annotations
+
+from ..serialize import FRESH, MAP, dumps, loads, split_code
+from .shell import make_shell
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .._core import Task
+    from ..serialize import Frame
+    from .namespace import Namespace
+    from .shell import Shell
+
+__all__ = ["Calls"]
+
+# Functions kept unpickled. The oldest goes first; it is unpickled again when it is called again.
+_CACHE_LIMIT = 512
+
+
+class Calls:
+    """The operations on one namespace.
+
+    Attributes
+    ----------
+    of : dict
+        From the name of an operation to the method that does it.
+    """
+
+    __slots__ = ("_functions", "_namespace", "_shell", "of")
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._shell: Shell | None = None
+        self._functions: dict[bytes, tuple[Callable[..., object], bool]] = {}
+        self.of: dict[str, Callable[[Task], list[Frame]]] = {
+            "apply": self.apply,
+            "apply_bound": self.apply,
+            "execute": self.execute,
+            "push": self.push,
+            "pull": self.pull,
+            "clear": self.clear,
+        }
+
+    def apply(self, task: Task) -> list[Frame]:
+        """Call a function, or map it over a zip of sequences."""
+        known = self._functions.get(task.function)  # type: ignore[arg-type]
+        function, mapped = known if known is not None else self._load(task)
+        frames = task.frames
+        if not frames:
+            return dumps(function())
+        if mapped:
+            sequences = loads(frames)
+            if len(sequences) == 1:
+                return dumps([function(item) for item in sequences[0]])
+            return dumps([function(*items) for items in zip(*sequences, strict=False)])
+        arguments, keywords = loads(frames)
+        return dumps(function(*arguments, **keywords))
+
+    def execute(self, task: Task) -> list[Frame]:
+        """Run a cell of code."""
+        code, silent = loads(task.frames)
+        if self._shell is None:
+            self._shell = make_shell(self._namespace)
+        return dumps(self._shell.run(code, silent))
+
+    def push(self, task: Task) -> list[Frame]:
+        """Set names."""
+        self._namespace.push(loads(task.frames))
+        return dumps(None)
+
+    def pull(self, task: Task) -> list[Frame]:
+        """Send values of names."""
+        return dumps(self._namespace.pull(loads(task.frames)))
+
+    def clear(self, _task: Task) -> list[Frame]:
+        """Forget all names."""
+        self._namespace.clear()
+        if self._shell is not None:
+            self._shell.reset()
+        return dumps(None)
+
+    def _load(self, task: Task) -> tuple[Callable[..., object], bool]:
+        flags, first, second = split_code(task.function_code())
+        function: Any
+        try:
+            function = loads([first])
+        except (ImportError, AttributeError):
+            # The client's module is not here, or another one has its name: use what came by value, if it did.
+            if not second:
+                raise
+            function = loads([second])
+        loaded = (function, bool(flags & MAP))
+        if not flags & FRESH and task.function is not None:
+            while len(self._functions) >= _CACHE_LIMIT:
+                del self._functions[next(iter(self._functions))]
+            self._functions[task.function] = loaded
+        return loaded
+

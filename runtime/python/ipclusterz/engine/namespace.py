@@ -1,0 +1,66 @@
+"""The user's namespace of an engine: the module ``__main__``.
+
+It is a module of its own, in ``sys.modules``, so that classes defined there pickle by value and code behaves as at a
+prompt. Running code in it is `shell`'s.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+__all__ = ["Namespace"]
+
+
+class Namespace:
+    """The names that ``push``, ``pull``, ``execute`` and bound functions share.
+
+    Parameters
+    ----------
+    engine_id : int
+        Named in errors.
+    """
+
+    __slots__ = ("engine_id", "module", "names")
+
+    def __init__(self, engine_id: int) -> None:
+        self.engine_id = engine_id
+        module_type = type(sys)
+        self.module: ModuleType = module_type("__main__")
+        self.names: dict[str, Any] = self.module.__dict__
+        self.names["__builtins__"] = sys.modules["builtins"]
+        # The module of this program goes on living under its own name: its globals are those of the running loop.
+        sys.modules.setdefault("ipclusterz.engine.__main__", sys.modules["__main__"])
+        sys.modules["__main__"] = self.module
+
+    def push(self, values: dict[str, object]) -> None:
+        """Set names."""
+        self.names.update(values)
+
+    def pull(self, names: str | tuple[str, ...]) -> object:
+        """Look names up: a string gives the value, a tuple of strings the list of values.
+
+        Raises
+        ------
+        KeyError
+            When a name is not there; says which, and on which engine.
+        """
+        if isinstance(names, str):
+            return self._get(names)
+        return [self._get(name) for name in names]
+
+    def clear(self) -> None:
+        """Forget all names but those that a module begins with."""
+        for name in list(self.names):
+            if not (name.startswith("__") and name.endswith("__")):
+                del self.names[name]
+
+    def _get(self, name: str) -> object:
+        try:
+            return self.names[name]
+        except KeyError:
+            raise KeyError(f"name {name!r} is not defined on engine {self.engine_id}") from None

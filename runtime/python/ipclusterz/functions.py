@@ -1,0 +1,190 @@
+"""Functions to code that an engine can run, packed once and never stale.
+
+A packed function is ``(hash, code)``: 16 bytes of BLAKE2b over the code, and the code as `serialize.code_of` lays it
+out. The hash lets it travel once to each engine. What can be imported on the engine goes by reference, the rest by
+value with cloudpickle; a *bound* function goes as bare code, to be joined there with the engine's namespace. This is
+the client's half; the engine's is `engine.calls`.
+"""
+
+from __future__ import annotations
+
+import io
+from hashlib import blake2b
+from types import FunctionType
+from weakref import ref
+
+from .capture import Capture, local_modules, reference_of
+from .error import SerializationError
+from .serialize import FRESH, MAP, PROTOCOL, cannot_serialize, cloud_dumps, code_of, plain_dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType
+    from typing import Any
+
+    Packed = tuple[bytes, bytes]
+
+__all__ = ["pack"]
+
+# One record for each function and flavour: (weak reference, packed, code, defaults, captured). A record holds what the
+# function captured, so there are never more than this many, and a record goes with its function.
+_CACHE_LIMIT = 1024
+_plain: dict[int, tuple[Any, Packed, CodeType | None, Any, Capture]] = {}
+_maps: dict[int, tuple[Any, Packed, CodeType | None, Any, Capture]] = {}
+_bounds: dict[int, tuple[Any, Packed, CodeType | None, Any, Capture]] = {}
+
+
+def pack(function: Callable[..., object], *, bound: bool = False, mapped: bool = False) -> Packed:
+    """Turn a callable into (hash, code).
+
+    Parameters
+    ----------
+    function : callable
+        What to run.
+    bound : bool
+        Leave the globals behind: on the engine they are its namespace.
+    mapped : bool
+        The engine is to call it on each element of a zip of sequences.
+
+    Returns
+    -------
+    tuple of bytes
+        The 16-byte hash, and the code.
+
+    Raises
+    ------
+    TypeError
+        When `function` cannot be called.
+    SerializationError
+        When it cannot be serialised, with the reason.
+
+    Notes
+    -----
+    Packing the same function again gives the kept result, unless something that it uses was changed in between: a
+    global, a variable of its closure, a default. Where such a thing is mutable, it is packed anew each time.
+    """
+    cache = _bounds if bound else _maps if mapped else _plain
+    record = cache.get(id(function))
+    if record is not None:
+        reference, packed, code, defaults, capture = record
+        if (
+            reference() is function
+            and (
+                code is None
+                or (function.__code__ is code and function.__defaults__ is defaults)  # type: ignore[attr-defined]
+            )
+            and (capture.bare or capture.unchanged(function))
+        ):
+            return packed
+    return _pack(function, cache, bound, mapped)
+
+
+def _pack(function: Callable[..., object], cache: dict[int, Any], bound: bool, mapped: bool) -> Packed:
+    if not callable(function):
+        raise TypeError(f"a function is needed, not {type(function).__name__}: {function!r:.80}")
+    capture = Capture(function, bound=bound)
+    first = _bound_dumps(function) if bound else _dumps(function)
+    second = b"" if bound else _by_value(function, first)
+    flags = (FRESH if capture.fresh else 0) | (MAP if mapped else 0)
+    code = code_of(flags, first, second)
+    packed = (blake2b(code, digest_size=16).digest(), code)
+    if capture.stable:
+        _remember(cache, function, packed, capture)
+    return packed
+
+
+def _remember(cache: dict[int, Any], function: Callable[..., object], packed: Packed, capture: Capture) -> None:
+    key = id(function)
+    try:
+        reference = ref(function, lambda gone: _forget(cache, key, gone))
+    except TypeError:
+        return
+    if len(cache) >= _CACHE_LIMIT:
+        cache.pop(next(iter(cache)), None)
+    plain = isinstance(function, FunctionType)
+    cache[key] = (
+        reference,
+        packed,
+        function.__code__ if plain else None,  # type: ignore[attr-defined]
+        function.__defaults__ if plain else None,  # type: ignore[attr-defined]
+        capture,
+    )
+
+
+def _forget(cache: dict[int, Any], key: int, gone: object) -> None:
+    record = cache.get(key)
+    if record is not None and record[0] is gone:
+        del cache[key]
+
+
+def _dumps(function: Callable[..., object]) -> bytes:
+    # An importable function is two strings; everything else needs cloudpickle at once, because plain pickle would
+    # take a function of `__main__` by reference.
+    if reference_of(function) is not None:
+        return plain_dumps(function, PROTOCOL)
+    return cloud_dumps(function)
+
+
+def _by_value(function: Callable[..., object], first: bytes) -> bytes:
+    """The second pickle: modules that the engine may not be able to import travel by value."""
+    import cloudpickle
+
+    local = [module for name, module in local_modules().items() if name.encode() in first]
+    if not local:
+        return b""
+    registered = cloudpickle.list_registry_pickle_by_value()
+    ours = [module for module in local_modules().values() if module.__name__ not in registered]
+    for module in ours:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return cloud_dumps(function)
+    except SerializationError:
+        # A lock or an open file among the module's globals: then only an engine that can import it can run it.
+        return b""
+    finally:
+        for module in ours:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _bound_dumps(function: Callable[..., object]) -> bytes:
+    import cloudpickle
+
+    from .engine.bound import rebuild, restore
+
+    class BoundPickler(cloudpickle.Pickler):  # type: ignore[misc]
+        """Leaves the globals of every function behind that the engine does not import from an installed module."""
+
+        def reducer_override(self, obj: Any) -> Any:
+            if type(obj) is not FunctionType or reference_of(obj) is not None or _is_ours(obj):
+                return super().reducer_override(obj)
+            cells = obj.__closure__ or ()
+            state = {
+                "defaults": obj.__defaults__,
+                "keyword_defaults": obj.__kwdefaults__,
+                "qualified_name": obj.__qualname__,
+                "module": obj.__module__,
+                "doc": obj.__doc__,
+                "attributes": obj.__dict__,
+                "cells": [_content(cell) for cell in cells],
+            }
+            return rebuild, (obj.__code__, obj.__name__, len(cells)), state, None, None, restore
+
+    stream = io.BytesIO()
+    try:
+        BoundPickler(stream, PROTOCOL).dump(function)
+    except Exception as error:
+        raise cannot_serialize(function, error) from error
+    return stream.getvalue()
+
+
+def _is_ours(function: FunctionType) -> bool:
+    return function.__module__.partition(".")[0] in ("ipclusterz", "cloudpickle")
+
+
+def _content(cell: Any) -> tuple[object, ...]:
+    try:
+        return (cell.cell_contents,)
+    except ValueError:
+        return ()
+

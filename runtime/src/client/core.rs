@@ -1,0 +1,306 @@
+//! What a client has under way, and what must wait until the controller's window has room. Pure.
+
+use super::functions::Functions;
+use super::pending::{Answer, Pending};
+use crate::controller::registry::Channel;
+use crate::ids::{EngineId, PeerId, RequestId};
+use crate::wire::Frame;
+use crate::wire::message::{
+    Ack, EngineInfo, ForgetFunctions, FunctionName, Message, Op, Outcome, Placement, Reply, Request, RequestOutput,
+    Status, Welcome, Window,
+};
+use crate::wire::part::{Packed, Part};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Weak};
+
+/// Replies after which the controller is told what was received.
+const ACK_REPLIES: u64 = 64;
+/// Bytes after which it is.
+const ACK_BYTES: u64 = 1 << 20;
+
+/// What happened to the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A new engine is there.
+    EngineJoined(EngineInfo),
+    /// An engine is gone.
+    EngineLeft {
+        /// Which.
+        id: EngineId,
+        /// Why.
+        reason: String,
+    },
+    /// The controller is gone, or the connection to it.
+    Disconnected {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One request on its way out.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Its number.
+    pub id: RequestId,
+    /// Who is to do it.
+    pub placement: Placement,
+    /// What to do.
+    pub op: Op,
+    /// The function to call, and its code.
+    pub function: Option<(FunctionName, Frame)>,
+    /// The payload.
+    pub packed: Packed,
+    /// Where its answers go.
+    pub pending: Weak<Pending>,
+    /// Index there of its first answer.
+    pub base: usize,
+    /// How many answers it gets.
+    pub count: usize,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    pending: Weak<Pending>,
+    base: usize,
+    count: usize,
+    open: usize,
+    bytes: u64,
+    /// Positions that have their answer but not all outputs.
+    held: usize,
+}
+
+/// The session as far as the core cares.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// This client's number at the controller.
+    pub peer: PeerId,
+    window: Window,
+}
+
+impl Standing {
+    /// Bytes that one request may have.
+    pub fn request_limit(&self) -> u64 {
+        self.window.request_bytes
+    }
+}
+
+/// The state of a client.
+#[derive(Debug, Default)]
+pub struct Core {
+    /// The session, while there is one.
+    pub standing: Option<Standing>,
+    /// Code of functions.
+    pub functions: Functions,
+    /// Engines that are there.
+    pub engines: BTreeMap<EngineId, (EngineInfo, Arc<str>)>,
+    /// The last answer to a status request, and how many there were.
+    pub status: (u64, Option<Status>),
+    /// What happened, for whoever asks; the oldest are dropped.
+    pub events: VecDeque<Event>,
+    backlog: VecDeque<Outgoing>,
+    backlog_bytes: u64,
+    requests: HashMap<RequestId, UnderWay>,
+    open_replies: u64,
+    open_bytes: u64,
+    received: Ack,
+    acked: Ack,
+    /// A reply came with a segment, which stays until it is acknowledged.
+    segment_received: bool,
+}
+
+/// Events that are kept for somebody to ask.
+const EVENTS_MAX: usize = 1024;
+
+impl Core {
+    /// A session stands.
+    pub fn established(&mut self, welcome: Welcome) {
+        self.standing = Some(Standing { peer: welcome.peer, window: welcome.window });
+        (self.received, self.acked) = (Ack::default(), Ack::default());
+        let known = std::mem::take(&mut self.engines);
+        for info in welcome.engines {
+            if !known.contains_key(&info.id) {
+                self.happened(Event::EngineJoined(info.clone()));
+            }
+            self.engines.insert(info.id, (info.clone(), Arc::from(info.uuid)));
+        }
+    }
+
+    /// The session is over: everything under way is lost, for the controller gives up a client that left.
+    pub fn lost(&mut self, reason: &str, now: f64) {
+        self.standing = None;
+        self.engines.clear();
+        self.functions.session_lost();
+        (self.open_replies, self.open_bytes, self.backlog_bytes) = (0, 0, 0);
+        let outcome = Outcome::Lost(reason.to_owned());
+        let waiting = self.backlog.drain(..).map(|outgoing| (outgoing.pending, outgoing.base, outgoing.count));
+        let under_way = self.requests.drain().map(|(_, request)| (request.pending, request.base, request.count));
+        for (pending, base, count) in waiting.chain(under_way) {
+            if let Some(pending) = pending.upgrade() {
+                (base..base + count).for_each(|index| pending.abandon(index, &outcome, now));
+            }
+        }
+        self.happened(Event::Disconnected { reason: reason.to_owned() });
+    }
+
+    /// A request is to be sent when there is room.
+    pub fn submit(&mut self, outgoing: Outgoing) {
+        self.backlog_bytes += outgoing.packed.bytes;
+        self.backlog.push_back(outgoing);
+    }
+
+    /// Bytes submitted and not sent.
+    pub fn backlog_bytes(&self) -> u64 {
+        self.backlog_bytes
+    }
+
+    /// Everything that may be sent now.
+    pub fn next_sends(&mut self) -> Vec<(Channel, Message, Vec<Frame>)> {
+        let Some(Standing { window, .. }) = self.standing else { return Vec::new() };
+        let mut sends = Vec::new();
+        while let Some(next) = self.backlog.front() {
+            let fits = self.open_replies + next.count as u64 <= window.replies
+                && self.open_bytes + next.packed.bytes <= window.bytes;
+            // What is larger than the window goes alone.
+            if !fits && self.open_replies > 0 {
+                break;
+            }
+            let Some(outgoing) = self.backlog.pop_front() else { break };
+            sends.push(self.send(outgoing));
+        }
+        let forgotten = self.functions.evict();
+        if !forgotten.is_empty() {
+            let message = Message::ForgetFunctions(ForgetFunctions { functions: forgotten });
+            sends.push((Channel::Data, message, vec![]));
+        }
+        let (replies, bytes) = (self.received.replies - self.acked.replies, self.received.bytes - self.acked.bytes);
+        if replies >= ACK_REPLIES || bytes >= ACK_BYTES || self.segment_received {
+            self.acked = self.received;
+            self.segment_received = false;
+            sends.push((Channel::Control, Message::Ack(self.acked), vec![]));
+        }
+        sends
+    }
+
+    fn send(&mut self, outgoing: Outgoing) -> (Channel, Message, Vec<Frame>) {
+        let Outgoing { id, placement, op, function, packed, pending, base, count } = outgoing;
+        self.backlog_bytes -= packed.bytes;
+        self.open_replies += count as u64;
+        self.open_bytes += packed.bytes;
+        let under_way = UnderWay { pending, base, count, open: count, bytes: packed.bytes, held: 0 };
+        self.requests.insert(id, under_way);
+        let mut payload = packed.frames;
+        let name = function.as_ref().map(|(name, _)| *name);
+        let carries_function = match function {
+            Some((name, code)) if self.functions.first_use(name) => {
+                payload.insert(0, code);
+                true
+            }
+            _ => false,
+        };
+        let request = Request { id, placement, op, function: name, carries_function, segments: packed.segments };
+        (Channel::Data, Message::Request(request), payload)
+    }
+
+    /// A message of the controller; `unpack` maps a reply's segments.
+    pub fn message(
+        &mut self,
+        message: Message,
+        payload: Vec<Frame>,
+        now: f64,
+        unpack: impl FnOnce(Vec<Frame>, &Reply) -> Result<Vec<Part>, String>,
+    ) {
+        match message {
+            Message::Reply(reply) => self.reply(reply, payload, now, unpack),
+            Message::RequestOutput(output) => self.output(&output),
+            Message::EngineJoined(info) => {
+                self.engines.insert(info.id, (info.clone(), Arc::from(info.uuid.as_str())));
+                self.happened(Event::EngineJoined(info));
+            }
+            Message::EngineLeft(left) => {
+                self.engines.remove(&left.id);
+                self.happened(Event::EngineLeft { id: left.id, reason: left.reason });
+            }
+            Message::StatusReply(status) => self.status = (self.status.0 + 1, Some(*status)),
+            _ => {}
+        }
+    }
+
+    fn reply(
+        &mut self,
+        reply: Reply,
+        payload: Vec<Frame>,
+        now: f64,
+        unpack: impl FnOnce(Vec<Frame>, &Reply) -> Result<Vec<Part>, String>,
+    ) {
+        self.received.replies += 1;
+        self.received.bytes += payload.iter().map(|frame| frame.len() as u64).sum::<u64>();
+        self.segment_received |= !reply.segments.is_empty();
+        let Some(request) = self.requests.get_mut(&reply.request) else { return };
+        request.open -= 1;
+        self.open_replies -= 1;
+        let index = request.base + reply.position as usize;
+        if let Some(pending) = request.pending.upgrade() {
+            let unpacked = unpack(payload, &reply);
+            let engine_uuid = reply.engine.and_then(|id| self.engines.get(&id)).map(|(_, uuid)| Arc::clone(uuid));
+            let (outcome, parts) = match unpacked {
+                Ok(parts) => (reply.outcome, parts),
+                Err(problem) => (Outcome::Rejected(problem), vec![]),
+            };
+            let (started, completed) = (reply.started, reply.completed);
+            let answer =
+                Answer { outcome, engine: reply.engine, engine_uuid, parts, started, completed, received: now };
+            if !pending.resolve(index, reply.outputs, answer) {
+                request.held += 1;
+            }
+        }
+        self.tidy(reply.request);
+    }
+
+    fn output(&mut self, output: &RequestOutput) {
+        self.received.bytes += output.text.len() as u64;
+        let Some(request) = self.requests.get_mut(&output.request) else { return };
+        if let Some(pending) = request.pending.upgrade()
+            && pending.output(request.base + output.position as usize, output.stream, &output.text)
+        {
+            request.held -= 1;
+        }
+        self.tidy(output.request);
+    }
+
+    /// Forgets a request that has all its answers, and all their outputs unless nobody waits for them.
+    fn tidy(&mut self, id: RequestId) {
+        if let Some(request) = self.requests.get(&id)
+            && request.open == 0
+            && (request.held == 0 || request.pending.strong_count() == 0)
+        {
+            self.open_bytes -= request.bytes;
+            self.requests.remove(&id);
+        }
+    }
+
+    /// Gives up requests that were not sent yet; for the others the controller is asked.
+    pub fn abort_unsent(&mut self, ids: Option<&[RequestId]>, now: f64) {
+        let (aborted, kept): (VecDeque<_>, VecDeque<_>) =
+            self.backlog.drain(..).partition(|outgoing| ids.is_none_or(|ids| ids.contains(&outgoing.id)));
+        self.backlog = kept;
+        for outgoing in aborted {
+            self.backlog_bytes -= outgoing.packed.bytes;
+            if let Some(pending) = outgoing.pending.upgrade() {
+                let indexes = outgoing.base..outgoing.base + outgoing.count;
+                indexes.for_each(|index| pending.abandon(index, &Outcome::Aborted, now));
+            }
+        }
+    }
+
+    fn happened(&mut self, event: Event) {
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    /// Requests without all their answers, sent or not; for tests.
+    pub fn under_way(&self) -> usize {
+        self.requests.len() + self.backlog.len()
+    }
+}

@@ -1,0 +1,144 @@
+//! The client's I/O thread: sockets around the core. It needs the interpreter for nothing.
+
+use super::core::Core;
+use crate::controller::registry::Channel;
+use crate::engine::reactor::wall_clock;
+use crate::transport::session::{Session, SessionEvent};
+use crate::transport::wake::Waker;
+use crate::wire::Frame;
+use crate::wire::message::{Message, Reply};
+use crate::wire::part::unpack;
+use crate::wire::segment::SegmentFolder;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What the threads of a client share.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Engines, the session, the status or the backlog changed.
+    pub changed: Condvar,
+    pub waker: Waker,
+    pub segments: Option<SegmentFolder>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub core: Core,
+    /// Messages that other threads want sent.
+    pub outbox: Vec<(Channel, Message, Vec<Frame>)>,
+    /// Why there is no session.
+    pub problem: String,
+    /// The controller refused this client: trying again is of no use.
+    pub refused: bool,
+    /// The client is closed, and why.
+    pub closed: Option<String>,
+}
+
+impl Shared {
+    pub fn new(segments: Option<SegmentFolder>) -> std::io::Result<Self> {
+        Ok(Shared { state: Mutex::default(), changed: Condvar::new(), waker: Waker::new()?, segments })
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for `changed`, at most `timeout`.
+    pub fn wait<'a>(&self, state: MutexGuard<'a, State>, timeout: Duration) -> MutexGuard<'a, State> {
+        self.changed.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// How often a session that does not come about is looked at, so that the reason is up to date.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Runs until the client is closed.
+pub(super) fn run(mut session: Session, shared: Arc<Shared>, context: zmq::Context) {
+    crate::engine::process::block_all_signals();
+    let reason = match serve(&mut session, &shared) {
+        Ok(reason) => reason,
+        Err(error) => format!("the client's socket failed: {error}"),
+    };
+    let mut state = shared.lock();
+    state.closed.get_or_insert_with(|| reason.clone());
+    state.core.lost(&reason, wall_clock());
+    drop(state);
+    shared.changed.notify_all();
+    // Sockets before their context.
+    drop(session);
+    drop(context);
+}
+
+fn serve(session: &mut Session, shared: &Shared) -> Result<String, zmq::Error> {
+    let mut events = Vec::new();
+    loop {
+        let more = session.receive(&mut events)?;
+        let mut state = shared.lock();
+        let news = !events.is_empty();
+        let backlog = state.core.backlog_bytes();
+        for event in events.drain(..) {
+            take(&mut state, shared, event);
+        }
+        if state.core.standing.is_none() && state.problem != session.problem() {
+            state.problem = session.problem().to_owned();
+        }
+        let mut sends = state.core.next_sends();
+        sends.append(&mut state.outbox);
+        let closed = state.closed.clone();
+        let relieved = state.core.backlog_bytes() < backlog;
+        drop(state);
+        if news || relieved {
+            shared.changed.notify_all();
+        }
+        for (channel, message, payload) in sends {
+            session.send(channel, &message, payload)?;
+        }
+        if let Some(reason) = closed {
+            return Ok(reason);
+        }
+        if !more {
+            sleep(session, shared)?;
+        }
+    }
+}
+
+fn sleep(session: &Session, shared: &Shared) -> Result<(), zmq::Error> {
+    shared.waker.prepare();
+    let mut state = shared.lock();
+    // Nothing else makes the backlog sendable but a reply, so what was not sent a moment ago stays.
+    let mut sends = state.core.next_sends();
+    sends.append(&mut state.outbox);
+    let idle = sends.is_empty() && state.closed.is_none();
+    drop(state);
+    for (channel, message, payload) in sends {
+        session.send(channel, &message, payload)?;
+    }
+    let result = if idle { session.wait(shared.waker.fd(), LOOK) } else { Ok(()) };
+    shared.waker.awake();
+    result
+}
+
+fn take(state: &mut State, shared: &Shared, event: SessionEvent) {
+    match event {
+        SessionEvent::Established(welcome) => {
+            state.problem.clear();
+            state.core.established(welcome);
+        }
+        SessionEvent::Lost(reason) => {
+            state.problem.clone_from(&reason);
+            state.outbox.clear();
+            state.core.lost(&reason, wall_clock());
+        }
+        SessionEvent::Refused(reason) => {
+            state.problem = reason;
+            state.refused = true;
+        }
+        SessionEvent::Message(message, payload) => {
+            let unpack = |frames, reply: &Reply| {
+                unpack(frames, &reply.segments, shared.segments.as_ref())
+                    .map_err(|error| format!("the result cannot be read: {error}"))
+            };
+            state.core.message(message, payload, wall_clock(), unpack);
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The connection file: all that a peer needs to reach a controller and be let in.
+//!
+//! # Format
+//!
+//! JSON, mode 0600, one for clients (`client.json`) and one for engines (`engine.json`), made afresh by every
+//! controller. `version` is read first.
+//!
+//! ```json
+//! {"version": 1, "role": "client", "cluster": "default", "run_id": "0f3c9a1e", "host": "n1",
+//!  "addresses": ["ipc:///run/user/1000/ipclusterz/default-0f3c9a1e/controller.sock", "tcp://n1:10101"],
+//!  "shared_memory": "/dev/shm/ipclusterz-1000-default-0f3c9a1e",
+//!  "curve": {"server": "…", "public": "…", "secret": "…"}}
+//! ```
+
+use crate::places::{self, PlacesError};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The version written, and the only one read.
+pub const CONNECTION_FILE_VERSION: u64 = 1;
+
+/// What a peer is, and what its key admits it as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Submits work.
+    Client,
+    /// Does it.
+    Engine,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Role::Client => "client",
+            Role::Engine => "engine",
+        })
+    }
+}
+
+/// A peer's CURVE keys, each 40 characters of Z85 (ZeroMQ RFC 32).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurveKeys {
+    /// The controller's public key.
+    pub server: String,
+    /// The peer's public key.
+    pub public: String,
+    /// The peer's secret key.
+    pub secret: String,
+}
+
+impl fmt::Debug for CurveKeys {
+    /// Leaves the secret out, so that no log or error can carry it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("CurveKeys").field("server", &self.server).field("public", &self.public).finish()
+    }
+}
+
+/// See the module's documentation for the format.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionFile {
+    /// [`CONNECTION_FILE_VERSION`].
+    pub version: u64,
+    /// Whom it admits.
+    pub role: Role,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Changes with every start of the cluster's controller.
+    pub run_id: String,
+    /// Host of the controller; only peers there use its unix socket.
+    pub host: String,
+    /// `ipc://…` first, if there is one, then `tcp://host:port`.
+    pub addresses: Vec<String>,
+    /// Folder of segments for large payloads, on the controller's host.
+    pub shared_memory: Option<PathBuf>,
+    /// Keys for TCP; none when the controller listens on its unix socket alone.
+    pub curve: Option<CurveKeys>,
+}
+
+/// Why a connection file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// No such file.
+    #[error("there is no connection file {0}")]
+    Missing(PathBuf),
+    /// The operating system refused.
+    #[error("cannot read the connection file {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others can read the secret key in it.
+    #[error("the connection file {path} has mode {mode:o}: others on this host could read its secret key")]
+    NotPrivate {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Not JSON, or not all of it.
+    #[error("the connection file {path} is damaged or cut short: {source}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the parser stopped.
+        source: serde_json::Error,
+    },
+    /// Written by another version of ipclusterz.
+    #[error("the connection file {path} has version {found}; this ipclusterz reads version {CONNECTION_FILE_VERSION}")]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version in it.
+        found: u64,
+    },
+    /// It could not be written.
+    #[error(transparent)]
+    Write(#[from] PlacesError),
+}
+
+impl ConnectionError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            ConnectionError::Missing(_) => {
+                "is the cluster running? `ipclusterz list` shows clusters, `ipclusterz -n 4` starts one"
+            }
+            ConnectionError::Unreadable { .. } => {
+                "connection files are readable by the user who started the cluster alone"
+            }
+            ConnectionError::NotPrivate { .. } => {
+                "chmod 600 the file; if it was open to others for long, restart the cluster for fresh keys"
+            }
+            ConnectionError::Damaged { .. } => "copy it again from the controller's host, or restart the cluster",
+            ConnectionError::Version { .. } => {
+                "install the same version of ipclusterz on both sides, or restart the cluster with this one"
+            }
+            ConnectionError::Write(_) => "check the free space and permissions of that folder",
+        }
+    }
+}
+
+impl ConnectionFile {
+    /// Reads and checks `path`.
+    pub fn read(path: &Path) -> Result<Self, ConnectionError> {
+        let unreadable = |source| ConnectionError::Unreadable { path: path.to_path_buf(), source };
+        let text = match fs::read_to_string(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(ConnectionError::Missing(path.to_path_buf()));
+            }
+            other => other.map_err(unreadable)?,
+        };
+        let mode = fs::metadata(path).map_err(unreadable)?.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(ConnectionError::NotPrivate { path: path.to_path_buf(), mode });
+        }
+        Self::parse(&text, path)
+    }
+
+    /// Parses the text of a connection file; `path` is for errors alone.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConnectionError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u64,
+        }
+        let damaged = |source| ConnectionError::Damaged { path: path.to_path_buf(), source };
+        let Versioned { version } = serde_json::from_str(text).map_err(damaged)?;
+        if version != CONNECTION_FILE_VERSION {
+            return Err(ConnectionError::Version { path: path.to_path_buf(), found: version });
+        }
+        serde_json::from_str(text).map_err(damaged)
+    }
+
+    /// Writes it to `path` with mode 0600, whole or not at all.
+    pub fn write(&self, path: &Path) -> Result<(), ConnectionError> {
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|source| ConnectionError::Damaged { path: path.to_path_buf(), source })?;
+        Ok(places::write_private(path, &text)?)
+    }
+
+    /// The unix socket, for a peer on the controller's own host.
+    pub fn local_address(&self) -> Option<&str> {
+        let address = self.addresses.iter().find(|address| address.starts_with("ipc://"))?;
+        let socket = Path::new(&address["ipc://".len()..]);
+        (self.host == places::host_name() && socket.exists()).then_some(address.as_str())
+    }
+
+    /// The address to dial from this host: the unix socket if it is here, else the first TCP one.
+    pub fn best_address(&self) -> Option<&str> {
+        self.local_address()
+            .or_else(|| self.addresses.iter().find(|address| address.starts_with("tcp://")).map(String::as_str))
+    }
+}
+
+/// No cluster to connect to.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// Its name is none, or there is no place for it.
+    #[error(transparent)]
+    Places(#[from] PlacesError),
+    /// It is not running.
+    #[error("no cluster named {0:?} is running; running: {1}")]
+    NotRunning(String, String),
+    /// Which one?
+    #[error("no cluster named {default:?} is running, and more than one other is: {0}", default = places::DEFAULT_CLUSTER)]
+    Ambiguous(String),
+}
+
+impl FindError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            FindError::Ambiguous(_) => "name one: Client(cluster=\"NAME\")",
+            _ => "`ipclusterz list` shows clusters, `ipclusterz -n 4` starts one",
+        }
+    }
+}
+
+/// The connection file for clients of the cluster `name`; of the default one, or of the only one there is, when none is
+/// named.
+pub fn find_client_file(name: Option<&str>) -> Result<PathBuf, FindError> {
+    let file = |name: &str| places::cluster_dir(name).map(|folder| folder.join("client.json"));
+    let wanted = file(name.unwrap_or(places::DEFAULT_CLUSTER))?;
+    if wanted.exists() {
+        return Ok(wanted);
+    }
+    let mut running = places::list_clusters()?;
+    running.retain(|name| file(name).is_ok_and(|path| path.exists()));
+    match (name, &running[..]) {
+        (None, [only]) => Ok(file(only)?),
+        (None, [_, _, ..]) => Err(FindError::Ambiguous(running.join(", "))),
+        (name, _) => {
+            let name = name.unwrap_or(places::DEFAULT_CLUSTER).to_owned();
+            let running = if running.is_empty() { "none".to_owned() } else { running.join(", ") };
+            Err(FindError::NotRunning(name, running))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> ConnectionFile {
+        ConnectionFile {
+            version: CONNECTION_FILE_VERSION,
+            role: Role::Client,
+            cluster: "default".to_owned(),
+            run_id: "0f3c9a1e".to_owned(),
+            host: "n1".to_owned(),
+            addresses: vec!["tcp://n1:10101".to_owned()],
+            shared_memory: None,
+            curve: Some(CurveKeys { server: "s".repeat(40), public: "p".repeat(40), secret: "t".repeat(40) }),
+        }
+    }
+
+    #[test]
+    fn written_files_read_back_and_are_private() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let path = root.path().join("client.json");
+        example().write(&path).expect("write");
+        assert_eq!(ConnectionFile::read(&path).expect("read"), example());
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("chmod");
+        assert!(matches!(ConnectionFile::read(&path), Err(ConnectionError::NotPrivate { mode: 0o644, .. })));
+    }
+
+    #[test]
+    fn each_kind_of_damage_has_its_own_error() {
+        let path = Path::new("client.json");
+        let text = serde_json::to_string(&example()).expect("encode");
+        assert!(matches!(ConnectionFile::parse(&text[..text.len() / 2], path), Err(ConnectionError::Damaged { .. })));
+        let newer = text.replace("\"version\":1", "\"version\":2");
+        assert!(matches!(ConnectionFile::parse(&newer, path), Err(ConnectionError::Version { found: 2, .. })));
+        assert!(matches!(ConnectionFile::read(Path::new("/nowhere/client.json")), Err(ConnectionError::Missing(_))));
+    }
+
+    #[test]
+    fn debug_output_has_no_secret() {
+        assert!(!format!("{:?}", example()).contains("tttt"));
+    }
+}

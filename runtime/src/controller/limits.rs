@@ -1,0 +1,45 @@
+//! How much a controller holds for its clients, and for how long it waits.
+//!
+//! The policy: a client has at most `window` under way and keeps the rest to itself; while it does not take its
+//! replies, none of its queued tasks is started. So what a controller holds is bounded by the number of clients times
+//! the window, whatever they submit, and a client that is stopped or slow costs the others nothing.
+
+use crate::wire::message::Window;
+use std::time::Duration;
+
+/// Limits of one controller.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// What each client may have under way, and how many bytes of replies may wait for it.
+    pub window: Window,
+    /// Bytes of output that may wait for a client; text beyond is dropped, and the client is told.
+    pub output_bytes: u64,
+    /// How long balanced tasks wait while there is no engine at all.
+    pub no_engine_grace: Duration,
+    /// How long a shutdown waits for engines to leave.
+    pub shutdown_grace: Duration,
+}
+
+impl Limits {
+    /// A request may be as large as half of this host's memory, and no larger.
+    pub fn with_host_memory(mut self) -> Self {
+        let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let kib = total.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        if let Some(kib) = kib {
+            self.window.request_bytes = self.window.request_bytes.min(kib * 1024 / 2);
+        }
+        self
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            window: Window { replies: 8192, bytes: 1 << 30, request_bytes: u64::MAX },
+            output_bytes: 64 << 20,
+            no_engine_grace: Duration::from_secs(10),
+            shutdown_grace: Duration::from_secs(1),
+        }
+    }
+}

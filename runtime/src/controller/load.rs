@@ -1,0 +1,188 @@
+//! Which engine is given the next balanced task. Knows counts and durations; not tasks themselves.
+//!
+//! An engine is *open* while it has fewer tasks than its prefetch allows. The open engine with the fewest is next.
+//! The prefetch covers about 2 ms of work by the engine's recent durations, so that short tasks do not wait for
+//! a round trip each, and a long task has nothing queued behind it. Where the guess was wrong (the head has been
+//! running for [`STUCK`]), what was prefetched is taken back and goes to others.
+
+use crate::ids::{EngineId, TaskId};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+/// A head task that runs for longer than this is long: nothing should wait behind it.
+pub const STUCK: Duration = Duration::from_millis(10);
+/// How much work, by recent durations, an engine should have at hand.
+const AHEAD: f64 = 0.002;
+/// Most tasks at one engine, however short they are.
+const PREFETCH_MAX: usize = 32;
+/// Weight of the newest duration in the running average.
+const NEWEST: f64 = 0.3;
+
+/// What one engine has to do.
+#[derive(Debug, Default)]
+pub struct Load {
+    /// Tasks given to it and not answered, oldest first; the first is running or about to.
+    pub outstanding: VecDeque<TaskId>,
+    /// When the first of them became the first.
+    head_since: Duration,
+    /// Running average of durations, seconds.
+    average: Option<f64>,
+    /// A recall is under way.
+    pub recalling: bool,
+    /// Tasks answered.
+    pub completed: u64,
+}
+
+impl Load {
+    fn prefetch(&self) -> usize {
+        match self.average {
+            Some(average) if average < STUCK.as_secs_f64() => {
+                // The cast saturates; an average of 0 gives the maximum.
+                ((AHEAD / average).ceil() as usize).saturating_add(1).clamp(2, PREFETCH_MAX)
+            }
+            _ => 1,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        !self.recalling && self.outstanding.len() < self.prefetch()
+    }
+}
+
+/// All engines that take work.
+#[derive(Debug, Default)]
+pub struct Loads {
+    loads: HashMap<EngineId, Load>,
+    open: BTreeSet<(usize, EngineId)>,
+    /// Engines with something behind their head.
+    stacked: BTreeSet<EngineId>,
+}
+
+impl Loads {
+    /// An engine takes work from now on.
+    pub fn insert(&mut self, engine: EngineId) {
+        self.loads.insert(engine, Load::default());
+        self.open.insert((0, engine));
+    }
+
+    /// An engine is gone; what it had, oldest first.
+    pub fn remove(&mut self, engine: EngineId) -> VecDeque<TaskId> {
+        let Some(load) = self.loads.remove(&engine) else { return VecDeque::new() };
+        self.open.remove(&(load.outstanding.len(), engine));
+        self.stacked.remove(&engine);
+        load.outstanding
+    }
+
+    /// What an engine has to do.
+    pub fn get(&self, engine: EngineId) -> Option<&Load> {
+        self.loads.get(&engine)
+    }
+
+    /// No engine takes work.
+    pub fn is_empty(&self) -> bool {
+        self.loads.is_empty()
+    }
+
+    /// Changes an engine's load and keeps the indexes true.
+    fn update<T>(&mut self, engine: EngineId, change: impl FnOnce(&mut Load) -> T) -> Option<T> {
+        let load = self.loads.get_mut(&engine)?;
+        self.open.remove(&(load.outstanding.len(), engine));
+        let result = change(load);
+        if load.is_open() {
+            self.open.insert((load.outstanding.len(), engine));
+        }
+        if load.outstanding.len() > 1 {
+            self.stacked.insert(engine);
+        } else {
+            self.stacked.remove(&engine);
+        }
+        Some(result)
+    }
+
+    /// The engine for the next balanced task.
+    pub fn least(&self) -> Option<EngineId> {
+        self.open.first().map(|(_, engine)| *engine)
+    }
+
+    /// A task was given to an engine.
+    pub fn give(&mut self, engine: EngineId, task: TaskId, now: Duration) {
+        self.update(engine, |load| {
+            if load.outstanding.is_empty() {
+                load.head_since = now;
+            }
+            load.outstanding.push_back(task);
+        });
+    }
+
+    /// A task was answered after `seconds` of work, or given back (`None`). False: the engine did not have it.
+    pub fn take(&mut self, engine: EngineId, task: TaskId, seconds: Option<f64>, now: Duration) -> bool {
+        self.update(engine, |load| {
+            let Some(index) = load.outstanding.iter().position(|other| *other == task) else { return false };
+            load.outstanding.remove(index);
+            if index == 0 {
+                load.head_since = now;
+            }
+            if let Some(seconds) = seconds {
+                let newest = seconds.max(0.0);
+                load.average = Some(load.average.map_or(newest, |old| old + NEWEST * (newest - old)));
+                load.completed += 1;
+            }
+            true
+        })
+        .unwrap_or(false)
+    }
+
+    /// An engine was asked to give tasks back, or has answered.
+    pub fn set_recalling(&mut self, engine: EngineId, recalling: bool) {
+        self.update(engine, |load| load.recalling = recalling);
+    }
+
+    /// Engines whose head has been running for long while others wait behind it.
+    pub fn stuck(&self, now: Duration) -> Vec<EngineId> {
+        let old = |load: &Load| !load.recalling && now.saturating_sub(load.head_since) >= STUCK;
+        self.stacked.iter().copied().filter(|engine| self.loads.get(engine).is_some_and(old)).collect()
+    }
+
+    /// Some engine has tasks behind its head, so that `stuck` is to be asked again.
+    pub fn any_stacked(&self) -> bool {
+        !self.stacked.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_least_loaded_engine_is_next_and_long_tasks_have_nothing_behind_them() {
+        let mut loads = Loads::default();
+        loads.insert(EngineId(0));
+        loads.insert(EngineId(1));
+        loads.give(EngineId(0), TaskId(1), NOW);
+        assert_eq!(loads.least(), Some(EngineId(1)));
+        loads.give(EngineId(1), TaskId(2), NOW);
+        assert_eq!(loads.least(), None, "durations are unknown: one task each");
+        assert!(loads.take(EngineId(0), TaskId(1), Some(0.5), NOW));
+        loads.give(EngineId(0), TaskId(3), NOW);
+        assert_eq!(loads.least(), None, "tasks of half a second: one each");
+    }
+
+    #[test]
+    fn short_tasks_are_prefetched_up_to_a_bound() {
+        let mut loads = Loads::default();
+        loads.insert(EngineId(0));
+        loads.give(EngineId(0), TaskId(0), NOW);
+        assert!(loads.take(EngineId(0), TaskId(0), Some(0.0), NOW));
+        let given = (1..100).take_while(|task| {
+            let open = loads.least().is_some();
+            if open {
+                loads.give(EngineId(0), TaskId(*task), NOW);
+            }
+            open
+        });
+        assert_eq!(given.count(), PREFETCH_MAX);
+        assert_eq!(loads.stuck(NOW + STUCK), vec![EngineId(0)]);
+    }
+}

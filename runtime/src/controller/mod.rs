@@ -1,0 +1,22 @@
+//! The controller: one process between clients and engines.
+//!
+//! 1. [`limits`]: how much it holds and how long it waits.
+//! 2. [`registry`]: who is connected.
+//! 3. [`load`]: which engine is given the next balanced task.
+//! 4. [`work`]: requests, the queues, and every task's one answer. Pure.
+//! 5. [`core`]: the state machine `handle(event, now) -> actions` over both. Pure.
+//! 6. [`reactor`]: sockets, signals and the clock around the core.
+
+pub mod core;
+pub mod limits;
+pub mod load;
+pub mod reactor;
+pub mod registry;
+pub mod work;
+
+pub use limits::Limits;
+pub use reactor::{ControllerConfig, ControllerError, Ready, run};
+
+/// A connection as the ROUTER numbers it: the last four bytes of the five that libzmq gives each peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Route(pub u32);

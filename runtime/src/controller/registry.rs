@@ -1,0 +1,159 @@
+//! Who is connected: peers, their two connections, and the ids of engines. Knows nothing of work.
+
+use super::Route;
+use crate::ids::{EngineId, PeerId};
+use crate::wire::message::{EngineInfo, Hello};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+/// Which of a peer's two connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Registration, output, abort, notifications: never behind large data.
+    Control,
+    /// Requests and results.
+    Data,
+}
+
+/// A process that was let in.
+#[derive(Debug)]
+pub struct Peer {
+    /// What it said of itself.
+    pub hello: Hello,
+    /// For an engine: its id.
+    pub engine_id: Option<EngineId>,
+    /// What ties its `data` connection to its `control` connection.
+    pub token: String,
+    /// Its first connection.
+    pub control: Route,
+    /// Its second one, once it is attached.
+    pub data: Option<Route>,
+    /// When it said hello.
+    pub since: Duration,
+    /// Resident memory as it last told, bytes.
+    pub resident_bytes: u64,
+}
+
+impl Peer {
+    /// What clients are told of an engine.
+    pub fn engine_info(&self) -> Option<EngineInfo> {
+        let id = self.engine_id?;
+        Some(EngineInfo { id, uuid: self.hello.uuid.clone(), host: self.hello.host.clone(), pid: self.hello.pid })
+    }
+}
+
+/// All peers, by each of their names.
+#[derive(Debug, Default)]
+pub struct Registry {
+    peers: HashMap<PeerId, Peer>,
+    routes: HashMap<Route, (PeerId, Channel)>,
+    engines: BTreeMap<EngineId, PeerId>,
+    former_ids: HashMap<String, EngineId>,
+    former_order: VecDeque<String>,
+    last_peer: u64,
+}
+
+/// How many departed engines are remembered by their uuid.
+const FORMER_MAX: usize = 4096;
+
+impl Registry {
+    /// Lets a peer in. An engine gets the id that it asks for or had before, if that is free, else the lowest free one.
+    pub fn admit(&mut self, hello: Hello, engine: bool, control: Route, token: String, now: Duration) -> PeerId {
+        self.last_peer += 1;
+        let id = PeerId(self.last_peer);
+        let engine_id = engine.then(|| self.free_engine_id(&hello));
+        if let Some(engine_id) = engine_id {
+            self.engines.insert(engine_id, id);
+        }
+        self.routes.insert(control, (id, Channel::Control));
+        let peer = Peer { hello, engine_id, token, control, data: None, since: now, resident_bytes: 0 };
+        self.peers.insert(id, peer);
+        id
+    }
+
+    fn free_engine_id(&self, hello: &Hello) -> EngineId {
+        let wishes = [self.former_ids.get(&hello.uuid).copied(), hello.wanted_id];
+        if let Some(id) = wishes.into_iter().flatten().find(|id| !self.engines.contains_key(id)) {
+            return id;
+        }
+        // Ids are sorted, so the first one that is not its own index is above a gap.
+        let gap = self.engines.keys().zip(0..).find(|(id, index)| id.0 != *index).map(|(_, index)| index);
+        EngineId(gap.unwrap_or(u32::try_from(self.engines.len()).unwrap_or(u32::MAX)))
+    }
+
+    /// Ties a second connection to its peer; false when the token is not that peer's or it has one already.
+    pub fn attach(&mut self, id: PeerId, token: &str, data: Route) -> bool {
+        match self.peers.get_mut(&id) {
+            Some(peer) if peer.token == token && peer.data.is_none() => {
+                peer.data = Some(data);
+                self.routes.insert(data, (id, Channel::Data));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Forgets the peer that one of whose connections is `route`.
+    pub fn remove(&mut self, route: Route) -> Option<(PeerId, Peer)> {
+        let (id, _) = *self.routes.get(&route)?;
+        let peer = self.peers.remove(&id)?;
+        self.routes.remove(&peer.control);
+        if let Some(data) = peer.data {
+            self.routes.remove(&data);
+        }
+        if let Some(engine_id) = peer.engine_id {
+            self.engines.remove(&engine_id);
+            self.remember(peer.hello.uuid.clone(), engine_id);
+        }
+        Some((id, peer))
+    }
+
+    fn remember(&mut self, uuid: String, id: EngineId) {
+        if self.former_ids.insert(uuid.clone(), id).is_none() {
+            self.former_order.push_back(uuid);
+        }
+        while self.former_order.len() > FORMER_MAX {
+            if let Some(oldest) = self.former_order.pop_front() {
+                self.former_ids.remove(&oldest);
+            }
+        }
+    }
+
+    /// The peer behind a connection, and which of its connections that is.
+    pub fn of_route(&self, route: Route) -> Option<(PeerId, Channel)> {
+        self.routes.get(&route).copied()
+    }
+
+    /// A peer by its number.
+    pub fn peer(&self, id: PeerId) -> Option<&Peer> {
+        self.peers.get(&id)
+    }
+
+    /// A peer by its number.
+    pub fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
+        self.peers.get_mut(&id)
+    }
+
+    /// An engine by its id.
+    pub fn engine(&self, id: EngineId) -> Option<&Peer> {
+        self.engines.get(&id).and_then(|peer| self.peers.get(peer))
+    }
+
+    /// Engines with both connections, by id.
+    pub fn engines(&self) -> impl Iterator<Item = (EngineId, &Peer)> {
+        self.engines
+            .iter()
+            .filter_map(|(id, peer)| self.peers.get(peer).map(|peer| (*id, peer)))
+            .filter(|(_, peer)| peer.data.is_some())
+    }
+
+    /// Peers that are not engines.
+    pub fn clients(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.values().filter(|peer| peer.engine_id.is_none())
+    }
+
+    /// No peers left.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty() && self.routes.is_empty() && self.engines.is_empty()
+    }
+}

@@ -1,0 +1,217 @@
+//! The engine's state machine: tasks in order of arrival, functions by hash, what is running.
+//!
+//! Knows neither sockets nor Python. The I/O thread feeds it messages; the thread that runs user code takes tasks
+//! from it and gives results back.
+
+use crate::ids::TaskId;
+use crate::wire::Frame;
+use crate::wire::message::{FunctionName, Message, NeedFunction, Op, Output, Stream, Task, TaskList, TaskResult};
+use crate::wire::part::{Packed, Part};
+use std::collections::{HashMap, VecDeque};
+
+/// Code of functions that is kept, bytes.
+const FUNCTION_BYTES_MAX: usize = 64 << 20;
+
+/// A task as it waits and runs.
+#[derive(Debug)]
+pub struct Job {
+    /// The controller's number.
+    pub id: TaskId,
+    /// What to do.
+    pub op: Op,
+    /// The function to call, and its code when the task is handed out.
+    pub function: Option<(FunctionName, Option<Frame>)>,
+    /// The payload, or why it could not be read.
+    pub payload: Result<Vec<Part>, String>,
+}
+
+/// What the I/O thread is to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Send on `data`.
+    SendData(Message, Vec<Frame>),
+    /// Send on `control`.
+    SendControl(Message),
+    /// Raise KeyboardInterrupt in the running code.
+    Interrupt,
+    /// End the process.
+    Stop,
+}
+
+#[derive(Debug, Default)]
+struct Functions {
+    code: HashMap<FunctionName, Frame>,
+    order: VecDeque<FunctionName>,
+    bytes: usize,
+}
+
+impl Functions {
+    fn insert(&mut self, name: FunctionName, code: Frame) {
+        self.bytes += code.len();
+        self.order.push_back(name);
+        if let Some(old) = self.code.insert(name, code) {
+            self.bytes -= old.len();
+        }
+        // The newest stays, however large it is.
+        while self.bytes > FUNCTION_BYTES_MAX && self.code.len() > 1 {
+            let Some(oldest) = self.order.pop_front() else { break };
+            if let Some(code) = self.code.remove(&oldest) {
+                self.bytes -= code.len();
+            }
+        }
+    }
+}
+
+/// The state of an engine.
+#[derive(Debug, Default)]
+pub struct Core {
+    inbox: VecDeque<Job>,
+    /// The task whose code runs, and how many outputs it has sent.
+    running: Option<(TaskId, u32)>,
+    functions: Functions,
+    asked: Option<TaskId>,
+}
+
+impl Core {
+    /// A message of the controller; `unpack` maps a task's segments.
+    pub fn message(
+        &mut self,
+        message: Message,
+        payload: Vec<Frame>,
+        unpack: impl FnOnce(Vec<Frame>, &Task) -> Result<Vec<Part>, String>,
+    ) -> Vec<Action> {
+        match message {
+            Message::Task(task) => {
+                let payload = unpack(payload, &task);
+                let function = task.function.map(|name| (name, None));
+                self.inbox.push_back(Job { id: task.id, op: task.op, function, payload });
+                self.ask().into_iter().collect()
+            }
+            Message::Function(function) => {
+                if let Some(code) = payload.into_iter().next() {
+                    self.functions.insert(function.function, code);
+                    self.asked = None;
+                }
+                self.ask().into_iter().collect()
+            }
+            Message::Recall(list) => {
+                let mut tasks = Vec::new();
+                self.inbox.retain(|job| {
+                    let recalled = list.tasks.contains(&job.id);
+                    if recalled {
+                        tasks.push(job.id);
+                    }
+                    !recalled
+                });
+                let answer = Action::SendData(Message::Recalled(TaskList { tasks }), vec![]);
+                std::iter::once(answer).chain(self.ask()).collect()
+            }
+            Message::Interrupt(_) if self.running.is_some() => vec![Action::Interrupt],
+            Message::Shutdown(_) => vec![Action::Stop],
+            _ => vec![],
+        }
+    }
+
+    /// The next task, if it can be started.
+    pub fn next(&mut self) -> Option<Job> {
+        let code = match self.inbox.front()?.function {
+            Some((name, _)) => Some((name, Some(self.functions.code.get(&name)?.clone()))),
+            None => None,
+        };
+        let mut job = self.inbox.pop_front()?;
+        job.function = code;
+        self.running = Some((job.id, 0));
+        Some(job)
+    }
+
+    /// Asks for the function of the task that is next, once.
+    pub fn ask(&mut self) -> Option<Action> {
+        let job = self.inbox.front()?;
+        let (name, _) = job.function.as_ref()?;
+        if self.functions.code.contains_key(name) || self.asked == Some(job.id) {
+            return None;
+        }
+        self.asked = Some(job.id);
+        Some(Action::SendData(Message::NeedFunction(NeedFunction { task: job.id }), vec![]))
+    }
+
+    /// Text that the running task wrote; none when nothing runs.
+    pub fn output(&mut self, stream: Stream, text: String) -> Option<Action> {
+        let (task, outputs) = self.running.as_mut()?;
+        *outputs += 1;
+        Some(Action::SendControl(Message::Output(Output { task: *task, stream, text })))
+    }
+
+    /// The running task ended. None: it is not that one, for the session it came from is over.
+    pub fn finish(&mut self, task: TaskId, ok: bool, times: (f64, f64), packed: Packed) -> Option<Action> {
+        let (running, outputs) = self.running.take_if(|(running, _)| *running == task)?;
+        let (started, completed) = times;
+        let result = TaskResult { id: running, ok, started, completed, outputs, segments: packed.segments };
+        Some(Action::SendData(Message::Result(result), packed.frames))
+    }
+
+    /// Something runs.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// The session is over: the controller has answered for everything that was here.
+    pub fn session_lost(&mut self) {
+        self.inbox.clear();
+        self.asked = None;
+        self.running = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::{FunctionCode, Targets};
+
+    fn task(id: u64, function: Option<u8>) -> Message {
+        let function = function.map(|byte| FunctionName([byte; 16]));
+        Message::Task(Task { id: TaskId(id), op: Op::Apply, function, segments: vec![] })
+    }
+
+    fn feed(core: &mut Core, message: Message, payload: Vec<Frame>) -> Vec<Action> {
+        core.message(message, payload, |frames, _| Ok(frames.into_iter().map(Part::Frame).collect()))
+    }
+
+    #[test]
+    fn a_task_waits_for_its_function_which_is_asked_for_once() {
+        let mut core = Core::default();
+        let asked = feed(&mut core, task(1, Some(7)), vec![]);
+        assert!(matches!(asked[..], [Action::SendData(Message::NeedFunction(_), _)]));
+        assert!(feed(&mut core, task(2, Some(7)), vec![]).is_empty());
+        assert!(core.next().is_none());
+        let code = Message::Function(FunctionCode { function: FunctionName([7; 16]) });
+        assert!(feed(&mut core, code, vec![Frame::from(&b"code"[..])]).is_empty());
+        assert_eq!(core.next().map(|job| job.id), Some(TaskId(1)));
+        assert!(core.finish(TaskId(1), true, (0.0, 0.0), Packed::default()).is_some());
+        assert_eq!(core.next().map(|job| job.id), Some(TaskId(2)));
+    }
+
+    #[test]
+    fn only_what_was_not_started_is_given_back() {
+        let mut core = Core::default();
+        for id in 1..=3 {
+            feed(&mut core, task(id, None), vec![]);
+        }
+        assert_eq!(core.next().map(|job| job.id), Some(TaskId(1)));
+        let tasks = [1, 2, 3, 4].map(TaskId).to_vec();
+        let actions = feed(&mut core, Message::Recall(TaskList { tasks }), vec![]);
+        let [Action::SendData(Message::Recalled(list), _)] = &actions[..] else { panic!("{actions:?}") };
+        assert_eq!(list.tasks, [2, 3].map(TaskId));
+        assert!(core.next().is_none());
+    }
+
+    #[test]
+    fn interrupts_reach_running_code_alone() {
+        let mut core = Core::default();
+        let interrupt = || Message::Interrupt(Targets { engines: None });
+        assert!(feed(&mut core, interrupt(), vec![]).is_empty());
+        feed(&mut core, task(1, None), vec![]);
+        assert!(core.next().is_some());
+        assert!(matches!(feed(&mut core, interrupt(), vec![])[..], [Action::Interrupt]));
+    }
+}

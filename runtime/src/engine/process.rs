@@ -1,0 +1,59 @@
+//! How an engine's process ends when it must: at once, and with all that user code started.
+
+/// Ends this process, and its process group if it leads one (the launcher sees to that), without running anything else.
+///
+/// Safe in a signal handler: it calls nothing but kill, getpgrp, getpid and _exit.
+pub fn end_group(code: i32) -> ! {
+    // SAFETY: plain system calls without memory.
+    unsafe {
+        if libc::getpgrp() == libc::getpid() {
+            libc::kill(0, libc::SIGKILL);
+        }
+        libc::_exit(code);
+    }
+}
+
+/// Has SIGTERM end the group, also while user code is inside a long C call. User code may install its own handler.
+pub fn end_group_on_sigterm() {
+    extern "C" fn handler(_signal: libc::c_int) {
+        end_group(128 + libc::SIGTERM);
+    }
+    // SAFETY: the action is fully initialised, and the handler calls only what a handler may.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        libc::sigemptyset(&raw mut action.sa_mask);
+        libc::sigaction(libc::SIGTERM, &raw const action, std::ptr::null_mut());
+    }
+}
+
+/// The calling thread, to be interrupted later.
+#[derive(Debug, Clone, Copy)]
+pub struct UserThread(libc::pthread_t);
+
+// SAFETY: a thread's name may be used from any thread of its process.
+unsafe impl Send for UserThread {}
+
+impl UserThread {
+    /// The calling thread; it must live as long as the process.
+    pub fn current() -> Self {
+        // SAFETY: no memory involved.
+        UserThread(unsafe { libc::pthread_self() })
+    }
+
+    /// Sends it SIGINT, so that a system call it is in ends too.
+    pub fn interrupt(self) {
+        // SAFETY: the thread is the process's main thread, which lives as long as the process.
+        unsafe { libc::pthread_kill(self.0, libc::SIGINT) };
+    }
+}
+
+/// A thread that gets no signals: they are for the thread that runs user code.
+pub fn block_all_signals() {
+    // SAFETY: the set is filled before it is used.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut set);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
+}

@@ -1,0 +1,39 @@
+//! Newtypes for the numbers that name things, so that one is never taken for another.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $inner:ty) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(formatter)
+            }
+        }
+    };
+}
+
+id! {
+    /// What the user calls an engine: the lowest number that was free when it registered.
+    EngineId, u32
+}
+id! {
+    /// A submission, counted by the client that made it.
+    RequestId, u64
+}
+id! {
+    /// One request on one engine, counted by the controller.
+    TaskId, u64
+}
+id! {
+    /// A peer (engine or client) as the controller counts them; never used twice by one controller.
+    PeerId, u64
+}
+
+/// BLAKE2b-128 of a function's packed code.
+pub type FunctionHash = [u8; 16];

@@ -1,0 +1,105 @@
+//! The controller's side: one ROUTER at a unix socket, a TCP port, or both.
+
+use crate::connection::Role;
+use crate::controller::Route;
+use crate::controller::core::Admitted;
+use crate::wire::Frame;
+use crate::wire::frame::set_int_option;
+
+/// Draft options of libzmq, which the zmq crate has no names for (zmq_draft.h).
+const ZMQ_ROUTER_NOTIFY: i32 = 97;
+const ZMQ_NOTIFY_DISCONNECT: i32 = 2;
+
+/// Bytes of an id that libzmq gives to a peer: a zero and a number.
+const ROUTE_LENGTH: usize = 5;
+
+/// Longest frame; a longer one breaks the peer's connection before memory is taken for it.
+const FRAME_MAX: i64 = 1 << 40;
+
+/// What came in.
+pub enum Incoming {
+    /// A message: its frames after the routing id.
+    Message(Route, Admitted, Vec<Frame>),
+    /// A connection ended; everything it had sent came before.
+    Gone(Route),
+    /// A peer that gave itself a routing id, which ours never do.
+    Stranger,
+}
+
+/// The ROUTER socket.
+pub struct Listener {
+    socket: zmq::Socket,
+}
+
+impl Listener {
+    /// A socket bound to nothing yet. It keeps no mark at which it would drop messages silently: memory is bounded
+    /// by the windows of clients instead.
+    pub fn new(context: &zmq::Context) -> Result<Listener, zmq::Error> {
+        let socket = context.socket(zmq::ROUTER)?;
+        socket.set_linger(100)?;
+        socket.set_sndhwm(0)?;
+        socket.set_rcvhwm(0)?;
+        socket.set_router_mandatory(true)?;
+        socket.set_ipv6(true)?;
+        socket.set_maxmsgsize(FRAME_MAX)?;
+        socket.set_backlog(4096)?;
+        set_int_option(&socket, ZMQ_ROUTER_NOTIFY, ZMQ_NOTIFY_DISCONNECT)?;
+        Ok(Listener { socket })
+    }
+
+    /// Listens at a unix socket, without keys: its folder decides who gets here. To be called before `bind_tcp`,
+    /// since libzmq gives each listener the options of the moment.
+    pub fn bind_local(&self, path: &str) -> Result<String, zmq::Error> {
+        let address = format!("ipc://{path}");
+        self.socket.bind(&address)?;
+        Ok(address)
+    }
+
+    /// Listens at a TCP address; only CURVE handshakes that the gate approves get through.
+    pub fn bind_tcp(&self, address: &str, secret_key: &[u8]) -> Result<String, zmq::Error> {
+        self.socket.set_zap_domain("ipclusterz")?;
+        self.socket.set_curve_server(true)?;
+        self.socket.set_curve_secretkey(secret_key)?;
+        self.socket.set_tcp_keepalive(1)?;
+        self.socket.set_tcp_keepalive_idle(5)?;
+        self.socket.set_tcp_keepalive_intvl(2)?;
+        self.socket.set_tcp_keepalive_cnt(3)?;
+        self.socket.bind(&format!("tcp://{address}"))?;
+        self.socket.get_last_endpoint()?.map_err(|_| zmq::Error::EINVAL)
+    }
+
+    /// To be polled for reading.
+    pub fn socket(&self) -> &zmq::Socket {
+        &self.socket
+    }
+
+    /// The next thing that came in, if any.
+    pub fn receive(&self) -> Result<Option<Incoming>, zmq::Error> {
+        let Some(mut frames) = super::receive(&self.socket)? else { return Ok(None) };
+        let route = frames.remove(0);
+        let Some(route) = parse(&route) else { return Ok(Some(Incoming::Stranger)) };
+        if frames.len() == 1 && frames[0].is_empty() {
+            return Ok(Some(Incoming::Gone(route)));
+        }
+        let admitted = match frames.first().and_then(|frame| frame.property(c"User-Id")) {
+            Some("client") => Admitted::Keyed(Role::Client),
+            Some("engine") => Admitted::Keyed(Role::Engine),
+            _ => Admitted::Local,
+        };
+        Ok(Some(Incoming::Message(route, admitted, frames)))
+    }
+
+    /// Sends a message. `EHOSTUNREACH`: that connection is gone.
+    pub fn send(&self, route: Route, message: &crate::wire::Message, payload: Vec<Frame>) -> Result<(), zmq::Error> {
+        let mut id = [0; ROUTE_LENGTH];
+        id[1..].copy_from_slice(&route.0.to_be_bytes());
+        super::send(&self.socket, Some(Frame::from(&id[..])), message, payload)
+    }
+}
+
+fn parse(route: &[u8]) -> Option<Route> {
+    match route {
+        [0, number @ ..] => Some(Route(u32::from_be_bytes(number.try_into().ok()?))),
+        _ => None,
+    }
+}

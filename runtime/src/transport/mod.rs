@@ -1,0 +1,64 @@
+//! ZeroMQ sockets as this project uses them.
+//!
+//! A controller has one ROUTER socket. Every peer dials it twice, with two DEALER sockets: `control` carries what
+//! must never wait (registration, output, abort, notifications), `data` carries requests and results. On TCP all of
+//! it is encrypted and admitted by CURVE (RFC 26) with ZAP (RFC 27); the unix socket is guarded by its folder.
+//!
+//! 1. [`context`]: libzmq itself: one context per process, and what it was built with.
+//! 2. [`listen`]: the controller's side.
+//! 3. [`zap`]: which keys get in, and as what.
+//! 4. [`dial`]: the peers' side.
+//! 5. [`session`]: from dialling to being let in, for both kinds of peer.
+//! 6. [`wake`]: how another thread wakes a thread that waits for sockets.
+
+pub mod context;
+pub mod dial;
+pub mod listen;
+pub mod session;
+pub mod wake;
+pub mod zap;
+
+use crate::wire::{Frame, Message, codec};
+
+/// Most payload frames in one message.
+pub const FRAMES_MAX: usize = 1 << 16;
+
+/// Sends one message with its payload; `route` goes first on a ROUTER. Nothing was sent when this fails.
+pub(crate) fn send(
+    socket: &zmq::Socket,
+    route: Option<Frame>,
+    message: &Message,
+    payload: Vec<Frame>,
+) -> Result<(), zmq::Error> {
+    if let Some(route) = route {
+        route.send(socket, zmq::SNDMORE | zmq::DONTWAIT)?;
+    }
+    let more = |last: bool| if last { zmq::DONTWAIT } else { zmq::DONTWAIT | zmq::SNDMORE };
+    Frame::from(codec::encode(message)).send(socket, more(payload.is_empty()))?;
+    let count = payload.len();
+    for (index, frame) in payload.into_iter().enumerate() {
+        frame.send(socket, more(index + 1 == count))?;
+    }
+    Ok(())
+}
+
+/// Receives one multipart message whole; none when there is none waiting. Frames past [`FRAMES_MAX`] are dropped,
+/// which the reader sees by the length.
+pub(crate) fn receive(socket: &zmq::Socket) -> Result<Option<Vec<Frame>>, zmq::Error> {
+    let mut frames = Vec::with_capacity(4);
+    loop {
+        match Frame::receive(socket, zmq::DONTWAIT) {
+            Ok((frame, more)) => {
+                if frames.len() <= FRAMES_MAX + 1 {
+                    frames.push(frame);
+                }
+                if !more {
+                    return Ok(Some(frames));
+                }
+            }
+            Err(zmq::Error::EAGAIN) if frames.is_empty() => return Ok(None),
+            Err(zmq::Error::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

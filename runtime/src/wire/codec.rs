@@ -1,0 +1,76 @@
+//! Headers to bytes and back. Knows MessagePack and the version; not what a message means.
+//!
+//! A header is `{"v": 1, "<kind>": {…}}`. The version is looked at before anything else is decoded, so that a
+//! peer of another version gets an answer that says so.
+
+use super::message::{Message, WIRE_VERSION};
+
+/// Longest header that is decoded: a list of some 200,000 engines.
+pub const HEADER_MAX: usize = 1 << 20;
+
+/// Map of two entries, then the key `"v"`.
+const PREFIX: [u8; 3] = [0x82, 0xa1, b'v'];
+/// Map of one entry: how serde writes a variant by its name.
+const VARIANT: u8 = 0x81;
+
+/// Why a header was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not a map of two entries with the version first.
+    #[error("not a header of this protocol ({0} bytes)")]
+    NotAHeader(usize),
+    /// Another version.
+    #[error("protocol version {0}, this side speaks {WIRE_VERSION}")]
+    Version(u8),
+    /// Longer than any real one.
+    #[error("a header of {0} bytes; the limit is {HEADER_MAX}")]
+    TooLong(usize),
+    /// The right version, but no message of it.
+    #[error("malformed header: {0}")]
+    Malformed(#[from] rmp_serde::decode::Error),
+    /// Bytes after the end.
+    #[error("{0} bytes after the end of the header")]
+    Trailing(usize),
+}
+
+/// The header of `message`.
+pub fn encode(message: &Message) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(128);
+    bytes.extend_from_slice(&PREFIX);
+    bytes.push(WIRE_VERSION);
+    let body = bytes.len();
+    bytes.push(VARIANT);
+    let mut rest = Vec::with_capacity(128);
+    // Writing to memory fails for no message: each variant is a struct of plain fields.
+    if rmp_serde::encode::write_named(&mut rest, message).is_err() || rest.first() != Some(&VARIANT) {
+        unreachable!("a message is always a map of one entry: {message:?}");
+    }
+    bytes.truncate(body);
+    bytes.extend_from_slice(&rest[1..]);
+    bytes
+}
+
+/// The message in `bytes`.
+pub fn decode(bytes: &[u8]) -> Result<Message, DecodeError> {
+    if bytes.len() > HEADER_MAX {
+        return Err(DecodeError::TooLong(bytes.len()));
+    }
+    let (version, rest) = match bytes.strip_prefix(&PREFIX) {
+        // MessagePack writes 0 to 127 as themselves.
+        Some([version @ 0..=127, rest @ ..]) => (*version, rest),
+        _ => return Err(DecodeError::NotAHeader(bytes.len())),
+    };
+    if version != WIRE_VERSION {
+        return Err(DecodeError::Version(version));
+    }
+    let mut body = Vec::with_capacity(rest.len() + 1);
+    body.push(VARIANT);
+    body.extend_from_slice(rest);
+    let mut decoder = rmp_serde::Deserializer::new(std::io::Cursor::new(&body));
+    let message = serde::Deserialize::deserialize(&mut decoder)?;
+    // `position` counts what was read of `body`.
+    match body.len() - usize::try_from(decoder.position()).unwrap_or(body.len()) {
+        0 => Ok(message),
+        extra => Err(DecodeError::Trailing(extra)),
+    }
+}

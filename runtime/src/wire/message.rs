@@ -1,0 +1,465 @@
+//! Every message of the protocol, version 1, with its frames.
+//!
+//! A message on the wire is a ZeroMQ multipart message `[header] [payload frame]*`; between a ROUTER and its
+//! application a routing id stands before it. The header is one MessagePack map of two entries, the version
+//! first: `{"v": 1, "<kind>": {…fields…}}`. `wire::codec` encodes and decodes it. Payload frames are opaque to
+//! the controller: it passes them on untouched.
+//!
+//! Direction: C client, E engine, K controller. Channel: `control` or `data`, see `transport`.
+//!
+//! | kind | from → to | channel | payload frames |
+//! |---|---|---|---|
+//! | `hello`, `welcome`, `refused` | C E → K, K → C E, K → C E | control | none |
+//! | `attach`, `attached` | C E → K, K → C E | data | none |
+//! | `request` | C → K | data | the function's code if `carries_function`, then the operation's own |
+//! | `task` | K → E | data | the operation's own |
+//! | `result` | E → K | data | the value's or the error's |
+//! | `reply` | K → C | data | the value's or the error's |
+//! | `need_function`, `function` | E → K, K → E | data | none; the code |
+//! | `forget_functions` | C → K | data | none |
+//! | `output`, `request_output` | E → K, K → C | control | none |
+//! | `abort`, `interrupt`, `shutdown` | C → K (`interrupt`, `shutdown` also K → E) | control | none |
+//! | `recall`, `recalled` | K → E, E → K | data | none |
+//! | `ack` | C → K | control | none |
+//! | `engine_joined`, `engine_left` | K → C | control | none |
+//! | `status_request`, `status_reply` | C → K, K → C | control | none |
+//! | `usage` | E → K | control | none |
+
+use crate::connection::Role;
+use crate::ids::{EngineId, FunctionHash, PeerId, RequestId, TaskId};
+use serde::{Deserialize, Serialize};
+
+/// First entry of every header. A controller refuses every other.
+pub const WIRE_VERSION: u8 = 1;
+
+/// The header of a message. Variants in the order in which a session uses them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// First message on `control`: who is there.
+    Hello(Hello),
+    /// Answer to `hello`: let in.
+    Welcome(Welcome),
+    /// Answer to `hello` or `attach`: not let in, and why.
+    Refused(Refused),
+    /// First message on `data`: which `control` it belongs to.
+    Attach(Attach),
+    /// Answer to `attach`. An engine is registered, and a client may submit, from here on.
+    Attached(Empty),
+    /// Work for a list of engines, or for whichever is free.
+    Request(Request),
+    /// The part of a request that one engine does.
+    Task(Task),
+    /// An engine's answer to a task.
+    Result(TaskResult),
+    /// The one final answer to one target of a request.
+    Reply(Reply),
+    /// The engine lacks the code of this task's function.
+    NeedFunction(NeedFunction),
+    /// Answer to `need_function`.
+    Function(FunctionCode),
+    /// The client will send these functions anew before it uses them again.
+    ForgetFunctions(ForgetFunctions),
+    /// Text that a running task wrote.
+    Output(Output),
+    /// The same, on its way to the client.
+    RequestOutput(RequestOutput),
+    /// Give up what has not been started.
+    Abort(Abort),
+    /// Raise KeyboardInterrupt in the running code.
+    Interrupt(Targets),
+    /// End engines, or the whole cluster.
+    Shutdown(Targets),
+    /// Give these tasks back unless they were started.
+    Recall(TaskList),
+    /// Tasks given back, not started and not to be.
+    Recalled(TaskList),
+    /// What the client has received since its `welcome`.
+    Ack(Ack),
+    /// A new engine is there.
+    EngineJoined(EngineInfo),
+    /// An engine is gone.
+    EngineLeft(EngineLeft),
+    /// Ask for `status_reply`.
+    StatusRequest(Empty),
+    /// The state of the cluster.
+    StatusReply(Box<Status>),
+    /// What an engine's process uses.
+    Usage(Usage),
+}
+
+/// A message without fields.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Empty {}
+
+/// See [`Message::Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// As what it wants to be let in; on TCP its key must be of the same role.
+    pub role: Role,
+    /// Names the process, also after it connects again.
+    pub uuid: String,
+    /// Where it runs.
+    pub host: String,
+    /// Its process id there.
+    pub pid: u32,
+    /// The id that an engine asks for: granted when it is free.
+    pub wanted_id: Option<EngineId>,
+    /// It reaches the controller's shared memory folder.
+    pub shared_memory: bool,
+}
+
+/// See [`Message::Welcome`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The controller's number for this peer; names its segments too.
+    pub peer: PeerId,
+    /// To be repeated in `attach`: ties the two connections together.
+    pub token: String,
+    /// For an engine: what the user calls it.
+    pub engine_id: Option<EngineId>,
+    /// For a client: the engines there are.
+    pub engines: Vec<EngineInfo>,
+    /// What a client may have under way.
+    pub window: Window,
+}
+
+/// What a client may have under way at the controller; it keeps the rest to itself until answers arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Answers expected, one for each target.
+    pub replies: u64,
+    /// Bytes of payload without an answer.
+    pub bytes: u64,
+    /// Bytes of one request.
+    pub request_bytes: u64,
+}
+
+/// See [`Message::Refused`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Why, for a person.
+    pub reason: String,
+}
+
+/// See [`Message::Attach`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// From `welcome`.
+    pub peer: PeerId,
+    /// From `welcome`.
+    pub token: String,
+}
+
+/// What an engine is asked to do. The payload of each is described in the Python package's `serialize.py`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// Run a text in the namespace.
+    Execute,
+    /// Call a function that does not see the namespace.
+    Apply,
+    /// Call a function in the namespace.
+    ApplyBound,
+    /// Set names.
+    Push,
+    /// Get names.
+    Pull,
+    /// Empty the namespace.
+    Clear,
+}
+
+impl Op {
+    /// Every operation.
+    pub const ALL: [Op; 6] = [Op::Execute, Op::Apply, Op::ApplyBound, Op::Push, Op::Pull, Op::Clear];
+
+    /// Its name on the wire and in Python.
+    pub fn name(self) -> &'static str {
+        match self {
+            Op::Execute => "execute",
+            Op::Apply => "apply",
+            Op::ApplyBound => "apply_bound",
+            Op::Push => "push",
+            Op::Pull => "pull",
+            Op::Clear => "clear",
+        }
+    }
+
+    /// The operation called `name`.
+    pub fn from_name(name: &str) -> Option<Op> {
+        Op::ALL.into_iter().find(|op| op.name() == name)
+    }
+}
+
+/// Who is to do a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Placement {
+    /// Each of these, once; one answer from each, in positions 0, 1, ….
+    Engines(Vec<EngineId>),
+    /// One engine, the least loaded; another one if it dies, up to so many times.
+    Balanced {
+        /// How often it may be started again.
+        retries: u32,
+    },
+}
+
+/// Says that a payload frame does not hold the bytes but the name of a segment with them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentNote {
+    /// Index among the operation's own payload frames.
+    pub frame: u32,
+    /// Bytes in the segment.
+    pub length: u64,
+}
+
+/// A function by the hash of its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FunctionName(#[serde(with = "serde_bytes")] pub FunctionHash);
+
+/// See [`Message::Request`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Counted by the client.
+    pub id: RequestId,
+    /// Who is to do it.
+    pub placement: Placement,
+    /// What to do.
+    pub op: Op,
+    /// The function to call.
+    pub function: Option<FunctionName>,
+    /// The first payload frame is the function's code.
+    pub carries_function: bool,
+    /// Which payload frames name segments.
+    pub segments: Vec<SegmentNote>,
+}
+
+/// See [`Message::Task`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Counted by the controller.
+    pub id: TaskId,
+    /// What to do.
+    pub op: Op,
+    /// The function to call.
+    pub function: Option<FunctionName>,
+    /// Which payload frames name segments.
+    pub segments: Vec<SegmentNote>,
+}
+
+/// See [`Message::Result`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskResult {
+    /// Which task.
+    pub id: TaskId,
+    /// False: the payload is an error.
+    pub ok: bool,
+    /// When user code began, seconds since 1970 by the engine's clock.
+    pub started: f64,
+    /// When it ended.
+    pub completed: f64,
+    /// How many `output` messages it sent on `control`.
+    pub outputs: u32,
+    /// Which payload frames name segments.
+    pub segments: Vec<SegmentNote>,
+}
+
+/// How a request ended on one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The payload is the value.
+    Ok,
+    /// The payload is the error that user code raised.
+    Error,
+    /// Not started, at the client's wish.
+    Aborted,
+    /// The engine died, or there was none.
+    Lost(String),
+    /// The controller refused it.
+    Rejected(String),
+}
+
+/// See [`Message::Reply`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The client's own number.
+    pub request: RequestId,
+    /// Which of the request's targets, counted from 0.
+    pub position: u32,
+    /// The engine that did it, if one did.
+    pub engine: Option<EngineId>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// As in [`TaskResult`]; 0 when it was not started.
+    pub started: f64,
+    /// As in [`TaskResult`]; 0 when it was not started.
+    pub completed: f64,
+    /// As in [`TaskResult`].
+    pub outputs: u32,
+    /// Which payload frames name segments.
+    pub segments: Vec<SegmentNote>,
+}
+
+/// See [`Message::NeedFunction`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeedFunction {
+    /// The task that cannot be started without it.
+    pub task: TaskId,
+}
+
+/// See [`Message::Function`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionCode {
+    /// Hash of the code in the payload.
+    pub function: FunctionName,
+}
+
+/// See [`Message::ForgetFunctions`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetFunctions {
+    /// Hashes.
+    pub functions: Vec<FunctionName>,
+}
+
+/// Which of a process's streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// `sys.stdout`.
+    Stdout,
+    /// `sys.stderr`.
+    Stderr,
+}
+
+/// See [`Message::Output`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// The task that was running.
+    pub task: TaskId,
+    /// Which stream.
+    pub stream: Stream,
+    /// What was written.
+    pub text: String,
+}
+
+/// See [`Message::RequestOutput`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestOutput {
+    /// The client's own number.
+    pub request: RequestId,
+    /// Which of its targets.
+    pub position: u32,
+    /// Which stream.
+    pub stream: Stream,
+    /// What was written.
+    pub text: String,
+}
+
+/// See [`Message::Abort`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Abort {
+    /// These; none: every request of this client.
+    pub requests: Option<Vec<RequestId>>,
+    /// Only on these engines; none: wherever.
+    pub engines: Option<Vec<EngineId>>,
+}
+
+/// Engines; none: all of them (for `shutdown` from a client: and the controller).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Targets {
+    /// Their ids. A message to an engine itself has none.
+    pub engines: Option<Vec<EngineId>>,
+}
+
+/// See [`Message::Recall`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskList {
+    /// Their numbers.
+    pub tasks: Vec<TaskId>,
+}
+
+/// See [`Message::Ack`]. Counts since `welcome`, so that a lost or late one does no harm.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// Replies received.
+    pub replies: u64,
+    /// Bytes of payload in them, and of text in outputs.
+    pub bytes: u64,
+}
+
+/// What a client knows of an engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineInfo {
+    /// What the user calls it.
+    pub id: EngineId,
+    /// Names its process.
+    pub uuid: String,
+    /// Where it runs.
+    pub host: String,
+    /// Its process id there.
+    pub pid: u32,
+}
+
+/// See [`Message::EngineLeft`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineLeft {
+    /// Which.
+    pub id: EngineId,
+    /// Why, for a person.
+    pub reason: String,
+}
+
+/// See [`Message::Usage`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Resident memory, bytes.
+    pub resident_bytes: u64,
+}
+
+/// See [`Message::StatusReply`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// The controller's process id.
+    pub pid: u32,
+    /// Seconds since the controller started.
+    pub uptime: f64,
+    /// Clients connected.
+    pub clients: u32,
+    /// Load-balanced tasks not yet given to an engine.
+    pub pending: u64,
+    /// Bytes of payload that the controller holds for tasks and functions.
+    pub held_bytes: u64,
+    /// Messages refused since the start: malformed, of another version, or from peers not let in.
+    pub rejected: u64,
+    /// The controller's resident memory, bytes.
+    pub resident_bytes: u64,
+    /// By id.
+    pub engines: Vec<EngineStatus>,
+}
+
+/// One engine in a [`Status`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EngineStatus {
+    /// What the user calls it.
+    pub id: EngineId,
+    /// Names its process.
+    pub uuid: String,
+    /// Where it runs.
+    pub host: String,
+    /// Its process id there.
+    pub pid: u32,
+    /// `idle` or `busy`.
+    pub state: String,
+    /// Tasks given to it and not answered.
+    pub queue: u64,
+    /// Tasks answered.
+    pub completed: u64,
+    /// Resident memory, bytes, as it last told.
+    pub resident_bytes: u64,
+    /// Seconds since it registered.
+    pub uptime: f64,
+}
