@@ -45,7 +45,7 @@ lint-python: $(VENV)/package.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ipclusterz._core
+	$(BIN)/python -m mypy.stubtest --allowlist runtime/py/stubtest-allowlist.txt --ignore-unused-allowlist ipclusterz._core
 
 # The release profile, but our own crates keep their assertions and overflow checks.
 CHECKED := $(foreach crate,ipclusterz-runtime ipclusterz-launcher,$(foreach key,debug-assertions overflow-checks,\

@@ -10,9 +10,6 @@ use ipclusterz_runtime::controller::ControllerError;
 use ipclusterz_runtime::places::PlacesError;
 use serde::{Deserialize, Serialize};
 
-/// Version of every JSON value that `ipclusterz` prints.
-pub const JSON_VERSION: u32 = 1;
-
 /// A command's end without success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -47,7 +44,7 @@ impl Failure {
         move |error| Failure::new(Exit::Failure, format!("{doing}: {error}"))
     }
 
-    /// `{"version": 1, "error": {"kind": …, "exit_code": …, "message": …, "hint": …}}`
+    /// `{"error": {"kind": …, "exit_code": …, "message": …, "hint": …}}`, to which the printer adds the version.
     pub fn to_json(&self) -> serde_json::Value {
         let kind = match self.exit() {
             Exit::Ok => "ok",
@@ -61,7 +58,6 @@ impl Failure {
             Exit::Interrupted => "interrupted",
         };
         serde_json::json!({
-            "version": JSON_VERSION,
             "error": { "kind": kind, "exit_code": self.exit_code, "message": self.message, "hint": self.hint },
         })
     }
@@ -96,7 +92,13 @@ impl From<ClientError> for Failure {
 
 impl From<ControllerError> for Failure {
     fn from(error: ControllerError) -> Self {
-        Failure::new(Exit::StartFailed, error.to_string())
+        let hint = match &error {
+            ControllerError::Bind { source: zmq::Error::EADDRINUSE, .. } => "choose another port, or port 0 for a free one",
+            ControllerError::Bind { .. } => "listen on an address of this host: `ip address` lists them, 0.0.0.0 is all",
+            ControllerError::ConnectionFile(error) => error.hint(),
+            _ => "",
+        };
+        Failure::new(Exit::StartFailed, error.to_string()).with_hint(hint)
     }
 }
 
@@ -109,7 +111,6 @@ mod tests {
         let failure = Failure::new(Exit::NoCluster, "there is no cluster \"x\"").with_hint("start one");
         assert_eq!(failure.to_text(), "error: there is no cluster \"x\"\nhint: start one\n");
         let json = failure.to_json();
-        assert_eq!(json["version"], 1);
         assert_eq!(json["error"]["kind"], "no_cluster");
         assert_eq!(json["error"]["exit_code"], 3);
         assert_eq!(json["error"]["hint"], "start one");

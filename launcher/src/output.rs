@@ -1,9 +1,12 @@
 //! Prints what commands return: data on stdout, talk on stderr, or one versioned JSON value on stdout.
 
-use crate::failure::{Failure, JSON_VERSION};
+use crate::failure::Failure;
 use serde::Serialize;
 use serde_json::Value;
 use std::io::{self, Write};
+
+/// Version of every JSON value that `ipclusterz` prints.
+pub const JSON_VERSION: u32 = 1;
 
 /// Something that a command returns.
 pub trait Report: Serialize {
@@ -57,17 +60,10 @@ impl Output {
         print(&mut io::stdout(), text)
     }
 
-    /// Prints one JSON object on a line of its own, with the version put first.
+    /// Prints one JSON object on a line of its own.
     pub fn json_value(&mut self, value: Value) -> Result<(), Failure> {
-        let mut text = format!("{{\"version\":{JSON_VERSION}");
-        if let Value::Object(fields) = value {
-            for (key, value) in fields {
-                text.push_str(&format!(",{}:{value}", Value::String(key)));
-            }
-        }
-        text.push_str("}\n");
         self.printed = true;
-        print(&mut io::stdout(), &text)
+        print(&mut io::stdout(), &versioned(value))
     }
 
     /// Prints a failure; as JSON too, unless a value was printed already: there is one value per command.
@@ -75,10 +71,21 @@ impl Output {
         // Nothing can be done about an output that is gone; the exit code still tells.
         let _ = print(&mut io::stderr(), &failure.to_text());
         if self.json && !self.printed {
-            let _ = print(&mut io::stdout(), &format!("{}\n", failure.to_json()));
-            self.printed = true;
+            let _ = self.json_value(failure.to_json());
         }
     }
+}
+
+/// A JSON object on one line, with the version put first, where a reader has to look first.
+pub fn versioned(value: Value) -> String {
+    let mut text = format!("{{\"version\":{JSON_VERSION}");
+    if let Value::Object(fields) = value {
+        for (key, value) in fields {
+            text.push_str(&format!(",{}:{value}", Value::String(key)));
+        }
+    }
+    text.push_str("}\n");
+    text
 }
 
 /// Writes and flushes. A reader that has gone away (`ipclusterz logs | head`) is no failure.

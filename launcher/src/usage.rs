@@ -35,7 +35,8 @@ fn message(error: &clap::Error) -> String {
     }
     let rendered = error.render().to_string();
     let body = rendered.strip_prefix("error: ").unwrap_or(&rendered);
-    let lines = body.lines().take_while(|line| !line.starts_with("Usage:") && !line.trim_start().starts_with("tip:"));
+    let endings = ["Usage:", "tip:", "For more information"];
+    let lines = body.lines().take_while(|line| !endings.iter().any(|ending| line.trim_start().starts_with(ending)));
     lines.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -52,11 +53,11 @@ fn hint(error: &clap::Error) -> String {
     }
 }
 
-/// One piece of clap's context as text; the first when there are several.
+/// One piece of clap's context as text; the last when there are several, which clap sorts by growing likeness.
 fn text(error: &clap::Error, kind: ContextKind) -> Option<String> {
     match error.get(kind)? {
         ContextValue::String(text) => Some(text.clone()),
-        ContextValue::Strings(texts) => texts.first().cloned(),
+        ContextValue::Strings(texts) => texts.last().cloned(),
         _ => None,
     }
 }

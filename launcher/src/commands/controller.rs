@@ -6,6 +6,7 @@ use crate::arguments::ControllerArguments;
 use crate::environment::{LOG, Variables};
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::output::versioned;
 use ipclusterz_runtime::controller::{self, ControllerConfig, Ready};
 use std::io::Write;
 use tracing_subscriber::EnvFilter;
@@ -29,21 +30,21 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
         controller::run(config, announce).map_err(Failure::from)
     });
     if let Err(failure) = &result {
-        print_line(&failure.to_json());
+        print(&versioned(failure.to_json()));
     }
     result
 }
 
 fn announce(ready: &Ready) {
     match serde_json::to_value(ready) {
-        Ok(value) => print_line(&value),
+        Ok(value) => print(&format!("{value}\n")),
         Err(error) => tracing::error!(%error, "the addresses cannot be encoded"),
     }
 }
 
-fn print_line(value: &serde_json::Value) {
+fn print(line: &str) {
     let mut output = std::io::stdout();
-    if let Err(error) = writeln!(output, "{value}").and_then(|()| output.flush()) {
+    if let Err(error) = output.write_all(line.as_bytes()).and_then(|()| output.flush()) {
         // The launcher is gone, and the kernel is about to end this process for it.
         tracing::error!(%error, "nobody reads this controller's standard output");
     }

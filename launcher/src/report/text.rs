@@ -112,7 +112,7 @@ impl Report for StatusReport {
 
 fn controller_line(status: &Status) -> String {
     format!(
-        "controller: pid {}, up {}, memory {}, clients {}, pending {}, held {}, rejected {}",
+        "controller: pid {}, up {}, memory {}, clients {} (with the launcher and this command), pending {}, held {}, rejected {}",
         status.pid,
         duration(status.uptime),
         bytes(status.resident_bytes),

@@ -74,7 +74,7 @@ impl Supervisor<'_> {
                 "install the package for that Python: {python} -m pip install ipclusterz; or choose another with --python"
             )
         } else {
-            "the lines above are the end of that engine's output; choose another Python with --python".to_owned()
+            format!("does `{python} -m ipclusterz.engine --help` work? choose another Python with --python")
         };
         Failure::new(Exit::StartFailed, message).with_hint(hint)
     }

@@ -11,6 +11,7 @@ VERSION: str
 _Operation = Literal["execute", "apply", "apply_bound", "push", "pull", "clear"]
 
 def find_connection_file(cluster: str | None) -> str: ...
+
 @final
 class Buffer:
     def __len__(self) -> int: ...

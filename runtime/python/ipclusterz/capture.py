@@ -209,11 +209,10 @@ class Capture:
     def _scan(self, code: CodeType) -> set[str]:
         # Every name that the code mentions, attributes included: more than it reads, never less.
         operations = set(code.co_code[::2])
-        if operations & _GLOBAL_WRITES and not self.bound or (code.co_freevars and operations & _CELL_WRITES):
+        if (operations & _GLOBAL_WRITES and not self.bound) or (code.co_freevars and operations & _CELL_WRITES):
             self.fresh = True
         names = set(code.co_names)
         for constant in code.co_consts:
             if isinstance(constant, CodeType):
                 names |= self._scan(constant)
         return names
-

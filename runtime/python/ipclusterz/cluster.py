@@ -99,7 +99,7 @@ class Cluster:
         command += ["--timeout", f"{self.timeout:g}", "--python", self.python]
         if self.listen is not None:
             command += ["--listen", self.listen]
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
         # A group of its own: Ctrl-C at the prompt is for the prompt, not for the cluster.
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors, process_group=0

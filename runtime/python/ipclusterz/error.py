@@ -29,6 +29,10 @@ class IpclusterzError(Exception):
     ----------
     message, hint : str
         The two parts of the text.
+    engine_id : int
+        The engine that it came from, -1 when there is none.
+    method : str
+        The call that failed ("apply", "execute", "map", …), empty when there is none.
 
     Examples
     --------
@@ -36,6 +40,9 @@ class IpclusterzError(Exception):
     no engine 7
     hint: the engines are 0, 1
     """
+
+    engine_id: int = -1
+    method: str = ""
 
     def __init__(self, message: str = "", hint: str = "") -> None:
         super().__init__(message)
@@ -170,7 +177,7 @@ class RemoteError(IpclusterzError):
         lines = [self.message]
         if self.traceback:
             lines.append(self.traceback.rstrip("\n"))
-        if self.hint:
+        if self.hint and self.hint not in self.traceback:
             lines.append(f"hint: {self.hint}")
         return "\n".join(lines)
 
@@ -274,8 +281,7 @@ class CompositeError(IpclusterzError):
 
 
 def _place(error: IpclusterzError) -> str:
-    engine_id = getattr(error, "engine_id", -1)
-    return f"[{engine_id if engine_id >= 0 else '?'}:{getattr(error, 'method', '') or 'call'}]"
+    return f"[{error.engine_id if error.engine_id >= 0 else '?'}:{error.method or 'call'}]"
 
 
 def _one_line(error: IpclusterzError) -> str:
@@ -284,6 +290,7 @@ def _one_line(error: IpclusterzError) -> str:
 
 
 if TYPE_CHECKING:
+
     class TimeoutError(IpclusterzError, builtins.TimeoutError, multiprocessing.TimeoutError):
         """The answer was not there in time; also a builtin and a `multiprocessing` TimeoutError."""
 

@@ -70,10 +70,7 @@ def pack(function: Callable[..., object], *, bound: bool = False, mapped: bool =
         reference, packed, code, defaults, capture = record
         if (
             reference() is function
-            and (
-                code is None
-                or (function.__code__ is code and function.__defaults__ is defaults)  # type: ignore[attr-defined]
-            )
+            and (code is None or (function.__code__ is code and function.__defaults__ is defaults))
             and (capture.bare or capture.unchanged(function))
         ):
             return packed
@@ -106,8 +103,8 @@ def _remember(cache: dict[int, Any], function: Callable[..., object], packed: Pa
     cache[key] = (
         reference,
         packed,
-        function.__code__ if plain else None,  # type: ignore[attr-defined]
-        function.__defaults__ if plain else None,  # type: ignore[attr-defined]
+        function.__code__ if plain else None,
+        function.__defaults__ if plain else None,
         capture,
     )
 
@@ -128,7 +125,7 @@ def _dumps(function: Callable[..., object]) -> bytes:
 
 def _by_value(function: Callable[..., object], first: bytes) -> bytes:
     """The second pickle: modules that the engine may not be able to import travel by value."""
-    import cloudpickle
+    import cloudpickle  # type: ignore[import-untyped]
 
     local = [module for name, module in local_modules().items() if name.encode() in first]
     if not local:
@@ -187,4 +184,3 @@ def _content(cell: Any) -> tuple[object, ...]:
         return (cell.cell_contents,)
     except ValueError:
         return ()
-

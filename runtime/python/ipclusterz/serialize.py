@@ -97,7 +97,7 @@ def loads(frames: Sequence[Frame]) -> Any:
 
 def cloud_dumps(value: object, buffer_callback: Callable[[PickleBuffer], object] | None = None) -> bytes:
     """Serialise with cloudpickle; errors become a `SerializationError` that names the type."""
-    import cloudpickle
+    import cloudpickle  # type: ignore[import-untyped]
 
     try:
         return bytes(cloudpickle.dumps(value, protocol=PROTOCOL, buffer_callback=buffer_callback))
@@ -143,7 +143,7 @@ def _writable_dumps(value: object, data: bytes, buffers: list[Frame]) -> tuple[b
     import io
     import sys
 
-    numpy = sys.modules.get("numpy")
+    numpy: Any = sys.modules.get("numpy")
     if numpy is None:
         return data, buffers
     again: list[Frame] = []

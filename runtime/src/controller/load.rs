@@ -27,8 +27,8 @@ pub struct Load {
     head_since: Duration,
     /// Running average of durations, seconds.
     average: Option<f64>,
-    /// A recall is under way.
-    pub recalling: bool,
+    /// Its head turned out to be long: what was behind it was taken back, and nothing comes until it ends.
+    held_back: bool,
     /// Tasks answered.
     pub completed: u64,
 }
@@ -45,7 +45,7 @@ impl Load {
     }
 
     fn is_open(&self) -> bool {
-        !self.recalling && self.outstanding.len() < self.prefetch()
+        !self.held_back && self.outstanding.len() < self.prefetch()
     }
 }
 
@@ -121,6 +121,7 @@ impl Loads {
             load.outstanding.remove(index);
             if index == 0 {
                 load.head_since = now;
+                load.held_back = false;
             }
             if let Some(seconds) = seconds {
                 let newest = seconds.max(0.0);
@@ -132,14 +133,14 @@ impl Loads {
         .unwrap_or(false)
     }
 
-    /// An engine was asked to give tasks back, or has answered.
-    pub fn set_recalling(&mut self, engine: EngineId, recalling: bool) {
-        self.update(engine, |load| load.recalling = recalling);
+    /// Nothing is to stand behind this engine's head until that ends.
+    pub fn hold_back(&mut self, engine: EngineId) {
+        self.update(engine, |load| load.held_back = true);
     }
 
     /// Engines whose head has been running for long while others wait behind it.
     pub fn stuck(&self, now: Duration) -> Vec<EngineId> {
-        let old = |load: &Load| !load.recalling && now.saturating_sub(load.head_since) >= STUCK;
+        let old = |load: &Load| !load.held_back && now.saturating_sub(load.head_since) >= STUCK;
         self.stacked.iter().copied().filter(|engine| self.loads.get(engine).is_some_and(old)).collect()
     }
 

@@ -264,7 +264,9 @@ impl Work {
             }
             _ => {
                 self.effects.extend(segments.into_iter().map(Effect::Unlink));
-                self.forget(result.id);
+                if known {
+                    self.forget(result.id);
+                }
             }
         }
         self.dispatch(now);
@@ -272,7 +274,6 @@ impl Work {
 
     /// An engine gives tasks back that it has not started.
     pub fn recalled(&mut self, engine: EngineId, tasks: &[TaskId], now: Duration) {
-        self.loads.set_recalling(engine, false);
         for task in tasks.iter().rev() {
             if !self.loads.take(engine, *task, None, now) {
                 continue;
@@ -391,6 +392,7 @@ impl Work {
             let Some(load) = self.loads.get(engine) else { continue };
             let balanced = |task: &TaskId| self.tasks.get(task).is_some_and(|state| state.retries.is_some());
             let behind: Vec<TaskId> = load.outstanding.iter().skip(1).copied().filter(balanced).collect();
+            self.loads.hold_back(engine);
             if !behind.is_empty() {
                 self.recall(engine, behind);
             }
@@ -410,7 +412,6 @@ impl Work {
     }
 
     fn recall(&mut self, engine: EngineId, tasks: Vec<TaskId>) {
-        self.loads.set_recalling(engine, true);
         // On `data`, behind the tasks it names, so that the engine has them all.
         self.effects.push(Effect::ToEngine(engine, Channel::Data, Message::Recall(TaskList { tasks }), vec![]));
     }

@@ -1,6 +1,6 @@
 """The client's side: connect, choose engines, send work, collect answers.
 
-This file only re-exports, so that ``from ipclusterz import client`` gives ``client.Client`` and ``client.CompositeError``.
+This file only re-exports: ``from ipclusterz import client`` gives ``client.Client`` and ``client.CompositeError``.
 """
 
 from __future__ import annotations

@@ -80,14 +80,14 @@ class Client:
     @property
     def ids(self) -> set[int]:
         """The ids of the engines that live now."""
-        return set(self._core.engine_ids())
+        return set(self._live())
 
     def __len__(self) -> int:
-        return len(self._core.engine_ids())
+        return len(self._live())
 
     def __iter__(self) -> Iterator[DirectView]:
         """A view of each engine."""
-        for engine_id in self._core.engine_ids():
+        for engine_id in self._live():
             yield DirectView(self, [engine_id], True)
 
     if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Client:
 
     def direct_view(self, targets: Targets = "all") -> DirectView:
         """A view of chosen engines: the same as indexing, with ``"all"`` for all of them."""
-        chosen, single = resolve(targets, self._core.engine_ids())
+        chosen, single = resolve(targets, self._live())
         return DirectView(self, chosen, single)
 
     def load_balanced_view(self, targets: None = None) -> LoadBalancedView:
@@ -238,5 +238,10 @@ class Client:
             return "<Client: closed>"
         return f"<Client: cluster {self.cluster!r} at {self._core.address}, {len(self)} engines>"
 
+    def _live(self) -> list[int]:
+        if self._core.closed:
+            raise errors.ClientClosed("this client is closed", hint="make a new Client()")
+        return self._core.engine_ids()
+
     def _ids(self, targets: Targets) -> list[int]:
-        return resolve(targets, self._core.engine_ids())[0]
+        return resolve(targets, self._live())[0]

@@ -1,4 +1,4 @@
-"""From what a user gives for a cluster – a path, an address, a name, nothing – to a connection file.
+"""From what a user gives for a cluster (a path, an address, a name, nothing) to a connection file.
 
 Finding a cluster by name is the extension module's, which knows the same folders as the launcher. Only the search by
 address is here.

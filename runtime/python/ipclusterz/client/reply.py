@@ -100,8 +100,8 @@ def _error_of(reply: Reply, method: str) -> IpclusterzError:
         failure = AbortedError(reply.message or "the call was aborted before an engine started it")
     else:
         failure = RejectedError(reply.message)
-    failure.engine_id = reply.engine_id  # type: ignore[attr-defined]
-    failure.method = method  # type: ignore[attr-defined]
+    failure.engine_id = reply.engine_id
+    failure.method = method
     return failure
 
 
@@ -110,8 +110,8 @@ def _cannot_rebuild(reply: Reply, method: str, error: Exception) -> Serializatio
         f"the answer of engine {reply.engine_id} cannot be rebuilt here: {type(error).__name__}: {error}",
         hint="a class or module that the engine used is missing or different on the client",
     )
-    failure.engine_id = reply.engine_id  # type: ignore[attr-defined]
-    failure.method = method  # type: ignore[attr-defined]
+    failure.engine_id = reply.engine_id
+    failure.method = method
     failure.__cause__ = error
     return failure
 

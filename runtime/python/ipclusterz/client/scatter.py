@@ -7,6 +7,7 @@ iterated becomes a list first.
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def bounds(length: int, parts: int) -> list[tuple[int, int]]:
     """
     size, larger = divmod(length, parts)
     edges = [index * size + min(index, larger) for index in range(parts + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def partition(sequence: Iterable[Any], parts: int) -> list[Any]:

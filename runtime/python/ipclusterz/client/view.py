@@ -307,8 +307,7 @@ class DirectView(View):
         """
         parts = partition(seq, len(self._targets))
         items = [
-            ([engine_id], namespace_frames({name: part}))
-            for engine_id, part in zip(self._targets, parts, strict=True)
+            ([engine_id], namespace_frames({name: part})) for engine_id, part in zip(self._targets, parts, strict=True)
         ]
         return self._done(AsyncResult(self._core.submit("push", items), "scatter", self._single), block)  # type: ignore[arg-type]
 

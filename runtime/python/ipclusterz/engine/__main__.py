@@ -9,7 +9,7 @@ import faulthandler
 import sys
 
 # The C module: `signal` itself imports enum, for names that are not needed here.
-from _signal import SIGINT, signal
+from _signal import SIGINT, signal  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,12 +63,9 @@ def main(arguments: list[str]) -> None:
         connection_file, wanted, timeout = options(arguments)
     except ValueError as error:
         fail(str(error), USAGE)
-    try:
+    if sys.stderr is not None:
         # A fault in C code of the user's leaves its Python traceback in the engine's log.
         faulthandler.enable()
-    except (RuntimeError, ValueError, AttributeError):
-        # There is no standard error to write to.
-        pass
     from ..error import IpclusterzError
 
     try:

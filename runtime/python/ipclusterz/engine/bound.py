@@ -20,7 +20,7 @@ def _here() -> None:
     pass
 
 
-_Function = type(_here)
+_Function: Any = type(_here)
 
 
 def _empty_cell() -> Any:
@@ -37,7 +37,8 @@ def _empty_cell() -> Any:
 def rebuild(code: CodeType, name: str, cells: int) -> FunctionType:
     """Make a function whose globals are the namespace of ``__main__``; `restore` gives it the rest."""
     space = sys.modules["__main__"].__dict__
-    return _Function(code, space, name, None, tuple(_empty_cell() for _ in range(cells)))
+    function: FunctionType = _Function(code, space, name, None, tuple(_empty_cell() for _ in range(cells)))
+    return function
 
 
 def restore(function: FunctionType, state: dict[str, Any]) -> None:

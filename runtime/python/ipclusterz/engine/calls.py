@@ -102,4 +102,3 @@ class Calls:
                 del self._functions[next(iter(self._functions))]
             self._functions[task.function] = loaded
         return loaded
-

@@ -1,20 +1,22 @@
 """Exceptions to error replies: whatever was raised, something readable goes back.
 
-An error reply is one pickled dictionary with ``ename``, ``evalue``, ``traceback``, ``method``, ``hint`` and ``exception``
-(the pickled exception, or None). The client makes a `RemoteError` of it.
+An error reply is one pickled dictionary with ``ename``, ``evalue``, ``traceback``, ``method``, ``hint`` and
+``exception`` (the pickled exception, or None). The client makes a `RemoteError` of it.
 """
 
 from __future__ import annotations
 
+from ..error import IpclusterzError, SerializationError
 from ..serialize import PROTOCOL, dumps, loads, plain_dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
+    from traceback import FrameSummary
 
 __all__ = ["error_frames"]
 
 _PACKAGE = __file__.rpartition("engine")[0]
+_SIGNAL_HANDLER = f"{_PACKAGE}engine/state.py"
 
 # An exception that drags a large object along is not worth sending twice.
 _LARGEST_EXCEPTION = 1024 * 1024
@@ -34,8 +36,6 @@ def error_frames(error: BaseException, method: str, engine_id: int) -> list[byte
 
 
 def _describe(error: BaseException, method: str, engine_id: int) -> dict[str, object]:
-    from ..error import IpclusterzError, SerializationError
-
     try:
         text = error.message if isinstance(error, IpclusterzError) else str(error)
     except BaseException as second:
@@ -55,19 +55,28 @@ def _describe(error: BaseException, method: str, engine_id: int) -> dict[str, ob
 def _traceback_text(error: BaseException) -> str:
     import traceback
 
-    try:
-        return "".join(traceback.format_exception(type(error), error, user_part(error.__traceback__)))
-    except BaseException:
-        frames = "".join(traceback.format_tb(user_part(error.__traceback__)))
-        return f"Traceback (most recent call last):\n{frames}{type(error).__name__}\n"
+    if isinstance(error, SerializationError):
+        # The frames are pickle's and ours; the text says which type it was and why.
+        return ""
+    told = traceback.TracebackException(type(error), error, error.__traceback__)
+    links: list[traceback.TracebackException | None] = [told]
+    for link in links:
+        if link is not None:
+            link.stack = traceback.StackSummary.from_list(_user_part(link.stack))
+            links += [link.__cause__, link.__context__]
+    return "".join(told.format())
 
 
-def user_part(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback from the first frame on that is not this package's; all of it when every frame is."""
-    part = trace
-    while part is not None and part.tb_frame.f_code.co_filename.startswith(_PACKAGE):
-        part = part.tb_next
-    return part if part is not None else trace
+def _user_part(stack: list[FrameSummary]) -> list[FrameSummary]:
+    """The frames from the user's code on: without those that lead to it, and without our signal handler."""
+    first = 0
+    while first < len(stack) and _is_machinery(stack[first].filename):
+        first += 1
+    return [frame for frame in stack[first:] if frame.filename != _SIGNAL_HANDLER]
+
+
+def _is_machinery(filename: str) -> bool:
+    return filename.startswith(_PACKAGE) or "/IPython/core/" in filename
 
 
 def _hint(error: BaseException) -> str:

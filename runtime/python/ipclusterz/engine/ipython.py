@@ -17,7 +17,7 @@ from .namespace import Namespace
 __all__ = ["IPythonShell"]
 
 
-class _KeepingHook(DisplayHook):  # type: ignore[misc]
+class _KeepingHook(DisplayHook):
     """Keeps the text of the last value instead of printing it."""
 
     text: str | None = None
@@ -35,7 +35,7 @@ class _KeepingHook(DisplayHook):  # type: ignore[misc]
         pass
 
 
-class _EngineShell(InteractiveShell):  # type: ignore[misc]
+class _EngineShell(InteractiveShell):
     """An `InteractiveShell` that leaves the engine's streams, hooks and signals alone."""
 
     displayhook_class = _KeepingHook
@@ -68,7 +68,7 @@ class IPythonShell:
         config.InteractiveShell.colors = "nocolor"
         config.InteractiveShell.color_info = False
         config.InteractiveShell.xmode = "Plain"
-        self._shell = _EngineShell.instance(config=config, user_module=namespace.module)
+        self._shell: Any = _EngineShell.instance(config=config, user_module=namespace.module)
 
     def run(self, code: str, silent: bool) -> tuple[int, str | None]:
         """Run a cell; raises what it raised."""

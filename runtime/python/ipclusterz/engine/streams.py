@@ -31,8 +31,8 @@ class Stream(io.TextIOBase):
         self.name = name
         self.buffer = _Bytes(self)
 
-    encoding = "utf-8"  # type: ignore[assignment]
-    errors = "replace"  # type: ignore[assignment]
+    encoding = "utf-8"
+    errors = "replace"
     newlines = None
 
     def write(self, text: str) -> int:

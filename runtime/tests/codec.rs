@@ -1,0 +1,223 @@
+//! Headers survive the way to bytes and back, and no bytes whatever bring the decoder down.
+
+use ipclusterz_runtime::connection::Role;
+use ipclusterz_runtime::ids::{EngineId, PeerId, RequestId, TaskId};
+use ipclusterz_runtime::wire::codec::{DecodeError, HEADER_MAX, decode, encode};
+use ipclusterz_runtime::wire::message::*;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+fn engine_id() -> impl Strategy<Value = EngineId> {
+    any::<u32>().prop_map(EngineId)
+}
+
+fn engines() -> impl Strategy<Value = Vec<EngineId>> {
+    vec(engine_id(), 0..20)
+}
+
+fn tasks() -> impl Strategy<Value = Vec<TaskId>> {
+    vec(any::<u64>().prop_map(TaskId), 0..20)
+}
+
+fn segments() -> impl Strategy<Value = Vec<SegmentNote>> {
+    vec(any::<(u32, u64)>().prop_map(|(frame, length)| SegmentNote { frame, length }), 0..4)
+}
+
+fn function() -> impl Strategy<Value = Option<FunctionName>> {
+    option::of(any::<[u8; 16]>().prop_map(FunctionName))
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    proptest::sample::select(Op::ALL.to_vec())
+}
+
+fn stream() -> impl Strategy<Value = Stream> {
+    proptest::sample::select(vec![Stream::Stdout, Stream::Stderr])
+}
+
+fn info() -> impl Strategy<Value = EngineInfo> {
+    (engine_id(), ".*", ".*", any::<u32>()).prop_map(|(id, uuid, host, pid)| EngineInfo { id, uuid, host, pid })
+}
+
+/// A finite time: NaN is not equal to itself.
+fn time() -> impl Strategy<Value = f64> {
+    -1e18..1e18
+}
+
+fn placement() -> impl Strategy<Value = Placement> {
+    prop_oneof![
+        engines().prop_map(Placement::Engines),
+        any::<u32>().prop_map(|retries| Placement::Balanced { retries }),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        Just(Outcome::Ok),
+        Just(Outcome::Error),
+        Just(Outcome::Aborted),
+        ".*".prop_map(Outcome::Lost),
+        ".*".prop_map(Outcome::Rejected),
+    ]
+}
+
+fn handshake() -> impl Strategy<Value = Message> {
+    let role = proptest::sample::select(vec![Role::Client, Role::Engine]);
+    let hello = (role, ".*", ".*", any::<u32>(), option::of(engine_id()), any::<bool>());
+    let window = any::<(u64, u64, u64)>();
+    let welcome = (any::<u64>(), ".*", option::of(engine_id()), vec(info(), 0..5), window);
+    prop_oneof![
+        hello.prop_map(|(role, uuid, host, pid, wanted_id, shared_memory)| {
+            Message::Hello(Hello { role, uuid, host, pid, wanted_id, shared_memory })
+        }),
+        welcome.prop_map(|(peer, token, engine_id, engines, (replies, bytes, request_bytes))| {
+            let window = Window { replies, bytes, request_bytes };
+            Message::Welcome(Welcome { peer: PeerId(peer), token, engine_id, engines, window })
+        }),
+        ".*".prop_map(|reason| Message::Refused(Refused { reason })),
+        (any::<u64>(), ".*").prop_map(|(peer, token)| Message::Attach(Attach { peer: PeerId(peer), token })),
+        Just(Message::Attached(Empty {})),
+    ]
+}
+
+fn work() -> impl Strategy<Value = Message> {
+    let request = (any::<u64>(), placement(), op(), function(), any::<bool>(), segments());
+    let task = (any::<u64>(), op(), function(), segments());
+    let result = (any::<u64>(), any::<bool>(), time(), time(), any::<u32>(), segments());
+    let reply = (any::<(u64, u32)>(), option::of(engine_id()), outcome(), time(), time(), any::<u32>(), segments());
+    prop_oneof![
+        request.prop_map(|(id, placement, op, function, carries_function, segments)| {
+            Message::Request(Request { id: RequestId(id), placement, op, function, carries_function, segments })
+        }),
+        task.prop_map(|(id, op, function, segments)| Message::Task(Task { id: TaskId(id), op, function, segments })),
+        result.prop_map(|(id, ok, started, completed, outputs, segments)| {
+            Message::Result(TaskResult { id: TaskId(id), ok, started, completed, outputs, segments })
+        }),
+        reply.prop_map(|((request, position), engine, outcome, started, completed, outputs, segments)| {
+            let request = RequestId(request);
+            Message::Reply(Reply { request, position, engine, outcome, started, completed, outputs, segments })
+        }),
+        any::<u64>().prop_map(|task| Message::NeedFunction(NeedFunction { task: TaskId(task) })),
+        any::<[u8; 16]>().prop_map(|hash| Message::Function(FunctionCode { function: FunctionName(hash) })),
+        vec(any::<[u8; 16]>().prop_map(FunctionName), 0..5)
+            .prop_map(|functions| Message::ForgetFunctions(ForgetFunctions { functions })),
+        tasks().prop_map(|tasks| Message::Recall(TaskList { tasks })),
+        tasks().prop_map(|tasks| Message::Recalled(TaskList { tasks })),
+    ]
+}
+
+fn control() -> impl Strategy<Value = Message> {
+    let requests = option::of(vec(any::<u64>().prop_map(RequestId), 0..20));
+    let status = (
+        ".*",
+        any::<(u32, u32, u64, u64, u64, u64)>(),
+        time(),
+        vec((info(), ".*", any::<(u64, u64, u64)>(), time()), 0..4),
+    );
+    prop_oneof![
+        (any::<u64>(), stream(), ".*")
+            .prop_map(|(task, stream, text)| { Message::Output(Output { task: TaskId(task), stream, text }) }),
+        (any::<(u64, u32)>(), stream(), ".*").prop_map(|((request, position), stream, text)| {
+            Message::RequestOutput(RequestOutput { request: RequestId(request), position, stream, text })
+        }),
+        (requests, option::of(engines())).prop_map(|(requests, engines)| Message::Abort(Abort { requests, engines })),
+        option::of(engines()).prop_map(|engines| Message::Interrupt(Targets { engines })),
+        option::of(engines()).prop_map(|engines| Message::Shutdown(Targets { engines })),
+        any::<(u64, u64)>().prop_map(|(replies, bytes)| Message::Ack(Ack { replies, bytes })),
+        info().prop_map(Message::EngineJoined),
+        (engine_id(), ".*").prop_map(|(id, reason)| Message::EngineLeft(EngineLeft { id, reason })),
+        Just(Message::StatusRequest(Empty {})),
+        any::<u64>().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
+        status.prop_map(|(cluster, (pid, clients, pending, held_bytes, rejected, resident_bytes), uptime, engines)| {
+            let engines = engines.into_iter().map(|(info, state, (queue, completed, resident_bytes), uptime)| {
+                let EngineInfo { id, uuid, host, pid } = info;
+                EngineStatus { id, uuid, host, pid, state, queue, completed, resident_bytes, uptime }
+            });
+            let engines = engines.collect();
+            Message::StatusReply(Box::new(Status {
+                cluster,
+                pid,
+                uptime,
+                clients,
+                pending,
+                held_bytes,
+                rejected,
+                resident_bytes,
+                engines,
+            }))
+        }),
+    ]
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    prop_oneof![handshake(), work(), control()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn every_message_survives_the_way_to_bytes_and_back(message in message()) {
+        let bytes = encode(&message);
+        prop_assert_eq!(decode(&bytes).expect("our own header"), message);
+    }
+
+    #[test]
+    fn a_header_that_is_cut_short_is_refused(message in message(), cut in any::<proptest::sample::Index>()) {
+        let bytes = encode(&message);
+        prop_assert!(decode(&bytes[..cut.index(bytes.len())]).is_err());
+    }
+
+    #[test]
+    fn a_header_with_something_behind_it_is_refused(message in message(), extra in vec(any::<u8>(), 1..20)) {
+        let mut bytes = encode(&message);
+        bytes.extend(extra);
+        prop_assert!(decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_header_of_another_version_says_which(message in message(), version in 0_u8..128) {
+        prop_assume!(version != WIRE_VERSION);
+        let mut bytes = encode(&message);
+        bytes[3] = version;
+        prop_assert!(matches!(decode(&bytes), Err(DecodeError::Version(found)) if found == version));
+    }
+
+    #[test]
+    fn damaged_headers_are_refused_or_read_but_never_fatal(
+        message in message(),
+        damage in vec((any::<proptest::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let mut bytes = encode(&message);
+        for (index, byte) in damage {
+            let index = index.index(bytes.len());
+            bytes[index] = byte;
+        }
+        // Whatever it is read as can be written again.
+        if let Ok(message) = decode(&bytes) {
+            encode(&message);
+        }
+    }
+
+    #[test]
+    fn random_bytes_are_never_fatal(bytes in vec(any::<u8>(), 0..300)) {
+        prop_assert!(decode(&bytes).is_err());
+    }
+}
+
+#[test]
+fn a_header_longer_than_any_real_one_is_refused_unread() {
+    assert!(matches!(decode(&vec![0x82; HEADER_MAX + 1]), Err(DecodeError::TooLong(_))));
+}
+
+#[test]
+fn a_length_that_lies_takes_no_memory() {
+    // An abort of four billion requests, in twenty bytes.
+    let mut bytes = vec![0x82, 0xa1, b'v', WIRE_VERSION, 0xa5];
+    bytes.extend(b"abort");
+    bytes.extend([0x82, 0xa8]);
+    bytes.extend(b"requests");
+    bytes.extend([0xdd, 0xff, 0xff, 0xff, 0xff]);
+    assert!(matches!(decode(&bytes), Err(DecodeError::Malformed(_))));
+}

@@ -1,0 +1,430 @@
+//! The controller's core under random orders of events, against models of engines and clients.
+//!
+//! What must hold whatever happens: each target of each request gets exactly one final answer; nothing is sent to a
+//! connection that is gone; an engine is never given what it gave back while it has it; nothing is held in the end.
+
+use ipclusterz_runtime::connection::Role;
+use ipclusterz_runtime::controller::core::{Action, Admitted, Core, Event, Identity};
+use ipclusterz_runtime::controller::{Limits, Route};
+use ipclusterz_runtime::ids::{EngineId, PeerId, RequestId, TaskId};
+use ipclusterz_runtime::wire::Frame;
+use ipclusterz_runtime::wire::message::*;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+enum Step {
+    EngineJoins { wanted: Option<u32> },
+    EngineDies(usize),
+    ClientJoins,
+    ClientLeaves(usize),
+    Submit { client: usize, engines: Option<Vec<u32>>, retries: u32, function: bool, bytes: usize },
+    Finish { engine: usize, milliseconds: u64, ok: bool },
+    AnswerRecall(usize),
+    Abort { client: usize, all: bool },
+    Acknowledge(usize),
+    Wait(u64),
+    Confuse { peer: usize, task: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = 0..6_usize;
+    let submit = (
+        index.clone(),
+        proptest::option::of(proptest::collection::vec(0..5_u32, 1..4)),
+        0..3_u32,
+        any::<bool>(),
+        0..2000_usize,
+    );
+    prop_oneof![
+        2 => proptest::option::of(0..6_u32).prop_map(|wanted| Step::EngineJoins { wanted }),
+        1 => index.clone().prop_map(Step::EngineDies),
+        1 => Just(Step::ClientJoins),
+        1 => index.clone().prop_map(Step::ClientLeaves),
+        8 => submit.prop_map(|(client, engines, retries, function, bytes)| Step::Submit { client, engines, retries, function, bytes }),
+        12 => (index.clone(), 0..60_u64, any::<bool>()).prop_map(|(engine, milliseconds, ok)| Step::Finish { engine, milliseconds, ok }),
+        4 => index.clone().prop_map(Step::AnswerRecall),
+        1 => (index.clone(), any::<bool>()).prop_map(|(client, all)| Step::Abort { client, all }),
+        2 => index.clone().prop_map(Step::Acknowledge),
+        3 => (0..30_u64).prop_map(Step::Wait),
+        1 => (index, 0..50_u64).prop_map(|(peer, task)| Step::Confuse { peer, task }),
+    ]
+}
+
+#[derive(Debug, Default)]
+struct ModelEngine {
+    id: Option<EngineId>,
+    inbox: VecDeque<TaskId>,
+    recalls: VecDeque<Vec<TaskId>>,
+}
+
+#[derive(Debug, Default)]
+struct ModelClient {
+    next_request: u64,
+    expected: BTreeSet<(RequestId, u32)>,
+    answered: BTreeSet<(RequestId, u32)>,
+    received: Ack,
+    knows_function: bool,
+}
+
+/// A controller with models of everybody else around it.
+struct World {
+    core: Core,
+    now: Duration,
+    next_route: u32,
+    /// By `control` route; `data` is the next number.
+    engines: BTreeMap<u32, ModelEngine>,
+    clients: BTreeMap<u32, ModelClient>,
+    greeted: BTreeMap<u32, Welcome>,
+    function_asks: Vec<(u32, TaskId)>,
+}
+
+const FUNCTION: FunctionName = FunctionName([9; 16]);
+
+impl World {
+    fn new() -> World {
+        let identity = Identity { cluster: "test".to_owned(), pid: 1 };
+        World {
+            core: Core::new(identity, Limits::default(), || "token".to_owned()),
+            now: Duration::ZERO,
+            next_route: 2,
+            engines: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            greeted: BTreeMap::new(),
+            function_asks: Vec::new(),
+        }
+    }
+
+    fn feed(&mut self, event: Event) {
+        let actions = self.core.handle(event, self.now);
+        for action in actions {
+            self.take(action);
+        }
+    }
+
+    fn tell(&mut self, route: u32, message: Message, payload: Vec<Frame>) {
+        self.feed(Event::Message { route: Route(route), admitted: Admitted::Local, message, payload });
+    }
+
+    fn take(&mut self, action: Action) {
+        let Action::Send { route: Route(route), message, payload, .. } = action else { return };
+        let control = route & !1;
+        if let Message::Welcome(welcome) = message {
+            self.greeted.insert(control, welcome);
+            return;
+        }
+        if let Some(engine) = self.engines.get_mut(&control) {
+            match message {
+                Message::Task(task) => {
+                    assert!(!engine.inbox.contains(&task.id), "task {} came twice", task.id);
+                    engine.inbox.push_back(task.id);
+                    if task.function.is_some() {
+                        self.function_asks.push((control, task.id));
+                    }
+                }
+                Message::Recall(list) => engine.recalls.push_back(list.tasks),
+                Message::Function(code) => {
+                    assert_eq!((code.function, &*payload[0]), (FUNCTION, &b"code"[..]));
+                }
+                Message::Attached(_) | Message::Refused(_) => {}
+                other => panic!("an engine got {other:?}"),
+            }
+        } else if let Some(client) = self.clients.get_mut(&control) {
+            match message {
+                Message::Reply(reply) => {
+                    let key = (reply.request, reply.position);
+                    assert!(client.expected.contains(&key), "an answer to nothing: {reply:?}");
+                    assert!(client.answered.insert(key), "a second answer: {reply:?}");
+                    client.received.replies += 1;
+                    client.received.bytes += payload.iter().map(|frame| frame.len() as u64).sum::<u64>();
+                }
+                Message::RequestOutput(output) => client.received.bytes += output.text.len() as u64,
+                Message::Attached(_) | Message::EngineJoined(_) | Message::EngineLeft(_) | Message::Refused(_) => {}
+                other => panic!("a client got {other:?}"),
+            }
+        } else {
+            // The only thing that a connection without a peer may be told.
+            assert!(matches!(message, Message::Refused(_)), "sent to nobody: {message:?}");
+        }
+    }
+
+    fn join(&mut self, role: Role, wanted: Option<u32>) -> u32 {
+        let control = self.next_route;
+        self.next_route += 2;
+        match role {
+            Role::Engine => drop(self.engines.insert(control, ModelEngine::default())),
+            Role::Client => drop(self.clients.insert(control, ModelClient::default())),
+        }
+        let hello = Hello {
+            role,
+            uuid: format!("uuid-{control}"),
+            host: "host".to_owned(),
+            pid: control,
+            wanted_id: wanted.map(EngineId),
+            shared_memory: true,
+        };
+        let taken: BTreeSet<EngineId> = self.engines.values().filter_map(|engine| engine.id).collect();
+        self.tell(control, Message::Hello(hello), vec![]);
+        let Welcome { peer, token, engine_id, .. } = self.greeted[&control].clone();
+        if let Some(engine) = self.engines.get_mut(&control) {
+            let id = engine_id.expect("an engine gets an id");
+            assert!(!taken.contains(&id), "id {id} is taken");
+            let lowest = (0..).map(EngineId).find(|id| !taken.contains(id)).expect("a free id");
+            assert!(id == lowest || Some(id.0) == wanted, "neither the lowest free id nor the one asked for");
+            engine.id = Some(id);
+        }
+        self.tell(control + 1, Message::Attach(Attach { peer, token }), vec![]);
+        control
+    }
+
+    fn nth<T>(peers: &BTreeMap<u32, T>, index: usize) -> Option<u32> {
+        peers.keys().nth(index % peers.len().max(1)).copied()
+    }
+
+    fn finish(&mut self, control: u32, milliseconds: u64, ok: bool) {
+        let Some(task) = self.engines.get_mut(&control).and_then(|engine| engine.inbox.pop_front()) else { return };
+        self.now += Duration::from_millis(milliseconds);
+        let completed = milliseconds as f64 / 1000.0;
+        let result = TaskResult { id: task, ok, started: 0.0, completed, outputs: 0, segments: vec![] };
+        self.tell(control + 1, Message::Result(result), vec![Frame::from(&b"value"[..])]);
+    }
+
+    fn answer_recall(&mut self, control: u32) {
+        let Some(engine) = self.engines.get_mut(&control) else { return };
+        let Some(asked) = engine.recalls.pop_front() else { return };
+        // The head is running; what stands behind it can be given back.
+        let back: Vec<TaskId> = engine.inbox.iter().skip(1).copied().filter(|task| asked.contains(task)).collect();
+        engine.inbox.retain(|task| !back.contains(task));
+        self.tell(control + 1, Message::Recalled(TaskList { tasks: back }), vec![]);
+    }
+
+    fn submit(&mut self, control: u32, engines: Option<Vec<u32>>, retries: u32, function: bool, bytes: usize) {
+        let client = self.clients.get_mut(&control).expect("an existing client");
+        client.next_request += 1;
+        let id = RequestId(client.next_request);
+        let count = engines.as_ref().map_or(1, Vec::len) as u32;
+        client.expected.extend((0..count).map(|position| (id, position)));
+        let carries_function = function && !client.knows_function;
+        client.knows_function |= function;
+        let placement = match engines {
+            Some(engines) => Placement::Engines(engines.into_iter().map(EngineId).collect()),
+            None => Placement::Balanced { retries },
+        };
+        let request = Request {
+            id,
+            placement,
+            op: Op::Apply,
+            function: function.then_some(FUNCTION),
+            carries_function,
+            segments: vec![],
+        };
+        let mut payload = vec![Frame::from(vec![1; bytes])];
+        if carries_function {
+            payload.insert(0, Frame::from(&b"code"[..]));
+        }
+        self.tell(control + 1, Message::Request(request), payload);
+    }
+
+    fn gone(&mut self, control: u32, data: bool) {
+        self.engines.remove(&control);
+        self.clients.remove(&control);
+        self.feed(Event::Gone(Route(control + u32::from(data))));
+        // The other connection ends a moment later.
+        self.feed(Event::Gone(Route(control + u32::from(!data))));
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::EngineJoins { wanted } => drop(self.join(Role::Engine, wanted)),
+            Step::ClientJoins => drop(self.join(Role::Client, None)),
+            Step::EngineDies(index) => {
+                if let Some(control) = Self::nth(&self.engines, index) {
+                    self.gone(control, index % 2 == 0);
+                }
+            }
+            Step::ClientLeaves(index) => {
+                if let Some(control) = Self::nth(&self.clients, index) {
+                    self.gone(control, index % 2 == 0);
+                }
+            }
+            Step::Submit { client, engines, retries, function, bytes } => {
+                if let Some(control) = Self::nth(&self.clients, client) {
+                    self.submit(control, engines, retries, function, bytes);
+                }
+            }
+            Step::Finish { engine, milliseconds, ok } => {
+                if let Some(control) = Self::nth(&self.engines, engine) {
+                    self.finish(control, milliseconds, ok);
+                }
+            }
+            Step::AnswerRecall(index) => {
+                if let Some(control) = Self::nth(&self.engines, index) {
+                    self.answer_recall(control);
+                }
+            }
+            Step::Abort { client, all } => {
+                if let Some(control) = Self::nth(&self.clients, client) {
+                    let last = RequestId(self.clients[&control].next_request);
+                    let requests = if all { None } else { Some(vec![last]) };
+                    self.tell(control, Message::Abort(Abort { requests, engines: None }), vec![]);
+                }
+            }
+            Step::Acknowledge(index) => {
+                if let Some(control) = Self::nth(&self.clients, index) {
+                    let received = self.clients[&control].received;
+                    self.tell(control, Message::Ack(received), vec![]);
+                }
+            }
+            Step::Wait(milliseconds) => {
+                self.now += Duration::from_millis(milliseconds);
+                self.feed(Event::Tick);
+            }
+            Step::Confuse { peer, task } => self.confuse(peer, task),
+        }
+        for (control, task) in std::mem::take(&mut self.function_asks) {
+            if self.engines.contains_key(&control) {
+                self.tell(control + 1, Message::NeedFunction(NeedFunction { task }), vec![]);
+            }
+        }
+    }
+
+    /// Messages that are well formed and make no sense.
+    fn confuse(&mut self, peer: usize, task: u64) {
+        let result =
+            TaskResult { id: TaskId(task), ok: true, started: 0.0, completed: 0.0, outputs: 0, segments: vec![] };
+        if let Some(control) = Self::nth(&self.clients, peer) {
+            self.tell(control + 1, Message::Result(result.clone()), vec![]);
+            let ack = Ack { replies: u64::MAX, bytes: u64::MAX };
+            self.tell(control + 1, Message::Ack(ack), vec![]);
+        }
+        if let Some(control) = Self::nth(&self.engines, peer) {
+            // A result for a task that this engine does not have.
+            if !self.engines[&control].inbox.contains(&TaskId(task)) {
+                let others = self.engines.values().any(|engine| engine.inbox.contains(&TaskId(task)));
+                if !others {
+                    self.tell(control + 1, Message::Result(result), vec![]);
+                }
+            }
+            self.tell(control + 1, Message::StatusRequest(Empty {}), vec![]);
+        }
+        let stranger = 1_000_000 + peer as u32 * 2;
+        self.tell(stranger, Message::StatusRequest(Empty {}), vec![]);
+        let attach = Attach { peer: PeerId(task), token: "guess".to_owned() };
+        self.tell(stranger, Message::Attach(attach), vec![]);
+    }
+
+    /// Lets everything that is under way come to its end, and looks at what is left.
+    fn settle(mut self) {
+        if self.engines.is_empty() {
+            self.join(Role::Engine, None);
+        }
+        for _ in 0..10_000 {
+            let before = self.core.work().open_tasks();
+            let controls: Vec<u32> = self.engines.keys().copied().collect();
+            for control in controls {
+                while !self.engines[&control].recalls.is_empty() {
+                    self.answer_recall(control);
+                }
+                self.finish(control, 1, true);
+            }
+            self.step(Step::Wait(20));
+            if before == 0 {
+                break;
+            }
+        }
+        assert_eq!(self.core.work().open_tasks(), 0, "tasks without an end");
+        assert_eq!(self.core.work().queued(), 0);
+        for client in self.clients.values() {
+            assert_eq!(client.expected, client.answered, "answers are missing");
+        }
+        let controls: Vec<u32> = self.clients.keys().chain(self.engines.keys()).copied().collect();
+        for control in controls {
+            self.gone(control, false);
+        }
+        assert_eq!(self.core.work().held_bytes(), 0, "payload is still held");
+        assert!(self.core.registry().is_empty());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn each_target_gets_exactly_one_answer_and_nothing_is_left(steps in proptest::collection::vec(step(), 0..120)) {
+        let mut world = World::new();
+        world.join(Role::Client, None);
+        world.join(Role::Engine, None);
+        for step in steps {
+            world.step(step);
+        }
+        world.settle();
+    }
+}
+
+#[test]
+fn short_tasks_do_not_wait_behind_a_long_one() {
+    let mut world = World::new();
+    let client = world.join(Role::Client, None);
+    let busy = world.join(Role::Engine, None);
+    let free = world.join(Role::Engine, None);
+    // Both engines have been quick up to now, so both get several tasks at once.
+    for _ in 0..2 {
+        world.submit(client, None, 0, false, 0);
+        world.submit(client, None, 0, false, 0);
+        world.finish(busy, 0, true);
+        world.finish(free, 0, true);
+    }
+    for _ in 0..20 {
+        world.submit(client, None, 0, false, 0);
+    }
+    assert!(world.engines[&busy].inbox.len() > 1);
+    // One is at its first task for long: what waits behind it goes to the other.
+    while !world.engines[&free].inbox.is_empty() {
+        world.finish(free, 0, true);
+    }
+    world.now += Duration::from_millis(50);
+    world.feed(Event::Tick);
+    world.answer_recall(busy);
+    assert_eq!(world.engines[&busy].inbox.len(), 1);
+    while !world.engines[&free].inbox.is_empty() {
+        world.finish(free, 0, true);
+    }
+    assert_eq!(world.core.work().open_tasks(), 1);
+}
+
+#[test]
+fn an_engines_key_does_not_admit_a_client() {
+    let mut world = World::new();
+    let hello = |role| {
+        let (uuid, host) = ("u".to_owned(), "h".to_owned());
+        Message::Hello(Hello { role, uuid, host, pid: 1, wanted_id: None, shared_memory: false })
+    };
+    for (key, role) in [(Role::Engine, Role::Client), (Role::Client, Role::Engine)] {
+        let (route, admitted) = (Route(77), Admitted::Keyed(key));
+        let event = Event::Message { route, admitted, message: hello(role), payload: vec![] };
+        let actions = world.core.handle(event, Duration::ZERO);
+        assert!(matches!(&actions[0], Action::Send { message: Message::Refused(_), .. }), "{actions:?}");
+        assert!(actions.iter().any(|action| matches!(action, Action::Rejected(_))));
+    }
+    assert!(world.core.registry().is_empty());
+}
+
+#[test]
+fn a_returning_engine_gets_its_id_back() {
+    let mut world = World::new();
+    let first = world.join(Role::Engine, None);
+    world.join(Role::Engine, None);
+    world.gone(first, false);
+    let hello = Hello {
+        role: Role::Engine,
+        uuid: format!("uuid-{first}"),
+        host: "host".to_owned(),
+        pid: 1,
+        wanted_id: None,
+        shared_memory: false,
+    };
+    world.engines.insert(500, ModelEngine::default());
+    world.tell(500, Message::Hello(hello), vec![]);
+    assert_eq!(world.greeted[&500].engine_id, Some(EngineId(0)));
+}
