@@ -64,7 +64,7 @@ pub struct CommonArguments {
 #[derive(Debug, Clone, Args)]
 pub struct StartArguments {
     /// How many engines to start [default: engines.count of the profile]
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
     pub engines: Option<u32>,
 
     /// Profile: a name, or the path of a .toml file
@@ -84,7 +84,7 @@ pub struct StartArguments {
     pub advertise: Vec<String>,
 
     /// Seconds until all engines must have registered
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub timeout: Option<f64>,
 
     /// Start an engine that dies again, under its id
@@ -124,7 +124,7 @@ pub struct StopArguments {
 #[derive(Debug, Args)]
 pub struct StatusArguments {
     /// Seconds to wait for the controller's answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value_t = 5.0)]
     pub timeout: f64,
 
     /// Options of most commands.
@@ -176,7 +176,7 @@ pub struct WaitArguments {
     pub engines: u32,
 
     /// Seconds until giving up
-    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value_t = 60.0)]
     pub timeout: f64,
 
     /// Options of most commands.

@@ -35,7 +35,7 @@ pub const TABLE: [(&str, &str); 10] = [
     (RESTART, "true or false, same as --restart"),
     (LISTEN, "same as --listen"),
     (ADVERTISE, "same as --advertise, comma-separated"),
-    (LOG, "what the controller logs: error, warn, info (default), debug, or a tracing filter"),
+    (LOG, "what the controller logs: error, warn, info (default) or debug"),
 ];
 
 /// Text for the end of `--help`.

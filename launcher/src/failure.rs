@@ -93,8 +93,9 @@ impl From<ClientError> for Failure {
 impl From<ControllerError> for Failure {
     fn from(error: ControllerError) -> Self {
         let hint = match &error {
-            ControllerError::Bind { source: zmq::Error::EADDRINUSE, .. } => "choose another port, or port 0 for a free one",
-            ControllerError::Bind { .. } => "listen on an address of this host: `ip address` lists them, 0.0.0.0 is all",
+            ControllerError::Bind { .. } => {
+                "listen on an address of this host (0.0.0.0 is all of them) and a port that is free (0 is any)"
+            }
             ControllerError::ConnectionFile(error) => error.hint(),
             _ => "",
         };

@@ -5,6 +5,7 @@
 
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::report::bytes;
 use crate::system;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,8 @@ pub struct Limit {
     pub per_engine: u64,
     /// What the rest of a cluster takes of it.
     pub fixed: u64,
+    /// Whether what one engine takes is a guess; a limit that is counted exactly is named before it.
+    pub guessed: bool,
 }
 
 impl Limit {
@@ -40,40 +43,43 @@ impl Limit {
     fn engines(&self) -> u64 {
         self.available.saturating_sub(self.fixed) / self.per_engine
     }
+
+    fn amount(&self, count: u64) -> String {
+        if self.guessed { bytes(count) } else { count.to_string() }
+    }
 }
 
 /// More engines than a limit allows.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{engines} engines are more than this host allows: they need {needed} {}, and {} leaves {}",
-    limit.unit, limit.name, limit.available
+    "{engines} engines are more than this host allows: they need {} {}, and {} leaves {}",
+    limit.amount(*needed), limit.unit, limit.name, limit.amount(limit.available)
 )]
 pub struct TooManyEngines {
     engines: u32,
     needed: u64,
     limit: Limit,
+    most: u64,
 }
 
 impl From<TooManyEngines> for Failure {
     fn from(error: TooManyEngines) -> Self {
-        let hint = match error.limit.engines() {
-            0 => format!("raise the limit, or free some of what it counts ({})", error.limit.unit),
+        let hint = match error.most {
+            0 => format!("raise the limit, or free some {}", error.limit.unit),
             most => format!("start at most {most} here, or raise the limit"),
         };
         Failure::new(Exit::Usage, error.to_string()).with_hint(hint)
     }
 }
 
-/// Refuses a number of engines that one of the limits does not allow; names the tightest.
+/// Refuses a number of engines that one of the limits does not allow; names the tightest of those.
 pub fn check(engines: u32, limits: &[Limit]) -> Result<(), TooManyEngines> {
-    let tightest = limits.iter().min_by_key(|limit| limit.engines());
-    match tightest {
-        Some(limit) if limit.engines() < u64::from(engines) => {
-            let needed = u64::from(engines) * limit.per_engine + limit.fixed;
-            Err(TooManyEngines { engines, needed, limit: limit.clone() })
-        }
-        _ => Ok(()),
-    }
+    let wanted = u64::from(engines);
+    let exceeded = limits.iter().filter(|limit| limit.engines() < wanted);
+    let Some(limit) = exceeded.min_by_key(|limit| (limit.guessed, limit.engines())) else { return Ok(()) };
+    let most = limits.iter().map(Limit::engines).min().unwrap_or_default();
+    let needed = wanted * limit.per_engine + limit.fixed;
+    Err(TooManyEngines { engines, needed, limit: limit.clone(), most })
 }
 
 /// The limits of this host, user and control group, as far as they can be read.
@@ -85,6 +91,7 @@ pub fn of_this_host(engines: u32) -> Vec<Limit> {
         available,
         per_engine: TASKS_PER_ENGINE,
         fixed: TASKS_OF_CLUSTER,
+        guessed: false,
     };
     let mut limits = Vec::new();
     let running = tasks_of_host();
@@ -107,11 +114,19 @@ pub fn of_this_host(engines: u32) -> Vec<Limit> {
     if let Ok((_, Some(hard))) = system::resource_limit(libc::RLIMIT_NOFILE) {
         let name = format!("ulimit -Hn ({hard})");
         let unit = "open files of the controller";
-        limits.push(Limit { name, unit, available: hard, per_engine: FILES_PER_ENGINE, fixed: FILES_OF_CONTROLLER });
+        let (per_engine, fixed) = (FILES_PER_ENGINE, FILES_OF_CONTROLLER);
+        limits.push(Limit { name, unit, available: hard, per_engine, fixed, guessed: false });
     }
     if let Some(available) = memory_available() {
         let name = "MemAvailable of /proc/meminfo".to_owned();
-        limits.push(Limit { name, unit: "bytes of memory", available, per_engine: BYTES_PER_ENGINE, fixed: 0 });
+        limits.push(Limit {
+            name,
+            unit: "of memory",
+            available,
+            per_engine: BYTES_PER_ENGINE,
+            fixed: 0,
+            guessed: true,
+        });
     }
     limits
 }
@@ -175,7 +190,31 @@ mod tests {
     use super::*;
 
     fn limit(name: &str, available: u64) -> Limit {
-        Limit { name: name.to_owned(), unit: "processes and threads", available, per_engine: 4, fixed: 16 }
+        Limit {
+            name: name.to_owned(),
+            unit: "processes and threads",
+            available,
+            per_engine: 4,
+            fixed: 16,
+            guessed: false,
+        }
+    }
+
+    #[test]
+    fn memory_is_named_when_nothing_else_is_short_but_always_bounds_the_advice() {
+        let memory = Limit {
+            unit: "of memory",
+            per_engine: 1 << 20,
+            fixed: 0,
+            guessed: true,
+            ..limit("MemAvailable", 10 << 20)
+        };
+        let error = check(100, &[memory.clone(), limit("ulimit -u (4096)", 4096)]).expect_err("too many");
+        let expected = "100 engines are more than this host allows: they need 100.0 MiB of memory, and MemAvailable leaves 10.0 MiB";
+        assert_eq!(error.to_string(), expected);
+        let failure = Failure::from(check(2000, &[memory, limit("ulimit -u (4096)", 4096)]).expect_err("too many"));
+        assert!(failure.message.contains("ulimit -u (4096)"), "{failure:?}");
+        assert_eq!(failure.hint.as_deref(), Some("start at most 10 here, or raise the limit"));
     }
 
     #[test]

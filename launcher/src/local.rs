@@ -77,7 +77,7 @@ impl LocalLauncher {
         for host in &settings.advertise {
             command.args(["--advertise", host]);
         }
-        command.stdout(Stdio::piped()).stderr(open_log(&self.folder.logs().controller(), true)?);
+        command.stdout(Stdio::piped()).stderr(open_log(&self.folder.logs().controller())?);
         let options = ChildOptions { signal_at_launcher_end: libc::SIGKILL, raise_file_limit: true };
         let mut running = Running::start(command, options)?;
         let output = running.child.stdout.take();
@@ -85,9 +85,9 @@ impl LocalLauncher {
         Ok(output)
     }
 
-    /// Starts an engine that will ask for `id`. The first one under an id starts a new log, later ones append.
+    /// Starts an engine that will ask for `id`. A later one under the same id goes on with its log.
     pub fn start_engine(&mut self, id: EngineId, first: bool) -> io::Result<ProcessIdentity> {
-        let mut log = open_log(&self.folder.logs().engine(id), first)?;
+        let mut log = open_log(&self.folder.logs().engine(id))?;
         if !first {
             writeln!(log, "--- engine {id} is started again ---")?;
         }
@@ -170,13 +170,7 @@ impl Running {
     }
 }
 
-/// Appending, so that standard output and error do not overwrite each other.
-fn open_log(path: &Path, fresh: bool) -> io::Result<File> {
-    if fresh {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
+/// Appending, so that standard output and error do not overwrite each other. Logs of earlier runs have been removed.
+fn open_log(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }

@@ -50,6 +50,11 @@ impl LogFolder {
         let common = [self.launcher(), self.controller()].into_iter().filter(|path| path.exists());
         Ok(common.chain(engines.into_iter().map(|id| self.engine(EngineId(id)))).collect())
     }
+
+    /// Removes the logs of an earlier run, which may have had more engines.
+    pub fn clear(&self) -> io::Result<()> {
+        self.all()?.iter().try_for_each(std::fs::remove_file)
+    }
 }
 
 /// The last `count` lines of a file, and how long the file was when they were read.

@@ -92,6 +92,7 @@ fn supervise(
         return Err(already_running(&settings.cluster, &ClusterState::of(&folder)?));
     };
     clear_the_way(&settings.cluster, &folder, talk)?;
+    folder.logs().clear().map_err(Failure::io("removing the logs of an earlier run"))?;
     if arguments.report_descriptor.is_some() {
         daemon::redirect_to_log(&folder.logs()).map_err(Failure::io("opening launcher.log"))?;
     }

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+/// How long after it has left a local engine's process may take to end.
+const END_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often a wait for engines says what it waits for.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -27,7 +30,7 @@ pub enum Input {
     EngineLeft {
         /// Its id.
         id: EngineId,
-        /// Why.
+        /// Why, as a sentence that names it.
         reason: String,
     },
     /// The process of a local engine has ended.
@@ -84,6 +87,8 @@ struct LocalEngine {
     /// The id it was given, which is another than the one it asked for when that was taken.
     registered: Option<EngineId>,
     running: bool,
+    /// Why it left while its process ran, and when to say so unless the process ends, which says more.
+    left: Option<(Instant, String)>,
     back_off: BackOff,
     again_at: Option<Instant>,
 }
@@ -115,8 +120,9 @@ impl Core {
     /// When [`Input::Tick`] is due.
     pub fn next_tick(&self) -> Option<Instant> {
         let restarts = self.engines.values().filter_map(|engine| engine.again_at);
+        let leaves = self.engines.values().filter_map(|engine| Some(engine.left.as_ref()?.0));
         let waits = (!self.ready).then_some([self.deadline, self.next_progress]);
-        restarts.chain(waits.into_iter().flatten()).min()
+        restarts.chain(leaves).chain(waits.into_iter().flatten()).min()
     }
 
     /// What to do about `input`.
@@ -124,7 +130,7 @@ impl Core {
         match input {
             Input::EngineStarted { id, pid } => self.started(id, pid, now),
             Input::EngineJoined(info) => self.joined(&info),
-            Input::EngineLeft { id, reason } => self.left(id, &reason),
+            Input::EngineLeft { id, reason } => self.left(id, reason, now),
             Input::EngineEnded { id, status } => self.ended(id, status, now),
             Input::ControllerEnded(status) if status.success() => vec![Action::Finish(Ending::ShutDown)],
             Input::ControllerEnded(status) => vec![Action::Finish(Ending::ControllerDied(status))],
@@ -136,7 +142,8 @@ impl Core {
 
     fn started(&mut self, id: EngineId, pid: u32, now: Instant) -> Vec<Action> {
         let back_off = self.engines.remove(&id).map(|engine| engine.back_off).unwrap_or_default();
-        let engine = LocalEngine { pid, started: now, registered: None, running: true, back_off, again_at: None };
+        let engine =
+            LocalEngine { pid, started: now, registered: None, running: true, left: None, back_off, again_at: None };
         self.engines.insert(id, engine);
         Vec::new()
     }
@@ -151,6 +158,7 @@ impl Core {
             return vec![Action::Say(format!("engine {id} has joined from {host} (pid {pid})"))];
         };
         let Some(engine) = self.engines.get_mut(&own) else { return Vec::new() };
+        engine.left = None;
         if engine.registered.replace(*id) == Some(*id) {
             return Vec::new();
         }
@@ -162,21 +170,21 @@ impl Core {
         actions
     }
 
-    fn left(&mut self, id: EngineId, reason: &str) -> Vec<Action> {
+    fn left(&mut self, id: EngineId, reason: String, now: Instant) -> Vec<Action> {
         match self.engines.values_mut().find(|engine| engine.registered == Some(id)) {
-            // The end of the process says more, and is said once.
-            Some(engine) if !engine.running => Vec::new(),
             Some(engine) => {
                 engine.registered = None;
-                vec![Action::Say(format!("engine {id} has left: {reason}"))]
+                engine.left = engine.running.then_some((now + END_PATIENCE, reason));
+                Vec::new()
             }
-            None => vec![Action::Say(format!("engine {id} has left: {reason}"))],
+            None => vec![Action::Say(reason)],
         }
     }
 
     fn ended(&mut self, id: EngineId, status: ExitStatus, now: Instant) -> Vec<Action> {
         let Some(engine) = self.engines.get_mut(&id) else { return Vec::new() };
         engine.running = false;
+        engine.left = None;
         if !self.ready {
             // Even one that had registered: a cluster that loses engines while it starts is not what was asked for.
             return vec![Action::Finish(Ending::EngineFailed(id, status))];
@@ -200,6 +208,9 @@ impl Core {
             if engine.again_at.is_some_and(|again_at| again_at <= now) {
                 engine.again_at = None;
                 actions.push(Action::Restart(*id));
+            }
+            if let Some((_, reason)) = engine.left.take_if(|(say_at, _)| *say_at <= now) {
+                actions.push(Action::Say(format!("{reason}; its process (pid {}) has not ended", engine.pid)));
             }
         }
         if self.ready {

@@ -9,6 +9,7 @@ the client's half; the engine's is `engine.calls`.
 from __future__ import annotations
 
 import io
+from functools import partial
 from hashlib import blake2b
 from types import FunctionType
 from weakref import ref
@@ -94,7 +95,7 @@ def _pack(function: Callable[..., object], cache: dict[int, Any], bound: bool, m
 def _remember(cache: dict[int, Any], function: Callable[..., object], packed: Packed, capture: Capture) -> None:
     key = id(function)
     try:
-        reference = ref(function, lambda gone: _forget(cache, key, gone))
+        reference = ref(function, partial(_forget, cache, key))
     except TypeError:
         return
     if len(cache) >= _CACHE_LIMIT:

@@ -46,6 +46,8 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A peer was turned away before it could say anything.
+    TurnedAway(&'static str),
     /// A connection ended.
     Gone(Route),
     /// The time that `next_tick` gave is here.
@@ -122,6 +124,10 @@ impl Core {
                     self.send(route, Message::Refused(Refused { reason: reason.clone() }));
                 }
                 self.reject(route, reason);
+            }
+            Event::TurnedAway(reason) => {
+                self.rejected += 1;
+                self.actions.push(Action::Rejected(format!("a peer was turned away: {reason}")));
             }
             Event::Gone(route) => self.gone(route, "its connection broke", now),
             Event::Tick => self.work.tick(now),

@@ -232,16 +232,18 @@ impl Reactor {
                     self.listener.socket().as_poll_item(zmq::POLLIN),
                     self.gate.socket().as_poll_item(zmq::POLLIN),
                     zmq::PollItem::from_fd(signals.as_raw_fd(), zmq::POLLIN),
+                    self.listener.monitor().as_poll_item(zmq::POLLIN),
                 ];
                 match zmq::poll(&mut items, i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)) {
                     Ok(_) | Err(zmq::Error::EINTR) => {}
                     Err(error) => return Err(error.into()),
                 }
-                (items[1].is_readable(), items[2].is_readable())
+                (items[1].is_readable() || items[3].is_readable(), items[2].is_readable())
             };
             if knock {
-                for address in self.gate.answer()? {
-                    tracing::warn!("turned away: a peer at {address} without an admitted key");
+                self.gate.answer()?;
+                while let Some(reason) = self.listener.next_turned_away()? {
+                    self.handle(Event::TurnedAway(reason))?;
                 }
             }
             if signal && self.handle(Event::Stop)? {

@@ -1,5 +1,6 @@
 //! The peers' side: two DEALER sockets to one controller, and what becomes of their connections.
 
+use super::monitor;
 use crate::connection::{ConnectionFile, CurveKeys};
 
 /// Dead TCP connections are noticed after this long, on either side: a ping every quarter of it, by libzmq's own
@@ -75,7 +76,7 @@ impl Link {
         if !local {
             heartbeat(&control).map_err(failed("preparing to dial"))?;
         }
-        let monitor = watch(context, &control).map_err(failed("watching"))?;
+        let monitor = monitor::attach(context, &control).map_err(failed("watching"))?;
         control.connect(&address).map_err(failed("dialling"))?;
         data.connect(&address).map_err(failed("dialling"))?;
         Ok(Link { control, data, monitor, address, local })
@@ -88,9 +89,8 @@ impl Link {
 
     /// What became of `control` since the last call, if anything.
     pub fn next_event(&self) -> Result<Option<LinkEvent>, zmq::Error> {
-        while let Some(frames) = super::receive(&self.monitor)? {
-            let Some([low, high, ..]) = frames.first().map(|frame| &**frame) else { continue };
-            let event = match zmq::SocketEvent::from_raw(u16::from_le_bytes([*low, *high])) {
+        while let Some(event) = monitor::next(&self.monitor)? {
+            let event = match event {
                 zmq::SocketEvent::HANDSHAKE_SUCCEEDED => LinkEvent::Up,
                 zmq::SocketEvent::DISCONNECTED => LinkEvent::Down,
                 zmq::SocketEvent::CONNECT_RETRIED => LinkEvent::Retrying,
@@ -131,24 +131,6 @@ fn heartbeat(control: &zmq::Socket) -> Result<(), zmq::Error> {
     control.set_heartbeat_timeout(SILENCE_MAX_MS)?;
     // Asks the other side to give up after the same silence.
     control.set_heartbeat_ttl(SILENCE_MAX_MS)
-}
-
-fn watch(context: &zmq::Context, socket: &zmq::Socket) -> Result<zmq::Socket, zmq::Error> {
-    let endpoint = format!("inproc://monitor-{}", crate::places::random_hex(8));
-    let events = [
-        zmq::SocketEvent::HANDSHAKE_SUCCEEDED,
-        zmq::SocketEvent::HANDSHAKE_FAILED_AUTH,
-        zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL,
-        zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL,
-        zmq::SocketEvent::DISCONNECTED,
-        zmq::SocketEvent::CONNECT_RETRIED,
-    ];
-    let mask = events.into_iter().fold(0, |mask, event| mask | i32::from(event.to_raw()));
-    socket.monitor(&endpoint, mask)?;
-    let monitor = context.socket(zmq::PAIR)?;
-    monitor.set_linger(0)?;
-    monitor.connect(&endpoint)?;
-    Ok(monitor)
 }
 
 fn unreachable_reason(file: &ConnectionFile) -> String {

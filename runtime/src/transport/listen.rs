@@ -29,6 +29,7 @@ pub enum Incoming {
 /// The ROUTER socket.
 pub struct Listener {
     socket: zmq::Socket,
+    monitor: zmq::Socket,
 }
 
 impl Listener {
@@ -44,7 +45,8 @@ impl Listener {
         socket.set_maxmsgsize(FRAME_MAX)?;
         socket.set_backlog(4096)?;
         set_int_option(&socket, ZMQ_ROUTER_NOTIFY, ZMQ_NOTIFY_DISCONNECT)?;
-        Ok(Listener { socket })
+        let monitor = super::monitor::attach(context, &socket)?;
+        Ok(Listener { socket, monitor })
     }
 
     /// Listens at a unix socket, without keys: its folder decides who gets here. To be called before `bind_tcp`,
@@ -71,6 +73,26 @@ impl Listener {
     /// To be polled for reading.
     pub fn socket(&self) -> &zmq::Socket {
         &self.socket
+    }
+
+    /// To be polled for reading: `next_turned_away` has something.
+    pub fn monitor(&self) -> &zmq::Socket {
+        &self.monitor
+    }
+
+    /// Why the next peer was turned away before it could say anything, if one was.
+    pub fn next_turned_away(&self) -> Result<Option<&'static str>, zmq::Error> {
+        while let Some(event) = super::monitor::next(&self.monitor)? {
+            match event {
+                zmq::SocketEvent::HANDSHAKE_FAILED_AUTH => return Ok(Some("its key is not admitted")),
+                zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL => return Ok(Some("it broke the handshake off")),
+                zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL => {
+                    return Ok(Some("it has no key, another controller's, or speaks another protocol"));
+                }
+                _ => {}
+            }
+        }
+        Ok(None)
     }
 
     /// The next thing that came in, if any.

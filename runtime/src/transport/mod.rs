@@ -8,12 +8,14 @@
 //! 2. [`listen`]: the controller's side.
 //! 3. [`zap`]: which keys get in, and as what.
 //! 4. [`dial`]: the peers' side.
-//! 5. [`session`]: from dialling to being let in, for both kinds of peer.
-//! 6. [`wake`]: how another thread wakes a thread that waits for sockets.
+//! 5. [`monitor`]: what libzmq tells of connections.
+//! 6. [`session`]: from dialling to being let in, for both kinds of peer.
+//! 7. [`wake`]: how another thread wakes a thread that waits for sockets.
 
 pub mod context;
 pub mod dial;
 pub mod listen;
+pub mod monitor;
 pub mod session;
 pub mod wake;
 pub mod zap;

@@ -31,9 +31,8 @@ impl Gate {
         &self.socket
     }
 
-    /// Answers every question that waits; gives the addresses of those turned away.
-    pub fn answer(&self) -> Result<Vec<String>, zmq::Error> {
-        let mut refused = Vec::new();
+    /// Answers every question that waits.
+    pub fn answer(&self) -> Result<(), zmq::Error> {
         while let Some(request) = super::receive(&self.socket)? {
             let field = |index: usize| request.get(index).map_or(&[][..], |frame| &**frame);
             let role =
@@ -41,12 +40,13 @@ impl Gate {
             let name = role.map(|role| role.to_string()).unwrap_or_default();
             let (code, text) = if role.is_some() { ("200", "OK") } else { ("400", "this key is not admitted") };
             if role.is_none() {
-                refused.push(String::from_utf8_lossy(field(3)).into_owned());
+                let address = String::from_utf8_lossy(field(3));
+                tracing::warn!("a peer at {address} has no admitted key");
             }
             let id = field(1).to_vec();
             self.socket.send_multipart([b"1.0", &id[..], code.as_bytes(), text.as_bytes(), name.as_bytes(), b""], 0)?;
         }
-        Ok(refused)
+        Ok(())
     }
 }
 

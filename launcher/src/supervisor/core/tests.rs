@@ -101,6 +101,24 @@ fn an_engine_that_was_shut_down_stays_down() {
 }
 
 #[test]
+fn an_engine_that_leaves_is_told_when_its_process_stays() {
+    let left = || Input::EngineLeft { id: EngineId(1), reason: "engine 1 is lost".to_owned() };
+    let (mut core, now) = ready(2, false);
+    assert!(core.handle(left(), now).is_empty());
+    let due = core.next_tick().expect("something to say");
+    let said = core.handle(Input::Tick, due);
+    assert_eq!(said, [Action::Say("engine 1 is lost; its process (pid 101) has not ended".to_owned())]);
+
+    let (mut core, now) = ready(2, false);
+    core.handle(left(), now);
+    core.handle(Input::EngineEnded { id: EngineId(1), status: killed() }, now);
+    assert_eq!(core.next_tick(), None, "the end was said");
+
+    let stranger = Input::EngineLeft { id: EngineId(9), reason: "engine 9 left".to_owned() };
+    assert_eq!(core.handle(stranger, now), [Action::Say("engine 9 left".to_owned())]);
+}
+
+#[test]
 fn the_controllers_end_is_the_clusters() {
     let (mut core, now) = ready(1, false);
     assert_eq!(core.handle(Input::ControllerEnded(ExitStatus::from_raw(0)), now), [Action::Finish(Ending::ShutDown)]);

@@ -107,7 +107,9 @@ def join(parts: Sequence[Any]) -> Any:
         return []
     first = parts[0]
     if all(_is_array(part) and part.ndim > 0 for part in parts):
-        return sys.modules["numpy"].concatenate(parts)
+        # Alone, concatenate turns a foreign byte order into the host's.
+        dtype = first.dtype if all(part.dtype == first.dtype for part in parts) else None
+        return sys.modules["numpy"].concatenate(parts, dtype=dtype)
     if all(type(part) is type(first) for part in parts):
         if isinstance(first, str | bytes | bytearray):
             return type(first)().join(parts)

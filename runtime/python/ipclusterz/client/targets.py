@@ -46,7 +46,7 @@ def resolve(targets: Targets, live: list[int]) -> tuple[list[int], bool]:
     """
     if isinstance(targets, int) or (hasattr(targets, "__index__") and not hasattr(targets, "__len__")):
         return [_one(targets, live)], True
-    if targets is None or targets == "all":
+    if targets is None or (isinstance(targets, str) and targets == "all"):
         targets = slice(None)
     if isinstance(targets, slice):
         if not live:

@@ -1,0 +1,36 @@
+//! What libzmq tells of a socket's connections.
+//!
+//! # Format
+//!
+//! Two frames: event (u16) and value (u32), in the machine's own order; then the address.
+
+/// The events that this project looks at.
+const EVENTS: [zmq::SocketEvent; 6] = [
+    zmq::SocketEvent::HANDSHAKE_SUCCEEDED,
+    zmq::SocketEvent::HANDSHAKE_FAILED_AUTH,
+    zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL,
+    zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL,
+    zmq::SocketEvent::DISCONNECTED,
+    zmq::SocketEvent::CONNECT_RETRIED,
+];
+
+/// A socket that tells what happens to the connections of `socket`.
+pub fn attach(context: &zmq::Context, socket: &zmq::Socket) -> Result<zmq::Socket, zmq::Error> {
+    let endpoint = format!("inproc://monitor-{}", crate::places::random_hex(8));
+    let mask = EVENTS.into_iter().fold(0, |mask, event| mask | i32::from(event.to_raw()));
+    socket.monitor(&endpoint, mask)?;
+    let monitor = context.socket(zmq::PAIR)?;
+    monitor.set_linger(0)?;
+    monitor.connect(&endpoint)?;
+    Ok(monitor)
+}
+
+/// The next thing that happened, if any.
+pub fn next(monitor: &zmq::Socket) -> Result<Option<zmq::SocketEvent>, zmq::Error> {
+    while let Some(frames) = super::receive(monitor)? {
+        if let Some([low, high, ..]) = frames.first().map(|frame| &**frame) {
+            return Ok(Some(zmq::SocketEvent::from_raw(u16::from_ne_bytes([*low, *high]))));
+        }
+    }
+    Ok(None)
+}

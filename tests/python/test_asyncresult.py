@@ -1,0 +1,182 @@
+"""Results on their way: waiting, polling, iterating, aborting, what is known about a call."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from multiprocessing import TimeoutError as MultiprocessingTimeoutError
+from pathlib import Path
+
+import pytest
+from helpers import hold, until
+
+import ipclusterz as ipz
+from ipclusterz import AbortedError, Client, CompositeError, LoadBalancedView, RemoteError
+
+
+def test_the_life_of_a_result(rc: Client, gate: Path) -> None:
+    result = rc[:].apply_async(hold, str(gate))
+    assert not result.ready()
+    assert result.progress == 0
+    assert not result.wait(0)
+    for kind in (ipz.TimeoutError, TimeoutError, MultiprocessingTimeoutError):
+        with pytest.raises(kind, match=r"Result not ready\."):
+            result.get(0.01)
+    with pytest.raises(ValueError, match="not ready"):
+        result.successful()
+    assert repr(result) == "<AsyncResult: apply, 0 of 4 done>"
+    first = result.elapsed
+    assert result.elapsed > first
+    gate.touch()
+    assert result.wait(10)
+    assert result.ready()
+    assert result.successful()
+    assert len(result) == result.progress == 4
+    assert result.get() == result.result() == result.r == list(result)
+    assert result[-1] == result.get()[3]
+    assert result.elapsed == result.elapsed
+    assert repr(result) == "<AsyncResult: apply, finished>"
+
+
+def test_each_answer_is_given_as_soon_as_it_is_there(rc: Client, gate: Path) -> None:
+    rc[3].push({"gate": str(gate)}, block=True)
+    rc[:3].push({"gate": "/"}, block=True)
+    rc[:].push({"hold": hold}, block=True)
+    result = rc[:].apply_bound(lambda: hold(gate) and "done")
+    values = iter(result)
+    assert [next(values) for _ in range(3)] == ["done"] * 3
+    assert result[1] == "done"
+    assert not result.ready()
+    assert repr(result) == "<AsyncResult: apply, 3 of 4 done>"
+    gate.touch()
+    assert next(values) == "done"
+
+
+def test_failures(rc: Client) -> None:
+    def fail_on_odd(number: int) -> int:
+        assert number % 2 == 0, f"{number} is odd"
+        return number
+
+    for engine in range(4):
+        rc[engine].push({"number": engine, "fail_on_odd": fail_on_odd}, block=True)
+    result = rc[:].apply_bound(lambda: fail_on_odd(number))  # type: ignore[name-defined] # noqa: F821
+    with pytest.raises(CompositeError) as caught:
+        result.get()
+    assert str(caught.value).splitlines() == [
+        "one or more exceptions from call to method: apply",
+        "[1:apply]: AssertionError: 1 is odd",
+        "[3:apply]: AssertionError: 3 is odd",
+    ]
+    assert [error.engine_id for error in caught.value] == [1, 3]
+    assert not result.successful()
+    assert repr(result) == "<AsyncResult: apply, failed>"
+    assert result[2] == 2
+    with pytest.raises(RemoteError, match="3 is odd"):
+        result[3]
+    with pytest.raises(CompositeError):
+        result.get_dict()
+    single = rc[0].apply_async(fail_on_odd, 5)
+    for _ in range(2):
+        with pytest.raises(RemoteError, match="5 is odd"):
+            single.get()
+
+
+def test_abort(rc: Client, gate: Path) -> None:
+    running = rc[0].apply_async(hold, str(gate), "running")
+    until(lambda: "running" in running.stdout)
+    queued = [rc[0].apply_async(abs, -1) for _ in range(3)]
+    for job in queued[:2]:
+        job.abort()
+    running.abort()
+    with pytest.raises(AbortedError):
+        queued[0].get(timeout=10)
+    rc.abort(queued[1:])
+    for job in queued:
+        with pytest.raises(AbortedError):
+            job.get(timeout=10)
+        assert job.metadata[0]["status"] == "aborted"
+    assert not running.ready()
+    gate.touch()
+    assert running.get(timeout=10) > 0
+
+
+@pytest.mark.parametrize("by", ["client", "targets", "view"])
+def test_abort_everything_that_waits(rc: Client, gate: Path, by: str) -> None:
+    running = rc[:].apply_async(hold, str(gate), "running")
+    until(lambda: all("running" in text for text in running.stdout))
+    queued = [rc[0].apply_async(abs, -1), rc[1].apply_async(abs, -1)]
+    if by == "client":
+        rc.abort()
+    elif by == "targets":
+        rc.abort(targets=[0, 1])
+    else:
+        rc[0, 1].abort()
+    for job in queued:
+        with pytest.raises(AbortedError):
+            job.get(timeout=10)
+    gate.touch()
+    assert running.wait(10)
+
+
+def test_abort_of_load_balanced_work(rc: Client, lview: LoadBalancedView, gate: Path) -> None:
+    running = rc[:].apply_async(hold, str(gate), "running")
+    until(lambda: all("running" in text for text in running.stdout))
+    waiting = lview.map_async(abs, range(100), chunksize=1)
+    waiting.abort()
+    with pytest.raises(CompositeError, match="AbortedError"):
+        waiting.get(timeout=10)
+    gate.touch()
+    assert running.wait(10)
+    assert lview.apply_sync(abs, -1) == 1
+
+
+def test_metadata(rc: Client) -> None:
+    before = datetime.now(UTC)
+    result = rc[:].apply_async(print, "text")
+    result.get()
+    after = datetime.now(UTC)
+    assert len(result.msg_ids) == len(set(result.msg_ids)) == 4
+    for engine, row in enumerate(result.metadata):
+        assert row["msg_id"] == result.msg_ids[engine]
+        assert (row["engine_id"], row["status"], row["stdout"], row["stderr"]) == (engine, "ok", "text\n", "")
+        assert before <= row["submitted"] <= row["started"] <= row["completed"] <= row["received"] <= after
+
+
+def test_metadata_of_a_call_that_runs(rc: Client, gate: Path) -> None:
+    result = rc[1].apply_async(hold, str(gate), "here")
+    until(lambda: result.metadata[0]["stdout"] == "here\n")
+    row = result.metadata[0]
+    assert (row["status"], row["completed"]) == (None, None)
+
+
+def test_output(rc: Client) -> None:
+    def speak() -> None:
+        import sys
+
+        print("out")
+        print("err", file=sys.stderr)
+
+    single, several = rc[0].apply_async(speak), rc[:].apply_async(speak)
+    single.get()
+    several.get()
+    assert (single.stdout, single.stderr) == ("out\n", "err\n")
+    assert (several.stdout, several.stderr) == (["out\n"] * 4, ["err\n"] * 4)
+
+
+def test_a_wait_is_as_long_as_was_asked(rc: Client, gate: Path) -> None:
+    result = rc[0].apply_async(hold, str(gate))
+    begin = time.monotonic()
+    assert not result.wait(0.3)
+    assert 0.25 < time.monotonic() - begin < 5
+    for timeout in (0, -1, 0.0):
+        assert not result.wait(timeout)
+    with pytest.raises((TypeError, ValueError)):
+        result.get("soon")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="NaN"):
+        result.get(float("nan"))
+
+
+def test_wait_for_engines(rc: Client) -> None:
+    rc.wait_for_engines(4)
+    with pytest.raises(ipz.TimeoutError, match=r"4 of 5 engines are there after 0\.1 s"):
+        rc.wait_for_engines(5, timeout=0.1)

@@ -1,0 +1,82 @@
+"""The error classes themselves, and the examples in docstrings that need no cluster."""
+
+from __future__ import annotations
+
+import builtins
+import copy
+import doctest
+import importlib
+import multiprocessing
+import pickle
+
+import pytest
+
+import ipclusterz as ipz
+from ipclusterz import error
+
+CLASSES = [
+    value for value in vars(error).values() if isinstance(value, type) and issubclass(value, error.IpclusterzError)
+] + [error.TimeoutError]
+
+
+def example(kind: type[error.IpclusterzError]) -> error.IpclusterzError:
+    if kind is error.RemoteError:
+        return error.RemoteError("KeyError", "'k'", "Traceback…\nKeyError: 'k'", 3, "apply", hint="look")
+    if kind is error.CompositeError:
+        return error.CompositeError("two failed", [example(error.RemoteError), example(error.EngineError)])
+    return kind("what happened", "what to do")
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_errors_can_be_pickled_and_copied(kind: type[error.IpclusterzError]) -> None:
+    original = example(kind)
+    original.engine_id = 3
+    for other in (pickle.loads(pickle.dumps(original)), copy.copy(original)):
+        assert type(other) is kind
+        assert str(other) == str(original)
+        assert (other.hint, other.engine_id) == (original.hint, 3)
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_every_error_is_exported(kind: type[error.IpclusterzError]) -> None:
+    assert getattr(ipz, kind.__name__) is kind
+    assert getattr(ipz.client, kind.__name__, kind) is kind
+
+
+def test_a_hint_is_a_line_of_its_own() -> None:
+    assert str(error.UnknownEngine("no engine 7", "there are 0, 1")) == "no engine 7\nhint: there are 0, 1"
+    assert str(error.UnknownEngine("no engine 7")) == "no engine 7"
+
+
+def test_timeouts_are_everybodys_timeouts() -> None:
+    for kind in (builtins.TimeoutError, multiprocessing.TimeoutError, error.IpclusterzError):
+        with pytest.raises(kind, match="Result not ready"):
+            raise ipz.TimeoutError("Result not ready.")
+
+
+def test_a_composite_error_names_each_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    composite = example(error.CompositeError)
+    assert isinstance(composite, error.CompositeError)
+    assert str(composite).splitlines() == [
+        "two failed",
+        "[3:apply]: KeyError: 'k'",
+        "[?:call]: EngineError: what happened",
+    ]
+    assert len(composite) == 2
+    assert composite[0] is composite.elist[0]
+    assert list(composite) == composite.elist
+    composite.print_tracebacks()
+    shown = capsys.readouterr().out
+    assert "[3:apply]:\nTraceback…" in shown
+    assert "hint: what to do" in shown
+    with pytest.raises(error.EngineError):
+        composite.raise_exception(1)
+    with pytest.raises(IndexError, match="index 2 does not exist, there are 2"):
+        composite.raise_exception(2)
+
+
+@pytest.mark.parametrize("name", ["error", "serialize", "client.scatter", "client.mapping", "client.targets"])
+def test_examples_in_docstrings(name: str) -> None:
+    outcome = doctest.testmod(importlib.import_module(f"ipclusterz.{name}"))
+    assert outcome.attempted > 0
+    assert outcome.failed == 0
