@@ -3,7 +3,7 @@
 # All Rust is built with the release profile, tests and lints too: libzmq and libsodium (C++ and C, most of the
 # build time) are then compiled once for all of them.
 
-.PHONY: help run test check lint-rust lint-python test-rust test-python bench install lock clean
+.PHONY: help run test check lint-rust lint-python test-rust test-python bench soak install lock clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL := /bin/bash
@@ -60,6 +60,9 @@ test-python: $(VENV)/package.stamp
 
 bench: $(BENCH_VENV)/package.stamp ## Measure ipclusterz against its peers; BENCH="--only ipclusterz" and so on
 	$(BENCH_VENV)/bin/python tests/bench $(BENCH)
+
+soak: $(VENV)/package.stamp ## 100,000 calls while engines are killed; about ten minutes; SOAK="--calls 1000" and so on
+	$(BIN)/python tests/soak/soak.py $(SOAK)
 
 install: $(VENV)/package.stamp ## Make .venv with the package in it
 

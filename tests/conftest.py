@@ -25,7 +25,7 @@ for variable, name in (("IPCLUSTERZ_HOME", "h"), ("XDG_RUNTIME_DIR", "r")):
 import ipclusterz as ipz  # noqa: E402
 from ipclusterz import Client, Cluster  # noqa: E402
 
-TEST_SECONDS = 120
+TEST_SECONDS = 60
 LEAK_SECONDS = 10.0
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -88,7 +88,6 @@ def rc(cluster: Cluster) -> Iterator[Client]:
     """A client of the shared cluster, whose namespaces are empty."""
     with cluster.connect_client() as client:
         yield client
-        client.abort()
         client[:].clear(block=True)
 
 

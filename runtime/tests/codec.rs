@@ -84,19 +84,19 @@ fn handshake() -> impl Strategy<Value = Message> {
 fn work() -> impl Strategy<Value = Message> {
     let request = (any::<u64>(), placement(), op(), function(), any::<bool>(), segments());
     let task = (any::<u64>(), op(), function(), segments());
-    let result = (any::<u64>(), any::<bool>(), time(), time(), any::<u32>(), segments());
-    let reply = (any::<(u64, u32)>(), option::of(engine_id()), outcome(), time(), time(), any::<u32>(), segments());
+    let result = (any::<u64>(), any::<bool>(), time(), time(), segments());
+    let reply = (any::<(u64, u32)>(), option::of(engine_id()), outcome(), time(), time(), segments());
     prop_oneof![
         request.prop_map(|(id, placement, op, function, carries_function, segments)| {
             Message::Request(Request { id: RequestId(id), placement, op, function, carries_function, segments })
         }),
         task.prop_map(|(id, op, function, segments)| Message::Task(Task { id: TaskId(id), op, function, segments })),
-        result.prop_map(|(id, ok, started, completed, outputs, segments)| {
-            Message::Result(TaskResult { id: TaskId(id), ok, started, completed, outputs, segments })
+        result.prop_map(|(id, ok, started, completed, segments)| {
+            Message::Result(TaskResult { id: TaskId(id), ok, started, completed, segments })
         }),
-        reply.prop_map(|((request, position), engine, outcome, started, completed, outputs, segments)| {
+        reply.prop_map(|((request, position), engine, outcome, started, completed, segments)| {
             let request = RequestId(request);
-            Message::Reply(Reply { request, position, engine, outcome, started, completed, outputs, segments })
+            Message::Reply(Reply { request, position, engine, outcome, started, completed, segments })
         }),
         any::<u64>().prop_map(|task| Message::NeedFunction(NeedFunction { task: TaskId(task) })),
         any::<[u8; 16]>().prop_map(|hash| Message::Function(FunctionCode { function: FunctionName(hash) })),

@@ -186,7 +186,7 @@ impl World {
         let Some(task) = self.engines.get_mut(&control).and_then(|engine| engine.inbox.pop_front()) else { return };
         self.now += Duration::from_millis(milliseconds);
         let completed = milliseconds as f64 / 1000.0;
-        let result = TaskResult { id: task, ok, started: 0.0, completed, outputs: 0, segments: vec![] };
+        let result = TaskResult { id: task, ok, started: 0.0, completed, segments: vec![] };
         self.tell(control + 1, Message::Result(result), vec![Frame::from(&b"value"[..])]);
     }
 
@@ -291,8 +291,7 @@ impl World {
 
     /// Messages that are well formed and make no sense.
     fn confuse(&mut self, peer: usize, task: u64) {
-        let result =
-            TaskResult { id: TaskId(task), ok: true, started: 0.0, completed: 0.0, outputs: 0, segments: vec![] };
+        let result = TaskResult { id: TaskId(task), ok: true, started: 0.0, completed: 0.0, segments: vec![] };
         if let Some(control) = Self::nth(&self.clients, peer) {
             self.tell(control + 1, Message::Result(result.clone()), vec![]);
             let ack = Ack { replies: u64::MAX, bytes: u64::MAX };

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime
 from multiprocessing import TimeoutError as MultiprocessingTimeoutError
 from pathlib import Path
 
 import pytest
-from helpers import hold, until
+from helpers import engine_pid, hold, until
 
 import ipclusterz as ipz
 from ipclusterz import AbortedError, Client, CompositeError, LoadBalancedView, RemoteError
@@ -39,10 +40,12 @@ def test_the_life_of_a_result(rc: Client, gate: Path) -> None:
 
 
 def test_each_answer_is_given_as_soon_as_it_is_there(rc: Client, gate: Path) -> None:
-    rc[3].push({"gate": str(gate)}, block=True)
-    rc[:3].push({"gate": "/"}, block=True)
-    rc[:].push({"hold": hold}, block=True)
-    result = rc[:].apply_bound(lambda: hold(gate) and "done")
+    def hold_one(pid: int, gate: str) -> str:
+        if os.getpid() == pid:
+            hold(gate)
+        return "done"
+
+    result = rc[:].apply_async(hold_one, engine_pid(rc, 3), str(gate))
     values = iter(result)
     assert [next(values) for _ in range(3)] == ["done"] * 3
     assert result[1] == "done"
@@ -54,7 +57,8 @@ def test_each_answer_is_given_as_soon_as_it_is_there(rc: Client, gate: Path) -> 
 
 def test_failures(rc: Client) -> None:
     def fail_on_odd(number: int) -> int:
-        assert number % 2 == 0, f"{number} is odd"
+        if number % 2:
+            raise ValueError(f"{number} is odd")
         return number
 
     for engine in range(4):
@@ -64,8 +68,8 @@ def test_failures(rc: Client) -> None:
         result.get()
     assert str(caught.value).splitlines() == [
         "one or more exceptions from call to method: apply",
-        "[1:apply]: AssertionError: 1 is odd",
-        "[3:apply]: AssertionError: 3 is odd",
+        "[1:apply]: ValueError: 1 is odd",
+        "[3:apply]: ValueError: 3 is odd",
     ]
     assert [error.engine_id for error in caught.value] == [1, 3]
     assert not result.successful()

@@ -113,7 +113,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_an_engines_file_does_not_admit_a_client(cluster: Cluster) -> None:
-    with pytest.raises(ipz.AuthenticationError, match=r"engine\.json") as caught:
+    with pytest.raises(ipz.AuthenticationError, match="for an engine, not for a client") as caught:
         Client(cluster.report["engine_file"])
     assert caught.value.hint
 

@@ -48,7 +48,7 @@ def test_the_same_function_is_packed_once() -> None:
 
 
 def test_hash_and_code_belong_together() -> None:
-    name, code = pack(scale)
+    name, _ = pack(scale)
     assert len(name) == 16
     assert pack(scale_twice)[0] != name
     assert pack(scale, mapped=True)[0] != name
@@ -164,7 +164,7 @@ def test_functions_that_write_what_they_carry_are_fresh_for_each_call() -> None:
 
 def test_a_function_is_not_kept_alive() -> None:
     def recursive(n: int) -> int:
-        return 1 if n == 0 else n * recursive(n - 1)
+        return 1 if n == 0 else n * recursive(n - 1)  # noqa: F821 (ruff sees the del)
 
     pack(recursive)
     pack(recursive, bound=True)

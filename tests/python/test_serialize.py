@@ -18,8 +18,8 @@ values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
     max_leaves=20,
 )
-# numpy's own pickles forget the foreign byte order of dates.
-dtypes = st_numpy.scalar_dtypes().filter(lambda dtype: dtype.kind not in "mM" or dtype.isnative)
+# numpy's own pickles forget a foreign byte order, of dates and of arrays that are not contiguous.
+dtypes = st_numpy.scalar_dtypes().filter(lambda dtype: dtype.isnative)
 arrays = st_numpy.arrays(dtype=dtypes, shape=st_numpy.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=12))
 
 

@@ -59,7 +59,7 @@ impl LogFolder {
 
 /// The last `count` lines of a file, and how long the file was when they were read.
 ///
-/// Reads no more than the last [`TAIL_BYTES`]; bytes that are not UTF-8 are replaced.
+/// Reads no more than the last 4 MiB; bytes that are not UTF-8 are replaced.
 pub fn tail(path: &Path, count: usize) -> io::Result<(Vec<String>, u64)> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();

@@ -59,16 +59,19 @@ fn ask(file: &ConnectionFile, timeout: Duration) -> Result<Status, Failure> {
 
 /// Says what is known about a controller that is silent.
 fn not_answering(cluster: &str, folder: &ClusterFolder, state: &ClusterState, failure: &Failure) -> Failure {
-    let process = match state {
-        ClusterState::Live(handle) => match handle.controller {
-            Some(process) if process.is_alive() => format!("its process (pid {}) is there", process.pid),
-            Some(process) => format!("its process (pid {}) is gone", process.pid),
-            None => "its process has not been started yet".to_owned(),
-        },
-        _ => format!("it runs on {}", state.handle().map(|handle| handle.host.as_str()).unwrap_or_default()),
+    let silent = format!("the controller of cluster {cluster:?} does not answer: {}", failure.message);
+    let ClusterState::Live(handle) = state else {
+        let host = state.handle().map(|handle| handle.host.as_str()).unwrap_or_default();
+        return Failure::new(Exit::Unreachable, silent).with_hint(format!("ask on {host}, where it was started"));
     };
-    let message = format!("the controller of cluster {cluster:?} does not answer: {}; {process}", failure.message);
-    let log = folder.logs().controller();
-    Failure::new(Exit::Unreachable, message)
-        .with_hint(format!("read {}, or end the cluster with `ipclusterz stop --cluster {cluster}`", log.display()))
+    let process = match handle.controller {
+        Some(process) if process.is_alive() => format!("its process (pid {}) is there", process.pid),
+        Some(process) => format!("its process (pid {}) is gone", process.pid),
+        None => "its process has not been started yet".to_owned(),
+    };
+    let hint = format!(
+        "read {}, or end the cluster with `ipclusterz stop --cluster {cluster}`",
+        folder.logs().controller().display()
+    );
+    Failure::new(Exit::Unreachable, format!("{silent}; {process}")).with_hint(hint)
 }

@@ -75,6 +75,7 @@ impl Report for StopReport {
 impl Report for StatusReport {
     fn to_text(&self) -> String {
         let Self { cluster, state, host, launcher_pid, engines_wanted, addresses, .. } = self;
+        let state = if *state == "elsewhere" { "running elsewhere," } else { state };
         let mut text = format!("cluster {cluster:?} is {state} on {host} (launcher pid {launcher_pid})\n");
         for address in addresses {
             let _ = writeln!(text, "  {address}");

@@ -140,8 +140,8 @@ impl Client {
         serde_json::to_string(&status).map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
-    fn close(&self) {
-        self.core.close();
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.core.close());
     }
 }
 

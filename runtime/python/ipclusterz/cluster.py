@@ -81,7 +81,7 @@ class Cluster:
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
-        self._clients: list[Client] = []
+        self._clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ class Cluster:
 
     def stop(self) -> None:
         """Close the clients made here, end the engines and the controller, and wait until they are gone."""
-        for client in self._clients:
+        for client in list(self._clients):
             client.close()
         self._clients.clear()
         if self._finalizer is not None:
@@ -135,7 +135,9 @@ class Cluster:
         if not self.running:
             raise ClusterError(f"cluster {self.name!r} is not running", hint="call start() first")
         client = Client(self.report["client_file"], timeout=timeout)
-        self._clients.append(client)
+        # A cluster that nobody refers to ends, but not while it has such a client.
+        client._owner = self
+        self._clients.add(client)
         return client
 
     def __enter__(self) -> Client:

@@ -225,7 +225,7 @@ class CompositeError(IpclusterzError):
         self.elist = list(elist)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.message, self.elist)
+        return type(self), (self.message, self.elist), self.__dict__
 
     def __str__(self) -> str:
         return "\n".join([self.message, *(_one_line(error) for error in self.elist)])

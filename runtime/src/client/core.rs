@@ -65,8 +65,6 @@ struct UnderWay {
     count: usize,
     open: usize,
     bytes: u64,
-    /// Positions that have their answer but not all outputs.
-    held: usize,
 }
 
 /// The session as far as the core cares.
@@ -186,7 +184,7 @@ impl Core {
         self.backlog_bytes -= packed.bytes;
         self.open_replies += count as u64;
         self.open_bytes += packed.bytes;
-        let under_way = UnderWay { pending, base, count, open: count, bytes: packed.bytes, held: 0 };
+        let under_way = UnderWay { pending, base, count, open: count, bytes: packed.bytes };
         self.requests.insert(id, under_way);
         let mut payload = packed.frames;
         let name = function.as_ref().map(|(name, _)| *name);
@@ -249,32 +247,20 @@ impl Core {
             let (started, completed) = (reply.started, reply.completed);
             let answer =
                 Answer { outcome, engine: reply.engine, engine_uuid, parts, started, completed, received: now };
-            if !pending.resolve(index, reply.outputs, answer) {
-                request.held += 1;
-            }
+            pending.resolve(index, answer);
         }
-        self.tidy(reply.request);
+        if request.open == 0 {
+            self.open_bytes -= request.bytes;
+            self.requests.remove(&reply.request);
+        }
     }
 
     fn output(&mut self, output: &RequestOutput) {
         self.received.bytes += output.text.len() as u64;
-        let Some(request) = self.requests.get_mut(&output.request) else { return };
-        if let Some(pending) = request.pending.upgrade()
-            && pending.output(request.base + output.position as usize, output.stream, &output.text)
+        if let Some(request) = self.requests.get(&output.request)
+            && let Some(pending) = request.pending.upgrade()
         {
-            request.held -= 1;
-        }
-        self.tidy(output.request);
-    }
-
-    /// Forgets a request that has all its answers, and all their outputs unless nobody waits for them.
-    fn tidy(&mut self, id: RequestId) {
-        if let Some(request) = self.requests.get(&id)
-            && request.open == 0
-            && (request.held == 0 || request.pending.strong_count() == 0)
-        {
-            self.open_bytes -= request.bytes;
-            self.requests.remove(&id);
+            pending.output(request.base + output.position as usize, output.stream, &output.text);
         }
     }
 

@@ -14,8 +14,8 @@ use crate::wire::message::{Abort, Empty, EngineInfo, FunctionName, Hello, Messag
 use crate::wire::part::Packed;
 use crate::wire::segment::SegmentFolder;
 use std::sync::Arc;
-use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -88,7 +88,7 @@ const BACKLOG_MAX: u64 = 1 << 30;
 /// A connection to a controller.
 pub struct Client {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     uuid: String,
     address: String,
     cluster: String,
@@ -134,8 +134,15 @@ impl Client {
             })
             .map_err(|error| ClientError::System("starting the I/O thread", error))?;
         let cluster = file.cluster.clone();
-        let client =
-            Client { shared, thread: Some(thread), uuid, address, cluster, last_request: AtomicU64::new(0), pid };
+        let client = Client {
+            shared,
+            thread: Mutex::new(Some(thread)),
+            uuid,
+            address,
+            cluster,
+            last_request: AtomicU64::new(0),
+            pid,
+        };
         client.await_session(timeout, &mut check)?;
         Ok(client)
     }
@@ -351,11 +358,18 @@ impl Client {
         state.core.status.1.take().ok_or(ClientError::Timeout(timeout.as_secs_f64()))
     }
 
-    /// Sends what is left to send and ends; what is under way is lost to this client.
+    /// Sends what is left to send and ends; what is under way is lost to this client. Nothing of it is open afterwards.
     pub fn close(&self) {
-        if std::process::id() == self.pid {
-            self.shared.lock().closed.get_or_insert_with(|| "the client was closed".to_owned());
-            self.shared.waker.wake();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if std::process::id() != self.pid {
+            // After a fork there is no such thread here, and its sockets are not ours.
+            return std::mem::forget(thread);
+        }
+        self.shared.lock().closed.get_or_insert_with(|| "the client was closed".to_owned());
+        self.shared.waker.wake();
+        if let Some(thread) = thread {
+            // A panic of that thread was printed when it happened.
+            let _ = thread.join();
         }
     }
 
@@ -373,11 +387,5 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.close();
-        match self.thread.take() {
-            // A panic of that thread was printed when it happened.
-            Some(thread) if std::process::id() == self.pid => drop(thread.join()),
-            // After a fork there is no such thread here.
-            thread => std::mem::forget(thread),
-        }
     }
 }

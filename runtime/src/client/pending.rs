@@ -33,10 +33,6 @@ pub struct Answer {
 struct Slot {
     stdout: String,
     stderr: String,
-    /// How many outputs came.
-    outputs: u32,
-    /// An answer whose outputs are not all here yet: the two come through different connections.
-    held: Option<(u32, Answer)>,
     answer: Option<Answer>,
 }
 
@@ -132,36 +128,21 @@ impl Pending {
     }
 
     /// Text of a running task arrived.
-    pub(super) fn output(&self, index: usize, stream: Stream, text: &str) -> bool {
-        let mut state = self.lock();
-        let Some(slot) = state.slots.get_mut(index) else { return false };
-        slot.outputs += 1;
-        match stream {
-            Stream::Stdout => slot.stdout.push_str(text),
-            Stream::Stderr => slot.stderr.push_str(text),
-        }
-        match slot.held.take_if(|(outputs, _)| *outputs <= slot.outputs) {
-            Some((_, answer)) => {
-                self.settle(state, index, answer);
-                true
+    pub(super) fn output(&self, index: usize, stream: Stream, text: &str) {
+        if let Some(slot) = self.lock().slots.get_mut(index) {
+            match stream {
+                Stream::Stdout => slot.stdout.push_str(text),
+                Stream::Stderr => slot.stderr.push_str(text),
             }
-            None => false,
         }
     }
 
-    /// An answer arrived, of which `outputs` outputs were sent. True: it is settled; false: outputs are missing.
-    pub(super) fn resolve(&self, index: usize, outputs: u32, answer: Answer) -> bool {
-        let mut state = self.lock();
-        let Some(slot) = state.slots.get_mut(index) else { return true };
-        if slot.answer.is_some() {
-            return true;
+    /// An answer arrived; a second one is ignored.
+    pub(super) fn resolve(&self, index: usize, answer: Answer) {
+        let state = self.lock();
+        if state.slots.get(index).is_some_and(|slot| slot.answer.is_none()) {
+            self.settle(state, index, answer);
         }
-        if slot.outputs < outputs {
-            slot.held = Some((outputs, answer));
-            return false;
-        }
-        self.settle(state, index, answer);
-        true
     }
 
     fn settle(&self, mut state: MutexGuard<'_, State>, index: usize, answer: Answer) {
@@ -183,14 +164,6 @@ impl Pending {
             completed: 0.0,
             received,
         };
-        let mut state = self.lock();
-        match state.slots.get_mut(index) {
-            Some(slot) if slot.answer.is_none() => {
-                // What was held is as final as it will get.
-                let answer = slot.held.take().map_or(answer, |(_, held)| held);
-                self.settle(state, index, answer);
-            }
-            _ => {}
-        }
+        self.resolve(index, answer);
     }
 }

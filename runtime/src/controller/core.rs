@@ -169,7 +169,7 @@ impl Core {
             (Some(engine), Channel::Data, Message::Result(result)) => self.work.result(engine, result, payload, now),
             (Some(engine), Channel::Data, Message::Recalled(list)) => self.work.recalled(engine, &list.tasks, now),
             (Some(engine), Channel::Data, Message::NeedFunction(need)) => self.work.need_function(engine, need.task),
-            (Some(engine), Channel::Control, Message::Output(output)) => self.work.output(engine, output),
+            (Some(engine), Channel::Data, Message::Output(output)) => self.work.output(engine, output),
             (Some(_), Channel::Control, Message::Usage(usage)) => {
                 if let Some(peer) = self.registry.peer_mut(peer) {
                     peer.resident_bytes = usage.resident_bytes;

@@ -257,7 +257,6 @@ impl Work {
                     outcome: if result.ok { Outcome::Ok } else { Outcome::Error },
                     started: result.started,
                     completed: result.completed,
-                    outputs: result.outputs,
                     segments: result.segments,
                 };
                 self.finish(result.id, reply, payload);
@@ -329,7 +328,7 @@ impl Work {
         }
         client.sent.bytes += text.len() as u64;
         let message = RequestOutput { request: task.request, position: task.position, stream: output.stream, text };
-        self.effects.push(Effect::ToClient(task.client, Channel::Control, Message::RequestOutput(message), vec![]));
+        self.effects.push(Effect::ToClient(task.client, Channel::Data, Message::RequestOutput(message), vec![]));
     }
 
     /// Gives up what a client names, as far as it has not been started.
@@ -525,14 +524,5 @@ impl Work {
 }
 
 fn empty_reply(engine: Option<EngineId>, outcome: Outcome) -> Reply {
-    Reply {
-        request: RequestId(0),
-        position: 0,
-        engine,
-        outcome,
-        started: 0.0,
-        completed: 0.0,
-        outputs: 0,
-        segments: Vec::new(),
-    }
+    Reply { request: RequestId(0), position: 0, engine, outcome, started: 0.0, completed: 0.0, segments: Vec::new() }
 }

@@ -30,8 +30,6 @@ pub struct Job {
 pub enum Action {
     /// Send on `data`.
     SendData(Message, Vec<Frame>),
-    /// Send on `control`.
-    SendControl(Message),
     /// Raise KeyboardInterrupt in the running code.
     Interrupt,
     /// End the process.
@@ -66,8 +64,8 @@ impl Functions {
 #[derive(Debug, Default)]
 pub struct Core {
     inbox: VecDeque<Job>,
-    /// The task whose code runs, and how many outputs it has sent.
-    running: Option<(TaskId, u32)>,
+    /// The task whose code runs.
+    running: Option<TaskId>,
     functions: Functions,
     asked: Option<TaskId>,
 }
@@ -120,7 +118,7 @@ impl Core {
         };
         let mut job = self.inbox.pop_front()?;
         job.function = code;
-        self.running = Some((job.id, 0));
+        self.running = Some(job.id);
         Some(job)
     }
 
@@ -137,16 +135,15 @@ impl Core {
 
     /// Text that the running task wrote; none when nothing runs.
     pub fn output(&mut self, stream: Stream, text: String) -> Option<Action> {
-        let (task, outputs) = self.running.as_mut()?;
-        *outputs += 1;
-        Some(Action::SendControl(Message::Output(Output { task: *task, stream, text })))
+        let message = Message::Output(Output { task: self.running?, stream, text });
+        Some(Action::SendData(message, vec![]))
     }
 
     /// The running task ended. None: it is not that one, for the session it came from is over.
     pub fn finish(&mut self, task: TaskId, ok: bool, times: (f64, f64), packed: Packed) -> Option<Action> {
-        let (running, outputs) = self.running.take_if(|(running, _)| *running == task)?;
+        let id = self.running.take_if(|running| *running == task)?;
         let (started, completed) = times;
-        let result = TaskResult { id: running, ok, started, completed, outputs, segments: packed.segments };
+        let result = TaskResult { id, ok, started, completed, segments: packed.segments };
         Some(Action::SendData(Message::Result(result), packed.frames))
     }
 

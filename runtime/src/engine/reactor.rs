@@ -391,7 +391,6 @@ impl Reactor {
     fn act(&mut self, action: Action) -> Result<(), zmq::Error> {
         match action {
             Action::SendData(message, payload) => self.session.send(Channel::Data, &message, payload)?,
-            Action::SendControl(message) => self.session.send(Channel::Control, &message, vec![])?,
             Action::Interrupt => self.user.interrupt(),
             Action::Stop => self.stop("shut down"),
         }

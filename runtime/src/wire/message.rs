@@ -17,7 +17,7 @@
 //! | `reply` | K → C | data | the value's or the error's |
 //! | `need_function`, `function` | E → K, K → E | data | none; the code |
 //! | `forget_functions` | C → K | data | none |
-//! | `output`, `request_output` | E → K, K → C | control | none |
+//! | `output`, `request_output` | E → K, K → C | data, before the result they belong to | none |
 //! | `abort`, `interrupt`, `shutdown` | C → K (`interrupt`, `shutdown` also K → E) | control | none |
 //! | `recall`, `recalled` | K → E, E → K | data | none |
 //! | `ack` | C → K | control | none |
@@ -259,8 +259,6 @@ pub struct TaskResult {
     pub started: f64,
     /// When it ended.
     pub completed: f64,
-    /// How many `output` messages it sent on `control`.
-    pub outputs: u32,
     /// Which payload frames name segments.
     pub segments: Vec<SegmentNote>,
 }
@@ -296,8 +294,6 @@ pub struct Reply {
     pub started: f64,
     /// As in [`TaskResult`]; 0 when it was not started.
     pub completed: f64,
-    /// As in [`TaskResult`].
-    pub outputs: u32,
     /// Which payload frames name segments.
     pub segments: Vec<SegmentNote>,
 }

@@ -63,7 +63,7 @@ class Client:
     {0: 3, 1: 3, 2: 3, 3: 3}
     """
 
-    __slots__ = ("__weakref__", "_core", "block")
+    __slots__ = ("__weakref__", "_core", "_owner", "block")
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class Client:
         timeout: float = 10,
     ) -> None:
         self._core = _core.Client(connection_file(path_or_url, cluster), timeout)
+        self._owner: object = None
         self.block = False
 
     # -- engines ------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Reads its two options by hand and imports no more than the loop needs: start-up 
 from __future__ import annotations
 
 import faulthandler
+import os
 import sys
 
 # The C module: `signal` itself imports enum, for names that are not needed here.
@@ -14,9 +15,6 @@ from _signal import SIGINT, signal  # type: ignore[import-not-found]
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
-
-    from .._core import Engine
-
 USAGE = "usage: python -m ipclusterz.engine --connection-file FILE [--engine-id N] [--timeout SECONDS]"
 
 _TIMEOUT = 30.0
@@ -66,7 +64,12 @@ def main(arguments: list[str]) -> None:
     if sys.stderr is not None:
         # A fault in C code of the user's leaves its Python traceback in the engine's log.
         faulthandler.enable()
+    # All that is needed later is imported now: an engine whose Python is broken must not register first.
     from ..error import IpclusterzError
+    from .loop import Loop
+    from .namespace import Namespace
+    from .state import State
+    from .streams import install
 
     try:
         from .. import _core
@@ -78,18 +81,6 @@ def main(arguments: list[str]) -> None:
         fail(f"the extension module cannot be loaded: {error}", "reinstall ipclusterz for this Python")
     except (OSError, ValueError) as error:
         fail(f"this engine could not register: {error}", "")
-    serve(core)
-
-
-def serve(core: Engine) -> None:
-    """Run the loop of a registered engine."""
-    import os
-
-    from .loop import Loop
-    from .namespace import Namespace
-    from .state import State
-    from .streams import install
-
     state = State()
     signal(SIGINT, state.on_interrupt)
     os.register_at_fork(after_in_child=state.after_fork)

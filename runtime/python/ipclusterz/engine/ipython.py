@@ -49,6 +49,10 @@ class _EngineShell(InteractiveShell):
     def init_io(self) -> None:
         """The streams are the engine's."""
 
+    def ask_exit(self) -> None:
+        """What ``exit()`` calls: the end of the cell, not of the engine."""
+        raise SystemExit
+
     def enable_gui(self, gui: str | None = None) -> None:
         """An engine has no event loop for windows."""
 

@@ -41,7 +41,11 @@ class Stream(io.TextIOBase):
                 raise TypeError(f"write() argument must be str, not {type(text).__name__}")
             text = str(text)
         if self._state.busy and not self._state.forked:
-            self._send(self.name, text)
+            try:
+                self._send(self.name, text)
+            except UnicodeEncodeError:
+                # A lone surrogate, from a file name for instance, has no place in UTF-8.
+                self._send(self.name, text.encode("utf-8", "replace").decode())
         else:
             self._own.write(text)
             self._own.flush()

@@ -1,0 +1,134 @@
+//! Mistakes, each with its exit code, message and hint; nothing is started.
+
+use super::support::User;
+
+const SEE_HELP: &str = "`ipclusterz --help` and `ipclusterz COMMAND --help` list what there is";
+
+#[test]
+fn no_engines() {
+    User::new().run("-n 0").assert_fails(
+        2,
+        "error: --engines: 0 engines cannot do anything\nhint: start at least one: `ipclusterz -n 1`\n",
+    );
+}
+
+#[test]
+fn more_engines_than_the_host_allows() {
+    let user = User::new();
+    // So many that no machine has the memory, whatever its limits on processes are.
+    for count in [100_000_000_u32, 1_000_000_000] {
+        let outcome = user.run(&format!("start -n {count}"));
+        assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
+        let start = format!("error: {count} engines are more than this host allows: they need ");
+        assert!(outcome.stderr.starts_with(&start), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("\nhint: start at most "), "{}", outcome.stderr);
+    }
+    assert!(!user.path("home/clusters").exists(), "nothing was made");
+}
+
+#[test]
+fn unknown_names_with_the_nearest() {
+    let user = User::new();
+    user.run("-n 4 --demonize").assert_fails(
+        2,
+        &format!("error: unknown option or argument \"--demonize\"\nhint: did you mean \"--daemonize\"? {SEE_HELP}\n"),
+    );
+    user.run("statsu")
+        .assert_fails(2, &format!("error: unknown command \"statsu\"\nhint: did you mean \"status\"? {SEE_HELP}\n"));
+    user.run("logs --engin 3").assert_fails(
+        2,
+        &format!("error: unknown option or argument \"--engin\"\nhint: did you mean \"--engine\"? {SEE_HELP}\n"),
+    );
+}
+
+#[test]
+fn nothing_to_do() {
+    let outcome = User::new().run("");
+    assert_eq!(outcome.code, Some(2));
+    assert!(outcome.stderr.contains("hint: `ipclusterz -n 4` starts four engines"), "{}", outcome.stderr);
+}
+
+#[test]
+fn an_unknown_key_in_a_profile() {
+    let user = User::new();
+    let path = user.path("config/ipclusterz/profiles/lab.toml");
+    std::fs::write(&path, "# the lab\n[engines]\nresart = true\n").expect("write");
+    let expected = "error: [USER]/config/ipclusterz/profiles/lab.toml:3:1: unknown key `engines.resart`\n\
+                    hint: did you mean `restart`? keys known here: count, env, python, restart, timeout\n";
+    user.run("start --profile lab").assert_fails(2, expected);
+    user.run(&format!("start --profile {}", path.display())).assert_fails(2, expected);
+    user.run("start --profile lob").assert_fails(
+        2,
+        "error: there is no profile \"lob\" in [USER]/config/ipclusterz/profiles\n\
+         hint: did you mean \"lab\"? profiles there are: default, lab; or give the path of a .toml file\n",
+    );
+}
+
+#[test]
+fn a_cluster_that_is_not_there() {
+    let user = User::new();
+    for command in ["status", "stop", "logs"] {
+        user.run(command).assert_fails(
+            3,
+            "error: there is no cluster \"default\"\nhint: there are none at all; `ipclusterz -n 4` starts one\n",
+        );
+    }
+    let outcome = user.run("wait --engines 2 --timeout 0.05");
+    assert_eq!(outcome.code, Some(3), "{}", outcome.stderr);
+    assert_eq!(user.run("stop --all").code, Some(0));
+    user.run("status --cluster a/b").assert_fails(
+        2,
+        "error: \"a/b\" is no name for a cluster: 1 to 63 letters, digits, '_', '.' and '-', the first a letter or digit\n",
+    );
+}
+
+#[test]
+fn failures_are_one_json_value_too() {
+    let user = User::new();
+    for (arguments, kind, code) in
+        [("status --json", "no_cluster", 3), ("-n 0 --json", "usage", 2), ("start --json --bogus", "usage", 2)]
+    {
+        let outcome = user.run(arguments);
+        assert_eq!(outcome.code, Some(code));
+        let error = &outcome.json()["error"];
+        assert_eq!(error["kind"], kind);
+        assert_eq!(error["exit_code"], code);
+        let message = error["message"].as_str().expect("a message");
+        assert!(outcome.stderr.starts_with(&format!("error: {message}\nhint: ")), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn the_python_that_was_asked_for_is_not_there() {
+    let outcome = User::new().run("-n 1 --python /nowhere/python3");
+    outcome.assert_fails(
+        2,
+        "error: there is no Python \"/nowhere/python3\" that could be run\n\
+         hint: name one that has the package ipclusterz: `--python PATH`, IPCLUSTERZ_PYTHON or engines.python in a profile\n",
+    );
+}
+
+#[test]
+fn help_and_completions_are_data() {
+    let user = User::new();
+    let help = user.run("--help");
+    assert_eq!(help.code, Some(0));
+    assert!(help.stdout.contains("Exit codes:") && help.stdout.contains("IPCLUSTERZ_HOME"), "{}", help.stdout);
+    for (shell, part) in
+        [("bash", "complete -F _ipclusterz"), ("zsh", "#compdef ipclusterz"), ("fish", "complete -c ipclusterz")]
+    {
+        let outcome = user.run(&format!("completions {shell}"));
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+        assert!(outcome.stdout.contains(part), "{shell}");
+        let json = user.run(&format!("completions {shell} --json")).json();
+        assert_eq!(json["script"].as_str(), Some(outcome.stdout.as_str()));
+    }
+}
+
+#[test]
+fn an_empty_list_is_empty() {
+    let user = User::new();
+    let outcome = user.run("list");
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(0), ""));
+    assert_eq!(user.run("list --json").json()["clusters"], serde_json::json!([]));
+}

@@ -1,0 +1,104 @@
+"""Ctrl-C in a blocking call: the wait ends at once, the work goes on."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from helpers import until
+
+from ipclusterz import Cluster
+
+# The terminal sends SIGINT to the foreground group of the session whose terminal it is; so the child makes it its own.
+PREAMBLE = """
+import fcntl, os, sys, termios
+if os.isatty(0):
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from pathlib import Path
+import ipclusterz as ipz
+
+def hold(gate):
+    from threading import Event
+    while not os.path.exists(gate):
+        Event().wait(0.005)
+    return "done"
+
+gate = sys.argv[2]
+rc = ipz.Client(sys.argv[1])
+view, balanced = rc[0], rc.load_balanced_view()
+result = view.apply_async(hold, gate)
+
+def waiting(call):
+    try:
+        print("waiting", flush=True)
+        call()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+
+"""
+
+CALLS = {
+    "get": "result.get()",
+    "get with timeout": "result.get(60)",
+    "wait": "result.wait()",
+    "iterate": "list(result)",
+    "index": "result[0]",
+    "apply_sync": "view.apply_sync(abs, -1)",
+    "dictionary": "view['a']",
+    "unordered": "list(balanced.map_async(hold, [gate] * 8, chunksize=1, ordered=False))",
+    "wait_for_engines": "rc.wait_for_engines(99)",
+}
+
+ENDING = """
+Path(gate).touch()
+print(result.get(20), view.apply_sync(abs, -1), flush=True)
+rc.close()
+"""
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_signal_ends_the_wait(cluster: Cluster, gate: Path, call: str) -> None:
+    script = f"{PREAMBLE}waiting(lambda: {call})\n{ENDING}"
+    command = [sys.executable, "-c", script, cluster.report["client_file"], str(gate)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "waiting\n"
+        until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_SLEEPING)
+        begin = time.monotonic()
+        child.send_signal(2)
+        assert child.stdout.readline() == "interrupted\n"
+        assert time.monotonic() - begin < 1
+        assert child.stdout.readline() == "done 1\n"
+        assert child.wait(20) == 0
+
+
+def test_ctrl_c_in_a_terminal(cluster: Cluster, gate: Path) -> None:
+    master, slave = pty.openpty()
+    command = [
+        sys.executable,
+        "-c",
+        f"{PREAMBLE}waiting(result.get)\n{ENDING}",
+        cluster.report["client_file"],
+        str(gate),
+    ]
+    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave) as child:
+        os.close(slave)
+        shown = b""
+        while b"waiting" not in shown:
+            shown += os.read(master, 1024)
+        begin = time.monotonic()
+        os.write(master, b"\x03")
+        while b"interrupted" not in shown:
+            shown += os.read(master, 1024)
+        assert time.monotonic() - begin < 1
+        while b"done 1" not in shown:
+            shown += os.read(master, 1024)
+        assert child.wait(20) == 0
+        os.close(master)
