@@ -267,7 +267,7 @@ impl World {
                 if let Some(control) = Self::nth(&self.clients, client) {
                     let last = RequestId(self.clients[&control].next_request);
                     let requests = if all { None } else { Some(vec![last]) };
-                    self.tell(control, Message::Abort(Abort { requests, engines: None }), vec![]);
+                    self.tell(control + 1, Message::Abort(Abort { requests, engines: None }), vec![]);
                 }
             }
             Step::Acknowledge(index) => {

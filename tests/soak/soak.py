@@ -151,6 +151,7 @@ def main(arguments: argparse.Namespace) -> int:
             status = rc.status()
             segments = len(list(Path("/dev/shm").glob(f"ipclusterz-*-{cluster}-*/*")))
             after = descriptors(controller)
+        del rc
         own_after = psutil.Process().num_fds()
     finally:
         subprocess.run([PROGRAM, "stop", "--cluster", cluster, "--json"], check=True, stdout=subprocess.DEVNULL)

@@ -69,7 +69,7 @@ impl Pending {
     }
 
     fn next_done(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<usize>> {
-        let step = |slice| self.inner.next_done(slice).ok();
+        let step = |slice| self.inner.next_done(slice);
         Ok(wait(py, deadline(timeout)?, step)?.flatten())
     }
 

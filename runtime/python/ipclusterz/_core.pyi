@@ -6,6 +6,8 @@ from typing import Literal, final
 
 from typing_extensions import Buffer as _Readable
 
+__all__ = ["VERSION", "Buffer", "Client", "Engine", "Pending", "Reply", "Task", "find_connection_file"]
+
 VERSION: str
 
 _Operation = Literal["execute", "apply", "apply_bound", "push", "pull", "clear"]
@@ -13,9 +15,8 @@ _Operation = Literal["execute", "apply", "apply_bound", "push", "pull", "clear"]
 def find_connection_file(cluster: str | None) -> str: ...
 
 @final
-class Buffer:
+class Buffer(_Readable):
     def __len__(self) -> int: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
 class Reply:

@@ -277,8 +277,8 @@ impl Client {
         Ok((RequestId(first), pending))
     }
 
-    fn send(&self, message: Message) -> Result<(), ClientError> {
-        self.usable()?.outbox.push((Channel::Control, message, vec![]));
+    fn send(&self, channel: Channel, message: Message) -> Result<(), ClientError> {
+        self.usable()?.outbox.push((channel, message, vec![]));
         self.shared.waker.wake();
         Ok(())
     }
@@ -288,17 +288,18 @@ impl Client {
         if engines.is_none() {
             self.usable()?.core.abort_unsent(requests.as_deref(), wall_clock());
         }
-        self.send(Message::Abort(Abort { requests, engines }))
+        // Behind the requests that it names.
+        self.send(Channel::Data, Message::Abort(Abort { requests, engines }))
     }
 
     /// Raises KeyboardInterrupt in what runs on these engines.
     pub fn interrupt(&self, engines: Vec<EngineId>) -> Result<(), ClientError> {
-        self.send(Message::Interrupt(Targets { engines: Some(engines) }))
+        self.send(Channel::Control, Message::Interrupt(Targets { engines: Some(engines) }))
     }
 
     /// Asks engines to end, or (none) all of them and the controller; does not wait.
     pub fn request_shutdown(&self, engines: Option<Vec<EngineId>>) -> Result<(), ClientError> {
-        self.send(Message::Shutdown(Targets { engines }))
+        self.send(Channel::Control, Message::Shutdown(Targets { engines }))
     }
 
     /// The same, and waits until they are gone.
@@ -352,7 +353,7 @@ impl Client {
     /// The state of the cluster.
     pub fn status(&self, timeout: Duration) -> Result<Status, ClientError> {
         let before = self.usable()?.core.status.0;
-        self.send(Message::StatusRequest(Empty {}))?;
+        self.send(Channel::Control, Message::StatusRequest(Empty {}))?;
         self.wait_until(timeout, |state| state.core.status.0 > before || state.core.standing.is_none())?;
         let mut state = self.usable()?;
         state.core.status.1.take().ok_or(ClientError::Timeout(timeout.as_secs_f64()))

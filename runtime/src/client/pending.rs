@@ -111,10 +111,10 @@ impl Pending {
         self.wait_until(timeout, |state| state.slots.get(index).is_none_or(|slot| slot.answer.is_some()))
     }
 
-    /// Waits for one that was not handed out yet, in order of arrival. `Ok(None)`: all were. `Err`: the deadline.
-    pub fn next_done(&self, timeout: Duration) -> Result<Option<usize>, ()> {
+    /// Waits for one that was not handed out yet, in order of arrival. `None`: the deadline; `Some(None)`: all were.
+    pub fn next_done(&self, timeout: Duration) -> Option<Option<usize>> {
         let there = |state: &State| !state.arrived.is_empty() || state.done == state.slots.len();
-        if self.wait_until(timeout, there) { Ok(self.lock().arrived.pop_front()) } else { Err(()) }
+        self.wait_until(timeout, there).then(|| self.lock().arrived.pop_front())
     }
 
     /// The answer, if it is here.

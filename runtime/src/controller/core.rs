@@ -179,7 +179,7 @@ impl Core {
             (None, Channel::Data, Message::ForgetFunctions(forget)) => {
                 self.work.forget_functions(peer, &forget.functions);
             }
-            (None, Channel::Control, Message::Abort(abort)) => self.work.abort(peer, &abort, now),
+            (None, Channel::Data, Message::Abort(abort)) => self.work.abort(peer, &abort, now),
             (None, Channel::Control, Message::Ack(ack)) => self.work.ack(peer, ack, now),
             (None, Channel::Control, Message::Interrupt(targets)) => self.interrupt(targets),
             (None, Channel::Control, Message::Shutdown(targets)) => self.shutdown(targets, now),

@@ -201,10 +201,12 @@ fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Reactor, Contr
 /// What peers are told to dial: a wildcard address means nothing on another host.
 fn offered(bound: &str, advertise: &[String]) -> Vec<String> {
     let (host, port) = bound.strip_prefix("tcp://").and_then(|rest| rest.rsplit_once(':')).unwrap_or((bound, ""));
+    // An IPv4 address as an IPv6 socket sees it.
+    let host = host.strip_prefix("[::ffff:").map_or(host, |inner| inner.trim_end_matches(']'));
     let wildcard = ["0.0.0.0", "[::]", "::", "*"].contains(&host);
     let own = places::host_name();
     match (advertise, wildcard) {
-        ([], false) => vec![bound.to_owned()],
+        ([], false) => vec![format!("tcp://{host}:{port}")],
         ([], true) => vec![format!("tcp://{own}:{port}")],
         (hosts, _) => hosts.iter().map(|host| format!("tcp://{host}:{port}")).collect(),
     }

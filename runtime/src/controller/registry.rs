@@ -9,9 +9,9 @@ use std::time::Duration;
 /// Which of a peer's two connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Channel {
-    /// Registration, output, abort, notifications: never behind large data.
+    /// Registration, interrupt, notifications: never behind large data.
     Control,
-    /// Requests and results.
+    /// Requests, results, and what keeps its place among them.
     Data,
 }
 

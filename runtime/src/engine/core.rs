@@ -111,7 +111,7 @@ impl Core {
     }
 
     /// The next task, if it can be started.
-    pub fn next(&mut self) -> Option<Job> {
+    pub fn start_next(&mut self) -> Option<Job> {
         let code = match self.inbox.front()?.function {
             Some((name, _)) => Some((name, Some(self.functions.code.get(&name)?.clone()))),
             None => None,
@@ -180,12 +180,12 @@ mod tests {
         let asked = feed(&mut core, task(1, Some(7)), vec![]);
         assert!(matches!(asked[..], [Action::SendData(Message::NeedFunction(_), _)]));
         assert!(feed(&mut core, task(2, Some(7)), vec![]).is_empty());
-        assert!(core.next().is_none());
+        assert!(core.start_next().is_none());
         let code = Message::Function(FunctionCode { function: FunctionName([7; 16]) });
         assert!(feed(&mut core, code, vec![Frame::from(&b"code"[..])]).is_empty());
-        assert_eq!(core.next().map(|job| job.id), Some(TaskId(1)));
+        assert_eq!(core.start_next().map(|job| job.id), Some(TaskId(1)));
         assert!(core.finish(TaskId(1), true, (0.0, 0.0), Packed::default()).is_some());
-        assert_eq!(core.next().map(|job| job.id), Some(TaskId(2)));
+        assert_eq!(core.start_next().map(|job| job.id), Some(TaskId(2)));
     }
 
     #[test]
@@ -194,12 +194,12 @@ mod tests {
         for id in 1..=3 {
             feed(&mut core, task(id, None), vec![]);
         }
-        assert_eq!(core.next().map(|job| job.id), Some(TaskId(1)));
+        assert_eq!(core.start_next().map(|job| job.id), Some(TaskId(1)));
         let tasks = [1, 2, 3, 4].map(TaskId).to_vec();
         let actions = feed(&mut core, Message::Recall(TaskList { tasks }), vec![]);
         let [Action::SendData(Message::Recalled(list), _)] = &actions[..] else { panic!("{actions:?}") };
         assert_eq!(list.tasks, [2, 3].map(TaskId));
-        assert!(core.next().is_none());
+        assert!(core.start_next().is_none());
     }
 
     #[test]
@@ -208,7 +208,7 @@ mod tests {
         let interrupt = || Message::Interrupt(Targets { engines: None });
         assert!(feed(&mut core, interrupt(), vec![]).is_empty());
         feed(&mut core, task(1, None), vec![]);
-        assert!(core.next().is_some());
+        assert!(core.start_next().is_some());
         assert!(matches!(feed(&mut core, interrupt(), vec![])[..], [Action::Interrupt]));
     }
 }

@@ -192,7 +192,7 @@ impl Engine {
     /// The next task if one is ready; never waits.
     pub fn try_next(&self) -> Option<TaskHandle> {
         let mut state = self.shared.lock();
-        if state.ended.is_some() { None } else { state.core.next().map(started) }
+        if state.ended.is_some() { None } else { state.core.start_next().map(started) }
     }
 
     /// Waits for the next task. `Err`: the engine is to end. `Ok(None)`: nothing came in `timeout`.
@@ -203,7 +203,7 @@ impl Engine {
             if let Some(reason) = &state.ended {
                 return Err(reason.clone());
             }
-            if let Some(job) = state.core.next() {
+            if let Some(job) = state.core.start_next() {
                 return Ok(Some(started(job)));
             }
             let left = deadline.saturating_duration_since(Instant::now());

@@ -46,9 +46,9 @@ pub enum LinkEvent {
 
 /// Two sockets to a controller.
 pub struct Link {
-    /// Registration, output, abort, notifications.
+    /// Registration, interrupt, notifications.
     pub control: zmq::Socket,
-    /// Requests and results.
+    /// Requests, results, and what keeps its place among them.
     pub data: zmq::Socket,
     monitor: zmq::Socket,
     /// Where they go.

@@ -1,7 +1,8 @@
 //! ZeroMQ sockets as this project uses them.
 //!
 //! A controller has one ROUTER socket. Every peer dials it twice, with two DEALER sockets: `control` carries what
-//! must never wait (registration, output, abort, notifications), `data` carries requests and results. On TCP all of
+//! must never wait behind large data (registration, interrupt, notifications), `data` carries requests, results, and what
+//! has to keep its place among them (output, abort, recall). On TCP all of
 //! it is encrypted and admitted by CURVE (RFC 26) with ZAP (RFC 27); the unix socket is guarded by its folder.
 //!
 //! 1. [`context`]: libzmq itself: one context per process, and what it was built with.

@@ -28,7 +28,9 @@ pub enum SessionEvent {
 enum Stage {
     Dialling,
     Greeted,
-    Attaching(Box<Welcome>),
+    /// With the engines that came and went since the welcome was written: they are told on the other connection, and
+    /// may be read before `attached`.
+    Attaching(Box<Welcome>, Vec<(Message, Vec<Frame>)>),
     Standing,
 }
 
@@ -154,24 +156,28 @@ impl Session {
         payload: Vec<Frame>,
         events: &mut Vec<SessionEvent>,
     ) -> Result<(), zmq::Error> {
-        match (message, &self.stage) {
+        match (message, &mut self.stage) {
             (Message::Welcome(welcome), Stage::Greeted) => {
                 let attach = Attach { peer: welcome.peer, token: welcome.token.clone() };
-                self.stage = Stage::Attaching(Box::new(welcome));
+                self.stage = Stage::Attaching(Box::new(welcome), Vec::new());
                 self.problem = format!("{} did not accept the second connection", self.link.address);
                 self.send(Channel::Data, &Message::Attach(attach), vec![])?;
             }
-            (Message::Attached(_), Stage::Attaching(_)) => {
-                if let Stage::Attaching(welcome) = std::mem::replace(&mut self.stage, Stage::Standing) {
+            (Message::Attached(_), Stage::Attaching(..)) => {
+                if let Stage::Attaching(welcome, early) = std::mem::replace(&mut self.stage, Stage::Standing) {
                     events.push(SessionEvent::Established(*welcome));
+                    events.extend(early.into_iter().map(|(message, payload)| SessionEvent::Message(message, payload)));
                 }
+            }
+            (message @ (Message::EngineJoined(_) | Message::EngineLeft(_)), Stage::Attaching(_, early)) => {
+                early.push((message, payload));
             }
             (Message::Refused(refused), Stage::Standing) => {
                 // The controller has dropped this session, for one of the connections broke: start anew.
                 events.push(SessionEvent::Lost(refused.reason));
                 self.greet()?;
             }
-            (Message::Refused(refused), Stage::Greeted | Stage::Attaching(_)) => {
+            (Message::Refused(refused), Stage::Greeted | Stage::Attaching(..)) => {
                 self.problem = format!("{} refused this peer: {}", self.link.address, refused.reason);
                 events.push(SessionEvent::Refused(self.problem.clone()));
             }

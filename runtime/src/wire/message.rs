@@ -18,7 +18,8 @@
 //! | `need_function`, `function` | E → K, K → E | data | none; the code |
 //! | `forget_functions` | C → K | data | none |
 //! | `output`, `request_output` | E → K, K → C | data, before the result they belong to | none |
-//! | `abort`, `interrupt`, `shutdown` | C → K (`interrupt`, `shutdown` also K → E) | control | none |
+//! | `abort` | C → K | data, behind the requests it names | none |
+//! | `interrupt`, `shutdown` | C → K → E | control | none |
 //! | `recall`, `recalled` | K → E, E → K | data | none |
 //! | `ack` | C → K | control | none |
 //! | `engine_joined`, `engine_left` | K → C | control | none |

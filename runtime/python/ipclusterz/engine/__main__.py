@@ -71,6 +71,8 @@ def main(arguments: list[str]) -> None:
     from .state import State
     from .streams import install
 
+    state = State()
+    signal(SIGINT, state.on_interrupt)
     try:
         from .. import _core
 
@@ -81,8 +83,6 @@ def main(arguments: list[str]) -> None:
         fail(f"the extension module cannot be loaded: {error}", "reinstall ipclusterz for this Python")
     except (OSError, ValueError) as error:
         fail(f"this engine could not register: {error}", "")
-    state = State()
-    signal(SIGINT, state.on_interrupt)
     os.register_at_fork(after_in_child=state.after_fork)
     install(core, state)
     Loop(core, Namespace(core.id), state).run()
