@@ -59,6 +59,7 @@ def test_this_module_is_not_one_that_engines_have() -> None:
     assert __name__ in local_modules()
     assert "pytest" not in local_modules()
     assert "json" not in local_modules()
+    assert not [name for name in local_modules() if name.startswith("_frozen")]
 
 
 def test_importable_functions_go_by_reference() -> None:

@@ -1,7 +1,7 @@
 """Calls without end while engines are killed: every call is answered or fails with EngineError, and nothing is left.
 
-`python tests/soak/soak.py --calls 100000 --kill-every 2` prints a table and exits with 1 if anything is wrong. Half of the
-calls are load balanced, the rest go to one engine; some carry a large array there and back, some print.
+`python tests/soak/soak.py --calls 100000 --kill-every 2` prints a report and exits with 1 if anything is wrong. Half of
+the calls are load balanced, the rest go to one engine; some carry a large array there and back, some print.
 """
 
 from __future__ import annotations

@@ -43,12 +43,14 @@ def local_modules() -> dict[str, ModuleType]:
     if _local[0] == key:
         return _local[1]
     shared = _shared_folders()
+    # By the file too: modules that are frozen into the interpreter do not lie where their names say.
+    library = os.path.join(os.path.dirname(os.path.abspath(os.__file__)), "")
     found: dict[str, ModuleType] = {}
     for name, module in list(sys.modules.items()):
         if "." in name or name in ("__main__", "__mp_main__", "ipclusterz"):
             continue
         file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or not isinstance(module, ModuleType):
+        if not isinstance(file, str) or not isinstance(module, ModuleType) or file.startswith(library):
             continue
         folder = os.path.dirname(os.path.abspath(file))
         root = os.path.dirname(folder) if hasattr(module, "__path__") else folder

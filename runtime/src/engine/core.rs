@@ -64,8 +64,8 @@ impl Functions {
 #[derive(Debug, Default)]
 pub struct Core {
     inbox: VecDeque<Job>,
-    /// The task whose code runs.
-    running: Option<TaskId>,
+    /// The task whose code runs, and whether it is of this session.
+    running: Option<(TaskId, bool)>,
     functions: Functions,
     asked: Option<TaskId>,
 }
@@ -118,7 +118,7 @@ impl Core {
         };
         let mut job = self.inbox.pop_front()?;
         job.function = code;
-        self.running = Some(job.id);
+        self.running = Some((job.id, true));
         Some(job)
     }
 
@@ -133,15 +133,15 @@ impl Core {
         Some(Action::SendData(Message::NeedFunction(NeedFunction { task: job.id }), vec![]))
     }
 
-    /// Text that the running task wrote; none when nothing runs.
+    /// Text that the running task wrote; none when nobody waits for it.
     pub fn output(&mut self, stream: Stream, text: String) -> Option<Action> {
-        let message = Message::Output(Output { task: self.running?, stream, text });
-        Some(Action::SendData(message, vec![]))
+        let (task, true) = self.running? else { return None };
+        Some(Action::SendData(Message::Output(Output { task, stream, text }), vec![]))
     }
 
     /// The running task ended. None: it is not that one, for the session it came from is over.
     pub fn finish(&mut self, task: TaskId, ok: bool, times: (f64, f64), packed: Packed) -> Option<Action> {
-        let id = self.running.take_if(|running| *running == task)?;
+        let (id, true) = self.running.take_if(|(running, _)| *running == task)? else { return None };
         let (started, completed) = times;
         let result = TaskResult { id, ok, started, completed, segments: packed.segments };
         Some(Action::SendData(Message::Result(result), packed.frames))
@@ -152,11 +152,13 @@ impl Core {
         self.running.is_some()
     }
 
-    /// The session is over: the controller has answered for everything that was here.
+    /// The session is over: the controller has answered for everything that was here. What runs goes on, for nobody.
     pub fn session_lost(&mut self) {
         self.inbox.clear();
         self.asked = None;
-        self.running = None;
+        if let Some((_, current)) = &mut self.running {
+            *current = false;
+        }
     }
 }
 
@@ -199,6 +201,21 @@ mod tests {
         let actions = feed(&mut core, Message::Recall(TaskList { tasks }), vec![]);
         let [Action::SendData(Message::Recalled(list), _)] = &actions[..] else { panic!("{actions:?}") };
         assert_eq!(list.tasks, [2, 3].map(TaskId));
+        assert!(core.start_next().is_none());
+    }
+
+    #[test]
+    fn what_runs_when_the_session_breaks_can_be_interrupted_and_answers_nobody() {
+        let mut core = Core::default();
+        feed(&mut core, task(1, None), vec![]);
+        feed(&mut core, task(2, None), vec![]);
+        assert!(core.start_next().is_some());
+        core.session_lost();
+        assert!(core.output(Stream::Stdout, "late".to_owned()).is_none());
+        let interrupt = Message::Interrupt(Targets { engines: None });
+        assert!(matches!(feed(&mut core, interrupt, vec![])[..], [Action::Interrupt]));
+        assert!(core.finish(TaskId(1), true, (0.0, 0.0), Packed::default()).is_none());
+        assert!(!core.is_running());
         assert!(core.start_next().is_none());
     }
 

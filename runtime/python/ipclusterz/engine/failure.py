@@ -6,6 +6,8 @@ An error reply is one pickled dictionary with ``ename``, ``evalue``, ``traceback
 
 from __future__ import annotations
 
+import sys
+
 from ..error import IpclusterzError, SerializationError
 from ..serialize import PROTOCOL, dumps, loads, plain_dumps
 
@@ -76,7 +78,12 @@ def _user_part(stack: list[FrameSummary]) -> list[FrameSummary]:
 
 
 def _is_machinery(filename: str) -> bool:
-    return filename.startswith(_PACKAGE) or "/IPython/core/" in filename
+    # A cell that is no Python fails in `ast`, before any of it runs.
+    return filename.startswith(_PACKAGE) or "/IPython/core/" in filename or filename == _ast_file()
+
+
+def _ast_file() -> str:
+    return getattr(sys.modules.get("ast"), "__file__", "")
 
 
 def _hint(error: BaseException) -> str:

@@ -1,0 +1,82 @@
+"""Engines that are reached through TCP, as those of other hosts are: silence, return, and the keys they need."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from helpers import until
+
+from ipclusterz import Client, Cluster, error
+
+SILENCE_SECONDS = 10.0
+
+
+@pytest.fixture
+def remote_engine(tmp_path: Path) -> Iterator[Callable[[Cluster], subprocess.Popen[bytes]]]:
+    """Starts an engine that knows the TCP address alone."""
+    started = []
+
+    def start(cluster: Cluster) -> subprocess.Popen[bytes]:
+        content = json.loads((Path(cluster.report["client_file"]).parent / "engine.json").read_text())
+        content["addresses"] = [address for address in content["addresses"] if address.startswith("tcp://")]
+        file = tmp_path / "engine.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(content))
+        command = [sys.executable, "-m", "ipclusterz.engine", "--connection-file", str(file)]
+        started.append(subprocess.Popen(command, process_group=0))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def frozen(rc: Client, process: subprocess.Popen[bytes]) -> float:
+    """Freeze an engine: its connections stay open and nothing comes. Seconds until its call failed."""
+    call = rc[1].apply_async(time.sleep, 60)
+    # Heartbeats begin some seconds after an engine has registered.
+    until(lambda: rc.status()["engines"][1]["state"] == "busy" and rc.status()["engines"][1]["uptime"] > 4)
+    os.kill(process.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    with pytest.raises(error.EngineError, match="engine 1"):
+        call.get(timeout=3 * SILENCE_SECONDS)
+    return time.monotonic() - began
+
+
+def test_a_silent_engine_is_noticed_and_comes_back_as_it_was(
+    own_cluster: Callable[..., Cluster], remote_engine: Callable[[Cluster], subprocess.Popen[bytes]]
+) -> None:
+    cluster = own_cluster(n=1, listen="127.0.0.1:0")
+    with cluster.connect_client() as rc:
+        process = remote_engine(cluster)
+        rc.wait_for_engines(2, timeout=20)
+        rc[1]["kept"] = 17
+        assert frozen(rc, process) < SILENCE_SECONDS
+        until(lambda: rc.ids == {0})
+        # Other engines go on as if nothing had happened.
+        assert rc[0].apply_sync(abs, -1) == 1
+        os.kill(process.pid, signal.SIGCONT)
+        until(lambda: rc.ids == {0, 1}, 30)
+        rc.interrupt([1])
+        assert rc[1].pull("kept", block=True) == 17
+
+
+def test_a_remote_engine_ends_with_the_cluster(
+    own_cluster: Callable[..., Cluster], remote_engine: Callable[[Cluster], subprocess.Popen[bytes]]
+) -> None:
+    cluster = own_cluster(n=1, listen="127.0.0.1:0")
+    with cluster.connect_client() as rc:
+        process = remote_engine(cluster)
+        rc.wait_for_engines(2, timeout=20)
+        assert rc[:].apply_sync(os.getpid)[1] == process.pid
+    cluster.stop()
+    assert process.wait(timeout=20) == 0
