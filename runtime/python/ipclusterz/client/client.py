@@ -7,6 +7,7 @@ I/O thread.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from .. import _core
 from .. import error as errors
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from .targets import Targets
 
 __all__ = ["Client"]
+
+# For the controller to act on a request to end.
+_SHUTDOWN_SECONDS = 5.0
 
 
 class Client:
@@ -194,6 +198,9 @@ class Client:
             if targets is not None:
                 raise ValueError("the controller cannot end while engines go on: leave targets out")
             self._core.shutdown(None)
+            # What follows the request on the same connection shows that it arrived: by an answer, or by the end.
+            with suppress(errors.IpclusterzError):
+                self._core.status(_SHUTDOWN_SECONDS)
             self.close()
             return
         self._core.shutdown(self._ids(targets))
