@@ -5,11 +5,12 @@
 //! 1. [`ids`]: newtypes for the numbers that name things.
 //! 2. [`places`]: where a cluster keeps its files, and how they are made private.
 //! 3. [`connection`]: the file by which a peer finds a controller and is let in.
-//! 4. [`wire`]: messages, frames and segments.
-//! 5. [`transport`]: ZeroMQ sockets, keys and heartbeats.
-//! 6. [`controller`]: the process between clients and engines.
-//! 7. [`engine`]: the side that does the work, as far as it is not Python.
-//! 8. [`client`]: the side that submits it, as far as it is not Python.
+//! 4. [`system`]: small questions to the operating system.
+//! 5. [`wire`]: messages, frames and segments.
+//! 6. [`transport`]: ZeroMQ sockets, keys and heartbeats.
+//! 7. [`controller`]: the process between clients and engines.
+//! 8. [`engine`]: the side that does the work, as far as it is not Python.
+//! 9. [`client`]: the side that submits it, as far as it is not Python.
 
 pub mod client;
 pub mod connection;
@@ -17,6 +18,7 @@ pub mod controller;
 pub mod engine;
 pub mod ids;
 pub mod places;
+pub mod system;
 pub mod transport;
 pub mod wire;
 

@@ -4,9 +4,10 @@
 //! connection that is gone; an engine is never given what it gave back while it has it; nothing is held in the end.
 
 use ipclusterz_runtime::connection::Role;
-use ipclusterz_runtime::controller::core::{Action, Admitted, Core, Event, Identity};
-use ipclusterz_runtime::controller::{Limits, Route};
+use ipclusterz_runtime::controller::Limits;
+use ipclusterz_runtime::controller::core::{Action, Core, Event, Identity};
 use ipclusterz_runtime::ids::{EngineId, PeerId, RequestId, TaskId};
+use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::*;
 use proptest::prelude::*;

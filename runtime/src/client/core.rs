@@ -2,8 +2,8 @@
 
 use super::functions::Functions;
 use super::pending::{Answer, Pending};
-use crate::controller::registry::Channel;
 use crate::ids::{EngineId, PeerId, RequestId};
+use crate::transport::Channel;
 use crate::wire::Frame;
 use crate::wire::message::{
     Ack, EngineInfo, ForgetFunctions, FunctionName, Message, Op, Outcome, Placement, Reply, Request, RequestOutput,

@@ -1,8 +1,8 @@
 //! The client's I/O thread: sockets around the core. It needs the interpreter for nothing.
 
 use super::core::Core;
-use crate::controller::registry::Channel;
-use crate::engine::reactor::wall_clock;
+use crate::system::wall_clock;
+use crate::transport::Channel;
 use crate::transport::session::{Session, SessionEvent};
 use crate::transport::wake::Waker;
 use crate::wire::Frame;
@@ -54,7 +54,7 @@ const LOOK: Duration = Duration::from_secs(60);
 
 /// Runs until the client is closed.
 pub(super) fn run(mut session: Session, shared: Arc<Shared>, context: zmq::Context) {
-    crate::engine::process::block_all_signals();
+    crate::system::block_all_signals();
     let reason = match serve(&mut session, &shared) {
         Ok(reason) => reason,
         Err(error) => format!("the client's socket failed: {error}"),

@@ -3,27 +3,18 @@
 //! Responsible for who may say what: the handshake, roles, counting what is refused. The work itself is
 //! `work.rs`. Knows no socket and no clock.
 
-use super::Route;
 use super::limits::Limits;
-use super::registry::{Channel, Peer, Registry};
+use super::registry::{Peer, Registry};
 use super::work::{Effect, Work};
 use crate::connection::Role;
 use crate::ids::{EngineId, PeerId};
+use crate::transport::{Admitted, Channel, Route};
 use crate::wire::Frame;
 use crate::wire::message::{
     Attach, Empty, EngineLeft, EngineStatus, Hello, Message, Refused, Status, Targets, Welcome,
 };
 use std::collections::HashSet;
 use std::time::Duration;
-
-/// As what a connection's key admits its peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admitted {
-    /// Through the unix socket: whatever it says it is, since the file system let it in.
-    Local,
-    /// Through TCP with a key of this role.
-    Keyed(Role),
-}
 
 /// What the reactor tells.
 #[derive(Debug)]

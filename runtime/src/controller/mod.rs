@@ -3,7 +3,7 @@
 //! 1. [`limits`]: how much it holds and how long it waits.
 //! 2. [`registry`]: who is connected.
 //! 3. [`load`]: which engine is given the next balanced task.
-//! 4. [`work`]: requests, the queues, and every task's one answer. Pure.
+//! 4. [`work`]: requests, the queues, and every task's one answer; its data is in `task`. Pure.
 //! 5. [`core`]: the state machine `handle(event, now) -> actions` over both. Pure.
 //! 6. [`reactor`]: sockets, signals and the clock around the core.
 
@@ -12,11 +12,8 @@ pub mod limits;
 pub mod load;
 pub mod reactor;
 pub mod registry;
+mod task;
 pub mod work;
 
 pub use limits::Limits;
 pub use reactor::{ControllerConfig, ControllerError, Ready, run};
-
-/// A connection as the ROUTER numbers it: the last four bytes of the five that libzmq gives each peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Route(pub u32);

@@ -4,10 +4,11 @@ use super::core::{Action, Core, Event, Identity};
 use super::limits::Limits;
 use crate::connection::{CONNECTION_FILE_VERSION, ConnectionError, ConnectionFile, CurveKeys, Role};
 use crate::places::{self, PlacesError};
-use crate::transport::FRAMES_MAX;
+use crate::system::resident_bytes;
 use crate::transport::context::{self, ContextError};
 use crate::transport::listen::{Incoming, Listener};
 use crate::transport::zap::Gate;
+use crate::transport::{FRAMES_MAX, Route};
 use crate::wire::segment::SegmentFolder;
 use crate::wire::{Frame, Message, codec};
 use serde::{Deserialize, Serialize};
@@ -272,7 +273,7 @@ impl Reactor {
         Ok(Some(match incoming {
             Incoming::Gone(route) => Event::Gone(route),
             Incoming::Stranger => {
-                Event::Undecodable { route: super::Route(0), reason: "a peer with a routing id of its own".to_owned() }
+                Event::Undecodable { route: Route(0), reason: "a peer with a routing id of its own".to_owned() }
             }
             Incoming::Message(route, admitted, mut frames) => {
                 if frames.len() > FRAMES_MAX {
@@ -375,12 +376,4 @@ fn return_memory() {
         libc::mallopt(libc::M_TRIM_THRESHOLD, 1 << 20);
         libc::mallopt(libc::M_ARENA_MAX, 2);
     }
-}
-
-/// Resident memory of this process, bytes; 0 where /proc does not tell.
-pub fn resident_bytes() -> u64 {
-    // SAFETY: no memory involved.
-    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
-    let pages = fs::read_to_string("/proc/self/statm").ok();
-    pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or(0) * page
 }

@@ -1,19 +1,10 @@
 //! Who is connected: peers, their two connections, and the ids of engines. Knows nothing of work.
 
-use super::Route;
 use crate::ids::{EngineId, PeerId};
+use crate::transport::{Channel, Route};
 use crate::wire::message::{EngineInfo, Hello};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
-
-/// Which of a peer's two connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Channel {
-    /// Registration, interrupt, notifications: never behind large data.
-    Control,
-    /// Requests, results, and what keeps its place among them.
-    Data,
-}
 
 /// A process that was let in.
 #[derive(Debug)]

@@ -6,12 +6,13 @@
 
 use super::limits::Limits;
 use super::load::Loads;
-use super::registry::Channel;
+use super::task::{ClientState, Job, Place, Span, TaskState, empty_reply};
 use crate::ids::{EngineId, PeerId, RequestId, TaskId};
+use crate::transport::Channel;
 use crate::wire::Frame;
 use crate::wire::message::{
-    Abort, Ack, FunctionCode, FunctionName, Message, Op, Outcome, Output, Placement, Reply, Request, RequestOutput,
-    SegmentNote, Task, TaskList, TaskResult,
+    Abort, Ack, FunctionCode, FunctionName, Message, Outcome, Output, Placement, Reply, Request, RequestOutput, Task,
+    TaskList, TaskResult,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
@@ -26,60 +27,6 @@ pub enum Effect {
     ToClient(PeerId, Channel, Message, Vec<Frame>),
     /// Remove a segment: its last reader has it mapped.
     Unlink(Frame),
-}
-
-/// What all tasks of one request share.
-#[derive(Debug)]
-struct Job {
-    op: Op,
-    function: Option<(FunctionName, Frame)>,
-    segments: Vec<SegmentNote>,
-    payload: Vec<Frame>,
-    bytes: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Queued,
-    At(EngineId),
-}
-
-#[derive(Debug)]
-struct TaskState {
-    client: PeerId,
-    request: RequestId,
-    position: u32,
-    job: Rc<Job>,
-    /// For a balanced task, how often it may still be started again.
-    retries: Option<u32>,
-    place: Place,
-    abort: bool,
-}
-
-/// Tasks of one request: consecutive numbers, so that the first and how many say it all.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    first: TaskId,
-    count: u32,
-    open: u32,
-}
-
-#[derive(Debug, Default)]
-struct ClientState {
-    requests: HashMap<RequestId, Span>,
-    functions: HashMap<FunctionName, Frame>,
-    queue: VecDeque<TaskId>,
-    sent: Ack,
-    acked: Ack,
-    /// Segments in replies, with the number of the reply.
-    reply_segments: VecDeque<(u64, Frame)>,
-    output_dropped: bool,
-}
-
-impl ClientState {
-    fn waiting_bytes(&self) -> u64 {
-        self.sent.bytes.saturating_sub(self.acked.bytes)
-    }
 }
 
 /// Everything there is to do, and who does it.
@@ -521,8 +468,4 @@ impl Work {
             self.effects.extend(names.map(Effect::Unlink));
         }
     }
-}
-
-fn empty_reply(engine: Option<EngineId>, outcome: Outcome) -> Reply {
-    Reply { request: RequestId(0), position: 0, engine, outcome, started: 0.0, completed: 0.0, segments: Vec::new() }
 }

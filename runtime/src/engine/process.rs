@@ -47,13 +47,3 @@ impl UserThread {
         unsafe { libc::pthread_kill(self.0, libc::SIGINT) };
     }
 }
-
-/// A thread that gets no signals: they are for the thread that runs user code.
-pub fn block_all_signals() {
-    // SAFETY: the set is filled before it is used.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&raw mut set);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
-    }
-}

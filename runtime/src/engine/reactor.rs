@@ -6,10 +6,10 @@
 use super::core::{Action, Core, Job};
 use super::process::{self, UserThread};
 use crate::connection::{ConnectionError, ConnectionFile, Role};
-use crate::controller::reactor::resident_bytes;
-use crate::controller::registry::Channel;
 use crate::ids::{EngineId, FunctionHash, PeerId, TaskId};
 use crate::places;
+use crate::system::{block_all_signals, resident_bytes, wall_clock};
+use crate::transport::Channel;
 use crate::transport::dial::DialError;
 use crate::transport::session::{Session, SessionEvent};
 use crate::transport::wake::Waker;
@@ -20,7 +20,7 @@ use crate::wire::segment::SegmentFolder;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// How an engine is to be run.
 #[derive(Debug, Clone)]
@@ -284,11 +284,6 @@ fn started(job: Job) -> TaskHandle {
     TaskHandle { id: job.id, op: job.op, function, payload: job.payload, started: wall_clock() }
 }
 
-/// Seconds since 1970.
-pub fn wall_clock() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
 struct Reactor {
     // Sockets close before the context.
     session: Session,
@@ -306,7 +301,7 @@ struct Reactor {
 
 impl Reactor {
     fn run(mut self) {
-        process::block_all_signals();
+        block_all_signals();
         if let Err(error) = self.serve() {
             self.end(&format!("the engine's socket failed: {error}"));
         }

@@ -1,8 +1,7 @@
 //! The controller's side: one ROUTER at a unix socket, a TCP port, or both.
 
+use super::{Admitted, Route};
 use crate::connection::Role;
-use crate::controller::Route;
-use crate::controller::core::Admitted;
 use crate::wire::Frame;
 use crate::wire::frame::set_int_option;
 

@@ -21,7 +21,30 @@ pub mod session;
 pub mod wake;
 pub mod zap;
 
+use crate::connection::Role;
 use crate::wire::{Frame, Message, codec};
+
+/// Which of a peer's two connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Registration, interrupt, notifications: never behind large data.
+    Control,
+    /// Requests, results, and what keeps its place among them.
+    Data,
+}
+
+/// A connection as the ROUTER numbers it: the last four bytes of the five that libzmq gives each peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Route(pub u32);
+
+/// As what a connection's key admits its peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admitted {
+    /// Through the unix socket: whatever it says it is, since the file system let it in.
+    Local,
+    /// Through TCP with a key of this role.
+    Keyed(Role),
+}
 
 /// Most payload frames in one message.
 pub const FRAMES_MAX: usize = 1 << 16;

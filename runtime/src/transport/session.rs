@@ -3,9 +3,9 @@
 //! `hello` on `control`, `welcome`, `attach` on `data`, `attached`: from there on the session stands. Sockets and
 //! stages are here; what the messages of a standing session mean is the peer's business.
 
+use super::Channel;
 use super::dial::{DialError, Link, LinkEvent};
 use crate::connection::ConnectionFile;
-use crate::controller::registry::Channel;
 use crate::wire::message::{Attach, Hello, Message, Welcome};
 use crate::wire::{Frame, codec};
 use std::os::fd::RawFd;
