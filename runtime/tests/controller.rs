@@ -411,6 +411,41 @@ fn an_engines_key_does_not_admit_a_client() {
 }
 
 #[test]
+fn what_a_client_sent_before_it_closed_still_counts() {
+    let mut world = World::new();
+    let client = world.join(Role::Client, None);
+    let engine = world.join(Role::Engine, None);
+    // Its `control` connection is found closed before what it sent through `data` is read, and the other way round.
+    world.feed(Event::Gone(Route(client)));
+    world.submit(client, Some(vec![0]), 0, false, 10);
+    assert_eq!(world.engines[&engine].inbox.len(), 1);
+    world.feed(Event::Gone(Route(client + 1)));
+    assert_eq!(world.core.registry().clients().count(), 0);
+    let client = world.join(Role::Client, None);
+    world.feed(Event::Gone(Route(client + 1)));
+    let message = Message::Shutdown(Targets { engines: Some(vec![EngineId(0)]) });
+    let (route, admitted) = (Route(client), Admitted::Local);
+    let actions = world.core.handle(Event::Message { route, admitted, message, payload: vec![] }, world.now);
+    assert!(matches!(&actions[..], [Action::Send { message: Message::Shutdown(_), .. }]), "{actions:?}");
+}
+
+#[test]
+fn a_client_whose_data_connection_broke_starts_anew_on_the_other() {
+    let mut world = World::new();
+    let client = world.join(Role::Client, None);
+    world.feed(Event::Gone(Route(client + 1)));
+    let (uuid, host) = ("u".to_owned(), "h".to_owned());
+    let hello = Hello { role: Role::Client, uuid, host, pid: 1, wanted_id: None, shared_memory: false };
+    world.tell(client, Message::Hello(hello), vec![]);
+    let Welcome { peer, token, .. } = world.greeted[&client].clone();
+    world.tell(client + 1, Message::Attach(Attach { peer, token }), vec![]);
+    world.join(Role::Engine, None);
+    world.submit(client, Some(vec![0]), 0, false, 10);
+    assert_eq!(world.core.registry().clients().count(), 1);
+    world.settle();
+}
+
+#[test]
 fn a_returning_engine_gets_its_id_back() {
     let mut world = World::new();
     let first = world.join(Role::Engine, None);

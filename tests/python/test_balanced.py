@@ -27,8 +27,6 @@ def test_apply(lview: LoadBalancedView) -> None:
 
 def test_it_is_reached_in_several_ways(rc: Client) -> None:
     assert type(rc[None]) is type(rc.load_balanced_view()) is LoadBalancedView
-    with pytest.raises(NotImplementedError):
-        rc.load_balanced_view([0])  # type: ignore[arg-type]
 
 
 def test_map(lview: LoadBalancedView) -> None:

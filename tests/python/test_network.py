@@ -80,3 +80,18 @@ def test_a_remote_engine_ends_with_the_cluster(
         assert rc[:].apply_sync(os.getpid)[1] == process.pid
     cluster.stop()
     assert process.wait(timeout=20) == 0
+
+
+def test_what_was_submitted_before_close_is_done(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster(n=2)
+    with cluster.connect_client() as watcher:
+        for value in range(20):
+            with cluster.connect_client() as rc:
+                rc[:].push({"value": value, "ballast": bytes(1 << 20)}, block=False)
+            until(lambda value=value: watcher[:].apply_sync(seen) == {0: value, 1: value})
+
+
+def seen() -> object:
+    import __main__
+
+    return getattr(__main__, "value", None)

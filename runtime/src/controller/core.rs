@@ -144,6 +144,10 @@ impl Core {
     }
 
     fn message(&mut self, route: Route, admitted: Admitted, message: Message, payload: Vec<Frame>, now: Duration) {
+        if matches!(message, Message::Hello(_) | Message::Attach(_)) {
+            // Whoever was behind this connection starts anew.
+            self.forget(route, "it started anew", now);
+        }
         let Some((peer, channel)) = self.registry.of_route(route) else {
             return match message {
                 Message::Hello(hello) => self.hello(route, admitted, hello, now),
@@ -227,6 +231,15 @@ impl Core {
     }
 
     fn gone(&mut self, route: Route, why: &str, now: Duration) {
+        if let Some(other) = self.registry.detach(route) {
+            // A client that ends closes both, one after the other. If only this one broke, it has to start anew.
+            return self.send(other, Message::Refused(Refused { reason: "the other connection broke".to_owned() }));
+        }
+        self.forget(route, why, now);
+    }
+
+    /// A peer is gone for good.
+    fn forget(&mut self, route: Route, why: &str, now: Duration) {
         let Some((id, peer)) = self.registry.remove(route) else { return };
         let other = [Some(peer.control), peer.data].into_iter().flatten().find(|other| *other != route);
         if let Some(other) = other {

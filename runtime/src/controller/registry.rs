@@ -84,6 +84,17 @@ impl Registry {
         }
     }
 
+    /// A client's connection ended while its other one stands, which is given: what it sent through that still counts.
+    pub fn detach(&mut self, route: Route) -> Option<Route> {
+        let (id, _) = *self.routes.get(&route)?;
+        let peer = self.peers.get(&id).filter(|peer| peer.engine_id.is_none())?;
+        let other = [Some(peer.control), peer.data].into_iter().flatten().find(|other| *other != route)?;
+        self.routes.contains_key(&other).then(|| {
+            self.routes.remove(&route);
+            other
+        })
+    }
+
     /// Forgets the peer that one of whose connections is `route`.
     pub fn remove(&mut self, route: Route) -> Option<(PeerId, Peer)> {
         let (id, _) = *self.routes.get(&route)?;

@@ -16,6 +16,13 @@ pub(super) struct Job {
     pub bytes: u64,
 }
 
+impl Job {
+    /// Names of the segments in its payload.
+    pub fn segment_names(&self) -> impl Iterator<Item = &Frame> {
+        self.segments.iter().filter_map(|note| self.payload.get(note.frame as usize))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Queued,

@@ -321,9 +321,11 @@ impl Work {
         }
     }
 
-    /// Names of segments that clients have not acknowledged.
+    /// Names of segments that somebody is still to read: in replies not acknowledged, and in requests not answered.
     pub fn unread_segments(&self) -> HashSet<Vec<u8>> {
-        self.clients.values().flat_map(|client| &client.reply_segments).map(|(_, name)| name.to_vec()).collect()
+        let replies = self.clients.values().flat_map(|client| &client.reply_segments).map(|(_, name)| name);
+        let requests = self.tasks.values().flat_map(|task| task.job.segment_names());
+        replies.chain(requests).map(|name| name.to_vec()).collect()
     }
 
     /// When `tick` should be called next, if at all.
@@ -464,8 +466,7 @@ impl Work {
     fn dispose(&mut self, job: Rc<Job>) {
         if let Some(job) = Rc::into_inner(job) {
             self.held_bytes -= job.bytes;
-            let names = job.segments.iter().filter_map(|note| job.payload.get(note.frame as usize).cloned());
-            self.effects.extend(names.map(Effect::Unlink));
+            self.effects.extend(job.segment_names().cloned().map(Effect::Unlink));
         }
     }
 }

@@ -7,7 +7,6 @@ I/O thread.
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 
 from .. import _core
 from .. import error as errors
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from .targets import Targets
 
 __all__ = ["Client"]
-
-# For the controller to act on a request to end.
-_SHUTDOWN_SECONDS = 5.0
 
 
 class Client:
@@ -124,16 +120,8 @@ class Client:
         chosen, single = resolve(targets, self._live())
         return DirectView(self, chosen, single)
 
-    def load_balanced_view(self, targets: None = None) -> LoadBalancedView:
-        """A view whose calls each run on one engine, the one with least to do.
-
-        Parameters
-        ----------
-        targets : None
-            All engines; choosing some of them is not possible yet.
-        """
-        if targets is not None:
-            raise NotImplementedError("a load-balanced view is of all engines")
+    def load_balanced_view(self) -> LoadBalancedView:
+        """A view whose calls each run on one engine, the one of all engines with least to do."""
         return LoadBalancedView(self)
 
     def wait_for_engines(self, n: int, timeout: float | None = 60) -> None:
@@ -198,9 +186,6 @@ class Client:
             if targets is not None:
                 raise ValueError("the controller cannot end while engines go on: leave targets out")
             self._core.shutdown(None)
-            # What follows the request on the same connection shows that it arrived: by an answer, or by the end.
-            with suppress(errors.IpclusterzError):
-                self._core.status(_SHUTDOWN_SECONDS)
             self.close()
             return
         self._core.shutdown(self._ids(targets))
