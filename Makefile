@@ -72,7 +72,7 @@ lock: $(VENV)/tools.stamp ## Write requirements/*.txt from requirements/*.in wit
 		--no-emit-index-url --custom-compile-command 'make lock' requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: ## Remove everything that was built
-	rm -rf target wheeldata dist $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf target wheeldata dist $(VENV) $(BENCH_VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/tools.stamp: requirements/dev.txt $(SETUP)
 	scripts/setup/bootstrap

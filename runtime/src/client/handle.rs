@@ -294,7 +294,8 @@ impl Client {
 
     /// Raises KeyboardInterrupt in what runs on these engines.
     pub fn interrupt(&self, engines: Vec<EngineId>) -> Result<(), ClientError> {
-        self.send(Channel::Control, Message::Interrupt(Targets { engines: Some(engines) }))
+        // Behind the requests whose code it is meant for, and before those that come after it.
+        self.send(Channel::Data, Message::Interrupt(Targets { engines: Some(engines) }))
     }
 
     /// Asks engines to end, or (none) all of them and the controller; does not wait.

@@ -176,7 +176,7 @@ impl Core {
             }
             (None, Channel::Data, Message::Abort(abort)) => self.work.abort(peer, &abort, now),
             (None, Channel::Control, Message::Ack(ack)) => self.work.ack(peer, ack, now),
-            (None, Channel::Control, Message::Interrupt(targets)) => self.interrupt(targets),
+            (None, Channel::Data, Message::Interrupt(targets)) => self.interrupt(targets),
             (None, Channel::Control, Message::Shutdown(targets)) => self.shutdown(targets, now),
             (None, Channel::Control, Message::StatusRequest(_)) => {
                 let status = self.status(now);
@@ -266,7 +266,7 @@ impl Core {
 
     fn interrupt(&mut self, targets: Targets) {
         for engine in self.resolve(targets.engines) {
-            self.send_engine(engine, Channel::Control, Message::Interrupt(Targets { engines: None }), vec![]);
+            self.send_engine(engine, Channel::Data, Message::Interrupt(Targets { engines: None }), vec![]);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::transport::context::{self, ContextError};
 use crate::transport::listen::{Incoming, Listener};
 use crate::transport::zap::Gate;
 use crate::transport::{FRAMES_MAX, Route};
+use crate::wire::reaper;
 use crate::wire::segment::SegmentFolder;
 use crate::wire::{Frame, Message, codec};
 use serde::{Deserialize, Serialize};
@@ -105,6 +106,7 @@ pub fn run(config: ControllerConfig, ready: impl FnOnce(&Ready)) -> Result<(), C
         ready(&files.ready);
         reactor.run(&signals)
     });
+    reaper::finish();
     files.remove();
     result
 }

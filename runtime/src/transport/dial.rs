@@ -46,7 +46,7 @@ pub enum LinkEvent {
 
 /// Two sockets to a controller.
 pub struct Link {
-    /// Registration, interrupt, notifications.
+    /// Registration, shutdown, notifications.
     pub control: zmq::Socket,
     /// Requests, results, and what keeps its place among them.
     pub data: zmq::Socket,

@@ -1,8 +1,8 @@
 //! ZeroMQ sockets as this project uses them.
 //!
 //! A controller has one ROUTER socket. Every peer dials it twice, with two DEALER sockets: `control` carries what
-//! must never wait behind large data (registration, interrupt, notifications), `data` carries requests, results, and what
-//! has to keep its place among them (output, abort, recall). On TCP all of
+//! must never wait behind large data (registration, shutdown, notifications), `data` carries requests, results, and what
+//! has to keep its place among them (output, abort, interrupt, recall). On TCP all of
 //! it is encrypted and admitted by CURVE (RFC 26) with ZAP (RFC 27); the unix socket is guarded by its folder.
 //!
 //! 1. [`context`]: libzmq itself: one context per process, and what it was built with.
@@ -27,7 +27,7 @@ use crate::wire::{Frame, Message, codec};
 /// Which of a peer's two connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Channel {
-    /// Registration, interrupt, notifications: never behind large data.
+    /// Registration, shutdown, notifications: never behind large data.
     Control,
     /// Requests, results, and what keeps its place among them.
     Data,

@@ -19,7 +19,8 @@
 //! | `forget_functions` | C → K | data | none |
 //! | `output`, `request_output` | E → K, K → C | data, before the result they belong to | none |
 //! | `abort` | C → K | data, behind the requests it names | none |
-//! | `interrupt`, `shutdown` | C → K → E | control | none |
+//! | `interrupt` | C → K → E | data, behind the requests it is meant for | none |
+//! | `shutdown` | C → K → E | control | none |
 //! | `recall`, `recalled` | K → E, E → K | data | none |
 //! | `ack` | C → K | control | none |
 //! | `engine_joined`, `engine_left` | K → C | control | none |

@@ -4,12 +4,14 @@
 //! 2. [`codec`]: headers to bytes and back.
 //! 3. [`frame`]: one payload frame, shared by reference.
 //! 4. [`segment`]: large frames in shared memory.
-//! 5. [`part`]: payloads going out and coming in, by frame or by segment.
+//! 5. [`reaper`]: a thread that gives memory back.
+//! 6. [`part`]: payloads going out and coming in, by frame or by segment.
 
 pub mod codec;
 pub mod frame;
 pub mod message;
 pub mod part;
+pub mod reaper;
 pub mod segment;
 
 pub use frame::Frame;

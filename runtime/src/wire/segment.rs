@@ -6,6 +6,7 @@
 //! target has answered, a reply's when the client has acknowledged it, a peer's when the peer is gone. What is
 //! mapped stays valid after that. Where the folder is full or missing, payloads travel as frames.
 
+use super::reaper;
 use crate::ids::PeerId;
 use crate::places::random_hex;
 use std::fs::{self, File, OpenOptions};
@@ -66,10 +67,10 @@ impl SegmentFolder {
         Mapping::new(&file, length)
     }
 
-    /// Removes the segment `name`; one that is gone already is fine.
+    /// Removes the segment `name`, soon; one that is gone already is fine.
     pub fn unlink(&self, name: &[u8]) {
         if let Ok(path) = self.path_of(name) {
-            let _ = fs::remove_file(path);
+            reaper::later(move || drop(fs::remove_file(path)));
         }
     }
 
@@ -148,8 +149,11 @@ impl AsRef<[u8]> for Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         if self.length > 0 {
-            // SAFETY: exactly what mmap gave, unmapped once.
-            unsafe { libc::munmap(self.address.cast(), self.length) };
+            let (address, length) = (self.address as usize, self.length);
+            // SAFETY: exactly what mmap gave, unmapped once, and nobody has it any more.
+            reaper::later(move || unsafe {
+                libc::munmap(address as *mut libc::c_void, length);
+            });
         }
     }
 }
@@ -168,6 +172,7 @@ mod tests {
         // SAFETY: the mapping is private and five bytes long.
         unsafe { *first.as_mut_ptr() = b'j' };
         folder.unlink_owner(PeerId(3), |_| false);
+        reaper::finish();
         assert_eq!((first.as_ref(), second.as_ref()), (&b"jello"[..], &b"hello"[..]));
         assert_eq!(fs::read_dir(root.path()).expect("list").count(), 0);
     }
