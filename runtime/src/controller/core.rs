@@ -248,7 +248,8 @@ impl Core {
         }
         match peer.engine_id {
             Some(engine) => {
-                let reason = format!("engine {engine} (pid {} on {}) died: {why}", peer.hello.pid, peer.hello.host);
+                let end = if peer.leaving { "was shut down".to_owned() } else { format!("died: {why}") };
+                let reason = format!("engine {engine} (pid {} on {}) {end}", peer.hello.pid, peer.hello.host);
                 self.actions.push(Action::Log(reason.clone()));
                 self.work.engine_left(engine, &reason, now);
                 if peer.data.is_some() {
@@ -275,6 +276,7 @@ impl Core {
             return self.stop_all(now);
         }
         for engine in self.resolve(targets.engines) {
+            self.registry.set_leaving(engine);
             self.send_engine(engine, Channel::Control, Message::Shutdown(Targets { engines: None }), vec![]);
         }
     }

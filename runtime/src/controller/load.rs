@@ -54,7 +54,7 @@ impl Load {
 pub struct Loads {
     loads: HashMap<EngineId, Load>,
     open: BTreeSet<(usize, EngineId)>,
-    /// Engines with something behind their head.
+    /// Engines with something behind their head that may have to be taken back.
     stacked: BTreeSet<EngineId>,
 }
 
@@ -91,7 +91,7 @@ impl Loads {
         if load.is_open() {
             self.open.insert((load.outstanding.len(), engine));
         }
-        if load.outstanding.len() > 1 {
+        if load.outstanding.len() > 1 && !load.held_back {
             self.stacked.insert(engine);
         } else {
             self.stacked.remove(&engine);

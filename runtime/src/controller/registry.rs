@@ -23,6 +23,8 @@ pub struct Peer {
     pub since: Duration,
     /// Resident memory as it last told, bytes.
     pub resident_bytes: u64,
+    /// It was asked to end.
+    pub leaving: bool,
 }
 
 impl Peer {
@@ -57,7 +59,7 @@ impl Registry {
             self.engines.insert(engine_id, id);
         }
         self.routes.insert(control, (id, Channel::Control));
-        let peer = Peer { hello, engine_id, token, control, data: None, since: now, resident_bytes: 0 };
+        let peer = Peer { hello, engine_id, token, control, data: None, since: now, resident_bytes: 0, leaving: false };
         self.peers.insert(id, peer);
         id
     }
@@ -139,6 +141,13 @@ impl Registry {
     /// An engine by its id.
     pub fn engine(&self, id: EngineId) -> Option<&Peer> {
         self.engines.get(&id).and_then(|peer| self.peers.get(peer))
+    }
+
+    /// An engine was asked to end.
+    pub fn set_leaving(&mut self, id: EngineId) {
+        if let Some(peer) = self.engines.get(&id).and_then(|peer| self.peers.get_mut(peer)) {
+            peer.leaving = true;
+        }
     }
 
     /// Engines with both connections, by id.
