@@ -8,7 +8,7 @@ use crate::system::resident_bytes;
 use crate::transport::context::{self, ContextError};
 use crate::transport::listen::{Incoming, Listener};
 use crate::transport::zap::Gate;
-use crate::transport::{FRAMES_MAX, Route};
+use crate::transport::{self, FRAMES_MAX, Route};
 use crate::wire::reaper;
 use crate::wire::segment::SegmentFolder;
 use crate::wire::{Frame, Message, codec};
@@ -239,10 +239,7 @@ impl Reactor {
                     zmq::PollItem::from_fd(signals.as_raw_fd(), zmq::POLLIN),
                     self.listener.monitor().as_poll_item(zmq::POLLIN),
                 ];
-                match zmq::poll(&mut items, i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)) {
-                    Ok(_) | Err(zmq::Error::EINTR) => {}
-                    Err(error) => return Err(error.into()),
-                }
+                transport::poll(&mut items, timeout)?;
                 (items[1].is_readable() || items[3].is_readable(), items[2].is_readable())
             };
             if knock {

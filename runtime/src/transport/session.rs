@@ -77,12 +77,7 @@ impl Session {
             self.link.control.as_poll_item(zmq::POLLIN),
             self.link.monitor().as_poll_item(zmq::POLLIN),
         ];
-        // Rounded up: a timeout below a millisecond must not become a busy loop.
-        let milliseconds = timeout.as_micros().div_ceil(1000);
-        match zmq::poll(&mut items, i64::try_from(milliseconds).unwrap_or(i64::MAX)) {
-            Ok(_) | Err(zmq::Error::EINTR) => Ok(()),
-            Err(error) => Err(error),
-        }
+        super::poll(&mut items, timeout)
     }
 
     /// Sends a message of a standing session.
