@@ -52,13 +52,23 @@ def frozen(rc: Client, process: subprocess.Popen[bytes]) -> float:
     return time.monotonic() - began
 
 
-def test_a_silent_engine_is_noticed_and_comes_back_as_it_was(
+@pytest.fixture
+def mixed(
     own_cluster: Callable[..., Cluster], remote_engine: Callable[[Cluster], subprocess.Popen[bytes]]
-) -> None:
+) -> tuple[Cluster, Client, subprocess.Popen[bytes]]:
+    """A cluster of a local engine 0 and a remote engine 1, a client of it, and the remote engine's process."""
     cluster = own_cluster(n=1, listen="127.0.0.1:0")
-    with cluster.connect_client() as rc:
-        process = remote_engine(cluster)
-        rc.wait_for_engines(2, timeout=20)
+    rc = cluster.connect_client()
+    process = remote_engine(cluster)
+    rc.wait_for_engines(2, timeout=20)
+    return cluster, rc, process
+
+
+def test_a_silent_engine_is_noticed_and_comes_back_as_it_was(
+    mixed: tuple[Cluster, Client, subprocess.Popen[bytes]],
+) -> None:
+    _, rc, process = mixed
+    with rc:
         rc[1]["kept"] = 17
         assert frozen(rc, process) < SILENCE_SECONDS
         until(lambda: rc.ids == {0})
@@ -70,13 +80,9 @@ def test_a_silent_engine_is_noticed_and_comes_back_as_it_was(
         assert rc[1].pull("kept", block=True) == 17
 
 
-def test_a_remote_engine_ends_with_the_cluster(
-    own_cluster: Callable[..., Cluster], remote_engine: Callable[[Cluster], subprocess.Popen[bytes]]
-) -> None:
-    cluster = own_cluster(n=1, listen="127.0.0.1:0")
-    with cluster.connect_client() as rc:
-        process = remote_engine(cluster)
-        rc.wait_for_engines(2, timeout=20)
+def test_a_remote_engine_ends_with_the_cluster(mixed: tuple[Cluster, Client, subprocess.Popen[bytes]]) -> None:
+    cluster, rc, process = mixed
+    with rc:
         assert rc[:].apply_sync(os.getpid)[1] == process.pid
     cluster.stop()
     assert process.wait(timeout=20) == 0

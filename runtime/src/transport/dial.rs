@@ -7,9 +7,6 @@ use crate::connection::{ConnectionFile, CurveKeys};
 /// thread, so that user code cannot delay it. Not on `data`, where a ping would wait behind large frames.
 const SILENCE_MAX_MS: i32 = 8_000;
 
-/// Longest frame that is taken; as at the controller.
-const FRAME_MAX: i64 = 1 << 40;
-
 /// Why a controller could not be dialled at all.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
@@ -113,7 +110,7 @@ fn dealer(context: &zmq::Context, keys: Option<&CurveKeys>) -> Result<zmq::Socke
     socket.set_linger(500)?;
     socket.set_sndhwm(0)?;
     socket.set_rcvhwm(0)?;
-    socket.set_maxmsgsize(FRAME_MAX)?;
+    socket.set_maxmsgsize(super::FRAME_BYTES_MAX)?;
     socket.set_reconnect_ivl(50)?;
     socket.set_reconnect_ivl_max(2000)?;
     socket.set_ipv6(true)?;

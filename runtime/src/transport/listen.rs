@@ -12,9 +12,6 @@ const ZMQ_NOTIFY_DISCONNECT: i32 = 2;
 /// Bytes of an id that libzmq gives to a peer: a zero and a number.
 const ROUTE_LENGTH: usize = 5;
 
-/// Longest frame; a longer one breaks the peer's connection before memory is taken for it.
-const FRAME_MAX: i64 = 1 << 40;
-
 /// What came in.
 pub enum Incoming {
     /// A message: its frames after the routing id.
@@ -41,7 +38,7 @@ impl Listener {
         socket.set_rcvhwm(0)?;
         socket.set_router_mandatory(true)?;
         socket.set_ipv6(true)?;
-        socket.set_maxmsgsize(FRAME_MAX)?;
+        socket.set_maxmsgsize(super::FRAME_BYTES_MAX)?;
         socket.set_backlog(4096)?;
         set_int_option(&socket, ZMQ_ROUTER_NOTIFY, ZMQ_NOTIFY_DISCONNECT)?;
         let monitor = super::monitor::attach(context, &socket)?;

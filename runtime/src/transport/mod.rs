@@ -47,6 +47,9 @@ pub enum Admitted {
     Keyed(Role),
 }
 
+/// Longest frame; a longer one breaks the sender's connection before memory is taken for it.
+const FRAME_BYTES_MAX: i64 = 1 << 40;
+
 /// Most payload frames in one message.
 pub const FRAMES_MAX: usize = 1 << 16;
 
