@@ -119,6 +119,12 @@ pub enum ConnectionError {
         /// The version in it.
         found: u64,
     },
+    /// Not what an address looks like.
+    #[error("{0:?} is no address of a controller: tcp://host:port or ipc:///path")]
+    BadAddress(String),
+    /// It has no keys, which TCP needs.
+    #[error("this connection file has no keys, without which {0} lets nobody in")]
+    NoKeys(String),
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] PlacesError),
@@ -140,6 +146,10 @@ impl ConnectionError {
             ConnectionError::Damaged { .. } => "copy it again from the controller's host, or restart the cluster",
             ConnectionError::Version { .. } => {
                 "install the same version of ipclusterz on both sides, or restart the cluster with this one"
+            }
+            ConnectionError::BadAddress(_) => "`ipclusterz status` shows the addresses of a cluster",
+            ConnectionError::NoKeys(_) => {
+                "start the cluster with `--listen 0.0.0.0:10101` or another address: its connection files then have keys"
             }
             ConnectionError::Write(_) => "check the free space and permissions of that folder",
         }
@@ -175,6 +185,23 @@ impl ConnectionFile {
             return Err(ConnectionError::Version { path: path.to_path_buf(), found: version });
         }
         serde_json::from_str(text).map_err(damaged)
+    }
+
+    /// The same controller at `address` alone, with these keys.
+    pub fn at(self, address: &str) -> Result<Self, ConnectionError> {
+        let tcp = |rest: &str| {
+            let (host, port) = rest.rsplit_once(':')?;
+            (!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)).then_some(())
+        };
+        if let Some(rest) = address.strip_prefix("tcp://") {
+            tcp(rest).ok_or_else(|| ConnectionError::BadAddress(address.to_owned()))?;
+            if self.curve.is_none() {
+                return Err(ConnectionError::NoKeys(address.to_owned()));
+            }
+        } else if !address.starts_with("ipc:///") {
+            return Err(ConnectionError::BadAddress(address.to_owned()));
+        }
+        Ok(ConnectionFile { addresses: vec![address.to_owned()], ..self })
     }
 
     /// Writes it to `path` with mode 0600, whole or not at all.
@@ -278,6 +305,18 @@ mod tests {
         let newer = text.replace("\"version\":1", "\"version\":2");
         assert!(matches!(ConnectionFile::parse(&newer, path), Err(ConnectionError::Version { found: 2, .. })));
         assert!(matches!(ConnectionFile::read(Path::new("/nowhere/client.json")), Err(ConnectionError::Missing(_))));
+    }
+
+    #[test]
+    fn another_address_is_the_only_one_and_needs_keys() {
+        let file = example().at("tcp://10.0.0.7:10102").expect("an address");
+        assert_eq!((file.best_address(), &file.curve), (Some("tcp://10.0.0.7:10102"), &example().curve));
+        for bad in ["", "n1:10101", "tcp://n1", "tcp://:10101", "tcp://n1:0", "tcp://n1:70000", "ipc://relative"] {
+            assert!(matches!(example().at(bad), Err(ConnectionError::BadAddress(_))), "{bad:?}");
+        }
+        let without = ConnectionFile { curve: None, ..example() };
+        assert!(matches!(without.clone().at("tcp://n1:10101"), Err(ConnectionError::NoKeys(_))));
+        assert!(without.at("ipc:///run/controller.sock").is_ok());
     }
 
     #[test]

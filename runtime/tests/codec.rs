@@ -33,7 +33,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn stream() -> impl Strategy<Value = Stream> {
-    proptest::sample::select(vec![Stream::Stdout, Stream::Stderr])
+    proptest::sample::select(Stream::ALL.to_vec())
 }
 
 fn info() -> impl Strategy<Value = EngineInfo> {
@@ -48,7 +48,7 @@ fn time() -> impl Strategy<Value = f64> {
 fn placement() -> impl Strategy<Value = Placement> {
     prop_oneof![
         engines().prop_map(Placement::Engines),
-        any::<u32>().prop_map(|retries| Placement::Balanced { retries }),
+        (any::<u32>(), option::of(engines())).prop_map(|(retries, engines)| Placement::Balanced { retries, engines }),
     ]
 }
 
@@ -84,15 +84,16 @@ fn handshake() -> impl Strategy<Value = Message> {
 fn work() -> impl Strategy<Value = Message> {
     let request = (any::<u64>(), placement(), op(), function(), any::<bool>(), segments());
     let task = (any::<u64>(), op(), function(), segments());
-    let result = (any::<u64>(), any::<bool>(), time(), time(), segments());
+    let ending = proptest::sample::select(TaskOutcome::ALL.to_vec());
+    let result = (any::<u64>(), ending, time(), time(), segments());
     let reply = (any::<(u64, u32)>(), option::of(engine_id()), outcome(), time(), time(), segments());
     prop_oneof![
         request.prop_map(|(id, placement, op, function, carries_function, segments)| {
             Message::Request(Request { id: RequestId(id), placement, op, function, carries_function, segments })
         }),
         task.prop_map(|(id, op, function, segments)| Message::Task(Task { id: TaskId(id), op, function, segments })),
-        result.prop_map(|(id, ok, started, completed, segments)| {
-            Message::Result(TaskResult { id: TaskId(id), ok, started, completed, segments })
+        result.prop_map(|(id, outcome, started, completed, segments)| {
+            Message::Result(TaskResult { id: TaskId(id), outcome, started, completed, segments })
         }),
         reply.prop_map(|((request, position), engine, outcome, started, completed, segments)| {
             let request = RequestId(request);
@@ -103,7 +104,9 @@ fn work() -> impl Strategy<Value = Message> {
         vec(any::<[u8; 16]>().prop_map(FunctionName), 0..5)
             .prop_map(|functions| Message::ForgetFunctions(ForgetFunctions { functions })),
         tasks().prop_map(|tasks| Message::Recall(TaskList { tasks })),
-        tasks().prop_map(|tasks| Message::Recalled(TaskList { tasks })),
+        (tasks(), tasks()).prop_map(|(returned, kept)| Message::Recalled(Recalled { returned, kept })),
+        any::<(u64, u32)>()
+            .prop_map(|(request, position)| { Message::Started(Started { request: RequestId(request), position }) }),
     ]
 }
 
@@ -116,10 +119,9 @@ fn control() -> impl Strategy<Value = Message> {
         vec((info(), ".*", any::<(u64, u64, u64)>(), time()), 0..4),
     );
     prop_oneof![
-        (any::<u64>(), stream(), ".*")
-            .prop_map(|(task, stream, text)| { Message::Output(Output { task: TaskId(task), stream, text }) }),
-        (any::<(u64, u32)>(), stream(), ".*").prop_map(|((request, position), stream, text)| {
-            Message::RequestOutput(RequestOutput { request: RequestId(request), position, stream, text })
+        (any::<u64>(), stream()).prop_map(|(task, stream)| Message::Output(Output { task: TaskId(task), stream })),
+        (any::<(u64, u32)>(), stream()).prop_map(|((request, position), stream)| {
+            Message::RequestOutput(RequestOutput { request: RequestId(request), position, stream })
         }),
         (requests, option::of(engines())).prop_map(|(requests, engines)| Message::Abort(Abort { requests, engines })),
         option::of(engines()).prop_map(|engines| Message::Interrupt(Targets { engines })),

@@ -1,7 +1,9 @@
 //! The controller's core under random orders of events, against models of engines and clients.
 //!
 //! What must hold whatever happens: each target of each request gets exactly one final answer; nothing is sent to a
-//! connection that is gone; an engine is never given what it gave back while it has it; nothing is held in the end.
+//! connection that is gone; an engine is never given what it gave back while it has it, nor a balanced task that may
+//! not go to it or that it said it cannot do; what a client aborts is answered, or the client is told that it has
+//! begun; nothing is held in the end.
 
 use ipclusterz_runtime::connection::Role;
 use ipclusterz_runtime::controller::Limits;
@@ -20,8 +22,9 @@ enum Step {
     EngineDies(usize),
     ClientJoins,
     ClientLeaves(usize),
-    Submit { client: usize, engines: Option<Vec<u32>>, retries: u32, function: bool, bytes: usize },
-    Finish { engine: usize, milliseconds: u64, ok: bool },
+    Submit { client: usize, placement: Placement, function: bool, bytes: usize },
+    Write { engine: usize, stream: Stream },
+    Finish { engine: usize, milliseconds: u64, outcome: TaskOutcome },
     AnswerRecall(usize),
     Abort { client: usize, all: bool },
     Acknowledge(usize),
@@ -29,22 +32,37 @@ enum Step {
     Confuse { peer: usize, task: u64 },
 }
 
+fn at(engines: &[u32]) -> Placement {
+    Placement::Engines(engines.iter().copied().map(EngineId).collect())
+}
+
+fn among(engines: &[u32]) -> Placement {
+    Placement::Balanced { retries: 0, engines: Some(engines.iter().copied().map(EngineId).collect()) }
+}
+
+const ANYWHERE: Placement = Placement::Balanced { retries: 0, engines: None };
+
+fn placement() -> impl Strategy<Value = Placement> {
+    let engines = |least| proptest::collection::vec((0..5_u32).prop_map(EngineId), least..4);
+    let some = proptest::option::of(engines(0));
+    prop_oneof![
+        engines(1).prop_map(Placement::Engines),
+        (0..3_u32, some).prop_map(|(retries, engines)| Placement::Balanced { retries, engines }),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let index = 0..6_usize;
-    let submit = (
-        index.clone(),
-        proptest::option::of(proptest::collection::vec(0..5_u32, 1..4)),
-        0..3_u32,
-        any::<bool>(),
-        0..2000_usize,
-    );
+    let submit = (index.clone(), placement(), any::<bool>(), 0..2000_usize);
+    let outcome = proptest::sample::select(TaskOutcome::ALL.to_vec());
     prop_oneof![
         2 => proptest::option::of(0..6_u32).prop_map(|wanted| Step::EngineJoins { wanted }),
         1 => index.clone().prop_map(Step::EngineDies),
         1 => Just(Step::ClientJoins),
         1 => index.clone().prop_map(Step::ClientLeaves),
-        8 => submit.prop_map(|(client, engines, retries, function, bytes)| Step::Submit { client, engines, retries, function, bytes }),
-        12 => (index.clone(), 0..60_u64, any::<bool>()).prop_map(|(engine, milliseconds, ok)| Step::Finish { engine, milliseconds, ok }),
+        8 => submit.prop_map(|(client, placement, function, bytes)| Step::Submit { client, placement, function, bytes }),
+        12 => (index.clone(), 0..60_u64, outcome).prop_map(|(engine, milliseconds, outcome)| Step::Finish { engine, milliseconds, outcome }),
+        1 => (index.clone(), proptest::sample::select(Stream::ALL.to_vec())).prop_map(|(engine, stream)| Step::Write { engine, stream }),
         4 => index.clone().prop_map(Step::AnswerRecall),
         1 => (index.clone(), any::<bool>()).prop_map(|(client, all)| Step::Abort { client, all }),
         2 => index.clone().prop_map(Step::Acknowledge),
@@ -65,9 +83,30 @@ struct ModelClient {
     next_request: u64,
     expected: BTreeSet<(RequestId, u32)>,
     answered: BTreeSet<(RequestId, u32)>,
+    /// Targets that it wanted to give up, and those of them that it was told have begun.
+    aborted: BTreeSet<(RequestId, u32)>,
+    started: BTreeSet<(RequestId, u32)>,
     received: Ack,
+    read: Vec<(Stream, String)>,
     knows_function: bool,
 }
+
+/// Where a balanced task may go.
+#[derive(Debug)]
+struct Goes {
+    only: Option<Vec<EngineId>>,
+    /// Said that they cannot do it.
+    tried: BTreeSet<EngineId>,
+}
+
+impl Goes {
+    fn may_go_to(&self, engine: EngineId) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(&engine)) && !self.tried.contains(&engine)
+    }
+}
+
+/// The client's `control` route, and its request.
+type Key = (u32, RequestId);
 
 /// A controller with models of everybody else around it.
 struct World {
@@ -79,21 +118,32 @@ struct World {
     clients: BTreeMap<u32, ModelClient>,
     greeted: BTreeMap<u32, Welcome>,
     function_asks: Vec<(u32, TaskId)>,
+    balanced: BTreeMap<Key, Goes>,
+    /// What the tasks belong to, as their payload says.
+    keys: BTreeMap<TaskId, Key>,
+    unlinked: Vec<String>,
 }
 
 const FUNCTION: FunctionName = FunctionName([9; 16]);
 
 impl World {
     fn new() -> World {
+        World::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> World {
         let identity = Identity { cluster: "test".to_owned(), pid: 1 };
         World {
-            core: Core::new(identity, Limits::default(), || "token".to_owned()),
+            core: Core::new(identity, limits, || "token".to_owned()),
             now: Duration::ZERO,
             next_route: 2,
             engines: BTreeMap::new(),
             clients: BTreeMap::new(),
             greeted: BTreeMap::new(),
             function_asks: Vec::new(),
+            balanced: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            unlinked: Vec::new(),
         }
     }
 
@@ -109,6 +159,9 @@ impl World {
     }
 
     fn take(&mut self, action: Action) {
+        if let Action::Unlink(name) = &action {
+            self.unlinked.push(String::from_utf8_lossy(name).into_owned());
+        }
         let Action::Send { route: Route(route), message, payload, .. } = action else { return };
         let control = route & !1;
         if let Message::Welcome(welcome) = message {
@@ -120,8 +173,16 @@ impl World {
                 Message::Task(task) => {
                     assert!(!engine.inbox.contains(&task.id), "task {} came twice", task.id);
                     engine.inbox.push_back(task.id);
+                    let (control, request) = payload[0][..12].split_at(4);
+                    let request = RequestId(u64::from_be_bytes(request.try_into().expect("eight bytes")));
+                    let key = (u32::from_be_bytes(control.try_into().expect("four bytes")), request);
+                    self.keys.insert(task.id, key);
+                    if let Some(goes) = self.balanced.get(&key) {
+                        let id = engine.id.expect("registered");
+                        assert!(goes.may_go_to(id), "{key:?} was given to engine {id}: {goes:?}");
+                    }
                     if task.function.is_some() {
-                        self.function_asks.push((control, task.id));
+                        self.function_asks.push((route & !1, task.id));
                     }
                 }
                 Message::Recall(list) => engine.recalls.push_back(list.tasks),
@@ -137,10 +198,31 @@ impl World {
                     let key = (reply.request, reply.position);
                     assert!(client.expected.contains(&key), "an answer to nothing: {reply:?}");
                     assert!(client.answered.insert(key), "a second answer: {reply:?}");
+                    let begun = client.started.contains(&key);
+                    assert!(!(begun && reply.outcome == Outcome::Aborted), "it had begun: {reply:?}");
+                    if let Some(goes) = self.balanced.get(&(control, reply.request)) {
+                        let nowhere =
+                            !self.engines.values().filter_map(|engine| engine.id).any(|id| goes.may_go_to(id));
+                        let says = |why: &str| why.contains(" is there") || why.contains("there is no ");
+                        let missing = matches!(&reply.outcome, Outcome::Lost(why) if says(why));
+                        assert!(!missing || (nowhere && goes.tried.is_empty()), "{reply:?}: {goes:?}");
+                        let unmet = reply.outcome == Outcome::Error && *payload[0] == *b"unmet";
+                        assert!(!unmet || nowhere || client.aborted.contains(&key), "{reply:?}: {goes:?}");
+                    }
                     client.received.replies += 1;
                     client.received.bytes += payload.iter().map(|frame| frame.len() as u64).sum::<u64>();
                 }
-                Message::RequestOutput(output) => client.received.bytes += output.text.len() as u64,
+                Message::Started(Started { request, position }) => {
+                    let key = (request, position);
+                    assert!(client.aborted.contains(&key) && !client.answered.contains(&key), "{key:?} has begun");
+                    client.started.insert(key);
+                }
+                Message::RequestOutput(output) => {
+                    let key = (output.request, output.position);
+                    assert!(client.expected.contains(&key) && !client.answered.contains(&key), "late: {output:?}");
+                    client.received.bytes += payload[0].len() as u64;
+                    client.read.push((output.stream, String::from_utf8_lossy(&payload[0]).into_owned()));
+                }
                 Message::Attached(_) | Message::EngineJoined(_) | Message::EngineLeft(_) | Message::Refused(_) => {}
                 other => panic!("a client got {other:?}"),
             }
@@ -183,35 +265,68 @@ impl World {
         peers.keys().nth(index % peers.len().max(1)).copied()
     }
 
-    fn finish(&mut self, control: u32, milliseconds: u64, ok: bool) {
-        let Some(task) = self.engines.get_mut(&control).and_then(|engine| engine.inbox.pop_front()) else { return };
+    /// The running task writes.
+    fn write(&mut self, control: u32, stream: Stream, text: &str) {
+        let Some(&task) = self.engines.get(&control).and_then(|engine| engine.inbox.front()) else { return };
+        self.tell(control + 1, Message::Output(Output { task, stream }), vec![Frame::from(text.as_bytes())]);
+    }
+
+    fn finish(&mut self, control: u32, milliseconds: u64, outcome: TaskOutcome) {
+        let Some(engine) = self.engines.get_mut(&control) else { return };
+        let Some(task) = engine.inbox.pop_front() else { return };
+        if outcome == TaskOutcome::Unmet
+            && let Some(goes) = self.balanced.get_mut(&self.keys[&task])
+        {
+            goes.tried.extend(engine.id);
+        }
         self.now += Duration::from_millis(milliseconds);
         let completed = milliseconds as f64 / 1000.0;
-        let result = TaskResult { id: task, ok, started: 0.0, completed, segments: vec![] };
-        self.tell(control + 1, Message::Result(result), vec![Frame::from(&b"value"[..])]);
+        let result = TaskResult { id: task, outcome, started: 0.0, completed, segments: vec![] };
+        self.tell(control + 1, Message::Result(result), vec![Frame::from(outcome.name().as_bytes())]);
     }
 
     fn answer_recall(&mut self, control: u32) {
         let Some(engine) = self.engines.get_mut(&control) else { return };
         let Some(asked) = engine.recalls.pop_front() else { return };
         // The head is running; what stands behind it can be given back.
-        let back: Vec<TaskId> = engine.inbox.iter().skip(1).copied().filter(|task| asked.contains(task)).collect();
-        engine.inbox.retain(|task| !back.contains(task));
-        self.tell(control + 1, Message::Recalled(TaskList { tasks: back }), vec![]);
+        let (kept, returned): (Vec<TaskId>, Vec<TaskId>) =
+            asked.into_iter().partition(|task| !engine.inbox.iter().skip(1).any(|other| other == task));
+        engine.inbox.retain(|task| !returned.contains(task));
+        self.tell(control + 1, Message::Recalled(Recalled { returned, kept }), vec![]);
     }
 
-    fn submit(&mut self, control: u32, engines: Option<Vec<u32>>, retries: u32, function: bool, bytes: usize) {
+    /// Everything, or the last request.
+    fn abort(&mut self, control: u32, all: bool) {
+        let client = self.clients.get_mut(&control).expect("an existing client");
+        let last = RequestId(client.next_request);
+        client.aborted.extend(client.expected.iter().filter(|(request, _)| all || *request == last));
+        let requests = if all { None } else { Some(vec![last]) };
+        self.tell(control + 1, Message::Abort(Abort { requests, engines: None }), vec![]);
+    }
+
+    fn answer_all_recalls(&mut self) {
+        let controls: Vec<u32> = self.engines.keys().copied().collect();
+        for control in controls {
+            while !self.engines[&control].recalls.is_empty() {
+                self.answer_recall(control);
+            }
+        }
+    }
+
+    fn submit(&mut self, control: u32, placement: Placement, function: bool, bytes: usize) {
         let client = self.clients.get_mut(&control).expect("an existing client");
         client.next_request += 1;
         let id = RequestId(client.next_request);
-        let count = engines.as_ref().map_or(1, Vec::len) as u32;
+        let count = match &placement {
+            Placement::Engines(engines) => engines.len() as u32,
+            Placement::Balanced { engines, .. } => {
+                self.balanced.insert((control, id), Goes { only: engines.clone(), tried: BTreeSet::new() });
+                1
+            }
+        };
         client.expected.extend((0..count).map(|position| (id, position)));
         let carries_function = function && !client.knows_function;
         client.knows_function |= function;
-        let placement = match engines {
-            Some(engines) => Placement::Engines(engines.into_iter().map(EngineId).collect()),
-            None => Placement::Balanced { retries },
-        };
         let request = Request {
             id,
             placement,
@@ -220,7 +335,8 @@ impl World {
             carries_function,
             segments: vec![],
         };
-        let mut payload = vec![Frame::from(vec![1; bytes])];
+        let bytes = [&control.to_be_bytes()[..], &id.0.to_be_bytes(), &vec![1; bytes]].concat();
+        let mut payload = vec![Frame::from(bytes)];
         if carries_function {
             payload.insert(0, Frame::from(&b"code"[..]));
         }
@@ -249,14 +365,19 @@ impl World {
                     self.gone(control, index % 2 == 0);
                 }
             }
-            Step::Submit { client, engines, retries, function, bytes } => {
+            Step::Submit { client, placement, function, bytes } => {
                 if let Some(control) = Self::nth(&self.clients, client) {
-                    self.submit(control, engines, retries, function, bytes);
+                    self.submit(control, placement, function, bytes);
                 }
             }
-            Step::Finish { engine, milliseconds, ok } => {
+            Step::Write { engine, stream } => {
                 if let Some(control) = Self::nth(&self.engines, engine) {
-                    self.finish(control, milliseconds, ok);
+                    self.write(control, stream, "text\n");
+                }
+            }
+            Step::Finish { engine, milliseconds, outcome } => {
+                if let Some(control) = Self::nth(&self.engines, engine) {
+                    self.finish(control, milliseconds, outcome);
                 }
             }
             Step::AnswerRecall(index) => {
@@ -266,9 +387,7 @@ impl World {
             }
             Step::Abort { client, all } => {
                 if let Some(control) = Self::nth(&self.clients, client) {
-                    let last = RequestId(self.clients[&control].next_request);
-                    let requests = if all { None } else { Some(vec![last]) };
-                    self.tell(control + 1, Message::Abort(Abort { requests, engines: None }), vec![]);
+                    self.abort(control, all);
                 }
             }
             Step::Acknowledge(index) => {
@@ -292,7 +411,8 @@ impl World {
 
     /// Messages that are well formed and make no sense.
     fn confuse(&mut self, peer: usize, task: u64) {
-        let result = TaskResult { id: TaskId(task), ok: true, started: 0.0, completed: 0.0, segments: vec![] };
+        let result =
+            TaskResult { id: TaskId(task), outcome: TaskOutcome::Ok, started: 0.0, completed: 0.0, segments: vec![] };
         if let Some(control) = Self::nth(&self.clients, peer) {
             self.tell(control + 1, Message::Result(result.clone()), vec![]);
             let ack = Ack { replies: u64::MAX, bytes: u64::MAX };
@@ -319,14 +439,18 @@ impl World {
         if self.engines.is_empty() {
             self.join(Role::Engine, None);
         }
+        self.answer_all_recalls();
+        for client in self.clients.values() {
+            let undecided =
+                client.aborted.iter().find(|key| !client.answered.contains(key) && !client.started.contains(key));
+            assert_eq!(undecided, None, "neither given up nor known to have begun");
+        }
         for _ in 0..10_000 {
             let before = self.core.work().open_tasks();
+            self.answer_all_recalls();
             let controls: Vec<u32> = self.engines.keys().copied().collect();
             for control in controls {
-                while !self.engines[&control].recalls.is_empty() {
-                    self.answer_recall(control);
-                }
-                self.finish(control, 1, true);
+                self.finish(control, 1, TaskOutcome::Ok);
             }
             self.step(Step::Wait(20));
             if before == 0 {
@@ -370,27 +494,121 @@ fn short_tasks_do_not_wait_behind_a_long_one() {
     let free = world.join(Role::Engine, None);
     // Both engines have been quick up to now, so both get several tasks at once.
     for _ in 0..2 {
-        world.submit(client, None, 0, false, 0);
-        world.submit(client, None, 0, false, 0);
-        world.finish(busy, 0, true);
-        world.finish(free, 0, true);
+        world.submit(client, ANYWHERE, false, 0);
+        world.submit(client, ANYWHERE, false, 0);
+        world.finish(busy, 0, TaskOutcome::Ok);
+        world.finish(free, 0, TaskOutcome::Ok);
     }
     for _ in 0..20 {
-        world.submit(client, None, 0, false, 0);
+        world.submit(client, ANYWHERE, false, 0);
     }
     assert!(world.engines[&busy].inbox.len() > 1);
     // One is at its first task for long: what waits behind it goes to the other.
     while !world.engines[&free].inbox.is_empty() {
-        world.finish(free, 0, true);
+        world.finish(free, 0, TaskOutcome::Ok);
     }
     world.now += Duration::from_millis(50);
     world.feed(Event::Tick);
     world.answer_recall(busy);
     assert_eq!(world.engines[&busy].inbox.len(), 1);
     while !world.engines[&free].inbox.is_empty() {
-        world.finish(free, 0, true);
+        world.finish(free, 0, TaskOutcome::Ok);
     }
     assert_eq!(world.core.work().open_tasks(), 1);
+}
+
+#[test]
+fn what_waits_for_a_busy_engine_holds_up_nothing_else() {
+    let mut world = World::new();
+    let client = world.join(Role::Client, None);
+    let busy = world.join(Role::Engine, None);
+    let free = world.join(Role::Engine, None);
+    world.submit(client, at(&[0]), false, 0);
+    for _ in 0..3 {
+        world.submit(client, among(&[0, 7]), false, 0);
+    }
+    world.submit(client, ANYWHERE, false, 0);
+    world.submit(client, among(&[1]), false, 0);
+    assert_eq!(world.engines[&busy].inbox.len(), 1);
+    for _ in 0..2 {
+        assert_eq!(world.engines[&free].inbox.len(), 1);
+        world.finish(free, 500, TaskOutcome::Ok);
+    }
+    assert!(world.engines[&free].inbox.is_empty(), "the rest may not go to it");
+    assert_eq!(world.core.work().queued(), 3);
+    world.gone(busy, false);
+    assert_eq!(world.core.work().open_tasks(), 0, "engine 7 is not there either");
+    world.settle();
+}
+
+#[test]
+fn what_no_engine_can_do_ends_with_what_the_last_one_said() {
+    let mut world = World::new();
+    let client = world.join(Role::Client, None);
+    let engines = [0, 1, 2].map(|_| world.join(Role::Engine, None));
+    for placement in [ANYWHERE, among(&[2, 0])] {
+        world.submit(client, placement.clone(), false, 0);
+        let mut asked = 0;
+        while let Some(engine) = engines.into_iter().find(|engine| !world.engines[engine].inbox.is_empty()) {
+            assert_eq!(world.clients[&client].answered.len() + 1, world.clients[&client].expected.len());
+            world.finish(engine, 1, TaskOutcome::Unmet);
+            asked += 1;
+        }
+        assert_eq!(asked, if placement == ANYWHERE { 3 } else { 2 });
+        assert_eq!(world.clients[&client].answered, world.clients[&client].expected);
+    }
+    // The only engine left that was not asked dies before it comes to the task.
+    world.submit(client, at(&[2]), false, 0);
+    world.submit(client, among(&[0, 2]), false, 0);
+    world.finish(engines[0], 1, TaskOutcome::Unmet);
+    assert_eq!(world.core.work().queued(), 1);
+    world.gone(engines[2], false);
+    assert_eq!(world.clients[&client].answered, world.clients[&client].expected);
+    world.settle();
+}
+
+#[test]
+fn the_segment_of_an_answer_that_nobody_reads_is_removed() {
+    let mut world = World::new();
+    let client = world.join(Role::Client, None);
+    let engines = [0, 1, 2].map(|_| world.join(Role::Engine, None));
+    world.submit(client, ANYWHERE, false, 0);
+    for (name, outcome) in [("first", TaskOutcome::Unmet), ("second", TaskOutcome::Unmet), ("third", TaskOutcome::Ok)] {
+        let asked = engines.into_iter().find(|engine| !world.engines[engine].inbox.is_empty());
+        let asked = asked.expect("an engine has the task");
+        let id = world.engines.get_mut(&asked).and_then(|engine| engine.inbox.pop_front()).expect("the task");
+        world.balanced.values_mut().for_each(|goes| goes.tried.extend(world.engines[&asked].id));
+        let segments = vec![SegmentNote { frame: 0, length: 1 }];
+        let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments };
+        world.tell(asked + 1, Message::Result(result), vec![Frame::from(name.as_bytes())]);
+    }
+    assert_eq!(world.unlinked, ["first", "second"]);
+    world.step(Step::Acknowledge(0));
+    assert_eq!(world.unlinked, ["first", "second", "third"]);
+    world.settle();
+}
+
+#[test]
+fn a_slow_client_is_told_once_that_text_is_dropped_and_gets_no_part_of_what_is_displayed() {
+    let mut world = World::with(Limits { output_bytes: 10, ..Limits::default() });
+    let client = world.join(Role::Client, None);
+    let engine = world.join(Role::Engine, None);
+    world.submit(client, ANYWHERE, false, 0);
+    for (stream, text) in [
+        (Stream::Display, "{\"a\": 1}\n"),
+        (Stream::Display, "{\"b\": 2}\n"),
+        (Stream::Display, "{\"c\": 3}\n"),
+        (Stream::Stdout, "gone"),
+        (Stream::Stderr, "gone too"),
+    ] {
+        world.write(engine, stream, text);
+    }
+    let read = std::mem::take(&mut world.clients.get_mut(&client).expect("there").read);
+    let texts: Vec<&str> = read.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["{\"a\": 1}\n", "{\"b\": 2}\n", "\n[output dropped: the client is too slow]\n"]);
+    world.step(Step::Acknowledge(0));
+    world.write(engine, Stream::Stdout, "again");
+    assert_eq!(world.clients[&client].read, [(Stream::Stdout, "again".to_owned())]);
 }
 
 #[test]
@@ -417,7 +635,7 @@ fn what_a_client_sent_before_it_closed_still_counts() {
     let engine = world.join(Role::Engine, None);
     // Its `control` connection is found closed before what it sent through `data` is read, and the other way round.
     world.feed(Event::Gone(Route(client)));
-    world.submit(client, Some(vec![0]), 0, false, 10);
+    world.submit(client, at(&[0]), false, 10);
     assert_eq!(world.engines[&engine].inbox.len(), 1);
     world.feed(Event::Gone(Route(client + 1)));
     assert_eq!(world.core.registry().clients().count(), 0);
@@ -440,7 +658,7 @@ fn a_client_whose_data_connection_broke_starts_anew_on_the_other() {
     let Welcome { peer, token, .. } = world.greeted[&client].clone();
     world.tell(client + 1, Message::Attach(Attach { peer, token }), vec![]);
     world.join(Role::Engine, None);
-    world.submit(client, Some(vec![0]), 0, false, 10);
+    world.submit(client, at(&[0]), false, 10);
     assert_eq!(world.core.registry().clients().count(), 1);
     world.settle();
 }

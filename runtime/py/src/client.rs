@@ -10,7 +10,7 @@ use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::wire::message::Op;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyTuple};
+use pyo3::types::{PyBytes, PySequence, PyTuple};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[pyclass(frozen, module = "ipclusterz._core")]
 pub struct Client {
     core: Arc<Core>,
+    /// Begins its message ids.
+    name: Arc<str>,
 }
 
 enum Stopped {
@@ -38,13 +40,28 @@ impl From<ClientError> for Stopped {
 #[pymethods]
 impl Client {
     #[new]
-    fn new(py: Python<'_>, connection_file: &str, timeout: f64) -> PyResult<Self> {
-        let file =
-            ConnectionFile::read(Path::new(connection_file)).map_err(|error| errors::of_connection(py, &error))?;
+    #[pyo3(signature = (connection_file, timeout, *, address = None, text = None))]
+    fn new(
+        py: Python<'_>,
+        connection_file: &str,
+        timeout: f64,
+        address: Option<&str>,
+        text: Option<&str>,
+    ) -> PyResult<Self> {
+        let path = Path::new(connection_file);
+        let file = match text {
+            Some(text) => ConnectionFile::parse(text, path),
+            None => ConnectionFile::read(path),
+        };
+        let file = match address {
+            Some(address) => file.and_then(|file| file.at(address)),
+            None => file,
+        };
+        let file = file.map_err(|error| errors::of_connection(py, &error))?;
         let timeout = duration(timeout)?;
         let check = || Python::attach(|py| py.check_signals()).map_err(Stopped::Signal);
         match py.detach(|| Core::connect_with(&file, timeout, check)) {
-            Ok(core) => Ok(Client { core: Arc::new(core) }),
+            Ok(core) => Ok(Client { name: core.name().into(), core: Arc::new(core) }),
             Err(Stopped::Signal(error)) => Err(error),
             Err(Stopped::Failed(error)) => Err(errors::of_client(py, &error)),
         }
@@ -70,14 +87,15 @@ impl Client {
         self.core.is_closed()
     }
 
-    #[pyo3(signature = (op, items, *, function = None, retries = 0))]
+    #[pyo3(signature = (op, items, *, function = None, retries = 0, engines = None))]
     fn submit(
         &self,
         py: Python<'_>,
         op: &str,
-        items: &Bound<'_, PyList>,
+        items: &Bound<'_, PySequence>,
         function: Option<(Bound<'_, PyBytes>, Bound<'_, PyBytes>)>,
         retries: u32,
+        engines: Option<Vec<u32>>,
     ) -> PyResult<Pending> {
         let op = Op::from_name(op).ok_or_else(|| {
             let names = Op::ALL.map(Op::name).join(", ");
@@ -90,17 +108,19 @@ impl Client {
             }
             None => None,
         };
-        let mut prepared = Vec::with_capacity(items.len());
-        for item in items.iter() {
-            prepared.push(self.item(py, &item)?);
+        let mut prepared = Vec::with_capacity(items.len()?);
+        for item in items.try_iter()? {
+            prepared.push(self.item(py, &item?)?);
         }
         if self.core.is_full() {
             self.wait_for_room(py)?;
         }
         let counts = prepared.iter().map(|item| item.targets.as_ref().map_or(1, Vec::len) as u32).collect();
-        let submission = Submission { op, function, retries };
+        let engines = engines.map(engine_ids);
+        let submission = Submission { op, function, retries, engines: engines.as_deref() };
         let (first, inner) = self.core.submit(submission, prepared).map_err(|error| errors::of_client(py, &error))?;
-        Ok(Pending { inner, client: Arc::downgrade(&self.core), counts, first })
+        let (client, client_name) = (Arc::downgrade(&self.core), Arc::clone(&self.name));
+        Ok(Pending { inner, client, client_name, counts, first })
     }
 
     fn engine_ids(&self) -> Vec<u32> {
@@ -118,6 +138,30 @@ impl Client {
             Some(result) => result.map(|()| true).map_err(|error| errors::of_client(py, &error)),
             None => Ok(false),
         }
+    }
+
+    #[pyo3(signature = (message_ids, timeout))]
+    fn wait_requests(&self, py: Python<'_>, message_ids: Option<Vec<String>>, timeout: Option<f64>) -> PyResult<bool> {
+        let ids = message_ids.map(|texts| self.core.answer_ids(&texts)).transpose();
+        let mut ids = ids.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let step = |slice| match self.core.wait_answers(ids.as_mut(), slice) {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        };
+        match wait(py, deadline(timeout)?, step)? {
+            Some(result) => result.map(|()| true).map_err(|error| errors::of_client(py, &error)),
+            None => Ok(false),
+        }
+    }
+
+    /// For a thread of its own, which gets no signals: it waits without the interpreter until there is something.
+    fn next_watched(&self, py: Python<'_>) -> Option<u64> {
+        py.detach(|| self.core.watched().next())
+    }
+
+    fn stop_watching(&self) {
+        self.core.watched().stop();
     }
 
     #[pyo3(signature = (targets))]

@@ -4,7 +4,7 @@ use crate::buffers::{Buffer, Sources};
 use crate::errors;
 use ipclusterz_runtime::engine::{Engine as Core, EngineConfig, TaskHandle};
 use ipclusterz_runtime::ids::EngineId;
-use ipclusterz_runtime::wire::message::Stream;
+use ipclusterz_runtime::wire::message::{Stream, TaskOutcome};
 use ipclusterz_runtime::wire::part::Part;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
@@ -70,22 +70,28 @@ impl Engine {
         }
     }
 
-    fn finish(&self, py: Python<'_>, task: &Task, ok: bool, frames: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn finish(&self, py: Python<'_>, task: &Task, outcome: &str, frames: &Bound<'_, PyAny>) -> PyResult<()> {
+        let outcome = TaskOutcome::from_name(outcome).ok_or_else(|| {
+            let names = TaskOutcome::ALL.map(TaskOutcome::name).join(", ");
+            PyValueError::new_err(format!("no outcome {outcome:?}; there are: {names}"))
+        })?;
         let Some(core) = self.core() else { return Ok(()) };
         let sources = Sources::hold(frames)?;
         let packed = sources.copy(py, |slices| core.pack(slices));
         let packed =
             packed.map_err(|none| PyMemoryError::new_err(format!("no memory for a result of {} bytes", none.0)))?;
-        core.finish(&task.handle(), ok, packed);
+        core.finish(&task.handle(), outcome, packed);
         Ok(())
     }
 
     fn write(&self, py: Python<'_>, stream: &str, text: &str) -> PyResult<()> {
-        let stream = match stream {
-            "stdout" => Stream::Stdout,
-            "stderr" => Stream::Stderr,
-            other => return Err(PyValueError::new_err(format!("no stream {other:?}; there are stdout and stderr"))),
-        };
+        let stream = Stream::from_name(stream).ok_or_else(|| {
+            let names = Stream::ALL.map(Stream::name).join(", ");
+            PyValueError::new_err(format!("no stream {stream:?}; there are: {names}"))
+        })?;
+        if stream == Stream::Display && !text.ends_with('\n') {
+            return Err(PyValueError::new_err("what is displayed is a line of JSON and ends like one"));
+        }
         if let Some(core) = self.core() {
             py.detach(|| core.write(stream, text));
         }

@@ -3,7 +3,7 @@
 use crate::buffers::Buffer;
 use crate::errors;
 use crate::waiting::{deadline, wait};
-use ipclusterz_runtime::client::{Answer, Client as Core, Pending as Inner};
+use ipclusterz_runtime::client::{Answer, AnswerId, Client as Core, Pending as Inner};
 use ipclusterz_runtime::ids::RequestId;
 use ipclusterz_runtime::wire::message::Outcome;
 use pyo3::exceptions::PyValueError;
@@ -16,6 +16,8 @@ use std::sync::{Arc, Weak};
 pub struct Pending {
     pub inner: Arc<Inner>,
     pub client: Weak<Core>,
+    /// Begins its message ids, also when the client is gone.
+    pub client_name: Arc<str>,
     /// Number of answers of each request, which have consecutive numbers.
     pub counts: Vec<u32>,
     pub first: RequestId,
@@ -37,11 +39,10 @@ impl Pending {
     }
 
     fn message_ids(&self) -> Vec<String> {
-        let uuid = self.client.upgrade().map_or_else(|| "closed".to_owned(), |client| client.uuid()[..8].to_owned());
-        let requests = (self.first.0..).zip(&self.counts);
+        let requests = (self.first.0..).map(RequestId).zip(&self.counts);
         requests
-            .flat_map(|(id, count)| (0..*count).map(move |position| (id, position)))
-            .map(|(id, position)| format!("{uuid}-{id}-{position}"))
+            .flat_map(|(request, count)| (0..*count).map(move |position| AnswerId { request, position }))
+            .map(|id| id.text(&self.client_name))
             .collect()
     }
 
@@ -73,6 +74,15 @@ impl Pending {
         Ok(wait(py, deadline(timeout)?, step)?.flatten())
     }
 
+    fn wait_news(&self, py: Python<'_>, version: u64, timeout: Option<f64>) -> PyResult<u64> {
+        let step = |slice| self.inner.wait_news(version, slice);
+        Ok(wait(py, deadline(timeout)?, step)?.unwrap_or(version))
+    }
+
+    fn watch(&self, token: u64) -> bool {
+        self.inner.watch(token)
+    }
+
     fn reply(&self, py: Python<'_>, index: isize) -> PyResult<Reply> {
         let index = self.index(index)?;
         let answer = self.inner.answer(index);
@@ -85,10 +95,25 @@ impl Pending {
         Ok(self.inner.outputs(self.index(index)?).unwrap_or_default())
     }
 
+    fn output_since(&self, index: isize, cursor: usize) -> PyResult<(usize, Vec<(&'static str, String)>)> {
+        let news = self.inner.output_since(self.index(index)?, cursor);
+        let (cursor, chunks) =
+            news.ok_or_else(|| PyValueError::new_err(format!("{cursor} is no cursor of answer {index}")))?;
+        Ok((cursor, chunks.into_iter().map(|(stream, text)| (stream.name(), text)).collect()))
+    }
+
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
         let Some(client) = self.client.upgrade() else { return Ok(()) };
         let ids = (self.first.0..).take(self.counts.len()).map(RequestId).collect();
         client.abort(Some(ids), None).map_err(|error| errors::of_client(py, &error))
+    }
+
+    fn cancel(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        if self.inner.done() < self.inner.len() {
+            self.abort(py)?;
+        }
+        let step = |slice| self.inner.wait_verdict(slice);
+        Ok(wait(py, deadline(timeout)?, step)?.unwrap_or(false))
     }
 }
 

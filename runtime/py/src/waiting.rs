@@ -32,7 +32,7 @@ pub fn duration(seconds: f64) -> PyResult<Duration> {
 pub fn wait<T: Send>(
     py: Python<'_>,
     deadline: Option<Instant>,
-    step: impl Fn(Duration) -> Option<T> + Send + Sync,
+    mut step: impl FnMut(Duration) -> Option<T> + Send,
 ) -> PyResult<Option<T>> {
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));

@@ -1,5 +1,6 @@
 //! What a client has under way, and what must wait until the controller's window has room. Pure.
 
+use super::answer_id::AnswerId;
 use super::functions::Functions;
 use super::pending::{Answer, Pending};
 use crate::ids::{EngineId, PeerId, RequestId};
@@ -7,10 +8,10 @@ use crate::transport::Channel;
 use crate::wire::Frame;
 use crate::wire::message::{
     Ack, EngineInfo, ForgetFunctions, FunctionName, Message, Op, Outcome, Placement, Reply, Request, RequestOutput,
-    Status, Welcome, Window,
+    Started, Status, Welcome, Window,
 };
 use crate::wire::part::{Packed, Part};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 /// Replies after which the controller is told what was received.
@@ -95,6 +96,8 @@ pub struct Core {
     pub status: (u64, Option<Status>),
     /// What happened, for whoever asks; the oldest are dropped.
     pub events: VecDeque<Event>,
+    last_request: u64,
+    /// Sorted by number.
     backlog: VecDeque<Outgoing>,
     backlog_bytes: u64,
     requests: HashMap<RequestId, UnderWay>,
@@ -138,6 +141,13 @@ impl Core {
             }
         }
         self.happened(Event::Disconnected { reason: reason.to_owned() });
+    }
+
+    /// Numbers for so many requests, which are to be submitted before any other; the first of them.
+    pub fn number(&mut self, requests: usize) -> RequestId {
+        let first = RequestId(self.last_request + 1);
+        self.last_request += requests as u64;
+        first
     }
 
     /// A request is to be sent when there is room.
@@ -209,7 +219,8 @@ impl Core {
     ) {
         match message {
             Message::Reply(reply) => self.reply(reply, payload, now, unpack),
-            Message::RequestOutput(output) => self.output(&output),
+            Message::Started(started) => self.started(started),
+            Message::RequestOutput(output) => self.output(output, &payload),
             Message::EngineJoined(info) => {
                 self.engines.insert(info.id, (info.clone(), Arc::from(info.uuid.as_str())));
                 self.happened(Event::EngineJoined(info));
@@ -255,19 +266,29 @@ impl Core {
         }
     }
 
-    fn output(&mut self, output: &RequestOutput) {
-        self.received.bytes += output.text.len() as u64;
+    fn started(&self, started: Started) {
+        if let Some(request) = self.requests.get(&started.request)
+            && let Some(pending) = request.pending.upgrade()
+        {
+            pending.started(request.base + started.position as usize);
+        }
+    }
+
+    fn output(&mut self, output: RequestOutput, payload: &[Frame]) {
+        let text = payload.first().map_or(&[][..], |text| text);
+        self.received.bytes += text.len() as u64;
         if let Some(request) = self.requests.get(&output.request)
             && let Some(pending) = request.pending.upgrade()
         {
-            pending.output(request.base + output.position as usize, output.stream, &output.text);
+            pending.output(request.base + output.position as usize, output.stream, &String::from_utf8_lossy(text));
         }
     }
 
     /// Gives up requests that were not sent yet; for the others the controller is asked.
     pub fn abort_unsent(&mut self, ids: Option<&[RequestId]>, now: f64) {
+        let ids: Option<HashSet<RequestId>> = ids.map(|ids| ids.iter().copied().collect());
         let (aborted, kept): (VecDeque<_>, VecDeque<_>) =
-            self.backlog.drain(..).partition(|outgoing| ids.is_none_or(|ids| ids.contains(&outgoing.id)));
+            self.backlog.drain(..).partition(|outgoing| ids.as_ref().is_none_or(|ids| ids.contains(&outgoing.id)));
         self.backlog = kept;
         for outgoing in aborted {
             self.backlog_bytes -= outgoing.packed.bytes;
@@ -285,8 +306,32 @@ impl Core {
         self.events.push_back(event);
     }
 
-    /// Requests without all their answers, sent or not; for tests.
+    /// Requests without all their answers, sent or not.
     pub fn under_way(&self) -> usize {
         self.requests.len() + self.backlog.len()
+    }
+
+    fn unsent(&self, id: RequestId) -> Option<&Outgoing> {
+        self.backlog.binary_search_by_key(&id, |outgoing| outgoing.id).ok().map(|index| &self.backlog[index])
+    }
+
+    /// Whether there was such a request, with so many targets as far as that is still known.
+    pub fn was_submitted(&self, id: AnswerId) -> bool {
+        let count = self
+            .requests
+            .get(&id.request)
+            .map(|request| request.count)
+            .or(self.unsent(id.request).map(|unsent| unsent.count));
+        (1..=self.last_request).contains(&id.request.0) && count.is_none_or(|count| (id.position as usize) < count)
+    }
+
+    /// Whether an answer is still to come. One that nobody holds counts until its request has all of them.
+    pub fn is_under_way(&self, id: AnswerId) -> bool {
+        match self.requests.get(&id.request) {
+            Some(UnderWay { pending, base, .. }) => {
+                pending.upgrade().is_none_or(|pending| !pending.is_done(base + id.position as usize))
+            }
+            None => self.unsent(id.request).is_some(),
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! A client for other threads: connect, submit, ask, end.
 
+use super::answer_id::{AnswerId, AnswerIdError, CLIENT_DIGITS};
 use super::core::{Event, Outgoing};
 use super::pending::Pending;
 use super::reactor::{self, Shared, State};
+use super::watched::Watched;
 use crate::connection::{ConnectionFile, Role};
 use crate::ids::{EngineId, FunctionHash, RequestId};
 use crate::places;
@@ -13,9 +15,7 @@ use crate::transport::session::Session;
 use crate::wire::message::{Abort, Empty, EngineInfo, FunctionName, Hello, Message, Op, Placement, Status, Targets};
 use crate::wire::part::Packed;
 use crate::wire::segment::SegmentFolder;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -80,6 +80,8 @@ pub struct Submission<'a> {
     pub function: Option<(FunctionHash, &'a [u8])>,
     /// For balanced items: how often each may be started again when its engine dies.
     pub retries: u32,
+    /// For balanced items: the engines that they may go to; none: all there are.
+    pub engines: Option<&'a [EngineId]>,
 }
 
 /// Bytes that may wait in this process for room in the controller's window; more makes `submit` wait.
@@ -92,7 +94,6 @@ pub struct Client {
     uuid: String,
     address: String,
     cluster: String,
-    last_request: AtomicU64,
     pid: u32,
 }
 
@@ -134,15 +135,7 @@ impl Client {
             })
             .map_err(|error| ClientError::System("starting the I/O thread", error))?;
         let cluster = file.cluster.clone();
-        let client = Client {
-            shared,
-            thread: Mutex::new(Some(thread)),
-            uuid,
-            address,
-            cluster,
-            last_request: AtomicU64::new(0),
-            pid,
-        };
+        let client = Client { shared, thread: Mutex::new(Some(thread)), uuid, address, cluster, pid };
         client.await_session(timeout, &mut check)?;
         Ok(client)
     }
@@ -187,10 +180,17 @@ impl Client {
         &self.cluster
     }
 
+    /// The beginning of its uuid, which is the beginning of its message ids.
+    pub fn name(&self) -> &str {
+        &self.uuid[..CLIENT_DIGITS]
+    }
+
+    fn check_process(&self) -> Result<(), ClientError> {
+        if std::process::id() == self.pid { Ok(()) } else { Err(ClientError::Forked(self.pid)) }
+    }
+
     fn usable(&self) -> Result<MutexGuard<'_, State>, ClientError> {
-        if std::process::id() != self.pid {
-            return Err(ClientError::Forked(self.pid));
-        }
+        self.check_process()?;
         let state = self.shared.lock();
         if state.closed.is_some() {
             return Err(ClientError::Closed);
@@ -246,19 +246,22 @@ impl Client {
                 None => targets.push(None),
             }
         }
-        let pending = Pending::new(targets, wall_clock());
-        let first = self.last_request.fetch_add(items.len() as u64, Ordering::Relaxed) + 1;
+        let pending = Pending::new(targets, wall_clock(), Arc::clone(&self.shared.watched));
         let mut state = self.usable()?;
+        let first = state.core.number(items.len());
         let function = submission.function.map(|(hash, code)| {
             let name = FunctionName(hash);
             (name, state.core.functions.code(name, code))
         });
         let mut base = 0;
-        for (id, item) in (first..).map(RequestId).zip(items) {
+        for (id, item) in (first.0..).map(RequestId).zip(items) {
             let count = item.targets.as_ref().map_or(1, Vec::len);
             let placement = match item.targets {
                 Some(engines) => Placement::Engines(engines),
-                None => Placement::Balanced { retries: submission.retries },
+                None => Placement::Balanced {
+                    retries: submission.retries,
+                    engines: submission.engines.map(<[EngineId]>::to_vec),
+                },
             };
             state.core.submit(Outgoing {
                 id,
@@ -274,7 +277,7 @@ impl Client {
         }
         drop(state);
         self.shared.waker.wake();
-        Ok((RequestId(first), pending))
+        Ok((first, pending))
     }
 
     fn send(&self, channel: Channel, message: Message) -> Result<(), ClientError> {
@@ -287,6 +290,7 @@ impl Client {
     pub fn abort(&self, requests: Option<Vec<RequestId>>, engines: Option<Vec<EngineId>>) -> Result<(), ClientError> {
         if engines.is_none() {
             self.usable()?.core.abort_unsent(requests.as_deref(), wall_clock());
+            self.shared.changed.notify_all();
         }
         // Behind the requests that it names.
         self.send(Channel::Data, Message::Abort(Abort { requests, engines }))
@@ -313,7 +317,7 @@ impl Client {
         self.wait_until(timeout, gone)
     }
 
-    fn wait_until(&self, timeout: Duration, ready: impl Fn(&State) -> bool) -> Result<(), ClientError> {
+    fn wait_until(&self, timeout: Duration, mut ready: impl FnMut(&State) -> bool) -> Result<(), ClientError> {
         let deadline = Instant::now() + timeout;
         let mut state = self.shared.lock();
         while !ready(&state) {
@@ -342,6 +346,37 @@ impl Client {
         let enough = |state: &State| state.core.engines.len() >= count || state.core.standing.is_none();
         let in_time = self.wait_until(timeout, enough).is_ok();
         Ok(self.usable()?.core.engines.len() >= count && in_time)
+    }
+
+    /// The answers that these message ids name.
+    pub fn answer_ids(&self, texts: &[String]) -> Result<Vec<AnswerId>, AnswerIdError> {
+        let ids: Vec<AnswerId> =
+            texts.iter().map(|text| AnswerId::parse(text, self.name())).collect::<Result<_, _>>()?;
+        let state = self.shared.lock();
+        match ids.iter().find(|id| !state.core.was_submitted(**id)) {
+            Some(unknown) => Err(AnswerIdError::Unknown(unknown.text(self.name()))),
+            None => Ok(ids),
+        }
+    }
+
+    /// Waits until none of these answers is to come any more (none named: nothing at all that was submitted); false at
+    /// the deadline. What has come is taken from the end of the list, so that a second call goes on where this one
+    /// ended.
+    pub fn wait_answers(&self, ids: Option<&mut Vec<AnswerId>>, timeout: Duration) -> Result<bool, ClientError> {
+        self.check_process()?;
+        let result = match ids {
+            Some(ids) => self.wait_until(timeout, |state| {
+                while ids.pop_if(|id| !state.core.is_under_way(*id)).is_some() {}
+                ids.is_empty()
+            }),
+            None => self.wait_until(timeout, |state| state.core.under_way() == 0),
+        };
+        Ok(result.is_ok())
+    }
+
+    /// Submissions that are complete, of those whose `Pending` is watched.
+    pub fn watched(&self) -> &Watched {
+        &self.shared.watched
     }
 
     /// The next thing that happened, oldest first; none at the deadline.

@@ -3,6 +3,8 @@
 //! One `Pending` stands for all answers of one submission. Who holds it can wait; when nobody holds it any more,
 //! its answers are discarded as they arrive.
 
+use super::transcript::Transcript;
+use super::watched::Watched;
 use crate::ids::EngineId;
 use crate::wire::message::{Outcome, Stream};
 use crate::wire::part::Part;
@@ -31,8 +33,9 @@ pub struct Answer {
 
 #[derive(Debug, Default)]
 struct Slot {
-    stdout: String,
-    stderr: String,
+    written: Transcript,
+    /// It was to be given up and had begun already.
+    started: bool,
     answer: Option<Answer>,
 }
 
@@ -40,8 +43,20 @@ struct Slot {
 struct State {
     slots: Vec<Slot>,
     done: usize,
+    /// Slots that have no answer and may be given up yet, as far as is known.
+    undecided: usize,
+    /// How many answers and pieces of output there were.
+    version: u64,
+    /// Tokens for `watched`, put there with the last answer.
+    watches: Vec<u64>,
     /// Answers not handed out by `next_done`, in order of arrival.
     arrived: VecDeque<usize>,
+}
+
+impl State {
+    fn is_complete(&self) -> bool {
+        self.done == self.slots.len()
+    }
 }
 
 /// The answers of one submission.
@@ -51,16 +66,18 @@ pub struct Pending {
     pub targets: Vec<Option<EngineId>>,
     /// When it was submitted, seconds since 1970.
     pub submitted: f64,
+    watched: Arc<Watched>,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 impl Pending {
     /// Awaits one answer for each target.
-    pub fn new(targets: Vec<Option<EngineId>>, submitted: f64) -> Arc<Pending> {
-        let slots = targets.iter().map(|_| Slot::default()).collect();
-        let state = Mutex::new(State { slots, done: 0, arrived: VecDeque::new() });
-        Arc::new(Pending { targets, submitted, state, changed: Condvar::new() })
+    pub fn new(targets: Vec<Option<EngineId>>, submitted: f64, watched: Arc<Watched>) -> Arc<Pending> {
+        let slots: Vec<Slot> = targets.iter().map(|_| Slot::default()).collect();
+        let undecided = slots.len();
+        let state = State { slots, done: 0, undecided, version: 0, watches: Vec::new(), arrived: VecDeque::new() };
+        Arc::new(Pending { targets, submitted, watched, state: Mutex::new(state), changed: Condvar::new() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -87,34 +104,60 @@ impl Pending {
         self.lock().slots.get(index).is_some_and(|slot| slot.answer.is_some())
     }
 
-    /// Waits until `ready` holds; false at the deadline.
-    fn wait_until(&self, timeout: Duration, ready: impl Fn(&State) -> bool) -> bool {
+    /// Waits until `ready` holds, and gives the state that it held in; none at the deadline.
+    fn wait_until(&self, timeout: Duration, ready: impl Fn(&State) -> bool) -> Option<MutexGuard<'_, State>> {
         let deadline = Instant::now() + timeout;
         let mut state = self.lock();
         while !ready(&state) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return false;
+                return None;
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        true
+        Some(state)
     }
 
     /// Waits for all of them.
     pub fn wait(&self, timeout: Duration) -> bool {
-        self.wait_until(timeout, |state| state.done == state.slots.len())
+        self.wait_until(timeout, State::is_complete).is_some()
     }
 
     /// Waits for one of them.
     pub fn wait_index(&self, index: usize, timeout: Duration) -> bool {
-        self.wait_until(timeout, |state| state.slots.get(index).is_none_or(|slot| slot.answer.is_some()))
+        let there = |state: &State| state.slots.get(index).is_none_or(|slot| slot.answer.is_some());
+        self.wait_until(timeout, there).is_some()
     }
 
     /// Waits for one that was not handed out yet, in order of arrival. `None`: the deadline; `Some(None)`: all were.
     pub fn next_done(&self, timeout: Duration) -> Option<Option<usize>> {
-        let there = |state: &State| !state.arrived.is_empty() || state.done == state.slots.len();
-        self.wait_until(timeout, there).then(|| self.lock().arrived.pop_front())
+        let there = |state: &State| !state.arrived.is_empty() || state.is_complete();
+        self.wait_until(timeout, there).map(|mut state| state.arrived.pop_front())
+    }
+
+    /// Waits for an answer or output that `version` does not count, unless all answers are here; the present count.
+    /// `None`: the deadline.
+    pub fn wait_news(&self, version: u64, timeout: Duration) -> Option<u64> {
+        let news = |state: &State| state.version > version || state.is_complete();
+        self.wait_until(timeout, news).map(|state| state.version)
+    }
+
+    /// Has `token` queued in the client's [`Watched`] when the last answer arrives. False: it is here already.
+    pub fn watch(&self, token: u64) -> bool {
+        let mut state = self.lock();
+        if state.is_complete() {
+            return false;
+        }
+        state.watches.push(token);
+        true
+    }
+
+    /// After an abort: waits until each answer is here or known to have begun, and tells whether all were given up.
+    /// `None`: the deadline.
+    pub fn wait_verdict(&self, timeout: Duration) -> Option<bool> {
+        let given_up = |slot: &Slot| slot.answer.as_ref().is_some_and(|answer| answer.outcome == Outcome::Aborted);
+        let state = self.wait_until(timeout, |state| state.undecided == 0)?;
+        Some(state.slots.iter().all(given_up))
     }
 
     /// The answer, if it is here.
@@ -124,17 +167,38 @@ impl Pending {
 
     /// Standard output and error as received up to now.
     pub fn outputs(&self, index: usize) -> Option<(String, String)> {
-        self.lock().slots.get(index).map(|slot| (slot.stdout.clone(), slot.stderr.clone()))
+        let state = self.lock();
+        let written = &state.slots.get(index)?.written;
+        Some((written.joined(Stream::Stdout), written.joined(Stream::Stderr)))
+    }
+
+    /// What was written behind `cursor`, in order, and the cursor behind that; 0 is the first. None: there is no such
+    /// answer, or this cursor was never given for it.
+    pub fn output_since(&self, index: usize, cursor: usize) -> Option<(usize, Vec<(Stream, String)>)> {
+        let state = self.lock();
+        let written = &state.slots.get(index)?.written;
+        Some((written.len(), written.since(cursor)?))
     }
 
     /// Text of a running task arrived.
     pub(super) fn output(&self, index: usize, stream: Stream, text: &str) {
-        if let Some(slot) = self.lock().slots.get_mut(index) {
-            match stream {
-                Stream::Stdout => slot.stdout.push_str(text),
-                Stream::Stderr => slot.stderr.push_str(text),
-            }
+        let mut state = self.lock();
+        let Some(slot) = state.slots.get_mut(index) else { return };
+        slot.written.push(stream, text);
+        state.version += 1;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// It was to be given up, but has begun.
+    pub(super) fn started(&self, index: usize) {
+        let mut state = self.lock();
+        let Some(slot) = state.slots.get_mut(index) else { return };
+        if slot.answer.is_none() && !std::mem::replace(&mut slot.started, true) {
+            state.undecided -= 1;
         }
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// An answer arrived; a second one is ignored.
@@ -146,11 +210,20 @@ impl Pending {
     }
 
     fn settle(&self, mut state: MutexGuard<'_, State>, index: usize, answer: Answer) {
-        state.slots[index].answer = Some(answer);
+        let slot = &mut state.slots[index];
+        slot.answer = Some(answer);
+        if !slot.started {
+            state.undecided -= 1;
+        }
         state.done += 1;
+        state.version += 1;
         state.arrived.push_back(index);
+        let watches = if state.is_complete() { std::mem::take(&mut state.watches) } else { Vec::new() };
         drop(state);
         self.changed.notify_all();
+        if !watches.is_empty() {
+            self.watched.push(watches);
+        }
     }
 
     /// Ends whatever has no answer yet.

@@ -1,6 +1,7 @@
 //! The client's I/O thread: sockets around the core. It needs the interpreter for nothing.
 
 use super::core::Core;
+use super::watched::Watched;
 use crate::system::wall_clock;
 use crate::transport::Channel;
 use crate::transport::session::{Session, SessionEvent};
@@ -15,10 +16,11 @@ use std::time::Duration;
 /// What the threads of a client share.
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Engines, the session, the status or the backlog changed.
+    /// Engines, the session, the status, the backlog or what is under way changed.
     pub changed: Condvar,
     pub waker: Waker,
     pub segments: Option<SegmentFolder>,
+    pub watched: Arc<Watched>,
 }
 
 #[derive(Default)]
@@ -36,7 +38,8 @@ pub(super) struct State {
 
 impl Shared {
     pub fn new(segments: Option<SegmentFolder>) -> std::io::Result<Self> {
-        Ok(Shared { state: Mutex::default(), changed: Condvar::new(), waker: Waker::new()?, segments })
+        let (state, changed, watched) = Default::default();
+        Ok(Shared { state, changed, waker: Waker::new()?, segments, watched })
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
@@ -63,6 +66,7 @@ pub(super) fn run(mut session: Session, shared: Arc<Shared>, context: zmq::Conte
     state.closed.get_or_insert_with(|| reason.clone());
     state.core.lost(&reason, wall_clock());
     drop(state);
+    shared.watched.close();
     shared.changed.notify_all();
     // Sockets before their context.
     drop(session);

@@ -162,9 +162,9 @@ impl Core {
         let engine = self.registry.peer(peer).and_then(|peer| peer.engine_id);
         match (engine, channel, message) {
             (Some(engine), Channel::Data, Message::Result(result)) => self.work.result(engine, result, payload, now),
-            (Some(engine), Channel::Data, Message::Recalled(list)) => self.work.recalled(engine, &list.tasks, now),
+            (Some(engine), Channel::Data, Message::Recalled(recalled)) => self.work.recalled(engine, &recalled, now),
             (Some(engine), Channel::Data, Message::NeedFunction(need)) => self.work.need_function(engine, need.task),
-            (Some(engine), Channel::Data, Message::Output(output)) => self.work.output(engine, output),
+            (Some(engine), Channel::Data, Message::Output(output)) => self.work.output(engine, output, payload),
             (Some(_), Channel::Control, Message::Usage(usage)) => {
                 if let Some(peer) = self.registry.peer_mut(peer) {
                     peer.resident_bytes = usage.resident_bytes;

@@ -78,6 +78,11 @@ impl Loads {
         self.loads.get(&engine)
     }
 
+    /// All engines that take work.
+    pub fn engines(&self) -> impl Iterator<Item = EngineId> {
+        self.loads.keys().copied()
+    }
+
     /// No engine takes work.
     pub fn is_empty(&self) -> bool {
         self.loads.is_empty()
@@ -99,9 +104,14 @@ impl Loads {
         Some(result)
     }
 
-    /// The engine for the next balanced task.
-    pub fn least(&self) -> Option<EngineId> {
-        self.open.first().map(|(_, engine)| *engine)
+    /// Some engine may be given a balanced task.
+    pub fn any_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// The engine for the next balanced task, of those that are `allowed`.
+    pub fn least(&self, allowed: impl Fn(EngineId) -> bool) -> Option<EngineId> {
+        self.open.iter().map(|(_, engine)| *engine).find(|engine| allowed(*engine))
     }
 
     /// A task was given to an engine.
@@ -162,12 +172,13 @@ mod tests {
         loads.insert(EngineId(0));
         loads.insert(EngineId(1));
         loads.give(EngineId(0), TaskId(1), NOW);
-        assert_eq!(loads.least(), Some(EngineId(1)));
+        assert_eq!(loads.least(|_| true), Some(EngineId(1)));
+        assert_eq!(loads.least(|engine| engine == EngineId(0)), None);
         loads.give(EngineId(1), TaskId(2), NOW);
-        assert_eq!(loads.least(), None, "durations are unknown: one task each");
+        assert!(!loads.any_open(), "durations are unknown: one task each");
         assert!(loads.take(EngineId(0), TaskId(1), Some(0.5), NOW));
         loads.give(EngineId(0), TaskId(3), NOW);
-        assert_eq!(loads.least(), None, "tasks of half a second: one each");
+        assert!(!loads.any_open(), "tasks of half a second: one each");
     }
 
     #[test]
@@ -177,7 +188,7 @@ mod tests {
         loads.give(EngineId(0), TaskId(0), NOW);
         assert!(loads.take(EngineId(0), TaskId(0), Some(0.0), NOW));
         let given = (1..100).take_while(|task| {
-            let open = loads.least().is_some();
+            let open = loads.any_open();
             if open {
                 loads.give(EngineId(0), TaskId(*task), NOW);
             }

@@ -1,5 +1,6 @@
 //! What the work is about: jobs, tasks, and what a client has under way. Data alone; what happens to it is `work.rs`.
 
+use super::queue::{Choice, Queue};
 use crate::ids::{EngineId, PeerId, RequestId, TaskId};
 use crate::wire::Frame;
 use crate::wire::message::{Ack, FunctionName, Op, Outcome, Reply, SegmentNote};
@@ -19,7 +20,7 @@ pub(super) struct Job {
 impl Job {
     /// Names of the segments in its payload.
     pub fn segment_names(&self) -> impl Iterator<Item = &Frame> {
-        self.segments.iter().filter_map(|note| self.payload.get(note.frame as usize))
+        segment_names(&self.segments, &self.payload)
     }
 }
 
@@ -35,10 +36,29 @@ pub(super) struct TaskState {
     pub request: RequestId,
     pub position: u32,
     pub job: Rc<Job>,
-    /// For a balanced task, how often it may still be started again.
-    pub retries: Option<u32>,
+    pub balanced: Option<Balanced>,
     pub place: Place,
     pub abort: bool,
+}
+
+/// What only a balanced task has.
+#[derive(Debug)]
+pub(super) struct Balanced {
+    /// How often it may still be started again.
+    pub retries: u32,
+    pub choice: Rc<Choice>,
+    /// The answer of the last engine that lacks what it needs: the task's own if no other engine can do it.
+    pub unmet: Option<Box<(Reply, Vec<Frame>)>>,
+}
+
+/// Names of the segments among the frames of a payload.
+pub(super) fn segment_names<'a>(segments: &'a [SegmentNote], payload: &'a [Frame]) -> impl Iterator<Item = &'a Frame> {
+    segments.iter().filter_map(|note| payload.get(note.frame as usize))
+}
+
+/// Bytes of a payload.
+pub(super) fn size(payload: &[Frame]) -> u64 {
+    payload.iter().map(|frame| frame.len() as u64).sum()
 }
 
 /// Tasks of one request: consecutive numbers, so that the first and how many say it all.
@@ -53,7 +73,7 @@ pub(super) struct Span {
 pub(super) struct ClientState {
     pub requests: HashMap<RequestId, Span>,
     pub functions: HashMap<FunctionName, Frame>,
-    pub queue: VecDeque<TaskId>,
+    pub queue: Queue,
     pub sent: Ack,
     pub acked: Ack,
     /// Segments in replies, with the number of the reply.
@@ -68,7 +88,7 @@ impl ClientState {
     }
 }
 
-/// A reply without payload, before the client's own numbers are put in.
+/// A reply without payload, as all replies before the client's own numbers are put in.
 pub(super) fn empty_reply(engine: Option<EngineId>, outcome: Outcome) -> Reply {
     Reply { request: RequestId(0), position: 0, engine, outcome, started: 0.0, completed: 0.0, segments: Vec::new() }
 }

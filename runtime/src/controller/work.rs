@@ -2,17 +2,20 @@
 //!
 //! Each target of a request becomes a task, and each task gets exactly one final answer: the engine's result, or
 //! `Aborted`, `Lost` or `Rejected` from here. A task that may have been started is not started again unless its
-//! request allows retries.
+//! request allows retries; one that an engine lacks something for goes to another. Taking back is in `recall`.
+
+mod recall;
 
 use super::limits::Limits;
 use super::load::Loads;
-use super::task::{ClientState, Job, Place, Span, TaskState, empty_reply};
+use super::queue::Choice;
+use super::task::{Balanced, ClientState, Job, Place, Span, TaskState, empty_reply, segment_names, size};
 use crate::ids::{EngineId, PeerId, RequestId, TaskId};
 use crate::transport::Channel;
 use crate::wire::Frame;
 use crate::wire::message::{
-    Abort, Ack, FunctionCode, FunctionName, Message, Outcome, Output, Placement, Reply, Request, RequestOutput, Task,
-    TaskList, TaskResult,
+    Ack, FunctionCode, FunctionName, Message, Outcome, Output, Placement, Reply, Request, RequestOutput, SegmentNote,
+    Stream, Task, TaskOutcome, TaskResult,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
@@ -44,6 +47,8 @@ pub struct Work {
     held_bytes: u64,
     no_engine_since: Option<Duration>,
     effects: Vec<Effect>,
+    /// The choice of an ordinary balanced task.
+    anywhere: Rc<Choice>,
 }
 
 impl Work {
@@ -60,6 +65,7 @@ impl Work {
             held_bytes: 0,
             no_engine_since: None,
             effects: Vec::new(),
+            anywhere: Rc::default(),
         }
     }
 
@@ -90,9 +96,9 @@ impl Work {
 
     /// A client is gone: its queued tasks with it. What engines have goes on; nobody will get the answers.
     pub fn client_left(&mut self, client: PeerId) {
-        let Some(state) = self.clients.remove(&client) else { return };
-        for task in state.queue {
-            if self.tasks.get(&task).is_some_and(|task| task.place == Place::Queued) {
+        let Some(mut state) = self.clients.remove(&client) else { return };
+        for task in state.queue.take_all(|_| true) {
+            if self.is_queued(task) {
                 self.queued -= 1;
                 self.forget(task);
             }
@@ -115,12 +121,26 @@ impl Work {
         // From the last to the first, so that those to be started again stand in their old order.
         for task in outstanding.into_iter().rev() {
             let Some(state) = self.tasks.get_mut(&task) else { continue };
-            match &mut state.retries {
-                Some(retries) if *retries > 0 && !state.abort && self.clients.contains_key(&state.client) => {
+            match &mut state.balanced {
+                Some(Balanced { retries, choice, .. })
+                    if *retries > 0
+                        && !state.abort
+                        && self.clients.contains_key(&state.client)
+                        && !choice.is_hopeless(&self.loads) =>
+                {
                     *retries -= 1;
                     self.requeue(task);
                 }
                 _ => self.answer(task, Some(engine), Outcome::Lost(reason.to_owned())),
+            }
+        }
+        let loads = &self.loads;
+        let hopeless = |choice: &Choice| choice.is_hopeless(loads);
+        let waiting = self.clients.values_mut().flat_map(|client| client.queue.take_all(hopeless));
+        for task in waiting.collect::<Vec<_>>() {
+            if self.is_queued(task) {
+                self.queued -= 1;
+                self.nowhere_to_go(task);
             }
         }
         self.dispatch(now);
@@ -137,9 +157,14 @@ impl Work {
             }
         }
         let function = request.function.map(|name| (name, state.functions.get(&name).cloned()));
-        let (targets, retries) = match request.placement {
+        let no_engine =
+            matches!(&request.placement, Placement::Balanced { engines: Some(engines), .. } if engines.is_empty());
+        let (targets, mut balanced) = match request.placement {
             Placement::Engines(engines) => (engines.into_iter().map(Some).collect(), None),
-            Placement::Balanced { retries } => (vec![None], Some(retries)),
+            Placement::Balanced { retries, engines } => {
+                let choice = engines.map_or_else(|| Rc::clone(&self.anywhere), |engines| Rc::new(Choice::of(engines)));
+                (vec![None], Some(Balanced { retries, choice, unmet: None }))
+            }
         };
         let bad = if state.requests.contains_key(&request.id) {
             Some(format!("request {} is under way already", request.id))
@@ -147,6 +172,8 @@ impl Work {
             && !request.segments.is_empty()
         {
             Some("a segment is announced for a frame that is not there".to_owned())
+        } else if no_engine {
+            Some("it may go to no engine at all".to_owned())
         } else if matches!(function, Some((_, None))) {
             Some("the function's code was never sent".to_owned())
         } else {
@@ -159,7 +186,7 @@ impl Work {
             }
             return;
         }
-        let bytes = payload.iter().map(|frame| frame.len() as u64).sum();
+        let bytes = size(&payload);
         let function = function.and_then(|(name, code)| code.map(|code| (name, code)));
         let job = Rc::new(Job { op: request.op, function, segments: request.segments, payload, bytes });
         self.held_bytes += bytes;
@@ -169,8 +196,8 @@ impl Work {
         for (position, target) in (0..count).zip(&targets) {
             let task = TaskId(first.0 + u64::from(position));
             let place = target.map_or(Place::Queued, Place::At);
-            let job = Rc::clone(&job);
-            let state = TaskState { client, request: request.id, position, job, retries, place, abort: false };
+            let (job, balanced) = (Rc::clone(&job), balanced.take());
+            let state = TaskState { client, request: request.id, position, job, balanced, place, abort: false };
             self.tasks.insert(task, state);
             match target {
                 Some(engine) if self.loads.get(*engine).is_some() => self.give(task, *engine, now),
@@ -187,51 +214,51 @@ impl Work {
 
     /// An engine has answered.
     pub fn result(&mut self, engine: EngineId, result: TaskResult, payload: Vec<Frame>, now: Duration) {
-        let duration = result.completed - result.started;
-        let known = self.loads.take(engine, result.id, Some(duration), now);
-        let segments: Vec<Frame> =
-            result.segments.iter().filter_map(|note| payload.get(note.frame as usize).cloned()).collect();
-        let client = self.tasks.get(&result.id).map(|task| task.client).and_then(|id| self.clients.get_mut(&id));
-        match client {
-            Some(client) if known => {
-                client.sent.bytes += payload.iter().map(|frame| frame.len() as u64).sum::<u64>();
-                let number = client.sent.replies + 1;
-                client.reply_segments.extend(segments.into_iter().map(|name| (number, name)));
-                let reply = Reply {
-                    request: RequestId(0),
-                    position: 0,
-                    engine: Some(engine),
-                    outcome: if result.ok { Outcome::Ok } else { Outcome::Error },
-                    started: result.started,
-                    completed: result.completed,
-                    segments: result.segments,
-                };
-                self.finish(result.id, reply, payload);
-            }
-            _ => {
-                self.effects.extend(segments.into_iter().map(Effect::Unlink));
-                if known {
-                    self.forget(result.id);
-                }
-            }
+        let unmet = result.outcome == TaskOutcome::Unmet
+            && self.tasks.get(&result.id).is_some_and(|state| {
+                state.balanced.is_some() && !state.abort && self.clients.contains_key(&state.client)
+            });
+        // A look at what is missing says nothing about how long the engine's tasks take.
+        let seconds = (!unmet).then_some(result.completed - result.started);
+        let known = self.loads.take(engine, result.id, seconds, now);
+        let reply = Reply {
+            started: result.started,
+            completed: result.completed,
+            segments: result.segments,
+            ..empty_reply(Some(engine), if result.outcome == TaskOutcome::Ok { Outcome::Ok } else { Outcome::Error })
+        };
+        match known {
+            true if unmet => self.unmet(result.id, engine, reply, payload),
+            true => self.finish(result.id, reply, payload),
+            false => self.unlink(&reply.segments, &payload),
         }
         self.dispatch(now);
     }
 
-    /// An engine gives tasks back that it has not started.
-    pub fn recalled(&mut self, engine: EngineId, tasks: &[TaskId], now: Duration) {
-        for task in tasks.iter().rev() {
-            if !self.loads.take(engine, *task, None, now) {
-                continue;
+    /// A task goes to an engine that it was not tried on, and is at its end if there is none.
+    fn unmet(&mut self, task: TaskId, engine: EngineId, reply: Reply, payload: Vec<Frame>) {
+        let Some(balanced) = self.tasks.get_mut(&task).and_then(|state| state.balanced.as_mut()) else { return };
+        balanced.choice = Rc::new(balanced.choice.without(engine));
+        self.held_bytes += size(&payload);
+        let former = balanced.unmet.replace(Box::new((reply, payload)));
+        self.dispose_unmet(former);
+        self.requeue(task);
+    }
+
+    /// Ends a task that no engine which is there may be given.
+    fn nowhere_to_go(&mut self, task: TaskId) {
+        let Some(balanced) = self.tasks.get_mut(&task).and_then(|state| state.balanced.as_mut()) else { return };
+        match balanced.unmet.take() {
+            Some(unmet) => {
+                let (reply, payload) = *unmet;
+                self.held_bytes -= size(&payload);
+                self.finish(task, reply, payload);
             }
-            match self.tasks.get(task) {
-                Some(state) if state.abort => self.answer(*task, Some(engine), Outcome::Aborted),
-                Some(state) if !self.clients.contains_key(&state.client) => self.forget(*task),
-                Some(_) => self.requeue(*task),
-                None => {}
+            None => {
+                let reason = balanced.choice.missing();
+                self.answer(task, None, Outcome::Lost(reason));
             }
         }
-        self.dispatch(now);
     }
 
     /// An engine lacks a function.
@@ -256,55 +283,23 @@ impl Work {
     }
 
     /// Passes text on to the client, unless too much of it is waiting there.
-    pub fn output(&mut self, engine: EngineId, output: Output) {
+    pub fn output(&mut self, engine: EngineId, output: Output, payload: Vec<Frame>) {
         let Some(task) = self.tasks.get(&output.task) else { return };
         let Some(client) = self.clients.get_mut(&task.client) else { return };
-        if task.place != Place::At(engine) {
-            return;
-        }
-        let mut text = output.text;
+        let Some(mut text) = payload.into_iter().next().filter(|_| task.place == Place::At(engine)) else { return };
         if client.waiting_bytes() > self.limits.output_bytes {
-            text = if client.output_dropped {
-                String::new()
-            } else {
-                "\n[output dropped: the client is too slow]\n".to_owned()
-            };
+            // A note would be no line of what is displayed.
+            if client.output_dropped || output.stream == Stream::Display {
+                return;
+            }
             client.output_dropped = true;
+            text = Frame::from(&b"\n[output dropped: the client is too slow]\n"[..]);
         } else {
             client.output_dropped = false;
         }
         client.sent.bytes += text.len() as u64;
-        let message = RequestOutput { request: task.request, position: task.position, stream: output.stream, text };
-        self.effects.push(Effect::ToClient(task.client, Channel::Data, Message::RequestOutput(message), vec![]));
-    }
-
-    /// Gives up what a client names, as far as it has not been started.
-    pub fn abort(&mut self, client: PeerId, abort: &Abort, now: Duration) {
-        let Some(state) = self.clients.get(&client) else { return };
-        let spans: Vec<Span> = match &abort.requests {
-            Some(requests) => requests.iter().filter_map(|request| state.requests.get(request).copied()).collect(),
-            None => state.requests.values().copied().collect(),
-        };
-        let mut at_engines: HashMap<EngineId, Vec<TaskId>> = HashMap::new();
-        for task in spans.iter().flat_map(|span| (span.first.0..span.first.0 + u64::from(span.count)).map(TaskId)) {
-            let Some(state) = self.tasks.get_mut(&task) else { continue };
-            match state.place {
-                Place::Queued if abort.engines.is_none() => {
-                    self.queued -= 1;
-                    self.answer(task, None, Outcome::Aborted);
-                }
-                Place::At(engine) if abort.engines.as_ref().is_none_or(|engines| engines.contains(&engine)) => {
-                    state.abort = true;
-                    at_engines.entry(engine).or_default().push(task);
-                }
-                _ => {}
-            }
-        }
-        for (engine, mut tasks) in at_engines {
-            tasks.sort_unstable();
-            self.recall(engine, tasks);
-        }
-        self.dispatch(now);
+        let message = RequestOutput { request: task.request, position: task.position, stream: output.stream };
+        self.effects.push(Effect::ToClient(task.client, Channel::Data, Message::RequestOutput(message), vec![text]));
     }
 
     /// What a client has received.
@@ -321,47 +316,18 @@ impl Work {
         }
     }
 
-    /// Names of segments that somebody is still to read: in replies not acknowledged, and in requests not answered.
+    /// Names of segments that somebody is still to read: in replies not acknowledged or not sent, and in requests not
+    /// answered.
     pub fn unread_segments(&self) -> HashSet<Vec<u8>> {
         let replies = self.clients.values().flat_map(|client| &client.reply_segments).map(|(_, name)| name);
         let requests = self.tasks.values().flat_map(|task| task.job.segment_names());
-        replies.chain(requests).map(|name| name.to_vec()).collect()
+        let unmet = self.tasks.values().filter_map(|task| task.balanced.as_ref()?.unmet.as_deref());
+        let unmet = unmet.flat_map(|(reply, payload)| segment_names(&reply.segments, payload));
+        replies.chain(requests).chain(unmet).map(|name| name.to_vec()).collect()
     }
 
-    /// When `tick` should be called next, if at all.
-    pub fn next_tick(&self) -> Option<Duration> {
-        let grace = self.no_engine_since.map(|since| since + self.limits.no_engine_grace);
-        if self.loads.any_stacked() { Some(Duration::ZERO) } else { grace }
-    }
-
-    /// Takes back what waits behind long tasks, and gives up when there has been no engine for long.
-    pub fn tick(&mut self, now: Duration) {
-        for engine in self.loads.stuck(now) {
-            let Some(load) = self.loads.get(engine) else { continue };
-            let balanced = |task: &TaskId| self.tasks.get(task).is_some_and(|state| state.retries.is_some());
-            let behind: Vec<TaskId> = load.outstanding.iter().skip(1).copied().filter(balanced).collect();
-            self.loads.hold_back(engine);
-            if !behind.is_empty() {
-                self.recall(engine, behind);
-            }
-        }
-        if self.no_engine_since.is_some_and(|since| now.saturating_sub(since) >= self.limits.no_engine_grace) {
-            self.no_engine_since = None;
-            let queued: Vec<TaskId> = self.clients.values_mut().flat_map(|client| client.queue.drain(..)).collect();
-            for task in queued {
-                if self.tasks.get(&task).is_some_and(|state| state.place == Place::Queued) {
-                    self.queued -= 1;
-                    let grace = self.limits.no_engine_grace.as_secs();
-                    let reason = format!("there has been no engine for {grace} s");
-                    self.answer(task, None, Outcome::Lost(reason));
-                }
-            }
-        }
-    }
-
-    fn recall(&mut self, engine: EngineId, tasks: Vec<TaskId>) {
-        // On `data`, behind the tasks it names, so that the engine has them all.
-        self.effects.push(Effect::ToEngine(engine, Channel::Data, Message::Recall(TaskList { tasks }), vec![]));
+    fn is_queued(&self, task: TaskId) -> bool {
+        self.tasks.get(&task).is_some_and(|state| state.place == Place::Queued)
     }
 
     fn requeue(&mut self, task: TaskId) {
@@ -371,19 +337,18 @@ impl Work {
         }
     }
 
+    /// Has a balanced task wait for an engine, unless it is one that could only wait in vain.
     fn enqueue(&mut self, task: TaskId, first: bool) {
-        let Some(client_id) = self.tasks.get(&task).map(|state| state.client) else { return };
-        let Some(client) = self.clients.get_mut(&client_id) else { return };
-        if first {
-            client.queue.push_front(task);
-        } else {
-            client.queue.push_back(task);
+        let Some(TaskState { client: id, balanced: Some(balanced), .. }) = self.tasks.get(&task) else { return };
+        if balanced.choice.is_hopeless(&self.loads) {
+            return self.nowhere_to_go(task);
         }
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.queue.push(task, &balanced.choice, first);
         self.queued += 1;
         // A client is in `turns` as long as its queue is not empty and it takes its replies.
-        if client.queue.len() == 1 || !self.turns.contains(&client_id) {
-            self.turns.retain(|other| *other != client_id);
-            self.turns.push_back(client_id);
+        if !self.turns.contains(id) {
+            self.turns.push_back(*id);
         }
     }
 
@@ -393,18 +358,23 @@ impl Work {
             self.no_engine_since.get_or_insert(now);
             return;
         }
-        while let Some(engine) = self.loads.least() {
+        // Clients in a row all of whose tasks wait for engines that are busy.
+        let mut passed = 0;
+        while self.loads.any_open() && passed < self.turns.len() {
             let Some(client) = self.turns.pop_front() else { return };
             let Some(state) = self.clients.get_mut(&client) else { continue };
             if state.waiting_bytes() > self.limits.window.bytes {
                 continue; // `ack` brings it back.
             }
-            let queued = |task: &TaskId| self.tasks.get(task).is_some_and(|state| state.place == Place::Queued);
-            let next = std::iter::from_fn(|| state.queue.pop_front()).find(queued);
+            let tasks = &self.tasks;
+            let queued = |task| tasks.get(&task).is_some_and(|state| state.place == Place::Queued);
+            let next = state.queue.take(&self.loads, queued);
             if !state.queue.is_empty() {
                 self.turns.push_back(client);
+                passed += 1;
             }
-            if let Some(task) = next {
+            if let Some((task, engine)) = next {
+                passed = 0;
                 self.queued -= 1;
                 self.give(task, engine, now);
             }
@@ -432,11 +402,22 @@ impl Work {
         let Some(state) = self.tasks.get(&task) else { return };
         reply.request = state.request;
         reply.position = state.position;
-        if let Some(client) = self.clients.get_mut(&state.client) {
-            client.sent.replies += 1;
-            self.effects.push(Effect::ToClient(state.client, Channel::Data, Message::Reply(reply), payload));
+        match self.clients.get_mut(&state.client) {
+            Some(client) => {
+                client.sent.bytes += size(&payload);
+                client.sent.replies += 1;
+                let number = client.sent.replies;
+                let names = segment_names(&reply.segments, &payload).cloned();
+                client.reply_segments.extend(names.map(|name| (number, name)));
+                self.effects.push(Effect::ToClient(state.client, Channel::Data, Message::Reply(reply), payload));
+            }
+            None => self.unlink(&reply.segments, &payload),
         }
         self.forget(task);
+    }
+
+    fn unlink(&mut self, segments: &[SegmentNote], payload: &[Frame]) {
+        self.effects.extend(segment_names(segments, payload).cloned().map(Effect::Unlink));
     }
 
     /// A reply to something that never became a task.
@@ -459,7 +440,16 @@ impl Work {
                 client.requests.remove(&state.request);
             }
         }
+        self.dispose_unmet(state.balanced.and_then(|balanced| balanced.unmet));
         self.dispose(state.job);
+    }
+
+    /// Gives up an answer that is not to be sent.
+    fn dispose_unmet(&mut self, unmet: Option<Box<(Reply, Vec<Frame>)>>) {
+        if let Some((reply, payload)) = unmet.as_deref() {
+            self.held_bytes -= size(payload);
+            self.unlink(&reply.segments, payload);
+        }
     }
 
     /// Gives up a reference to a job; with the last one go its payload and its segments.

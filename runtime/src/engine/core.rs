@@ -5,9 +5,11 @@
 
 use crate::ids::TaskId;
 use crate::wire::Frame;
-use crate::wire::message::{FunctionName, Message, NeedFunction, Op, Output, Stream, Task, TaskList, TaskResult};
+use crate::wire::message::{
+    FunctionName, Message, NeedFunction, Op, Output, Recalled, Stream, Task, TaskOutcome, TaskResult,
+};
 use crate::wire::part::{Packed, Part};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// Code of functions that is kept, bytes.
 const FUNCTION_BYTES_MAX: usize = 64 << 20;
@@ -93,15 +95,15 @@ impl Core {
                 self.ask().into_iter().collect()
             }
             Message::Recall(list) => {
-                let mut tasks = Vec::new();
+                let mut asked: BTreeSet<TaskId> = list.tasks.into_iter().collect();
+                let mut returned = Vec::new();
                 self.inbox.retain(|job| {
-                    let recalled = list.tasks.contains(&job.id);
-                    if recalled {
-                        tasks.push(job.id);
-                    }
+                    let recalled = asked.remove(&job.id);
+                    returned.extend(recalled.then_some(job.id));
                     !recalled
                 });
-                let answer = Action::SendData(Message::Recalled(TaskList { tasks }), vec![]);
+                let recalled = Recalled { returned, kept: asked.into_iter().collect() };
+                let answer = Action::SendData(Message::Recalled(recalled), vec![]);
                 std::iter::once(answer).chain(self.ask()).collect()
             }
             Message::Interrupt(_) if self.running.is_some() => vec![Action::Interrupt],
@@ -136,14 +138,14 @@ impl Core {
     /// Text that the running task wrote; none when nobody waits for it.
     pub fn output(&mut self, stream: Stream, text: String) -> Option<Action> {
         let (task, true) = self.running? else { return None };
-        Some(Action::SendData(Message::Output(Output { task, stream, text }), vec![]))
+        Some(Action::SendData(Message::Output(Output { task, stream }), vec![Frame::from(text.into_bytes())]))
     }
 
     /// The running task ended. None: it is not that one, for the session it came from is over.
-    pub fn finish(&mut self, task: TaskId, ok: bool, times: (f64, f64), packed: Packed) -> Option<Action> {
+    pub fn finish(&mut self, task: TaskId, outcome: TaskOutcome, times: (f64, f64), packed: Packed) -> Option<Action> {
         let (id, true) = self.running.take_if(|(running, _)| *running == task)? else { return None };
         let (started, completed) = times;
-        let result = TaskResult { id, ok, started, completed, segments: packed.segments };
+        let result = TaskResult { id, outcome, started, completed, segments: packed.segments };
         Some(Action::SendData(Message::Result(result), packed.frames))
     }
 
@@ -165,7 +167,7 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::message::{FunctionCode, Targets};
+    use crate::wire::message::{FunctionCode, Targets, TaskList};
 
     fn task(id: u64, function: Option<u8>) -> Message {
         let function = function.map(|byte| FunctionName([byte; 16]));
@@ -186,7 +188,7 @@ mod tests {
         let code = Message::Function(FunctionCode { function: FunctionName([7; 16]) });
         assert!(feed(&mut core, code, vec![Frame::from(&b"code"[..])]).is_empty());
         assert_eq!(core.start_next().map(|job| job.id), Some(TaskId(1)));
-        assert!(core.finish(TaskId(1), true, (0.0, 0.0), Packed::default()).is_some());
+        assert!(core.finish(TaskId(1), TaskOutcome::Ok, (0.0, 0.0), Packed::default()).is_some());
         assert_eq!(core.start_next().map(|job| job.id), Some(TaskId(2)));
     }
 
@@ -199,8 +201,9 @@ mod tests {
         assert_eq!(core.start_next().map(|job| job.id), Some(TaskId(1)));
         let tasks = [1, 2, 3, 4].map(TaskId).to_vec();
         let actions = feed(&mut core, Message::Recall(TaskList { tasks }), vec![]);
-        let [Action::SendData(Message::Recalled(list), _)] = &actions[..] else { panic!("{actions:?}") };
-        assert_eq!(list.tasks, [2, 3].map(TaskId));
+        let [Action::SendData(Message::Recalled(answer), _)] = &actions[..] else { panic!("{actions:?}") };
+        let (returned, kept) = ([2, 3].map(TaskId).to_vec(), [1, 4].map(TaskId).to_vec());
+        assert_eq!(*answer, Recalled { returned, kept });
         assert!(core.start_next().is_none());
     }
 
@@ -214,7 +217,7 @@ mod tests {
         assert!(core.output(Stream::Stdout, "late".to_owned()).is_none());
         let interrupt = Message::Interrupt(Targets { engines: None });
         assert!(matches!(feed(&mut core, interrupt, vec![])[..], [Action::Interrupt]));
-        assert!(core.finish(TaskId(1), true, (0.0, 0.0), Packed::default()).is_none());
+        assert!(core.finish(TaskId(1), TaskOutcome::Ok, (0.0, 0.0), Packed::default()).is_none());
         assert!(!core.is_running());
         assert!(core.start_next().is_none());
     }

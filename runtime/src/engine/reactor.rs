@@ -4,6 +4,7 @@
 //! The two threads share one lock around the core, held for moments only.
 
 use super::core::{Action, Core, Job};
+use super::output::Gathered;
 use super::process::{self, UserThread};
 use crate::connection::{ConnectionError, ConnectionFile, Role};
 use crate::ids::{EngineId, FunctionHash, PeerId, TaskId};
@@ -14,7 +15,7 @@ use crate::transport::dial::DialError;
 use crate::transport::session::{Session, SessionEvent};
 use crate::transport::wake::Waker;
 use crate::wire::Frame;
-use crate::wire::message::{Hello, Message, Op, Stream, Usage};
+use crate::wire::message::{Hello, Message, Op, Stream, TaskOutcome, Usage};
 use crate::wire::part::{NoMemory, Packed, Part, unpack};
 use crate::wire::segment::SegmentFolder;
 use std::path::Path;
@@ -68,9 +69,8 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 struct State {
     core: Core,
     outbox: Vec<Action>,
-    /// Text not sent yet: neighbours of the same stream are one piece.
-    output: Vec<(Stream, String)>,
-    output_bytes: usize,
+    /// Text not sent yet.
+    output: Gathered,
     registered: Option<(EngineId, PeerId)>,
     /// Registration failed, or the engine is to end.
     ended: Option<String>,
@@ -81,10 +81,9 @@ struct State {
 impl State {
     /// Moves gathered text to the outbox, before whatever comes next.
     fn flush_output(&mut self) {
-        for (stream, text) in std::mem::take(&mut self.output) {
+        for (stream, text) in self.output.take() {
             self.outbox.extend(self.core.output(stream, text));
         }
-        self.output_bytes = 0;
     }
 }
 
@@ -224,12 +223,12 @@ impl Engine {
     }
 
     /// Ends a task. A task of a session that broke is forgotten: the controller has answered for it.
-    pub fn finish(&self, task: &TaskHandle, ok: bool, packed: Packed) {
+    pub fn finish(&self, task: &TaskHandle, outcome: TaskOutcome, packed: Packed) {
         let names: Vec<Frame> =
             packed.segments.iter().filter_map(|note| packed.frames.get(note.frame as usize).cloned()).collect();
         let mut state = self.shared.lock();
         state.flush_output();
-        match state.core.finish(task.id, ok, (task.started, wall_clock()), packed) {
+        match state.core.finish(task.id, outcome, (task.started, wall_clock()), packed) {
             Some(action) => state.outbox.push(action),
             None => names.iter().for_each(|name| {
                 if let Some(folder) = &self.shared.segments {
@@ -249,16 +248,12 @@ impl Engine {
         if !state.core.is_running() {
             return false;
         }
-        while state.output_bytes > OUTPUT_MAX && state.ended.is_none() {
+        while state.output.bytes() > OUTPUT_MAX && state.ended.is_none() {
             state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        match state.output.last_mut() {
-            Some((last, gathered)) if *last == stream => gathered.push_str(text),
-            _ => state.output.push((stream, text.to_owned())),
-        }
-        let first = state.output_bytes == 0;
-        state.output_bytes += text.len();
-        let wake = first || state.output_bytes > OUTPUT_CHUNK;
+        let first = state.output.bytes() == 0;
+        state.output.push(stream, text);
+        let wake = first || state.output.bytes() > OUTPUT_CHUNK;
         drop(state);
         if wake {
             self.shared.waker.wake();
@@ -346,7 +341,7 @@ impl Reactor {
         }
         self.shared.waker.prepare();
         let state = self.shared.lock();
-        let nothing = state.outbox.is_empty() && (state.output_bytes > 0) == output_waits;
+        let nothing = state.outbox.is_empty() && (state.output.bytes() > 0) == output_waits;
         let closing = state.closing;
         drop(state);
         let result = if nothing && !closing { self.session.wait(self.shared.waker.fd(), timeout) } else { Ok(()) };
@@ -361,12 +356,12 @@ impl Reactor {
     /// Sends what user code has left; whether text is being gathered, and whether the thread is done.
     fn send_all(&mut self) -> Result<(bool, bool), zmq::Error> {
         let mut state = self.shared.lock();
-        if state.output_bytes > OUTPUT_CHUNK {
+        if state.output.bytes() > OUTPUT_CHUNK {
             state.flush_output();
             self.shared.changed.notify_all();
         }
         let actions = std::mem::take(&mut state.outbox);
-        let output_waits = state.output_bytes > 0;
+        let output_waits = state.output.bytes() > 0;
         let done = state.closing;
         drop(state);
         for action in actions {

@@ -17,11 +17,12 @@
 //! | `reply` | K → C | data | the value's or the error's |
 //! | `need_function`, `function` | E → K, K → E | data | none; the code |
 //! | `forget_functions` | C → K | data | none |
-//! | `output`, `request_output` | E → K, K → C | data, before the result they belong to | none |
+//! | `output`, `request_output` | E → K, K → C | data, before the result they belong to | the text, UTF-8 |
 //! | `abort` | C → K | data, behind the requests it names | none |
 //! | `interrupt` | C → K → E | data, behind the requests it is meant for | none |
 //! | `shutdown` | C → K → E | control | none |
 //! | `recall`, `recalled` | K → E, E → K | data | none |
+//! | `started` | K → C | data, before the reply that it announces | none |
 //! | `ack` | C → K | control | none |
 //! | `engine_joined`, `engine_left` | K → C | control | none |
 //! | `status_request`, `status_reply` | C → K, K → C | control | none |
@@ -74,8 +75,10 @@ pub enum Message {
     Shutdown(Targets),
     /// Give these tasks back unless they were started.
     Recall(TaskList),
-    /// Tasks given back, not started and not to be.
-    Recalled(TaskList),
+    /// Answer to `recall`.
+    Recalled(Recalled),
+    /// One target of a request that was to be aborted has begun: it goes on to its end.
+    Started(Started),
     /// What the client has received since its `welcome`.
     Ack(Ack),
     /// A new engine is there.
@@ -199,10 +202,12 @@ impl Op {
 pub enum Placement {
     /// Each of these, once; one answer from each, in positions 0, 1, ….
     Engines(Vec<EngineId>),
-    /// One engine, the least loaded; another one if it dies, up to so many times.
+    /// One engine, the least loaded.
     Balanced {
-        /// How often it may be started again.
+        /// How often it may be started again, on another engine, when the one that had it died.
         retries: u32,
+        /// One of these; none: of all there are.
+        engines: Option<Vec<EngineId>>,
     },
 }
 
@@ -250,13 +255,45 @@ pub struct Task {
     pub segments: Vec<SegmentNote>,
 }
 
+/// How a task ended on an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskOutcome {
+    /// The payload is the value.
+    Ok,
+    /// The payload is the error that user code raised.
+    Error,
+    /// The engine lacks what the task needs, and has not begun; the payload is the error that says so. A balanced task
+    /// goes to another engine while there is one that has not answered this.
+    Unmet,
+}
+
+impl TaskOutcome {
+    /// Every outcome.
+    pub const ALL: [TaskOutcome; 3] = [TaskOutcome::Ok, TaskOutcome::Error, TaskOutcome::Unmet];
+
+    /// Its name on the wire and in Python.
+    pub fn name(self) -> &'static str {
+        match self {
+            TaskOutcome::Ok => "ok",
+            TaskOutcome::Error => "error",
+            TaskOutcome::Unmet => "unmet",
+        }
+    }
+
+    /// The outcome called `name`.
+    pub fn from_name(name: &str) -> Option<TaskOutcome> {
+        TaskOutcome::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+}
+
 /// See [`Message::Result`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskResult {
     /// Which task.
     pub id: TaskId,
-    /// False: the payload is an error.
-    pub ok: bool,
+    /// How it ended.
+    pub outcome: TaskOutcome,
     /// When user code began, seconds since 1970 by the engine's clock.
     pub started: f64,
     /// When it ended.
@@ -271,7 +308,7 @@ pub struct TaskResult {
 pub enum Outcome {
     /// The payload is the value.
     Ok,
-    /// The payload is the error that user code raised.
+    /// The payload is the error that user code raised, or that says what all engines lack.
     Error,
     /// Not started, at the client's wish.
     Aborted,
@@ -321,7 +358,7 @@ pub struct ForgetFunctions {
     pub functions: Vec<FunctionName>,
 }
 
-/// Which of a process's streams.
+/// Where text was written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stream {
@@ -329,21 +366,40 @@ pub enum Stream {
     Stdout,
     /// `sys.stderr`.
     Stderr,
+    /// What code displayed: lines of JSON, each whole in one message. The Python package knows what is in them.
+    Display,
+}
+
+impl Stream {
+    /// Every stream.
+    pub const ALL: [Stream; 3] = [Stream::Stdout, Stream::Stderr, Stream::Display];
+
+    /// Its name on the wire and in Python.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+            Stream::Display => "display",
+        }
+    }
+
+    /// The stream called `name`.
+    pub fn from_name(name: &str) -> Option<Stream> {
+        Stream::ALL.into_iter().find(|stream| stream.name() == name)
+    }
 }
 
 /// See [`Message::Output`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// The task that was running.
     pub task: TaskId,
     /// Which stream.
     pub stream: Stream,
-    /// What was written.
-    pub text: String,
 }
 
 /// See [`Message::RequestOutput`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestOutput {
     /// The client's own number.
     pub request: RequestId,
@@ -351,8 +407,6 @@ pub struct RequestOutput {
     pub position: u32,
     /// Which stream.
     pub stream: Stream,
-    /// What was written.
-    pub text: String,
 }
 
 /// See [`Message::Abort`].
@@ -376,6 +430,24 @@ pub struct Targets {
 pub struct TaskList {
     /// Their numbers.
     pub tasks: Vec<TaskId>,
+}
+
+/// See [`Message::Recalled`]. Every task that was asked for is in one of the lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recalled {
+    /// Given back: not started, and not to be.
+    pub returned: Vec<TaskId>,
+    /// Kept: started, or not there; in the second case its result went ahead of this answer.
+    pub kept: Vec<TaskId>,
+}
+
+/// See [`Message::Started`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The client's own number.
+    pub request: RequestId,
+    /// Which of its targets.
+    pub position: u32,
 }
 
 /// See [`Message::Ack`]. Counts since `welcome`, so that a lost or late one does no harm.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from ..error import UnmetDependency
 from .calls import Calls
 from .failure import error_frames
 from .namespace import Namespace
@@ -70,7 +71,7 @@ class Loop:
                 state.busy = False
                 if state.forked:
                     os._exit(0)
-                finish(task, True, frames)
+                finish(task, "ok", frames)
             except BaseException as error:
                 state.busy = False
                 self._fail(task, error)
@@ -84,7 +85,7 @@ class Loop:
         frames = error_frames(error, task.op, self._engine_id)
         # The exception holds the frames of user code, and these its locals: let go of them.
         error.__traceback__ = None
-        self._core.finish(task, False, frames)
+        self._core.finish(task, "unmet" if isinstance(error, UnmetDependency) else "error", frames)
 
     def _answer_interrupted(self) -> None:
         task, self._current = self._current, None

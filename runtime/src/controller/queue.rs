@@ -1,0 +1,165 @@
+//! Balanced tasks of one client that wait for an engine. Knows which engines a task may go to; not what it is about.
+//!
+//! Tasks that may go to the same engines stand in one line, first come first served, and the lines have turns: a line
+//! whose engines are all busy holds up no other.
+
+use super::load::Loads;
+use crate::ids::{EngineId, TaskId};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// Which engines a balanced task may go to.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// These, sorted; none: all there are.
+    only: Option<Vec<EngineId>>,
+    /// But not these, sorted: they lack what it needs.
+    tried: Vec<EngineId>,
+}
+
+impl Choice {
+    /// Any of these engines.
+    pub fn of(mut engines: Vec<EngineId>) -> Self {
+        engines.sort_unstable();
+        engines.dedup();
+        Choice { only: Some(engines), tried: Vec::new() }
+    }
+
+    /// The same, but not `engine`.
+    pub fn without(&self, engine: EngineId) -> Self {
+        let mut choice = self.clone();
+        if let Err(index) = choice.tried.binary_search(&engine) {
+            choice.tried.insert(index, engine);
+        }
+        choice
+    }
+
+    /// Whether it may go to `engine`.
+    pub fn allows(&self, engine: EngineId) -> bool {
+        let chosen = |only: &Vec<EngineId>| only.binary_search(&engine).is_ok();
+        self.only.as_ref().is_none_or(chosen) && self.tried.binary_search(&engine).is_err()
+    }
+
+    /// Whether it can only wait in vain. What may go anywhere waits for the next engine, also while there is none.
+    pub fn is_hopeless(&self, loads: &Loads) -> bool {
+        match &self.only {
+            Some(only) => !only.iter().any(|engine| loads.get(*engine).is_some() && self.allows(*engine)),
+            None => !self.tried.is_empty() && !loads.engines().any(|engine| self.allows(engine)),
+        }
+    }
+
+    /// Says that none of the engines is there.
+    pub fn missing(&self) -> String {
+        match self.only.as_deref() {
+            Some([engine]) => format!("there is no engine {engine}"),
+            Some(engines) => {
+                let ids: Vec<String> = engines.iter().map(EngineId::to_string).collect();
+                format!("none of the engines {} is there", ids.join(", "))
+            }
+            None => "there is no engine".to_owned(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Line {
+    choice: Rc<Choice>,
+    tasks: VecDeque<TaskId>,
+}
+
+/// All that one client has waiting. No line is empty.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    lines: VecDeque<Line>,
+}
+
+impl Queue {
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// A task is to wait, before or behind all others that may go to the same engines.
+    pub fn push(&mut self, task: TaskId, choice: &Rc<Choice>, first: bool) {
+        match self.lines.iter_mut().find(|line| line.choice == *choice) {
+            Some(line) if first => line.tasks.push_front(task),
+            Some(line) => line.tasks.push_back(task),
+            None => self.lines.push_back(Line { choice: Rc::clone(choice), tasks: VecDeque::from([task]) }),
+        }
+    }
+
+    /// The next task that an open engine may be given, and the least loaded of these engines. Tasks for which `waits`
+    /// does not hold any more are dropped on the way.
+    pub fn take(&mut self, loads: &Loads, waits: impl Fn(TaskId) -> bool) -> Option<(TaskId, EngineId)> {
+        for _ in 0..self.lines.len() {
+            let mut line = self.lines.pop_front()?;
+            while line.tasks.pop_front_if(|task| !waits(*task)).is_some() {}
+            let engine = loads.least(|engine| line.choice.allows(engine));
+            let taken = engine.and_then(|engine| line.tasks.pop_front().map(|task| (task, engine)));
+            if !line.tasks.is_empty() {
+                self.lines.push_back(line);
+            }
+            if taken.is_some() {
+                return taken;
+            }
+        }
+        None
+    }
+
+    /// Takes out all tasks whose choice is `lost`.
+    pub fn take_all(&mut self, lost: impl Fn(&Choice) -> bool) -> Vec<TaskId> {
+        let lines = std::mem::take(&mut self.lines);
+        let (out, stay): (VecDeque<Line>, VecDeque<Line>) = lines.into_iter().partition(|line| lost(&line.choice));
+        self.lines = stay;
+        out.into_iter().flat_map(|line| line.tasks).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const NOW: Duration = Duration::from_secs(1);
+
+    fn engines(ids: &[u32]) -> Vec<EngineId> {
+        ids.iter().copied().map(EngineId).collect()
+    }
+
+    #[test]
+    fn a_choice_is_the_named_engines_without_those_that_were_tried() {
+        let mut loads = Loads::default();
+        loads.insert(EngineId(1));
+        loads.insert(EngineId(2));
+        let choice = Choice::of(engines(&[7, 2, 2, 5]));
+        assert!(choice.allows(EngineId(2)) && !choice.allows(EngineId(1)) && !choice.is_hopeless(&loads));
+        let choice = choice.without(EngineId(2));
+        assert!(!choice.allows(EngineId(2)) && choice.is_hopeless(&loads));
+        assert_eq!(choice.missing(), "none of the engines 2, 5, 7 is there");
+        let choice = Choice::default().without(EngineId(2));
+        assert!(choice.allows(EngineId(9)) && !choice.is_hopeless(&loads));
+        assert!(choice.without(EngineId(1)).is_hopeless(&loads));
+        assert!(!Choice::default().is_hopeless(&Loads::default()));
+    }
+
+    #[test]
+    fn a_line_that_waits_holds_up_no_other_and_lines_have_turns() {
+        let mut loads = Loads::default();
+        loads.insert(EngineId(0));
+        loads.insert(EngineId(1));
+        loads.give(EngineId(0), TaskId(100), NOW);
+        let mut queue = Queue::default();
+        let (free, only_0, only_1) = (Choice::default(), Choice::of(engines(&[0])), Choice::of(engines(&[1])));
+        for (number, choice) in (1..).zip([&only_0, &only_0, &free, &free, &only_1, &only_1]) {
+            queue.push(TaskId(number), &Rc::new(choice.clone()), false);
+        }
+        // Engine 1 stays open: nothing is given to it here.
+        let given: Vec<u64> =
+            std::iter::from_fn(|| queue.take(&loads, |task| task != TaskId(4))).map(|(task, _)| task.0).collect();
+        assert_eq!(given, [3, 5, 6]);
+        assert!(loads.take(EngineId(0), TaskId(100), None, NOW));
+        assert_eq!(queue.take(&loads, |_| true), Some((TaskId(1), EngineId(0))));
+        assert_eq!(queue.take_all(|choice| !choice.allows(EngineId(1))), [TaskId(2)]);
+        assert!(queue.is_empty());
+    }
+}

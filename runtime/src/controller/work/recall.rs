@@ -1,0 +1,100 @@
+//! Taking back what was not started: at a client's wish, because it waits behind a long task, or because no engine
+//! comes.
+
+use super::super::task::{Place, Span};
+use super::{Effect, Work};
+use crate::ids::{EngineId, PeerId, TaskId};
+use crate::transport::Channel;
+use crate::wire::message::{Abort, Message, Outcome, Recalled, Started, TaskList};
+use std::collections::HashMap;
+use std::time::Duration;
+
+impl Work {
+    /// An engine gives tasks back that it has not started, and says which it keeps.
+    pub fn recalled(&mut self, engine: EngineId, recalled: &Recalled, now: Duration) {
+        for task in &recalled.kept {
+            let Some(state) = self.tasks.get(task).filter(|state| state.place == Place::At(engine)) else { continue };
+            if state.abort && self.clients.contains_key(&state.client) {
+                let message = Message::Started(Started { request: state.request, position: state.position });
+                self.effects.push(Effect::ToClient(state.client, Channel::Data, message, vec![]));
+            }
+        }
+        for task in recalled.returned.iter().rev() {
+            if !self.loads.take(engine, *task, None, now) {
+                continue;
+            }
+            match self.tasks.get(task) {
+                Some(state) if state.abort => self.answer(*task, Some(engine), Outcome::Aborted),
+                Some(state) if !self.clients.contains_key(&state.client) => self.forget(*task),
+                Some(_) => self.requeue(*task),
+                None => {}
+            }
+        }
+        self.dispatch(now);
+    }
+
+    /// Gives up what a client names, as far as it has not been started.
+    pub fn abort(&mut self, client: PeerId, abort: &Abort, now: Duration) {
+        let Some(state) = self.clients.get(&client) else { return };
+        let spans: Vec<Span> = match &abort.requests {
+            Some(requests) => requests.iter().filter_map(|request| state.requests.get(request).copied()).collect(),
+            None => state.requests.values().copied().collect(),
+        };
+        let mut at_engines: HashMap<EngineId, Vec<TaskId>> = HashMap::new();
+        for task in spans.iter().flat_map(|span| (span.first.0..span.first.0 + u64::from(span.count)).map(TaskId)) {
+            let Some(state) = self.tasks.get_mut(&task) else { continue };
+            match state.place {
+                Place::Queued if abort.engines.is_none() => {
+                    self.queued -= 1;
+                    self.answer(task, None, Outcome::Aborted);
+                }
+                Place::At(engine) if abort.engines.as_ref().is_none_or(|engines| engines.contains(&engine)) => {
+                    state.abort = true;
+                    at_engines.entry(engine).or_default().push(task);
+                }
+                _ => {}
+            }
+        }
+        for (engine, mut tasks) in at_engines {
+            tasks.sort_unstable();
+            self.recall(engine, tasks);
+        }
+        self.dispatch(now);
+    }
+
+    /// When `tick` should be called next, if at all.
+    pub fn next_tick(&self) -> Option<Duration> {
+        let grace = self.no_engine_since.map(|since| since + self.limits.no_engine_grace);
+        if self.loads.any_stacked() { Some(Duration::ZERO) } else { grace }
+    }
+
+    /// Takes back what waits behind long tasks, and gives up when there has been no engine for long.
+    pub fn tick(&mut self, now: Duration) {
+        for engine in self.loads.stuck(now) {
+            let Some(load) = self.loads.get(engine) else { continue };
+            let balanced = |task: &TaskId| self.tasks.get(task).is_some_and(|state| state.balanced.is_some());
+            let behind: Vec<TaskId> = load.outstanding.iter().skip(1).copied().filter(balanced).collect();
+            self.loads.hold_back(engine);
+            if !behind.is_empty() {
+                self.recall(engine, behind);
+            }
+        }
+        if self.no_engine_since.is_some_and(|since| now.saturating_sub(since) >= self.limits.no_engine_grace) {
+            self.no_engine_since = None;
+            let all = self.clients.values_mut().flat_map(|client| client.queue.take_all(|_| true));
+            for task in all.collect::<Vec<_>>() {
+                if self.is_queued(task) {
+                    self.queued -= 1;
+                    let grace = self.limits.no_engine_grace.as_secs();
+                    let reason = format!("there has been no engine for {grace} s");
+                    self.answer(task, None, Outcome::Lost(reason));
+                }
+            }
+        }
+    }
+
+    fn recall(&mut self, engine: EngineId, tasks: Vec<TaskId>) {
+        // On `data`, behind the tasks it names, so that the engine has them all.
+        self.effects.push(Effect::ToEngine(engine, Channel::Data, Message::Recall(TaskList { tasks }), vec![]));
+    }
+}

@@ -1,0 +1,155 @@
+//! The client's core and what is awaited of it, fed with the controller's messages.
+
+use ipclusterz_runtime::client::core::{Core, Outgoing};
+use ipclusterz_runtime::client::watched::Watched;
+use ipclusterz_runtime::client::{AnswerId, Pending};
+use ipclusterz_runtime::ids::{EngineId, PeerId, RequestId};
+use ipclusterz_runtime::transport::Channel;
+use ipclusterz_runtime::wire::Frame;
+use ipclusterz_runtime::wire::message::*;
+use ipclusterz_runtime::wire::part::Packed;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Nothing here waits for another thread: what is not there at once never comes.
+const AT_ONCE: Duration = Duration::ZERO;
+
+struct Session {
+    core: Core,
+    watched: Arc<Watched>,
+}
+
+impl Session {
+    /// A client that may have so many answers under way.
+    fn new(replies: u64) -> Session {
+        let window = Window { replies, bytes: 1 << 20, request_bytes: 1 << 20 };
+        let mut core = Core::default();
+        core.established(Welcome { peer: PeerId(1), token: String::new(), engine_id: None, engines: vec![], window });
+        Session { core, watched: Arc::default() }
+    }
+
+    /// One request with so many targets; what can be sent is sent.
+    fn submit(&mut self, count: u32) -> (RequestId, Arc<Pending>) {
+        let engines: Vec<EngineId> = (0..count).map(EngineId).collect();
+        let targets = engines.iter().copied().map(Some).collect();
+        let pending = Pending::new(targets, 0.0, Arc::clone(&self.watched));
+        let id = self.core.number(1);
+        self.core.submit(Outgoing {
+            id,
+            placement: Placement::Engines(engines),
+            op: Op::Execute,
+            function: None,
+            packed: Packed::default(),
+            pending: Arc::downgrade(&pending),
+            base: 0,
+            count: count as usize,
+        });
+        self.sent();
+        (id, pending)
+    }
+
+    /// Requests that are sent now.
+    fn sent(&mut self) -> Vec<RequestId> {
+        let requests = self.core.next_sends().into_iter().filter_map(|(channel, message, _)| match message {
+            Message::Request(request) => Some((channel, request.id)),
+            _ => None,
+        });
+        requests.inspect(|(channel, _)| assert_eq!(*channel, Channel::Data)).map(|(_, id)| id).collect()
+    }
+
+    fn hear(&mut self, message: Message, payload: &[&str]) {
+        let payload = payload.iter().map(|text| Frame::from(text.as_bytes())).collect();
+        self.core.message(message, payload, 0.0, |_, _| Ok(vec![]));
+    }
+
+    fn answer(&mut self, request: RequestId, position: u32, outcome: Outcome) {
+        let (engine, segments) = (Some(EngineId(position)), vec![]);
+        let reply = Reply { request, position, engine, outcome, started: 0.0, completed: 0.0, segments };
+        self.hear(Message::Reply(reply), &[]);
+    }
+}
+
+#[test]
+fn the_verdict_on_an_abort_is_there_when_each_call_is_given_up_or_has_begun() {
+    let mut session = Session::new(100);
+    let (request, pending) = session.submit(3);
+    session.answer(request, 0, Outcome::Ok);
+    session.answer(request, 1, Outcome::Aborted);
+    assert_eq!(pending.wait_verdict(AT_ONCE), None);
+    for _ in 0..2 {
+        session.hear(Message::Started(Started { request, position: 2 }), &[]);
+        assert_eq!(pending.wait_verdict(AT_ONCE), Some(false));
+    }
+    assert!(!pending.wait(AT_ONCE));
+    session.answer(request, 2, Outcome::Ok);
+    assert!(pending.wait(AT_ONCE));
+    assert_eq!(pending.wait_verdict(AT_ONCE), Some(false));
+}
+
+#[test]
+fn what_was_not_sent_is_given_up_here() {
+    let mut session = Session::new(2);
+    let (_sent, first) = session.submit(2);
+    let (waiting, second) = session.submit(1);
+    session.core.abort_unsent(Some(&[waiting]), 0.0);
+    assert_eq!((first.wait_verdict(AT_ONCE), second.wait_verdict(AT_ONCE)), (None, Some(true)));
+    assert_eq!(session.core.under_way(), 1);
+}
+
+#[test]
+fn news_are_counted_and_output_keeps_its_order() {
+    let mut session = Session::new(100);
+    let (request, pending) = session.submit(2);
+    assert_eq!(pending.wait_news(0, AT_ONCE), None);
+    for (stream, text) in
+        [(Stream::Stdout, "a"), (Stream::Display, "{}\n"), (Stream::Stdout, "b"), (Stream::Stderr, "c")]
+    {
+        session.hear(Message::RequestOutput(RequestOutput { request, position: 1, stream }), &[text]);
+    }
+    assert_eq!(pending.wait_news(0, AT_ONCE), Some(4));
+    assert_eq!(pending.wait_news(4, AT_ONCE), None);
+    let (cursor, chunks) = pending.output_since(1, 1).expect("a cursor");
+    let texts: Vec<&str> = chunks.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!((cursor, texts), (6, vec!["{}\n", "b", "c"]));
+    assert_eq!(pending.outputs(1), Some(("ab".to_owned(), "c".to_owned())));
+    session.answer(request, 0, Outcome::Ok);
+    session.answer(request, 1, Outcome::Ok);
+    assert_eq!(pending.wait_news(4, AT_ONCE), Some(6));
+    assert_eq!(pending.wait_news(6, AT_ONCE), Some(6), "nothing more can come");
+}
+
+#[test]
+fn a_token_is_queued_with_the_last_answer_also_when_that_is_a_loss() {
+    let mut session = Session::new(100);
+    let (request, pending) = session.submit(2);
+    let (_lost, other) = session.submit(1);
+    assert!(pending.watch(7) && other.watch(8));
+    session.answer(request, 0, Outcome::Ok);
+    session.core.lost("the connection broke", 0.0);
+    assert!(!pending.watch(9));
+    let tokens: [Option<u64>; 2] = [session.watched.next(), session.watched.next()];
+    assert!(tokens == [Some(7), Some(8)] || tokens == [Some(8), Some(7)], "{tokens:?}");
+}
+
+#[test]
+fn a_request_is_under_way_from_its_submission_to_its_last_answer() {
+    let mut session = Session::new(2);
+    let (first, pending) = session.submit(2);
+    let (second, dropped) = session.submit(2);
+    drop(dropped);
+    let id = |request, position| AnswerId { request, position };
+    for unknown in [id(RequestId(0), 0), id(RequestId(3), 0), id(first, 2), id(second, 2)] {
+        assert!(!session.core.was_submitted(unknown), "{unknown:?}");
+    }
+    assert!(session.core.was_submitted(id(second, 1)) && session.core.is_under_way(id(second, 1)), "waits here");
+    session.answer(first, 1, Outcome::Ok);
+    assert!(session.core.is_under_way(id(first, 0)) && !session.core.is_under_way(id(first, 1)));
+    session.answer(first, 0, Outcome::Ok);
+    assert!(pending.wait(AT_ONCE) && !session.core.is_under_way(id(first, 0)));
+    assert_eq!(session.sent(), [second]);
+    session.answer(second, 0, Outcome::Ok);
+    assert!(session.core.is_under_way(id(second, 1)), "nobody holds it, and it is still to come");
+    session.answer(second, 1, Outcome::Ok);
+    assert!(!session.core.is_under_way(id(second, 1)) && session.core.was_submitted(id(second, 1)));
+    assert_eq!(session.core.under_way(), 0);
+}
