@@ -42,20 +42,183 @@ def test_by_name_path_and_address(cluster: Cluster) -> None:
         assert by_address.ids == {0, 1, 2, 3}
 
 
-def test_tcp(own_cluster: Callable[..., Cluster]) -> None:
+# -- an address and a key ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tcp(own_cluster: Callable[..., Cluster]) -> tuple[str, Path]:
+    """The TCP address of a cluster, and its clients' connection file."""
     cluster = own_cluster(1, listen="127.0.0.1:0")
-    tcp = next(address for address in cluster.report["addresses"] if address.startswith("tcp://"))
-    with Client(tcp) as rc:
-        assert rc[0].apply_sync(abs, -1) == 1
+    address = next(address for address in cluster.report["addresses"] if address.startswith("tcp://"))
+    return address, Path(cluster.report["client_file"])
 
 
-def test_an_unknown_address_says_where_it_was_looked_for(cluster: Cluster) -> None:
+@pytest.fixture
+def key(tcp: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that connection file, on a host where the cluster's own is not to be found."""
+    copy = tmp_path / "key.json"
+    shutil.copy(tcp[1], copy)
+    monkeypatch.setenv("IPCLUSTERZ_HOME", str(tmp_path / "elsewhere"))
+    return copy
+
+
+def reaches(client: Client, address: str) -> bool:
+    with client:
+        return client._core.address == address and client[0].apply_sync(abs, -1) == 1
+
+
+def test_an_address_of_ones_own_cluster(tcp: tuple[str, Path]) -> None:
+    address, _ = tcp
+    assert reaches(Client(address), address)
+    assert reaches(Client(f"{address}/"), address)
+    local = address.replace("127.0.0.1", "localhost")
+    assert reaches(Client(local), local)
+
+
+def test_every_name_of_a_host_that_listens_everywhere(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster(1, listen="0.0.0.0:0")
+    port = cluster.report["addresses"][-1].rpartition(":")[2]
+    for host in ("127.0.0.1", "127.0.0.2", "localhost"):
+        assert reaches(Client(f"tcp://{host}:{port}"), f"tcp://{host}:{port}")
+    # The port alone says nothing.
+    with pytest.raises(ConnectionFileError, match=r"no key for tcp://192\.0\.2\.1:"):
+        Client(f"tcp://192.0.2.1:{port}")
+
+
+def test_a_key_as_file_and_as_text(tcp: tuple[str, Path], key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address, _ = tcp
+    with pytest.raises(ConnectionFileError, match="no key for"):
+        Client(address)
+    monkeypatch.setenv("HOME", str(key.parent))
+    for given in (key, str(key), key.read_text(), f"  {key.read_text()}", "~/key.json"):
+        assert reaches(Client(address, key=given), address)
+
+
+def test_a_key_for_a_forwarded_port(tcp: tuple[str, Path], key: Path) -> None:
+    # What the file says of addresses is how the cluster is reached from elsewhere.
+    text = changed(key, addresses=["tcp://192.0.2.1:1"], host="far-away").read_text()
+    assert reaches(Client(tcp[0], key=key), tcp[0])
+    assert reaches(Client(tcp[0], key=text), tcp[0])
+
+
+def test_the_key_that_a_variable_names(
+    tcp: tuple[str, Path], key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IPCLUSTERZ_KEY_FILE", str(key))
+    assert reaches(Client(tcp[0]), tcp[0])
+    monkeypatch.setenv("IPCLUSTERZ_KEY_FILE", str(tmp_path / "nowhere.json"))
+    with pytest.raises(ConnectionFileError, match=r"nowhere\.json"):
+        Client(tcp[0])
+    # The argument is stronger than the variable, and the variable concerns addresses alone.
+    assert reaches(Client(tcp[0], key=key), tcp[0])
+    with Client(tcp[1]) as rc:
+        assert rc.ids == {0}
+
+
+@pytest.mark.parametrize("given", [{}, {"IPCLUSTERZ_KEY_FILE": ""}])
+def test_without_a_key_it_says_where_it_looked(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(ConnectionFileError) as caught:
         Client("tcp://192.0.2.1:10101")
-    assert "tcp://192.0.2.1:10101" in str(caught.value)
-    assert os.environ["IPCLUSTERZ_HOME"] in str(caught.value)
-    assert "hint: " in str(caught.value)
+    for place in ("tcp://192.0.2.1:10101", "key=", "IPCLUSTERZ_KEY_FILE", os.environ["IPCLUSTERZ_HOME"], "client.json"):
+        assert place in caught.value.message
     assert cluster.report["addresses"][0] in caught.value.hint
+    monkeypatch.setenv("IPCLUSTERZ_HOME", "/nowhere")
+    with pytest.raises(ConnectionFileError, match="no cluster of yours is running"):
+        Client("tcp://192.0.2.1:10101")
+    monkeypatch.delenv("IPCLUSTERZ_HOME")
+    monkeypatch.setenv("XDG_STATE_HOME", "/nowhere/state")
+    with pytest.raises(ConnectionFileError, match="/nowhere/state/ipclusterz/clusters"):
+        Client("tcp://192.0.2.1:10101")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", "/nowhere/home")
+    with pytest.raises(ConnectionFileError, match=r"/nowhere/home/\.local/state/ipclusterz/clusters"):
+        Client("tcp://192.0.2.1:10101")
+
+
+def test_keys_that_are_none(tcp: tuple[str, Path], key: Path, tmp_path: Path) -> None:
+    address, _ = tcp
+    for text in ("{", "{}", '{"version": 1}', key.read_text()[:-20]):
+        with pytest.raises(ConnectionFileError, match="key="):
+            Client(address, key=text)
+    with pytest.raises(ConnectionFileError, match="version"):
+        Client(address, key=json.dumps({**json.loads(key.read_text()), "version": 99}))
+    with pytest.raises(ConnectionFileError, match="nowhere"):
+        Client(address, key=tmp_path / "nowhere")
+    with pytest.raises(ConnectionFileError, match="nonsense"):
+        Client(address, key="nonsense")
+    with pytest.raises(TypeError):
+        Client(address, key=3)  # type: ignore[arg-type]
+    key.chmod(0o644)
+    with pytest.raises(ConnectionFileError) as caught:
+        Client(address, key=key)
+    assert "chmod" in caught.value.hint
+
+
+def test_addresses_that_are_none(key: Path) -> None:
+    for bad in ("http://127.0.0.1:10101", "tcp://127.0.0.1", "tcp://:10101", "tcp://127.0.0.1:port", "ipc://relative"):
+        with pytest.raises(ConnectionFileError, match=r"is no address of a controller"):
+            Client(bad, key=key)
+        with pytest.raises(ConnectionFileError, match="no key for"):
+            Client(bad)
+
+
+def test_a_key_of_a_cluster_that_has_no_port(file: Path) -> None:
+    with pytest.raises(ConnectionFileError, match=r"(?s)has no keys.*hint: .*--listen"):
+        Client("tcp://127.0.0.1:10101", key=file)
+
+
+def test_keys_of_others(own_cluster: Callable[..., Cluster], tcp: tuple[str, Path], key: Path) -> None:
+    with pytest.raises(ipz.AuthenticationError, match="for an engine"):
+        Client(tcp[0], key=(tcp[1].parent / "engine.json").read_text())
+    # Every start of a cluster makes fresh keys.
+    other = json.loads(key.read_text())
+    other["curve"] = {**other["curve"], "public": other["curve"]["server"]}
+    with pytest.raises((ipz.AuthenticationError, ControllerUnreachable)) as caught:
+        Client(tcp[0], key=json.dumps(other), timeout=2)
+    assert other["curve"]["secret"] not in str(caught.value)
+
+
+def test_sshserver_has_its_place(cluster: Cluster) -> None:
+    with pytest.raises(NotImplementedError, match=r"(?s)sshserver= is not available yet.*hint: .*ssh -N -L"):
+        Client(sshserver="my.server.com")
+
+
+# -- a profile ---------------------------------------------------------------------------------------------------------
+
+
+def test_by_profile(
+    cluster: Cluster, own_cluster: Callable[..., Cluster], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profiles = tmp_path / "ipclusterz" / "profiles"
+    profiles.mkdir(parents=True)
+    (profiles / "lab.toml").write_text("[engines]\ncount = 1\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    with monkeypatch.context() as environment:
+        environment.setenv("IPCLUSTERZ_PROFILE", "lab")
+        lab = own_cluster(1)
+    with Client(profile="lab") as rc:
+        assert rc.cluster == lab.name
+    with Client(profile="default") as rc:
+        assert rc.cluster == cluster.name
+    own_cluster(1)
+    with pytest.raises(ConnectionFileError, match="2 clusters run with profile 'default'") as caught:
+        Client(profile="default")
+    assert cluster.name in str(caught.value)
+    assert "Client(cluster=" in caught.value.hint
+    with pytest.raises(ConnectionFileError, match=r"no cluster with profile 'nobody'") as caught:
+        Client(profile="nobody")
+    assert os.environ["IPCLUSTERZ_HOME"] in str(caught.value)
+    assert "profiles of running clusters: default, lab" in caught.value.hint
+    monkeypatch.setenv("IPCLUSTERZ_HOME", "/nowhere")
+    with pytest.raises(ConnectionFileError, match="no cluster is running"):
+        Client(profile="lab")
+
+
+# -- names and files ---------------------------------------------------------------------------------------------------
 
 
 def test_an_unknown_name(cluster: Cluster) -> None:
@@ -67,10 +230,20 @@ def test_an_unknown_name(cluster: Cluster) -> None:
 
 
 def test_only_one_way_at_a_time(file: Path) -> None:
-    with pytest.raises(TypeError, match="not both"):
-        Client(file, cluster="x")
-    with pytest.raises(TypeError):
-        Client(3)  # type: ignore[arg-type]
+    for arguments, keywords, text in (
+        ((file,), {"cluster": "x"}, r"by an address or file and cluster="),
+        ((file,), {"profile": "x"}, r"by an address or file and profile="),
+        (("tcp://127.0.0.1:9",), {"cluster": "x"}, r"by an address or file and cluster="),
+        ((), {"cluster": "x", "profile": "y"}, r"by cluster= and profile="),
+        ((file,), {"key": file}, r"key= goes with an address"),
+        ((), {"key": file}, r"key= goes with an address"),
+        ((), {"cluster": "x", "key": file}, r"key= goes with an address"),
+    ):
+        with pytest.raises(TypeError, match=text):
+            Client(*arguments, **keywords)  # type: ignore[arg-type]
+    for bad in (3, b"/tmp", ["a"]):
+        with pytest.raises(TypeError):
+            Client(bad)  # type: ignore[arg-type]
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

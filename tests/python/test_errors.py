@@ -67,15 +67,53 @@ def test_a_composite_error_names_each_engine(capsys: pytest.CaptureFixture[str])
     assert list(composite) == composite.elist
     composite.print_tracebacks()
     shown = capsys.readouterr().out
-    assert "[3:apply]:\nTraceback…" in shown
-    assert "hint: what to do" in shown
+    assert f"[3:apply]:\n{'-' * 75}\nTraceback…\nKeyError: 'k'\n" in shown
+    assert "[?:call]:\nwhat happened\nhint: what to do\n" in shown
+    composite.print_tracebacks(1)
+    assert capsys.readouterr().out == "[?:call]:\nwhat happened\nhint: what to do\n\n"
     with pytest.raises(error.EngineError):
         composite.raise_exception(1)
-    with pytest.raises(IndexError, match="index 2 does not exist, there are 2"):
-        composite.raise_exception(2)
+    for use in (composite.raise_exception, composite.print_tracebacks):
+        with pytest.raises(IndexError, match="index 2 does not exist, there are 2"):
+            use(2)
 
 
-@pytest.mark.parametrize("name", ["error", "serialize", "client.scatter", "client.mapping", "client.targets"])
+def test_equal_tracebacks_are_printed_once_with_all_engines(capsys: pytest.CaptureFixture[str]) -> None:
+    def failure(engine: int, cell: int, text: str = "no") -> error.RemoteError:
+        traceback = (
+            f'Traceback (most recent call last):\n  File "<ipython-input-{cell}-0f>", line 1\nValueError: {text}\n'
+        )
+        return error.RemoteError("ValueError", text, traceback, engine, "execute")
+
+    error.CompositeError("failed", [failure(0, 7), failure(1, 7, "other"), failure(2, 6)]).print_tracebacks()
+    title = "ValueError" + "Traceback (most recent call last)".rjust(65)
+    assert capsys.readouterr().out.splitlines() == [
+        "[0:execute]:",
+        "[2:execute]:",
+        "-" * 75,
+        title,
+        '  File "<ipython-input-7-0f>", line 1',
+        "ValueError: no",
+        "",
+        "[1:execute]:",
+        "-" * 75,
+        title,
+        '  File "<ipython-input-7-0f>", line 1',
+        "ValueError: other",
+        "",
+    ]
+
+
+def test_a_missing_name_is_a_key_error() -> None:
+    missing = error.RemoteKeyError("KeyError", "name 'a' is not defined on engine 3", "", 3, "pull")
+    assert isinstance(missing, KeyError)
+    assert isinstance(missing, error.RemoteError)
+    assert str(missing) == "KeyError(name 'a' is not defined on engine 3)"
+
+
+@pytest.mark.parametrize(
+    "name", ["error", "serialize", "dependency", "client.scatter", "client.mapping", "client.targets"]
+)
 def test_examples_in_docstrings(name: str) -> None:
     outcome = doctest.testmod(importlib.import_module(f"ipclusterz.{name}"))
     assert outcome.attempted > 0

@@ -152,12 +152,13 @@ def test_execute(rc: Client) -> None:
     assert [reply.engine_id for reply in replies.values()] == [0, 1, 2, 3]
     reply = rc[2].execute("x + 1", block=True)
     assert (reply.result, reply.r, reply.stdout, reply.stderr) == ("7", "7", "", "")
-    assert repr(reply) == f"[2] Out[{reply.execution_count}]: 7"
+    count = reply.execution_count
+    assert repr(reply) == f"[2] In [{count}]: x + 1\n[2] Out[{count}]: 7"
     silent = rc[2].execute("x", silent=True, block=True)
     assert silent.result is None
     following = rc[2].execute("y = 1", block=True)
-    assert following.execution_count == reply.execution_count + 1
-    assert "engine 2" in repr(following)
+    assert following.execution_count == count + 1
+    assert repr(following) == f"[2] In [{count + 1}]: y = 1"
 
 
 def test_execute_runs_ipythons_magics(rc: Client) -> None:

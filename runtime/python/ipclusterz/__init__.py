@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from .client.asyncresult import AsyncResult
     from .client.balanced import LoadBalancedView
     from .client.client import Client
+    from .client.remote import ParallelFunction, RemoteFunction
     from .client.reply import ExecuteReply
     from .client.view import DirectView
     from .cluster import Cluster
+    from .dependency import depend, interactive, require
     from .error import (
         AbortedError,
         AuthenticationError,
@@ -38,10 +40,13 @@ if TYPE_CHECKING:
         PayloadTooLarge,
         RejectedError,
         RemoteError,
+        RemoteKeyError,
         SerializationError,
         TimeoutError,
         UnknownEngine,
+        UnmetDependency,
     )
+    from .reference import Reference
 
 __all__ = [
     "AbortedError",
@@ -61,15 +66,23 @@ __all__ = [
     "IpclusterzError",
     "LoadBalancedView",
     "NoEnginesRegistered",
+    "ParallelFunction",
     "PayloadTooLarge",
+    "Reference",
     "RejectedError",
     "RemoteError",
+    "RemoteFunction",
+    "RemoteKeyError",
     "SerializationError",
     "TimeoutError",
     "UnknownEngine",
+    "UnmetDependency",
     "__version__",
     "client",
+    "depend",
     "error",
+    "interactive",
+    "require",
 ]
 
 _MODULE_OF = {
@@ -79,6 +92,12 @@ _MODULE_OF = {
     "DirectView": "client.view",
     "ExecuteReply": "client.reply",
     "LoadBalancedView": "client.balanced",
+    "ParallelFunction": "client.remote",
+    "Reference": "reference",
+    "RemoteFunction": "client.remote",
+    "depend": "dependency",
+    "interactive": "dependency",
+    "require": "dependency",
 }
 
 

@@ -24,6 +24,7 @@ from .error import ClusterError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import IO, Any
 
@@ -61,6 +62,9 @@ class Cluster:
     >>> with Cluster(n=2) as rc:                            # doctest: +SKIP
     ...     rc[:].apply_sync(abs, -1)
     {0: 1, 1: 1}
+    >>> async with Cluster(n=2) as rc:                      # doctest: +SKIP
+    ...     await rc[:].apply_async(abs, -1)
+    [1, 1]
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Cluster:
         self._errors: IO[bytes] | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
         self._clients: weakref.WeakSet[Client] = weakref.WeakSet()
+        self._unwanted = False
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -106,6 +111,8 @@ class Cluster:
         )
         self._finalizer = weakref.finalize(self, _end, self._process)
         try:
+            if self._unwanted:
+                raise ClusterError(f"starting cluster {self.name!r} was given up")
             self.report = self._read_report(command)
         except BaseException:
             self.stop()
@@ -124,6 +131,7 @@ class Cluster:
         if self._errors is not None:
             self._errors.close()
         self._process = self._errors = self._finalizer = None
+        self._unwanted = False
 
     @property
     def running(self) -> bool:
@@ -153,11 +161,30 @@ class Cluster:
     ) -> None:
         self.stop()
 
+    async def __aenter__(self) -> Client:
+        # The kernel tells the command when the thread that started it ends, and the command then looks whether the
+        # process has: the thread need not stay.
+        client: Client = await _to_its_end(self.__enter__, self._give_up, self.stop)
+        return client
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await _to_its_end(self.stop)
+
     def __repr__(self) -> str:
         state = f"{self.n} engines" if self.running else "not running"
         return f"<Cluster {self.name!r}: {state}>"
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _give_up(self) -> None:
+        """Have `start`, in another thread, fail soon."""
+        # That thread looks at the one after it has set the other, so one of the two sees it.
+        self._unwanted = True
+        process = self._process
+        if process is not None:
+            process.terminate()
 
     def _read_report(self, command: list[str]) -> dict[str, Any]:
         """The one line of JSON that the command prints: when the engines are ready, or when it gives up."""
@@ -203,6 +230,41 @@ class Cluster:
         lines = self._errors.read().decode(errors="replace").splitlines()
         # The command says its error on stderr too, where the report has it already.
         return "\n".join(f"  {line}" for line in lines[-_TAIL_LINES:] if not line.startswith(("error: ", "hint: ")))
+
+
+async def _to_its_end(
+    work: Callable[[], Any], on_cancel: Callable[[], None] | None = None, undo: Callable[[], None] | None = None
+) -> Any:
+    """Do blocking work in a thread; when the task is cancelled, wait for the end of it all the same.
+
+    Parameters
+    ----------
+    work : callable
+        The work.
+    on_cancel : callable, optional
+        Called at once when the task is cancelled, to make the work end soon.
+    undo : callable, optional
+        More blocking work, done when the task was cancelled.
+    """
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    # Not the loop's threads: the user's own work may hold all of them, or they may be gone already.
+    pool = ThreadPoolExecutor(1, thread_name_prefix="ipclusterz-cluster")
+    loop = asyncio.get_running_loop()
+    try:
+        working = loop.run_in_executor(pool, work)
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            if on_cancel is not None:
+                on_cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            if undo is not None:
+                await loop.run_in_executor(pool, undo)
+            raise
+    finally:
+        pool.shutdown(wait=False)
 
 
 def _program() -> str:

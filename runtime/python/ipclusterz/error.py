@@ -77,10 +77,6 @@ class RejectedError(IpclusterzError):
     """The controller refused a request; the text says why."""
 
 
-class AbortedError(IpclusterzError):
-    """The call was aborted before an engine started it."""
-
-
 class ClusterError(IpclusterzError):
     """A cluster could not be started or stopped."""
 
@@ -99,6 +95,10 @@ class NoEnginesRegistered(UnknownEngine):
 
 class EmptyTargets(IpclusterzError, builtins.ValueError):
     """A list of engines is empty."""
+
+
+class UnmetDependency(IpclusterzError):
+    """Raised on an engine that lacks what a function needs; a load-balanced call then goes to another engine."""
 
 
 class EngineError(IpclusterzError):
@@ -185,6 +185,15 @@ class RemoteError(IpclusterzError):
         state = (self.ename, self.evalue, self.traceback, self.engine_id, self.method, self._pickled, self.hint)
         return type(self), state
 
+    def raise_exception(self) -> NoReturn:
+        """Raise the exception as its own class, with this error as its cause; this error when that cannot be."""
+        original = self.original()
+        raise self if original is None else original
+
+    def _render_traceback_(self) -> list[str]:
+        # What IPython shows: the prompt's own frames, then the engine's traceback.
+        return [_RULE, _title(type(self).__name__), *_callers(self), *f"{type(self).__name__}: {self}".splitlines()]
+
     def original(self) -> BaseException | None:
         """The exception as it was on the engine, with this error as its cause; None when it cannot be rebuilt here."""
         if self._pickled is None:
@@ -200,6 +209,10 @@ class RemoteError(IpclusterzError):
             return None
         exception.__cause__ = self
         return exception
+
+
+class RemoteKeyError(RemoteError, builtins.KeyError):
+    """A name is not there on an engine: the `RemoteError` of pull and of the dictionary interface."""
 
 
 class CompositeError(IpclusterzError):
@@ -240,17 +253,20 @@ class CompositeError(IpclusterzError):
         return self.elist[index]
 
     def print_tracebacks(self, excid: int | None = None) -> None:
-        """Print the engines' own tracebacks.
+        """Print the engines' own tracebacks; equal ones once, below the names of their engines.
 
         Parameters
         ----------
         excid : int, optional
             Position in `elist`; all of them when left out.
+
+        Raises
+        ------
+        IndexError
+            When there is no such position.
         """
-        chosen = self.elist if excid is None else [self._at(excid)]
-        for error in chosen:
-            text = getattr(error, "traceback", "") or str(error)
-            print(f"{_place(error)}:\n{text.rstrip()}\n")
+        for places, lines in _grouped(self.elist if excid is None else [self._at(excid)]):
+            print("".join(f"{place}:\n" for place in places) + "\n".join(lines) + "\n")
 
     def raise_exception(self, excid: int = 0) -> NoReturn:
         """Raise one of the exceptions, as its own class when that can be rebuilt here.
@@ -276,8 +292,74 @@ class CompositeError(IpclusterzError):
             raise IndexError(f"an exception with index {excid} does not exist, there are {len(self.elist)}") from None
 
     def _render_traceback_(self) -> list[str]:
-        # IPython shows an exception through this method: the engines' lines, not the client's own frames.
-        return str(self).splitlines()
+        # IPython shows an exception through this method. Like the engines' lines, the prompt's own frames are of use;
+        # those of this package are not.
+        return [_RULE, _title(type(self).__name__), *_callers(self), *f"{type(self).__name__}: {self}".splitlines()]
+
+
+_RULE = "-" * 75
+
+
+def _title(name: str) -> str:
+    words = "Traceback (most recent call last)"
+    return name + words.rjust(len(_RULE) - len(name))
+
+
+def _callers(error: BaseException) -> list[str]:
+    """The frames of a traceback that led into this package."""
+    import traceback
+
+    package = __file__.rpartition("error.py")[0]
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(package) and "/IPython/core/" not in frame.filename
+    ]
+    lines: list[str] = []
+    for frame in frames:
+        cell = _cell_name(frame.filename)
+        if cell is None:
+            lines += traceback.format_list([frame])[0].splitlines()
+        else:
+            where = "" if frame.name == "<module>" else f", in {frame.name}"
+            lines += [f"{cell}, line {frame.lineno}{where}", f"----> {frame.lineno} {frame.line}"]
+    return [*lines, ""]
+
+
+def _cell_name(filename: str) -> str | None:
+    """What IPython calls a cell that it runs, at the prompt as well as in a notebook; None for other files."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    named = None if shell is None else shell.compile.format_code_name(filename)
+    return None if named is None else " ".join(named)
+
+
+def _grouped(elist: Sequence[IpclusterzError]) -> list[tuple[list[str], list[str]]]:
+    """Places and lines of each different traceback, in order of their first engine."""
+    groups: dict[str, tuple[list[str], list[str]]] = {}
+    for error in elist:
+        lines = _traceback_lines(error)
+        groups.setdefault(_without_counts("\n".join(lines)), ([], lines))[0].append(_place(error))
+    return list(groups.values())
+
+
+def _without_counts(text: str) -> str:
+    # The number of a cell in its file name says how many cells an engine has run, not where the error is.
+    import re
+
+    return re.sub(r"(<ipython-input-|<cell |Cell In\[)\d+", r"\1", text)
+
+
+def _traceback_lines(error: IpclusterzError) -> list[str]:
+    """A traceback in IPython's form: a rule, the title, the frames, the error."""
+    text: str = getattr(error, "traceback", "").rstrip("\n")
+    if not text:
+        return str(error).splitlines()
+    lines = text.splitlines()
+    if lines[0].startswith("Traceback "):
+        lines[0] = _title(getattr(error, "ename", type(error).__name__))
+    return [_RULE, *lines]
 
 
 def _place(error: IpclusterzError) -> str:
@@ -290,6 +372,10 @@ def _one_line(error: IpclusterzError) -> str:
 
 
 if TYPE_CHECKING:
+    import concurrent.futures
+
+    class AbortedError(IpclusterzError, concurrent.futures.CancelledError):
+        """The call was aborted before an engine started it; also a `concurrent.futures` CancelledError."""
 
     class TimeoutError(IpclusterzError, builtins.TimeoutError, multiprocessing.TimeoutError):
         """The answer was not there in time; also a builtin and a `multiprocessing` TimeoutError."""
@@ -297,14 +383,19 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> type:
-        # multiprocessing costs some milliseconds to import, which an engine that never raises this should not pay.
-        if name != "TimeoutError":
+        # Their other bases cost some milliseconds to import, which an engine that never raises them should not pay.
+        if name == "TimeoutError":
+            import multiprocessing
+
+            bases = (IpclusterzError, builtins.TimeoutError, multiprocessing.TimeoutError)
+            text = "The answer was not there in time; also a builtin and a `multiprocessing` TimeoutError."
+        elif name == "AbortedError":
+            import concurrent.futures
+
+            bases = (IpclusterzError, concurrent.futures.CancelledError)
+            text = "The call was aborted before an engine started it; also a `concurrent.futures` CancelledError."
+        else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        import multiprocessing
-
-        class TimeoutError(IpclusterzError, builtins.TimeoutError, multiprocessing.TimeoutError):
-            """The answer was not there in time; also a builtin and a `multiprocessing` TimeoutError."""
-
-        TimeoutError.__qualname__ = "TimeoutError"
-        globals()["TimeoutError"] = TimeoutError
-        return TimeoutError
+        made = type(name, bases, {"__doc__": text, "__module__": __name__})
+        # Another thread may have been here meanwhile: there is one class.
+        return globals().setdefault(name, made)

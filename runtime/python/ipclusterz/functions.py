@@ -15,7 +15,9 @@ from types import FunctionType
 from weakref import ref
 
 from .capture import Capture, local_modules, reference_of
+from .dependency import BOUND
 from .error import SerializationError
+from .reference import Reference
 from .serialize import FRESH, MAP, PROTOCOL, cannot_serialize, cloud_dumps, code_of, plain_dumps
 
 TYPE_CHECKING = False
@@ -79,8 +81,9 @@ def pack(function: Callable[..., object], *, bound: bool = False, mapped: bool =
 
 
 def _pack(function: Callable[..., object], cache: dict[int, Any], bound: bool, mapped: bool) -> Packed:
-    if not callable(function):
+    if not callable(function) and not isinstance(function, Reference):
         raise TypeError(f"a function is needed, not {type(function).__name__}: {function!r:.80}")
+    bound = bound or getattr(function, BOUND, False)
     capture = Capture(function, bound=bound)
     first = _bound_dumps(function) if bound else _dumps(function)
     second = b"" if bound else _by_value(function, first)

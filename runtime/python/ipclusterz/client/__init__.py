@@ -5,6 +5,7 @@ This file only re-exports: ``from ipclusterz import client`` gives ``client.Clie
 
 from __future__ import annotations
 
+from ..dependency import depend, interactive, require
 from ..error import (
     AbortedError,
     AuthenticationError,
@@ -19,13 +20,17 @@ from ..error import (
     PayloadTooLarge,
     RejectedError,
     RemoteError,
+    RemoteKeyError,
     SerializationError,
     UnknownEngine,
+    UnmetDependency,
 )
+from ..reference import Reference
 from .asyncresult import AsyncResult
 from .balanced import LoadBalancedView
 from .client import Client
 from .mapping import MapResult
+from .remote import ParallelFunction, RemoteFunction
 from .reply import ExecuteReply
 from .view import DirectView, View
 
@@ -50,13 +55,21 @@ __all__ = [
     "LoadBalancedView",
     "MapResult",
     "NoEnginesRegistered",
+    "ParallelFunction",
     "PayloadTooLarge",
+    "Reference",
     "RejectedError",
     "RemoteError",
+    "RemoteFunction",
+    "RemoteKeyError",
     "SerializationError",
     "TimeoutError",
     "UnknownEngine",
+    "UnmetDependency",
     "View",
+    "depend",
+    "interactive",
+    "require",
 ]
 
 

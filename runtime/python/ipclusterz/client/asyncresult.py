@@ -1,44 +1,51 @@
 """Results that are on their way.
 
 An `AsyncResult` holds the answers of one submission. It never talks to the cluster itself: it asks the extension
-module's `Pending`, and dropping it frees what was received and what will be. Results of a map are in `mapping`.
+module's `Pending`, and dropping it frees what was received and what will be. What makes it a Future is in `future`;
+results of a map are in `mapping`.
 """
 
 from __future__ import annotations
 
-from time import time
+from time import monotonic, time
 
 from .. import error as errors
-from .reply import Failure, metadata_of, value_of
+from .future import LazyFuture
+from .reply import Failure, metadata_of, value_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from .._core import Pending
     from ..error import IpclusterzError
+    from .client import Client
 
 __all__ = ["AsyncResult"]
 
 _NOTHING: Any = object()
 
 
-class AsyncResult:
-    """The result of a call that need not be there yet; has the methods of `multiprocessing.pool.AsyncResult`.
+class AsyncResult(LazyFuture):
+    """The result of a call that need not be there yet.
 
-    Made by views, not by hand.
+    It has the methods of `multiprocessing.pool.AsyncResult` (get, wait, ready, successful), it is a
+    `concurrent.futures.Future` (result, exception, done, cancel, add_done_callback; `concurrent.futures.wait` and
+    `as_completed` take it), and it can be awaited. Made by views, not by hand.
 
     Examples
     --------
     >>> ar = rc[:].apply_async(pow, 2, 10)              # doctest: +SKIP
     >>> ar.get(timeout=5)                               # doctest: +SKIP
     [1024, 1024, 1024, 1024]
+    >>> await ar                                        # doctest: +SKIP
+    [1024, 1024, 1024, 1024]
     """
 
-    __slots__ = ("__weakref__", "_method", "_pending", "_single", "_submitted", "_values")
-
-    def __init__(self, pending: Pending, method: str, single: bool) -> None:
+    def __init__(self, client: Client, pending: Pending, method: str, single: bool) -> None:
+        # Not Future's, whose state is made when it is looked at.
+        self._client = client
         self._pending = pending
         self._method = method
         self._single = single
@@ -71,11 +78,6 @@ class AsyncResult:
         """
         if self._values is _NOTHING:
             self._collect(timeout)
-        if self._single:
-            value = self._values[0]
-            if type(value) is Failure:
-                raise value.error.with_traceback(None)
-            return value
         self._raise_failures()
         return self._joined()
 
@@ -95,11 +97,7 @@ class AsyncResult:
         if self._values is _NOTHING:
             self._collect(timeout)
         self._raise_failures()
-        return dict(zip(self.engine_ids, self._values, strict=True))
-
-    def result(self, timeout: float | None = None) -> Any:
-        """Same as `get`: the name that `concurrent.futures.Future` has for it."""
-        return self.get(timeout)
+        return self._by_engine(zip(self.engine_ids, self._values, strict=True))
 
     @property
     def r(self) -> Any:
@@ -139,9 +137,45 @@ class AsyncResult:
             self._collect(None)
         return not any(type(value) is Failure for value in self._values)
 
+    def wait_interactive(self, interval: float = 0.1, timeout: float | None = None) -> None:
+        """Wait with a progress bar, in the terminal or in a notebook.
+
+        Parameters
+        ----------
+        interval : float
+            Seconds between looks.
+        timeout : float, optional
+            Seconds to wait; for ever when left out. Ctrl-C ends the wait and leaves the work running.
+
+        Raises
+        ------
+        ImportError
+            When tqdm is not installed.
+        ipclusterz.TimeoutError
+            When not everything is there in time.
+        """
+        try:
+            from tqdm.auto import tqdm  # type: ignore[import-untyped]
+        except ImportError:
+            raise ImportError("wait_interactive() needs tqdm: pip install tqdm") from None
+        deadline = None if timeout is None else monotonic() + timeout
+        with tqdm(total=len(self), desc=self._method, unit="task") as bar:
+            while True:
+                bar.update(self.progress - bar.n)
+                if self.ready():
+                    return
+                if deadline is not None and monotonic() >= deadline:
+                    raise errors.TimeoutError(f"{self.progress} of {len(self)} are ready after {timeout:g} s")
+                self.wait(interval if deadline is None else min(interval, max(0.0, deadline - monotonic())))
+
     def abort(self) -> None:
         """Give up the calls that no engine has started; they end with `AbortedError`, the others go on."""
-        self._pending.abort()
+        try:
+            self._pending.abort()
+        except errors.IpclusterzError:
+            # The connection has ended, and with it everything that was under way.
+            if not self.ready():
+                raise
 
     # -- as they arrive -----------------------------------------------------------------------------------------
 
@@ -187,6 +221,21 @@ class AsyncResult:
         return max((pending.reply(index).received for index in range(len(pending))), default=time()) - self._submitted
 
     @property
+    def wall_time(self) -> float:
+        """Seconds from submission until the last answer came, or until now: the same as `elapsed`."""
+        return self.elapsed
+
+    @property
+    def serial_time(self) -> float:
+        """Seconds that the engines have worked on it, all of them together, by their own clocks.
+
+        ``serial_time / wall_time`` is the speed-up that was reached.
+        """
+        pending = self._pending
+        replies = [pending.reply(index) for index in range(len(pending)) if pending.is_done(index)]
+        return sum(reply.completed - reply.started for reply in replies)
+
+    @property
     def metadata(self) -> list[dict[str, Any]]:
         """Where and when each call ran; None for what is not known yet.
 
@@ -201,6 +250,28 @@ class AsyncResult:
             metadata_of(pending.reply(index) if pending.is_done(index) else None, message_id, pending.outputs(index))
             for index, message_id in enumerate(pending.message_ids())
         ]
+
+    @property
+    def outputs(self) -> list[list[dict[str, Any]]]:
+        """What the calls have displayed until now: for each answer its figures, tables and so on, as mime bundles."""
+        from .displays import settled
+
+        logs = [settled(self._pending.output_since(index, 0)[1]) for index in range(len(self._pending))]
+        return [[content for stream, content in log if stream == "display"] for log in logs]
+
+    def display_outputs(self, group: str = "engine") -> None:
+        """Wait, and show what the calls wrote and displayed.
+
+        Parameters
+        ----------
+        group : {"engine", "type", "order"}
+            One engine after the other; or all standard output first, then errors, then displays; or like that, with
+            the first display of each engine before the second ones.
+        """
+        from .follow import display_outputs
+
+        self.wait()
+        display_outputs(self, group)
 
     @property
     def stdout(self) -> Any:
@@ -220,7 +291,7 @@ class AsyncResult:
             state = "finished"
         else:
             state = "failed"
-        return f"<{type(self).__name__}: {self._method}, {state}>"
+        return f"<AsyncResult: {self._method}, {state}>"
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -229,30 +300,54 @@ class AsyncResult:
         if not pending.wait(timeout):
             raise errors.TimeoutError("Result not ready.")
         method = self._method
-        self._values = [value_of(pending.reply(index), method) for index in range(len(pending))]
+        self._values = [value_at(pending, index, method) for index in range(len(pending))]
+
+    def _refuse_cancelled(self, timeout: float | None) -> None:
+        if self._values is _NOTHING:
+            self._collect(timeout)
+        values = self._values
+        aborted = errors.AbortedError
+        if values and all(type(value) is Failure and isinstance(value.error, aborted) for value in values):
+            raise values[0].error.with_traceback(None)
 
     def _joined(self) -> Any:
-        """What `get` returns when nothing failed and there can be several answers."""
-        return list(self._values)
+        """What `get` returns when nothing failed."""
+        return self._values[0] if self._single else list(self._values)
+
+    def _by_engine(self, items: Iterable[tuple[int, Any]]) -> dict[int, Any]:
+        """What `get_dict` returns."""
+        return dict(items)
 
     def _raise_failures(self) -> None:
+        # `e` is what it is called in the debugger: this is the frame in which %debug begins.
+        e = self._error()
+        if e is not None:
+            raise e
+
+    def _error(self) -> BaseException | None:
+        """What the failed ones among the values are raised as."""
         failed: list[IpclusterzError] = [value.error for value in self._values if type(value) is Failure]
         if not failed:
-            return
+            return None
         if self._single:
-            raise failed[0].with_traceback(None)
-        raise errors.CompositeError(f"one or more exceptions from call to method: {self._method}", failed)
+            return self._raised(failed[0].with_traceback(None))
+        return errors.CompositeError(f"one or more exceptions from call to method: {self._method}", failed)
+
+    def _raised(self, error: IpclusterzError) -> BaseException:
+        """What is raised for one failed call."""
+        return error
 
     def _value(self, index: int) -> Any:
         if self._values is not _NOTHING:
             return self._values[index]
         self._pending.wait_index(index, None)
-        return value_of(self._pending.reply(index), self._method)
+        return value_at(self._pending, index, self._method)
 
     def _checked(self, index: int) -> Any:
         value = self._value(index)
         if type(value) is Failure:
-            raise value.error.with_traceback(None)
+            e = self._raised(value.error.with_traceback(None))
+            raise e
         return value
 
     def _output(self, which: int) -> Any:

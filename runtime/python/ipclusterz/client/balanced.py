@@ -5,15 +5,20 @@ from __future__ import annotations
 from ..functions import pack
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
-from .mapping import MapResult, NoPending, chunk_bounds, chunk_frames, columns_of
+from .direct import DirectCalls
+from .mapping import MapResult, NoPending, chunk_bounds, chunk_frames, columns_of, lazy_map
 from .view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
+    from .._core import Pending
+    from ..serialize import Frame
     from .client import Client
+    from .remote import ParallelFunction, RemoteFunction
+    from .targets import Targets
 
 __all__ = ["LoadBalancedView"]
 
@@ -35,14 +40,36 @@ class LoadBalancedView(View):
     [0, 1, 4, 9, 16]
     """
 
-    __slots__ = ("retries",)
+    __slots__ = ("_targets", "retries")
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, targets: list[int] | None = None) -> None:
         super().__init__(client)
+        self._targets = targets
         self.retries = 0
 
+    @property
+    def targets(self) -> Any:
+        """The engines to choose from; None is all that there are. Takes whatever a client can be indexed with."""
+        return None if self._targets is None else list(self._targets)
+
+    @targets.setter
+    def targets(self, value: Targets) -> None:
+        self._targets = None if value is None else self.client._ids(value)
+
+    def __len__(self) -> int:
+        return len(self.client._live()) if self._targets is None else len(self._targets)
+
     def __repr__(self) -> str:
-        return "<LoadBalancedView of all engines>"
+        if self._targets is None:
+            return "<LoadBalancedView of all engines>"
+        return (
+            f"<LoadBalancedView of engine{'s' if len(self._targets) > 1 else ''} {', '.join(map(str, self._targets))}>"
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        # Only called for what is missing: where namespaces are concerned, somebody has to say whose.
+        hint = f"\nhint: rc[:].{name} is all engines" if hasattr(DirectCalls, name) else ""
+        raise AttributeError(f"a load-balanced view has no {name!r}{hint}", name=name, obj=self)
 
     def apply(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call ``f(*args, **kwargs)`` on one engine.
@@ -73,9 +100,12 @@ class LoadBalancedView(View):
 
     def apply_async(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AsyncResult:
         """Like `apply`, and never waits."""
-        frames = argument_frames(args, kwargs) if args or kwargs else []
-        pending = self._core.submit("apply", [(None, frames)], function=pack(f), retries=self.retries)
-        return AsyncResult(pending, "apply", True)
+        return self._apply(f, args, kwargs, False)
+
+    def apply_bound(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Like `apply`, but the globals of `f` are the namespace of the engine that runs it."""
+        result = self._apply(f, args, kwargs, True)
+        return result.get() if self.block else result
 
     def apply_sync(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Like `apply`, and always waits."""
@@ -117,18 +147,14 @@ class LoadBalancedView(View):
         """
         function = pack(f, mapped=True)
         columns, length = columns_of(sequences)
-        chunks = chunk_bounds(length, chunksize, len(self._core.engine_ids()))
+        chunks = chunk_bounds(length, chunksize, len(self))
         result: MapResult
         if chunks:
-            pending = self._core.submit(
-                "apply",
-                [(None, chunk_frames(columns, start, stop)) for start, stop in chunks],
-                function=function,
-                retries=self.retries,
-            )
-            result = MapResult(pending, [stop - start for start, stop in chunks], ordered)
+            items = [(None, chunk_frames(columns, start, stop)) for start, stop in chunks]
+            pending = self._submit("apply", items, function)
+            result = MapResult(self.client, pending, [stop - start for start, stop in chunks], ordered)
         else:
-            result = MapResult(NoPending(), [], ordered)
+            result = MapResult(self.client, NoPending(), [], ordered)
         return result.get() if (self.block if block is None else block) else result
 
     def map_async(
@@ -154,3 +180,77 @@ class LoadBalancedView(View):
         """Like `map`, and always waits."""
         values: list[Any] = self.map(f, *sequences, chunksize=chunksize, ordered=ordered, block=True)
         return values
+
+    def imap(
+        self,
+        f: Callable[..., Any],
+        /,
+        *sequences: Iterable[Any],
+        max_outstanding: int | None = None,
+        ordered: bool = True,
+        chunksize: int = 1,
+    ) -> Iterator[Any]:
+        """Map lazily: elements are taken as engines become free, so the sequences may be endless.
+
+        Parameters
+        ----------
+        f : callable
+            Takes as many arguments as there are sequences.
+        *sequences : iterable
+            Consumed as results are asked for; the shortest decides.
+        max_outstanding : int, optional
+            Most tasks under way; left out, twice the number of engines.
+        ordered : bool
+            Give results in the order of the elements; otherwise as they arrive.
+        chunksize : int
+            Elements in a task.
+
+        Yields
+        ------
+        object
+            One result for each element. An error is raised in its turn.
+
+        Raises
+        ------
+        TypeError
+            When `f` cannot be called, or there is no sequence.
+        ValueError
+            When `max_outstanding` or `chunksize` is less than one.
+        """
+        if max_outstanding is None:
+            max_outstanding = 2 * max(1, len(self))
+        return lazy_map(self._submit_chunk(f), sequences, max_outstanding, ordered, chunksize)
+
+    def remote(self, *, block: bool | None = None) -> Callable[..., RemoteFunction]:
+        """Decorator: calling the function runs it on one engine; see `DirectView.remote`."""
+        from .remote import RemoteFunction
+
+        return lambda f: RemoteFunction(self, f, block=block)
+
+    def parallel(self, *, block: bool | None = None, chunksize: int | None = None) -> Callable[..., ParallelFunction]:
+        """Decorator: the function is called on chunks of sequences; see `DirectView.parallel`."""
+        from .remote import ParallelFunction
+
+        return lambda f: ParallelFunction(self, f, block=block, chunksize=chunksize)
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _apply(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], bound: bool) -> AsyncResult:
+        frames = argument_frames(args, kwargs)
+        pending = self._submit("apply_bound" if bound else "apply", [(None, frames)], pack(f, bound=bound))
+        return AsyncResult(self.client, pending, "apply", True)
+
+    def _submit_chunk(self, f: Callable[..., Any]) -> Callable[[list[Any], int], MapResult]:
+        function = pack(f, mapped=True)
+
+        def submit(columns: list[Any], size: int) -> MapResult:
+            pending = self._submit("apply", [(None, chunk_frames(columns, 0, size))], function)
+            return MapResult(self.client, pending, [size], True)
+
+        return submit
+
+    def _submit(self, op: Any, items: Sequence[tuple[None, list[Frame]]], function: tuple[bytes, bytes]) -> Pending:
+        return self._core.submit(op, items, function=function, retries=self.retries, engines=self._targets)
+
+    def _workers(self) -> LoadBalancedView:
+        return self

@@ -1,74 +1,176 @@
-"""From what a user gives for a cluster (a path, an address, a name, nothing) to a connection file.
+"""From what a user gives for a cluster (a path, an address, a name, nothing) to a connection.
 
-Finding a cluster by name is the extension module's, which knows the same folders as the launcher. Only the search by
-address is here.
+Finding a cluster by name is the extension module's, which knows the same folders as the launcher. The search by address
+and by profile is here. Keys are only passed on: reading and checking a connection file is the extension module's too.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import platform
+import socket
 from pathlib import Path
 
 from .. import _core
 from ..error import ConnectionFileError
 
-__all__ = ["connection_file"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["connect"]
+
+KEY_FILE = "IPCLUSTERZ_KEY_FILE"
 
 
-def connection_file(path_or_url: str | os.PathLike[str] | None, cluster: str | None) -> str:
-    """The connection file to use.
-
-    Parameters
-    ----------
-    path_or_url : path-like, str or None
-        A connection file, or an address (``tcp://host:port``, ``ipc:///path``) of one of the user's clusters.
-    cluster : str or None
-        Name of a cluster; with neither, the default one or the only one there is.
+def connect(
+    path_or_url: str | os.PathLike[str] | None,
+    cluster: str | None,
+    profile: str | None,
+    key: str | os.PathLike[str] | None,
+    sshserver: str | None,
+    timeout: float,
+) -> _core.Client:
+    """Connect to a cluster; the parameters are those of `Client`.
 
     Raises
     ------
     ConnectionFileError
-        When there is none; says where it was looked for.
+        When there is no connection file or key; says where it was looked for.
     TypeError
-        When both are given.
+        When more is given than can be meant.
+    NotImplementedError
+        For `sshserver`.
     """
-    if path_or_url is None:
-        return _core.find_connection_file(cluster)
-    if cluster is not None:
-        raise TypeError("give a connection file or address, or the name of a cluster, not both")
-    text = os.fspath(path_or_url)
-    if not isinstance(text, str):
-        raise TypeError(f"a path or an address is text, not {type(text).__name__}")
-    if "://" in text:
-        return _by_address(text)
-    return os.path.expanduser(text)
+    if sshserver is not None:
+        raise NotImplementedError(
+            "sshserver= is not available yet\n"
+            "hint: forward the controller's port yourself (ssh -N -L 10101:localhost:10101 HOST) and use "
+            "Client('tcp://127.0.0.1:10101', key='client.json') with a copy of the cluster's client.json"
+        )
+    given = [
+        name
+        for name, value in (("an address or file", path_or_url), ("cluster=", cluster), ("profile=", profile))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise TypeError(f"a cluster is named in one way, not by {' and '.join(given)}")
+    if key is not None and not _is_address(path_or_url):
+        raise TypeError("key= goes with an address: Client('tcp://host:port', key=...)")
+    if path_or_url is not None:
+        text = os.fspath(path_or_url)
+        if not isinstance(text, str):
+            raise TypeError(f"a path or an address is text, not {type(text).__name__}")
+        if _is_address(text):
+            return _to_address(text.rstrip("/"), key, timeout)
+        return _core.Client(os.path.expanduser(text), timeout)
+    if profile is not None:
+        return _core.Client(_of_profile(profile), timeout)
+    return _core.Client(_core.find_connection_file(cluster), timeout)
 
 
-def _state_root() -> Path:
+def _is_address(value: object) -> bool:
+    return isinstance(value, str) and "://" in value
+
+
+def _to_address(address: str, key: str | os.PathLike[str] | None, timeout: float) -> _core.Client:
+    """Key from the argument, else from the variable, else from the connection file of one's own cluster there."""
+    if key is not None:
+        text = os.fspath(key)
+        if text.lstrip().startswith("{"):
+            return _core.Client("the text given as key=", timeout, address=address, text=text)
+        return _core.Client(os.path.expanduser(text), timeout, address=address)
+    named = os.environ.get(KEY_FILE)
+    if named:
+        return _core.Client(os.path.expanduser(named), timeout, address=address)
+    known: list[str] = []
+    for file, connection in _read_all("client.json"):
+        addresses = [str(each) for each in connection.get("addresses") or ()]
+        if any(_is_same(address, each, connection.get("host")) for each in addresses):
+            return _core.Client(str(file), timeout, address=address)
+        known.extend(addresses)
+    there = f"the addresses of your clusters are {', '.join(known)}" if known else "no cluster of yours is running"
+    raise ConnectionFileError(
+        f"no key for {address}: looked at key=, at the variable {KEY_FILE} and in {_clusters()}/*/client.json",
+        hint=f"{there}; for a controller elsewhere copy its client.json here and give it as key=",
+    )
+
+
+def _of_profile(profile: str) -> str:
+    """The connection file of the one cluster that was started with a profile."""
+    found: dict[str, Path] = {}
+    others: set[str] = set()
+    # The launcher's record of its cluster: the connection file is the controller's, which knows of no profile.
+    for file, record in _read_all("cluster.json"):
+        if record.get("profile") == profile:
+            found[file.parent.name] = file.with_name("client.json")
+        else:
+            others.add(str(record.get("profile")))
+    if len(found) == 1:
+        return str(next(iter(found.values())))
+    if found:
+        raise ConnectionFileError(
+            f"{len(found)} clusters run with profile {profile!r}: {', '.join(found)}",
+            hint="name one: Client(cluster='NAME')",
+        )
+    running = f"profiles of running clusters: {', '.join(sorted(others))}" if others else "no cluster is running"
+    raise ConnectionFileError(
+        f"no cluster with profile {profile!r}: looked in {_clusters()}/*/cluster.json",
+        hint=f"{running}; `ipclusterz -n 4 --profile {profile}` starts one",
+    )
+
+
+def _clusters() -> Path:
     # The same rule as the launcher's: see the documentation of IPCLUSTERZ_HOME.
     home = os.environ.get("IPCLUSTERZ_HOME")
     if home:
-        return Path(home)
+        return Path(home) / "clusters"
     state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "ipclusterz"
+    return (Path(state) if state else Path.home() / ".local" / "state") / "ipclusterz" / "clusters"
 
 
-def _by_address(address: str) -> str:
-    wanted = address.rstrip("/")
-    root = _state_root() / "clusters"
-    known: list[str] = []
-    for file in sorted(root.glob("*/client.json")):
+def _read_all(name: str) -> list[tuple[Path, dict[str, Any]]]:
+    """The files of this name of the user's own clusters, with what is in them."""
+    found = []
+    for file in sorted(_clusters().glob(f"*/{name}")):
         try:
-            addresses = json.loads(file.read_text())["addresses"]
-        except (OSError, ValueError, KeyError, TypeError):
+            content = json.loads(file.read_text())
+        except (OSError, ValueError):
             # A cluster that is just being made or removed is not the one that is asked for.
             continue
-        if wanted in addresses:
-            return str(file)
-        known.extend(addresses)
-    there = f"the known addresses are {', '.join(known)}" if known else "there are no running clusters of yours"
-    raise ConnectionFileError(
-        f"no connection file for {address}: looked in {root}/*/client.json",
-        hint=f"{there}; for a controller elsewhere, copy its client.json here and give its path",
-    )
+        if isinstance(content, dict):
+            found.append((file, content))
+    return found
+
+
+def _is_same(address: str, offered: str, controller_host: object) -> bool:
+    """Whether an address is another way to write one that a controller offers, which names its host by one name."""
+    if address == offered:
+        return True
+    scheme, _, place = address.partition("://")
+    host, _, port = place.rpartition(":")
+    offered_host, _, offered_port = offered.removeprefix("tcp://").rpartition(":")
+    if scheme != "tcp" or not offered.startswith("tcp://") or port != offered_port:
+        return False
+    asked, there = _ip_addresses(host), _ip_addresses(offered_host)
+    # A name of this host may stand for another of its interfaces than the one that was asked for.
+    return bool(asked & there) or (controller_host == platform.node() and any(map(_is_here, asked)))
+
+
+def _ip_addresses(host: str) -> set[str]:
+    try:
+        return {str(found[4][0]) for found in socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return set()
+
+
+def _is_here(ip_address: str) -> bool:
+    """Whether it is an address of this host: only these can be bound."""
+    family = socket.AF_INET6 if ":" in ip_address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((ip_address, 0))
+    except OSError:
+        return False
+    return True

@@ -5,19 +5,24 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, wait
+from itertools import islice
+
 from ..serialize import dumps
 from .asyncresult import AsyncResult
 from .scatter import sliceable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import Any
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any, NoReturn
 
     from .._core import Pending, Reply
     from ..serialize import Frame
+    from .client import Client
 
-__all__ = ["MapResult", "NoPending", "chunk_bounds", "chunk_frames", "columns_of"]
+__all__ = ["MapResult", "NoPending", "at_least_one", "chunk_bounds", "chunk_frames", "columns_of", "lazy_map"]
 
 # Chunks for each engine, when the caller does not say: enough for a fast engine to take work from a slow one, few
 # enough for the cost of a task not to matter.
@@ -36,10 +41,20 @@ def columns_of(sequences: tuple[Iterable[Any], ...]) -> tuple[list[Any], int]:
         raise TypeError("map() needs at least one sequence")
     if len(sequences) > 1 and not all(hasattr(sequence, "__len__") for sequence in sequences):
         # One may be endless: take no more than the shortest has.
-        rows = list(zip(*sequences, strict=False))
+        rows = list(_rows(sequences))
         return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in sequences], len(rows)
     columns = [sliceable(sequence) for sequence in sequences]
     return columns, min(len(column) for column in columns)
+
+
+def _rows(sequences: tuple[Iterable[Any], ...]) -> Iterator[tuple[Any, ...]]:
+    iterators = []
+    for sequence in sequences:
+        try:
+            iterators.append(iter(sequence))
+        except TypeError:
+            raise TypeError(f"a sequence is needed, not {type(sequence).__name__}: {sequence!r:.80}") from None
+    return zip(*iterators, strict=False)
 
 
 def chunk_bounds(length: int, chunksize: int | None, engines: int) -> list[tuple[int, int]]:
@@ -47,8 +62,8 @@ def chunk_bounds(length: int, chunksize: int | None, engines: int) -> list[tuple
 
     Raises
     ------
-    ValueError
-        When `chunksize` is less than one.
+    TypeError, ValueError
+        When `chunksize` is no whole number, or less than one.
 
     Examples
     --------
@@ -57,14 +72,96 @@ def chunk_bounds(length: int, chunksize: int | None, engines: int) -> list[tuple
     """
     if chunksize is None:
         chunksize = max(1, -(-length // (CHUNKS_PER_ENGINE * max(1, engines))))
-    elif chunksize < 1:
-        raise ValueError(f"chunksize must be at least 1, not {chunksize}")
+    else:
+        chunksize = at_least_one("chunksize", chunksize)
     return [(start, min(start + chunksize, length)) for start in range(0, length, chunksize)]
+
+
+def at_least_one(name: str, value: Any) -> int:
+    """The value of a parameter that counts something.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When it is no whole number, or less than one; names the parameter.
+    """
+    index = getattr(type(value), "__index__", None)
+    if index is None or isinstance(value, bool):
+        raise TypeError(f"{name} is a whole number, not {type(value).__name__}: {value!r:.80}")
+    number: int = index(value)
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, not {number}")
+    return number
 
 
 def chunk_frames(columns: list[Any], start: int, stop: int) -> list[Frame]:
     """The arguments of one chunk, as the engine expects them: a tuple of sequences."""
     return dumps(tuple(column[start:stop] for column in columns))
+
+
+def lazy_map(
+    submit: Callable[[list[Any], int], MapResult],
+    sequences: tuple[Iterable[Any], ...],
+    max_outstanding: int,
+    ordered: bool,
+    chunksize: int,
+) -> Iterator[Any]:
+    """The results of a map whose sequences are only consumed as tasks end; see `LoadBalancedView.imap`.
+
+    Parameters
+    ----------
+    submit : callable
+        Sends one chunk: takes the columns and their length.
+
+    Raises
+    ------
+    TypeError, ValueError
+        At once, not at the first result.
+    """
+    if not sequences:
+        raise TypeError("imap() needs at least one sequence")
+    max_outstanding = at_least_one("max_outstanding", max_outstanding)
+    chunksize = at_least_one("chunksize", chunksize)
+    return _lazily(submit, _rows(sequences), max_outstanding, ordered, chunksize)
+
+
+def _lazily(
+    submit: Callable[[list[Any], int], MapResult],
+    rows: Iterator[tuple[Any, ...]],
+    max_outstanding: int,
+    ordered: bool,
+    chunksize: int,
+) -> Iterator[Any]:
+    under_way: deque[MapResult] = deque()
+    more = True
+    failure: Exception | None = None
+    try:
+        while True:
+            while more and len(under_way) < max_outstanding:
+                chunk: list[tuple[Any, ...]] = []
+                try:
+                    chunk.extend(islice(rows, chunksize))
+                except Exception as error:
+                    # In its turn: the results of what came before it are given first.
+                    failure = error
+                # To ask again behind the end would take another element of each sequence before the shortest one.
+                more = failure is None and len(chunk) == chunksize
+                if chunk:
+                    under_way.append(submit([list(column) for column in zip(*chunk, strict=True)], len(chunk)))
+            if not under_way:
+                if failure is not None:
+                    raise failure
+                return
+            first = under_way[0]
+            if not ordered:
+                done = wait(under_way, return_when=FIRST_COMPLETED).done
+                first = next(result for result in under_way if result in done)
+            yield from first
+            under_way.remove(first)
+    finally:
+        # Who stops early does not want the rest.
+        for result in under_way:
+            result.abort()
 
 
 class NoPending:
@@ -100,8 +197,20 @@ class NoPending:
     def outputs(self, index: int) -> tuple[str, str]:
         raise IndexError(index)
 
+    def output_since(self, index: int, cursor: int) -> NoReturn:
+        raise IndexError(index)
+
+    def wait_news(self, version: int, timeout: float | None) -> int:
+        return version
+
+    def watch(self, token: int) -> bool:
+        return False
+
     def abort(self) -> None:
         """There is nothing to abort."""
+
+    def cancel(self, timeout: float | None) -> bool:
+        return False
 
 
 class MapResult(AsyncResult):
@@ -117,10 +226,8 @@ class MapResult(AsyncResult):
     1
     """
 
-    __slots__ = ("_arrived", "_ordered", "_sizes")
-
-    def __init__(self, pending: Pending | NoPending, sizes: list[int], ordered: bool) -> None:
-        super().__init__(pending, "map", False)  # type: ignore[arg-type]
+    def __init__(self, client: Client, pending: Pending | NoPending, sizes: list[int], ordered: bool) -> None:
+        super().__init__(client, pending, "map", False)  # type: ignore[arg-type]
         self._sizes = sizes
         self._ordered = ordered
         # Positions of chunks in the order in which they arrived, as far as anybody asked; only for unordered ones.

@@ -6,17 +6,22 @@ kinds of results.
 
 from __future__ import annotations
 
-from ..error import AbortedError, EngineError, IpclusterzError, RejectedError, RemoteError, SerializationError
+from .. import error as errors
+from ..error import EngineError, IpclusterzError, RejectedError, RemoteError, RemoteKeyError, SerializationError
 from ..serialize import loads
+from .displays import settled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from .._core import Reply
+    from .._core import Pending, Reply
 
-__all__ = ["ExecuteReply", "Failure", "metadata_of", "value_of"]
+__all__ = ["ExecuteReply", "Failure", "metadata_of", "remote_error", "value_at", "value_of"]
+
+# Calls in which a KeyError is about a name or a number that the caller gave.
+_LOOKUPS = frozenset({"pull", "zip_pull", "gather", "delete", "result"})
 
 
 class Failure:
@@ -29,28 +34,73 @@ class Failure:
 
 
 class ExecuteReply:
-    """What running a cell of code gave on one engine.
+    """What running a cell of code gave on one engine. It is shown like an entry of the Results List.
 
     Attributes
     ----------
-    execution_count : int
-        The number of the cell on that engine.
-    result : str or None
-        Text of the last expression's value; None when there was no value.
-    stdout, stderr : str
-        What the cell wrote.
     engine_id : int
         The engine.
+    execution_count : int
+        The number of the cell on that engine.
+    code : str
+        The cell.
+    data, metadata : dict
+        The last expression's value in the forms that it can be shown in, by mime type, as in Jupyter's messages; empty
+        when there was no value.
+    stdout, stderr : str
+        What the cell wrote.
+    display : list of dict
+        What the cell displayed: figures, tables and so on, each with its ``data`` and ``metadata``.
+    error : RemoteError or None
+        What a cell of the engine's history raised. A cell that fails when it is run has no reply, it raises.
+
+    Examples
+    --------
+    >>> rc[0].execute("x = 6\\nx * 7", block=True)           # doctest: +SKIP
+    [0] In [1]: x = 6
+           ...: x * 7
+    [0] Out[1]: 42
     """
 
-    __slots__ = ("engine_id", "execution_count", "result", "stderr", "stdout")
+    __slots__ = (
+        "code",
+        "data",
+        "display",
+        "engine_id",
+        "error",
+        "execution_count",
+        "metadata",
+        "stderr",
+        "stdout",
+    )
 
-    def __init__(self, execution_count: int, result: str | None, stdout: str, stderr: str, engine_id: int) -> None:
+    def __init__(
+        self,
+        *,
+        engine_id: int,
+        execution_count: int,
+        code: str,
+        data: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        stdout: str = "",
+        stderr: str = "",
+        display: list[dict[str, Any]] | None = None,
+        error: RemoteError | None = None,
+    ) -> None:
+        self.engine_id = engine_id
         self.execution_count = execution_count
-        self.result = result
+        self.code = code
+        self.data = data or {}
+        self.metadata = metadata or {}
         self.stdout = stdout
         self.stderr = stderr
-        self.engine_id = engine_id
+        self.display = display or []
+        self.error = error
+
+    @property
+    def result(self) -> str | None:
+        """Text of the last expression's value; None when there was no value."""
+        return self.data.get("text/plain")
 
     @property
     def r(self) -> str | None:
@@ -58,11 +108,28 @@ class ExecuteReply:
         return self.result
 
     def __repr__(self) -> str:
-        where = f"[{self.engine_id}] "
-        lines = [f"{where}{line}" for line in (self.stdout + self.stderr).splitlines()]
-        if self.result is not None:
-            lines.append(f"{where}Out[{self.execution_count}]: {self.result}")
-        return "\n".join(lines) or f"<ExecuteReply [{self.execution_count}] of engine {self.engine_id}>"
+        from .results import entry_text
+
+        return entry_text(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        from .results import entry_text, painter, pretty_print
+
+        pretty_print(printer, entry_text(self, painter()))
+
+    def _repr_html_(self) -> str:
+        from .results import entry_html
+
+        return entry_html(self)
+
+
+def value_at(pending: Pending, index: int, method: str) -> Any:
+    """The value of one of the answers that came, as `value_of`; what a cell displayed is a part of its reply."""
+    value = value_of(pending.reply(index), method)
+    if method == "execute" and type(value) is ExecuteReply:
+        log = settled(pending.output_since(index, 0)[1])
+        value.display = [content for stream, content in log if stream == "display"]
+    return value
 
 
 def value_of(reply: Reply, method: str) -> Any:
@@ -73,31 +140,48 @@ def value_of(reply: Reply, method: str) -> Any:
         except Exception as error:
             return Failure(_cannot_rebuild(reply, method, error))
         if method == "execute":
-            return ExecuteReply(value[0], value[1], reply.stdout, reply.stderr, reply.engine_id)
+            return _execute_reply(reply, value)
         return value
     return Failure(_error_of(reply, method))
+
+
+def _execute_reply(reply: Reply, outcome: dict[str, Any]) -> ExecuteReply:
+    return ExecuteReply(
+        engine_id=reply.engine_id,
+        execution_count=outcome["count"],
+        code=outcome["code"],
+        data=outcome["data"],
+        metadata=outcome["metadata"],
+        stdout=reply.stdout,
+        stderr=reply.stderr,
+    )
+
+
+def remote_error(told: dict[str, Any], engine_id: int, method: str) -> RemoteError:
+    """The error that an engine told of; see `engine.failure`."""
+    kind = RemoteKeyError if told["ename"] == "KeyError" and method in _LOOKUPS else RemoteError
+    return kind(
+        told["ename"],
+        told["evalue"],
+        told["traceback"],
+        engine_id,
+        method,
+        told.get("exception"),
+        told.get("hint", ""),
+    )
 
 
 def _error_of(reply: Reply, method: str) -> IpclusterzError:
     if reply.status == "error":
         try:
-            told = loads(reply.frames)
-            return RemoteError(
-                told["ename"],
-                told["evalue"],
-                told["traceback"],
-                reply.engine_id,
-                method,
-                told.get("exception"),
-                told.get("hint", ""),
-            )
+            return remote_error(loads(reply.frames), reply.engine_id, method)
         except Exception as error:
             return _cannot_rebuild(reply, method, error)
     failure: IpclusterzError
     if reply.status == "lost":
         return EngineError(reply.message, engine_id=reply.engine_id, method=method)
     if reply.status == "aborted":
-        failure = AbortedError(reply.message or "the call was aborted before an engine started it")
+        failure = errors.AbortedError(reply.message or "the call was aborted before an engine started it")
     else:
         failure = RejectedError(reply.message)
     failure.engine_id = reply.engine_id

@@ -10,7 +10,18 @@ if TYPE_CHECKING:
 
     Targets = int | slice | str | Iterable[int] | None
 
-__all__ = ["resolve"]
+__all__ = ["OWN", "Own", "resolve"]
+
+
+class Own:
+    """The type of `OWN`."""
+
+    def __repr__(self) -> str:
+        return "OWN"
+
+
+OWN = Own()
+"""The default of every ``targets=``: those of the client or view that is called. None means the load-balanced view."""
 
 
 def resolve(targets: Targets, live: list[int]) -> tuple[list[int], bool]:
@@ -18,9 +29,8 @@ def resolve(targets: Targets, live: list[int]) -> tuple[list[int], bool]:
 
     Parameters
     ----------
-    targets : int, slice, iterable of int, "all" or None
-        Negative numbers count from the last live engine; a slice cuts the sorted list of live ids; "all" and None are
-        all of them.
+    targets : int, slice, iterable of int, or "all"
+        Negative numbers count from the last live engine; a slice cuts the sorted list of live ids.
     live : list of int
         The ids there are, sorted.
 
@@ -46,7 +56,12 @@ def resolve(targets: Targets, live: list[int]) -> tuple[list[int], bool]:
     """
     if isinstance(targets, int) or (hasattr(targets, "__index__") and not hasattr(targets, "__len__")):
         return [_one(targets, live)], True
-    if targets is None or (isinstance(targets, str) and targets == "all"):
+    if targets is None:
+        raise TypeError(
+            "this needs engines, and targets=None is the load-balanced view\n"
+            "hint: targets='all' is all engines; apply, map, imap, remote and parallel can be load-balanced"
+        )
+    if isinstance(targets, str) and targets == "all":
         targets = slice(None)
     if isinstance(targets, slice):
         if not live:

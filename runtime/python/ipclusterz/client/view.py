@@ -1,26 +1,26 @@
 """Views: a choice of engines and the calls that can be made on them.
 
-`View` is what all views share, `DirectView` the view of engines that were chosen by id. The load-balanced one is in
-`balanced`. A view packs functions and arguments and gives them to the extension module; it waits for nothing itself.
+`View` is what all views share, `DirectView` the view of engines that were chosen by id; its calls are in `direct`. The
+load-balanced one is in `balanced`.
 """
 
 from __future__ import annotations
 
-from ..functions import pack
-from ..serialize import dumps
-from .arguments import argument_frames, names_frames, namespace_frames
-from .asyncresult import AsyncResult
-from .mapping import MapResult, NoPending, chunk_frames, columns_of
-from .scatter import bounds, join, partition
+from .direct import DirectCalls
+from .targets import OWN, resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from .asyncresult import AsyncResult
     from .client import Client
+    from .executor import ViewExecutor
+    from .mapping import MapResult
+    from .targets import Own, Targets
 
-__all__ = ["DirectView", "GatherResult", "View"]
+__all__ = ["DirectView", "View"]
 
 
 class View:
@@ -49,30 +49,55 @@ class View:
     def block(self, value: bool | None) -> None:
         self._block = value
 
+    @property
+    def executor(self) -> ViewExecutor:
+        """A `concurrent.futures.Executor` whose workers are the engines of this view.
 
-class GatherResult(AsyncResult):
-    """The parts of a sequence, joined once they are all there."""
+        Examples
+        --------
+        >>> with rc[:].executor as executor:                # doctest: +SKIP
+        ...     list(executor.map(abs, [-1, 2]))
+        [1, 2]
+        """
+        from .executor import ViewExecutor
 
-    __slots__ = ()
+        return ViewExecutor(self._workers())
 
-    def _joined(self) -> Any:
-        return join(self._values)
+    def register_joblib_backend(self, name: str = "ipclusterz", make_default: bool = False) -> None:
+        """Let joblib run on the engines of this view: ``joblib.parallel_backend(name)``.
+
+        Parameters
+        ----------
+        name : str
+            What to call it.
+        make_default : bool
+            Use it where no backend is named.
+
+        Raises
+        ------
+        ImportError
+            When joblib is not installed.
+        """
+        from ..joblib import register
+
+        register(self._workers(), name, make_default)
+
+    def barrier(
+        self, jobs: AsyncResult | str | Iterable[AsyncResult | str] | None = None, timeout: float | None = None
+    ) -> None:
+        """Wait until calls have all their answers; see `Client.barrier`."""
+        self.client.barrier(jobs, timeout)
+
+    def _workers(self) -> Any:
+        raise NotImplementedError
 
 
-class DirectView(View):
+class DirectView(View, DirectCalls):
     """Calls on chosen engines: each of them runs what is sent.
 
     Made by indexing a client: ``rc[0]``, ``rc[:]``, ``rc[1:3]``, ``rc[0, 2]``. The engines are those that the index
-    meant at that moment.
-
-    Calls that wait (``block=True``) return the bare value for a view of one engine made with ``rc[id]``, and a
-    dictionary by engine id otherwise; `map` and `gather` return the joined sequence. Calls that do not wait return an
-    `AsyncResult`.
-
-    Attributes
-    ----------
-    targets : list of int
-        The engines.
+    meant at that moment. A name on the engines is an item of the view: ``view["a"] = 5``, ``view["a"]``,
+    ``"a" in view``, ``del view["a"]``.
 
     Examples
     --------
@@ -91,8 +116,13 @@ class DirectView(View):
         self._single = single
 
     @property
-    def targets(self) -> list[int]:
+    def targets(self) -> Any:
+        """The engines: a list of ids. Takes whatever a client can be indexed with."""
         return list(self._targets)
+
+    @targets.setter
+    def targets(self, value: Targets) -> None:
+        self._targets, self._single = resolve(value, self.client._live())
 
     def __len__(self) -> int:
         return len(self._targets)
@@ -108,9 +138,9 @@ class DirectView(View):
         Parameters
         ----------
         f : callable
-            Runs with the globals and closure that it has here.
+            Runs with the globals and closure that it has here; a `Reference` is the engine's own function.
         *args, **kwargs
-            Its arguments. Arrays travel as buffers, without a copy by pickle.
+            Its arguments. Arrays travel as buffers, without a copy by pickle. A `Reference` is the engine's own object.
 
         Returns
         -------
@@ -124,146 +154,36 @@ class DirectView(View):
         SerializationError
             When `f` or an argument cannot travel; names it.
         RemoteError, EngineError, CompositeError
-            When blocking: what the engines raised.
+            When waiting: what the engines raised.
         """
-        return self._done(self.apply_async(f, *args, **kwargs), None)
+        return self._done(self._apply(f, args, kwargs, OWN, False), None)
 
     def apply_async(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AsyncResult:
         """Like `apply`, and never waits."""
-        function = pack(f)
-        frames = argument_frames(args, kwargs)
-        pending = self._core.submit("apply", [(self._targets, frames)], function=function)
-        return AsyncResult(pending, "apply", self._single)
+        return self._apply(f, args, kwargs, OWN, False)
 
     def apply_sync(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Like `apply`, and always waits."""
-        return self._done(self.apply_async(f, *args, **kwargs), True)
+        return self._done(self._apply(f, args, kwargs, OWN, False), True)
 
     def apply_bound(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Like `apply`, but the globals of `f` are the engine's namespace, for reading and for writing.
 
         Globals of the client neither travel nor hide the engine's. Functions of installed modules keep their module's.
         """
-        function = pack(f, bound=True)
-        frames = argument_frames(args, kwargs)
-        pending = self._core.submit("apply_bound", [(self._targets, frames)], function=function)
-        return self._done(AsyncResult(pending, "apply", self._single), None)
+        return self._done(self._apply(f, args, kwargs, OWN, True), None)
 
-    def map(self, f: Callable[..., Any], /, *sequences: Iterable[Any], block: bool | None = None) -> Any:
-        """Call `f` on each element, one contiguous block of elements for each engine.
-
-        Parameters
-        ----------
-        f : callable
-            Takes as many arguments as there are sequences.
-        *sequences : iterable
-            The shortest decides how many calls there are, as with the builtin.
-        block : bool, optional
-            Instead of the view's `block`.
-
-        Returns
-        -------
-        list or MapResult
-            The results in the order of the elements.
-
-        Examples
-        --------
-        >>> rc[:].map_sync(pow, range(5), [2] * 5)          # doctest: +SKIP
-        [0, 1, 4, 9, 16]
-        """
-        function = pack(f, mapped=True)
-        columns, length = columns_of(sequences)
-        shares = [
-            (engine_id, start, stop)
-            for engine_id, (start, stop) in zip(self._targets, bounds(length, len(self._targets)), strict=True)
-            if stop > start
-        ]
-        if not shares:
-            return self._done(MapResult(NoPending(), [], True), block)
-        pending = self._core.submit(
-            "apply",
-            [([engine_id], chunk_frames(columns, start, stop)) for engine_id, start, stop in shares],
-            function=function,
-        )
-        return self._done(MapResult(pending, [stop - start for _, start, stop in shares], True), block)
-
-    def map_async(self, f: Callable[..., Any], /, *sequences: Iterable[Any]) -> MapResult:
+    def map_async(self, f: Callable[..., Any], /, *sequences: Any) -> MapResult:
         """Like `map`, and never waits."""
         result: MapResult = self.map(f, *sequences, block=False)
         return result
 
-    def map_sync(self, f: Callable[..., Any], /, *sequences: Iterable[Any]) -> list[Any]:
+    def map_sync(self, f: Callable[..., Any], /, *sequences: Any) -> list[Any]:
         """Like `map`, and always waits."""
         values: list[Any] = self.map(f, *sequences, block=True)
         return values
 
-    # -- code and names -----------------------------------------------------------------------------------------
-
-    def execute(self, code: str, silent: bool = False, block: bool | None = None) -> Any:
-        """Run code in the namespace of each engine, through IPython where the engine has it.
-
-        Parameters
-        ----------
-        code : str
-            A cell: statements, and perhaps magics.
-        silent : bool
-            Do not count the cell and do not show its last value.
-        block : bool, optional
-            Instead of the view's `block`.
-
-        Returns
-        -------
-        ExecuteReply, dict of ExecuteReply, or AsyncResult
-            With the text of the last value and what was written.
-
-        Raises
-        ------
-        RemoteError, EngineError, CompositeError
-            When blocking: what the engines raised.
-        """
-        if not isinstance(code, str):
-            raise TypeError(f"code is text, not {type(code).__name__}: {code!r:.80}")
-        pending = self._core.submit("execute", [(self._targets, dumps((code, bool(silent))))])
-        return self._done(AsyncResult(pending, "execute", self._single), block)
-
-    def push(self, ns: dict[str, Any], block: bool | None = None) -> Any:
-        """Set names in the namespace of each engine; the values are sent once for all engines.
-
-        Parameters
-        ----------
-        ns : dict
-            Names and values.
-        block : bool, optional
-            Instead of the view's `block`.
-
-        Returns
-        -------
-        None, dict of None, or AsyncResult
-        """
-        pending = self._core.submit("push", [(self._targets, namespace_frames(ns))])
-        return self._done(AsyncResult(pending, "push", self._single), block)
-
-    def pull(self, names: str | Iterable[str], block: bool | None = None) -> Any:
-        """Get values of names from each engine.
-
-        Parameters
-        ----------
-        names : str or iterable of str
-            One name gives its value, several give the list of theirs.
-        block : bool, optional
-            Instead of the view's `block`.
-
-        Returns
-        -------
-        object, dict or AsyncResult
-
-        Raises
-        ------
-        RemoteError, CompositeError
-            When blocking and a name is not there: a KeyError of the engine that names both.
-        """
-        pending = self._core.submit("pull", [(self._targets, names_frames(names))])
-        return self._done(AsyncResult(pending, "pull", self._single), block)
+    # -- the namespace as a dictionary --------------------------------------------------------------------------
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Set a name on each engine, and wait for it."""
@@ -273,62 +193,47 @@ class DirectView(View):
         """The value of a name on each engine; always waits."""
         return self.pull(name, block=True)
 
-    def get(self, name: str | Iterable[str]) -> Any:
-        """The value of a name on each engine: the same as ``view[name]``."""
-        return self.pull(name, block=True)
+    def __delitem__(self, name: str) -> None:
+        """Delete a name on each engine, and wait for it; a `KeyError` where it is not there."""
+        from ..engine import names
+
+        self._on_engine(names.delete, (_name(name),), OWN, True)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the name is there on every engine."""
+        from ..engine import names
+
+        found = self._on_engine(names.contains, (_name(name),), OWN, True)
+        return all(found.values()) if isinstance(found, dict) else found
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of a name on each engine, or `default` where it is not there; always waits."""
+        from ..engine import names
+
+        return self._on_engine(names.get, (_name(name), default), OWN, True)
 
     def update(self, ns: dict[str, Any]) -> None:
         """Set names on each engine, and wait for it."""
         self.push(ns, block=True)
 
-    def clear(self, block: bool | None = None) -> Any:
-        """Forget all names in the namespace of each engine."""
-        pending = self._core.submit("clear", [(self._targets, [])])
-        return self._done(AsyncResult(pending, "clear", self._single), block)
+    # -- IPython ------------------------------------------------------------------------------------------------
 
-    # -- sequences ----------------------------------------------------------------------------------------------
-
-    def scatter(self, name: str, seq: Iterable[Any], block: bool | None = None) -> Any:
-        """Split a sequence into one contiguous part for each engine and push the parts.
+    def activate(self, suffix: str = "") -> None:
+        """Make this the view of the magics ``%px``, ``%%px``, ``%autopx``, ``%result`` and ``%pxconfig``.
 
         Parameters
         ----------
-        name : str
-            The part's name on each engine.
-        seq : iterable
-            Lists, tuples, strings and bytes are split into their own kind, arrays of shape (n, …) along the first
-            axis, and everything else into lists.
-        block : bool, optional
-            Instead of the view's `block`.
+        suffix : str
+            Appended to their names, so that several views can have magics: ``rc[0].activate("0")`` makes ``%px0``.
 
-        Returns
-        -------
-        None, dict of None, or AsyncResult
+        Raises
+        ------
+        RuntimeError
+            When this is not IPython.
         """
-        parts = partition(seq, len(self._targets))
-        items = [
-            ([engine_id], namespace_frames({name: part})) for engine_id, part in zip(self._targets, parts, strict=True)
-        ]
-        return self._done(AsyncResult(self._core.submit("push", items), "scatter", self._single), block)  # type: ignore[arg-type]
+        from .magics import activate
 
-    def gather(self, name: str, block: bool | None = None) -> Any:
-        """Pull a name from each engine and join the parts in the order of the engines.
-
-        Parameters
-        ----------
-        name : str
-            The part's name.
-        block : bool, optional
-            Instead of the view's `block`.
-
-        Returns
-        -------
-        sequence or AsyncResult
-            Arrays are concatenated along the first axis.
-        """
-        pending = self._core.submit("pull", [(self._targets, names_frames(name))])
-        result = GatherResult(pending, "gather", self._single)
-        return result.get() if self._waits(block) else result
+        activate(self, suffix)
 
     # -- control ------------------------------------------------------------------------------------------------
 
@@ -346,10 +251,22 @@ class DirectView(View):
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _waits(self, block: bool | None) -> bool:
-        return self.block if block is None else block
+    @property
+    def _owner_client(self) -> Client:
+        return self.client
 
-    def _done(self, result: AsyncResult, block: bool | None) -> Any:
-        if not self._waits(block):
-            return result
-        return result.get() if self._single or isinstance(result, MapResult) else result.get_dict()
+    def _choose(self, targets: Targets | Own) -> tuple[list[int], bool]:
+        if targets is OWN:
+            return self._targets, self._single
+        return resolve(targets, self.client._live())  # type: ignore[arg-type]
+
+    def _workers(self) -> Any:
+        from .balanced import LoadBalancedView
+
+        return LoadBalancedView(self.client, self._targets)
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"names are strings, not {type(name).__name__}: {name!r:.80}")
+    return name

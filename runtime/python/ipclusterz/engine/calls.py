@@ -68,7 +68,7 @@ class Calls:
         code, silent = loads(task.frames)
         if self._shell is None:
             self._shell = make_shell(self._namespace)
-        return dumps(self._shell.run(code, silent))
+        return dumps({"code": code, **self._shell.run(code, silent)})
 
     def push(self, task: Task) -> list[Frame]:
         """Set names."""

@@ -13,7 +13,22 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-__all__ = ["Namespace"]
+__all__ = ["Namespace", "current", "is_engine"]
+
+_current: list[Namespace] = []
+
+# What IPython keeps in a namespace of its own accord.
+_IPYTHON = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open"})
+
+
+def is_engine() -> bool:
+    """Whether this process is an engine."""
+    return bool(_current)
+
+
+def current() -> Namespace:
+    """The namespace of this process, which must be an engine."""
+    return _current[0]
 
 
 class Namespace:
@@ -36,6 +51,7 @@ class Namespace:
         # The module of this program goes on living under its own name: its globals are those of the running loop.
         sys.modules.setdefault("ipclusterz.engine.__main__", sys.modules["__main__"])
         sys.modules["__main__"] = self.module
+        _current[:] = [self]
 
     def push(self, values: dict[str, object]) -> None:
         """Set names."""
@@ -52,6 +68,21 @@ class Namespace:
         if isinstance(names, str):
             return self._get(names)
         return [self._get(name) for name in names]
+
+    def delete(self, name: str) -> None:
+        """Forget a name.
+
+        Raises
+        ------
+        KeyError
+            When it is not there; says which, and on which engine.
+        """
+        self._get(name)
+        del self.names[name]
+
+    def keys(self) -> list[str]:
+        """The user's names, sorted."""
+        return sorted(name for name in self.names if not name.startswith("_") and name not in _IPYTHON)
 
     def clear(self) -> None:
         """Forget all names but those that a module begins with."""

@@ -1,21 +1,34 @@
 """Running cells of code: through IPython where the engine has it, through plain Python elsewhere.
 
-Both shells have `run`, which gives the execution count and the text of the last expression's value or raises what the
-cell raised, and `reset`. The choice is made at the first cell, so that an engine that only runs functions never
-imports IPython.
+A `Shell` runs a cell and says what it gave, or raises what the cell raised. The choice is made at the first cell, so
+that an engine that only runs functions never imports IPython. What cells gave is kept in `history`.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Protocol
+    from typing import Any, Protocol, TypedDict
 
     from .namespace import Namespace
 
+    class Outcome(TypedDict):
+        """What a cell gave, beside its output. The last value is a mime bundle: {} when there is none."""
+
+        count: int
+        data: dict[str, Any]
+        metadata: dict[str, Any]
+
     class Shell(Protocol):
-        def run(self, code: str, silent: bool) -> tuple[int, str | None]: ...
-        def reset(self) -> None: ...
+        @property
+        def count(self) -> int:
+            """The number of the last cell that was not silent."""
+
+        def run(self, code: str, silent: bool) -> Outcome:
+            """Run a cell; a silent one is not counted, and its value is neither kept nor shown."""
+
+        def reset(self) -> None:
+            """Give back what is kept outside the namespace, which was cleared; the count goes on."""
 
 
 __all__ = ["PlainShell", "make_shell"]
@@ -23,6 +36,12 @@ __all__ = ["PlainShell", "make_shell"]
 
 def make_shell(namespace: Namespace) -> Shell:
     """The best shell that this environment has."""
+    from .history import Recorder
+
+    return Recorder(_best_shell(namespace))
+
+
+def _best_shell(namespace: Namespace) -> Shell:
     try:
         from .ipython import IPythonShell
 
@@ -38,49 +57,34 @@ def make_shell(namespace: Namespace) -> Shell:
 
 
 class PlainShell:
-    """A prompt without IPython: the value of a last expression is shown, and is ``_`` afterwards."""
+    """A prompt without IPython: the value of a last expression is shown as text, and is ``_`` afterwards."""
 
     def __init__(self, namespace: Namespace) -> None:
         self._names: dict[str, Any] = namespace.names
-        self._count = 0
+        self.count = 0
 
-    def run(self, code: str, silent: bool) -> tuple[int, str | None]:
-        """Run a cell.
-
-        Parameters
-        ----------
-        code : str
-            Any number of statements.
-        silent : bool
-            Do not count the cell and do not keep or show its value.
-
-        Returns
-        -------
-        tuple of int and str or None
-            The cell's number, and the ``repr`` of its last expression unless that is None.
-        """
+    def run(self, code: str, silent: bool) -> Outcome:
         import ast
 
         if not silent:
-            self._count += 1
-        filename = f"<cell {self._count}>"
+            self.count += 1
+        filename = f"<cell {self.count}>"
         tree = ast.parse(code, filename)
         self._remember_source(filename, code)
         last: ast.Expression | None = None
         if tree.body and isinstance(tree.body[-1], ast.Expr):
             last = ast.Expression(tree.body.pop().value)  # type: ignore[attr-defined]
         exec(compile(tree, filename, "exec", dont_inherit=True), self._names)
-        if last is None:
-            return self._count, None
-        value = eval(compile(last, filename, "eval", dont_inherit=True), self._names)
-        if value is None or silent:
-            return self._count, None
-        text = repr(value)
-        self._names["_"] = value
-        return self._count, text
+        data = {}
+        if last is not None:
+            value = eval(compile(last, filename, "eval", dont_inherit=True), self._names)
+            if value is not None and not silent:
+                data["text/plain"] = repr(value)
+                self._names["_"] = value
+        return {"count": self.count, "data": data, "metadata": {}}
 
     def reset(self) -> None:
-        """Nothing is kept outside the namespace but the count, which goes on."""
+        """Nothing is kept but the count."""
 
     def _remember_source(self, filename: str, code: str) -> None:
         # Tracebacks and inspect.getsource look here for the lines of a file that does not exist.

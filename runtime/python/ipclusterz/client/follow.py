@@ -1,0 +1,324 @@
+"""Showing what engines write and display: while a result is on its way, or afterwards.
+
+Every line says where it is from: ``[stdout:0] ``, ``[stderr:2] ``, and ``[output:1]`` above what an engine displays.
+Lines of several engines never mix. Values are shown with the prompt ``Out[0:7]:``, the engine and its count.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import zip_longest
+from time import monotonic
+
+from .. import error as errors
+from .displays import at_prompt, entries, settled, show, show_entry
+from .reply import ExecuteReply, Failure, value_at
+from .results import painter, prompted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from .._core import Pending
+    from .asyncresult import AsyncResult
+
+__all__ = ["GROUPS", "display_outputs", "follow", "show_values"]
+
+GROUPS = ("engine", "type", "order")
+"""The orders in which `display_outputs` can show."""
+
+# Several engines: what they write at about the same time is shown in their order, and an unfinished line is shown when
+# nothing came for a while.
+_TOGETHER_SECONDS = 0.2
+_QUIET_SECONDS = 0.5
+
+# After Ctrl-C: how long engines have to say what they have not begun, and then to stop what they run.
+_ABORT_SECONDS = 2.0
+_STOP_SECONDS = 5.0
+
+
+def follow(result: AsyncResult, *, silently: bool = False) -> None:
+    """Wait for a result, and show meanwhile what its engines write and display.
+
+    Ctrl-C gives up what no engine has begun and interrupts the code of the others.
+
+    Parameters
+    ----------
+    result : AsyncResult
+        A call on chosen engines. Its errors are not raised.
+    silently : bool
+        Only wait.
+
+    Raises
+    ------
+    CompositeError
+        After Ctrl-C: the `KeyboardInterrupt` of each engine that stopped, and a `TimeoutError` for each that did not
+        stop within some seconds, whose code goes on.
+    KeyboardInterrupt
+        After Ctrl-C, when all engines had done their work; at a second Ctrl-C.
+    """
+    follower = _Follower(result, silently)
+    try:
+        follower.show_until(None)
+        follower.lines.end()
+    except KeyboardInterrupt:
+        follower.lines.end()
+        _stop(result, follower)
+
+
+def display_outputs(result: AsyncResult, group: str = "engine") -> None:
+    """Show what a result's engines wrote, displayed and gave, once all answers are there.
+
+    Parameters
+    ----------
+    result : AsyncResult
+        Is waited for.
+    group : {"engine", "type", "order"}
+        All of one engine before the next, in the order in which it came; or all standard output, then all standard
+        error, then what was displayed, then the values; or the same with the engines' displays side by side: first
+        those that were displayed first, then the second ones, and so on.
+
+    Raises
+    ------
+    ValueError
+        When `group` is none of these.
+    """
+    if group not in GROUPS:
+        raise ValueError(f"output is grouped by {', '.join(map(repr, GROUPS))}, not {group!r}")
+    result.wait()
+    pending = result._pending
+    logs = [settled(pending.output_since(index, 0)[1]) for index in range(len(pending))]
+    sources = list(zip(result.engine_ids, logs, strict=True))
+    lines = _Lines(one_source=False)
+    if group == "engine":
+        for index, (engine_id, log) in enumerate(sources):
+            for stream, content in log:
+                if stream == "display":
+                    lines.end()
+                    show_entry(engine_id, content)
+                else:
+                    lines.add(stream, engine_id, content)
+            lines.end()
+            show_values(result, [index])
+        return
+    for stream in ("stdout", "stderr"):
+        for engine_id, log in sources:
+            lines.add(stream, engine_id, "".join(text for name, text in log if name == stream))
+            lines.end()
+    displays = [[(engine_id, entry) for name, entry in log if name == "display"] for engine_id, log in sources]
+    for of_engines in displays if group == "type" else zip_longest(*displays):
+        for display in of_engines:
+            if display is not None:
+                show_entry(*display)
+    show_values(result)
+
+
+def show_values(result: AsyncResult, indexes: list[int] | None = None) -> None:
+    """Show the last values of executed cells, each in its best form; answers that are errors are left out.
+
+    Parameters
+    ----------
+    result : AsyncResult
+        With all its answers.
+    indexes : list of int, optional
+        Those to show; all when left out.
+    """
+    pending = result._pending
+    for index in range(len(pending)) if indexes is None else indexes:
+        reply = value_at(pending, index, result._method)
+        if not isinstance(reply, ExecuteReply) or not reply.data:
+            continue
+        prompt = f"Out[{reply.engine_id}:{reply.execution_count}]:"
+        if set(reply.data) == {"text/plain"}:
+            print(prompted(prompt, reply.data["text/plain"], painter(), "Out"))
+        else:
+            print(painter()("Out", prompt))
+            show(reply.data, reply.metadata)
+
+
+class _Follower:
+    """Reads the logs of a result's calls, each piece once."""
+
+    def __init__(self, result: AsyncResult, silently: bool) -> None:
+        self._result = result
+        self._silently = silently
+        self._pending: Pending = result._pending
+        count = len(self._pending)
+        self._cursors = [0] * count
+        self._version = 0
+        self._alone = count == 1
+        self.lines = _Lines(self._alone)
+
+    def show_until(self, deadline: float | None) -> bool:
+        """Show what comes until all answers are there; False when they are not at the deadline."""
+        pending = self._pending
+        while True:
+            left = None if deadline is None else deadline - monotonic()
+            if left is not None and left <= 0:
+                return False
+            self._wait(left)
+            # Asked first: when all answers are there, so is all output.
+            complete = pending.done() == len(pending)
+            if not self._silently:
+                self._show_news()
+            if complete:
+                return True
+
+    def _wait(self, left: float | None) -> None:
+        timeout = left
+        if self.lines.unfinished:
+            timeout = _QUIET_SECONDS if left is None else min(left, _QUIET_SECONDS)
+        pending = self._pending
+        version = pending.wait_news(self._version, timeout)
+        if version == self._version:
+            self.lines.show_unfinished()
+        elif not self._alone:
+            end = monotonic() + _TOGETHER_SECONDS
+            while pending.done() < len(pending) and (rest := end - monotonic()) > 0:
+                version = pending.wait_news(version, rest)
+        self._version = version
+
+    def _show_news(self) -> None:
+        for index, cursor in enumerate(self._cursors):
+            self._cursors[index], pieces = self._pending.output_since(index, cursor)
+            if not pieces:
+                continue
+            engine_id = self._result.engine_ids[index]
+            for stream, text in pieces:
+                if stream == "display":
+                    self._show_entries(engine_id, text)
+                else:
+                    self.lines.add(stream, engine_id, text)
+        self.lines.flush()
+
+    def _show_entries(self, engine_id: int, text: str) -> None:
+        for entry in entries(text):
+            self.lines.end_of(engine_id)
+            if "clear" not in entry:
+                show_entry(engine_id, entry)
+            elif self._alone and at_prompt():
+                # One of several engines must not wipe what the others have shown.
+                from IPython.display import clear_output
+
+                clear_output(wait=entry["clear"] == "wait")  # type: ignore[no-untyped-call]
+
+
+def _stop(result: AsyncResult, follower: _Follower) -> NoReturn:
+    pending = result._pending
+    pending.cancel(_ABORT_SECONDS)
+    running = [engine_id for index, engine_id in enumerate(result.engine_ids) if not pending.is_done(index)]
+    if running:
+        result._client._core.interrupt([engine_id for engine_id in running if engine_id >= 0])
+    follower.show_until(monotonic() + _STOP_SECONDS)
+    follower.lines.end()
+    failed: list[errors.IpclusterzError] = []
+    going_on: list[int] = []
+    for index, engine_id in enumerate(result.engine_ids):
+        if pending.is_done(index):
+            value = value_at(pending, index, result._method)
+            if isinstance(value, Failure):
+                failed.append(value.error)
+            continue
+        going_on.append(engine_id)
+        late = errors.TimeoutError(f"the code did not stop within {_STOP_SECONDS:g} s and goes on")
+        late.engine_id, late.method = engine_id, result._method
+        failed.append(late)
+    if not failed:
+        raise KeyboardInterrupt
+    message = f"interrupted in call to method: {result._method}"
+    if going_on:
+        message += f" (client.interrupt({going_on}) tries again, client.shutdown({going_on}) ends the engines)"
+    raise errors.CompositeError(message, failed) from None
+
+
+class _Lines:
+    """Lines on the standard streams, each behind the name of its source.
+
+    The text of a line that was begun waits until the line is complete, unless it is shown by `show_unfinished`.
+
+    Parameters
+    ----------
+    one_source : bool
+        Nothing can get mixed up: unfinished lines are shown at once.
+    """
+
+    def __init__(self, one_source: bool) -> None:
+        self._one_source = one_source
+        # By stream and engine: the part of a line that was not shown yet.
+        self._waiting: dict[tuple[str, int], str] = {}
+        # Whose line is on the screen and has no end.
+        self._open: tuple[str, int] | None = None
+        self._written: Any = sys.stdout
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is text that `show_unfinished` would show."""
+        return any(map(self._presentable, self._waiting.values()))
+
+    def add(self, stream: str, engine_id: int, text: str) -> None:
+        """An engine wrote something."""
+        source = (stream, engine_id)
+        *complete, rest = (self._waiting.pop(source, "") + text).split("\n")
+        for line in complete:
+            self._show(source, line, "\n")
+        if rest:
+            self._waiting[source] = rest
+            if self._one_source:
+                self.show_unfinished()
+
+    def show_unfinished(self) -> None:
+        """Show what waits for the end of its line."""
+        for source, text in list(self._waiting.items()):
+            if self._presentable(text):
+                del self._waiting[source]
+                self._show(source, text, "")
+        self.flush()
+
+    def end_of(self, engine_id: int) -> None:
+        """Something else of an engine is shown next: show what waits of it, and end the line on the screen."""
+        for source in [source for source in self._waiting if source[1] == engine_id]:
+            self._show(source, self._waiting.pop(source), "\n")
+        self._end_open()
+        self.flush()
+
+    def end(self) -> None:
+        """No more text comes: show what waits, and end its lines."""
+        for source, text in self._waiting.items():
+            self._show(source, text, "\n")
+        self._waiting.clear()
+        self._end_open()
+        self.flush()
+
+    def flush(self) -> None:
+        """Let what was written appear. Not for each line: in a notebook that takes its time."""
+        self._written.flush()
+
+    def _end_open(self) -> None:
+        if self._open is not None:
+            self._write(self._open, "\n")
+            self._open = None
+
+    def _presentable(self, text: str) -> bool:
+        # Progress bars rewrite their line all the time: those of several engines are shown when they are complete.
+        return self._one_source or "\r" not in text
+
+    def _show(self, source: tuple[str, int], text: str, end: str) -> None:
+        stream, engine_id = source
+        prefix = f"[{stream}:{engine_id if engine_id >= 0 else '?'}] "
+        # What a terminal would show of a line that was rewritten.
+        rewritten, _, visible = text.rstrip("\r").rpartition("\r")
+        if self._open != source:
+            self._end_open()
+            visible = prefix + visible
+        elif rewritten or text.startswith("\r"):
+            visible = f"\r{prefix}{visible}"
+        self._write(source, visible + end)
+        self._open = None if end else source
+
+    def _write(self, source: tuple[str, int], text: str) -> None:
+        file = sys.stderr if source[0] == "stderr" else sys.stdout
+        if file is not self._written:
+            # They may end on the same screen.
+            self.flush()
+            self._written = file
+        file.write(text)

@@ -1,0 +1,333 @@
+"""The magics of a view in IPython: ``%px``, ``%%px``, ``%autopx``, ``%result`` and ``%pxconfig``.
+
+A view that is activated with a suffix has a family of its own: ``%px0``, ``%autopx0`` and so on. Reading options is in
+`options`, showing output in `follow`, catching cells in `autopx`.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from weakref import ref
+
+from ..error import EmptyTargets, UnknownEngine
+from .autopx import AutoCells
+from .follow import display_outputs, follow, show_values
+from .options import CONFIG, RUN, BadOption, Options, parse
+from .reply import ExecuteReply
+from .results import ResultsList
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    from .asyncresult import AsyncResult
+    from .client import Client
+    from .view import DirectView
+
+    Calls: TypeAlias = Client | DirectView
+
+__all__ = ["activate", "load_default"]
+
+
+def activate(view: Calls, suffix: str = "") -> None:
+    """Give a view its family of magics, in place of the one that has this suffix now.
+
+    Parameters
+    ----------
+    view : DirectView or Client
+        Its `block` and `targets` are those of the magics.
+    suffix : str
+        Behind the names of the magics.
+
+    Raises
+    ------
+    RuntimeError
+        When this is not IPython.
+    ValueError
+        When names cannot end in `suffix`.
+    """
+    if not isinstance(suffix, str) or not f"px{suffix}".isidentifier():
+        raise ValueError(f"names of magics cannot end in {suffix!r}: letters, digits and underscores can")
+    shell = _shell()
+    if shell is None:
+        raise RuntimeError("magics need IPython, and this is not it\nhint: view.execute(code) works everywhere")
+    _Magics(shell, lambda: view, suffix, chosen=True).register()
+
+
+def load_default(client: Client) -> None:
+    """Give a new client the magics without suffix, unless the user gave them to a view.
+
+    They wait for their results whatever ``client.block`` is, until ``%pxconfig`` says otherwise, and they do not keep
+    the client alive. Does nothing outside IPython.
+    """
+    shell = _shell()
+    if shell is None:
+        return
+    there = _families(shell).get("")
+    if there is None or not there.chosen_and_open:
+        _Magics(shell, ref(client), "", chosen=False).register()
+
+
+def _shell() -> Any:
+    if "IPython" not in sys.modules:
+        return None
+    from IPython.core.getipython import get_ipython
+
+    return get_ipython()
+
+
+def _families(shell: Any) -> dict[str, _Magics]:
+    """The families of a shell, by suffix."""
+    families: dict[str, _Magics] = vars(shell).setdefault("_ipclusterz_magics", {})
+    return families
+
+
+class _Magics:
+    """One family of magics.
+
+    Parameters
+    ----------
+    shell : IPython.core.interactiveshell.InteractiveShell
+        Where they are typed.
+    view : callable
+        Gives the view, or None when it is gone.
+    suffix : str
+        Behind their names.
+    chosen : bool
+        The user said which view: then the view decides whether to wait.
+    """
+
+    def __init__(self, shell: Any, view: Callable[[], Calls | None], suffix: str, chosen: bool) -> None:
+        self._shell = shell
+        self._view_or_none = view
+        self._suffix = suffix
+        self._chosen = chosen
+        self._block = True
+        self._stream = True
+        self._verbose = True
+        self._auto = AutoCells(shell, f"autopx{suffix}", self._all_names)
+
+    def register(self) -> None:
+        """Make the magics known to the shell."""
+        from IPython.core.magic import no_var_expand
+
+        families = _families(self._shell)
+        if self._suffix in families:
+            families[self._suffix].stop_auto()
+        families[self._suffix] = self
+        for name, kind, method in (
+            ("px", "line", self.px),
+            ("px", "cell", self.px_cell),
+            ("autopx", "line", self.autopx),
+            ("autopx", "cell", self.autopx_cell),
+            ("result", "line", self.result),
+            ("pxconfig", "line", self.pxconfig),
+        ):
+            # What stands in braces or behind a dollar sign is the engines' code.
+            magic = no_var_expand(_as_function(method))
+            self._shell.register_magic_function(magic, kind, name + self._suffix)
+
+    # -- the magics ---------------------------------------------------------------------------------------------
+
+    def px(self, line: str) -> Any:
+        """Run a line of code on the engines of the active view.
+
+        Usage: %px [--block | --noblock] [--targets T] [--local] [--group-outputs engine|type|order] [--out NAME]
+        [--stream | --no-stream] CODE
+
+        Options are explained in the help of %%px.
+        """
+        options, code = self._parse("px", line, RUN)
+        if not code:
+            raise _usage(f"%px{self._suffix} needs code\nhint: %px{self._suffix} x = 1")
+        return self._run(code, options, announce=self._verbose, is_line=True)
+
+    def px_cell(self, line: str, cell: str) -> Any:
+        """Run a cell on the engines of the active view.
+
+        Usage: %%px [options]
+
+        --block, --noblock  wait and show output, or return an AsyncResult at once; left out, the view's `block`
+        --targets T  engines instead of the view's: an id, ids as in 0,2, a slice as in 1:3 or ::2, or all
+        --local  run the cell here too
+        --group-outputs engine|type|order  show output when all is done; see AsyncResult.display_outputs
+        --out NAME  give the AsyncResult a name
+        --stream, --no-stream  show output as it comes, or when all is done
+        """
+        options = self._only_options("%px", line, RUN)
+        return self._run(cell, options, announce=self._verbose)
+
+    def autopx(self, line: str) -> None:
+        """Run everything that is typed on the engines of the active view, until %autopx is typed again."""
+        if line.strip():
+            raise _usage(f"%autopx{self._suffix} takes nothing, and was given {line.strip()!r}")
+        if self._auto.on:
+            self.stop_auto()
+            return
+        for family in _families(self._shell).values():
+            family.stop_auto()
+        self._auto.start()
+        print(f"Auto Parallel Enabled\nType %autopx{self._suffix} to disable")
+
+    def autopx_cell(self, line: str, cell: str) -> None:
+        """Run a cell as %autopx does: what is typed while it is enabled becomes this."""
+        result = self._run(cell, Options(), announce=False)
+        if result is not None:
+            print(result)
+
+    def result(self, line: str) -> ResultsList | None:
+        """Show what the last cell gave on each engine.
+
+        Usage: %result [N]
+
+        N is the number of an earlier cell, which may be another one on each engine.
+        """
+        text = line.strip()
+        if text and not text.isdigit():
+            raise _usage(f"%result{self._suffix} takes the number of a cell, not {text!r}")
+        answer = self._view().get_result(int(text) if text else None, block=False)
+        answer.wait()
+        replies = ResultsList(value for value in map(answer._value, range(len(answer))) if type(value) is ExecuteReply)
+        if len(replies) < len(answer):
+            if replies:
+                print(replies)
+            answer.get()
+        return replies
+
+    def pxconfig(self, line: str) -> None:
+        """Set how the magics of the active view behave; show it when nothing is given.
+
+        Usage: %pxconfig [--block | --noblock] [--targets T] [--stream | --no-stream] [--verbose | --no-verbose]
+
+        --verbose is to say on which engines code is run.
+        """
+        options = self._only_options("pxconfig", line, CONFIG)
+        view = self._view()
+        if options.block is not None and self._chosen:
+            view.block = options.block
+        elif options.block is not None:
+            self._block = options.block
+        if options.targets is not None:
+            try:
+                view.targets = options.targets
+            except (UnknownEngine, EmptyTargets) as error:
+                raise _usage(str(error)) from None
+        if options.stream is not None:
+            self._stream = options.stream
+        if options.verbose is not None:
+            self._verbose = options.verbose
+        if options == Options():
+            print(f"targets: {view.targets}\nblock: {self._waits}\nstream: {self._stream}\nverbose: {self._verbose}")
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def chosen_and_open(self) -> bool:
+        """Whether the user gave these magics to a view that works."""
+        view = self._view_or_none()
+        return self._chosen and view is not None and not view._owner_client.closed
+
+    def stop_auto(self) -> None:
+        """Let cells be run here again."""
+        if self._auto.on:
+            self._auto.stop()
+            print("Auto Parallel Disabled")
+
+    @property
+    def _waits(self) -> bool:
+        return self._view().block if self._chosen else self._block
+
+    def _view(self) -> Calls:
+        view = self._view_or_none()
+        if view is None:
+            raise _usage(f"the client of %px{self._suffix} is gone\nhint: make a Client, or activate() a view")
+        return view
+
+    def _all_names(self) -> set[str]:
+        return {name + suffix for suffix in _families(self._shell) for name in ("px", "autopx", "result", "pxconfig")}
+
+    def _parse(self, magic: str, line: str, known: tuple[str, ...]) -> tuple[Options, str]:
+        try:
+            return parse(line, known)
+        except BadOption as error:
+            raise _usage(f"%{magic}{self._suffix}: {error}") from None
+
+    def _only_options(self, magic: str, line: str, known: tuple[str, ...]) -> Options:
+        options, rest = self._parse(magic, line, known)
+        if rest:
+            raise _usage(f"%{magic}{self._suffix} takes options alone, and was given {rest!r}")
+        return options
+
+    def _run(self, code: str, options: Options, announce: bool, is_line: bool = False) -> Any:
+        waits = self._waits if options.block is None else options.block
+        result = self._submit(code, options)
+        if options.out is not None:
+            self._shell.user_ns[options.out] = result
+        if announce:
+            print(f"{'Parallel' if waits else 'Async parallel'} execution on engines: {result.engine_ids}")
+        if options.local:
+            self._run_here(code)
+        if not waits:
+            return result
+        streams = options.group is None and (self._stream if options.stream is None else options.stream)
+        follow(result, silently=not streams)
+        if streams:
+            show_values(result)
+        else:
+            display_outputs(result, options.group or "engine")
+        result.get()
+        return _value_of_imports(code, result) if is_line else None
+
+    def _run_here(self, code: str) -> None:
+        catching = [family._auto for family in _families(self._shell).values() if family._auto.on]
+        with catching[0].paused() if catching else nullcontext():
+            self._shell.run_cell(code)
+
+    def _submit(self, code: str, options: Options) -> AsyncResult:
+        view = self._view()
+        if options.targets is None:
+            submitted: AsyncResult = view.execute(code, block=False)
+            return submitted
+        try:
+            chosen: AsyncResult = view.execute(code, targets=options.targets, block=False)
+        except (UnknownEngine, EmptyTargets) as error:
+            raise _usage(str(error)) from None
+        return chosen
+
+
+def _value_of_imports(code: str, result: AsyncResult) -> dict[int, None] | None:
+    """What a blocking ``%px`` returns: nothing, but for a line of imports alone one None for each engine.
+
+    The engines' values are shown as theirs, and are no value of the line. An import is the exception, in the guide and
+    for those who learnt from it: there is nothing else to see of it, and the dictionary says where it has succeeded.
+    """
+    import ast
+
+    if result._single:
+        return None
+    try:
+        statements = ast.parse(code).body
+    except SyntaxError:
+        return None
+    if not statements or not all(isinstance(statement, ast.Import | ast.ImportFrom) for statement in statements):
+        return None
+    return dict.fromkeys(result.engine_ids)
+
+
+def _as_function(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A function with the method's name and help, for IPython to put marks on."""
+
+    def magic(*arguments: str) -> Any:
+        return method(*arguments)
+
+    magic.__name__, magic.__doc__ = method.__name__, method.__doc__
+    return magic
+
+
+def _usage(message: str) -> Exception:
+    """The error that IPython shows without a traceback."""
+    from IPython.core.error import UsageError
+
+    return UsageError(message)

@@ -1,0 +1,54 @@
+"""Results that are put together in another shape than one value for each engine."""
+
+from __future__ import annotations
+
+from .asyncresult import AsyncResult
+from .scatter import join
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Literal
+
+    from .._core import Pending
+    from .client import Client
+
+__all__ = ["ExecuteResult", "GatherResult", "ZipResult"]
+
+
+class ExecuteResult(AsyncResult):
+    """What cells of code gave: several are shown as the Results List."""
+
+    def _joined(self) -> Any:
+        from .results import ResultsList
+
+        return self._values[0] if self._single else ResultsList(self._values)
+
+    def _by_engine(self, items: Iterable[tuple[int, Any]]) -> dict[int, Any]:
+        from .results import ResultsDict
+
+        return ResultsDict(items)
+
+
+class GatherResult(AsyncResult):
+    """The parts of a sequence, joined once they are all there."""
+
+    def __init__(
+        self, client: Client, pending: Pending, single: bool, dist: Literal["b", "r"], method: str = "gather"
+    ) -> None:
+        super().__init__(client, pending, method, single)
+        self._dist = dist
+
+    def _joined(self) -> Any:
+        return join(self._values, self._dist)
+
+
+class ZipResult(AsyncResult):
+    """Pulled values by name: a tuple over the engines for each name, or only one tuple."""
+
+    def __init__(self, client: Client, pending: Pending, single: bool, one_name: bool) -> None:
+        super().__init__(client, pending, "zip_pull", single)
+        self._one_name = one_name
+
+    def _joined(self) -> Any:
+        return tuple(self._values) if self._one_name else list(zip(*self._values, strict=True))

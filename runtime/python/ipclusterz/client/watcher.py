@@ -1,0 +1,117 @@
+"""The thread that settles futures: callbacks, `concurrent.futures.wait` and `await` hear of answers through it.
+
+There is one thread for each client, and only once somebody has asked for a Future's state. The extension module says
+which submissions have all their answers; nothing is polled.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from itertools import count
+from threading import Lock, Thread, current_thread
+from weakref import WeakSet
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .. import _core
+    from .._core import Pending
+    from .future import LazyFuture
+
+__all__ = ["Watcher"]
+
+# What goes wrong in a callback is said where `concurrent.futures` says it.
+_logger = logging.getLogger("concurrent.futures")
+
+
+class Watcher:
+    """Settles the futures of one client.
+
+    Parameters
+    ----------
+    core : ipclusterz._core.Client
+        The connection. When it is closed everything has its answer, and the thread ends after the last of them.
+    """
+
+    def __init__(self, core: _core.Client) -> None:
+        self._core = core
+        self._tokens = count(1)
+        # Whoever has a callback or waits must get its word, also when nobody else holds the result.
+        self._waiting: dict[int, LazyFuture] = {}
+        self._thread: Thread | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this is the thread that settles: a callback of a future, which must not wait for another one's."""
+        return self._thread is current_thread()
+
+    def settle_when_done(self, result: LazyFuture, pending: Pending) -> None:
+        """Settle a result as soon as all its answers are there; at once when they are.
+
+        Raises
+        ------
+        RuntimeError
+            When they are not there and no thread can be started, as when the interpreter ends.
+        """
+        token = next(self._tokens)
+        self._waiting[token] = result
+        if pending.watch(token):
+            try:
+                self._start()
+            except BaseException:
+                self._waiting.pop(token, None)
+                raise
+        else:
+            del self._waiting[token]
+            result._settle()
+
+    def stop(self) -> None:
+        """End the thread, and wait until it has ended."""
+        self._core.stop_watching()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _start(self) -> None:
+        with _lock:
+            if _ended:
+                raise RuntimeError("results cannot be watched after interpreter shutdown: use get() or wait()")
+            if self._thread is not None:
+                return
+            self._thread = Thread(target=self._run, name="ipclusterz-watcher", daemon=True)
+            _running.add(self)
+            try:
+                self._thread.start()
+            except RuntimeError:
+                self._thread = None
+                raise
+
+    def _run(self) -> None:
+        while (token := self._core.next_watched()) is not None:
+            self._settle(token)
+
+    def _settle(self, token: int) -> None:
+        # None: the thread that asked for it could not start this one.
+        result = self._waiting.pop(token, None)
+        if result is None:
+            return
+        try:
+            result._settle()
+        except BaseException:
+            # A callback that raises SystemExit, say, is not to end this thread: others wait for it.
+            _logger.critical("settling %r failed", result, exc_info=True)
+
+
+# The thread must be gone before the interpreter is: a daemon thread that comes back into an interpreter that ends is
+# killed in the middle of the extension module.
+_running: WeakSet[Watcher] = WeakSet()
+_ended = False
+_lock = Lock()
+
+
+@atexit.register
+def _stop_all() -> None:
+    global _ended
+    with _lock:
+        _ended = True
+    for watcher in list(_running):
+        watcher.stop()

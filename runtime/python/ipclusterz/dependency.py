@@ -1,0 +1,186 @@
+"""What a function needs where it runs: `require`, `depend` and `interactive`.
+
+Each gives back an ordinary function. Where a load-balanced call finds an engine that lacks something, it goes to
+another one; on chosen engines, or when no engine has it, the call fails with the `RemoteError` of an `UnmetDependency`.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from types import FunctionType, ModuleType
+
+from .error import UnmetDependency
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Function = Callable[..., Any]
+
+__all__ = ["BOUND", "depend", "interactive", "require"]
+
+BOUND = "_ipclusterz_bound"
+"""Attribute of functions that always run in the engine's namespace."""
+
+
+def require(*needs: str | ModuleType | Function) -> Callable[[Function], Function]:
+    """Decorator: the function needs modules or other functions, which are among its globals when it runs.
+
+    Parameters
+    ----------
+    *needs : str, module, function or class
+        Names of modules to import (``"numpy"``, ``"os.path"``), modules, or things to send along under their own names.
+
+    Returns
+    -------
+    callable
+        Decorates a function.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When a need is none of these, or a text is no name of a module.
+    UnmetDependency
+        On the engine: a module cannot be imported.
+
+    Examples
+    --------
+    >>> @require("numpy")
+    ... def norm(x):
+    ...     return numpy.linalg.norm(x)
+    >>> lbv.apply_sync(norm, [3, 4])                        # doctest: +SKIP
+    5.0
+    """
+    modules: list[str] = []
+    values: dict[str, Any] = {}
+    for need in needs:
+        if isinstance(need, str):
+            if not all(part.isidentifier() for part in need.split(".")):
+                raise ValueError(f"a name of a module is needed, not {need!r:.80}")
+            modules.append(need)
+        elif isinstance(need, ModuleType):
+            modules.append(need.__name__)
+        elif callable(need) and getattr(need, "__name__", "").isidentifier():
+            values[need.__name__] = need
+        else:
+            raise TypeError(f"modules, names of modules, functions and classes are required, not {need!r:.80}")
+    # Tuples: a function that carries what can change is packed anew for each call.
+    return _decorator(_with_needs, tuple(modules), tuple(values.items()))
+
+
+def depend(check: Function, /, *args: Any, **kwargs: Any) -> Callable[[Function], Function]:
+    """Decorator: the function only runs where ``check(*args, **kwargs)`` is true.
+
+    Parameters
+    ----------
+    check : callable
+        Is called on the engine, before each call of the function. Where that is bound the check is too.
+    *args, **kwargs
+        Its arguments.
+
+    Returns
+    -------
+    callable
+        Decorates a function.
+
+    Raises
+    ------
+    TypeError
+        When `check` cannot be called.
+    UnmetDependency
+        On the engine: the check gave something false, or raised this itself.
+
+    Examples
+    --------
+    >>> def on_host(name):
+    ...     import socket
+    ...     return socket.gethostname() == name
+    >>> @depend(on_host, "n1")
+    ... def read_local_disk(path):
+    ...     return open(path).read()
+    """
+    if not callable(check):
+        raise TypeError(f"a function to check with is needed, not {type(check).__name__}: {check!r:.80}")
+    return _decorator(_if_met, check, args, tuple(kwargs.items()))
+
+
+def interactive(f: Function) -> Function:
+    """Decorator: the function's globals are the engine's namespace, however it is called.
+
+    As if it were defined at the engine's own prompt; also for functions of modules. The same as calling it by
+    `apply_bound` each time.
+
+    Parameters
+    ----------
+    f : function
+        What to run.
+
+    Returns
+    -------
+    function
+
+    Raises
+    ------
+    TypeError
+        When it is no Python function.
+
+    Examples
+    --------
+    >>> @interactive
+    ... def scaled(x):
+    ...     return factor * x
+    >>> rc[0]["factor"] = 3                                 # doctest: +SKIP
+    >>> rc[0].apply_sync(scaled, 2)                         # doctest: +SKIP
+    6
+    """
+    if not isinstance(f, FunctionType):
+        raise TypeError(f"a Python function is needed, not {type(f).__name__}: {f!r:.80}")
+    copy = FunctionType(f.__code__, f.__globals__, f.__name__, f.__defaults__, f.__closure__)
+    copy.__kwdefaults__ = f.__kwdefaults__
+    copy.__doc__ = f.__doc__
+    copy.__qualname__ = f.__qualname__
+    copy.__dict__.update(f.__dict__)
+    setattr(copy, BOUND, True)
+    # What belongs to no module that could be imported travels as code, without its globals.
+    copy.__module__ = "__main__"
+    return copy
+
+
+def _decorator(run: Function, *what: Any) -> Callable[[Function], Function]:
+    def decorate(f: Function) -> Function:
+        if not callable(f):
+            raise TypeError(f"a function is needed, not {type(f).__name__}: {f!r:.80}")
+
+        # All that it uses is in its closure: as a bound function it has the engine's globals.
+        @wraps(f)
+        def dependent(*args: Any, **kwargs: Any) -> Any:
+            return run(f, *what, args, kwargs)
+
+        return dependent
+
+    return decorate
+
+
+def _with_needs(
+    f: Function, modules: tuple[str, ...], values: tuple[tuple[str, Any], ...], args: Any, kwargs: Any
+) -> Any:
+    # Of the user's function, below what else it was decorated with.
+    user_function: Any = f
+    while hasattr(user_function, "__wrapped__"):
+        user_function = user_function.__wrapped__
+    space = getattr(user_function, "__globals__", {})
+    for name in modules:
+        try:
+            exec(f"import {name}", space)
+        except ImportError as error:
+            raise UnmetDependency(f"{getattr(f, '__name__', f)} requires {name}: {error}") from error
+    space.update(values)
+    return f(*args, **kwargs)
+
+
+def _if_met(f: Function, check: Function, check_args: Any, check_kwargs: Any, args: Any, kwargs: Any) -> Any:
+    if not check(*check_args, **dict(check_kwargs)):
+        named = getattr(check, "__name__", repr(check))
+        raise UnmetDependency(f"{getattr(f, '__name__', f)} depends on {named}, which is not true here")
+    return f(*args, **kwargs)
