@@ -3,7 +3,7 @@
 # All Rust is built with the release profile, tests and lints too: libzmq and libsodium (C++ and C, most of the
 # build time) are then compiled once for all of them.
 
-.PHONY: help run test check lint-rust lint-python test-rust test-python bench soak install lock clean
+.PHONY: help run test check lint-rust lint-python test-rust test-python bench soak docs install lock clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL := /bin/bash
@@ -63,6 +63,9 @@ bench: $(BENCH_VENV)/package.stamp ## Measure ipclusterz against its peers; BENC
 
 soak: $(VENV)/package.stamp ## 100,000 calls while engines are killed; about ten minutes; SOAK="--calls 1000" and so on
 	$(BIN)/python tests/soak/soak.py $(SOAK)
+
+docs: $(VENV)/package.stamp ## The API reference as HTML, in target/docs
+	$(BIN)/python -m pdoc --docformat numpy --output-directory $(CARGO_TARGET_DIR)/docs ipclusterz
 
 install: $(VENV)/package.stamp ## Make .venv with the package in it
 
