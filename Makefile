@@ -65,7 +65,7 @@ soak: $(VENV)/package.stamp ## 100,000 calls while engines are killed; about ten
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 
 docs: $(VENV)/package.stamp ## The API reference as HTML, in target/docs
-	$(BIN)/python -m pdoc --docformat numpy --output-directory $(CARGO_TARGET_DIR)/docs ipclusterz
+	$(BIN)/python scripts/docs/build.py $(CARGO_TARGET_DIR)/docs
 
 install: $(VENV)/package.stamp ## Make .venv with the package in it
 

@@ -6,7 +6,7 @@ each name is imported when it is first used, because every engine imports this p
 Examples
 --------
 >>> import ipclusterz as ipz
->>> with ipz.Cluster(n=2) as rc:                        # doctest: +SKIP
+>>> with ipz.Cluster(n=2) as rc:
 ...     rc[:].apply_sync(lambda x: x + 1, 41)
 {0: 42, 1: 42}
 """

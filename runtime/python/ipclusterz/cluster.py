@@ -59,11 +59,14 @@ class Cluster:
 
     Examples
     --------
-    >>> with Cluster(n=2) as rc:                            # doctest: +SKIP
+    >>> with Cluster(n=2) as rc:
     ...     rc[:].apply_sync(abs, -1)
     {0: 1, 1: 1}
-    >>> async with Cluster(n=2) as rc:                      # doctest: +SKIP
-    ...     await rc[:].apply_async(abs, -1)
+    >>> async def main():
+    ...     async with Cluster(n=2) as rc:
+    ...         return await rc[:].apply_async(abs, -1)
+    >>> import asyncio
+    >>> asyncio.run(main())
     [1, 1]
     """
 
@@ -139,7 +142,22 @@ class Cluster:
         return self._process is not None and self._process.poll() is None
 
     def connect_client(self, timeout: float = 10) -> Client:
-        """A new client of this cluster; `stop` closes it."""
+        """A new client of this cluster; `stop` closes it.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds to wait for the controller's answer.
+
+        Returns
+        -------
+        Client
+
+        Raises
+        ------
+        ClusterError
+            When the cluster is not running.
+        """
         if not self.running:
             raise ClusterError(f"cluster {self.name!r} is not running", hint="call start() first")
         client = Client(self.report["client_file"], timeout=timeout)

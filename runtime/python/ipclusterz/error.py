@@ -104,12 +104,16 @@ class UnmetDependency(IpclusterzError):
 class EngineError(IpclusterzError):
     """An engine died before it answered, or never existed.
 
-    Attributes
+    Parameters
     ----------
+    message : str
+        What happened.
+    hint : str, optional
+        What to do about it.
     engine_id : int
         The engine that was asked, -1 when the call never reached one.
-    ename, evalue, traceback : str
-        As for `RemoteError`, so that both can be shown in one list.
+    method : str, optional
+        The call: "apply", "execute", "map", …
     """
 
     def __init__(self, message: str = "", hint: str = "", engine_id: int = -1, method: str = "") -> None:
@@ -119,14 +123,17 @@ class EngineError(IpclusterzError):
 
     @property
     def ename(self) -> str:
+        """Name of this class: so that it can be shown in one list with a `RemoteError`."""
         return type(self).__name__
 
     @property
     def evalue(self) -> str:
+        """The message."""
         return self.message
 
     @property
     def traceback(self) -> str:
+        """Empty: the engine could not tell."""
         return ""
 
 

@@ -61,8 +61,8 @@ class IpclusterzBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
 
     Examples
     --------
-    >>> import joblib, ipclusterz.joblib                    # doctest: +SKIP
-    >>> with joblib.parallel_config(backend="ipclusterz", client=rc):  # doctest: +SKIP
+    >>> import joblib, ipclusterz.joblib
+    >>> with joblib.parallel_config(backend="ipclusterz", client=rc):
     ...     joblib.Parallel()(joblib.delayed(pow)(i, 2) for i in range(4))
     [0, 1, 4, 9]
     """

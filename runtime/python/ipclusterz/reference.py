@@ -30,8 +30,9 @@ class Reference:
 
     Examples
     --------
-    >>> dview.scatter("part", range(16))                    # doctest: +SKIP
-    >>> dview.apply_sync(sum, Reference("part"))            # doctest: +SKIP
+    >>> dview.scatter("part", range(16), block=True)
+    {0: None, 1: None, 2: None, 3: None}
+    >>> dview.apply_sync(sum, Reference("part"))
     {0: 6, 1: 22, 2: 38, 3: 54}
     """
 

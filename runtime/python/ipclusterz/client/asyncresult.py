@@ -36,10 +36,8 @@ class AsyncResult(LazyFuture):
 
     Examples
     --------
-    >>> ar = rc[:].apply_async(pow, 2, 10)              # doctest: +SKIP
-    >>> ar.get(timeout=5)                               # doctest: +SKIP
-    [1024, 1024, 1024, 1024]
-    >>> await ar                                        # doctest: +SKIP
+    >>> ar = rc[:].apply_async(pow, 2, 10)
+    >>> ar.get(timeout=5)
     [1024, 1024, 1024, 1024]
     """
 

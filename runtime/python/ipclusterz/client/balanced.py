@@ -35,8 +35,8 @@ class LoadBalancedView(View):
 
     Examples
     --------
-    >>> view = rc.load_balanced_view()                      # doctest: +SKIP
-    >>> view.map_sync(lambda x: x**2, range(5))             # doctest: +SKIP
+    >>> view = rc.load_balanced_view()
+    >>> view.map_sync(lambda x: x**2, range(5))
     [0, 1, 4, 9, 16]
     """
 
@@ -205,10 +205,10 @@ class LoadBalancedView(View):
         chunksize : int
             Elements in a task.
 
-        Yields
-        ------
-        object
-            One result for each element. An error is raised in its turn.
+        Returns
+        -------
+        iterator
+            Gives one result for each element. An error is raised in its turn.
 
         Raises
         ------

@@ -70,10 +70,10 @@ class Client(DirectCalls):
 
     Examples
     --------
-    >>> rc = Client()                                       # doctest: +SKIP
-    >>> rc.ids                                              # doctest: +SKIP
+    >>> rc = Client()
+    >>> rc.ids
     {0, 1, 2, 3}
-    >>> rc.apply(sum, ([1, 2],), block=True)                # doctest: +SKIP
+    >>> rc.apply(sum, ([1, 2],), block=True)
     {0: 3, 1: 3, 2: 3, 3: 3}
     """
 
@@ -155,7 +155,17 @@ class Client(DirectCalls):
         return self.direct_view(targets)
 
     def direct_view(self, targets: Targets = "all") -> DirectView:
-        """A view of chosen engines: the same as indexing, with ``"all"`` for all of them."""
+        """A view of chosen engines: the same as indexing, with ``"all"`` for all of them.
+
+        Parameters
+        ----------
+        targets : optional
+            Engines.
+
+        Returns
+        -------
+        DirectView
+        """
         chosen, single = resolve(targets, self._live())
         return DirectView(self, chosen, single)
 
@@ -166,6 +176,10 @@ class Client(DirectCalls):
         ----------
         targets : optional
             The engines to choose from; None is all that there are when a call is placed.
+
+        Returns
+        -------
+        LoadBalancedView
         """
         return LoadBalancedView(self, None if targets is None else self._ids(targets))
 
@@ -288,8 +302,8 @@ class Client(DirectCalls):
 
         Examples
         --------
-        >>> results = [rc[:].apply_async(abs, -i) for i in range(10)]  # doctest: +SKIP
-        >>> rc.barrier(results, timeout=10)                 # doctest: +SKIP
+        >>> results = [rc[:].apply_async(abs, -i) for i in range(10)]
+        >>> rc.barrier(results, timeout=10)
         """
         results, ids = _jobs(jobs)
         deadline = None if timeout is None else monotonic() + timeout
@@ -371,6 +385,11 @@ class Client(DirectCalls):
 
     def status(self, timeout: float = 10) -> dict[str, Any]:
         """What the controller knows: its engines with their queues and memory, and its own.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds to wait for the answer.
 
         Returns
         -------

@@ -41,11 +41,11 @@ class DirectCalls:
     list of ids, a slice or ``"all"``; left out, those of the client or view. ``block`` is whether to wait; left out,
     the attribute ``block`` of the client or view. The answer's shape follows from them:
 
-    ================================  ==================================================
-    waiting, one engine (``rc[0]``)   the bare value
-    waiting, several engines          a dictionary by engine id
-    not waiting                       an `AsyncResult`, whose ``get()`` gives the bare value or the list by engine
-    ================================  ==================================================
+    | call | answer |
+    |---|---|
+    | waiting, one engine (``rc[0]``) | the bare value |
+    | waiting, several engines | a dictionary by engine id |
+    | not waiting | an `AsyncResult`, whose ``get()`` gives the bare value or the list by engine |
 
     A list of one id, like a slice, counts as several engines.
 
@@ -105,7 +105,7 @@ class DirectCalls:
 
         Examples
         --------
-        >>> rc[:].map(pow, range(5), [2] * 5, block=True)   # doctest: +SKIP
+        >>> rc[:].map(pow, range(5), [2] * 5, block=True)
         [0, 1, 4, 9, 16]
         """
         if targets is None:
@@ -152,15 +152,15 @@ class DirectCalls:
         targets : optional
             The engines that share the work; None is all of them.
 
-        Yields
-        ------
-        object
-            One result for each element.
+        Returns
+        -------
+        iterator
+            Gives one result for each element.
 
         Examples
         --------
         >>> from itertools import count, islice
-        >>> list(islice(rc.imap(abs, count(-2)), 4))        # doctest: +SKIP
+        >>> list(islice(rc.imap(abs, count(-2)), 4))
         [2, 1, 0, 1]
         """
         from .balanced import LoadBalancedView
@@ -187,10 +187,10 @@ class DirectCalls:
 
         Examples
         --------
-        >>> @rc.remote(block=True)                          # doctest: +SKIP
+        >>> @rc.remote(block=True)
         ... def f(x):
         ...     return 10.0 * x**4
-        >>> f(2)                                            # doctest: +SKIP
+        >>> f(2)
         160.0
         """
         from .remote import RemoteFunction
@@ -226,10 +226,10 @@ class DirectCalls:
 
         Examples
         --------
-        >>> @rc.parallel(block=True)                        # doctest: +SKIP
+        >>> @rc.parallel(block=True)
         ... def total(part):
         ...     return [sum(part)]
-        >>> total(range(16))                                # doctest: +SKIP
+        >>> total(range(16))
         [6, 22, 38, 54]
         """
         from .remote import ParallelFunction
@@ -262,7 +262,7 @@ class DirectCalls:
 
         Examples
         --------
-        >>> rc.execute("b = 10; print(b)", targets=[0, 2], block=True)  # doctest: +SKIP
+        >>> rc.execute("b = 10; print(b)", targets=[0, 2], block=True)
         <Results List>
         [0] In [7]: b = 10; print(b)
         [0] Out[7]: 10
@@ -389,7 +389,8 @@ class DirectCalls:
 
         Examples
         --------
-        >>> rc.zip_pull(("a", "b"))                         # doctest: +SKIP
+        >>> rc[:].update({"a": 1.03234, "b": 3453})
+        >>> rc.zip_pull(("a", "b"), block=True)
         [(1.03234, 1.03234, 1.03234, 1.03234), (3453, 3453, 3453, 3453)]
         """
         frames = names_frames(names)
@@ -401,6 +402,11 @@ class DirectCalls:
     def keys(self, *, targets: Targets | Own = OWN) -> Any:
         """The user's names on each engine; always waits.
 
+        Parameters
+        ----------
+        targets : optional
+            Engines.
+
         Returns
         -------
         list of str, or dict of such lists
@@ -410,7 +416,19 @@ class DirectCalls:
         return self._on_engine(names.keys, (), targets, True)
 
     def clear(self, *, targets: Targets | Own = OWN, block: bool | None = None) -> Any:
-        """Forget all names in the namespace of each engine."""
+        """Forget all names in the namespace of each engine.
+
+        Parameters
+        ----------
+        targets : optional
+            Engines.
+        block : bool, optional
+            Whether to wait.
+
+        Returns
+        -------
+        None, dict of None, or AsyncResult
+        """
         return self._call("clear", [], targets, block)
 
     # -- sequences ----------------------------------------------------------------------------------------------
@@ -450,9 +468,9 @@ class DirectCalls:
 
         Examples
         --------
-        >>> rc.scatter("a", range(16), block=True)          # doctest: +SKIP
+        >>> rc.scatter("a", range(16), block=True)
         {0: None, 1: None, 2: None, 3: None}
-        >>> rc[:]["a"]                                      # doctest: +SKIP
+        >>> rc[:]["a"]
         {0: [0, 1, 2, 3], 1: [4, 5, 6, 7], 2: [8, 9, 10, 11], 3: [12, 13, 14, 15]}
         """
         chosen, single = self._choose(targets)
@@ -513,9 +531,13 @@ class DirectCalls:
         targets : optional
             Engines.
 
+        Returns
+        -------
+        context manager
+
         Examples
         --------
-        >>> with rc[:].sync_imports():                      # doctest: +SKIP
+        >>> with rc[:].sync_imports():
         ...     import numpy as np
         importing numpy as np on engines 0, 1, 2, 3
         """

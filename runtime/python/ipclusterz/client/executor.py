@@ -70,7 +70,7 @@ class ViewExecutor(Executor):
 
     Examples
     --------
-    >>> with rc[:].executor as executor:                    # doctest: +SKIP
+    >>> with rc[:].executor as executor:
     ...     future = executor.submit(pow, 2, 10)
     ...     future.result()
     1024
@@ -133,10 +133,10 @@ class ViewExecutor(Executor):
         buffersize : int, optional
             Most tasks under way; the iterables are consumed as results are taken.
 
-        Yields
-        ------
-        object
-            One result for each element. An exception is raised in its turn, and gives up the tasks behind it.
+        Returns
+        -------
+        iterator
+            Gives one result for each element. An exception is raised in its turn, and gives up the tasks behind it.
 
         Raises
         ------

@@ -58,6 +58,15 @@ class LazyFuture(Future):  # type: ignore[type-arg]
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait, and return what `get` would raise, or None.
 
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait; for ever when left out.
+
+        Returns
+        -------
+        Exception or None
+
         Raises
         ------
         ipclusterz.TimeoutError

@@ -216,14 +216,15 @@ class NoPending:
 class MapResult(AsyncResult):
     """The results of a map: a list once it is ready, and iterable as the chunks arrive.
 
-    ``len`` and `progress` count elements, not chunks.
+    ``len`` and `progress` count elements, not chunks. Made by `map`.
 
     Examples
     --------
-    >>> ar = view.map_async(abs, [-1, -2], ordered=False)   # doctest: +SKIP
-    >>> for value in ar: print(value)                       # doctest: +SKIP
-    2
+    >>> ar = lbv.map_async(abs, [-1, -2])
+    >>> for value in ar:
+    ...     print(value)
     1
+    2
     """
 
     def __init__(self, client: Client, pending: Pending | NoPending, sizes: list[int], ordered: bool) -> None:
@@ -262,7 +263,18 @@ class MapResult(AsyncResult):
         raise IndexError(index)
 
     def get_dict(self, timeout: float | None = None) -> dict[int, Any]:
-        """Not for a map, whose results belong to elements and not to engines."""
+        """Not for a map, whose results belong to elements and not to engines.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Not used.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
         raise TypeError("the results of a map belong to elements, not to engines: use get()")
 
     def _joined(self) -> list[Any]:

@@ -49,12 +49,12 @@ class RemoteFunction:
 
     Examples
     --------
-    >>> @rc[0].remote(block=True)                           # doctest: +SKIP
+    >>> import os
+    >>> @rc[0].remote(block=True)
     ... def process_id():
-    ...     import os
     ...     return os.getpid()
-    >>> process_id()                                        # doctest: +SKIP
-    30537
+    >>> process_id() == os.getpid()
+    False
     """
 
     def __init__(
@@ -118,10 +118,10 @@ class ParallelFunction(RemoteFunction):
 
     Examples
     --------
-    >>> double = ParallelFunction(rc, lambda part: part * 2, block=True)  # doctest: +SKIP
-    >>> double(np.arange(5))                                # doctest: +SKIP
+    >>> double = ParallelFunction(rc, lambda part: part * 2, block=True)
+    >>> double(np.arange(5))
     array([0, 2, 4, 6, 8])
-    >>> ParallelFunction(rc, abs, targets=None, block=True).map([-1, -2])  # doctest: +SKIP
+    >>> ParallelFunction(rc, abs, targets=None, block=True).map([-1, -2])
     [1, 2]
     """
 

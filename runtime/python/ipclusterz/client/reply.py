@@ -36,6 +36,8 @@ class Failure:
 class ExecuteReply:
     """What running a cell of code gave on one engine. It is shown like an entry of the Results List.
 
+    Made by `execute`, `run` and `get_result`.
+
     Attributes
     ----------
     engine_id : int
@@ -56,7 +58,7 @@ class ExecuteReply:
 
     Examples
     --------
-    >>> rc[0].execute("x = 6\\nx * 7", block=True)           # doctest: +SKIP
+    >>> rc[0].execute("x = 6\\nx * 7", block=True)
     [0] In [1]: x = 6
            ...: x * 7
     [0] Out[1]: 42

@@ -34,7 +34,7 @@ class ResultsList(list["ExecuteReply"]):
 
     Examples
     --------
-    >>> rc.execute("b = 10; print(b)", targets=[0, 2]).get()    # doctest: +SKIP
+    >>> rc.execute("b = 10; print(b)", targets=[0, 2]).get()
     <Results List>
     [0] In [7]: b = 10; print(b)
     [0] Out[7]: 10

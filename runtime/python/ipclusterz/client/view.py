@@ -24,7 +24,7 @@ __all__ = ["DirectView", "View"]
 
 
 class View:
-    """What every view has: its client and its way of waiting.
+    """What every view has: its client and its way of waiting. Made by clients.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class View:
 
         Examples
         --------
-        >>> with rc[:].executor as executor:                # doctest: +SKIP
+        >>> with rc[:].executor as executor:
         ...     list(executor.map(abs, [-1, 2]))
         [1, 2]
         """
@@ -101,10 +101,10 @@ class DirectView(View, DirectCalls):
 
     Examples
     --------
-    >>> dview = rc[:]                                       # doctest: +SKIP
-    >>> dview.block = True                                  # doctest: +SKIP
-    >>> dview["a"] = 5                                      # doctest: +SKIP
-    >>> dview.apply_bound(lambda x: a + x, 27)              # doctest: +SKIP
+    >>> dview = rc[:]
+    >>> dview.block = True
+    >>> dview["a"] = 5
+    >>> dview.apply_bound(lambda x: a + x, 27)
     {0: 32, 1: 32, 2: 32, 3: 32}
     """
 
@@ -207,13 +207,31 @@ class DirectView(View, DirectCalls):
         return all(found.values()) if isinstance(found, dict) else found
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The value of a name on each engine, or `default` where it is not there; always waits."""
+        """The value of a name on each engine, or `default` where it is not there; always waits.
+
+        Parameters
+        ----------
+        name : str
+            The name.
+        default : object
+            Must be able to travel to the engines.
+
+        Returns
+        -------
+        object, or dict of objects
+        """
         from ..engine import names
 
         return self._on_engine(names.get, (_name(name), default), OWN, True)
 
     def update(self, ns: dict[str, Any]) -> None:
-        """Set names on each engine, and wait for it."""
+        """Set names on each engine, and wait for it.
+
+        Parameters
+        ----------
+        ns : dict
+            Names and values.
+        """
         self.push(ns, block=True)
 
     # -- IPython ------------------------------------------------------------------------------------------------

@@ -109,8 +109,8 @@ def result(count: int | None = None) -> ExecuteReply:
 
     Examples
     --------
-    >>> rc[:].apply_sync(result, 7)                         # doctest: +SKIP
-    <Results List>
+    >>> count = rc[0].execute("b = 10; print(b)", block=True).execution_count
+    >>> rc[0].apply_sync(result, count)
     [0] In [7]: b = 10; print(b)
     [0] Out[7]: 10
     """
