@@ -360,3 +360,19 @@ def test_representation(rc: Client) -> None:
     assert "0, 1, 2, 3" in repr(rc[:])
     assert repr(rc[2]) == "<DirectView of engine 2>"
     assert "all engines" in repr(rc[None])
+
+
+def test_the_variable_of_the_launcher_names_the_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPCLUSTERZ_CLUSTER", cluster.name)
+    with Client() as rc:
+        assert rc.cluster == cluster.name
+    monkeypatch.setenv("IPCLUSTERZ_CLUSTER", "no-such-cluster")
+    with pytest.raises(ConnectionFileError, match="no-such-cluster"):
+        Client()
+    with Client(cluster=cluster.name) as rc:
+        assert rc.cluster == cluster.name
+
+
+def test_a_name_in_place_of_a_file(cluster: Cluster) -> None:
+    with pytest.raises(ConnectionFileError, match=rf"Client\(cluster='{cluster.name}'\)"):
+        Client(cluster.name)

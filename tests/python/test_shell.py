@@ -245,13 +245,14 @@ def test_the_users_choice_for_figures(own_cluster: Callable[..., Cluster], monke
 
 
 def kept(view: DirectView, count: int | None = None) -> ExecuteReply:
-    reply = view.apply_async(history.result, count).get()
+    reply = view.apply_async(history.get_result, count).get()
     assert isinstance(reply, ExecuteReply)
     return reply
 
 
 @pytest.fixture(params=["IPython", "plain Python"])
-def engine(request: pytest.FixtureRequest) -> DirectView:
+def engine(request: pytest.FixtureRequest, cluster: Cluster) -> DirectView:
+    # The shared cluster is named above because it must be there before the check that nothing is left behind begins.
     view: DirectView = request.getfixturevalue("cells" if request.param == "IPython" else "view")
     return view
 

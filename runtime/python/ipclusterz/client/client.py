@@ -43,7 +43,8 @@ class Client(DirectCalls):
     path_or_url : path-like or str, optional
         A connection file, or the address of a controller: ``tcp://host:port`` or ``ipc:///path``.
     cluster : str, optional
-        Name of a cluster. With none of these, it is the default cluster, or the only one there is.
+        Name of a cluster. With none of these, it is the one that the variable ``IPCLUSTERZ_CLUSTER`` names, else the
+        default cluster, or the only one there is.
     profile : str, optional
         Name of the profile that the cluster was started with.
     key : str or path-like, optional

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["connect"]
 
+# Variables of the environment; the second one is the launcher's too.
 KEY_FILE = "IPCLUSTERZ_KEY_FILE"
+CLUSTER = "IPCLUSTERZ_CLUSTER"
 
 
 def connect(
@@ -64,10 +66,17 @@ def connect(
             raise TypeError(f"a path or an address is text, not {type(text).__name__}")
         if _is_address(text):
             return _to_address(text.rstrip("/"), key, timeout)
-        return _core.Client(os.path.expanduser(text), timeout)
+        file = os.path.expanduser(text)
+        if not os.path.exists(file) and (_clusters() / text / "client.json").is_file():
+            raise ConnectionFileError(
+                f"there is no connection file {text}", hint=f"for the cluster of that name: Client(cluster={text!r})"
+            )
+        return _core.Client(file, timeout)
     if profile is not None:
         return _core.Client(_of_profile(profile), timeout)
-    return _core.Client(_core.find_connection_file(cluster), timeout)
+    return _core.Client(
+        _core.find_connection_file(os.environ.get(CLUSTER) or None if cluster is None else cluster), timeout
+    )
 
 
 def _is_address(value: object) -> bool:

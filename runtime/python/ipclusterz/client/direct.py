@@ -327,7 +327,7 @@ class DirectCalls:
 
         if count is not None and (not isinstance(count, int) or isinstance(count, bool)):
             raise TypeError(f"cells have numbers, not {type(count).__name__}: {count!r:.80}")
-        return self._on_engine(history.result, (count,), targets, block, ExecuteResult)
+        return self._on_engine(history.get_result, (count,), targets, block, ExecuteResult)
 
     def push(self, ns: dict[str, Any], *, targets: Targets | Own = OWN, block: bool | None = None) -> Any:
         """Set names in the namespace of each engine; the values are sent once for all engines.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ExecuteReply", "Failure", "metadata_of", "remote_error", "value_at", "value_of"]
 
 # Calls in which a KeyError is about a name or a number that the caller gave.
-_LOOKUPS = frozenset({"pull", "zip_pull", "gather", "delete", "result"})
+_LOOKUPS = frozenset({"pull", "zip_pull", "gather", "delete", "get_result"})
 
 
 class Failure:

@@ -1,6 +1,6 @@
 """What the last cells of this engine gave, for a client that asks later.
 
-`Recorder` stands around a shell and writes down what passes; `result` is what clients call. Values themselves and what
+`Recorder` stands around a shell and writes down what passes; `get_result` is what clients call. Values themselves and what
 was displayed are not kept: they may be large, and a value has its name or ``Out``. Imported with the first cell.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..client.reply import ExecuteReply
     from .shell import Outcome, Shell
 
-__all__ = ["Recorder", "result"]
+__all__ = ["Recorder", "get_result"]
 
 KEPT = 100
 """Cells that are kept. The oldest goes first."""
@@ -89,7 +89,7 @@ class Recorder:
         self._shell.reset()
 
 
-def result(count: int | None = None) -> ExecuteReply:
+def get_result(count: int | None = None) -> ExecuteReply:
     """What a cell gave; a client calls this on engines.
 
     Parameters
@@ -110,7 +110,7 @@ def result(count: int | None = None) -> ExecuteReply:
     Examples
     --------
     >>> count = rc[0].execute("b = 10; print(b)", block=True).execution_count
-    >>> rc[0].apply_sync(result, count)
+    >>> rc[0].apply_sync(get_result, count)
     [0] In [7]: b = 10; print(b)
     [0] Out[7]: 10
     """
