@@ -74,9 +74,9 @@ def connect(
         return _core.Client(file, timeout)
     if profile is not None:
         return _core.Client(_of_profile(profile), timeout)
-    return _core.Client(
-        _core.find_connection_file(os.environ.get(CLUSTER) or None if cluster is None else cluster), timeout
-    )
+    if cluster is None:
+        cluster = os.environ.get(CLUSTER) or None
+    return _core.Client(_core.find_connection_file(cluster), timeout)
 
 
 def _is_address(value: object) -> bool:

@@ -1,7 +1,7 @@
 """What the last cells of this engine gave, for a client that asks later.
 
-`Recorder` stands around a shell and writes down what passes; `get_result` is what clients call. Values themselves and what
-was displayed are not kept: they may be large, and a value has its name or ``Out``. Imported with the first cell.
+`Recorder` stands around a shell and writes down what passes; `get_result` is what clients call. Values themselves and
+what was displayed are not kept: they may be large, and a value has its name or ``Out``. Imported with the first cell.
 """
 
 from __future__ import annotations
