@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import builtins
 import copy
-import doctest
-import importlib
 import multiprocessing
 import pickle
 
@@ -109,12 +107,3 @@ def test_a_missing_name_is_a_key_error() -> None:
     assert isinstance(missing, KeyError)
     assert isinstance(missing, error.RemoteError)
     assert str(missing) == "KeyError(name 'a' is not defined on engine 3)"
-
-
-@pytest.mark.parametrize(
-    "name", ["error", "serialize", "dependency", "client.scatter", "client.mapping", "client.targets"]
-)
-def test_examples_in_docstrings(name: str) -> None:
-    outcome = doctest.testmod(importlib.import_module(f"ipclusterz.{name}"))
-    assert outcome.attempted > 0
-    assert outcome.failed == 0
