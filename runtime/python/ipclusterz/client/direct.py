@@ -7,34 +7,27 @@ given and submits it; it waits for nothing but its own result.
 from __future__ import annotations
 
 from ..functions import pack
-from ..serialize import dumps
-from .arguments import argument_frames, names_frames, namespace_frames
+from .arguments import argument_frames
 from .asyncresult import AsyncResult
 from .mapping import MapResult, NoPending, chunk_frames, columns_of
-from .scatter import bounds, check_dist, partition
-from .shapes import ExecuteResult, GatherResult, ZipResult
+from .namespaces import NamespaceCalls
+from .scatter import bounds
 from .targets import OWN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any, Literal
 
-    from .. import _core
-    from ..serialize import Frame
     from .balanced import LoadBalancedView
-    from .client import Client
     from .imports import SyncImports
     from .remote import ParallelFunction, RemoteFunction
     from .targets import Own, Targets
 
 __all__ = ["DirectCalls"]
 
-_NOT_GIVEN: Any = object()
 
-
-class DirectCalls:
+class DirectCalls(NamespaceCalls):
     """The calls of a client and of a direct view.
 
     Every one of them takes two keywords. ``targets`` are the engines: an id (negative ones count from the last), a
@@ -60,15 +53,6 @@ class DirectCalls:
     """
 
     __slots__ = ()
-
-    if TYPE_CHECKING:
-        _core: _core.Client
-
-        block: Any
-
-        @property
-        def _owner_client(self) -> Client: ...
-        def _choose(self, targets: Targets | Own) -> tuple[list[int], bool]: ...
 
     # -- functions ----------------------------------------------------------------------------------------------
 
@@ -237,288 +221,6 @@ class DirectCalls:
         caller: Any = self
         return lambda f: ParallelFunction(caller, f, dist=dist, targets=targets, block=block, chunksize=chunksize)
 
-    # -- code and names -----------------------------------------------------------------------------------------
-
-    def execute(
-        self, code: str, silent: bool = False, *, targets: Targets | Own = OWN, block: bool | None = None
-    ) -> Any:
-        """Run code in the namespace of each engine, through IPython where the engine has it.
-
-        Parameters
-        ----------
-        code : str
-            A cell: statements, and perhaps magics.
-        silent : bool
-            Do not count the cell and do not show its last value.
-        targets : optional
-            Engines.
-        block : bool, optional
-            Whether to wait.
-
-        Returns
-        -------
-        ExecuteReply, dict of ExecuteReply, or AsyncResult
-            With the text of the last value and what was written. Several are shown as the Results List.
-
-        Examples
-        --------
-        >>> rc.execute("b = 10; print(b)", targets=[0, 2], block=True)
-        <Results List>
-        [0] In [7]: b = 10; print(b)
-        [0] Out[7]: 10
-        <BLANKLINE>
-        [2] In [7]: b = 10; print(b)
-        [2] Out[7]: 10
-        """
-        if not isinstance(code, str):
-            raise TypeError(f"code is text, not {type(code).__name__}: {code!r:.80}")
-        return self._call("execute", dumps((code, bool(silent))), targets, block, ExecuteResult)
-
-    def run(self, file: str | os.PathLike[str], *, targets: Targets | Own = OWN, block: bool | None = None) -> Any:
-        """Run a script of this machine in the namespace of each engine.
-
-        Parameters
-        ----------
-        file : path-like
-            Is read here; the engines need not have it.
-        targets : optional
-            Engines.
-        block : bool, optional
-            Whether to wait.
-
-        Returns
-        -------
-        ExecuteReply, dict of ExecuteReply, or AsyncResult
-            As for `execute`.
-
-        Raises
-        ------
-        OSError
-            When the file cannot be read.
-        SyntaxError
-            When it is not in the encoding that it names, UTF-8 if it names none.
-        """
-        import tokenize
-        from pathlib import Path
-
-        # As Python itself reads a script: its first lines may name another encoding than UTF-8.
-        with tokenize.open(Path(file).expanduser()) as script:
-            code = script.read()
-        return self.execute(code, targets=targets, block=block)
-
-    def get_result(self, count: int | None = None, *, targets: Targets | Own = OWN, block: bool | None = None) -> Any:
-        """What a cell gave that was executed earlier, from the engines' histories.
-
-        Parameters
-        ----------
-        count : int, optional
-            The cell's number on each engine; its last cell when left out.
-        targets : optional
-            Engines.
-        block : bool, optional
-            Whether to wait.
-
-        Returns
-        -------
-        ExecuteReply, dict of ExecuteReply, or AsyncResult
-            As for `execute`. A cell that failed has its `error`.
-        """
-        from ..engine import history
-
-        if count is not None and (not isinstance(count, int) or isinstance(count, bool)):
-            raise TypeError(f"cells have numbers, not {type(count).__name__}: {count!r:.80}")
-        return self._on_engine(history.get_result, (count,), targets, block, ExecuteResult)
-
-    def push(self, ns: dict[str, Any], *, targets: Targets | Own = OWN, block: bool | None = None) -> Any:
-        """Set names in the namespace of each engine; the values are sent once for all engines.
-
-        Parameters
-        ----------
-        ns : dict
-            Names and values. A `Reference` stands for the engine's own object.
-        targets : optional
-            Engines.
-        block : bool, optional
-            Whether to wait.
-
-        Returns
-        -------
-        None, dict of None, or AsyncResult
-        """
-        return self._call("push", namespace_frames(ns), targets, block)
-
-    def pull(self, names: str | Iterable[str], *, targets: Targets | Own = OWN, block: bool | None = None) -> Any:
-        """Get values of names from each engine.
-
-        Parameters
-        ----------
-        names : str or iterable of str
-            One name gives its value, several give the list of theirs.
-        targets : optional
-            Engines.
-        block : bool, optional
-            Whether to wait.
-
-        Returns
-        -------
-        object, dict or AsyncResult
-
-        Raises
-        ------
-        RemoteKeyError, CompositeError
-            When waiting and a name is not there; names it and the engine. The first is also a `KeyError`.
-        """
-        return self._call("pull", names_frames(names), targets, block)
-
-    def zip_pull(self, names: str | Iterable[str], *, targets: Targets | Own = OWN, block: bool | None = None) -> Any:
-        """Get values of names from each engine, ordered by name.
-
-        Parameters
-        ----------
-        names : str or iterable of str
-            Names on each engine.
-        targets : optional
-            Engines.
-        block : bool, optional
-            Whether to wait.
-
-        Returns
-        -------
-        tuple, list of tuple, or AsyncResult
-            For one name the tuple of its values, one for each engine; for several names the list of such tuples.
-
-        Examples
-        --------
-        >>> rc[:].update({"a": 1.03234, "b": 3453})
-        >>> rc.zip_pull(("a", "b"), block=True)
-        [(1.03234, 1.03234, 1.03234, 1.03234), (3453, 3453, 3453, 3453)]
-        """
-        frames = names_frames(names)
-        chosen, single = self._choose(targets)
-        pending = self._core.submit("pull", [(chosen, frames)])
-        result = ZipResult(self._owner_client, pending, single, isinstance(names, str))
-        return result.get() if self._waits(block) else result
-
-    def keys(self, *, targets: Targets | Own = OWN) -> Any:
-        """The user's names on each engine; always waits.
-
-        Parameters
-        ----------
-        targets : optional
-            Engines.
-
-        Returns
-        -------
-        list of str, or dict of such lists
-        """
-        from ..engine import names
-
-        return self._on_engine(names.keys, (), targets, True)
-
-    def clear(self, *, targets: Targets | Own = OWN, block: bool | None = None) -> Any:
-        """Forget all names in the namespace of each engine.
-
-        Parameters
-        ----------
-        targets : optional
-            Engines.
-        block : bool, optional
-            Whether to wait.
-
-        Returns
-        -------
-        None, dict of None, or AsyncResult
-        """
-        return self._call("clear", [], targets, block)
-
-    # -- sequences ----------------------------------------------------------------------------------------------
-
-    def scatter(
-        self,
-        name: str,
-        seq: Iterable[Any],
-        dist: Literal["b", "r"] = "b",
-        flatten: bool = False,
-        *,
-        targets: Targets | Own = OWN,
-        block: bool | None = None,
-    ) -> Any:
-        """Split a sequence into one part for each engine and push the parts.
-
-        Parameters
-        ----------
-        name : str
-            The part's name on each engine.
-        seq : iterable
-            Lists, tuples, strings and bytes are split into their own kind, arrays of shape (n, …) along the first
-            axis, pandas frames by rows, and everything else into lists. With fewer elements than engines the last
-            engines get empty parts.
-        dist : {"b", "r"}
-            Contiguous blocks, or round-robin: element i goes to engine i modulo the number of engines.
-        flatten : bool
-            Push the element itself where a part has exactly one.
-        targets : optional
-            Engines.
-        block : bool, optional
-            Whether to wait.
-
-        Returns
-        -------
-        None, dict of None, or AsyncResult
-
-        Examples
-        --------
-        >>> rc.scatter("a", range(16), block=True)
-        {0: None, 1: None, 2: None, 3: None}
-        >>> rc[:]["a"]
-        {0: [0, 1, 2, 3], 1: [4, 5, 6, 7], 2: [8, 9, 10, 11], 3: [12, 13, 14, 15]}
-        """
-        chosen, single = self._choose(targets)
-        parts = partition(seq, len(chosen), dist, flatten)
-        items = [([engine_id], namespace_frames({name: part})) for engine_id, part in zip(chosen, parts, strict=True)]
-        result = AsyncResult(self._owner_client, self._core.submit("push", items), "scatter", single)
-        return self._done(result, block)
-
-    def gather(
-        self,
-        name: str,
-        dist: Literal["b", "r"] = "b",
-        *,
-        targets: Targets | Own = OWN,
-        block: bool | None = None,
-    ) -> Any:
-        """Pull a name from each engine and join the parts in the order of the engines.
-
-        Parameters
-        ----------
-        name : str
-            The part's name.
-        dist : {"b", "r"}
-            How the parts were scattered.
-        targets : optional
-            Engines.
-        block : bool, optional
-            Whether to wait.
-
-        Returns
-        -------
-        sequence or AsyncResult
-            Arrays are joined along the first axis, frames by rows.
-
-        Raises
-        ------
-        ValueError
-            When there is no such `dist`, or the parts cannot be those of a round-robin split.
-        """
-        check_dist(dist)
-        if not isinstance(name, str):
-            raise TypeError(f"names are strings, not {type(name).__name__}: {name!r:.80}")
-        frames = names_frames(name)
-        chosen, single = self._choose(targets)
-        pending = self._core.submit("pull", [(chosen, frames)])
-        result = GatherResult(self._owner_client, pending, single, dist)
-        return result.get() if self._waits(block) else result
-
     # -- modules ------------------------------------------------------------------------------------------------
 
     def sync_imports(self, *, quiet: bool = False, targets: Targets | Own = OWN) -> SyncImports:
@@ -553,24 +255,8 @@ class DirectCalls:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _waits(self, block: bool | None) -> bool:
-        return self.block if block is None else block
-
     def _balanced(self) -> LoadBalancedView:
         return self._owner_client.load_balanced_view()
-
-    def _call(
-        self,
-        op: Any,
-        frames: list[Frame],
-        targets: Targets | Own,
-        block: bool | None,
-        kind: type[AsyncResult] = AsyncResult,
-    ) -> Any:
-        """One operation, with the same payload for all engines."""
-        chosen, single = self._choose(targets)
-        pending = self._core.submit(op, [(chosen, frames)])
-        return self._done(kind(self._owner_client, pending, op, single), block)
 
     def _apply(
         self,
@@ -585,21 +271,3 @@ class DirectCalls:
         chosen, single = self._choose(targets)
         pending = self._core.submit("apply_bound" if bound else "apply", [(chosen, frames)], function=function)
         return AsyncResult(self._owner_client, pending, "apply", single)
-
-    def _on_engine(
-        self,
-        f: Callable[..., Any],
-        args: tuple[Any, ...],
-        targets: Targets | Own,
-        block: bool | None,
-        kind: type[AsyncResult] = AsyncResult,
-    ) -> Any:
-        """Call a function of `ipclusterz.engine`; errors name the method that the user called."""
-        chosen, single = self._choose(targets)
-        pending = self._core.submit("apply", [(chosen, argument_frames(args, {}))], function=pack(f))
-        return self._done(kind(self._owner_client, pending, f.__name__, single), block)
-
-    def _done(self, result: AsyncResult, block: bool | None) -> Any:
-        if not self._waits(block):
-            return result
-        return result.get() if result._single else result.get_dict()
