@@ -104,12 +104,14 @@ pub enum ConnectionError {
         mode: u32,
     },
     /// Not JSON, or not all of it.
-    #[error("the connection file {path} is damaged or cut short: {source}")]
+    #[error("the connection file {path} is damaged or cut short at line {line}, column {column}")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Where the parser stopped.
-        source: serde_json::Error,
+        /// Where the parser stopped. What it says about that is left out: it quotes the file, and so its secret key.
+        line: usize,
+        /// In that line.
+        column: usize,
     },
     /// Written by another version of ipclusterz.
     #[error("the connection file {path} has version {found}; this ipclusterz reads version {CONNECTION_FILE_VERSION}")]
@@ -179,7 +181,11 @@ impl ConnectionFile {
         struct Versioned {
             version: u64,
         }
-        let damaged = |source| ConnectionError::Damaged { path: path.to_path_buf(), source };
+        let damaged = |error: serde_json::Error| ConnectionError::Damaged {
+            path: path.to_path_buf(),
+            line: error.line(),
+            column: error.column(),
+        };
         let Versioned { version } = serde_json::from_str(text).map_err(damaged)?;
         if version != CONNECTION_FILE_VERSION {
             return Err(ConnectionError::Version { path: path.to_path_buf(), found: version });
@@ -206,8 +212,11 @@ impl ConnectionFile {
 
     /// Writes it to `path` with mode 0600, whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), ConnectionError> {
-        let text = serde_json::to_vec_pretty(self)
-            .map_err(|source| ConnectionError::Damaged { path: path.to_path_buf(), source })?;
+        let text = serde_json::to_vec_pretty(self).map_err(|error| PlacesError::Io {
+            what: "encoding",
+            path: path.to_path_buf(),
+            source: error.into(),
+        })?;
         Ok(places::write_private(path, &text)?)
     }
 
@@ -322,5 +331,23 @@ mod tests {
     #[test]
     fn debug_output_has_no_secret() {
         assert!(!format!("{:?}", example()).contains("tttt"));
+    }
+
+    #[test]
+    fn an_error_quotes_nothing_of_the_file() {
+        let path = Path::new("client.json");
+        let secret = "t".repeat(40);
+        let text = serde_json::to_string(&example()).expect("encode");
+        let keys = serde_json::to_string(&example().curve).expect("encode");
+        for damaged in [
+            text.replace(&keys, &format!("\"{secret}\"")),
+            text.replace("\"client\"", &format!("\"{secret}\"")),
+            text.replace("\"version\":1", &format!("\"version\":\"{secret}\"")),
+        ] {
+            let error = ConnectionFile::parse(&damaged, path).expect_err("damaged");
+            let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+            let said: String = chain.map(|error| format!("{error} {error:?}")).collect();
+            assert!(said.contains("at line 1, column ") && !said.contains("tttt"), "{said}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::*;
 use ipclusterz_runtime::wire::part::Packed;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Nothing here waits for another thread: what is not there at once never comes.
 const AT_ONCE: Duration = Duration::ZERO;
@@ -91,9 +91,46 @@ fn what_was_not_sent_is_given_up_here() {
     let mut session = Session::new(2);
     let (_sent, first) = session.submit(2);
     let (waiting, second) = session.submit(1);
-    session.core.abort_unsent(Some(&[waiting]), 0.0);
+    session.core.abort_unsent(Some(&(waiting..RequestId(waiting.0 + 1))), 0.0);
     assert_eq!((first.wait_verdict(AT_ONCE), second.wait_verdict(AT_ONCE)), (None, Some(true)));
     assert_eq!(session.core.under_way(), 1);
+}
+
+/// If each looked through all that wait, this would take minutes.
+#[test]
+fn many_requests_are_given_up_one_by_one_in_any_order() {
+    const COUNT: u64 = 40_000;
+    let mut session = Session::new(1);
+    let (_sent, _first) = session.submit(1);
+    let waiting: Vec<(RequestId, Arc<Pending>)> = (0..COUNT).map(|_| session.submit(1)).collect();
+    let begin = Instant::now();
+    for number in 0..COUNT {
+        // A stride without a common factor comes by each of them once.
+        let (request, pending) = &waiting[(number * 17_389 % COUNT) as usize];
+        session.core.abort_unsent(Some(&(*request..RequestId(request.0 + 1))), 0.0);
+        assert_eq!(pending.wait_verdict(AT_ONCE), Some(true));
+    }
+    assert_eq!(session.core.under_way(), 1);
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    let (whole, parts) = (session.submit(1).0, [session.submit(1).1, session.submit(1).1]);
+    session.core.abort_unsent(Some(&(RequestId(whole.0 + 1)..RequestId(whole.0 + 3))), 0.0);
+    assert!(parts.iter().all(|pending| pending.wait(AT_ONCE)));
+    assert!(session.core.is_under_way(AnswerId { request: whole, position: 0 }));
+}
+
+#[test]
+fn the_order_of_arrival_is_the_same_for_all_who_ask() {
+    let mut session = Session::new(100);
+    let (request, pending) = session.submit(3);
+    session.answer(request, 2, Outcome::Ok);
+    session.answer(request, 0, Outcome::Aborted);
+    for _ in 0..2 {
+        let order = [0, 1, 2, 3].map(|nth| pending.nth_done(nth, AT_ONCE));
+        assert_eq!(order, [Some(Some(2)), Some(Some(0)), None, Some(None)]);
+    }
+    assert_eq!(pending.statuses(), [Some("aborted"), None, Some("ok")]);
+    session.answer(request, 1, Outcome::Ok);
+    assert_eq!(pending.nth_done(2, AT_ONCE), Some(Some(1)));
 }
 
 #[test]

@@ -95,13 +95,13 @@ struct ModelClient {
 #[derive(Debug)]
 struct Goes {
     only: Option<Vec<EngineId>>,
-    /// Said that they cannot do it.
-    tried: BTreeSet<EngineId>,
+    /// Said that they cannot do it, by `control` route: another process may get an engine's id.
+    tried: BTreeSet<u32>,
 }
 
 impl Goes {
-    fn may_go_to(&self, engine: EngineId) -> bool {
-        self.only.as_ref().is_none_or(|only| only.contains(&engine)) && !self.tried.contains(&engine)
+    fn may_go_to(&self, control: u32, engine: EngineId) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(&engine)) && !self.tried.contains(&control)
     }
 }
 
@@ -173,13 +173,13 @@ impl World {
                 Message::Task(task) => {
                     assert!(!engine.inbox.contains(&task.id), "task {} came twice", task.id);
                     engine.inbox.push_back(task.id);
-                    let (control, request) = payload[0][..12].split_at(4);
+                    let (client, request) = payload[0][..12].split_at(4);
                     let request = RequestId(u64::from_be_bytes(request.try_into().expect("eight bytes")));
-                    let key = (u32::from_be_bytes(control.try_into().expect("four bytes")), request);
+                    let key = (u32::from_be_bytes(client.try_into().expect("four bytes")), request);
                     self.keys.insert(task.id, key);
                     if let Some(goes) = self.balanced.get(&key) {
                         let id = engine.id.expect("registered");
-                        assert!(goes.may_go_to(id), "{key:?} was given to engine {id}: {goes:?}");
+                        assert!(goes.may_go_to(control, id), "{key:?} was given to engine {id}: {goes:?}");
                     }
                     if task.function.is_some() {
                         self.function_asks.push((route & !1, task.id));
@@ -201,8 +201,9 @@ impl World {
                     let begun = client.started.contains(&key);
                     assert!(!(begun && reply.outcome == Outcome::Aborted), "it had begun: {reply:?}");
                     if let Some(goes) = self.balanced.get(&(control, reply.request)) {
-                        let nowhere =
-                            !self.engines.values().filter_map(|engine| engine.id).any(|id| goes.may_go_to(id));
+                        let mut engines =
+                            self.engines.iter().filter_map(|(control, engine)| Some((*control, engine.id?)));
+                        let nowhere = !engines.any(|(control, id)| goes.may_go_to(control, id));
                         let says = |why: &str| why.contains(" is there") || why.contains("there is no ");
                         let missing = matches!(&reply.outcome, Outcome::Lost(why) if says(why));
                         assert!(!missing || (nowhere && goes.tried.is_empty()), "{reply:?}: {goes:?}");
@@ -277,7 +278,7 @@ impl World {
         if outcome == TaskOutcome::Unmet
             && let Some(goes) = self.balanced.get_mut(&self.keys[&task])
         {
-            goes.tried.extend(engine.id);
+            goes.tried.insert(control);
         }
         self.now += Duration::from_millis(milliseconds);
         let completed = milliseconds as f64 / 1000.0;
@@ -568,6 +569,60 @@ fn what_no_engine_can_do_ends_with_what_the_last_one_said() {
 }
 
 #[test]
+fn an_engine_with_the_id_of_one_that_could_not_do_it_is_asked_too() {
+    let mut world = World::new();
+    let client = world.join(Role::Client, None);
+    let [lacking, _busy] = [0, 1].map(|_| world.join(Role::Engine, None));
+    world.submit(client, at(&[1]), false, 0);
+    world.submit(client, among(&[0, 1]), false, 0);
+    world.finish(lacking, 1, TaskOutcome::Unmet);
+    assert_eq!(world.core.work().queued(), 1);
+    world.gone(lacking, false);
+    let able = world.join(Role::Engine, Some(0));
+    assert_eq!(world.engines[&able].inbox.len(), 1);
+    world.settle();
+}
+
+#[test]
+fn the_wait_for_an_engine_begins_with_what_waits() {
+    let grace = Limits::default().no_engine_grace;
+    let leave: [fn(&mut World, u32); 2] =
+        [|world, client| world.abort(client, true), |world, client| world.gone(client, false)];
+    for give_up in leave {
+        let mut world = World::new();
+        let [first, second] = [0, 1].map(|_| world.join(Role::Client, None));
+        world.submit(first, ANYWHERE, false, 0);
+        give_up(&mut world, first);
+        world.now = grace / 2;
+        world.submit(second, ANYWHERE, false, 0);
+        for (now, open) in [(grace, 1), (grace * 3 / 2, 0)] {
+            world.now = now;
+            world.feed(Event::Tick);
+            assert_eq!(world.core.work().open_tasks(), open, "after {now:?}");
+        }
+        world.settle();
+    }
+}
+
+#[test]
+fn what_an_engine_gives_back_unasked_is_answered_where_no_other_may_have_it() {
+    let mut world = World::new();
+    let client = world.join(Role::Client, None);
+    let engine = world.join(Role::Engine, None);
+    world.submit(client, at(&[0]), false, 0);
+    let returned = Vec::from(std::mem::take(&mut world.engines.get_mut(&engine).expect("there").inbox));
+    let message = Message::Recalled(Recalled { returned, kept: vec![] });
+    let (route, admitted) = (Route(engine + 1), Admitted::Local);
+    let mut actions = world.core.handle(Event::Message { route, admitted, message, payload: vec![] }, world.now);
+    assert!(
+        matches!(&actions[..], [Action::Send { message: Message::Reply(Reply { outcome: Outcome::Lost(_), .. }), .. }]),
+        "{actions:?}"
+    );
+    actions.drain(..).for_each(|action| world.take(action));
+    world.settle();
+}
+
+#[test]
 fn the_segment_of_an_answer_that_nobody_reads_is_removed() {
     let mut world = World::new();
     let client = world.join(Role::Client, None);
@@ -577,7 +632,9 @@ fn the_segment_of_an_answer_that_nobody_reads_is_removed() {
         let asked = engines.into_iter().find(|engine| !world.engines[engine].inbox.is_empty());
         let asked = asked.expect("an engine has the task");
         let id = world.engines.get_mut(&asked).and_then(|engine| engine.inbox.pop_front()).expect("the task");
-        world.balanced.values_mut().for_each(|goes| goes.tried.extend(world.engines[&asked].id));
+        for goes in world.balanced.values_mut() {
+            goes.tried.insert(asked);
+        }
         let segments = vec![SegmentNote { frame: 0, length: 1 }];
         let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments };
         world.tell(asked + 1, Message::Result(result), vec![Frame::from(name.as_bytes())]);

@@ -100,6 +100,7 @@ hint: «any»ssh -N -L«any»""",
             Cell("rc.pull('c', targets=1) == rc[1].pull('c')", "Out[«number»]: True"),
             Cell("rc.apply(pow, args=(2, 5), kwargs={'mod': 7}, targets=[1,3])", "Out[«number»]: {1: 4, 3: 4}"),
             Cell("rc[1,3].apply(pow, 2, 5, mod=7)", "Out[«number»]: {1: 4, 3: 4}"),
+            Cell("v = rc[1]; v.bound = True; v.apply(lambda: a)", "Out[«number»]: 5"),
         ),
     ),
     # -- bound and unbound --------------------------------------------------------------------------------------

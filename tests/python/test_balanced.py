@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import operator
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ipclusterz import Client, CompositeError, LoadBalancedView, RemoteError
+from ipclusterz.client import MapResult
 
 
 def test_apply(lview: LoadBalancedView) -> None:
@@ -89,6 +92,21 @@ def test_unordered_results_come_as_they_are_done(lview: LoadBalancedView, gate: 
     # Later loops see the same order.
     assert list(result) == [*result.get()]
     assert list(result)[-1] == 0
+
+
+def test_threads_that_loop_over_one_unordered_map_see_all_of_it_in_one_order(lview: LoadBalancedView) -> None:
+    def in_step(begin: Barrier, result: MapResult) -> list[int]:
+        begin.wait()
+        return list(result)
+
+    for _ in range(5):
+        begin = Barrier(3)
+        result = lview.map_async(abs, range(200), chunksize=1, ordered=False)
+        with ThreadPoolExecutor(3) as pool:
+            loops = [pool.submit(in_step, begin, result) for _ in range(3)]
+            seen = [loop.result(60) for loop in loops]
+        assert sorted(seen[0]) == list(range(200))
+        assert seen[0] == seen[1] == seen[2] == list(result)
 
 
 def test_ordered_results_come_in_order_while_others_run(lview: LoadBalancedView, gate: Path) -> None:

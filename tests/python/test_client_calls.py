@@ -636,3 +636,33 @@ def test_abort(rc: Client, gate: Path) -> None:
     for aborted in (first, second):
         with pytest.raises(ipz.AbortedError):
             aborted.get(timeout=20)
+
+
+def test_bound_is_an_attribute_of_views(rc: Client) -> None:
+    rc[:].push({"b": 5}, block=True)
+    for view in (rc[1], rc.load_balanced_view([1])):
+        assert not view.bound
+        view.bound = True
+        assert view.apply_async(lambda: b).get() == 5  # type: ignore[name-defined] # noqa: F821
+        assert view.apply_sync(lambda: b) == 5  # type: ignore[name-defined] # noqa: F821
+
+
+def test_a_text_is_run_by_views_too(rc: Client) -> None:
+    rc[0].apply_sync("import math; x = math.pi")  # type: ignore[arg-type]
+    assert rc[0]["x"] == pytest.approx(3.14159, abs=1e-5)
+    assert list(rc[:].apply_sync("1 + 1")) == [0, 1, 2, 3]  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="no arguments"):
+        rc[0].apply_sync("x", 1)  # type: ignore[arg-type]
+
+
+def test_slices_of_results(rc: Client) -> None:
+    result = rc[:].apply_async(abs, -1)
+    assert result[1:3] == [1, 1]
+    mapped = rc[:].map_async(abs, range(10))
+    assert mapped[2:5] == [2, 3, 4]
+    assert mapped[-1] == 9
+
+
+def test_a_parallel_function_by_load_has_blocks(rc: Client) -> None:
+    total = rc[None].parallel(dist="b", block=True)(lambda part: [sum(part)])
+    assert sum(total(range(10))) == 45

@@ -194,15 +194,6 @@ def test_checks_that_raise(rc: Client, lview: LoadBalancedView) -> None:
         lview.apply_async(depend(broken)(abs), -1).get(timeout=20)
 
 
-def test_a_function_may_say_itself_that_it_cannot_run_here(lview: LoadBalancedView, pids: list[int]) -> None:
-    def picky() -> int:
-        if os.getpid() != pids[2]:
-            raise ipz.UnmetDependency("not here")
-        return os.getpid()
-
-    assert [lview.apply_async(picky).get(timeout=20) for _ in range(5)] == [pids[2]] * 5
-
-
 @pytest.mark.parametrize("bad", [None, True, "check", 3])
 def test_checks_that_cannot_be_called(bad: Any) -> None:
     with pytest.raises(TypeError, match="a function to check with is needed, not"):
@@ -360,3 +351,36 @@ def test_decorated_functions_look_like_themselves(decorate: Any) -> None:
 def test_decorated_functions_are_packed_once(decorate: Any) -> None:
     decorated = decorate(process_id)
     assert pack(decorated) is pack(decorated)
+
+
+def test_what_has_begun_is_not_run_again_elsewhere(lview: LoadBalancedView, tmp_path: Path) -> None:
+    journal = tmp_path / "runs"
+
+    @depend(lambda: False)
+    def inner() -> None:
+        raise AssertionError("its dependency is not met")
+
+    def outer(number: int = 0) -> None:
+        with journal.open("a") as file:
+            file.write(f"{number}\n")
+        inner()
+
+    def last_fails(number: int) -> int:
+        with journal.open("a") as file:
+            file.write(f"{number}\n")
+        if number == 3:
+            raise ipz.UnmetDependency("too late")
+        return number
+
+    with pytest.raises(RemoteError, match="UnmetDependency"):
+        lview.apply_sync(outer)
+    assert journal.read_text() == "0\n"
+    with pytest.raises(CompositeError, match="UnmetDependency"):
+        lview.map_sync(require("math")(last_fails), range(4), chunksize=4)
+    assert journal.read_text() == "0\n0\n1\n2\n3\n"
+    # And what came before leaves nothing behind for the next call.
+    with pytest.raises(RemoteError, match="UnmetDependency"):
+        lview.apply_sync(inner)
+    with pytest.raises(RemoteError, match="UnmetDependency"):
+        lview.apply_sync(outer)
+    assert journal.read_text() == "0\n0\n1\n2\n3\n0\n"

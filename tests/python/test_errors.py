@@ -59,6 +59,8 @@ def test_a_composite_error_names_each_engine(capsys: pytest.CaptureFixture[str])
         "two failed",
         "[3:apply]: KeyError: 'k'",
         "[?:call]: EngineError: what happened",
+        "hint: look",
+        "hint: what to do",
     ]
     assert len(composite) == 2
     assert composite[0] is composite.elist[0]

@@ -7,13 +7,14 @@ import pty
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from helpers import until
 
-from ipclusterz import Cluster
+from ipclusterz import Client, Cluster
 
 # The terminal sends SIGINT to the foreground group of the session whose terminal it is; so the child makes it its own.
 PREAMBLE = """
@@ -102,3 +103,20 @@ def test_ctrl_c_in_a_terminal(cluster: Cluster, gate: Path) -> None:
             shown += os.read(master, 1024)
         assert child.wait(20) == 0
         os.close(master)
+
+
+def test_an_interrupt_is_not_for_what_is_submitted_after_it(rc: Client) -> None:
+    view = rc[:]
+    for number in range(60):
+        rc.interrupt()
+        assert view.apply_sync(lambda: sum(range(20_000))) == dict.fromkeys(range(4), 199_990_000), number
+
+
+def test_an_interrupt_of_the_first_cell_leaves_the_engine_its_ipython(own_cluster: Callable[..., Cluster]) -> None:
+    with own_cluster(1).connect_client() as rc:
+        # Starting IPython is the longest part of it: the interrupts come all the way through.
+        running = rc[0].execute("'first'", block=False)
+        while not running.wait(0.01):
+            rc.interrupt()
+        assert running.stderr == ""
+        assert rc[0].execute("%who_ls int", block=True).result == "[]"

@@ -116,3 +116,16 @@ def test_what_cannot_be_gathered_is_named(rc: Client) -> None:
     assert rc[:].gather("a", block=True) == [1, 1, 1, 2, 1]
     with pytest.raises((RemoteError, CompositeError), match=r"KeyError.*'nothing'"):
         rc[1].gather("nothing", block=True)
+
+
+def test_what_has_a_shape_and_could_not_be_joined_is_refused(rc: Client) -> None:
+    class Sparse:
+        shape = (3, 3)
+
+        def __iter__(self) -> Any:
+            return iter(range(3))
+
+    with pytest.raises(TypeError, match="Sparse has a shape"):
+        rc.scatter("a", Sparse())
+    with pytest.raises(TypeError, match="Index has a shape"):
+        rc.scatter("a", pd.Index([1, 2]))

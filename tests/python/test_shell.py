@@ -326,3 +326,14 @@ def test_get_result(rc: Client) -> None:
 def test_an_engine_without_cells(own_cluster: Callable[..., Cluster]) -> None:
     with own_cluster(1).connect_client() as rc, pytest.raises(KeyError, match="engine 0 has executed no cell"):
         rc[0].get_result(block=True)
+
+
+def test_large_errors_are_not_kept_whole(cells: DirectView) -> None:
+    with pytest.raises(RemoteError) as caught:
+        cells.execute("raise ValueError('x' * 3_000_000)")
+    # All of it is there, and what is shown of it is no flood.
+    assert len(caught.value.evalue) == 3_000_000
+    assert len(str(caught.value)) < 30_000
+    again = kept(cells)
+    assert again.error is not None
+    assert len(again.error.evalue) + len(again.error.traceback) < 200_000

@@ -294,7 +294,7 @@ def test_what_cannot_be_sent_is_named(rc: Client) -> None:
             call()
         assert caught.value.hint
     with pytest.raises(TypeError, match="a function is needed"):
-        rc[0].apply("import time")  # type: ignore[arg-type]
+        rc[0].apply(["import time"])  # type: ignore[arg-type]
 
 
 def test_classes_travel_both_ways(rc: Client) -> None:

@@ -123,8 +123,9 @@ impl Client {
         Ok(Pending { inner, client, client_name, counts, first })
     }
 
-    fn engine_ids(&self) -> Vec<u32> {
-        self.core.engine_ids().into_iter().map(|id| id.0).collect()
+    fn engine_ids(&self, py: Python<'_>) -> PyResult<Vec<u32>> {
+        let ids = self.core.engine_ids().map_err(|error| errors::of_client(py, &error))?;
+        Ok(ids.into_iter().map(|id| id.0).collect())
     }
 
     #[pyo3(signature = (n, timeout))]

@@ -50,6 +50,15 @@ impl Pending {
         self.inner.targets.iter().map(|target| target.map_or(-1, |id| i64::from(id.0))).collect()
     }
 
+    #[getter]
+    fn submitted(&self) -> f64 {
+        self.inner.submitted
+    }
+
+    fn statuses(&self) -> Vec<Option<&'static str>> {
+        self.inner.statuses()
+    }
+
     fn done(&self) -> usize {
         self.inner.done()
     }
@@ -69,8 +78,8 @@ impl Pending {
         Ok(wait(py, deadline(timeout)?, step)?.is_some())
     }
 
-    fn next_done(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<usize>> {
-        let step = |slice| self.inner.next_done(slice);
+    fn nth_done(&self, py: Python<'_>, n: usize, timeout: Option<f64>) -> PyResult<Option<usize>> {
+        let step = |slice| self.inner.nth_done(n, slice);
         Ok(wait(py, deadline(timeout)?, step)?.flatten())
     }
 
@@ -104,8 +113,8 @@ impl Pending {
 
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
         let Some(client) = self.client.upgrade() else { return Ok(()) };
-        let ids = (self.first.0..).take(self.counts.len()).map(RequestId).collect();
-        client.abort(Some(ids), None).map_err(|error| errors::of_client(py, &error))
+        let requests = self.first..RequestId(self.first.0 + self.counts.len() as u64);
+        client.abort(Some(requests), None).map_err(|error| errors::of_client(py, &error))
     }
 
     fn cancel(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
@@ -135,12 +144,11 @@ pub struct Reply {
 
 impl Reply {
     fn new(py: Python<'_>, answer: Answer, submitted: f64, stdout: String, stderr: String) -> PyResult<Reply> {
-        let (status, message) = match answer.outcome {
-            Outcome::Ok => ("ok", String::new()),
-            Outcome::Error => ("error", String::new()),
-            Outcome::Aborted => ("aborted", "aborted before it was started".to_owned()),
-            Outcome::Lost(reason) => ("lost", reason),
-            Outcome::Rejected(reason) => ("rejected", reason),
+        let status = answer.outcome.name();
+        let message = match answer.outcome {
+            Outcome::Ok | Outcome::Error => String::new(),
+            Outcome::Aborted => "aborted before it was started".to_owned(),
+            Outcome::Lost(reason) | Outcome::Rejected(reason) => reason,
         };
         Ok(Reply {
             status,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import wraps
 from types import FunctionType, ModuleType
 
+from .engine.state import progress
 from .error import UnmetDependency
 
 TYPE_CHECKING = False
@@ -152,19 +153,34 @@ def _decorator(run: Function, *what: Any) -> Callable[[Function], Function]:
         if not callable(f):
             raise TypeError(f"a function is needed, not {type(f).__name__}: {f!r:.80}")
 
+        begin = _begin
+
         # All that it uses is in its closure: as a bound function it has the engine's globals.
         @wraps(f)
         def dependent(*args: Any, **kwargs: Any) -> Any:
-            return run(f, *what, args, kwargs)
+            run(f, *what)
+            return begin(f)(*args, **kwargs)
 
         return dependent
 
     return decorate
 
 
-def _with_needs(
-    f: Function, modules: tuple[str, ...], values: tuple[tuple[str, Any], ...], args: Any, kwargs: Any
-) -> Any:
+def is_dependent(function: object) -> bool:
+    """Whether a function looks at dependencies before it does anything else."""
+    # By its code: other attributes are copied by other people's decorators, which run before it.
+    code = getattr(function, "__code__", None)
+    return getattr(code, "co_qualname", "") == "_decorator.<locals>.decorate.<locals>.dependent"
+
+
+def _begin(f: Function) -> Function:
+    """The function, which is called next; it begins unless it has dependencies itself."""
+    if not is_dependent(f):
+        progress.begun = True
+    return f
+
+
+def _with_needs(f: Function, modules: tuple[str, ...], values: tuple[tuple[str, Any], ...]) -> None:
     # Of the user's function, below what else it was decorated with.
     user_function: Any = f
     while hasattr(user_function, "__wrapped__"):
@@ -176,11 +192,9 @@ def _with_needs(
         except ImportError as error:
             raise UnmetDependency(f"{getattr(f, '__name__', f)} requires {name}: {error}") from error
     space.update(values)
-    return f(*args, **kwargs)
 
 
-def _if_met(f: Function, check: Function, check_args: Any, check_kwargs: Any, args: Any, kwargs: Any) -> Any:
+def _if_met(f: Function, check: Function, check_args: Any, check_kwargs: Any) -> None:
     if not check(*check_args, **dict(check_kwargs)):
         named = getattr(check, "__name__", repr(check))
         raise UnmetDependency(f"{getattr(f, '__name__', f)} depends on {named}, which is not true here")
-    return f(*args, **kwargs)

@@ -52,6 +52,12 @@ class IpclusterzError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
 
+    def _render_traceback_(self) -> list[str]:
+        # What IPython shows in place of a traceback.
+        from .tracebacks import rendered
+
+        return rendered(self)
+
 
 class ConnectionFileError(IpclusterzError):
     """A connection file is missing, unreadable, truncated or from another version."""
@@ -98,7 +104,10 @@ class EmptyTargets(IpclusterzError, builtins.ValueError):
 
 
 class UnmetDependency(IpclusterzError):
-    """Raised on an engine that lacks what a function needs; a load-balanced call then goes to another engine."""
+    """Raised on an engine that lacks what a function needs, before it begins; see `require` and `depend`.
+
+    A load-balanced call then goes to another engine. Raised later, by the function itself, it is an error like others.
+    """
 
 
 class EngineError(IpclusterzError):
@@ -181,9 +190,11 @@ class RemoteError(IpclusterzError):
         self._pickled = pickled
 
     def __str__(self) -> str:
-        lines = [self.message]
+        from .tracebacks import shortened
+
+        lines = [shortened(self.message)]
         if self.traceback:
-            lines.append(self.traceback.rstrip("\n"))
+            lines.append(shortened(self.traceback.rstrip("\n")))
         if self.hint and self.hint not in self.traceback:
             lines.append(f"hint: {self.hint}")
         return "\n".join(lines)
@@ -196,10 +207,6 @@ class RemoteError(IpclusterzError):
         """Raise the exception as its own class, with this error as its cause; this error when that cannot be."""
         original = self.original()
         raise self if original is None else original
-
-    def _render_traceback_(self) -> list[str]:
-        # What IPython shows: the prompt's own frames, then the engine's traceback.
-        return [_RULE, _title(type(self).__name__), *_callers(self), *f"{type(self).__name__}: {self}".splitlines()]
 
     def original(self) -> BaseException | None:
         """The exception as it was on the engine, with this error as its cause; None when it cannot be rebuilt here."""
@@ -243,12 +250,17 @@ class CompositeError(IpclusterzError):
     def __init__(self, message: str, elist: Sequence[IpclusterzError]) -> None:
         super().__init__(message)
         self.elist = list(elist)
+        # Whether IPython shows the engines' tracebacks above the lines.
+        self._with_tracebacks = False
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.message, self.elist), self.__dict__
 
     def __str__(self) -> str:
-        return "\n".join([self.message, *(_one_line(error) for error in self.elist)])
+        from .tracebacks import one_line
+
+        hints = dict.fromkeys(f"hint: {error.hint}" for error in self.elist if error.hint)
+        return "\n".join([self.message, *map(one_line, self.elist), *hints])
 
     def __len__(self) -> int:
         return len(self.elist)
@@ -272,8 +284,10 @@ class CompositeError(IpclusterzError):
         IndexError
             When there is no such position.
         """
-        for places, lines in _grouped(self.elist if excid is None else [self._at(excid)]):
-            print("".join(f"{place}:\n" for place in places) + "\n".join(lines) + "\n")
+        from .tracebacks import grouped
+
+        for lines in grouped(self.elist if excid is None else [self._at(excid)]):
+            print("\n".join(lines) + "\n")
 
     def raise_exception(self, excid: int = 0) -> NoReturn:
         """Raise one of the exceptions, as its own class when that can be rebuilt here.
@@ -289,93 +303,15 @@ class CompositeError(IpclusterzError):
             When there is no such position.
         """
         error = self._at(excid)
-        original = error.original() if isinstance(error, RemoteError) else None
-        raise error if original is None else original
+        if isinstance(error, RemoteError):
+            error.raise_exception()
+        raise error
 
     def _at(self, excid: int) -> IpclusterzError:
         try:
             return self.elist[excid]
         except IndexError:
             raise IndexError(f"an exception with index {excid} does not exist, there are {len(self.elist)}") from None
-
-    def _render_traceback_(self) -> list[str]:
-        # IPython shows an exception through this method. Like the engines' lines, the prompt's own frames are of use;
-        # those of this package are not.
-        return [_RULE, _title(type(self).__name__), *_callers(self), *f"{type(self).__name__}: {self}".splitlines()]
-
-
-_RULE = "-" * 75
-
-
-def _title(name: str) -> str:
-    words = "Traceback (most recent call last)"
-    return name + words.rjust(len(_RULE) - len(name))
-
-
-def _callers(error: BaseException) -> list[str]:
-    """The frames of a traceback that led into this package."""
-    import traceback
-
-    package = __file__.rpartition("error.py")[0]
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(package) and "/IPython/core/" not in frame.filename
-    ]
-    lines: list[str] = []
-    for frame in frames:
-        cell = _cell_name(frame.filename)
-        if cell is None:
-            lines += traceback.format_list([frame])[0].splitlines()
-        else:
-            where = "" if frame.name == "<module>" else f", in {frame.name}"
-            lines += [f"{cell}, line {frame.lineno}{where}", f"----> {frame.lineno} {frame.line}"]
-    return [*lines, ""]
-
-
-def _cell_name(filename: str) -> str | None:
-    """What IPython calls a cell that it runs, at the prompt as well as in a notebook; None for other files."""
-    from IPython.core.getipython import get_ipython
-
-    shell = get_ipython()
-    named = None if shell is None else shell.compile.format_code_name(filename)
-    return None if named is None else " ".join(named)
-
-
-def _grouped(elist: Sequence[IpclusterzError]) -> list[tuple[list[str], list[str]]]:
-    """Places and lines of each different traceback, in order of their first engine."""
-    groups: dict[str, tuple[list[str], list[str]]] = {}
-    for error in elist:
-        lines = _traceback_lines(error)
-        groups.setdefault(_without_counts("\n".join(lines)), ([], lines))[0].append(_place(error))
-    return list(groups.values())
-
-
-def _without_counts(text: str) -> str:
-    # The number of a cell in its file name says how many cells an engine has run, not where the error is.
-    import re
-
-    return re.sub(r"(<ipython-input-|<cell |Cell In\[)\d+", r"\1", text)
-
-
-def _traceback_lines(error: IpclusterzError) -> list[str]:
-    """A traceback in IPython's form: a rule, the title, the frames, the error."""
-    text: str = getattr(error, "traceback", "").rstrip("\n")
-    if not text:
-        return str(error).splitlines()
-    lines = text.splitlines()
-    if lines[0].startswith("Traceback "):
-        lines[0] = _title(getattr(error, "ename", type(error).__name__))
-    return [_RULE, *lines]
-
-
-def _place(error: IpclusterzError) -> str:
-    return f"[{error.engine_id if error.engine_id >= 0 else '?'}:{error.method or 'call'}]"
-
-
-def _one_line(error: IpclusterzError) -> str:
-    ename = getattr(error, "ename", type(error).__name__)
-    return f"{_place(error)}: {ename}: {getattr(error, 'evalue', error.message)}"
 
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ use crate::wire::message::{
     Started, Status, Welcome, Window,
 };
 use crate::wire::part::{Packed, Part};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 /// Replies after which the controller is told what was received.
@@ -97,8 +98,8 @@ pub struct Core {
     /// What happened, for whoever asks; the oldest are dropped.
     pub events: VecDeque<Event>,
     last_request: u64,
-    /// Sorted by number.
-    backlog: VecDeque<Outgoing>,
+    /// What waits to be sent, by number, so that any of it is quickly found and taken out.
+    backlog: BTreeMap<RequestId, Outgoing>,
     backlog_bytes: u64,
     requests: HashMap<RequestId, UnderWay>,
     open_replies: u64,
@@ -133,7 +134,8 @@ impl Core {
         self.functions.session_lost();
         (self.open_replies, self.open_bytes, self.backlog_bytes) = (0, 0, 0);
         let outcome = Outcome::Lost(reason.to_owned());
-        let waiting = self.backlog.drain(..).map(|outgoing| (outgoing.pending, outgoing.base, outgoing.count));
+        let waiting = std::mem::take(&mut self.backlog).into_values();
+        let waiting = waiting.map(|outgoing| (outgoing.pending, outgoing.base, outgoing.count));
         let under_way = self.requests.drain().map(|(_, request)| (request.pending, request.base, request.count));
         for (pending, base, count) in waiting.chain(under_way) {
             if let Some(pending) = pending.upgrade() {
@@ -153,7 +155,7 @@ impl Core {
     /// A request is to be sent when there is room.
     pub fn submit(&mut self, outgoing: Outgoing) {
         self.backlog_bytes += outgoing.packed.bytes;
-        self.backlog.push_back(outgoing);
+        self.backlog.insert(outgoing.id, outgoing);
     }
 
     /// Bytes submitted and not sent.
@@ -165,14 +167,15 @@ impl Core {
     pub fn next_sends(&mut self) -> Vec<(Channel, Message, Vec<Frame>)> {
         let Some(Standing { window, .. }) = self.standing else { return Vec::new() };
         let mut sends = Vec::new();
-        while let Some(next) = self.backlog.front() {
+        while let Some(entry) = self.backlog.first_entry() {
+            let next = entry.get();
             let fits = self.open_replies + next.count as u64 <= window.replies
                 && self.open_bytes + next.packed.bytes <= window.bytes;
             // What is larger than the window goes alone.
             if !fits && self.open_replies > 0 {
                 break;
             }
-            let Some(outgoing) = self.backlog.pop_front() else { break };
+            let outgoing = entry.remove();
             sends.push(self.send(outgoing));
         }
         let forgotten = self.functions.evict();
@@ -285,11 +288,13 @@ impl Core {
     }
 
     /// Gives up requests that were not sent yet; for the others the controller is asked.
-    pub fn abort_unsent(&mut self, ids: Option<&[RequestId]>, now: f64) {
-        let ids: Option<HashSet<RequestId>> = ids.map(|ids| ids.iter().copied().collect());
-        let (aborted, kept): (VecDeque<_>, VecDeque<_>) =
-            self.backlog.drain(..).partition(|outgoing| ids.as_ref().is_none_or(|ids| ids.contains(&outgoing.id)));
-        self.backlog = kept;
+    pub fn abort_unsent(&mut self, requests: Option<&Range<RequestId>>, now: f64) {
+        let aborted: Vec<Outgoing> = match requests {
+            Some(Range { start, end }) => {
+                self.backlog.extract_if(start..end, |_, _| true).map(|(_, unsent)| unsent).collect()
+            }
+            None => std::mem::take(&mut self.backlog).into_values().collect(),
+        };
         for outgoing in aborted {
             self.backlog_bytes -= outgoing.packed.bytes;
             if let Some(pending) = outgoing.pending.upgrade() {
@@ -311,17 +316,13 @@ impl Core {
         self.requests.len() + self.backlog.len()
     }
 
-    fn unsent(&self, id: RequestId) -> Option<&Outgoing> {
-        self.backlog.binary_search_by_key(&id, |outgoing| outgoing.id).ok().map(|index| &self.backlog[index])
-    }
-
     /// Whether there was such a request, with so many targets as far as that is still known.
     pub fn was_submitted(&self, id: AnswerId) -> bool {
         let count = self
             .requests
             .get(&id.request)
             .map(|request| request.count)
-            .or(self.unsent(id.request).map(|unsent| unsent.count));
+            .or(self.backlog.get(&id.request).map(|unsent| unsent.count));
         (1..=self.last_request).contains(&id.request.0) && count.is_none_or(|count| (id.position as usize) < count)
     }
 
@@ -331,7 +332,7 @@ impl Core {
             Some(UnderWay { pending, base, .. }) => {
                 pending.upgrade().is_none_or(|pending| !pending.is_done(base + id.position as usize))
             }
-            None => self.unsent(id.request).is_some(),
+            None => self.backlog.contains_key(&id.request),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::transport::session::Session;
 use crate::wire::message::{Abort, Empty, EngineInfo, FunctionName, Hello, Message, Op, Placement, Status, Targets};
 use crate::wire::part::Packed;
 use crate::wire::segment::SegmentFolder;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -281,17 +282,20 @@ impl Client {
     }
 
     fn send(&self, channel: Channel, message: Message) -> Result<(), ClientError> {
-        self.usable()?.outbox.push((channel, message, vec![]));
+        self.usable()?.send(channel, message);
+        // What was taken from the backlog leaves room there.
+        self.shared.changed.notify_all();
         self.shared.waker.wake();
         Ok(())
     }
 
     /// Gives up what was not started: of these requests or of all, on these engines or anywhere.
-    pub fn abort(&self, requests: Option<Vec<RequestId>>, engines: Option<Vec<EngineId>>) -> Result<(), ClientError> {
+    pub fn abort(&self, requests: Option<Range<RequestId>>, engines: Option<Vec<EngineId>>) -> Result<(), ClientError> {
         if engines.is_none() {
-            self.usable()?.core.abort_unsent(requests.as_deref(), wall_clock());
+            self.usable()?.core.abort_unsent(requests.as_ref(), wall_clock());
             self.shared.changed.notify_all();
         }
+        let requests = requests.map(|requests| (requests.start.0..requests.end.0).map(RequestId).collect());
         // Behind the requests that it names.
         self.send(Channel::Data, Message::Abort(Abort { requests, engines }))
     }
@@ -336,8 +340,8 @@ impl Client {
     }
 
     /// Their ids, sorted.
-    pub fn engine_ids(&self) -> Vec<EngineId> {
-        self.shared.lock().core.engines.keys().copied().collect()
+    pub fn engine_ids(&self) -> Result<Vec<EngineId>, ClientError> {
+        Ok(self.usable()?.core.engines.keys().copied().collect())
     }
 
     /// Waits until there are `count` engines; false at the deadline.

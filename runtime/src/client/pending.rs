@@ -8,7 +8,6 @@ use super::watched::Watched;
 use crate::ids::EngineId;
 use crate::wire::message::{Outcome, Stream};
 use crate::wire::part::Part;
-use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -42,20 +41,19 @@ struct Slot {
 #[derive(Debug)]
 struct State {
     slots: Vec<Slot>,
-    done: usize,
+    /// Indexes of the answers that are here, in order of arrival.
+    arrived: Vec<usize>,
     /// Slots that have no answer and may be given up yet, as far as is known.
     undecided: usize,
     /// How many answers and pieces of output there were.
     version: u64,
     /// Tokens for `watched`, put there with the last answer.
     watches: Vec<u64>,
-    /// Answers not handed out by `next_done`, in order of arrival.
-    arrived: VecDeque<usize>,
 }
 
 impl State {
     fn is_complete(&self) -> bool {
-        self.done == self.slots.len()
+        self.arrived.len() == self.slots.len()
     }
 }
 
@@ -76,7 +74,7 @@ impl Pending {
     pub fn new(targets: Vec<Option<EngineId>>, submitted: f64, watched: Arc<Watched>) -> Arc<Pending> {
         let slots: Vec<Slot> = targets.iter().map(|_| Slot::default()).collect();
         let undecided = slots.len();
-        let state = State { slots, done: 0, undecided, version: 0, watches: Vec::new(), arrived: VecDeque::new() };
+        let state = State { slots, arrived: Vec::new(), undecided, version: 0, watches: Vec::new() };
         Arc::new(Pending { targets, submitted, watched, state: Mutex::new(state), changed: Condvar::new() })
     }
 
@@ -96,7 +94,7 @@ impl Pending {
 
     /// How many are here.
     pub fn done(&self) -> usize {
-        self.lock().done
+        self.lock().arrived.len()
     }
 
     /// Whether one is here.
@@ -129,10 +127,11 @@ impl Pending {
         self.wait_until(timeout, there).is_some()
     }
 
-    /// Waits for one that was not handed out yet, in order of arrival. `None`: the deadline; `Some(None)`: all were.
-    pub fn next_done(&self, timeout: Duration) -> Option<Option<usize>> {
-        let there = |state: &State| !state.arrived.is_empty() || state.is_complete();
-        self.wait_until(timeout, there).map(|mut state| state.arrived.pop_front())
+    /// Waits for the `n`-th in order of arrival, counted from 0, and gives its index. `None`: the deadline;
+    /// `Some(None)`: there are not so many.
+    pub fn nth_done(&self, n: usize, timeout: Duration) -> Option<Option<usize>> {
+        let there = |state: &State| n < state.arrived.len() || n >= state.slots.len();
+        self.wait_until(timeout, there).map(|state| state.arrived.get(n).copied())
     }
 
     /// Waits for an answer or output that `version` does not count, unless all answers are here; the present count.
@@ -163,6 +162,12 @@ impl Pending {
     /// The answer, if it is here.
     pub fn answer(&self, index: usize) -> Option<Answer> {
         self.lock().slots.get(index)?.answer.clone()
+    }
+
+    /// How each ended, by the name of its outcome; none: it is not here.
+    pub fn statuses(&self) -> Vec<Option<&'static str>> {
+        let name = |slot: &Slot| slot.answer.as_ref().map(|answer| answer.outcome.name());
+        self.lock().slots.iter().map(name).collect()
     }
 
     /// Standard output and error as received up to now.
@@ -215,9 +220,8 @@ impl Pending {
         if !slot.started {
             state.undecided -= 1;
         }
-        state.done += 1;
+        state.arrived.push(index);
         state.version += 1;
-        state.arrived.push_back(index);
         let watches = if state.is_complete() { std::mem::take(&mut state.watches) } else { Vec::new() };
         drop(state);
         self.changed.notify_all();

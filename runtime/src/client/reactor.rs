@@ -26,14 +26,29 @@ pub(super) struct Shared {
 #[derive(Default)]
 pub(super) struct State {
     pub core: Core,
-    /// Messages that other threads want sent.
-    pub outbox: Vec<(Channel, Message, Vec<Frame>)>,
+    /// Messages that other threads want sent, and the requests that go before them.
+    outbox: Vec<(Channel, Message, Vec<Frame>)>,
     /// Why there is no session.
     pub problem: String,
     /// The controller refused this client: trying again is of no use.
     pub refused: bool,
     /// The client is closed, and why.
     pub closed: Option<String>,
+}
+
+impl State {
+    /// Has a message sent behind what was submitted before it, and before what will be submitted.
+    pub fn send(&mut self, channel: Channel, message: Message) {
+        self.outbox.extend(self.core.next_sends());
+        self.outbox.push((channel, message, vec![]));
+    }
+
+    /// Everything that may be sent now, in its order.
+    fn take_sends(&mut self) -> Vec<(Channel, Message, Vec<Frame>)> {
+        let mut sends = std::mem::take(&mut self.outbox);
+        sends.extend(self.core.next_sends());
+        sends
+    }
 }
 
 impl Shared {
@@ -86,8 +101,7 @@ fn serve(session: &mut Session, shared: &Shared) -> Result<String, zmq::Error> {
         if state.core.standing.is_none() && state.problem != session.problem() {
             state.problem = session.problem().to_owned();
         }
-        let mut sends = state.core.next_sends();
-        sends.append(&mut state.outbox);
+        let sends = state.take_sends();
         let closed = state.closed.clone();
         let relieved = state.core.backlog_bytes() < backlog;
         drop(state);
@@ -110,8 +124,7 @@ fn sleep(session: &Session, shared: &Shared) -> Result<(), zmq::Error> {
     shared.waker.prepare();
     let mut state = shared.lock();
     // Nothing else makes the backlog sendable but a reply, so what was not sent a moment ago stays.
-    let mut sends = state.core.next_sends();
-    sends.append(&mut state.outbox);
+    let sends = state.take_sends();
     let idle = sends.is_empty() && state.closed.is_none();
     drop(state);
     for (channel, message, payload) in sends {

@@ -223,7 +223,7 @@ impl Core {
             Some(info) => {
                 self.actions
                     .push(Action::Log(format!("engine {} registered: pid {} on {}", info.id, info.pid, info.host)));
-                self.work.engine_joined(info.id, now);
+                self.work.engine_joined(info.id, attach.peer, now);
                 self.notify(&Message::EngineJoined(info));
             }
             None => self.work.client_joined(attach.peer),

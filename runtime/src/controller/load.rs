@@ -5,7 +5,7 @@
 //! a round trip each, and a long task has nothing queued behind it. Where the guess was wrong (the head has been
 //! running for [`STUCK`]), what was prefetched is taken back and goes to others.
 
-use crate::ids::{EngineId, TaskId};
+use crate::ids::{EngineId, PeerId, TaskId};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
@@ -19,8 +19,10 @@ const PREFETCH_MAX: usize = 32;
 const NEWEST: f64 = 0.3;
 
 /// What one engine has to do.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Load {
+    /// Its process: an engine's id may be given to another one later.
+    pub peer: PeerId,
     /// Tasks given to it and not answered, oldest first; the first is running or about to.
     pub outstanding: VecDeque<TaskId>,
     /// When the first of them became the first.
@@ -34,6 +36,11 @@ pub struct Load {
 }
 
 impl Load {
+    fn new(peer: PeerId) -> Self {
+        let (outstanding, head_since) = Default::default();
+        Load { peer, outstanding, head_since, average: None, held_back: false, completed: 0 }
+    }
+
     fn prefetch(&self) -> usize {
         match self.average {
             Some(average) if average < STUCK.as_secs_f64() => {
@@ -60,8 +67,8 @@ pub struct Loads {
 
 impl Loads {
     /// An engine takes work from now on.
-    pub fn insert(&mut self, engine: EngineId) {
-        self.loads.insert(engine, Load::default());
+    pub fn insert(&mut self, engine: EngineId, peer: PeerId) {
+        self.loads.insert(engine, Load::new(peer));
         self.open.insert((0, engine));
     }
 
@@ -169,8 +176,8 @@ mod tests {
     #[test]
     fn the_least_loaded_engine_is_next_and_long_tasks_have_nothing_behind_them() {
         let mut loads = Loads::default();
-        loads.insert(EngineId(0));
-        loads.insert(EngineId(1));
+        loads.insert(EngineId(0), PeerId(0));
+        loads.insert(EngineId(1), PeerId(1));
         loads.give(EngineId(0), TaskId(1), NOW);
         assert_eq!(loads.least(|_| true), Some(EngineId(1)));
         assert_eq!(loads.least(|engine| engine == EngineId(0)), None);
@@ -184,7 +191,7 @@ mod tests {
     #[test]
     fn short_tasks_are_prefetched_up_to_a_bound() {
         let mut loads = Loads::default();
-        loads.insert(EngineId(0));
+        loads.insert(EngineId(0), PeerId(0));
         loads.give(EngineId(0), TaskId(0), NOW);
         assert!(loads.take(EngineId(0), TaskId(0), Some(0.0), NOW));
         let given = (1..100).take_while(|task| {

@@ -4,7 +4,7 @@
 //! whose engines are all busy holds up no other.
 
 use super::load::Loads;
-use crate::ids::{EngineId, TaskId};
+use crate::ids::{EngineId, PeerId, TaskId};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -13,8 +13,8 @@ use std::rc::Rc;
 pub(super) struct Choice {
     /// These, sorted; none: all there are.
     only: Option<Vec<EngineId>>,
-    /// But not these, sorted: they lack what it needs.
-    tried: Vec<EngineId>,
+    /// But not these processes, sorted: they lack what it needs.
+    tried: Vec<PeerId>,
 }
 
 impl Choice {
@@ -25,26 +25,27 @@ impl Choice {
         Choice { only: Some(engines), tried: Vec::new() }
     }
 
-    /// The same, but not `engine`.
-    pub fn without(&self, engine: EngineId) -> Self {
+    /// The same, but not `peer`.
+    pub fn without(&self, peer: PeerId) -> Self {
         let mut choice = self.clone();
-        if let Err(index) = choice.tried.binary_search(&engine) {
-            choice.tried.insert(index, engine);
+        if let Err(index) = choice.tried.binary_search(&peer) {
+            choice.tried.insert(index, peer);
         }
         choice
     }
 
     /// Whether it may go to `engine`.
-    pub fn allows(&self, engine: EngineId) -> bool {
+    pub fn allows(&self, engine: EngineId, loads: &Loads) -> bool {
         let chosen = |only: &Vec<EngineId>| only.binary_search(&engine).is_ok();
-        self.only.as_ref().is_none_or(chosen) && self.tried.binary_search(&engine).is_err()
+        let tried = || loads.get(engine).is_some_and(|load| self.tried.binary_search(&load.peer).is_ok());
+        self.only.as_ref().is_none_or(chosen) && (self.tried.is_empty() || !tried())
     }
 
     /// Whether it can only wait in vain. What may go anywhere waits for the next engine, also while there is none.
     pub fn is_hopeless(&self, loads: &Loads) -> bool {
         match &self.only {
-            Some(only) => !only.iter().any(|engine| loads.get(*engine).is_some() && self.allows(*engine)),
-            None => !self.tried.is_empty() && !loads.engines().any(|engine| self.allows(engine)),
+            Some(only) => !only.iter().any(|engine| loads.get(*engine).is_some() && self.allows(*engine, loads)),
+            None => !self.tried.is_empty() && !loads.engines().any(|engine| self.allows(engine, loads)),
         }
     }
 
@@ -94,7 +95,7 @@ impl Queue {
         for _ in 0..self.lines.len() {
             let mut line = self.lines.pop_front()?;
             while line.tasks.pop_front_if(|task| !waits(*task)).is_some() {}
-            let engine = loads.least(|engine| line.choice.allows(engine));
+            let engine = loads.least(|engine| line.choice.allows(engine, loads));
             let taken = engine.and_then(|engine| line.tasks.pop_front().map(|task| (task, engine)));
             if !line.tasks.is_empty() {
                 self.lines.push_back(line);
@@ -129,24 +130,25 @@ mod tests {
     #[test]
     fn a_choice_is_the_named_engines_without_those_that_were_tried() {
         let mut loads = Loads::default();
-        loads.insert(EngineId(1));
-        loads.insert(EngineId(2));
+        loads.insert(EngineId(1), PeerId(1));
+        loads.insert(EngineId(2), PeerId(2));
         let choice = Choice::of(engines(&[7, 2, 2, 5]));
-        assert!(choice.allows(EngineId(2)) && !choice.allows(EngineId(1)) && !choice.is_hopeless(&loads));
-        let choice = choice.without(EngineId(2));
-        assert!(!choice.allows(EngineId(2)) && choice.is_hopeless(&loads));
+        let allows = |choice: &Choice, id| choice.allows(EngineId(id), &loads);
+        assert!(allows(&choice, 2) && !allows(&choice, 1) && !choice.is_hopeless(&loads));
+        let choice = choice.without(PeerId(2));
+        assert!(!allows(&choice, 2) && choice.is_hopeless(&loads));
         assert_eq!(choice.missing(), "none of the engines 2, 5, 7 is there");
-        let choice = Choice::default().without(EngineId(2));
-        assert!(choice.allows(EngineId(9)) && !choice.is_hopeless(&loads));
-        assert!(choice.without(EngineId(1)).is_hopeless(&loads));
+        let choice = Choice::default().without(PeerId(2));
+        assert!(allows(&choice, 9) && !choice.is_hopeless(&loads));
+        assert!(choice.without(PeerId(1)).is_hopeless(&loads));
         assert!(!Choice::default().is_hopeless(&Loads::default()));
     }
 
     #[test]
     fn a_line_that_waits_holds_up_no_other_and_lines_have_turns() {
         let mut loads = Loads::default();
-        loads.insert(EngineId(0));
-        loads.insert(EngineId(1));
+        loads.insert(EngineId(0), PeerId(0));
+        loads.insert(EngineId(1), PeerId(1));
         loads.give(EngineId(0), TaskId(100), NOW);
         let mut queue = Queue::default();
         let (free, only_0, only_1) = (Choice::default(), Choice::of(engines(&[0])), Choice::of(engines(&[1])));
@@ -159,7 +161,7 @@ mod tests {
         assert_eq!(given, [3, 5, 6]);
         assert!(loads.take(EngineId(0), TaskId(100), None, NOW));
         assert_eq!(queue.take(&loads, |_| true), Some((TaskId(1), EngineId(0))));
-        assert_eq!(queue.take_all(|choice| !choice.allows(EngineId(1))), [TaskId(2)]);
+        assert_eq!(queue.take_all(|choice| !choice.allows(EngineId(1), &loads)), [TaskId(2)]);
         assert!(queue.is_empty());
     }
 }

@@ -99,7 +99,7 @@ impl Work {
         let Some(mut state) = self.clients.remove(&client) else { return };
         for task in state.queue.take_all(|_| true) {
             if self.is_queued(task) {
-                self.queued -= 1;
+                self.unqueued();
                 self.forget(task);
             }
         }
@@ -109,8 +109,8 @@ impl Work {
     }
 
     /// An engine takes work from now on.
-    pub fn engine_joined(&mut self, engine: EngineId, now: Duration) {
-        self.loads.insert(engine);
+    pub fn engine_joined(&mut self, engine: EngineId, peer: PeerId, now: Duration) {
+        self.loads.insert(engine, peer);
         self.no_engine_since = None;
         self.dispatch(now);
     }
@@ -139,7 +139,7 @@ impl Work {
         let waiting = self.clients.values_mut().flat_map(|client| client.queue.take_all(hopeless));
         for task in waiting.collect::<Vec<_>>() {
             if self.is_queued(task) {
-                self.queued -= 1;
+                self.unqueued();
                 self.nowhere_to_go(task);
             }
         }
@@ -238,7 +238,9 @@ impl Work {
     /// A task goes to an engine that it was not tried on, and is at its end if there is none.
     fn unmet(&mut self, task: TaskId, engine: EngineId, reply: Reply, payload: Vec<Frame>) {
         let Some(balanced) = self.tasks.get_mut(&task).and_then(|state| state.balanced.as_mut()) else { return };
-        balanced.choice = Rc::new(balanced.choice.without(engine));
+        if let Some(load) = self.loads.get(engine) {
+            balanced.choice = Rc::new(balanced.choice.without(load.peer));
+        }
         self.held_bytes += size(&payload);
         let former = balanced.unmet.replace(Box::new((reply, payload)));
         self.dispose_unmet(former);
@@ -352,6 +354,14 @@ impl Work {
         }
     }
 
+    /// One task fewer waits. Where none does, none has been waiting in vain.
+    fn unqueued(&mut self) {
+        self.queued -= 1;
+        if self.queued == 0 {
+            self.no_engine_since = None;
+        }
+    }
+
     /// Gives queued tasks to open engines, one client after the other.
     fn dispatch(&mut self, now: Duration) {
         if self.loads.is_empty() && self.queued > 0 {
@@ -375,7 +385,7 @@ impl Work {
             }
             if let Some((task, engine)) = next {
                 passed = 0;
-                self.queued -= 1;
+                self.unqueued();
                 self.give(task, engine, now);
             }
         }

@@ -318,6 +318,19 @@ pub enum Outcome {
     Rejected(String),
 }
 
+impl Outcome {
+    /// Its name in Python.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Ok => "ok",
+            Outcome::Error => "error",
+            Outcome::Aborted => "aborted",
+            Outcome::Lost(_) => "lost",
+            Outcome::Rejected(_) => "rejected",
+        }
+    }
+}
+
 /// See [`Message::Reply`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
@@ -437,7 +450,8 @@ pub struct TaskList {
 pub struct Recalled {
     /// Given back: not started, and not to be.
     pub returned: Vec<TaskId>,
-    /// Kept: started, or not there; in the second case its result went ahead of this answer.
+    /// Kept: started, or not there; in the second case its result, or the answer to an earlier `recall` that gave it
+    /// back, went ahead of this one.
     pub kept: Vec<TaskId>,
 }
 

@@ -185,9 +185,10 @@ class AsyncResult(LazyFuture):
     def __len__(self) -> int:
         return len(self._pending)
 
-    def __getitem__(self, index: int) -> Any:
-        """Wait for one of the values."""
-        return self._checked(range(len(self._pending))[index])
+    def __getitem__(self, index: int | slice) -> Any:
+        """Wait for one of the values, or for those of a slice."""
+        places = range(len(self))[index]
+        return [self[place] for place in places] if isinstance(places, range) else self._checked(places)
 
     # -- about the call -----------------------------------------------------------------------------------------
 

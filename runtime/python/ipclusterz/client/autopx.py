@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AutoCells"]
 
+# Who wants to leave IPython, or to look at an error here, does not mean the engines.
+_LEAVE = frozenset({"exit", "quit", "exit()", "quit()", "%debug", "debug"})
+
 _MAGIC = re.compile(r"\s*%{1,2}(\w+)")
 
 
@@ -69,5 +72,7 @@ class AutoCells:
 
     def _stays(self, cell: str) -> bool:
         # The bare word is what IPython calls automagic; other words may be names on the engines.
+        if cell.strip() in _LEAVE:
+            return True
         magic = _MAGIC.match(cell)
         return cell.strip() == self._magic if magic is None else magic[1] in self._ours()

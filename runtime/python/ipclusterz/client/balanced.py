@@ -6,13 +6,13 @@ from ..functions import pack
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
 from .direct import DirectCalls
-from .mapping import MapResult, NoPending, chunk_bounds, chunk_frames, columns_of, lazy_map
+from .mapping import MapResult, chunk_bounds, chunk_frames, columns_of, lazy_map
 from .view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import Any
+    from typing import Any, Literal
 
     from .._core import Pending
     from ..serialize import Frame
@@ -100,7 +100,7 @@ class LoadBalancedView(View):
 
     def apply_async(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AsyncResult:
         """Like `apply`, and never waits."""
-        return self._apply(f, args, kwargs, False)
+        return self._apply(f, args, kwargs, self.bound)
 
     def apply_bound(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Like `apply`, but the globals of `f` are the namespace of the engine that runs it."""
@@ -148,13 +148,9 @@ class LoadBalancedView(View):
         function = pack(f, mapped=True)
         columns, length = columns_of(sequences)
         chunks = chunk_bounds(length, chunksize, len(self))
-        result: MapResult
-        if chunks:
-            items = [(None, chunk_frames(columns, start, stop)) for start, stop in chunks]
-            pending = self._submit("apply", items, function)
-            result = MapResult(self.client, pending, [stop - start for start, stop in chunks], ordered)
-        else:
-            result = MapResult(self.client, NoPending(), [], ordered)
+        items = [(None, chunk_frames(columns, start, stop)) for start, stop in chunks]
+        pending = self._submit("apply", items, function)
+        result = MapResult(self.client, pending, [stop - start for start, stop in chunks], ordered)
         return result.get() if (self.block if block is None else block) else result
 
     def map_async(
@@ -227,11 +223,13 @@ class LoadBalancedView(View):
 
         return lambda f: RemoteFunction(self, f, block=block)
 
-    def parallel(self, *, block: bool | None = None, chunksize: int | None = None) -> Callable[..., ParallelFunction]:
+    def parallel(
+        self, *, dist: Literal["b"] = "b", block: bool | None = None, chunksize: int | None = None
+    ) -> Callable[..., ParallelFunction]:
         """Decorator: the function is called on chunks of sequences; see `DirectView.parallel`."""
         from .remote import ParallelFunction
 
-        return lambda f: ParallelFunction(self, f, block=block, chunksize=chunksize)
+        return lambda f: ParallelFunction(self, f, dist=dist, block=block, chunksize=chunksize)
 
     # -- inside -------------------------------------------------------------------------------------------------
 

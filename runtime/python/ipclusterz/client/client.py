@@ -223,15 +223,11 @@ class Client(DirectCalls):
         TypeError
             When `f` is neither, or the arguments are not a tuple and a dictionary.
         """
-        if isinstance(f, str):
-            if args or kwargs:
-                raise TypeError("a text to execute takes no arguments")
-            return self.execute(f, targets=targets, block=block)
         if not isinstance(args, tuple | list):
             raise TypeError(f"args is a tuple or a list, not {type(args).__name__}: apply(f, args=(x,))")
         if kwargs is not None and not isinstance(kwargs, dict):
             raise TypeError(f"kwargs is a dictionary, not {type(kwargs).__name__}")
-        if targets is None:
+        if targets is None and not isinstance(f, str):
             view = self.load_balanced_view()
             return self._done(view._apply(f, tuple(args), kwargs or {}, bound), block)
         return self._done(self._apply(f, tuple(args), kwargs or {}, targets, bound), block)
@@ -428,7 +424,11 @@ class Client(DirectCalls):
     def __repr__(self) -> str:
         if self.closed:
             return "<Client: closed>"
-        return f"<Client: cluster {self.cluster!r} at {self._core.address}, {len(self)} engines>"
+        try:
+            engines = len(self)
+        except errors.ControllerUnreachable:
+            return f"<Client: cluster {self.cluster!r} at {self._core.address}, which has ended or cannot be reached>"
+        return f"<Client: cluster {self.cluster!r} at {self._core.address}, {engines} engine{'s' * (engines != 1)}>"
 
     def _live(self) -> list[int]:
         if self._core.closed:

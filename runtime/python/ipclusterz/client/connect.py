@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import socket
 from pathlib import Path
 
 from .. import _core
@@ -80,23 +78,43 @@ def connect(
 
 
 def _is_address(value: object) -> bool:
-    return isinstance(value, str) and "://" in value
+    if not isinstance(value, str) or "://" not in value:
+        return False
+    if not value.startswith(("tcp://", "ipc://")):
+        raise ConnectionFileError(f"{value!r:.80} is no address of a controller: tcp://host:port or ipc:///path")
+    return True
+
+
+def _key_file(text: str, given_as: str, is_path: bool) -> str:
+    """A file with a key. What may be a key itself is not repeated in an error."""
+    file = os.path.expanduser(text)
+    if is_path or os.path.exists(file) or file.endswith(".json"):
+        return file
+    raise ConnectionFileError(
+        f"{given_as} is neither a file that is there nor the text of a connection file ({len(text)} characters)",
+        hint="give the cluster's client.json, or its whole text",
+    )
 
 
 def _to_address(address: str, key: str | os.PathLike[str] | None, timeout: float) -> _core.Client:
     """Key from the argument, else from the variable, else from the connection file of one's own cluster there."""
     if key is not None:
         text = os.fspath(key)
-        if text.lstrip().startswith("{"):
+        if not isinstance(text, str):
+            raise TypeError(f"key= is a path or text, not {type(text).__name__}")
+        text = text.lstrip("\ufeff \t\r\n")
+        if text.startswith("{"):
             return _core.Client("the text given as key=", timeout, address=address, text=text)
-        return _core.Client(os.path.expanduser(text), timeout, address=address)
+        return _core.Client(_key_file(text, "key=", isinstance(key, os.PathLike)), timeout, address=address)
     named = os.environ.get(KEY_FILE)
     if named:
-        return _core.Client(os.path.expanduser(named), timeout, address=address)
+        return _core.Client(_key_file(named, f"the variable {KEY_FILE}", False), timeout, address=address)
+    from .addresses import is_same
+
     known: list[str] = []
     for file, connection in _read_all("client.json"):
         addresses = [str(each) for each in connection.get("addresses") or ()]
-        if any(_is_same(address, each, connection.get("host")) for each in addresses):
+        if any(is_same(address, each, connection.get("host")) for each in addresses):
             return _core.Client(str(file), timeout, address=address)
         known.extend(addresses)
     there = f"the addresses of your clusters are {', '.join(known)}" if known else "no cluster of yours is running"
@@ -151,35 +169,3 @@ def _read_all(name: str) -> list[tuple[Path, dict[str, Any]]]:
         if isinstance(content, dict):
             found.append((file, content))
     return found
-
-
-def _is_same(address: str, offered: str, controller_host: object) -> bool:
-    """Whether an address is another way to write one that a controller offers, which names its host by one name."""
-    if address == offered:
-        return True
-    scheme, _, place = address.partition("://")
-    host, _, port = place.rpartition(":")
-    offered_host, _, offered_port = offered.removeprefix("tcp://").rpartition(":")
-    if scheme != "tcp" or not offered.startswith("tcp://") or port != offered_port:
-        return False
-    asked, there = _ip_addresses(host), _ip_addresses(offered_host)
-    # A name of this host may stand for another of its interfaces than the one that was asked for.
-    return bool(asked & there) or (controller_host == platform.node() and any(map(_is_here, asked)))
-
-
-def _ip_addresses(host: str) -> set[str]:
-    try:
-        return {str(found[4][0]) for found in socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)}
-    except (OSError, UnicodeError):
-        return set()
-
-
-def _is_here(ip_address: str) -> bool:
-    """Whether it is an address of this host: only these can be bound."""
-    family = socket.AF_INET6 if ":" in ip_address else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((ip_address, 0))
-    except OSError:
-        return False
-    return True

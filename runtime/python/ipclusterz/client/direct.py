@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..functions import pack
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
-from .mapping import MapResult, NoPending, chunk_frames, columns_of
+from .mapping import MapResult, chunk_frames, columns_of
 from .namespaces import NamespaceCalls
 from .scatter import bounds
 from .targets import OWN
@@ -102,12 +102,20 @@ class DirectCalls(NamespaceCalls):
             for engine_id, (start, stop) in zip(chosen, bounds(length, len(chosen)), strict=True)
             if stop > start
         ]
-        pending: Any = NoPending()
-        if shares:
-            items = [([engine_id], chunk_frames(columns, start, stop)) for engine_id, start, stop in shares]
-            pending = self._core.submit("apply", items, function=function)
+        items = [([engine_id], chunk_frames(columns, start, stop)) for engine_id, start, stop in shares]
+        pending = self._core.submit("apply", items, function=function)
         result = MapResult(self._owner_client, pending, [stop - start for _, start, stop in shares], True)
         return result.get() if self._waits(block) else result
+
+    def map_async(self, f: Callable[..., Any], /, *sequences: Any) -> MapResult:
+        """Like `map`, and never waits."""
+        result: MapResult = self.map(f, *sequences, block=False)
+        return result
+
+    def map_sync(self, f: Callable[..., Any], /, *sequences: Any) -> list[Any]:
+        """Like `map`, and always waits."""
+        values: list[Any] = self.map(f, *sequences, block=True)
+        return values
 
     def imap(
         self,
@@ -260,12 +268,17 @@ class DirectCalls(NamespaceCalls):
 
     def _apply(
         self,
-        f: Callable[..., Any],
+        f: Callable[..., Any] | str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         targets: Targets | Own,
         bound: bool,
     ) -> AsyncResult:
+        if isinstance(f, str):
+            if args or kwargs:
+                raise TypeError("a text to execute takes no arguments")
+            running: AsyncResult = self.execute(f, targets=targets, block=False)
+            return running
         function = pack(f, bound=bound)
         frames = argument_frames(args, kwargs)
         chosen, single = self._choose(targets)

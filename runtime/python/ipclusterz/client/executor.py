@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Executor
 from itertools import islice
-from threading import Condition
+from threading import Condition, Lock
 from time import monotonic
 
 from ..error import RemoteError
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from .balanced import LoadBalancedView
 
 __all__ = ["ViewExecutor", "ViewFuture"]
+
+# How long a shutdown waits for the engines to say what they have not begun.
+_CANCEL_SECONDS = 10.0
 
 
 class ViewFuture(AsyncResult):
@@ -82,6 +85,7 @@ class ViewExecutor(Executor):
         # What `shutdown` has to wait for; a future that is settled is its owner's alone.
         self._under_way: set[ViewFuture] = set()
         self._changed = Condition()
+        self._submitting = Lock()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> ViewFuture:
         """Call ``fn(*args, **kwargs)`` on an engine.
@@ -176,8 +180,8 @@ class ViewExecutor(Executor):
         RuntimeError
             When a callback of one of its futures waits for it.
         """
-        with self._changed:
-            self._shut_down = True
+        self._shut_down = True
+        with self._submitting, self._changed:
             under_way = list(self._under_way)
         if cancel_futures:
             for future in under_way:
@@ -185,8 +189,9 @@ class ViewExecutor(Executor):
         if not wait:
             if cancel_futures:
                 # All of them were told; this waits for the engines' word, so that `cancelled` is true from here on.
+                deadline = monotonic() + _CANCEL_SECONDS
                 for future in under_way:
-                    future.cancel()
+                    future._pending.cancel(max(0.0, deadline - monotonic()))
             return
         if under_way and self.view.client._watcher.is_current:
             raise RuntimeError("a callback of a future cannot wait for the end of its executor: shutdown(wait=False)")
@@ -200,11 +205,13 @@ class ViewExecutor(Executor):
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _send(self, function: tuple[bytes, bytes], frames: list[Frame], method: str) -> ViewFuture:
-        with self._changed:
+        # Not the lock of those that settle: submitting may wait for room.
+        with self._submitting:
             if self._shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             future = ViewFuture(self, function, frames, method)
-            self._under_way.add(future)
+            with self._changed:
+                self._under_way.add(future)
         try:
             future._watch()
         except BaseException:

@@ -7,6 +7,7 @@ Lines of several engines never mix. Values are shown with the prompt ``Out[0:7]:
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from itertools import zip_longest
 from time import monotonic
 
@@ -53,9 +54,9 @@ def follow(result: AsyncResult, *, silently: bool = False) -> None:
     ------
     CompositeError
         After Ctrl-C: the `KeyboardInterrupt` of each engine that stopped, and a `TimeoutError` for each that did not
-        stop within some seconds, whose code goes on.
+        stop within some seconds or until a second Ctrl-C, whose code goes on.
     KeyboardInterrupt
-        After Ctrl-C, when all engines had done their work; at a second Ctrl-C.
+        After Ctrl-C, when all engines had done their work.
     """
     follower = _Follower(result, silently)
     try:
@@ -205,11 +206,13 @@ class _Follower:
 
 def _stop(result: AsyncResult, follower: _Follower) -> NoReturn:
     pending = result._pending
-    pending.cancel(_ABORT_SECONDS)
-    running = [engine_id for index, engine_id in enumerate(result.engine_ids) if not pending.is_done(index)]
-    if running:
-        result._client._core.interrupt([engine_id for engine_id in running if engine_id >= 0])
-    follower.show_until(monotonic() + _STOP_SECONDS)
+    # A second Ctrl-C ends the wait for what does not stop.
+    with suppress(KeyboardInterrupt):
+        pending.cancel(_ABORT_SECONDS)
+        running = [engine_id for index, engine_id in enumerate(result.engine_ids) if not pending.is_done(index)]
+        if running:
+            result._client._core.interrupt([engine_id for engine_id in running if engine_id >= 0])
+        follower.show_until(monotonic() + _STOP_SECONDS)
     follower.lines.end()
     failed: list[errors.IpclusterzError] = []
     going_on: list[int] = []
@@ -220,7 +223,7 @@ def _stop(result: AsyncResult, follower: _Follower) -> NoReturn:
                 failed.append(value.error)
             continue
         going_on.append(engine_id)
-        late = errors.TimeoutError(f"the code did not stop within {_STOP_SECONDS:g} s and goes on")
+        late = errors.TimeoutError("the code has not stopped and goes on")
         late.engine_id, late.method = engine_id, result._method
         failed.append(late)
     if not failed:

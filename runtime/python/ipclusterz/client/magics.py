@@ -10,7 +10,7 @@ import sys
 from contextlib import nullcontext
 from weakref import ref
 
-from ..error import EmptyTargets, UnknownEngine
+from ..error import CompositeError, EmptyTargets, UnknownEngine
 from .autopx import AutoCells
 from .follow import display_outputs, follow, show_values
 from .options import CONFIG, RUN, BadOption, Options, parse
@@ -277,7 +277,12 @@ class _Magics:
             show_values(result)
         else:
             display_outputs(result, options.group or "engine")
-        result.get()
+        try:
+            result.get()
+        except CompositeError as error:
+            # At the prompt it is asked next where it happened.
+            error._with_tracebacks = True
+            raise
         return _value_of_imports(code, result) if is_line else None
 
     def _run_here(self, code: str) -> None:

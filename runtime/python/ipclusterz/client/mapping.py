@@ -16,13 +16,13 @@ from .scatter import sliceable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, NoReturn
+    from typing import Any
 
-    from .._core import Pending, Reply
+    from .._core import Pending
     from ..serialize import Frame
     from .client import Client
 
-__all__ = ["MapResult", "NoPending", "at_least_one", "chunk_bounds", "chunk_frames", "columns_of", "lazy_map"]
+__all__ = ["MapResult", "at_least_one", "chunk_bounds", "chunk_frames", "columns_of", "lazy_map"]
 
 # Chunks for each engine, when the caller does not say: enough for a fast engine to take work from a slow one, few
 # enough for the cost of a task not to matter.
@@ -164,55 +164,6 @@ def _lazily(
             result.abort()
 
 
-class NoPending:
-    """The `Pending` of a submission that asked for nothing: a map over no elements."""
-
-    def __len__(self) -> int:
-        return 0
-
-    def message_ids(self) -> list[str]:
-        return []
-
-    def targets(self) -> list[int]:
-        return []
-
-    def done(self) -> int:
-        return 0
-
-    def is_done(self, index: int) -> bool:
-        raise IndexError(index)
-
-    def wait(self, timeout: float | None) -> bool:
-        return True
-
-    def wait_index(self, index: int, timeout: float | None) -> bool:
-        raise IndexError(index)
-
-    def next_done(self, timeout: float | None) -> int | None:
-        return None
-
-    def reply(self, index: int) -> Reply:
-        raise IndexError(index)
-
-    def outputs(self, index: int) -> tuple[str, str]:
-        raise IndexError(index)
-
-    def output_since(self, index: int, cursor: int) -> NoReturn:
-        raise IndexError(index)
-
-    def wait_news(self, version: int, timeout: float | None) -> int:
-        return version
-
-    def watch(self, token: int) -> bool:
-        return False
-
-    def abort(self) -> None:
-        """There is nothing to abort."""
-
-    def cancel(self, timeout: float | None) -> bool:
-        return False
-
-
 class MapResult(AsyncResult):
     """The results of a map: a list once it is ready, and iterable as the chunks arrive.
 
@@ -227,12 +178,10 @@ class MapResult(AsyncResult):
     2
     """
 
-    def __init__(self, client: Client, pending: Pending | NoPending, sizes: list[int], ordered: bool) -> None:
-        super().__init__(client, pending, "map", False)  # type: ignore[arg-type]
+    def __init__(self, client: Client, pending: Pending, sizes: list[int], ordered: bool) -> None:
+        super().__init__(client, pending, "map", False)
         self._sizes = sizes
         self._ordered = ordered
-        # Positions of chunks in the order in which they arrived, as far as anybody asked; only for unordered ones.
-        self._arrived: list[int] = []
 
     def __len__(self) -> int:
         return sum(self._sizes)
@@ -253,9 +202,11 @@ class MapResult(AsyncResult):
         for index in self._order():
             yield from self._checked(index)
 
-    def __getitem__(self, index: int) -> Any:
-        """Wait for one of the results, by its position in the sequences."""
+    def __getitem__(self, index: int | slice) -> Any:
+        """Wait for one of the results, by its position in the sequences, or for those of a slice."""
         position = range(len(self))[index]
+        if isinstance(position, range):
+            return [self[place] for place in position]
         for chunk, size in enumerate(self._sizes):
             if position < size:
                 return self._checked(chunk)[position]
@@ -284,13 +235,9 @@ class MapResult(AsyncResult):
         return range(len(self._sizes)) if self._ordered else self._as_they_arrive()
 
     def _as_they_arrive(self) -> Iterator[int]:
-        # Several loops over one result see the same order: what one of them learns is kept for the others.
-        position = 0
-        while position < len(self._sizes):
-            if position == len(self._arrived):
-                index = self._pending.next_done(None)
-                if index is None:
-                    return
-                self._arrived.append(index)
-            yield self._arrived[position]
-            position += 1
+        # All loops over one result see the same order, also at the same time in several threads.
+        for nth in range(len(self._sizes)):
+            index = self._pending.nth_done(nth, None)
+            if index is None:
+                return
+            yield index

@@ -277,6 +277,8 @@ class NamespaceCalls:
         >>> rc[:]["a"]
         {0: [0, 1, 2, 3], 1: [4, 5, 6, 7], 2: [8, 9, 10, 11], 3: [12, 13, 14, 15]}
         """
+        if not isinstance(name, str):
+            raise TypeError(f"names are strings, not {type(name).__name__}: {name!r:.80}")
         chosen, single = self._choose(targets)
         parts = partition(seq, len(chosen), dist, flatten)
         items = [([engine_id], namespace_frames({name: part})) for engine_id, part in zip(chosen, parts, strict=True)]

@@ -6,7 +6,7 @@ from functools import update_wrapper
 
 from ..functions import pack
 from .arguments import argument_frames
-from .mapping import NoPending, at_least_one, chunk_bounds
+from .mapping import at_least_one, chunk_bounds
 from .scatter import check_dist, partition, sliceable
 from .shapes import GatherResult
 from .targets import OWN
@@ -176,12 +176,12 @@ class ParallelFunction(RemoteFunction):
         else:
             targets = [None] * len(chunk_bounds(length, self.chunksize, len(view)))
             options = {"retries": view.retries, "engines": view.targets}
-        pending: Any = NoPending()
+        items: list[Any] = []
         if targets:
             parts = zip(*(partition(column, len(targets), self.dist) for column in columns), strict=True)
-            items = [(target, argument_frames(part, {})) for target, part in zip(targets, parts, strict=True)]
-            function = pack(self.__wrapped__)  # type: ignore[attr-defined]
-            pending = view._core.submit("apply", items, function=function, **options)
+            items += [(target, argument_frames(part, {})) for target, part in zip(targets, parts, strict=True)]
+        function = pack(self.__wrapped__)  # type: ignore[attr-defined]
+        pending = view._core.submit("apply", items, function=function, **options)
         result = GatherResult(view.client, pending, False, self.dist, "parallel")
         return result.get() if _waits(self._caller, self.block) else result
 

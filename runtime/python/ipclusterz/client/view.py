@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .asyncresult import AsyncResult
     from .client import Client
     from .executor import ViewExecutor
-    from .mapping import MapResult
     from .targets import Own, Targets
 
 __all__ = ["DirectView", "View"]
@@ -30,14 +29,17 @@ class View:
     ----------
     client : Client
         The client that made it.
+    bound : bool
+        Whether `apply` lets functions see the engine's namespace, as `apply_bound` does. False at first.
     """
 
-    __slots__ = ("__weakref__", "_block", "_core", "client")
+    __slots__ = ("__weakref__", "_block", "_core", "bound", "client")
 
     def __init__(self, client: Client) -> None:
         self.client = client
         self._core = client._core
         self._block: bool | None = None
+        self.bound = False
 
     @property
     def block(self) -> bool:
@@ -138,7 +140,8 @@ class DirectView(View, DirectCalls):
         Parameters
         ----------
         f : callable
-            Runs with the globals and closure that it has here; a `Reference` is the engine's own function.
+            Runs with the globals and closure that it has here; a `Reference` is the engine's own function. A text is
+            run as by `execute`.
         *args, **kwargs
             Its arguments. Arrays travel as buffers, without a copy by pickle. A `Reference` is the engine's own object.
 
@@ -156,15 +159,15 @@ class DirectView(View, DirectCalls):
         RemoteError, EngineError, CompositeError
             When waiting: what the engines raised.
         """
-        return self._done(self._apply(f, args, kwargs, OWN, False), None)
+        return self._done(self._apply(f, args, kwargs, OWN, self.bound), None)
 
     def apply_async(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AsyncResult:
         """Like `apply`, and never waits."""
-        return self._apply(f, args, kwargs, OWN, False)
+        return self._apply(f, args, kwargs, OWN, self.bound)
 
     def apply_sync(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Like `apply`, and always waits."""
-        return self._done(self._apply(f, args, kwargs, OWN, False), True)
+        return self._done(self._apply(f, args, kwargs, OWN, self.bound), True)
 
     def apply_bound(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Like `apply`, but the globals of `f` are the engine's namespace, for reading and for writing.
@@ -172,16 +175,6 @@ class DirectView(View, DirectCalls):
         Globals of the client neither travel nor hide the engine's. Functions of installed modules keep their module's.
         """
         return self._done(self._apply(f, args, kwargs, OWN, True), None)
-
-    def map_async(self, f: Callable[..., Any], /, *sequences: Any) -> MapResult:
-        """Like `map`, and never waits."""
-        result: MapResult = self.map(f, *sequences, block=False)
-        return result
-
-    def map_sync(self, f: Callable[..., Any], /, *sequences: Any) -> list[Any]:
-        """Like `map`, and always waits."""
-        values: list[Any] = self.map(f, *sequences, block=True)
-        return values
 
     # -- the namespace as a dictionary --------------------------------------------------------------------------
 

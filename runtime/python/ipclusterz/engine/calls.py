@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..serialize import FRESH, MAP, dumps, loads, split_code
 from .shell import make_shell
+from .state import progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..serialize import Frame
     from .namespace import Namespace
     from .shell import Shell
+    from .state import State
 
 __all__ = ["Calls"]
 
@@ -33,12 +35,13 @@ class Calls:
         From the name of an operation to the method that does it.
     """
 
-    __slots__ = ("_functions", "_namespace", "_shell", "of")
+    __slots__ = ("_functions", "_namespace", "_shell", "_state", "of")
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, state: State) -> None:
         self._namespace = namespace
+        self._state = state
         self._shell: Shell | None = None
-        self._functions: dict[bytes, tuple[Callable[..., object], bool]] = {}
+        self._functions: dict[bytes, tuple[Callable[..., object], bool, bool]] = {}
         self.of: dict[str, Callable[[Task], list[Frame]]] = {
             "apply": self.apply,
             "apply_bound": self.apply,
@@ -51,7 +54,9 @@ class Calls:
     def apply(self, task: Task) -> list[Frame]:
         """Call a function, or map it over a zip of sequences."""
         known = self._functions.get(task.function)  # type: ignore[arg-type]
-        function, mapped = known if known is not None else self._load(task)
+        function, mapped, dependent = known if known is not None else self._load(task)
+        if dependent:
+            progress.begun = False
         frames = task.frames
         if not frames:
             return dumps(function())
@@ -67,7 +72,9 @@ class Calls:
         """Run a cell of code."""
         code, silent = loads(task.frames)
         if self._shell is None:
-            self._shell = make_shell(self._namespace)
+            # An IPython that was half imported could not be imported again.
+            with self._state:
+                self._shell = make_shell(self._namespace)
         return dumps({"code": code, **self._shell.run(code, silent)})
 
     def push(self, task: Task) -> list[Frame]:
@@ -86,7 +93,9 @@ class Calls:
             self._shell.reset()
         return dumps(None)
 
-    def _load(self, task: Task) -> tuple[Callable[..., object], bool]:
+    def _load(self, task: Task) -> tuple[Callable[..., object], bool, bool]:
+        from ..dependency import is_dependent
+
         flags, first, second = split_code(task.function_code())
         function: Any
         try:
@@ -96,7 +105,7 @@ class Calls:
             if not second:
                 raise
             function = loads([second])
-        loaded = (function, bool(flags & MAP))
+        loaded = (function, bool(flags & MAP), is_dependent(function))
         if not flags & FRESH and task.function is not None:
             while len(self._functions) >= _CACHE_LIMIT:
                 del self._functions[next(iter(self._functions))]

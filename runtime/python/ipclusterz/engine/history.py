@@ -77,7 +77,9 @@ class Recorder:
             text = outcome["data"].get("text/plain")
             return outcome
         except BaseException as raised:
-            error = loads(error_frames(raised, "execute", current().engine_id))
+            told = loads(error_frames(raised, "execute", current().engine_id))
+            # The exception itself may be large, and nobody raises it again from here.
+            error = told | {"exception": None} | {name: _cut(told[name]) for name in ("evalue", "traceback")}
             raise
         finally:
             installed["stdout"].copy = installed["stderr"].copy = None

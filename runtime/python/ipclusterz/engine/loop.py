@@ -12,7 +12,7 @@ from ..error import UnmetDependency
 from .calls import Calls
 from .failure import error_frames
 from .namespace import Namespace
-from .state import State
+from .state import State, progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Loop:
     def __init__(self, core: Engine, namespace: Namespace, state: State) -> None:
         self._core = core
         self._engine_id = core.id
-        self._calls = Calls(namespace)
+        self._calls = Calls(namespace, state)
         self._state = state
         self._current: Task | None = None
 
@@ -85,7 +85,9 @@ class Loop:
         frames = error_frames(error, task.op, self._engine_id)
         # The exception holds the frames of user code, and these its locals: let go of them.
         error.__traceback__ = None
-        self._core.finish(task, "unmet" if isinstance(error, UnmetDependency) else "error", frames)
+        unmet = isinstance(error, UnmetDependency) and not progress.begun
+        progress.begun = True
+        self._core.finish(task, "unmet" if unmet else "error", frames)
 
     def _answer_interrupted(self) -> None:
         task, self._current = self._current, None

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["State"]
+__all__ = ["State", "progress"]
+
+
+class _Progress:
+    """How far a call has come that has dependencies; see `dependency`."""
+
+    begun = True
+    """False while its dependencies are looked at: nothing of it was run, so another engine may do it."""
+
+
+progress = _Progress()
 
 
 class State:
@@ -16,15 +26,28 @@ class State:
         This is a child that user code forked off; the connection belongs to its parent.
     """
 
-    __slots__ = ("busy", "forked")
+    __slots__ = ("_held", "busy", "forked")
 
     def __init__(self) -> None:
         self.busy = False
         self.forked = False
+        # An interrupt waits for the end of a block in which it must not be raised; None outside of one.
+        self._held: bool | None = None
 
     def on_interrupt(self, _signal: int, _frame: object) -> None:
         """Signal handler: interrupt user code, and nothing else."""
-        if self.busy:
+        if self._held is not None:
+            self._held = True
+        elif self.busy:
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> None:
+        """Begin a block that an interrupt must not break off: it is raised at the end."""
+        self._held = False
+
+    def __exit__(self, *_error: object) -> None:
+        held, self._held = self._held, None
+        if held:
             raise KeyboardInterrupt
 
     def after_fork(self) -> None:

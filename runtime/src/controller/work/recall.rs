@@ -26,7 +26,9 @@ impl Work {
             match self.tasks.get(task) {
                 Some(state) if state.abort => self.answer(*task, Some(engine), Outcome::Aborted),
                 Some(state) if !self.clients.contains_key(&state.client) => self.forget(*task),
-                Some(_) => self.requeue(*task),
+                Some(state) if state.balanced.is_some() => self.requeue(*task),
+                // It may go nowhere else, and nobody asked for it back.
+                Some(_) => self.answer(*task, Some(engine), Outcome::Lost("the engine gave it back".to_owned())),
                 None => {}
             }
         }
@@ -45,7 +47,7 @@ impl Work {
             let Some(state) = self.tasks.get_mut(&task) else { continue };
             match state.place {
                 Place::Queued if abort.engines.is_none() => {
-                    self.queued -= 1;
+                    self.unqueued();
                     self.answer(task, None, Outcome::Aborted);
                 }
                 Place::At(engine) if abort.engines.as_ref().is_none_or(|engines| engines.contains(&engine)) => {
@@ -84,7 +86,7 @@ impl Work {
             let all = self.clients.values_mut().flat_map(|client| client.queue.take_all(|_| true));
             for task in all.collect::<Vec<_>>() {
                 if self.is_queued(task) {
-                    self.queued -= 1;
+                    self.unqueued();
                     let grace = self.limits.no_engine_grace.as_secs();
                     let reason = format!("there has been no engine for {grace} s");
                     self.answer(task, None, Outcome::Lost(reason));
