@@ -151,6 +151,7 @@ def test_metadata_of_a_call_that_runs(rc: Client, gate: Path) -> None:
     until(lambda: result.metadata[0]["stdout"] == "here\n")
     row = result.metadata[0]
     assert (row["status"], row["completed"]) == (None, None)
+    assert row["submitted"] is not None
 
 
 def test_output(rc: Client) -> None:

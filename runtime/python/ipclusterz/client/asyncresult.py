@@ -47,7 +47,6 @@ class AsyncResult(LazyFuture):
         self._pending = pending
         self._method = method
         self._single = single
-        self._submitted = time()
         self._values: list[Any] = _NOTHING
 
     # -- waiting ------------------------------------------------------------------------------------------------
@@ -216,8 +215,8 @@ class AsyncResult(LazyFuture):
         """Seconds from submission until now, or until the last answer came."""
         pending = self._pending
         if pending.done() < len(pending):
-            return time() - self._submitted
-        return max((pending.reply(index).received for index in range(len(pending))), default=time()) - self._submitted
+            return time() - pending.submitted
+        return max((pending.reply(index).received for index in range(len(pending))), default=time()) - pending.submitted
 
     @property
     def wall_time(self) -> float:
@@ -242,13 +241,10 @@ class AsyncResult(LazyFuture):
         -------
         list of dict
             With the keys msg_id, status, engine_id, engine_uuid, submitted, started, completed, received (aware
-            datetimes), stdout and stderr; the last two are all there is of a call that still runs.
+            datetimes), stdout and stderr; msg_id, submitted and these two are all there is of a call that still runs.
         """
         pending = self._pending
-        return [
-            metadata_of(pending.reply(index) if pending.is_done(index) else None, message_id, pending.outputs(index))
-            for index, message_id in enumerate(pending.message_ids())
-        ]
+        return [metadata_of(pending, index, message_id) for index, message_id in enumerate(pending.message_ids())]
 
     @property
     def outputs(self) -> list[list[dict[str, Any]]]:

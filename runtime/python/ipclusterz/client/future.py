@@ -97,9 +97,7 @@ class LazyFuture(Future):  # type: ignore[type-arg]
 
     def cancelled(self) -> bool:
         """Whether all of the calls were given up before they began."""
-        pending = self._pending
-        count = len(pending)
-        return count > 0 and self.ready() and all(pending.reply(index).status == "aborted" for index in range(count))
+        return set(self._pending.statuses()) == {"aborted"}
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Wait without holding up the event loop, and give what `get` gives.
@@ -148,8 +146,7 @@ class LazyFuture(Future):  # type: ignore[type-arg]
 
     def _settle(self) -> None:
         """Make the Future's own state final: called once, when all answers are there."""
-        pending = self._pending
-        statuses = {pending.reply(index).status for index in range(len(pending))}
+        statuses = set(self._pending.statuses())
         if statuses == {"aborted"}:
             Future.cancel(self)
             Future.set_running_or_notify_cancel(self)

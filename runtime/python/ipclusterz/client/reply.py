@@ -202,16 +202,18 @@ def _cannot_rebuild(reply: Reply, method: str, error: Exception) -> Serializatio
     return failure
 
 
-def metadata_of(reply: Reply | None, message_id: str, outputs: tuple[str, str]) -> dict[str, Any]:
+def metadata_of(pending: Pending, index: int, message_id: str) -> dict[str, Any]:
     """Where and when a call ran; times are aware `datetime` objects in UTC, None for what did not happen (yet)."""
     row: dict[str, Any] = {"msg_id": message_id, "status": None, "engine_id": None, "engine_uuid": None}
-    if reply is not None:
+    row |= {"submitted": _time(pending.submitted), "started": None, "completed": None, "received": None}
+    if pending.is_done(index):
+        reply = pending.reply(index)
         row["status"] = reply.status
         row["engine_id"] = reply.engine_id if reply.engine_id >= 0 else None
         row["engine_uuid"] = reply.engine_uuid or None
-    for name in ("submitted", "started", "completed", "received"):
-        row[name] = None if reply is None else _time(getattr(reply, name))
-    row["stdout"], row["stderr"] = outputs
+        for name in ("started", "completed", "received"):
+            row[name] = _time(getattr(reply, name))
+    row["stdout"], row["stderr"] = pending.outputs(index)
     return row
 
 
