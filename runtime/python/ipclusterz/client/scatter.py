@@ -126,7 +126,8 @@ def partition(sequence: Iterable[Any], parts: int, dist: Dist = "b", flatten: bo
             "hint: scatter its items(), dict() of a part is a dictionary again; push() sends all of it to each engine"
         )
     framed = _is_frame(sequence)
-    if not framed and not _is_array(sequence) and getattr(sequence, "shape", ()):
+    shape: Any = getattr(sequence, "shape", None)
+    if shape and not framed and not _is_array(sequence):
         raise TypeError(
             f"{type(sequence).__name__} has a shape, and is no numpy array and no pandas frame: it could not be joined"
             "\nhint: scatter numpy.asarray() of it, or a list of its parts"
