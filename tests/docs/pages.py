@@ -27,6 +27,9 @@ _VOLATILE = (
     (r"engine \d+ is ready on \S+ \(pid \d+\)", "an engine is ready"),
     (rf"{re.escape(str(Path.home()))}(?=/)", "/home/you"),
     (rf"\b{re.escape(platform.node())}\b", "n1"),
+    # Process ids may have few digits.
+    (r"\bpid \d+\b", "pid 0"),
+    (r"\bn1 +\d+\b", "n1 0"),
     (r"\b\d+(\.\d+)? (s|ms|µs|KiB|MiB)\b", r"0 \2"),
     (r"\b\d{4,}\b", "0"),
 )
