@@ -305,6 +305,10 @@ class AsyncResult(LazyFuture):
         if values and all(type(value) is Failure and isinstance(value.error, aborted) for value in values):
             raise values[0].error.with_traceback(None)
 
+    def _answer(self) -> Any:
+        """What a call that waits returns: the bare value of one engine, or the values of several by engine id."""
+        return self.get() if self._single else self.get_dict()
+
     def _joined(self) -> Any:
         """What `get` returns when nothing failed."""
         return self._values[0] if self._single else list(self._values)

@@ -7,6 +7,7 @@ from .arguments import argument_frames
 from .asyncresult import AsyncResult
 from .direct import DirectCalls
 from .mapping import MapResult, chunk_bounds, chunk_frames, columns_of, lazy_map
+from .targets import waits
 from .view import View
 
 TYPE_CHECKING = False
@@ -151,7 +152,7 @@ class LoadBalancedView(View):
         items = [(None, chunk_frames(columns, start, stop)) for start, stop in chunks]
         pending = self._submit("apply", items, function)
         result = MapResult(self.client, pending, [stop - start for start, stop in chunks], ordered)
-        return result.get() if (self.block if block is None else block) else result
+        return result.get() if waits(self, block) else result
 
     def map_async(
         self,

@@ -12,7 +12,7 @@ from .asyncresult import AsyncResult
 from .mapping import MapResult, chunk_frames, columns_of
 from .namespaces import NamespaceCalls
 from .scatter import bounds
-from .targets import OWN
+from .targets import OWN, waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class DirectCalls(NamespaceCalls):
         [0, 1, 4, 9, 16]
         """
         if targets is None:
-            return self._balanced().map(f, *sequences, block=self._waits(block))
+            return self._balanced().map(f, *sequences, block=waits(self, block))
         chosen, _ = self._choose(targets)
         function = pack(f, mapped=True)
         columns, length = columns_of(sequences)
@@ -105,7 +105,7 @@ class DirectCalls(NamespaceCalls):
         items = [([engine_id], chunk_frames(columns, start, stop)) for engine_id, start, stop in shares]
         pending = self._core.submit("apply", items, function=function)
         result = MapResult(self._owner_client, pending, [stop - start for _, start, stop in shares], True)
-        return result.get() if self._waits(block) else result
+        return result.get() if waits(self, block) else result
 
     def map_async(self, f: Callable[..., Any], /, *sequences: Any) -> MapResult:
         """Like `map`, and never waits."""

@@ -180,11 +180,12 @@ class _Follower:
         self._version = version
 
     def _show_news(self) -> None:
+        engine_ids = self._result.engine_ids
         for index, cursor in enumerate(self._cursors):
             self._cursors[index], pieces = self._pending.output_since(index, cursor)
             if not pieces:
                 continue
-            engine_id = self._result.engine_ids[index]
+            engine_id = engine_ids[index]
             for stream, text in pieces:
                 if stream == "display":
                     self._show_entries(engine_id, text)

@@ -11,7 +11,7 @@ from .arguments import argument_frames, names_frames, namespace_frames
 from .asyncresult import AsyncResult
 from .scatter import check_dist, partition
 from .shapes import ExecuteResult, GatherResult, ZipResult
-from .targets import OWN
+from .targets import OWN, waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class NamespaceCalls:
         chosen, single = self._choose(targets)
         pending = self._core.submit("pull", [(chosen, frames)])
         result = ZipResult(self._owner_client, pending, single, isinstance(names, str))
-        return result.get() if self._waits(block) else result
+        return result.get() if waits(self, block) else result
 
     def keys(self, *, targets: Targets | Own = OWN) -> Any:
         """The user's names on each engine; always waits.
@@ -323,12 +323,9 @@ class NamespaceCalls:
         chosen, single = self._choose(targets)
         pending = self._core.submit("pull", [(chosen, frames)])
         result = GatherResult(self._owner_client, pending, single, dist)
-        return result.get() if self._waits(block) else result
+        return result.get() if waits(self, block) else result
 
     # -- inside -------------------------------------------------------------------------------------------------
-
-    def _waits(self, block: bool | None) -> bool:
-        return self.block if block is None else block
 
     def _call(
         self,
@@ -357,6 +354,6 @@ class NamespaceCalls:
         return self._done(kind(self._owner_client, pending, f.__name__, single), block)
 
     def _done(self, result: AsyncResult, block: bool | None) -> Any:
-        if not self._waits(block):
+        if not waits(self, block):
             return result
-        return result.get() if result._single else result.get_dict()
+        return result._answer()

@@ -9,7 +9,7 @@ from .arguments import argument_frames
 from .mapping import at_least_one, chunk_bounds
 from .scatter import check_dist, partition, sliceable
 from .shapes import GatherResult
-from .targets import OWN
+from .targets import OWN, waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ class RemoteFunction:
         """Run it: the value, or the dictionary of values by engine, or an `AsyncResult`."""
         view = self.view
         result = view.apply_async(self.__wrapped__, *args, **kwargs)  # type: ignore[attr-defined]
-        if not _waits(self._caller, self.block):
+        if not waits(self._caller, self.block):
             return result
-        return result.get() if result._single else result.get_dict()
+        return result._answer()
 
     def map(self, *sequences: Iterable[Any]) -> Any:
         """Call it on each element; see `Client.map`."""
         f = self.__wrapped__  # type: ignore[attr-defined]
-        return self.view.map(f, *sequences, block=_waits(self._caller, self.block))
+        return self.view.map(f, *sequences, block=waits(self._caller, self.block))
 
     def __repr__(self) -> str:
         f = self.__wrapped__  # type: ignore[attr-defined]
@@ -183,13 +183,13 @@ class ParallelFunction(RemoteFunction):
         function = pack(self.__wrapped__)  # type: ignore[attr-defined]
         pending = view._core.submit("apply", items, function=function, **options)
         result = GatherResult(view.client, pending, False, self.dist, "parallel")
-        return result.get() if _waits(self._caller, self.block) else result
+        return result.get() if waits(self._caller, self.block) else result
 
     def map(self, *sequences: Iterable[Any]) -> Any:
         """Call the function on each element, and give the list of results; see `Client.map`."""
         from .view import DirectView
 
-        view, block = self.view, _waits(self._caller, self.block)
+        view, block = self.view, waits(self._caller, self.block)
         f = self.__wrapped__  # type: ignore[attr-defined]
         if isinstance(view, DirectView):
             return view.map(f, *sequences, block=block)
@@ -208,10 +208,6 @@ def _view(caller: Caller, targets: Targets | Own) -> DirectView | LoadBalancedVi
     client: Any = caller if isinstance(caller, Client) else caller.client
     view: DirectView | LoadBalancedView = client[targets]
     return view
-
-
-def _waits(caller: Caller, block: bool | None) -> bool:
-    return caller.block if block is None else block
 
 
 def _columns(sequences: tuple[Iterable[Any], ...]) -> list[Any]:

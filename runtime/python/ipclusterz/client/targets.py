@@ -7,10 +7,15 @@ from ..error import EmptyTargets, NoEnginesRegistered, UnknownEngine
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any, Protocol
+
+    class Caller(Protocol):
+        @property
+        def block(self) -> Any: ...
 
     Targets = int | slice | str | Iterable[int] | None
 
-__all__ = ["OWN", "Own", "resolve"]
+__all__ = ["OWN", "Own", "resolve", "waits"]
 
 
 class Own:
@@ -22,6 +27,11 @@ class Own:
 
 OWN = Own()
 """The default of every ``targets=``: those of the client or view that is called. None means the load-balanced view."""
+
+
+def waits(caller: Caller, block: bool | None) -> bool:
+    """Whether a call is to wait: the ``block`` that it was given, else that of whom it is called on."""
+    return caller.block if block is None else block
 
 
 def resolve(targets: Targets, live: list[int]) -> tuple[list[int], bool]:
