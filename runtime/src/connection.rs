@@ -11,6 +11,9 @@
 //!  "shared_memory": "/dev/shm/ipclusterz-1000-default-0f3c9a1e",
 //!  "curve": {"server": "…", "public": "…", "secret": "…"}}
 //! ```
+//!
+//! For peers behind a tunnel there are copies with `"forwarded": true`: their addresses are near ends of forwards, on
+//! whichever host the copy lies, and are dialled although `host` is another one.
 
 use crate::places::{self, PlacesError};
 use serde::{Deserialize, Serialize};
@@ -79,6 +82,9 @@ pub struct ConnectionFile {
     pub shared_memory: Option<PathBuf>,
     /// Keys for TCP; none when the controller listens on its unix socket alone.
     pub curve: Option<CurveKeys>,
+    /// The addresses are near ends of tunnels on the peer's own host; whatever is behind them is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forwarded: bool,
 }
 
 /// Why a connection file cannot be used.
@@ -224,13 +230,19 @@ impl ConnectionFile {
     pub fn local_address(&self) -> Option<&str> {
         let address = self.addresses.iter().find(|address| address.starts_with("ipc://"))?;
         let socket = Path::new(&address["ipc://".len()..]);
-        (self.host == places::host_name() && socket.exists()).then_some(address.as_str())
+        (!self.forwarded && self.host == places::host_name() && socket.exists()).then_some(address.as_str())
     }
 
-    /// The address to dial from this host: the unix socket if it is here, else the first TCP one.
-    pub fn best_address(&self) -> Option<&str> {
-        self.local_address()
-            .or_else(|| self.addresses.iter().find(|address| address.starts_with("tcp://")).map(String::as_str))
+    /// The addresses to dial from this host: the unix socket alone if it is here, else those of TCP; all of them when
+    /// they are near ends of tunnels.
+    pub fn reachable_addresses(&self) -> Vec<&str> {
+        match self.local_address() {
+            Some(socket) => vec![socket],
+            None => {
+                let reachable = |address: &&String| self.forwarded || address.starts_with("tcp://");
+                self.addresses.iter().filter(reachable).map(String::as_str).collect()
+            }
+        }
     }
 }
 
@@ -293,6 +305,7 @@ mod tests {
             addresses: vec!["tcp://n1:10101".to_owned()],
             shared_memory: None,
             curve: Some(CurveKeys { server: "s".repeat(40), public: "p".repeat(40), secret: "t".repeat(40) }),
+            forwarded: false,
         }
     }
 
@@ -319,13 +332,34 @@ mod tests {
     #[test]
     fn another_address_is_the_only_one_and_needs_keys() {
         let file = example().at("tcp://10.0.0.7:10102").expect("an address");
-        assert_eq!((file.best_address(), &file.curve), (Some("tcp://10.0.0.7:10102"), &example().curve));
+        assert_eq!((file.reachable_addresses(), &file.curve), (vec!["tcp://10.0.0.7:10102"], &example().curve));
         for bad in ["", "n1:10101", "tcp://n1", "tcp://:10101", "tcp://n1:0", "tcp://n1:70000", "ipc://relative"] {
             assert!(matches!(example().at(bad), Err(ConnectionError::BadAddress(_))), "{bad:?}");
         }
         let without = ConnectionFile { curve: None, ..example() };
         assert!(matches!(without.clone().at("tcp://n1:10101"), Err(ConnectionError::NoKeys(_))));
         assert!(without.at("ipc:///run/controller.sock").is_ok());
+    }
+
+    #[test]
+    fn the_unix_socket_is_for_its_own_host_and_for_the_near_end_of_a_tunnel() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let socket = root.path().join("controller.sock");
+        let ipc = format!("ipc://{}", socket.display());
+        let tcp = ["tcp://n1:10101".to_owned(), "tcp://10.0.0.1:10101".to_owned()];
+        let mut file = ConnectionFile { addresses: vec![ipc.clone(), tcp[0].clone(), tcp[1].clone()], ..example() };
+        assert_eq!(file.reachable_addresses(), tcp, "another host's socket is of no use");
+        file.host = places::host_name();
+        assert_eq!(file.reachable_addresses(), tcp, "it is not there");
+        fs::write(&socket, b"").expect("write");
+        assert_eq!((file.reachable_addresses(), file.local_address()), (vec![ipc.as_str()], Some(ipc.as_str())));
+        for host in [places::host_name(), "n1".to_owned()] {
+            file = ConnectionFile { forwarded: true, host, ..file };
+            assert_eq!((file.reachable_addresses().len(), file.local_address()), (3, None));
+        }
+        let text = serde_json::to_string(&file).expect("encode");
+        assert_eq!(ConnectionFile::parse(&text, Path::new("x")).expect("decode"), file);
+        assert!(!serde_json::to_string(&example()).expect("encode").contains("forwarded"));
     }
 
     #[test]

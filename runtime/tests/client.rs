@@ -24,7 +24,18 @@ impl Session {
     fn new(replies: u64) -> Session {
         let window = Window { replies, bytes: 1 << 20, request_bytes: 1 << 20 };
         let mut core = Core::default();
-        core.established(Welcome { peer: PeerId(1), token: String::new(), engine_id: None, engines: vec![], window });
+        core.established(
+            Welcome {
+                peer: PeerId(1),
+                token: String::new(),
+                engine_id: None,
+                engines: vec![],
+                window,
+                grace: 0.0,
+                resumed: None,
+            },
+            0.0,
+        );
         Session { core, watched: Arc::default() }
     }
 
@@ -59,7 +70,7 @@ impl Session {
 
     fn hear(&mut self, message: Message, payload: &[&str]) {
         let payload = payload.iter().map(|text| Frame::from(text.as_bytes())).collect();
-        self.core.message(message, payload, 0.0, |_, _| Ok(vec![]));
+        self.core.message(Channel::Data, message, payload, 0.0, |_, _| Ok(vec![]));
     }
 
     fn answer(&mut self, request: RequestId, position: u32, outcome: Outcome) {

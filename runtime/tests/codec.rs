@@ -37,7 +37,17 @@ fn stream() -> impl Strategy<Value = Stream> {
 }
 
 fn info() -> impl Strategy<Value = EngineInfo> {
-    (engine_id(), ".*", ".*", any::<u32>()).prop_map(|(id, uuid, host, pid)| EngineInfo { id, uuid, host, pid })
+    (engine_id(), ".*", ".*", any::<u32>(), ".*").prop_map(|(id, uuid, host, pid, address)| EngineInfo {
+        id,
+        uuid,
+        host,
+        pid,
+        address,
+    })
+}
+
+fn counts() -> impl Strategy<Value = Counts> {
+    any::<(u64, u64)>().prop_map(|(control, data)| Counts { control, data })
 }
 
 /// A finite time: NaN is not equal to itself.
@@ -48,7 +58,8 @@ fn time() -> impl Strategy<Value = f64> {
 fn placement() -> impl Strategy<Value = Placement> {
     prop_oneof![
         engines().prop_map(Placement::Engines),
-        (any::<u32>(), option::of(engines())).prop_map(|(retries, engines)| Placement::Balanced { retries, engines }),
+        (any::<u32>(), option::of(engines()), option::of(time()))
+            .prop_map(|(retries, engines, duration)| Placement::Balanced { retries, engines, duration }),
     ]
 }
 
@@ -65,15 +76,23 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 fn handshake() -> impl Strategy<Value = Message> {
     let role = proptest::sample::select(vec![Role::Client, Role::Engine]);
     let hello = (role, ".*", ".*", any::<u32>(), option::of(engine_id()), any::<bool>());
+    let reached = (".*", any::<bool>(), option::of(time()), time());
     let window = any::<(u64, u64, u64)>();
     let welcome = (any::<u64>(), ".*", option::of(engine_id()), vec(info(), 0..5), window);
+    let session = (time(), option::of(counts()));
+    let resume = option::of((any::<u64>(), ".*", counts()));
     prop_oneof![
-        hello.prop_map(|(role, uuid, host, pid, wanted_id, shared_memory)| {
-            Message::Hello(Hello { role, uuid, host, pid, wanted_id, shared_memory })
+        (hello, reached, resume).prop_map(|(hello, (address, forwarded, ends_in, drain_before), resume)| {
+            let (role, uuid, host, pid, wanted_id, shared_memory) = hello;
+            let mut hello = Hello { wanted_id, shared_memory, address, ..Hello::new(role, uuid, host, pid) };
+            (hello.forwarded, hello.ends_in, hello.drain_before) = (forwarded, ends_in, drain_before);
+            hello.resume = resume.map(|(peer, token, received)| Resume { peer: PeerId(peer), token, received });
+            Message::Hello(hello)
         }),
-        welcome.prop_map(|(peer, token, engine_id, engines, (replies, bytes, request_bytes))| {
+        (welcome, session).prop_map(|((peer, token, engine_id, engines, window), (grace, resumed))| {
+            let (peer, (replies, bytes, request_bytes)) = (PeerId(peer), window);
             let window = Window { replies, bytes, request_bytes };
-            Message::Welcome(Welcome { peer: PeerId(peer), token, engine_id, engines, window })
+            Message::Welcome(Welcome { peer, token, engine_id, engines, window, grace, resumed })
         }),
         ".*".prop_map(|reason| Message::Refused(Refused { reason })),
         (any::<u64>(), ".*").prop_map(|(peer, token)| Message::Attach(Attach { peer: PeerId(peer), token })),
@@ -116,7 +135,7 @@ fn control() -> impl Strategy<Value = Message> {
         ".*",
         any::<(u32, u32, u64, u64, u64, u64)>(),
         time(),
-        vec((info(), ".*", any::<(u64, u64, u64)>(), time()), 0..4),
+        vec((info(), ".*", any::<(u64, u64, u64)>(), time(), option::of(time())), 0..4),
     );
     prop_oneof![
         (any::<u64>(), stream()).prop_map(|(task, stream)| Message::Output(Output { task: TaskId(task), stream })),
@@ -126,16 +145,36 @@ fn control() -> impl Strategy<Value = Message> {
         (requests, option::of(engines())).prop_map(|(requests, engines)| Message::Abort(Abort { requests, engines })),
         option::of(engines()).prop_map(|engines| Message::Interrupt(Targets { engines })),
         option::of(engines()).prop_map(|engines| Message::Shutdown(Targets { engines })),
-        any::<(u64, u64)>().prop_map(|(replies, bytes)| Message::Ack(Ack { replies, bytes })),
+        engines().prop_map(|engines| Message::Retire(EngineList { engines })),
+        (any::<(u64, u64)>(), counts()).prop_map(|((replies, bytes), messages)| Message::Ack(Ack {
+            replies,
+            bytes,
+            messages
+        })),
+        counts().prop_map(Message::Received),
+        ".*".prop_map(|reason| Message::Goodbye(Goodbye { reason })),
         info().prop_map(Message::EngineJoined),
         (engine_id(), ".*").prop_map(|(id, reason)| Message::EngineLeft(EngineLeft { id, reason })),
         Just(Message::StatusRequest(Empty {})),
         any::<u64>().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
         status.prop_map(|(cluster, (pid, clients, pending, held_bytes, rejected, resident_bytes), uptime, engines)| {
-            let engines = engines.into_iter().map(|(info, state, (queue, completed, resident_bytes), uptime)| {
-                let EngineInfo { id, uuid, host, pid } = info;
-                EngineStatus { id, uuid, host, pid, state, queue, completed, resident_bytes, uptime }
-            });
+            let engines =
+                engines.into_iter().map(|(info, state, (queue, completed, resident_bytes), uptime, ends_in)| {
+                    let EngineInfo { id, uuid, host, pid, address } = info;
+                    EngineStatus {
+                        id,
+                        uuid,
+                        host,
+                        pid,
+                        address,
+                        state,
+                        queue,
+                        completed,
+                        resident_bytes,
+                        uptime,
+                        ends_in,
+                    }
+                });
             let engines = engines.collect();
             Message::StatusReply(Box::new(Status {
                 cluster,

@@ -2,7 +2,8 @@
 //!
 //! What must hold whatever happens: each target of each request gets exactly one final answer; nothing is sent to a
 //! connection that is gone; an engine is never given what it gave back while it has it, nor a balanced task that may
-//! not go to it or that it said it cannot do; what a client aborts is answered, or the client is told that it has
+//! not go to it, that it said it cannot do, or that it would not finish before its end; one that is being retired is
+//! given nothing, and told to end once it has done everything; what a client aborts is answered, or the client is told that it has
 //! begun; nothing is held in the end.
 
 use ipclusterz_runtime::connection::Role;
@@ -18,7 +19,8 @@ use std::time::Duration;
 
 #[derive(Debug, Clone)]
 enum Step {
-    EngineJoins { wanted: Option<u32> },
+    EngineJoins { wanted: Option<u32>, ends_in: Option<f64>, drain_before: f64 },
+    Retire { client: usize, engines: Vec<EngineId> },
     EngineDies(usize),
     ClientJoins,
     ClientLeaves(usize),
@@ -37,17 +39,27 @@ fn at(engines: &[u32]) -> Placement {
 }
 
 fn among(engines: &[u32]) -> Placement {
-    Placement::Balanced { retries: 0, engines: Some(engines.iter().copied().map(EngineId).collect()) }
+    let engines = engines.iter().copied().map(EngineId).collect();
+    Placement::Balanced { retries: 0, engines: Some(engines), duration: None }
 }
 
-const ANYWHERE: Placement = Placement::Balanced { retries: 0, engines: None };
+fn lasting(duration: f64) -> Placement {
+    Placement::Balanced { retries: 0, engines: None, duration: Some(duration) }
+}
+
+const ANYWHERE: Placement = Placement::Balanced { retries: 0, engines: None, duration: None };
 
 fn placement() -> impl Strategy<Value = Placement> {
     let engines = |least| proptest::collection::vec((0..5_u32).prop_map(EngineId), least..4);
     let some = proptest::option::of(engines(0));
+    let duration = proptest::option::weighted(0.3, 0.0..1.0);
     prop_oneof![
         engines(1).prop_map(Placement::Engines),
-        (0..3_u32, some).prop_map(|(retries, engines)| Placement::Balanced { retries, engines }),
+        (0..3_u32, some, duration).prop_map(|(retries, engines, duration)| Placement::Balanced {
+            retries,
+            engines,
+            duration
+        }),
     ]
 }
 
@@ -56,7 +68,11 @@ fn step() -> impl Strategy<Value = Step> {
     let submit = (index.clone(), placement(), any::<bool>(), 0..2000_usize);
     let outcome = proptest::sample::select(TaskOutcome::ALL.to_vec());
     prop_oneof![
-        2 => proptest::option::of(0..6_u32).prop_map(|wanted| Step::EngineJoins { wanted }),
+        2 => (proptest::option::of(0..6_u32), proptest::option::weighted(0.3, 0.0..2.0), 0.0..1.0).prop_map(
+            |(wanted, ends_in, drain_before)| Step::EngineJoins { wanted, ends_in, drain_before }
+        ),
+        1 => (index.clone(), proptest::collection::vec((0..5_u32).prop_map(EngineId), 0..3))
+            .prop_map(|(client, engines)| Step::Retire { client, engines }),
         1 => index.clone().prop_map(Step::EngineDies),
         1 => Just(Step::ClientJoins),
         1 => index.clone().prop_map(Step::ClientLeaves),
@@ -76,6 +92,21 @@ struct ModelEngine {
     id: Option<EngineId>,
     inbox: VecDeque<TaskId>,
     recalls: VecDeque<Vec<TaskId>>,
+    /// When it will be ended, and from when on it takes only what will be done by then.
+    end: Option<(Duration, Duration)>,
+    retiring: bool,
+    told_to_end: bool,
+}
+
+impl ModelEngine {
+    /// Whether it may be given a balanced task now.
+    fn takes(&self, duration: Option<f64>, now: Duration) -> bool {
+        let in_time = |(end, drain): (Duration, Duration)| match duration {
+            Some(duration) => now + Duration::from_secs_f64(duration) <= end,
+            None => now < drain,
+        };
+        !self.retiring && self.end.is_none_or(in_time)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +126,7 @@ struct ModelClient {
 #[derive(Debug)]
 struct Goes {
     only: Option<Vec<EngineId>>,
+    duration: Option<f64>,
     /// Said that they cannot do it, by `control` route: another process may get an engine's id.
     tried: BTreeSet<u32>,
 }
@@ -171,6 +203,7 @@ impl World {
         if let Some(engine) = self.engines.get_mut(&control) {
             match message {
                 Message::Task(task) => {
+                    assert!(!engine.told_to_end && !engine.retiring, "an engine that ends was given {task:?}");
                     assert!(!engine.inbox.contains(&task.id), "task {} came twice", task.id);
                     engine.inbox.push_back(task.id);
                     let (client, request) = payload[0][..12].split_at(4);
@@ -180,6 +213,7 @@ impl World {
                     if let Some(goes) = self.balanced.get(&key) {
                         let id = engine.id.expect("registered");
                         assert!(goes.may_go_to(control, id), "{key:?} was given to engine {id}: {goes:?}");
+                        assert!(engine.takes(goes.duration, self.now), "{goes:?} at {:?}: {engine:?}", self.now);
                     }
                     if task.function.is_some() {
                         self.function_asks.push((route & !1, task.id));
@@ -188,6 +222,10 @@ impl World {
                 Message::Recall(list) => engine.recalls.push_back(list.tasks),
                 Message::Function(code) => {
                     assert_eq!((code.function, &*payload[0]), (FUNCTION, &b"code"[..]));
+                }
+                Message::Shutdown(_) => {
+                    assert!(engine.retiring && engine.inbox.is_empty(), "told to end: {engine:?}");
+                    assert!(!std::mem::replace(&mut engine.told_to_end, true), "told twice");
                 }
                 Message::Attached(_) | Message::Refused(_) => {}
                 other => panic!("an engine got {other:?}"),
@@ -234,20 +272,20 @@ impl World {
     }
 
     fn join(&mut self, role: Role, wanted: Option<u32>) -> u32 {
+        self.join_until(role, wanted, None, 0.0)
+    }
+
+    fn join_until(&mut self, role: Role, wanted: Option<u32>, ends_in: Option<f64>, drain_before: f64) -> u32 {
         let control = self.next_route;
         self.next_route += 2;
         match role {
             Role::Engine => drop(self.engines.insert(control, ModelEngine::default())),
             Role::Client => drop(self.clients.insert(control, ModelClient::default())),
         }
-        let hello = Hello {
-            role,
-            uuid: format!("uuid-{control}"),
-            host: "host".to_owned(),
-            pid: control,
-            wanted_id: wanted.map(EngineId),
-            shared_memory: true,
-        };
+        let uuid = format!("uuid-{control}");
+        let wanted_id = wanted.map(EngineId);
+        let new = Hello::new(role, uuid, "host".to_owned(), control);
+        let hello = Hello { wanted_id, shared_memory: true, ends_in, drain_before, ..new };
         let taken: BTreeSet<EngineId> = self.engines.values().filter_map(|engine| engine.id).collect();
         self.tell(control, Message::Hello(hello), vec![]);
         let Welcome { peer, token, engine_id, .. } = self.greeted[&control].clone();
@@ -257,6 +295,8 @@ impl World {
             let lowest = (0..).map(EngineId).find(|id| !taken.contains(id)).expect("a free id");
             assert!(id == lowest || Some(id.0) == wanted, "neither the lowest free id nor the one asked for");
             engine.id = Some(id);
+            let end = ends_in.map(|seconds| self.now + Duration::from_secs_f64(seconds));
+            engine.end = end.map(|end| (end, end.saturating_sub(Duration::from_secs_f64(drain_before))));
         }
         self.tell(control + 1, Message::Attach(Attach { peer, token }), vec![]);
         control
@@ -320,8 +360,9 @@ impl World {
         let id = RequestId(client.next_request);
         let count = match &placement {
             Placement::Engines(engines) => engines.len() as u32,
-            Placement::Balanced { engines, .. } => {
-                self.balanced.insert((control, id), Goes { only: engines.clone(), tried: BTreeSet::new() });
+            Placement::Balanced { engines, duration, .. } => {
+                let goes = Goes { only: engines.clone(), duration: *duration, tried: BTreeSet::new() };
+                self.balanced.insert((control, id), goes);
                 1
             }
         };
@@ -344,6 +385,22 @@ impl World {
         self.tell(control + 1, Message::Request(request), payload);
     }
 
+    /// Engines are to end when they have done what they have.
+    fn retire(&mut self, control: u32, engines: Vec<EngineId>) {
+        for engine in self.engines.values_mut() {
+            engine.retiring |= engine.id.is_some_and(|id| engines.contains(&id));
+        }
+        self.tell(control + 1, Message::Retire(EngineList { engines }), vec![]);
+    }
+
+    /// Those that were told to end do so.
+    fn leave(&mut self) {
+        let told = self.engines.iter().filter(|(_, engine)| engine.told_to_end).map(|(control, _)| *control);
+        for control in told.collect::<Vec<_>>() {
+            self.gone(control, control % 4 == 0);
+        }
+    }
+
     fn gone(&mut self, control: u32, data: bool) {
         self.engines.remove(&control);
         self.clients.remove(&control);
@@ -354,7 +411,14 @@ impl World {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::EngineJoins { wanted } => drop(self.join(Role::Engine, wanted)),
+            Step::EngineJoins { wanted, ends_in, drain_before } => {
+                self.join_until(Role::Engine, wanted, ends_in, drain_before);
+            }
+            Step::Retire { client, engines } => {
+                if let Some(control) = Self::nth(&self.clients, client) {
+                    self.retire(control, engines);
+                }
+            }
             Step::ClientJoins => drop(self.join(Role::Client, None)),
             Step::EngineDies(index) => {
                 if let Some(control) = Self::nth(&self.engines, index) {
@@ -403,6 +467,9 @@ impl World {
             }
             Step::Confuse { peer, task } => self.confuse(peer, task),
         }
+        if self.now.as_millis().is_multiple_of(3) {
+            self.leave();
+        }
         for (control, task) in std::mem::take(&mut self.function_asks) {
             if self.engines.contains_key(&control) {
                 self.tell(control + 1, Message::NeedFunction(NeedFunction { task }), vec![]);
@@ -416,7 +483,8 @@ impl World {
             TaskResult { id: TaskId(task), outcome: TaskOutcome::Ok, started: 0.0, completed: 0.0, segments: vec![] };
         if let Some(control) = Self::nth(&self.clients, peer) {
             self.tell(control + 1, Message::Result(result.clone()), vec![]);
-            let ack = Ack { replies: u64::MAX, bytes: u64::MAX };
+            let ack =
+                Ack { replies: u64::MAX, bytes: u64::MAX, messages: Counts { control: u64::MAX, data: u64::MAX } };
             self.tell(control + 1, Message::Ack(ack), vec![]);
         }
         if let Some(control) = Self::nth(&self.engines, peer) {
@@ -437,8 +505,12 @@ impl World {
 
     /// Lets everything that is under way come to its end, and looks at what is left.
     fn settle(mut self) {
-        if self.engines.is_empty() {
-            self.join(Role::Engine, None);
+        // What waits for an engine that is about to end goes to one that comes, or is lost with the only one that it
+        // may go to.
+        self.join(Role::Engine, None);
+        let ending = self.engines.iter().filter(|(_, engine)| engine.end.is_some()).map(|(control, _)| *control);
+        for control in ending.collect::<Vec<_>>() {
+            self.gone(control, false);
         }
         self.answer_all_recalls();
         for client in self.clients.values() {
@@ -453,12 +525,14 @@ impl World {
             for control in controls {
                 self.finish(control, 1, TaskOutcome::Ok);
             }
+            self.leave();
             self.step(Step::Wait(20));
             if before == 0 {
                 break;
             }
         }
         assert_eq!(self.core.work().open_tasks(), 0, "tasks without an end");
+        assert_eq!(self.engines.values().find(|engine| engine.retiring).map(|engine| engine.id), None, "not retired");
         assert_eq!(self.core.work().queued(), 0);
         for client in self.clients.values() {
             assert_eq!(client.expected, client.answered, "answers are missing");
@@ -485,6 +559,61 @@ proptest! {
         }
         world.settle();
     }
+}
+
+#[test]
+fn an_engine_whose_end_draws_near_takes_what_it_will_finish() {
+    let second = Duration::from_secs(1);
+    let mut world = World::new();
+    let client = world.join(Role::Client, None);
+    let ending = world.join_until(Role::Engine, None, Some(100.0), 20.0);
+    world.submit(client, ANYWHERE, false, 0);
+    world.finish(ending, 80_000, TaskOutcome::Ok);
+    for placement in [ANYWHERE, lasting(30.0), lasting(f64::INFINITY), lasting(f64::NAN)] {
+        world.submit(client, placement, false, 0);
+    }
+    assert!(world.engines[&ending].inbox.is_empty());
+    assert_eq!(world.core.work().queued(), 4);
+    world.submit(client, lasting(20.0), false, 0);
+    assert_eq!(world.engines[&ending].inbox.len(), 1);
+    // What it is asked for by its id it does.
+    world.submit(client, at(&[0]), false, 0);
+    assert_eq!(world.engines[&ending].inbox.len(), 2);
+    // However long the rest has waited, it is for whoever comes.
+    world.now += 100 * second;
+    world.feed(Event::Tick);
+    assert_eq!(world.core.work().queued(), 4);
+    let fresh = world.join(Role::Engine, None);
+    assert_eq!(world.engines[&fresh].inbox.len(), 1);
+    world.settle();
+}
+
+#[test]
+fn an_engine_that_is_retired_gives_back_what_it_has_not_begun_and_ends_when_idle() {
+    let mut world = World::new();
+    let client = world.join(Role::Client, None);
+    let [retired, other] = [0, 1].map(|_| world.join(Role::Engine, None));
+    for _ in 0..2 {
+        world.submit(client, ANYWHERE, false, 0);
+        world.submit(client, ANYWHERE, false, 0);
+        world.finish(retired, 0, TaskOutcome::Ok);
+        world.finish(other, 0, TaskOutcome::Ok);
+    }
+    world.submit(client, at(&[0]), false, 0);
+    (0..4).for_each(|_| world.submit(client, ANYWHERE, false, 0));
+    world.submit(client, at(&[0]), false, 0);
+    assert_eq!(world.engines[&retired].inbox.len(), 4);
+    world.retire(client, vec![EngineId(0), EngineId(9)]);
+    world.answer_recall(retired);
+    assert_eq!((world.engines[&retired].inbox.len(), world.engines[&other].inbox.len()), (2, 4));
+    let before = world.clients[&client].answered.len();
+    world.submit(client, at(&[0]), false, 0);
+    assert_eq!(world.clients[&client].answered.len(), before + 1, "refused");
+    world.finish(retired, 1, TaskOutcome::Ok);
+    assert!(!world.engines[&retired].told_to_end);
+    world.finish(retired, 1, TaskOutcome::Ok);
+    assert!(world.engines[&retired].told_to_end);
+    world.settle();
 }
 
 #[test]
@@ -673,7 +802,7 @@ fn an_engines_key_does_not_admit_a_client() {
     let mut world = World::new();
     let hello = |role| {
         let (uuid, host) = ("u".to_owned(), "h".to_owned());
-        Message::Hello(Hello { role, uuid, host, pid: 1, wanted_id: None, shared_memory: false })
+        Message::Hello(Hello::new(role, uuid, host, 1))
     };
     for (key, role) in [(Role::Engine, Role::Client), (Role::Client, Role::Engine)] {
         let (route, admitted) = (Route(77), Admitted::Keyed(key));
@@ -710,7 +839,7 @@ fn a_client_whose_data_connection_broke_starts_anew_on_the_other() {
     let client = world.join(Role::Client, None);
     world.feed(Event::Gone(Route(client + 1)));
     let (uuid, host) = ("u".to_owned(), "h".to_owned());
-    let hello = Hello { role: Role::Client, uuid, host, pid: 1, wanted_id: None, shared_memory: false };
+    let hello = Hello::new(Role::Client, uuid, host, 1);
     world.tell(client, Message::Hello(hello), vec![]);
     let Welcome { peer, token, .. } = world.greeted[&client].clone();
     world.tell(client + 1, Message::Attach(Attach { peer, token }), vec![]);
@@ -726,14 +855,7 @@ fn a_returning_engine_gets_its_id_back() {
     let first = world.join(Role::Engine, None);
     world.join(Role::Engine, None);
     world.gone(first, false);
-    let hello = Hello {
-        role: Role::Engine,
-        uuid: format!("uuid-{first}"),
-        host: "host".to_owned(),
-        pid: 1,
-        wanted_id: None,
-        shared_memory: false,
-    };
+    let hello = Hello::new(Role::Engine, format!("uuid-{first}"), "host".to_owned(), 1);
     world.engines.insert(500, ModelEngine::default());
     world.tell(500, Message::Hello(hello), vec![]);
     assert_eq!(world.greeted[&500].engine_id, Some(EngineId(0)));

@@ -78,7 +78,7 @@ impl Client {
     }
 
     #[getter]
-    fn address(&self) -> &str {
+    fn address(&self) -> String {
         self.core.address()
     }
 
@@ -87,7 +87,8 @@ impl Client {
         self.core.is_closed()
     }
 
-    #[pyo3(signature = (op, items, *, function = None, retries = 0, engines = None))]
+    #[pyo3(signature = (op, items, *, function = None, retries = 0, engines = None, duration = None))]
+    #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn submit(
         &self,
         py: Python<'_>,
@@ -96,6 +97,7 @@ impl Client {
         function: Option<(Bound<'_, PyBytes>, Bound<'_, PyBytes>)>,
         retries: u32,
         engines: Option<Vec<u32>>,
+        duration: Option<f64>,
     ) -> PyResult<Pending> {
         let op = Op::from_name(op).ok_or_else(|| {
             let names = Op::ALL.map(Op::name).join(", ");
@@ -117,7 +119,7 @@ impl Client {
         }
         let counts = prepared.iter().map(|item| item.targets.as_ref().map_or(1, Vec::len) as u32).collect();
         let engines = engines.map(engine_ids);
-        let submission = Submission { op, function, retries, engines: engines.as_deref() };
+        let submission = Submission { op, function, retries, engines: engines.as_deref(), duration };
         let (first, inner) = self.core.submit(submission, prepared).map_err(|error| errors::of_client(py, &error))?;
         let (client, client_name) = (Arc::downgrade(&self.core), Arc::clone(&self.name));
         Ok(Pending { inner, client, client_name, counts, first })
@@ -172,6 +174,10 @@ impl Client {
 
     fn interrupt(&self, py: Python<'_>, targets: Vec<u32>) -> PyResult<()> {
         self.core.interrupt(engine_ids(targets)).map_err(|error| errors::of_client(py, &error))
+    }
+
+    fn retire(&self, py: Python<'_>, targets: Vec<u32>) -> PyResult<()> {
+        self.core.retire(engine_ids(targets)).map_err(|error| errors::of_client(py, &error))
     }
 
     #[pyo3(signature = (targets))]

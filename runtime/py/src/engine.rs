@@ -2,7 +2,8 @@
 
 use crate::buffers::{Buffer, Sources};
 use crate::errors;
-use ipclusterz_runtime::engine::{Engine as Core, EngineConfig, TaskHandle};
+use crate::waiting::duration;
+use ipclusterz_runtime::engine::{EndOfTime, Engine as Core, EngineConfig, TaskHandle};
 use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::wire::message::{Stream, TaskOutcome};
 use ipclusterz_runtime::wire::part::Part;
@@ -13,8 +14,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long an engine on another host waits for a lost controller.
-const LEASE: Duration = Duration::from_secs(60);
 /// How often an idle engine looks at signals.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -41,14 +40,31 @@ pub struct Task {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (connection_file, engine_id, timeout))]
-    fn new(py: Python<'_>, connection_file: &str, engine_id: Option<u32>, timeout: f64) -> PyResult<Self> {
-        let timeout = crate::waiting::duration(timeout)?;
-        let config = EngineConfig { wanted_id: engine_id.map(EngineId), timeout, lease: LEASE };
+    #[pyo3(signature = (connection_file, engine_id, timeout, *, lease, end_time = None, warn_before = 0.0, drain_before = 0.0))]
+    #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn new(
+        py: Python<'_>,
+        connection_file: &str,
+        engine_id: Option<u32>,
+        timeout: f64,
+        lease: f64,
+        end_time: Option<f64>,
+        warn_before: f64,
+        drain_before: f64,
+    ) -> PyResult<Self> {
+        let (timeout, lease) = (duration(timeout)?, duration(lease)?);
+        let (warn_before, drain_before) = (duration(warn_before)?, duration(drain_before)?);
+        let end = end_time.map(|at| EndOfTime { at, warn_before, drain_before });
+        let config = EngineConfig { wanted_id: engine_id.map(EngineId), timeout, lease, end };
         let core = py.detach(|| Core::register(Path::new(connection_file), &config));
         let core = core.map_err(|error| errors::of_engine(py, &error))?;
         let (id, uuid) = (core.id().0, core.uuid().to_owned());
         Ok(Engine { core: Mutex::new(Some(Arc::new(core))), id, uuid })
+    }
+
+    #[getter]
+    fn address(&self) -> String {
+        self.core().map(|core| core.address()).unwrap_or_default()
     }
 
     fn next_task(&self, py: Python<'_>) -> PyResult<Option<Task>> {
@@ -137,4 +153,10 @@ impl Task {
         let code = code.ok_or_else(|| PyValueError::new_err("this task has no function"))?;
         Py::new(py, Buffer::of(Part::Frame(code)))
     }
+}
+
+/// Has this process ended when `parent` ends, which must be its parent. False: it has ended already, or is another.
+#[pyfunction]
+pub fn end_with_parent(parent: u32) -> bool {
+    ipclusterz_runtime::engine::process::end_with_parent(parent)
 }

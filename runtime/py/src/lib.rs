@@ -34,7 +34,7 @@ mod _core {
     #[pymodule_export]
     use super::client::Client;
     #[pymodule_export]
-    use super::engine::{Engine, Task};
+    use super::engine::{Engine, Task, end_with_parent};
     #[pymodule_export]
     use super::find_connection_file;
     #[pymodule_export]

@@ -8,12 +8,14 @@ use crate::transport::Channel;
 use crate::wire::Frame;
 use crate::wire::message::{
     Ack, EngineInfo, ForgetFunctions, FunctionName, Message, Op, Outcome, Placement, Reply, Request, RequestOutput,
-    Started, Status, Welcome, Window,
+    Resume, Started, Status, Welcome, Window,
 };
 use crate::wire::part::{Packed, Part};
+use crate::wire::resend::{Sending, Sent};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// Replies after which the controller is told what was received.
 const ACK_REPLIES: u64 = 64;
@@ -32,7 +34,14 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// The controller is gone, or the connection to it.
+    /// The connection broke; the session is to go on when there is one again, and calls wait for that.
+    Interrupted {
+        /// Why.
+        reason: String,
+    },
+    /// The session goes on.
+    Resumed,
+    /// The controller is gone, or there was no connection to it for too long: what was under way is lost.
     Disconnected {
         /// Why.
         reason: String,
@@ -75,6 +84,8 @@ pub struct Standing {
     /// This client's number at the controller.
     pub peer: PeerId,
     window: Window,
+    /// How long the session outlives its connections; zero: it ends with them.
+    pub grace: Duration,
 }
 
 impl Standing {
@@ -106,17 +117,32 @@ pub struct Core {
     open_bytes: u64,
     received: Ack,
     acked: Ack,
-    /// A reply came with a segment, which stays until it is acknowledged.
-    segment_received: bool,
+    /// A reply came with a segment, which stays until it is acknowledged; or the last acknowledgement may be lost.
+    acknowledge: bool,
+    token: String,
+    /// There is no connection; the session goes on when there is one.
+    away: bool,
+    sent: Sent,
 }
 
 /// Events that are kept for somebody to ask.
 const EVENTS_MAX: usize = 1024;
 
 impl Core {
-    /// A session stands.
-    pub fn established(&mut self, welcome: Welcome) {
-        self.standing = Some(Standing { peer: welcome.peer, window: welcome.window });
+    /// A session stands, anew or again; what is to be sent (once more) first.
+    pub fn established(&mut self, welcome: Welcome, now: f64) -> Vec<Sending> {
+        if let Some(arrived) = welcome.resumed
+            && std::mem::take(&mut self.away)
+        {
+            self.acknowledge = true;
+            self.happened(Event::Resumed);
+            return self.sent.missing(arrived);
+        }
+        self.lost("the controller does not know this client any more", now);
+        let grace = Duration::try_from_secs_f64(welcome.grace).unwrap_or_default();
+        self.standing = Some(Standing { peer: welcome.peer, window: welcome.window, grace });
+        self.token = welcome.token;
+        self.sent = Sent::new(!grace.is_zero());
         (self.received, self.acked) = (Ack::default(), Ack::default());
         let known = std::mem::take(&mut self.engines);
         for info in welcome.engines {
@@ -125,11 +151,35 @@ impl Core {
             }
             self.engines.insert(info.id, (info.clone(), Arc::from(info.uuid)));
         }
+        Vec::new()
+    }
+
+    /// The connection broke. Where the session outlives that: for how long, and how to ask for it.
+    pub fn interrupted(&mut self, reason: &str) -> Option<(Duration, Resume)> {
+        let Standing { peer, grace, .. } = self.standing.filter(|standing| !standing.grace.is_zero())?;
+        if !std::mem::replace(&mut self.away, true) {
+            self.happened(Event::Interrupted { reason: reason.to_owned() });
+        }
+        Some((grace, Resume { peer, token: self.token.clone(), received: self.received.messages }))
+    }
+
+    /// Whether there is a session without a connection.
+    pub fn is_away(&self) -> bool {
+        self.away
+    }
+
+    /// Messages that the controller may not have received.
+    pub fn kept(&self) -> usize {
+        self.sent.len()
     }
 
     /// The session is over: everything under way is lost, for the controller gives up a client that left.
     pub fn lost(&mut self, reason: &str, now: f64) {
-        self.standing = None;
+        self.away = false;
+        self.sent = Sent::default();
+        if self.standing.take().is_none() {
+            return;
+        }
         self.engines.clear();
         self.functions.session_lost();
         (self.open_replies, self.open_bytes, self.backlog_bytes) = (0, 0, 0);
@@ -184,12 +234,25 @@ impl Core {
             sends.push((Channel::Data, message, vec![]));
         }
         let (replies, bytes) = (self.received.replies - self.acked.replies, self.received.bytes - self.acked.bytes);
-        if replies >= ACK_REPLIES || bytes >= ACK_BYTES || self.segment_received {
+        let messages = self.received.messages.total() - self.acked.messages.total();
+        let kept = self.sent.keeps() && messages >= ACK_REPLIES;
+        if replies >= ACK_REPLIES || bytes >= ACK_BYTES || kept || self.acknowledge {
             self.acked = self.received;
-            self.segment_received = false;
+            self.acknowledge = false;
             sends.push((Channel::Control, Message::Ack(self.acked), vec![]));
         }
         sends
+    }
+
+    /// What goes out now: `first`, and everything that may be sent. Without a connection that is nothing, for all of
+    /// it is sent again when there is one.
+    pub fn outgoing(&mut self, first: Vec<Sending>) -> Vec<Sending> {
+        let mut sends = first;
+        sends.extend(self.next_sends());
+        for (channel, message, payload) in &sends {
+            self.sent.push(*channel, message, payload);
+        }
+        if self.away { Vec::new() } else { sends }
     }
 
     fn send(&mut self, outgoing: Outgoing) -> (Channel, Message, Vec<Frame>) {
@@ -215,11 +278,13 @@ impl Core {
     /// A message of the controller; `unpack` maps a reply's segments.
     pub fn message(
         &mut self,
+        channel: Channel,
         message: Message,
         payload: Vec<Frame>,
         now: f64,
         unpack: impl FnOnce(Vec<Frame>, &Reply) -> Result<Vec<Part>, String>,
     ) {
+        self.received.messages.count(channel, &message);
         match message {
             Message::Reply(reply) => self.reply(reply, payload, now, unpack),
             Message::Started(started) => self.started(started),
@@ -232,6 +297,8 @@ impl Core {
                 self.engines.remove(&left.id);
                 self.happened(Event::EngineLeft { id: left.id, reason: left.reason });
             }
+            Message::Received(counts) => self.sent.arrived(counts),
+            Message::Goodbye(goodbye) => self.lost(&goodbye.reason, now),
             Message::StatusReply(status) => self.status = (self.status.0 + 1, Some(*status)),
             _ => {}
         }
@@ -246,7 +313,7 @@ impl Core {
     ) {
         self.received.replies += 1;
         self.received.bytes += payload.iter().map(|frame| frame.len() as u64).sum::<u64>();
-        self.segment_received |= !reply.segments.is_empty();
+        self.acknowledge |= !reply.segments.is_empty();
         let Some(request) = self.requests.get_mut(&reply.request) else { return };
         request.open -= 1;
         self.open_replies -= 1;

@@ -12,7 +12,9 @@ use crate::system::wall_clock;
 use crate::transport::Channel;
 use crate::transport::dial::DialError;
 use crate::transport::session::Session;
-use crate::wire::message::{Abort, Empty, EngineInfo, FunctionName, Hello, Message, Op, Placement, Status, Targets};
+use crate::wire::message::{
+    Abort, Empty, EngineInfo, EngineList, FunctionName, Hello, Message, Op, Placement, Status, Targets,
+};
 use crate::wire::part::Packed;
 use crate::wire::segment::SegmentFolder;
 use std::ops::Range;
@@ -83,6 +85,8 @@ pub struct Submission<'a> {
     pub retries: u32,
     /// For balanced items: the engines that they may go to; none: all there are.
     pub engines: Option<&'a [EngineId]>,
+    /// For balanced items: how many seconds each will take, if that is known.
+    pub duration: Option<f64>,
 }
 
 /// Bytes that may wait in this process for room in the controller's window; more makes `submit` wait.
@@ -93,7 +97,6 @@ pub struct Client {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
     uuid: String,
-    address: String,
     cluster: String,
     pid: u32,
 }
@@ -115,17 +118,9 @@ impl Client {
         }
         let uuid = places::random_hex(16);
         let pid = std::process::id();
-        let hello = Hello {
-            role: Role::Client,
-            uuid: uuid.clone(),
-            host: places::host_name(),
-            pid,
-            wanted_id: None,
-            shared_memory: false,
-        };
+        let hello = Hello::new(Role::Client, uuid.clone(), places::host_name(), pid);
         let context = zmq::Context::new();
         let session = Session::dial(&context, file, hello).map_err(ClientError::from)?;
-        let address = session.address().to_owned();
         let segments = file.shared_memory.clone().filter(|_| session.is_local()).map(SegmentFolder::new);
         let shared = Arc::new(Shared::new(segments).map_err(|error| ClientError::System("eventfd", error))?);
         let thread = std::thread::Builder::new()
@@ -136,7 +131,7 @@ impl Client {
             })
             .map_err(|error| ClientError::System("starting the I/O thread", error))?;
         let cluster = file.cluster.clone();
-        let client = Client { shared, thread: Mutex::new(Some(thread)), uuid, address, cluster, pid };
+        let client = Client { shared, thread: Mutex::new(Some(thread)), uuid, cluster, pid };
         client.await_session(timeout, &mut check)?;
         Ok(client)
     }
@@ -171,9 +166,9 @@ impl Client {
         &self.uuid
     }
 
-    /// Where its controller is.
-    pub fn address(&self) -> &str {
-        &self.address
+    /// The controller's address that answered last.
+    pub fn address(&self) -> String {
+        self.shared.lock().address.clone()
     }
 
     /// The cluster's name.
@@ -262,6 +257,7 @@ impl Client {
                 None => Placement::Balanced {
                     retries: submission.retries,
                     engines: submission.engines.map(<[EngineId]>::to_vec),
+                    duration: submission.duration,
                 },
             };
             state.core.submit(Outgoing {
@@ -304,6 +300,12 @@ impl Client {
     pub fn interrupt(&self, engines: Vec<EngineId>) -> Result<(), ClientError> {
         // Behind the requests whose code it is meant for, and before those that come after it.
         self.send(Channel::Data, Message::Interrupt(Targets { engines: Some(engines) }))
+    }
+
+    /// Has engines end once they have done what was submitted to them; does not wait. What they have not begun of
+    /// balanced work goes to others, and they get nothing new.
+    pub fn retire(&self, engines: Vec<EngineId>) -> Result<(), ClientError> {
+        self.send(Channel::Data, Message::Retire(EngineList { engines }))
     }
 
     /// Asks engines to end, or (none) all of them and the controller; does not wait.
@@ -394,7 +396,11 @@ impl Client {
     pub fn status(&self, timeout: Duration) -> Result<Status, ClientError> {
         let before = self.usable()?.core.status.0;
         self.send(Channel::Control, Message::StatusRequest(Empty {}))?;
-        self.wait_until(timeout, |state| state.core.status.0 > before || state.core.standing.is_none())?;
+        let answered = self.wait_until(timeout, |state| state.core.status.0 > before || state.core.standing.is_none());
+        if answered.is_err() && self.shared.lock().core.is_away() {
+            return Err(ClientError::Unreachable(timeout.as_secs_f64(), self.shared.lock().problem.clone()));
+        }
+        answered?;
         let mut state = self.usable()?;
         state.core.status.1.take().ok_or(ClientError::Timeout(timeout.as_secs_f64()))
     }

@@ -1,19 +1,19 @@
 //! The controller's state machine: messages and broken connections in, messages out.
 //!
-//! Responsible for who may say what: the handshake, roles, counting what is refused. The work itself is
-//! `work.rs`. Knows no socket and no clock.
+//! Responsible for who may say what: roles, counting what is refused. How peers come, go and come back is in `sessions`;
+//! the work itself is `work.rs`. Knows no socket and no clock.
+
+mod sessions;
 
 use super::limits::Limits;
-use super::registry::{Peer, Registry};
+use super::registry::{Peer, Presence, Registry};
 use super::work::{Effect, Work};
 use crate::connection::Role;
 use crate::ids::{EngineId, PeerId};
 use crate::transport::{Admitted, Channel, Route};
 use crate::wire::Frame;
-use crate::wire::message::{
-    Attach, Empty, EngineLeft, EngineStatus, Hello, Message, Refused, Status, Targets, Welcome,
-};
-use std::collections::HashSet;
+use crate::wire::message::{EngineStatus, Goodbye, Message, Refused, Status, Targets};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
 /// What the reactor tells.
@@ -91,6 +91,10 @@ pub struct Core {
     work: Work,
     rejected: u64,
     stopping: Option<Duration>,
+    /// Engines that end when they have done what they have.
+    retiring: BTreeSet<EngineId>,
+    /// Clients without connections, since when, in order; some of them may have come back.
+    away: VecDeque<(Duration, PeerId)>,
     /// Makes tokens; given from outside to keep the core free of randomness.
     token: fn() -> String,
     actions: Vec<Action>,
@@ -101,7 +105,18 @@ impl Core {
     pub fn new(identity: Identity, limits: Limits, token: fn() -> String) -> Self {
         let work = Work::new(limits);
         let registry = Registry::default();
-        Core { identity, limits, registry, work, rejected: 0, stopping: None, token, actions: Vec::new() }
+        Core {
+            identity,
+            limits,
+            registry,
+            work,
+            rejected: 0,
+            stopping: None,
+            retiring: BTreeSet::new(),
+            away: VecDeque::new(),
+            token,
+            actions: Vec::new(),
+        }
     }
 
     /// Takes one event at time `now` (since the controller's start).
@@ -121,7 +136,10 @@ impl Core {
                 self.actions.push(Action::Rejected(format!("a peer was turned away: {reason}")));
             }
             Event::Gone(route) => self.gone(route, "its connection broke", now),
-            Event::Tick => self.work.tick(now),
+            Event::Tick => {
+                self.work.tick(now);
+                self.give_up_clients(now);
+            }
             Event::Stop => self.stop_all(now),
         }
         self.perform(now);
@@ -130,7 +148,8 @@ impl Core {
 
     /// When `Event::Tick` should come next, if at all; a time in the past means soon.
     pub fn next_tick(&self) -> Option<Duration> {
-        [self.work.next_tick(), self.stopping].into_iter().flatten().min()
+        let away = self.away.front().map(|(since, _)| *since + self.limits.session_grace);
+        [self.work.next_tick(), self.stopping, away].into_iter().flatten().min()
     }
 
     /// What is held; for tests.
@@ -146,7 +165,9 @@ impl Core {
     fn message(&mut self, route: Route, admitted: Admitted, message: Message, payload: Vec<Frame>, now: Duration) {
         if matches!(message, Message::Hello(_) | Message::Attach(_)) {
             // Whoever was behind this connection starts anew.
-            self.forget(route, "it started anew", now);
+            if let Some((peer, _)) = self.registry.of_route(route) {
+                self.forget(peer, Some(route), "it started anew", now);
+            }
         }
         let Some((peer, channel)) = self.registry.of_route(route) else {
             return match message {
@@ -160,6 +181,9 @@ impl Core {
             };
         };
         let engine = self.registry.peer(peer).and_then(|peer| peer.engine_id);
+        if engine.is_none() {
+            self.count(peer, channel, &message, &payload);
+        }
         match (engine, channel, message) {
             (Some(engine), Channel::Data, Message::Result(result)) => self.work.result(engine, result, payload, now),
             (Some(engine), Channel::Data, Message::Recalled(recalled)) => self.work.recalled(engine, &recalled, now),
@@ -175,94 +199,29 @@ impl Core {
                 self.work.forget_functions(peer, &forget.functions);
             }
             (None, Channel::Data, Message::Abort(abort)) => self.work.abort(peer, &abort, now),
-            (None, Channel::Control, Message::Ack(ack)) => self.work.ack(peer, ack, now),
+            (None, Channel::Control, Message::Ack(ack)) => {
+                if let Some(peer) = self.registry.peer_mut(peer) {
+                    peer.sent.arrived(ack.messages);
+                }
+                self.work.ack(peer, ack, now);
+            }
+            (None, Channel::Data, Message::Goodbye(_)) => {
+                if let Some(peer) = self.registry.peer_mut(peer) {
+                    peer.leaving = true;
+                }
+            }
             (None, Channel::Data, Message::Interrupt(targets)) => self.interrupt(targets),
             (None, Channel::Control, Message::Shutdown(targets)) => self.shutdown(targets, now),
+            (None, Channel::Data, Message::Retire(list)) => self.retire(list.engines),
             (None, Channel::Control, Message::StatusRequest(_)) => {
                 let status = self.status(now);
-                self.send(route, Message::StatusReply(Box::new(status)));
+                self.send_client(peer, Channel::Control, Message::StatusReply(Box::new(status)), vec![]);
             }
             (_, _, other) => {
                 let role = if engine.is_some() { Role::Engine } else { Role::Client };
                 self.reject(route, format!("a {} from this {role} on its {channel:?} connection", kind(&other)));
             }
         }
-    }
-
-    fn hello(&mut self, route: Route, admitted: Admitted, hello: Hello, now: Duration) {
-        if let Admitted::Keyed(role) = admitted
-            && role != hello.role
-        {
-            let reason =
-                format!("this is the key of an {role}: it does not admit a peer that says it is a {}", hello.role);
-            self.send(route, Message::Refused(Refused { reason: reason.clone() }));
-            return self.reject(route, reason);
-        }
-        if self.stopping.is_some() {
-            return self.send(route, Message::Refused(Refused { reason: "the cluster is stopping".to_owned() }));
-        }
-        let engine = hello.role == Role::Engine;
-        let who = format!("{} {} (pid {} on {})", hello.role, hello.uuid, hello.pid, hello.host);
-        let token = (self.token)();
-        let peer = self.registry.admit(hello, engine, route, token.clone(), now);
-        let engine_id = self.registry.peer(peer).and_then(|peer| peer.engine_id);
-        let engines = self.registry.engines().filter_map(|(_, peer)| peer.engine_info()).collect();
-        let welcome = Welcome { peer, token, engine_id, engines, window: self.limits.window };
-        self.actions.push(Action::Log(format!("hello from {who}")));
-        self.send(route, Message::Welcome(welcome));
-    }
-
-    fn attach(&mut self, route: Route, attach: &Attach, now: Duration) {
-        if !self.registry.attach(attach.peer, &attach.token, route) {
-            self.send(route, Message::Refused(Refused { reason: "no peer with this token".to_owned() }));
-            return self.reject(route, "an attach without its peer's token".to_owned());
-        }
-        self.send(route, Message::Attached(Empty {}));
-        let info = self.registry.peer(attach.peer).and_then(Peer::engine_info);
-        match info {
-            Some(info) => {
-                self.actions
-                    .push(Action::Log(format!("engine {} registered: pid {} on {}", info.id, info.pid, info.host)));
-                self.work.engine_joined(info.id, attach.peer, now);
-                self.notify(&Message::EngineJoined(info));
-            }
-            None => self.work.client_joined(attach.peer),
-        }
-    }
-
-    fn gone(&mut self, route: Route, why: &str, now: Duration) {
-        if let Some(other) = self.registry.detach(route) {
-            // A client that ends closes both, one after the other. If only this one broke, it has to start anew.
-            return self.send(other, Message::Refused(Refused { reason: "the other connection broke".to_owned() }));
-        }
-        self.forget(route, why, now);
-    }
-
-    /// A peer is gone for good.
-    fn forget(&mut self, route: Route, why: &str, now: Duration) {
-        let Some((id, peer)) = self.registry.remove(route) else { return };
-        let other = [Some(peer.control), peer.data].into_iter().flatten().find(|other| *other != route);
-        if let Some(other) = other {
-            // If that one still stands, the process lives and has to start anew.
-            self.send(other, Message::Refused(Refused { reason: "the other connection broke".to_owned() }));
-        }
-        match peer.engine_id {
-            Some(engine) => {
-                let end = if peer.leaving { "was shut down".to_owned() } else { format!("died: {why}") };
-                let reason = format!("engine {engine} (pid {} on {}) {end}", peer.hello.pid, peer.hello.host);
-                self.actions.push(Action::Log(reason.clone()));
-                self.work.engine_left(engine, &reason, now);
-                if peer.data.is_some() {
-                    self.notify(&Message::EngineLeft(EngineLeft { id: engine, reason }));
-                }
-            }
-            None => {
-                self.actions.push(Action::Log(format!("client {} left", peer.hello.uuid)));
-                self.work.client_left(id);
-            }
-        }
-        self.perform(now);
-        self.actions.push(Action::UnlinkPeer(id, self.work.unread_segments()));
     }
 
     fn interrupt(&mut self, targets: Targets) {
@@ -278,6 +237,17 @@ impl Core {
         for engine in self.resolve(targets.engines) {
             self.registry.set_leaving(engine);
             self.send_engine(engine, Channel::Control, Message::Shutdown(Targets { engines: None }), vec![]);
+        }
+    }
+
+    fn retire(&mut self, engines: Vec<EngineId>) {
+        for engine in engines {
+            // Not one that has been told to end already.
+            if self.work.loads.get(engine).is_some_and(|load| !load.horizon.retiring) {
+                self.retiring.insert(engine);
+                self.actions.push(Action::Log(format!("engine {engine} is being retired")));
+                self.work.retire(engine);
+            }
         }
     }
 
@@ -302,11 +272,18 @@ impl Core {
                 uuid: peer.hello.uuid.clone(),
                 host: peer.hello.host.clone(),
                 pid: peer.hello.pid,
-                state: if queue == 0 { "idle" } else { "busy" }.to_owned(),
+                address: peer.hello.address.clone(),
+                state: match queue {
+                    _ if load.is_some_and(|load| !load.horizon.takes(None, now)) => "draining",
+                    0 => "idle",
+                    _ => "busy",
+                }
+                .to_owned(),
                 queue,
                 completed: load.map_or(0, |load| load.completed),
                 resident_bytes: peer.resident_bytes,
                 uptime: now.saturating_sub(peer.since).as_secs_f64(),
+                ends_in: peer.horizon().end.map(|end| end.saturating_sub(now).as_secs_f64()),
             }
         });
         Status {
@@ -330,15 +307,30 @@ impl Core {
                     self.send_engine(engine, channel, message, payload);
                 }
                 Effect::ToClient(client, channel, message, payload) => {
-                    if let Some(peer) = self.registry.peer(client) {
-                        self.actions.extend(to_peer(peer, channel, message, payload));
-                    }
+                    self.send_client(client, channel, message, payload);
                 }
                 Effect::Unlink(name) => self.actions.push(Action::Unlink(name)),
             }
         }
+        let work = &self.work;
+        let retired: Vec<EngineId> = self.retiring.extract_if(.., |engine| work.is_retired(*engine)).collect();
+        if !retired.is_empty() {
+            self.shutdown(Targets { engines: Some(retired) }, now);
+        }
         if self.stopping.is_some_and(|deadline| now >= deadline || self.registry.engines().next().is_none()) {
+            // So that those on other hosts do not wait for it to come back.
+            let goodbye = Message::Goodbye(Goodbye { reason: "the cluster was stopped".to_owned() });
+            self.notify(&goodbye);
             self.actions.push(Action::Exit);
+        }
+    }
+
+    /// Sends to a client; when it has no connection, once it has one again.
+    fn send_client(&mut self, client: PeerId, channel: Channel, message: Message, payload: Vec<Frame>) {
+        let Some(peer) = self.registry.peer_mut(client) else { return };
+        peer.sent.push(channel, &message, &payload);
+        if peer.presence == Presence::Here {
+            self.actions.extend(to_peer(peer, channel, message, payload));
         }
     }
 
@@ -349,9 +341,10 @@ impl Core {
     }
 
     fn notify(&mut self, message: &Message) {
-        let clients = self.registry.clients();
-        let sends = clients.filter_map(|peer| to_peer(peer, Channel::Control, message.clone(), vec![]));
-        self.actions.extend(sends);
+        let clients: Vec<PeerId> = self.registry.clients().map(|(id, _)| id).collect();
+        for client in clients {
+            self.send_client(client, Channel::Control, message.clone(), vec![]);
+        }
     }
 
     fn send(&mut self, route: Route, message: Message) {

@@ -16,6 +16,8 @@ pub struct Limits {
     pub output_bytes: u64,
     /// How long balanced tasks wait while there is no engine at all.
     pub no_engine_grace: Duration,
+    /// How long the session of a client on another host outlives its connections.
+    pub session_grace: Duration,
     /// How long a shutdown waits for engines to leave.
     pub shutdown_grace: Duration,
 }
@@ -39,6 +41,7 @@ impl Default for Limits {
             window: Window { replies: 8192, bytes: 1 << 30, request_bytes: u64::MAX },
             output_bytes: 64 << 20,
             no_engine_grace: Duration::from_secs(10),
+            session_grace: Duration::from_secs(300),
             shutdown_grace: Duration::from_secs(1),
         }
     }

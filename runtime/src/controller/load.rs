@@ -33,12 +33,36 @@ pub struct Load {
     held_back: bool,
     /// Tasks answered.
     pub completed: u64,
+    /// Its end, as far as it is known.
+    pub horizon: Horizon,
+}
+
+/// Until when an engine takes what.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Horizon {
+    /// When it will be ended from outside.
+    pub end: Option<Duration>,
+    /// How long before that it takes no task whose duration is not stated.
+    pub drain_before: Duration,
+    /// It is to end when it has done what it has.
+    pub retiring: bool,
+}
+
+impl Horizon {
+    /// Whether it takes a balanced task now, which will take so long if that was stated.
+    pub fn takes(&self, duration: Option<Duration>, now: Duration) -> bool {
+        let in_time = |end: Duration| match duration {
+            Some(duration) => now.saturating_add(duration) <= end,
+            None => now.saturating_add(self.drain_before) < end,
+        };
+        !self.retiring && self.end.is_none_or(in_time)
+    }
 }
 
 impl Load {
-    fn new(peer: PeerId) -> Self {
+    fn new(peer: PeerId, horizon: Horizon) -> Self {
         let (outstanding, head_since) = Default::default();
-        Load { peer, outstanding, head_since, average: None, held_back: false, completed: 0 }
+        Load { peer, outstanding, head_since, average: None, held_back: false, completed: 0, horizon }
     }
 
     fn prefetch(&self) -> usize {
@@ -52,7 +76,7 @@ impl Load {
     }
 
     fn is_open(&self) -> bool {
-        !self.held_back && self.outstanding.len() < self.prefetch()
+        !self.held_back && !self.horizon.retiring && self.outstanding.len() < self.prefetch()
     }
 }
 
@@ -67,8 +91,8 @@ pub struct Loads {
 
 impl Loads {
     /// An engine takes work from now on.
-    pub fn insert(&mut self, engine: EngineId, peer: PeerId) {
-        self.loads.insert(engine, Load::new(peer));
+    pub fn insert(&mut self, engine: EngineId, peer: PeerId, horizon: Horizon) {
+        self.loads.insert(engine, Load::new(peer, horizon));
         self.open.insert((0, engine));
     }
 
@@ -155,6 +179,11 @@ impl Loads {
         self.update(engine, |load| load.held_back = true);
     }
 
+    /// This engine is to end when it has done what it has.
+    pub fn retire(&mut self, engine: EngineId) {
+        self.update(engine, |load| load.horizon.retiring = true);
+    }
+
     /// Engines whose head has been running for long while others wait behind it.
     pub fn stuck(&self, now: Duration) -> Vec<EngineId> {
         let old = |load: &Load| !load.held_back && now.saturating_sub(load.head_since) >= STUCK;
@@ -176,8 +205,8 @@ mod tests {
     #[test]
     fn the_least_loaded_engine_is_next_and_long_tasks_have_nothing_behind_them() {
         let mut loads = Loads::default();
-        loads.insert(EngineId(0), PeerId(0));
-        loads.insert(EngineId(1), PeerId(1));
+        loads.insert(EngineId(0), PeerId(0), Horizon::default());
+        loads.insert(EngineId(1), PeerId(1), Horizon::default());
         loads.give(EngineId(0), TaskId(1), NOW);
         assert_eq!(loads.least(|_| true), Some(EngineId(1)));
         assert_eq!(loads.least(|engine| engine == EngineId(0)), None);
@@ -189,9 +218,22 @@ mod tests {
     }
 
     #[test]
+    fn what_would_not_be_done_in_time_is_not_taken() {
+        let second = Duration::from_secs(1);
+        let horizon = Horizon { end: Some(100 * second), drain_before: 20 * second, retiring: false };
+        assert!(horizon.takes(None, 79 * second) && !horizon.takes(None, 80 * second));
+        assert!(horizon.takes(Some(10 * second), 90 * second) && !horizon.takes(Some(10 * second), 91 * second));
+        assert!(!horizon.takes(Some(Duration::MAX), NOW) && Horizon::default().takes(Some(Duration::MAX), NOW));
+        let mut loads = Loads::default();
+        loads.insert(EngineId(0), PeerId(0), horizon);
+        loads.retire(EngineId(0));
+        assert!(!loads.any_open() && !loads.get(EngineId(0)).is_some_and(|load| load.horizon.takes(None, NOW)));
+    }
+
+    #[test]
     fn short_tasks_are_prefetched_up_to_a_bound() {
         let mut loads = Loads::default();
-        loads.insert(EngineId(0), PeerId(0));
+        loads.insert(EngineId(0), PeerId(0), Horizon::default());
         loads.give(EngineId(0), TaskId(0), NOW);
         assert!(loads.take(EngineId(0), TaskId(0), Some(0.0), NOW));
         let given = (1..100).take_while(|task| {

@@ -7,6 +7,7 @@ use super::load::Loads;
 use crate::ids::{EngineId, PeerId, TaskId};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Which engines a balanced task may go to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -15,14 +16,19 @@ pub(super) struct Choice {
     only: Option<Vec<EngineId>>,
     /// But not these processes, sorted: they lack what it needs.
     tried: Vec<PeerId>,
+    /// How long it will take, if that was stated: it goes to no engine that ends before.
+    duration: Option<Duration>,
 }
 
 impl Choice {
-    /// Any of these engines.
-    pub fn of(mut engines: Vec<EngineId>) -> Self {
-        engines.sort_unstable();
-        engines.dedup();
-        Choice { only: Some(engines), tried: Vec::new() }
+    /// Any of these engines, or any there is.
+    pub fn of(engines: Option<Vec<EngineId>>, duration: Option<Duration>) -> Self {
+        let only = engines.map(|mut engines| {
+            engines.sort_unstable();
+            engines.dedup();
+            engines
+        });
+        Choice { only, tried: Vec::new(), duration }
     }
 
     /// The same, but not `peer`.
@@ -34,14 +40,20 @@ impl Choice {
         choice
     }
 
-    /// Whether it may go to `engine`.
+    /// Whether it may go to `engine` now.
+    pub fn allows_now(&self, engine: EngineId, loads: &Loads, now: Duration) -> bool {
+        self.allows(engine, loads) && loads.get(engine).is_some_and(|load| load.horizon.takes(self.duration, now))
+    }
+
+    /// Whether it may go to `engine` at all.
     pub fn allows(&self, engine: EngineId, loads: &Loads) -> bool {
         let chosen = |only: &Vec<EngineId>| only.binary_search(&engine).is_ok();
         let tried = || loads.get(engine).is_some_and(|load| self.tried.binary_search(&load.peer).is_ok());
         self.only.as_ref().is_none_or(chosen) && (self.tried.is_empty() || !tried())
     }
 
-    /// Whether it can only wait in vain. What may go anywhere waits for the next engine, also while there is none.
+    /// Whether it can only wait in vain. What may go anywhere waits for the next engine, also while there is none, or
+    /// only such that are about to end.
     pub fn is_hopeless(&self, loads: &Loads) -> bool {
         match &self.only {
             Some(only) => !only.iter().any(|engine| loads.get(*engine).is_some() && self.allows(*engine, loads)),
@@ -91,11 +103,11 @@ impl Queue {
 
     /// The next task that an open engine may be given, and the least loaded of these engines. Tasks for which `waits`
     /// does not hold any more are dropped on the way.
-    pub fn take(&mut self, loads: &Loads, waits: impl Fn(TaskId) -> bool) -> Option<(TaskId, EngineId)> {
+    pub fn take(&mut self, loads: &Loads, now: Duration, waits: impl Fn(TaskId) -> bool) -> Option<(TaskId, EngineId)> {
         for _ in 0..self.lines.len() {
             let mut line = self.lines.pop_front()?;
             while line.tasks.pop_front_if(|task| !waits(*task)).is_some() {}
-            let engine = loads.least(|engine| line.choice.allows(engine, loads));
+            let engine = loads.least(|engine| line.choice.allows_now(engine, loads, now));
             let taken = engine.and_then(|engine| line.tasks.pop_front().map(|task| (task, engine)));
             if !line.tasks.is_empty() {
                 self.lines.push_back(line);
@@ -118,8 +130,8 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use super::super::load::Horizon;
     use super::*;
-    use std::time::Duration;
 
     const NOW: Duration = Duration::from_secs(1);
 
@@ -130,9 +142,9 @@ mod tests {
     #[test]
     fn a_choice_is_the_named_engines_without_those_that_were_tried() {
         let mut loads = Loads::default();
-        loads.insert(EngineId(1), PeerId(1));
-        loads.insert(EngineId(2), PeerId(2));
-        let choice = Choice::of(engines(&[7, 2, 2, 5]));
+        loads.insert(EngineId(1), PeerId(1), Horizon::default());
+        loads.insert(EngineId(2), PeerId(2), Horizon::default());
+        let choice = Choice::of(Some(engines(&[7, 2, 2, 5])), None);
         let allows = |choice: &Choice, id| choice.allows(EngineId(id), &loads);
         assert!(allows(&choice, 2) && !allows(&choice, 1) && !choice.is_hopeless(&loads));
         let choice = choice.without(PeerId(2));
@@ -147,20 +159,21 @@ mod tests {
     #[test]
     fn a_line_that_waits_holds_up_no_other_and_lines_have_turns() {
         let mut loads = Loads::default();
-        loads.insert(EngineId(0), PeerId(0));
-        loads.insert(EngineId(1), PeerId(1));
+        loads.insert(EngineId(0), PeerId(0), Horizon::default());
+        loads.insert(EngineId(1), PeerId(1), Horizon::default());
         loads.give(EngineId(0), TaskId(100), NOW);
         let mut queue = Queue::default();
-        let (free, only_0, only_1) = (Choice::default(), Choice::of(engines(&[0])), Choice::of(engines(&[1])));
+        let (free, only_0, only_1) =
+            (Choice::default(), Choice::of(Some(engines(&[0])), None), Choice::of(Some(engines(&[1])), None));
         for (number, choice) in (1..).zip([&only_0, &only_0, &free, &free, &only_1, &only_1]) {
             queue.push(TaskId(number), &Rc::new(choice.clone()), false);
         }
         // Engine 1 stays open: nothing is given to it here.
         let given: Vec<u64> =
-            std::iter::from_fn(|| queue.take(&loads, |task| task != TaskId(4))).map(|(task, _)| task.0).collect();
+            std::iter::from_fn(|| queue.take(&loads, NOW, |task| task != TaskId(4))).map(|(task, _)| task.0).collect();
         assert_eq!(given, [3, 5, 6]);
         assert!(loads.take(EngineId(0), TaskId(100), None, NOW));
-        assert_eq!(queue.take(&loads, |_| true), Some((TaskId(1), EngineId(0))));
+        assert_eq!(queue.take(&loads, NOW, |_| true), Some((TaskId(1), EngineId(0))));
         assert_eq!(queue.take_all(|choice| !choice.allows(EngineId(1), &loads)), [TaskId(2)]);
         assert!(queue.is_empty());
     }

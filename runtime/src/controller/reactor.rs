@@ -187,6 +187,7 @@ fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Reactor, Contr
             addresses: addresses.clone(),
             shared_memory: files.ready.shared_memory_dir.clone(),
             curve,
+            forwarded: false,
         };
         let path = config.directory.join(name);
         file.write(&path)?;

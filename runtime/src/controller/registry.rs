@@ -1,8 +1,11 @@
 //! Who is connected: peers, their two connections, and the ids of engines. Knows nothing of work.
 
+use super::load::Horizon;
+use crate::connection::Role;
 use crate::ids::{EngineId, PeerId};
 use crate::transport::{Channel, Route};
-use crate::wire::message::{EngineInfo, Hello};
+use crate::wire::message::{Counts, EngineInfo, Hello, Resume};
+use crate::wire::resend::Sent;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
@@ -23,15 +26,49 @@ pub struct Peer {
     pub since: Duration,
     /// Resident memory as it last told, bytes.
     pub resident_bytes: u64,
-    /// It was asked to end.
+    /// It was asked to end, or has said goodbye.
     pub leaving: bool,
+    /// What was sent to a client.
+    pub sent: Sent,
+    /// What a client has sent.
+    pub received: Counts,
+    /// Bytes of it, and how much of it the client was told of: messages and bytes.
+    pub received_bytes: u64,
+    /// See `received_bytes`.
+    pub told: (u64, u64),
+    /// Whether a client has its connections.
+    pub presence: Presence,
+}
+
+/// Whether a client has its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It has, or is about to for the first time.
+    Here,
+    /// Since then it has none.
+    Away(Duration),
+    /// It has said hello again, and had received so much.
+    Returning(Counts),
 }
 
 impl Peer {
+    /// Until when an engine takes what.
+    pub fn horizon(&self) -> Horizon {
+        let length = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let end = self.hello.ends_in.map(|seconds| self.since + length(seconds));
+        Horizon { end, drain_before: length(self.hello.drain_before), retiring: false }
+    }
+
+    /// Whether its session outlives its connections: where a closed connection does not mean a dead process.
+    pub fn is_kept(&self) -> bool {
+        self.sent.keeps() && !self.leaving
+    }
+
     /// What clients are told of an engine.
     pub fn engine_info(&self) -> Option<EngineInfo> {
         let id = self.engine_id?;
-        Some(EngineInfo { id, uuid: self.hello.uuid.clone(), host: self.hello.host.clone(), pid: self.hello.pid })
+        let Hello { uuid, host, pid, address, .. } = self.hello.clone();
+        Some(EngineInfo { id, uuid, host, pid, address })
     }
 }
 
@@ -51,7 +88,8 @@ const FORMER_MAX: usize = 4096;
 
 impl Registry {
     /// Lets a peer in. An engine gets the id that it asks for or had before, if that is free, else the lowest free one.
-    pub fn admit(&mut self, hello: Hello, engine: bool, control: Route, token: String, now: Duration) -> PeerId {
+    pub fn admit(&mut self, hello: Hello, keep: bool, control: Route, token: String, now: Duration) -> PeerId {
+        let engine = hello.role == Role::Engine;
         self.last_peer += 1;
         let id = PeerId(self.last_peer);
         let engine_id = engine.then(|| self.free_engine_id(&hello));
@@ -59,9 +97,58 @@ impl Registry {
             self.engines.insert(engine_id, id);
         }
         self.routes.insert(control, (id, Channel::Control));
-        let peer = Peer { hello, engine_id, token, control, data: None, since: now, resident_bytes: 0, leaving: false };
+        let peer = Peer {
+            hello,
+            engine_id,
+            token,
+            control,
+            data: None,
+            since: now,
+            resident_bytes: 0,
+            leaving: false,
+            sent: Sent::new(keep && !engine),
+            received: Counts::default(),
+            received_bytes: 0,
+            told: (0, 0),
+            presence: Presence::Here,
+        };
         self.peers.insert(id, peer);
         id
+    }
+
+    /// Gives a client that comes back its session, on new connections, if it is still there; and its former connections,
+    /// as far as they are not known to be broken.
+    pub fn resume(&mut self, hello: &Hello, control: Route) -> Option<(PeerId, Vec<Route>)> {
+        let Resume { peer: id, token, received } = hello.resume.as_ref()?;
+        let peer = self.peers.get_mut(id).filter(|peer| {
+            peer.is_kept() && peer.token == *token && peer.hello.uuid == hello.uuid && hello.role == Role::Client
+        })?;
+        // It may come back before its old connections are known to be broken: what is still to come of them it sends
+        // again.
+        let mut former: Vec<Route> = [Some(peer.control), peer.data.take()].into_iter().flatten().collect();
+        former.retain(|route| self.routes.remove(route).is_some());
+        peer.control = control;
+        peer.hello.address.clone_from(&hello.address);
+        peer.presence = Presence::Returning(*received);
+        self.routes.insert(control, (*id, Channel::Control));
+        Some((*id, former))
+    }
+
+    /// A client's last connection ended, and its session goes on for a while.
+    pub fn suspend(&mut self, route: Route, now: Duration) -> Option<PeerId> {
+        let (id, _) = *self.routes.get(&route)?;
+        let peer = self.peers.get_mut(&id).filter(|peer| {
+            peer.is_kept() && (peer.data.is_some() || matches!(peer.presence, Presence::Returning(_)))
+        })?;
+        self.routes.remove(&route);
+        peer.presence = Presence::Away(now);
+        Some(id)
+    }
+
+    /// The peer of this kind and uuid.
+    pub fn of_uuid(&self, role: Role, uuid: &str) -> Option<PeerId> {
+        let mut peers = self.peers.iter();
+        peers.find(|(_, peer)| peer.hello.role == role && peer.hello.uuid == uuid).map(|(id, _)| *id)
     }
 
     fn free_engine_id(&self, hello: &Hello) -> EngineId {
@@ -77,6 +164,8 @@ impl Registry {
     /// Ties a second connection to its peer; false when the token is not that peer's or it has one already.
     pub fn attach(&mut self, id: PeerId, token: &str, data: Route) -> bool {
         match self.peers.get_mut(&id) {
+            // Its first connection may have broken again meanwhile.
+            Some(peer) if matches!(peer.presence, Presence::Away(_)) => false,
             Some(peer) if peer.token == token && peer.data.is_none() => {
                 peer.data = Some(data);
                 self.routes.insert(data, (id, Channel::Data));
@@ -97,19 +186,20 @@ impl Registry {
         })
     }
 
-    /// Forgets the peer that one of whose connections is `route`.
-    pub fn remove(&mut self, route: Route) -> Option<(PeerId, Peer)> {
-        let (id, _) = *self.routes.get(&route)?;
+    /// Forgets a peer.
+    pub fn remove(&mut self, id: PeerId) -> Option<Peer> {
         let peer = self.peers.remove(&id)?;
-        self.routes.remove(&peer.control);
-        if let Some(data) = peer.data {
-            self.routes.remove(&data);
+        for route in [Some(peer.control), peer.data].into_iter().flatten() {
+            // One that broke before may have its number no more.
+            if self.routes.get(&route).is_some_and(|(owner, _)| *owner == id) {
+                self.routes.remove(&route);
+            }
         }
         if let Some(engine_id) = peer.engine_id {
             self.engines.remove(&engine_id);
             self.remember(peer.hello.uuid.clone(), engine_id);
         }
-        Some((id, peer))
+        Some(peer)
     }
 
     fn remember(&mut self, uuid: String, id: EngineId) {
@@ -159,8 +249,8 @@ impl Registry {
     }
 
     /// Peers that are not engines.
-    pub fn clients(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.values().filter(|peer| peer.engine_id.is_none())
+    pub fn clients(&self) -> impl Iterator<Item = (PeerId, &Peer)> {
+        self.peers.iter().map(|(id, peer)| (*id, peer)).filter(|(_, peer)| peer.engine_id.is_none())
     }
 
     /// No peers left.

@@ -7,7 +7,7 @@
 mod recall;
 
 use super::limits::Limits;
-use super::load::Loads;
+use super::load::{Horizon, Loads};
 use super::queue::Choice;
 use super::task::{Balanced, ClientState, Job, Place, Span, TaskState, empty_reply, segment_names, size};
 use crate::ids::{EngineId, PeerId, RequestId, TaskId};
@@ -109,8 +109,8 @@ impl Work {
     }
 
     /// An engine takes work from now on.
-    pub fn engine_joined(&mut self, engine: EngineId, peer: PeerId, now: Duration) {
-        self.loads.insert(engine, peer);
+    pub fn engine_joined(&mut self, engine: EngineId, peer: PeerId, horizon: Horizon, now: Duration) {
+        self.loads.insert(engine, peer, horizon);
         self.no_engine_since = None;
         self.dispatch(now);
     }
@@ -161,8 +161,14 @@ impl Work {
             matches!(&request.placement, Placement::Balanced { engines: Some(engines), .. } if engines.is_empty());
         let (targets, mut balanced) = match request.placement {
             Placement::Engines(engines) => (engines.into_iter().map(Some).collect(), None),
-            Placement::Balanced { retries, engines } => {
-                let choice = engines.map_or_else(|| Rc::clone(&self.anywhere), |engines| Rc::new(Choice::of(engines)));
+            Placement::Balanced { retries, engines: None, duration: None } => {
+                let choice = Rc::clone(&self.anywhere);
+                (vec![None], Some(Balanced { retries, choice, unmet: None }))
+            }
+            Placement::Balanced { retries, engines, duration } => {
+                // What is no length of time at all is longer than any.
+                let length = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+                let choice = Rc::new(Choice::of(engines, duration.map(length)));
                 (vec![None], Some(Balanced { retries, choice, unmet: None }))
             }
         };
@@ -200,6 +206,10 @@ impl Work {
             let state = TaskState { client, request: request.id, position, job, balanced, place, abort: false };
             self.tasks.insert(task, state);
             match target {
+                Some(engine) if self.loads.get(*engine).is_some_and(|load| load.horizon.retiring) => {
+                    let reason = format!("engine {engine} is being retired and takes nothing new");
+                    self.answer(task, Some(*engine), Outcome::Rejected(reason));
+                }
                 Some(engine) if self.loads.get(*engine).is_some() => self.give(task, *engine, now),
                 Some(engine) => {
                     let reason = format!("there is no engine {engine}");
@@ -378,7 +388,7 @@ impl Work {
             }
             let tasks = &self.tasks;
             let queued = |task| tasks.get(&task).is_some_and(|state| state.place == Place::Queued);
-            let next = state.queue.take(&self.loads, queued);
+            let next = state.queue.take(&self.loads, now, queued);
             if !state.queue.is_empty() {
                 self.turns.push_back(client);
                 passed += 1;

@@ -10,4 +10,4 @@ mod output;
 pub mod process;
 pub mod reactor;
 
-pub use reactor::{Engine, EngineConfig, EngineError, TaskHandle};
+pub use reactor::{EndOfTime, Engine, EngineConfig, EngineError, TaskHandle};

@@ -27,6 +27,13 @@ pub fn end_group_on_sigterm() {
     }
 }
 
+/// Has this process get SIGTERM when the process `parent` ends; false: that is not its parent, or not any more.
+pub fn end_with_parent(parent: u32) -> bool {
+    // SAFETY: no memory involved. The order matters: whoever ends after the first call is noticed by it, and whoever
+    // ended before by the second.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) == 0 && u32::try_from(libc::getppid()) == Ok(parent) }
+}
+
 /// The calling thread, to be interrupted later.
 #[derive(Debug, Clone, Copy)]
 pub struct UserThread(libc::pthread_t);
@@ -43,7 +50,16 @@ impl UserThread {
 
     /// Sends it SIGINT, so that a system call it is in ends too.
     pub fn interrupt(self) {
+        self.signal(libc::SIGINT);
+    }
+
+    /// Sends it SIGUSR1: the end of its time draws near.
+    pub fn warn(self) {
+        self.signal(libc::SIGUSR1);
+    }
+
+    fn signal(self, number: libc::c_int) {
         // SAFETY: the thread is the process's main thread, which lives as long as the process.
-        unsafe { libc::pthread_kill(self.0, libc::SIGINT) };
+        unsafe { libc::pthread_kill(self.0, number) };
     }
 }

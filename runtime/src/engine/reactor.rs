@@ -32,6 +32,26 @@ pub struct EngineConfig {
     pub timeout: Duration,
     /// How long a lost controller is waited for, where it is not this host's.
     pub lease: Duration,
+    /// When it will be ended from outside, if that is known.
+    pub end: Option<EndOfTime>,
+}
+
+/// When an engine's process will be ended from outside, as a job is at the end of its time.
+#[derive(Debug, Clone, Copy)]
+pub struct EndOfTime {
+    /// Seconds since 1970.
+    pub at: f64,
+    /// How long before that user code is warned.
+    pub warn_before: Duration,
+    /// How long before that it is given no balanced task whose duration is not stated.
+    pub drain_before: Duration,
+}
+
+impl EndOfTime {
+    /// From now on; nothing when it is over.
+    pub fn left(&self) -> Duration {
+        Duration::try_from_secs_f64(self.at - wall_clock()).unwrap_or_default()
+    }
 }
 
 /// Why an engine could not register.
@@ -72,6 +92,8 @@ struct State {
     /// Text not sent yet.
     output: Gathered,
     registered: Option<(EngineId, PeerId)>,
+    /// The controller's address that answered.
+    address: String,
     /// Registration failed, or the engine is to end.
     ended: Option<String>,
     /// The I/O thread is to send what is left and end.
@@ -133,15 +155,13 @@ impl Engine {
         }
         let uuid = places::random_hex(16);
         let hello = Hello {
-            role: Role::Engine,
-            uuid: uuid.clone(),
-            host: places::host_name(),
-            pid: std::process::id(),
             wanted_id: config.wanted_id,
-            shared_memory: false,
+            drain_before: config.end.map_or(0.0, |end| end.drain_before.as_secs_f64()),
+            ..Hello::new(Role::Engine, uuid.clone(), places::host_name(), std::process::id())
         };
         let context = zmq::Context::new();
-        let session = Session::dial(&context, &file, hello)?;
+        let mut session = Session::dial(&context, &file, hello)?;
+        session.set_end(config.end.map(|end| Instant::now() + end.left()));
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -157,6 +177,7 @@ impl Engine {
             lease: config.lease,
             give_up: Some(deadline),
             stop_at: None,
+            warn_at: config.end.map(|end| Instant::now() + end.left().saturating_sub(end.warn_before)),
             next_usage: Instant::now(),
             told_bytes: 0,
             _context: context,
@@ -186,6 +207,11 @@ impl Engine {
     /// Names its process.
     pub fn uuid(&self) -> &str {
         &self.uuid
+    }
+
+    /// The controller's address that answered, as its connection file offers it.
+    pub fn address(&self) -> String {
+        self.shared.lock().address.clone()
     }
 
     /// The next task if one is ready; never waits.
@@ -289,6 +315,8 @@ struct Reactor {
     give_up: Option<Instant>,
     /// When to end the process although user code runs.
     stop_at: Option<Instant>,
+    /// When to warn user code of the end of its time.
+    warn_at: Option<Instant>,
     next_usage: Instant,
     told_bytes: u64,
     _context: zmq::Context,
@@ -320,6 +348,10 @@ impl Reactor {
                 let problem = self.session.problem().to_owned();
                 self.end(&problem);
             }
+            // Not before it is registered: then nobody can have asked to be warned.
+            if self.give_up.is_none() && self.warn_at.take_if(|at| Instant::now() >= *at).is_some() {
+                self.user.warn();
+            }
             if self.stop_at.is_some_and(|at| Instant::now() >= at) {
                 process::end_group(1);
             }
@@ -332,7 +364,8 @@ impl Reactor {
     fn sleep(&mut self, output_waits: bool) -> Result<(), zmq::Error> {
         let now = Instant::now();
         let mut until = self.next_usage.max(now);
-        for deadline in [self.give_up, self.stop_at].into_iter().flatten() {
+        let warn_at = self.warn_at.filter(|_| self.give_up.is_none());
+        for deadline in [self.give_up, self.stop_at, warn_at].into_iter().flatten() {
             until = until.min(deadline);
         }
         let mut timeout = until.saturating_duration_since(now);
@@ -393,7 +426,10 @@ impl Reactor {
                 self.give_up = None;
                 self.told_bytes = 0;
                 self.next_usage = Instant::now();
-                self.shared.lock().registered = welcome.engine_id.map(|id| (id, welcome.peer));
+                let mut state = self.shared.lock();
+                state.registered = welcome.engine_id.map(|id| (id, welcome.peer));
+                state.address = self.session.address();
+                drop(state);
                 self.shared.changed.notify_all();
             }
             SessionEvent::Refused(reason) => self.end(&reason),
@@ -405,7 +441,7 @@ impl Reactor {
                     self.give_up = Some(Instant::now() + self.lease);
                 }
             }
-            SessionEvent::Message(message, payload) => {
+            SessionEvent::Message(_, message, payload) => {
                 let folder = self.shared.segments.clone();
                 let unpack = |frames, task: &crate::wire::message::Task| {
                     unpack(frames, &task.segments, folder.as_ref())

@@ -22,6 +22,12 @@ pub fn check() -> Result<(), ContextError> {
     Ok(())
 }
 
+/// Its version.
+pub fn version() -> String {
+    let (major, minor, patch) = zmq::version();
+    format!("{major}.{minor}.{patch}")
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

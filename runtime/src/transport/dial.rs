@@ -1,11 +1,16 @@
-//! The peers' side: two DEALER sockets to one controller, and what becomes of their connections.
+//! The peers' side: a DEALER socket to one address, and what becomes of its connection. Which of several addresses is
+//! taken is decided in `race`.
 
 use super::monitor;
 use crate::connection::{ConnectionFile, CurveKeys};
+use std::cell::Cell;
 
 /// Dead TCP connections are noticed after this long, on either side: a ping every quarter of it, by libzmq's own
 /// thread, so that user code cannot delay it. Not on `data`, where a ping would wait behind large frames.
 const SILENCE_MAX_MS: i32 = 8_000;
+
+/// How long one attempt to connect may take.
+const CONNECT_MAX_MS: i32 = 5_000;
 
 /// Why a controller could not be dialled at all.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +21,12 @@ pub enum DialError {
     /// TCP without keys.
     #[error("the connection file has no key for {0}")]
     NoKey(String),
+    /// The kernel refused something.
+    #[error("preparing to dial: {0}")]
+    System(std::io::Error),
+    /// A socket failed.
+    #[error("a socket failed: {0}")]
+    Libzmq(zmq::Error),
     /// libzmq refused.
     #[error("{what} {address}: {source}")]
     Socket {
@@ -31,52 +42,79 @@ pub enum DialError {
 /// What became of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkEvent {
-    /// `control` is connected and let in: say hello.
+    /// Connected and let in.
     Up,
     /// It broke; libzmq dials again by itself.
     Down,
-    /// Nobody listens there, for now.
+    /// No connection, for now.
     Retrying,
     /// Somebody listens there and does not let us in.
-    TurnedAway(String),
+    TurnedAway {
+        /// Why, for a person.
+        reason: &'static str,
+        /// Trying again is of no use. Otherwise it may be a tunnel whose far end is not there.
+        for_good: bool,
+    },
 }
 
-/// Two sockets to a controller.
-pub struct Link {
-    /// Registration, shutdown, notifications.
-    pub control: zmq::Socket,
-    /// Requests, results, and what keeps its place among them.
-    pub data: zmq::Socket,
+/// One connection to a controller, and what is told of it.
+pub struct Wire {
+    socket: zmq::Socket,
     monitor: zmq::Socket,
-    /// Where they go.
+    /// The address as it was offered.
     pub address: String,
-    /// Through the unix socket.
-    pub local: bool,
+    endpoint: String,
+    ended: Cell<bool>,
 }
 
-impl Link {
-    /// Starts to connect; `next_event` tells how that goes.
-    pub fn dial(context: &zmq::Context, file: &ConnectionFile) -> Result<Link, DialError> {
-        let address = file.best_address().ok_or_else(|| DialError::NoAddress(unreachable_reason(file)))?.to_owned();
-        let local = address.starts_with("ipc://");
-        let keys = match (&file.curve, local) {
-            (_, true) => None,
-            (Some(keys), false) => Some(keys),
-            (None, false) => return Err(DialError::NoKey(address)),
-        };
+impl Wire {
+    /// Starts to connect to `endpoint`, which is what `address` means; `next_event` tells how that goes. `heartbeats`:
+    /// nothing else tells that the other side is gone.
+    pub fn dial(
+        context: &zmq::Context,
+        address: &str,
+        endpoint: &str,
+        file: &ConnectionFile,
+        heartbeats: bool,
+    ) -> Result<Wire, DialError> {
         let failed = |what| {
-            let address = address.clone();
+            let address = address.to_owned();
             move |source| DialError::Socket { what, address, source }
         };
-        let control = dealer(context, keys).map_err(failed("preparing to dial"))?;
-        let data = dealer(context, keys).map_err(failed("preparing to dial"))?;
-        if !local {
-            heartbeat(&control).map_err(failed("preparing to dial"))?;
+        let socket = dealer(context, keys(file, endpoint)).map_err(failed("preparing to dial"))?;
+        if heartbeats {
+            heartbeat(&socket).map_err(failed("preparing to dial"))?;
         }
-        let monitor = monitor::attach(context, &control).map_err(failed("watching"))?;
-        control.connect(&address).map_err(failed("dialling"))?;
-        data.connect(&address).map_err(failed("dialling"))?;
-        Ok(Link { control, data, monitor, address, local })
+        let monitor = monitor::attach(context, &socket).map_err(failed("watching"))?;
+        socket.connect(endpoint).map_err(failed("dialling"))?;
+        Ok(Wire {
+            socket,
+            monitor,
+            address: address.to_owned(),
+            endpoint: endpoint.to_owned(),
+            ended: Cell::new(false),
+        })
+    }
+
+    /// Starts a second connection to the same address. Without heartbeats: they would wait behind large frames.
+    pub fn dial_beside(&self, context: &zmq::Context, file: &ConnectionFile) -> Result<Wire, DialError> {
+        Wire::dial(context, &self.address, &self.endpoint, file, false)
+    }
+
+    /// Whether `next_event` has told of an end.
+    pub fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &zmq::Socket {
+        &self.socket
+    }
+
+    /// What is left to send is not wanted any more.
+    pub fn give_up(&self) {
+        // Otherwise it lingers for half a second, which does no harm.
+        let _ = self.socket.set_linger(0);
     }
 
     /// To be polled for reading: `next_event` has something.
@@ -84,18 +122,23 @@ impl Link {
         &self.monitor
     }
 
-    /// What became of `control` since the last call, if anything.
+    /// What became of it since the last call, if anything.
     pub fn next_event(&self) -> Result<Option<LinkEvent>, zmq::Error> {
         while let Some(event) = monitor::next(&self.monitor)? {
             let event = match event {
                 zmq::SocketEvent::HANDSHAKE_SUCCEEDED => LinkEvent::Up,
-                zmq::SocketEvent::DISCONNECTED => LinkEvent::Down,
-                zmq::SocketEvent::CONNECT_RETRIED => LinkEvent::Retrying,
-                zmq::SocketEvent::HANDSHAKE_FAILED_AUTH => {
-                    LinkEvent::TurnedAway("the controller does not admit this key".to_owned())
+                zmq::SocketEvent::DISCONNECTED => {
+                    self.ended.set(true);
+                    LinkEvent::Down
                 }
+                zmq::SocketEvent::CONNECT_RETRIED => LinkEvent::Retrying,
+                zmq::SocketEvent::HANDSHAKE_FAILED_AUTH => LinkEvent::TurnedAway {
+                    reason: "not let in: the controller does not admit this key",
+                    for_good: true,
+                },
                 zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL | zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL => {
-                    LinkEvent::TurnedAway("the handshake failed: another controller's key, or no controller".to_owned())
+                    let reason = "not let in: the handshake failed: another controller's key, or no controller there";
+                    LinkEvent::TurnedAway { reason, for_good: false }
                 }
                 _ => continue,
             };
@@ -103,6 +146,18 @@ impl Link {
         }
         Ok(None)
     }
+}
+
+impl Drop for Wire {
+    /// libzmq waits, in its only I/O thread, for somebody to take the news of a socket: it must stop telling them first.
+    fn drop(&mut self) {
+        monitor::detach(&self.socket);
+    }
+}
+
+/// Keys are for TCP alone: the unix socket is guarded by its folder.
+fn keys<'a>(file: &'a ConnectionFile, endpoint: &str) -> Option<&'a CurveKeys> {
+    file.curve.as_ref().filter(|_| endpoint.starts_with("tcp://"))
 }
 
 fn dealer(context: &zmq::Context, keys: Option<&CurveKeys>) -> Result<zmq::Socket, zmq::Error> {
@@ -113,6 +168,8 @@ fn dealer(context: &zmq::Context, keys: Option<&CurveKeys>) -> Result<zmq::Socke
     socket.set_maxmsgsize(super::FRAME_BYTES_MAX)?;
     socket.set_reconnect_ivl(50)?;
     socket.set_reconnect_ivl_max(2000)?;
+    // The kernel's own patience grows to minutes, and a network that comes back should be noticed sooner.
+    socket.set_connect_timeout(CONNECT_MAX_MS)?;
     socket.set_ipv6(true)?;
     if let Some(keys) = keys {
         let key = |text: &str| zmq::z85_decode(text).map_err(|_| zmq::Error::EINVAL);
@@ -128,17 +185,4 @@ fn heartbeat(control: &zmq::Socket) -> Result<(), zmq::Error> {
     control.set_heartbeat_timeout(SILENCE_MAX_MS)?;
     // Asks the other side to give up after the same silence.
     control.set_heartbeat_ttl(SILENCE_MAX_MS)
-}
-
-fn unreachable_reason(file: &ConnectionFile) -> String {
-    let offered = if file.addresses.is_empty() { "none".to_owned() } else { file.addresses.join(", ") };
-    let here = crate::places::host_name();
-    if file.host == here {
-        format!("the controller is gone: its unix socket does not exist (addresses: {offered})")
-    } else {
-        format!(
-            "the controller on {} listens on its own host only (addresses: {offered}); this host is {here}",
-            file.host
-        )
-    }
 }

@@ -33,7 +33,7 @@ impl Listener {
     /// by the windows of clients instead.
     pub fn new(context: &zmq::Context) -> Result<Listener, zmq::Error> {
         let socket = context.socket(zmq::ROUTER)?;
-        socket.set_linger(100)?;
+        socket.set_linger(500)?;
         socket.set_sndhwm(0)?;
         socket.set_rcvhwm(0)?;
         socket.set_router_mandatory(true)?;

@@ -8,15 +8,18 @@
 //! 1. [`context`]: libzmq itself: one context per process, and what it was built with.
 //! 2. [`listen`]: the controller's side.
 //! 3. [`zap`]: which keys get in, and as what.
-//! 4. [`dial`]: the peers' side.
-//! 5. [`monitor`]: what libzmq tells of connections.
-//! 6. [`session`]: from dialling to being let in, for both kinds of peer.
-//! 7. [`wake`]: how another thread wakes a thread that waits for sockets.
+//! 4. [`dial`]: the peers' side: one address.
+//! 5. [`race`]: all addresses at once; names and reasons are found out by `scout`.
+//! 6. [`monitor`]: what libzmq tells of connections.
+//! 7. [`session`]: from dialling to being let in, for both kinds of peer.
+//! 8. [`wake`]: how another thread wakes a thread that waits for sockets.
 
 pub mod context;
 pub mod dial;
 pub mod listen;
 pub mod monitor;
+pub mod race;
+mod scout;
 pub mod session;
 pub mod wake;
 pub mod zap;

@@ -4,6 +4,8 @@
 //!
 //! Two frames: event (u16) and value (u32), in the machine's own order; then the address.
 
+use crate::wire::frame::socket_pointer;
+
 /// The events that this project looks at.
 const EVENTS: [zmq::SocketEvent; 6] = [
     zmq::SocketEvent::HANDSHAKE_SUCCEEDED,
@@ -23,6 +25,12 @@ pub fn attach(context: &zmq::Context, socket: &zmq::Socket) -> Result<zmq::Socke
     monitor.set_linger(0)?;
     monitor.connect(&endpoint)?;
     Ok(monitor)
+}
+
+/// Nothing more is told about `socket`.
+pub fn detach(socket: &zmq::Socket) {
+    // SAFETY: a null address is how libzmq is told to stop. It fails for a socket that is closed already, alone.
+    unsafe { zmq_sys::zmq_socket_monitor(socket_pointer(socket), std::ptr::null(), 0) };
 }
 
 /// The next thing that happened, if any.

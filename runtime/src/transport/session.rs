@@ -1,46 +1,77 @@
 //! From dialling to being let in, and again after the connection broke; the same for clients and engines.
 //!
-//! `hello` on `control`, `welcome`, `attach` on `data`, `attached`: from there on the session stands. Sockets and
-//! stages are here; what the messages of a standing session mean is the peer's business.
+//! Every address is dialled at once (`race`). At the one that answers: `hello` on `control`, `welcome`, `attach` on
+//! `data`, `attached`; from there on the session stands. When it breaks, all are dialled again, with fresh sockets, so that
+//! nothing of the old session gets into the new one. What the messages of a standing session mean is the peer's business.
 
 use super::Channel;
-use super::dial::{DialError, Link, LinkEvent};
+use super::dial::{DialError, LinkEvent, Wire};
+use super::race::{Course, Race, RaceEvent};
 use crate::connection::ConnectionFile;
-use crate::wire::message::{Attach, Hello, Message, Welcome};
+use crate::wire::message::{Attach, Hello, Message, Resume, Welcome};
+use crate::wire::resend::Sending;
 use crate::wire::{Frame, codec};
 use std::os::fd::RawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What happened to a session.
 #[derive(Debug)]
 pub enum SessionEvent {
     /// It stands.
     Established(Welcome),
-    /// It stood and broke; libzmq dials again.
+    /// It stood and broke; every address is dialled again.
     Lost(String),
     /// The controller does not let this peer in.
     Refused(String),
     /// A message of a standing session.
-    Message(Message, Vec<Frame>),
+    Message(Channel, Message, Vec<Frame>),
 }
 
 #[derive(Debug)]
 enum Stage {
-    Dialling,
     Greeted,
-    /// With the engines that came and went since the welcome was written: they are told on the other connection, and
-    /// may be read before `attached`.
-    Attaching(Box<Welcome>, Vec<(Message, Vec<Frame>)>),
+    /// With what came on the other connection since the welcome was written: it may be read before `attached`.
+    Attaching(Box<Welcome>, Vec<Sending>),
     Standing,
+}
+
+/// Both connections at the address that was taken.
+struct Link {
+    control: Wire,
+    data: Wire,
+}
+
+impl Link {
+    fn wires(&self) -> [&Wire; 2] {
+        [&self.control, &self.data]
+    }
+}
+
+enum Way {
+    /// No address has answered yet.
+    Racing(Box<Race>),
+    /// This one has.
+    Linked(Box<Link>, Stage),
 }
 
 /// Both connections of a peer and how far they are.
 pub struct Session {
-    link: Link,
+    way: Way,
+    context: zmq::Context,
+    file: ConnectionFile,
+    course: Course,
     hello: Hello,
-    stage: Stage,
+    /// When this process will be ended from outside.
+    end: Option<Instant>,
+    /// What is being asked for is not wanted any more: dial again.
+    anew: bool,
+    /// Connections that were given up and may not know yet that they are broken, and until when they may find out.
+    given_up: Vec<(Wire, Instant)>,
     problem: String,
 }
+
+/// How long a connection that was given up may take to find out that it is broken.
+const GIVEN_UP: Duration = Duration::from_secs(2);
 
 /// Most messages taken per call, so that the other work of the thread gets its turn.
 const BATCH: usize = 512;
@@ -48,20 +79,48 @@ const BATCH: usize = 512;
 impl Session {
     /// Starts to connect as the peer that `hello` describes.
     pub fn dial(context: &zmq::Context, file: &ConnectionFile, mut hello: Hello) -> Result<Session, DialError> {
-        let link = Link::dial(context, file)?;
-        hello.shared_memory = link.local && file.shared_memory.is_some();
-        let problem = format!("no answer from {} yet", link.address);
-        Ok(Session { link, hello, stage: Stage::Dialling, problem })
+        let course = Course::of(file)?;
+        hello.shared_memory = course.local && file.shared_memory.is_some();
+        hello.forwarded = file.forwarded;
+        let race = Race::start(context, file, &course, false)?;
+        let problem = race.problem();
+        let way = Way::Racing(Box::new(race));
+        Ok(Session {
+            way,
+            context: context.clone(),
+            file: file.clone(),
+            course,
+            hello,
+            end: None,
+            anew: false,
+            given_up: Vec::new(),
+            problem,
+        })
     }
 
-    /// Where it goes.
-    pub fn address(&self) -> &str {
-        &self.link.address
+    /// When this process will be ended from outside: the controller is told how much is left.
+    pub fn set_end(&mut self, end: Option<Instant>) {
+        self.end = end;
     }
 
-    /// Through the unix socket: the controller's end is this host's matter.
+    /// The session to ask for when the controller answers again; none: a new one.
+    pub fn set_resume(&mut self, resume: Option<Resume>) {
+        let former = std::mem::replace(&mut self.hello.resume, resume);
+        // Asked for already, and not wanted any more.
+        self.anew |= former.is_some() && self.hello.resume.is_none();
+    }
+
+    /// The address that answered; before there is one, those that are tried.
+    pub fn address(&self) -> String {
+        match &self.way {
+            Way::Linked(link, _) => link.control.address.clone(),
+            Way::Racing(_) => self.course.names(),
+        }
+    }
+
+    /// Through the unix socket of a controller on this host: the kernel tells at once when its process ends.
     pub fn is_local(&self) -> bool {
-        self.link.local
+        self.course.local
     }
 
     /// What stands in the way of a session, for the error at a deadline.
@@ -70,116 +129,188 @@ impl Session {
     }
 
     /// Waits for something to happen, or for `waker`.
-    pub fn wait(&self, waker: RawFd, timeout: Duration) -> Result<(), zmq::Error> {
-        let mut items = [
-            zmq::PollItem::from_fd(waker, zmq::POLLIN),
-            self.link.data.as_poll_item(zmq::POLLIN),
-            self.link.control.as_poll_item(zmq::POLLIN),
-            self.link.monitor().as_poll_item(zmq::POLLIN),
-        ];
+    pub fn wait(&self, waker: RawFd, mut timeout: Duration) -> Result<(), zmq::Error> {
+        let mut items = vec![zmq::PollItem::from_fd(waker, zmq::POLLIN)];
+        match &self.way {
+            Way::Linked(link, _) => {
+                let sockets = link.wires().into_iter().flat_map(|wire| [wire.socket(), wire.monitor()]);
+                items.extend(sockets.map(|socket| socket.as_poll_item(zmq::POLLIN)));
+            }
+            Way::Racing(race) => {
+                items.extend(race.poll_items());
+                if let Some(at) = race.next_look() {
+                    timeout = timeout.min(at.saturating_duration_since(Instant::now()));
+                }
+            }
+        }
+        for (wire, until) in &self.given_up {
+            items.push(wire.monitor().as_poll_item(zmq::POLLIN));
+            timeout = timeout.min(until.saturating_duration_since(Instant::now()));
+        }
         super::poll(&mut items, timeout)
     }
 
-    /// Sends a message of a standing session.
+    /// Sends a message of a standing session. Without one it goes nowhere.
     pub fn send(&self, channel: Channel, message: &Message, payload: Vec<Frame>) -> Result<(), zmq::Error> {
+        let Way::Linked(link, _) = &self.way else { return Ok(()) };
         let socket = match channel {
-            Channel::Control => &self.link.control,
-            Channel::Data => &self.link.data,
+            Channel::Control => link.control.socket(),
+            Channel::Data => link.data.socket(),
         };
         super::send(socket, None, message, payload)
     }
 
     /// Takes what has arrived; true when there may be more.
     pub fn receive(&mut self, events: &mut Vec<SessionEvent>) -> Result<bool, zmq::Error> {
-        while let Some(event) = self.link.next_event()? {
-            self.link_event(event, events)?;
+        if std::mem::take(&mut self.anew) && !matches!(self.way, Way::Linked(_, Stage::Standing)) {
+            self.dial_again()?;
         }
-        let mut budget = BATCH;
+        if let Way::Racing(race) = &mut self.way {
+            let event = race.next_event().map_err(plain)?;
+            self.problem = race.problem();
+            match event {
+                Some(RaceEvent::Won(control)) => {
+                    let data = control.dial_beside(&self.context, &self.file).map_err(plain)?;
+                    self.way = Way::Linked(Box::new(Link { control, data }), Stage::Greeted);
+                    self.greet()?;
+                }
+                Some(RaceEvent::Refused(reason)) => events.push(SessionEvent::Refused(reason)),
+                None => {}
+            }
+        }
+        self.bury()?;
+        let broke = self.is_broken()?;
+        // Of a connection that broke, everything that came before its end is still taken.
+        let mut budget = if broke { usize::MAX } else { BATCH };
         for channel in [Channel::Control, Channel::Data] {
-            while budget > 0 {
-                let socket = if channel == Channel::Control { &self.link.control } else { &self.link.data };
-                let Some(mut frames) = super::receive(socket)? else { break };
+            while budget > 0
+                && let Way::Linked(link, _) = &self.way
+            {
+                let wire = if channel == Channel::Control { &link.control } else { &link.data };
+                let Some(mut frames) = super::receive(wire.socket())? else { break };
                 budget -= 1;
                 match codec::decode(&frames[0]) {
                     Ok(message) => {
                         frames.remove(0);
-                        self.message(message, frames, events)?;
+                        self.message(channel, message, frames, events)?;
                     }
                     Err(error) => {
-                        self.problem = format!("{} answers in another protocol: {error}", self.link.address);
+                        self.problem = format!("{} answers in another protocol: {error}", wire.address);
                         events.push(SessionEvent::Refused(self.problem.clone()));
                     }
                 }
             }
         }
+        if broke && let Way::Linked(link, _) = &self.way {
+            let reason = format!("the connection to {} broke", link.control.address);
+            self.lost(reason, events)?;
+        }
         Ok(budget == 0)
     }
 
-    fn link_event(&mut self, event: LinkEvent, events: &mut Vec<SessionEvent>) -> Result<(), zmq::Error> {
-        let address = &self.link.address;
-        match event {
-            LinkEvent::Up => self.greet()?,
-            LinkEvent::Down => {
-                if !matches!(self.stage, Stage::Dialling) {
-                    self.stage = Stage::Dialling;
-                    self.problem = format!("the connection to {address} broke");
-                    events.push(SessionEvent::Lost(self.problem.clone()));
+    /// Whether one of the connections in use has ended.
+    fn is_broken(&self) -> Result<bool, zmq::Error> {
+        let Way::Linked(link, _) = &self.way else { return Ok(false) };
+        for wire in link.wires() {
+            while let Some(event) = wire.next_event()? {
+                if event == LinkEvent::Down {
+                    return Ok(true);
                 }
             }
-            LinkEvent::Retrying => {
-                if matches!(self.stage, Stage::Dialling) && !self.problem.contains("refused") {
-                    self.problem = format!("nobody listens at {address}");
-                }
+        }
+        Ok(false)
+    }
+
+    /// Closes what was given up, once it knows of its end. libzmq aborts the process when a connection breaks in the
+    /// middle of a message while its socket is being closed (session_base_t::clean_pipes).
+    fn bury(&mut self) -> Result<(), zmq::Error> {
+        let now = Instant::now();
+        for index in (0..self.given_up.len()).rev() {
+            let (wire, until) = &self.given_up[index];
+            let mut over = *until <= now;
+            while let Some(event) = wire.next_event()? {
+                over |= event == LinkEvent::Down;
             }
-            LinkEvent::TurnedAway(reason) => {
-                self.problem = format!("{address} refused this peer: {reason}");
-                events.push(SessionEvent::Refused(self.problem.clone()));
+            if over {
+                self.given_up.swap_remove(index);
             }
         }
         Ok(())
     }
 
+    fn dial_again(&mut self) -> Result<(), zmq::Error> {
+        let race = Race::start(&self.context, &self.file, &self.course, true).map_err(plain)?;
+        if let Way::Linked(link, _) = std::mem::replace(&mut self.way, Way::Racing(Box::new(race))) {
+            let until = Instant::now() + GIVEN_UP;
+            let Link { control, data } = *link;
+            for wire in [control, data] {
+                wire.give_up();
+                if !wire.has_ended() {
+                    self.given_up.push((wire, until));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The session is over, and every address is dialled again.
+    fn lost(&mut self, reason: String, events: &mut Vec<SessionEvent>) -> Result<(), zmq::Error> {
+        self.dial_again()?;
+        self.problem.clone_from(&reason);
+        events.push(SessionEvent::Lost(reason));
+        Ok(())
+    }
+
     fn greet(&mut self) -> Result<(), zmq::Error> {
-        self.stage = Stage::Greeted;
-        self.problem = format!("{} is connected but did not answer hello", self.link.address);
+        let address = self.address();
+        self.problem = format!("{address} is connected but did not answer hello");
+        self.hello.address = address;
+        self.hello.ends_in = self.end.map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64());
         self.send(Channel::Control, &Message::Hello(self.hello.clone()), vec![])
     }
 
     fn message(
         &mut self,
+        channel: Channel,
         message: Message,
         payload: Vec<Frame>,
         events: &mut Vec<SessionEvent>,
     ) -> Result<(), zmq::Error> {
-        match (message, &mut self.stage) {
+        let Way::Linked(link, stage) = &mut self.way else { return Ok(()) };
+        match (message, &mut *stage) {
             (Message::Welcome(welcome), Stage::Greeted) => {
                 let attach = Attach { peer: welcome.peer, token: welcome.token.clone() };
-                self.stage = Stage::Attaching(Box::new(welcome), Vec::new());
-                self.problem = format!("{} did not accept the second connection", self.link.address);
+                *stage = Stage::Attaching(Box::new(welcome), Vec::new());
+                self.problem = format!("{} did not accept the second connection", link.control.address);
                 self.send(Channel::Data, &Message::Attach(attach), vec![])?;
             }
             (Message::Attached(_), Stage::Attaching(..)) => {
-                if let Stage::Attaching(welcome, early) = std::mem::replace(&mut self.stage, Stage::Standing) {
+                if let Stage::Attaching(welcome, early) = std::mem::replace(stage, Stage::Standing) {
                     events.push(SessionEvent::Established(*welcome));
-                    events.extend(early.into_iter().map(|(message, payload)| SessionEvent::Message(message, payload)));
+                    events.extend(early.into_iter().map(|early| SessionEvent::Message(early.0, early.1, early.2)));
                 }
             }
-            (message @ (Message::EngineJoined(_) | Message::EngineLeft(_)), Stage::Attaching(_, early)) => {
-                early.push((message, payload));
+            (Message::Refused(refused), Stage::Standing | Stage::Attaching(..)) => {
+                // This peer was let in, and then one of its connections broke: start anew.
+                self.lost(refused.reason, events)?;
             }
-            (Message::Refused(refused), Stage::Standing) => {
-                // The controller has dropped this session, for one of the connections broke: start anew.
-                events.push(SessionEvent::Lost(refused.reason));
-                self.greet()?;
-            }
-            (Message::Refused(refused), Stage::Greeted | Stage::Attaching(..)) => {
-                self.problem = format!("{} refused this peer: {}", self.link.address, refused.reason);
+            (Message::Refused(refused), Stage::Greeted) => {
+                self.problem = format!("{} refused this peer: {}", link.control.address, refused.reason);
                 events.push(SessionEvent::Refused(self.problem.clone()));
             }
-            (other, Stage::Standing) => events.push(SessionEvent::Message(other, payload)),
-            // From a session that broke: its answers have been given up already.
-            _ => {}
+            (other, Stage::Standing) => events.push(SessionEvent::Message(channel, other, payload)),
+            (other, Stage::Attaching(_, early)) => early.push((channel, other, payload)),
+            (_, Stage::Greeted) => {}
         }
         Ok(())
+    }
+}
+
+/// A race that is run again fails for want of sockets alone.
+fn plain(error: DialError) -> zmq::Error {
+    match error {
+        DialError::Socket { source, .. } | DialError::Libzmq(source) => source,
+        DialError::NoAddress(_) | DialError::NoKey(_) => zmq::Error::EINVAL,
+        DialError::System(_) => zmq::Error::EMFILE,
     }
 }

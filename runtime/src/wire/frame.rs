@@ -128,7 +128,7 @@ impl Frame {
 }
 
 /// The socket's handle. `as_mut_ptr` wants `&mut`, though a socket is used through `&` everywhere else.
-fn socket_pointer(socket: &zmq::Socket) -> *mut c_void {
+pub(crate) fn socket_pointer(socket: &zmq::Socket) -> *mut c_void {
     // SAFETY: only the pointer is read, and no other reference is used meanwhile (a Socket is not Sync).
     unsafe { (*std::ptr::from_ref(socket).cast_mut()).as_mut_ptr() }
 }

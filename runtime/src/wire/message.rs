@@ -21,9 +21,12 @@
 //! | `abort` | C → K | data, behind the requests it names | none |
 //! | `interrupt` | C → K → E | data, behind the requests it is meant for | none |
 //! | `shutdown` | C → K → E | control | none |
+//! | `retire` | C → K | data, behind the requests that still go there | none |
 //! | `recall`, `recalled` | K → E, E → K | data | none |
 //! | `started` | K → C | data, before the reply that it announces | none |
 //! | `ack` | C → K | control | none |
+//! | `received` | K → C | control | none |
+//! | `goodbye` | C → K, K → C | data, as the last one; control | none |
 //! | `engine_joined`, `engine_left` | K → C | control | none |
 //! | `status_request`, `status_reply` | C → K, K → C | control | none |
 //! | `usage` | E → K | control | none |
@@ -73,6 +76,8 @@ pub enum Message {
     Interrupt(Targets),
     /// End engines, or the whole cluster.
     Shutdown(Targets),
+    /// End engines once they have done what they have: they get nothing new, and what they have not begun goes to others.
+    Retire(EngineList),
     /// Give these tasks back unless they were started.
     Recall(TaskList),
     /// Answer to `recall`.
@@ -81,6 +86,10 @@ pub enum Message {
     Started(Started),
     /// What the client has received since its `welcome`.
     Ack(Ack),
+    /// What the controller has received.
+    Received(Counts),
+    /// The session is over, and no other will be sought.
+    Goodbye(Goodbye),
     /// A new engine is there.
     EngineJoined(EngineInfo),
     /// An engine is gone.
@@ -98,7 +107,7 @@ pub enum Message {
 pub struct Empty {}
 
 /// See [`Message::Hello`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
     /// As what it wants to be let in; on TCP its key must be of the same role.
     pub role: Role,
@@ -112,10 +121,54 @@ pub struct Hello {
     pub wanted_id: Option<EngineId>,
     /// It reaches the controller's shared memory folder.
     pub shared_memory: bool,
+    /// The address that it reached the controller by.
+    #[serde(default)]
+    pub address: String,
+    /// That address is the near end of a tunnel: a connection that closes says nothing of the peer's process.
+    #[serde(default)]
+    pub forwarded: bool,
+    /// Seconds until an engine will be ended from outside, as a job is at the end of its time.
+    #[serde(default)]
+    pub ends_in: Option<f64>,
+    /// Seconds before that from which it is given no balanced task whose duration is not stated.
+    #[serde(default)]
+    pub drain_before: f64,
+    /// A client whose connections broke wants to go on with its session.
+    #[serde(default)]
+    pub resume: Option<Resume>,
+}
+
+/// How many messages of a session have arrived on each channel; see [`super::resend`] for which are counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// On `control`.
+    pub control: u64,
+    /// On `data`.
+    pub data: u64,
+}
+
+/// See [`Hello::resume`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// From the session's `welcome`.
+    pub peer: PeerId,
+    /// From the session's `welcome`.
+    pub token: String,
+    /// What the client has received: the rest is to be sent again.
+    pub received: Counts,
+}
+
+impl Hello {
+    /// Of a peer that asks for nothing in particular.
+    pub fn new(role: Role, uuid: String, host: String, pid: u32) -> Self {
+        let (wanted_id, shared_memory, address, forwarded, ends_in, drain_before) = Default::default();
+        let resume = None;
+        Hello { role, uuid, host, pid, wanted_id, shared_memory, address, forwarded, ends_in, drain_before, resume }
+    }
 }
 
 /// See [`Message::Welcome`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Welcome {
     /// The controller's number for this peer; names its segments too.
     pub peer: PeerId,
@@ -127,6 +180,10 @@ pub struct Welcome {
     pub engines: Vec<EngineInfo>,
     /// What a client may have under way.
     pub window: Window,
+    /// How many seconds a client's session outlives its connections; 0: it ends with them.
+    pub grace: f64,
+    /// The session goes on, and the controller has received so much of it: the rest is to be sent again.
+    pub resumed: Option<Counts>,
 }
 
 /// What a client may have under way at the controller; it keeps the rest to itself until answers arrive.
@@ -197,7 +254,7 @@ impl Op {
 }
 
 /// Who is to do a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Placement {
     /// Each of these, once; one answer from each, in positions 0, 1, ….
@@ -208,6 +265,9 @@ pub enum Placement {
         retries: u32,
         /// One of these; none: of all there are.
         engines: Option<Vec<EngineId>>,
+        /// Seconds that it will take, where that is known: then it may go to an engine whose end draws near, if it will
+        /// be done by then.
+        duration: Option<f64>,
     },
 }
 
@@ -226,7 +286,7 @@ pub struct SegmentNote {
 pub struct FunctionName(#[serde(with = "serde_bytes")] pub FunctionHash);
 
 /// See [`Message::Request`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// Counted by the client.
     pub id: RequestId,
@@ -438,6 +498,13 @@ pub struct Targets {
     pub engines: Option<Vec<EngineId>>,
 }
 
+/// See [`Message::Retire`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineList {
+    /// Their ids.
+    pub engines: Vec<EngineId>,
+}
+
 /// See [`Message::Recall`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskList {
@@ -471,6 +538,15 @@ pub struct Ack {
     pub replies: u64,
     /// Bytes of payload in them, and of text in outputs.
     pub bytes: u64,
+    /// Messages: the controller need not keep them any longer.
+    pub messages: Counts,
+}
+
+/// See [`Message::Goodbye`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Goodbye {
+    /// Why, for a person.
+    pub reason: String,
 }
 
 /// What a client knows of an engine.
@@ -484,6 +560,8 @@ pub struct EngineInfo {
     pub host: String,
     /// Its process id there.
     pub pid: u32,
+    /// The controller's address that answered it.
+    pub address: String,
 }
 
 /// See [`Message::EngineLeft`].
@@ -536,7 +614,9 @@ pub struct EngineStatus {
     pub host: String,
     /// Its process id there.
     pub pid: u32,
-    /// `idle` or `busy`.
+    /// The controller's address that answered it.
+    pub address: String,
+    /// `idle` or `busy`; `draining`: it is being retired, or its end draws near.
     pub state: String,
     /// Tasks given to it and not answered.
     pub queue: u64,
@@ -546,4 +626,6 @@ pub struct EngineStatus {
     pub resident_bytes: u64,
     /// Seconds since it registered.
     pub uptime: f64,
+    /// Seconds until it will be ended from outside, if that is known.
+    pub ends_in: Option<f64>,
 }

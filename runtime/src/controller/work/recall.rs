@@ -64,6 +64,22 @@ impl Work {
         self.dispatch(now);
     }
 
+    /// An engine gets no new task from now on; what it has not begun of balanced ones goes to others.
+    pub fn retire(&mut self, engine: EngineId) {
+        let Some(load) = self.loads.get(engine).filter(|load| !load.horizon.retiring) else { return };
+        let balanced = |task: &TaskId| self.tasks.get(task).is_some_and(|state| state.balanced.is_some());
+        let tasks: Vec<TaskId> = load.outstanding.iter().copied().filter(balanced).collect();
+        self.loads.retire(engine);
+        if !tasks.is_empty() {
+            self.recall(engine, tasks);
+        }
+    }
+
+    /// Whether an engine is to end and has done everything.
+    pub fn is_retired(&self, engine: EngineId) -> bool {
+        self.loads.get(engine).is_none_or(|load| load.horizon.retiring && load.outstanding.is_empty())
+    }
+
     /// When `tick` should be called next, if at all.
     pub fn next_tick(&self) -> Option<Duration> {
         let grace = self.no_engine_since.map(|since| since + self.limits.no_engine_grace);

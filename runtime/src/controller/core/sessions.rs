@@ -1,0 +1,164 @@
+//! How peers come, go and come back: the handshake, and the sessions of clients that outlive their connections.
+//!
+//! Where a closed connection does not mean a dead process (TCP, the near end of a tunnel), a client that has not said
+//! goodbye is kept for a while, with its work and with what it may not have received.
+
+use super::{Action, Core, to_peer};
+use crate::controller::registry::{Peer, Presence};
+use crate::ids::PeerId;
+use crate::transport::{Admitted, Channel, Route};
+use crate::wire::Frame;
+use crate::wire::message::{Attach, Empty, EngineInfo, EngineLeft, Hello, Message, Refused, Welcome};
+use std::time::Duration;
+
+/// Messages of a client after which it is told what was received.
+const ACK_MESSAGES: u64 = 64;
+/// Bytes after which it is.
+const ACK_BYTES: u64 = 1 << 20;
+
+impl Core {
+    pub(super) fn hello(&mut self, route: Route, admitted: Admitted, hello: Hello, now: Duration) {
+        if let Admitted::Keyed(role) = admitted
+            && role != hello.role
+        {
+            let reason =
+                format!("this is the key of an {role}: it does not admit a peer that says it is a {}", hello.role);
+            self.send(route, Message::Refused(Refused { reason: reason.clone() }));
+            return self.reject(route, reason);
+        }
+        if self.stopping.is_some() {
+            return self.send(route, Message::Refused(Refused { reason: "the cluster is stopping".to_owned() }));
+        }
+        let who = format!("{} {} (pid {} on {})", hello.role, hello.uuid, hello.pid, hello.host);
+        // Through this host's unix socket, the kernel closes the connection of a process that has died, and no other.
+        let keep = admitted != Admitted::Local || hello.forwarded;
+        let grace = if keep { self.limits.session_grace.as_secs_f64() } else { 0.0 };
+        if let Some((peer, former)) = self.registry.resume(&hello, route)
+            && let Some(Peer { token, received, .. }) = self.registry.peer(peer)
+        {
+            let (engine_id, engines, window) = (None, vec![], self.limits.window);
+            let welcome =
+                Welcome { peer, token: token.clone(), engine_id, engines, window, grace, resumed: Some(*received) };
+            self.actions.push(Action::Log(format!("hello again from {who}")));
+            self.send(route, Message::Welcome(welcome));
+            // They are dead, unless it is this hello that comes late, from a connection that the client has given up: then
+            // it must ask once more.
+            for route in former {
+                self.send(route, Message::Refused(Refused { reason: "the session went on elsewhere".to_owned() }));
+            }
+            return;
+        }
+        // It comes back before its old connections are known to be broken: an engine shall have its id.
+        if let Some(old) = self.registry.of_uuid(hello.role, &hello.uuid) {
+            self.forget(old, None, "its connection broke, and it came back", now);
+        }
+        let token = (self.token)();
+        let peer = self.registry.admit(hello, keep, route, token.clone(), now);
+        let engine_id = self.registry.peer(peer).and_then(|peer| peer.engine_id);
+        let engines = self.registry.engines().filter_map(|(_, peer)| peer.engine_info()).collect();
+        let window = self.limits.window;
+        let welcome = Welcome { peer, token, engine_id, engines, window, grace, resumed: None };
+        self.actions.push(Action::Log(format!("hello from {who}")));
+        self.send(route, Message::Welcome(welcome));
+    }
+
+    pub(super) fn attach(&mut self, route: Route, attach: &Attach, now: Duration) {
+        if !self.registry.attach(attach.peer, &attach.token, route) {
+            self.send(route, Message::Refused(Refused { reason: "no peer with this token".to_owned() }));
+            return self.reject(route, "an attach without its peer's token".to_owned());
+        }
+        self.send(route, Message::Attached(Empty {}));
+        if let Some(peer) = self.registry.peer_mut(attach.peer)
+            && let Presence::Returning(received) = std::mem::replace(&mut peer.presence, Presence::Here)
+        {
+            let missing = peer.sent.missing(received);
+            let log = format!("client {} came back; sending {} messages again", peer.hello.uuid, missing.len());
+            self.actions.push(Action::Log(log));
+            let sends =
+                missing.into_iter().filter_map(|(channel, message, payload)| to_peer(peer, channel, message, payload));
+            return self.actions.extend(sends);
+        }
+        let info = self.registry.peer(attach.peer).and_then(Peer::engine_info);
+        match info {
+            Some(info) => {
+                let EngineInfo { id, pid, host, address, .. } = &info;
+                let log = format!("engine {id} registered: pid {pid} on {host}, at {address}");
+                self.actions.push(Action::Log(log));
+                let horizon = self.registry.peer(attach.peer).map(Peer::horizon).unwrap_or_default();
+                self.work.engine_joined(info.id, attach.peer, horizon, now);
+                self.notify(&Message::EngineJoined(info));
+            }
+            None => self.work.client_joined(attach.peer),
+        }
+    }
+
+    pub(super) fn gone(&mut self, route: Route, why: &str, now: Duration) {
+        if let Some(other) = self.registry.detach(route) {
+            // A client that ends closes both, one after the other. If only this one broke, it has to start anew.
+            return self.send(other, Message::Refused(Refused { reason: "the other connection broke".to_owned() }));
+        }
+        if let Some(id) = self.registry.suspend(route, now) {
+            self.away.push_back((now, id));
+            let seconds = self.limits.session_grace.as_secs();
+            let log = format!("the connections of client {id} broke; its session is kept for {seconds} s");
+            return self.actions.push(Action::Log(log));
+        }
+        if let Some((peer, _)) = self.registry.of_route(route) {
+            self.forget(peer, Some(route), why, now);
+        }
+    }
+
+    /// Gives up clients that did not come back.
+    pub(super) fn give_up_clients(&mut self, now: Duration) {
+        while let Some((since, peer)) = self.away.pop_front_if(|(since, _)| *since + self.limits.session_grace <= now) {
+            if self.registry.peer(peer).is_some_and(|peer| peer.presence == Presence::Away(since)) {
+                self.forget(peer, None, "it did not come back", now);
+            }
+        }
+    }
+
+    /// Counts what a client sends, and tells it now and then, so that it need not keep all of it.
+    pub(super) fn count(&mut self, id: PeerId, channel: Channel, message: &Message, payload: &[Frame]) {
+        let Some(peer) = self.registry.peer_mut(id).filter(|peer| peer.sent.keeps()) else { return };
+        peer.received.count(channel, message);
+        peer.received_bytes += payload.iter().map(|frame| frame.len() as u64).sum::<u64>();
+        let (messages, bytes) = (peer.received.total(), peer.received_bytes);
+        if messages - peer.told.0 >= ACK_MESSAGES || bytes - peer.told.1 >= ACK_BYTES {
+            peer.told = (messages, bytes);
+            let (route, received) = (peer.control, peer.received);
+            self.send(route, Message::Received(received));
+        }
+    }
+
+    /// A peer is gone for good; `known`: the connection that showed it.
+    pub(super) fn forget(&mut self, id: PeerId, known: Option<Route>, why: &str, now: Duration) {
+        let routes = self.registry.peer(id).map(|peer| [Some(peer.control), peer.data]).into_iter().flatten().flatten();
+        let standing = |route: &Route| {
+            Some(*route) != known && self.registry.of_route(*route).is_some_and(|(owner, _)| owner == id)
+        };
+        let standing: Vec<Route> = routes.filter(standing).collect();
+        let Some(peer) = self.registry.remove(id) else { return };
+        for route in standing {
+            // If it still stands, the process lives and has to start anew.
+            self.send(route, Message::Refused(Refused { reason: "the other connection broke".to_owned() }));
+        }
+        match peer.engine_id {
+            Some(engine) => {
+                let end = if peer.leaving { "was shut down".to_owned() } else { format!("died: {why}") };
+                let reason = format!("engine {engine} (pid {} on {}) {end}", peer.hello.pid, peer.hello.host);
+                self.actions.push(Action::Log(reason.clone()));
+                self.retiring.remove(&engine);
+                self.work.engine_left(engine, &reason, now);
+                if peer.data.is_some() {
+                    self.notify(&Message::EngineLeft(EngineLeft { id: engine, reason }));
+                }
+            }
+            None => {
+                self.actions.push(Action::Log(format!("client {} left", peer.hello.uuid)));
+                self.work.client_left(id);
+            }
+        }
+        self.perform(now);
+        self.actions.push(Action::UnlinkPeer(id, self.work.unread_segments()));
+    }
+}

@@ -1,0 +1,234 @@
+//! Every address of a controller at once: the first that answers is taken, the others are dropped.
+//!
+//! An address answers when somebody there has completed the handshake, keys included; that a port is open says little,
+//! for the near end of a tunnel is. What the messages then mean is `session`'s business. Names are looked up and failures
+//! explained by short-lived threads (`scout`): libzmq does the first in its only I/O thread and does not tell the second.
+
+use super::dial::{DialError, LinkEvent, Wire};
+use super::scout::{Report, Scouts, Target};
+use crate::connection::ConnectionFile;
+use std::time::{Duration, Instant};
+
+/// How long an explanation of a failure holds.
+const EXPLAINED: Duration = Duration::from_secs(10);
+/// The pause behind a handshake that failed.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Most numeric addresses that one name is dialled at.
+const PER_NAME_MAX: usize = 8;
+
+/// What came of a race, up to now.
+pub enum RaceEvent {
+    /// This one answered.
+    Won(Wire),
+    /// Nobody will: every address has failed, and at least one for good.
+    Refused(String),
+}
+
+/// Where to dial, as it is decided once for a session.
+#[derive(Debug, Clone)]
+pub struct Course {
+    addresses: Vec<String>,
+    /// The unix socket of a controller on this host.
+    pub local: bool,
+    /// The addresses are near ends of tunnels.
+    forwarded: bool,
+}
+
+impl Course {
+    /// What can be dialled from this host.
+    pub fn of(file: &ConnectionFile) -> Result<Course, DialError> {
+        let addresses: Vec<String> = file.reachable_addresses().into_iter().map(str::to_owned).collect();
+        if addresses.is_empty() {
+            return Err(DialError::NoAddress(unreachable_reason(file)));
+        }
+        if let (Some(tcp), None) = (addresses.iter().find(|address| address.starts_with("tcp://")), &file.curve) {
+            return Err(DialError::NoKey(tcp.clone()));
+        }
+        Ok(Course { addresses, local: file.local_address().is_some(), forwarded: file.forwarded })
+    }
+
+    /// All of them, for people.
+    pub fn names(&self) -> String {
+        self.addresses.join(", ")
+    }
+}
+
+/// One way to an offered address: a name may have several.
+struct Way {
+    offer: usize,
+    target: Target,
+    wire: Wire,
+    /// What happened, if anything did.
+    said: Option<String>,
+    /// It will not be let in, whatever time passes.
+    hopeless: bool,
+    explained: Option<Instant>,
+    /// When to dial with a fresh socket: after some failed handshakes libzmq does not dial again.
+    again: Option<Instant>,
+}
+
+/// Addresses being dialled.
+pub struct Race {
+    context: zmq::Context,
+    file: ConnectionFile,
+    course: Course,
+    /// A handshake that breaks off says nothing for good: there has been a session, or a tunnel is between.
+    patient: bool,
+    ways: Vec<Way>,
+    /// What became of each offered address before there was a way to it: a name that nobody knows.
+    unknown: Vec<Option<String>>,
+    scouts: Scouts,
+    told: bool,
+}
+
+impl Race {
+    /// Starts to dial; `returning`: there has been a session.
+    pub fn start(
+        context: &zmq::Context,
+        file: &ConnectionFile,
+        course: &Course,
+        returning: bool,
+    ) -> Result<Race, DialError> {
+        let scouts = Scouts::new().map_err(DialError::System)?;
+        let unknown = vec![None; course.addresses.len()];
+        let (file, course) = (file.clone(), course.clone());
+        let patient = returning || course.forwarded;
+        let context = context.clone();
+        let mut race = Race { context, file, course, patient, ways: Vec::new(), unknown, scouts, told: false };
+        for offer in 0..race.course.addresses.len() {
+            match Target::parse(&race.course.addresses[offer]) {
+                Some(target) => race.dial(offer, target)?,
+                None => race.scouts.look_up(offer, &race.course.addresses[offer]),
+            }
+        }
+        Ok(race)
+    }
+
+    fn dial(&mut self, offer: usize, target: Target) -> Result<(), DialError> {
+        let address = &self.course.addresses[offer];
+        let wire = Wire::dial(&self.context, address, &target.endpoint(), &self.file, !self.course.local)?;
+        self.ways.push(Way { offer, target, wire, said: None, hopeless: false, explained: None, again: None });
+        Ok(())
+    }
+
+    /// To be polled for reading: `next_event` may have something.
+    pub fn poll_items(&self) -> impl Iterator<Item = zmq::PollItem<'_>> {
+        let scouts = std::iter::once(zmq::PollItem::from_fd(self.scouts.fd(), zmq::POLLIN));
+        scouts.chain(self.ways.iter().map(|way| way.wire.monitor().as_poll_item(zmq::POLLIN)))
+    }
+
+    /// When `next_event` is to be called at the latest.
+    pub fn next_look(&self) -> Option<Instant> {
+        self.ways.iter().filter_map(|way| way.again).min()
+    }
+
+    /// What came of it since the last call.
+    pub fn next_event(&mut self) -> Result<Option<RaceEvent>, DialError> {
+        for report in self.scouts.reports() {
+            match report {
+                Report::Found(offer, targets) => {
+                    self.unknown[offer] = None;
+                    for target in targets.into_iter().take(PER_NAME_MAX) {
+                        self.dial(offer, target)?;
+                    }
+                }
+                Report::Unknown(offer, why) => self.unknown[offer] = Some(why),
+                Report::Explained(way, why) => {
+                    if let Some(way) = self.ways.get_mut(way)
+                        && !way.hopeless
+                    {
+                        way.said = Some(why);
+                    }
+                }
+            }
+        }
+        for way in &mut self.ways {
+            if way.again.take_if(|at| *at <= Instant::now()).is_some() {
+                let (address, endpoint) = (&self.course.addresses[way.offer], way.target.endpoint());
+                way.wire = Wire::dial(&self.context, address, &endpoint, &self.file, !self.course.local)?;
+            }
+        }
+        for index in 0..self.ways.len() {
+            while let Some(event) = self.ways[index].wire.next_event().map_err(DialError::Libzmq)? {
+                let way = &mut self.ways[index];
+                match event {
+                    LinkEvent::Up => return Ok(Some(RaceEvent::Won(self.win(index)))),
+                    LinkEvent::Retrying if way.hopeless => {}
+                    LinkEvent::Retrying => {
+                        if way.explained.is_none_or(|at| at.elapsed() > EXPLAINED) {
+                            way.explained = Some(Instant::now());
+                            self.scouts.explain(index, &way.target);
+                        }
+                    }
+                    LinkEvent::Down => {
+                        way.said.get_or_insert_with(|| "the connection broke".to_owned());
+                    }
+                    LinkEvent::TurnedAway { reason, for_good } => {
+                        way.said = Some(reason.to_owned());
+                        way.hopeless |= for_good || !self.patient;
+                        way.again = (!way.hopeless).then(|| Instant::now() + AGAIN);
+                    }
+                }
+            }
+        }
+        let refused = self.is_hopeless() && !std::mem::replace(&mut self.told, true);
+        Ok(refused.then(|| RaceEvent::Refused(self.problem())))
+    }
+
+    fn win(&mut self, index: usize) -> Wire {
+        let won = self.ways.swap_remove(index).wire;
+        self.ways.drain(..).for_each(|lost| lost.wire.give_up());
+        won
+    }
+
+    fn is_hopeless(&self) -> bool {
+        let failed = |offer: usize| {
+            let mut ways = self.ways.iter().filter(|way| way.offer == offer).peekable();
+            match ways.peek() {
+                Some(_) => ways.all(|way| way.said.is_some()),
+                None => self.unknown[offer].is_some(),
+            }
+        };
+        self.ways.iter().any(|way| way.hopeless) && (0..self.course.addresses.len()).all(failed)
+    }
+
+    /// What stands in the way at each address.
+    pub fn problem(&self) -> String {
+        let each = self.course.addresses.iter().enumerate().map(|(offer, address)| {
+            let ways: Vec<&Way> = self.ways.iter().filter(|way| way.offer == offer).collect();
+            format!("{address}: {}", said(&ways, self.unknown[offer].as_deref()))
+        });
+        let each: Vec<String> = each.collect();
+        match &each[..] {
+            [only] => only.clone(),
+            several => format!("none of {} addresses answers: {}", several.len(), several.join("; ")),
+        }
+    }
+}
+
+/// What happened at one offered address.
+fn said(ways: &[&Way], unknown: Option<&str>) -> String {
+    const NOTHING: &str = "timed out: no answer yet";
+    let of = |way: &Way| way.said.clone().unwrap_or_else(|| NOTHING.to_owned());
+    match ways {
+        [] => unknown.unwrap_or("the name is being looked up").to_owned(),
+        [first, rest @ ..] if rest.iter().all(|way| way.said == first.said) => of(first),
+        several => {
+            let each: Vec<String> = several.iter().map(|way| format!("{} {}", way.target, of(way))).collect();
+            each.join(", ")
+        }
+    }
+}
+
+fn unreachable_reason(file: &ConnectionFile) -> String {
+    let offered = if file.addresses.is_empty() { "none".to_owned() } else { file.addresses.join(", ") };
+    let here = crate::places::host_name();
+    if file.host == here {
+        format!("the controller is gone: its unix socket does not exist (addresses: {offered})")
+    } else {
+        format!(
+            "the controller on {} listens on its own host only (addresses: {offered}); this host is {here}",
+            file.host
+        )
+    }
+}
