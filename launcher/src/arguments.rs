@@ -31,6 +31,10 @@ pub struct Arguments {
 pub enum Command {
     /// Start a controller and engines on this host
     Start(StartArguments),
+    /// Start a cluster, run a program that uses it, stop the cluster; ends with the program's exit code
+    Run(RunArguments),
+    /// Have more engines in a running cluster, or fewer
+    Scale(ScaleArguments),
     /// Stop a cluster, wherever it was started from
     Stop(StopArguments),
     /// Show a cluster's engines and controller
@@ -41,8 +45,19 @@ pub enum Command {
     Logs(LogsArguments),
     /// Wait until a cluster has so many engines
     Wait(WaitArguments),
+    /// Reach a cluster on another host through SSH
+    Tunnel(TunnelArguments),
+    /// Find what crashed clusters left behind, here, on other hosts and in queues, and remove it
+    Gc(GcArguments),
+    /// List, show, write and check profiles
+    Profile(ProfileArguments),
+    /// Check this host, and what a profile needs, for trouble
+    Doctor(DoctorArguments),
     /// Print a completion script for a shell
     Completions(CompletionsArguments),
+    /// Wait for the launcher's end, then end what it left elsewhere (what `start` runs)
+    #[command(hide = true)]
+    Guard(GuardArguments),
     /// Run a controller in this process (what `start` runs)
     #[command(hide = true)]
     Controller(ControllerArguments),
@@ -71,6 +86,10 @@ pub struct StartArguments {
     #[arg(long, value_name = "NAME|PATH")]
     pub profile: Option<String>,
 
+    /// Set a key of the profile, such as batch.partition=gpu (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
     /// Python of the engines [default: the one beside this program, else python3]
     #[arg(long, value_name = "PATH")]
     pub python: Option<String>,
@@ -91,6 +110,10 @@ pub struct StartArguments {
     #[arg(long)]
     pub restart: bool,
 
+    /// Print the script of the first job instead of starting anything
+    #[arg(long)]
+    pub print_script: bool,
+
     /// Return when the engines are ready and leave the cluster running
     #[arg(long)]
     pub daemonize: bool,
@@ -102,6 +125,50 @@ pub struct StartArguments {
     /// File descriptor on which a detached launcher reports to the one that started it
     #[arg(long, hide = true, value_name = "NUMBER", conflicts_with_all = ["daemonize", "exit_with_parent"])]
     pub report_descriptor: Option<i32>,
+
+    /// File that somebody touches as long as the cluster is to live
+    #[arg(long, hide = true, value_name = "PATH")]
+    pub lease_file: Option<PathBuf>,
+
+    /// Options of most commands.
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+/// `ipclusterz run`
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Options of `start`.
+    #[command(flatten)]
+    pub start: StartArguments,
+
+    /// The program and its arguments; `Client()` in it finds the cluster
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    pub program: Vec<std::ffi::OsString>,
+}
+
+/// `ipclusterz scale`
+#[derive(Debug, Args)]
+pub struct ScaleArguments {
+    /// How many: +4 more, -2 fewer, or 16 in all
+    #[arg(value_name = "+N|-N|N", allow_hyphen_values = true)]
+    pub change: String,
+
+    /// Seconds to wait until new engines have registered and others are gone; 0: do not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub timeout: f64,
+
+    /// Options of most commands.
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+/// `ipclusterz gc`
+#[derive(Debug, Args)]
+pub struct GcArguments {
+    /// Only say what there is
+    #[arg(long)]
+    pub dry_run: bool,
 
     /// Options of most commands.
     #[command(flatten)]
@@ -184,6 +251,146 @@ pub struct WaitArguments {
     pub common: CommonArguments,
 }
 
+/// `ipclusterz tunnel`
+#[derive(Debug, Args)]
+pub struct TunnelArguments {
+    /// The host that the cluster was started on, or one that can reach it
+    #[arg(value_name = "USER@HOST")]
+    pub host: String,
+
+    /// Name of the cluster there [default: default, or the only one there is]
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+
+    /// Name for it here, for Client(cluster="LOCALNAME")
+    #[arg(long = "as", value_name = "LOCALNAME")]
+    pub local_name: Option<String>,
+
+    /// Profile whose [ssh] says how to get there: a name, or the path of a .toml file
+    #[arg(long, value_name = "NAME|PATH")]
+    pub profile: Option<String>,
+
+    /// One key of the profile, such as ssh.connect_timeout=60 (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// What speaks SSH: libssh2 or openssh [default: ssh.backend of the profile]
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
+
+    /// Private key to try after those of ~/.ssh/config (repeatable)
+    #[arg(short = 'i', long, value_name = "PATH")]
+    pub identity: Vec<PathBuf>,
+
+    /// Ask for passwords with JSON lines on stdout, answered by lines on stdin
+    #[arg(long, hide = true, requires = "json")]
+    pub ask_on_stdio: bool,
+
+    /// Print one versioned JSON value on stdout
+    #[arg(long)]
+    pub json: bool,
+
+    /// Stop when the parent process ends, however it ends
+    #[arg(long, hide = true)]
+    pub exit_with_parent: bool,
+}
+
+/// `ipclusterz profile`
+#[derive(Debug, Args)]
+pub struct ProfileArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ProfileCommand,
+}
+
+/// The commands about profiles.
+#[derive(Debug, Subcommand)]
+pub enum ProfileCommand {
+    /// List profiles: yours, the site's, and those that come with the program
+    List {
+        /// Print one versioned JSON value on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a complete profile as TOML, all layers merged
+    Show(ProfileShowArguments),
+    /// Write a profile of your own to start from, every key explained
+    Init(ProfileInitArguments),
+    /// Try each stage of a start without starting anything, and say which one fails
+    Check(ProfileCheckArguments),
+}
+
+/// `ipclusterz profile show`
+#[derive(Debug, Args)]
+pub struct ProfileShowArguments {
+    /// A name, or the path of a .toml file [default: the one that `start` would use]
+    #[arg(value_name = "NAME|PATH")]
+    pub profile: Option<String>,
+
+    /// Say after each value where it came from
+    #[arg(long)]
+    pub origin: bool,
+
+    /// Set a key, such as batch.partition=gpu (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Print one versioned JSON value on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ipclusterz profile init`
+#[derive(Debug, Args)]
+pub struct ProfileInitArguments {
+    /// What to call it: letters, digits, '_', '.' and '-'
+    pub name: String,
+
+    /// The profile that it is to extend [default: the one of the same name, else default]
+    #[arg(long, value_name = "NAME|PATH")]
+    pub from: Option<String>,
+
+    /// Replace a profile of that name
+    #[arg(long)]
+    pub force: bool,
+
+    /// Print one versioned JSON value on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ipclusterz profile check`
+#[derive(Debug, Args)]
+pub struct ProfileCheckArguments {
+    /// A name, or the path of a .toml file [default: the one that `start` would use]
+    #[arg(value_name = "NAME|PATH")]
+    pub profile: Option<String>,
+
+    /// Set a key, such as batch.partition=gpu (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Print one versioned JSON value on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ipclusterz doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Profile: a name, or the path of a .toml file
+    #[arg(long, value_name = "NAME|PATH")]
+    pub profile: Option<String>,
+
+    /// Set a key of the profile, such as batch.partition=gpu (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Print one versioned JSON value on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `ipclusterz completions`
 #[derive(Debug, Args)]
 pub struct CompletionsArguments {
@@ -194,6 +401,18 @@ pub struct CompletionsArguments {
     /// Options of most commands.
     #[command(flatten)]
     pub common: CommonArguments,
+}
+
+/// `ipclusterz guard`
+#[derive(Debug, Args)]
+pub struct GuardArguments {
+    /// Name of the cluster
+    #[arg(long)]
+    pub cluster: String,
+
+    /// The run that it guards
+    #[arg(long)]
+    pub run_id: String,
 }
 
 /// `ipclusterz controller`; its standard output is one line of JSON, a `Ready` or an error.
@@ -218,6 +437,10 @@ pub struct ControllerArguments {
     /// TCP address
     #[arg(long)]
     pub listen: Option<String>,
+
+    /// Seconds that balanced tasks wait when there is no engine at all
+    #[arg(long)]
+    pub no_engine_grace: Option<u64>,
 
     /// Hosts for the connection files
     #[arg(long)]

@@ -37,6 +37,8 @@ pub fn start_detached(program: &Path, arguments: &[OsString]) -> Result<StartRep
     let mut command = Command::new(program);
     command.arg0("ipclusterz").args(arguments.iter().filter(|argument| *argument != "--daemonize"));
     command.arg(format!("--report-descriptor={descriptor}"));
+    // Started from an engine, it is to live on when that engine's set is swept away.
+    command.env_remove(crate::marked::VARIABLE);
     // Standard output and error become the launcher's log once it holds the cluster's lock.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // SAFETY: the closure runs between fork and exec, and makes nothing but system calls.

@@ -21,28 +21,63 @@ pub const RESTART: &str = "IPCLUSTERZ_RESTART";
 pub const LISTEN: &str = "IPCLUSTERZ_LISTEN";
 /// Comma-separated hosts under which the controller can be reached: `--advertise`.
 pub const ADVERTISE: &str = "IPCLUSTERZ_ADVERTISE";
+/// What starts the engines: `engines.launcher`.
+pub const LAUNCHER: &str = "IPCLUSTERZ_LAUNCHER";
+/// Partition or queue of jobs: `batch.partition`.
+pub const PARTITION: &str = "IPCLUSTERZ_PARTITION";
+/// Project that pays for jobs: `batch.account`.
+pub const ACCOUNT: &str = "IPCLUSTERZ_ACCOUNT";
+/// Time limit of jobs: `batch.time_limit`.
+pub const TIME_LIMIT: &str = "IPCLUSTERZ_TIME_LIMIT";
+/// Path of the project's file, or `none`; looked for when not set.
+pub const PROJECT: &str = "IPCLUSTERZ_PROJECT";
+/// Folder of the site's profiles.
+pub const SITE_PROFILES: &str = "IPCLUSTERZ_SITE_PROFILES";
 /// What the controller logs, for example `debug` or `ipclusterz_runtime=debug`; `info` unless set.
 pub const LOG: &str = "IPCLUSTERZ_LOG";
 
+/// The variables that stand for one key of a profile each.
+pub const KEYS: [(&str, &str); 10] = [
+    (ENGINES, "engines.count"),
+    (LAUNCHER, "engines.launcher"),
+    (PYTHON, "engines.python"),
+    (TIMEOUT, "engines.timeout"),
+    (RESTART, "engines.restart"),
+    (LISTEN, "controller.listen"),
+    (ADVERTISE, "controller.advertise"),
+    (PARTITION, "batch.partition"),
+    (ACCOUNT, "batch.account"),
+    (TIME_LIMIT, "batch.time_limit"),
+];
+
 /// Each variable with its meaning, in the order of `--help`.
-pub const TABLE: [(&str, &str); 10] = [
+pub const TABLE: [(&str, &str); 16] = [
     ("IPCLUSTERZ_HOME", "folder of all clusters' files (default ~/.local/state/ipclusterz)"),
     (CLUSTER, "same as --cluster"),
     (PROFILE, "same as --profile"),
+    (PROJECT, "the project's ipclusterz.toml, or none (default: looked for)"),
+    (SITE_PROFILES, "folder of the site's profiles (default /etc/ipclusterz/profiles)"),
     (ENGINES, "same as --engines"),
+    (LAUNCHER, "same as engines.launcher of a profile: local, ssh, mpiexec or batch"),
     (PYTHON, "same as --python"),
     (TIMEOUT, "same as --timeout"),
     (RESTART, "true or false, same as --restart"),
     (LISTEN, "same as --listen"),
     (ADVERTISE, "same as --advertise, comma-separated"),
+    (PARTITION, "same as batch.partition of a profile"),
+    (ACCOUNT, "same as batch.account of a profile"),
+    (TIME_LIMIT, "same as batch.time_limit of a profile"),
     (LOG, "what the controller logs: error, warn, info (default) or debug"),
 ];
+
+/// Variables that others read or are marked with: the package, and the processes that a launcher starts.
+pub const OTHERS: [&str; 3] = ["IPCLUSTERZ_KEY_FILE", "IPCLUSTERZ_END_TIME", crate::marked::VARIABLE];
 
 /// Text for the end of `--help`.
 pub fn help() -> String {
     let mut text = String::from("Environment (an option beats a variable, a variable beats the profile):\n");
     for (name, meaning) in TABLE {
-        text.push_str(&format!("  {name:<21} {meaning}\n"));
+        text.push_str(&format!("  {name:<24} {meaning}\n"));
     }
     text
 }
@@ -67,5 +102,11 @@ impl Variables {
     /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// Names and values of those that begin with `prefix`.
+    pub fn with_prefix(&self, prefix: &'static str) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        pairs.filter(move |(name, _)| name.starts_with(prefix))
     }
 }

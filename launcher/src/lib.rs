@@ -8,27 +8,42 @@
 //! - [`exit_code`]: what the shell is told
 //! - [`cluster`]: the folder of a cluster, and what can be told from it
 //! - [`supervisor`]: the process that a cluster lives and dies with
-//! - [`local`], [`spawn`], [`daemon`]: processes on this host
-//! - [`limits`], [`python`]: what a start needs of this host
-//! - [`system`]: system calls; [`suggestion`]: "did you mean"; [`talk`]: what a running launcher says
+//! - [`ssh`]: commands, files and forwards on other hosts
+//! - [`launchers`], [`tables`]: what starts engines, and what a profile says about it
+//! - [`batch`]: engines as jobs of a queue
+//! - [`remote`]: a whole cluster on another host
+//! - [`controller_process`], [`spawn`], [`daemon`], [`marked`]: processes of this host
+//! - [`addresses`], [`limits`], [`python`]: what this host is and has
+//! - [`units`]: times and sizes; [`system`]: system calls; [`suggestion`]: "did you mean";
+//!   [`talk`]: what a running launcher says
+//! - [`doctor`]: checks of this host and of what a profile needs
 
+pub mod addresses;
 pub mod arguments;
+pub mod batch;
 pub mod cluster;
 pub mod commands;
+pub mod controller_process;
 pub mod daemon;
+pub mod doctor;
 pub mod environment;
 pub mod exit_code;
 pub mod failure;
+pub mod launchers;
 pub mod limits;
-pub mod local;
+pub mod marked;
 pub mod output;
 pub mod profile;
 pub mod python;
+pub mod remote;
 pub mod report;
 pub mod settings;
 pub mod spawn;
+pub mod ssh;
 pub mod suggestion;
 pub mod supervisor;
 pub mod system;
+pub mod tables;
 pub mod talk;
+pub mod units;
 pub mod usage;

@@ -40,7 +40,7 @@ pub struct Limit {
 
 impl Limit {
     /// How many engines it allows.
-    fn engines(&self) -> u64 {
+    pub fn engines(&self) -> u64 {
         self.available.saturating_sub(self.fixed) / self.per_engine
     }
 
@@ -80,6 +80,11 @@ pub fn check(engines: u32, limits: &[Limit]) -> Result<(), TooManyEngines> {
     let most = limits.iter().map(Limit::engines).min().unwrap_or_default();
     let needed = wanted * limit.per_engine + limit.fixed;
     Err(TooManyEngines { engines, needed, limit: limit.clone(), most })
+}
+
+/// Descriptors that a controller of so many engines needs.
+pub fn files_of_controller(engines: u32) -> u64 {
+    u64::from(engines) * FILES_PER_ENGINE + FILES_OF_CONTROLLER
 }
 
 /// The limits of this host, user and control group, as far as they can be read.

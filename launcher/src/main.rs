@@ -1,5 +1,5 @@
 //! The binary `ipclusterz`. All of it is in the library.
 
 fn main() -> std::process::ExitCode {
-    ipclusterz_launcher::commands::main(std::env::args_os().collect()).into()
+    ipclusterz_launcher::commands::main(std::env::args_os().collect())
 }

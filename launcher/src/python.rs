@@ -32,29 +32,29 @@ impl From<PythonError> for Failure {
 ///
 /// Links are not followed: a virtual environment's `python3` is a link, and knows its environment by its own path.
 pub fn find(wanted: Option<&str>, program: &Path, search_path: Option<&OsStr>) -> Result<PathBuf, PythonError> {
-    let on_search_path = |name: &str| {
-        std::env::split_paths(search_path.unwrap_or_default())
-            .map(|folder| folder.join(name))
-            .find(|path| is_executable(path))
-    };
     if let Some(wanted) = wanted {
-        let found = if wanted.contains('/') {
-            // Absolute, because a record of it must mean the same in another folder.
-            std::path::absolute(wanted).ok().filter(|path| is_executable(path))
-        } else {
-            on_search_path(wanted)
-        };
-        return found.ok_or_else(|| PythonError::NotFound(wanted.to_owned()));
+        return on_search_path(wanted, search_path).ok_or_else(|| PythonError::NotFound(wanted.to_owned()));
     }
     let beside = ["python3", "python"].map(|name| program.with_file_name(name));
     beside
         .into_iter()
         .find(|path| is_executable(path))
-        .or_else(|| on_search_path("python3"))
+        .or_else(|| on_search_path("python3", search_path))
         .ok_or_else(|| PythonError::NoneAnywhere { program: program.to_path_buf() })
 }
 
-fn is_executable(path: &Path) -> bool {
+/// A program by its path, or by a name that is looked for on `search_path`.
+pub fn on_search_path(program: &str, search_path: Option<&OsStr>) -> Option<PathBuf> {
+    if program.contains('/') {
+        // Absolute, because a record of it must mean the same in another folder.
+        return std::path::absolute(program).ok().filter(|path| is_executable(path));
+    }
+    let mut folders = std::env::split_paths(search_path.unwrap_or_default());
+    folders.find_map(|folder| Some(folder.join(program)).filter(|path| is_executable(path)))
+}
+
+/// Whether it is a file that somebody may run.
+pub(crate) fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 

@@ -1,7 +1,9 @@
 //! What commands return: plain data, printed by [`crate::output::Output`].
 
+mod profile;
 mod text;
 
+pub use profile::{CheckReport, InitReport, ListedProfile, ProfileListReport, ShowReport};
 pub use text::{bytes, duration};
 
 use ipclusterz_runtime::wire::message::{EngineInfo, Status};
@@ -133,6 +135,63 @@ pub struct WaitReport {
     pub engines: Vec<EngineInfo>,
     /// How long it took.
     pub seconds: f64,
+}
+
+/// Result of `scale`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ScaleReport {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// How many engines there were to be.
+    pub before: u32,
+    /// How many there are to be now.
+    pub wanted: u32,
+    /// How many there are; none when that was not waited for.
+    pub engines: Option<usize>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// What one crashed cluster left.
+#[derive(Debug, Clone, Serialize)]
+pub struct Remains {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Processes and jobs that were ended, or are to be.
+    pub ended: Vec<String>,
+    /// Why something is still there.
+    pub problem: Option<String>,
+}
+
+impl Remains {
+    /// What could not be removed.
+    pub fn failed(cluster: String, problem: String) -> Self {
+        Self { cluster, ended: Vec::new(), problem: Some(problem) }
+    }
+}
+
+/// Result of `gc`.
+#[derive(Debug, Clone, Serialize)]
+pub struct GcReport {
+    /// Nothing was removed.
+    pub dry_run: bool,
+    /// In order of names.
+    pub found: Vec<Remains>,
+}
+
+/// A tunnel that is open.
+#[derive(Debug, Clone, Serialize)]
+pub struct TunnelReport {
+    /// What a client needs.
+    pub file: PathBuf,
+    /// Where the tunnel listens.
+    pub address: String,
+    /// Name of the cluster there.
+    pub cluster: String,
+    /// Names this run of it.
+    pub run_id: String,
+    /// The host as it was given.
+    pub host: String,
 }
 
 /// Result of `completions`.

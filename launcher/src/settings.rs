@@ -1,14 +1,16 @@
-//! What `start` will do, weighed and checked: option > `IPCLUSTERZ_*` variable > profile > default profile.
+//! What `start` will do: the merged profile and the cluster's name, checked as far as anyone can without trying.
+
+mod checks;
 
 use crate::arguments::StartArguments;
 use crate::environment::{self, Variables};
 use crate::exit_code::Exit;
 use crate::failure::Failure;
-use crate::profile::{DEFAULT_NAME, Profile, ProfileError};
+use crate::profile::{self, Options, Places, Profile, ProfileError};
+use crate::tables::Tables;
+use crate::tables::engines::LauncherKind;
 use ipclusterz_runtime::places::{self, PlacesError};
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// A start that can be carried out as far as anyone can tell without trying.
@@ -34,6 +36,8 @@ pub struct StartSettings {
     pub listen: Option<String>,
     /// Hosts to offer for the TCP address.
     pub advertise: Vec<String>,
+    /// The whole of the profile; what is above has been taken from it.
+    pub tables: Tables,
 }
 
 /// Why there is no such start.
@@ -48,12 +52,12 @@ pub enum SettingsError {
     /// A value, named with the place it came from.
     #[error("{origin}: {message}")]
     BadValue {
-        /// `--option`, the variable or the profile's key.
+        /// `--option`, the variable, or the profile's file, line and key.
         origin: String,
         /// What is wrong with it.
         message: String,
         /// What would be right.
-        hint: &'static str,
+        hint: String,
     },
 }
 
@@ -62,54 +66,8 @@ impl From<SettingsError> for Failure {
         match error {
             SettingsError::Profile(error) => error.into(),
             SettingsError::Places(error) => error.into(),
-            SettingsError::BadValue { hint, .. } => Failure::new(Exit::Usage, error.to_string()).with_hint(hint),
+            SettingsError::BadValue { ref hint, .. } => Failure::new(Exit::Usage, error.to_string()).with_hint(hint),
         }
-    }
-}
-
-/// A value with the place it came from, for messages.
-struct Sourced<T> {
-    value: T,
-    origin: String,
-}
-
-impl<T> Sourced<T> {
-    fn error(&self, message: impl Into<String>, hint: &'static str) -> SettingsError {
-        SettingsError::BadValue { origin: self.origin.clone(), message: message.into(), hint }
-    }
-}
-
-/// The three sources of a value below the command line.
-struct Sources<'a> {
-    variables: &'a Variables,
-    profile: &'a Profile,
-}
-
-impl Sources<'_> {
-    /// The strongest of option, variable, profile and default. The names are those of the option and of the key.
-    fn pick<T: FromStr>(
-        &self,
-        (option, value): (&str, Option<T>),
-        variable: &str,
-        (key, user, default): (&str, Option<T>, Option<T>),
-    ) -> Result<Sourced<T>, SettingsError> {
-        if let Some(value) = value {
-            return Ok(Sourced { value, origin: option.to_owned() });
-        }
-        if let Some(text) = self.variables.get(variable) {
-            let value = text.parse().map_err(|_| SettingsError::BadValue {
-                origin: variable.to_owned(),
-                message: format!("{text:?} is not a value for {option}"),
-                hint: "unset the variable, or give it a value that the option would take",
-            })?;
-            return Ok(Sourced { value, origin: variable.to_owned() });
-        }
-        let origin = format!("{}: `{key}`", self.profile.origin());
-        user.or(default).map(|value| Sourced { value, origin: origin.clone() }).ok_or(SettingsError::BadValue {
-            origin,
-            message: "has no value, not even a default".to_owned(),
-            hint: "set it in the profile",
-        })
     }
 }
 
@@ -120,120 +78,108 @@ pub fn cluster_name(option: Option<&str>, variables: &Variables) -> Result<Strin
     Ok(name.to_owned())
 }
 
+/// The longest time that is taken for one: thirty years. Far larger ones would overflow a clock.
+const LONGEST: f64 = 1e9;
+
 /// A positive number of seconds from an option.
 pub fn seconds(origin: &str, value: f64) -> Result<Duration, SettingsError> {
-    let bad = || SettingsError::BadValue {
+    if value > 0.0 && value <= LONGEST {
+        return Ok(Duration::from_secs_f64(value));
+    }
+    Err(SettingsError::BadValue {
         origin: origin.to_owned(),
         message: format!("{value} is not a number of seconds to wait"),
-        hint: "give a number above 0, such as 30 or 0.5",
-    };
-    if value > 0.0 { Duration::try_from_secs_f64(value).map_err(|_| bad()) } else { Err(bad()) }
+        hint: "give a number above 0, such as 30 or 0.5".to_owned(),
+    })
+}
+
+/// The options of `start` that bear on the profile.
+pub fn options_of(arguments: &StartArguments) -> Options {
+    let mut keys = Vec::new();
+    let mut add = |option, key, value: Option<toml::Value>| keys.extend(value.map(|value| (option, key, value)));
+    add("--engines", "engines.count", arguments.engines.map(|count| i64::from(count).into()));
+    add("--python", "engines.python", arguments.python.as_deref().map(Into::into));
+    add("--timeout", "engines.timeout", arguments.timeout.map(Into::into));
+    add("--restart", "engines.restart", arguments.restart.then_some(true.into()));
+    add("--listen", "controller.listen", arguments.listen.as_deref().map(Into::into));
+    let hosts = arguments.advertise.iter().flat_map(|hosts| hosts.split(','));
+    add("--advertise", "controller.advertise", (!arguments.advertise.is_empty()).then(|| profile::list(hosts)));
+    Options { profile: arguments.profile.clone(), set: arguments.set.clone(), keys }
+}
+
+/// A merged profile with what follows from its values, before any check of what they mean.
+pub fn merged_profile(options: &Options, variables: &Variables, places: &Places) -> Result<Profile, ProfileError> {
+    let mut profile = Profile::load(options, variables, places)?;
+    checks::derive(&mut profile)?;
+    Ok(profile)
+}
+
+/// The same after all checks.
+pub fn checked_profile(options: &Options, variables: &Variables, places: &Places) -> Result<Profile, SettingsError> {
+    let profile = merged_profile(options, variables, places)?;
+    checks::check(&profile)?;
+    Ok(profile)
+}
+
+/// The checks alone.
+pub fn check_profile(profile: &Profile) -> Result<(), SettingsError> {
+    checks::check(profile)
 }
 
 impl StartSettings {
-    /// Weighs all sources. `profiles` is the folder of named profiles.
-    pub fn new(
-        arguments: &StartArguments,
-        variables: &Variables,
-        profiles: Option<&Path>,
-    ) -> Result<Self, SettingsError> {
+    /// Weighs all sources.
+    pub fn new(arguments: &StartArguments, variables: &Variables, places: &Places) -> Result<Self, SettingsError> {
         let cluster = cluster_name(arguments.common.cluster.as_deref(), variables)?;
-        let name = arguments.profile.as_deref().or_else(|| variables.get(environment::PROFILE)).unwrap_or(DEFAULT_NAME);
-        let profile = Profile::load(name, profiles)?;
-        let sources = Sources { variables, profile: &profile };
-        let (user, default) = (&profile.user, &profile.default);
+        Self::of(cluster, checked_profile(&options_of(arguments), variables, places)?)
+    }
 
-        let engines = sources.pick(
-            ("--engines", arguments.engines),
-            environment::ENGINES,
-            ("engines.count", user.engines.count, default.engines.count),
-        )?;
-        if engines.value == 0 {
-            return Err(engines.error("0 engines cannot do anything", "start at least one: `ipclusterz -n 1`"));
-        }
-        let python = sources.pick(
-            ("--python", arguments.python.clone()),
-            environment::PYTHON,
-            ("engines.python", user.engines.python.clone(), default.engines.python.clone()),
-        )?;
-        let timeout = sources.pick(
-            ("--timeout", arguments.timeout),
-            environment::TIMEOUT,
-            ("engines.timeout", user.engines.timeout, default.engines.timeout),
-        )?;
-        let restart = sources.pick(
-            ("--restart", arguments.restart.then_some(true)),
-            environment::RESTART,
-            ("engines.restart", user.engines.restart, default.engines.restart),
-        )?;
-        let mut engine_environment = default.engines.env.clone().unwrap_or_default();
-        engine_environment.extend(user.engines.env.clone().unwrap_or_default());
-        let (local, listen, advertise) = addresses(arguments, &sources)?;
+    /// What a merged profile means for the cluster of that name.
+    pub fn of(cluster: String, profile: Profile) -> Result<Self, SettingsError> {
+        let timeout = profile.origin("engines.timeout").about("engines.timeout");
+        let tables = profile.tables;
+        let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
         Ok(Self {
             cluster,
-            profile: profile.name.clone(),
-            engines: engines.value,
-            python: Some(python.value).filter(|python| !python.is_empty()),
-            timeout: seconds(&timeout.origin, timeout.value)?,
-            restart: restart.value,
-            engine_environment,
-            local,
-            listen,
-            advertise,
+            profile: profile.name,
+            engines: tables.engines.count,
+            python: some(&tables.engines.python),
+            timeout: seconds(&timeout, tables.engines.timeout)?,
+            restart: tables.engines.restart,
+            engine_environment: tables.engines.env.clone(),
+            local: tables.controller.local,
+            listen: some(&tables.controller.listen),
+            advertise: tables.controller.advertise.clone(),
+            tables,
         })
     }
 }
 
-/// Where the controller is to be reached.
-fn addresses(
-    arguments: &StartArguments,
-    sources: &Sources<'_>,
-) -> Result<(bool, Option<String>, Vec<String>), SettingsError> {
-    let (user, default) = (&sources.profile.user.controller, &sources.profile.default.controller);
-    let listen = sources.pick(
-        ("--listen", arguments.listen.clone()),
-        environment::LISTEN,
-        ("controller.listen", user.listen.clone(), default.listen.clone()),
-    )?;
-    let comma_separated = |hosts: &Vec<String>| hosts.join(",");
-    let advertise = sources.pick(
-        ("--advertise", Some(comma_separated(&arguments.advertise)).filter(|hosts| !hosts.is_empty())),
-        environment::ADVERTISE,
-        (
-            "controller.advertise",
-            user.advertise.as_ref().map(comma_separated),
-            default.advertise.as_ref().map(comma_separated),
-        ),
-    )?;
-    let hosts: Vec<String> =
-        advertise.value.split(',').map(|host| host.trim().to_owned()).filter(|host| !host.is_empty()).collect();
-    let local = user.local.or(default.local).unwrap_or(true);
-
-    if !listen.value.is_empty() {
-        check_listen(&listen)?;
-    } else if !hosts.is_empty() {
-        return Err(advertise.error("there is no TCP port to offer", "add `--listen 0.0.0.0:0` or another address"));
-    } else if !local {
-        let origin = format!("{}: `controller.local`", sources.profile.origin());
-        let message = "without a unix socket and without a TCP address nobody could reach the controller".to_owned();
-        return Err(SettingsError::BadValue { origin, message, hint: "set controller.listen, or local = true" });
+impl StartSettings {
+    /// Variables for engines that do not inherit those of this process: what `engines.pass_env` lets through, then
+    /// `engines.env`.
+    pub fn environment_elsewhere(&self) -> BTreeMap<String, String> {
+        let pass = &self.tables.engines.pass_env;
+        let own =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let passed = own.filter(|(name, _)| pass.iter().any(|pattern| matches_pattern(pattern, name)));
+        passed.chain(self.engine_environment.clone()).collect()
     }
-    Ok((local, Some(listen.value).filter(|listen| !listen.is_empty()), hosts))
+
+    /// How many engines a block has, where jobs come and go with the work.
+    pub fn engines_per_block(&self) -> Option<u32> {
+        let batch = &self.tables.batch;
+        (self.tables.engines.launcher == LauncherKind::Batch && batch.blocks.max > 0)
+            .then(|| batch.blocks.nodes.max(1) * batch.engines_per_node.max(1))
+    }
 }
 
-/// Refuses what cannot be an address with a port; whether this host has the address is the controller's to find out.
-fn check_listen(listen: &Sourced<String>) -> Result<(), SettingsError> {
-    const HINT: &str = "give ADDRESS:PORT, such as 0.0.0.0:10101, [::]:10101, or 127.0.0.1:0 for a free port";
-    let Some((address, port)) = listen.value.rsplit_once(':') else {
-        return Err(listen.error(format!("{:?} has no port", listen.value), HINT));
-    };
-    let bracketed = address.starts_with('[') && address.ends_with(']');
-    if address.is_empty() || (address.contains(':') && !bracketed) || address.contains(['/', ' ']) {
-        return Err(listen.error(format!("{address:?} is not an address"), HINT));
-    }
-    match port.parse::<u16>() {
-        Ok(_) => Ok(()),
-        Err(_) => Err(listen.error(format!("{port:?} is not a port (0 to 65535)"), HINT)),
+/// Whether `name` is what `pattern` means, in which `*` stands for anything.
+fn matches_pattern(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((begin, rest)) => name.strip_prefix(begin).is_some_and(|left| {
+            (0..=left.len()).filter(|at| left.is_char_boundary(*at)).any(|at| matches_pattern(rest, &left[at..]))
+        }),
     }
 }
 

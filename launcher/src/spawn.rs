@@ -5,12 +5,14 @@
 //! launcher ends, be it by `kill -9`.
 //!
 //! `PR_SET_PDEATHSIG` is about the *thread* that forked, not its process (prctl(2)): a child started from a thread that
-//! ends is killed although the launcher lives. So children are started from the main thread only, which runs the
-//! supervisor until the launcher ends.
+//! ends is killed although the launcher lives. So children are started from threads only that live as long as they: the
+//! main thread, which runs the supervisor until the launcher ends, and those that wait for a command of theirs.
 
+use crate::cluster::identity::ProcessIdentity;
+use crate::system;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 /// How a child differs from a plain one.
 #[derive(Debug, Clone, Copy)]
@@ -22,10 +24,58 @@ pub struct ChildOptions {
     pub raise_file_limit: bool,
 }
 
+/// A running child that can be recognised later, and that is reaped together with its process group.
+#[derive(Debug)]
+pub struct ChildProcess {
+    child: Child,
+    identity: ProcessIdentity,
+}
+
+impl ChildProcess {
+    /// See [`spawn`].
+    pub fn start(command: Command, options: ChildOptions) -> io::Result<Self> {
+        let child = spawn(command, options)?;
+        let identity = ProcessIdentity::of(child.id())?;
+        Ok(Self { child, identity })
+    }
+
+    /// For the record.
+    pub fn identity(&self) -> ProcessIdentity {
+        self.identity
+    }
+
+    /// Its standard output, if that is a pipe and was not taken yet.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// Sends `signal` to its process group.
+    pub fn signal_group(&self, signal: i32) {
+        // A child that has ended but is not reaped yet keeps its pid, so that this cannot hit anybody else.
+        let _ = system::signal_group(self.identity.pid, signal);
+    }
+
+    /// The status, if it has ended. What is left of its process group is killed first, while the zombie still keeps
+    /// the number.
+    pub fn reap(&mut self) -> io::Result<Option<ExitStatus>> {
+        if !system::child_has_ended(self.identity.pid)? {
+            return Ok(None);
+        }
+        self.signal_group(libc::SIGKILL);
+        self.child.wait().map(Some)
+    }
+}
+
 /// Starts `command` with no input, no inherited descriptors and a process group of its own.
 pub fn spawn(mut command: Command, options: ChildOptions) -> io::Result<Child> {
+    command.stdin(Stdio::null());
+    spawn_with_input(command, options)
+}
+
+/// The same with the input that `command` has been given.
+pub fn spawn_with_input(mut command: Command, options: ChildOptions) -> io::Result<Child> {
     let launcher = std::process::id();
-    command.stdin(Stdio::null()).process_group(0);
+    command.process_group(0);
     // SAFETY: the closure runs between fork and exec, and calls nothing but async-signal-safe functions on plain data.
     unsafe {
         command.pre_exec(move || prepare(launcher, options));

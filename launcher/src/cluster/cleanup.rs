@@ -3,6 +3,8 @@
 use super::ClusterFolder;
 use super::handle::ClusterHandle;
 use super::identity::{self, ProcessIdentity};
+use crate::launchers::JobRecord;
+use crate::marked;
 use crate::system;
 use ipclusterz_runtime::places;
 use std::io;
@@ -14,6 +16,8 @@ use std::time::Duration;
 pub struct Cleaned {
     /// Pids of processes that still ran and were killed, each with its process group.
     pub killed: Vec<u32>,
+    /// Jobs that were cancelled and processes that were killed elsewhere, for a person.
+    pub ended: Vec<String>,
 }
 
 /// Why something is still there.
@@ -27,6 +31,9 @@ pub enum CleanupError {
         /// Why.
         source: io::Error,
     },
+    /// A job, or processes on another host, may still be there.
+    #[error("{0}")]
+    Job(String),
     /// A process stays.
     #[error("process {pid} of the cluster does not end, although it was killed")]
     Process {
@@ -41,24 +48,43 @@ impl From<CleanupError> for crate::failure::Failure {
     }
 }
 
-/// Kills the processes of a cluster whose launcher is gone, then removes its files.
+/// Ends what a cluster whose launcher is gone has left: processes here and elsewhere, jobs; then removes its files.
 ///
 /// The caller must know that the launcher is gone, or be it. A process is killed only when pid and start time are the
-/// recorded ones: it could be anybody's otherwise.
+/// recorded ones: it could be anybody's otherwise. A job is cancelled by its id. Where something cannot be reached the
+/// record stays, so that it can be tried again.
 pub fn remove_remains(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<Cleaned, CleanupError> {
     let mut cleaned = Cleaned::default();
-    if handle.host == places::host_name() && handle.boot_id == identity::boot_id() {
-        let engines = handle.engines.iter().map(|engine| engine.process);
-        let alive: Vec<ProcessIdentity> =
-            handle.controller.into_iter().chain(engines).filter(ProcessIdentity::is_alive).collect();
-        for process in &alive {
+    let same_boot = handle.host == places::host_name() && handle.boot_id == identity::boot_id();
+    let mut processes: Vec<ProcessIdentity> = handle.controller.into_iter().collect();
+    let mut jobs = Vec::new();
+    for record in &handle.sets {
+        match &record.job {
+            JobRecord::Process(process) => processes.push(*process),
+            job => jobs.push(job),
+        }
+    }
+    if same_boot {
+        processes.retain(ProcessIdentity::is_alive);
+        for process in &processes {
             // It may have ended since; then there is nothing to kill.
             let _ = system::signal_group(process.pid, libc::SIGKILL);
             cleaned.killed.push(process.pid);
         }
-        for process in &alive {
+        for process in &processes {
             wait_until_gone(process)?;
         }
+        // The ranks of an mpiexec are not in its process group.
+        let ranks = marked::processes_of_run(&handle.run_id);
+        marked::kill(&ranks);
+        for process in &ranks {
+            wait_until_gone(process)?;
+            cleaned.killed.push(process.pid);
+        }
+    }
+    for job in jobs {
+        let what = job.destroy().map_err(|failure| CleanupError::Job(failure.message))?;
+        cleaned.ended.extend(what);
     }
     remove_files(folder, handle)?;
     Ok(cleaned)
@@ -93,10 +119,8 @@ fn wait_until_gone(process: &ProcessIdentity) -> Result<(), CleanupError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::handle::EngineRecord;
-    use super::super::handle::tests::example;
+    use super::super::handle::tests::{example, process_record};
     use super::*;
-    use ipclusterz_runtime::ids::EngineId;
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command};
 
@@ -114,11 +138,7 @@ mod tests {
         let (mut stranger, stranger_identity) = bystander();
         let mut handle = example(ProcessIdentity { pid: 1, start_time: 0 });
         let reused = ProcessIdentity { start_time: stranger_identity.start_time + 1, ..stranger_identity };
-        handle.engines = [left_over_identity, reused]
-            .into_iter()
-            .zip(0..)
-            .map(|(process, id)| EngineRecord { id: EngineId(id), process })
-            .collect();
+        handle.sets = vec![process_record(0, left_over_identity), process_record(1, reused)];
         handle.socket_dir = folder.path().join("socket");
         std::fs::create_dir(&handle.socket_dir).expect("create");
         handle.write(&folder.handle_file()).expect("write");

@@ -6,14 +6,14 @@
 //! nothing can be left behind without a record, and removed last.
 
 use super::identity::ProcessIdentity;
-use ipclusterz_runtime::ids::EngineId;
+use crate::launchers::SetRecord;
 use ipclusterz_runtime::places::{self, PlacesError};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// The version written, and the only one read.
-pub const HANDLE_VERSION: u32 = 1;
+pub const HANDLE_VERSION: u32 = 2;
 
 /// How far a cluster is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,18 +27,8 @@ pub enum Phase {
     Stopping,
 }
 
-/// One engine that the launcher has started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EngineRecord {
-    /// The id it was told to ask for.
-    pub id: EngineId,
-    /// Its process, leader of its own group.
-    #[serde(flatten)]
-    pub process: ProcessIdentity,
-}
-
 /// See the module's documentation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClusterHandle {
     /// [`HANDLE_VERSION`].
     pub version: u32,
@@ -48,7 +38,7 @@ pub struct ClusterHandle {
     pub run_id: String,
     /// How far it is.
     pub phase: Phase,
-    /// Host of the launcher, the controller and the local engines.
+    /// Host of the launcher and the controller.
     pub host: String,
     /// Boot of that host on which the pids below mean something.
     pub boot_id: String,
@@ -62,8 +52,8 @@ pub struct ClusterHandle {
     pub launcher: ProcessIdentity,
     /// The controller, once it is started.
     pub controller: Option<ProcessIdentity>,
-    /// The local engines that are started.
-    pub engines: Vec<EngineRecord>,
+    /// What the launcher has started: processes here and elsewhere, and jobs.
+    pub sets: Vec<SetRecord>,
     /// Folder of the controller's unix socket.
     pub socket_dir: PathBuf,
     /// Folder of shared memory segments.
@@ -120,7 +110,8 @@ impl ClusterHandle {
         Self::parse(&text, path).map(Some)
     }
 
-    fn parse(text: &[u8], path: &Path) -> Result<Self, HandleError> {
+    /// Parses the text of a record; `path` is for errors alone.
+    pub fn parse(text: &[u8], path: &Path) -> Result<Self, HandleError> {
         #[derive(Deserialize)]
         struct Versioned {
             version: u32,
@@ -147,6 +138,14 @@ impl ClusterHandle {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::launchers::{EngineSet, JobRecord, SetId};
+    use ipclusterz_runtime::ids::EngineId;
+
+    /// The record of one engine that is a process of this host.
+    pub(crate) fn process_record(number: u32, process: ProcessIdentity) -> SetRecord {
+        let set = EngineSet { id: SetId(number), first: EngineId(number), count: 1 };
+        SetRecord { set, job: JobRecord::Process(process) }
+    }
 
     /// The record of a cluster whose launcher is `launcher`, on this host and boot.
     pub(crate) fn example(launcher: ProcessIdentity) -> ClusterHandle {
@@ -162,7 +161,7 @@ pub(crate) mod tests {
             engines_wanted: 2,
             launcher,
             controller: None,
-            engines: vec![EngineRecord { id: EngineId(0), process: ProcessIdentity { pid: 7, start_time: 8 } }],
+            sets: vec![process_record(0, ProcessIdentity { pid: 7, start_time: 8 })],
             socket_dir: PathBuf::from("/nowhere/socket"),
             shared_memory_dir: PathBuf::from("/nowhere/shm"),
         }
@@ -178,7 +177,7 @@ pub(crate) mod tests {
         assert_eq!(ClusterHandle::read(&path).expect("read"), Some(handle));
         std::fs::write(&path, "{\"version\": 9}").expect("write");
         assert!(matches!(ClusterHandle::read(&path), Err(HandleError::Version { found: 9, .. })));
-        std::fs::write(&path, "{\"version\": 1, ").expect("write");
+        std::fs::write(&path, "{\"version\": 2, ").expect("write");
         assert!(matches!(ClusterHandle::read(&path), Err(HandleError::Damaged { .. })));
     }
 }

@@ -19,10 +19,13 @@ impl ProcessIdentity {
     /// The process that has this pid now.
     pub fn of(pid: u32) -> io::Result<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let start_time = parse_stat(&stat).map(|(_, start_time)| start_time);
-        let start_time =
-            start_time.ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood: {stat:?}")))?;
-        Ok(Self { pid, start_time })
+        Self::parse(pid, &stat).ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood: {stat:?}")))
+    }
+
+    /// From the text of `/proc/PID/stat`, of this host or another.
+    pub fn parse(pid: u32, stat: &str) -> Option<Self> {
+        let (_, start_time) = parse_stat(stat)?;
+        Some(Self { pid, start_time })
     }
 
     /// Whether that very process still runs. A zombie does not: it only waits for its parent to notice.
@@ -40,7 +43,7 @@ pub fn boot_id() -> String {
 }
 
 /// State and start time from the text of `/proc/PID/stat` (proc_pid_stat(5)).
-fn parse_stat(stat: &str) -> Option<(char, u64)> {
+pub fn parse_stat(stat: &str) -> Option<(char, u64)> {
     // The second field is the program's name in parentheses, and may have spaces and parentheses in it.
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();

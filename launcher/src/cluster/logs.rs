@@ -1,8 +1,10 @@
 //! The log files of a cluster: their names, and the last lines of one.
 
+use crate::launchers::SetId;
 use ipclusterz_runtime::ids::EngineId;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// `logs/` of a cluster.
@@ -32,29 +34,63 @@ impl LogFolder {
         self.path.join("launcher.log")
     }
 
+    /// The log of what ends jobs and engines elsewhere when the launcher was killed.
+    pub fn guard(&self) -> PathBuf {
+        self.path.join("guard.log")
+    }
+
     /// Standard output and error of one engine.
     pub fn engine(&self, id: EngineId) -> PathBuf {
         self.path.join(format!("engine-{id}.log"))
     }
 
-    /// All logs there are: launcher, controller, then engines by number.
-    pub fn all(&self) -> io::Result<Vec<PathBuf>> {
-        let mut engines: Vec<u32> = Vec::new();
-        for entry in std::fs::read_dir(&self.path)? {
-            let name = entry?.file_name();
-            let number: Option<u32> =
-                name.to_str().and_then(|name| name.strip_prefix("engine-")?.strip_suffix(".log")?.parse().ok());
-            engines.extend(number);
-        }
-        engines.sort_unstable();
-        let common = [self.launcher(), self.controller()].into_iter().filter(|path| path.exists());
-        Ok(common.chain(engines.into_iter().map(|id| self.engine(EngineId(id)))).collect())
+    /// Standard output and error of a set whose engines have one log together, and of what starts them.
+    pub fn set(&self, id: SetId) -> PathBuf {
+        self.path.join(format!("set-{}.log", id.0))
     }
 
-    /// Removes the logs of an earlier run, which may have had more engines.
-    pub fn clear(&self) -> io::Result<()> {
-        self.all()?.iter().try_for_each(std::fs::remove_file)
+    /// A file of the job that is the set `set`: its output is its `log`, its script `sh`.
+    pub fn job(&self, set: SetId, suffix: &str) -> PathBuf {
+        self.path.join(format!("job-{}.{suffix}", set.0))
     }
+
+    /// All logs there are: launcher, guard, controller, then sets, jobs and engines by number.
+    pub fn all(&self) -> io::Result<Vec<PathBuf>> {
+        let common = [self.launcher(), self.guard(), self.controller()].into_iter().filter(|path| path.exists());
+        let sets = self.numbers("set-", ".log")?.into_iter().map(|set| self.set(SetId(set)));
+        let jobs = self.numbers("job-", ".log")?.into_iter().map(|set| self.job(SetId(set), "log"));
+        let engines = self.numbers("engine-", ".log")?.into_iter().map(|id| self.engine(EngineId(id)));
+        Ok(common.chain(sets).chain(jobs).chain(engines).collect())
+    }
+
+    /// Removes the logs of an earlier run, which may have had more engines, and the scripts of its jobs.
+    pub fn clear(&self) -> io::Result<()> {
+        let mut files = self.all()?;
+        for suffix in ["sh", "submit"] {
+            let sets = self.numbers("job-", &format!(".{suffix}"))?;
+            files.extend(sets.into_iter().map(|set| self.job(SetId(set), suffix)));
+        }
+        files.iter().try_for_each(std::fs::remove_file)
+    }
+
+    /// The numbers in the names of files that begin and end so.
+    fn numbers(&self, begin: &str, end: &str) -> io::Result<Vec<u32>> {
+        let mut numbers: Vec<u32> = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            numbers.extend(
+                name.to_str().and_then(|name| name.strip_prefix(begin)?.strip_suffix(end)?.parse::<u32>().ok()),
+            );
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+}
+
+/// Opens a log for appending, so that standard output and error do not overwrite each other. Logs of earlier runs have
+/// been removed by then.
+pub fn open_log(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
 /// The last `count` lines of a file, and how long the file was when they were read.
@@ -95,9 +131,14 @@ mod tests {
     fn logs_are_listed_in_reading_order() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let logs = LogFolder::at(folder.path().to_path_buf());
-        for name in ["engine-10.log", "engine-2.log", "controller.log", "notes.txt"] {
+        for name in ["engine-10.log", "engine-2.log", "controller.log", "notes.txt", "job-0.log", "job-0.sh"] {
             std::fs::write(folder.path().join(name), "").expect("write");
         }
-        assert_eq!(logs.all().expect("list"), [logs.controller(), logs.engine(EngineId(2)), logs.engine(EngineId(10))]);
+        let engines = [logs.engine(EngineId(2)), logs.engine(EngineId(10))];
+        assert_eq!(logs.all().expect("list")[..2], [logs.controller(), logs.job(SetId(0), "log")]);
+        assert_eq!(logs.all().expect("list")[2..], engines);
+        logs.clear().expect("clear");
+        let left: Vec<_> = std::fs::read_dir(folder.path()).expect("list").flatten().map(|e| e.file_name()).collect();
+        assert_eq!(left, ["notes.txt"]);
     }
 }

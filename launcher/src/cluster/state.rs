@@ -6,7 +6,7 @@ use super::identity;
 use ipclusterz_runtime::places;
 
 /// What is known about a cluster without talking to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ClusterState {
     /// It has no record: it was never started, or was stopped in an orderly way.
     Absent,

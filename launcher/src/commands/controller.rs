@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::output::versioned;
 use ipclusterz_runtime::controller::{self, ControllerConfig, Ready};
 use std::io::Write;
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 /// Runs a controller until it is told to stop.
@@ -18,6 +19,10 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
         filter.map_err(|error| Failure::new(Exit::Usage, format!("{LOG}: {error}")).with_hint("for example: debug"));
     let result = filter.and_then(|filter| {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+        let mut limits = controller::Limits::default();
+        if let Some(seconds) = arguments.no_engine_grace {
+            limits.no_engine_grace = Duration::from_secs(seconds);
+        }
         let config = ControllerConfig {
             cluster: arguments.cluster,
             run_id: arguments.run_id,
@@ -25,7 +30,7 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
             local: !arguments.no_local,
             listen: arguments.listen,
             advertise: arguments.advertise,
-            limits: controller::Limits::default(),
+            limits,
         };
         controller::run(config, announce).map_err(Failure::from)
     });

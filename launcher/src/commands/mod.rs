@@ -4,11 +4,18 @@
 
 mod completions;
 mod controller;
+mod doctor;
+mod gc;
+pub mod guard;
 mod list;
 mod logs;
+mod profile;
+mod run;
+mod scale;
 mod start;
 mod status;
 mod stop;
+pub(crate) mod tunnel;
 mod wait;
 
 use crate::arguments::{Arguments, Command, parser};
@@ -23,37 +30,46 @@ use crate::usage::{Interruption, interpret};
 use clap::FromArgMatches;
 use ipclusterz_runtime::places;
 use std::ffi::OsString;
+use std::process::ExitCode;
 
 /// Runs the command line `raw`, whose first word is the program's name.
-pub fn main(raw: Vec<OsString>) -> Exit {
+pub fn main(raw: Vec<OsString>) -> ExitCode {
     let mut output = Output::new(Arguments::json_wanted(raw.iter().cloned()));
     let parsed = parser().try_get_matches_from(&raw).and_then(|matches| Arguments::from_arg_matches(&matches));
     let result = match parsed {
         Ok(arguments) => run(arguments, &raw[1..], &mut output),
         Err(error) => match interpret(&error) {
-            Interruption::Text(text) => output.text(&text).map(|()| Exit::Ok),
+            Interruption::Text(text) => output.text(&text).map(|()| Exit::Ok.code()),
             Interruption::Mistake(failure) => Err(failure),
         },
     };
-    result.unwrap_or_else(|failure| {
+    let code = result.unwrap_or_else(|failure| {
         output.failure(&failure);
-        failure.exit()
-    })
+        failure.exit().code()
+    });
+    ExitCode::from(code)
 }
 
-fn run(arguments: Arguments, raw: &[OsString], output: &mut Output) -> Result<Exit, Failure> {
+fn run(arguments: Arguments, raw: &[OsString], output: &mut Output) -> Result<u8, Failure> {
     let variables = Variables::of_this_process();
     match arguments.command.unwrap_or(Command::Start(arguments.start)) {
         Command::Start(arguments) => return start::run(&arguments, raw, &variables, output),
+        Command::Run(arguments) => return run::run(arguments, &variables, output),
+        Command::Scale(arguments) => output.report(&scale::run(&arguments, &variables)?)?,
+        Command::Gc(arguments) => output.report(&gc::run(&arguments)?)?,
+        Command::Guard(arguments) => guard::run(&arguments)?,
         Command::Controller(arguments) => controller::run(arguments, &variables)?,
         Command::Stop(arguments) => output.report(&stop::run(&arguments, &variables)?)?,
         Command::Status(arguments) => output.report(&status::run(&arguments, &variables)?)?,
         Command::List(arguments) => output.report(&list::run(&arguments)?)?,
         Command::Logs(arguments) => logs::run(&arguments, &variables, output)?,
+        Command::Tunnel(arguments) => return tunnel::run(&arguments, &variables, output).map(Exit::code),
         Command::Wait(arguments) => output.report(&wait::run(&arguments, &variables)?)?,
+        Command::Profile(arguments) => return profile::run(&arguments, &variables, output).map(Exit::code),
+        Command::Doctor(arguments) => return doctor::run(&arguments, &variables, output).map(Exit::code),
         Command::Completions(arguments) => output.report(&completions::run(&arguments)?)?,
     }
-    Ok(Exit::Ok)
+    Ok(Exit::Ok.code())
 }
 
 /// The failure for a cluster that is not there, naming those that are.

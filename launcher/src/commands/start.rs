@@ -1,6 +1,7 @@
 //! `ipclusterz start`: checks everything that can be checked, then hands over to the supervisor.
 
 use crate::arguments::StartArguments;
+use crate::batch;
 use crate::cluster::ClusterFolder;
 use crate::cluster::cleanup::remove_remains;
 use crate::cluster::handle::{ClusterHandle, HANDLE_VERSION, Phase};
@@ -11,17 +12,21 @@ use crate::daemon;
 use crate::environment::Variables;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
-use crate::limits;
-use crate::local::LocalLauncher;
+use crate::launchers::maker::{LauncherMaker, batch_options};
+use crate::launchers::{EngineSet, SetId};
 use crate::output::Output;
-use crate::profile;
-use crate::python;
+use crate::profile::Places;
+use crate::remote;
 use crate::report::StartReport;
 use crate::settings::StartSettings;
-use crate::supervisor::run::{Plan, Supervisor};
+use crate::supervisor::lease;
+use crate::supervisor::program::Program;
+use crate::supervisor::run::{OnReady, Plan, Supervisor};
 use crate::supervisor::signals::BlockedSignals;
 use crate::system;
+use crate::tables::engines::LauncherKind;
 use crate::talk::{Message, Talk, print_line};
+use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::places;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -33,57 +38,82 @@ pub fn run(
     raw: &[OsString],
     variables: &Variables,
     output: &mut Output,
-) -> Result<Exit, Failure> {
+) -> Result<u8, Failure> {
+    if arguments.print_script {
+        output.text(&script(arguments, variables)?)?;
+        return Ok(Exit::Ok.code());
+    }
     if let Some(descriptor) = arguments.report_descriptor {
         return run_detached(arguments, descriptor, variables);
     }
     if !arguments.daemonize {
         let mut talk = Talk::on_stderr();
-        return supervise(arguments, variables, &mut talk, &mut |report, talk| {
+        return supervise(arguments, None, variables, &mut talk, &mut |report, talk| {
             say_how_to_connect(report, talk, true);
             output.report_if_json(report)
         });
     }
-    let report = daemon::start_detached(&program()?, raw)?;
-    print_line(&format!(
-        "the cluster goes on in the background; `ipclusterz stop{}` ends it",
-        cluster_option(&report.cluster)
-    ));
+    let report = daemon::start_detached(&binary()?, raw)?;
+    if arguments.lease_file.is_none() {
+        print_line(&format!(
+            "the cluster goes on in the background; `ipclusterz stop{}` ends it",
+            cluster_option(&report.cluster)
+        ));
+    }
     output.report_if_json(&report)?;
-    Ok(Exit::Ok)
+    Ok(Exit::Ok.code())
 }
 
 /// The detached launcher: its starter hears of everything until the cluster is ready, its log from then on.
-fn run_detached(arguments: &StartArguments, descriptor: i32, variables: &Variables) -> Result<Exit, Failure> {
+fn run_detached(arguments: &StartArguments, descriptor: i32, variables: &Variables) -> Result<u8, Failure> {
     let pipe = system::adopt_descriptor(descriptor).map_err(Failure::io("taking over --report-descriptor"))?;
     let mut talk = Talk::with_starter(pipe.into());
-    let result = supervise(arguments, variables, &mut talk, &mut |report, talk| {
-        say_how_to_connect(report, talk, false);
+    let result = supervise(arguments, None, variables, &mut talk, &mut |report, talk| {
+        if arguments.lease_file.is_none() {
+            say_how_to_connect(report, talk, false);
+        }
         talk.conclude(&Message::Ready(Box::new(report.clone())));
         Ok(())
     });
+    if let Some(file) = &arguments.lease_file {
+        lease::leave_word(file, &result);
+    }
     if let Err(failure) = &result {
         talk.conclude(&Message::Failed(failure.clone()));
     }
     result
 }
 
-/// What the supervisor's callback is.
-type OnReady<'a> = &'a mut dyn FnMut(&StartReport, &mut Talk) -> Result<(), Failure>;
+/// For `--print-script`: what a queue would be given.
+fn script(arguments: &StartArguments, variables: &Variables) -> Result<String, Failure> {
+    let settings = StartSettings::new(arguments, variables, &Places::of_this_process(variables)?)?;
+    let launcher = settings.tables.engines.launcher;
+    if launcher != LauncherKind::Batch {
+        let message = format!("--print-script: engines.launcher is {:?}, which has no jobs", launcher.word());
+        return Err(Failure::new(Exit::Usage, message).with_hint("for example: --profile slurm"));
+    }
+    let maker = LauncherMaker::new(&settings, &binary()?)?;
+    let options = batch_options(&settings, maker.python(), &ClusterFolder::of(&settings.cluster)?)?;
+    options.check()?;
+    let count = settings.engines_per_block().unwrap_or(settings.engines);
+    let rendered = batch::script::render(&options, &EngineSet { id: SetId(0), first: EngineId(0), count })?;
+    Ok(rendered.description.map_or(rendered.script.clone(), |text| format!("{text}\n{}", rendered.script)))
+}
 
-fn supervise(
+/// Starts a cluster and stays until it has ended; with a program, until that has.
+pub(super) fn supervise(
     arguments: &StartArguments,
+    program: Option<Program>,
     variables: &Variables,
     talk: &mut Talk,
     on_ready: OnReady<'_>,
-) -> Result<Exit, Failure> {
+) -> Result<u8, Failure> {
     let started = Instant::now();
-    let parent = parent_to_follow(arguments)?;
-    let settings = StartSettings::new(arguments, variables, profile::user_folder().as_deref())?;
-    limits::check(settings.engines, &limits::of_this_host(settings.engines))?;
-    let program = program()?;
-    let search_path = std::env::var_os("PATH");
-    let python = python::find(settings.python.as_deref(), &program, search_path.as_deref())?;
+    let parent = parent_to_follow(arguments.exit_with_parent)?;
+    let settings = StartSettings::new(arguments, variables, &Places::of_this_process(variables)?)?;
+    let binary = binary()?;
+    let elsewhere = !settings.tables.ssh.controller.is_empty();
+    let maker = if elsewhere { None } else { Some(LauncherMaker::new(&settings, &binary)?) };
 
     let folder = ClusterFolder::of(&settings.cluster)?;
     places::make_private_dir(folder.path())?;
@@ -98,14 +128,33 @@ fn supervise(
     }
     let signals = BlockedSignals::block().map_err(Failure::io("blocking signals"))?;
     let handle = new_handle(&settings)?;
-    let local = LocalLauncher::new(folder.clone(), program, python, &settings);
-    let plan = Plan { settings: &settings, folder, handle, local, parent, started };
+    let Some(mut maker) = maker else {
+        let profile = remote::profile_for(arguments, variables, &Places::of_this_process(variables)?)?;
+        let plan = remote::Plan { settings: &settings, profile, folder, handle, binary, program, parent, started };
+        return remote::supervise(plan, signals, talk, on_ready);
+    };
+    let python = maker.python().to_path_buf();
+    let run_id = handle.run_id.clone();
+    let mut make_launcher = |wake| maker.make(&folder, &run_id, wake);
+    let (settings, folder, lease_file) = (&settings, folder.clone(), arguments.lease_file.clone());
+    let plan = Plan {
+        settings,
+        folder,
+        handle,
+        binary,
+        python,
+        make_launcher: &mut make_launcher,
+        program,
+        parent,
+        lease_file,
+        started,
+    };
     Supervisor::new(plan, signals, talk)?.run(on_ready)
 }
 
 /// For `--exit-with-parent`: has the kernel tell when the parent is gone.
-fn parent_to_follow(arguments: &StartArguments) -> Result<Option<u32>, Failure> {
-    if !arguments.exit_with_parent {
+pub(super) fn parent_to_follow(wanted: bool) -> Result<Option<u32>, Failure> {
+    if !wanted {
         return Ok(None);
     }
     let parent = system::parent_pid();
@@ -118,7 +167,7 @@ fn parent_to_follow(arguments: &StartArguments) -> Result<Option<u32>, Failure> 
 }
 
 /// This binary, which also is the controller.
-fn program() -> Result<PathBuf, Failure> {
+fn binary() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(Failure::io("finding the ipclusterz program"))
 }
 
@@ -132,7 +181,12 @@ fn clear_the_way(name: &str, folder: &ClusterFolder, talk: &mut Talk) -> Result<
                 0 => String::new(),
                 count => format!(", {count} of its processes still ran and were killed"),
             };
-            talk.say(format!("cluster {name:?} was stale: its launcher (pid {}) is gone{killed}", handle.launcher.pid));
+            let ended =
+                if cleaned.ended.is_empty() { String::new() } else { format!(", ended {}", cleaned.ended.join(", ")) };
+            talk.say(format!(
+                "cluster {name:?} was stale: its launcher (pid {}) is gone{killed}{ended}",
+                handle.launcher.pid
+            ));
             Ok(())
         }
         // A live one holds the lock, unless its file system has no locks; that is caught here.
@@ -179,7 +233,7 @@ fn new_handle(settings: &StartSettings) -> Result<ClusterHandle, Failure> {
         engines_wanted: settings.engines,
         launcher: ProcessIdentity::of(std::process::id()).map_err(Failure::io("reading /proc/self/stat"))?,
         controller: None,
-        engines: Vec::new(),
+        sets: Vec::new(),
         socket_dir,
         shared_memory_dir,
     })

@@ -10,6 +10,7 @@ use crate::cluster::state::ClusterState;
 use crate::environment::Variables;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::launchers::JobRecord;
 use crate::report::{StopReport, Stopped};
 use crate::settings::cluster_name;
 use crate::system;
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// For the launcher to end its cluster, whose own deadlines are shorter, before it is killed.
 const LAUNCHER_PATIENCE: Duration = Duration::from_secs(12);
+/// The same for one whose cluster is on another host.
+const ELSEWHERE_PATIENCE: Duration = Duration::from_secs(45);
 /// For a killed launcher to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 /// For a controller on another host to accept the request.
@@ -74,7 +77,9 @@ fn end_launcher(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> R
         }
         Ok(system::wait_for_end(pid, patience).map_err(Failure::io(doing()))? || !handle.launcher.is_alive())
     };
-    let forced = !ends_after(libc::SIGTERM, LAUNCHER_PATIENCE)?;
+    let elsewhere = handle.sets.iter().any(|record| matches!(record.job, JobRecord::Cluster(_)));
+    let patience = if elsewhere { ELSEWHERE_PATIENCE } else { LAUNCHER_PATIENCE };
+    let forced = !ends_after(libc::SIGTERM, patience)?;
     if forced && !ends_after(libc::SIGKILL, KILL_PATIENCE)? {
         return Err(Failure::new(Exit::Timeout, format!("{}: it does not end, although it was killed", doing())));
     }

@@ -1,126 +1,222 @@
 //! Profiles: what a cluster is made of, as TOML.
 //!
-//! Responsible for finding, reading and checking a profile's file; not for weighing it against options and variables,
-//! which [`crate::settings`] does.
+//! Responsible for finding and reading all layers and merging them into one complete set of typed tables, of which
+//! each value remembers its origin. The layers, weakest first: the embedded default, what the profile extends, the
+//! profile, the project's file, variables, options. Whether the values make sense together is for
+//! [`crate::settings`].
+//!
+//! In reading order: [`find`] (where files are), [`read`] (one file), [`entries`] (keys and their merging), [`layers`]
+//! (variables and options), [`schema`] (which keys there are), [`write`](self::write()) (back to TOML).
 
+pub mod entries;
 mod error;
-mod layer;
+pub mod find;
+mod layers;
+mod origin;
 mod position;
+mod read;
+mod schema;
+mod shipped;
+mod write;
 
-pub use error::ProfileError;
-pub use layer::{ControllerLayer, EnginesLayer, ProfileLayer};
+pub use entries::{Entries, KeyPath};
+pub use error::{Asked, ProfileError};
+pub use find::{Found, Places};
+pub use layers::list;
+pub use origin::Origin;
+pub use write::{starter, write};
 
-use std::io;
+use crate::environment::{self, Variables};
+use crate::suggestion::nearest;
+use crate::tables::Tables;
 use std::path::{Path, PathBuf};
 
-/// The complete profile that every other one extends.
-pub const DEFAULT_PROFILE: &str = include_str!("../../../profiles/default.toml");
-
-/// The name under which [`DEFAULT_PROFILE`] is known.
+/// The name of the embedded profile that every other one extends.
 pub const DEFAULT_NAME: &str = "default";
 
-/// A profile as read: the user's layer above the complete default.
-#[derive(Debug)]
+/// The options that bear on a profile.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `--profile`
+    pub profile: Option<String>,
+    /// `--set`
+    pub set: Vec<String>,
+    /// Options that stand for one key: the option, the key and the value.
+    pub keys: Vec<(&'static str, &'static str, toml::Value)>,
+}
+
+/// All layers of a profile, merged.
+#[derive(Debug, Clone)]
 pub struct Profile {
-    /// What the user asked for: a name or a path.
+    /// What was asked for: a name or a path.
     pub name: String,
-    /// The user's file, if there is one.
-    pub file: Option<PathBuf>,
-    /// Keys of that file; those it lacks are `None`.
-    pub user: ProfileLayer,
-    /// The embedded default, where no key is `None`.
-    pub default: ProfileLayer,
+    /// The files that were read, strongest first; the embedded default is the last.
+    pub chain: Vec<Found>,
+    /// The project's file, if there is one.
+    pub project: Option<PathBuf>,
+    /// Every key with its value and origin.
+    pub entries: Entries,
+    /// The same, typed.
+    pub tables: Tables,
 }
 
 impl Profile {
-    /// Finds and reads `name`: a path when it has a `/` or ends in `.toml`, else a file in `folder`.
-    ///
-    /// The name `default` needs no file.
-    pub fn load(name: &str, folder: Option<&Path>) -> Result<Self, ProfileError> {
-        let default = ProfileLayer::parse(DEFAULT_PROFILE, Path::new("profiles/default.toml"))?;
-        let by_path = name.contains('/') || name.ends_with(".toml");
-        let file =
-            if by_path { Some(PathBuf::from(name)) } else { folder.map(|folder| folder.join(format!("{name}.toml"))) };
-        let text = match file.as_deref().map(|file| (file, std::fs::read_to_string(file))) {
-            Some((_, Ok(text))) => Some(text),
-            Some((file, Err(source))) if source.kind() != io::ErrorKind::NotFound || by_path => {
-                return Err(ProfileError::Unreadable { path: file.to_path_buf(), source });
-            }
-            _ => None,
+    /// Finds, reads and merges all layers.
+    pub fn load(options: &Options, variables: &Variables, places: &Places) -> Result<Self, ProfileError> {
+        let project = places.project.as_deref().map(read_project).transpose()?;
+        let own = project.as_ref().and_then(|project| project.reference.clone());
+        let (name, asked) = match (&options.profile, variables.get(environment::PROFILE), own) {
+            (Some(name), _, _) => (name.clone(), None),
+            (None, Some(name), _) => (name.to_owned(), Some((Origin::Variable(environment::PROFILE), "profile"))),
+            (None, None, Some((name, origin))) => (beside(&name, places.project.as_deref()), Some((origin, "profile"))),
+            (None, None, None) => (DEFAULT_NAME.to_owned(), None),
         };
-        match (text, file) {
-            (Some(text), Some(file)) => {
-                let user = ProfileLayer::parse(&text, &file)?;
-                Ok(Self { name: name.to_owned(), file: Some(file), user, default })
-            }
-            _ if name == DEFAULT_NAME => {
-                Ok(Self { name: name.to_owned(), file: None, user: ProfileLayer::default(), default })
-            }
-            _ => Err(ProfileError::NoSuchProfile {
-                name: name.to_owned(),
-                folder: folder.map(Path::to_path_buf),
-                known: known_profiles(folder),
-            }),
+        let (chain, layers) = chain(&name, asked, places)?;
+        let mut options_layer = layers::of_set_options(&options.set)?;
+        for (option, key, value) in &options.keys {
+            options_layer.set(KeyPath::of(key), value.clone(), Origin::Option(option));
         }
+        let mut upper = vec![layers::of_variables(variables)?, options_layer];
+        upper.splice(..0, project.map(|project| project.entries));
+
+        let mut entries = Entries::default();
+        let mut tables = None;
+        for (index, layer) in layers.into_iter().rev().chain(upper).enumerate() {
+            // Each layer is typed by itself over those below, lest a bad value hide behind a stronger one. The first
+            // is the default, which must be complete.
+            if index == 0 || layer.iter().next().is_some() {
+                entries.overlay(layer);
+                tables = Some(typed(&entries)?);
+            }
+        }
+        let tables = tables.map_or_else(|| typed(&entries), Ok)?;
+        Ok(Self { name, chain, project: places.project.clone(), entries, tables })
     }
 
-    /// The file's path for messages.
-    pub fn origin(&self) -> String {
-        self.file.as_ref().map_or_else(|| "the default profile".to_owned(), |file| file.display().to_string())
+    /// What it comes to and where it is from, on one line.
+    pub fn summary(&self) -> String {
+        let engines = &self.tables.engines;
+        let chain: Vec<String> = self
+            .project
+            .iter()
+            .map(|path| path.display().to_string())
+            .chain(self.chain.iter().map(Found::to_string))
+            .collect();
+        let plural = if engines.count == 1 { "" } else { "s" };
+        format!(
+            "{}: {} engine{plural}, launcher {}; {}",
+            self.name,
+            engines.count,
+            engines.launcher.word(),
+            chain.join(" over ")
+        )
+    }
+
+    /// Replaces a value by one that follows from others.
+    pub fn derive(&mut self, key: &str, value: toml::Value, reason: String) -> Result<(), ProfileError> {
+        self.entries.set(KeyPath::of(key), value, Origin::Derived(reason));
+        self.tables = typed(&self.entries)?;
+        Ok(())
+    }
+
+    /// Where the value of `key` came from.
+    pub fn origin(&self, key: &str) -> Origin {
+        let unknown = || Origin::Derived("not set anywhere".to_owned());
+        self.entries.origin(&KeyPath::of(key)).cloned().unwrap_or_else(unknown)
     }
 }
 
-/// Folder of the user's profiles: `$XDG_CONFIG_HOME/ipclusterz/profiles`, else `~/.config/ipclusterz/profiles`.
-pub fn user_folder() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let config = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))?;
-    Some(config.join("ipclusterz/profiles"))
+/// The tables of the embedded default profile.
+pub fn default_tables() -> Result<Tables, ProfileError> {
+    let profile = Profile::load(&Options::default(), &Variables::default(), &Places::default())?;
+    Ok(profile.tables)
 }
 
-/// Names that `--profile` would find.
-fn known_profiles(folder: Option<&Path>) -> Vec<String> {
-    let mut names = vec![DEFAULT_NAME.to_owned()];
-    // A folder that cannot be listed has no names to offer; the error that brought us here is the one to report.
-    let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
-    for entry in entries {
-        let path = entry.path();
-        if path.extension().is_some_and(|extension| extension == "toml")
-            && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
-        {
-            names.push(stem.to_owned());
-        }
+/// Reads the project's file, and says of what it is the file when it cannot.
+fn read_project(path: &Path) -> Result<read::Document, ProfileError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ProfileError::Unreadable {
+        path: path.to_path_buf(),
+        asked: None,
+        source,
+    })?;
+    read::read(&text, &read::Source::File(path.into()), read::Role::Project)
+}
+
+/// A reference as its file means it: a relative path starts in the file's folder.
+fn beside(reference: &str, file: Option<&Path>) -> String {
+    match file {
+        Some(file) if Found::is_path(reference) => file.with_file_name(reference).display().to_string(),
+        _ => reference.to_owned(),
     }
-    names.sort();
-    names.dedup();
-    names
+}
+
+/// The profile `name` and what it extends, strongest first, and their entries.
+fn chain(name: &str, asked: Option<Asked>, places: &Places) -> Result<(Vec<Found>, Vec<Entries>), ProfileError> {
+    let (mut chain, mut layers): (Vec<Found>, Vec<Entries>) = (Vec::new(), Vec::new());
+    let (mut name, mut asked) = (name.to_owned(), asked);
+    loop {
+        let found = if Found::is_path(&name) {
+            Found::Path(PathBuf::from(&name))
+        } else {
+            // A profile that extends its own name means the next weaker one of that name.
+            let after = chain.last().filter(|last| last.name() == Some(&name));
+            places.find(&name, after, asked.as_ref())?
+        };
+        if let (Some(start), Some((origin, _))) = (chain.iter().position(|link| *link == found), &asked) {
+            let circle = chain[start..].iter().chain([&found]).map(Found::to_string).collect();
+            return Err(ProfileError::Circle { origin: origin.clone(), circle });
+        }
+        let document = found.read(asked.as_ref())?;
+        layers.push(document.entries);
+        let file = found.path().map(Path::to_path_buf);
+        let at_end = found.is_embedded_default();
+        chain.push(found);
+        if at_end {
+            return Ok((chain, layers));
+        }
+        (name, asked) = match document.reference {
+            Some((name, origin)) => (beside(&name, file.as_deref()), Some((origin, schema::EXTENDS))),
+            None => (DEFAULT_NAME.to_owned(), None),
+        };
+    }
+}
+
+/// The typed tables of a complete set of entries.
+fn typed(entries: &Entries) -> Result<Tables, ProfileError> {
+    use serde_path_to_error::Segment;
+    serde_path_to_error::deserialize(toml::Value::Table(entries.to_table())).map_err(|error| {
+        let parts = error.path().iter().map_while(|segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            _ => None,
+        });
+        let path = KeyPath::from_parts(parts.collect());
+        let origin = entries.origin(&path).cloned().unwrap_or(Origin::Derived("the merged profile".to_owned()));
+        let (message, hint) = in_words(error.inner().message());
+        ProfileError::BadValue { origin, key: error.path().to_string(), message, hint }
+    })
+}
+
+/// serde's words for a wrong value in those of a user, and the nearest word where there is a choice of words.
+fn in_words(message: &str) -> (String, Option<String>) {
+    const WORDS: [(&str, &str); 8] = [
+        ("expected u32", "expected a whole number from 0 on"),
+        ("expected f64", "expected a number"),
+        ("expected a string", "expected text in quotes"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a sequence", "expected a list"),
+        ("expected a map", "expected a table"),
+        ("expected struct SshHost", "expected a table such as { host = \"n1\", engines = 4 }"),
+        ("unknown variant", "there is no"),
+    ];
+    let message = WORDS.iter().fold(message.trim().to_owned(), |text, (from, to)| text.replace(from, to));
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let wrong = quoted.next().filter(|_| message.starts_with("there is no"));
+    let hint = wrong.and_then(|wrong| match shipped::find(wrong) {
+        Some(_) => Some(format!("{wrong:?} is a profile: `extends = {wrong:?}`, or `--profile {wrong}`")),
+        None => nearest(wrong, quoted).map(|likely| format!("did you mean {likely:?}?")),
+    });
+    (message, hint)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_default_profile_needs_no_file_and_is_complete() {
-        let profile = Profile::load("default", None).expect("embedded");
-        assert!(profile.file.is_none());
-        assert!(profile.default.is_complete(), "profiles/default.toml lacks a key");
-    }
-
-    #[test]
-    fn a_named_profile_is_found_and_a_missing_one_names_those_there_are() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        std::fs::write(folder.path().join("lab.toml"), "[engines]\ncount = 8\n").expect("write");
-        let profile = Profile::load("lab", Some(folder.path())).expect("found");
-        assert_eq!(profile.user.engines.count, Some(8));
-        let error = Profile::load("lob", Some(folder.path())).expect_err("missing");
-        assert!(error.to_string().contains("\"lob\""), "{error}");
-        let hint = error.hint();
-        assert!(hint.contains("did you mean \"lab\"?") && hint.contains("default, lab"), "{hint}");
-    }
-
-    #[test]
-    fn a_path_must_exist() {
-        let error = Profile::load("/nowhere/lab.toml", None).expect_err("missing");
-        assert!(error.to_string().contains("/nowhere/lab.toml"), "{error}");
-    }
-}
+mod tests;

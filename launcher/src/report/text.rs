@@ -1,6 +1,9 @@
 //! Reports as text for people.
 
-use super::{CompletionsReport, ListReport, LogsReport, StartReport, StatusReport, StopReport, WaitReport};
+use super::{
+    CompletionsReport, GcReport, ListReport, LogsReport, ScaleReport, StartReport, StatusReport, StopReport,
+    TunnelReport, WaitReport,
+};
 use crate::output::Report;
 use ipclusterz_runtime::wire::message::Status;
 use std::fmt::Write;
@@ -31,7 +34,7 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// Rows under a header, columns as wide as their widest cell.
-fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -51,6 +54,20 @@ fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 /// Without text: all of it is said on stderr while it happens.
 impl Report for StartReport {}
 
+impl Report for TunnelReport {
+    fn to_talk(&self) -> String {
+        let Self { cluster, host, file, .. } = self;
+        format!(
+            "tunnel to cluster {cluster:?} on {host}; Ctrl-C ends it\n\
+             connect:  from ipclusterz import client; rc = client.Client({file:?})\n"
+        )
+    }
+
+    fn to_text(&self) -> String {
+        format!("{}\n", self.file.display())
+    }
+}
+
 impl Report for StopReport {
     fn to_talk(&self) -> String {
         let mut text = String::new();
@@ -69,6 +86,34 @@ impl Report for StopReport {
             text.push('\n');
         }
         if self.stopped.is_empty() { "there is no cluster to stop\n".to_owned() } else { text }
+    }
+}
+
+impl Report for ScaleReport {
+    fn to_talk(&self) -> String {
+        let Self { cluster, before, wanted, engines, seconds } = self;
+        match engines {
+            Some(engines) => format!("cluster {cluster:?} has {engines} engines, {before} before ({seconds:.1} s)\n"),
+            None => format!("cluster {cluster:?} is to have {wanted} engines, {before} before\n"),
+        }
+    }
+}
+
+impl Report for GcReport {
+    fn to_talk(&self) -> String {
+        if self.found.is_empty() {
+            return "nothing was left behind\n".to_owned();
+        }
+        let mut text = String::new();
+        for remains in &self.found {
+            let ended = if remains.ended.is_empty() { "files only".to_owned() } else { remains.ended.join(", ") };
+            let _ = match &remains.problem {
+                Some(problem) => writeln!(text, "cluster {:?}: not removed: {problem}", remains.cluster),
+                None if self.dry_run => writeln!(text, "cluster {:?} would be removed: {ended}", remains.cluster),
+                None => writeln!(text, "cluster {:?} is removed: {ended}", remains.cluster),
+            };
+        }
+        text
     }
 }
 

@@ -1,7 +1,12 @@
 //! What the launcher does when something happens, as a pure state machine: no clock, no process, no socket.
+//!
+//! Its unit is the set (see [`crate::launchers`]): engines that begin and end together. Which engines go when a
+//! cluster shrinks is chosen in `scaling.rs`.
 
-use super::restart::BackOff;
+use super::scaling::{self, Candidate, CannotRemove};
+use super::set::{Set, Stage};
 use super::signals::Signal;
+use crate::launchers::{EngineSet, Force, SetEnd, SetEvent, SetId};
 use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::wire::message::EngineInfo;
 use std::collections::BTreeMap;
@@ -10,21 +15,29 @@ use std::time::{Duration, Instant};
 
 /// How long after it has left a local engine's process may take to end.
 const END_PATIENCE: Duration = Duration::from_secs(1);
-
+/// How long the program of a set that has lost an engine may take to end it by itself: it knows best which one died of
+/// what.
+const NOTICE_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a set that is being ended may take before it is killed.
+const KILL_AFTER: Duration = Duration::from_secs(3);
 /// How often a wait for engines says what it waits for.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Something that has happened.
 #[derive(Debug)]
 pub enum Input {
-    /// The process of a local engine was started.
-    EngineStarted {
-        /// The id that it asks for.
-        id: EngineId,
-        /// Its process.
-        pid: u32,
+    /// The launcher began to start a set.
+    SetStarted {
+        /// The set.
+        set: SetId,
+        /// The one process of it, if it is one on this host: then it runs already.
+        pid: Option<u32>,
     },
-    /// An engine has registered, local or not. May be told twice.
+    /// The launcher could not even begin; why.
+    SetNotStarted(SetId, SetEnd),
+    /// The launcher tells of a set.
+    Set(SetId, SetEvent),
+    /// An engine has registered, one of ours or not. May be told twice.
     EngineJoined(EngineInfo),
     /// An engine is registered no more.
     EngineLeft {
@@ -32,13 +45,6 @@ pub enum Input {
         id: EngineId,
         /// Why, as a sentence that names it.
         reason: String,
-    },
-    /// The process of a local engine has ended.
-    EngineEnded {
-        /// The id that it asked for.
-        id: EngineId,
-        /// How.
-        status: ExitStatus,
     },
     /// The controller's process has ended.
     ControllerEnded(ExitStatus),
@@ -57,8 +63,12 @@ pub enum Action {
     Say(String),
     /// All engines are ready for the first time.
     Ready,
-    /// Start the engine again.
-    Restart(EngineId),
+    /// Start a set; the second time under this number when it is started again.
+    Start(EngineSet),
+    /// End a set.
+    End(SetId, Force),
+    /// Have the controller give these engines no more work, and shut each down when it is idle.
+    Retire(Vec<EngineId>),
     /// End the cluster.
     Finish(Ending),
 }
@@ -74,42 +84,43 @@ pub enum Ending {
     ShutDown,
     /// The controller ended otherwise.
     ControllerDied(ExitStatus),
-    /// An engine ended before it had registered.
-    EngineFailed(EngineId, ExitStatus),
+    /// A set ended before all its engines had registered.
+    SetFailed(EngineSet, SetEnd),
     /// The deadline passed.
     TimedOut(Vec<EngineId>),
+    /// The program that the cluster was started for has ended.
+    ProgramEnded,
 }
 
-#[derive(Debug)]
-struct LocalEngine {
-    pid: u32,
-    started: Instant,
-    /// The id it was given, which is another than the one it asked for when that was taken.
-    registered: Option<EngineId>,
-    running: bool,
-    /// Why it left while its process ran, and when to say so unless the process ends, which says more.
-    left: Option<(Instant, String)>,
-    back_off: BackOff,
-    again_at: Option<Instant>,
+/// What does not change while a cluster runs.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Start sets that die again.
+    pub restart: bool,
+    /// How often a start that fails is tried again.
+    pub retries: u32,
+    /// A set of which one engine dies ends wholly.
+    pub ends_together: bool,
+    /// How long engines may take to register once their processes run.
+    pub timeout: Duration,
+    /// This host.
+    pub host: String,
 }
 
 /// The state.
 #[derive(Debug)]
 pub struct Core {
-    wanted: u32,
-    restart: bool,
-    host: String,
-    engines: BTreeMap<EngineId, LocalEngine>,
+    policy: Policy,
+    sets: BTreeMap<SetId, Set>,
+    next_set: u32,
     ready: bool,
-    deadline: Instant,
     next_progress: Instant,
 }
 
 impl Core {
-    /// A cluster of `wanted` engines on `host`, all of which must have registered at `deadline`.
-    pub fn new(wanted: u32, restart: bool, host: String, deadline: Instant, now: Instant) -> Self {
-        let next_progress = now + PROGRESS_INTERVAL;
-        Self { wanted, restart, host, engines: BTreeMap::new(), ready: false, deadline, next_progress }
+    /// A cluster without engines.
+    pub fn new(policy: Policy, now: Instant) -> Self {
+        Self { policy, sets: BTreeMap::new(), next_set: 0, ready: false, next_progress: now + PROGRESS_INTERVAL }
     }
 
     /// Whether all engines have been ready.
@@ -117,21 +128,110 @@ impl Core {
         self.ready
     }
 
+    /// Told by the launcher of the sets.
+    pub fn set_ends_together(&mut self, ends_together: bool) {
+        self.policy.ends_together = ends_together;
+    }
+
+    /// How many engines there are, or are to be, without those that are leaving.
+    pub fn wanted(&self) -> u32 {
+        self.staying().map(|set| set.set.count - set.leaving.len() as u32).sum()
+    }
+
+    /// The sets that are neither leaving nor over, with the engines of each that have registered.
+    pub fn staying(&self) -> impl Iterator<Item = &Set> {
+        self.sets.values().filter(|set| !set.is_leaving())
+    }
+
+    /// All sets, in the order in which they were started.
+    pub fn sets(&self) -> impl Iterator<Item = &Set> {
+        self.sets.values()
+    }
+
+    /// One of them.
+    pub fn set(&self, id: SetId) -> Option<&Set> {
+        self.sets.get(&id)
+    }
+
+    /// What to call a set.
+    pub fn name_of(&self, id: SetId) -> String {
+        self.sets.get(&id).map_or_else(|| format!("set {}", id.0), Set::name)
+    }
+
     /// When [`Input::Tick`] is due.
     pub fn next_tick(&self) -> Option<Instant> {
-        let restarts = self.engines.values().filter_map(|engine| engine.again_at);
-        let leaves = self.engines.values().filter_map(|engine| Some(engine.left.as_ref()?.0));
-        let waits = (!self.ready).then_some([self.deadline, self.next_progress]);
-        restarts.chain(leaves).chain(waits.into_iter().flatten()).min()
+        let progress = (!self.ready && self.sets.values().any(Set::is_missing_engines)).then_some(self.next_progress);
+        self.sets.values().flat_map(|set| set.next_tick(&self.policy)).chain(progress).min()
+    }
+
+    /// Begins to add `count` engines, in sets of `set_size`. All of them to be ready at first, or more later.
+    pub fn grow(&mut self, count: u32, set_size: u32) -> Vec<Action> {
+        let mut left = count;
+        let mut actions = Vec::new();
+        while left > 0 {
+            let size = set_size.clamp(1, left);
+            let set = EngineSet { id: SetId(self.next_set), first: self.free_ids(size), count: size };
+            self.next_set += 1;
+            self.sets.insert(set.id, Set::new(set.clone()));
+            actions.push(Action::Start(set));
+            left -= size;
+        }
+        actions
+    }
+
+    /// Begins to remove `count` engines: idle ones first. `load` tells how many tasks an engine has.
+    pub fn shrink(&mut self, count: u32, load: impl Fn(EngineId) -> u64) -> Result<Vec<Action>, CannotRemove> {
+        let candidates: Vec<Candidate> = self
+            .staying()
+            .map(|set| Candidate {
+                set: set.set.id,
+                engines: set.set.engines().filter(|id| !set.leaving.contains(id)).collect(),
+                loads: set.given_ids().map(|given| (given, load(given))).collect(),
+            })
+            .collect();
+        let choice = scaling::choose(&candidates, self.policy.ends_together, count)?;
+        let mut actions = Vec::new();
+        for set in choice.sets {
+            actions.extend(self.end(set, Force::Terminate));
+        }
+        if !choice.engines.is_empty() {
+            for set in self.sets.values_mut() {
+                set.retire(&choice.engines);
+            }
+            actions.push(Action::Retire(choice.engines));
+        }
+        Ok(actions)
+    }
+
+    /// Retires all engines of a set; one whose engines have not registered is ended.
+    pub fn retire_set(&mut self, id: SetId) -> Vec<Action> {
+        let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
+        let given: Vec<EngineId> = set.given_ids().collect();
+        if given.is_empty() {
+            return self.end(id, Force::Terminate);
+        }
+        set.retire(&given);
+        vec![Action::Retire(given)]
+    }
+
+    /// Nothing more is waited for: a cluster without engines is ready at once.
+    pub fn ready_if_complete(&mut self) -> Vec<Action> {
+        if self.ready || self.sets.values().any(Set::is_missing_engines) {
+            return Vec::new();
+        }
+        self.ready = true;
+        vec![Action::Ready]
     }
 
     /// What to do about `input`.
     pub fn handle(&mut self, input: Input, now: Instant) -> Vec<Action> {
         match input {
-            Input::EngineStarted { id, pid } => self.started(id, pid, now),
-            Input::EngineJoined(info) => self.joined(&info),
+            Input::SetStarted { set, pid } => self.started(set, pid, now),
+            Input::SetNotStarted(set, end) | Input::Set(set, SetEvent::Ended(end)) => self.ended(set, end, now),
+            Input::Set(_, SetEvent::Waiting(reason)) => vec![Action::Say(reason)],
+            Input::Set(set, SetEvent::Running(place)) => self.running(set, &place, now),
+            Input::EngineJoined(info) => self.joined(&info, now),
             Input::EngineLeft { id, reason } => self.left(id, reason, now),
-            Input::EngineEnded { id, status } => self.ended(id, status, now),
             Input::ControllerEnded(status) if status.success() => vec![Action::Finish(Ending::ShutDown)],
             Input::ControllerEnded(status) => vec![Action::Finish(Ending::ControllerDied(status))],
             Input::Stop(signal) => vec![Action::Finish(Ending::Signal(signal))],
@@ -140,98 +240,157 @@ impl Core {
         }
     }
 
-    fn started(&mut self, id: EngineId, pid: u32, now: Instant) -> Vec<Action> {
-        let back_off = self.engines.remove(&id).map(|engine| engine.back_off).unwrap_or_default();
-        let engine =
-            LocalEngine { pid, started: now, registered: None, running: true, left: None, back_off, again_at: None };
-        self.engines.insert(id, engine);
+    /// The lowest ids that no set has, `count` in a row.
+    fn free_ids(&self, count: u32) -> EngineId {
+        let mut taken: Vec<(u32, u32)> =
+            self.sets.values().map(|set| (set.set.first.0, set.set.first.0 + set.set.count)).collect();
+        taken.sort_unstable();
+        let first =
+            taken.iter().fold(0, |free, (begin, end)| if free + count <= *begin { free } else { free.max(*end) });
+        EngineId(first)
+    }
+
+    fn started(&mut self, id: SetId, pid: Option<u32>, now: Instant) -> Vec<Action> {
+        if let Some(set) = self.sets.get_mut(&id) {
+            set.began(pid, now);
+        }
         Vec::new()
     }
 
-    fn joined(&mut self, info: &EngineInfo) -> Vec<Action> {
+    fn running(&mut self, id: SetId, place: &str, now: Instant) -> Vec<Action> {
+        let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
+        set.stage = Stage::Running { since: now };
+        if place.is_empty() { Vec::new() } else { vec![Action::Say(format!("{} started: {place}", set.name()))] }
+    }
+
+    fn joined(&mut self, info: &EngineInfo, now: Instant) -> Vec<Action> {
         let EngineInfo { id, host, pid, .. } = info;
+        let here = *host == self.policy.host;
         // A Python that is started by a wrapper has another pid than the wrapper, but asks for the same id.
-        let by_pid = self.engines.iter().find(|(_, engine)| engine.running && engine.pid == *pid && *host == self.host);
-        let by_id =
-            || self.engines.get_key_value(id).filter(|(_, engine)| engine.running && engine.registered.is_none());
-        let Some(own) = by_pid.or_else(by_id).map(|(own, _)| *own) else {
+        let by_pid = self.sets.values().find(|set| here && set.is_process(*pid)).map(|set| (set.set.id, set.set.first));
+        let by_id = || self.sets.values().find(|set| set.awaits(*id)).map(|set| (set.set.id, *id));
+        let own = by_pid.or_else(by_id);
+        let Some((set, asked)) = own.and_then(|(set, asked)| Some((self.sets.get_mut(&set)?, asked))) else {
             return vec![Action::Say(format!("engine {id} has joined from {host} (pid {pid})"))];
         };
-        let Some(engine) = self.engines.get_mut(&own) else { return Vec::new() };
-        engine.left = None;
-        if engine.registered.replace(*id) == Some(*id) {
+        if !set.register(asked, *id, now) {
             return Vec::new();
         }
         let mut actions = vec![Action::Say(format!("engine {id} is ready on {host} (pid {pid})"))];
-        if !self.ready && self.missing().is_empty() {
-            self.ready = true;
-            actions.push(Action::Ready);
-        }
+        actions.extend(self.ready_if_complete());
         actions
     }
 
     fn left(&mut self, id: EngineId, reason: String, now: Instant) -> Vec<Action> {
-        match self.engines.values_mut().find(|engine| engine.registered == Some(id)) {
-            Some(engine) => {
-                engine.registered = None;
-                engine.left = engine.running.then_some((now + END_PATIENCE, reason));
-                Vec::new()
-            }
-            None => vec![Action::Say(reason)],
+        let Some(set) = self.sets.values_mut().find(|set| set.has(id)) else { return vec![Action::Say(reason)] };
+        let orderly = set.unregister(id) || reason.ends_with("was shut down");
+        if self.policy.ends_together && set.set.count > 1 && !orderly && set.is_running() && !set.died {
+            let name = set.name();
+            set.died = true;
+            set.end_at.get_or_insert(now + NOTICE_PATIENCE);
+            return vec![Action::Say(format!("{reason}; with it ends the whole set of {name}"))];
         }
+        if set.is_process_of_one() {
+            // Its end says more, if it comes.
+            set.left = set.is_running().then_some((now + END_PATIENCE, reason));
+            return Vec::new();
+        }
+        vec![Action::Say(reason)]
     }
 
-    fn ended(&mut self, id: EngineId, status: ExitStatus, now: Instant) -> Vec<Action> {
-        let Some(engine) = self.engines.get_mut(&id) else { return Vec::new() };
-        engine.running = false;
-        engine.left = None;
+    fn ended(&mut self, id: SetId, end: SetEnd, now: Instant) -> Vec<Action> {
+        let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
+        let name = set.name();
+        if set.is_leaving() {
+            self.sets.remove(&id);
+            let mut actions = vec![Action::Say(format!("{name} ended"))];
+            actions.extend(self.ready_if_complete());
+            return actions;
+        }
         if !self.ready {
             // Even one that had registered: a cluster that loses engines while it starts is not what was asked for.
-            return vec![Action::Finish(Ending::EngineFailed(id, status))];
+            if set.attempts > self.policy.retries {
+                return vec![Action::Finish(Ending::SetFailed(set.set.clone(), end))];
+            }
+            let again_at = set.over(now);
+            let wait = (again_at - now).as_secs_f64();
+            return vec![Action::Say(format!("{name} failed: {}; tried again in {wait:.1} s", end.how))];
         }
-        let pid = engine.pid;
-        if status.success() {
-            return vec![Action::Say(format!("engine {id} (pid {pid}) was shut down"))];
+        if end.orderly && !set.died {
+            self.sets.remove(&id);
+            return vec![Action::Say(format!("{name} was shut down"))];
         }
-        let mut line = format!("engine {id} (pid {pid}) has died: {status}");
-        if self.restart {
-            let again_at = engine.back_off.next_start(engine.started, now);
-            engine.again_at = Some(again_at);
-            line.push_str(&format!("; it is started again in {:.1} s", (again_at - now).as_secs_f64()));
+        let mut line = format!("{name} {} died: {}", if set.set.count == 1 { "has" } else { "have" }, end.how);
+        if self.policy.restart {
+            let again_at = set.over(now);
+            line.push_str(&format!("; started again in {:.1} s", (again_at - now).as_secs_f64()));
+        } else {
+            self.sets.remove(&id);
         }
         vec![Action::Say(line)]
     }
 
+    /// Has a set ended that is not needed any more.
+    fn end(&mut self, id: SetId, force: Force) -> Vec<Action> {
+        if let Some(set) = self.sets.get_mut(&id) {
+            set.leave();
+        }
+        vec![Action::End(id, force)]
+    }
+
     fn tick(&mut self, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
-        for (id, engine) in &mut self.engines {
-            if engine.again_at.is_some_and(|again_at| again_at <= now) {
-                engine.again_at = None;
-                actions.push(Action::Restart(*id));
+        let mut late = Vec::new();
+        for set in self.sets.values_mut() {
+            if set.restart_due(now) {
+                actions.push(Action::Start(set.set.clone()));
             }
-            if let Some((_, reason)) = engine.left.take_if(|(say_at, _)| *say_at <= now) {
-                actions.push(Action::Say(format!("{reason}; its process (pid {}) has not ended", engine.pid)));
+            if set.end_at.take_if(|end_at| *end_at <= now).is_some() {
+                set.kill_at = Some(now + KILL_AFTER);
+                actions.push(Action::End(set.set.id, Force::Terminate));
+            }
+            if set.kill_at.take_if(|kill_at| *kill_at <= now).is_some() {
+                actions.push(Action::End(set.set.id, Force::Kill));
+            }
+            if let Some((_, reason)) = set.left.take_if(|(say_at, _)| *say_at <= now) {
+                actions.push(Action::Say(format!("{reason}; its process ({}) has not ended", set.process())));
+            }
+            if set.deadline(&self.policy).is_some_and(|deadline| deadline <= now) {
+                late.push(set.set.id);
             }
         }
-        if self.ready {
-            return actions;
+        if !self.ready && !late.is_empty() {
+            return vec![Action::Finish(Ending::TimedOut(self.missing()))];
         }
-        let missing = self.missing();
-        if now >= self.deadline {
-            return vec![Action::Finish(Ending::TimedOut(missing))];
+        for id in late {
+            let Some(set) = self.sets.get(&id) else { continue };
+            let missing = name_engines(&set.missing().collect::<Vec<_>>());
+            let seconds = self.policy.timeout.as_secs_f64();
+            actions.push(Action::Say(format!("{missing} did not register within {seconds} s; given up")));
+            actions.extend(self.end(id, Force::Kill));
         }
-        if now >= self.next_progress {
-            self.next_progress = now + PROGRESS_INTERVAL;
-            let left = (self.deadline - now).as_secs_f64().ceil();
-            actions.push(Action::Say(format!("waiting for {} to register; {left} s left", name_engines(&missing))));
-        }
+        actions.extend(self.progress(now));
         actions
+    }
+
+    /// Says what a start waits for, now and then.
+    fn progress(&mut self, now: Instant) -> Option<Action> {
+        if self.ready || now < self.next_progress {
+            return None;
+        }
+        self.next_progress = now + PROGRESS_INTERVAL;
+        let running: Vec<&Set> = self.sets.values().filter(|set| set.deadline(&self.policy).is_some()).collect();
+        let deadline = running.iter().filter_map(|set| set.deadline(&self.policy)).min()?;
+        let missing: Vec<EngineId> = running.iter().flat_map(|set| set.missing()).collect();
+        let left = deadline.saturating_duration_since(now).as_secs_f64().ceil();
+        Some(Action::Say(format!("waiting for {} to register; {left} s left", name_engines(&missing))))
     }
 
     /// The engines that have not registered.
     fn missing(&self) -> Vec<EngineId> {
-        let registered = |id: &EngineId| self.engines.get(id).is_some_and(|engine| engine.registered.is_some());
-        (0..self.wanted).map(EngineId).filter(|id| !registered(id)).collect()
+        let mut missing: Vec<EngineId> = self.staying().flat_map(Set::missing).collect();
+        missing.sort_unstable();
+        missing
     }
 }
 

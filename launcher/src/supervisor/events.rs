@@ -1,12 +1,15 @@
 //! Where the supervisor's events come from: one thread for signals, one for the controller's first line, one for the
 //! controller's notifications. All go into one channel.
 
+use super::requests::{Request, Scaled};
 use super::signals::{BlockedSignals, Signal};
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::launchers::Wake;
 use ipclusterz_runtime::client::{Client, Event as ClientEvent};
 use ipclusterz_runtime::connection::ConnectionFile;
 use ipclusterz_runtime::controller::Ready;
+use ipclusterz_runtime::wire::message::Status;
 use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::ChildStdout;
@@ -26,6 +29,16 @@ pub enum Event {
     NotConnected(Failure),
     /// It tells of engines.
     Client(ClientEvent),
+    /// A launcher has news.
+    Launcher,
+    /// How busy the cluster is.
+    Load(Box<Status>),
+    /// Another command asks for something; the answer goes back.
+    Request(Request, Sender<Result<Scaled, Failure>>),
+    /// Nobody looks after this cluster any more, which was started from another host; why.
+    LeaseOver(String),
+    /// The cluster on another host, which this process looks after, has ended; how.
+    EndedElsewhere(Result<u8, Failure>),
     /// The controller's answer to the request to shut down.
     ShutdownAnswered(Result<(), String>),
 }
@@ -43,8 +56,20 @@ pub enum ControllerLine {
 /// How long the controller, which has just said that it listens, may take to let its launcher in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often the load is looked at, where jobs come and go with it.
+const LOAD_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Longest wait for a notification; there is no need to look in between.
 const IDLE: Duration = Duration::from_secs(3600);
+
+/// What a launcher wakes the supervisor with.
+pub fn waker(events: &Sender<Event>) -> Wake {
+    let events = events.clone();
+    Arc::new(move || {
+        // The supervisor may be on its way out; then nobody needs to know.
+        let _ = events.send(Event::Launcher);
+    })
+}
 
 /// Sends signals as events. Call it before there is any other thread.
 pub fn watch_signals(signals: BlockedSignals, events: Sender<Event>) -> io::Result<()> {
@@ -116,6 +141,22 @@ pub fn watch_engines(client_file: PathBuf, events: Sender<Event>) -> io::Result<
         }
     };
     std::thread::Builder::new().name("engine-watch".to_owned()).spawn(watch).map(drop)
+}
+
+/// Tells every second how busy the cluster is.
+pub fn watch_load(client: Arc<Client>, events: Sender<Event>) -> io::Result<()> {
+    let watch = move || {
+        while !client.is_closed() {
+            // A controller that does not answer is seen to by others.
+            if let Ok(status) = client.status(CONNECT_TIMEOUT)
+                && events.send(Event::Load(Box::new(status))).is_err()
+            {
+                return;
+            }
+            std::thread::sleep(LOAD_INTERVAL);
+        }
+    };
+    std::thread::Builder::new().name("load-watch".to_owned()).spawn(watch).map(drop)
 }
 
 /// Asks the controller to shut itself and all engines down, without waiting here for the answer.

@@ -1,12 +1,18 @@
 //! The process that starts a cluster, watches over it and ends it.
 //!
-//! [`core`] decides, without sockets, clock or processes; [`run`] owns everything and turns events into its inputs and
+//! [`core`] decides, without sockets, clock or processes, of sets ([`set`]), and [`scaling`] of which go; [`run`] owns everything and turns events into its inputs and
 //! its actions into deeds; `shutdown` ends it all; `outcome` words the reason; [`events`] and [`signals`] are where events come from.
 
+mod blocks;
 pub mod core;
 pub mod events;
+pub mod lease;
 mod outcome;
+pub mod program;
+pub mod requests;
 mod restart;
 pub mod run;
+pub mod scaling;
+pub mod set;
 mod shutdown;
 pub mod signals;

@@ -7,7 +7,7 @@ use super::signals::Signal;
 use crate::cluster::logs;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
-use ipclusterz_runtime::ids::EngineId;
+use crate::launchers::{EngineSet, SetEnd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,8 @@ impl Supervisor<'_> {
                 Err(Failure::new(Exit::Interrupted, "a client shut the cluster down before all engines were ready"))
             }
             Ending::ControllerDied(status) => Err(self.controller_failure(&status.to_string())),
-            Ending::EngineFailed(id, status) => Err(self.engine_failure(*id, &status.to_string())),
+            Ending::SetFailed(set, end) => Err(self.set_failure(set, end)),
+            Ending::ProgramEnded => Ok(Exit::Ok),
             Ending::TimedOut(missing) => {
                 let seconds = self.plan.settings.timeout.as_secs_f64();
                 let message = format!("{} did not register within {seconds} s", name_engines(missing));
@@ -54,27 +55,36 @@ impl Supervisor<'_> {
     /// What the controller said. It is read by another thread, and may be on its way when the controller has ended.
     fn controller_line(&mut self) -> &ControllerLine {
         let deadline = Instant::now() + Duration::from_secs(1);
-        while self.controller.is_none() {
+        while self.controller_line.is_none() {
             match self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Event::Controller(line)) => self.controller = Some(line),
+                Ok(Event::Controller(line)) => self.controller_line = Some(line),
                 Ok(_) => {}
                 Err(_) => break,
             }
         }
-        self.controller.get_or_insert(ControllerLine::Nothing)
+        self.controller_line.get_or_insert(ControllerLine::Nothing)
     }
 
-    fn engine_failure(&self, id: EngineId, status: &str) -> Failure {
-        let tail = self.tail(&self.plan.folder.logs().engine(id));
-        let python = self.plan.local.python().display();
-        let message =
-            format!("engine {id} ended before all engines were ready ({status}); it was run by {python}{tail}");
+    fn set_failure(&self, set: &EngineSet, end: &SetEnd) -> Failure {
+        let tail = end.log.as_deref().map(|log| self.tail(log)).unwrap_or_default();
+        let names = name_engines(&set.engines().collect::<Vec<_>>());
+        let python = self.plan.python.display();
+        let message = format!(
+            "{names} ended before all engines were ready ({}); {} run by {python}{tail}",
+            end.how,
+            if set.count == 1 { "it was" } else { "they were" }
+        );
         let hint = if tail.contains("No module named ipclusterz") || tail.contains("No module named 'ipclusterz'") {
             format!(
                 "install the package for that Python: {python} -m pip install ipclusterz; or choose another with --python"
             )
-        } else {
+        } else if tail.contains("error: ") {
+            // It said itself what is wrong.
+            String::new()
+        } else if end.log.is_some() {
             format!("does `{python} -m ipclusterz.engine --help` work? choose another Python with --python")
+        } else {
+            String::new()
         };
         Failure::new(Exit::StartFailed, message).with_hint(hint)
     }

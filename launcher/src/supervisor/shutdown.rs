@@ -7,6 +7,8 @@ use super::signals::Signal;
 use crate::cluster::cleanup;
 use crate::cluster::handle::Phase;
 use crate::failure::Failure;
+use crate::launchers::{Force, SetEvent, SetId};
+use std::collections::BTreeSet;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -16,26 +18,44 @@ const POLITE: Duration = Duration::from_secs(2);
 const TERMINATE: Duration = Duration::from_secs(1);
 /// For the kernel to act on SIGKILL; longer only for a process that hangs in a system call.
 const KILL: Duration = Duration::from_secs(5);
+/// For a queue or another host to do any of that.
+const ELSEWHERE: Duration = Duration::from_secs(15);
 
 impl Supervisor<'_> {
-    /// Ends all processes and removes all files. The one who asked has been told why.
+    /// Ends all processes and jobs, and removes all files. The one who asked has been told why.
     pub(super) fn shut_down(&mut self, ending: Option<&Ending>) -> Result<(), Failure> {
         self.set_phase(Phase::Stopping);
+        let records = self.launcher.as_ref().map(|launcher| launcher.records()).unwrap_or_default();
+        let elsewhere = records.iter().any(|record| !record.job.is_here());
+        let mut left: BTreeSet<SetId> = records.into_iter().map(|record| record.set.id).collect();
         let politely = self.core.is_ready() && !matches!(ending, Some(Ending::ControllerDied(_)));
-        if politely && self.plan.local.has_controller() && self.ask_politely() {
-            self.wait_for_children(POLITE, true);
-        } else if matches!(ending, Some(Ending::ShutDown)) {
-            // The controller has told the engines before it went.
-            self.wait_for_children(POLITE, true);
+        // The controller that ended by a client's wish has told the engines before it went.
+        let told = matches!(ending, Some(Ending::ShutDown));
+        if (politely && self.controller.is_running() && self.ask_politely()) || told {
+            self.wait_for_end(&mut left, POLITE, true);
         }
-        for (signal, patience) in [(libc::SIGTERM, TERMINATE), (libc::SIGKILL, KILL)] {
-            if self.hurry && signal != libc::SIGKILL {
+        for (force, patience) in [(Force::Terminate, TERMINATE), (Force::Kill, KILL)] {
+            if (self.hurry && force == Force::Terminate) || self.is_over(&left) {
                 continue;
             }
-            if !self.plan.local.is_empty() {
-                self.plan.local.signal(signal);
-                self.wait_for_children(patience, signal != libc::SIGKILL);
+            self.controller.signal(force.signal());
+            if let Some(program) = &self.plan.program {
+                program.signal(force.signal());
             }
+            if let Some(launcher) = &mut self.launcher {
+                left.iter().for_each(|set| launcher.end(*set, force));
+            }
+            let patience = if elsewhere { ELSEWHERE } else { patience };
+            self.wait_for_end(&mut left, patience, force != Force::Kill);
+        }
+        if !left.is_empty() {
+            self.talk.say(format!(
+                "{} could not be ended; `ipclusterz stop --cluster {}` or `ipclusterz gc` tries again",
+                if left.len() == 1 { "one set of engines" } else { "some sets of engines" },
+                self.plan.settings.cluster
+            ));
+            self.keep_record();
+            return Ok(());
         }
         Ok(cleanup::remove_files(&self.plan.folder, &self.plan.handle)?)
     }
@@ -45,16 +65,28 @@ impl Supervisor<'_> {
         events::request_shutdown(client, POLITE, self.sender.clone()).is_ok()
     }
 
-    /// Waits until no child is left, `patience` is over or, if it may be, a Ctrl-C asks to hurry.
-    fn wait_for_children(&mut self, patience: Duration, may_hurry: bool) {
+    fn is_over(&mut self, left: &BTreeSet<SetId>) -> bool {
+        let program = self.plan.program.as_mut().is_some_and(|program| !program.has_ended() && program.is_running());
+        left.is_empty() && !self.controller.is_running() && !program
+    }
+
+    /// Waits until nothing is left, `patience` is over or, if it may be, a Ctrl-C asks to hurry.
+    fn wait_for_end(&mut self, left: &mut BTreeSet<SetId>, patience: Duration, may_hurry: bool) {
         let deadline = Instant::now() + patience;
         loop {
-            // An error means that the children cannot be waited for; SIGKILL comes at the end in any case.
-            let _ = self.plan.local.poll();
-            if self.plan.local.is_empty() || (self.hurry && may_hurry) {
+            // An error means that the child cannot be waited for; SIGKILL comes at the end in any case.
+            let _ = self.controller.poll();
+            for (set, event) in self.launcher.as_mut().map(|launcher| launcher.poll()).unwrap_or_default() {
+                if matches!(event, SetEvent::Ended(_)) {
+                    left.remove(&set);
+                }
+            }
+            if self.is_over(left) || (self.hurry && may_hurry) {
                 return;
             }
-            match self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            let poll = self.launcher.as_ref().and_then(|launcher| launcher.next_poll());
+            let until = poll.map_or(deadline, |poll| poll.min(deadline));
+            match self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Event::Signal(Signal::Interrupt)) => {
                     self.talk.say("killing all that is left");
                     self.hurry = true;
@@ -64,7 +96,8 @@ impl Supervisor<'_> {
                     return;
                 }
                 Ok(_) => {}
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
+                Err(_) => return,
             }
         }
     }

@@ -54,13 +54,54 @@ fn an_unknown_key_in_a_profile() {
     let path = user.path("config/ipclusterz/profiles/lab.toml");
     std::fs::write(&path, "# the lab\n[engines]\nresart = true\n").expect("write");
     let expected = "error: [USER]/config/ipclusterz/profiles/lab.toml:3:1: unknown key `engines.resart`\n\
-                    hint: did you mean `restart`? keys known here: count, env, python, restart, timeout\n";
+                    hint: did you mean `restart`? keys known here: count, directory, env, launcher, lease, \
+                    pass_env, python, restart, retries, setup, timeout, wrap\n";
     user.run("start --profile lab").assert_fails(2, expected);
     user.run(&format!("start --profile {}", path.display())).assert_fails(2, expected);
     user.run("start --profile lob").assert_fails(
         2,
-        "error: there is no profile \"lob\" in [USER]/config/ipclusterz/profiles\n\
-         hint: did you mean \"lab\"? profiles there are: default, lab; or give the path of a .toml file\n",
+        "error: there is no profile \"lob\" in [USER]/config/ipclusterz/profiles or [USER]/site, nor among \
+         the shipped ones\n\
+         hint: did you mean \"lab\"? profiles there are: default, local, ssh, mpiexec, slurm, slurm-mpi, slurm-gpu, pbs, \
+         lsf, sge, htcondor, lab; or give the path of a .toml file\n",
+    );
+}
+
+#[test]
+fn the_working_folders_project_is_honoured() {
+    let user = User::new();
+    std::fs::write(user.path("ipclusterz.toml"), "[engines]\ncount = 0\n").expect("write");
+    let outcome = user.outcome(user.command("start").current_dir(user.path("")));
+    outcome.assert_fails(
+        2,
+        "error: [USER]/ipclusterz.toml:2:9: `engines.count`: 0 engines cannot do anything\n\
+         hint: start at least one: `ipclusterz -n 1`\n",
+    );
+    let outcome = user.outcome(user.command("start").env("IPCLUSTERZ_PROJECT", user.path("ipclusterz.toml")));
+    assert!(outcome.stderr.starts_with("error: [USER]/ipclusterz.toml:2:9: "), "{}", outcome.stderr);
+    let mut elsewhere = user.command("start --python /nowhere/python3");
+    let outcome = user.outcome(elsewhere.current_dir(user.path("")).env("IPCLUSTERZ_PROJECT", "none"));
+    assert!(outcome.stderr.starts_with("error: there is no Python"), "{}", outcome.stderr);
+}
+
+#[test]
+fn values_that_contradict_each_other() {
+    let user = User::new();
+    user.run("-n 1 --set engines.launcher=ssh").assert_fails(
+        2,
+        "error: --set: `engines.launcher`: \"ssh\", but `ssh.hosts` (default) names no host\n\
+         hint: for example: [ssh] hosts = [{ host = \"n1\", engines = 4 }]\n",
+    );
+    user.run("-n 1 --set engines.launcher=slurm").assert_fails(
+        2,
+        "error: --set: `engines.launcher`: there is no `slurm`, expected one of `local`, `ssh`, `mpiexec`, `batch`\n\
+         hint: \"slurm\" is a profile: `extends = \"slurm\"`, or `--profile slurm`\n",
+    );
+    user.run("-n 1 --set engines.cuont=2").assert_fails(
+        2,
+        "error: --set: unknown key `engines.cuont`\n\
+         hint: did you mean `count`? keys known here: count, directory, env, launcher, lease, pass_env, python, restart, \
+         retries, setup, timeout, wrap\n",
     );
 }
 

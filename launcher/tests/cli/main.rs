@@ -3,6 +3,8 @@
 //! Engines are shell scripts, for these tests need no Python; those with Python are in the tests of the package.
 
 mod bad_input;
+mod doctor;
 mod life;
+mod profiles;
 mod start_failures;
 mod support;

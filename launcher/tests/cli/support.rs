@@ -71,6 +71,7 @@ impl User {
             .env("IPCLUSTERZ_HOME", self.path("home"))
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .env("XDG_CONFIG_HOME", self.path("config"))
+            .env("IPCLUSTERZ_SITE_PROFILES", self.path("site"))
             .args(arguments.split_whitespace())
             .stdin(Stdio::null());
         command

@@ -5,22 +5,54 @@ use std::os::unix::process::ExitStatusExt;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-fn killed() -> ExitStatus {
-    ExitStatus::from_raw(9)
+fn killed() -> SetEnd {
+    SetEnd { orderly: false, how: ExitStatus::from_raw(9).to_string(), log: None }
+}
+
+fn shut_down() -> SetEnd {
+    SetEnd { orderly: true, how: ExitStatus::from_raw(0).to_string(), log: None }
+}
+
+fn ended(set: u32, end: SetEnd) -> Input {
+    Input::Set(SetId(set), SetEvent::Ended(end))
 }
 
 fn info(id: u32, pid: u32) -> EngineInfo {
-    EngineInfo { id: EngineId(id), uuid: format!("uuid-{pid}"), host: "here".to_owned(), pid }
+    EngineInfo { id: EngineId(id), uuid: format!("uuid-{pid}"), host: "here".to_owned(), pid, address: String::new() }
+}
+
+fn policy(restart: bool) -> Policy {
+    Policy { restart, retries: 0, ends_together: false, timeout: TIMEOUT, host: "here".to_owned() }
+}
+
+fn say(line: &str) -> Action {
+    Action::Say(line.to_owned())
 }
 
 /// A core whose engines 0..count have been started with pids 100..
 fn started(count: u32, restart: bool) -> (Core, Instant) {
     let now = Instant::now();
-    let mut core = Core::new(count, restart, "here".to_owned(), now + TIMEOUT, now);
-    for id in 0..count {
-        assert!(core.handle(Input::EngineStarted { id: EngineId(id), pid: 100 + id }, now).is_empty());
+    let mut core = Core::new(policy(restart), now);
+    assert_eq!(core.grow(count, 1).len(), count as usize);
+    for set in 0..count {
+        assert!(core.handle(Input::SetStarted { set: SetId(set), pid: Some(100 + set) }, now).is_empty());
     }
     (core, now)
+}
+
+/// A core with `sets` sets of `size` engines, of which a queue knows more than this host.
+fn queued(sets: u32, size: u32, ends_together: bool) -> (Core, Instant) {
+    let now = Instant::now();
+    let mut core = Core::new(Policy { ends_together, ..policy(false) }, now);
+    core.grow(sets * size, size);
+    for set in 0..sets {
+        core.handle(Input::SetStarted { set: SetId(set), pid: None }, now);
+    }
+    (core, now)
+}
+
+fn join(core: &mut Core, ids: std::ops::Range<u32>, now: Instant) -> Vec<Action> {
+    ids.flat_map(|id| core.handle(Input::EngineJoined(info(id, 500 + id)), now)).collect()
 }
 
 fn ready(count: u32, restart: bool) -> (Core, Instant) {
@@ -57,9 +89,8 @@ fn an_engine_behind_a_wrapper_is_known_by_its_id_and_one_with_another_id_by_its_
 fn an_engine_that_ends_before_all_are_ready_ends_the_start() {
     let (mut core, now) = started(2, true);
     core.handle(Input::EngineJoined(info(0, 100)), now);
-    let status = ExitStatus::from_raw(1 << 8);
-    let actions = core.handle(Input::EngineEnded { id: EngineId(1), status }, now);
-    assert_eq!(actions, [Action::Finish(Ending::EngineFailed(EngineId(1), status))]);
+    let set = EngineSet { id: SetId(1), first: EngineId(1), count: 1 };
+    assert_eq!(core.handle(ended(1, killed()), now), [Action::Finish(Ending::SetFailed(set, killed()))]);
 }
 
 #[test]
@@ -77,27 +108,29 @@ fn the_deadline_names_the_missing_and_waits_are_not_silent() {
 #[test]
 fn a_dead_engine_is_told_and_started_again_only_when_asked_for() {
     let (mut core, now) = ready(1, false);
-    let ended = Input::EngineEnded { id: EngineId(0), status: killed() };
-    let [Action::Say(line)] = &core.handle(ended, now)[..] else { panic!("one line") };
+    let [Action::Say(line)] = &core.handle(ended(0, killed()), now)[..] else { panic!("one line") };
     assert!(line.starts_with("engine 0 (pid 100) has died: signal: 9"), "{line}");
     assert_eq!(core.next_tick(), None);
 
     let (mut core, now) = ready(1, true);
-    core.handle(Input::EngineEnded { id: EngineId(0), status: killed() }, now);
+    core.handle(ended(0, killed()), now);
     let again = core.next_tick().expect("restart is due");
-    assert_eq!(core.handle(Input::Tick, again), [Action::Restart(EngineId(0))]);
-    core.handle(Input::EngineStarted { id: EngineId(0), pid: 200 }, again);
+    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 1 };
+    assert_eq!(core.handle(Input::Tick, again), [Action::Start(set)]);
+    core.handle(Input::SetStarted { set: SetId(0), pid: Some(200) }, again);
     // Waits grow although the engine was started anew in between.
-    core.handle(Input::EngineEnded { id: EngineId(0), status: killed() }, again);
+    core.handle(ended(0, killed()), again);
     assert!(core.next_tick().expect("restart is due") - again > again - now);
 }
 
 #[test]
 fn an_engine_that_was_shut_down_stays_down() {
     let (mut core, now) = ready(2, true);
-    core.handle(Input::EngineEnded { id: EngineId(1), status: ExitStatus::from_raw(0) }, now);
+    core.handle(ended(1, shut_down()), now);
     assert_eq!(core.next_tick(), None);
-    assert!(core.handle(Input::EngineLeft { id: EngineId(1), reason: "shut down".to_owned() }, now).is_empty());
+    let left = Input::EngineLeft { id: EngineId(1), reason: "engine 1 was shut down".to_owned() };
+    assert_eq!(core.handle(left, now), [say("engine 1 was shut down")]);
+    assert_eq!(core.wanted(), 1);
 }
 
 #[test]
@@ -111,7 +144,7 @@ fn an_engine_that_leaves_is_told_when_its_process_stays() {
 
     let (mut core, now) = ready(2, false);
     core.handle(left(), now);
-    core.handle(Input::EngineEnded { id: EngineId(1), status: killed() }, now);
+    core.handle(ended(1, killed()), now);
     assert_eq!(core.next_tick(), None, "the end was said");
 
     let stranger = Input::EngineLeft { id: EngineId(9), reason: "engine 9 left".to_owned() };
@@ -122,7 +155,8 @@ fn an_engine_that_leaves_is_told_when_its_process_stays() {
 fn the_controllers_end_is_the_clusters() {
     let (mut core, now) = ready(1, false);
     assert_eq!(core.handle(Input::ControllerEnded(ExitStatus::from_raw(0)), now), [Action::Finish(Ending::ShutDown)]);
-    assert_eq!(core.handle(Input::ControllerEnded(killed()), now), [Action::Finish(Ending::ControllerDied(killed()))]);
+    let killed = ExitStatus::from_raw(9);
+    assert_eq!(core.handle(Input::ControllerEnded(killed), now), [Action::Finish(Ending::ControllerDied(killed))]);
 }
 
 #[test]
@@ -130,4 +164,93 @@ fn many_engines_are_not_all_named() {
     let ids: Vec<EngineId> = (0..12).map(EngineId).collect();
     assert_eq!(name_engines(&ids), "engines 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more");
     assert_eq!(name_engines(&ids[3..4]), "engine 3");
+}
+
+#[test]
+fn the_deadline_counts_from_when_a_job_runs() {
+    let (mut core, now) = queued(1, 4, false);
+    assert!(core.handle(Input::Tick, now + 10 * TIMEOUT).is_empty(), "it waits in the queue");
+    let waiting = Input::Set(SetId(0), SetEvent::Waiting("job 7 is pending".to_owned()));
+    assert_eq!(core.handle(waiting, now), [say("job 7 is pending")]);
+    let begun = now + 10 * TIMEOUT;
+    let said = core.handle(Input::Set(SetId(0), SetEvent::Running("job 7 on n1".to_owned())), begun);
+    assert_eq!(said, [say("engines 0 to 3 started: job 7 on n1")]);
+    join(&mut core, 0..3, begun);
+    let actions = core.handle(Input::Tick, begun + TIMEOUT);
+    assert_eq!(actions, [Action::Finish(Ending::TimedOut(vec![EngineId(3)]))]);
+}
+
+#[test]
+fn a_start_that_fails_is_tried_again_as_often_as_allowed() {
+    let now = Instant::now();
+    let mut core = Core::new(Policy { retries: 1, ..policy(false) }, now);
+    core.grow(2, 2);
+    core.handle(Input::SetStarted { set: SetId(0), pid: None }, now);
+    let [Action::Say(line)] = &core.handle(ended(0, killed()), now)[..] else { panic!("one line") };
+    assert!(line.starts_with("engines 0 to 1 failed: signal: 9 (SIGKILL); tried again in 0.2 s"), "{line}");
+    let again = core.next_tick().expect("a restart is due");
+    assert!(matches!(core.handle(Input::Tick, again)[..], [Action::Start(_)]));
+    core.handle(Input::SetStarted { set: SetId(0), pid: None }, again);
+    assert!(matches!(core.handle(ended(0, killed()), again)[..], [Action::Finish(Ending::SetFailed(..))]));
+}
+
+#[test]
+fn with_one_rank_ends_the_whole_set() {
+    let (mut core, now) = queued(1, 4, true);
+    assert_eq!(join(&mut core, 0..4, now).last(), Some(&Action::Ready));
+    let left = Input::EngineLeft { id: EngineId(2), reason: "engine 2 died: its connection broke".to_owned() };
+    let actions = core.handle(left, now);
+    let said = say("engine 2 died: its connection broke; with it ends the whole set of engines 0 to 3");
+    assert_eq!(actions, [said], "its program may end it by itself, and say why");
+    let late = now + NOTICE_PATIENCE;
+    assert_eq!(core.handle(Input::Tick, late), [Action::End(SetId(0), Force::Terminate)]);
+    assert_eq!(core.handle(Input::Tick, late + KILL_AFTER), [Action::End(SetId(0), Force::Kill)]);
+    // Even when the program around it ends as if nothing had happened.
+    let said = core.handle(ended(0, shut_down()), now);
+    assert_eq!(said, [say("engines 0 to 3 have died: exit status: 0")]);
+}
+
+#[test]
+fn a_cluster_grows_into_free_ids() {
+    let (mut core, now) = ready(3, false);
+    core.handle(ended(1, shut_down()), now);
+    let first = |actions: &[Action]| match actions {
+        [Action::Start(set)] => set.first.0,
+        other => panic!("one start: {other:?}"),
+    };
+    assert_eq!(first(&core.grow(2, 2)), 3);
+    assert_eq!(first(&core.grow(1, 1)), 1);
+    assert_eq!(core.wanted(), 5);
+}
+
+#[test]
+fn a_cluster_shrinks_by_idle_engines_which_say_so_themselves() {
+    let (mut core, now) = ready(3, true);
+    let actions = core.shrink(2, |id| u64::from(id == EngineId(2))).expect("possible");
+    assert_eq!(actions, [Action::Retire(vec![EngineId(1), EngineId(0)])]);
+    assert_eq!(core.wanted(), 1);
+    let left = Input::EngineLeft { id: EngineId(1), reason: "engine 1 was shut down".to_owned() };
+    core.handle(left, now);
+    assert_eq!(core.handle(ended(1, shut_down()), now), [say("engine 1 (pid 101) ended")]);
+    assert_eq!(core.next_tick(), None, "it is not started again");
+    assert!(core.shrink(2, |_| 0).is_err(), "there is one");
+}
+
+#[test]
+fn a_job_that_has_not_begun_is_taken_back() {
+    let (mut core, now) = queued(2, 2, false);
+    join(&mut core, 0..2, now);
+    assert_eq!(core.shrink(2, |_| 0), Ok(vec![Action::End(SetId(1), Force::Terminate)]));
+    let actions = core.handle(ended(1, killed()), now);
+    assert_eq!(actions, [say("engines 2 to 3 ended"), Action::Ready], "nothing more is waited for");
+}
+
+#[test]
+fn added_engines_that_do_not_come_are_given_up_and_the_cluster_goes_on() {
+    let (mut core, now) = ready(1, false);
+    core.grow(1, 1);
+    core.handle(Input::SetStarted { set: SetId(1), pid: Some(300) }, now);
+    let actions = core.handle(Input::Tick, now + TIMEOUT);
+    assert_eq!(actions, [say("engine 1 did not register within 60 s; given up"), Action::End(SetId(1), Force::Kill)]);
+    assert_eq!(core.wanted(), 1);
 }

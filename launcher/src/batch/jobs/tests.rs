@@ -1,0 +1,329 @@
+//! Lives of jobs, told and drawn.
+
+use super::*;
+use proptest::prelude::*;
+
+fn rules() -> Rules {
+    Rules {
+        retries: 2,
+        poll: Duration::from_secs(5),
+        queue_timeout: None,
+        array: false,
+        outcome: true,
+        endings: BTreeMap::from([("CANCELLED".to_owned(), "was cancelled".to_owned())]),
+        log: PathBuf::from("/logs/job-0.log"),
+    }
+}
+
+/// A job and a clock.
+struct Story {
+    job: Job,
+    now: Instant,
+}
+
+impl Story {
+    fn begin(rules: Rules) -> Self {
+        let now = Instant::now();
+        let (job, actions) = Job::new(rules, now);
+        assert_eq!(actions, [Action::Submit]);
+        Self { job, now }
+    }
+
+    fn queued(rules: Rules) -> Self {
+        let mut story = Self::begin(rules);
+        assert_eq!(story.after(0.0, Event::Submitted("17".to_owned())), [waiting("job 17 is submitted")]);
+        story
+    }
+
+    fn after(&mut self, seconds: f64, event: Event) -> Vec<Action> {
+        self.now += Duration::from_secs_f64(seconds);
+        self.job.handle(event, self.now)
+    }
+
+    fn see(&mut self, seconds: f64, view: View) -> Vec<Action> {
+        self.after(seconds, Event::Seen(view))
+    }
+}
+
+fn waiting(text: &str) -> Action {
+    Action::Tell(SetEvent::Waiting(text.to_owned()))
+}
+
+fn running(text: &str) -> Action {
+    Action::Tell(SetEvent::Running(text.to_owned()))
+}
+
+fn ended(orderly: bool, how: &str) -> Vec<Action> {
+    let log = (!orderly).then(|| PathBuf::from("/logs/job-0.log"));
+    vec![Action::Tell(SetEvent::Ended(SetEnd { orderly, how: how.to_owned(), log }))]
+}
+
+fn resources() -> View {
+    View::Waiting("waiting for resources".to_owned())
+}
+
+fn on(nodes: &str) -> View {
+    View::Running(nodes.to_owned())
+}
+
+fn over(state: &str, failed: bool) -> View {
+    View::Over { state: state.to_owned(), failed }
+}
+
+fn exit(code: i32) -> Event {
+    let state = Some(if code == 0 { "COMPLETED" } else { "FAILED" }.to_owned());
+    Event::Outcome(Some(Outcome { state, failed: code != 0, code: Some(code), signal: None }))
+}
+
+const CANCEL: Action = Action::Cancel { kill: false };
+const KILL: Action = Action::Cancel { kill: true };
+
+#[test]
+fn a_good_life() {
+    let mut story = Story::queued(rules());
+    assert_eq!(story.see(1.0, resources()), [waiting("job 17 is pending: waiting for resources; 1 s so far")]);
+    assert_eq!(story.see(5.0, resources()), []);
+    assert_eq!(story.see(30.0, resources()), [waiting("job 17 is pending: waiting for resources; 36 s so far")]);
+    assert_eq!(story.see(5.0, on("n[1-2]")), [running("job 17 runs on n[1-2]")]);
+    assert_eq!(story.see(5.0, on("n[1-2]")), []);
+    assert_eq!(story.see(5.0, over("COMPLETED", false)), [Action::AskOutcome]);
+    assert_eq!(story.after(0.1, exit(0)), ended(true, "job 17 ended (COMPLETED)"));
+    assert!(story.job.is_over() && story.job.next_look().is_none() && story.job.next_tick().is_none());
+}
+
+#[test]
+fn a_failure_has_exit_code_and_log() {
+    let mut story = Story::queued(rules());
+    story.see(1.0, on(""));
+    assert_eq!(story.see(1.0, over("FAILED", true)), [Action::AskOutcome]);
+    assert_eq!(story.after(0.0, exit(3)), ended(false, "job 17 ended (FAILED), exit code 3"));
+}
+
+#[test]
+fn one_look_that_misses_it_means_nothing() {
+    let mut story = Story::queued(rules());
+    story.see(1.0, on("n1"));
+    assert_eq!(story.see(5.0, View::Absent), []);
+    assert_eq!(story.see(5.0, on("n1")), []);
+    assert_eq!(story.see(5.0, View::Absent), []);
+    assert_eq!(story.see(5.0, View::Absent), [Action::AskOutcome]);
+}
+
+#[test]
+fn a_new_job_may_not_be_listed_at_once() {
+    let mut story = Story::queued(rules());
+    for _ in 0..9 {
+        assert_eq!(story.see(1.0, View::Absent), []);
+    }
+    assert_eq!(story.see(1.0, View::Absent), [Action::AskOutcome]);
+}
+
+#[test]
+fn accounting_may_lag_and_may_know_nothing() {
+    let mut story = Story::queued(rules());
+    story.see(1.0, on(""));
+    story.see(1.0, View::Absent);
+    story.see(1.0, View::Absent);
+    for _ in 0..30 {
+        assert_eq!(story.after(0.0, Event::Outcome(None)), []);
+        assert_eq!(story.after(1.0, Event::Tick), [Action::AskOutcome]);
+    }
+    let how = "job 17 is gone from the queue, which does not tell how it ended";
+    assert_eq!(story.after(0.0, Event::Outcome(None)), ended(false, how));
+}
+
+#[test]
+fn cancelling_goes_on_until_it_is_gone() {
+    let mut story = Story::queued(rules());
+    story.see(1.0, on("n1"));
+    assert_eq!(story.after(1.0, Event::End(Force::Terminate)), [CANCEL]);
+    assert_eq!(story.after(1.0, Event::End(Force::Terminate)), []);
+    assert_eq!(story.see(1.0, on("n1")), []);
+    assert_eq!(story.see(15.0, on("n1")), [CANCEL]);
+    assert_eq!(story.after(1.0, Event::End(Force::Kill)), [KILL]);
+    assert_eq!(story.see(3.0, on("n1")), [KILL]);
+    assert_eq!(story.see(1.0, over("CANCELLED", true)), ended(false, "job 17 was cancelled"));
+}
+
+#[test]
+fn an_orderly_end_that_meets_a_cancellation_stays_orderly() {
+    let mut story = Story::queued(rules());
+    story.see(1.0, on("n1"));
+    story.after(1.0, Event::End(Force::Terminate));
+    assert_eq!(story.see(1.0, over("COMPLETED", false)), [Action::AskOutcome]);
+    assert_eq!(story.after(0.0, exit(0)), ended(true, "job 17 ended (COMPLETED)"));
+}
+
+#[test]
+fn a_job_cancelled_by_somebody_else_is_noticed() {
+    let mut story = Story::queued(rules());
+    story.see(1.0, resources());
+    assert_eq!(story.see(1.0, over("CANCELLED", true)), [Action::AskOutcome]);
+    let outcome = Outcome { state: Some("CANCELLED".to_owned()), failed: true, code: Some(0), signal: Some(15) };
+    let how = "job 17 was cancelled (CANCELLED), signal: 15 (SIGTERM)";
+    assert_eq!(story.after(0.0, Event::Outcome(Some(outcome))), ended(false, how));
+}
+
+#[test]
+fn ending_while_the_submission_runs_cancels_what_came_of_it() {
+    let mut story = Story::begin(rules());
+    assert_eq!(story.after(0.0, Event::End(Force::Terminate)), []);
+    assert_eq!(story.after(1.0, Event::Submitted("17".to_owned())), [CANCEL]);
+    let mut story = Story::begin(rules());
+    story.after(0.0, Event::End(Force::Terminate));
+    let actions = story.after(1.0, Event::Refused { message: "no".to_owned(), again: true });
+    assert!(matches!(actions.as_slice(), [Action::Tell(SetEvent::Ended(_))]));
+}
+
+#[test]
+fn a_refusal_is_tried_again_when_that_is_safe() {
+    let refused = |again| Event::Refused { message: "server is down".to_owned(), again };
+    let mut story = Story::begin(rules());
+    assert_eq!(story.after(0.0, refused(true)), [waiting("attempt 1 of 3, the next in 2 s: server is down")]);
+    assert_eq!(story.after(1.0, Event::Tick), []);
+    assert_eq!(story.after(1.0, Event::Tick), [Action::Submit]);
+    assert_eq!(story.after(0.0, refused(true)), [waiting("attempt 2 of 3, the next in 4 s: server is down")]);
+    assert_eq!(story.after(4.0, Event::Tick), [Action::Submit]);
+    let end = SetEnd { orderly: false, how: "server is down".to_owned(), log: None };
+    assert_eq!(story.after(0.0, refused(true)), [Action::Tell(SetEvent::Ended(end.clone()))]);
+    // A command that was killed may have left a job.
+    assert_eq!(Story::begin(rules()).after(0.0, refused(false)), [Action::Tell(SetEvent::Ended(end))]);
+}
+
+#[test]
+fn waiting_has_an_end_when_the_profile_says_so() {
+    let mut story = Story::queued(Rules { queue_timeout: Some(Duration::from_secs(60)), ..rules() });
+    story.see(30.0, resources());
+    assert_eq!(story.see(30.0, resources()), [CANCEL]);
+    let how = "job 17 waited 60 s in the queue: waiting for resources";
+    assert_eq!(story.see(1.0, over("CANCELLED", true)), ended(false, how));
+}
+
+#[test]
+fn stuck_and_requeued_jobs_are_cancelled() {
+    let mut story = Story::queued(rules());
+    assert_eq!(story.see(1.0, View::Stuck("an error".to_owned())), [CANCEL]);
+    story.see(1.0, View::Absent);
+    assert_eq!(story.see(1.0, View::Absent), ended(false, "job 17 cannot run: an error"));
+    let mut story = Story::queued(rules());
+    story.see(1.0, on("n1"));
+    assert_eq!(story.see(1.0, resources()), [CANCEL]);
+    assert_eq!(story.see(1.0, over("CANCELLED", true)), ended(false, "job 17 was put back into the queue"));
+}
+
+#[test]
+fn tasks_of_an_array_may_wait_after_others_have_run() {
+    let mut story = Story::queued(Rules { array: true, ..rules() });
+    story.see(1.0, on("n1"));
+    assert_eq!(story.see(1.0, resources()), []);
+    assert_eq!(story.see(1.0, over("COMPLETED", false)), [Action::AskOutcome]);
+}
+
+#[test]
+fn a_silent_queue_is_told_and_ends_only_what_is_not_known_to_run() {
+    let silence = || Event::NotSeen("squeue: timed out".to_owned());
+    let mut story = Story::queued(rules());
+    assert_eq!(story.after(1.0, silence()), []);
+    let text = "job 17 is pending: no answer from the queue for 20 s: squeue: timed out; 21 s so far";
+    assert_eq!(story.after(20.0, silence()), [waiting(text)]);
+    assert_eq!(story.after(5.0, silence()), []);
+    let actions = story.after(600.0, silence());
+    assert_eq!(actions[0], KILL);
+    assert!(matches!(&actions[1], Action::Tell(SetEvent::Ended(end)) if !end.orderly));
+
+    let mut story = Story::queued(rules());
+    story.see(1.0, on("n1"));
+    story.after(1.0, silence());
+    let text = "job 17 runs; no answer from the queue for 15 min: squeue: timed out";
+    assert_eq!(story.after(900.0, silence()), [running(text)]);
+    assert_eq!(story.see(1.0, on("n1")), []);
+    assert!(!story.job.is_over());
+}
+
+#[test]
+fn looks_are_frequent_when_something_changes() {
+    let mut story = Story::queued(rules());
+    let mut gaps = Vec::new();
+    for _ in 0..6 {
+        let next = story.job.next_look().expect("a look");
+        gaps.push(next.duration_since(story.now).as_millis());
+        story.now = next;
+        story.see(0.0, resources());
+    }
+    assert_eq!(gaps, [500, 1000, 2000, 4000, 5000, 5000]);
+    story.after(0.0, Event::End(Force::Terminate));
+    assert_eq!(story.job.next_look().expect("a look").duration_since(story.now).as_millis(), 500);
+}
+
+fn any_view() -> impl Strategy<Value = View> {
+    prop_oneof![
+        Just(View::Absent),
+        Just(resources()),
+        Just(on("n1")),
+        Just(View::Stuck("error".to_owned())),
+        Just(over("COMPLETED", false)),
+        Just(over("FAILED", true)),
+    ]
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        Just(Event::Submitted("17".to_owned())),
+        any::<bool>().prop_map(|again| Event::Refused { message: "no".to_owned(), again }),
+        any_view().prop_map(Event::Seen),
+        Just(Event::NotSeen("down".to_owned())),
+        Just(Event::Outcome(None)),
+        Just(exit(0)),
+        Just(exit(3)),
+        Just(Event::NotCancelled("no".to_owned())),
+        Just(Event::End(Force::Terminate)),
+        Just(Event::End(Force::Kill)),
+        Just(Event::Tick),
+    ]
+}
+
+proptest! {
+    /// Against a thread that does what it is told, answers are right, wrong or late in any order.
+    #[test]
+    fn it_ends_once_and_is_never_lost(steps in proptest::collection::vec((any_event(), 0.0..40.0f64), 1..80)) {
+        let mut story = Story::begin(rules());
+        let (mut ends, mut pending, mut submitted) = (0, vec![Action::Submit], false);
+        for (event, seconds) in steps {
+            // What only an action brings about comes only after that action.
+            let asked = |wanted: &dyn Fn(&Action) -> bool| pending.iter().position(wanted);
+            let cause = match &event {
+                Event::Submitted(_) | Event::Refused { .. } => asked(&|action| *action == Action::Submit),
+                Event::Outcome(_) => asked(&|action| *action == Action::AskOutcome),
+                Event::NotCancelled(_) => asked(&|action| matches!(action, Action::Cancel { .. })),
+                Event::Seen(_) | Event::NotSeen(_) if !submitted => None,
+                _ => Some(usize::MAX),
+            };
+            let Some(cause) = cause else { continue };
+            if cause != usize::MAX {
+                pending.remove(cause);
+            }
+            submitted |= matches!(event, Event::Submitted(_));
+            let was_over = story.job.is_over();
+            let actions = story.after(seconds, event);
+            prop_assert!(!was_over || actions.is_empty(), "something after the end: {actions:?}");
+            ends += actions.iter().filter(|action| matches!(action, Action::Tell(SetEvent::Ended(_)))).count();
+            let cancelled = actions.iter().any(|action| matches!(action, Action::Cancel { .. }));
+            prop_assert!(submitted || !cancelled);
+            pending.extend(actions.into_iter().filter(|action| !matches!(action, Action::Tell(_))));
+            prop_assert_eq!(ends == 1, story.job.is_over());
+            // There is always something that will go on: a command, a look, a tick.
+            let goes_on = story.job.next_look().is_some() || story.job.next_tick().is_some();
+            let runs = pending.iter().any(|action| matches!(action, Action::Submit | Action::AskOutcome));
+            prop_assert!(story.job.is_over() || goes_on || runs);
+        }
+        // Once it is to end and the queue has it no more, it does end.
+        if pending.contains(&Action::Submit) {
+            story.after(0.0, Event::Submitted("17".to_owned()));
+        }
+        story.after(0.0, Event::End(Force::Kill));
+        for _ in 0..3 {
+            story.see(20.0, View::Absent);
+        }
+        prop_assert!(story.job.is_over());
+    }
+}

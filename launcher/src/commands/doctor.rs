@@ -1,0 +1,93 @@
+//! `ipclusterz doctor`: everything that a start with a profile needs, looked at without starting anything.
+
+use crate::arguments::DoctorArguments;
+use crate::doctor::finding::Finding;
+use crate::doctor::real::Real;
+use crate::doctor::{environment, folders, hosts, mpi, queue, room, versions};
+use crate::environment::Variables;
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::profile::{Options, Places, Profile};
+use crate::python;
+use crate::report::CheckReport;
+use crate::settings::{check_profile, merged_profile};
+use crate::tables::engines::LauncherKind;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// Looks at everything and prints what it found; fails when anything did.
+pub fn run(arguments: &DoctorArguments, variables: &Variables, output: &mut Output) -> Result<Exit, Failure> {
+    let program = std::env::current_exe().map_err(Failure::io("finding the ipclusterz program"))?;
+    let search_path = std::env::var_os("PATH");
+    let search_path = search_path.as_deref();
+
+    let (profile, finding) = profile(arguments, variables)?;
+    let mut findings = environment::check(variables);
+    findings.push(finding);
+    findings.extend(versions::program(&program));
+    findings.push(versions::python(&profile.tables.engines.python, &program, search_path));
+    findings.extend(of_host(&profile));
+    findings.extend(of_launcher(&profile, &program, search_path));
+
+    let report = CheckReport::new(profile.name, findings);
+    output.report(&report)?;
+    Ok(if report.ok { Exit::Ok } else { Exit::Failure })
+}
+
+/// The profile, and what is wrong with it. When it cannot be read, the default stands in for it, so that the rest can
+/// still be looked at.
+fn profile(arguments: &DoctorArguments, variables: &Variables) -> Result<(Profile, Finding), Failure> {
+    const CHECK: &str = "profile";
+    let options = Options { profile: arguments.profile.clone(), set: arguments.set.clone(), ..Options::default() };
+    let merged = Places::of_this_process(variables).and_then(|places| merged_profile(&options, variables, &places));
+    Ok(match merged {
+        Ok(profile) => {
+            let finding = match check_profile(&profile) {
+                Ok(()) => Finding::ok(CHECK, profile.summary()),
+                Err(error) => Finding::of_failure(CHECK, error.into()),
+            };
+            (profile, finding)
+        }
+        Err(error) => {
+            let default = Profile::load(&Options::default(), &Variables::default(), &Places::default())?;
+            (default, Finding::of_failure(CHECK, error.into()))
+        }
+    })
+}
+
+/// What any cluster needs of this host.
+fn of_host(profile: &Profile) -> Vec<Finding> {
+    let engines = &profile.tables.engines;
+    let mut findings = Vec::new();
+    if engines.launcher == LauncherKind::Local {
+        findings.push(room::engines(engines.count));
+    }
+    findings.push(room::files(engines.count));
+    findings.push(room::shared_memory(Path::new("/dev/shm")));
+    findings.extend(folders::sockets());
+    findings.extend(folders::state());
+    findings
+}
+
+/// What the profile's launcher needs; MPI, which users have apart from that, always.
+fn of_launcher(profile: &Profile, program: &Path, search_path: Option<&OsStr>) -> Vec<Finding> {
+    let tables = &profile.tables;
+    let launcher = tables.engines.launcher;
+    // A Python that is not there has been reported; a hello without it will fail and say so.
+    let wanted = Some(tables.engines.python.as_str()).filter(|python| !python.is_empty());
+    let python = python::find(wanted, program, search_path).unwrap_or_else(|_| PathBuf::from("python3"));
+    let outside = Real::new(profile, python.clone());
+
+    let mut findings = hosts::reach(&tables.ssh, &outside);
+    if findings.is_empty() {
+        findings.push(Finding::skipped("hosts", "the profile names no hosts in [ssh]"));
+    }
+    if tables.queue.name.is_empty() {
+        findings.push(Finding::skipped("scheduler", "the profile describes no queue"));
+    } else {
+        findings.extend(queue::check(&tables.queue, search_path, &outside));
+    }
+    findings.push(mpi::check(&tables.mpiexec, launcher == LauncherKind::Mpiexec, &python, search_path));
+    findings
+}

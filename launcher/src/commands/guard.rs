@@ -1,0 +1,79 @@
+//! `ipclusterz guard`, hidden: what ends jobs and engines elsewhere when the launcher was killed.
+//!
+//! The kernel ends the launcher's children with it, and engines elsewhere end when their lease is over; but a job that
+//! still waits in a queue would begin some day for nobody. The guard does what `ipclusterz gc` does, at once.
+
+use crate::arguments::GuardArguments;
+use crate::cluster::ClusterFolder;
+use crate::cluster::cleanup::remove_remains;
+use crate::cluster::lock::ClusterLock;
+use crate::cluster::state::ClusterState;
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::talk::print_line;
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long what cannot be reached is tried again.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+/// First and longest wait between two tries.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// The guard of a cluster, on the launcher's side: it acts when this process ends.
+pub struct Guard {
+    child: Child,
+}
+
+impl Guard {
+    /// Starts it by running `binary`, this program, again, in a session of its own.
+    pub fn start(binary: &Path, cluster: &str, run_id: &str, log: std::fs::File) -> io::Result<Self> {
+        let mut command = Command::new(binary);
+        command.arg0("ipclusterz").args(["guard", "--cluster", cluster, "--run-id", run_id]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
+        // SAFETY: the closure runs between fork and exec, and makes nothing but system calls.
+        unsafe {
+            command.pre_exec(crate::system::own_session);
+        }
+        Ok(Self { child: command.spawn()? })
+    }
+}
+
+impl Drop for Guard {
+    /// The launcher ends in an orderly way: the guard sees that there is nothing to do.
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for the end of the launcher, which is the end of standard input.
+pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
+    let mut nothing = [0];
+    while matches!(io::stdin().read(&mut nothing), Ok(1..)) {}
+    let folder = ClusterFolder::of(&arguments.cluster)?;
+    let deadline = Instant::now() + PATIENCE;
+    let mut wait = FIRST_WAIT;
+    loop {
+        // The lock is free once the launcher is gone; whoever has it now cleans up.
+        let lock = ClusterLock::take(&folder).map_err(Failure::io("locking the cluster's folder"))?;
+        let handle = match ClusterState::of(&folder)? {
+            ClusterState::Stale(handle) if lock.is_some() && handle.run_id == arguments.run_id => handle,
+            _ => return Ok(()),
+        };
+        match remove_remains(&folder, &handle) {
+            Ok(cleaned) => {
+                print_line(&format!("the launcher is gone; ended: {:?} {:?}", cleaned.killed, cleaned.ended));
+                return Ok(());
+            }
+            Err(error) if Instant::now() >= deadline => return Err(Failure::new(Exit::Timeout, error.to_string())),
+            Err(error) => print_line(&format!("{error}; trying again in {} s", wait.as_secs())),
+        }
+        drop(lock);
+        std::thread::sleep(wait);
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}

@@ -1,0 +1,267 @@
+//! `ipclusterz profile check`: the stages of a start, each tried as far as it goes without starting anything.
+
+use crate::arguments::ProfileCheckArguments;
+use crate::doctor::finding::{Finding, Level};
+use crate::doctor::outside::Outside;
+use crate::doctor::real::Real;
+use crate::doctor::{hosts, mpi, queue, versions};
+use crate::environment::Variables;
+use crate::failure::Failure;
+use crate::profile::{Options, Places, Profile};
+use crate::python;
+use crate::report::CheckReport;
+use crate::settings::{StartSettings, check_profile, merged_profile};
+use crate::tables::engines::LauncherKind;
+use ipclusterz_runtime::places;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What stages look at.
+struct Trial<'a> {
+    profile: &'a Profile,
+    /// This program.
+    program: PathBuf,
+    search_path: Option<OsString>,
+    outside: &'a dyn Outside,
+}
+
+/// One stage.
+struct Stage {
+    name: &'static str,
+    /// Stages without which this one makes no sense.
+    needs: &'static [&'static str],
+    /// Launchers that have it.
+    launchers: &'static [LauncherKind],
+    /// Why the others do not.
+    otherwise: &'static str,
+    run: fn(&Trial<'_>) -> Vec<Finding>,
+}
+
+use LauncherKind::{Batch, Local, Mpiexec, Ssh};
+
+/// The stages after `resolve`, in the order of a start.
+const STAGES: [Stage; 6] = [
+    Stage {
+        name: "hosts",
+        needs: &["resolve"],
+        launchers: &[Ssh],
+        otherwise: "no engine is started through SSH",
+        run: |trial| hosts::reach(&trial.profile.tables.ssh, trial.outside),
+    },
+    Stage {
+        name: "python",
+        needs: &["resolve", "hosts"],
+        launchers: &[Local, Ssh, Mpiexec, Batch],
+        otherwise: "",
+        run: python_and_package,
+    },
+    Stage {
+        name: "MPI",
+        needs: &["resolve", "python"],
+        launchers: &[Mpiexec],
+        otherwise: "no engine is started by mpiexec",
+        run: |trial| {
+            let table = &trial.profile.tables.mpiexec;
+            vec![mpi::check(table, true, &trial.python(), trial.search_path.as_deref())]
+        },
+    },
+    Stage {
+        name: "scheduler",
+        needs: &["resolve"],
+        launchers: &[Batch],
+        otherwise: "no engine is a job of a queue",
+        run: |trial| queue::check(&trial.profile.tables.queue, trial.search_path.as_deref(), trial.outside),
+    },
+    Stage {
+        name: "script",
+        needs: &["resolve"],
+        launchers: &[Batch],
+        otherwise: "no engine is a job of a queue",
+        run: |trial| {
+            vec![match trial.outside.script() {
+                Ok(script) => Finding::ok("script", format!("rendered, {} lines", script.lines().count())),
+                Err(failure) => Finding::of_failure("script", failure),
+            }]
+        },
+    },
+    Stage {
+        name: "validate",
+        needs: &["resolve", "scheduler", "script"],
+        launchers: &[Batch],
+        otherwise: "no engine is a job of a queue",
+        run: |trial| {
+            vec![match trial.outside.validate() {
+                Ok(Some(said)) if said.is_empty() => Finding::ok("validate", "the queue would take the script"),
+                Ok(Some(said)) => Finding::ok("validate", format!("the queue would take the script: {said}")),
+                Ok(None) => Finding::skipped("validate", "this queue cannot look at a script without running it"),
+                Err(failure) => Finding::of_failure("validate", failure),
+            }]
+        },
+    },
+];
+
+impl Trial<'_> {
+    /// The Python of engines on this host. One that is not there is what the stage `python` reports.
+    fn python(&self) -> PathBuf {
+        let wanted = self.profile.tables.engines.python.as_str();
+        let found = python::find(Some(wanted).filter(|it| !it.is_empty()), &self.program, self.search_path.as_deref());
+        found.unwrap_or_else(|_| PathBuf::from(if wanted.is_empty() { "python3" } else { wanted }))
+    }
+}
+
+/// Where engines run: on the hosts, else here, from where jobs and ranks take the path.
+fn python_and_package(trial: &Trial<'_>) -> Vec<Finding> {
+    let tables = &trial.profile.tables;
+    if tables.engines.launcher == Ssh {
+        let settings = StartSettings::of(places::DEFAULT_CLUSTER.to_owned(), trial.profile.clone());
+        let environment = settings.map(|settings| settings.environment_elsewhere()).unwrap_or_default();
+        return hosts::pythons(tables, &trial.python().to_string_lossy(), &environment, trial.outside);
+    }
+    let wanted = &tables.engines.python;
+    if tables.engines.launcher == Batch && wanted.contains('/') && !std::path::Path::new(wanted).exists() {
+        let message = format!("{wanted} is not on this host; jobs run it on their nodes");
+        return vec![Finding::skipped("python", message)];
+    }
+    vec![versions::python(&tables.engines.python, &trial.program, trial.search_path.as_deref())]
+}
+
+/// Tries all stages.
+pub fn run(arguments: &ProfileCheckArguments, variables: &Variables, places: &Places) -> Result<CheckReport, Failure> {
+    let options = Options { profile: arguments.profile.clone(), set: arguments.set.clone(), ..Options::default() };
+    let profile = match merged_profile(&options, variables, places) {
+        Ok(profile) => profile,
+        Err(error) => {
+            let name = arguments.profile.clone().unwrap_or_default();
+            let mut findings = vec![Finding::of_failure("resolve", error.into())];
+            findings.extend(STAGES.iter().map(|stage| Finding::skipped(stage.name, "not tried: resolve failed")));
+            return Ok(CheckReport::new(name, findings));
+        }
+    };
+    let program = std::env::current_exe().map_err(Failure::io("finding the ipclusterz program"))?;
+    let search_path = std::env::var_os("PATH");
+    let wanted = profile.tables.engines.python.as_str();
+    let python = python::find(Some(wanted).filter(|it| !it.is_empty()), &program, search_path.as_deref());
+    let outside = Real::new(&profile, python.unwrap_or_else(|_| PathBuf::from(wanted)));
+    let trial = Trial { profile: &profile, program, search_path, outside: &outside };
+    let findings = stages(&trial);
+    Ok(CheckReport::new(profile.name.clone(), findings))
+}
+
+fn stages(trial: &Trial<'_>) -> Vec<Finding> {
+    let resolve = match check_profile(trial.profile) {
+        Ok(()) => Finding::ok("resolve", trial.profile.summary()),
+        Err(error) => Finding::of_failure("resolve", error.into()),
+    };
+    let mut failed: Vec<&str> = if resolve.level == Level::Failed { vec!["resolve"] } else { Vec::new() };
+    let mut findings = vec![resolve];
+    for stage in &STAGES {
+        if !stage.launchers.contains(&trial.profile.tables.engines.launcher) {
+            findings.push(Finding::skipped(stage.name, stage.otherwise));
+        } else if let Some(missing) = stage.needs.iter().find(|needed| failed.contains(needed)) {
+            findings.push(Finding::skipped(stage.name, format!("not tried: {missing} failed")));
+        } else {
+            let found = (stage.run)(trial);
+            if found.iter().any(|finding| finding.level == Level::Failed) {
+                failed.push(stage.name);
+            }
+            findings.extend(found);
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::outside::Answer;
+    use crate::doctor::probe;
+    use crate::exit_code::Exit;
+    use std::time::Duration;
+
+    /// Hosts of which one is down, and a queue that takes anything or nothing.
+    struct Fake {
+        queue_is_up: bool,
+    }
+
+    impl Outside for Fake {
+        fn on_host(&self, host: &str, command: &str, _: Duration) -> Result<Answer, Failure> {
+            if host == "down" {
+                return Err(Failure::new(Exit::Unreachable, "no route to host").with_hint("is it on?"));
+            }
+            let output = if command == "date +%s" {
+                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+                now.as_secs().to_string()
+            } else {
+                let version = probe::OWN_VERSION;
+                format!(
+                    "{{\"ipclusterz_probe\": 1, \"python\": \"3.12.1\", \"package\": \"{version}\", \"error\": null}}\n"
+                )
+            };
+            Ok(Answer { success: true, how: "exit status: 0".to_owned(), output, errors: String::new() })
+        }
+
+        fn ask_queue(&self, _: Duration) -> Result<String, Failure> {
+            if self.queue_is_up { Ok("answers".to_owned()) } else { Err(Failure::new(Exit::Failure, "is down")) }
+        }
+
+        fn script(&self) -> Result<String, Failure> {
+            Ok("#!/bin/sh\nexit\n".to_owned())
+        }
+
+        fn validate(&self) -> Result<Option<String>, Failure> {
+            Ok(None)
+        }
+    }
+
+    fn lines(set: &[&str], queue_is_up: bool) -> Vec<(String, Level)> {
+        let set = set.iter().map(|text| (*text).to_owned()).collect();
+        let options = Options { set, ..Options::default() };
+        let profile = merged_profile(&options, &Variables::default(), &Places::default()).expect("good");
+        let trial = Trial {
+            profile: &profile,
+            program: PathBuf::from("/nowhere/ipclusterz"),
+            search_path: Some("/usr/bin:/bin".into()),
+            outside: &Fake { queue_is_up },
+        };
+        stages(&trial).into_iter().map(|finding| (finding.check, finding.level)).collect()
+    }
+
+    fn names(lines: &[(String, Level)], level: Level) -> Vec<&str> {
+        lines.iter().filter(|line| line.1 == level).map(|line| line.0.as_str()).collect()
+    }
+
+    #[test]
+    fn a_stage_that_fails_keeps_those_from_being_tried_that_need_it() {
+        let hosts = "ssh.hosts=[{host=\"up\",engines=1},{host=\"down\",engines=1}]";
+        let found = lines(&["engines.launcher=ssh", hosts], true);
+        assert_eq!(names(&found, Level::Failed), ["host down"]);
+        assert_eq!(names(&found, Level::Ok), ["resolve", "host up"]);
+        assert_eq!(names(&found, Level::Skipped), ["python", "MPI", "scheduler", "script", "validate"]);
+
+        let found = lines(&["engines.launcher=ssh", "ssh.hosts=[{host=\"up\",engines=1}]"], true);
+        assert_eq!(names(&found, Level::Ok), ["resolve", "host up", "python on up"]);
+
+        let found = lines(&["engines.launcher=ssh"], true);
+        assert_eq!(names(&found, Level::Failed), ["resolve"]);
+        assert_eq!(found.len(), 7);
+    }
+
+    #[test]
+    fn a_queue_is_asked_and_its_script_tried() {
+        let queue = [
+            "engines.launcher=batch",
+            "engines.python=/bin/false",
+            "queue.name=Q",
+            "queue.submit=[\"true\"]",
+            "queue.status=[\"true\"]",
+            "queue.cancel=[\"true\"]",
+            "queue.status_line=(?<id>.)(?<state>.)",
+        ];
+        let found = lines(&queue, true);
+        assert_eq!(names(&found, Level::Failed), ["python"]);
+        assert_eq!(names(&found, Level::Ok), ["resolve", "scheduler", "scheduler", "script"]);
+        assert_eq!(names(&found, Level::Skipped), ["hosts", "MPI", "validate"]);
+        let found = lines(&queue, false);
+        assert_eq!(names(&found, Level::Failed), ["python", "scheduler"]);
+    }
+}

@@ -1,0 +1,29 @@
+//! `ipclusterz profile`: one file per command.
+
+mod check;
+mod init;
+mod list;
+mod show;
+
+use crate::arguments::{ProfileArguments, ProfileCommand};
+use crate::environment::Variables;
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::profile::Places;
+
+/// Runs one of them.
+pub fn run(arguments: &ProfileArguments, variables: &Variables, output: &mut Output) -> Result<Exit, Failure> {
+    let places = Places::of_this_process(variables)?;
+    match &arguments.command {
+        ProfileCommand::List { .. } => output.report(&list::run(&places))?,
+        ProfileCommand::Show(arguments) => output.report(&show::run(arguments, variables, &places)?)?,
+        ProfileCommand::Init(arguments) => output.report(&init::run(arguments, &places)?)?,
+        ProfileCommand::Check(arguments) => {
+            let report = check::run(arguments, variables, &places)?;
+            output.report(&report)?;
+            return Ok(if report.ok { Exit::Ok } else { Exit::Failure });
+        }
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,40 @@
+//! `ipclusterz run -n 8 -- python analysis.py`: a cluster for as long as one program runs.
+
+use super::start::supervise;
+use crate::arguments::RunArguments;
+use crate::environment::{CLUSTER, Variables};
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::supervisor::program::Program;
+use crate::talk::Talk;
+
+/// Starts the cluster, runs the program with the environment in which a client finds it, stops everything. The exit
+/// code is the program's, once it was started.
+pub fn run(mut arguments: RunArguments, variables: &Variables, output: &mut Output) -> Result<u8, Failure> {
+    let start = &mut arguments.start;
+    if start.daemonize {
+        return Err(Failure::new(Exit::Usage, "--daemonize: a cluster for one program ends with it")
+            .with_hint("leave the option out, or `ipclusterz start --daemonize` and run the program yourself"));
+    }
+    if start.common.cluster.is_none() && variables.get(CLUSTER).is_none() {
+        // A name of its own, so that it disturbs no other cluster of the user's.
+        start.common.cluster = Some(format!("run-{}-{}", short_host_name(), std::process::id()));
+    }
+    let program = Program::new(std::mem::take(&mut arguments.program));
+    let mut talk = Talk::on_stderr();
+    supervise(&arguments.start, Some(program), variables, &mut talk, &mut |report, talk| {
+        let count = report.engines.len();
+        talk.say(format!("cluster {:?}: {count} engines ready in {:.2} s", report.cluster, report.seconds));
+        output.report_if_json(report)
+    })
+}
+
+/// Jobs on several hosts may share the folder of clusters, and pids are a host's own.
+fn short_host_name() -> String {
+    let name = ipclusterz_runtime::places::host_name();
+    let short = name.split('.').next().unwrap_or_default();
+    let kept: String =
+        short.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-').take(24).collect();
+    kept
+}

@@ -1,0 +1,232 @@
+//! `ipclusterz tunnel`: one forward to a cluster on another host, and a connection file for it here.
+
+use super::start::parent_to_follow;
+use crate::arguments::TunnelArguments;
+use crate::cluster::ClusterFolder;
+use crate::cluster::lock::ClusterLock;
+use crate::environment::Variables;
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::output::{Output, versioned};
+use crate::profile::{Options, Places, Profile};
+use crate::report::TunnelReport;
+use crate::ssh::asker::{Remembering, of_terminal};
+use crate::ssh::remote_cluster::{self, RemoteCluster};
+use crate::ssh::tunnel::{Tunnel, Way};
+use crate::ssh::{Asker, Endpoint, Forward, LocalListener, Question, Remote, Secret, connect};
+use crate::supervisor::signals::{BlockedSignals, Signal};
+use crate::system;
+use crate::tables::ssh::SshTable;
+use crate::talk::print_line;
+use ipclusterz_runtime::client::Client;
+use ipclusterz_runtime::connection::ConnectionFile;
+use ipclusterz_runtime::places;
+use std::fs;
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+/// For a controller to answer through a new forward.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Opens the tunnel and keeps it until a signal, or until the parent is gone when that was asked for.
+pub fn run(arguments: &TunnelArguments, variables: &Variables, output: &mut Output) -> Result<Exit, Failure> {
+    let parent = parent_to_follow(arguments.exit_with_parent)?;
+    let signals = BlockedSignals::block().map_err(Failure::io("blocking signals"))?;
+    let table = table(arguments, variables)?;
+    let given_up = Arc::new(AtomicBool::new(false));
+    let asker = Remembering::new(asker(arguments, &table), Arc::clone(&given_up));
+    let ends = ends(signals, parent, Arc::clone(&given_up))?;
+
+    let opened = open(arguments, table, asker, Arc::clone(&given_up));
+    let (report, _tunnel, _place) = match opened {
+        // Whoever gave up knows why it failed.
+        Err(_) if given_up.load(Ordering::Acquire) => return Ok(Exit::Interrupted),
+        other => other?,
+    };
+    output.report(&report)?;
+    let why = ends.recv().unwrap_or_else(|_| "the end".to_owned());
+    print_line(&format!("{why}: the tunnel to {} ends", report.host));
+    Ok(Exit::Ok)
+}
+
+/// `[ssh]` of the profile, with what the command line says.
+fn table(arguments: &TunnelArguments, variables: &Variables) -> Result<SshTable, Failure> {
+    let backend = arguments.backend.as_deref().map(|backend| ("--backend", "ssh.backend", backend.into()));
+    let options =
+        Options { profile: arguments.profile.clone(), set: arguments.set.clone(), keys: backend.into_iter().collect() };
+    let profile = Profile::load(&options, variables, &Places::of_this_process(variables)?)?;
+    let mut table = profile.tables.ssh;
+    for file in &arguments.identity {
+        if !file.exists() {
+            return Err(Failure::new(Exit::Usage, format!("--identity: there is no file {}", file.display())));
+        }
+        let file = std::path::absolute(file).map_err(Failure::io("looking for the working folder"))?;
+        table.identity_files.push(file.to_string_lossy().into_owned());
+    }
+    Ok(table)
+}
+
+fn asker(arguments: &TunnelArguments, table: &SshTable) -> Box<dyn Asker + Send> {
+    if arguments.ask_on_stdio { Box::new(Stdio) } else { of_terminal(table.ask) }
+}
+
+/// Asks the program that started this one: `{"version": 1, "question": "…", "attempt": 0}` on a line of its own. The
+/// answer is a line too, `+` and the secret, or `-` for none.
+struct Stdio;
+
+impl Asker for Stdio {
+    fn ask(&mut self, question: &Question) -> Option<Secret> {
+        let line = versioned(serde_json::json!({ "question": question.prompt, "attempt": question.attempt }));
+        let mut stdout = std::io::stdout();
+        stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).ok()?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).ok()?;
+        let answer = Secret::new(answer);
+        answer.reveal().trim_end_matches(['\r', '\n']).strip_prefix('+').map(Secret::new)
+    }
+}
+
+/// What ends the tunnel, for a person. `given_up` is set first, for a connection that is being made.
+fn ends(signals: BlockedSignals, parent: Option<u32>, given_up: Arc<AtomicBool>) -> Result<Receiver<String>, Failure> {
+    let (sender, receiver) = channel();
+    let take = move |signal: Signal| {
+        let why = match signal {
+            Signal::Interrupt | Signal::Terminate | Signal::HangUp => signal.name().to_owned(),
+            Signal::ParentChanged if parent.is_some_and(|parent| parent != system::parent_pid()) => {
+                "the process that started this one is gone".to_owned()
+            }
+            Signal::ParentChanged | Signal::ChildEnded => return true,
+        };
+        given_up.store(true, Ordering::Release);
+        sender.send(why).is_ok()
+    };
+    signals.forward(take).map_err(Failure::io("starting a thread"))?;
+    Ok(receiver)
+}
+
+fn open(
+    arguments: &TunnelArguments,
+    table: SshTable,
+    mut asker: Remembering,
+    given_up: Arc<AtomicBool>,
+) -> Result<(TunnelReport, Tunnel, Place), Failure> {
+    let place = Place::new(arguments.local_name.as_deref())?;
+    let mut remote = connect(&arguments.host, &table, &mut asker)?;
+    let found = remote_cluster::find(&mut *remote, arguments.cluster.as_deref())?;
+    let (opened, file) = first_that_answers(&mut *remote, &found, &place.socket())?;
+    file.write(&place.file())?;
+    let report = TunnelReport {
+        file: place.file(),
+        address: opened.listener.endpoint().to_address(),
+        cluster: file.cluster,
+        run_id: file.run_id,
+        host: arguments.host.clone(),
+    };
+    let way = Way { host: arguments.host.clone(), table, asker: asker.without_asking(), given_up };
+    let Opened { forward, listener, to } = opened;
+    let tunnel = Tunnel::keep(remote, forward, listener, to, way, Box::new(print_line))?;
+    Ok((report, tunnel, place))
+}
+
+/// A forward through which a controller has answered.
+pub(crate) struct Opened {
+    /// The forward.
+    pub forward: Forward,
+    /// Its end here.
+    pub listener: LocalListener,
+    /// Its end there.
+    pub to: Endpoint,
+}
+
+/// Forwards to each end in turn, until the controller answers through one. `socket` is the end here of a unix socket.
+pub(crate) fn first_that_answers(
+    remote: &mut dyn Remote,
+    found: &RemoteCluster,
+    socket: &Path,
+) -> Result<(Opened, ConnectionFile), Failure> {
+    let mut problems = Vec::new();
+    for to in &found.ends {
+        // Keys are for TCP, so that an end by TCP needs one here too.
+        let listener = match to {
+            Endpoint::Unix(_) => LocalListener::unix(socket)?,
+            Endpoint::Tcp { .. } => LocalListener::tcp(0)?,
+        };
+        let clone = listener.try_clone().map_err(Failure::io("duplicating a socket"))?;
+        let forward = remote.forward_local(clone, to)?;
+        let file = ConnectionFile {
+            addresses: vec![listener.endpoint().to_address()],
+            shared_memory: None,
+            forwarded: true,
+            ..found.client.clone()
+        };
+        match Client::connect(&file, ANSWER_PATIENCE) {
+            Ok(_) => return Ok((Opened { forward, listener, to: to.clone() }, file)),
+            Err(error) => problems.push(format!("{to}: {error}")),
+        }
+    }
+    let (cluster, host) = (&found.client.cluster, remote.host());
+    let message =
+        format!("the controller of cluster {cluster:?} does not answer through {host}:\n  {}", problems.join("\n  "));
+    Err(Failure::new(Exit::Unreachable, message)
+        .with_hint(format!("look at it there: ssh {host} ipclusterz status --cluster {cluster}")))
+}
+
+/// Where the tunnel's files are: a cluster's folder under a name of the user's, or a private one. Removed when dropped.
+struct Place {
+    folder: PathBuf,
+    socket_dir: PathBuf,
+    lock: Option<ClusterLock>,
+}
+
+impl Place {
+    fn new(name: Option<&str>) -> Result<Self, Failure> {
+        let socket_dir = places::run_dirs(name.unwrap_or("tunnel"), &places::random_hex(4))?.socket_dir;
+        if let Some(base) = socket_dir.parent() {
+            places::make_private_dir(base)?;
+        }
+        places::make_private_dir(&socket_dir)?;
+        let mut place = Self { folder: socket_dir.clone(), socket_dir, lock: None };
+        let Some(name) = name else { return Ok(place) };
+        let folder = ClusterFolder::of(name)?;
+        places::make_private_dir(folder.path())?;
+        let lock = ClusterLock::take(&folder).map_err(Failure::io("locking the cluster's folder"))?;
+        if lock.is_none() || folder.handle_file().exists() {
+            let message = format!("--as: there is a cluster or a tunnel named {name:?} on this host already");
+            return Err(Failure::new(Exit::AlreadyRunning, message)
+                .with_hint("choose another name; `ipclusterz list` shows clusters"));
+        }
+        folder.path().clone_into(&mut place.folder);
+        place.lock = lock;
+        Ok(place)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.join("client.json")
+    }
+
+    fn socket(&self) -> PathBuf {
+        places::socket_path(&self.socket_dir)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        remove(&self.socket_dir);
+        if self.lock.is_some() {
+            // Not the lock's own file: a removed one can be locked by two.
+            let _ = fs::remove_file(self.file());
+        }
+    }
+}
+
+fn remove(folder: &Path) {
+    if let Err(error) = fs::remove_dir_all(folder)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        print_line(&format!("cannot remove {}: {error}", folder.display()));
+    }
+}

@@ -1,0 +1,97 @@
+//! The controller as a child of the launcher: this binary, run again.
+
+use crate::addresses;
+use crate::cluster::ClusterFolder;
+use crate::cluster::identity::ProcessIdentity;
+use crate::cluster::logs::open_log;
+use crate::settings::StartSettings;
+use crate::spawn::{ChildOptions, ChildProcess};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
+
+/// A hundred years, in seconds.
+const FOR_EVER: &str = "3153600000";
+
+/// The controller, before, while and after it runs.
+pub struct ControllerProcess {
+    program: PathBuf,
+    child: Option<ChildProcess>,
+}
+
+impl ControllerProcess {
+    /// Starts nothing yet. `program` is this binary.
+    pub fn new(program: PathBuf) -> Self {
+        Self { program, child: None }
+    }
+
+    /// Starts it; what it prints comes on the returned pipe.
+    pub fn start(
+        &mut self,
+        folder: &ClusterFolder,
+        settings: &StartSettings,
+        run_id: &str,
+    ) -> io::Result<Option<ChildStdout>> {
+        let mut command = Command::new(&self.program);
+        command.arg0("ipclusterz").args(["controller", "--cluster", &settings.cluster, "--run-id", run_id]);
+        command.arg("--directory").arg(folder.path());
+        if !settings.local {
+            command.arg("--no-local");
+        }
+        if let Some(listen) = &settings.listen {
+            command.args(["--listen", listen]);
+        }
+        for host in hosts_to_offer(settings) {
+            command.args(["--advertise", &host]);
+        }
+        if settings.engines_per_block().is_some() || settings.tables.batch.renew {
+            // Work is what brings engines here; how long the queue lets them wait is not for us to say.
+            command.args(["--no-engine-grace", FOR_EVER]);
+        }
+        command.stdout(Stdio::piped()).stderr(open_log(&folder.logs().controller())?);
+        let options = ChildOptions { signal_at_launcher_end: libc::SIGKILL, raise_file_limit: true };
+        let mut child = ChildProcess::start(command, options)?;
+        let output = child.take_stdout();
+        self.child = Some(child);
+        Ok(output)
+    }
+
+    /// Its status, once it has ended; said once.
+    pub fn poll(&mut self) -> io::Result<Option<ExitStatus>> {
+        let Some(child) = &mut self.child else { return Ok(None) };
+        let status = child.reap()?;
+        if status.is_some() {
+            self.child = None;
+        }
+        Ok(status)
+    }
+
+    /// Sends `signal` to its process group.
+    pub fn signal(&self, signal: i32) {
+        if let Some(child) = &self.child {
+            child.signal_group(signal);
+        }
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// For the record.
+    pub fn identity(&self) -> Option<ProcessIdentity> {
+        self.child.as_ref().map(ChildProcess::identity)
+    }
+}
+
+/// What the profile says, or all ways to this host when the controller listens on every interface.
+fn hosts_to_offer(settings: &StartSettings) -> Vec<String> {
+    let listen = settings.listen.as_deref().unwrap_or_default();
+    let every_v6 = listen.starts_with("[::]:");
+    if !settings.advertise.is_empty() || !(every_v6 || listen.starts_with("0.0.0.0:")) {
+        return settings.advertise.clone();
+    }
+    let hosts = addresses::of_this_host();
+    hosts.into_iter().filter(|host| every_v6 || !host.starts_with('[')).collect()
+}

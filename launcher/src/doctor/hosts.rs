@@ -1,0 +1,140 @@
+//! The hosts of `[ssh]`: whether they let us in, what time it is there, and their Python.
+
+use super::finding::Finding;
+use super::outside::{Answer, Outside};
+use super::probe;
+use crate::ssh::quote::{quote, sh};
+use crate::tables::Tables;
+use crate::tables::engines::EnginesTable;
+use crate::tables::ssh::{SshHost, SshTable};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Differences of clocks that hurt nobody: a limit on time is a matter of a minute or more.
+const SMALL_SKEW: f64 = 2.0;
+/// On top of the time to connect: for the command itself.
+const FOR_COMMAND: Duration = Duration::from_secs(10);
+
+/// The hosts of a profile, each once: those with engines, and the controller's.
+pub fn of(table: &SshTable) -> Vec<&str> {
+    let mut hosts: Vec<&str> = Vec::new();
+    let controller = Some(table.controller.as_str()).filter(|host| !host.is_empty());
+    for host in controller.into_iter().chain(table.hosts.iter().map(|host| host.host.as_str())) {
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
+/// Logs in to each.
+pub fn reach(table: &SshTable, outside: &dyn Outside) -> Vec<Finding> {
+    let deadline = Duration::try_from_secs_f64(table.connect_timeout).unwrap_or(FOR_COMMAND) + FOR_COMMAND;
+    of(table).into_iter().map(|host| reach_one(host, outside, deadline)).collect()
+}
+
+fn reach_one(host: &str, outside: &dyn Outside, deadline: Duration) -> Finding {
+    let check = format!("host {host}");
+    let (started, before) = (Instant::now(), SystemTime::now());
+    match outside.on_host(host, "date +%s", deadline) {
+        Err(failure) => Finding::of_failure(&check, failure),
+        Ok(answer) => judge(&check, &answer, started.elapsed(), before),
+    }
+}
+
+/// What the host's clock says, read at some moment between `before` and `took` later.
+fn judge(check: &str, answer: &Answer, took: Duration, before: SystemTime) -> Finding {
+    let seconds = took.as_secs_f64();
+    let time = answer.output.lines().rev().find_map(|line| line.trim().parse::<f64>().ok());
+    let Some(time) = time.filter(|_| answer.success) else {
+        return Finding::failed(
+            check,
+            format!("let us in, but `date +%s` did not work there ({}){}", answer.how, answer.reason()),
+            "is the login shell there one for programs? start-up files must not print, ask or exit",
+        );
+    };
+    let earliest = before.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    // The answer is cut to whole seconds.
+    let off = if time + 1.0 < earliest { time + 1.0 - earliest } else { (time - earliest - seconds).max(0.0) };
+    if off.abs() > SMALL_SKEW {
+        let direction = if off > 0.0 { "ahead of" } else { "behind" };
+        return Finding::warning(
+            check,
+            format!("reached in {seconds:.1} s; its clock is {:.0} s {direction} ours", off.abs()),
+            "have the clocks of both hosts set by NTP: times of logs and results will not fit together",
+        );
+    }
+    Finding::ok(check, format!("reached in {seconds:.1} s; its clock is like ours"))
+}
+
+/// Asks the Python of each host with engines, in the surroundings that engines get. `default` is that of hosts that name
+/// none, `environment` the variables that engines have there.
+pub fn pythons(
+    tables: &Tables,
+    default: &str,
+    environment: &BTreeMap<String, String>,
+    outside: &dyn Outside,
+) -> Vec<Finding> {
+    let one = |host: &SshHost| {
+        let check = format!("python on {}", host.host);
+        let python = if host.python.is_empty() { default } else { &host.python };
+        let command = sh(&probe_script(python, &tables.engines, environment));
+        match outside.on_host(&host.host, &command, probe::PATIENCE) {
+            Err(failure) => Finding::of_failure(&check, failure),
+            Ok(answer) => probe::judge(&check, python, &answer),
+        }
+    };
+    tables.ssh.hosts.iter().map(one).collect()
+}
+
+/// Lines of sh: variables, the profile's own lines, then the Python behind what is put before engines.
+fn probe_script(python: &str, engines: &EnginesTable, environment: &BTreeMap<String, String>) -> String {
+    let mut lines: Vec<String> =
+        environment.iter().map(|(name, value)| format!("export {name}={}", quote(value))).collect();
+    lines.extend(engines.setup.iter().cloned());
+    let words = engines.wrap.iter().map(String::as_str).chain([python, "-c", probe::SCRIPT]);
+    lines.push(words.map(quote).collect::<Vec<_>>().join(" "));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Level;
+
+    fn judged(output: &str, code: i32, now: u64) -> Finding {
+        let how = format!("exit status: {code}");
+        let answer = Answer { success: code == 0, how, output: output.to_owned(), errors: "sh: no date\n".to_owned() };
+        let before = UNIX_EPOCH + Duration::from_secs(now);
+        judge("host n1", &answer, Duration::from_millis(500), before)
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_a_warning() {
+        assert_eq!(
+            judged("welcome\n1000\n", 0, 1000),
+            Finding::ok("host n1", "reached in 0.5 s; its clock is like ours")
+        );
+        assert_eq!(judged("998\n", 0, 1000).level, Level::Ok);
+        let behind = judged("900\n", 0, 1000);
+        assert_eq!(behind.message, "reached in 0.5 s; its clock is 99 s behind ours");
+        let ahead = judged("1100\n", 0, 1000);
+        assert!(ahead.message.ends_with("s ahead of ours"), "{ahead:?}");
+        let broken = judged("", 127, 1000);
+        assert_eq!(broken.level, Level::Failed);
+        assert!(broken.message.ends_with("did not work there (exit status: 127): sh: no date"), "{broken:?}");
+    }
+
+    #[test]
+    fn a_python_is_asked_as_engines_are_started() {
+        let mut engines = crate::profile::default_tables().expect("the default profile").engines;
+        engines.setup = vec!["PATH=/bin:$PATH".to_owned()];
+        engines.wrap = vec!["env".to_owned(), "A=it's".to_owned()];
+        let environment = BTreeMap::from([("B".to_owned(), "two words".to_owned())]);
+        let python = "sh";
+        let script = probe_script(python, &engines, &environment).replace(&quote(probe::SCRIPT), "'echo $A $B'");
+        let output = std::process::Command::new("sh").args(["-c", &sh(&script)]).output().expect("sh");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "it's two words\n");
+        assert!(!probe::SCRIPT.contains(['\'', '\n', '!']), "it must survive single quotes of any shell");
+    }
+}

@@ -1,0 +1,17 @@
+//! Checks of this host and of what a profile needs, for `ipclusterz doctor` and `ipclusterz profile check`.
+//!
+//! One file per family: [`environment`], [`versions`] (with [`probe`]), [`room`], [`folders`], [`hosts`], [`queue`],
+//! [`mpi`]. Each returns [`finding`]s. [`outside`] is the seam to other hosts and queues, [`real`] what is behind it.
+
+pub mod environment;
+pub mod finding;
+pub mod folders;
+pub mod hosts;
+pub mod mpi;
+pub mod outside;
+pub mod probe;
+pub mod queue;
+pub mod real;
+pub mod room;
+pub mod scratch;
+pub mod versions;

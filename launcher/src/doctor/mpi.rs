@@ -1,0 +1,84 @@
+//! The MPI of a profile: which one it is, and two ranks that say hello.
+
+use super::finding::Finding;
+use super::scratch::Scratch;
+use crate::failure::Failure;
+use crate::launchers::program::Program;
+use crate::launchers::program::check::{Hello, hello};
+use crate::launchers::program::flavour::FlavourError;
+use crate::tables::mpiexec::MpiexecTable;
+use ipclusterz_runtime::places;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::Duration;
+
+const CHECK: &str = "MPI";
+
+/// How long two ranks on this host may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Finds the program, and has it start two ranks of `python`.
+///
+/// `needed`: the profile starts engines with it; otherwise trouble is no failure.
+pub fn check(table: &MpiexecTable, needed: bool, python: &Path, search_path: Option<&OsStr>) -> Finding {
+    let program = match Program::find(table, search_path) {
+        Ok(program) => program,
+        Err(error @ FlavourError::NotFound(_)) if !needed => return Finding::skipped(CHECK, error.to_string()),
+        Err(error) => return unless_needed(needed, Finding::of_failure(CHECK, error.into())),
+    };
+    let scratch = places::state_root().and_then(|root| Scratch::in_folder(&root)).map_err(Failure::from);
+    let result = scratch.and_then(|scratch| hello(&program, table, python, scratch.path(), PATIENCE));
+    unless_needed(needed, judge(&program.to_string(), result))
+}
+
+/// A failure of what is not needed is a warning.
+fn unless_needed(needed: bool, finding: Finding) -> Finding {
+    match finding.level {
+        super::finding::Level::Failed if !needed => {
+            Finding::warning(CHECK, finding.message, finding.hint.unwrap_or_default())
+        }
+        _ => finding,
+    }
+}
+
+fn judge(program: &str, result: Result<Hello, Failure>) -> Finding {
+    match result {
+        Err(failure) => Finding::of_failure(CHECK, failure),
+        Ok(Hello::Ok { library: Some(library) }) => {
+            Finding::ok(CHECK, format!("{program}: two ranks met in one world of {library}"))
+        }
+        Ok(Hello::Ok { library: None }) => {
+            Finding::ok(CHECK, format!("{program}: two ranks said hello; this Python has no mpi4py"))
+        }
+        Ok(Hello::Singletons { library }) => Finding::failed(
+            CHECK,
+            format!("{program} started two ranks, but each is alone in its own world: mpi4py uses {library}"),
+            "use the mpiexec of that library, or install mpi4py for this MPI",
+        ),
+        Ok(Hello::Failed { how, errors }) => {
+            let lines: String = errors.lines().map(|line| format!("\n  {line}")).collect();
+            Finding::failed(
+                CHECK,
+                format!("{program} could not start two ranks ({how}){lines}"),
+                "mpiexec.program, flavour and arguments of the profile say what is run",
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Level;
+
+    #[test]
+    fn ranks_that_do_not_meet_are_a_failure() {
+        let library = "Open MPI v4.1.4".to_owned();
+        assert_eq!(judge("m", Ok(Hello::Ok { library: Some(library.clone()) })).level, Level::Ok);
+        let alone = judge("m", Ok(Hello::Singletons { library }));
+        assert!(alone.level == Level::Failed && alone.hint.is_some(), "{alone:?}");
+        let failed = judge("m", Ok(Hello::Failed { how: "exit status: 1".to_owned(), errors: "a\nb".to_owned() }));
+        assert_eq!(failed.message, "m could not start two ranks (exit status: 1)\n  a\n  b");
+        assert_eq!(unless_needed(false, failed).level, Level::Warning);
+    }
+}

@@ -1,0 +1,109 @@
+//! Whether a Python can run engines: its version, and the package's, asked of the Python itself.
+
+use super::finding::Finding;
+use super::outside::Answer;
+use crate::launchers::program::ask::ask;
+use serde::Deserialize;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// The version of this program, which the package must have too.
+pub const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How long a Python may take to import the package: long, for it may come from a slow shared file system.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Prints one line of JSON. It has no line break, single quote or exclamation mark, so that any shell can pass it on
+/// in single quotes.
+pub const SCRIPT: &str = concat!(
+    r#"exec("import json, platform\ntry:\n import ipclusterz as p; a = p.__version__, None\n"#,
+    r#"except Exception as e:\n a = None, repr(e)\n"#,
+    r#"print(json.dumps(dict(ipclusterz_probe=1, python=platform.python_version(), package=a[0], error=a[1])))")"#,
+);
+
+/// What the JSON begins with: a site's start-up files may print too.
+const MARK: &str = r#"{"ipclusterz_probe":"#;
+
+/// What a Python says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Probe {
+    /// Its version.
+    pub python: String,
+    /// The package's version, if it can be imported.
+    pub package: Option<String>,
+    /// Why it cannot.
+    pub error: Option<String>,
+}
+
+impl Probe {
+    /// The probe in what the script printed.
+    pub fn read(output: &str) -> Option<Self> {
+        let line = output.lines().rev().find(|line| line.starts_with(MARK))?;
+        serde_json::from_str(line).ok()
+    }
+}
+
+/// Asks `python` here.
+pub fn here(check: &str, python: &Path) -> Finding {
+    let mut command = Command::new(python);
+    command.args(["-c", SCRIPT]);
+    match ask(command, PATIENCE) {
+        Ok(answer) => judge(check, &python.display().to_string(), &Answer::of_command(answer, PATIENCE)),
+        Err(error) => Finding::failed(check, format!("{} cannot be run: {error}", python.display()), HINT),
+    }
+}
+
+const HINT: &str =
+    "name a Python that has the package ipclusterz: `--python PATH`, IPCLUSTERZ_PYTHON or engines.python in a profile";
+
+/// What the script's end means. `python` is the program, and the host where it is not this one.
+pub fn judge(check: &str, python: &str, answer: &Answer) -> Finding {
+    let Some(probe) = Probe::read(&answer.output) else {
+        let (how, reason) = (&answer.how, answer.reason());
+        return Finding::failed(check, format!("{python} is no working Python ({how}){reason}"), HINT);
+    };
+    match (probe.package, probe.error) {
+        (Some(version), _) if version == OWN_VERSION => {
+            Finding::ok(check, format!("{python}: Python {}, package {version}", probe.python))
+        }
+        (Some(version), _) => Finding::failed(
+            check,
+            format!("{python} has version {version} of the package, but this program is {OWN_VERSION}"),
+            "install the same version of both: `python -m pip install ipclusterz` brings program and package",
+        ),
+        (None, error) => Finding::failed(
+            check,
+            format!("{python} (Python {}) cannot import the package: {}", probe.python, error.unwrap_or_default()),
+            format!("install the package for that Python: {python} -m pip install ipclusterz; or {HINT}"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Level;
+
+    fn judged(code: i32, output: &str, errors: &str) -> Finding {
+        let how = format!("exit status: {code}");
+        judge("python", "/p", &Answer { success: code == 0, how, output: output.to_owned(), errors: errors.to_owned() })
+    }
+
+    #[test]
+    fn each_end_has_its_words() {
+        let good =
+            format!("welcome!\n{MARK} 1, \"python\": \"3.12.1\", \"package\": \"{OWN_VERSION}\", \"error\": null}}\n");
+        assert_eq!(judged(0, &good, "").message, format!("/p: Python 3.12.1, package {OWN_VERSION}"));
+        let old = judged(0, &good.replace(OWN_VERSION, "0.0.1"), "");
+        assert!(old.level == Level::Failed && old.message.starts_with("/p has version 0.0.1"), "{old:?}");
+        let error = r#" 1, "python": "3.9.2", "package": null, "error": "ModuleNotFoundError(\"No module named 'ipclusterz'\")"}"#;
+        let missing = judged(0, &format!("{MARK}{error}\n"), "");
+        assert_eq!(
+            missing.message,
+            "/p (Python 3.9.2) cannot import the package: ModuleNotFoundError(\"No module named 'ipclusterz'\")"
+        );
+        let broken = judged(127, "", "sh: 1: /p: not found\n");
+        assert_eq!(broken.message, "/p is no working Python (exit status: 127): sh: 1: /p: not found");
+    }
+}

@@ -1,0 +1,72 @@
+//! The queue of a profile: its commands, and whether it answers.
+
+use super::finding::Finding;
+use super::outside::Outside;
+use crate::python;
+use crate::tables::queue::QueueTable;
+use std::ffi::OsStr;
+use std::time::Duration;
+
+const CHECK: &str = "scheduler";
+
+/// How long the queue may take for an answer.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The commands are there, and the queue answers.
+pub fn check(table: &QueueTable, search_path: Option<&OsStr>, outside: &dyn Outside) -> Vec<Finding> {
+    let commands = commands(table, search_path);
+    let found = commands.level == super::finding::Level::Ok;
+    let mut findings = vec![commands];
+    if found {
+        findings.push(match outside.ask_queue(PATIENCE) {
+            Ok(answer) => Finding::ok(CHECK, answer),
+            Err(failure) => {
+                let hint =
+                    failure.hint.unwrap_or_else(|| "is its server up, and may this host and user ask it?".to_owned());
+                Finding::failed(CHECK, failure.message, hint)
+            }
+        });
+    }
+    findings
+}
+
+/// Whether the programs that the table names can be run.
+pub fn commands(table: &QueueTable, search_path: Option<&OsStr>) -> Finding {
+    let QueueTable { submit, status, cancel, outcome, check, .. } = table;
+    let mut programs: Vec<&str> = Vec::new();
+    for program in [submit, status, cancel, outcome, check].into_iter().filter_map(|command| command.first()) {
+        if !programs.contains(&program.as_str()) {
+            programs.push(program);
+        }
+    }
+    let missing: Vec<&str> =
+        programs.iter().copied().filter(|program| python::on_search_path(program, search_path).is_none()).collect();
+    if missing.is_empty() {
+        return Finding::ok(CHECK, format!("{}: found {}", table.name, programs.join(", ")));
+    }
+    Finding::failed(
+        CHECK,
+        format!("{}: cannot find {} on PATH", table.name, missing.join(", ")),
+        "is this a login node of the cluster? load its module, or give the full paths in [queue]",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Level;
+
+    #[test]
+    fn missing_commands_are_named() {
+        let mut table = crate::profile::default_tables().expect("the default profile").queue;
+        table.name = "Q".to_owned();
+        table.submit = vec!["sh".to_owned(), "x".to_owned()];
+        table.status = vec!["no-such-squeue".to_owned()];
+        table.cancel = vec!["sh".to_owned()];
+        let path = Some(OsStr::new("/usr/bin:/bin"));
+        let finding = commands(&table, path);
+        assert_eq!((finding.level, finding.message.as_str()), (Level::Failed, "Q: cannot find no-such-squeue on PATH"));
+        table.status = vec!["true".to_owned()];
+        assert_eq!(commands(&table, path), Finding::ok(CHECK, "Q: found sh, true"));
+    }
+}

@@ -1,0 +1,280 @@
+//! What is done on the host of a whole cluster, by scripts for its shell, and what their answers mean.
+//!
+//! A run has a folder there, 0700, with the merged profile, the lease, and what the start has said:
+//!
+//! ```text
+//! <state>/remote/<8 hex digits>/profile.toml, lease, report.json, start.log, status, outcome.json
+//! ```
+//!
+//! The cluster there lives as long as its lease is touched; see [`crate::supervisor::lease`].
+
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::launchers::ssh::script::SHELL;
+use crate::report::StartReport;
+use crate::ssh::asker::of_terminal;
+use crate::ssh::quote::quote;
+use crate::ssh::{Remote, RunOutput, connect};
+use crate::tables::ssh::SshTable;
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+
+/// For a script that waits for nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// For a cluster to end there: longer than `ipclusterz stop` takes to kill one that does not end by itself.
+pub const STOP_PATIENCE: Duration = Duration::from_secs(40);
+/// What marks our lines among what a login shell may print.
+const MARK: &str = "@ipclusterz";
+
+/// A cluster on another host, as far as it is needed to look after it and to end it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct There {
+    /// The host as the profile names it.
+    pub host: String,
+    /// The cluster's name there, the same as here.
+    pub cluster: String,
+    /// Names the folder there.
+    pub folder: String,
+    /// The run of the cluster, once it is ready.
+    pub run_id: Option<String>,
+    /// `ipclusterz` there, once it is found.
+    pub program: Option<String>,
+    /// How to get there.
+    pub ssh: Box<SshTable>,
+}
+
+/// How far a start is.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The exit code of the start, when it is over.
+    pub status: Option<u8>,
+    /// What it has said since it was last looked at; whole lines.
+    pub lines: Vec<String>,
+    /// Up to where it has been read.
+    pub offset: usize,
+}
+
+/// What a look at a running cluster tells.
+#[derive(Debug, Default, PartialEq)]
+pub struct Look {
+    /// Its record is there.
+    pub alive: bool,
+    /// How it ended, as its launcher says.
+    pub outcome: Option<Result<u8, Failure>>,
+}
+
+impl There {
+    /// Where `ipclusterz` may be: beside the engines' Python, where this program is here, on the path of a login, in
+    /// the folder of a user's own programs. Also makes the folder; its path is the answer.
+    pub fn prepare(&mut self, remote: &mut dyn Remote, python: Option<&str>, own: &str) -> Result<String, Failure> {
+        let beside = python.filter(|python| python.starts_with('/')).and_then(|python| python.rsplit_once('/'));
+        let mut tried: Vec<String> = beside.map(|(folder, _)| format!("{folder}/ipclusterz")).into_iter().collect();
+        tried.push(own.to_owned());
+        let words: Vec<String> = tried.iter().map(|path| quote(path)).collect();
+        let script = format!(
+            "{}mkdir -p \"$d\" && touch \"$d/lease\" && printf '{MARK} folder %s\\n' \"$d\"\n\
+             for p in {} \"$(command -v ipclusterz)\" \"$HOME/.local/bin/ipclusterz\"; do\n\
+             if [ -x \"$p\" ]; then printf '{MARK} program %s\\n{MARK} version %s\\n' \"$p\" \"$(\"$p\" --version 2>&1)\"\n\
+             break; fi; done\n",
+            self.prelude(),
+            words.join(" ")
+        );
+        let told = self.text(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE)?)?;
+        let host = &self.host;
+        let Some(folder) = answer(&told, "folder") else {
+            return Err(Failure::new(Exit::Unreachable, format!("{host}: no folder could be made: {}", told.trim())));
+        };
+        let Some(program) = answer(&told, "program") else {
+            let message =
+                format!("there is no ipclusterz on {host}: tried {}, the PATH and ~/.local/bin", tried.join(", "));
+            return Err(Failure::new(Exit::StartFailed, message).with_hint(format!(
+                "install it there (pip install ipclusterz), or name a Python of {host} beside which it is: engines.python"
+            )));
+        };
+        let own = concat!("ipclusterz ", env!("CARGO_PKG_VERSION"));
+        let version = answer(&told, "version").unwrap_or_default();
+        if version != own {
+            let message = format!("{program} on {host} is {version:?}, and this is {own:?}");
+            return Err(Failure::new(Exit::StartFailed, message).with_hint("install the same version on both hosts"));
+        }
+        self.program = Some(program.to_owned());
+        Ok(folder.to_owned())
+    }
+
+    /// Begins the start, which goes on without the connection as long as the lease is touched.
+    pub fn begin(&self, remote: &mut dyn Remote) -> Result<(), Failure> {
+        let (program, cluster) = (quote(self.program.as_deref().unwrap_or("ipclusterz")), quote(&self.cluster));
+        let script = format!(
+            "{}cd\n: >\"$d/begun\"\n( {program} start --daemonize --json --cluster {cluster} --profile \"$d/profile.toml\" --lease-file \"$d/lease\" \
+             </dev/null >\"$d/report.json\" 2>\"$d/start.log\"\n\
+             echo $? >\"$d/status.new\"; mv \"$d/status.new\" \"$d/status\" ) </dev/null >/dev/null 2>&1 &\n",
+            self.prelude()
+        );
+        self.text(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE)?).map(drop)
+    }
+
+    /// Touches the lease and looks how far the start is; `offset` is that of the last look.
+    pub fn progress(&self, remote: &mut dyn Remote, offset: usize) -> Result<Progress, Failure> {
+        let script = format!(
+            "{}if [ -e \"$d/lease\" ]; then touch \"$d/lease\"; fi\n\
+             if [ -e \"$d/status\" ]; then printf '{MARK} status %s\\n' \"$(cat \"$d/status\")\"; fi\n\
+             printf '{MARK} log\\n'; tail -c +{} \"$d/start.log\" 2>/dev/null; true\n",
+            self.prelude(),
+            offset + 1
+        );
+        let told = self.text(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE)?)?;
+        Ok(parse_progress(&told, offset))
+    }
+
+    /// What the start has reported: the cluster, or why there is none.
+    pub fn report(&self, remote: &mut dyn Remote, folder: &str) -> Result<StartReport, Failure> {
+        let text = String::from_utf8_lossy(&remote.download(&format!("{folder}/report.json"))?).into_owned();
+        parse_report(&text).unwrap_or_else(|| {
+            Err(Failure::new(Exit::StartFailed, format!("the start ended without a word {:?}", text.trim())))
+        })
+    }
+
+    /// Touches the lease and looks whether the cluster is there.
+    pub fn look(&self) -> String {
+        format!(
+            "{}if [ -e \"$d/lease\" ]; then touch \"$d/lease\"; fi\n\
+             if [ -e \"$d/outcome.json\" ]; then printf '{MARK} outcome %s\\n' \"$(cat \"$d/outcome.json\")\"; fi\n\
+             if there; then printf '{MARK} alive \\n'; fi\n",
+            self.prelude()
+        )
+    }
+
+    /// Asks the launcher there for more engines or fewer.
+    pub fn scale(&self, change: &str) -> String {
+        let (program, cluster) = (quote(self.program.as_deref().unwrap_or("ipclusterz")), quote(&self.cluster));
+        format!(
+            "{}there || exit 3\nprintf '{MARK} answer %s\\n' \
+             \"$({program} scale {} --timeout 0 --json --cluster {cluster} 2>/dev/null </dev/null)\"\n",
+            self.prelude(),
+            quote(change)
+        )
+    }
+
+    /// Ends the cluster and removes the folder. Without its lease the cluster ends by itself; `stop` makes sure.
+    pub fn stop(&self) -> String {
+        let nap = "sleep 0.1 2>/dev/null || sleep 1";
+        let wait = match (&self.run_id, &self.program) {
+            (Some(_), Some(program)) => format!(
+                "if there; then {} stop --cluster {} </dev/null >\"$d/stop.log\" 2>&1; fi\n\
+                 n=0; while there && [ $n -lt 100 ]; do {nap}; n=$((n+1)); done\n\
+                 if there; then printf '{MARK} left %s\\n' \"$(tail -n 1 \"$d/stop.log\")\"; exit 0; fi\n",
+                quote(program),
+                quote(&self.cluster)
+            ),
+            _ => format!(
+                "n=0; while [ -e \"$d/begun\" ] && [ ! -e \"$d/status\" ] && [ $n -lt 300 ]; do {nap}; n=$((n+1)); done\n"
+            ),
+        };
+        format!(
+            "{}if [ -e \"$d/lease\" ]; then printf '{MARK} was \\n'; fi\nrm -f \"$d/lease\"\n{wait}rm -rf \"$d\"\n\
+             printf '{MARK} ended \\n'\n",
+            self.prelude()
+        )
+    }
+
+    /// Whether there was something to end, from what [`There::stop`] has printed.
+    pub fn stopped(&self, output: RunOutput) -> Result<bool, Failure> {
+        let told = self.text(output)?;
+        if answer(&told, "ended").is_some() {
+            return Ok(answer(&told, "was").is_some());
+        }
+        let why = answer(&told, "left").unwrap_or("its shell did not say why");
+        Err(Failure::new(Exit::Failure, format!("cluster {:?} on {} did not end: {why}", self.cluster, self.host)))
+    }
+
+    /// Ends it from a command that has not started it; whether there was something to end.
+    pub fn destroy(&self) -> Result<bool, Failure> {
+        let mut remote = connect(&self.host, &self.ssh, &mut *of_terminal(self.ssh.ask))?;
+        let output = remote.run(SHELL, self.stop().as_bytes(), Instant::now() + STOP_PATIENCE)?;
+        self.stopped(output)
+    }
+
+    /// `d` is the folder, and `there` is true while the record of the run is.
+    fn prelude(&self) -> String {
+        let record = format!("\"$root\"/clusters/{}/cluster.json", quote(&self.cluster));
+        let run_id = quote(self.run_id.as_deref().unwrap_or("no run yet"));
+        format!(
+            "umask 077\nroot=${{IPCLUSTERZ_HOME:-${{XDG_STATE_HOME:-$HOME/.local/state}}/ipclusterz}}\n\
+             d=\"$root\"/remote/{}\nthere() {{ grep -q {run_id} {record} 2>/dev/null; }}\n",
+            quote(&self.folder)
+        )
+    }
+
+    fn text(&self, output: RunOutput) -> Result<String, Failure> {
+        Ok(output.text(&self.host, "a shell script")?)
+    }
+}
+
+/// The value of a marked line.
+fn answer<'a>(told: &'a str, key: &str) -> Option<&'a str> {
+    told.lines().find_map(|line| line.strip_prefix(MARK)?.strip_prefix(' ')?.strip_prefix(key)?.strip_prefix(' '))
+}
+
+fn parse_progress(told: &str, offset: usize) -> Progress {
+    let status = answer(told, "status").and_then(|status| status.trim().parse().ok());
+    let log = told.split_once(&format!("{MARK} log\n")).map_or("", |(_, log)| log);
+    let whole = log.rfind('\n').map_or(0, |end| end + 1);
+    let lines = log[..whole].lines().map(str::to_owned).collect();
+    Progress { status, lines, offset: offset + whole }
+}
+
+fn parse_report(text: &str) -> Option<Result<StartReport, Failure>> {
+    #[derive(Deserialize)]
+    struct Refused {
+        error: Failure,
+    }
+    let line = text.lines().rev().find(|line| line.starts_with('{'))?;
+    if let Ok(Refused { error }) = serde_json::from_str(line) {
+        return Some(Err(error));
+    }
+    serde_json::from_str(line).ok().map(Ok)
+}
+
+/// What a look has told.
+pub fn parse_look(told: &str) -> Look {
+    let outcome = answer(told, "outcome").and_then(|text| serde_json::from_str(text).ok());
+    Look { alive: answer(told, "alive").is_some(), outcome }
+}
+
+/// What a launcher there has answered to a request for more engines or fewer.
+pub fn parse_scaled(told: &str) -> Option<Result<crate::supervisor::requests::Scaled, Failure>> {
+    #[derive(Deserialize)]
+    struct Refused {
+        error: Failure,
+    }
+    let text = answer(told, "answer")?;
+    if let Ok(Refused { error }) = serde_json::from_str(text) {
+        return Some(Err(error));
+    }
+    serde_json::from_str(text).ok().map(Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_followed_line_by_line() {
+        let first = parse_progress("Welcome!\n@ipclusterz log\none\ntwo\nthr", 0);
+        assert_eq!(first, Progress { status: None, lines: vec!["one".into(), "two".into()], offset: 8 });
+        let last = parse_progress("@ipclusterz status 5\n@ipclusterz log\nthree\n", 8);
+        assert_eq!(last, Progress { status: Some(5), lines: vec!["three".into()], offset: 14 });
+    }
+
+    #[test]
+    fn a_failure_keeps_its_meaning() {
+        let failure = Failure::new(Exit::Timeout, "engine 1 did not register").with_hint("wait");
+        let text = crate::output::versioned(failure.to_json());
+        let report = parse_report(&text).expect("a value").map(|report| report.cluster);
+        assert_eq!(report, Err(failure.clone()));
+        let outcome: Result<u8, Failure> = Err(failure);
+        let told = format!("@ipclusterz outcome {}\n", serde_json::to_string(&outcome).expect("JSON"));
+        assert_eq!(parse_look(&told), Look { alive: false, outcome: Some(outcome) });
+        assert!(parse_look("@ipclusterz alive \n").alive);
+    }
+}

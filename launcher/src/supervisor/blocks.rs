@@ -1,0 +1,151 @@
+//! Jobs that come and go: elastic blocks with the load-balanced work, successors before a job's time is over.
+//!
+//! What there should be is decided in [`crate::batch::elastic`] and [`crate::batch::walltime`]; here that is fed with
+//! what the controller and the sets tell, and carried out on the core.
+
+use super::core::{Action, Core};
+use super::set::{Set, Stage};
+use crate::batch::clock;
+use crate::batch::elastic::{Block, BlockState, Decision, Elastic};
+use crate::batch::walltime::{Renewal, Term};
+use crate::launchers::SetId;
+use crate::settings::StartSettings;
+use crate::tables::engines::LauncherKind;
+use ipclusterz_runtime::ids::EngineId;
+use ipclusterz_runtime::wire::message::Status;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// What watches over the jobs of a cluster.
+pub struct Blocks {
+    elastic: Option<(Elastic, u32)>,
+    renewal: Option<(Renewal, Duration)>,
+    /// Since when each set has had nothing to do.
+    idle: BTreeMap<SetId, Instant>,
+    /// When each set was seen first, until it runs: how long the queue lets jobs wait.
+    waiting: BTreeMap<SetId, Instant>,
+    /// Which set takes over from which.
+    successors: BTreeMap<SetId, SetId>,
+    settled: BTreeSet<SetId>,
+}
+
+impl Blocks {
+    /// None for a cluster whose jobs neither come and go nor are renewed.
+    pub fn of(settings: &StartSettings) -> Option<Self> {
+        let tables = &settings.tables;
+        if tables.engines.launcher != LauncherKind::Batch {
+            return None;
+        }
+        let batch = &tables.batch;
+        let seconds = |value: f64| Duration::try_from_secs_f64(value).unwrap_or_default();
+        let elastic = settings
+            .engines_per_block()
+            .map(|engines| (Elastic::new(batch.blocks, seconds(batch.idle_time), engines), engines));
+        let limit = clock::time_limit(&batch.time_limit).ok().flatten().filter(|_| batch.renew);
+        let renewal = limit.map(|limit| (Renewal::new(seconds(batch.drain_before)), limit));
+        if elastic.is_none() && renewal.is_none() {
+            return None;
+        }
+        let (idle, waiting, successors, settled) = Default::default();
+        Some(Self { elastic, renewal, idle, waiting, successors, settled })
+    }
+
+    /// What to do, by what the controller has just told.
+    pub fn decide(&mut self, core: &mut Core, status: &Status, now: Instant) -> Vec<Action> {
+        let busy: BTreeSet<EngineId> =
+            status.engines.iter().filter(|engine| engine.queue > 0).map(|engine| engine.id).collect();
+        self.observe(core, &busy, now);
+        let mut actions = self.renew(core, now);
+        let Some((elastic, engines)) = &mut self.elastic else { return actions };
+        let blocks: Vec<Block> = core
+            .sets()
+            .map(|set| Block { set: set.set.id, state: state_of(set, self.idle.get(&set.set.id).copied()) })
+            .collect();
+        let queued = usize::try_from(status.pending).unwrap_or(usize::MAX);
+        for decision in elastic.decide(now, queued, &blocks) {
+            match decision {
+                Decision::Start => {
+                    actions.push(Action::Say(format!("{queued} tasks wait: one more block of {engines} engines")));
+                    actions.extend(core.grow(*engines, *engines));
+                }
+                Decision::Drain(set) => {
+                    actions.push(Action::Say(format!("{} idle for long: given back", core.name_of(set))));
+                    actions.extend(core.retire_set(set));
+                }
+            }
+        }
+        actions
+    }
+
+    /// Keeps the times since when sets are as they are.
+    fn observe(&mut self, core: &Core, busy: &BTreeSet<EngineId>, now: Instant) {
+        let there: BTreeSet<SetId> = core.sets().map(|set| set.set.id).collect();
+        self.idle.retain(|set, _| there.contains(set));
+        self.settled.retain(|set| there.contains(set));
+        for set in core.sets() {
+            let id = set.set.id;
+            if set.given_ids().any(|engine| busy.contains(&engine)) {
+                self.idle.remove(&id);
+            } else if set.given_ids().next().is_some() {
+                self.idle.entry(id).or_insert(now);
+            }
+            match set.stage {
+                Stage::Waiting => {
+                    self.waiting.entry(id).or_insert(now);
+                }
+                Stage::Running { since } => {
+                    if let (Some(first), Some((renewal, _))) = (self.waiting.remove(&id), &mut self.renewal) {
+                        renewal.waited(since.saturating_duration_since(first));
+                    }
+                }
+                Stage::Over { .. } => {}
+            }
+        }
+    }
+
+    /// Submits successors, and lets predecessors go whose successors are there.
+    fn renew(&mut self, core: &mut Core, now: Instant) -> Vec<Action> {
+        let Some((renewal, limit)) = &self.renewal else { return Vec::new() };
+        let mut actions = Vec::new();
+        let ready: Vec<SetId> =
+            self.successors.keys().copied().filter(|set| core.set(*set).is_none_or(Set::is_complete)).collect();
+        for successor in ready {
+            let Some(predecessor) = self.successors.remove(&successor) else { continue };
+            if core.set(successor).is_some() {
+                actions.extend(core.retire_set(predecessor));
+            } else {
+                // It did not come about; there is still time for another.
+                self.settled.remove(&predecessor);
+            }
+        }
+        let terms: Vec<Term> = core
+            .sets()
+            .filter_map(|set| {
+                let Stage::Running { since } = set.stage else { return None };
+                let settled = set.is_leaving() || self.settled.contains(&set.set.id);
+                Some(Term { set: set.set.id, began: since, ends: since + *limit, settled })
+            })
+            .collect();
+        for predecessor in renewal.due(now, &terms) {
+            let Some(count) = core.set(predecessor).map(|set| set.set.count) else { continue };
+            actions.push(Action::Say(format!("the time of {} is nearly over: a new job", core.name_of(predecessor))));
+            for action in core.grow(count, count) {
+                if let Action::Start(set) = &action {
+                    self.successors.insert(set.id, predecessor);
+                }
+                actions.push(action);
+            }
+            self.settled.insert(predecessor);
+        }
+        actions
+    }
+}
+
+fn state_of(set: &Set, idle_since: Option<Instant>) -> BlockState {
+    match (set.is_leaving(), set.given_ids().next(), idle_since) {
+        (true, _, _) => BlockState::Draining,
+        (false, None, _) => BlockState::Pending,
+        (false, Some(_), Some(since)) => BlockState::Idle(since),
+        (false, Some(_), None) => BlockState::Busy,
+    }
+}

@@ -1,0 +1,82 @@
+//! The program of `ipclusterz run`: started when the engines are ready; the cluster ends with it.
+//!
+//! It stays in the launcher's process group and keeps its standard streams, so that it is the one that a terminal talks
+//! to: Ctrl-C reaches both, and the program decides what to do about it.
+
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use crate::report::StartReport;
+use crate::system;
+use std::ffi::OsString;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus};
+
+/// What `run` was given to run, before and while it runs.
+pub struct Program {
+    words: Vec<OsString>,
+    child: Option<Child>,
+    /// How it ended.
+    pub status: Option<ExitStatus>,
+}
+
+impl Program {
+    /// Starts nothing yet. `words` are its name and its arguments.
+    pub fn new(words: Vec<OsString>) -> Self {
+        Self { words, child: None, status: None }
+    }
+
+    /// Its name, for messages.
+    pub fn name(&self) -> String {
+        self.words.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Starts it with the environment in which a client finds this cluster.
+    pub fn start(&mut self, report: &StartReport) -> Result<(), Failure> {
+        let mut words = self.words.iter();
+        let mut command = Command::new(words.next().cloned().unwrap_or_default());
+        command.args(words).env(crate::environment::CLUSTER, &report.cluster);
+        let launcher = std::process::id();
+        // SAFETY: the closure runs between fork and exec, and makes nothing but system calls.
+        unsafe {
+            command.pre_exec(move || system::prepare_program(launcher));
+        }
+        let child = command.spawn().map_err(|error| {
+            let not_found = error.kind() == std::io::ErrorKind::NotFound;
+            let hint =
+                if not_found { "is it on PATH? everything after -- is the program and its arguments" } else { "" };
+            Failure::new(Exit::StartFailed, format!("cannot run {:?}: {error}", self.name())).with_hint(hint)
+        })?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Whether it has ended by now.
+    pub fn has_ended(&mut self) -> bool {
+        if let Some(child) = &mut self.child
+            && let Ok(Some(status)) = child.try_wait()
+        {
+            self.child = None;
+            self.status = Some(status);
+        }
+        self.child.is_none() && self.status.is_some()
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        if let Some(child) = &self.child {
+            // Not reaped yet, so that the pid is its own.
+            let _ = system::signal_process(child.id(), signal);
+        }
+    }
+
+    /// The exit code as a shell would have it: 128 more than the signal that killed it.
+    pub fn code(&self) -> u8 {
+        let code = |status: ExitStatus| status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        self.status.and_then(code).and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+    }
+}

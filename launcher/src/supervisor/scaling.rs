@@ -1,0 +1,134 @@
+//! Which engines go when a cluster shrinks. Pure.
+
+use crate::launchers::SetId;
+use ipclusterz_runtime::ids::EngineId;
+use std::cmp::Reverse;
+
+/// A set from which engines may be taken.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The set.
+    pub set: SetId,
+    /// Its engines, registered or not.
+    pub engines: Vec<EngineId>,
+    /// Of those that have registered: how many tasks each has.
+    pub loads: Vec<(EngineId, u64)>,
+}
+
+impl Candidate {
+    fn is_registered(&self) -> bool {
+        !self.loads.is_empty()
+    }
+
+    fn load(&self) -> u64 {
+        self.loads.iter().map(|(_, load)| load).sum()
+    }
+}
+
+/// What goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Whole sets, none of whose engines has registered.
+    pub sets: Vec<SetId>,
+    /// Engines that have.
+    pub engines: Vec<EngineId>,
+}
+
+/// Why not so many engines can go.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CannotRemove {
+    /// There are not so many.
+    #[error("{wanted} engines cannot be removed: there are {there}")]
+    TooMany {
+        /// How many were to go.
+        wanted: u32,
+        /// How many there are.
+        there: u32,
+    },
+    /// They belong together.
+    #[error(
+        "{wanted} engines cannot be removed: engines of one MPI_COMM_WORLD go together, and the sets have {sizes} engines"
+    )]
+    Together {
+        /// How many were to go.
+        wanted: u32,
+        /// The sizes of the sets.
+        sizes: String,
+    },
+}
+
+/// Chooses `count` engines: first sets that have not registered, then idle engines, then those with the least to do;
+/// of equal ones those with the highest ids. With `together`, whole sets only.
+pub fn choose(candidates: &[Candidate], together: bool, count: u32) -> Result<Choice, CannotRemove> {
+    let there: usize = candidates.iter().map(|candidate| candidate.engines.len()).sum();
+    let mut left = count as usize;
+    if left > there {
+        return Err(CannotRemove::TooMany { wanted: count, there: u32::try_from(there).unwrap_or(u32::MAX) });
+    }
+    let mut order: Vec<&Candidate> = candidates.iter().collect();
+    order.sort_by_key(|candidate| (candidate.is_registered(), candidate.load(), Reverse(candidate.set)));
+    let mut choice = Choice::default();
+    for candidate in &order {
+        let whole = together || !candidate.is_registered();
+        if whole && candidate.engines.len() <= left {
+            left -= candidate.engines.len();
+            if candidate.is_registered() {
+                choice.engines.extend(candidate.loads.iter().map(|(id, _)| *id));
+            } else {
+                choice.sets.push(candidate.set);
+            }
+        }
+    }
+    if together && left > 0 {
+        let sizes: Vec<String> = candidates.iter().map(|candidate| candidate.engines.len().to_string()).collect();
+        return Err(CannotRemove::Together { wanted: count, sizes: sizes.join(", ") });
+    }
+    let registered = order.iter().filter(|_| !together);
+    let mut engines: Vec<(u64, u64, Reverse<EngineId>)> = registered
+        .flat_map(|candidate| candidate.loads.iter().map(|(id, load)| (*load, candidate.load(), Reverse(*id))))
+        .collect();
+    engines.sort_unstable();
+    choice.engines.extend(engines.into_iter().take(left).map(|(_, _, Reverse(id))| id));
+    Ok(choice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(set: u32, engines: std::ops::Range<u32>, loads: &[u64]) -> Candidate {
+        let engines: Vec<EngineId> = engines.map(EngineId).collect();
+        let loads = engines.iter().copied().zip(loads.iter().copied()).collect();
+        Candidate { set: SetId(set), engines, loads }
+    }
+
+    fn ids(ids: &[u32]) -> Vec<EngineId> {
+        ids.iter().copied().map(EngineId).collect()
+    }
+
+    #[test]
+    fn what_waits_goes_first_then_idle_engines_then_the_least_loaded() {
+        let sets =
+            [candidate(0, 0..1, &[3]), candidate(1, 1..2, &[0]), candidate(2, 2..3, &[1]), candidate(3, 3..4, &[])];
+        let choose = |count| choose(&sets, false, count).expect("possible");
+        assert_eq!(choose(1), Choice { sets: vec![SetId(3)], engines: vec![] });
+        assert_eq!(choose(3), Choice { sets: vec![SetId(3)], engines: ids(&[1, 2]) });
+        assert_eq!(choose(4).engines, ids(&[1, 2, 0]));
+    }
+
+    #[test]
+    fn of_equal_ones_the_highest_id_goes_and_a_job_that_is_idle_as_a_whole() {
+        let sets = [candidate(0, 0..2, &[0, 4]), candidate(1, 2..4, &[0, 0])];
+        assert_eq!(choose(&sets, false, 2).expect("possible").engines, ids(&[3, 2]));
+        assert_eq!(choose(&sets, false, 3).expect("possible").engines, ids(&[3, 2, 0]));
+    }
+
+    #[test]
+    fn ranks_go_together_or_not_at_all() {
+        let sets = [candidate(0, 0..4, &[0; 4]), candidate(1, 4..6, &[0; 2])];
+        assert_eq!(choose(&sets, true, 2).expect("possible").engines, ids(&[4, 5]));
+        let error = choose(&sets, true, 1).expect_err("impossible");
+        assert!(error.to_string().ends_with("the sets have 4, 2 engines"), "{error}");
+        assert_eq!(choose(&sets, true, 7), Err(CannotRemove::TooMany { wanted: 7, there: 6 }));
+    }
+}

@@ -1,0 +1,215 @@
+//! One set of engines as the supervisor knows it.
+
+use super::core::Policy;
+use super::restart::BackOff;
+use crate::launchers::EngineSet;
+use ipclusterz_runtime::ids::EngineId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+/// How far a set is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Its launcher was told to start it; a queue may keep it waiting.
+    Waiting,
+    /// Its processes have been started.
+    Running {
+        /// When.
+        since: Instant,
+    },
+    /// It has ended, and is to be started again.
+    Over {
+        /// When.
+        again_at: Instant,
+    },
+}
+
+/// One set.
+#[derive(Debug)]
+pub struct Set {
+    /// Its number and ids.
+    pub set: EngineSet,
+    /// How far it is.
+    pub stage: Stage,
+    /// The ids that registered engines were given, by the ids that they asked for: another one when that was taken.
+    registered: BTreeMap<EngineId, EngineId>,
+    /// Engines that were told to go, by the ids that they asked for.
+    pub leaving: BTreeSet<EngineId>,
+    /// Why its only engine left while its process ran, and when to say so unless the process ends, which says more.
+    pub left: Option<(Instant, String)>,
+    /// When to have it ended, for one of its engines died.
+    pub end_at: Option<Instant>,
+    /// When to kill it, for it was told to end.
+    pub kill_at: Option<Instant>,
+    /// One of its engines died, and the others ended for that.
+    pub died: bool,
+    /// How often it was started.
+    pub attempts: u32,
+    pid: Option<u32>,
+    /// All its engines have been there.
+    complete: bool,
+    gone: bool,
+    back_off: BackOff,
+}
+
+impl Set {
+    /// A set that is about to be started.
+    pub fn new(set: EngineSet) -> Self {
+        Self {
+            set,
+            stage: Stage::Waiting,
+            registered: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            left: None,
+            end_at: None,
+            kill_at: None,
+            died: false,
+            attempts: 0,
+            pid: None,
+            complete: false,
+            gone: false,
+            back_off: BackOff::default(),
+        }
+    }
+
+    /// Its launcher began to start it, and has started it if it is a process of this host.
+    pub fn began(&mut self, pid: Option<u32>, now: Instant) {
+        self.attempts += 1;
+        self.pid = pid;
+        self.stage = if pid.is_some() { Stage::Running { since: now } } else { Stage::Waiting };
+    }
+
+    /// It has ended and is to be started again: when.
+    pub fn over(&mut self, now: Instant) -> Instant {
+        let since = if let Stage::Running { since } = self.stage { since } else { now };
+        let again_at = self.back_off.next_start(since, now);
+        self.stage = Stage::Over { again_at };
+        self.registered.clear();
+        (self.left, self.end_at, self.kill_at, self.died, self.complete) = (None, None, None, false, false);
+        again_at
+    }
+
+    /// Whether it is to be started again now; said once.
+    pub fn restart_due(&mut self, now: Instant) -> bool {
+        let due = matches!(self.stage, Stage::Over { again_at } if again_at <= now);
+        if due {
+            self.stage = Stage::Waiting;
+        }
+        due
+    }
+
+    /// `engine 3 (pid 17)` or `engines 4 to 7`.
+    pub fn name(&self) -> String {
+        let EngineSet { first, count, .. } = self.set;
+        match (count, self.pid) {
+            (1, Some(pid)) => format!("engine {first} (pid {pid})"),
+            (1, None) => format!("engine {first}"),
+            _ => format!("engines {first} to {}", first.0 + count - 1),
+        }
+    }
+
+    /// `pid 17`.
+    pub fn process(&self) -> String {
+        self.pid.map_or_else(String::new, |pid| format!("pid {pid}"))
+    }
+
+    /// Whether it is one engine, in one process of this host, that has this pid.
+    pub fn is_process(&self, pid: u32) -> bool {
+        self.is_process_of_one() && self.pid == Some(pid) && self.is_running()
+    }
+
+    /// Whether it is one engine in one process of this host.
+    pub fn is_process_of_one(&self) -> bool {
+        self.set.count == 1 && self.pid.is_some()
+    }
+
+    /// Whether its processes have been started and have not ended.
+    pub fn is_running(&self) -> bool {
+        matches!(self.stage, Stage::Running { .. })
+    }
+
+    /// Whether all its engines have been there.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Whether all of it was told to go.
+    pub fn is_leaving(&self) -> bool {
+        self.gone || self.leaving.len() == self.set.count as usize
+    }
+
+    /// It is not needed any more.
+    pub fn leave(&mut self) {
+        self.gone = true;
+    }
+
+    /// Those of its engines that were given one of these ids are not needed any more.
+    pub fn retire(&mut self, given: &[EngineId]) {
+        let asked = self.registered.iter().filter(|(_, id)| given.contains(id)).map(|(asked, _)| *asked);
+        self.leaving.extend(asked);
+    }
+
+    /// Whether an engine that asks for this id, or was given it, is one of this set that has not registered.
+    pub fn awaits(&self, id: EngineId) -> bool {
+        !matches!(self.stage, Stage::Over { .. })
+            && self.set.engines().any(|own| own == id)
+            && self.registered.get(&id).is_none_or(|given| *given == id)
+    }
+
+    /// Whether an engine of this set has this id.
+    pub fn has(&self, given: EngineId) -> bool {
+        self.registered.values().any(|id| *id == given)
+    }
+
+    /// The ids that its engines were given.
+    pub fn given_ids(&self) -> impl Iterator<Item = EngineId> {
+        self.registered.values().copied()
+    }
+
+    /// The engine that asked for one id was given another; false when that is known.
+    pub fn register(&mut self, asked: EngineId, given: EngineId, now: Instant) -> bool {
+        self.left = None;
+        // Its launcher may hear later than the controller that it runs.
+        if self.stage == Stage::Waiting {
+            self.stage = Stage::Running { since: now };
+        }
+        let news = self.registered.insert(asked, given) != Some(given);
+        let all_there = self.missing().next().is_none();
+        self.complete |= all_there;
+        news
+    }
+
+    /// An engine is registered no more; whether it was told to go.
+    pub fn unregister(&mut self, given: EngineId) -> bool {
+        let asked = self.registered.iter().find(|(_, id)| **id == given).map(|(asked, _)| *asked);
+        asked.is_some_and(|asked| {
+            self.registered.remove(&asked);
+            self.leaving.contains(&asked)
+        }) || self.gone
+    }
+
+    /// The engines that have not registered.
+    pub fn missing(&self) -> impl Iterator<Item = EngineId> {
+        self.set.engines().filter(|id| !self.registered.contains_key(id))
+    }
+
+    /// Whether one has not, and is expected to.
+    pub fn is_missing_engines(&self) -> bool {
+        !self.is_leaving() && self.missing().any(|id| !self.leaving.contains(&id))
+    }
+
+    /// When all must have registered.
+    pub fn deadline(&self, policy: &Policy) -> Option<Instant> {
+        match self.stage {
+            Stage::Running { since } if self.is_missing_engines() && !self.complete => Some(since + policy.timeout),
+            _ => None,
+        }
+    }
+
+    /// What is to be looked at, and when.
+    pub fn next_tick(&self, policy: &Policy) -> impl Iterator<Item = Instant> {
+        let again_at = if let Stage::Over { again_at } = self.stage { Some(again_at) } else { None };
+        let say_at = self.left.as_ref().map(|(say_at, _)| *say_at);
+        [again_at, say_at, self.end_at, self.kill_at, self.deadline(policy)].into_iter().flatten()
+    }
+}

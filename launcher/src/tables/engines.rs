@@ -1,0 +1,49 @@
+//! `[engines]`
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Which launcher starts the engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LauncherKind {
+    /// Processes on this host.
+    Local,
+    /// Processes on the hosts of `[ssh]`.
+    Ssh,
+    /// The ranks of one mpiexec.
+    Mpiexec,
+    /// Jobs of a queue.
+    Batch,
+}
+
+impl LauncherKind {
+    /// The word that a profile has for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            LauncherKind::Local => "local",
+            LauncherKind::Ssh => "ssh",
+            LauncherKind::Mpiexec => "mpiexec",
+            LauncherKind::Batch => "batch",
+        }
+    }
+}
+
+/// See `profiles/default.toml`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "profiles/default.toml explains every key")]
+pub struct EnginesTable {
+    pub count: u32,
+    pub launcher: LauncherKind,
+    pub python: String,
+    pub timeout: f64,
+    pub restart: bool,
+    pub retries: u32,
+    pub lease: f64,
+    pub directory: String,
+    pub wrap: Vec<String>,
+    pub setup: Vec<String>,
+    pub pass_env: Vec<String>,
+    pub env: BTreeMap<String, String>,
+}

@@ -1,0 +1,38 @@
+//! `[queue]`
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// See `profiles/default.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "profiles/default.toml explains every key")]
+pub struct QueueTable {
+    pub name: String,
+    pub shell: String,
+    pub prefix: String,
+    pub directives: Vec<String>,
+    pub description: Vec<String>,
+    pub submit: Vec<String>,
+    pub submit_on_stdin: bool,
+    pub job_id: String,
+    pub status: Vec<String>,
+    pub status_line: String,
+    pub unknown: String,
+    pub waiting: Vec<String>,
+    pub running: Vec<String>,
+    pub failed: Vec<String>,
+    pub stuck: Vec<String>,
+    pub reasons: BTreeMap<String, String>,
+    pub endings: BTreeMap<String, String>,
+    pub outcome: Vec<String>,
+    pub outcome_line: String,
+    pub cancel: Vec<String>,
+    pub kill: Vec<String>,
+    pub check: Vec<String>,
+    pub array: String,
+    pub array_index: String,
+    pub start: Vec<String>,
+    pub inside: String,
+    pub end_time: String,
+}
