@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .client.view import DirectView
     from .cluster import Cluster
     from .dependency import depend, interactive, require
+    from .engine.ending import before_end
     from .error import (
         AbortedError,
         AuthenticationError,
@@ -78,6 +79,7 @@ __all__ = [
     "UnknownEngine",
     "UnmetDependency",
     "__version__",
+    "before_end",
     "client",
     "depend",
     "error",
@@ -95,6 +97,7 @@ _MODULE_OF = {
     "ParallelFunction": "client.remote",
     "Reference": "reference",
     "RemoteFunction": "client.remote",
+    "before_end": "engine.ending",
     "depend": "dependency",
     "interactive": "dependency",
     "require": "dependency",

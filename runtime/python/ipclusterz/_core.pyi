@@ -6,7 +6,17 @@ from typing import Literal, final
 
 from typing_extensions import Buffer as _Readable
 
-__all__ = ["VERSION", "Buffer", "Client", "Engine", "Pending", "Reply", "Task", "find_connection_file"]
+__all__ = [
+    "VERSION",
+    "Buffer",
+    "Client",
+    "Engine",
+    "Pending",
+    "Reply",
+    "Task",
+    "end_with_parent",
+    "find_connection_file",
+]
 
 VERSION: str
 
@@ -15,6 +25,9 @@ _Status = Literal["ok", "error", "aborted", "lost", "rejected"]
 _Stream = Literal["stdout", "stderr", "display"]
 
 def find_connection_file(cluster: str | None) -> str: ...
+
+# SIGTERM for this process when its parent ends. False: that process is not its parent, or not any more.
+def end_with_parent(parent: int) -> bool: ...
 
 @final
 class Buffer(_Readable):
@@ -95,6 +108,8 @@ class Client:
         retries: int = 0,
         # Balanced items go to these alone.
         engines: list[int] | None = None,
+        # Seconds that each balanced item will take, if that is known.
+        duration: float | None = None,
     ) -> Pending: ...
     def engine_ids(self) -> list[int]: ...
     def wait_for_engines(self, n: int, timeout: float | None) -> bool: ...
@@ -105,6 +120,7 @@ class Client:
     def stop_watching(self) -> None: ...
     def abort_all(self, targets: list[int] | None) -> None: ...
     def interrupt(self, targets: list[int]) -> None: ...
+    def retire(self, targets: list[int]) -> None: ...
     def shutdown(self, targets: list[int] | None) -> None: ...
     def status(self, timeout: float) -> str: ...
     def close(self) -> None: ...
@@ -123,11 +139,26 @@ class Task:
 
 @final
 class Engine:
-    def __new__(cls, connection_file: str, engine_id: int | None, timeout: float) -> Engine: ...
+    # `lease`: seconds to go on without a controller, if that is on another host. `end_time`: seconds since 1970;
+    # `warn_before` seconds ahead of it the process gets SIGUSR1.
+    def __new__(
+        cls,
+        connection_file: str,
+        engine_id: int | None,
+        timeout: float,
+        *,
+        lease: float,
+        end_time: float | None = None,
+        warn_before: float = 0.0,
+        drain_before: float = 0.0,
+    ) -> Engine: ...
     @property
     def id(self) -> int: ...
     @property
     def uuid(self) -> str: ...
+    # The controller's address that answered last.
+    @property
+    def address(self) -> str: ...
     def next_task(self) -> Task | None: ...
     # "unmet": this engine lacks what the task needs; the frames are the error that says so. A balanced task goes to
     # another.

@@ -33,6 +33,9 @@ class LoadBalancedView(View):
     ----------
     retries : int
         How often a call is given to another engine when the one that ran it died.
+    duration : float or None
+        How many seconds each call will take at most, where engines end at a known time; see
+        `Client.load_balanced_view`.
 
     Examples
     --------
@@ -41,12 +44,35 @@ class LoadBalancedView(View):
     [0, 1, 4, 9, 16]
     """
 
-    __slots__ = ("_targets", "retries")
+    __slots__ = ("_duration", "_targets", "retries")
 
     def __init__(self, client: Client, targets: list[int] | None = None) -> None:
         super().__init__(client)
         self._targets = targets
         self.retries = 0
+        self._duration: float | None = None
+
+    @property
+    def duration(self) -> float | None:
+        """How many seconds each call will take at most; None: that is not known.
+
+        Raises
+        ------
+        TypeError
+            When it is set to something that is no number.
+        ValueError
+            When it is negative or not finite.
+        """
+        return self._duration
+
+    @duration.setter
+    def duration(self, value: float | None) -> None:
+        if value is not None:
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"duration is a number of seconds or None, not {type(value).__name__}")
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"duration is a number of seconds, 0 or more, not {value}")
+        self._duration = value
 
     @property
     def targets(self) -> Any:
@@ -249,7 +275,9 @@ class LoadBalancedView(View):
         return submit
 
     def _submit(self, op: Any, items: Sequence[tuple[None, list[Frame]]], function: tuple[bytes, bytes]) -> Pending:
-        return self._core.submit(op, items, function=function, retries=self.retries, engines=self._targets)
+        return self._core.submit(
+            op, items, function=function, retries=self.retries, engines=self._targets, duration=self._duration
+        )
 
     def _workers(self) -> LoadBalancedView:
         return self

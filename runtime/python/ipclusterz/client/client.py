@@ -14,7 +14,7 @@ from time import monotonic
 from .. import error as errors
 from .asyncresult import AsyncResult
 from .balanced import LoadBalancedView
-from .connect import connect
+from .connect import connect, through_ssh
 from .direct import DirectCalls
 from .targets import OWN, resolve
 from .view import DirectView
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from .remote import RemoteFunction
     from .targets import Own, Targets
+    from .tunnel import Tunnel
 
 __all__ = ["Client"]
 
@@ -37,6 +38,9 @@ class Client(DirectCalls):
     """A connection to a running cluster.
 
     Every method with ``targets=`` does what the view ``rc[targets]`` does by its method of that name.
+
+    A connection to another host may break and come back, as through a tunnel: for five minutes the controller keeps
+    what the client has under way, engines go on with it, and calls wait. Then all of it is lost, with `EngineError`.
 
     Parameters
     ----------
@@ -51,7 +55,16 @@ class Client(DirectCalls):
         For an address: a file with the key (a copy of the cluster's ``client.json``), or its text. Left out, the file
         that the environment variable ``IPCLUSTERZ_KEY_FILE`` names, or the connection file of your cluster there.
     sshserver : str, optional
-        Not available yet.
+        ``user@host``, ``user@host:port`` or a ``Host`` of ``~/.ssh/config``: the cluster (by `cluster`, if there are
+        several) is one of that user on that host. Its key is brought from there, and one connection is forwarded, for
+        as long as this client is open or this process runs. When it breaks it is made again, and results that came
+        in the meantime follow. Nothing has to be on the ``PATH`` there. The same for other programs, in a terminal:
+        ``ipclusterz tunnel user@host``.
+    sshkey : path-like, optional
+        A private key, tried after those of ``~/.ssh/config``; left out, the agent's keys and the usual files are tried.
+    password : str, optional
+        Password of the user there, or passphrase of the key; it is handed on through a pipe. Left out, you are asked
+        for it, on a terminal or in a notebook.
     timeout : float
         Seconds to wait for the controller's answer.
 
@@ -78,7 +91,7 @@ class Client(DirectCalls):
     {0: 3, 1: 3, 2: 3, 3: 3}
     """
 
-    __slots__ = ("__weakref__", "_core", "_owner", "_targets", "_watcher", "block")
+    __slots__ = ("__weakref__", "_core", "_owner", "_targets", "_tunnel", "_watcher", "block")
 
     def __init__(
         self,
@@ -88,9 +101,19 @@ class Client(DirectCalls):
         profile: str | None = None,
         key: str | os.PathLike[str] | None = None,
         sshserver: str | None = None,
+        sshkey: str | os.PathLike[str] | None = None,
+        password: str | None = None,
         timeout: float = 10,
     ) -> None:
-        self._core = connect(path_or_url, cluster, profile, key, sshserver, timeout)
+        self._tunnel: Tunnel | None = None
+        if sshserver is not None:
+            self._core, self._tunnel = through_ssh(
+                path_or_url, cluster, profile, key, sshserver, sshkey, password, timeout
+            )
+        elif sshkey is not None or password is not None:
+            raise TypeError("sshkey= and password= go with sshserver='user@host'")
+        else:
+            self._core = connect(path_or_url, cluster, profile, key, timeout)
         self._owner: object = None
         self._targets: Targets = "all"
         self._watcher = Watcher(self._core)
@@ -170,19 +193,29 @@ class Client(DirectCalls):
         chosen, single = resolve(targets, self._live())
         return DirectView(self, chosen, single)
 
-    def load_balanced_view(self, targets: Targets = None) -> LoadBalancedView:
+    def load_balanced_view(self, targets: Targets = None, *, duration: float | None = None) -> LoadBalancedView:
         """A view whose calls each run on one engine, the one with least to do.
 
         Parameters
         ----------
         targets : optional
             The engines to choose from; None is all that there are when a call is placed.
+        duration : float, optional
+            How many seconds each call will take at most, for engines whose time ends, as that of a job does: none is
+            given a call that it would not finish. Left out, an engine gets no more calls when its end draws near.
 
         Returns
         -------
         LoadBalancedView
+
+        Raises
+        ------
+        ValueError
+            When `duration` is negative or not finite.
         """
-        return LoadBalancedView(self, None if targets is None else self._ids(targets))
+        view = LoadBalancedView(self, None if targets is None else self._ids(targets))
+        view.duration = duration
+        return view
 
     # -- functions ----------------------------------------------------------------------------------------------
 
@@ -380,6 +413,27 @@ class Client(DirectCalls):
             return
         self._core.shutdown(self._choose(targets)[0])
 
+    def retire(self, targets: Targets) -> None:
+        """End engines once they have done what they were given; returns at once.
+
+        They get nothing new: load-balanced calls that they have not begun go to other engines, and a call to one of
+        them by its id is refused with `RejectedError`. Calls to them that were made before this one are done.
+
+        Parameters
+        ----------
+        targets
+            The engines.
+
+        Examples
+        --------
+        >>> with Cluster(n=2) as small:
+        ...     results = small[None].map_async(abs, range(-4, 0))
+        ...     small.retire(1)
+        ...     results.get()
+        [4, 3, 2, 1]
+        """
+        self._core.retire(self._ids(targets))
+
     def status(self, timeout: float = 10) -> dict[str, Any]:
         """What the controller knows: its engines with their queues and memory, and its own.
 
@@ -412,6 +466,8 @@ class Client(DirectCalls):
     def close(self) -> None:
         """Close the connection; the cluster goes on. Closing again does nothing."""
         self._core.close()
+        if self._tunnel is not None:
+            self._tunnel.close()
 
     def __enter__(self) -> Self:
         return self

@@ -17,7 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["connect"]
+    from .tunnel import Tunnel
+
+__all__ = ["connect", "through_ssh"]
 
 # Variables of the environment; the second one is the launcher's too.
 KEY_FILE = "IPCLUSTERZ_KEY_FILE"
@@ -29,7 +31,6 @@ def connect(
     cluster: str | None,
     profile: str | None,
     key: str | os.PathLike[str] | None,
-    sshserver: str | None,
     timeout: float,
 ) -> _core.Client:
     """Connect to a cluster; the parameters are those of `Client`.
@@ -40,15 +41,7 @@ def connect(
         When there is no connection file or key; says where it was looked for.
     TypeError
         When more is given than can be meant.
-    NotImplementedError
-        For `sshserver`.
     """
-    if sshserver is not None:
-        raise NotImplementedError(
-            "sshserver= is not available yet\n"
-            "hint: forward the controller's port yourself (ssh -N -L 10101:localhost:10101 HOST) and use "
-            "Client('tcp://127.0.0.1:10101', key='client.json') with a copy of the cluster's client.json"
-        )
     given = [
         name
         for name, value in (("an address or file", path_or_url), ("cluster=", cluster), ("profile=", profile))
@@ -75,6 +68,42 @@ def connect(
     if cluster is None:
         cluster = os.environ.get(CLUSTER) or None
     return _core.Client(_core.find_connection_file(cluster), timeout)
+
+
+def through_ssh(
+    path_or_url: str | os.PathLike[str] | None,
+    cluster: str | None,
+    profile: str | None,
+    key: str | os.PathLike[str] | None,
+    sshserver: str,
+    sshkey: str | os.PathLike[str] | None,
+    password: str | None,
+    timeout: float,
+) -> tuple[_core.Client, Tunnel]:
+    """Connect to a cluster on another host; the parameters are those of `Client`. The tunnel is the caller's to close.
+
+    Raises
+    ------
+    TypeError
+        When a connection file, an address, a profile or a key is given: the cluster's own is brought from there.
+    """
+    from .tunnel import Tunnel
+
+    given = [
+        name
+        for name, value in (("an address or file", path_or_url), ("profile=", profile), ("key=", key))
+        if value is not None
+    ]
+    if given:
+        raise TypeError(
+            f"sshserver= brings the connection file from there, and goes with cluster= alone, not with {given[0]}"
+        )
+    tunnel = Tunnel(sshserver, cluster=cluster, sshkey=sshkey, password=password)
+    try:
+        return _core.Client(tunnel.file, timeout), tunnel
+    except BaseException:
+        tunnel.close()
+        raise
 
 
 def _is_address(value: object) -> bool:

@@ -175,7 +175,7 @@ class ParallelFunction(RemoteFunction):
             raise ValueError("dist='r' needs engines: a load-balanced function gets contiguous chunks")
         else:
             targets = [None] * len(chunk_bounds(length, self.chunksize, len(view)))
-            options = {"retries": view.retries, "engines": view.targets}
+            options = {"retries": view.retries, "engines": view.targets, "duration": view.duration}
         items: list[Any] = []
         if targets:
             parts = zip(*(partition(column, len(targets), self.dist) for column in columns), strict=True)

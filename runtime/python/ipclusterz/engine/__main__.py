@@ -1,6 +1,6 @@
 """``python -m ipclusterz.engine --connection-file FILE [--engine-id N]``: the program of an engine.
 
-Reads its two options by hand and imports no more than the loop needs: start-up is what a user waits for.
+Imports no more than the loop needs: start-up is what a user waits for. The options are described in `options`.
 """
 
 from __future__ import annotations
@@ -10,37 +10,19 @@ import os
 import sys
 
 # The C module: `signal` itself imports enum, for names that are not needed here.
-from _signal import SIGINT, signal  # type: ignore[import-not-found]
+from _signal import SIG_DFL, SIGALRM, SIGINT, SIGUSR1, alarm, signal  # type: ignore[import-not-found]
+
+from .options import USAGE, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
-USAGE = "usage: python -m ipclusterz.engine --connection-file FILE [--engine-id N] [--timeout SECONDS]"
 
-_TIMEOUT = 30.0
+    from .options import Options
 
 
-def options(arguments: list[str]) -> tuple[str, int | None, float]:
-    """Connection file, wanted engine id and time to register from the command line.
-
-    Raises
-    ------
-    ValueError
-        When an option is unknown, has no value or is missing; the text says which.
-    """
-    known = {"--connection-file": "", "--engine-id": "", "--timeout": str(_TIMEOUT)}
-    rest = iter(arguments)
-    for argument in rest:
-        name, equals, value = argument.partition("=")
-        if name not in known:
-            raise ValueError(f"unknown option {argument!r}")
-        known[name] = value if equals else next(rest, "")
-        if not known[name]:
-            raise ValueError(f"{name} needs a value")
-    if not known["--connection-file"]:
-        raise ValueError("--connection-file is needed")
-    wanted = known["--engine-id"]
-    return known["--connection-file"], int(wanted) if wanted else None, float(known["--timeout"])
+# Seconds for what the interpreter does at its end.
+_LAST_WORDS = 10
 
 
 def fail(message: str, hint: str) -> NoReturn:
@@ -52,40 +34,77 @@ def fail(message: str, hint: str) -> NoReturn:
     raise SystemExit(1)
 
 
+def wanted_id(options: Options) -> int | None:
+    """The id to ask for, once it is sure that this process is the one that was meant."""
+    if options.ranks is None and options.first_engine_id is None:
+        return options.engine_id
+    from . import world
+
+    if options.ranks is not None:
+        world.check_ranks(os.environ, options.ranks)
+        if options.check_world:
+            world.check_world(os.environ, options.ranks)
+    if options.first_engine_id is None:
+        return options.engine_id
+    return options.first_engine_id + world.rank(os.environ)
+
+
 def main(arguments: list[str]) -> None:
     """Register with the controller and serve until told to stop."""
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)
         return
     try:
-        connection_file, wanted, timeout = options(arguments)
+        options = read(arguments, os.environ)
     except ValueError as error:
-        fail(str(error), USAGE)
+        fail(str(error), "python -m ipclusterz.engine --help lists the options")
+    if options.engines is not None:
+        from .parent import run
+
+        raise SystemExit(run(options))
     if sys.stderr is not None:
         # A fault in C code of the user's leaves its Python traceback in the engine's log.
         faulthandler.enable()
     # All that is needed later is imported now: an engine whose Python is broken must not register first.
     from ..error import IpclusterzError
+    from .ending import Ending
     from .loop import Loop
     from .namespace import Namespace
     from .state import State
     from .streams import install
 
     state = State()
+    ending = Ending(options.end_time, options.warn_before)
     signal(SIGINT, state.on_interrupt)
+    signal(SIGUSR1, ending.on_warning)
     try:
         from .. import _core
 
-        core = _core.Engine(connection_file, wanted, timeout)
+        if options.parent is not None and not _core.end_with_parent(options.parent):
+            fail(f"process {options.parent}, which started this engine, has ended", "")
+        core = _core.Engine(
+            options.connection_file,
+            wanted_id(options),
+            options.timeout,
+            lease=options.lease,
+            end_time=options.end_time,
+            warn_before=options.warn_before,
+            drain_before=options.drain_before,
+        )
     except IpclusterzError as error:
         fail(f"this engine could not register: {error.message}", error.hint)
     except ImportError as error:
         fail(f"the extension module cannot be loaded: {error}", "reinstall ipclusterz for this Python")
     except (OSError, ValueError) as error:
         fail(f"this engine could not register: {error}", "")
+    sys.stderr.write(f"engine {core.id}: pid {os.getpid()}, registered at {core.address}\n")
+    ending.engine_id = core.id
     os.register_at_fork(after_in_child=state.after_fork)
     install(core, state)
     Loop(core, Namespace(core.id), state).run()
+    # The interpreter ends MPI, if there is any, and that waits for ever for ranks that cannot be reached any more.
+    signal(SIGALRM, SIG_DFL)
+    alarm(_LAST_WORDS)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,171 @@
+"""A way to a cluster on another host, for one client: the `ipclusterz tunnel` command as a child process.
+
+All of SSH is the command's. It asks through this process when it needs a password, so that the question appears where
+the user is; what is answered goes through a pipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+
+from ..error import ClusterError, ConnectionFileError, ControllerUnreachable, IpclusterzError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["Tunnel"]
+
+# To connect and to find the cluster; each step has a shorter deadline of its own in the command, which says more.
+_OPEN_SECONDS = 90.0
+_STOP_SECONDS = 15.0
+_KINDS: dict[str, type[IpclusterzError]] = {
+    "no_cluster": ConnectionFileError,
+    "unreachable": ControllerUnreachable,
+    "timeout": ControllerUnreachable,
+}
+
+
+class Tunnel:
+    """A tunnel that is open until `close`, or until this process ends.
+
+    Parameters
+    ----------
+    sshserver : str
+        ``user@host``, ``user@host:port``, or a ``Host`` of ``~/.ssh/config``.
+    cluster : str, optional
+        Name of the cluster there.
+    sshkey : path-like, optional
+        A private key.
+    password : str, optional
+        Password of the user, or passphrase of the key.
+
+    Attributes
+    ----------
+    file : str
+        The connection file that leads through it.
+    """
+
+    def __init__(
+        self,
+        sshserver: str,
+        *,
+        cluster: str | None = None,
+        sshkey: str | os.PathLike[str] | None = None,
+        password: str | None = None,
+    ) -> None:
+        from ..cluster import _program
+
+        command = [_program(), "tunnel", "--json", "--ask-on-stdio", "--exit-with-parent"]
+        if cluster is not None:
+            command += ["--cluster", cluster]
+        if sshkey is not None:
+            command += ["--identity", os.path.expanduser(os.fspath(sshkey))]
+        command += ["--", sshserver]
+        self._password = password
+        with tempfile.TemporaryFile() as errors:
+            # A group of its own: Ctrl-C at the prompt is for the prompt, not for the tunnel.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, process_group=0
+            )
+            self.close = weakref.finalize(self, _end, self._process)
+            try:
+                report = self._open(sshserver)
+            except BaseException:
+                self.close()
+                raise
+            finally:
+                self._password = None
+            if "error" in report:
+                self.close()
+                raise _error(report["error"])
+            if "file" not in report:
+                self.close()
+                errors.seek(0)
+                said = errors.read().decode(errors="replace").strip()
+                status = self._process.returncode
+                raise ClusterError(f"the tunnel to {sshserver} ended with status {status}\n{said}")
+        self.file: str = report["file"]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the command runs; it connects again by itself when the connection breaks."""
+        return self._process.poll() is None
+
+    def _open(self, sshserver: str) -> dict[str, Any]:
+        """Answer questions until the command says that it is ready, or why not."""
+        deadline = time.monotonic() + _OPEN_SECONDS
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        output = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(descriptor, selectors.EVENT_READ)
+            while True:
+                line, newline, rest = output.partition(b"\n")
+                if newline:
+                    output = rest
+                    told: dict[str, Any] = json.loads(line)
+                    if "question" not in told:
+                        return told
+                    asked = time.monotonic()
+                    self._answer(str(told["question"]), int(told["attempt"]))
+                    deadline += time.monotonic() - asked
+                    continue
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    raise ControllerUnreachable(f"the tunnel to {sshserver} was not open within {_OPEN_SECONDS:g} s")
+                chunk = os.read(descriptor, 65536)
+                if not chunk:
+                    self._process.wait(_STOP_SECONDS)
+                    return {}
+                output += chunk
+
+    def _answer(self, question: str, attempt: int) -> None:
+        answer = self._password if attempt == 0 else None
+        if self._password is None and _has_user():
+            answer = getpass.getpass(question)
+        assert self._process.stdin is not None
+        # A password of several lines is none: the rest would be taken for the next answer.
+        usable = answer is not None and "\n" not in answer
+        try:
+            self._process.stdin.write(f"+{answer}\n".encode() if usable else b"-\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            # It has ended, and the end of its output is noticed next.
+            pass
+
+
+def _has_user() -> bool:
+    """Whether somebody can be asked: on a terminal, or in a notebook."""
+    return "ipykernel" in sys.modules or (sys.stdin is not None and sys.stdin.isatty())
+
+
+def _error(told: dict[str, Any]) -> IpclusterzError:
+    message = str(told.get("message", ""))
+    kind = _KINDS.get(str(told.get("kind")), ClusterError)
+    return kind(message, hint=str(told.get("hint") or ""))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the command, which removes its files."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            # What was still to be written is of no use any more.
+            with contextlib.suppress(OSError):
+                pipe.close()
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
