@@ -3,7 +3,7 @@
 # All Rust is built with the release profile, tests and lints too: libzmq and libsodium (C++ and C, most of the
 # build time) are then compiled once for all of them.
 
-.PHONY: help run test check lint-rust lint-python test-rust test-python bench soak docs install lock clean
+.PHONY: help run test check lint-rust lint-python test-rust test-python bench soak docs install testbed lock clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL := /bin/bash
@@ -52,10 +52,10 @@ CHECKED := $(foreach crate,ipclusterz-runtime ipclusterz-launcher,$(foreach key,
 	--config profile.release.package.$(crate).$(key)=true))
 
 # Without runtime/py: an extension module takes Python's symbols from the interpreter and links no test program.
-test-rust: $(VENV)/tools.stamp
+test-rust: $(VENV)/tools.stamp testbed
 	cargo test --release --locked $(CHECKED)
 
-test-python: $(VENV)/package.stamp
+test-python: $(VENV)/package.stamp testbed
 	$(BIN)/python -m pytest --numprocesses 2
 
 bench: $(BENCH_VENV)/package.stamp ## Measure ipclusterz against its peers; BENCH="--only ipclusterz" and so on
@@ -81,6 +81,10 @@ $(VENV)/tools.stamp: requirements/dev.txt $(SETUP)
 	scripts/setup/bootstrap
 	scripts/setup/venv $(VENV) requirements/dev.txt
 	@touch $@
+
+# SSH, Slurm and MPI for the tests. Without a stamp: this is about the machine, not the checkout, and takes 0.2 s.
+testbed: $(VENV)/tools.stamp
+	scripts/setup/testbed
 
 $(BENCH_VENV)/tools.stamp: requirements/bench.txt $(SETUP)
 	scripts/setup/bootstrap

@@ -36,6 +36,13 @@ def pytest_configure() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    from workers import scheduler
+
+    return scheduler(config, log)
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
 
@@ -48,15 +55,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def remains() -> set[str]:
     """Processes and folders that belong to clusters of this process."""
+    from helpers import OUTLIVE_A_TEST
+
     found = set()
+    namespace = os.readlink("/proc/self/ns/pid")
     for process in psutil.Process().children(recursive=True):
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 if process.ppid() == os.getpid():
                     os.waitpid(process.pid, os.WNOHANG)
                 continue
+            # Virtual hosts have pid namespaces of their own, and their fixtures look into these.
+            if process.pid in OUTLIVE_A_TEST or os.readlink(f"/proc/{process.pid}/ns/pid") != namespace:
+                continue
             found.add(f"process {process.pid}: {' '.join(process.cmdline())}")
-        except (psutil.NoSuchProcess, ChildProcessError):
+        except (psutil.NoSuchProcess, ChildProcessError, FileNotFoundError, ProcessLookupError):
             continue
     folders = [*(FOLDER / "r").glob("*/*"), *(FOLDER / "h").glob("clusters/*/*.json")]
     # Clusters of tests have this process's id in their names; another worker's are none of our business.

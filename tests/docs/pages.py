@@ -1,7 +1,8 @@
 """The pages of the documentation: their blocks of code, and how what these print is compared.
 
-A page is Markdown. Each of its fenced blocks has one of the `LANGUAGES`, or is a `FIGURE`, in which there is nothing to
-run. What runs them is `run_page`.
+A page is Markdown. Each of its fenced blocks has one of the `LANGUAGES` and is run by `run_page`; or it is one of the
+`CHECKED`, which need other hosts or a queue, so that `test_clusters` checks them as far as that goes here; or it is a
+`FIGURE`, in which there is nothing to run.
 """
 
 from __future__ import annotations
@@ -12,11 +13,17 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FIGURE", "FLAGS", "LANGUAGES", "PAGES", "ROOT", "Block", "blocks_of", "difference", "entries"]
+__all__ = ["CHECKED", "FIGURE", "FLAGS", "LANGUAGES", "PAGES", "ROOT", "Block", "blocks_of", "difference", "entries"]
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/tutorial").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs/tutorial").glob("*.md")),
+    *sorted((ROOT / "docs/clusters").glob("*.md")),
+]
 LANGUAGES = ("console", "ipython", "python")
+# Profiles, and such as have to be refused; commands; scripts of jobs; Python.
+CHECKED = ("toml", "toml wrong", "sh", "bash", "py")
 FIGURE = "text"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -47,8 +54,17 @@ class Block:
     @property
     def file(self) -> str:
         """The name of the file that this is; empty for what is run at once. A comment in its first line says so."""
-        named = re.match(r"# (\w+\.py)\n", self.text)
-        return named[1] if named and self.language == "python" else ""
+        named = re.match(r"# ([\w~./-]+\.(py|toml))\n", self.text)
+        return named[1] if named and self.language.split(" ")[0] in ("python", "toml") else ""
+
+    def write(self, folder: Path, home: Path) -> Path:
+        """Write the file, in the folder unless its name begins with a ``~``; where it is."""
+        name = self.file
+        path = home / name[2:] if name.startswith("~/") else folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # In Python the comment with the name may stay; in a profile the first line says what it is for.
+        path.write_text(self.text.partition("\n")[2] if path.suffix == ".toml" else self.text)
+        return path
 
 
 def blocks_of(text: str) -> list[Block]:

@@ -19,7 +19,7 @@ from traceback import format_exc
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
-from pages import FIGURE, FLAGS, Block, blocks_of, difference, entries
+from pages import CHECKED, FIGURE, FLAGS, Block, blocks_of, difference, entries
 from traitlets.config import Config
 
 import ipclusterz as ipz
@@ -35,7 +35,8 @@ def main(page: Path) -> str:
     shell = InteractiveShell.instance(config=config)
     failures = []
     with ExitStack() as stack:
-        if blocks and not any(block.language == "console" for block in blocks):
+        languages = {block.language for block in blocks}
+        if "console" not in languages and languages & {"python", "ipython"}:
             stack.callback(ipz.Cluster(n=4, cluster="default").start().stop)
         for number, block in enumerate(blocks):
             if wrong := run(block, blocks[number + 1 :], shell, stack):
@@ -47,6 +48,10 @@ def run(block: Block, later: list[Block], shell: InteractiveShell, stack: ExitSt
     """Run one block, each kind in its way."""
     if block.language == FIGURE:
         return ""
+    if block.language in CHECKED:
+        if block.file:
+            block.write(Path.cwd(), Path.home())
+        return ""
     if block.language == "console":
         return terminal(block.text, stack)
     if block.language == "ipython":
@@ -54,7 +59,7 @@ def run(block: Block, later: list[Block], shell: InteractiveShell, stack: ExitSt
     if ">>> " in block.text:
         return session(block, shell.user_ns)
     if block.file:
-        Path(block.file).write_text(block.text)
+        block.write(Path.cwd(), Path.home())
         return "" if any(block.file in other.text for other in later) else f"nothing runs {block.file}"
     try:
         exec(compile(block.text, f"line {block.line}", "exec"), shell.user_ns)

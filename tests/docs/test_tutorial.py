@@ -1,4 +1,4 @@
-"""Every block of code in the tutorial and in the README, run as a reader would run it.
+"""Every block of code in the README, the tutorial and the pages about clusters, run as a reader would run it.
 
 How the blocks are run is in `run_page`; this gives each page its folders, and checks that nothing is missing.
 """
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pages import FIGURE, LANGUAGES, PAGES, ROOT, blocks_of
+from pages import CHECKED, FIGURE, LANGUAGES, PAGES, ROOT, blocks_of
 
 from ipclusterz import error
 
@@ -43,7 +43,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_each_block_has_a_language(page: Path) -> None:
     text = page.read_text()
     blocks = blocks_of(text)
-    assert {block.language for block in blocks} <= {*LANGUAGES, FIGURE}
+    assert {block.language for block in blocks} <= {*LANGUAGES, *CHECKED, FIGURE}
     figures = "".join(block.text for block in blocks if block.language == FIGURE)
     assert not re.search(r"^ *(\$|>>>|In \[)", figures, re.MULTILINE), "this is code, not a figure"
     assert len(re.findall(r"^ *(```|~~~)", text, re.MULTILINE)) == 2 * len(blocks)

@@ -20,7 +20,6 @@ class Status(Enum):
     PYTHON_3 = "as in the guide (Python 3)"
     MENDED = "mended"
     TODAY = "today's form"
-    LATER = "comes with the launchers"
     DIFFERS = "differs"
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from coverage_table import TABLE, table
 from guide import EXAMPLE, GUIDE, LINES
+from sshd import ALIAS, Sshd
 from step import Cell, Status, Step
 from steps_calls import STEPS as CALLS
 from steps_magics import STEPS as MAGICS
@@ -66,6 +67,20 @@ def tcp_address() -> Iterator[str]:
         yield next(address for address in addresses if address.startswith("tcp://"))
 
 
+@pytest.fixture
+def my_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The guide's other host: this one, through a real sshd, whose user has the clusters of this test."""
+    with Sshd() as sshd:
+        sshd.config.write_text(sshd.config.read_text().replace(f"Host {ALIAS}", "Host my.server.com"))
+        state = sshd.home / ".local/state"
+        state.mkdir(parents=True)
+        (state / "ipclusterz").symlink_to(os.environ["IPCLUSTERZ_HOME"])
+        monkeypatch.setenv("HOME", str(sshd.home))
+        monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+        yield
+
+
+@pytest.mark.usefixtures("my_server")
 @pytest.mark.timeout(180)
 def test_the_guide_from_its_first_line_to_its_last(tcp_address: str, tmp_path: Path) -> None:
     counts: Counts = {}

@@ -1,4 +1,4 @@
-"""Waiting for conditions, and functions that the tests run on engines."""
+"""Waiting for conditions, what may outlive a test, and functions that the tests run on engines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Any
+
+# Pids of this machine's processes that fixtures of a wider scope start while a test runs.
+OUTLIVE_A_TEST: set[int] = set()
 
 
 def until(condition: Callable[[], Any], timeout: float = 10.0, message: str | Callable[[], str] = "") -> Any:

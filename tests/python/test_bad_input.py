@@ -173,6 +173,11 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda rc: rc.shutdown("x"), TypeError, "engines are an id"),
         (lambda rc: rc.shutdown(0, controller=True), ValueError, "leave targets out"),
     ],
+    "Client.retire": [
+        (lambda rc: rc.retire(9), IndexError, "there is no engine 9"),
+        (lambda rc: rc.retire([]), ValueError, "empty"),
+        (lambda rc: rc.retire("x"), TypeError, "engines are an id"),
+    ],
     "Client.status": [(lambda rc: rc.status("1"), TypeError, "str")],
     "DirectView.apply": [
         (lambda view: view.apply(3), TypeError, NO_FUNCTION),
@@ -270,6 +275,7 @@ WITHOUT = {
     "DirectView.interrupt",
     "DirectView.shutdown",
     "LoadBalancedView.targets",
+    "LoadBalancedView.duration",
 }
 
 ROWS = [(where, row) for where, rows in BAD.items() for row in rows]

@@ -183,11 +183,6 @@ def test_keys_of_others(own_cluster: Callable[..., Cluster], tcp: tuple[str, Pat
     assert other["curve"]["secret"] not in str(caught.value)
 
 
-def test_sshserver_has_its_place(cluster: Cluster) -> None:
-    with pytest.raises(NotImplementedError, match=r"(?s)sshserver= is not available yet.*hint: .*ssh -N -L"):
-        Client(sshserver="my.server.com")
-
-
 # -- a profile ---------------------------------------------------------------------------------------------------------
 
 

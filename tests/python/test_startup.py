@@ -69,7 +69,7 @@ def test_public_names_are_there(rc: Client) -> None:
         ([], "--connection-file is needed"),
         (["--nonsense"], "unknown option '--nonsense'"),
         (["--connection-file"], "--connection-file needs a value"),
-        (["--connection-file", "f", "--engine-id", "x"], "invalid literal"),
+        (["--connection-file", "f", "--engine-id", "x"], "--engine-id needs a whole number, not 'x'"),
         (["--connection-file", "/nonexistent/engine.json"], "/nonexistent/engine.json"),
     ],
 )

@@ -1,0 +1,129 @@
+"""The same cluster tests on every launcher: what a user does with a cluster, wherever its engines run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sites
+import user
+from helpers import until
+from sites import CommandFailed, Site
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def _on(group: str, name: str, **options: str) -> Any:
+    return pytest.param((group, options), id=name)
+
+
+SITES = [
+    _on("local", "local"),
+    _on("separate", "ssh-libssh2", backend="libssh2"),
+    _on("separate", "ssh-openssh", backend="openssh"),
+    _on("slurm", "mpiexec-openmpi", flavour="openmpi"),
+    _on("slurm", "mpiexec-mpich", flavour="mpich"),
+    _on("slurm", "slurm"),
+    _on("slurm", "slurm-mpi", extends="slurm-mpi"),
+    _on("slurm", "slurm-array", more="[batch]\narray = true\n"),
+    _on("slurm", "slurm-inside", inside="yes"),
+    _on("gridengine", "gridengine"),
+]
+
+
+@pytest.fixture(params=SITES)
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """A launcher's hosts, with no cluster on them; and none afterwards."""
+    group, options = request.param
+    with contextlib.ExitStack() as stack:
+        if group == "local":
+            made = sites.local()
+        elif group == "separate":
+            made = sites.ssh(request.getfixturevalue("separate"), **options)
+        elif group == "gridengine":
+            made = sites.gridengine(request.getfixturevalue("gridengine"))
+        elif "flavour" in options:
+            made = sites.mpiexec(request.getfixturevalue("hosts"), **options)
+        elif "inside" in options:
+            made = stack.enter_context(sites.allocation(request.getfixturevalue("hosts")))
+        else:
+            made = sites.batch(request.getfixturevalue("hosts"), **options)
+        with made.stopped_at_the_end():
+            yield made
+
+
+def test_a_cluster_from_start_to_stop(site: Site) -> None:
+    report = site.start(4)
+    assert [engine["id"] for engine in report["engines"]] == [0, 1, 2, 3]
+    status = site.status()
+    assert (status["state"], status["engines_wanted"]) == ("running", 4)
+    assert {engine["state"] for engine in status["controller"]["engines"]} == {"idle"}
+    assert site.cluster in {cluster["cluster"] for cluster in site.ipclusterz("list")["clusters"]}
+    variable, first = site.rank or ("", 0)
+    with site.prompt() as prompt:
+        found = prompt.do(user.describe, variable)
+        assert list(found) == [0, 1, 2, 3]
+        assert len({(pid, host) for pid, host, _ in found.values()}) == 4
+        hosts = [host for _, host, _ in found.values()]
+        if site.places:
+            assert hosts == site.places
+        if site.rank:
+            assert [int(rank) for _, _, rank in found.values()] == [first + engine for engine in range(4)]
+            assert sorted(Counter(hosts).values()) == [2, 2]
+        assert [engine["host"] for engine in site.engines().values()] == hosts
+        assert prompt.do(user.scatter_and_gather) == (True, True)
+        squares, used = prompt.do(user.balanced)
+        assert squares == [x * x for x in range(100)]
+        assert used > 1
+    assert site.stop()["stopped"][0]["was"] == "running"
+    with pytest.raises(CommandFailed) as caught:
+        site.status()
+    assert caught.value.status == 3
+
+
+def test_scaling(site: Site) -> None:
+    site.start(4)
+    with site.prompt() as prompt:
+        assert site.ipclusterz("scale", "+2")["engines"] == 6
+        assert prompt.do(user.wait_for_ids, [0, 1, 2, 3, 4, 5]) == [0, 1, 2, 3, 4, 5]
+        assert prompt.do(user.answers) == dict.fromkeys(range(6), 42)
+        if site.together:
+            with pytest.raises(CommandFailed, match="go together"):
+                site.ipclusterz("scale", "-1")
+        else:
+            assert site.ipclusterz("scale", "-1")["engines"] == 5
+            left = prompt.do(user.wait_for_count, 5)
+            assert prompt.do(user.answers) == dict.fromkeys(left, 42)
+        assert site.ipclusterz("scale", "4")["engines"] == 4
+        assert prompt.do(user.wait_for_count, 4) == [0, 1, 2, 3]
+        assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
+    assert site.status()["engines_wanted"] == 4
+
+
+def test_an_engine_that_is_killed(site: Site) -> None:
+    site.start(4)
+    with site.prompt() as prompt:
+        variable, _ = site.rank or ("", 0)
+        pid, host, _ = prompt.do(user.describe, variable)[2]
+        prompt.do(user.begin_to_sleep, 2)
+        where = site.hosts.names.index(host)
+        until(lambda: site.engines()[2]["state"] == "busy")
+        # Its pid means something on its own host alone.
+        site.hosts.exec(where, "kill", "-KILL", str(pid))
+        assert prompt.do(user.how_it_ended).startswith("EngineError: engine 2")
+        rest = [] if site.together else [0, 1, 3]
+        assert prompt.do(user.wait_for_ids, rest) == rest
+        if rest:
+            assert prompt.do(user.answers) == dict.fromkeys(rest, 42)
+
+
+def test_stopping_while_engines_work(site: Site) -> None:
+    site.start(4)
+    with site.prompt() as prompt:
+        for engine in range(4):
+            prompt.do(user.begin_to_sleep, engine)
+        until(lambda: {engine["state"] for engine in site.engines().values()} == {"busy"})
+        assert site.stop()["stopped"][0]["was"] == "running"

@@ -1,0 +1,279 @@
+"""What is special about engines in jobs of Slurm: waiting, trouble with jobs and nodes, time limits, elastic blocks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sites
+import slurm
+import user
+from helpers import until
+from hosts import VirtualHosts
+from sites import IPCLUSTERZ, CommandFailed, Site
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def site(hosts: VirtualHosts) -> Iterator[Site]:
+    """The head, from which jobs are submitted."""
+    made = sites.batch(hosts)
+    with made.stopped_at_the_end():
+        yield made
+
+
+def only_job(hosts: VirtualHosts) -> str:
+    (line,) = slurm.live_jobs(hosts)
+    return line.split()[0]
+
+
+# -- in the queue -----------------------------------------------------------------------------------------------
+
+
+def test_why_a_job_waits_is_said(site: Site) -> None:
+    with pytest.raises(CommandFailed) as caught:
+        site.start(4, profile='[batch]\npartition = "closed"\nqueue_timeout = 3\n')
+    assert caught.value.status == 5
+    assert "the partition is down" in caught.value.stderr
+    assert slurm.live_jobs(site.hosts) == []
+
+
+def test_a_job_that_waits_for_others_starts_when_they_are_done(site: Site, hosts: VirtualHosts) -> None:
+    with hosts.popen(0, ["salloc", "--quiet", "--exclusive", "-N3", "sh", "-c", "echo in; read _"], **_PIPES) as others:
+        assert others.stdin is not None
+        assert others.stdout is not None
+        assert others.stdout.readline() == "in\n"
+        starting = site.popen(
+            IPCLUSTERZ, "start", "-n", "4", "--profile", site.write_profile(), "--daemonize", "--cluster", site.cluster,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert starting.stderr is not None
+        with starting, starting.stderr:
+            said = ""
+            while "waiting for resources" not in said and "other jobs" not in said:
+                line = starting.stderr.readline()
+                assert line, said
+                said += line
+            others.stdin.close()
+            assert starting.wait(60) == 0, said + starting.stderr.read()
+    assert len(site.engines()) == 4
+
+
+def test_what_slurm_refuses_is_shown(site: Site) -> None:
+    with pytest.raises(CommandFailed) as caught:
+        site.start(4, profile='[batch]\npartition = "nonsense"\n')
+    assert "invalid partition" in caught.value.stderr.lower()
+    assert slurm.live_jobs(site.hosts) == []
+
+
+def test_the_script_can_be_printed_and_is_what_slurm_takes(site: Site, hosts: VirtualHosts) -> None:
+    profile = site.write_profile('[batch]\ntime_limit = "00:10:00"\n')
+    done = site.run(IPCLUSTERZ, "start", "-n", "4", "--profile", profile, "--cluster", site.cluster, "--print-script")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("#!/bin/bash\n#SBATCH ")
+    assert "--time=00:10:00" in done.stdout
+    assert slurm.live_jobs(hosts) == []
+    hosts.write(0, hosts.home / "printed.sh", done.stdout)
+    hosts.exec(0, "sbatch", "--test-only", "printed.sh")
+
+
+def test_a_profile_is_checked_against_the_queue(site: Site, hosts: VirtualHosts) -> None:
+    good = site.run(IPCLUSTERZ, "profile", "check", site.write_profile())
+    assert good.returncode == 0, good.stdout + good.stderr
+    bad = site.run(IPCLUSTERZ, "profile", "check", site.write_profile('[batch]\npartition = "nonsense"\n'))
+    assert bad.returncode != 0
+    assert "invalid partition" in (bad.stdout + bad.stderr).lower()
+    assert slurm.live_jobs(hosts) == []
+
+
+# -- trouble ----------------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_somebody_cancels(site: Site, hosts: VirtualHosts) -> None:
+    site.start(4)
+    job = only_job(hosts)
+    with site.prompt() as prompt:
+        prompt.do(user.begin_to_sleep, 1)
+        hosts.exec(0, "scancel", job)
+        assert prompt.do(user.how_it_ended).startswith("EngineError: engine 1")
+        assert prompt.do(user.wait_for_ids, []) == []
+    until(lambda: f"job {job}" in site.launcher_log() and "cancelled" in site.launcher_log(), 20, site.launcher_log)
+
+
+def test_a_job_that_fails_shows_the_end_of_its_output(site: Site) -> None:
+    with pytest.raises(CommandFailed) as caught:
+        site.start(4, profile='[engines]\nsetup = ["echo nothing works here >&2", "exit 3"]\n')
+    assert caught.value.status == 5
+    assert "nothing works here" in caught.value.stderr
+
+
+def test_a_node_that_crashes(site: Site, hosts: VirtualHosts) -> None:
+    site.start(4)
+    with site.prompt() as prompt:
+        places = {engine: host for engine, (_, host, _) in prompt.do(user.describe).items()}
+        # The job's script runs on the first node; with that, the job would be over.
+        last = max(places.values())
+        lost = {engine for engine, host in places.items() if host == last}
+        rest = sorted(set(places) - lost)
+        prompt.do(user.begin_to_sleep, max(lost))
+        hosts.kill(hosts.index(last))
+        assert prompt.do(user.how_it_ended, 40).startswith(f"EngineError: engine {max(lost)}")
+        assert prompt.do(user.wait_for_ids, rest) == rest
+        assert prompt.do(user.answers) == dict.fromkeys(rest, 42)
+
+
+@pytest.mark.timeout(180)
+def test_the_end_of_a_jobs_time(site: Site, hosts: VirtualHosts) -> None:
+    # A minute is the shortest limit there is. Long before its end code is warned, and no more work is given.
+    site.start(4, profile='[batch]\ntime_limit = "1"\nwarn_before = 40\ndrain_before = 45\n')
+    job = only_job(hosts)
+    with site.prompt() as prompt:
+        assert len(prompt.do(user.write_when_warned, str(hosts.home / "warned"))) == 4
+        until(lambda: len(list(hosts.home.glob("warned.*"))) == 4, 40)
+        # Engines drain: what is submitted now waits for others.
+        prompt.do(user.submit_balanced, 8)
+        assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
+        assert prompt.do(user.balanced_done) == 0
+        assert prompt.do(user.wait_for_ids, [], 100, timeout=110) == []
+    until(lambda: slurm.job_states(hosts, job) == {"TIMEOUT"}, 30)
+    until(lambda: "time limit" in site.launcher_log(), 20, site.launcher_log)
+
+
+# -- elastic blocks ---------------------------------------------------------------------------------------------
+
+BLOCKS = """
+[batch]
+blocks = { min = 1, max = 3, nodes = 1 }
+engines_per_node = 2
+idle_time = 3
+poll = 1
+"""
+
+
+def test_blocks_come_and_go_with_the_work(site: Site, hosts: VirtualHosts) -> None:
+    site.start(2, profile=BLOCKS)
+    assert len(slurm.live_jobs(hosts)) == 1
+    with site.prompt() as prompt:
+        prompt.do(user.submit_balanced, 60, 0.5)
+        until(lambda: len(slurm.live_jobs(hosts)) == 3, 30, lambda: str(slurm.live_jobs(hosts)))
+        until(lambda: len(site.engines()) == 6, 30)
+        until(lambda: prompt.do(user.balanced_done) == 60, 40)
+        until(lambda: len(slurm.live_jobs(hosts)) == 1, 40, lambda: str(slurm.live_jobs(hosts)))
+        until(lambda: len(site.engines()) == 2, 20)
+        assert len(prompt.do(user.answers)) == 2
+
+
+# -- inside an allocation ---------------------------------------------------------------------------------------
+
+ANALYSIS = """
+import socket, sys
+import ipclusterz as ipz
+
+rc = ipz.Client()
+hosts = rc[:].apply_sync(socket.gethostname)
+print(len(rc.ids), *sorted(set(hosts.values())))
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_run_ends_with_its_programs_code(site: Site, hosts: VirtualHosts, code: int) -> None:
+    hosts.write(0, hosts.home / "analysis.py", ANALYSIS)
+    profile = site.write_profile("[batch]\nengines_per_node = 4\n")
+    run = f"ipclusterz run -n 12 --profile {profile} -- {sys.executable} analysis.py {code}"
+    submit = ["sbatch", "--parsable", "--wait", "-N3", "--ntasks-per-node=4", "--output=run.out", f"--wrap={run}"]
+    done = site.run(*submit)
+    said = hosts.read(0, hosts.home / "run.out")
+    assert done.returncode == code, said
+    assert "12 n1 n2 n3" in said
+
+
+def test_run_stops_its_engines_when_it_is_cancelled(site: Site, hosts: VirtualHosts) -> None:
+    profile = site.write_profile("[batch]\nengines_per_node = 4\n")
+    run = f"ipclusterz run -n 12 --profile {profile} -- sleep 65"
+    submit = ["sbatch", "--parsable", "-N3", "--ntasks-per-node=4", "--output=run.out", f"--wrap={run}"]
+    job = site.run(*submit).stdout.strip()
+    until(lambda: any("sleep 65" in line for line in hosts.processes(1).values()), 40)
+    hosts.exec(0, "scancel", job)
+    until(lambda: not any(hosts.processes(index) for index in (1, 2, 3)), 20)
+
+
+# -- scripts/slurm ----------------------------------------------------------------------------------------------
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts/slurm"
+
+REPORT = """
+import json, os, socket
+import ipclusterz as ipz
+
+names = ["CUDA_VISIBLE_DEVICES", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"]
+rc = ipz.Client()
+seen = rc[:].apply_sync(lambda names: [socket.gethostname()] + [os.environ.get(name) for name in names], names)
+report = {"engines": list(seen.values()), "task": os.environ.get("SLURM_ARRAY_TASK_ID")}
+with open(f"report-{report['task'] or 0}.json", "w") as file:
+    json.dump(report, file)
+"""
+
+
+def submitted(site: Site, script: str, **variables: str) -> list[dict[str, list[list[str | None]]]]:
+    """Submit one of the ready scripts as it is, wait for its end, and return what its program saw."""
+    import json
+
+    hosts = site.hosts
+    hosts.write(0, hosts.home / "analysis.py", REPORT)
+    for old in hosts.home.glob("report-*.json"):
+        old.unlink()
+    done = site.run("sbatch", "--parsable", "--wait", SCRIPTS / script, env=variables)
+    outputs = "\n".join(file.read_text() for file in hosts.home.glob("ipclusterz*.out"))
+    assert done.returncode == 0, done.stderr + outputs
+    return [json.loads(file.read_text()) for file in sorted(hosts.home.glob("report-*.json"))]
+
+
+def test_script_for_one_node(site: Site) -> None:
+    (report,) = submitted(site, "single-node.sbatch")
+    assert len(report["engines"]) == 4
+    assert len({host for host, *_ in report["engines"]}) == 1
+
+
+def test_script_for_several_nodes(site: Site) -> None:
+    (report,) = submitted(site, "multi-node.sbatch")
+    assert len(report["engines"]) == 8
+    assert len({host for host, *_ in report["engines"]}) == 2
+
+
+def test_script_for_mpi(site: Site) -> None:
+    (report,) = submitted(site, "mpi.sbatch")
+    assert [rank for *_, rank in report["engines"]] == [str(rank) for rank in range(8)]
+
+
+def test_script_for_gpus(site: Site) -> None:
+    (report,) = submitted(site, "gpu.sbatch")
+    assert len({host for host, *_ in report["engines"]}) == 2
+    seen = [(host, devices) for host, devices, *_ in report["engines"]]
+    assert len(set(seen)) == 4, "each engine has a GPU of its own"
+    assert {devices for _, devices in seen} == {"0", "1"}
+
+
+def test_script_for_an_array(site: Site) -> None:
+    reports = submitted(site, "array.sbatch")
+    assert [report["task"] for report in reports] == ["0", "1", "2"]
+    assert [len(report["engines"]) for report in reports] == [2, 2, 2]
+
+
+def test_script_for_a_cluster_to_attach_to(site: Site, hosts: VirtualHosts) -> None:
+    job = site.run("sbatch", "--parsable", SCRIPTS / "long-lived-controller.sbatch").stdout.strip()
+    site.cluster = f"job-{job}"
+    site.ipclusterz("wait", "-n", "8", "--timeout", "60")
+    for _ in range(2):
+        # Attached, gone, and back again.
+        with site.prompt() as prompt:
+            assert prompt.do(user.answers) == dict.fromkeys(range(8), 42)
+    hosts.exec(0, "scancel", "--batch", "--signal=TERM", job)
+    until(lambda: slurm.job_states(hosts, job) == {"COMPLETED"}, 20, lambda: str(slurm.jobs(hosts)))
+
+
+_PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}

@@ -1,0 +1,210 @@
+"""What is special about SSH: clients that come through it, tunnels that drop, hosts' keys, ways that are closed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+import sites
+import user
+from helpers import until
+from hosts import VirtualHosts
+from prompt import PromptError
+from sites import IPCLUSTERZ, CommandFailed, Site
+
+pytestmark = pytest.mark.timeout(120)
+
+# Signs of life every second, so that a cut is noticed after three.
+ALERT = "[ssh]\nkeep_alive = 1\n"
+
+
+@pytest.fixture(params=["libssh2", "openssh"])
+def site(request: pytest.FixtureRequest, separate: VirtualHosts) -> Iterator[Site]:
+    """Hosts that share nothing."""
+    made = sites.ssh(separate, request.param)
+    with made.stopped_at_the_end():
+        yield made
+
+
+# -- clients through SSH ----------------------------------------------------------------------------------------
+
+
+def test_a_client_on_another_host(site: Site) -> None:
+    site.start(4)
+    # n3 has never heard of the cluster: its key comes through SSH, with one forward.
+    with site.prompt(login=3, sshserver="root@head") as prompt:
+        assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
+        assert prompt.do(user.scatter_and_gather) == (True, True)
+
+
+def test_a_client_of_a_cluster_that_is_not_there(site: Site) -> None:
+    with pytest.raises(PromptError, match="there is no cluster"), site.prompt(login=3, sshserver="root@head"):
+        pass
+
+
+def test_a_dropped_tunnel_comes_back_with_the_result(site: Site, separate: VirtualHosts) -> None:
+    site.start(4)
+    with site.prompt(login=3, sshserver="root@head") as prompt:
+        prompt.do(user.begin_to_sleep, 1, 6)
+        sessions = [pid for pid, line in separate.processes(0).items() if line.startswith("sshd: root")]
+        assert sessions
+        for pid in sessions:
+            os.kill(pid, signal.SIGKILL)
+        assert prompt.do(user.how_it_ended, 60) == 17
+        assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
+
+
+def test_a_cut_cable_is_survived(site: Site, separate: VirtualHosts) -> None:
+    site.start(4, profile="[engines]\nlease = 60\n")
+    with site.prompt(login=3, sshserver="root@head") as prompt:
+        # The result is there while nobody can reach the client.
+        prompt.do(user.begin_to_sleep, 1, 2)
+        separate.cut(3)
+        until(lambda: site.engines()[1]["state"] == "idle", 20)
+        separate.mend(3)
+        assert prompt.do(user.how_it_ended, 60) == 17
+
+
+def test_a_tunnel_for_other_programs(site: Site, separate: VirtualHosts) -> None:
+    site.start(2)
+    command = [IPCLUSTERZ, "tunnel", "root@head", "--cluster", site.cluster, "--as", "there", "--json"]
+    with separate.popen(3, command, stdout=subprocess.PIPE) as tunnel:
+        assert tunnel.stdout is not None
+        try:
+            assert json.loads(tunnel.stdout.readline())["version"] == 1
+            with site.prompt(login=3, cluster="there") as prompt:
+                assert prompt.do(user.answers) == dict.fromkeys(range(2), 42)
+        finally:
+            # The tunnel itself, not what entered the host: it is to end in order.
+            for pid, line in separate.processes(3).items():
+                if line.startswith(str(IPCLUSTERZ)):
+                    os.kill(pid, signal.SIGTERM)
+    until(lambda: not separate.processes(3), 10, lambda: str(separate.processes(3)))
+
+
+# -- hosts' keys ------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_host_is_refused_with_its_fingerprint(site: Site, separate: VirtualHosts) -> None:
+    separate.write(0, separate.home / "known_hosts", "")
+    with pytest.raises(CommandFailed) as caught:
+        site.start(2, profile=f'[ssh]\nknown_hosts = ["{separate.home}/known_hosts"]\n')
+    shown = separate.exec(0, "ssh-keygen", "-l", "-f", separate.folder / "etc/hostkey.n1.pub").split()[1]
+    assert shown in caught.value.stderr
+    assert "n1" in caught.value.stderr
+
+
+def test_a_host_with_another_key_is_refused(site: Site, separate: VirtualHosts) -> None:
+    wrong = separate.exec(0, "cat", separate.folder / "etc/hostkey.n2.pub")
+    separate.write(0, separate.home / "known_hosts", f"n1,{separate.address(1)} {wrong}")
+    with pytest.raises(CommandFailed) as caught:
+        site.start(2, profile=f'[ssh]\nknown_hosts = ["{separate.home}/known_hosts"]\n')
+    assert "n1" in caught.value.stderr
+    assert "has changed" in caught.value.stderr.lower()
+
+
+def test_a_host_that_does_not_answer(site: Site, separate: VirtualHosts) -> None:
+    separate.cut(2)
+    with pytest.raises(CommandFailed) as caught:
+        site.start(4, profile="[ssh]\nconnect_timeout = 3\n")
+    assert "n2" in caught.value.stderr
+    separate.mend(2)
+
+
+# -- ways that are closed ---------------------------------------------------------------------------------------
+
+
+def test_engines_that_cannot_reach_the_controller_say_what_they_tried(site: Site, separate: VirtualHosts) -> None:
+    separate.wall(1)
+    with pytest.raises(CommandFailed) as caught:
+        site.start(2, "--timeout", "10")
+    assert separate.address(0) in caught.value.stderr
+
+
+def test_a_reverse_forward_is_one_line_of_the_profile(site: Site, separate: VirtualHosts) -> None:
+    separate.wall(1)
+    separate.wall(2)
+    site.start(4, profile="[ssh]\nreverse = true\n")
+    with site.prompt() as prompt:
+        assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
+        assert prompt.do(user.scatter_and_gather) == (True, True)
+
+
+def test_a_host_behind_another(site: Site, separate: VirtualHosts) -> None:
+    separate.write(0, separate.home / ".ssh/config", f"Host far\n HostName {separate.address(2)}\n ProxyJump n1\n")
+    try:
+        site.start(2, profile='[ssh]\nhosts = [{ host = "far", engines = 2 }]\n')
+        with site.prompt() as prompt:
+            assert [host for _, host, _ in prompt.do(user.describe).values()] == ["n2", "n2"]
+    finally:
+        separate.exec(0, "rm", separate.home / ".ssh/config")
+
+
+# -- the whole cluster elsewhere --------------------------------------------------------------------------------
+
+
+def left_on(hosts: VirtualHosts) -> dict[str, dict[int, str]]:
+    """Processes of each host that has any."""
+    found = {name: hosts.processes(index) for index, name in enumerate(hosts.names)}
+    return {name: processes for name, processes in found.items() if processes}
+
+
+def test_a_controller_on_another_host(site: Site, separate: VirtualHosts) -> None:
+    report = site.start(4, profile='[ssh]\ncontroller = "n3"\n')
+    assert any("ipclusterz controller" in line for line in separate.processes(3).values())
+    assert not any("ipclusterz controller" in line for line in separate.processes(0).values())
+    assert report["host"] == "n3"
+    # Here it is a cluster like any other; on its host too.
+    with site.prompt() as prompt:
+        assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
+    with site.prompt(sshserver="root@n3") as prompt:
+        assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
+    assert set(site.engines()) == {0, 1, 2, 3}
+    assert [found["state"] for found in site.ipclusterz("list")["clusters"]] == ["running"]
+    scaled = site.ipclusterz("scale", "+1")
+    assert (scaled["before"], scaled["wanted"], scaled["engines"]) == (4, 5, 5)
+    assert site.stop()["stopped"][0]["forced"] is False
+    until(lambda: not left_on(separate), 20, lambda: str(left_on(separate)))
+
+
+def test_a_controller_elsewhere_that_a_client_shuts_down(site: Site, separate: VirtualHosts) -> None:
+    site.start(2, profile='[ssh]\ncontroller = "n3"\n')
+    with site.prompt() as prompt:
+        prompt.do(user.shut_down)
+    until(lambda: not left_on(separate), 20, lambda: str(left_on(separate)))
+    assert site.ipclusterz("list")["clusters"] == []
+
+
+def test_a_controller_elsewhere_fails_as_one_here(site: Site, separate: VirtualHosts) -> None:
+    profile = '[ssh]\ncontroller = "n3"\n[engines]\nsetup = ["exit 7"]\n'
+    with pytest.raises(CommandFailed) as caught:
+        site.start(2, profile=profile)
+    assert "on n3: " in caught.value.stderr
+    assert caught.value.status == 5
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["killed", "killed-and-cut-off"])
+def test_a_cluster_elsewhere_is_no_orphan(site: Site, separate: VirtualHosts, cut: bool) -> None:
+    report = site.start(2, profile='[ssh]\ncontroller = "n3"\n[engines]\nlease = 3\n')
+    if cut:
+        # Not even the guard comes through.
+        separate.cut(0)
+    site.hosts.exec(site.login, "kill", "-KILL", str(report["launcher_pid"]))
+    elsewhere = [1, 2, 3]
+    until(lambda: not any(map(separate.processes, elsewhere)), 40, lambda: str(left_on(separate)))
+    separate.mend(0)
+    site.ipclusterz("gc")
+    until(lambda: not left_on(separate), 40, lambda: str(left_on(separate)))
+    assert site.ipclusterz("list")["clusters"] == []
+
+
+def test_a_lossy_and_slow_way(site: Site, separate: VirtualHosts) -> None:
+    separate.limit(1, "20mbit")
+    separate.lossy(2, 5)
+    site.start(4)
+    with site.prompt() as prompt:
+        assert prompt.do(user.scatter_and_gather, timeout=60) == (True, True)

@@ -1,0 +1,120 @@
+"""What a user does at a prompt in these tests.
+
+Each function travels as its source (see `prompt.py`): it imports what it needs, and `kept` is a dict that lives as long
+as the prompt.
+"""
+
+# ruff: noqa: F821
+from __future__ import annotations
+
+from typing import Any
+
+
+def describe(rc: Any, variable: str = "") -> Any:
+    """Pid, host and a variable of each engine."""
+    import os
+    import socket
+
+    return rc[:].apply_sync(lambda name: (os.getpid(), socket.gethostname(), os.environ.get(name)), variable)
+
+
+def answers(rc: Any) -> Any:
+    """42 from each engine."""
+    return rc[:].apply_sync(lambda x: x + 1, 41)
+
+
+def scatter_and_gather(rc: Any) -> Any:
+    """Whether the parts add up, and whether all came back."""
+    import numpy as np
+
+    view = rc[:]
+    data = np.arange(1_000_003)
+    view.scatter("part", data, block=True)
+    view.execute("total = int(part.sum())", block=True)
+    totals = [rc[engine]["total"] for engine in sorted(rc.ids)]
+    return sum(totals) == int(data.sum()), bool((view.gather("part", block=True) == data).all())
+
+
+def balanced(rc: Any) -> Any:
+    """Squares, and how many engines made them."""
+    import os
+    import time
+
+    def square(x: int) -> tuple[int, int]:
+        time.sleep(0.005)
+        return x * x, os.getpid()
+
+    pairs = rc.load_balanced_view().map_sync(square, range(100))
+    return [value for value, _ in pairs], len({pid for _, pid in pairs})
+
+
+def wait_for_ids(rc: Any, wanted: list[int], seconds: float = 30) -> Any:
+    """The engines' ids, once they are these or the time is up."""
+    import time
+
+    deadline = time.monotonic() + seconds
+    while sorted(rc.ids) != wanted and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return sorted(rc.ids)
+
+
+def wait_for_count(rc: Any, wanted: int, seconds: float = 30) -> Any:
+    """The engines' ids, once there are so many or the time is up."""
+    import time
+
+    deadline = time.monotonic() + seconds
+    while len(rc.ids) != wanted and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return sorted(rc.ids)
+
+
+def begin_to_sleep(rc: Any, engine: int, seconds: float = 60) -> None:
+    """Begin a call that takes so long; `how_it_ended` tells of it."""
+    import time
+
+    def nap(seconds: float) -> int:
+        time.sleep(seconds)
+        return 17
+
+    kept["call"] = rc[engine].apply_async(nap, seconds)
+
+
+def how_it_ended(rc: Any, seconds: float = 30) -> Any:
+    """The call's result, or the error of its engine as text."""
+    import ipclusterz as ipz
+
+    try:
+        return kept["call"].get(timeout=seconds)
+    except ipz.EngineError as error:
+        return f"EngineError: {error}"
+
+
+def write_when_warned(rc: Any, path: str) -> Any:
+    """Have each engine write a file when the end of its time draws near."""
+
+    def register(path: str) -> None:
+        import os
+
+        import ipclusterz
+
+        ipclusterz.before_end(lambda left: open(f"{path}.{os.getpid()}", "w").close())
+
+    return rc[:].apply_sync(register, path)
+
+
+def submit_balanced(rc: Any, count: int, seconds: float = 0) -> None:
+    """Submit so many load-balanced calls; `balanced_done` tells how many are done."""
+    import time
+
+    view = rc.load_balanced_view()
+    kept["tasks"] = [view.apply_async(time.sleep, seconds) for _ in range(count)]
+
+
+def balanced_done(rc: Any) -> int:
+    """How many of the submitted calls are done."""
+    return sum(task.ready() for task in kept["tasks"])
+
+
+def shut_down(rc: Any) -> None:
+    """End the whole cluster."""
+    rc.shutdown(controller=True)

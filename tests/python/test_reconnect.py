@@ -1,0 +1,174 @@
+"""Connections that are cut and come back, as through a tunnel: what is under way is neither lost nor done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from forward import Forward
+from helpers import until
+
+from ipclusterz import Client, Cluster, ControllerUnreachable, EngineError
+
+Behind = Callable[..., tuple[Cluster, Client, Forward]]
+
+
+@pytest.fixture
+def behind(own_cluster: Callable[..., Cluster], tmp_path: Path) -> Iterator[Behind]:
+    """A cluster, and a client of it behind a tunnel."""
+    made: list[tuple[Client, Forward]] = []
+
+    def make(scheme: str = "tcp://", n: int = 2) -> tuple[Cluster, Client, Forward]:
+        cluster = own_cluster(n=n, listen="127.0.0.1:0")
+        forward, file = tunnel(cluster, tmp_path, "client", scheme)
+        rc = Client(file)
+        made.append((rc, forward))
+        return cluster, rc, forward
+
+    yield make
+    for rc, forward in made:
+        rc.close()
+        forward.close()
+
+
+def tunnel(cluster: Cluster, folder: Path, role: str, scheme: str) -> tuple[Forward, str]:
+    content = json.loads(Path(cluster.report["client_file"]).with_name(f"{role}.json").read_text())
+    target = next(address for address in content["addresses"] if address.startswith(scheme))
+    forward = Forward(target, folder / "near.sock" if scheme == "ipc://" else None)
+    file = folder / f"{role}.json"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(content | {"addresses": [forward.address], "forwarded": True, "host": "far-away"}))
+    return forward, str(file)
+
+
+def count_up(file: str) -> int:
+    with open(file, "a") as out:
+        out.write("x")
+    return os.path.getsize(file)
+
+
+def say_when_open(gate: str) -> str:
+    deadline = time.monotonic() + 50
+    number = 0
+    while not os.path.exists(gate) and time.monotonic() < deadline:
+        print(f"line {number}")
+        number += 1
+        time.sleep(0.01)
+    print(f"{number} lines")
+    return "done"
+
+
+@pytest.mark.parametrize("scheme", ["tcp://", "ipc://"])
+def test_a_result_that_arrives_while_the_tunnel_is_down_is_not_lost(
+    behind: Behind, tmp_path: Path, gate: Path, scheme: str
+) -> None:
+    cluster, rc, forward = behind(scheme)
+    with cluster.connect_client() as watcher:
+        file = str(tmp_path / "count")
+        running = rc[0].apply_async(say_when_open, str(gate))
+        behind_it = rc[0].apply_async(count_up, file)
+        until(lambda: running.stdout)
+        forward.cut()
+        until(lambda: forward.connections == 0)
+        # Submitted without a connection.
+        meanwhile = rc[:].apply_async(abs, -3)
+        gate.touch()
+        until(lambda: os.path.exists(file))
+        until(lambda: watcher.status()["engines"][0]["queue"] == 0)
+        assert not behind_it.ready()
+        forward.open()
+        assert running.get(timeout=20) == "done"
+        assert behind_it.get(timeout=20) == 1
+        assert meanwhile.get(timeout=20) == [3, 3]
+        lines = running.stdout.splitlines()
+        assert lines[:-1] == [f"line {number}" for number in range(len(lines) - 1)]
+        assert lines[-1] == f"{len(lines) - 1} lines"
+        assert rc[0].apply_sync(count_up, file) == 2
+        assert watcher.status()["clients"] >= 2
+
+
+def test_many_calls_over_a_tunnel_that_breaks_again_and_again(behind: Behind, tmp_path: Path) -> None:
+    _, rc, forward = behind()
+    view = rc.load_balanced_view()
+    results = []
+    for number in range(30):
+        results += [view.apply_async(divmod, 100 * number + each, 7) for each in range(50)]
+        forward.cut()
+        forward.open()
+        until(lambda: rc.status()["clients"])
+    values = [result.get(timeout=30) for result in results]
+    assert values == [divmod(100 * number + each, 7) for number in range(30) for each in range(50)]
+
+
+def test_a_silent_network_is_noticed_and_left_behind(behind: Behind) -> None:
+    _, rc, forward = behind()
+    result = rc[:].apply_async(time.sleep, 1)
+    forward.cut(silent=True)
+    began = time.monotonic()
+    forward.open()
+    assert result.get(timeout=30) == [None, None]
+    assert time.monotonic() - began < 25
+
+
+def test_what_is_asked_for_without_a_connection_ends_at_its_own_deadline(behind: Behind) -> None:
+    cluster, rc, forward = behind()
+    forward.cut()
+    until(lambda: not forward.connections)
+    with pytest.raises(ControllerUnreachable, match="no controller within"):
+        rc.status(timeout=0.5)
+    assert not rc[0].apply_async(abs, -1).wait(0.5)
+    forward.open()
+    assert rc.status(timeout=20)["clients"] == 2, "this one, and the launcher's"
+    cluster.stop()
+
+
+def test_a_cluster_that_is_stopped_says_so_to_clients_elsewhere(behind: Behind) -> None:
+    cluster, rc, _ = behind()
+    result = rc[0].apply_async(time.sleep, 50)
+    cluster.stop()
+    with pytest.raises((EngineError, ControllerUnreachable)):
+        result.get(timeout=20)
+    until(lambda: "ended" in repr(rc))
+
+
+def test_a_client_that_is_closed_leaves_nothing_behind(behind: Behind, gate: Path) -> None:
+    cluster, rc, _ = behind()
+    with cluster.connect_client() as watcher:
+        before = watcher.status()["clients"]
+        rc.close()
+        until(lambda: watcher.status()["clients"] == before - 1)
+
+
+def test_an_engine_behind_a_tunnel_comes_back_under_its_id_with_its_namespace(
+    own_cluster: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    cluster = own_cluster(n=1, listen="127.0.0.1:0")
+    forward, file = tunnel(cluster, tmp_path, "engine", "tcp://")
+    command = [sys.executable, "-m", "ipclusterz.engine", "--connection-file", file]
+    process = subprocess.Popen(command, process_group=0)
+    try:
+        with cluster.connect_client() as rc:
+            rc.wait_for_engines(2, timeout=20)
+            rc[1]["kept"] = 17
+            for silent in (False, True):
+                since = rc.status()["engines"][1]["uptime"]
+                forward.cut(silent)
+                forward.open()
+                # It may be back before the controller knows that it was gone.
+                until(
+                    lambda since=since: [e for e in rc.status()["engines"] if e["id"] == 1 and e["uptime"] < since], 30
+                )
+                assert rc.ids == {0, 1}
+                assert rc[1]["kept"] == 17
+                assert rc[1].apply_sync(os.getpid) == process.pid
+                until(lambda: rc.status()["engines"][1]["uptime"] > 1.5)
+    finally:
+        process.kill()
+        process.wait()
+        forward.close()
