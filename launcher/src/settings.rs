@@ -3,6 +3,7 @@
 mod checks;
 
 use crate::arguments::StartArguments;
+use crate::batch::script;
 use crate::environment::{self, Variables};
 use crate::exit_code::Exit;
 use crate::failure::Failure;
@@ -155,14 +156,17 @@ impl StartSettings {
 }
 
 impl StartSettings {
-    /// Variables for engines that do not inherit those of this process: what `engines.pass_env` lets through, then
-    /// `engines.env`.
-    pub fn environment_elsewhere(&self) -> BTreeMap<String, String> {
+    /// Variables of this process that `engines.pass_env` lets through to engines elsewhere.
+    pub fn passed_environment(&self) -> BTreeMap<String, String> {
         let pass = &self.tables.engines.pass_env;
-        let own =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let passed = own.filter(|(name, _)| pass.iter().any(|pattern| matches_pattern(pattern, name)));
-        passed.chain(self.engine_environment.clone()).collect()
+        let own = std::env::vars_os();
+        let own = own.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        own.filter(|(name, _)| pass.iter().any(|pattern| script::matches(pattern, name))).collect()
+    }
+
+    /// Variables for engines that do not inherit those of this process: what is passed, then `engines.env`.
+    pub fn environment_elsewhere(&self) -> BTreeMap<String, String> {
+        self.passed_environment().into_iter().chain(self.engine_environment.clone()).collect()
     }
 
     /// How many engines a block has, where jobs come and go with the work.
@@ -170,16 +174,6 @@ impl StartSettings {
         let batch = &self.tables.batch;
         (self.tables.engines.launcher == LauncherKind::Batch && batch.blocks.max > 0)
             .then(|| batch.blocks.nodes.max(1) * batch.engines_per_node.max(1))
-    }
-}
-
-/// Whether `name` is what `pattern` means, in which `*` stands for anything.
-fn matches_pattern(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((begin, rest)) => name.strip_prefix(begin).is_some_and(|left| {
-            (0..=left.len()).filter(|at| left.is_char_boundary(*at)).any(|at| matches_pattern(rest, &left[at..]))
-        }),
     }
 }
 

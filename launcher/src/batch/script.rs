@@ -126,7 +126,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Whether `name` is what `pattern` says, in which `*` stands for any text.
-fn matches(pattern: &str, name: &str) -> bool {
+pub fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
         Some((before, after)) => name.strip_prefix(before).is_some_and(|rest| {

@@ -99,8 +99,14 @@ impl<'a> LauncherMaker<'a> {
         Ok(ProgramSettings {
             starter,
             command,
+            // Names and not patterns, and none twice: those of `environment` are passed anyway.
+            pass: self
+                .settings
+                .passed_environment()
+                .into_keys()
+                .filter(|name| !environment.contains_key(name))
+                .collect(),
             environment,
-            pass: tables.engines.pass_env.clone(),
             directory: directory(self.settings)?,
             logs: folder.logs(),
             // Private, on a disk of this host, and removed with the cluster.
