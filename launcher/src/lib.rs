@@ -14,7 +14,7 @@
 //! - [`remote`]: a whole cluster on another host
 //! - [`controller_process`], [`spawn`], [`daemon`], [`marked`]: processes of this host
 //! - [`addresses`], [`limits`], [`python`]: what this host is and has
-//! - [`units`]: times and sizes; [`system`]: system calls; [`suggestion`]: "did you mean";
+//! - [`units`]: times and sizes; [`shell`]: words for a shell; [`system`]: system calls; [`suggestion`]: "did you mean";
 //!   [`talk`]: what a running launcher says
 //! - [`doctor`]: checks of this host and of what a profile needs
 
@@ -38,6 +38,7 @@ pub mod python;
 pub mod remote;
 pub mod report;
 pub mod settings;
+pub mod shell;
 pub mod spawn;
 pub mod ssh;
 pub mod suggestion;

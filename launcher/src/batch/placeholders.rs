@@ -1,9 +1,10 @@
-//! Placeholders such as `{log}` in directives and commands, and quoting for the shell.
+//! Placeholders such as `{log}` in directives and commands.
 //!
 //! Not responsible for what the values are: see [`super::options`].
 
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::shell::quote;
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -84,18 +85,9 @@ impl Values {
     }
 }
 
-/// `text` as one word of a POSIX shell, in single quotes unless it is plain.
-pub fn quoted(text: &str) -> String {
-    let plain = |character: char| character.is_ascii_alphanumeric() || "_-./:=,+@%^".contains(character);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 /// A command as a line of shell.
 pub fn command_line(arguments: &[String]) -> String {
-    arguments.iter().map(|argument| quoted(argument)).collect::<Vec<_>>().join(" ")
+    arguments.iter().map(|argument| quote(argument)).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -114,7 +106,7 @@ mod tests {
 
     #[test]
     fn values_are_filled_in_and_quoted() {
-        let fill = |template: &str| values().fill(template, "queue.directives", quoted).expect("known placeholders");
+        let fill = |template: &str| values().fill(template, "queue.directives", quote).expect("known placeholders");
         assert_eq!(fill("--nodes={nodes}").as_deref(), Some("--nodes=3"));
         assert_eq!(fill("-o {log} ${HOME}").as_deref(), Some("-o '/a b/log' ${HOME}"));
         assert_eq!(fill("--account={account}"), None);
@@ -123,7 +115,7 @@ mod tests {
 
     #[test]
     fn an_unknown_placeholder_is_named_with_the_known_ones() {
-        let failure = values().fill("{nods}", "queue.submit", quoted).expect_err("unknown");
+        let failure = values().fill("{nods}", "queue.submit", quote).expect_err("unknown");
         assert_eq!(failure.message, "queue.submit: there is no placeholder {nods}");
         assert_eq!(failure.hint.as_deref(), Some("placeholders here are: account, log, nodes"));
     }
@@ -132,14 +124,14 @@ mod tests {
     fn no_value_begins_a_line_of_its_own() {
         let mut values = values();
         values.set("account", Some("a\n#SBATCH --uid=0"));
-        assert!(values.fill("{account}", "queue.directives", quoted).is_err());
+        assert!(values.fill("{account}", "queue.directives", quote).is_err());
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(50))]
         #[test]
         fn a_quoted_word_comes_back_from_the_shell(word in "[^\0]{0,20}") {
-            let script = format!("printf %s {}", quoted(&word));
+            let script = format!("printf %s {}", quote(&word));
             let output = Command::new("sh").arg("-c").arg(script).output().expect("sh");
             prop_assert_eq!(String::from_utf8_lossy(&output.stdout), word);
         }

@@ -7,10 +7,11 @@
 //! environment stand in the script alone, which only its owner can read; never in an argument.
 
 use super::options::{BatchOptions, JobFiles};
-use super::placeholders::{Values, command_line, quoted};
+use super::placeholders::{Values, command_line};
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::launchers::EngineSet;
+use crate::shell::quote;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -49,7 +50,7 @@ pub fn render(options: &BatchOptions, set: &EngineSet) -> Result<Rendered, Failu
     lines.extend(directives(options, &values)?);
     lines.push(String::new());
     lines.extend(end_time(options)?);
-    let directory = quoted(&options.directory.to_string_lossy());
+    let directory = quote(&options.directory.to_string_lossy());
     lines.push(format!("cd -- {directory} || cd"));
     lines.extend(passed_environment(options));
     lines.extend(options.engines.setup.iter().cloned());
@@ -69,7 +70,7 @@ fn directives(options: &BatchOptions, values: &Values) -> Result<Vec<String>, Fa
     let mut lines = Vec::new();
     let array = Some(&queue.array).filter(|array| options.batch.array && !array.is_empty());
     for template in queue.directives.iter().chain(array) {
-        lines.extend(values.fill(template, "queue.directives", quoted)?);
+        lines.extend(values.fill(template, "queue.directives", quote)?);
     }
     if queue.description.is_empty() {
         lines.extend(options.batch.directives.iter().cloned());
@@ -117,7 +118,7 @@ fn passed_environment(options: &BatchOptions) -> Vec<String> {
 }
 
 fn export(name: &str, value: &str) -> String {
-    format!("export {name}={}", quoted(value))
+    format!("export {name}={}", quote(value))
 }
 
 fn is_name(name: &str) -> bool {

@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use super::outside::{Answer, Outside};
 use super::probe;
-use crate::ssh::quote::{quote, sh};
+use crate::shell::{quote, sh};
 use crate::tables::Tables;
 use crate::tables::engines::EnginesTable;
 use crate::tables::ssh::{SshHost, SshTable};

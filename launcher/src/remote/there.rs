@@ -3,7 +3,7 @@
 //! A run has a folder there, 0700, with the merged profile, the lease, and what the start has said:
 //!
 //! ```text
-//! <state>/remote/<8 hex digits>/profile.toml, lease, report.json, start.log, status, outcome.json
+//! <state>/remote/<8 hex digits>/profile.toml, lease, session, report.json, start.log, status, outcome.json
 //! ```
 //!
 //! The cluster there lives as long as its lease is touched; see [`crate::supervisor::lease`].
@@ -12,8 +12,9 @@ use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::launchers::ssh::script::SHELL;
 use crate::report::StartReport;
+use crate::shell::quote;
 use crate::ssh::asker::of_terminal;
-use crate::ssh::quote::quote;
+use crate::ssh::sitting;
 use crate::ssh::{Remote, RunOutput, connect};
 use crate::tables::ssh::SshTable;
 use serde::{Deserialize, Serialize};
@@ -116,10 +117,10 @@ impl There {
     /// Touches the lease and looks how far the start is; `offset` is that of the last look.
     pub fn progress(&self, remote: &mut dyn Remote, offset: usize) -> Result<Progress, Failure> {
         let script = format!(
-            "{}if [ -e \"$d/lease\" ]; then touch \"$d/lease\"; fi\n\
-             if [ -e \"$d/status\" ]; then printf '{MARK} status %s\\n' \"$(cat \"$d/status\")\"; fi\n\
+            "{}{}if [ -e \"$d/status\" ]; then printf '{MARK} status %s\\n' \"$(cat \"$d/status\")\"; fi\n\
              printf '{MARK} log\\n'; tail -c +{} \"$d/start.log\" 2>/dev/null; true\n",
             self.prelude(),
+            touch(),
             offset + 1
         );
         let told = self.text(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE)?)?;
@@ -137,10 +138,10 @@ impl There {
     /// Touches the lease and looks whether the cluster is there.
     pub fn look(&self) -> String {
         format!(
-            "{}if [ -e \"$d/lease\" ]; then touch \"$d/lease\"; fi\n\
-             if [ -e \"$d/outcome.json\" ]; then printf '{MARK} outcome %s\\n' \"$(cat \"$d/outcome.json\")\"; fi\n\
+            "{}{}if [ -e \"$d/outcome.json\" ]; then printf '{MARK} outcome %s\\n' \"$(cat \"$d/outcome.json\")\"; fi\n\
              if there; then printf '{MARK} alive \\n'; fi\n",
-            self.prelude()
+            self.prelude(),
+            touch()
         )
     }
 
@@ -208,6 +209,11 @@ impl There {
     fn text(&self, output: RunOutput) -> Result<String, Failure> {
         Ok(output.text(&self.host, "a shell script")?)
     }
+}
+
+/// Shell that touches the lease while it is there, and notes through which connection.
+fn touch() -> String {
+    format!("if [ -e \"$d/lease\" ]; then touch \"$d/lease\"\n{}fi\n", sitting::note("\"$d\""))
 }
 
 /// The value of a marked line.

@@ -9,7 +9,8 @@
 //! - [`libssh2`], [`openssh`]: the backends
 //! - [`tunnel`]: one forward that comes back after an outage
 //! - [`remote_cluster`]: a user's clusters on another host
-//! - [`poll`], [`quote`]: tools
+//! - [`sitting`]: the session of `sshd` there, which must not outlive the lease
+//! - [`poll`]: waiting for descriptors
 
 pub mod account;
 pub mod asker;
@@ -20,8 +21,8 @@ pub mod known_hosts;
 pub mod libssh2;
 pub mod openssh;
 pub mod poll;
-pub mod quote;
 pub mod remote_cluster;
+pub mod sitting;
 pub mod target;
 pub mod tunnel;
 

@@ -5,11 +5,11 @@
 use super::Remote;
 use super::ends::Endpoint;
 use super::error::SshError;
-use super::quote::sh;
 use crate::cluster::handle::ClusterHandle;
 use crate::cluster::identity::ProcessIdentity;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::shell::sh;
 use crate::suggestion::nearest;
 use ipclusterz_runtime::connection::ConnectionFile;
 use ipclusterz_runtime::places;

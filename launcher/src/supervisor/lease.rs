@@ -5,6 +5,7 @@
 
 use super::events::Event;
 use crate::failure::Failure;
+use crate::ssh::sitting;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Longest time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// What may be beside the lease, in a folder that the one who started the cluster has made for it.
-const BESIDE: [&str; 6] = ["profile.toml", "report.json", "start.log", "status", "begun", "lease"];
+const BESIDE: [&str; 7] = ["profile.toml", "report.json", "start.log", "status", "begun", "lease", sitting::FILE];
 
 /// Tells when the lease is over.
 pub fn watch(file: PathBuf, lease: Duration, events: Sender<Event>) -> io::Result<()> {
@@ -47,9 +48,10 @@ fn modified(file: &Path) -> Option<std::time::SystemTime> {
     fs::metadata(file).and_then(|metadata| metadata.modified()).ok()
 }
 
-/// Nobody will come for what is beside the lease.
+/// Nobody will come for what is beside the lease, nor for the connection through which it was touched.
 fn remove(file: &Path) {
     let Some(folder) = file.parent() else { return };
+    sitting::end(folder);
     for name in BESIDE {
         let _ = fs::remove_file(folder.join(name));
     }

@@ -5,6 +5,8 @@
 //! the SSH connection, and end by themselves when no controller has answered for their lease.
 
 use crate::cluster::identity::{ProcessIdentity, parse_stat};
+use crate::shell::quote;
+use crate::ssh::sitting;
 use ipclusterz_runtime::ids::EngineId;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,6 +16,9 @@ pub const SHELL: &str = "if command -v bash >/dev/null 2>&1; then exec bash -l -
 
 /// What marks our lines among what a login shell may print.
 const MARK: &str = "@ipclusterz";
+
+/// A launcher that has not looked for so many seconds is gone, or cannot come; it looks every three.
+const SILENCE: u32 = 9;
 
 /// What all engines of a host have in common.
 #[derive(Debug, Clone)]
@@ -32,11 +37,6 @@ pub struct HostPlan {
     pub directory: String,
     /// Further options of the engine.
     pub options: Vec<String>,
-}
-
-/// A text as one word of a shell.
-pub fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// The folder of a run on the host, as a word of its shell.
@@ -73,10 +73,11 @@ pub fn start(plan: &HostPlan, engines: &[EngineId]) -> String {
             text,
             "rm -f \"$dir\"/status-{id}; : >\"$dir\"/alive-{id}\n\
              setsid sh -c 'trap : TERM INT USR1; dir=$1; id=$2; shift 2; \"$@\"; echo $? >\"$dir/status-$id\"; \
-             rm -f \"$dir/alive-$id\"; set -- \"$dir\"/alive-*; [ -e \"$1\" ] || rm -f \"$dir/engine.json\"' sh \
+             rm -f \"$dir/alive-$id\"; set -- \"$dir\"/alive-*; [ -e \"$1\" ] || {{ rm -f \"$dir/engine.json\"; {}; }}' sh \
              \"$dir\" {id} {} -m ipclusterz.engine --connection-file \"$dir\"/engine.json --engine-id {id} {} \
              </dev/null >>\"$dir\"/engine-{id}.log 2>&1 &\n\
              printf '{MARK} engine {id} %s\\n' \"$(cat /proc/$!/stat)\"",
+            sitting::end_if_silent("\"$dir\"", SILENCE),
             words.join(" "),
             options.join(" ")
         );
@@ -86,7 +87,7 @@ pub fn start(plan: &HostPlan, engines: &[EngineId]) -> String {
 
 /// Tells how each of the processes is, and how those that have ended did.
 pub fn look(run: &str, processes: &BTreeMap<EngineId, ProcessIdentity>) -> String {
-    let mut text = format!("dir={}\n", folder(run));
+    let mut text = format!("dir={}\n{}", folder(run), sitting::note("\"$dir\""));
     for (id, process) in processes {
         let _ = writeln!(
             text,
@@ -190,11 +191,6 @@ mod tests {
     }
 
     #[test]
-    fn a_word_stays_one_word() {
-        assert_eq!(quote("it's $HOME"), r"'it'\''s $HOME'");
-    }
-
-    #[test]
     fn a_real_shell_starts_watches_and_signals_engines() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let home = folder.path();
@@ -212,8 +208,8 @@ mod tests {
             options: vec!["--lease".to_owned(), "5".to_owned()],
         };
         let script = start(&plan, &[EngineId(3)]).replace(
-            "'sh' -m ipclusterz.engine",
-            "'sh' -c 'echo \"$greeting $NAME $PWD $*\"; trap \"exit 7\" TERM; while :; do sleep 0.05; done' engine",
+            "sh -m ipclusterz.engine",
+            "sh -c 'echo \"$greeting $NAME $PWD $*\"; trap \"exit 7\" TERM; while :; do sleep 0.05; done' engine",
         );
         let answer = Answer::parse(&shell(home, &script));
         let process = answer.processes[&EngineId(3)].expect("it runs");

@@ -1,4 +1,4 @@
-//! Words for a shell on another host.
+//! Words for a shell, here or on another host.
 
 /// `word` as one word of any Bourne shell, and of csh and fish when it has no `!` or newline.
 pub fn quote(word: &str) -> String {
