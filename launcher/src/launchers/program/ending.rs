@@ -37,7 +37,7 @@ type Reading = fn(&Captures<'_>) -> Option<Cause>;
 
 /// The first that is found says most. `¶` is the beginning of a line. A space is any white space, be it with the end of a
 /// line in it: each version breaks its lines in other places.
-const PATTERNS: [(&str, Reading); 13] = [
+const PATTERNS: [(&str, Reading); 14] = [
     // Open MPI, before anything has started.
     (
         r"was unable to (?:launch|find) the specified (?:application|executable).*?Executable: (\S+).*?Node: (\S+)",
@@ -92,8 +92,17 @@ const PATTERNS: [(&str, Reading); 13] = [
     }),
     // Hydra, when asked for the statuses of all.
     (r"¶ \[mpiexec@[^\]]*\] Exit codes: ((?:\[[^\]]*\] [\d,-]+ ?)+)", |found| of_statuses(&found[1])),
-    // When they do not tell. It names a rank, but often one that it killed itself.
+    // When they do not tell.
     (r"TERMINATED WITH THE EXIT STRING: [\w ]+ \(signal (\d+)\)", |found| Some(cause(None, signal(number(found, 1)?)))),
+    // When a proxy has failed meanwhile, and neither is said. The process that it names may have been killed by itself.
+    (
+        r"BAD TERMINATION OF ONE OF YOUR APPLICATION PROCESSES ¶ = PID (\d+) RUNNING AT (\S+) ¶ = EXIT CODE: (\d+)",
+        |found| {
+            let how = describe_status(number(found, 3)?.try_into().ok()?);
+            let how = format!("process {}: {how}, unless mpiexec killed it itself", &found[1]);
+            Some(Cause { host: Some(text(found, 2)), ..cause(None, how) })
+        },
+    ),
 ];
 
 /// The cause, if the program told it.
@@ -135,14 +144,19 @@ fn of_statuses(statuses: &str) -> Option<Cause> {
         return same.then(|| Cause { rank: None, host, how: signal(libc::WTERMSIG(*status).unsigned_abs()) });
     };
     let (host, status) = &ranks[index];
-    let how = if libc::WIFEXITED(*status) {
-        format!("exit status: {}", libc::WEXITSTATUS(*status))
-    } else {
-        signal(libc::WTERMSIG(*status).unsigned_abs())
-    };
+    let how = describe_status(*status);
     // The order of ranks over several hosts is not told.
     let rank = u32::try_from(index).ok().filter(|_| single_host);
     Some(Cause { rank, host: Some(host.clone()), how })
+}
+
+/// What a wait status means.
+fn describe_status(status: i32) -> String {
+    if libc::WIFEXITED(status) {
+        format!("exit status: {}", libc::WEXITSTATUS(status))
+    } else {
+        signal(libc::WTERMSIG(status).unsigned_abs())
+    }
 }
 
 /// The signal that an exit code stands for, as Open MPI and shells have it. Open MPI does not always say more.

@@ -126,6 +126,19 @@ YOUR APPLICATION TERMINATED WITH THE EXIT STRING: Killed (signal 9)
 This typically refers to a problem with your application.
 ";
     assert_cause(most_killed, None, None, "signal: 9 (SIGKILL)");
+    let failed_proxy = "\
+===================================================================================
+=   BAD TERMINATION OF ONE OF YOUR APPLICATION PROCESSES
+=   PID 42 RUNNING AT n1
+=   EXIT CODE: 9
+=   CLEANING UP REMAINING PROCESSES
+=   YOU CAN IGNORE THE BELOW CLEANUP MESSAGES
+===================================================================================
+[proxy:0:1@n2] HYD_pmcd_pmip_control_cmd_cb (pm/pmiserv/pmip_cb.c:899): assert (!closed) failed
+[mpiexec@head] HYDT_bscu_wait_for_completion (tools/bootstrap/utils/bscu_wait.c:73): one of the processes terminated badly; aborting
+";
+    let how = "process 42: signal: 9 (SIGKILL), unless mpiexec killed it itself";
+    assert_cause(failed_proxy, None, Some("n1"), how);
     let missing = "[proxy:0:0@vm] HYDU_create_process (utils/launch/launch.c:73): execvp error on file /no/such (No such \
                    file or directory)\n";
     assert_cause(missing, None, None, "cannot run /no/such: No such file or directory");
