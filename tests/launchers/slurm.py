@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 from helpers import until
@@ -78,6 +79,15 @@ def wait_for_nodes(hosts: VirtualHosts, timeout: float = 30) -> None:
         return hosts.run(0, ["sinfo", "--long", "--Node"]).stdout + hosts.run(0, ["squeue", "--long"]).stdout
 
     until(lambda: idle_nodes(hosts) == hosts.count - 1, timeout, lambda: f"nodes are not idle:\n{state()}")
+
+
+def save_state(hosts: VirtualHosts) -> None:
+    """Have the controller write down what it knows: it does so some seconds after a change, and a crash loses the rest."""
+    job = hosts.exec(0, "sbatch", "--parsable", "--hold", "--output=/dev/null", "--wrap=true").strip()
+    hosts.exec(0, "scancel", job)
+    changed = time.time()
+    state = hosts.folder / "slurm/job_state"
+    until(lambda: state.exists() and state.stat().st_mtime > changed, 20, "slurmctld does not save its state")
 
 
 def cancel_all(hosts: VirtualHosts) -> None:

@@ -124,6 +124,10 @@ def test_a_node_that_crashes(site: Site, hosts: VirtualHosts) -> None:
         assert prompt.do(user.how_it_ended, 40).startswith(f"EngineError: engine {max(lost)}")
         assert prompt.do(user.wait_for_ids, rest) == rest
         assert prompt.do(user.answers) == dict.fromkeys(rest, 42)
+    site.stop()
+    # A job is over for Slurm when each of its nodes has answered.
+    hosts.boot(hosts.index(last))
+    until(lambda: not slurm.live_jobs(hosts), 60, lambda: str(slurm.live_jobs(hosts)))
 
 
 @pytest.mark.timeout(180)
