@@ -3,13 +3,22 @@
 use super::ClusterFolder;
 use super::handle::ClusterHandle;
 use super::identity::{self, ProcessIdentity};
+use super::lock::ClusterLock;
+use super::state::ClusterState;
+use crate::exit_code::Exit;
 use crate::launchers::JobRecord;
 use crate::marked;
 use crate::system;
+use crate::talk::print_line;
 use ipclusterz_runtime::places;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// For whoever has the cluster's lock to give it back: longer than a host takes that cannot be reached.
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+/// Between two tries to take it.
+const LOCK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What had to be done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +43,12 @@ pub enum CleanupError {
     /// A job, or processes on another host, may still be there.
     #[error("{0}")]
     Job(String),
+    /// Another command has the cluster's lock.
+    #[error("cluster {0:?} is being started or stopped by another ipclusterz")]
+    Busy(String),
+    /// The lock cannot be taken.
+    #[error("locking the cluster's folder: {0}")]
+    Lock(io::Error),
     /// A process stays.
     #[error("process {pid} of the cluster does not end, although it was killed")]
     Process {
@@ -44,7 +59,41 @@ pub enum CleanupError {
 
 impl From<CleanupError> for crate::failure::Failure {
     fn from(error: CleanupError) -> Self {
-        Self::new(crate::exit_code::Exit::Failure, error.to_string())
+        match error {
+            CleanupError::Busy(_) => {
+                Self::new(Exit::AlreadyRunning, error.to_string()).with_hint("try again in a moment")
+            }
+            _ => Self::new(Exit::Failure, error.to_string()),
+        }
+    }
+}
+
+/// [`remove_remains`] by a command that does not have the cluster's lock, which it waits for: the guard may be at it.
+/// `None` when somebody else has done it meanwhile, or a new launcher has taken over.
+pub fn take_and_remove(
+    cluster: &str,
+    folder: &ClusterFolder,
+    handle: &ClusterHandle,
+) -> Result<Option<Cleaned>, CleanupError> {
+    let give_up = Instant::now() + LOCK_PATIENCE;
+    let mut waiting = false;
+    loop {
+        let lock = ClusterLock::take(folder).map_err(CleanupError::Lock)?;
+        match ClusterState::of(folder) {
+            Ok(ClusterState::Stale(left)) if left.run_id == handle.run_id => {}
+            _ => return Ok(None),
+        }
+        if lock.is_some() {
+            return remove_remains(folder, handle).map(Some);
+        }
+        if Instant::now() >= give_up {
+            return Err(CleanupError::Busy(cluster.to_owned()));
+        }
+        if !std::mem::replace(&mut waiting, true) {
+            let seconds = LOCK_PATIENCE.as_secs();
+            print_line(&format!("waiting up to {seconds} s for another command that is ending cluster {cluster:?}"));
+        }
+        std::thread::sleep(LOCK_INTERVAL);
     }
 }
 

@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// First and longest wait between two tries.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// Between two looks, in such a wait, whether there still is anything to do.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The guard of a cluster, on the launcher's side: it acts when this process ends.
 pub struct Guard {
@@ -58,22 +60,30 @@ pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
     let deadline = Instant::now() + PATIENCE;
     let mut wait = FIRST_WAIT;
     loop {
-        // The lock is free once the launcher is gone; whoever has it now cleans up.
+        // The lock is free once the launcher is gone. Whoever has it now cleans up, and may not succeed.
         let lock = ClusterLock::take(&folder).map_err(Failure::io("locking the cluster's folder"))?;
         let handle = match ClusterState::of(&folder)? {
-            ClusterState::Stale(handle) if lock.is_some() && handle.run_id == arguments.run_id => handle,
+            ClusterState::Stale(handle) if handle.run_id == arguments.run_id => handle,
             _ => return Ok(()),
         };
-        match remove_remains(&folder, &handle) {
-            Ok(cleaned) => {
+        let problem = match lock.as_ref().map(|_| remove_remains(&folder, &handle)) {
+            Some(Ok(cleaned)) => {
                 print_line(&format!("the launcher is gone; ended: {:?} {:?}", cleaned.killed, cleaned.ended));
                 return Ok(());
             }
-            Err(error) if Instant::now() >= deadline => return Err(Failure::new(Exit::Timeout, error.to_string())),
-            Err(error) => print_line(&format!("{error}; trying again in {} s", wait.as_secs())),
-        }
+            Some(Err(error)) => error.to_string(),
+            None => "another command is cleaning up".to_owned(),
+        };
         drop(lock);
-        std::thread::sleep(wait);
+        if Instant::now() >= deadline {
+            return Err(Failure::new(Exit::Timeout, problem));
+        }
+        print_line(&format!("{problem}; trying again in {} s", wait.as_secs()));
+        let until = Instant::now() + wait;
+        // Somebody else may have cleaned up.
+        while Instant::now() < until && folder.handle_file().exists() {
+            std::thread::sleep(LOOK_INTERVAL.min(wait));
+        }
         wait = (wait * 2).min(LONGEST_WAIT);
     }
 }

@@ -3,9 +3,8 @@
 use super::{existing_clusters, no_such_cluster};
 use crate::arguments::StopArguments;
 use crate::cluster::ClusterFolder;
-use crate::cluster::cleanup::{Cleaned, remove_remains};
+use crate::cluster::cleanup::{Cleaned, take_and_remove};
 use crate::cluster::handle::ClusterHandle;
-use crate::cluster::lock::ClusterLock;
 use crate::cluster::state::ClusterState;
 use crate::environment::Variables;
 use crate::exit_code::Exit;
@@ -90,14 +89,9 @@ fn end_launcher(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> R
     }
 }
 
-/// Removes the remains of a dead launcher, unless a new one has taken over in the meantime.
+/// Removes the remains of a dead launcher, unless somebody else has, or a new one has taken over.
 fn clean(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> Result<Cleaned, Failure> {
-    let lock = ClusterLock::take(folder).map_err(Failure::io("locking the cluster's folder"))?;
-    if lock.is_none() {
-        let message = format!("cluster {name:?} is being started or stopped by another ipclusterz");
-        return Err(Failure::new(Exit::AlreadyRunning, message).with_hint("try again in a moment"));
-    }
-    Ok(remove_remains(folder, handle)?)
+    Ok(take_and_remove(name, folder, handle)?.unwrap_or_default())
 }
 
 /// Through the controller's TCP address; its launcher cleans up when the controller has ended.
