@@ -82,7 +82,7 @@ def wait_for_nodes(hosts: VirtualHosts, timeout: float = 30) -> None:
 
 
 def save_state(hosts: VirtualHosts) -> None:
-    """Have the controller write down what it knows: it does so some seconds after a change, and a crash loses the rest."""
+    """Have the controller write down what it knows. It does so some seconds after a change; a crash loses the rest."""
     job = hosts.exec(0, "sbatch", "--parsable", "--hold", "--output=/dev/null", "--wrap=true").strip()
     hosts.exec(0, "scancel", job)
     changed = time.time()

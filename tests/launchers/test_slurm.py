@@ -147,6 +147,27 @@ def test_the_end_of_a_jobs_time(site: Site, hosts: VirtualHosts) -> None:
     until(lambda: "time limit" in site.launcher_log(), 20, site.launcher_log)
 
 
+@pytest.mark.timeout(180)
+def test_a_job_is_renewed_before_its_time_is_over(site: Site, hosts: VirtualHosts) -> None:
+    site.start(2, profile='[batch]\ntime_limit = "1"\nrenew = true\nwarn_before = 5\ndrain_before = 10\n')
+    first = only_job(hosts)
+    with site.prompt() as prompt:
+        before = {pid for pid, _, _ in prompt.do(user.describe).values()}
+        until(lambda: len(slurm.live_jobs(hosts)) == 2, 60, site.launcher_log)
+        (second,) = {line.split()[0] for line in slurm.live_jobs(hosts)} - {first}
+        # The old engines go when the new ones are there, and there is no moment without any.
+        until(lambda: only_job_is(hosts, second), 60, site.launcher_log)
+        assert len(prompt.do(user.wait_for_count, 2)) == 2
+        after = {pid for pid, _, _ in prompt.do(user.describe).values()}
+        assert len(after) == 2
+        assert not before & after
+    assert slurm.job_states(hosts, first) != {"TIMEOUT"}
+
+
+def only_job_is(hosts: VirtualHosts, job: str) -> bool:
+    return [line.split()[0] for line in slurm.live_jobs(hosts)] == [job]
+
+
 # -- elastic blocks ---------------------------------------------------------------------------------------------
 
 BLOCKS = """
