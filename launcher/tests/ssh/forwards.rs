@@ -1,7 +1,7 @@
 //! Forwards in both directions.
 
 use super::sshd::{PATIENCE, Sshd, bytes, echo_tcp, echo_unix, on_both_backends, talk, until};
-use ipclusterz_launcher::ssh::{Endpoint, LocalListener, SshError};
+use ipclusterz_launcher::ssh::{Endpoint, LocalListener, Nobody, SshError, connect};
 use ipclusterz_launcher::tables::ssh::BackendKind;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,6 +12,7 @@ use std::time::Instant;
 on_both_backends!(
     from_here_to_there,
     back_from_there,
+    back_from_there_after_signs_of_life,
     many_connections_at_once,
     much_through_one_connection,
     a_slow_reader_holds_up_nobody_else,
@@ -79,6 +80,21 @@ fn back_from_there(backend: BackendKind) {
             let _forward = forward.expect("forwards");
             talk_unix(&server.path("there"), bytes(300_000));
         }
+    }
+}
+
+fn back_from_there_after_signs_of_life(backend: BackendKind) {
+    let server = Sshd::start();
+    let mut table = server.table(backend);
+    table.keep_alive = 0.5;
+    let mut remote = connect(&server.host(), &table, &mut Nobody).expect("let in");
+    let to = Endpoint::loopback(echo_tcp());
+    for _ in 0..3 {
+        // Several signs are asked for and answered meanwhile.
+        let output = remote.run("sleep 2", b"", Instant::now() + PATIENCE).expect("sleeps");
+        assert_eq!(output.status, 0);
+        let forward = remote.forward_back(&Endpoint::loopback(0), &to).expect("forwards");
+        talk_tcp(port_of(forward.listens()), bytes(300_000));
     }
 }
 

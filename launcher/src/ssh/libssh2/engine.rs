@@ -12,7 +12,7 @@ use super::link::{Link, Turn};
 use super::settle::Line;
 use super::tasks;
 use ssh2::{Channel, Listener};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::os::fd::AsFd;
@@ -32,6 +32,10 @@ const WAITING_MAX: u32 = 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Signs of life that may stay unanswered.
 const SILENT_MAX: u32 = 3;
+/// A kind of channel that no host has: it is refused, which is an answer. The usual sign of life is a global request, and
+/// libssh2 never takes the answers to these out of its queue, where the next forward takes one for its own.
+const SIGN_OF_LIFE: &str = "sign-of-life@ipclusterz";
+const SIGN_WINDOW: u32 = 1024;
 
 /// Where a result is to go.
 pub type Reply<T> = Sender<Result<T, SshError>>;
@@ -84,6 +88,10 @@ pub struct Engine {
     sender: Sender<Command>,
     waker: Waker,
     keep_alive: Duration,
+    /// A sign of life waits for its answer.
+    asking: Rc<Cell<bool>>,
+    /// There is, or will be, an answer in libssh2's queue that a forward would take for its own.
+    confused: bool,
     tasks: Vec<Task>,
     made: Rc<RefCell<Made>>,
     locals: Vec<(u64, LocalListener, Endpoint)>,
@@ -115,6 +123,8 @@ impl Engine {
             sender,
             waker,
             keep_alive,
+            asking: Rc::default(),
+            confused: false,
             tasks: Vec::new(),
             made: Rc::default(),
             locals: Vec::new(),
@@ -145,7 +155,7 @@ impl Engine {
             let now = Instant::now();
             if now >= next_sign {
                 next_sign = now + self.keep_alive;
-                if let Err(error) = self.line.attempt(|| self.line.session.keepalive_send()) {
+                if let Err(error) = self.give_sign() {
                     break Some(error.message().to_owned());
                 }
             }
@@ -161,6 +171,31 @@ impl Engine {
             }
         };
         self.close(reason);
+    }
+
+    /// Asks for a sign of life, unless one is awaited already.
+    fn give_sign(&mut self) -> Result<(), ssh2::Error> {
+        if self.asking.get() {
+            return Ok(());
+        }
+        if self.line.is_opening() {
+            // One at a time; and what is being opened may take its time.
+            self.confused = true;
+            self.line.session.set_keepalive(true, 1);
+            let sent = self.line.attempt(|| self.line.session.keepalive_send());
+            // While there is an interval libssh2 sends more of them by itself, in calls that block.
+            self.line.session.set_keepalive(false, 0);
+            return sent.map(drop);
+        }
+        self.asking.set(true);
+        let (line, asking) = (Rc::clone(&self.line), Rc::clone(&self.asking));
+        self.spawn(async move {
+            let ask = || line.session.channel_open(SIGN_OF_LIFE, SIGN_WINDOW, SIGN_WINDOW, None);
+            // The refusal is the answer.
+            let _ = line.settle_opening(ask).await;
+            asking.set(false);
+        });
+        Ok(())
     }
 
     /// How long to wait at most. What one call reads from the socket may be for another that has had its turn already,
@@ -205,6 +240,12 @@ impl Engine {
                 let _ = reply.send(tasks::download(&line, &host, &path).await);
             }),
             Command::ForwardLocal { id, listener, to } => self.locals.push((id, listener, to)),
+            Command::ForwardBack { reply, .. } if self.confused => {
+                // A new connection is not.
+                let why = "a forward cannot be told apart from a sign of life";
+                line.lose(why);
+                let _ = reply.send(Err(trouble(&host, why)));
+            }
             Command::ForwardBack { id, host: listen, port, to, reply } => self.spawn(async move {
                 let listening = || line.session.channel_forward_listen(port, Some(&listen), Some(WAITING_MAX));
                 let result = line.settle_opening(listening).await;

@@ -210,8 +210,6 @@ impl Opening {
         let mut bridge = Bridge { progress: self.progress.clone(), reason: "there was no answer" };
         auth::login(&session, &self.resolved, self.agent, &mut bridge)?;
         let intake = Intake::open(&session).map_err(|error| failed(error.message().to_owned()))?;
-        let seconds = u32::try_from(self.keep_alive.as_secs()).unwrap_or(u32::MAX).max(1);
-        session.set_keepalive(true, seconds);
         Ok((Line::new(session, stream, self.keep_alive * 3), intake))
     }
 

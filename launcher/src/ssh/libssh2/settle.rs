@@ -103,6 +103,11 @@ impl Line {
         result
     }
 
+    /// Whether somebody is opening something.
+    pub fn is_opening(&self) -> bool {
+        self.opening.get()
+    }
+
     /// Runs `work`, such as dropping something that says goodbye to the host, with calls that block.
     pub fn blocking(&self, work: impl FnOnce()) {
         self.session.set_blocking(true);
