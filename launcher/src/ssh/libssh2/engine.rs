@@ -90,6 +90,8 @@ pub struct Engine {
     keep_alive: Duration,
     /// A sign of life waits for its answer.
     asking: Rc<Cell<bool>>,
+    /// It has come: perhaps in the call that asked for it, and then the socket had nothing to tell.
+    answered: Rc<Cell<bool>>,
     /// There is, or will be, an answer in libssh2's queue that a forward would take for its own.
     confused: bool,
     tasks: Vec<Task>,
@@ -124,6 +126,7 @@ impl Engine {
             waker,
             keep_alive,
             asking: Rc::default(),
+            answered: Rc::default(),
             confused: false,
             tasks: Vec::new(),
             made: Rc::default(),
@@ -153,6 +156,9 @@ impl Engine {
                 break Some(reason);
             }
             let now = Instant::now();
+            if self.answered.take() {
+                last_heard = now;
+            }
             if now >= next_sign {
                 next_sign = now + self.keep_alive;
                 if let Err(error) = self.give_sign() {
@@ -188,12 +194,13 @@ impl Engine {
             return sent.map(drop);
         }
         self.asking.set(true);
-        let (line, asking) = (Rc::clone(&self.line), Rc::clone(&self.asking));
+        let (line, asking, answered) = (Rc::clone(&self.line), Rc::clone(&self.asking), Rc::clone(&self.answered));
         self.spawn(async move {
             let ask = || line.session.channel_open(SIGN_OF_LIFE, SIGN_WINDOW, SIGN_WINDOW, None);
             // The refusal is the answer.
             let _ = line.settle_opening(ask).await;
             asking.set(false);
+            answered.set(true);
         });
         Ok(())
     }
