@@ -24,8 +24,6 @@ use super::error::SshError;
 use super::poll::Waker;
 use super::{OnLoss, Remote, RunOutput, known_hosts_files};
 use crate::tables::ssh::SshTable;
-pub(in crate::ssh) use host_key::keyscan;
-
 use engine::{Command, Engine, Reply};
 use intake::Intake;
 use settle::Line;
