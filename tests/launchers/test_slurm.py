@@ -31,6 +31,27 @@ def only_job(hosts: VirtualHosts) -> str:
     return line.split()[0]
 
 
+def test_one_line_has_a_login_host_do_it(hosts: VirtualHosts) -> None:
+    # n3 plays a machine outside, whose clusters are in a folder of its own.
+    made = sites.batch(hosts, more='[ssh]\ncontroller = "head"\n')
+    made.login = 3
+    made.env = {"IPCLUSTERZ_HOME": str(hosts.home / "outside")}
+    # What a site puts into the profile of every user.
+    rc = hosts.home / ".bashrc"
+    hosts.write(0, rc, f"export SLURM_CONF={hosts.folder}/etc/slurm.conf\n")
+    try:
+        with made.stopped_at_the_end():
+            assert made.start(4)["host"] == "head"
+            assert any("ipclusterz controller" in line for line in hosts.processes(0).values())
+            assert only_job(hosts)
+            with made.prompt() as prompt:
+                assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
+            made.stop()
+            until(lambda: not slurm.live_jobs(hosts), 20, lambda: str(slurm.live_jobs(hosts)))
+    finally:
+        hosts.exec(0, "rm", rc)
+
+
 # -- in the queue -----------------------------------------------------------------------------------------------
 
 

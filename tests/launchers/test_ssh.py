@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sites
@@ -19,36 +23,56 @@ from sites import IPCLUSTERZ, CommandFailed, Site
 pytestmark = pytest.mark.timeout(120)
 
 # Signs of life every second, so that a cut is noticed after three.
-ALERT = "[ssh]\nkeep_alive = 1\n"
+ALERT = "[ssh]\nkeep_alive = 1\nconnect_timeout = 2\n"
+# What is said of it then.
+SILENT = {"libssh2": "s without a sign of life", "openssh": "not responding"}
 
 
 @pytest.fixture(params=["libssh2", "openssh"])
-def site(request: pytest.FixtureRequest, separate: VirtualHosts) -> Iterator[Site]:
+def backend(request: pytest.FixtureRequest) -> str:
+    """What speaks SSH: for the launcher, for clients and for tunnels."""
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture
+def site(backend: str, separate: VirtualHosts) -> Iterator[Site]:
     """Hosts that share nothing."""
-    made = sites.ssh(separate, request.param)
+    made = sites.ssh(separate, backend)
     with made.stopped_at_the_end():
         yield made
+
+
+def afar(backend: str, **more: Any) -> dict[str, Any]:
+    """Arguments of a client on n3, which has never heard of the cluster."""
+    return {"login": 3, "sshserver": "root@head", "sshbackend": backend, **more}
+
+
+def masters(hosts: VirtualHosts, index: int) -> list[str]:
+    """Connections from a host that the system's ssh keeps."""
+    return [line for line in hosts.processes(index).values() if line.startswith("ssh -F") and " -M " in line]
 
 
 # -- clients through SSH ----------------------------------------------------------------------------------------
 
 
-def test_a_client_on_another_host(site: Site) -> None:
+def test_a_client_on_another_host(site: Site, backend: str, separate: VirtualHosts) -> None:
     site.start(4)
-    # n3 has never heard of the cluster: its key comes through SSH, with one forward.
-    with site.prompt(login=3, sshserver="root@head") as prompt:
+    # Its key comes through SSH, with one forward.
+    with site.prompt(**afar(backend)) as prompt:
+        assert len(masters(separate, 3)) == (1 if backend == "openssh" else 0)
         assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
         assert prompt.do(user.scatter_and_gather) == (True, True)
 
 
-def test_a_client_of_a_cluster_that_is_not_there(site: Site) -> None:
-    with pytest.raises(PromptError, match="there is no cluster"), site.prompt(login=3, sshserver="root@head"):
+def test_a_client_of_a_cluster_that_is_not_there(site: Site, backend: str) -> None:
+    with pytest.raises(PromptError, match="there is no cluster"), site.prompt(**afar(backend)):
         pass
 
 
-def test_a_dropped_tunnel_comes_back_with_the_result(site: Site, separate: VirtualHosts) -> None:
+def test_a_dropped_tunnel_comes_back_with_the_result(site: Site, backend: str, separate: VirtualHosts) -> None:
     site.start(4)
-    with site.prompt(login=3, sshserver="root@head") as prompt:
+    with site.prompt(**afar(backend)) as prompt:
         prompt.do(user.begin_to_sleep, 1, 6)
         sessions = [pid for pid, line in separate.processes(0).items() if line.startswith("sshd: root")]
         assert sessions
@@ -58,9 +82,9 @@ def test_a_dropped_tunnel_comes_back_with_the_result(site: Site, separate: Virtu
         assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
 
 
-def test_a_cut_cable_is_survived(site: Site, separate: VirtualHosts) -> None:
+def test_a_cut_cable_is_survived(site: Site, backend: str, separate: VirtualHosts) -> None:
     site.start(4, profile="[engines]\nlease = 60\n")
-    with site.prompt(login=3, sshserver="root@head") as prompt:
+    with site.prompt(**afar(backend)) as prompt:
         # The result is there while nobody can reach the client.
         prompt.do(user.begin_to_sleep, 1, 2)
         separate.cut(3)
@@ -69,21 +93,73 @@ def test_a_cut_cable_is_survived(site: Site, separate: VirtualHosts) -> None:
         assert prompt.do(user.how_it_ended, 60) == 17
 
 
-def test_a_tunnel_for_other_programs(site: Site, separate: VirtualHosts) -> None:
-    site.start(2)
+@contextlib.contextmanager
+def tunnel_on_n3(site: Site, backend: str, *options: str | Path) -> Iterator[Path]:
+    """`ipclusterz tunnel` in a terminal of n3, where the cluster is called `there`; the file has what it says."""
     command = [IPCLUSTERZ, "tunnel", "root@head", "--cluster", site.cluster, "--as", "there", "--json"]
-    with separate.popen(3, command, stdout=subprocess.PIPE) as tunnel:
+    command += ["--backend", backend, *options]
+    said = site.hosts.folder / "tunnel-said"
+    with said.open("w") as stderr, site.hosts.popen(3, command, stdout=subprocess.PIPE, stderr=stderr) as tunnel:
         assert tunnel.stdout is not None
         try:
-            assert json.loads(tunnel.stdout.readline())["version"] == 1
-            with site.prompt(login=3, cluster="there") as prompt:
-                assert prompt.do(user.answers) == dict.fromkeys(range(2), 42)
+            assert json.loads(tunnel.stdout.readline())["version"] == 1, said.read_text()
+            assert len(masters(site.hosts, 3)) == (1 if backend == "openssh" else 0)
+            yield said
         finally:
             # The tunnel itself, not what entered the host: it is to end in order.
-            for pid, line in separate.processes(3).items():
+            for pid, line in site.hosts.processes(3).items():
                 if line.startswith(str(IPCLUSTERZ)):
                     os.kill(pid, signal.SIGTERM)
-    until(lambda: not separate.processes(3), 10, lambda: str(separate.processes(3)))
+    until(lambda: not site.hosts.processes(3), 10, lambda: str(site.hosts.processes(3)))
+
+
+def test_a_tunnel_for_other_programs(site: Site, backend: str) -> None:
+    site.start(2)
+    with tunnel_on_n3(site, backend), site.prompt(login=3, cluster="there") as prompt:
+        assert prompt.do(user.answers) == dict.fromkeys(range(2), 42)
+
+
+# -- signs of life ----------------------------------------------------------------------------------------------
+
+
+def test_a_tunnel_that_falls_silent_is_noticed_and_comes_back(site: Site, backend: str, separate: VirtualHosts) -> None:
+    site.start(2)
+    # The cut closes no connection: that there is nobody is noticed by the signs of life that are not answered.
+    quick = ["--set", "ssh.keep_alive=1", "--set", "ssh.connect_timeout=2"]
+    with tunnel_on_n3(site, backend, *quick) as said, site.prompt(login=3, cluster="there") as prompt:
+        prompt.do(user.begin_to_sleep, 1, 2)
+        separate.cut(3)
+        until(lambda: "the connection to root@head is lost: " in said.read_text(), 20, said.read_text)
+        lost = said.read_text()
+        assert SILENT[backend] in lost, lost
+        assert len(lost.splitlines()[0]) < 160, lost
+        until(lambda: site.engines()[1]["state"] == "idle", 20)
+        separate.mend(3)
+        assert prompt.do(user.how_it_ended, 60) == 17
+        until(lambda: "connected to root@head again" in said.read_text(), 20, said.read_text)
+        assert prompt.do(user.answers) == dict.fromkeys(range(2), 42)
+
+
+def test_a_host_of_engines_that_falls_silent_is_noticed_and_comes_back(
+    site: Site, backend: str, separate: VirtualHosts
+) -> None:
+    def sessions() -> set[int]:
+        return {pid for pid, line in separate.processes(2).items() if line.startswith("sshd: root")}
+
+    site.start(4, profile=ALERT)
+    before = sessions()
+    assert before
+    separate.cut(2)
+    until(lambda: "the connection to n2 is lost: " in site.launcher_log(), 30, site.launcher_log)
+    said = next(line for line in site.launcher_log().splitlines() if "the connection to n2 is lost: " in line)
+    assert SILENT[backend] in said, said
+    assert len(said) < 200, said
+    assert sessions() == before
+    separate.mend(2)
+    until(lambda: sessions() - before, 30, site.launcher_log)
+    # The other host has noticed nothing.
+    assert "the connection to n1 is lost" not in site.launcher_log()
+    assert {0, 1} <= set(site.engines())
 
 
 # -- hosts' keys ------------------------------------------------------------------------------------------------
@@ -120,9 +196,15 @@ def test_a_host_that_does_not_answer(site: Site, separate: VirtualHosts) -> None
 
 def test_engines_that_cannot_reach_the_controller_say_what_they_tried(site: Site, separate: VirtualHosts) -> None:
     separate.wall(1)
+    advertised = f'[controller]\nadvertise = ["{separate.address(0)}", "127.0.0.1"]\n'
     with pytest.raises(CommandFailed) as caught:
-        site.start(2, "--timeout", "10")
-    assert separate.address(0) in caught.value.stderr
+        site.start(2, "--timeout", "10", profile=advertised)
+    # Each address, with what happened there: nothing at the one, and at the other nobody.
+    said = caught.value.stderr
+    assert "none of 2 addresses answers: " in said, said
+    reasons = {separate.address(0): "timed out", "127.0.0.1": "connection refused: nobody listens there"}
+    for address, reason in reasons.items():
+        assert re.search(rf"tcp://{re.escape(address)}:\d+:? [^;]*{reason}", said), said
 
 
 def test_a_reverse_forward_is_one_line_of_the_profile(site: Site, separate: VirtualHosts) -> None:
@@ -132,6 +214,19 @@ def test_a_reverse_forward_is_one_line_of_the_profile(site: Site, separate: Virt
     with site.prompt() as prompt:
         assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
         assert prompt.do(user.scatter_and_gather) == (True, True)
+
+
+def test_a_reverse_forward_goes_through_a_login_host(site: Site, separate: VirtualHosts) -> None:
+    # n2 is reached by way of n1 alone, and reaches nobody.
+    separate.wall(2)
+    separate.write(0, separate.home / ".ssh/config", f"Host far\n HostName {separate.address(2)}\n ProxyJump n1\n")
+    try:
+        site.start(2, profile='[ssh]\nhosts = [{ host = "far", engines = 2 }]\nreverse = true\n')
+        with site.prompt() as prompt:
+            assert [host for _, host, _ in prompt.do(user.describe).values()] == ["n2", "n2"]
+            assert prompt.do(user.scatter_and_gather) == (True, True)
+    finally:
+        separate.exec(0, "rm", separate.home / ".ssh/config")
 
 
 def test_a_host_behind_another(site: Site, separate: VirtualHosts) -> None:

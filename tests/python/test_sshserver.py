@@ -108,6 +108,27 @@ def test_a_client_through_ssh(server: Server, cluster: Cluster) -> None:
     assert tunnels() == []
 
 
+@pytest.mark.parametrize("backend", ["libssh2", "openssh"])
+def test_the_backend_is_chosen(server: Server, cluster: Cluster, backend: str) -> None:
+    def check(client: Client) -> None:
+        assert client[0].apply_sync(abs, -1) == 1
+        [tunnel] = tunnels()
+        programs = [child.name() for child in tunnel.children()]
+        assert programs == (["ssh"] if backend == "openssh" else [])
+
+    # The system's ssh takes the home of /etc/passwd for its configuration, so that this is given to it.
+    profile = server.folder / "far.toml"
+    ssh = server.folder / ".ssh"
+    table = f'[ssh]\nconfig = "{ssh}/config"\nknown_hosts = ["{ssh}/known_hosts"]\n'
+    profile.write_text(table)
+    far: dict[str, Any] = {"sshserver": "there", "sshkey": server.folder / "id", "cluster": cluster.name}
+    with Client(**far, profile=str(profile), sshbackend=backend) as client:
+        check(client)
+    profile.write_text(f'{table}backend = "{backend}"\n')
+    with Client(**far, profile=str(profile)) as client:
+        check(client)
+
+
 def test_by_tcp_when_the_controller_has_no_other_way(
     server: Server, own_cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,12 +176,22 @@ def test_what_can_be_wrong(server: Server, cluster: Cluster) -> None:
         Client(sshserver="root@there", cluster=cluster.name)
     with pytest.raises(ipz.ClusterError, match="there is no file"):
         Client(sshserver="there", sshkey="/nowhere/id")
-    with pytest.raises(TypeError, match="goes with cluster= alone, not with an address"):
+    with pytest.raises(TypeError, match="cluster= names the cluster there, not an address"):
         Client("tcp://127.0.0.1:1", sshserver="there")
-    with pytest.raises(TypeError, match="go with sshserver="):
-        Client(sshkey=key)
+    with pytest.raises(TypeError, match="cluster= names the cluster there, not key="):
+        Client(sshserver="there", key="client.json")
+    for alone in ({"sshkey": key}, {"password": "x"}, {"sshbackend": "openssh"}):
+        with pytest.raises(TypeError, match="go with sshserver="):
+            Client(**alone)
+    with pytest.raises(ValueError, match="sshbackend is 'libssh2' or 'openssh', not 'ssh2'"):
+        Client(sshserver="there", sshbackend="ssh2")
+    for name, bad in (("sshbackend", 2), ("profile", 3), ("cluster", 4), ("sshserver", 5)):
+        with pytest.raises(TypeError, match=f"{name}= is text, not int"):
+            Client(**{"sshserver": "there", name: bad})
+    with pytest.raises(ipz.ClusterError, match=r'(?s)no profile "nosuch".*hint: .*profiles there are: .*local'):
+        Client(sshserver="there", profile="nosuch")
     (server.folder / ".ssh" / "known_hosts").write_text("")
-    with pytest.raises(ControllerUnreachable, match=r"(?s)host key.*not known.*SHA256:.*hint: .*ssh-keyscan -p"):
+    with pytest.raises(ControllerUnreachable, match=r"(?s)host key.*not known.*SHA256:.*hint: .*echo .* ssh-ed25519 "):
         Client(sshserver="there", sshkey=key, cluster=cluster.name)
     server.crash()
     with pytest.raises(ControllerUnreachable, match="Connection refused"):

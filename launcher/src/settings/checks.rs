@@ -171,7 +171,13 @@ impl Checks<'_> {
                         self.other("engines.launcher"),
                         self.launcher().word()
                     ),
-                    "reverse goes with launcher = \"ssh\"",
+                    match self.launcher() {
+                        LauncherKind::Batch => {
+                            "reverse goes with launcher = \"ssh\"; for nodes that cannot reach this host, run the \
+                             controller on the login host: [ssh] controller = \"me@login\""
+                        }
+                        _ => "reverse goes with launcher = \"ssh\"",
+                    },
                 )),
                 false => Ok(()),
             };

@@ -152,6 +152,12 @@ fn values_that_make_no_sense_alone_or_together_are_refused() {
         assert!(Failure::from(error).hint.is_some(), "{text} has no hint");
     }
     assert!(settings_of("ipclusterz --json", &[], Some(&queue(""))).is_ok());
+    // Jobs are not behind an SSH connection of ours; there is one line for what is wanted.
+    let reverse = settings_of("ipclusterz --json", &[], Some(&queue("[ssh]\nreverse = true")));
+    let failure = Failure::from(reverse.expect_err("reverse with a queue"));
+    assert!(failure.message.contains("`ssh.reverse`: nothing to forward back through: "), "{failure:?}");
+    assert!(failure.message.ends_with("is \"batch\""), "{failure:?}");
+    assert!(failure.hint.expect("a hint").ends_with("[ssh] controller = \"me@login\""));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::shell::quote;
 use std::io;
 use std::path::PathBuf;
 
@@ -14,8 +15,30 @@ pub struct HostKey {
     pub kind: String,
     /// `SHA256:…`; empty when it was not told.
     pub fingerprint: String,
-    /// What `ssh-keyscan` has to be given.
-    pub keyscan: String,
+    /// How to accept it.
+    pub accept: Accept,
+}
+
+/// How a host's key gets into a file of known hosts. Not by ssh-keyscan, which knows neither names that stand for a host
+/// (HostKeyAlias) nor ways through others (ProxyJump).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accept {
+    /// By this line, which has the key as it was shown.
+    Line(String),
+    /// By `ssh` with these arguments, which asks.
+    Login(String),
+}
+
+impl Accept {
+    fn command(&self, file: &str) -> String {
+        let file = quote(file);
+        match self {
+            Accept::Line(line) => format!("echo {} >> {file}", quote(line)),
+            Accept::Login(arguments) => {
+                format!("ssh -o StrictHostKeyChecking=ask -o UserKnownHostsFile={file} {arguments} true")
+            }
+        }
+    }
 }
 
 /// Why SSH did not do what it should.
@@ -221,7 +244,8 @@ impl SshError {
             SshError::BadTarget { .. } => "give host, user@host, user@host:port, or a Host of ~/.ssh/config".to_owned(),
             SshError::Config { .. } => "correct the file, or name another one as ssh.config in the profile".to_owned(),
             SshError::NeedsOpenssh { .. } => {
-                "let the system's ssh do it: backend = \"openssh\" in [ssh] of the profile, or --backend openssh"
+                "let the system's ssh do it: backend = \"openssh\" in [ssh] of the profile, `ipclusterz tunnel \
+                 --backend openssh`, or Client(sshserver=..., sshbackend=\"openssh\")"
                     .to_owned()
             }
             SshError::Lookup { .. } => "check the spelling; a Host of ~/.ssh/config needs a HostName".to_owned(),
@@ -229,17 +253,19 @@ impl SshError {
                 "check that the host is up, that its port is right, and whether it needs a ProxyJump".to_owned()
             }
             SshError::UnknownHostKey { key, files } => {
-                let file = files.first().map_or("~/.ssh/known_hosts", String::as_str);
+                // A table that names none has no hosts that are known.
+                let Some(file) = files.first() else { return "name a file as known_hosts in [ssh]".to_owned() };
                 format!(
-                    "compare the fingerprint with one from the host's administrator, then accept the key: \
-                     ssh-keyscan {} >> {file}",
-                    key.keyscan
+                    "compare the fingerprint with one from the host's administrator, then accept the key: {}",
+                    key.accept.command(file)
                 )
             }
             SshError::ChangedHostKey { key, file, .. } => format!(
                 "ask the host's administrator whether its key was replaced; if so, remove the old one: \
-                 ssh-keygen -R '{}' -f {file}, and accept the new one: ssh-keyscan {} >> {file}",
-                key.name, key.keyscan
+                 ssh-keygen -R '{}' -f {}, and accept the new one: {}",
+                key.name,
+                quote(file),
+                key.accept.command(file)
             ),
             SshError::RevokedHostKey { .. } => "ask the host's administrator for its new key".to_owned(),
             SshError::Authentication { .. } => "check the user name; name a key with IdentityFile in ~/.ssh/config or \
@@ -307,14 +333,28 @@ mod tests {
             name: "[n1]:2222".to_owned(),
             kind: "ED25519".to_owned(),
             fingerprint: "SHA256:abc".to_owned(),
-            keyscan: "-p 2222 n1".to_owned(),
+            accept: Accept::Line("[n1]:2222 ssh-ed25519 AAAA".to_owned()),
         });
         let failure = Failure::from(SshError::UnknownHostKey { key, files: vec!["/x/known_hosts".to_owned()] });
         assert_eq!(
             failure.message,
             "the host key of [n1]:2222 is not known (ED25519 key, fingerprint SHA256:abc); looked in /x/known_hosts"
         );
-        assert!(failure.hint.expect("a hint").ends_with("ssh-keyscan -p 2222 n1 >> /x/known_hosts"));
+        let hint = failure.hint.expect("a hint");
+        assert!(hint.ends_with("accept the key: echo '[n1]:2222 ssh-ed25519 AAAA' >> /x/known_hosts"), "{hint}");
+    }
+
+    #[test]
+    fn a_key_that_was_not_told_is_accepted_by_logging_in() {
+        let key = Box::new(HostKey {
+            name: "n1".to_owned(),
+            kind: "ED25519".to_owned(),
+            fingerprint: String::new(),
+            accept: Accept::Login("-J gate n1".to_owned()),
+        });
+        let hint = SshError::ChangedHostKey { key, file: "/x y/known_hosts".to_owned(), line: 1 }.hint();
+        let command = "ssh -o StrictHostKeyChecking=ask -o UserKnownHostsFile='/x y/known_hosts' -J gate n1 true";
+        assert!(hint.ends_with(command), "{hint}");
     }
 
     #[test]

@@ -94,6 +94,11 @@ pub fn kind(key_type: &str) -> &'static str {
     }
 }
 
+/// The line that makes a key known under a name.
+pub fn line(name: &str, key: &[u8]) -> String {
+    format!("{name} {} {}", key_type(key).unwrap_or("unknown"), BASE64_STANDARD.encode(key))
+}
+
 /// `SHA256:…` from the digest of a key.
 pub fn fingerprint(digest: &[u8]) -> String {
     format!("SHA256:{}", BASE64_STANDARD_NO_PAD.encode(digest))
@@ -190,6 +195,13 @@ mod tests {
         }
         assert_eq!(verdict(&format!("|1|salt|n5 ssh-ed25519 {KEY}\n"), "n5"), Verdict::Known);
         assert_eq!(verdict(&format!("[n1]:2222 ssh-ed25519 {KEY}\n"), "[n1]:2222"), Verdict::Known);
+    }
+
+    #[test]
+    fn a_line_that_is_written_is_found() {
+        let key = BASE64_STANDARD.decode(KEY).expect("base64");
+        assert_eq!(line("[n1]:2222", &key), format!("[n1]:2222 ssh-ed25519 {KEY}"));
+        assert_eq!(verdict(&line("an-alias", &key), "an-alias"), Verdict::Known);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::sshd::{PATIENCE, Script, Sshd, on_both_backends, until};
 use ipclusterz_launcher::failure::Failure;
 use ipclusterz_launcher::ssh::{Nobody, SshError, connect};
 use ipclusterz_launcher::system;
-use ipclusterz_launcher::tables::ssh::BackendKind;
+use ipclusterz_launcher::tables::ssh::{BackendKind, SshTable};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -15,6 +15,8 @@ on_both_backends!(
     an_unknown_host_key_is_refused,
     a_changed_host_key_is_refused,
     a_revoked_host_key_is_refused,
+    the_key_of_an_alias_is_accepted_as_the_hint_says,
+    keys_on_the_way_are_accepted_as_the_hints_say,
     a_hashed_host_is_known,
     the_error_says_what_was_tried,
     a_passphrase_is_asked_for,
@@ -42,12 +44,68 @@ fn an_unknown_host_key_is_refused(backend: BackendKind) {
             fingerprint(&server, "host_key")
         )
     );
-    let hint = failure.hint.expect("a hint");
-    let accept = hint.split_once("accept the key: ").expect("a command").1;
-    assert_eq!(accept, format!("ssh-keyscan -p {port} 127.0.0.1 >> {file}"));
-    // What the hint says works.
-    assert!(Command::new("sh").args(["-c", accept]).output().expect("ssh-keyscan").status.success());
+    let public = fs::read_to_string(server.path("host_key.pub")).expect("a key");
+    let key = public.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    let command = format!("echo '[127.0.0.1]:{port} {key}' >> {file}");
+    assert!(failure.hint.as_ref().expect("a hint").ends_with(&format!("accept the key: {command}")), "{failure:?}");
+    accept(failure);
     server.connect(backend);
+}
+
+/// Does what the hint says.
+#[track_caller]
+fn accept(failure: Failure) {
+    let hint = failure.hint.expect("a hint");
+    let command = hint.split_once("accept the key: ").expect("a command").1;
+    assert!(Command::new("sh").args(["-c", command]).output().expect("sh").status.success(), "{command}");
+}
+
+/// As `ssh_config` has it.
+fn host_block(name: &str, server: &Sshd) -> String {
+    let (port, key) = (server.port, server.text("id"));
+    format!("Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {key}\n  IdentitiesOnly yes\n")
+}
+
+/// The refusal of a host whose key is not known.
+#[track_caller]
+fn unknown(host: &str, table: &SshTable) -> Failure {
+    match connect(host, table, &mut Nobody) {
+        Err(error @ SshError::UnknownHostKey { .. }) => error.into(),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("let in"),
+    }
+}
+
+/// Neither its address nor its port is in the name of the key.
+fn the_key_of_an_alias_is_accepted_as_the_hint_says(backend: BackendKind) {
+    let server = Sshd::start();
+    fs::write(server.path("config"), host_block("far", &server) + "  HostKeyAlias my-alias\n").expect("write");
+    let table = server.table(backend);
+    fs::write(server.path("known_hosts"), "").expect("write");
+    accept(unknown("far", &table));
+    connect("far", &table, &mut Nobody).expect("let in");
+    // The same where another key is known.
+    let other = fs::read_to_string(server.path("other_host_key.pub")).expect("a key");
+    fs::write(server.path("known_hosts"), format!("my-alias {other}")).expect("write");
+    let Err(error) = connect("far", &table, &mut Nobody) else { panic!("let in") };
+    remove_and_accept(error.into());
+    connect("far", &table, &mut Nobody).expect("let in");
+}
+
+/// One after the other, as far as each lets see.
+fn keys_on_the_way_are_accepted_as_the_hints_say(backend: BackendKind) {
+    let (gate, inner) = (Sshd::start(), Sshd::start());
+    gate.know(&[]);
+    let config = host_block("gate", &gate) + &host_block("inner", &inner) + "  ProxyJump gate\n";
+    fs::write(gate.path("config"), config).expect("write");
+    let mut table = gate.table(backend);
+    table.identity_files.clear();
+    for server in [&gate, &inner] {
+        let failure = unknown("inner", &table);
+        assert!(failure.message.contains(&format!("[127.0.0.1]:{}", server.port)), "{failure:?}");
+        accept(failure);
+    }
+    connect("inner", &table, &mut Nobody).expect("let in");
 }
 
 fn a_changed_host_key_is_refused(backend: BackendKind) {
@@ -60,6 +118,13 @@ fn a_changed_host_key_is_refused(backend: BackendKind) {
         fingerprint(&server, "host_key")
     );
     assert!(failure.message.starts_with(&start), "{}", failure.message);
+    remove_and_accept(failure);
+    server.connect(backend);
+}
+
+/// Does what the hint about a changed key says.
+#[track_caller]
+fn remove_and_accept(failure: Failure) {
     let hint = failure.hint.expect("a hint");
     let (remove, accept) = hint
         .split_once("remove the old one: ")
@@ -70,7 +135,6 @@ fn a_changed_host_key_is_refused(backend: BackendKind) {
     for command in [remove, accept] {
         assert!(Command::new("sh").args(["-c", command]).output().expect("sh").status.success(), "{command}");
     }
-    server.connect(backend);
 }
 
 fn a_revoked_host_key_is_refused(backend: BackendKind) {
@@ -162,13 +226,9 @@ fn over_another_host(backend: BackendKind) {
         .map(|server| fs::read_to_string(server.path("known_hosts")).expect("read"))
         .concat();
     fs::write(gate.path("known_hosts"), known).expect("write");
-    let host = |name: &str, server: &Sshd| {
-        let (port, key) = (server.port, server.text("id"));
-        format!("Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {key}\n  IdentitiesOnly yes\n")
-    };
-    let jump = |to: &str| format!("  ProxyJump {to}\n");
+    let behind = |name: &str, server: &Sshd, jump: &str| host_block(name, server) + &format!("  ProxyJump {jump}\n");
     let config =
-        host("gate", &gate) + &host("inner", &inner) + &jump("gate") + &host("innermost", &innermost) + &jump("inner");
+        host_block("gate", &gate) + &behind("inner", &inner, "gate") + &behind("innermost", &innermost, "inner");
     fs::write(gate.path("config"), config).expect("write");
     let mut table = gate.table(backend);
     table.identity_files.clear();

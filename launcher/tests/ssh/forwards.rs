@@ -19,6 +19,7 @@ on_both_backends!(
     nobody_listens_there,
     a_dropped_forward_listens_no_more,
     a_crash_is_told,
+    a_command_that_is_cut_off_tells_why,
 );
 
 fn port_of(endpoint: &Endpoint) -> u16 {
@@ -194,4 +195,21 @@ fn a_crash_is_told(backend: BackendKind) {
     let (sender, receiver) = channel();
     remote.when_lost(Box::new(move |reason| sender.send(reason).expect("somebody waits")));
     receiver.recv_timeout(PATIENCE).expect("told again");
+}
+
+fn a_command_that_is_cut_off_tells_why(backend: BackendKind) {
+    let mut server = Sshd::start();
+    let mut remote = server.connect(backend);
+    let runs = server.path("runs");
+    let command = format!("touch {}; exec sleep 60", runs.display());
+    let error = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            until("the command runs", || runs.exists());
+            server.crash();
+        });
+        remote.run(&command, b"", Instant::now() + PATIENCE).expect_err("lost")
+    });
+    let SshError::Lost { reason, .. } = error else { panic!("{error}") };
+    assert!(!reason.contains("thread") && !reason.contains("runs"), "{reason}");
+    assert!(reason.len() < 120, "{reason}");
 }

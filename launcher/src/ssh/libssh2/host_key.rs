@@ -1,7 +1,7 @@
 //! Which key a host may show: asked for before the handshake, checked after it.
 
 use super::super::config::Resolved;
-use super::super::error::{HostKey, SshError};
+use super::super::error::{Accept, HostKey, SshError};
 use super::super::known_hosts::{self, Entry, HashedNames, Verdict};
 use ssh2::{CheckResult, HashType, KnownHostFileKind, MethodType, Session};
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ pub fn check(session: &Session, resolved: &Resolved, files: &[PathBuf], entries:
             name: resolved.known_as(),
             kind: known_hosts::key_type(key).map_or("unknown", known_hosts::kind).to_owned(),
             fingerprint: session.host_key_hash(HashType::Sha256).map(known_hosts::fingerprint).unwrap_or_default(),
-            keyscan: keyscan(&resolved.host_name, resolved.port),
+            accept: Accept::Line(known_hosts::line(&resolved.known_as(), key)),
         })
     };
     match known_hosts::judge(entries, key) {
@@ -59,11 +59,6 @@ pub fn check(session: &Session, resolved: &Resolved, files: &[PathBuf], entries:
             Err(SshError::RevokedHostKey { key: shown(), file: file.display().to_string(), line })
         }
     }
-}
-
-/// The arguments of ssh-keyscan for a host.
-pub fn keyscan(host: &str, port: u16) -> String {
-    if port == 22 { host.to_owned() } else { format!("-p {port} {host}") }
 }
 
 #[cfg(test)]
@@ -91,10 +86,5 @@ mod tests {
             assert_eq!(found.iter().map(|entry| entry.line).collect::<Vec<_>>(), [line], "{host}");
         }
         assert!(known_hosts::entries(&files, "n2", &hashes).is_empty());
-    }
-
-    #[test]
-    fn keyscan_needs_the_port_only_when_it_is_not_the_usual() {
-        assert_eq!((keyscan("n1", 22).as_str(), keyscan("n1", 2222).as_str()), ("n1", "-p 2222 n1"));
     }
 }

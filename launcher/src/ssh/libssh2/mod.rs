@@ -24,8 +24,6 @@ use super::error::SshError;
 use super::poll::Waker;
 use super::{OnLoss, Remote, RunOutput, known_hosts_files};
 use crate::tables::ssh::SshTable;
-pub(in crate::ssh) use host_key::keyscan;
-
 use engine::{Command, Engine, Reply};
 use intake::Intake;
 use settle::Line;
@@ -250,10 +248,17 @@ impl Libssh2 {
                 let (host, doing) = (self.host.clone(), doing.to_owned());
                 Err(SshError::Timeout { host, doing, seconds: timeout.as_secs_f64() })
             }
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(SshError::Lost { host: self.host.clone(), reason: "its thread has ended".to_owned() })
-            }
+            Err(RecvTimeoutError::Disconnected) => Err(self.lost()),
         }
+    }
+
+    /// Why there was no answer: what is under way when the connection is lost is dropped, and then the thread tells why
+    /// to whoever asks.
+    fn lost(&self) -> SshError {
+        let (tell, told) = channel();
+        self.send(Command::WhenLost(Box::new(move |reason| drop(tell.send(reason)))));
+        let reason = told.recv_timeout(GOODBYE).unwrap_or_else(|_| "its thread has ended".to_owned());
+        SshError::Lost { host: self.host.clone(), reason }
     }
 
     fn new_forward(&mut self) -> u64 {
@@ -281,9 +286,7 @@ impl Remote for Libssh2 {
         match received {
             Ok(Ok(Some(output))) => Ok(output),
             Ok(Err(error)) => Err(error),
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(SshError::Lost { host: self.host.clone(), reason: "its thread has ended".to_owned() })
-            }
+            Err(RecvTimeoutError::Disconnected) => Err(self.lost()),
             Ok(Ok(None)) | Err(RecvTimeoutError::Timeout) => Err(SshError::Timeout {
                 host: self.host.clone(),
                 doing: format!("running `{command}`"),

@@ -1,37 +1,77 @@
 //! What `ssh -v` writes to its standard error, as errors of ours.
 
-use super::super::error::{HostKey, SshError};
-use super::super::libssh2::keyscan;
+use super::super::error::{Accept, HostKey, SshError};
 
 /// Whom a connection was for.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// The host as the user calls it.
     pub host: String,
+    /// What `ssh` has to be given to go there.
+    pub arguments: String,
     /// Files of known hosts.
     pub known_hosts: Vec<String>,
     /// Why questions were not answered.
     pub reason: String,
 }
 
+/// What `-v` adds without a mark of its own.
+const CHATTER: &[&str] = &["debug", "OpenSSH_", "Authenticated to ", "Transferred: ", "Bytes per second: "];
+
+/// How lines begin that say why a connection has ended.
+const LAST_WORDS: &[&str] = &[
+    "Timeout, server ",
+    "Connection to ",
+    "Connection closed by ",
+    "Connection reset by ",
+    "Disconnected from ",
+    "Disconnecting",
+    "Received disconnect from ",
+    "Read from remote host ",
+    "Write to remote host ",
+    "Bad packet length ",
+    "Corrupted ",
+    "Killed by signal ",
+    "client_loop: ",
+    "kex_exchange_identification: ",
+    "packet_write_",
+    "ssh: ",
+    "ssh_dispatch_run_fatal: ",
+    "ssh_packet_",
+];
+
 /// The lines that are for people.
 pub fn without_debug(stderr: &str) -> String {
-    let is_talk = |line: &&str| !line.starts_with("debug") && !line.starts_with("OpenSSH_") && !line.trim().is_empty();
+    let is_talk = |line: &&str| !CHATTER.iter().any(|start| line.starts_with(start)) && !line.trim().is_empty();
     stderr.lines().filter(is_talk).map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// Why `ssh` gave up.
-pub fn explain(stderr: &str, attempt: &Attempt) -> SshError {
+/// Why a connection has ended that was there. What `-v` tells of it has the text of our scripts, of several lines, and
+/// then all but the first look like talk; so what ssh says at an end is looked for.
+pub fn last_words(stderr: &str) -> String {
+    let said = without_debug(stderr);
+    let known: Vec<&str> = said.lines().filter(|line| LAST_WORDS.iter().any(|start| line.starts_with(start))).collect();
+    match (known.is_empty(), said.lines().next_back()) {
+        (false, _) => known.join("; "),
+        // Another version may word it in another way, as its last line.
+        (true, Some(last)) => last.to_owned(),
+        (true, None) => "ssh has ended".to_owned(),
+    }
+}
+
+/// Why `ssh` gave up. `shown` has the keys that hosts have shown, as lines of known_hosts, where ssh could tell.
+pub fn explain(stderr: &str, attempt: &Attempt, shown: &str) -> SshError {
     let host = || attempt.host.clone();
     let between = |start: &str, end: &str| {
         stderr.lines().find_map(|line| line.split_once(start)?.1.split_once(end).map(|(text, _)| text.to_owned()))
     };
     let key = |name: String, kind: String| {
-        let (plain, port) = match name.strip_prefix('[').and_then(|name| name.rsplit_once("]:")) {
-            Some((host, port)) => (host.to_owned(), port.parse().unwrap_or(22)),
-            None => (name.clone(), 22),
+        let line = shown.lines().rev().find(|line| line.split(' ').next() == Some(name.as_str()));
+        let accept = match line {
+            Some(line) => Accept::Line(line.to_owned()),
+            None => Accept::Login(attempt.arguments.clone()),
         };
-        Box::new(HostKey { keyscan: keyscan(&plain, port), name, kind, fingerprint: fingerprint(stderr) })
+        Box::new(HostKey { name, kind, fingerprint: fingerprint(stderr), accept })
     };
     let kind =
         || between("The ", " host key for").or_else(|| between("fingerprint for the ", " key")).unwrap_or_default();
@@ -126,9 +166,16 @@ fn tried(stderr: &str, attempt: &Attempt) -> Vec<String> {
 mod tests {
     use super::*;
 
+    const SHOWN: &str = "n1 ssh-ed25519 AAAA1\n[127.0.0.1]:2231 ssh-ed25519 AAAA2\n";
+
     fn explained(stderr: &str) -> SshError {
-        let known_hosts = vec!["/x/kh".to_owned()];
-        explain(stderr, &Attempt { host: "root@127.0.0.1:2231".to_owned(), known_hosts, reason: "nobody".to_owned() })
+        let attempt = Attempt {
+            host: "root@127.0.0.1:2231".to_owned(),
+            arguments: "-p 2231 root@127.0.0.1".to_owned(),
+            known_hosts: vec!["/x/kh".to_owned()],
+            reason: "nobody".to_owned(),
+        };
+        explain(stderr, &attempt, SHOWN)
     }
 
     // Recorded from OpenSSH 9.2.
@@ -143,12 +190,17 @@ mod tests {
              Host key verification failed.\r\n",
         );
         let SshError::UnknownHostKey { key, files } = error else { panic!("{error}") };
-        assert_eq!(
-            (key.name.as_str(), key.kind.as_str(), key.keyscan.as_str()),
-            ("[127.0.0.1]:2231", "ED25519", "-p 2231 127.0.0.1")
-        );
+        assert_eq!((key.name.as_str(), key.kind.as_str()), ("[127.0.0.1]:2231", "ED25519"));
+        assert_eq!(key.accept, Accept::Line("[127.0.0.1]:2231 ssh-ed25519 AAAA2".to_owned()));
         assert_eq!(key.fingerprint, "SHA256:CJmvHQeEWQAYNxDnNGSjNfsfGxWNS6u5ydfYvyhu7N8");
         assert_eq!(files, ["/x/kh"]);
+    }
+
+    #[test]
+    fn a_key_that_ssh_could_not_tell() {
+        let error = explained("No ED25519 host key is known for an-alias and you have requested strict checking.\r\n");
+        let SshError::UnknownHostKey { key, .. } = error else { panic!("{error}") };
+        assert_eq!(key.accept, Accept::Login("-p 2231 root@127.0.0.1".to_owned()));
     }
 
     #[test]
@@ -197,5 +249,29 @@ mod tests {
         );
         let error = explained("ssh: Could not resolve hostname nowhere.invalid: Name or service not known\r\n");
         assert!(matches!(error, SshError::Lookup { host, .. } if host == "nowhere.invalid"));
+    }
+    #[test]
+    fn a_host_that_fell_silent() {
+        // The script that was sent is in what -v tells, each line of it but the first without a mark.
+        let said = "Authenticated to 127.0.0.1 ([127.0.0.1]:22822) using \"publickey\".\r\n\
+             debug1: Sending command: exec /bin/sh -c '\n\
+             root=${IPCLUSTERZ_HOME:-$HOME/.local/state/ipclusterz}/clusters\n\
+             printf '\\''host %s\\\\n'\\'' \"$(uname -n)\"\n\
+             done'\r\n\
+             debug1: client_input_channel_req: channel 2 rtype exit-status reply 0\r\n\
+             Timeout, server 127.0.0.1 not responding.\r\n";
+        assert_eq!(last_words(said), "Timeout, server 127.0.0.1 not responding.");
+    }
+
+    #[test]
+    fn a_host_that_closed_the_connection() {
+        let said = "debug1: channel 0: free: mux-control, nchannels 1\r\n\
+             Connection to 127.0.0.1 closed by remote host.\r\n\
+             Transferred: sent 3540, received 3336 bytes, in 0.3 seconds\r\n\
+             Bytes per second: sent 11800.1, received 11120.2\r\n\
+             debug1: Exit status -1\r\n";
+        assert_eq!(last_words(said), "Connection to 127.0.0.1 closed by remote host.");
+        assert_eq!(last_words("debug1: x\n"), "ssh has ended");
+        assert_eq!(last_words("debug1: x\nin new words\n"), "in new words");
     }
 }

@@ -30,6 +30,10 @@ case $answer in
 esac
 "#;
 
+/// Notes the key that a host has shown, as a line for known_hosts; adds nothing to those that are known.
+const SHOW_KEY: &str = r#"if [ "$2" = HOSTNAME ]; then printf '%s %s %s\n' "$3" "$4" "$5" >> "$1"; fi
+"#;
+
 /// A question of `ssh`.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Asked {
@@ -50,8 +54,9 @@ pub struct PrivateFolder {
 }
 
 impl PrivateFolder {
-    /// Makes it, with a configuration that has `table`'s settings before those of the user's.
-    pub fn new(table: &SshTable) -> Result<Self, SshError> {
+    /// Makes it, with a configuration that has `table`'s settings before those of the user's. `tells_keys` says whether
+    /// `ssh` can tell the keys that hosts show.
+    pub fn new(table: &SshTable, tells_keys: bool) -> Result<Self, SshError> {
         let failed = || SshError::local("making a private folder for ssh");
         let other = |error: places::PlacesError| failed()(io::Error::other(error));
         // Short: the path of a socket has 107 bytes, of which ssh wants 17 for itself.
@@ -74,7 +79,13 @@ impl PrivateFolder {
         };
         // From here on dropping it removes the folder.
         let folder = Self { path, question, answer, pending: String::new() };
-        let text = configuration(table)?;
+        let mut text = configuration(table)?;
+        if tells_keys {
+            places::write_private(&folder.path.join("show-key"), SHOW_KEY.as_bytes()).map_err(other)?;
+            let (script, keys) = (quoted(&folder.path.join("show-key")), quoted(&folder.keys()));
+            // At the end, where one of the user's own comes before it.
+            text.push_str(&format!("KnownHostsCommand /bin/sh {script} {keys} %I %H %t %K\n"));
+        }
         places::write_private(&folder.config(), text.as_bytes()).map_err(other)?;
         Ok(folder)
     }
@@ -97,6 +108,15 @@ impl PrivateFolder {
     /// The script for SSH_ASKPASS.
     pub fn askpass(&self) -> PathBuf {
         self.path.join("askpass")
+    }
+
+    /// The keys that hosts have shown, as lines of known_hosts.
+    pub fn shown_keys(&self) -> String {
+        fs::read_to_string(self.keys()).unwrap_or_default()
+    }
+
+    fn keys(&self) -> PathBuf {
+        self.path.join("keys")
     }
 
     /// To be polled for reading: there is a question.
@@ -147,11 +167,15 @@ fn pipe(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
+/// As a word of ssh_config(5), where % begins a placeholder.
+fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.display().to_string().replace('%', "%%"))
+}
+
 /// What comes first counts in ssh_config(5), and hosts on the way (ProxyJump) read this file as well.
 fn configuration(table: &SshTable) -> Result<String, SshError> {
     let account = Account::of_this_process();
     let home = account::home(&account);
-    let quoted = |path: &Path| format!("\"{}\"", path.display().to_string().replace('%', "%%"));
     let known_hosts: Vec<String> = known_hosts_files(table).iter().map(|file| quoted(file)).collect();
     let mut text = format!(
         "UserKnownHostsFile {}\nGlobalKnownHostsFile none\nStrictHostKeyChecking yes\nUpdateHostKeys no\n\
@@ -202,7 +226,7 @@ mod tests {
     #[test]
     fn questions_and_answers_go_through_pipes() {
         let table = SshTable::shipped().expect("the default profile");
-        let mut folder = PrivateFolder::new(&table).expect("a folder");
+        let mut folder = PrivateFolder::new(&table, true).expect("a folder");
         let (child, asked) = ask(&mut folder, "", "Password\nof me: ");
         assert_eq!(asked, Asked::Secret("Password of me: ".to_owned()));
         folder.answer(Some(&Secret::new("it's \\ a % secret")));

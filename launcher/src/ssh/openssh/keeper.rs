@@ -7,7 +7,7 @@ use super::super::asker::{Question, Secret};
 use super::super::error::SshError;
 use super::super::poll::{PollSet, Waker};
 use super::children;
-use super::explain::{Attempt, explain, without_debug};
+use super::explain::{Attempt, explain, last_words};
 use super::folder::{Asked, PrivateFolder};
 use super::relay::RelayHandle;
 use crate::talk::print_line;
@@ -138,7 +138,7 @@ impl Keeper {
             }
             if master.has_ended() {
                 children::end(&mut master.child);
-                return Err(explain(&master.said, &self.attempt));
+                return Err(explain(&master.said, &self.attempt, &self.folder.shown_keys()));
             }
             if set.is_ready(waking) {
                 // Whoever waited for the connection does not any more.
@@ -216,8 +216,7 @@ impl Keeper {
             if let Some(present) = &mut master {
                 present.read();
                 if present.has_ended() {
-                    let reason = without_debug(&present.said).trim().replace('\n', "; ");
-                    let reason = if reason.is_empty() { "ssh has ended".to_owned() } else { reason };
+                    let reason = last_words(&present.said);
                     master = None;
                     relays.drain(..).for_each(|relay| relay.end());
                     if let Some(tell) = on_loss.take() {

@@ -16,7 +16,7 @@ use super::ends::{Endpoint, Forward, LocalListener};
 use super::error::SshError;
 use super::poll::Waker;
 use super::target::{Target, host_and_port};
-use super::{OnLoss, Remote, RunOutput, known_hosts_files};
+use super::{OnLoss, Remote, RunOutput, account, known_hosts_files};
 use crate::shell::{quote, sh};
 use crate::tables::ssh::SshTable;
 use explain::{Attempt, without_debug};
@@ -54,10 +54,11 @@ pub struct Openssh {
 /// Connects to `target` as its configuration and `table` say.
 pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Result<Openssh, SshError> {
     let timeout = Duration::from_secs_f64(table.connect_timeout.clamp(0.1, 86_400.0));
-    let folder = PrivateFolder::new(table)?;
+    let folder = PrivateFolder::new(table, tells_keys(&table.program))?;
     let process = master(target, table, &folder);
     let attempt = Attempt {
         host: target.to_string(),
+        arguments: arguments(target, table),
         known_hosts: known_hosts_files(table).iter().map(|file| file.display().to_string()).collect(),
         reason: asker.reason().to_owned(),
     };
@@ -100,6 +101,35 @@ pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Resu
             }
         }
     }
+}
+
+/// Whether this `ssh` has KnownHostsCommand, by which it tells the keys that hosts show: since OpenSSH 8.5.
+fn tells_keys(program: &str) -> bool {
+    let mut process = Process::new(program);
+    process.args(["-F", "none", "-o", "KnownHostsCommand=none", "-G", "host"]);
+    process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // One that cannot be started is reported where it is needed.
+    let output =
+        children::spawn(process).and_then(|child| children::communicate(child, b"", Instant::now() + PATIENCE));
+    matches!(output, Ok(Some(RunOutput { status: 0, .. })))
+}
+
+/// What a user gives to `ssh` to go to `target` by hand.
+fn arguments(target: &Target, table: &SshTable) -> String {
+    let mut words = Vec::new();
+    if !table.config.is_empty() && table.config != "~/.ssh/config" {
+        let home = account::home(&account::Account::of_this_process());
+        let path = account::expand(&table.config, &home);
+        words.extend(["-F".to_owned(), quote(&path.to_string_lossy())]);
+    }
+    if let Some(port) = target.port {
+        words.extend(["-p".to_owned(), port.to_string()]);
+    }
+    words.push(match &target.user {
+        Some(user) => quote(&format!("{user}@{}", target.host)),
+        None => quote(&target.host),
+    });
+    words.join(" ")
 }
 
 /// The command line of the master.

@@ -50,7 +50,8 @@ class Client(DirectCalls):
         Name of a cluster. With none of these, it is the one that the variable ``IPCLUSTERZ_CLUSTER`` names, else the
         default cluster, or the only one there is.
     profile : str, optional
-        Name of the profile that the cluster was started with.
+        Name of the profile that the cluster was started with. With `sshserver`, the profile of this host whose table
+        ``[ssh]`` says how to get there; a name, or a file.
     key : str or path-like, optional
         For an address: a file with the key (a copy of the cluster's ``client.json``), or its text. Left out, the file
         that the environment variable ``IPCLUSTERZ_KEY_FILE`` names, or the connection file of your cluster there.
@@ -60,6 +61,9 @@ class Client(DirectCalls):
         as long as this client is open or this process runs. When it breaks it is made again, and results that came
         in the meantime follow. Nothing has to be on the ``PATH`` there. The same for other programs, in a terminal:
         ``ipclusterz tunnel user@host``.
+    sshbackend : str, optional
+        What speaks SSH: ``"libssh2"`` is built in; ``"openssh"`` is the system's ``ssh``, for ``ProxyCommand``,
+        GSSAPI, hardware keys and several factors. Left out, it is ``backend`` of the profile's ``[ssh]``.
     sshkey : path-like, optional
         A private key, tried after those of ``~/.ssh/config``; left out, the agent's keys and the usual files are tried.
     password : str, optional
@@ -81,6 +85,8 @@ class Client(DirectCalls):
         When no controller answers in time.
     AuthenticationError
         When the controller refuses the key.
+    ValueError
+        When `sshbackend` is not one of these.
 
     Examples
     --------
@@ -101,6 +107,7 @@ class Client(DirectCalls):
         profile: str | None = None,
         key: str | os.PathLike[str] | None = None,
         sshserver: str | None = None,
+        sshbackend: str | None = None,
         sshkey: str | os.PathLike[str] | None = None,
         password: str | None = None,
         timeout: float = 10,
@@ -108,10 +115,10 @@ class Client(DirectCalls):
         self._tunnel: Tunnel | None = None
         if sshserver is not None:
             self._core, self._tunnel = through_ssh(
-                path_or_url, cluster, profile, key, sshserver, sshkey, password, timeout
+                path_or_url, cluster, profile, key, sshserver, sshbackend, sshkey, password, timeout
             )
-        elif sshkey is not None or password is not None:
-            raise TypeError("sshkey= and password= go with sshserver='user@host'")
+        elif sshbackend is not None or sshkey is not None or password is not None:
+            raise TypeError("sshbackend=, sshkey= and password= go with sshserver='user@host'")
         else:
             self._core = connect(path_or_url, cluster, profile, key, timeout)
         self._owner: object = None

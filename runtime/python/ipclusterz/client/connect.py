@@ -76,6 +76,7 @@ def through_ssh(
     profile: str | None,
     key: str | os.PathLike[str] | None,
     sshserver: str,
+    sshbackend: str | None,
     sshkey: str | os.PathLike[str] | None,
     password: str | None,
     timeout: float,
@@ -85,20 +86,18 @@ def through_ssh(
     Raises
     ------
     TypeError
-        When a connection file, an address, a profile or a key is given: the cluster's own is brought from there.
+        When a connection file, an address or a key is given: the cluster's own is brought from there.
+    ValueError
+        When there is no such backend.
     """
     from .tunnel import Tunnel
 
-    given = [
-        name
-        for name, value in (("an address or file", path_or_url), ("profile=", profile), ("key=", key))
-        if value is not None
-    ]
-    if given:
-        raise TypeError(
-            f"sshserver= brings the connection file from there, and goes with cluster= alone, not with {given[0]}"
-        )
-    tunnel = Tunnel(sshserver, cluster=cluster, sshkey=sshkey, password=password)
+    for name, value in (("an address or file", path_or_url), ("key=", key)):
+        if value is not None:
+            raise TypeError(
+                f"sshserver= brings the connection file from there; cluster= names the cluster there, not {name}"
+            )
+    tunnel = Tunnel(sshserver, cluster=cluster, profile=profile, backend=sshbackend, sshkey=sshkey, password=password)
     try:
         return _core.Client(tunnel.file, timeout), tunnel
     except BaseException:

@@ -28,6 +28,8 @@ __all__ = ["Tunnel"]
 # To connect and to find the cluster; each step has a shorter deadline of its own in the command, which says more.
 _OPEN_SECONDS = 90.0
 _STOP_SECONDS = 15.0
+# What speaks SSH, as `ipclusterz tunnel --backend` knows it.
+_BACKENDS = ("libssh2", "openssh")
 _KINDS: dict[str, type[IpclusterzError]] = {
     "no_cluster": ConnectionFileError,
     "unreachable": ControllerUnreachable,
@@ -44,6 +46,10 @@ class Tunnel:
         ``user@host``, ``user@host:port``, or a ``Host`` of ``~/.ssh/config``.
     cluster : str, optional
         Name of the cluster there.
+    profile : str, optional
+        Name or file of the profile of this host whose ``[ssh]`` is used.
+    backend : str, optional
+        ``"libssh2"`` or ``"openssh"``; left out, the profile's.
     sshkey : path-like, optional
         A private key.
     password : str, optional
@@ -53,6 +59,13 @@ class Tunnel:
     ----------
     file : str
         The connection file that leads through it.
+
+    Raises
+    ------
+    TypeError
+        When a host, name or backend is no text.
+    ValueError
+        When there is no such backend.
     """
 
     def __init__(
@@ -60,14 +73,23 @@ class Tunnel:
         sshserver: str,
         *,
         cluster: str | None = None,
+        profile: str | None = None,
+        backend: str | None = None,
         sshkey: str | os.PathLike[str] | None = None,
         password: str | None = None,
     ) -> None:
         from ..cluster import _program
 
         command = [_program(), "tunnel", "--json", "--ask-on-stdio", "--exit-with-parent"]
-        if cluster is not None:
-            command += ["--cluster", cluster]
+        named = (("sshserver", sshserver), ("cluster", cluster), ("profile", profile), ("sshbackend", backend))
+        for name, value in named:
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"{name}= is text, not {type(value).__name__}")
+        if backend is not None and backend not in _BACKENDS:
+            raise ValueError(f"sshbackend is {' or '.join(map(repr, _BACKENDS))}, not {backend!r:.80}")
+        for option, value in (("--cluster", cluster), ("--profile", profile), ("--backend", backend)):
+            if value is not None:
+                command.append(f"{option}={value}")
         if sshkey is not None:
             command += ["--identity", os.path.expanduser(os.fspath(sshkey))]
         command += ["--", sshserver]
