@@ -6,6 +6,7 @@ mod text;
 pub use profile::{CheckReport, InitReport, ListedProfile, ProfileListReport, ShowReport};
 pub use text::{bytes, duration};
 
+use crate::supervisor::progress::Progress;
 use ipclusterz_runtime::wire::message::{EngineInfo, Status};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -76,6 +77,8 @@ pub struct StatusReport {
     pub addresses: Vec<String>,
     /// Where the logs are.
     pub log_directory: PathBuf,
+    /// How far the sets of engines are, as the launcher tells it; absent where it cannot be asked.
+    pub progress: Option<Progress>,
     /// The controller's answer; absent while the cluster is starting.
     pub controller: Option<Status>,
 }
