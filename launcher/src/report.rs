@@ -38,6 +38,15 @@ pub struct StartReport {
     pub seconds: f64,
 }
 
+/// Result of `start --print-script`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ScriptReport {
+    /// What the queue would run.
+    pub script: String,
+    /// What it would be told of that, where it takes a description rather than directives in the script.
+    pub description: Option<String>,
+}
+
 /// One cluster that `stop` dealt with.
 #[derive(Debug, Clone, Serialize)]
 pub struct Stopped {

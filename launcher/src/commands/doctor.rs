@@ -1,6 +1,7 @@
 //! `ipclusterz doctor`: everything that a start with a profile needs, looked at without starting anything.
 
 use crate::arguments::DoctorArguments;
+use crate::doctor::elsewhere::{self, Question};
 use crate::doctor::finding::Finding;
 use crate::doctor::real::Real;
 use crate::doctor::{environment, folders, hosts, mpi, queue, room, versions};
@@ -26,9 +27,18 @@ pub fn run(arguments: &DoctorArguments, variables: &Variables, output: &mut Outp
     let mut findings = environment::check(variables);
     findings.push(finding);
     findings.extend(versions::program(&program));
-    findings.push(versions::python(&profile.tables.engines.python, &program, search_path));
-    findings.extend(of_host(&profile));
-    findings.extend(of_launcher(&profile, &program, search_path));
+    if profile.tables.ssh.controller.is_empty() {
+        findings.push(versions::python(&profile.tables.engines.python, &program, search_path));
+        findings.extend(of_host(&profile));
+        findings.extend(of_launcher(&profile, &program, search_path));
+    } else {
+        // Here are only the tunnel's socket and the record; the rest is looked at where it runs.
+        findings.extend(folders::sockets());
+        findings.extend(folders::state());
+        let outside = Real::new(&profile, PathBuf::new());
+        let families = ["profile", "python", "hosts", "scheduler", "MPI"];
+        findings.extend(elsewhere::check(&profile.tables.ssh, Question::Doctor, &families, &outside));
+    }
 
     let report = CheckReport::new(profile.name, findings);
     output.report(&report)?;

@@ -15,11 +15,10 @@ const SMALL_SKEW: f64 = 2.0;
 /// On top of the time to connect: for the command itself.
 const FOR_COMMAND: Duration = Duration::from_secs(10);
 
-/// The hosts of a profile, each once: those with engines, and the controller's.
+/// The hosts with engines, each once.
 pub fn of(table: &SshTable) -> Vec<&str> {
     let mut hosts: Vec<&str> = Vec::new();
-    let controller = Some(table.controller.as_str()).filter(|host| !host.is_empty());
-    for host in controller.into_iter().chain(table.hosts.iter().map(|host| host.host.as_str())) {
+    for host in table.hosts.iter().map(|host| host.host.as_str()) {
         if !hosts.contains(&host) {
             hosts.push(host);
         }
@@ -29,8 +28,16 @@ pub fn of(table: &SshTable) -> Vec<&str> {
 
 /// Logs in to each.
 pub fn reach(table: &SshTable, outside: &dyn Outside) -> Vec<Finding> {
-    let deadline = Duration::try_from_secs_f64(table.connect_timeout).unwrap_or(FOR_COMMAND) + FOR_COMMAND;
-    of(table).into_iter().map(|host| reach_one(host, outside, deadline)).collect()
+    of(table).into_iter().map(|host| reach_one(host, outside, deadline(table))).collect()
+}
+
+/// Logs in to the host of a whole cluster.
+pub fn reach_controller(table: &SshTable, outside: &dyn Outside) -> Finding {
+    reach_one(&table.controller, outside, deadline(table))
+}
+
+fn deadline(table: &SshTable) -> Duration {
+    Duration::try_from_secs_f64(table.connect_timeout).unwrap_or(FOR_COMMAND) + FOR_COMMAND
 }
 
 fn reach_one(host: &str, outside: &dyn Outside, deadline: Duration) -> Finding {

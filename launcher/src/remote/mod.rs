@@ -23,7 +23,7 @@ use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::launchers::ssh::script::SHELL;
 use crate::launchers::{EngineSet, JobRecord, SetId, SetRecord};
-use crate::profile::{self, Places};
+use crate::profile::{self, Places, Profile};
 use crate::report::StartReport;
 use crate::settings::{StartSettings, merged_profile, options_of};
 use crate::ssh::asker::{Remembering, of_terminal};
@@ -84,7 +84,11 @@ pub struct Plan<'a> {
 
 /// All layers of the profile merged, as a text for a start on the host itself.
 pub fn profile_for(arguments: &StartArguments, variables: &Variables, places: &Places) -> Result<String, Failure> {
-    let mut merged = merged_profile(&options_of(arguments), variables, places)?;
+    profile_of_host(merged_profile(&options_of(arguments), variables, places)?)
+}
+
+/// The text of a merged profile for that host, on which the cluster is no cluster elsewhere.
+pub fn profile_of_host(mut merged: Profile) -> Result<String, Failure> {
     merged.derive("ssh.controller", "".into(), "the host itself".to_owned())?;
     Ok(profile::write(&merged.entries, false))
 }
@@ -118,14 +122,7 @@ pub fn supervise(
     };
     signals.forward(take).map_err(Failure::io("starting the thread for signals"))?;
     let table = &plan.settings.tables.ssh;
-    let there = There {
-        host: table.controller.clone(),
-        cluster: plan.settings.cluster.clone(),
-        folder: places::random_hex(4),
-        run_id: None,
-        program: None,
-        ssh: Box::new(table.clone()),
-    };
+    let there = There::new(plan.settings.cluster.clone(), table);
     let asker = Remembering::new(of_terminal(table.ask), Arc::clone(&given_up));
     let mut cluster =
         Cluster { plan, there, given_up, connecting, sender, receiver, talk, guard: None, way: None, hurry: false };

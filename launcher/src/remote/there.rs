@@ -19,6 +19,7 @@ use crate::ssh::{Remote, RunOutput, connect};
 use crate::supervisor::progress::Progress;
 use crate::supervisor::requests::Scaled;
 use crate::tables::ssh::SshTable;
+use ipclusterz_runtime::places;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,18 @@ pub struct Look {
 }
 
 impl There {
+    /// On the host of `ssh.controller`; nothing is there yet.
+    pub fn new(cluster: String, table: &SshTable) -> Self {
+        Self {
+            host: table.controller.clone(),
+            cluster,
+            folder: places::random_hex(4),
+            run_id: None,
+            program: None,
+            ssh: Box::new(table.clone()),
+        }
+    }
+
     /// Where `ipclusterz` may be: beside the engines' Python, where this program is here, on the path of a login, in
     /// the folder of a user's own programs. Also makes the folder; its path is the answer.
     pub fn prepare(&mut self, remote: &mut dyn Remote, python: Option<&str>, own: &str) -> Result<String, Failure> {
@@ -113,6 +126,18 @@ impl There {
              echo $? >\"$d/status.new\"; mv \"$d/status.new\" \"$d/status\" ) </dev/null >/dev/null 2>&1 &\n",
             self.prelude()
         );
+        self.text(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE)?).map(drop)
+    }
+
+    /// Shell that has `ipclusterz` look at the profile in the folder, by `profile check` or `doctor --profile`.
+    pub fn look_at_profile(&self, command: &str) -> String {
+        let program = quote(self.program.as_deref().unwrap_or("ipclusterz"));
+        format!("{}cd\n{program} {command} \"$d/profile.toml\" --json </dev/null\n", self.prelude())
+    }
+
+    /// Removes the folder, when nothing was started.
+    pub fn remove(&self, remote: &mut dyn Remote) -> Result<(), Failure> {
+        let script = format!("{}rm -rf \"$d\"\n", self.prelude());
         self.text(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE)?).map(drop)
     }
 

@@ -1,8 +1,8 @@
 //! Reports as text for people.
 
 use super::{
-    CompletionsReport, GcReport, ListReport, LogsReport, ScaleReport, StartReport, StatusReport, StopReport,
-    TunnelReport, WaitReport,
+    CompletionsReport, GcReport, ListReport, LogsReport, ScaleReport, ScriptReport, StartReport, StatusReport,
+    StopReport, TunnelReport, WaitReport,
 };
 use crate::output::Report;
 use crate::supervisor::progress::Progress;
@@ -54,6 +54,13 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 
 /// Without text: all of it is said on stderr while it happens.
 impl Report for StartReport {}
+
+impl Report for ScriptReport {
+    fn to_text(&self) -> String {
+        let description = self.description.as_ref().map(|text| format!("{text}\n")).unwrap_or_default();
+        description + &self.script
+    }
+}
 
 impl Report for TunnelReport {
     fn to_talk(&self) -> String {

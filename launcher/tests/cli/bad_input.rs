@@ -97,6 +97,12 @@ fn values_that_contradict_each_other() {
         "error: --set: `engines.launcher`: there is no `slurm`, expected one of `local`, `ssh`, `mpiexec`, `batch`\n\
          hint: \"slurm\" is a profile: `extends = \"slurm\"`, or `--profile slurm`\n",
     );
+    user.run("-n 1 --set engines.count=x").assert_fails(
+        2,
+        "error: --set: `engines.count`: invalid type: string \"x\", expected a whole number from 0 on\n",
+    );
+    user.run("-n 1 --set engines.restart=maybe")
+        .assert_fails(2, "error: --set: `engines.restart`: invalid type: string \"maybe\", expected true or false\n");
     user.run("-n 1 --set engines.cuont=2").assert_fails(
         2,
         "error: --set: unknown key `engines.cuont`\n\

@@ -1,6 +1,7 @@
 //! `ipclusterz profile check`: the stages of a start, each tried as far as it goes without starting anything.
 
 use crate::arguments::ProfileCheckArguments;
+use crate::doctor::elsewhere::{self, Question};
 use crate::doctor::finding::{Finding, Level};
 use crate::doctor::outside::Outside;
 use crate::doctor::real::Real;
@@ -154,6 +155,13 @@ fn stages(trial: &Trial<'_>) -> Vec<Finding> {
     };
     let mut failed: Vec<&str> = if resolve.level == Level::Failed { vec!["resolve"] } else { Vec::new() };
     let mut findings = vec![resolve];
+    let table = &trial.profile.tables.ssh;
+    if !table.controller.is_empty() && failed.is_empty() {
+        // The start is made there, so the stages are looked at there.
+        let names: Vec<&str> = std::iter::once("resolve").chain(STAGES.iter().map(|stage| stage.name)).collect();
+        findings.extend(elsewhere::check(table, Question::ProfileCheck, &names, trial.outside));
+        return findings;
+    }
     for stage in &STAGES {
         if !stage.launchers.contains(&trial.profile.tables.engines.launcher) {
             findings.push(Finding::skipped(stage.name, stage.otherwise));
@@ -211,6 +219,14 @@ mod tests {
         fn validate(&self) -> Result<Option<String>, Failure> {
             Ok(None)
         }
+
+        fn find_there(&self) -> Result<String, Failure> {
+            Err(Failure::new(Exit::StartFailed, "there is no ipclusterz"))
+        }
+
+        fn ask_there(&self, _: Question) -> Result<String, Failure> {
+            panic!("there is none to be asked")
+        }
     }
 
     fn lines(set: &[&str], queue_is_up: bool) -> Vec<(String, Level)> {
@@ -244,6 +260,16 @@ mod tests {
         let found = lines(&["engines.launcher=ssh"], true);
         assert_eq!(names(&found, Level::Failed), ["resolve"]);
         assert_eq!(found.len(), 7);
+    }
+
+    #[test]
+    fn with_the_whole_cluster_elsewhere_nothing_is_looked_at_here() {
+        let queue = ["engines.launcher=local", "engines.python=/bin/false", "ssh.controller=far"];
+        let found = lines(&queue, false);
+        assert_eq!(names(&found, Level::Ok), ["resolve", "host far"]);
+        assert_eq!(names(&found, Level::Failed), ["ipclusterz on far"]);
+        assert_eq!(names(&found, Level::Skipped).len(), 7, "{found:?}");
+        assert!(names(&found, Level::Skipped).iter().all(|name| name.starts_with("far: ")), "{found:?}");
     }
 
     #[test]
