@@ -118,6 +118,20 @@ def test_a_profile_is_checked_against_the_queue(site: Site, hosts: VirtualHosts)
 # -- trouble ----------------------------------------------------------------------------------------------------
 
 
+def test_two_ranks_say_hello_inside_an_allocation(hosts: VirtualHosts) -> None:
+    outside = sites.batch(hosts, "slurm-mpi", sites.mpi4py_environment(hosts, "openmpi"))
+    profile = outside.write_profile()
+    for command in (["doctor", "--profile", profile], ["profile", "check", profile]):
+        status, found = outside.checks(*command)
+        assert (status, found["MPI"]["level"]) == (0, "skipped"), found
+        assert f"run `ipclusterz profile check {profile}` inside an allocation" in found["MPI"]["message"]
+    with sites.allocation(hosts) as inside:
+        status, found = inside.checks("profile", "check", profile)
+    assert status == 0, found
+    assert found["MPI"]["level"] == "ok"
+    assert "two ranks met in one world of Open MPI" in found["MPI"]["message"]
+
+
 def test_a_job_that_somebody_cancels(site: Site, hosts: VirtualHosts) -> None:
     site.start(4)
     job = only_job(hosts)

@@ -135,10 +135,9 @@ def test_a_python_that_a_host_does_not_have_is_named(site: Site) -> None:
         status, found = site.checks(*command)
         assert status == 1, found
         assert found["host n2"]["level"] == "ok"
-        if command[0] == "profile":
-            assert found["python on n1"]["level"] == "ok"
-            assert found["python on n2"]["level"] == "failed"
-            assert "/no/such/python" in found["python on n2"]["message"]
+        assert found["python on n1"]["level"] == "ok"
+        assert found["python on n2"]["level"] == "failed"
+        assert "/no/such/python" in found["python on n2"]["message"]
 
 
 def test_a_cluster_elsewhere_is_checked_there(site: Site, separate: VirtualHosts) -> None:

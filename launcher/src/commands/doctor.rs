@@ -2,7 +2,7 @@
 
 use crate::arguments::DoctorArguments;
 use crate::doctor::elsewhere::{self, Question};
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{Finding, all_well};
 use crate::doctor::real::Real;
 use crate::doctor::{environment, folders, hosts, mpi, queue, room, versions};
 use crate::environment::Variables;
@@ -28,7 +28,9 @@ pub fn run(arguments: &DoctorArguments, variables: &Variables, output: &mut Outp
     findings.push(finding);
     findings.extend(versions::program(&program));
     if profile.tables.ssh.controller.is_empty() {
-        findings.push(versions::python(&profile.tables.engines.python, &program, search_path));
+        if profile.tables.engines.launcher != LauncherKind::Ssh {
+            findings.push(versions::python(&profile.tables.engines.python, &program, search_path));
+        }
         findings.extend(of_host(&profile));
         findings.extend(of_launcher(&profile, &program, search_path));
     } else {
@@ -90,6 +92,13 @@ fn of_launcher(profile: &Profile, program: &Path, search_path: Option<&OsStr>) -
     let outside = Real::new(profile, python.clone());
 
     let mut findings = hosts::reach(&tables.ssh, &outside);
+    if launcher == LauncherKind::Ssh {
+        findings.extend(if all_well(&findings) {
+            hosts::pythons(profile, &python, &outside)
+        } else {
+            vec![Finding::skipped("python", "not tried: a host was not reached")]
+        });
+    }
     if findings.is_empty() {
         findings.push(Finding::skipped("hosts", "the profile names no hosts in [ssh]"));
     }
@@ -98,6 +107,10 @@ fn of_launcher(profile: &Profile, program: &Path, search_path: Option<&OsStr>) -
     } else {
         findings.extend(queue::check(&tables.queue, search_path, &outside));
     }
-    findings.push(mpi::check(&tables.mpiexec, launcher == LauncherKind::Mpiexec, &python, search_path));
+    findings.push(if launcher == LauncherKind::Batch && tables.batch.check_world {
+        mpi::check_in_job(profile, &python, &outside)
+    } else {
+        mpi::check(tables, launcher == LauncherKind::Mpiexec, &python, search_path)
+    });
     findings
 }

@@ -107,6 +107,10 @@ mod tests {
             panic!("the script is made there")
         }
 
+        fn start_in_job(&self, _: u32) -> Result<Option<Vec<String>>, Failure> {
+            panic!("the job is there")
+        }
+
         fn find_there(&self) -> Result<String, Failure> {
             Ok("/there/ipclusterz".to_owned())
         }

@@ -3,11 +3,14 @@
 use super::finding::Finding;
 use super::outside::{Answer, Outside};
 use super::probe;
+use crate::profile::Profile;
+use crate::settings::StartSettings;
 use crate::shell::{quote, sh};
-use crate::tables::Tables;
 use crate::tables::engines::EnginesTable;
 use crate::tables::ssh::{SshHost, SshTable};
+use ipclusterz_runtime::places;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Differences of clocks that hurt nobody: a limit on time is a matter of a minute or more.
@@ -75,17 +78,15 @@ fn judge(check: &str, answer: &Answer, took: Duration, before: SystemTime) -> Fi
 }
 
 /// Asks the Python of each host with engines, in the surroundings that engines get. `default` is that of hosts that name
-/// none, `environment` the variables that engines have there.
-pub fn pythons(
-    tables: &Tables,
-    default: &str,
-    environment: &BTreeMap<String, String>,
-    outside: &dyn Outside,
-) -> Vec<Finding> {
+/// none.
+pub fn pythons(profile: &Profile, default: &Path, outside: &dyn Outside) -> Vec<Finding> {
+    let settings = StartSettings::of(places::DEFAULT_CLUSTER.to_owned(), profile.clone());
+    let environment = settings.map(|settings| settings.environment_elsewhere()).unwrap_or_default();
+    let (tables, default) = (&profile.tables, default.to_string_lossy());
     let one = |host: &SshHost| {
         let check = format!("python on {}", host.host);
-        let python = if host.python.is_empty() { default } else { &host.python };
-        let command = sh(&probe_script(python, &tables.engines, environment));
+        let python = if host.python.is_empty() { &*default } else { &host.python };
+        let command = sh(&probe_script(python, &tables.engines, &environment));
         match outside.on_host(&host.host, &command, probe::PATIENCE) {
             Err(failure) => Finding::of_failure(&check, failure),
             Ok(answer) => probe::judge(&check, python, &answer),

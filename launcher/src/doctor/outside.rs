@@ -48,6 +48,10 @@ pub trait Outside {
     /// Has the queue look at that script without running it: what it said; `None` when it has no way to.
     fn validate(&self) -> Result<Option<String>, Failure>;
 
+    /// The words that are put before the command of so many engines in the job that this process runs in; `None` when it
+    /// runs in none.
+    fn start_in_job(&self, engines: u32) -> Result<Option<Vec<String>>, Failure>;
+
     /// Finds `ipclusterz` of this version on the host of `ssh.controller`: where it is, for a person.
     fn find_there(&self) -> Result<String, Failure>;
 

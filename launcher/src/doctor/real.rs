@@ -108,6 +108,14 @@ impl Outside for Real<'_> {
         dry_run(&options, &self.first_set(&options))
     }
 
+    fn start_in_job(&self, engines: u32) -> Result<Option<Vec<String>>, Failure> {
+        if batch::inside::job_id(&self.profile.tables.queue).is_none() {
+            return Ok(None);
+        }
+        let set = EngineSet { id: SetId(0), first: EngineId(0), count: engines };
+        batch::inside::argv(&self.options(None)?, &set).map(Some)
+    }
+
     fn find_there(&self) -> Result<String, Failure> {
         let own = std::env::current_exe().map_err(Failure::io("finding the ipclusterz program"))?;
         let tables = &self.profile.tables;

@@ -11,9 +11,8 @@ use crate::failure::Failure;
 use crate::profile::{Options, Places, Profile};
 use crate::python;
 use crate::report::CheckReport;
-use crate::settings::{StartSettings, check_profile, merged_profile};
+use crate::settings::{check_profile, merged_profile};
 use crate::tables::engines::LauncherKind;
-use ipclusterz_runtime::places;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -40,6 +39,8 @@ struct Stage {
 
 use LauncherKind::{Batch, Local, Mpiexec, Ssh};
 
+const NO_MPI: &str = "no engine is started by mpiexec";
+
 /// The stages after `resolve`, in the order of a start.
 const STAGES: [Stage; 6] = [
     Stage {
@@ -59,11 +60,15 @@ const STAGES: [Stage; 6] = [
     Stage {
         name: "MPI",
         needs: &["resolve", "python"],
-        launchers: &[Mpiexec],
-        otherwise: "no engine is started by mpiexec",
+        launchers: &[Mpiexec, Batch],
+        otherwise: NO_MPI,
         run: |trial| {
-            let table = &trial.profile.tables.mpiexec;
-            vec![mpi::check(table, true, &trial.python(), trial.search_path.as_deref())]
+            let tables = &trial.profile.tables;
+            vec![match tables.engines.launcher {
+                Batch if tables.batch.check_world => mpi::check_in_job(trial.profile, &trial.python(), trial.outside),
+                Batch => Finding::skipped("MPI", NO_MPI),
+                _ => mpi::check(tables, true, &trial.python(), trial.search_path.as_deref()),
+            }]
         },
     },
     Stage {
@@ -114,9 +119,7 @@ impl Trial<'_> {
 fn python_and_package(trial: &Trial<'_>) -> Vec<Finding> {
     let tables = &trial.profile.tables;
     if tables.engines.launcher == Ssh {
-        let settings = StartSettings::of(places::DEFAULT_CLUSTER.to_owned(), trial.profile.clone());
-        let environment = settings.map(|settings| settings.environment_elsewhere()).unwrap_or_default();
-        return hosts::pythons(tables, &trial.python().to_string_lossy(), &environment, trial.outside);
+        return hosts::pythons(trial.profile, &trial.python(), trial.outside);
     }
     let wanted = &tables.engines.python;
     if tables.engines.launcher == Batch && wanted.contains('/') && !std::path::Path::new(wanted).exists() {
@@ -217,6 +220,10 @@ mod tests {
         }
 
         fn validate(&self) -> Result<Option<String>, Failure> {
+            Ok(None)
+        }
+
+        fn start_in_job(&self, _: u32) -> Result<Option<Vec<String>>, Failure> {
             Ok(None)
         }
 
