@@ -238,6 +238,8 @@ def test_a_controller_on_another_host(site: Site, separate: VirtualHosts) -> Non
         assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
     assert set(site.engines()) == {0, 1, 2, 3}
     assert [found["state"] for found in site.ipclusterz("list")["clusters"]] == ["running"]
+    progress = site.status()["progress"]
+    assert (progress["wanted"], {found["state"] for found in progress["sets"]}) == (4, {"running"})
     scaled = site.ipclusterz("scale", "+1")
     assert (scaled["before"], scaled["wanted"], scaled["engines"]) == (4, 5, 5)
     assert site.stop()["stopped"][0]["forced"] is False

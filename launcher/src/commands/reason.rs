@@ -1,6 +1,6 @@
 //! Why engines are missing, as the launcher of their cluster tells it: for commands that wait for them.
 
-use crate::cluster::handle::ClusterHandle;
+use crate::cluster::handle::{ClusterHandle, Phase};
 use crate::supervisor::progress::Progress;
 use crate::supervisor::requests;
 use std::time::{Duration, Instant};
@@ -15,6 +15,10 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 /// What the launcher of a cluster of this host tells. None when it does not answer: it is still starting, is being
 /// stopped, or has just ended, of which the controller's end tells.
 pub fn of(handle: &ClusterHandle, deadline: Instant) -> Option<Progress> {
+    // It answers nobody any more.
+    if handle.phase == Phase::Stopping {
+        return None;
+    }
     let left = deadline.saturating_duration_since(Instant::now()).clamp(Duration::from_millis(500), PATIENCE);
     requests::progress(&handle.socket_dir, left).ok()
 }
