@@ -188,6 +188,16 @@ def test_scaling_beyond_the_room_of_the_hosts_is_refused_at_once(site: Site) -> 
     assert (status["engines_wanted"], len(status["controller"]["engines"])) == (2, 2)
 
 
+def test_scaling_ends_when_the_new_engine_has_died(site: Site) -> None:
+    hosts = '[{ host = "n1", engines = 1 }, { host = "n2", engines = 1, python = "/no/such/python" }]'
+    site.start(1, profile=f"[ssh]\nhosts = {hosts}\n")
+    with pytest.raises(CommandFailed) as caught:
+        site.ipclusterz("scale", "+1")
+    assert caught.value.status == 5
+    assert "has 1 engines, and is to have 1, not 2 any more: engine 1 has died: " in caught.value.stderr
+    assert "engine 1 has died: " in site.status()["progress"]["lost"]
+
+
 # -- ways that are closed ---------------------------------------------------------------------------------------
 
 
