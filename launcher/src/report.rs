@@ -6,6 +6,7 @@ mod text;
 pub use profile::{CheckReport, InitReport, ListedProfile, ProfileListReport, ShowReport};
 pub use text::{bytes, duration};
 
+use crate::supervisor::progress::Progress;
 use ipclusterz_runtime::wire::message::{EngineInfo, Status};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -35,6 +36,15 @@ pub struct StartReport {
     pub engines: Vec<EngineInfo>,
     /// Seconds from the command to the last engine.
     pub seconds: f64,
+}
+
+/// Result of `start --print-script`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ScriptReport {
+    /// What the queue would run.
+    pub script: String,
+    /// What it would be told of that, where it takes a description rather than directives in the script.
+    pub description: Option<String>,
 }
 
 /// One cluster that `stop` dealt with.
@@ -76,6 +86,8 @@ pub struct StatusReport {
     pub addresses: Vec<String>,
     /// Where the logs are.
     pub log_directory: PathBuf,
+    /// How far the sets of engines are, as the launcher tells it; absent where it cannot be asked.
+    pub progress: Option<Progress>,
     /// The controller's answer; absent while the cluster is starting.
     pub controller: Option<Status>,
 }

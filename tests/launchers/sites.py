@@ -123,6 +123,12 @@ class Site:
         self.hosts.write(self.login, path, merged(self.profile, more))
         return path
 
+    def checks(self, *command: str | os.PathLike[str]) -> tuple[int, dict[str, Any]]:
+        """The exit status of `profile check` or `doctor`, and what was found, by what was looked at."""
+        done = self.run(IPCLUSTERZ, *command, "--json")
+        assert done.stdout.startswith("{"), done.stdout + done.stderr
+        return done.returncode, {found["check"]: found for found in json.loads(done.stdout)["checks"]}
+
     def stop(self) -> Any:
         """Stop the cluster."""
         return self.ipclusterz("stop")

@@ -48,6 +48,24 @@ def test_ids_are_ranks_and_engines_can_talk(site: Site) -> None:
         assert prompt.do(world) == {rank: (rank, 4, 6) for rank in range(4)}
 
 
+def test_two_ranks_say_hello_to_the_doctor(site: Site) -> None:
+    profile = site.write_profile()
+    for command in (["doctor", "--profile", profile], ["profile", "check", profile]):
+        status, found = site.checks(*command)
+        assert status == 0, found
+        assert found["MPI"]["level"] == "ok"
+        assert "two ranks met in one world of" in found["MPI"]["message"]
+
+
+def test_scaling_beyond_the_slots_is_refused_at_once(site: Site) -> None:
+    site.start(3, profile="[mpiexec]\noversubscribe = false\n")
+    with pytest.raises(CommandFailed) as caught:
+        site.ipclusterz("scale", "+2")
+    assert caught.value.status == 2
+    assert "mpiexec.hosts has 4 slots, fewer than 5 engines" in caught.value.stderr
+    assert site.ipclusterz("scale", "+1")["engines"] == 4
+
+
 def test_a_killed_rank_is_reported_with_its_signal(site: Site) -> None:
     site.start(4)
     with site.prompt() as prompt:

@@ -84,6 +84,31 @@ def test_a_job_that_waits_for_others_starts_when_they_are_done(site: Site, hosts
     assert len(site.engines()) == 4
 
 
+def test_why_more_engines_do_not_come_is_said(site: Site, hosts: VirtualHosts) -> None:
+    site.start(2)
+    hosts.exec(0, "scontrol", "update", "partitionname=debug", "state=down")
+    try:
+        with pytest.raises(CommandFailed) as caught:
+            site.ipclusterz("scale", "+2", "--timeout", "8")
+        assert caught.value.status == 6
+        assert caught.value.stderr.count("the partition is down") > 1, "in a line of progress, and in the error"
+        sets = site.status()["progress"]["sets"]
+        assert [found["state"] for found in sets] == ["running", "waiting"]
+        assert only_waiting(hosts) in sets[1]["said"]
+        shown = site.run(IPCLUSTERZ, "status", "--cluster", site.cluster).stdout
+        assert "2 of 4 wanted engines are not there yet:\n  engines 2 to 3: job" in shown
+        assert "the partition is down" in shown
+    finally:
+        hosts.exec(0, "scontrol", "update", "partitionname=debug", "state=up")
+    assert len(site.ipclusterz("wait", "--engines", "4", "--timeout", "60")["engines"]) == 4
+    assert "not there yet" not in site.run(IPCLUSTERZ, "status", "--cluster", site.cluster).stdout
+
+
+def only_waiting(hosts: VirtualHosts) -> str:
+    (line,) = [line for line in slurm.live_jobs(hosts) if "PENDING" in line]
+    return line.split()[0]
+
+
 def test_what_slurm_refuses_is_shown(site: Site) -> None:
     with pytest.raises(CommandFailed) as caught:
         site.start(4, profile='[batch]\npartition = "nonsense"\n')
@@ -112,6 +137,20 @@ def test_a_profile_is_checked_against_the_queue(site: Site, hosts: VirtualHosts)
 
 
 # -- trouble ----------------------------------------------------------------------------------------------------
+
+
+def test_two_ranks_say_hello_inside_an_allocation(hosts: VirtualHosts) -> None:
+    outside = sites.batch(hosts, "slurm-mpi", sites.mpi4py_environment(hosts, "openmpi"))
+    profile = outside.write_profile()
+    for command in (["doctor", "--profile", profile], ["profile", "check", profile]):
+        status, found = outside.checks(*command)
+        assert (status, found["MPI"]["level"]) == (0, "skipped"), found
+        assert f"run `ipclusterz profile check {profile}` inside an allocation" in found["MPI"]["message"]
+    with sites.allocation(hosts) as inside:
+        status, found = inside.checks("profile", "check", profile)
+    assert status == 0, found
+    assert found["MPI"]["level"] == "ok"
+    assert "two ranks met in one world of Open MPI" in found["MPI"]["message"]
 
 
 def test_a_job_that_somebody_cancels(site: Site, hosts: VirtualHosts) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,87 @@ def test_a_host_that_does_not_answer(site: Site, separate: VirtualHosts) -> None
     separate.mend(2)
 
 
+# -- what checks find --------------------------------------------------------------------------------------------
+
+
+def test_a_profile_is_checked_on_its_hosts(site: Site) -> None:
+    status, found = site.checks("profile", "check", site.write_profile())
+    assert status == 0, found
+    assert {name for name, it in found.items() if it["level"] == "ok"} == {
+        "resolve", "host n1", "host n2", "host n3", "python on n1", "python on n2", "python on n3",
+    }  # fmt: skip
+
+
+def test_a_python_that_a_host_does_not_have_is_named(site: Site) -> None:
+    hosts = '[{ host = "n1", engines = 2 }, { host = "n2", engines = 2, python = "/no/such/python" }]'
+    profile = site.write_profile(f"[ssh]\nhosts = {hosts}\n")
+    for command in (["profile", "check", profile], ["doctor", "--profile", profile]):
+        status, found = site.checks(*command)
+        assert status == 1, found
+        assert found["host n2"]["level"] == "ok"
+        assert found["python on n1"]["level"] == "ok"
+        assert found["python on n2"]["level"] == "failed"
+        assert "/no/such/python" in found["python on n2"]["message"]
+
+
+def test_a_cluster_elsewhere_is_checked_there(site: Site, separate: VirtualHosts) -> None:
+    before = separate.run(3, ["find", separate.home]).stdout
+    # Not there on this host, where nothing of it would be run.
+    only_there = f"{separate.home}/python"
+    separate.write(3, Path(only_there), f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    separate.exec(3, "chmod", "+x", only_there)
+    profile = site.write_profile('[engines]\nlauncher = "local"\n[ssh]\nhosts = []\ncontroller = "n3"\n')
+    status, found = site.checks("profile", "check", profile)
+    assert status == 0, found
+    assert {name for name, it in found.items() if it["level"] == "ok"} == {
+        "resolve", "host n3", "ipclusterz on n3", "n3: resolve", "n3: python",
+    }  # fmt: skip
+    status, found = site.checks("profile", "check", profile, "--set", f"engines.python={only_there}")
+    assert (status, only_there in found["n3: python"]["message"]) == (0, True), found
+    status, found = site.checks("doctor", "--profile", profile, "--set", "engines.python=/no/such/python")
+    assert status == 1, found
+    assert found["n3: python"]["level"] == "failed"
+    assert "n3: /dev/shm" in found
+    assert not any("python" in name for name in found if not name.startswith("n3: "))
+    separate.exec(3, "rm", only_there)
+    left = set(separate.run(3, ["find", separate.home]).stdout.splitlines()) - set(before.splitlines())
+    assert not [path for path in left if "profile.toml" in path or "lease" in path], left
+
+
+def test_a_cluster_elsewhere_without_the_program(site: Site, separate: VirtualHosts) -> None:
+    separate.cut(3)
+    profile = site.write_profile('[ssh]\ncontroller = "n3"\nconnect_timeout = 3\n')
+    status, found = site.checks("profile", "check", profile)
+    separate.mend(3)
+    assert status == 1, found
+    assert found["host n3"]["level"] == "failed"
+    assert found["n3: python"]["level"] == "skipped"
+
+
+# -- more engines than there is room for -------------------------------------------------------------------------
+
+
+def test_scaling_beyond_the_room_of_the_hosts_is_refused_at_once(site: Site) -> None:
+    site.start(2, profile='[ssh]\nhosts = [{ host = "n1", engines = 2 }]\n')
+    with pytest.raises(CommandFailed) as caught:
+        site.ipclusterz("scale", "+1")
+    assert caught.value.status == 2
+    assert "3 engines, and there is room for 2: n1 (2)" in caught.value.stderr
+    assert "hint: add a host to ssh.hosts" in caught.value.stderr
+    status = site.status()
+    assert (status["engines_wanted"], len(status["controller"]["engines"])) == (2, 2)
+
+
+def test_scaling_ends_when_the_new_engine_has_died(site: Site) -> None:
+    hosts = '[{ host = "n1", engines = 1 }, { host = "n2", engines = 1, python = "/no/such/python" }]'
+    site.start(1, profile=f"[ssh]\nhosts = {hosts}\n")
+    with pytest.raises(CommandFailed) as caught:
+        site.ipclusterz("scale", "+1")
+    assert caught.value.status == 5
+    assert "has 1 engines, and is to have 1, not 2 any more: engine 1 has died: " in caught.value.stderr
+    assert "engine 1 has died: " in site.status()["progress"]["lost"]
+
+
 # -- ways that are closed ---------------------------------------------------------------------------------------
 
 
@@ -260,6 +342,8 @@ def test_a_controller_on_another_host(site: Site, separate: VirtualHosts) -> Non
         assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
     assert set(site.engines()) == {0, 1, 2, 3}
     assert [found["state"] for found in site.ipclusterz("list")["clusters"]] == ["running"]
+    progress = site.status()["progress"]
+    assert (progress["wanted"], {found["state"] for found in progress["sets"]}) == (4, {"running"})
     scaled = site.ipclusterz("scale", "+1")
     assert (scaled["before"], scaled["wanted"], scaled["engines"]) == (4, 5, 5)
     assert site.stop()["stopped"][0]["forced"] is False

@@ -1,7 +1,8 @@
 //! `ipclusterz doctor`: everything that a start with a profile needs, looked at without starting anything.
 
 use crate::arguments::DoctorArguments;
-use crate::doctor::finding::Finding;
+use crate::doctor::elsewhere::{self, Question};
+use crate::doctor::finding::{Finding, all_well};
 use crate::doctor::real::Real;
 use crate::doctor::{environment, folders, hosts, mpi, queue, room, versions};
 use crate::environment::Variables;
@@ -26,9 +27,20 @@ pub fn run(arguments: &DoctorArguments, variables: &Variables, output: &mut Outp
     let mut findings = environment::check(variables);
     findings.push(finding);
     findings.extend(versions::program(&program));
-    findings.push(versions::python(&profile.tables.engines.python, &program, search_path));
-    findings.extend(of_host(&profile));
-    findings.extend(of_launcher(&profile, &program, search_path));
+    if profile.tables.ssh.controller.is_empty() {
+        if profile.tables.engines.launcher != LauncherKind::Ssh {
+            findings.push(versions::python(&profile.tables.engines.python, &program, search_path));
+        }
+        findings.extend(of_host(&profile));
+        findings.extend(of_launcher(&profile, &program, search_path));
+    } else {
+        // Here are only the tunnel's socket and the record; the rest is looked at where it runs.
+        findings.extend(folders::sockets());
+        findings.extend(folders::state());
+        let outside = Real::new(&profile, PathBuf::new());
+        let families = ["profile", "python", "hosts", "scheduler", "MPI"];
+        findings.extend(elsewhere::check(&profile.tables.ssh, Question::Doctor, &families, &outside));
+    }
 
     let report = CheckReport::new(profile.name, findings);
     output.report(&report)?;
@@ -80,6 +92,13 @@ fn of_launcher(profile: &Profile, program: &Path, search_path: Option<&OsStr>) -
     let outside = Real::new(profile, python.clone());
 
     let mut findings = hosts::reach(&tables.ssh, &outside);
+    if launcher == LauncherKind::Ssh {
+        findings.extend(if all_well(&findings) {
+            hosts::pythons(profile, &python, &outside)
+        } else {
+            vec![Finding::skipped("python", "not tried: a host was not reached")]
+        });
+    }
     if findings.is_empty() {
         findings.push(Finding::skipped("hosts", "the profile names no hosts in [ssh]"));
     }
@@ -88,6 +107,10 @@ fn of_launcher(profile: &Profile, program: &Path, search_path: Option<&OsStr>) -
     } else {
         findings.extend(queue::check(&tables.queue, search_path, &outside));
     }
-    findings.push(mpi::check(&tables.mpiexec, launcher == LauncherKind::Mpiexec, &python, search_path));
+    findings.push(if launcher == LauncherKind::Batch && tables.batch.check_world {
+        mpi::check_in_job(profile, &python, &outside)
+    } else {
+        mpi::check(tables, launcher == LauncherKind::Mpiexec, &python, search_path)
+    });
     findings
 }

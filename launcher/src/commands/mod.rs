@@ -10,6 +10,7 @@ pub mod guard;
 mod list;
 mod logs;
 mod profile;
+mod reason;
 mod run;
 mod scale;
 mod start;

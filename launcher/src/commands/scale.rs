@@ -1,22 +1,22 @@
 //! `ipclusterz scale +4`: asks the launcher for more engines or fewer, then waits until it is so.
 
 use super::no_such_cluster;
+use super::reason::{self, ASK_INTERVAL, SAY_INTERVAL};
 use crate::arguments::ScaleArguments;
 use crate::cluster::ClusterFolder;
+use crate::cluster::handle::ClusterHandle;
 use crate::cluster::state::ClusterState;
 use crate::environment::Variables;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::report::ScaleReport;
 use crate::settings::{cluster_name, seconds};
-use crate::supervisor::requests::{self, Change, Request, Scaled};
+use crate::supervisor::progress::Progress;
+use crate::supervisor::requests::{self, Change, Scaled};
 use crate::talk::print_line;
 use ipclusterz_runtime::client::{Client, Event};
 use ipclusterz_runtime::connection::ConnectionFile;
-use std::time::{Duration, Instant};
-
-/// How often to say what is waited for.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+use std::time::Instant;
 
 /// Asks, and waits.
 pub fn run(arguments: &ScaleArguments, variables: &Variables) -> Result<ScaleReport, Failure> {
@@ -37,10 +37,10 @@ pub fn run(arguments: &ScaleArguments, variables: &Variables) -> Result<ScaleRep
         _ => return Err(no_such_cluster(&cluster)),
     };
     let started = Instant::now();
-    let scaled = requests::ask(&handle.socket_dir, Request::Scale(change))?;
+    let scaled = requests::scale(&handle.socket_dir, change)?;
     let engines = match timeout {
         None => None,
-        Some(timeout) => Some(wait(&cluster, &folder, scaled, started + timeout)?),
+        Some(timeout) => Some(wait(&handle, &folder, scaled, started + timeout)?),
     };
     let Scaled { before, wanted } = scaled;
     Ok(ScaleReport { cluster, before, wanted, engines, seconds: started.elapsed().as_secs_f64() })
@@ -61,12 +61,13 @@ fn parse(text: &str) -> Result<Change, Failure> {
 }
 
 /// Until there are as many as wanted, with words about it.
-fn wait(cluster: &str, folder: &ClusterFolder, scaled: Scaled, deadline: Instant) -> Result<usize, Failure> {
+fn wait(handle: &ClusterHandle, folder: &ClusterFolder, scaled: Scaled, deadline: Instant) -> Result<usize, Failure> {
+    let cluster = &handle.cluster;
     let left = |until: Instant| until.saturating_duration_since(Instant::now());
     let file = ConnectionFile::read(&folder.client_file())?;
     let client = Client::connect(&file, left(deadline))?;
     let wanted = scaled.wanted as usize;
-    let mut next_progress = Instant::now() + PROGRESS_INTERVAL;
+    let (mut next_ask, mut next_say) = (Instant::now() + ASK_INTERVAL, Instant::now() + SAY_INTERVAL);
     loop {
         let count = client.engines().len();
         // A cluster may have engines that were started by hand.
@@ -75,20 +76,39 @@ fn wait(cluster: &str, folder: &ClusterFolder, scaled: Scaled, deadline: Instant
             return Ok(count);
         }
         let now = Instant::now();
-        if now >= deadline {
-            let message = format!("cluster {cluster:?} has {count} engines, not {wanted} yet; it goes on trying");
-            return Err(Failure::new(Exit::Timeout, message).with_hint(format!(
-                "`ipclusterz status --cluster {cluster}` shows them; an engine that works goes when it is done"
-            )));
+        if now >= deadline.min(next_ask) {
+            let progress = reason::of(handle, deadline);
+            if let Some(progress) = progress.as_ref().filter(|progress| progress.wanted < scaled.wanted) {
+                return Err(given_up(cluster, count, scaled, progress));
+            }
+            let reason = reason::after(progress.as_ref());
+            if now >= deadline {
+                let message =
+                    format!("cluster {cluster:?} has {count} engines, not {wanted} yet{reason}; it goes on trying");
+                return Err(Failure::new(Exit::Timeout, message).with_hint(format!(
+                    "`ipclusterz status --cluster {cluster}` shows them; an engine that works goes when it is done"
+                )));
+            }
+            if now >= next_say {
+                let left = left(deadline).as_secs_f64();
+                print_line(&format!("{count} engines, {wanted} wanted; {left:.0} s left{reason}"));
+                next_say = now + SAY_INTERVAL;
+            }
+            next_ask = Instant::now() + ASK_INTERVAL;
         }
-        if now >= next_progress {
-            print_line(&format!("{count} engines, {wanted} wanted; {:.0} s left", left(deadline).as_secs_f64()));
-            next_progress = now + PROGRESS_INTERVAL;
-        }
-        if let Some(Event::Disconnected { reason }) = client.wait_event(left(deadline.min(next_progress)))? {
+        if let Some(Event::Disconnected { reason }) = client.wait_event(left(deadline.min(next_ask)))? {
             return Err(Failure::new(Exit::NoCluster, format!("cluster {cluster:?} has ended: {reason}")));
         }
     }
+}
+
+/// The launcher wants fewer engines by now than it was asked for: it has lost some, or another command had them go.
+fn given_up(cluster: &str, count: usize, scaled: Scaled, progress: &Progress) -> Failure {
+    let (asked, now) = (scaled.wanted, progress.wanted);
+    let lost = progress.lost.as_ref().map(|lost| format!(": {lost}")).unwrap_or_default();
+    let message = format!("cluster {cluster:?} has {count} engines, and is to have {now}, not {asked} any more{lost}");
+    Failure::new(Exit::StartFailed, message)
+        .with_hint(format!("read `ipclusterz logs --cluster {cluster}`; `ipclusterz scale {asked}` tries again"))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::launchers::{EngineSet, SetId};
 use crate::output::Output;
 use crate::profile::Places;
 use crate::remote;
-use crate::report::StartReport;
+use crate::report::{ScriptReport, StartReport};
 use crate::settings::StartSettings;
 use crate::supervisor::lease;
 use crate::supervisor::program::Program;
@@ -40,7 +40,7 @@ pub fn run(
     output: &mut Output,
 ) -> Result<u8, Failure> {
     if arguments.print_script {
-        output.text(&script(arguments, variables)?)?;
+        output.report(&script(arguments, variables)?)?;
         return Ok(Exit::Ok.code());
     }
     if let Some(descriptor) = arguments.report_descriptor {
@@ -85,7 +85,7 @@ fn run_detached(arguments: &StartArguments, descriptor: i32, variables: &Variabl
 }
 
 /// For `--print-script`: what a queue would be given.
-fn script(arguments: &StartArguments, variables: &Variables) -> Result<String, Failure> {
+fn script(arguments: &StartArguments, variables: &Variables) -> Result<ScriptReport, Failure> {
     let settings = StartSettings::new(arguments, variables, &Places::of_this_process(variables)?)?;
     let launcher = settings.tables.engines.launcher;
     if launcher != LauncherKind::Batch {
@@ -97,7 +97,7 @@ fn script(arguments: &StartArguments, variables: &Variables) -> Result<String, F
     options.check()?;
     let count = settings.engines_per_block().unwrap_or(settings.engines);
     let rendered = batch::script::render(&options, &EngineSet { id: SetId(0), first: EngineId(0), count })?;
-    Ok(rendered.description.map_or(rendered.script.clone(), |text| format!("{text}\n{}", rendered.script)))
+    Ok(ScriptReport { script: rendered.script, description: rendered.description })
 }
 
 /// Starts a cluster and stays until it has ended; with a program, until that has.

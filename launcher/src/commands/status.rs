@@ -1,6 +1,6 @@
 //! `ipclusterz status`: a cluster's engines and controller, as the controller tells them.
 
-use super::no_such_cluster;
+use super::{no_such_cluster, reason};
 use crate::arguments::StatusArguments;
 use crate::cluster::ClusterFolder;
 use crate::cluster::handle::Phase;
@@ -13,7 +13,7 @@ use crate::settings::{cluster_name, seconds};
 use ipclusterz_runtime::client::Client;
 use ipclusterz_runtime::connection::{ConnectionError, ConnectionFile};
 use ipclusterz_runtime::wire::message::Status;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Asks the controller.
 pub fn run(arguments: &StatusArguments, variables: &Variables) -> Result<StatusReport, Failure> {
@@ -40,7 +40,12 @@ pub fn run(arguments: &StatusArguments, variables: &Variables) -> Result<StatusR
             (file.addresses, Some(status))
         }
     };
+    let progress = match &state {
+        ClusterState::Live(handle) => reason::of(handle, Instant::now() + timeout),
+        _ => None,
+    };
     Ok(StatusReport {
+        progress,
         state: state.word(),
         host: handle.host.clone(),
         launcher_pid: handle.launcher.pid,

@@ -1,6 +1,7 @@
 //! `ipclusterz wait`: returns when a cluster has so many engines.
 
 use super::no_such_cluster;
+use super::reason::{self, SAY_INTERVAL};
 use crate::arguments::WaitArguments;
 use crate::cluster::ClusterFolder;
 use crate::cluster::handle::Phase;
@@ -18,8 +19,6 @@ use std::time::{Duration, Instant};
 /// How often to look for a cluster that is not there yet. Looked for and not waited for, because a folder on a network
 /// file system has no notifications.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-/// How often to say what is waited for.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Waits for the cluster, then for its engines.
 pub fn run(arguments: &WaitArguments, variables: &Variables) -> Result<WaitReport, Failure> {
@@ -30,7 +29,7 @@ pub fn run(arguments: &WaitArguments, variables: &Variables) -> Result<WaitRepor
     let file = wait_for_controller(&cluster, &folder, deadline)?;
     let client = Client::connect(&file, left(deadline).max(LOOK_INTERVAL))?;
     let wanted = arguments.engines as usize;
-    let mut next_progress = started + PROGRESS_INTERVAL;
+    let mut next_say = started + SAY_INTERVAL;
     loop {
         let engines = client.engines();
         if engines.len() >= wanted {
@@ -39,19 +38,18 @@ pub fn run(arguments: &WaitArguments, variables: &Variables) -> Result<WaitRepor
         let now = Instant::now();
         let count = engines.len();
         if now >= deadline {
-            let message = format!("cluster {cluster:?} has {count} of {wanted} engines after {} s", arguments.timeout);
+            let (seconds, reason) = (arguments.timeout, why(&folder, deadline)?);
+            let message = format!("cluster {cluster:?} has {count} of {wanted} engines after {seconds} s{reason}");
             return Err(Failure::new(Exit::Timeout, message).with_hint(format!(
                 "`ipclusterz status --cluster {cluster}` shows them, `ipclusterz logs` what they say"
             )));
         }
-        if now >= next_progress {
-            print_line(&format!(
-                "cluster {cluster:?} has {count} of {wanted} engines; {:.0} s left",
-                left(deadline).as_secs_f64()
-            ));
-            next_progress = now + PROGRESS_INTERVAL;
+        if now >= next_say {
+            let (seconds, reason) = (left(deadline).as_secs_f64(), why(&folder, deadline)?);
+            print_line(&format!("cluster {cluster:?} has {count} of {wanted} engines; {seconds:.0} s left{reason}"));
+            next_say = Instant::now() + SAY_INTERVAL;
         }
-        if let Some(Event::Disconnected { reason }) = client.wait_event(left(deadline.min(next_progress)))? {
+        if let Some(Event::Disconnected { reason }) = client.wait_event(left(deadline.min(next_say)))? {
             return Err(Failure::new(Exit::NoCluster, format!("cluster {cluster:?} has ended: {reason}")));
         }
     }
@@ -83,6 +81,14 @@ fn wait_for_controller(cluster: &str, folder: &ClusterFolder, deadline: Instant)
         }
         std::thread::sleep(LOOK_INTERVAL.min(left(deadline)));
     }
+}
+
+/// What the launcher says about engines that are missing, if it runs on this host.
+fn why(folder: &ClusterFolder, deadline: Instant) -> Result<String, Failure> {
+    Ok(match ClusterState::of(folder)? {
+        ClusterState::Live(handle) => reason::after(reason::of(&handle, deadline).as_ref()),
+        _ => String::new(),
+    })
 }
 
 fn left(deadline: Instant) -> Duration {

@@ -1,9 +1,9 @@
 //! What one check found.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How it looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Good.
@@ -29,7 +29,7 @@ impl Level {
 }
 
 /// One line of a report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// What was looked at, in a word or two.
     pub check: String,

@@ -3,11 +3,14 @@
 use super::finding::Finding;
 use super::outside::{Answer, Outside};
 use super::probe;
+use crate::profile::Profile;
+use crate::settings::StartSettings;
 use crate::shell::{quote, sh};
-use crate::tables::Tables;
 use crate::tables::engines::EnginesTable;
 use crate::tables::ssh::{SshHost, SshTable};
+use ipclusterz_runtime::places;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Differences of clocks that hurt nobody: a limit on time is a matter of a minute or more.
@@ -15,11 +18,10 @@ const SMALL_SKEW: f64 = 2.0;
 /// On top of the time to connect: for the command itself.
 const FOR_COMMAND: Duration = Duration::from_secs(10);
 
-/// The hosts of a profile, each once: those with engines, and the controller's.
+/// The hosts with engines, each once.
 pub fn of(table: &SshTable) -> Vec<&str> {
     let mut hosts: Vec<&str> = Vec::new();
-    let controller = Some(table.controller.as_str()).filter(|host| !host.is_empty());
-    for host in controller.into_iter().chain(table.hosts.iter().map(|host| host.host.as_str())) {
+    for host in table.hosts.iter().map(|host| host.host.as_str()) {
         if !hosts.contains(&host) {
             hosts.push(host);
         }
@@ -29,8 +31,16 @@ pub fn of(table: &SshTable) -> Vec<&str> {
 
 /// Logs in to each.
 pub fn reach(table: &SshTable, outside: &dyn Outside) -> Vec<Finding> {
-    let deadline = Duration::try_from_secs_f64(table.connect_timeout).unwrap_or(FOR_COMMAND) + FOR_COMMAND;
-    of(table).into_iter().map(|host| reach_one(host, outside, deadline)).collect()
+    of(table).into_iter().map(|host| reach_one(host, outside, deadline(table))).collect()
+}
+
+/// Logs in to the host of a whole cluster.
+pub fn reach_controller(table: &SshTable, outside: &dyn Outside) -> Finding {
+    reach_one(&table.controller, outside, deadline(table))
+}
+
+fn deadline(table: &SshTable) -> Duration {
+    Duration::try_from_secs_f64(table.connect_timeout).unwrap_or(FOR_COMMAND) + FOR_COMMAND
 }
 
 fn reach_one(host: &str, outside: &dyn Outside, deadline: Duration) -> Finding {
@@ -68,17 +78,15 @@ fn judge(check: &str, answer: &Answer, took: Duration, before: SystemTime) -> Fi
 }
 
 /// Asks the Python of each host with engines, in the surroundings that engines get. `default` is that of hosts that name
-/// none, `environment` the variables that engines have there.
-pub fn pythons(
-    tables: &Tables,
-    default: &str,
-    environment: &BTreeMap<String, String>,
-    outside: &dyn Outside,
-) -> Vec<Finding> {
+/// none.
+pub fn pythons(profile: &Profile, default: &Path, outside: &dyn Outside) -> Vec<Finding> {
+    let settings = StartSettings::of(places::DEFAULT_CLUSTER.to_owned(), profile.clone());
+    let environment = settings.map(|settings| settings.environment_elsewhere()).unwrap_or_default();
+    let (tables, default) = (&profile.tables, default.to_string_lossy());
     let one = |host: &SshHost| {
         let check = format!("python on {}", host.host);
-        let python = if host.python.is_empty() { default } else { &host.python };
-        let command = sh(&probe_script(python, &tables.engines, environment));
+        let python = if host.python.is_empty() { &*default } else { &host.python };
+        let command = sh(&probe_script(python, &tables.engines, &environment));
         match outside.on_host(&host.host, &command, probe::PATIENCE) {
             Err(failure) => Finding::of_failure(&check, failure),
             Ok(answer) => probe::judge(&check, python, &answer),

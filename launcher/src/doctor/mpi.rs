@@ -1,12 +1,14 @@
 //! The MPI of a profile: which one it is, and two ranks that say hello.
 
 use super::finding::Finding;
+use super::outside::Outside;
 use super::scratch::Scratch;
 use crate::failure::Failure;
 use crate::launchers::program::Program;
-use crate::launchers::program::check::{Hello, hello};
+use crate::launchers::program::check::{Hello, Ranks, hello, hello_in_job};
 use crate::launchers::program::flavour::FlavourError;
-use crate::tables::mpiexec::MpiexecTable;
+use crate::profile::Profile;
+use crate::tables::Tables;
 use ipclusterz_runtime::places;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -14,21 +16,54 @@ use std::time::Duration;
 
 const CHECK: &str = "MPI";
 
+const PROGRAM_HINT: &str = "mpiexec.program, flavour and arguments of the profile say what is run";
+const JOB_HINT: &str = "queue.start of the profile says what is run";
+
 /// How long two ranks on this host may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Finds the program, and has it start two ranks of `python`.
 ///
 /// `needed`: the profile starts engines with it; otherwise trouble is no failure.
-pub fn check(table: &MpiexecTable, needed: bool, python: &Path, search_path: Option<&OsStr>) -> Finding {
+pub fn check(tables: &Tables, needed: bool, python: &Path, search_path: Option<&OsStr>) -> Finding {
+    let table = &tables.mpiexec;
     let program = match Program::find(table, search_path) {
         Ok(program) => program,
         Err(error @ FlavourError::NotFound(_)) if !needed => return Finding::skipped(CHECK, error.to_string()),
         Err(error) => return unless_needed(needed, Finding::of_failure(CHECK, error.into())),
     };
-    let scratch = places::state_root().and_then(|root| Scratch::in_folder(&root)).map_err(Failure::from);
-    let result = scratch.and_then(|scratch| hello(&program, table, python, scratch.path(), PATIENCE));
-    unless_needed(needed, judge(&program.to_string(), result))
+    let result = with_ranks(tables, python, |ranks| hello(&program, table, ranks, PATIENCE));
+    unless_needed(needed, judge(&program.to_string(), result, PROGRAM_HINT))
+}
+
+/// Has the queue's command for a job start two ranks of `python`. Only inside a job it can; else it is said what to run.
+pub fn check_in_job(profile: &Profile, python: &Path, outside: &dyn Outside) -> Finding {
+    let tables = &profile.tables;
+    let start = tables.queue.start.first().map_or("the queue", String::as_str);
+    match outside.start_in_job(2) {
+        Err(failure) => Finding::of_failure(CHECK, failure),
+        Ok(None) => Finding::skipped(
+            CHECK,
+            format!(
+                "ranks are started by {start} in a job; to see two of them meet, run `ipclusterz profile check {}` \
+                 inside an allocation",
+                profile.name
+            ),
+        ),
+        Ok(Some(prefix)) => {
+            let result = with_ranks(tables, python, |ranks| hello_in_job(&prefix, ranks, PATIENCE));
+            judge(&prefix.join(" "), result, JOB_HINT)
+        }
+    }
+}
+
+fn with_ranks(
+    tables: &Tables,
+    python: &Path,
+    start: impl FnOnce(Ranks<'_>) -> Result<Hello, Failure>,
+) -> Result<Hello, Failure> {
+    let scratch = places::state_root().map_err(Failure::from).and_then(|root| Ok(Scratch::in_folder(&root)?))?;
+    start(Ranks { python, environment: &tables.engines.env, scratch: scratch.path() })
 }
 
 /// A failure of what is not needed is a warning.
@@ -41,7 +76,7 @@ fn unless_needed(needed: bool, finding: Finding) -> Finding {
     }
 }
 
-fn judge(program: &str, result: Result<Hello, Failure>) -> Finding {
+fn judge(program: &str, result: Result<Hello, Failure>, hint: &str) -> Finding {
     match result {
         Err(failure) => Finding::of_failure(CHECK, failure),
         Ok(Hello::Ok { library: Some(library) }) => {
@@ -53,15 +88,11 @@ fn judge(program: &str, result: Result<Hello, Failure>) -> Finding {
         Ok(Hello::Singletons { library }) => Finding::failed(
             CHECK,
             format!("{program} started two ranks, but each is alone in its own world: mpi4py uses {library}"),
-            "use the mpiexec of that library, or install mpi4py for this MPI",
+            "use the program of that library, or install mpi4py for this MPI; in a job, queue.start has to fit it",
         ),
         Ok(Hello::Failed { how, errors }) => {
             let lines: String = errors.lines().map(|line| format!("\n  {line}")).collect();
-            Finding::failed(
-                CHECK,
-                format!("{program} could not start two ranks ({how}){lines}"),
-                "mpiexec.program, flavour and arguments of the profile say what is run",
-            )
+            Finding::failed(CHECK, format!("{program} could not start two ranks ({how}){lines}"), hint)
         }
     }
 }
@@ -74,10 +105,10 @@ mod tests {
     #[test]
     fn ranks_that_do_not_meet_are_a_failure() {
         let library = "Open MPI v4.1.4".to_owned();
-        assert_eq!(judge("m", Ok(Hello::Ok { library: Some(library.clone()) })).level, Level::Ok);
-        let alone = judge("m", Ok(Hello::Singletons { library }));
+        assert_eq!(judge("m", Ok(Hello::Ok { library: Some(library.clone()) }), "h").level, Level::Ok);
+        let alone = judge("m", Ok(Hello::Singletons { library }), "h");
         assert!(alone.level == Level::Failed && alone.hint.is_some(), "{alone:?}");
-        let failed = judge("m", Ok(Hello::Failed { how: "exit status: 1".to_owned(), errors: "a\nb".to_owned() }));
+        let failed = judge("m", Ok(Hello::Failed { how: "exit status: 1".to_owned(), errors: "a\nb".to_owned() }), "h");
         assert_eq!(failed.message, "m could not start two ranks (exit status: 1)\n  a\n  b");
         assert_eq!(unless_needed(false, failed).level, Level::Warning);
     }

@@ -1,5 +1,6 @@
 //! What checks need of other hosts and of queues, as a seam: the real thing beside the fakes of tests.
 
+use super::elsewhere::Question;
 use crate::failure::Failure;
 use crate::launchers::program::ask;
 use std::time::Duration;
@@ -46,4 +47,14 @@ pub trait Outside {
 
     /// Has the queue look at that script without running it: what it said; `None` when it has no way to.
     fn validate(&self) -> Result<Option<String>, Failure>;
+
+    /// The words that are put before the command of so many engines in the job that this process runs in; `None` when it
+    /// runs in none.
+    fn start_in_job(&self, engines: u32) -> Result<Option<Vec<String>>, Failure>;
+
+    /// Finds `ipclusterz` of this version on the host of `ssh.controller`: where it is, for a person.
+    fn find_there(&self) -> Result<String, Failure>;
+
+    /// Has the one that was found look at the profile there, and returns what it printed. Nothing stays there.
+    fn ask_there(&self, question: Question) -> Result<String, Failure>;
 }

@@ -1,19 +1,26 @@
 //! The real other hosts and queue of a profile.
 
+use super::elsewhere::Question;
 use super::outside::{Answer, Outside};
+use super::probe::OWN_VERSION;
 use super::scratch::Scratch;
 use crate::batch;
 use crate::batch::launcher::dry_run;
 use crate::batch::options::BatchOptions;
 use crate::cluster::ClusterFolder;
 use crate::cluster::logs::LogFolder;
+use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::launchers::maker::batch_options;
+use crate::launchers::ssh::script::SHELL;
 use crate::launchers::{EngineSet, SetId};
 use crate::profile::Profile;
+use crate::remote;
+use crate::remote::there::There;
 use crate::settings::StartSettings;
 use crate::ssh::asker::Remembering;
 use crate::ssh::{self, Asker, Nobody, Remote, Terminal};
+use crate::talk::print_line;
 use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::places;
 use std::cell::RefCell;
@@ -30,14 +37,31 @@ pub struct Real<'a> {
     asker: RefCell<Remembering>,
     /// One for each host, so that nobody is asked twice.
     connections: RefCell<BTreeMap<String, Box<dyn Remote>>>,
+    /// What was found on the host of the whole cluster, with the path of a folder there.
+    there: RefCell<Option<(There, String)>>,
 }
+
+/// For all stages there, of which some wait for hosts and a queue.
+const PATIENCE_THERE: Duration = Duration::from_secs(300);
 
 impl<'a> Real<'a> {
     /// `python` is that of engines on this host; jobs run it by the same path.
     pub fn new(profile: &'a Profile, python: PathBuf) -> Self {
         let asker: Box<dyn Asker + Send> = if profile.tables.ssh.ask { Box::new(Terminal) } else { Box::new(Nobody) };
         let asker = RefCell::new(Remembering::new(asker, Arc::default()));
-        Self { profile, python, asker, connections: RefCell::default() }
+        Self { profile, python, asker, connections: RefCell::default(), there: RefCell::default() }
+    }
+
+    /// Does something with a connection to a host, which stays open for what follows.
+    fn with_host<T>(&self, host: &str, act: impl FnOnce(&mut dyn Remote) -> Result<T, Failure>) -> Result<T, Failure> {
+        let mut connections = self.connections.borrow_mut();
+        let remote = match connections.entry(host.to_owned()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                new.insert(ssh::connect(host, &self.profile.tables.ssh, &mut *self.asker.borrow_mut())?)
+            }
+        };
+        act(&mut **remote)
     }
 
     /// What jobs would be made from, with scripts in `logs` rather than where a cluster's are.
@@ -58,13 +82,7 @@ impl<'a> Real<'a> {
 
 impl Outside for Real<'_> {
     fn on_host(&self, host: &str, command: &str, deadline: Duration) -> Result<Answer, Failure> {
-        let table = &self.profile.tables.ssh;
-        let mut connections = self.connections.borrow_mut();
-        let remote = match connections.entry(host.to_owned()) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(ssh::connect(host, table, &mut *self.asker.borrow_mut())?),
-        };
-        let done = remote.run(command, b"", Instant::now() + deadline)?;
+        let done = self.with_host(host, |remote| Ok(remote.run(command, b"", Instant::now() + deadline)?))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(Answer {
             success: done.status == 0,
@@ -88,5 +106,55 @@ impl Outside for Real<'_> {
         let scratch = Scratch::in_folder(&places::state_root()?)?;
         let options = self.options(Some(scratch.path()))?;
         dry_run(&options, &self.first_set(&options))
+    }
+
+    fn start_in_job(&self, engines: u32) -> Result<Option<Vec<String>>, Failure> {
+        if batch::inside::job_id(&self.profile.tables.queue).is_none() {
+            return Ok(None);
+        }
+        let set = EngineSet { id: SetId(0), first: EngineId(0), count: engines };
+        batch::inside::argv(&self.options(None)?, &set).map(Some)
+    }
+
+    fn find_there(&self) -> Result<String, Failure> {
+        let own = std::env::current_exe().map_err(Failure::io("finding the ipclusterz program"))?;
+        let tables = &self.profile.tables;
+        let mut there = There::new(places::DEFAULT_CLUSTER.to_owned(), &tables.ssh);
+        let host = there.host.clone();
+        let python = Some(tables.engines.python.as_str()).filter(|python| !python.is_empty());
+        let prepared = self.with_host(&host, |remote| {
+            let prepared = there.prepare(remote, python, &own.to_string_lossy());
+            if prepared.is_err() {
+                // Its folder; why there is no program says more than why that cannot be removed.
+                let _ = there.remove(remote);
+            }
+            prepared
+        });
+        let folder = prepared?;
+        let found = format!("{}: version {OWN_VERSION}", there.program.as_deref().unwrap_or_default());
+        *self.there.borrow_mut() = Some((there, folder));
+        Ok(found)
+    }
+
+    fn ask_there(&self, question: Question) -> Result<String, Failure> {
+        let Some((there, folder)) = self.there.borrow_mut().take() else {
+            return Err(Failure::new(Exit::Failure, "ipclusterz there has not been looked for"));
+        };
+        let profile = remote::profile_of_host(self.profile.clone())?;
+        let seconds = PATIENCE_THERE.as_secs();
+        print_line(&format!("{} looks at the profile; that may take up to {seconds} s", there.host));
+        self.with_host(&there.host, |remote| {
+            let file = format!("{folder}/profile.toml");
+            let asked = remote.upload(&file, profile.as_bytes(), 0o600).map_err(Failure::from).and_then(|()| {
+                let script = there.look_at_profile(question.words());
+                Ok(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE_THERE)?)
+            });
+            let removed = there.remove(remote);
+            // A check that fails ends with 1, and has printed what it found.
+            let output = asked?;
+            removed?;
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            Ok(if output.stdout.is_empty() { text(&output.stderr) } else { text(&output.stdout) })
+        })
     }
 }

@@ -114,6 +114,11 @@ pub trait Launcher {
         false
     }
 
+    /// Whether there is room for so many engines at a time, where the profile says how much there is. An error tells it.
+    fn check_room(&self, _engines: u32) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Number of engines that one set is to have when `count` are wanted; the last set may have fewer.
     fn set_size(&self, count: u32) -> u32;
 }

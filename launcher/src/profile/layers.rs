@@ -43,7 +43,8 @@ pub fn list<'a>(items: impl IntoIterator<Item = &'a str>) -> Value {
     items.into_iter().map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect::<Vec<_>>().into()
 }
 
-/// The entries of `--set KEY=VALUE` options, in order. A value that is not TOML is text where the key takes text.
+/// The entries of `--set KEY=VALUE` options, in order. A value that is not TOML is text where the key takes one value,
+/// and so is a number, a truth or a time where it takes text: ten minutes are `10` or `00:10:00`.
 pub fn of_set_options(assignments: &[String]) -> Result<Entries, ProfileError> {
     let source = Source::Option(SET_OPTION);
     let mut entries = Entries::default();
@@ -54,9 +55,15 @@ pub fn of_set_options(assignments: &[String]) -> Result<Entries, ProfileError> {
             return Err(syntax(message));
         };
         // More than one line would be more than one key.
+        let kind = kind_of(key.trim());
+        let as_text = || read(&format!("{key}={}", Value::from(text.trim())), &source, Role::Option);
         let document = match read(assignment, &source, Role::Option) {
-            Err(ProfileError::Syntax { .. }) if takes_text(key.trim()) => {
-                read(&format!("{key}={}", Value::from(text.trim())), &source, Role::Option)?
+            // What a number or a flag expects is said where types are checked.
+            Err(ProfileError::Syntax { .. }) if matches!(kind, Some(Kind::Text | Kind::Number | Kind::Flag)) => {
+                as_text()?
+            }
+            Ok(document) if kind == Some(Kind::Text) && document.entries.iter().any(|(_, it)| is_plain(&it.value)) => {
+                as_text()?
             }
             Err(ProfileError::Syntax { message, .. }) => return Err(syntax(format!("{assignment:?}: {message}"))),
             other => other?,
@@ -66,10 +73,15 @@ pub fn of_set_options(assignments: &[String]) -> Result<Entries, ProfileError> {
     Ok(entries)
 }
 
-fn takes_text(key: &str) -> bool {
+/// Whether it is one value, written without quotes.
+fn is_plain(value: &Value) -> bool {
+    matches!(value, Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_))
+}
+
+fn kind_of(key: &str) -> Option<Kind> {
     let (table, rest) = key.split_once('.').unwrap_or((key, ""));
     let table = schema::ALIASES.iter().find(|(alias, _)| *alias == table).map_or(table, |(_, name)| name);
-    schema::kind(&KeyPath::of(&format!("{table}.{rest}"))) == Some(Kind::Text)
+    schema::kind(&KeyPath::of(&format!("{table}.{rest}")))
 }
 
 #[cfg(test)]
@@ -87,8 +99,16 @@ mod tests {
         assert_eq!(set("engines.env.A=x y").expect("text")["engines"]["env"]["A"].as_str(), Some("x y"));
         assert_eq!(set("engines.count=8").expect("number")["engines"]["count"].as_integer(), Some(8));
         assert!(set("batch.blocks={ max = 8 }").is_ok());
-        let error = set("engines.count=many").expect_err("not a number").to_string();
-        assert!(error.starts_with("--set: \"engines.count=many\": "), "{error}");
+        for plain in ["10", "00:10:00", "1.5", "true"] {
+            let table = set(&format!("batch.time_limit={plain}")).expect("text");
+            assert_eq!(table["batch"]["time_limit"].as_str(), Some(plain));
+        }
+        assert_eq!(
+            set("engines.env.OMP_NUM_THREADS=4").expect("text")["engines"]["env"].to_string(),
+            "{ OMP_NUM_THREADS = \"4\" }"
+        );
+        let error = set("batch.blocks={ max = }").expect_err("no TOML").to_string();
+        assert!(error.starts_with("--set: \"batch.blocks={ max = }\": "), "{error}");
         assert!(set("engines.count").expect_err("no value").to_string().contains("has no `=`"));
         let error = set("engines.cuont=8").expect_err("unknown").to_string();
         assert_eq!(error, "--set: unknown key `engines.cuont`");

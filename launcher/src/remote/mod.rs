@@ -23,7 +23,7 @@ use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::launchers::ssh::script::SHELL;
 use crate::launchers::{EngineSet, JobRecord, SetId, SetRecord};
-use crate::profile::{self, Places};
+use crate::profile::{self, Places, Profile};
 use crate::report::StartReport;
 use crate::settings::{StartSettings, merged_profile, options_of};
 use crate::ssh::asker::{Remembering, of_terminal};
@@ -31,7 +31,8 @@ use crate::ssh::tunnel::{Runner, Tunnel, Way};
 use crate::ssh::{Remote, connect, remote_cluster};
 use crate::supervisor::events::{self, Event};
 use crate::supervisor::program::Program;
-use crate::supervisor::requests::{self, Change, Request, Scaled};
+use crate::supervisor::progress::{Progress, SetProgress, SetState};
+use crate::supervisor::requests::{self, Change, Reply, Request, Scaled};
 use crate::supervisor::run::OnReady;
 use crate::supervisor::signals::{BlockedSignals, Signal};
 use crate::system;
@@ -56,6 +57,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(60);
 /// For a launcher there to answer.
 const SCALE_PATIENCE: Duration = Duration::from_secs(9);
+/// For a status there.
+const STATUS_PATIENCE: Duration = Duration::from_secs(5);
 /// For the program of `run` to end.
 const PROGRAM_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -81,7 +84,11 @@ pub struct Plan<'a> {
 
 /// All layers of the profile merged, as a text for a start on the host itself.
 pub fn profile_for(arguments: &StartArguments, variables: &Variables, places: &Places) -> Result<String, Failure> {
-    let mut merged = merged_profile(&options_of(arguments), variables, places)?;
+    profile_of_host(merged_profile(&options_of(arguments), variables, places)?)
+}
+
+/// The text of a merged profile for that host, on which the cluster is no cluster elsewhere.
+pub fn profile_of_host(mut merged: Profile) -> Result<String, Failure> {
     merged.derive("ssh.controller", "".into(), "the host itself".to_owned())?;
     Ok(profile::write(&merged.entries, false))
 }
@@ -115,14 +122,7 @@ pub fn supervise(
     };
     signals.forward(take).map_err(Failure::io("starting the thread for signals"))?;
     let table = &plan.settings.tables.ssh;
-    let there = There {
-        host: table.controller.clone(),
-        cluster: plan.settings.cluster.clone(),
-        folder: places::random_hex(4),
-        run_id: None,
-        program: None,
-        ssh: Box::new(table.clone()),
-    };
+    let there = There::new(plan.settings.cluster.clone(), table);
     let asker = Remembering::new(of_terminal(table.ask), Arc::clone(&given_up));
     let mut cluster =
         Cluster { plan, there, given_up, connecting, sender, receiver, talk, guard: None, way: None, hurry: false };
@@ -192,6 +192,7 @@ impl Cluster<'_> {
             TheWay::Tunnel(_) => return Err(interrupted("there was a tunnel")),
         };
         self.there.begin(&mut **remote)?;
+        self.listen()?;
         if let Some(signal) = self.wait_for_start()? {
             return Err(interrupted(&format!("all engines were ready ({signal})")));
         }
@@ -205,13 +206,25 @@ impl Cluster<'_> {
         let (mut offset, mut heard, mut quiet) = (0, Instant::now(), false);
         let mut next_progress = heard + PROGRESS_INTERVAL;
         let patience = self.plan.settings.timeout + SILENCE;
+        let begun = heard;
+        let mut said = None;
         loop {
-            if let Ok(Event::Signal(signal)) = self.receiver.recv_timeout(START_INTERVAL) {
-                match signal {
+            match self.receiver.recv_timeout(START_INTERVAL) {
+                Ok(Event::Signal(signal)) => match signal {
                     Signal::ChildEnded => {}
                     Signal::ParentChanged if !self.parent_is_gone() => {}
                     signal => return Ok(Some(signal.name())),
+                },
+                Ok(Event::Request(request, answer)) => {
+                    let reply = match request {
+                        Request::Progress => Ok(Reply::Progress(self.progress_of_start(begun, said.clone()))),
+                        Request::Scale(_) => Err(Failure::new(Exit::Usage, "the cluster is still starting")
+                            .with_hint("`ipclusterz wait` first")),
+                    };
+                    // Whoever asked may be gone.
+                    let _ = answer.send(reply);
                 }
+                Ok(_) | Err(_) => {}
             }
             let Some(TheWay::Direct(remote)) = &mut self.way else { return Ok(None) };
             let progress = self.there.progress(&mut **remote, offset)?;
@@ -223,6 +236,7 @@ impl Cluster<'_> {
                 quiet |= line.starts_with("error: ");
                 if !quiet {
                     self.talk.say(format!("{}: {line}", self.there.host));
+                    said = Some((line, heard));
                 }
             }
             if progress.status.is_some() {
@@ -238,6 +252,32 @@ impl Cluster<'_> {
                 next_progress = Instant::now() + PROGRESS_INTERVAL;
             }
         }
+    }
+
+    /// What is known of the engines before the start there is over: what it said last.
+    fn progress_of_start(&self, begun: Instant, said: Option<(String, Instant)>) -> Progress {
+        let wanted = self.plan.settings.engines;
+        let (said, said_at) = said.unzip();
+        let set = SetProgress {
+            name: format!("cluster {:?} on {}", self.there.cluster, self.there.host),
+            set: self.whole(),
+            ready: 0,
+            state: SetState::Waiting,
+            seconds: begun.elapsed().as_secs_f64(),
+            said,
+            said_seconds_ago: said_at.map(|at| at.elapsed().as_secs_f64()),
+        };
+        Progress { wanted, sets: vec![set], lost: None }
+    }
+
+    /// Takes requests of other commands.
+    fn listen(&self) -> Result<(), Failure> {
+        let sockets = &self.plan.handle.socket_dir;
+        if let Some(base) = sockets.parent() {
+            places::make_private_dir(base)?;
+        }
+        places::make_private_dir(sockets)?;
+        requests::listen(sockets, self.sender.clone()).map_err(Failure::io("listening for requests of other commands"))
     }
 
     /// Fetches the report, and makes the tunnel and the connection file for it.
@@ -274,20 +314,14 @@ impl Cluster<'_> {
         self.there.run_id = Some(report.run_id.clone());
         self.write_handle()?;
         let found = remote_cluster::find(remote, Some(&self.there.cluster))?;
-        let sockets = &self.plan.handle.socket_dir;
-        if let Some(base) = sockets.parent() {
-            places::make_private_dir(base)?;
-        }
-        places::make_private_dir(sockets)?;
-        let (opened, file) = first_that_answers(remote, &found, &places::socket_path(sockets))?;
+        let socket = places::socket_path(&self.plan.handle.socket_dir);
+        let (opened, file) = first_that_answers(remote, &found, &socket)?;
         let path = self.plan.folder.client_file();
         file.write(&path)?;
         Ok((report, opened, path))
     }
 
     fn ready(&mut self, report: &StartReport, on_ready: OnReady<'_>) -> Result<(), Failure> {
-        requests::listen(&self.plan.handle.socket_dir, self.sender.clone())
-            .map_err(Failure::io("listening for requests of other commands"))?;
         events::watch_engines(self.plan.folder.client_file(), self.sender.clone())
             .map_err(Failure::io("starting the thread for the controller's notifications"))?;
         self.plan.handle.phase = Phase::Running;
@@ -329,13 +363,17 @@ impl Cluster<'_> {
                 }
                 // The cluster may have ended, or the tunnel broken.
                 Event::Client(ClientEvent::Disconnected { .. }) => drop(look_now.send(())),
-                Event::Request(Request::Scale(change), answer) => {
+                Event::Request(request, answer) => {
                     let (there, runner) = (self.there.clone(), runner.clone());
                     let ask = move || {
+                        let reply = match request {
+                            Request::Scale(change) => scale(&there, &runner, change).map(Reply::Scaled),
+                            Request::Progress => progress(&there, &runner).map(Reply::Progress),
+                        };
                         // Whoever asked may be gone.
-                        let _ = answer.send(scale(&there, &runner, change));
+                        let _ = answer.send(reply);
                     };
-                    let thread = std::thread::Builder::new().name("scale".to_owned()).spawn(ask);
+                    let thread = std::thread::Builder::new().name("request".to_owned()).spawn(ask);
                     thread.map_err(Failure::io("starting a thread"))?;
                 }
                 _ => {}
@@ -399,9 +437,14 @@ impl Cluster<'_> {
         failure
     }
 
+    /// All engines, of whose sets only the launcher there knows.
+    fn whole(&self) -> EngineSet {
+        EngineSet { id: SetId(0), first: EngineId(0), count: self.plan.settings.engines }
+    }
+
     /// Brings the record up to date: what it takes to end the cluster there.
     fn write_handle(&mut self) -> Result<(), Failure> {
-        let set = EngineSet { id: SetId(0), first: EngineId(0), count: self.plan.settings.engines };
+        let set = self.whole();
         // Before there is anything to end there, there is no reason to go there.
         let job = self.there.program.is_some().then(|| JobRecord::Cluster(self.there.clone()));
         self.plan.handle.sets = job.map(|job| SetRecord { set, job }).into_iter().collect();
@@ -459,5 +502,13 @@ fn scale(there: &There, runner: &Runner, change: Change) -> Result<Scaled, Failu
     let output = runner.run(SHELL, there.scale(&change).as_bytes(), Instant::now() + SCALE_PATIENCE)?;
     let told = output.text(&there.host, "ipclusterz scale")?;
     there::parse_scaled(&told)
+        .unwrap_or_else(|| Err(Failure::new(Exit::Unreachable, format!("ipclusterz on {} did not answer", there.host))))
+}
+
+/// How far the sets are, as the launcher there tells it.
+fn progress(there: &There, runner: &Runner) -> Result<Progress, Failure> {
+    let output = runner.run(SHELL, there.status().as_bytes(), Instant::now() + STATUS_PATIENCE)?;
+    let told = output.text(&there.host, "ipclusterz status")?;
+    there::parse_status(&told)
         .unwrap_or_else(|| Err(Failure::new(Exit::Unreachable, format!("ipclusterz on {} did not answer", there.host))))
 }

@@ -16,7 +16,10 @@ use crate::shell::quote;
 use crate::ssh::asker::of_terminal;
 use crate::ssh::sitting;
 use crate::ssh::{Remote, RunOutput, connect};
+use crate::supervisor::progress::Progress;
+use crate::supervisor::requests::Scaled;
 use crate::tables::ssh::SshTable;
+use ipclusterz_runtime::places;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -46,7 +49,7 @@ pub struct There {
 
 /// How far a start is.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct StartProgress {
     /// The exit code of the start, when it is over.
     pub status: Option<u8>,
     /// What it has said since it was last looked at; whole lines.
@@ -65,6 +68,18 @@ pub struct Look {
 }
 
 impl There {
+    /// On the host of `ssh.controller`; nothing is there yet.
+    pub fn new(cluster: String, table: &SshTable) -> Self {
+        Self {
+            host: table.controller.clone(),
+            cluster,
+            folder: places::random_hex(4),
+            run_id: None,
+            program: None,
+            ssh: Box::new(table.clone()),
+        }
+    }
+
     /// Where `ipclusterz` may be: beside the engines' Python, where this program is here, on the path of a login, in
     /// the folder of a user's own programs. Also makes the folder; its path is the answer.
     pub fn prepare(&mut self, remote: &mut dyn Remote, python: Option<&str>, own: &str) -> Result<String, Failure> {
@@ -114,8 +129,20 @@ impl There {
         self.text(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE)?).map(drop)
     }
 
+    /// Shell that has `ipclusterz` look at the profile in the folder, by `profile check` or `doctor --profile`.
+    pub fn look_at_profile(&self, command: &str) -> String {
+        let program = quote(self.program.as_deref().unwrap_or("ipclusterz"));
+        format!("{}cd\n{program} {command} \"$d/profile.toml\" --json </dev/null\n", self.prelude())
+    }
+
+    /// Removes the folder, when nothing was started.
+    pub fn remove(&self, remote: &mut dyn Remote) -> Result<(), Failure> {
+        let script = format!("{}rm -rf \"$d\"\n", self.prelude());
+        self.text(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE)?).map(drop)
+    }
+
     /// Touches the lease and looks how far the start is; `offset` is that of the last look.
-    pub fn progress(&self, remote: &mut dyn Remote, offset: usize) -> Result<Progress, Failure> {
+    pub fn progress(&self, remote: &mut dyn Remote, offset: usize) -> Result<StartProgress, Failure> {
         let script = format!(
             "{}{}if [ -e \"$d/status\" ]; then printf '{MARK} status %s\\n' \"$(cat \"$d/status\")\"; fi\n\
              printf '{MARK} log\\n'; tail -c +{} \"$d/start.log\" 2>/dev/null; true\n",
@@ -147,12 +174,21 @@ impl There {
 
     /// Asks the launcher there for more engines or fewer.
     pub fn scale(&self, change: &str) -> String {
+        self.ask(&format!("scale {} --timeout 0", quote(change)))
+    }
+
+    /// Asks for the cluster's status there.
+    pub fn status(&self) -> String {
+        self.ask("status --timeout 2")
+    }
+
+    /// Runs a command on the cluster there, and prints its JSON as the answer.
+    fn ask(&self, command: &str) -> String {
         let (program, cluster) = (quote(self.program.as_deref().unwrap_or("ipclusterz")), quote(&self.cluster));
         format!(
             "{}there || exit 3\nprintf '{MARK} answer %s\\n' \
-             \"$({program} scale {} --timeout 0 --json --cluster {cluster} 2>/dev/null </dev/null)\"\n",
-            self.prelude(),
-            quote(change)
+             \"$({program} {command} --json --cluster {cluster} 2>/dev/null </dev/null)\"\n",
+            self.prelude()
         )
     }
 
@@ -221,12 +257,12 @@ fn answer<'a>(told: &'a str, key: &str) -> Option<&'a str> {
     told.lines().find_map(|line| line.strip_prefix(MARK)?.strip_prefix(' ')?.strip_prefix(key)?.strip_prefix(' '))
 }
 
-fn parse_progress(told: &str, offset: usize) -> Progress {
+fn parse_progress(told: &str, offset: usize) -> StartProgress {
     let status = answer(told, "status").and_then(|status| status.trim().parse().ok());
     let log = told.split_once(&format!("{MARK} log\n")).map_or("", |(_, log)| log);
     let whole = log.rfind('\n').map_or(0, |end| end + 1);
     let lines = log[..whole].lines().map(str::to_owned).collect();
-    Progress { status, lines, offset: offset + whole }
+    StartProgress { status, lines, offset: offset + whole }
 }
 
 fn parse_report(text: &str) -> Option<Result<StartReport, Failure>> {
@@ -248,7 +284,20 @@ pub fn parse_look(told: &str) -> Look {
 }
 
 /// What a launcher there has answered to a request for more engines or fewer.
-pub fn parse_scaled(told: &str) -> Option<Result<crate::supervisor::requests::Scaled, Failure>> {
+pub fn parse_scaled(told: &str) -> Option<Result<Scaled, Failure>> {
+    parse_answer(told)
+}
+
+/// How far the sets there are, from the status there.
+pub fn parse_status(told: &str) -> Option<Result<Progress, Failure>> {
+    #[derive(Deserialize)]
+    struct Status {
+        progress: Option<Progress>,
+    }
+    Some(parse_answer(told)?.map(|Status { progress }| progress.unwrap_or_default()))
+}
+
+fn parse_answer<T: serde::de::DeserializeOwned>(told: &str) -> Option<Result<T, Failure>> {
     #[derive(Deserialize)]
     struct Refused {
         error: Failure,
@@ -267,9 +316,9 @@ mod tests {
     #[test]
     fn a_start_is_followed_line_by_line() {
         let first = parse_progress("Welcome!\n@ipclusterz log\none\ntwo\nthr", 0);
-        assert_eq!(first, Progress { status: None, lines: vec!["one".into(), "two".into()], offset: 8 });
+        assert_eq!(first, StartProgress { status: None, lines: vec!["one".into(), "two".into()], offset: 8 });
         let last = parse_progress("@ipclusterz status 5\n@ipclusterz log\nthree\n", 8);
-        assert_eq!(last, Progress { status: Some(5), lines: vec!["three".into()], offset: 14 });
+        assert_eq!(last, StartProgress { status: Some(5), lines: vec!["three".into()], offset: 14 });
     }
 
     #[test]
@@ -282,5 +331,8 @@ mod tests {
         let told = format!("@ipclusterz outcome {}\n", serde_json::to_string(&outcome).expect("JSON"));
         assert_eq!(parse_look(&told), Look { alive: false, outcome: Some(outcome) });
         assert!(parse_look("@ipclusterz alive \n").alive);
+        let told = "@ipclusterz answer {\"version\":1,\"progress\":{\"wanted\":3,\"sets\":[],\"lost\":null}}\n";
+        let progress = parse_status(told).expect("an answer").map(|progress| progress.wanted);
+        assert_eq!(progress, Ok(3));
     }
 }

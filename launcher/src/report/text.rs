@@ -1,10 +1,11 @@
 //! Reports as text for people.
 
 use super::{
-    CompletionsReport, GcReport, ListReport, LogsReport, ScaleReport, StartReport, StatusReport, StopReport,
-    TunnelReport, WaitReport,
+    CompletionsReport, GcReport, ListReport, LogsReport, ScaleReport, ScriptReport, StartReport, StatusReport,
+    StopReport, TunnelReport, WaitReport,
 };
 use crate::output::Report;
+use crate::supervisor::progress::Progress;
 use ipclusterz_runtime::wire::message::Status;
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -53,6 +54,13 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 
 /// Without text: all of it is said on stderr while it happens.
 impl Report for StartReport {}
+
+impl Report for ScriptReport {
+    fn to_text(&self) -> String {
+        let description = self.description.as_ref().map(|text| format!("{text}\n")).unwrap_or_default();
+        description + &self.script
+    }
+}
 
 impl Report for TunnelReport {
     fn to_talk(&self) -> String {
@@ -127,6 +135,7 @@ impl Report for StatusReport {
         }
         let Some(status) = &self.controller else {
             let _ = writeln!(text, "{engines_wanted} engines were asked for; the controller does not answer yet");
+            text.push_str(&waited_for(self.progress.as_ref()));
             return text;
         };
         let _ = writeln!(text, "{}", controller_line(status));
@@ -152,8 +161,22 @@ impl Report for StatusReport {
             text.push('\n');
             text.push_str(&table(&["engine", "host", "pid", "state", "queue", "completed", "memory", "uptime"], &rows));
         }
+        text.push_str(&waited_for(self.progress.as_ref()));
         text
     }
+}
+
+/// What keeps engines from being there, a line for each set; nothing when all are.
+fn waited_for(progress: Option<&Progress>) -> String {
+    let Some(progress) = progress else { return String::new() };
+    let lines = progress.lines();
+    if lines.is_empty() {
+        // Only a cluster that has lost engines has a reason then.
+        return progress.lost.as_ref().map(|lost| format!("\nlast lost: {lost}\n")).unwrap_or_default();
+    }
+    let missing: u32 = progress.waiting().map(|set| set.set.count - set.ready.min(set.set.count)).sum();
+    let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
+    format!("\n{missing} of {} wanted engines are not there yet:\n{lines}", progress.wanted)
 }
 
 fn controller_line(status: &Status) -> String {

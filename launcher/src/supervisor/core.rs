@@ -114,13 +114,16 @@ pub struct Core {
     sets: BTreeMap<SetId, Set>,
     next_set: u32,
     ready: bool,
+    /// Why the set that was lost last is not started again.
+    pub(super) lost: Option<String>,
     next_progress: Instant,
 }
 
 impl Core {
     /// A cluster without engines.
     pub fn new(policy: Policy, now: Instant) -> Self {
-        Self { policy, sets: BTreeMap::new(), next_set: 0, ready: false, next_progress: now + PROGRESS_INTERVAL }
+        let next_progress = now + PROGRESS_INTERVAL;
+        Self { policy, sets: BTreeMap::new(), next_set: 0, ready: false, lost: None, next_progress }
     }
 
     /// Whether all engines have been ready.
@@ -168,6 +171,7 @@ impl Core {
     pub fn grow(&mut self, count: u32, set_size: u32) -> Vec<Action> {
         let mut left = count;
         let mut actions = Vec::new();
+        self.lost = None;
         while left > 0 {
             let size = set_size.clamp(1, left);
             let set = EngineSet { id: SetId(self.next_set), first: self.free_ids(size), count: size };
@@ -228,7 +232,7 @@ impl Core {
         match input {
             Input::SetStarted { set, pid } => self.started(set, pid, now),
             Input::SetNotStarted(set, end) | Input::Set(set, SetEvent::Ended(end)) => self.ended(set, end, now),
-            Input::Set(_, SetEvent::Waiting(reason)) => vec![Action::Say(reason)],
+            Input::Set(set, SetEvent::Waiting(reason)) => self.waits(set, reason, now),
             Input::Set(set, SetEvent::Running(place)) => self.running(set, &place, now),
             Input::EngineJoined(info) => self.joined(&info, now),
             Input::EngineLeft { id, reason } => self.left(id, reason, now),
@@ -257,9 +261,19 @@ impl Core {
         Vec::new()
     }
 
+    fn waits(&mut self, id: SetId, reason: String, now: Instant) -> Vec<Action> {
+        if let Some(set) = self.sets.get_mut(&id) {
+            set.tell(&reason, now);
+        }
+        vec![Action::Say(reason)]
+    }
+
     fn running(&mut self, id: SetId, place: &str, now: Instant) -> Vec<Action> {
         let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
         set.stage = Stage::Running { since: now };
+        // Why it waited is no news any more.
+        set.said = None;
+        set.tell(place, now);
         if place.is_empty() { Vec::new() } else { vec![Action::Say(format!("{} started: {place}", set.name()))] }
     }
 
@@ -312,7 +326,7 @@ impl Core {
             if set.attempts > self.policy.retries {
                 return vec![Action::Finish(Ending::SetFailed(set.set.clone(), end))];
             }
-            let again_at = set.over(now);
+            let again_at = set.over(&end.how, now);
             let wait = (again_at - now).as_secs_f64();
             return vec![Action::Say(format!("{name} failed: {}; tried again in {wait:.1} s", end.how))];
         }
@@ -322,10 +336,11 @@ impl Core {
         }
         let mut line = format!("{name} {} died: {}", if set.set.count == 1 { "has" } else { "have" }, end.how);
         if self.policy.restart {
-            let again_at = set.over(now);
+            let again_at = set.over(&end.how, now);
             line.push_str(&format!("; started again in {:.1} s", (again_at - now).as_secs_f64()));
         } else {
             self.sets.remove(&id);
+            self.lost = Some(line.clone());
         }
         vec![Action::Say(line)]
     }
@@ -366,7 +381,9 @@ impl Core {
             let Some(set) = self.sets.get(&id) else { continue };
             let missing = name_engines(&set.missing().collect::<Vec<_>>());
             let seconds = self.policy.timeout.as_secs_f64();
-            actions.push(Action::Say(format!("{missing} did not register within {seconds} s; given up")));
+            let line = format!("{missing} did not register within {seconds} s; given up");
+            self.lost = Some(line.clone());
+            actions.push(Action::Say(line));
             actions.extend(self.end(id, Force::Kill));
         }
         actions.extend(self.progress(now));

@@ -1,7 +1,7 @@
 //! Where the supervisor's events come from: one thread for signals, one for the controller's first line, one for the
 //! controller's notifications. All go into one channel.
 
-use super::requests::{Request, Scaled};
+use super::requests::{Reply, Request};
 use super::signals::{BlockedSignals, Signal};
 use crate::exit_code::Exit;
 use crate::failure::Failure;
@@ -34,7 +34,7 @@ pub enum Event {
     /// How busy the cluster is.
     Load(Box<Status>),
     /// Another command asks for something; the answer goes back.
-    Request(Request, Sender<Result<Scaled, Failure>>),
+    Request(Request, Sender<Result<Reply, Failure>>),
     /// Nobody looks after this cluster any more, which was started from another host; why.
     LeaseOver(String),
     /// The cluster on another host, which this process looks after, has ended; how.

@@ -1,7 +1,7 @@
 //! The process that starts a cluster, watches over it and ends it.
 //!
 //! [`core`] decides, without sockets, clock or processes, of sets ([`set`]), and [`scaling`] of which go; [`run`] owns everything and turns events into its inputs and
-//! its actions into deeds; `shutdown` ends it all; `outcome` words the reason; [`events`] and [`signals`] are where events come from.
+//! its actions into deeds; `shutdown` ends it all; `outcome` words the reason; [`progress`] what is waited for, and why; [`events`] and [`signals`] are where events come from.
 
 mod blocks;
 pub mod core;
@@ -9,6 +9,7 @@ pub mod events;
 pub mod lease;
 mod outcome;
 pub mod program;
+pub mod progress;
 pub mod requests;
 mod restart;
 pub mod run;

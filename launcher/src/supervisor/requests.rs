@@ -2,10 +2,11 @@
 //!
 //! # Format
 //!
-//! One line of JSON each way: a [`Request`] with the version first, then `{"version": 1, "ok": …}` or
-//! `{"version": 1, "failed": …}`.
+//! One line of JSON each way: a [`Request`] with the version first, then `{"version": 2, "answer": {"Ok": …}}` with
+//! a [`Reply`], or `{"version": 2, "answer": {"Err": …}}`.
 
 use super::events::Event;
+use super::progress::Progress;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
@@ -17,11 +18,13 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 /// The version of requests and answers.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// For the launcher to answer; it never waits for anything before it does.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest line.
-const LINE_MAX: u64 = 64 << 10;
+/// Longest question.
+const QUESTION_MAX: u64 = 64 << 10;
+/// Longest answer: a few hundred bytes for each of thousands of sets.
+const ANSWER_MAX: u64 = 16 << 20;
 
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +32,18 @@ const LINE_MAX: u64 = 64 << 10;
 pub enum Request {
     /// Have more engines, or fewer.
     Scale(Change),
+    /// Tell how far the sets are.
+    Progress,
+}
+
+/// The answer to a [`Request`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// To [`Request::Scale`].
+    Scaled(Scaled),
+    /// To [`Request::Progress`].
+    Progress(Progress),
 }
 
 /// How many engines there are to be.
@@ -59,7 +74,7 @@ struct Question {
 #[derive(Serialize, Deserialize)]
 struct Answer {
     version: u32,
-    answer: Result<Scaled, Failure>,
+    answer: Result<Reply, Failure>,
 }
 
 /// The socket in the cluster's socket folder.
@@ -86,7 +101,8 @@ pub fn listen(socket_dir: &Path, events: Sender<Event>) -> io::Result<()> {
 
 /// Answers one request; none when the supervisor is gone.
 fn serve(mut stream: &UnixStream, events: &Sender<Event>) -> Option<()> {
-    let question = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| read_line(stream));
+    let question = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+    let question = question.and_then(|()| read_line(stream, QUESTION_MAX));
     let question: Result<Question, String> =
         question.map_err(|error| error.to_string()).and_then(|line| parse(&line).map_err(|error| error.to_string()));
     let answer = match question {
@@ -108,16 +124,35 @@ fn serve(mut stream: &UnixStream, events: &Sender<Event>) -> Option<()> {
     Some(())
 }
 
-/// Asks the launcher whose socket is in `socket_dir`.
-pub fn ask(socket_dir: &Path, request: Request) -> Result<Scaled, Failure> {
+/// Has the launcher whose socket is in `socket_dir` start engines or end some.
+pub fn scale(socket_dir: &Path, change: Change) -> Result<Scaled, Failure> {
+    match ask(socket_dir, Request::Scale(change), PATIENCE)? {
+        Reply::Scaled(scaled) => Ok(scaled),
+        other @ Reply::Progress(_) => Err(unexpected(&other)),
+    }
+}
+
+/// Asks that launcher how far its sets are.
+pub fn progress(socket_dir: &Path, patience: Duration) -> Result<Progress, Failure> {
+    match ask(socket_dir, Request::Progress, patience)? {
+        Reply::Progress(progress) => Ok(progress),
+        other @ Reply::Scaled(_) => Err(unexpected(&other)),
+    }
+}
+
+fn unexpected(reply: &Reply) -> Failure {
+    Failure::new(Exit::Unreachable, format!("the launcher answered something else than was asked: {reply:?}"))
+}
+
+fn ask(socket_dir: &Path, request: Request, patience: Duration) -> Result<Reply, Failure> {
     let path = socket_path(socket_dir);
     let talk = || -> io::Result<Answer> {
         let mut stream = UnixStream::connect(&path)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
         let mut line = serde_json::to_vec(&Question { version: VERSION, request })?;
         line.push(b'\n');
         stream.write_all(&line)?;
-        parse(&read_line(&stream)?).map_err(Into::into)
+        parse(&read_line(&stream, ANSWER_MAX)?).map_err(Into::into)
     };
     let answer = talk().map_err(|error| {
         let message = format!("the launcher does not answer at {}: {error}", path.display());
@@ -126,9 +161,9 @@ pub fn ask(socket_dir: &Path, request: Request) -> Result<Scaled, Failure> {
     answer.answer
 }
 
-fn read_line(stream: &UnixStream) -> io::Result<String> {
+fn read_line(stream: &UnixStream, longest: u64) -> io::Result<String> {
     let mut line = String::new();
-    BufReader::new(stream.take(LINE_MAX)).read_line(&mut line)?;
+    BufReader::new(stream.take(longest)).read_line(&mut line)?;
     Ok(line)
 }
 
@@ -150,15 +185,18 @@ mod tests {
                 panic!("a request")
             };
             assert_eq!(by, -2);
-            answer.send(Ok(Scaled { before: 4, wanted: 2 })).expect("asked for");
+            answer.send(Ok(Reply::Scaled(Scaled { before: 4, wanted: 2 }))).expect("asked for");
+            let Ok(Event::Request(Request::Progress, answer)) = receiver.recv() else { panic!("a request") };
+            answer.send(Ok(Reply::Progress(Progress { wanted: 2, ..Progress::default() }))).expect("asked for");
             receiver
         });
-        let answer = ask(folder.path(), Request::Scale(Change::By(-2))).expect("answered");
+        let answer = scale(folder.path(), Change::By(-2)).expect("answered");
         assert_eq!(answer, Scaled { before: 4, wanted: 2 });
+        assert_eq!(progress(folder.path(), PATIENCE).expect("answered").wanted, 2);
         let _receiver = supervisor.join().expect("no panic");
 
         let mut stream = UnixStream::connect(socket_path(folder.path())).expect("connect");
         stream.write_all(b"hello\n").expect("write");
-        assert!(read_line(&stream).expect("answer").contains("not a request"));
+        assert!(read_line(&stream, ANSWER_MAX).expect("answer").contains("not a request"));
     }
 }

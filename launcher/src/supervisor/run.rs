@@ -5,7 +5,7 @@ use super::core::{Action, Core, Ending, Input, Policy};
 use super::events::{self, ControllerLine, Event};
 use super::lease;
 use super::program::Program;
-use super::requests::{Change, Request, Scaled};
+use super::requests::{Change, Reply, Request, Scaled};
 use super::signals::{BlockedSignals, Signal};
 use crate::cluster::ClusterFolder;
 use crate::cluster::handle::{ClusterHandle, Phase};
@@ -219,12 +219,16 @@ impl<'a> Supervisor<'a> {
             Event::Request(Request::Scale(change), answer) => {
                 let scaled = self.scale(change);
                 let (reply, actions) = match scaled {
-                    Ok((reply, actions)) => (Ok(reply), actions),
+                    Ok((scaled, actions)) => (Ok(Reply::Scaled(scaled)), actions),
                     Err(failure) => (Err(failure), Vec::new()),
                 };
                 // Whoever asked may be gone.
                 let _ = answer.send(reply);
                 actions
+            }
+            Event::Request(Request::Progress, answer) => {
+                let _ = answer.send(Ok(Reply::Progress(self.core.how_far(now))));
+                Vec::new()
             }
             // The end of the controller's process tells of a disconnection, with its status; the client goes on by
             // itself when the connection is back.
@@ -338,6 +342,9 @@ impl<'a> Supervisor<'a> {
                 if self.plan.settings.tables.engines.launcher == LauncherKind::Local {
                     limits::check(more, &limits::of_this_host(more))?;
                 }
+                // Sets that are about to go have their place until they have gone.
+                let there: u32 = self.core.sets().map(|set| set.set.count).sum();
+                launcher.check_room(there.saturating_add(more))?;
                 self.core.grow(more, launcher.set_size(more))
             }
             std::cmp::Ordering::Less => {

@@ -19,7 +19,9 @@ pub enum Stage {
     },
     /// It has ended, and is to be started again.
     Over {
-        /// When.
+        /// When it ended.
+        ended: Instant,
+        /// When to start it.
         again_at: Instant,
     },
 }
@@ -45,6 +47,10 @@ pub struct Set {
     pub died: bool,
     /// How often it was started.
     pub attempts: u32,
+    /// When its launcher began to start it, the last time.
+    pub began: Option<Instant>,
+    /// What its launcher told of it last, and when.
+    pub said: Option<(String, Instant)>,
     pid: Option<u32>,
     /// All its engines have been there.
     complete: bool,
@@ -65,6 +71,8 @@ impl Set {
             kill_at: None,
             died: false,
             attempts: 0,
+            began: None,
+            said: None,
             pid: None,
             complete: false,
             gone: false,
@@ -75,15 +83,23 @@ impl Set {
     /// Its launcher began to start it, and has started it if it is a process of this host.
     pub fn began(&mut self, pid: Option<u32>, now: Instant) {
         self.attempts += 1;
-        self.pid = pid;
+        (self.pid, self.began) = (pid, Some(now));
         self.stage = if pid.is_some() { Stage::Running { since: now } } else { Stage::Waiting };
     }
 
+    /// Its launcher tells of it; an empty text is no news.
+    pub fn tell(&mut self, text: &str, now: Instant) {
+        if !text.is_empty() {
+            self.said = Some((text.to_owned(), now));
+        }
+    }
+
     /// It has ended and is to be started again: when.
-    pub fn over(&mut self, now: Instant) -> Instant {
+    pub fn over(&mut self, how: &str, now: Instant) -> Instant {
         let since = if let Stage::Running { since } = self.stage { since } else { now };
         let again_at = self.back_off.next_start(since, now);
-        self.stage = Stage::Over { again_at };
+        self.stage = Stage::Over { ended: now, again_at };
+        self.tell(how, now);
         self.registered.clear();
         (self.left, self.end_at, self.kill_at, self.died, self.complete) = (None, None, None, false, false);
         again_at
@@ -91,7 +107,7 @@ impl Set {
 
     /// Whether it is to be started again now; said once.
     pub fn restart_due(&mut self, now: Instant) -> bool {
-        let due = matches!(self.stage, Stage::Over { again_at } if again_at <= now);
+        let due = matches!(self.stage, Stage::Over { again_at, .. } if again_at <= now);
         if due {
             self.stage = Stage::Waiting;
         }
@@ -208,7 +224,7 @@ impl Set {
 
     /// What is to be looked at, and when.
     pub fn next_tick(&self, policy: &Policy) -> impl Iterator<Item = Instant> {
-        let again_at = if let Stage::Over { again_at } = self.stage { Some(again_at) } else { None };
+        let again_at = if let Stage::Over { again_at, .. } = self.stage { Some(again_at) } else { None };
         let say_at = self.left.as_ref().map(|(say_at, _)| *say_at);
         [again_at, say_at, self.end_at, self.kill_at, self.deadline(policy)].into_iter().flatten()
     }

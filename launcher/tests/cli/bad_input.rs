@@ -97,6 +97,11 @@ fn values_that_contradict_each_other() {
         "error: --set: `engines.launcher`: there is no `slurm`, expected one of `local`, `ssh`, `mpiexec`, `batch`\n\
          hint: \"slurm\" is a profile: `extends = \"slurm\"`, or `--profile slurm`\n",
     );
+    let hint = "hint: `ipclusterz profile show default` prints every key with an example of its type\n";
+    for (key, expected) in [("count", "a whole number from 0 on"), ("restart", "true or false")] {
+        let message = format!("error: --set: `engines.{key}`: invalid type: string \"x\", expected {expected}\n{hint}");
+        user.run(&format!("start --set engines.{key}=x")).assert_fails(2, &message);
+    }
     user.run("-n 1 --set engines.cuont=2").assert_fails(
         2,
         "error: --set: unknown key `engines.cuont`\n\

@@ -6,5 +6,6 @@ mod bad_input;
 mod doctor;
 mod life;
 mod profiles;
+mod queued;
 mod start_failures;
 mod support;

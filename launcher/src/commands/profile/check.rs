@@ -1,6 +1,7 @@
 //! `ipclusterz profile check`: the stages of a start, each tried as far as it goes without starting anything.
 
 use crate::arguments::ProfileCheckArguments;
+use crate::doctor::elsewhere::{self, Question};
 use crate::doctor::finding::{Finding, Level};
 use crate::doctor::outside::Outside;
 use crate::doctor::real::Real;
@@ -10,9 +11,8 @@ use crate::failure::Failure;
 use crate::profile::{Options, Places, Profile};
 use crate::python;
 use crate::report::CheckReport;
-use crate::settings::{StartSettings, check_profile, merged_profile};
+use crate::settings::{check_profile, merged_profile};
 use crate::tables::engines::LauncherKind;
-use ipclusterz_runtime::places;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -39,6 +39,8 @@ struct Stage {
 
 use LauncherKind::{Batch, Local, Mpiexec, Ssh};
 
+const NO_MPI: &str = "no engine is started by mpiexec";
+
 /// The stages after `resolve`, in the order of a start.
 const STAGES: [Stage; 6] = [
     Stage {
@@ -58,11 +60,15 @@ const STAGES: [Stage; 6] = [
     Stage {
         name: "MPI",
         needs: &["resolve", "python"],
-        launchers: &[Mpiexec],
-        otherwise: "no engine is started by mpiexec",
+        launchers: &[Mpiexec, Batch],
+        otherwise: NO_MPI,
         run: |trial| {
-            let table = &trial.profile.tables.mpiexec;
-            vec![mpi::check(table, true, &trial.python(), trial.search_path.as_deref())]
+            let tables = &trial.profile.tables;
+            vec![match tables.engines.launcher {
+                Batch if tables.batch.check_world => mpi::check_in_job(trial.profile, &trial.python(), trial.outside),
+                Batch => Finding::skipped("MPI", NO_MPI),
+                _ => mpi::check(tables, true, &trial.python(), trial.search_path.as_deref()),
+            }]
         },
     },
     Stage {
@@ -113,9 +119,7 @@ impl Trial<'_> {
 fn python_and_package(trial: &Trial<'_>) -> Vec<Finding> {
     let tables = &trial.profile.tables;
     if tables.engines.launcher == Ssh {
-        let settings = StartSettings::of(places::DEFAULT_CLUSTER.to_owned(), trial.profile.clone());
-        let environment = settings.map(|settings| settings.environment_elsewhere()).unwrap_or_default();
-        return hosts::pythons(tables, &trial.python().to_string_lossy(), &environment, trial.outside);
+        return hosts::pythons(trial.profile, &trial.python(), trial.outside);
     }
     let wanted = &tables.engines.python;
     if tables.engines.launcher == Batch && wanted.contains('/') && !std::path::Path::new(wanted).exists() {
@@ -154,6 +158,13 @@ fn stages(trial: &Trial<'_>) -> Vec<Finding> {
     };
     let mut failed: Vec<&str> = if resolve.level == Level::Failed { vec!["resolve"] } else { Vec::new() };
     let mut findings = vec![resolve];
+    let table = &trial.profile.tables.ssh;
+    if !table.controller.is_empty() && failed.is_empty() {
+        // The start is made there, so the stages are looked at there.
+        let names: Vec<&str> = std::iter::once("resolve").chain(STAGES.iter().map(|stage| stage.name)).collect();
+        findings.extend(elsewhere::check(table, Question::ProfileCheck, &names, trial.outside));
+        return findings;
+    }
     for stage in &STAGES {
         if !stage.launchers.contains(&trial.profile.tables.engines.launcher) {
             findings.push(Finding::skipped(stage.name, stage.otherwise));
@@ -211,6 +222,18 @@ mod tests {
         fn validate(&self) -> Result<Option<String>, Failure> {
             Ok(None)
         }
+
+        fn start_in_job(&self, _: u32) -> Result<Option<Vec<String>>, Failure> {
+            Ok(None)
+        }
+
+        fn find_there(&self) -> Result<String, Failure> {
+            Err(Failure::new(Exit::StartFailed, "there is no ipclusterz"))
+        }
+
+        fn ask_there(&self, _: Question) -> Result<String, Failure> {
+            panic!("there is none to be asked")
+        }
     }
 
     fn lines(set: &[&str], queue_is_up: bool) -> Vec<(String, Level)> {
@@ -244,6 +267,16 @@ mod tests {
         let found = lines(&["engines.launcher=ssh"], true);
         assert_eq!(names(&found, Level::Failed), ["resolve"]);
         assert_eq!(found.len(), 7);
+    }
+
+    #[test]
+    fn with_the_whole_cluster_elsewhere_nothing_is_looked_at_here() {
+        let queue = ["engines.launcher=local", "engines.python=/bin/false", "ssh.controller=far"];
+        let found = lines(&queue, false);
+        assert_eq!(names(&found, Level::Ok), ["resolve", "host far"]);
+        assert_eq!(names(&found, Level::Failed), ["ipclusterz on far"]);
+        assert_eq!(names(&found, Level::Skipped).len(), 7, "{found:?}");
+        assert!(names(&found, Level::Skipped).iter().all(|name| name.starts_with("far: ")), "{found:?}");
     }
 
     #[test]

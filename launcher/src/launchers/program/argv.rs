@@ -249,6 +249,11 @@ fn hosts(table: &MpiexecTable, ranks: u32) -> Result<Vec<Host<'_>>, ArgvError> {
     Ok(hosts)
 }
 
+/// Whether the hosts of the table have slots for that many ranks, of all sets together.
+pub fn check_room(table: &MpiexecTable, ranks: u32) -> Result<(), ArgvError> {
+    hosts(table, ranks).map(drop)
+}
+
 /// `n1:4`, or `n1` for one slot.
 fn host(text: &str) -> Result<Host<'_>, ArgvError> {
     let bad = || ArgvError::BadHost(text.to_owned());
@@ -437,5 +442,9 @@ pub(super) mod tests {
         }
         let few = MpiexecTable { hosts: vec!["n1".to_owned(), "n2:2".to_owned()], ..table() };
         assert_eq!(build(Flavour::OpenMpi, &few), Err(ArgvError::TooFewSlots { slots: 3, ranks: 4 }));
+        assert_eq!(check_room(&few, 3), Ok(()));
+        assert_eq!(check_room(&few, 4), Err(ArgvError::TooFewSlots { slots: 3, ranks: 4 }));
+        assert_eq!(check_room(&MpiexecTable { oversubscribe: true, ..few }, 4), Ok(()));
+        assert_eq!(check_room(&table(), 1000), Ok(()), "no hosts, no limit");
     }
 }

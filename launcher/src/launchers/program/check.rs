@@ -6,6 +6,8 @@ use super::ask::{self, Answer};
 use super::flavour::Program;
 use crate::failure::Failure;
 use crate::tables::mpiexec::MpiexecTable;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -56,33 +58,56 @@ else:
 os.write(1, f"ipclusterz-hello\t{rank}\t{size}\t{world}\t{library}\n".encode())
 "#;
 
-/// Runs it. Blocks until it has ended or `deadline` has passed. `scratch` is a folder for files of the program.
-pub fn hello(
-    program: &Program,
-    table: &MpiexecTable,
-    python: &Path,
-    scratch: &Path,
-    deadline: Duration,
-) -> Result<Hello, Failure> {
+/// What the ranks are.
+#[derive(Debug, Clone, Copy)]
+pub struct Ranks<'a> {
+    /// The Python that runs them.
+    pub python: &'a Path,
+    /// Variables that engines are given, among them those that choose a library of MPI.
+    pub environment: &'a BTreeMap<String, String>,
+    /// A folder for files of the program.
+    pub scratch: &'a Path,
+}
+
+impl Ranks<'_> {
+    fn argv(&self) -> Vec<OsString> {
+        vec![self.python.into(), "-c".into(), SCRIPT.into()]
+    }
+}
+
+/// Has the program start them. Blocks until it has ended or `deadline` has passed.
+pub fn hello(program: &Program, table: &MpiexecTable, ranks: Ranks<'_>, deadline: Duration) -> Result<Hello, Failure> {
+    let scratch = ranks.scratch;
     program.check_root(table)?;
     // Two ranks must fit on any host, such as one with a single core.
     let table = MpiexecTable { oversubscribe: true, ..table.clone() };
+    let pass: Vec<String> = ranks.environment.keys().cloned().collect();
     let request = Request {
         table: &table,
         ranks: 2,
         directory: scratch,
-        pass: &[],
+        pass: &pass,
         label: false,
         scratch,
-        command: vec![python.into(), "-c".into(), SCRIPT.into()],
+        command: ranks.argv(),
     };
     let invocation = argv::invocation(program.flavour, request)?;
     if let Some((path, content)) = &invocation.machine_file {
         std::fs::write(path, content).map_err(Failure::io(format!("cannot write {}", path.display())))?;
     }
     let mut command = Command::new(&program.path);
-    command.args(invocation.arguments).envs(invocation.environment).current_dir(scratch);
+    command.args(invocation.arguments).envs(invocation.environment).envs(ranks.environment).current_dir(scratch);
     let answer = ask::ask(command, deadline).map_err(Failure::io(format!("cannot run {program}")))?;
+    Ok(judge(&answer, deadline))
+}
+
+/// Has the command start them that is put before engines in a job, for two of them.
+pub fn hello_in_job(prefix: &[String], ranks: Ranks<'_>, deadline: Duration) -> Result<Hello, Failure> {
+    let mut words = prefix.iter().map(OsString::from).chain(ranks.argv());
+    let program = words.next().unwrap_or_default();
+    let mut command = Command::new(&program);
+    command.args(words).envs(ranks.environment).current_dir(ranks.scratch);
+    let answer = ask::ask(command, deadline).map_err(Failure::io(format!("cannot run {}", program.display())))?;
     Ok(judge(&answer, deadline))
 }
 

@@ -276,6 +276,14 @@ impl Launcher for ProgramLauncher {
         matches!(self.settings.starter, Starter::Mpiexec { .. }) || self.settings.command.check_world
     }
 
+    /// Each program counts the slots for itself alone.
+    fn check_room(&self, engines: u32) -> Result<(), Failure> {
+        match &self.settings.starter {
+            Starter::Mpiexec { table, .. } => Ok(argv::check_room(table, engines)?),
+            Starter::Prefix(_) => Ok(()),
+        }
+    }
+
     fn set_size(&self, count: u32) -> u32 {
         count
     }

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::settings::StartSettings;
 use crate::ssh::asker::Remembering;
 use crate::ssh::{self, Asker, Endpoint, Nobody, Terminal};
-use crate::tables::ssh::SshTable;
+use crate::tables::ssh::{SshHost, SshTable};
 use host::{Command, Engines, HostThread, News};
 use ipclusterz_runtime::connection::ConnectionFile;
 use script::HostPlan;
@@ -25,6 +25,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+const MORE_ROOM: &str =
+    "add a host to ssh.hosts of the profile, or raise the number of engines of one, and start the cluster again";
 /// For a host to end what a crashed launcher left there.
 const DESTROY_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -87,11 +89,8 @@ impl SshLauncher {
 impl Launcher for SshLauncher {
     fn start(&mut self, set: &EngineSet) -> Result<(), Failure> {
         let Some(index) = self.place() else {
-            let hosts: Vec<String> =
-                self.hosts.iter().map(|host| format!("{} ({})", host.name, host.engines)).collect();
-            let message = format!("no host has room for engine {}: {}", set.first, hosts.join(", "));
-            return Err(Failure::new(Exit::Usage, message)
-                .with_hint("add a host to ssh.hosts of the profile, or raise the number of engines of one"));
+            let message = format!("no host has room for engine {}: {}", set.first, room(&self.table.hosts));
+            return Err(Failure::new(Exit::Usage, message).with_hint(MORE_ROOM));
         };
         self.placed.insert(set.id, (index, set.clone()));
         self.hosts[index].tell(Command::Start(set.clone()));
@@ -129,9 +128,27 @@ impl Launcher for SshLauncher {
         self.placed.values().map(record).collect()
     }
 
+    fn check_room(&self, engines: u32) -> Result<(), Failure> {
+        check_room(&self.table.hosts, engines)
+    }
+
     fn set_size(&self, _count: u32) -> u32 {
         1
     }
+}
+
+/// `n1 (2), n2 (4)`: the hosts with their engines.
+fn room(hosts: &[SshHost]) -> String {
+    hosts.iter().map(|host| format!("{} ({})", host.host, host.engines)).collect::<Vec<_>>().join(", ")
+}
+
+fn check_room(hosts: &[SshHost], engines: u32) -> Result<(), Failure> {
+    let there: u64 = hosts.iter().map(|host| u64::from(host.engines)).sum();
+    if u64::from(engines) <= there {
+        return Ok(());
+    }
+    let message = format!("no host has room: {engines} engines, and there is room for {there}: {}", room(hosts));
+    Err(Failure::new(Exit::Usage, message).with_hint(MORE_ROOM))
 }
 
 /// Where the controller can be reached from this host by TCP, whose keys keep other users of the forwarded port out.
@@ -165,4 +182,24 @@ pub fn destroy(
     script.push_str(&script::remove(run));
     let output = remote.run(script::SHELL, script.as_bytes(), deadline)?.text(host, "the end of engines")?;
     Ok(script::Answer::parse(&output).signalled.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_is_that_of_all_hosts_together() {
+        let host = |name: &str, engines| SshHost {
+            host: name.to_owned(),
+            engines,
+            python: String::new(),
+            directory: String::new(),
+        };
+        let hosts = [host("n1", 2), host("n2", 1)];
+        assert_eq!(check_room(&hosts, 3), Ok(()));
+        let failure = check_room(&hosts, 4).expect_err("one too many");
+        assert_eq!(failure.message, "no host has room: 4 engines, and there is room for 3: n1 (2), n2 (1)");
+        assert!(failure.exit() == Exit::Usage && failure.hint.is_some_and(|hint| hint.contains("ssh.hosts")));
+    }
 }

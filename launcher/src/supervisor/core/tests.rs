@@ -254,3 +254,44 @@ fn added_engines_that_do_not_come_are_given_up_and_the_cluster_goes_on() {
     assert_eq!(actions, [say("engine 1 did not register within 60 s; given up"), Action::End(SetId(1), Force::Kill)]);
     assert_eq!(core.wanted(), 1);
 }
+
+#[test]
+fn what_a_set_waits_for_is_remembered_and_told() {
+    let (mut core, now) = queued(2, 2, false);
+    let later = |seconds| now + Duration::from_secs(seconds);
+    let waiting = SetEvent::Waiting("job 17 is pending: waiting for resources; 2 s so far".to_owned());
+    core.handle(Input::Set(SetId(1), waiting), later(2));
+    let progress = core.how_far(later(12));
+    assert_eq!((progress.wanted, progress.waiting().count()), (4, 2));
+    assert_eq!(
+        progress.lines(),
+        [
+            "engines 0 to 1: to be started, for 12 s",
+            "engines 2 to 3: job 17 is pending: waiting for resources; 2 s so far (10 s ago)",
+        ]
+    );
+    assert_eq!(progress.reason(), "engines 0 to 1: to be started, for 12 s; and one set more");
+
+    core.handle(Input::Set(SetId(1), SetEvent::Running("job 17 runs on n1".to_owned())), later(20));
+    join(&mut core, 2..3, later(21));
+    let progress = core.how_far(later(25));
+    assert_eq!(
+        progress.lines()[1],
+        "engines 2 to 3: started 5 s ago, not registered yet, 1 of 2 are; job 17 runs on n1",
+        "why it waited is no news any more"
+    );
+    join(&mut core, 3..4, later(26));
+    assert_eq!(core.how_far(later(27)).waiting().count(), 1);
+}
+
+#[test]
+fn the_last_loss_is_the_reason_until_more_engines_are_wanted() {
+    let (mut core, now) = ready(2, false);
+    core.handle(ended(1, killed()), now);
+    let progress = core.how_far(now);
+    assert_eq!((progress.wanted, progress.waiting().count()), (1, 0));
+    assert_eq!(progress.reason(), "engine 1 (pid 101) has died: signal: 9 (SIGKILL)");
+    core.grow(1, 1);
+    let progress = core.how_far(now);
+    assert_eq!((progress.wanted, progress.lost), (2, None));
+}
