@@ -111,6 +111,16 @@ def test_a_job_that_fails_shows_the_end_of_its_output(site: Site) -> None:
     assert "nothing works here" in caught.value.stderr
 
 
+@pytest.mark.parametrize(("printed", "shown"), [("echo still waiting;", "still waiting"), ("", "job-0.log is empty")])
+def test_a_start_that_takes_too_long_shows_the_jobs_output(site: Site, printed: str, shown: str) -> None:
+    with pytest.raises(CommandFailed) as caught:
+        site.start(4, profile=f'[engines]\nsetup = ["{printed} sleep 100"]\ntimeout = 3\n')
+    assert caught.value.status == 6
+    assert "engines 0, 1, 2, 3 did not register within 3 s" in caught.value.stderr
+    assert shown in caught.value.stderr
+    assert "engine-0.log" not in caught.value.stderr
+
+
 def test_a_node_that_crashes(site: Site, hosts: VirtualHosts) -> None:
     site.start(4)
     with site.prompt() as prompt:

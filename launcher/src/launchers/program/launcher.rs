@@ -276,6 +276,10 @@ impl Launcher for ProgramLauncher {
         matches!(self.settings.starter, Starter::Mpiexec { .. }) || self.settings.command.check_world
     }
 
+    fn log(&self, set: &EngineSet) -> PathBuf {
+        self.settings.logs.set(set.id)
+    }
+
     fn set_size(&self, count: u32) -> u32 {
         count
     }
