@@ -202,6 +202,23 @@ def test_blocks_come_and_go_with_the_work(site: Site, hosts: VirtualHosts) -> No
         assert len(prompt.do(user.answers)) == 2
 
 
+def test_without_work_there_need_be_no_job(site: Site, hosts: VirtualHosts) -> None:
+    # How many engines are asked for plays no part.
+    report = site.start(2, profile=BLOCKS.replace("min = 1", "min = 0"))
+    assert report["engines"] == []
+    assert slurm.live_jobs(hosts) == []
+    with site.prompt() as prompt:
+        # Calls that find no engine wait for one; a block has two.
+        prompt.do(user.submit_balanced, 2)
+        until(lambda: len(slurm.live_jobs(hosts)) == 1, 30, lambda: str(slurm.live_jobs(hosts)))
+        until(lambda: prompt.do(user.balanced_done) == 2, 40, site.launcher_log)
+        # The block goes when it is idle, and comes back for the next calls.
+        until(lambda: not slurm.live_jobs(hosts), 40, lambda: str(slurm.live_jobs(hosts)))
+        assert prompt.do(user.wait_for_ids, []) == []
+        prompt.do(user.submit_balanced, 2)
+        until(lambda: prompt.do(user.balanced_done) == 2, 40, site.launcher_log)
+
+
 # -- inside an allocation ---------------------------------------------------------------------------------------
 
 ANALYSIS = """
