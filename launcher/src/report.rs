@@ -74,22 +74,52 @@ pub struct StopReport {
 pub struct StatusReport {
     /// Name of the cluster.
     pub cluster: String,
-    /// `starting`, `running`, `stopping`, `stale` or `elsewhere`.
+    /// `starting`, `running`, `stopping`, `stale`, `elsewhere` or `tunnel`.
     pub state: &'static str,
-    /// Host of the launcher and the controller.
+    /// Host of the launcher and the controller, or of the tunnel's end here.
     pub host: String,
-    /// The launcher's process on that host.
+    /// The launcher's process on that host, or the tunnel's.
     pub launcher_pid: u32,
-    /// How many engines were asked for.
-    pub engines_wanted: u32,
+    /// How many engines were asked for; not known of a cluster behind a tunnel.
+    pub engines_wanted: Option<u32>,
     /// Where the controller can be reached.
     pub addresses: Vec<String>,
-    /// Where the logs are.
-    pub log_directory: PathBuf,
+    /// Where the logs are; a tunnel has none.
+    pub log_directory: Option<PathBuf>,
     /// How far the sets of engines are, as the launcher tells it; absent where it cannot be asked.
     pub progress: Option<Progress>,
     /// The controller's answer; absent while the cluster is starting.
     pub controller: Option<Status>,
+    /// Where a tunnel leads.
+    pub tunnel: Option<LeadsTo>,
+}
+
+/// The far end of a tunnel.
+#[derive(Debug, Clone, Serialize)]
+pub struct LeadsTo {
+    /// The host as it was given.
+    pub host: String,
+    /// Name of the cluster there, once that is found.
+    pub cluster: Option<String>,
+}
+
+/// A tunnel in `list`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListedTunnel {
+    /// The name that `--as` gave it.
+    pub name: Option<String>,
+    /// `connecting`, `open`, `stale`, `elsewhere` or `damaged`.
+    pub state: &'static str,
+    /// Where it leads; none when its record is damaged.
+    pub to: Option<LeadsTo>,
+    /// Host of the process that keeps it.
+    pub host: String,
+    /// That process.
+    pub pid: Option<u32>,
+    /// Seconds since 1970.
+    pub started: Option<u64>,
+    /// Its connection file.
+    pub file: PathBuf,
 }
 
 /// One line of `list`.
@@ -116,6 +146,8 @@ pub struct ListedCluster {
 pub struct ListReport {
     /// In order of names.
     pub clusters: Vec<ListedCluster>,
+    /// In order of names, then those without one.
+    pub tunnels: Vec<ListedTunnel>,
 }
 
 /// The end of one log.
@@ -164,11 +196,13 @@ pub struct ScaleReport {
     pub seconds: f64,
 }
 
-/// What one crashed cluster left.
+/// What one crashed cluster, tunnel or connection left.
 #[derive(Debug, Clone, Serialize)]
 pub struct Remains {
-    /// Name of the cluster.
-    pub cluster: String,
+    /// Name of the cluster, or the one that a tunnel has here.
+    pub cluster: Option<String>,
+    /// What it was, for a person: `cluster "lab"`.
+    pub what: String,
     /// Processes and jobs that were ended, or are to be.
     pub ended: Vec<String>,
     /// Why something is still there.
@@ -176,9 +210,18 @@ pub struct Remains {
 }
 
 impl Remains {
-    /// What could not be removed.
-    pub fn failed(cluster: String, problem: String) -> Self {
-        Self { cluster, ended: Vec::new(), problem: Some(problem) }
+    /// Of a cluster, with the processes and jobs that were ended or are to be, or why that failed.
+    pub fn of_cluster(cluster: &str, outcome: Result<Vec<String>, String>) -> Self {
+        Self::new(Some(cluster), format!("cluster {cluster:?}"), outcome)
+    }
+
+    /// Of anything.
+    pub fn new(cluster: Option<&str>, what: String, outcome: Result<Vec<String>, String>) -> Self {
+        let (ended, problem) = match outcome {
+            Ok(ended) => (ended, None),
+            Err(problem) => (Vec::new(), Some(problem)),
+        };
+        Self { cluster: cluster.map(str::to_owned), what, ended, problem }
     }
 }
 

@@ -125,12 +125,8 @@ pub struct RunDirs {
 /// Paths of the folders for the run `run_id` of the cluster `name`; not created.
 pub fn run_dirs(name: &str, run_id: &str) -> Result<RunDirs, PlacesError> {
     check_name(name)?;
-    // SAFETY: getuid cannot fail and touches no memory.
-    let uid = unsafe { libc::getuid() };
-    let base = match std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()).map(PathBuf::from) {
-        Some(runtime) if runtime.is_dir() => runtime.join("ipclusterz"),
-        _ => PathBuf::from(format!("/tmp/ipclusterz-{uid}")),
-    };
+    let uid = own_uid();
+    let base = run_base();
     let socket_dir = base.join(format!("{name}-{run_id}"));
     let socket = socket_path(&socket_dir);
     if socket.as_os_str().len() > SOCKET_PATH_MAX {
@@ -138,6 +134,24 @@ pub fn run_dirs(name: &str, run_id: &str) -> Result<RunDirs, PlacesError> {
     }
     let shared_memory_dir = PathBuf::from(format!("/dev/shm/ipclusterz-{uid}-{name}-{run_id}"));
     Ok(RunDirs { socket_dir, shared_memory_dir })
+}
+
+/// Folder that holds one folder per run; not created.
+pub fn run_base() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()).map(PathBuf::from) {
+        Some(runtime) if runtime.is_dir() => runtime.join("ipclusterz"),
+        _ => run_base_without_session(),
+    }
+}
+
+/// [`run_base`] where no session has set `XDG_RUNTIME_DIR`.
+pub fn run_base_without_session() -> PathBuf {
+    PathBuf::from(format!("/tmp/ipclusterz-{}", own_uid()))
+}
+
+fn own_uid() -> u32 {
+    // SAFETY: getuid cannot fail and touches no memory.
+    unsafe { libc::getuid() }
 }
 
 /// The controller's socket in its folder.

@@ -195,13 +195,21 @@ class Site:
         return found
 
 
-# Connection files and records anywhere, and what only a running cluster has in memory.
+# Connection files and records anywhere, what only a running cluster has in memory, and every entry of the folders that
+# are ours alone: but for the logs of a cluster, and its lock, which is never removed.
 _FIND = r"""
+{
 for folder in "$1" "$XDG_RUNTIME_DIR" /tmp /run /dev/shm; do
     [ -d "$folder" ] && find "$folder" -xdev \( -name client.json -o -name engine.json -o -name cluster.json \)
 done
 find "$XDG_RUNTIME_DIR" /tmp /dev/shm -xdev \( -name '*.sock' -o -name 'ipclusterz*' -o -name 'ipz*' \) \
     ! -path "$XDG_RUNTIME_DIR/ipclusterz" ! -path "/tmp/ipclusterz-$(id -u)"
+for folder in "$XDG_RUNTIME_DIR" "/tmp/ipclusterz-$(id -u)"; do
+    [ -d "$folder" ] && find "$folder" -xdev -mindepth 1 ! -path "$XDG_RUNTIME_DIR/ipclusterz"
+done
+clusters=$1/.local/state/ipclusterz/clusters
+[ -d "$clusters" ] && find "$clusters" -mindepth 2 -maxdepth 2 ! -name lock ! -name logs
+} | sort -u
 true
 """
 

@@ -171,6 +171,16 @@ def test_a_job_that_fails_shows_the_end_of_its_output(site: Site) -> None:
     assert "nothing works here" in caught.value.stderr
 
 
+@pytest.mark.parametrize(("printed", "shown"), [("echo still waiting;", "still waiting"), ("", "job-0.log is empty")])
+def test_a_start_that_takes_too_long_shows_the_jobs_output(site: Site, printed: str, shown: str) -> None:
+    with pytest.raises(CommandFailed) as caught:
+        site.start(4, profile=f'[engines]\nsetup = ["{printed} sleep 100"]\ntimeout = 3\n')
+    assert caught.value.status == 6
+    assert "engines 0, 1, 2, 3 did not register within 3 s" in caught.value.stderr
+    assert shown in caught.value.stderr
+    assert "engine-0.log" not in caught.value.stderr
+
+
 def test_a_node_that_crashes(site: Site, hosts: VirtualHosts) -> None:
     site.start(4)
     with site.prompt() as prompt:
@@ -250,6 +260,23 @@ def test_blocks_come_and_go_with_the_work(site: Site, hosts: VirtualHosts) -> No
         until(lambda: len(slurm.live_jobs(hosts)) == 1, 40, lambda: str(slurm.live_jobs(hosts)))
         until(lambda: len(site.engines()) == 2, 20)
         assert len(prompt.do(user.answers)) == 2
+
+
+def test_without_work_there_need_be_no_job(site: Site, hosts: VirtualHosts) -> None:
+    # How many engines are asked for plays no part.
+    report = site.start(2, profile=BLOCKS.replace("min = 1", "min = 0"))
+    assert report["engines"] == []
+    assert slurm.live_jobs(hosts) == []
+    with site.prompt() as prompt:
+        # Calls that find no engine wait for one; a block has two.
+        prompt.do(user.submit_balanced, 2)
+        until(lambda: len(slurm.live_jobs(hosts)) == 1, 30, lambda: str(slurm.live_jobs(hosts)))
+        until(lambda: prompt.do(user.balanced_done) == 2, 40, site.launcher_log)
+        # The block goes when it is idle, and comes back for the next calls.
+        until(lambda: not slurm.live_jobs(hosts), 40, lambda: str(slurm.live_jobs(hosts)))
+        assert prompt.do(user.wait_for_ids, []) == []
+        prompt.do(user.submit_balanced, 2)
+        until(lambda: prompt.do(user.balanced_done) == 2, 40, site.launcher_log)
 
 
 # -- inside an allocation ---------------------------------------------------------------------------------------

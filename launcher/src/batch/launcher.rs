@@ -13,6 +13,7 @@ use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::launchers::{EngineSet, Force, JobRecord, Launcher, SetEvent, SetId, SetRecord, Wake};
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -118,6 +119,10 @@ impl Launcher for BatchLauncher {
 
     fn ends_together(&self) -> bool {
         self.options.batch.check_world
+    }
+
+    fn log(&self, set: &EngineSet) -> PathBuf {
+        JobFiles::of(&self.options.logs, set.id).log
     }
 
     fn set_size(&self, count: u32) -> u32 {

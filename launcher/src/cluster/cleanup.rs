@@ -150,7 +150,8 @@ pub fn remove_files(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<()
     Ok(())
 }
 
-fn removed(path: &Path, result: io::Result<()>) -> Result<(), CleanupError> {
+/// That it was not there is as good.
+pub(super) fn removed(path: &Path, result: io::Result<()>) -> Result<(), CleanupError> {
     match result {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(CleanupError::Remove { path: path.to_path_buf(), source })

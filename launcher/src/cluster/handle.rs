@@ -8,6 +8,7 @@
 use super::identity::ProcessIdentity;
 use crate::launchers::SetRecord;
 use ipclusterz_runtime::places::{self, PlacesError};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -80,12 +81,14 @@ pub enum HandleError {
         source: serde_json::Error,
     },
     /// Written by another version of ipclusterz.
-    #[error("{path} has version {found}; this ipclusterz reads version {HANDLE_VERSION}")]
+    #[error("{path} has version {found}; this ipclusterz reads version {read}")]
     Version {
         /// The file.
         path: PathBuf,
         /// The version in it.
         found: u32,
+        /// The version that is read.
+        read: u32,
     },
 }
 
@@ -102,37 +105,51 @@ impl From<HandleError> for crate::failure::Failure {
 impl ClusterHandle {
     /// Reads `path`; `None` when there is no such file, as for a cluster that is not running.
     pub fn read(path: &Path) -> Result<Option<Self>, HandleError> {
-        let text = match std::fs::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(HandleError::Unreadable { path: path.to_path_buf(), source }),
-        };
-        Self::parse(&text, path).map(Some)
+        read_record(path, HANDLE_VERSION)
     }
 
     /// Parses the text of a record; `path` is for errors alone.
     pub fn parse(text: &[u8], path: &Path) -> Result<Self, HandleError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
-        let damaged = |source| HandleError::Damaged { path: path.to_path_buf(), source };
-        let Versioned { version } = serde_json::from_slice(text).map_err(damaged)?;
-        if version != HANDLE_VERSION {
-            return Err(HandleError::Version { path: path.to_path_buf(), found: version });
-        }
-        serde_json::from_slice(text).map_err(damaged)
+        parse_record(text, path, HANDLE_VERSION)
     }
 
     /// Writes it to `path`, whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), PlacesError> {
-        let text = serde_json::to_vec(self).map_err(|error| PlacesError::Io {
-            what: "encoding",
-            path: path.to_path_buf(),
-            source: error.into(),
-        })?;
-        places::write_private(path, &text)
+        write_record(self, path)
     }
+}
+
+/// Reads a record of any kind; `None` when there is no such file.
+pub(super) fn read_record<T: DeserializeOwned>(path: &Path, version: u32) -> Result<Option<T>, HandleError> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(HandleError::Unreadable { path: path.to_path_buf(), source }),
+    };
+    parse_record(&text, path, version).map(Some)
+}
+
+fn parse_record<T: DeserializeOwned>(text: &[u8], path: &Path, read: u32) -> Result<T, HandleError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let damaged = |source| HandleError::Damaged { path: path.to_path_buf(), source };
+    let Versioned { version } = serde_json::from_slice(text).map_err(damaged)?;
+    if version != read {
+        return Err(HandleError::Version { path: path.to_path_buf(), found: version, read });
+    }
+    serde_json::from_slice(text).map_err(damaged)
+}
+
+/// Writes a record to `path`, whole or not at all.
+pub(super) fn write_record(record: &impl Serialize, path: &Path) -> Result<(), PlacesError> {
+    let text = serde_json::to_vec(record).map_err(|error| PlacesError::Io {
+        what: "encoding",
+        path: path.to_path_buf(),
+        source: error.into(),
+    })?;
+    places::write_private(path, &text)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A pid alone is no name: it is given to another process after a while, and to any process after a reboot. A pid with
 //! the time at which its process started, on a boot with a known id, is one.
 
+use ipclusterz_runtime::places;
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -33,6 +34,47 @@ impl ProcessIdentity {
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) else { return false };
         parse_stat(&stat)
             .is_some_and(|(state, start_time)| start_time == self.start_time && !matches!(state, 'Z' | 'X'))
+    }
+}
+
+/// The process that something on disk belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// Its host.
+    pub host: String,
+    /// Boot of that host on which the pid means something.
+    pub boot_id: String,
+    /// The process.
+    pub process: ProcessIdentity,
+}
+
+/// What is known, on this host, of an [`Owner`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It runs.
+    Alive,
+    /// It has ended: what it owned is left over.
+    Gone,
+    /// It is a process of another host, which cannot be seen from here.
+    Elsewhere,
+}
+
+impl Owner {
+    /// This process.
+    pub fn this_process() -> io::Result<Self> {
+        let process = ProcessIdentity::of(std::process::id())?;
+        Ok(Self { host: places::host_name(), boot_id: boot_id(), process })
+    }
+
+    /// Whether it still runs.
+    pub fn fate(&self) -> Fate {
+        if self.host != places::host_name() {
+            Fate::Elsewhere
+        } else if self.boot_id == boot_id() && self.process.is_alive() {
+            Fate::Alive
+        } else {
+            Fate::Gone
+        }
     }
 }
 
@@ -68,6 +110,16 @@ mod tests {
         let identity = ProcessIdentity::of(std::process::id()).expect("own stat");
         assert!(identity.is_alive());
         assert!(!ProcessIdentity { start_time: identity.start_time + 1, ..identity }.is_alive());
+    }
+
+    #[test]
+    fn an_owner_is_told_by_host_boot_and_process() {
+        let owner = Owner::this_process().expect("own stat");
+        assert_eq!(owner.fate(), Fate::Alive);
+        assert_eq!(Owner { host: "another".to_owned(), ..owner.clone() }.fate(), Fate::Elsewhere);
+        assert_eq!(Owner { boot_id: "an earlier boot".to_owned(), ..owner.clone() }.fate(), Fate::Gone);
+        let reused = ProcessIdentity { start_time: owner.process.start_time + 1, ..owner.process };
+        assert_eq!(Owner { process: reused, ..owner }.fate(), Fate::Gone);
     }
 
     #[test]

@@ -5,7 +5,9 @@ pub mod handle;
 pub mod identity;
 pub mod lock;
 pub mod logs;
+pub mod owned;
 pub mod state;
+pub mod tunnel;
 
 use ipclusterz_runtime::places::{self, PlacesError};
 use std::path::{Path, PathBuf};
@@ -35,6 +37,11 @@ impl ClusterFolder {
     /// The launcher's record of what it runs.
     pub fn handle_file(&self) -> PathBuf {
         self.path.join("cluster.json")
+    }
+
+    /// The record of a tunnel that has this folder, in place of a cluster here.
+    pub fn tunnel_file(&self) -> PathBuf {
+        self.path.join("tunnel.json")
     }
 
     /// Locked by the launcher as long as it lives; never removed, for a removed file can be locked by two.

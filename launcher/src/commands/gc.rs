@@ -1,17 +1,19 @@
-//! `ipclusterz gc`: finds what crashed clusters left behind, and removes it.
+//! `ipclusterz gc`: finds what crashed clusters, tunnels and connections left behind, and removes it.
 
 use super::existing_clusters;
 use crate::arguments::GcArguments;
 use crate::cluster::ClusterFolder;
 use crate::cluster::cleanup::take_and_remove;
-use crate::cluster::handle::ClusterHandle;
+use crate::cluster::handle::{ClusterHandle, HandleError};
+use crate::cluster::identity::Fate;
 use crate::cluster::state::ClusterState;
+use crate::cluster::{owned, tunnel};
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::report::{GcReport, Remains};
 
-/// Looks at every cluster of this user whose launcher is gone, and prints what it did; fails when something is left.
+/// Looks at all that a process of this user has left which is gone, and prints what it did; fails when something is left.
 pub fn run(arguments: &GcArguments, output: &mut Output) -> Result<Exit, Failure> {
     let report = remove_all(arguments)?;
     output.report(&report)?;
@@ -19,18 +21,21 @@ pub fn run(arguments: &GcArguments, output: &mut Output) -> Result<Exit, Failure
 }
 
 fn remove_all(arguments: &GcArguments) -> Result<GcReport, Failure> {
-    let mut report = GcReport { dry_run: arguments.dry_run, found: Vec::new() };
+    let (dry_run, wanted) = (arguments.dry_run, arguments.common.cluster.as_deref());
+    let mut report = GcReport { dry_run, found: Vec::new() };
     for (cluster, folder, state) in existing_clusters()? {
-        if arguments.common.cluster.as_ref().is_some_and(|wanted| *wanted != cluster) {
+        if wanted.is_some_and(|wanted| wanted != cluster) {
             continue;
         }
         match state {
-            Ok(ClusterState::Stale(handle)) => {
-                report.found.extend(collect(&cluster, &folder, &handle, arguments.dry_run));
-            }
+            Ok(ClusterState::Stale(handle)) => report.found.extend(collect(&cluster, &folder, &handle, dry_run)),
             Ok(_) => {}
-            Err(failure) => report.found.push(Remains::failed(cluster, failure.message)),
+            Err(failure) => report.found.push(Remains::of_cluster(&cluster, Err(failure.message))),
         }
+    }
+    report.found.extend(tunnels(wanted, dry_run)?);
+    if wanted.is_none() {
+        report.found.extend(folders(dry_run));
     }
     Ok(report)
 }
@@ -39,13 +44,51 @@ fn remove_all(arguments: &GcArguments) -> Result<GcReport, Failure> {
 fn collect(cluster: &str, folder: &ClusterFolder, handle: &ClusterHandle, dry_run: bool) -> Option<Remains> {
     if dry_run {
         let jobs = handle.sets.iter().map(|record| record.job.to_string()).collect();
-        return Some(Remains { cluster: cluster.to_owned(), ended: jobs, problem: None });
+        return Some(Remains::of_cluster(cluster, Ok(jobs)));
     }
-    match take_and_remove(cluster, folder, handle) {
-        Ok(cleaned) => cleaned.map(|cleaned| {
+    let outcome = match take_and_remove(cluster, folder, handle) {
+        Ok(cleaned) => {
+            let cleaned = cleaned?;
             let processes = cleaned.killed.iter().map(|pid| format!("process {pid}"));
-            Remains { cluster: cluster.to_owned(), ended: processes.chain(cleaned.ended).collect(), problem: None }
-        }),
-        Err(error) => Some(Remains::failed(cluster.to_owned(), error.to_string())),
+            Ok(processes.chain(cleaned.ended).collect())
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    Some(Remains::of_cluster(cluster, outcome))
+}
+
+/// What killed tunnels left that had names. The others have a folder alone.
+fn tunnels(wanted: Option<&str>, dry_run: bool) -> Result<Vec<Remains>, Failure> {
+    let mut found = Vec::new();
+    for (name, folder, record) in tunnel::all()? {
+        let Some(name) = name.filter(|name| wanted.is_none_or(|wanted| wanted == name)) else { continue };
+        let what = format!("tunnel {name:?}");
+        match record {
+            Ok(record) if record.owner.fate() == Fate::Gone => {
+                let removed = if dry_run { Ok(true) } else { tunnel::take_and_remove(&name, &folder) };
+                let what = format!("{what} {}", record.where_to());
+                match removed {
+                    Ok(true) => found.push(Remains::new(Some(&name), what, Ok(Vec::new()))),
+                    Ok(false) => {}
+                    Err(error) => found.push(Remains::new(Some(&name), what, Err(error.to_string()))),
+                }
+            }
+            Ok(_) => {}
+            Err(error) => found.push(Remains::new(Some(&name), what, Err(error.to_string()))),
+        }
     }
+    Ok(found)
+}
+
+/// Folders of sockets and pipes.
+fn folders(dry_run: bool) -> Vec<Remains> {
+    let remains = |left: Result<owned::LeftFolder, HandleError>| match left {
+        Ok(left) => {
+            let removed = if dry_run { Ok(()) } else { owned::remove(&left.path) };
+            let outcome = removed.map(|()| Vec::new()).map_err(|error| error.to_string());
+            Remains::new(None, format!("{} ({})", left.what, left.path.display()), outcome)
+        }
+        Err(error) => Remains::new(None, "folder of sockets".to_owned(), Err(error.to_string())),
+    };
+    owned::left().into_iter().map(remains).collect()
 }

@@ -7,6 +7,7 @@ use crate::arguments::GuardArguments;
 use crate::cluster::ClusterFolder;
 use crate::cluster::cleanup::remove_remains;
 use crate::cluster::lock::ClusterLock;
+use crate::cluster::owned;
 use crate::cluster::state::ClusterState;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
@@ -69,6 +70,7 @@ pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
         let problem = match lock.as_ref().map(|_| remove_remains(&folder, &handle)) {
             Some(Ok(cleaned)) => {
                 print_line(&format!("the launcher is gone; ended: {:?} {:?}", cleaned.killed, cleaned.ended));
+                remove_folders();
                 return Ok(());
             }
             Some(Err(error)) => error.to_string(),
@@ -85,5 +87,14 @@ pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
             std::thread::sleep(LOOK_INTERVAL.min(wait));
         }
         wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// Those of the launcher's connections, and of others that were killed.
+fn remove_folders() {
+    for left in owned::left().into_iter().flatten() {
+        if let Err(error) = owned::remove(&left.path) {
+            print_line(&error.to_string());
+        }
     }
 }

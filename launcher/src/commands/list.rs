@@ -1,9 +1,10 @@
-//! `ipclusterz list`: all clusters of this user, told from their records alone.
+//! `ipclusterz list`: all clusters and tunnels of this user, told from their records alone.
 
 use super::existing_clusters;
 use crate::arguments::ListArguments;
+use crate::cluster::tunnel;
 use crate::failure::Failure;
-use crate::report::{ListReport, ListedCluster};
+use crate::report::{LeadsTo, ListReport, ListedCluster, ListedTunnel};
 
 /// Lists them.
 pub fn run(arguments: &ListArguments) -> Result<ListReport, Failure> {
@@ -24,5 +25,26 @@ pub fn run(arguments: &ListArguments) -> Result<ListReport, Failure> {
             folder,
         });
     }
-    Ok(ListReport { clusters })
+    Ok(ListReport { clusters, tunnels: tunnels(arguments.common.cluster.as_deref())? })
+}
+
+fn tunnels(wanted: Option<&str>) -> Result<Vec<ListedTunnel>, Failure> {
+    let mut tunnels = Vec::new();
+    for (name, folder, record) in tunnel::all()? {
+        if wanted.is_some() && wanted != name.as_deref() {
+            continue;
+        }
+        let record = record.ok();
+        let record = record.as_ref();
+        tunnels.push(ListedTunnel {
+            name,
+            state: record.map_or("damaged", |record| record.word()),
+            to: record.map(|record| LeadsTo { host: record.host.clone(), cluster: record.cluster.clone() }),
+            host: record.map(|record| record.owner.host.clone()).unwrap_or_default(),
+            pid: record.map(|record| record.owner.process.pid),
+            started: record.map(|record| record.started),
+            file: folder.client_file(),
+        });
+    }
+    Ok(tunnels)
 }

@@ -21,7 +21,9 @@ mod wait;
 
 use crate::arguments::{Arguments, Command, parser};
 use crate::cluster::ClusterFolder;
+use crate::cluster::identity::{Fate, Owner};
 use crate::cluster::state::ClusterState;
+use crate::cluster::tunnel::TunnelRecord;
 use crate::environment::Variables;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
@@ -75,6 +77,10 @@ fn run(arguments: Arguments, raw: &[OsString], output: &mut Output) -> Result<u8
 
 /// The failure for a cluster that is not there, naming those that are.
 fn no_such_cluster(name: &str) -> Failure {
+    let tunnel = ClusterFolder::of(name).ok().and_then(|folder| TunnelRecord::read(&folder).ok()?);
+    if let Some(record) = tunnel {
+        return is_a_tunnel(name, &record);
+    }
     let failure = Failure::new(Exit::NoCluster, format!("there is no cluster {name:?}"));
     // What is not listed cannot be suggested; the failure stands without.
     let running: Vec<String> = existing_clusters().unwrap_or_default().into_iter().map(|(name, _, _)| name).collect();
@@ -87,6 +93,19 @@ fn no_such_cluster(name: &str) -> Failure {
         likely.unwrap_or_default(),
         running.join(", ")
     ))
+}
+
+/// The failure for what can be done to clusters of this host alone.
+fn is_a_tunnel(name: &str, record: &TunnelRecord) -> Failure {
+    let Owner { host, process, .. } = &record.owner;
+    let message = format!("{name:?} is no cluster but a tunnel {}", record.where_to());
+    let failure = Failure::new(Exit::NoCluster, message);
+    match record.owner.fate() {
+        Fate::Gone => {
+            failure.with_hint(format!("its process (pid {}) is gone; `ipclusterz gc` removes it", process.pid))
+        }
+        _ => failure.with_hint(format!("a signal ends the tunnel: `kill {}` on {host}", process.pid)),
+    }
 }
 
 /// All clusters with a record, in order of names; the record of one may be unreadable.

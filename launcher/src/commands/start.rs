@@ -1,13 +1,15 @@
 //! `ipclusterz start`: checks everything that can be checked, then hands over to the supervisor.
 
+use super::is_a_tunnel;
 use crate::arguments::StartArguments;
 use crate::batch;
 use crate::cluster::ClusterFolder;
 use crate::cluster::cleanup::remove_remains;
 use crate::cluster::handle::{ClusterHandle, HANDLE_VERSION, Phase};
-use crate::cluster::identity::{self, ProcessIdentity};
+use crate::cluster::identity::{self, Fate, ProcessIdentity};
 use crate::cluster::lock::ClusterLock;
 use crate::cluster::state::ClusterState;
+use crate::cluster::tunnel::TunnelRecord;
 use crate::daemon;
 use crate::environment::Variables;
 use crate::exit_code::Exit;
@@ -119,7 +121,7 @@ pub(super) fn supervise(
     places::make_private_dir(folder.path())?;
     places::make_private_dir(folder.logs().path())?;
     let Some(_lock) = ClusterLock::take(&folder).map_err(Failure::io("locking the cluster's folder"))? else {
-        return Err(already_running(&settings.cluster, &ClusterState::of(&folder)?));
+        return Err(already_running(&settings.cluster, &folder, &ClusterState::of(&folder)?));
     };
     clear_the_way(&settings.cluster, &folder, talk)?;
     folder.logs().clear().map_err(Failure::io("removing the logs of an earlier run"))?;
@@ -174,7 +176,15 @@ fn binary() -> Result<PathBuf, Failure> {
 /// With the lock held: removes what a dead launcher left, and refuses when the cluster is alive on another host.
 fn clear_the_way(name: &str, folder: &ClusterFolder, talk: &mut Talk) -> Result<(), Failure> {
     match ClusterState::of(folder)? {
-        ClusterState::Absent => Ok(()),
+        ClusterState::Absent => match TunnelRecord::read(folder)? {
+            None => Ok(()),
+            Some(record) if record.owner.fate() == Fate::Gone => {
+                record.remove_remains(folder)?;
+                talk.say(format!("{name:?} was a tunnel {}, whose process is gone", record.where_to()));
+                Ok(())
+            }
+            Some(_) => Err(already_running(name, folder, &ClusterState::Absent)),
+        },
         ClusterState::Stale(handle) => {
             let cleaned = remove_remains(folder, &handle)?;
             let killed = match cleaned.killed.len() {
@@ -190,12 +200,17 @@ fn clear_the_way(name: &str, folder: &ClusterFolder, talk: &mut Talk) -> Result<
             Ok(())
         }
         // A live one holds the lock, unless its file system has no locks; that is caught here.
-        state => Err(already_running(name, &state)),
+        state => Err(already_running(name, folder, &state)),
     }
 }
 
-fn already_running(name: &str, state: &ClusterState) -> Failure {
+fn already_running(name: &str, folder: &ClusterFolder, state: &ClusterState) -> Failure {
     let Some(handle) = state.handle() else {
+        if let Ok(Some(record)) = TunnelRecord::read(folder) {
+            let failure = is_a_tunnel(name, &record);
+            return Failure::new(Exit::AlreadyRunning, failure.message)
+                .with_hint(format!("choose another name with --cluster NAME; {}", failure.hint.unwrap_or_default()));
+        }
         return Failure::new(
             Exit::AlreadyRunning,
             format!("cluster {name:?} is being started or stopped by another ipclusterz"),

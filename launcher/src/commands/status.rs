@@ -4,11 +4,13 @@ use super::{no_such_cluster, reason};
 use crate::arguments::StatusArguments;
 use crate::cluster::ClusterFolder;
 use crate::cluster::handle::Phase;
+use crate::cluster::identity::Fate;
 use crate::cluster::state::ClusterState;
+use crate::cluster::tunnel::TunnelRecord;
 use crate::environment::Variables;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
-use crate::report::StatusReport;
+use crate::report::{LeadsTo, StatusReport};
 use crate::settings::{cluster_name, seconds};
 use ipclusterz_runtime::client::Client;
 use ipclusterz_runtime::connection::{ConnectionError, ConnectionFile};
@@ -21,7 +23,12 @@ pub fn run(arguments: &StatusArguments, variables: &Variables) -> Result<StatusR
     let timeout = seconds("--timeout", arguments.timeout)?;
     let folder = ClusterFolder::of(&cluster)?;
     let state = ClusterState::of(&folder)?;
-    let Some(handle) = state.handle() else { return Err(no_such_cluster(&cluster)) };
+    let Some(handle) = state.handle() else {
+        return match TunnelRecord::read(&folder)? {
+            Some(record) if record.owner.fate() != Fate::Gone => of_tunnel(cluster, &folder, record, timeout),
+            _ => Err(no_such_cluster(&cluster)),
+        };
+    };
     if let ClusterState::Stale(handle) = &state {
         let message = format!(
             "cluster {cluster:?} is stale: its launcher (pid {} on {}) is gone",
@@ -49,11 +56,52 @@ pub fn run(arguments: &StatusArguments, variables: &Variables) -> Result<StatusR
         state: state.word(),
         host: handle.host.clone(),
         launcher_pid: handle.launcher.pid,
-        engines_wanted: handle.engines_wanted,
+        engines_wanted: Some(handle.engines_wanted),
         addresses,
-        log_directory: folder.logs().path().to_path_buf(),
+        log_directory: Some(folder.logs().path().to_path_buf()),
         controller,
+        tunnel: None,
         cluster,
+    })
+}
+
+/// Asks the controller at the other end.
+fn of_tunnel(
+    name: String,
+    folder: &ClusterFolder,
+    record: TunnelRecord,
+    timeout: Duration,
+) -> Result<StatusReport, Failure> {
+    let (addresses, controller) = match ConnectionFile::read(&folder.client_file()) {
+        Err(ConnectionError::Missing(_)) => (Vec::new(), None),
+        Err(error) => return Err(error.into()),
+        Ok(file) => {
+            let silent = |failure: Failure| {
+                let message = format!(
+                    "{name:?} is a tunnel {} (pid {} on {}), through which no controller answers: {}",
+                    record.where_to(),
+                    record.owner.process.pid,
+                    record.owner.host,
+                    failure.message
+                );
+                let what = "the connection may be down for a moment, which the tunnel says where it runs";
+                Failure::new(Exit::Unreachable, message).with_hint(what)
+            };
+            let status = ask(&file, timeout).map_err(silent)?;
+            (file.addresses, Some(status))
+        }
+    };
+    Ok(StatusReport {
+        cluster: name,
+        state: "tunnel",
+        launcher_pid: record.owner.process.pid,
+        host: record.owner.host,
+        engines_wanted: None,
+        addresses,
+        log_directory: None,
+        controller,
+        progress: None,
+        tunnel: Some(LeadsTo { host: record.host, cluster: record.cluster }),
     })
 }
 

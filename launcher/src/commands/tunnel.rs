@@ -3,7 +3,11 @@
 use super::start::parent_to_follow;
 use crate::arguments::TunnelArguments;
 use crate::cluster::ClusterFolder;
+use crate::cluster::identity::{Fate, Owner};
 use crate::cluster::lock::ClusterLock;
+use crate::cluster::owned::OwnedFolder;
+use crate::cluster::state::ClusterState;
+use crate::cluster::tunnel::{TUNNEL_VERSION, TunnelRecord};
 use crate::environment::Variables;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
@@ -21,13 +25,12 @@ use crate::talk::print_line;
 use ipclusterz_runtime::client::Client;
 use ipclusterz_runtime::connection::ConnectionFile;
 use ipclusterz_runtime::places;
-use std::fs;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// For a controller to answer through a new forward.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
@@ -114,11 +117,12 @@ fn open(
     mut asker: Remembering,
     given_up: Arc<AtomicBool>,
 ) -> Result<(TunnelReport, Tunnel, Place), Failure> {
-    let place = Place::new(arguments.local_name.as_deref())?;
+    let mut place = Place::new(arguments.local_name.as_deref(), &arguments.host)?;
     let mut remote = connect(&arguments.host, &table, &mut asker)?;
     let found = remote_cluster::find(&mut *remote, arguments.cluster.as_deref())?;
     let (opened, file) = first_that_answers(&mut *remote, &found, &place.socket())?;
     file.write(&place.file())?;
+    place.leads_to(&file.cluster)?;
     let report = TunnelReport {
         file: place.file(),
         address: opened.listener.endpoint().to_address(),
@@ -177,56 +181,81 @@ pub(crate) fn first_that_answers(
 
 /// Where the tunnel's files are: a cluster's folder under a name of the user's, or a private one. Removed when dropped.
 struct Place {
-    folder: PathBuf,
-    socket_dir: PathBuf,
-    lock: Option<ClusterLock>,
+    folder: ClusterFolder,
+    record: TunnelRecord,
+    sockets: OwnedFolder,
+    _lock: Option<ClusterLock>,
 }
 
 impl Place {
-    fn new(name: Option<&str>) -> Result<Self, Failure> {
-        let socket_dir = places::run_dirs(name.unwrap_or("tunnel"), &places::random_hex(4))?.socket_dir;
-        if let Some(base) = socket_dir.parent() {
-            places::make_private_dir(base)?;
-        }
-        places::make_private_dir(&socket_dir)?;
-        let mut place = Self { folder: socket_dir.clone(), socket_dir, lock: None };
-        let Some(name) = name else { return Ok(place) };
-        let folder = ClusterFolder::of(name)?;
-        places::make_private_dir(folder.path())?;
-        let lock = ClusterLock::take(&folder).map_err(Failure::io("locking the cluster's folder"))?;
-        if lock.is_none() || folder.handle_file().exists() {
-            let message = format!("--as: there is a cluster or a tunnel named {name:?} on this host already");
-            return Err(Failure::new(Exit::AlreadyRunning, message)
-                .with_hint("choose another name; `ipclusterz list` shows clusters"));
-        }
-        folder.path().clone_into(&mut place.folder);
-        place.lock = lock;
+    fn new(name: Option<&str>, host: &str) -> Result<Self, Failure> {
+        let named = name.map(claim).transpose()?;
+        let sockets = OwnedFolder::new(name.unwrap_or("tunnel"), &format!("tunnel to {host}"))?;
+        let record = TunnelRecord {
+            version: TUNNEL_VERSION,
+            owner: Owner::this_process().map_err(Failure::io("reading /proc/self/stat"))?,
+            started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            host: host.to_owned(),
+            cluster: None,
+            socket_dir: sockets.path().to_path_buf(),
+        };
+        let (folder, lock) = match named {
+            Some((folder, lock)) => (folder, Some(lock)),
+            None => (ClusterFolder::at(sockets.path()), None),
+        };
+        let place = Self { folder, record, sockets, _lock: lock };
+        place.record.write(&place.folder)?;
         Ok(place)
     }
 
     fn file(&self) -> PathBuf {
-        self.folder.join("client.json")
+        self.folder.client_file()
     }
 
     fn socket(&self) -> PathBuf {
-        places::socket_path(&self.socket_dir)
+        places::socket_path(self.sockets.path())
+    }
+
+    /// The tunnel is open, to this cluster.
+    fn leads_to(&mut self, cluster: &str) -> Result<(), Failure> {
+        self.record.cluster = Some(cluster.to_owned());
+        Ok(self.record.write(&self.folder)?)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        remove(&self.socket_dir);
-        if self.lock.is_some() {
-            // Not the lock's own file: a removed one can be locked by two.
-            let _ = fs::remove_file(self.file());
+        // Not the lock's own file: a removed one can be locked by two.
+        if let Err(error) = self.record.remove_remains(&self.folder) {
+            print_line(&error.to_string());
         }
     }
 }
 
-fn remove(folder: &Path) {
-    if let Err(error) = fs::remove_dir_all(folder)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        print_line(&format!("cannot remove {}: {error}", folder.display()));
+/// The folder of the cluster `name`, for this process alone, without what a killed tunnel left in it.
+fn claim(name: &str) -> Result<(ClusterFolder, ClusterLock), Failure> {
+    let taken = |what: String| {
+        let message = format!("--as: {what} is named {name:?} already");
+        Failure::new(Exit::AlreadyRunning, message)
+            .with_hint("choose another name; `ipclusterz list` shows clusters and tunnels")
+    };
+    let folder = ClusterFolder::of(name)?;
+    places::make_private_dir(folder.path())?;
+    let lock = ClusterLock::take(&folder).map_err(Failure::io("locking the cluster's folder"))?;
+    if let Some(handle) = ClusterState::of(&folder)?.handle() {
+        return Err(taken(format!("a cluster of {} (launcher pid {})", handle.host, handle.launcher.pid)));
+    }
+    let record = TunnelRecord::read(&folder)?;
+    match (lock, record) {
+        (Some(lock), None) => Ok((folder, lock)),
+        (Some(lock), Some(record)) if record.owner.fate() == Fate::Gone => {
+            record.remove_remains(&folder)?;
+            Ok((folder, lock))
+        }
+        (_, Some(record)) => {
+            let Owner { host, process, .. } = &record.owner;
+            Err(taken(format!("a tunnel {} (pid {} on {host})", record.where_to(), process.pid)))
+        }
+        (None, None) => Err(taken("a cluster or a tunnel that is starting or ending".to_owned())),
     }
 }

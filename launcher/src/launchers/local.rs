@@ -103,6 +103,10 @@ impl Launcher for LocalLauncher {
         self.running.values().map(record).collect()
     }
 
+    fn log(&self, set: &EngineSet) -> PathBuf {
+        self.logs.engine(set.first)
+    }
+
     fn set_size(&self, _count: u32) -> u32 {
         1
     }

@@ -109,6 +109,9 @@ pub trait Launcher {
     /// What a later command needs to end what was started, should this process be killed; for `cluster.json`.
     fn records(&self) -> Vec<SetRecord>;
 
+    /// Where what its engines print is to be found on this host; there may be no such file yet.
+    fn log(&self, set: &EngineSet) -> PathBuf;
+
     /// Whether a set is over when one of its engines is: the ranks of an MPI_COMM_WORLD.
     fn ends_together(&self) -> bool {
         false

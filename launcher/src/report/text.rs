@@ -1,7 +1,7 @@
 //! Reports as text for people.
 
 use super::{
-    CompletionsReport, GcReport, ListReport, LogsReport, ScaleReport, ScriptReport, StartReport, StatusReport,
+    CompletionsReport, GcReport, LeadsTo, ListReport, LogsReport, ScaleReport, ScriptReport, StartReport, StatusReport,
     StopReport, TunnelReport, WaitReport,
 };
 use crate::output::Report;
@@ -116,9 +116,9 @@ impl Report for GcReport {
         for remains in &self.found {
             let ended = if remains.ended.is_empty() { "files only".to_owned() } else { remains.ended.join(", ") };
             let _ = match &remains.problem {
-                Some(problem) => writeln!(text, "cluster {:?}: not removed: {problem}", remains.cluster),
-                None if self.dry_run => writeln!(text, "cluster {:?} would be removed: {ended}", remains.cluster),
-                None => writeln!(text, "cluster {:?} is removed: {ended}", remains.cluster),
+                Some(problem) => writeln!(text, "{}: not removed: {problem}", remains.what),
+                None if self.dry_run => writeln!(text, "{} would be removed: {ended}", remains.what),
+                None => writeln!(text, "{} is removed: {ended}", remains.what),
             };
         }
         text
@@ -129,12 +129,22 @@ impl Report for StatusReport {
     fn to_text(&self) -> String {
         let Self { cluster, state, host, launcher_pid, engines_wanted, addresses, .. } = self;
         let state = if *state == "elsewhere" { "running elsewhere," } else { state };
-        let mut text = format!("cluster {cluster:?} is {state} on {host} (launcher pid {launcher_pid})\n");
+        let mut text = match &self.tunnel {
+            Some(LeadsTo { host: to, cluster: there }) => {
+                let there = there.as_ref().map(|there| format!("cluster {there:?} on ")).unwrap_or_default();
+                format!("{cluster:?} is a tunnel to {there}{to} (pid {launcher_pid} on {host})\n")
+            }
+            None => format!("cluster {cluster:?} is {state} on {host} (launcher pid {launcher_pid})\n"),
+        };
         for address in addresses {
             let _ = writeln!(text, "  {address}");
         }
         let Some(status) = &self.controller else {
-            let _ = writeln!(text, "{engines_wanted} engines were asked for; the controller does not answer yet");
+            if let Some(count) = engines_wanted {
+                let _ = writeln!(text, "{count} engines were asked for; the controller does not answer yet");
+            } else {
+                text.push_str("it is still connecting\n");
+            }
             text.push_str(&waited_for(self.progress.as_ref()));
             return text;
         };
@@ -211,14 +221,35 @@ impl Report for ListReport {
                 ]
             })
             .collect();
-        if rows.is_empty() {
-            return String::new();
+        let mut text = String::new();
+        if !rows.is_empty() {
+            text.push_str(&table(&["cluster", "state", "host", "launcher", "engines", "started", "folder"], &rows));
         }
-        table(&["cluster", "state", "host", "launcher", "engines", "started", "folder"], &rows)
+        let rows: Vec<Vec<String>> = self
+            .tunnels
+            .iter()
+            .map(|tunnel| {
+                let to = tunnel.to.as_ref();
+                vec![
+                    or_dash(tunnel.name.clone()),
+                    tunnel.state.to_owned(),
+                    or_dash(to.map(|to| to.host.clone())),
+                    or_dash(to.and_then(|to| to.cluster.clone())),
+                    or_dash(tunnel.pid.map(|pid| pid.to_string())),
+                    or_dash(tunnel.started.map(|started| duration(now.saturating_sub(started) as f64))),
+                    tunnel.file.display().to_string(),
+                ]
+            })
+            .collect();
+        if !rows.is_empty() {
+            text.push_str(if text.is_empty() { "" } else { "\n" });
+            text.push_str(&table(&["tunnel", "state", "to", "cluster there", "pid", "started", "file"], &rows));
+        }
+        text
     }
 
     fn to_talk(&self) -> String {
-        if self.clusters.is_empty() {
+        if self.clusters.is_empty() && self.tunnels.is_empty() {
             "there are no clusters; `ipclusterz -n 4` starts one\n".to_owned()
         } else {
             String::new()

@@ -86,8 +86,8 @@ pub enum Ending {
     ControllerDied(ExitStatus),
     /// A set ended before all its engines had registered.
     SetFailed(EngineSet, SetEnd),
-    /// The deadline passed.
-    TimedOut(Vec<EngineId>),
+    /// The deadline passed: for this set, while these engines of all sets have not registered.
+    TimedOut(EngineSet, Vec<EngineId>),
     /// The program that the cluster was started for has ended.
     ProgramEnded,
 }
@@ -374,8 +374,8 @@ impl Core {
                 late.push(set.set.id);
             }
         }
-        if !self.ready && !late.is_empty() {
-            return vec![Action::Finish(Ending::TimedOut(self.missing()))];
+        if let Some(set) = late.first().and_then(|id| self.sets.get(id)).filter(|_| !self.ready) {
+            return vec![Action::Finish(Ending::TimedOut(set.set.clone(), self.missing()))];
         }
         for id in late {
             let Some(set) = self.sets.get(&id) else { continue };

@@ -8,6 +8,7 @@ use crate::cluster::logs;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::launchers::{EngineSet, SetEnd};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -31,10 +32,10 @@ impl Supervisor<'_> {
             Ending::ControllerDied(status) => Err(self.controller_failure(&status.to_string())),
             Ending::SetFailed(set, end) => Err(self.set_failure(set, end)),
             Ending::ProgramEnded => Ok(Exit::Ok),
-            Ending::TimedOut(missing) => {
+            Ending::TimedOut(set, missing) => {
                 let seconds = self.plan.settings.timeout.as_secs_f64();
                 let message = format!("{} did not register within {seconds} s", name_engines(missing));
-                let log = missing.first().map(|id| self.tail(&self.plan.folder.logs().engine(*id))).unwrap_or_default();
+                let log = self.launcher.as_ref().map(|launcher| self.tail(&launcher.log(set))).unwrap_or_default();
                 Err(Failure::new(Exit::Timeout, message + &log)
                     .with_hint("a slow file system or host? give it more time with --timeout"))
             }
@@ -96,7 +97,9 @@ impl Supervisor<'_> {
                 let lines: Vec<String> = lines.iter().map(|line| format!("\n  {line}")).collect();
                 format!("; the end of {}:{}", log.display(), lines.concat())
             }
-            _ => format!("; {} is empty", log.display()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => format!("; there is no {} yet", log.display()),
+            Err(error) => format!("; cannot read {}: {error}", log.display()),
+            Ok(_) => format!("; {} is empty", log.display()),
         }
     }
 }

@@ -284,6 +284,10 @@ impl Launcher for ProgramLauncher {
         }
     }
 
+    fn log(&self, set: &EngineSet) -> PathBuf {
+        self.settings.logs.set(set.id)
+    }
+
     fn set_size(&self, count: u32) -> u32 {
         count
     }

@@ -11,6 +11,7 @@ pub mod script;
 
 use super::{EngineSet, Force, JobRecord, Launcher, SetEvent, SetId, SetRecord, Wake};
 use crate::cluster::ClusterFolder;
+use crate::cluster::logs::LogFolder;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::settings::StartSettings;
@@ -21,7 +22,7 @@ use host::{Command, Engines, HostThread, News};
 use ipclusterz_runtime::connection::ConnectionFile;
 use script::HostPlan;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,7 @@ const DESTROY_PATIENCE: Duration = Duration::from_secs(30);
 /// Starts engines on the hosts of `[ssh]`.
 pub struct SshLauncher {
     hosts: Vec<HostThread>,
+    logs: LogFolder,
     placed: BTreeMap<SetId, (usize, EngineSet)>,
     news: Arc<Mutex<Vec<(SetId, SetEvent)>>>,
     table: SshTable,
@@ -76,7 +78,7 @@ impl SshLauncher {
             let tell = News { events: Arc::clone(&news), wake: Arc::clone(&wake) };
             hosts.push(HostThread::start(host, plan, folder, &table, controller.clone(), Arc::clone(&asker), tell)?);
         }
-        Ok(Self { hosts, placed: BTreeMap::new(), news, table })
+        Ok(Self { hosts, logs: folder.logs(), placed: BTreeMap::new(), news, table })
     }
 
     /// The first host with room.
@@ -130,6 +132,10 @@ impl Launcher for SshLauncher {
 
     fn check_room(&self, engines: u32) -> Result<(), Failure> {
         check_room(&self.table.hosts, engines)
+    }
+
+    fn log(&self, set: &EngineSet) -> PathBuf {
+        self.logs.engine(set.first)
     }
 
     fn set_size(&self, _count: u32) -> u32 {

@@ -7,6 +7,7 @@ use super::super::account::{self, Account};
 use super::super::asker::Secret;
 use super::super::error::SshError;
 use super::super::known_hosts_files;
+use crate::cluster::owned::OwnedFolder;
 use crate::tables::ssh::SshTable;
 use ipclusterz_runtime::places;
 use std::ffi::CString;
@@ -47,42 +48,31 @@ pub enum Asked {
 
 /// Removed with all that is in it when dropped.
 pub struct PrivateFolder {
-    path: PathBuf,
+    folder: OwnedFolder,
     question: File,
     answer: File,
     pending: String,
 }
 
 impl PrivateFolder {
-    /// Makes it, with a configuration that has `table`'s settings before those of the user's. `tells_keys` says whether
-    /// `ssh` can tell the keys that hosts show.
-    pub fn new(table: &SshTable, tells_keys: bool) -> Result<Self, SshError> {
+    /// Makes it for a connection to `host`, with a configuration that has `table`'s settings before those of the user's.
+    /// `tells_keys` says whether `ssh` can tell the keys that hosts show.
+    pub fn new(host: &str, table: &SshTable, tells_keys: bool) -> Result<Self, SshError> {
         let failed = || SshError::local("making a private folder for ssh");
         let other = |error: places::PlacesError| failed()(io::Error::other(error));
         // Short: the path of a socket has 107 bytes, of which ssh wants 17 for itself.
-        let path = places::run_dirs("ssh", &places::random_hex(4)).map_err(other)?.socket_dir;
-        if let Some(parent) = path.parent() {
-            places::make_private_dir(parent).map_err(other)?;
-        }
-        places::make_private_dir(&path).map_err(other)?;
-        let make = || -> io::Result<(File, File)> {
+        let folder = OwnedFolder::new("ssh", &format!("connection of ssh to {host}")).map_err(other)?;
+        let make = |path: &Path| -> io::Result<(File, File)> {
             let mut script = OpenOptions::new().write(true).create_new(true).mode(0o700).open(path.join("askpass"))?;
             script.write_all(ASKPASS.as_bytes())?;
             Ok((pipe(&path.join("question"))?, pipe(&path.join("answer"))?))
         };
-        let (question, answer) = match make() {
-            Ok(pipes) => pipes,
-            Err(error) => {
-                let _ = fs::remove_dir_all(&path);
-                return Err(failed()(error));
-            }
-        };
-        // From here on dropping it removes the folder.
-        let folder = Self { path, question, answer, pending: String::new() };
+        let (question, answer) = make(folder.path()).map_err(failed())?;
+        let folder = Self { folder, question, answer, pending: String::new() };
         let mut text = configuration(table)?;
         if tells_keys {
-            places::write_private(&folder.path.join("show-key"), SHOW_KEY.as_bytes()).map_err(other)?;
-            let (script, keys) = (quoted(&folder.path.join("show-key")), quoted(&folder.keys()));
+            places::write_private(&folder.path().join("show-key"), SHOW_KEY.as_bytes()).map_err(other)?;
+            let (script, keys) = (quoted(&folder.path().join("show-key")), quoted(&folder.keys()));
             // At the end, where one of the user's own comes before it.
             text.push_str(&format!("KnownHostsCommand /bin/sh {script} {keys} %I %H %t %K\n"));
         }
@@ -92,22 +82,22 @@ impl PrivateFolder {
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
     }
 
     /// The configuration for `-F`.
     pub fn config(&self) -> PathBuf {
-        self.path.join("config")
+        self.path().join("config")
     }
 
     /// The socket for `-S`.
     pub fn control(&self) -> PathBuf {
-        self.path.join("m")
+        self.path().join("m")
     }
 
     /// The script for SSH_ASKPASS.
     pub fn askpass(&self) -> PathBuf {
-        self.path.join("askpass")
+        self.path().join("askpass")
     }
 
     /// The keys that hosts have shown, as lines of known_hosts.
@@ -116,7 +106,7 @@ impl PrivateFolder {
     }
 
     fn keys(&self) -> PathBuf {
-        self.path.join("keys")
+        self.path().join("keys")
     }
 
     /// To be polled for reading: there is a question.
@@ -148,12 +138,6 @@ impl PrivateFolder {
         let line = Secret::new(answer.map_or_else(|| "-\n".to_owned(), |answer| format!("+{}\n", answer.reveal())));
         // The pipe holds far more than an answer, so that this does not block.
         let _ = self.answer.write_all(line.reveal().as_bytes());
-    }
-}
-
-impl Drop for PrivateFolder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
@@ -226,7 +210,7 @@ mod tests {
     #[test]
     fn questions_and_answers_go_through_pipes() {
         let table = SshTable::shipped().expect("the default profile");
-        let mut folder = PrivateFolder::new(&table, true).expect("a folder");
+        let mut folder = PrivateFolder::new("me@n1", &table, true).expect("a folder");
         let (child, asked) = ask(&mut folder, "", "Password\nof me: ");
         assert_eq!(asked, Asked::Secret("Password of me: ".to_owned()));
         folder.answer(Some(&Secret::new("it's \\ a % secret")));

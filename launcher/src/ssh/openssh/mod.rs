@@ -54,7 +54,7 @@ pub struct Openssh {
 /// Connects to `target` as its configuration and `table` say.
 pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Result<Openssh, SshError> {
     let timeout = Duration::from_secs_f64(table.connect_timeout.clamp(0.1, 86_400.0));
-    let folder = PrivateFolder::new(table, tells_keys(&table.program))?;
+    let folder = PrivateFolder::new(&target.to_string(), table, tells_keys(&table.program))?;
     let process = master(target, table, &folder);
     let attempt = Attempt {
         host: target.to_string(),

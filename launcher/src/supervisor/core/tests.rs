@@ -13,6 +13,11 @@ fn shut_down() -> SetEnd {
     SetEnd { orderly: true, how: ExitStatus::from_raw(0).to_string(), log: None }
 }
 
+/// The set that is one engine of the same number.
+fn one(number: u32) -> EngineSet {
+    EngineSet { id: SetId(number), first: EngineId(number), count: 1 }
+}
+
 fn ended(set: u32, end: SetEnd) -> Input {
     Input::Set(SetId(set), SetEvent::Ended(end))
 }
@@ -89,8 +94,7 @@ fn an_engine_behind_a_wrapper_is_known_by_its_id_and_one_with_another_id_by_its_
 fn an_engine_that_ends_before_all_are_ready_ends_the_start() {
     let (mut core, now) = started(2, true);
     core.handle(Input::EngineJoined(info(0, 100)), now);
-    let set = EngineSet { id: SetId(1), first: EngineId(1), count: 1 };
-    assert_eq!(core.handle(ended(1, killed()), now), [Action::Finish(Ending::SetFailed(set, killed()))]);
+    assert_eq!(core.handle(ended(1, killed()), now), [Action::Finish(Ending::SetFailed(one(1), killed()))]);
 }
 
 #[test]
@@ -102,7 +106,7 @@ fn the_deadline_names_the_missing_and_waits_are_not_silent() {
     let actions = core.handle(Input::Tick, tick);
     assert_eq!(actions, [Action::Say("waiting for engines 0, 2 to register; 55 s left".to_owned())]);
     let actions = core.handle(Input::Tick, now + TIMEOUT);
-    assert_eq!(actions, [Action::Finish(Ending::TimedOut(vec![EngineId(0), EngineId(2)]))]);
+    assert_eq!(actions, [Action::Finish(Ending::TimedOut(one(0), vec![EngineId(0), EngineId(2)]))]);
 }
 
 #[test]
@@ -177,7 +181,8 @@ fn the_deadline_counts_from_when_a_job_runs() {
     assert_eq!(said, [say("engines 0 to 3 started: job 7 on n1")]);
     join(&mut core, 0..3, begun);
     let actions = core.handle(Input::Tick, begun + TIMEOUT);
-    assert_eq!(actions, [Action::Finish(Ending::TimedOut(vec![EngineId(3)]))]);
+    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 4 };
+    assert_eq!(actions, [Action::Finish(Ending::TimedOut(set, vec![EngineId(3)]))]);
 }
 
 #[test]
