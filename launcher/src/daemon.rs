@@ -7,12 +7,14 @@ use crate::cluster::logs::LogFolder;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::report::StartReport;
+use crate::ssh::asker::{Asker, Question, written_answer};
+use crate::ssh::terminal::Terminal;
 use crate::supervisor::signals::{BlockedSignals, Signal};
 use crate::system;
 use crate::talk::{Message, print_line};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::{self, BufRead, BufReader, PipeReader};
+use std::io::{self, BufRead, BufReader, PipeReader, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
@@ -40,13 +42,15 @@ pub fn start_detached(program: &Path, arguments: &[OsString]) -> Result<StartRep
     // Started from an engine, it is to live on when that engine's set is swept away.
     command.env_remove(crate::marked::VARIABLE);
     // Standard output and error become the launcher's log once it holds the cluster's lock.
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     // SAFETY: the closure runs between fork and exec, and makes nothing but system calls.
     unsafe {
         command.pre_exec(move || detach(descriptor));
     }
     let mut child = command.spawn().map_err(Failure::io("starting the detached launcher"))?;
     drop(writer);
+    let mut answers = child.stdin.take();
+    let mut terminal = Terminal::default();
 
     let (sender, receiver) = channel();
     let from_signals = sender.clone();
@@ -57,6 +61,12 @@ pub fn start_detached(program: &Path, arguments: &[OsString]) -> Result<StartRep
     loop {
         match receiver.recv() {
             Ok(Event::Message(Message::Say(line))) => print_line(&line),
+            Ok(Event::Message(Message::Ask { prompt, attempt })) => {
+                let answer = terminal.ask(&Question { prompt, attempt });
+                let line = written_answer(answer.as_ref());
+                // Where it has ended meanwhile, it says so.
+                let _ = answers.as_mut().map(|pipe| pipe.write_all(line.reveal().as_bytes()));
+            }
             Ok(Event::Message(Message::Ready(report))) => return Ok(*report),
             Ok(Event::Message(Message::Failed(failure))) => {
                 // Only when it has ended is the name free for another start.

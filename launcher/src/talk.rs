@@ -5,6 +5,7 @@ use crate::report::StartReport;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One line of JSON on the pipe from a detached launcher to the process that started it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -12,6 +13,13 @@ use std::io::Write;
 pub enum Message {
     /// A line for the user.
     Say(String),
+    /// A question for the user; the answer goes to the launcher's standard input.
+    Ask {
+        /// Ends as a prompt does.
+        prompt: String,
+        /// How often the answer was wrong before.
+        attempt: u32,
+    },
     /// The last message: all engines are ready.
     Ready(Box<StartReport>),
     /// The last message: there will be no cluster.
@@ -21,7 +29,7 @@ pub enum Message {
 /// The launcher's voice.
 #[derive(Debug, Default)]
 pub struct Talk {
-    starter: Option<File>,
+    starter: Option<Arc<Mutex<File>>>,
 }
 
 impl Talk {
@@ -31,7 +39,7 @@ impl Talk {
     }
 
     /// Speaks to the process that detached this one as well.
-    pub fn with_starter(pipe: File) -> Self {
+    pub fn with_starter(pipe: Arc<Mutex<File>>) -> Self {
         Self { starter: Some(pipe) }
     }
 
@@ -52,7 +60,8 @@ impl Talk {
         let Some(pipe) = &mut self.starter else { return };
         let Ok(mut line) = serde_json::to_vec(message) else { return };
         line.push(b'\n');
-        if pipe.write_all(&line).is_err() {
+        let written = pipe.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line);
+        if written.is_err() {
             // The starter was killed. The cluster it asked for is there all the same, and `ipclusterz list` shows it.
             self.starter = None;
         }

@@ -21,6 +21,7 @@ use crate::profile::Places;
 use crate::remote;
 use crate::report::{ScriptReport, StartReport};
 use crate::settings::StartSettings;
+use crate::ssh::asker;
 use crate::supervisor::lease;
 use crate::supervisor::program::Program;
 use crate::supervisor::run::{OnReady, Plan, Supervisor};
@@ -32,6 +33,7 @@ use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::places;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Starts a cluster, in the foreground until it ends or detached until it is ready. `raw` is the command line.
@@ -69,7 +71,9 @@ pub fn run(
 /// The detached launcher: its starter hears of everything until the cluster is ready, its log from then on.
 fn run_detached(arguments: &StartArguments, descriptor: i32, variables: &Variables) -> Result<u8, Failure> {
     let pipe = system::adopt_descriptor(descriptor).map_err(Failure::io("taking over --report-descriptor"))?;
-    let mut talk = Talk::with_starter(pipe.into());
+    let pipe = Arc::new(Mutex::new(pipe.into()));
+    asker::ask_starter(Arc::clone(&pipe));
+    let mut talk = Talk::with_starter(pipe);
     let result = supervise(arguments, None, variables, &mut talk, &mut |report, talk| {
         if arguments.lease_file.is_none() {
             say_how_to_connect(report, talk, false);

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::output::{Output, versioned};
 use crate::profile::{Options, Places, Profile};
 use crate::report::TunnelReport;
-use crate::ssh::asker::{Remembering, of_terminal};
+use crate::ssh::asker::{Remembering, of_terminal, read_answer};
 use crate::ssh::remote_cluster::{self, RemoteCluster};
 use crate::ssh::tunnel::{Tunnel, Way};
 use crate::ssh::{Asker, Endpoint, Forward, LocalListener, Question, Remote, Secret, connect};
@@ -25,7 +25,7 @@ use crate::talk::print_line;
 use ipclusterz_runtime::client::Client;
 use ipclusterz_runtime::connection::ConnectionFile;
 use ipclusterz_runtime::places;
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,10 +86,7 @@ impl Asker for Stdio {
         let line = versioned(serde_json::json!({ "question": question.prompt, "attempt": question.attempt }));
         let mut stdout = std::io::stdout();
         stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).ok()?;
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer).ok()?;
-        let answer = Secret::new(answer);
-        answer.reveal().trim_end_matches(['\r', '\n']).strip_prefix('+').map(Secret::new)
+        read_answer()
     }
 }
 

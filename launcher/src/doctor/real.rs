@@ -18,8 +18,8 @@ use crate::profile::Profile;
 use crate::remote;
 use crate::remote::there::There;
 use crate::settings::StartSettings;
-use crate::ssh::asker::Remembering;
-use crate::ssh::{self, Asker, Nobody, Remote, Terminal};
+use crate::ssh::asker::{Remembering, of_terminal};
+use crate::ssh::{self, Remote};
 use crate::talk::print_line;
 use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::places;
@@ -47,7 +47,7 @@ const PATIENCE_THERE: Duration = Duration::from_secs(300);
 impl<'a> Real<'a> {
     /// `python` is that of engines on this host; jobs run it by the same path.
     pub fn new(profile: &'a Profile, python: PathBuf) -> Self {
-        let asker: Box<dyn Asker + Send> = if profile.tables.ssh.ask { Box::new(Terminal) } else { Box::new(Nobody) };
+        let asker = of_terminal(profile.tables.ssh.ask);
         let asker = RefCell::new(Remembering::new(asker, Arc::default()));
         Self { profile, python, asker, connections: RefCell::default(), there: RefCell::default() }
     }

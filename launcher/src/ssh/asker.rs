@@ -1,9 +1,13 @@
 //! Passphrases, passwords and other answers that only the user can give.
 
+use super::terminal::Terminal;
+use crate::talk::Message;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Something that must not be printed. Overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,9 +65,70 @@ pub trait Asker {
     }
 }
 
+/// Nobody is to be asked any more: this process was told to end.
+static OVER: AtomicBool = AtomicBool::new(false);
+
+/// Ends every question that is being asked, and all later ones. When this process is told to end, by a signal.
+pub fn stop_asking() {
+    OVER.store(true, Ordering::Release);
+}
+
+/// Whether that was said.
+pub fn asking_is_over() -> bool {
+    OVER.load(Ordering::Acquire)
+}
+
+/// The process that detached this one, which has a terminal and passes questions on.
+static STARTER: OnceLock<Starter> = OnceLock::new();
+
+/// Has the process that detached this one asked, rather than a terminal. Once, when this process begins.
+pub fn ask_starter(questions: Arc<Mutex<File>>) {
+    // The first one stays.
+    let _ = STARTER.set(Starter { questions });
+}
+
 /// The terminal where a profile allows to ask, else nobody.
 pub fn of_terminal(ask: bool) -> Box<dyn Asker + Send> {
-    if ask { Box::new(Terminal) } else { Box::new(Nobody) }
+    match (ask, STARTER.get()) {
+        (false, _) => Box::new(Nobody),
+        (true, Some(starter)) => Box::new(starter.clone()),
+        (true, None) => Box::new(Terminal::default()),
+    }
+}
+
+/// Asks by a line of JSON on the pipe to the starter ([`Message::Ask`]). The answer comes on standard input: `+` and the
+/// secret, or `-` for none.
+#[derive(Clone)]
+struct Starter {
+    questions: Arc<Mutex<File>>,
+}
+
+impl Asker for Starter {
+    fn ask(&mut self, question: &Question) -> Option<Secret> {
+        let message = Message::Ask { prompt: question.prompt.clone(), attempt: question.attempt };
+        let mut line = serde_json::to_vec(&message).ok()?;
+        line.push(b'\n');
+        // Once the cluster is ready the starter has gone.
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line).ok()?;
+        read_answer()
+    }
+
+    fn reason(&self) -> &'static str {
+        "there is no terminal to ask on, or it was not answered"
+    }
+}
+
+/// Reads the answer to a question from standard input.
+pub fn read_answer() -> Option<Secret> {
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).ok()?;
+    let answer = Secret::new(answer);
+    answer.reveal().trim_end_matches(['\r', '\n']).strip_prefix('+').map(Secret::new)
+}
+
+/// An answer as [`read_answer`] wants it.
+pub fn written_answer(answer: Option<&Secret>) -> Secret {
+    Secret::new(answer.map_or_else(|| "-\n".to_owned(), |answer| format!("+{}\n", answer.reveal())))
 }
 
 /// Answers nothing.
@@ -73,21 +138,6 @@ pub struct Nobody;
 impl Asker for Nobody {
     fn ask(&mut self, _: &Question) -> Option<Secret> {
         None
-    }
-}
-
-/// The terminal of this process, if it has one; what is typed is not shown.
-#[derive(Debug, Clone, Copy)]
-pub struct Terminal;
-
-impl Asker for Terminal {
-    fn ask(&mut self, question: &Question) -> Option<Secret> {
-        // Fails without a controlling terminal, and at Ctrl-D.
-        rpassword::prompt_password(&question.prompt).ok().map(Secret::new)
-    }
-
-    fn reason(&self) -> &'static str {
-        "there is no terminal to ask on"
     }
 }
 

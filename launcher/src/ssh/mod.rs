@@ -3,7 +3,7 @@
 //! In reading order:
 //!
 //! - [`target`], [`config`], [`account`]: from what a user writes to where to go
-//! - [`error`], [`asker`]: what is said and asked
+//! - [`error`], [`asker`], [`terminal`]: what is said and asked
 //! - [`known_hosts`]: whether a host is the one that it was
 //! - [`Remote`], [`ends`]: what both backends offer
 //! - [`libssh2`], [`openssh`]: the backends
@@ -24,9 +24,10 @@ pub mod poll;
 pub mod remote_cluster;
 pub mod sitting;
 pub mod target;
+pub mod terminal;
 pub mod tunnel;
 
-pub use asker::{Asker, Nobody, Question, Secret, Terminal};
+pub use asker::{Asker, Nobody, Question, Secret};
 pub use ends::{Endpoint, Forward, LocalListener};
 pub use error::SshError;
 

@@ -1,5 +1,6 @@
 //! Signals as events: blocked everywhere, and taken by one thread that waits for them.
 
+use crate::ssh::asker::stop_asking;
 use std::io;
 
 /// A signal that means something to the launcher.
@@ -30,6 +31,11 @@ impl Signal {
             Signal::ChildEnded => "SIGCHLD",
             Signal::ParentChanged => "SIGUSR1",
         }
+    }
+
+    /// Whether it is meant to end this process.
+    fn ends(self) -> bool {
+        matches!(self, Signal::Interrupt | Signal::Terminate | Signal::HangUp)
     }
 
     fn from_number(number: i32) -> Option<Self> {
@@ -80,9 +86,13 @@ impl BlockedSignals {
                 let result = unsafe { libc::sigwait(&raw const self.set, &raw mut number) };
                 if result == 0
                     && let Some(signal) = Signal::from_number(number)
-                    && !take(signal)
                 {
-                    return;
+                    if signal.ends() {
+                        stop_asking();
+                    }
+                    if !take(signal) {
+                        return;
+                    }
                 }
             }
         };

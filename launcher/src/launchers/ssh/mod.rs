@@ -15,8 +15,8 @@ use crate::cluster::logs::LogFolder;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::settings::StartSettings;
-use crate::ssh::asker::Remembering;
-use crate::ssh::{self, Asker, Endpoint, Nobody, Terminal};
+use crate::ssh::asker::{Remembering, of_terminal};
+use crate::ssh::{self, Endpoint};
 use crate::tables::ssh::{SshHost, SshTable};
 use host::{Command, Engines, HostThread, News};
 use ipclusterz_runtime::connection::ConnectionFile;
@@ -52,7 +52,7 @@ impl SshLauncher {
     ) -> Result<Self, Failure> {
         let engines = &settings.tables.engines;
         let table = settings.tables.ssh.clone();
-        let asker: Box<dyn Asker + Send> = if table.ask { Box::new(Terminal) } else { Box::new(Nobody) };
+        let asker = of_terminal(table.ask);
         // The same passphrase serves for all hosts.
         let asker = Arc::new(Mutex::new(Remembering::new(asker, Arc::default())));
         let news = Arc::new(Mutex::new(Vec::new()));
@@ -182,8 +182,8 @@ pub fn destroy(
     table: &SshTable,
 ) -> Result<usize, Failure> {
     let deadline = Instant::now() + DESTROY_PATIENCE;
-    let mut asker: Box<dyn Asker> = if table.ask { Box::new(Terminal) } else { Box::new(Nobody) };
-    let mut remote = ssh::connect(host, table, asker.as_mut())?;
+    let mut asker = of_terminal(table.ask);
+    let mut remote = ssh::connect(host, table, &mut *asker)?;
     let mut script = script::signal(libc::SIGKILL, boot_id, processes.iter().copied());
     script.push_str(&script::remove(run));
     let output = remote.run(script::SHELL, script.as_bytes(), deadline)?.text(host, "the end of engines")?;

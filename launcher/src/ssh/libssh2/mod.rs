@@ -61,7 +61,7 @@ type SharedSocket = Arc<Mutex<Option<Stream>>>;
 
 /// What the thread says while it connects.
 enum Progress {
-    Ask(Question, Sender<Option<Secret>>),
+    Ask(Question, Sender<Result<Secret, &'static str>>),
     Done(Result<(), SshError>),
 }
 
@@ -118,7 +118,7 @@ fn connect_one(
         match news.recv_timeout(deadline.saturating_duration_since(now).min(LOOK)) {
             Ok(Progress::Ask(question, answer)) => {
                 let asked = Instant::now();
-                let _ = answer.send(asker.ask(&question));
+                let _ = answer.send(asker.ask(&question).ok_or_else(|| asker.reason()));
                 deadline += asked.elapsed();
             }
             Ok(Progress::Done(Ok(()))) => return Ok(remote),
@@ -159,7 +159,7 @@ impl Asker for Bridge {
     fn ask(&mut self, question: &Question) -> Option<Secret> {
         let (sender, receiver) = channel();
         self.progress.send(Progress::Ask(question.clone(), sender)).ok()?;
-        receiver.recv().ok()?
+        receiver.recv().ok()?.map_err(|reason| self.reason = reason).ok()
     }
 
     fn reason(&self) -> &'static str {

@@ -4,7 +4,7 @@
 //! on one named pipe and gets the answer on another: a secret is never in a file, an argument or the environment.
 
 use super::super::account::{self, Account};
-use super::super::asker::Secret;
+use super::super::asker::{Secret, written_answer};
 use super::super::error::SshError;
 use super::super::known_hosts_files;
 use crate::cluster::owned::OwnedFolder;
@@ -135,7 +135,7 @@ impl PrivateFolder {
 
     /// Answers it.
     pub fn answer(&mut self, answer: Option<&Secret>) {
-        let line = Secret::new(answer.map_or_else(|| "-\n".to_owned(), |answer| format!("+{}\n", answer.reveal())));
+        let line = written_answer(answer);
         // The pipe holds far more than an answer, so that this does not block.
         let _ = self.answer.write_all(line.reveal().as_bytes());
     }
