@@ -22,7 +22,7 @@ ALIAS = "testhost"
 
 
 class Sshd:
-    """An SSH server, running until it is closed.
+    """An SSH server, running until it is closed. With a `password` that alone lets in, else a key alone.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Sshd:
         A client's configuration, in which the server is called `testhost`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, password: str | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="izs", dir="/tmp"))
         self.home = self.folder / "home"
         ssh = self.home / ".ssh"
@@ -45,7 +45,18 @@ class Sshd:
         for key in (self.identity, self.folder / "hostkey"):
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key))
         (self.folder / "passwd").write_text(passwd(self.home))
-        (self.folder / "sshd_config").write_text(SSHD_CONFIG.format(keys=self.identity.with_suffix(".pub")))
+        # With a password, no key lets in.
+        keys = self.identity.with_suffix(".pub") if password is None else "none"
+        config = SSHD_CONFIG.format(keys=keys)
+        shadow = Path("/etc/shadow").read_text()
+        if password is not None:
+            config = config.replace("PasswordAuthentication no", "PasswordAuthentication yes")
+            hashed = run("openssl", "passwd", "-6", "-stdin", input=password).strip()
+            others = [line for line in shadow.splitlines() if not line.startswith("root:")]
+            shadow = "\n".join([f"root:{hashed}:19000:0:99999:7:::", *others]) + "\n"
+        (self.folder / "sshd_config").write_text(config)
+        (self.folder / "shadow").touch(mode=0o600)
+        (self.folder / "shadow").write_text(shadow)
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         public = (self.folder / "hostkey.pub").read_text().rsplit(" ", 1)[0]
@@ -59,6 +70,7 @@ class Sshd:
         # sshd wants an empty folder in /run, and takes a home from /etc/passwd: in a mount namespace it has both.
         script = """
             mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/sshd && mount --bind "$0/passwd" /etc/passwd &&
+            mount --bind "$0/shadow" /etc/shadow &&
             exec /usr/sbin/sshd -D -f "$0/sshd_config" -h "$0/hostkey" -o Port=$1 -o ListenAddress=127.0.0.1 \
                 -E "$0/log"
         """
