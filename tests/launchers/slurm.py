@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import time
 from typing import TYPE_CHECKING
@@ -121,3 +122,9 @@ def job_states(hosts: VirtualHosts, job_id: str) -> set[str]:
     """States of a job, or of the tasks of an array."""
     lines = hosts.exec(0, "squeue", "--noheader", "--states=all", f"--jobs={job_id}", "--format=%T").splitlines()
     return set(lines)
+
+
+def submit_times(hosts: VirtualHosts) -> dict[str, float]:
+    """When each job that Slurm still knows was submitted, in seconds since 1970, by its id."""
+    lines = hosts.exec(0, "squeue", "--noheader", "--states=all", "--format=%A %V").splitlines()
+    return {job: datetime.datetime.fromisoformat(when).timestamp() for job, when in map(str.split, lines)}

@@ -279,6 +279,26 @@ def test_without_work_there_need_be_no_job(site: Site, hosts: VirtualHosts) -> N
         until(lambda: prompt.do(user.balanced_done) == 2, 40, site.launcher_log)
 
 
+def test_blocks_that_cannot_work_do_not_flood_the_queue(site: Site, hosts: VirtualHosts) -> None:
+    before = slurm.submit_times(hosts)
+    broken = '[engines]\nsetup = ["echo nothing works here", "exit 3"]\n'
+    site.start(2, profile=sites.merged(BLOCKS.replace("min = 1", "min = 0"), broken))
+    with site.prompt() as prompt:
+        prompt.do(user.submit_balanced, 20)
+
+        def submitted() -> list[float]:
+            return sorted(time for job, time in slurm.submit_times(hosts).items() if job not in before)
+
+        # Three at first, for nothing is known then, and one after the other from there on.
+        until(lambda: len(submitted()) == 8, 80, site.launcher_log)
+        times = submitted()
+    assert times[-1] - times[-2] >= 3, times
+    said = site.launcher_log()
+    assert said.count("a job ended before its engines had registered") == 1, said
+    assert "exit code 3" in said
+    assert "  nothing works here" in said
+
+
 # -- inside an allocation ---------------------------------------------------------------------------------------
 
 ANALYSIS = """

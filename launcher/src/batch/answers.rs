@@ -185,12 +185,16 @@ pub(super) fn sightings(pattern: &Regex, printed: &str) -> Vec<Sighting> {
     sightings
 }
 
-/// `CODE` or `CODE:SIGNAL`. A shell says 128 + N for signal N.
+/// `CODE` or `CODE:SIGNAL`. A shell says 128 + N for signal N, and PBS 256 + N.
 fn exit(text: &str) -> Option<(i32, Option<i32>)> {
     let (code, signal) = text.split_once(':').unwrap_or((text, "0"));
     let (code, signal): (i32, i32) = (code.trim().parse().ok()?, signal.trim().parse().ok()?);
-    let of_shell = (129..=192).contains(&code).then_some(code - 128);
-    Some((code, Some(signal).filter(|signal| *signal != 0).or(of_shell)))
+    let in_code = match code {
+        129..=192 => Some(code - 128),
+        257..=320 => Some(code - 256),
+        _ => None,
+    };
+    Some((code, Some(signal).filter(|signal| *signal != 0).or(in_code)))
 }
 
 /// What a group found, unless that is one of the ways in which queues print nothing.

@@ -236,6 +236,14 @@ impl Checks<'_> {
                 }
             }
         }
+        if batch.renew && batch.time_limit.trim().is_empty() {
+            // The queue's default limit is not known here, and would end the job all the same.
+            return Err(self.error(
+                "batch.renew",
+                format!("when a job's time is nearly over is not known: {} is empty", self.other("batch.time_limit")),
+                "set time_limit, such as \"04:00:00\", or renew = false",
+            ));
+        }
         let blocks = batch.blocks;
         if blocks.max == 0 && blocks.min > 0 || blocks.min > blocks.max {
             return Err(self.error(

@@ -103,6 +103,10 @@ fn values_that_make_no_sense_alone_or_together_are_refused() {
             "default.toml:2:14: `batch.time_limit`: 00:02:00 is no longer than `batch.drain_before` (default), 120 seconds",
         ),
         (
+            "[slurm]\nrenew = true".to_owned(),
+            "default.toml:2:9: `batch.renew`: when a job's time is nearly over is not known: `batch.time_limit` (default) is",
+        ),
+        (
             "[batch]\nblocks = { min = 3, max = 2 }".to_owned(),
             "default.toml:2:18: `batch.blocks.min`: at least 3 blocks, but `batch.blocks.max` (/",
         ),

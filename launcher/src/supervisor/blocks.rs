@@ -4,6 +4,7 @@
 //! what the controller and the sets tell, and carried out on the core.
 
 use super::core::{Action, Core};
+use super::restart::Trust;
 use super::set::{Set, Stage};
 use crate::batch::clock;
 use crate::batch::elastic::{Block, BlockState, Decision, Elastic};
@@ -27,6 +28,9 @@ pub struct Blocks {
     /// Which set takes over from which.
     successors: BTreeMap<SetId, SetId>,
     settled: BTreeSet<SetId>,
+    /// Sets that were started here and none of whose engines has registered.
+    unproven: BTreeSet<SetId>,
+    trust: Trust,
 }
 
 impl Blocks {
@@ -46,8 +50,12 @@ impl Blocks {
         if elastic.is_none() && renewal.is_none() {
             return None;
         }
-        let (idle, waiting, successors, settled) = Default::default();
-        Some(Self { elastic, renewal, idle, waiting, successors, settled })
+        Some(Self::new(elastic, renewal))
+    }
+
+    fn new(elastic: Option<(Elastic, u32)>, renewal: Option<(Renewal, Duration)>) -> Self {
+        let (idle, waiting, successors, settled, unproven, trust) = Default::default();
+        Self { elastic, renewal, idle, waiting, successors, settled, unproven, trust }
     }
 
     /// What to do, by what the controller has just told.
@@ -55,20 +63,27 @@ impl Blocks {
         let busy: BTreeSet<EngineId> =
             status.engines.iter().filter(|engine| engine.queue > 0).map(|engine| engine.id).collect();
         self.observe(core, &busy, now);
-        let mut actions = self.renew(core, now);
+        let mut actions: Vec<Action> = self.learn(core, now).into_iter().collect();
+        actions.extend(self.renew(core, now));
         let Some((elastic, engines)) = &mut self.elastic else { return actions };
         let blocks: Vec<Block> = core
             .sets()
             .map(|set| Block { set: set.set.id, state: state_of(set, self.idle.get(&set.set.id).copied()) })
             .collect();
         let queued = usize::try_from(status.pending).unwrap_or(usize::MAX);
+        let mut room = self.trust.room(now, self.unproven.len());
         for decision in elastic.decide(now, queued, &blocks) {
             match decision {
+                Decision::Start if room == 0 => {}
                 Decision::Start => {
+                    room -= 1;
                     actions.push(Action::Say(format!("{queued} tasks wait: one more block of {engines} engines")));
-                    actions.extend(core.grow(*engines, *engines));
+                    let started = core.grow(*engines, *engines);
+                    self.unproven.extend(started.iter().filter_map(set_started));
+                    actions.extend(started);
                 }
                 Decision::Drain(set) => {
+                    self.unproven.remove(&set);
                     actions.push(Action::Say(format!("{} idle for long: given back", core.name_of(set))));
                     actions.extend(core.retire_set(set));
                 }
@@ -103,6 +118,33 @@ impl Blocks {
         }
     }
 
+    /// Takes in whether the sets that were started came about; says once that they do not.
+    fn learn(&mut self, core: &Core, now: Instant) -> Option<Action> {
+        let mut lost = false;
+        self.unproven.retain(|id| match core.set(*id) {
+            None => {
+                lost = true;
+                false
+            }
+            Some(set) if set.given_ids().next().is_some() => {
+                self.trust.proved();
+                false
+            }
+            Some(_) => true,
+        });
+        if !lost {
+            return None;
+        }
+        let known = self.trust.is_lost();
+        self.trust.lost(now);
+        let reason = core.lost.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let line = format!(
+            "a job ended before its engines had registered{reason}: the next ones are submitted one at a time and less \
+             and less often, until one works"
+        );
+        (!known).then_some(Action::Say(line))
+    }
+
     /// Submits successors, and lets predecessors go whose successors are there.
     fn renew(&mut self, core: &mut Core, now: Instant) -> Vec<Action> {
         let Some((renewal, limit)) = &self.renewal else { return Vec::new() };
@@ -112,6 +154,7 @@ impl Blocks {
         for successor in ready {
             let Some(predecessor) = self.successors.remove(&successor) else { continue };
             if core.set(successor).is_some() {
+                self.unproven.remove(&predecessor);
                 actions.extend(core.retire_set(predecessor));
             } else {
                 // It did not come about; there is still time for another.
@@ -126,12 +169,18 @@ impl Blocks {
                 Some(Term { set: set.set.id, began: since, ends: since + *limit, settled })
             })
             .collect();
+        let mut room = self.trust.room(now, self.unproven.len());
         for predecessor in renewal.due(now, &terms) {
+            if room == 0 {
+                break;
+            }
+            room -= 1;
             let Some(count) = core.set(predecessor).map(|set| set.set.count) else { continue };
             actions.push(Action::Say(format!("the time of {} is nearly over: a new job", core.name_of(predecessor))));
             for action in core.grow(count, count) {
                 if let Action::Start(set) = &action {
                     self.successors.insert(set.id, predecessor);
+                    self.unproven.insert(set.id);
                 }
                 actions.push(action);
             }
@@ -139,6 +188,10 @@ impl Blocks {
         }
         actions
     }
+}
+
+fn set_started(action: &Action) -> Option<SetId> {
+    if let Action::Start(set) = action { Some(set.id) } else { None }
 }
 
 fn state_of(set: &Set, idle_since: Option<Instant>) -> BlockState {
@@ -149,3 +202,6 @@ fn state_of(set: &Set, idle_since: Option<Instant>) -> BlockState {
         (false, Some(_), None) => BlockState::Busy,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use crate::launchers::{EngineSet, Force, SetEnd, SetEvent, SetId};
 use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::wire::message::EngineInfo;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,8 @@ pub enum Input {
 pub enum Action {
     /// Say a line.
     Say(String),
+    /// Say a line, and below it the end of this log.
+    SayWithLog(String, PathBuf),
     /// All engines are ready for the first time.
     Ready,
     /// Start a set; the second time under this number when it is started again.
@@ -342,7 +345,10 @@ impl Core {
             self.sets.remove(&id);
             self.lost = Some(line.clone());
         }
-        vec![Action::Say(line)]
+        vec![match end.log {
+            Some(log) => Action::SayWithLog(line, log),
+            None => Action::Say(line),
+        }]
     }
 
     /// Has a set ended that is not needed any more.

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Lines of a log that a failure shows.
 const TAIL_LINES: usize = 20;
+/// The same for a set of a cluster that goes on.
+const SHORT_TAIL_LINES: usize = 6;
 
 impl Supervisor<'_> {
     /// What the reason for the end is to the one who started the cluster.
@@ -92,14 +94,39 @@ impl Supervisor<'_> {
 
     /// The end of a log as the continuation of a message.
     fn tail(&self, log: &Path) -> String {
-        match logs::tail(log, TAIL_LINES) {
-            Ok((lines, _)) if !lines.is_empty() => {
-                let lines: Vec<String> = lines.iter().map(|line| format!("\n  {line}")).collect();
-                format!("; the end of {}:{}", log.display(), lines.concat())
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => format!("; there is no {} yet", log.display()),
-            Err(error) => format!("; cannot read {}: {error}", log.display()),
-            Ok(_) => format!("; {} is empty", log.display()),
-        }
+        end_of(log, TAIL_LINES).unwrap_or_else(|error| match error {
+            Some(error) if error.kind() == io::ErrorKind::NotFound => format!("; there is no {} yet", log.display()),
+            Some(error) => format!("; cannot read {}: {error}", log.display()),
+            None => format!("; {} is empty", log.display()),
+        })
+    }
+}
+
+/// A few lines of the log of a set that has ended, as the continuation of a line; nothing when there are none.
+pub(super) fn short_tail(log: &Path) -> String {
+    end_of(log, SHORT_TAIL_LINES).unwrap_or_default()
+}
+
+/// Its last lines; no error: there are none.
+fn end_of(log: &Path, count: usize) -> Result<String, Option<io::Error>> {
+    let (lines, _) = logs::tail(log, count).map_err(Some)?;
+    if lines.is_empty() {
+        return Err(None);
+    }
+    let lines: Vec<String> = lines.iter().map(|line| format!("\n  {line}")).collect();
+    Ok(format!("; the end of {}:{}", log.display(), lines.concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_goes_on_with_the_last_lines_of_a_log_that_has_some() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let log = folder.path().join("job-0.log");
+        assert_eq!(short_tail(&log), "");
+        std::fs::write(&log, "1\n2\n3\n4\n5\n6\n7\n").expect("write");
+        assert_eq!(short_tail(&log), format!("; the end of {}:\n  2\n  3\n  4\n  5\n  6\n  7", log.display()));
     }
 }

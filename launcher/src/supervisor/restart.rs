@@ -1,4 +1,4 @@
-//! How long to wait before an engine that died is started again.
+//! How long to wait before an engine that died is started again, and before the next job when jobs do not come about.
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,41 @@ impl BackOff {
     }
 }
 
+/// Whether new jobs come about: where one has ended before its engines had registered, the next will do so too, and a
+/// queue that starts jobs at once would be flooded with them.
+#[derive(Debug, Default)]
+pub struct Trust {
+    back_off: BackOff,
+    again_at: Option<Instant>,
+}
+
+impl Trust {
+    /// A job ended before its engines had registered.
+    pub fn lost(&mut self, now: Instant) {
+        self.again_at = Some(self.back_off.next_start(now, now));
+    }
+
+    /// An engine of a new job has registered.
+    pub fn proved(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether the last one that is known of was lost.
+    pub fn is_lost(&self) -> bool {
+        self.again_at.is_some()
+    }
+
+    /// How many jobs may be started now: one, which is to prove itself, after one that was lost. `unproven`: jobs that
+    /// were started and none of whose engines has registered.
+    pub fn room(&self, now: Instant, unproven: usize) -> usize {
+        match self.again_at {
+            None => usize::MAX,
+            Some(again_at) if now < again_at || unproven > 0 => 0,
+            Some(_) => 1,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +74,18 @@ mod tests {
         assert_eq!(waits[..3], [FIRST, FIRST * 2, FIRST * 4]);
         assert_eq!(waits[9], LONGEST);
         assert_eq!(back_off.next_start(now, now + PROVEN), now + PROVEN + FIRST);
+    }
+
+    #[test]
+    fn after_a_lost_job_one_at_a_time_may_try_until_one_is_proved() {
+        let mut trust = Trust::default();
+        let now = Instant::now();
+        assert_eq!(trust.room(now, 7), usize::MAX);
+        trust.lost(now);
+        assert_eq!((trust.room(now, 0), trust.room(now + FIRST, 0), trust.room(now + FIRST, 1)), (0, 1, 0));
+        trust.lost(now);
+        assert_eq!((trust.room(now + FIRST, 0), trust.room(now + FIRST * 2, 0)), (0, 1));
+        trust.proved();
+        assert_eq!(trust.room(now, 7), usize::MAX);
     }
 }

@@ -4,6 +4,7 @@ use super::blocks::Blocks;
 use super::core::{Action, Core, Ending, Input, Policy};
 use super::events::{self, ControllerLine, Event};
 use super::lease;
+use super::outcome;
 use super::program::Program;
 use super::requests::{Change, Reply, Request, Scaled};
 use super::signals::{BlockedSignals, Signal};
@@ -152,6 +153,7 @@ impl<'a> Supervisor<'a> {
             while let Some(action) = actions.pop_front() {
                 match action {
                     Action::Say(line) => self.talk.say(line),
+                    Action::SayWithLog(line, log) => self.talk.say(line + &outcome::short_tail(&log)),
                     Action::Ready => self.ready(on_ready)?,
                     Action::Start(set) => actions.extend(self.start_set(&set)?),
                     Action::End(set, force) => {

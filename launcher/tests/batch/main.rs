@@ -4,5 +4,6 @@
 
 mod gridengine;
 mod jobs;
+mod played;
 mod player;
 mod slurm;

@@ -1,0 +1,102 @@
+//! Blocks whose jobs end before their engines have registered, with made-up time.
+
+use super::super::core::{Input, Policy};
+use super::*;
+use crate::launchers::{SetEnd, SetEvent};
+use crate::tables::batch;
+use ipclusterz_runtime::wire::message::EngineInfo;
+
+fn status(pending: u64) -> Status {
+    Status {
+        cluster: "lab".to_owned(),
+        pid: 1,
+        uptime: 0.0,
+        clients: 1,
+        pending,
+        held_bytes: 0,
+        rejected: 0,
+        resident_bytes: 0,
+        engines: Vec::new(),
+    }
+}
+
+/// A cluster that is ready and may have up to three blocks of two engines.
+struct Lab {
+    core: Core,
+    blocks: Blocks,
+    began: Instant,
+    said: Vec<String>,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let began = Instant::now();
+        let timeout = Duration::from_secs(60);
+        let policy = Policy { restart: false, retries: 0, ends_together: false, timeout, host: "here".to_owned() };
+        let mut core = Core::new(policy, began);
+        core.ready_if_complete();
+        let elastic = Elastic::new(batch::Blocks { min: 0, max: 3, nodes: 1 }, timeout, 2);
+        Self { core, blocks: Blocks::new(Some((elastic, 2)), None), began, said: Vec::new() }
+    }
+
+    /// One look, after so many seconds: which sets it has started.
+    fn look(&mut self, second: u64) -> Vec<SetId> {
+        let now = self.began + Duration::from_secs(second);
+        let mut started = Vec::new();
+        for action in self.blocks.decide(&mut self.core, &status(100), now) {
+            match action {
+                Action::Start(set) => {
+                    self.core.handle(Input::SetStarted { set: set.id, pid: None }, now);
+                    started.push(set.id);
+                }
+                Action::Say(line) => self.said.push(line),
+                other => panic!("{other:?}"),
+            }
+        }
+        started
+    }
+
+    fn end(&mut self, set: SetId, second: u64) {
+        let how = format!("job {} failed (FAILED), exit code 3", set.0);
+        let end = SetEnd { orderly: false, how, log: Some("job.log".into()) };
+        let now = self.began + Duration::from_secs(second);
+        let actions = self.core.handle(Input::Set(set, SetEvent::Ended(end)), now);
+        assert!(matches!(&actions[..], [Action::SayWithLog(line, _)] if line.contains("exit code 3")), "{actions:?}");
+    }
+
+    fn warnings(&self) -> Vec<&String> {
+        self.said.iter().filter(|line| line.contains("before its engines had registered")).collect()
+    }
+}
+
+#[test]
+fn a_queue_is_not_flooded_with_jobs_that_end_at_once() {
+    let mut lab = Lab::new();
+    let mut starts = Vec::new();
+    for second in 0..60 {
+        for set in lab.look(second) {
+            starts.push(second);
+            lab.end(set, second);
+        }
+    }
+    assert_eq!(starts, [0, 0, 0, 2, 4, 6, 9, 14, 22, 36]);
+    let [warning] = lab.warnings()[..] else { panic!("said once: {:?}", lab.said) };
+    assert!(warning.contains("(engines 4 to 5 have died: job 2 failed (FAILED), exit code 3)"), "{warning}");
+}
+
+#[test]
+fn when_one_has_proved_itself_all_come_at_once_again() {
+    let mut lab = Lab::new();
+    for set in lab.look(0) {
+        lab.end(set, 0);
+    }
+    assert_eq!(lab.look(1), []);
+    let [one] = lab.look(2)[..] else { panic!("one tries") };
+    assert_eq!(lab.look(3), [], "while it waits in the queue no other is submitted");
+    let first = lab.core.set(one).expect("there").set.first;
+    let engine =
+        EngineInfo { id: first, uuid: "uuid".to_owned(), host: "n1".to_owned(), pid: 7, address: String::new() };
+    lab.core.handle(Input::EngineJoined(engine), lab.began + Duration::from_secs(4));
+    assert_eq!(lab.look(5).len(), 2);
+    assert_eq!(lab.warnings().len(), 1);
+}
