@@ -7,7 +7,7 @@ use crate::cluster::logs::LogFolder;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use crate::report::StartReport;
-use crate::ssh::asker::{Asker, Question, written_answer};
+use crate::ssh::asker::{Asker, Question, asking_is_over, written_answer};
 use crate::ssh::terminal::Terminal;
 use crate::supervisor::signals::{BlockedSignals, Signal};
 use crate::system;
@@ -63,6 +63,10 @@ pub fn start_detached(program: &Path, arguments: &[OsString]) -> Result<StartRep
             Ok(Event::Message(Message::Say(line))) => print_line(&line),
             Ok(Event::Message(Message::Ask { prompt, attempt })) => {
                 let answer = terminal.ask(&Question { prompt, attempt });
+                if answer.is_none() && asking_is_over() {
+                    // No answer, but the end: the signal that said so is the next event, and is passed on.
+                    continue;
+                }
                 let line = written_answer(answer.as_ref());
                 // Where it has ended meanwhile, it says so.
                 let _ = answers.as_mut().map(|pipe| pipe.write_all(line.reveal().as_bytes()));

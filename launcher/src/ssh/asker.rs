@@ -1,13 +1,16 @@
 //! Passphrases, passwords and other answers that only the user can give.
 
-use super::terminal::Terminal;
+use super::poll::PollSet;
+use super::terminal::{LOOK, Terminal};
 use crate::talk::Message;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 /// Something that must not be printed. Overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -110,12 +113,27 @@ impl Asker for Starter {
         line.push(b'\n');
         // Once the cluster is ready the starter has gone.
         self.questions.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line).ok()?;
+        wait_for_answer()?;
         read_answer()
     }
 
     fn reason(&self) -> &'static str {
         "there is no terminal to ask on, or it was not answered"
     }
+}
+
+/// Waits until there is something on standard input; `None` once nobody is to be asked any more.
+fn wait_for_answer() -> Option<()> {
+    let stdin = std::io::stdin();
+    while !asking_is_over() {
+        let mut set = PollSet::default();
+        set.add(stdin.as_fd(), true, false);
+        // An error is one that reading tells as well.
+        if set.wait(Some(Instant::now() + LOOK)).unwrap_or(true) {
+            return Some(());
+        }
+    }
+    None
 }
 
 /// Reads the answer to a question from standard input.

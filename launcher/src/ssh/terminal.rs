@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 /// Between two looks whether anybody still wants the answer.
-const LOOK: Duration = Duration::from_millis(100);
+pub const LOOK: Duration = Duration::from_millis(100);
 
 const CONTROL_C: u8 = 3;
 const CONTROL_D: u8 = 4;
@@ -85,10 +85,11 @@ fn read_answer(terminal: &mut File, prompt: &str) -> Result<Secret, &'static str
         return Err(INTERRUPTED);
     }
     let mut output = terminal.try_clone().map_err(|_| NO_TERMINAL)?;
-    output.write_all(prompt.as_bytes()).map_err(|_| NO_TERMINAL)?;
     let answer = {
         let settings = terminal.try_clone().map_err(|_| NO_TERMINAL)?;
+        // Before the prompt: what is typed as soon as it is there must not be shown either.
         let _quiet = Quiet::new(&settings).map_err(|_| NO_TERMINAL)?;
+        output.write_all(prompt.as_bytes()).map_err(|_| NO_TERMINAL)?;
         read_line(terminal)
     };
     // The key that ended the line was not shown.

@@ -17,7 +17,7 @@ mod link;
 mod settle;
 mod tasks;
 
-use super::asker::{Asker, Question, Secret};
+use super::asker::{Asker, Question, Secret, asking_is_over};
 use super::config::Resolved;
 use super::ends::{Endpoint, Forward, LocalListener, Stream, connect_tcp, from_tcp};
 use super::error::SshError;
@@ -118,7 +118,11 @@ fn connect_one(
         match news.recv_timeout(deadline.saturating_duration_since(now).min(LOOK)) {
             Ok(Progress::Ask(question, answer)) => {
                 let asked = Instant::now();
-                let _ = answer.send(asker.ask(&question).ok_or_else(|| asker.reason()));
+                let answered = asker.ask(&question);
+                if answered.is_none() && asking_is_over() {
+                    return Err(SshError::GivenUp { host: resolved.shown() });
+                }
+                let _ = answer.send(answered.ok_or_else(|| asker.reason()));
                 deadline += asked.elapsed();
             }
             Ok(Progress::Done(Ok(()))) => return Ok(remote),

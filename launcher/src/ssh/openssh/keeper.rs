@@ -43,7 +43,7 @@ pub enum Command {
 /// What is said while it connects.
 pub enum Progress {
     /// A question for the user.
-    Ask(Question, Sender<Option<Secret>>),
+    Ask(Question, Sender<Result<Secret, &'static str>>),
     /// The end of it.
     Done(Result<(), SshError>),
 }
@@ -169,10 +169,14 @@ impl Keeper {
         }
     }
 
-    fn ask(&self, question: Question) -> Option<Secret> {
+    fn ask(&mut self, question: Question) -> Option<Secret> {
         let (sender, receiver) = channel();
         self.progress.send(Progress::Ask(question, sender)).ok()?;
-        receiver.recv().ok()?
+        let answer = receiver.recv().ok()?;
+        // For the error, should it come to one: then a given answer was no right one.
+        let reason = answer.as_ref().map_or_else(|reason| *reason, |_| "wrong");
+        reason.clone_into(&mut self.attempt.reason);
+        answer.ok()
     }
 
     /// Keeps the master until told to end; goes on to answer when it has ended by itself.

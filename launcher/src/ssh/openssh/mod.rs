@@ -11,7 +11,7 @@ mod folder;
 mod keeper;
 mod relay;
 
-use super::asker::Asker;
+use super::asker::{Asker, asking_is_over};
 use super::ends::{Endpoint, Forward, LocalListener};
 use super::error::SshError;
 use super::poll::Waker;
@@ -92,7 +92,13 @@ pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Resu
             return Err(SshError::GivenUp { host: target.to_string() });
         }
         match news.recv_timeout(LOOK) {
-            Ok(Progress::Ask(question, answer)) => drop(answer.send(asker.ask(&question))),
+            Ok(Progress::Ask(question, answer)) => {
+                let answered = asker.ask(&question);
+                if answered.is_none() && asking_is_over() {
+                    return Err(SshError::GivenUp { host: target.to_string() });
+                }
+                drop(answer.send(answered.ok_or_else(|| asker.reason())));
+            }
             Ok(Progress::Done(result)) => return result.map(|()| remote),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
