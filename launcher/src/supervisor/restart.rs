@@ -6,13 +6,22 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_millis(200);
 /// Wait after many.
 const LONGEST: Duration = Duration::from_secs(30);
+/// The same before another job of a queue, which others use too.
+const LONGEST_FOR_JOBS: Duration = Duration::from_secs(600);
 /// An engine that lived so long has not died of being started.
 const PROVEN: Duration = Duration::from_secs(60);
 
 /// The deaths of one engine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BackOff {
     deaths: u32,
+    longest: Duration,
+}
+
+impl Default for BackOff {
+    fn default() -> Self {
+        Self { deaths: 0, longest: LONGEST }
+    }
 }
 
 impl BackOff {
@@ -21,7 +30,7 @@ impl BackOff {
         if now.saturating_duration_since(started) >= PROVEN {
             self.deaths = 0;
         }
-        let wait = FIRST.saturating_mul(2_u32.saturating_pow(self.deaths)).min(LONGEST);
+        let wait = FIRST.saturating_mul(2_u32.saturating_pow(self.deaths)).min(self.longest);
         self.deaths = self.deaths.saturating_add(1);
         now + wait
     }
@@ -29,10 +38,16 @@ impl BackOff {
 
 /// Whether new jobs come about: where one has ended before its engines had registered, the next will do so too, and a
 /// queue that starts jobs at once would be flooded with them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Trust {
     back_off: BackOff,
     again_at: Option<Instant>,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self { back_off: BackOff { deaths: 0, longest: LONGEST_FOR_JOBS }, again_at: None }
+    }
 }
 
 impl Trust {
@@ -85,6 +100,8 @@ mod tests {
         assert_eq!((trust.room(now, 0), trust.room(now + FIRST, 0), trust.room(now + FIRST, 1)), (0, 1, 0));
         trust.lost(now);
         assert_eq!((trust.room(now + FIRST, 0), trust.room(now + FIRST * 2, 0)), (0, 1));
+        (0..20).for_each(|_| trust.lost(now));
+        assert_eq!((trust.room(now + LONGEST * 2, 0), trust.room(now + LONGEST_FOR_JOBS, 0)), (0, 1));
         trust.proved();
         assert_eq!(trust.room(now, 7), usize::MAX);
     }

@@ -154,6 +154,7 @@ fn pbs_tells_how_jobs_end() {
         (0, true, "job 1018.pbs-server ended, exit code 0"),
         (3, false, "job 1018.pbs-server ended, exit code 3"),
         (271, false, "job 1018.pbs-server ended, signal: 15 (SIGTERM)"),
+        (-29, false, "job 1018.pbs-server reached its time limit (-29)"),
     ] {
         let (queue, mut launcher) = Queue::pbs();
         queue.pbs_finished(status);
@@ -210,18 +211,24 @@ impl Queue {
 #[test]
 fn lsf_tells_how_jobs_end() {
     let (queue, mut launcher) = Queue::lsf();
-    queue.prints("bjobs.outcome", "DONE|-\n");
+    queue.prints("bjobs.outcome", "DONE|-|-\n");
     queue.prints("bjobs", "3926|DONE|hostA|-\n");
     let end = ends(&mut launcher, PATIENCE);
     assert_eq!((end.orderly, end.how.as_str(), end.log), (true, "job 3926 completed (DONE)", None));
 
     for (code, how) in [(3, "exit code 3"), (137, "signal: 9 (SIGKILL)")] {
         let (queue, mut launcher) = Queue::lsf();
-        queue.prints("bjobs.outcome", &format!("EXIT|{code}\n"));
+        queue.prints("bjobs.outcome", &format!("EXIT|{code}|-\n"));
         queue.prints("bjobs", "3926|EXIT|hostA|-\n");
         let end = ends(&mut launcher, PATIENCE);
         queue.failed(&end, &format!("job 3926 failed or was killed (EXIT), {how}"));
     }
+
+    let (queue, mut launcher) = Queue::lsf();
+    queue.prints("bjobs.outcome", "EXIT|140|TERM_RUNLIMIT: job killed after reaching LSF run time limit\n");
+    queue.prints("bjobs", "3926|EXIT|hostA|-\n");
+    let end = ends(&mut launcher, PATIENCE);
+    assert!(end.how.starts_with("job 3926 reached its time limit"), "{}", end.how);
 }
 
 #[test]

@@ -207,10 +207,12 @@ fn pbs_qstat() {
 #[test]
 fn pbs_exit_status() {
     let finished = "Job Id: 1018.pbs-server\n    job_state = F\n    Exit_status = 271\n    stime = Mon Nov 23\n";
-    let killed = pbs().outcome(finished).expect("an outcome");
-    assert_eq!(words::ended("1018", &killed, pbs().endings()), "job 1018 ended, signal: 15 (SIGTERM)");
-    // Torque spells it so; both print negative numbers for jobs that could not be run.
-    assert_eq!(pbs().outcome("    exit_status = -3\n").expect("an outcome").code, Some(-3));
+    let ended = |text: &str| words::ended("1018", &pbs().outcome(text).expect("an outcome"), pbs().endings());
+    assert_eq!(ended(finished), "job 1018 ended, signal: 15 (SIGTERM)");
+    assert_eq!(ended("    Exit_status = 143\n"), "job 1018 ended, signal: 15 (SIGTERM)");
+    assert_eq!(ended("    Exit_status = -29\n"), "job 1018 reached its time limit (-29)");
+    // Torque spells it so; both print negative numbers for what they did themselves.
+    assert_eq!(ended("    exit_status = -3\n"), "job 1018 ended (-3)");
 }
 
 /// `bjobs -noheader -o "… delimiter='|'"` as in the command's reference: fields without a value are dashes.
@@ -233,9 +235,9 @@ fn lsf_bjobs() {
     assert_eq!(tell("7680"), waiting("held; `bresume` lets it go"));
     assert!(lsf().says_unknown("Job <999> is not found\n"));
     assert_eq!(lsf().job_id("Job <3926> is submitted to queue <normal>.\n").as_deref(), Some("3926"));
-    let killed = lsf().outcome("EXIT|137\n").expect("an outcome");
+    let killed = lsf().outcome("EXIT|137|-\n").expect("an outcome");
     assert_eq!((killed.code, killed.signal, killed.failed), (Some(137), Some(9), true));
-    let done = lsf().outcome("DONE|-\n").expect("an outcome");
+    let done = lsf().outcome("DONE|-|-\n").expect("an outcome");
     assert_eq!((done.code, done.failed, done.state.as_deref()), (None, false, Some("DONE")));
 }
 
