@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const TRANSFER_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks whether anybody still waits for the connection.
 const LOOK: Duration = Duration::from_millis(100);
+/// For the keeper to notice that the master has ended.
+const NOTICE_PATIENCE: Duration = Duration::from_secs(5);
 /// The keeper needs longer than any of its children to end.
 const GOODBYE: Duration = Duration::from_secs(10);
 /// Exit status of our script when there is no such file.
@@ -184,6 +186,25 @@ impl Openssh {
         Some(SshError::Lost { host: self.host.clone(), reason })
     }
 
+    /// Whether the connection is lost, where a process that went through it may have noticed that before the keeper did.
+    fn lost_by_now(&self) -> Result<Option<SshError>, SshError> {
+        let deadline = Instant::now() + NOTICE_PATIENCE;
+        let check = self.through_master(&["-O", "check", "--", "master"]);
+        if self.communicate(check, b"", deadline, "asking the master whether it is there")?.status == 0 {
+            return Ok(self.lost());
+        }
+        loop {
+            if let Some(lost) = self.lost() {
+                return Ok(Some(lost));
+            }
+            if Instant::now() >= deadline {
+                let reason = "the master does not answer".to_owned();
+                return Ok(Some(SshError::Lost { host: self.host.clone(), reason }));
+            }
+            std::thread::sleep(LOOK / 10);
+        }
+    }
+
     /// A process that goes through the master, and nowhere if that is gone.
     fn through_master(&self, arguments: &[&str]) -> Process {
         let mut process = Process::new(&self.program);
@@ -279,7 +300,7 @@ impl Remote for Openssh {
         let output = self.communicate(process, stdin, deadline, &format!("running `{command}`"))?;
         // ssh's own failures have the status that a command may have as well.
         if output.status == 255 {
-            if let Some(lost) = self.lost() {
+            if let Some(lost) = self.lost_by_now()? {
                 return Err(lost);
             }
             let said = String::from_utf8_lossy(&output.stderr);
