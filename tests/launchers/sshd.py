@@ -48,15 +48,12 @@ class Sshd:
         # With a password, no key lets in.
         keys = self.identity.with_suffix(".pub") if password is None else "none"
         config = SSHD_CONFIG.format(keys=keys)
-        shadow = Path("/etc/shadow").read_text()
         if password is not None:
             config = config.replace("PasswordAuthentication no", "PasswordAuthentication yes")
             hashed = run("openssl", "passwd", "-6", "-stdin", input=password).strip()
-            others = [line for line in shadow.splitlines() if not line.startswith("root:")]
-            shadow = "\n".join([f"root:{hashed}:19000:0:99999:7:::", *others]) + "\n"
+            (self.folder / "shadow").touch(mode=0o600)
+            (self.folder / "shadow").write_text(f"root:{hashed}:19000:0:99999:7:::\n")
         (self.folder / "sshd_config").write_text(config)
-        (self.folder / "shadow").touch(mode=0o600)
-        (self.folder / "shadow").write_text(shadow)
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         public = (self.folder / "hostkey.pub").read_text().rsplit(" ", 1)[0]
@@ -70,7 +67,7 @@ class Sshd:
         # sshd wants an empty folder in /run, and takes a home from /etc/passwd: in a mount namespace it has both.
         script = """
             mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/sshd && mount --bind "$0/passwd" /etc/passwd &&
-            mount --bind "$0/shadow" /etc/shadow &&
+            if [ -e "$0/shadow" ]; then mount --bind "$0/shadow" /etc/shadow; fi &&
             exec /usr/sbin/sshd -D -f "$0/sshd_config" -h "$0/hostkey" -o Port=$1 -o ListenAddress=127.0.0.1 \
                 -E "$0/log"
         """

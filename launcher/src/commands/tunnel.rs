@@ -88,6 +88,10 @@ impl Asker for Stdio {
         stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).ok()?;
         read_answer()
     }
+
+    fn reason(&self) -> &'static str {
+        "there was no answer"
+    }
 }
 
 /// What ends the tunnel, for a person. `given_up` is set first, for a connection that is being made.

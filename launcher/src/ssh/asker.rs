@@ -113,7 +113,6 @@ impl Asker for Starter {
         line.push(b'\n');
         // Once the cluster is ready the starter has gone.
         self.questions.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line).ok()?;
-        wait_for_answer()?;
         read_answer()
     }
 
@@ -138,6 +137,7 @@ fn wait_for_answer() -> Option<()> {
 
 /// Reads the answer to a question from standard input.
 pub fn read_answer() -> Option<Secret> {
+    wait_for_answer()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).ok()?;
     let answer = Secret::new(answer);
