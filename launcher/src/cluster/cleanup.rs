@@ -4,6 +4,7 @@ use super::ClusterFolder;
 use super::handle::ClusterHandle;
 use super::identity::{self, ProcessIdentity};
 use super::lock::ClusterLock;
+use super::owned;
 use super::state::ClusterState;
 use crate::exit_code::Exit;
 use crate::launchers::JobRecord;
@@ -129,6 +130,9 @@ pub fn remove_remains(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<
         for process in &ranks {
             wait_until_gone(process)?;
             cleaned.killed.push(process.pid);
+        }
+        for left in owned::left_by(handle.launcher) {
+            owned::remove(&left)?;
         }
     }
     for job in jobs {

@@ -7,7 +7,7 @@
 
 use super::cleanup::{CleanupError, removed};
 use super::handle::{HandleError, read_record, write_record};
-use super::identity::{Fate, Owner};
+use super::identity::{Fate, Owner, ProcessIdentity};
 use crate::talk::print_line;
 use ipclusterz_runtime::places::{self, PlacesError};
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,8 @@ pub struct LeftFolder {
     pub path: PathBuf,
     /// What it was for.
     pub what: String,
+    /// Whose it was.
+    pub owner: ProcessIdentity,
 }
 
 /// The folders of dead owners, and records that cannot be read, on this host.
@@ -81,6 +83,11 @@ pub fn left() -> Vec<Result<LeftFolder, HandleError>> {
     let mut bases = vec![places::run_base(), places::run_base_without_session()];
     bases.dedup();
     bases.iter().flat_map(|base| left_in(base)).collect()
+}
+
+/// The folders that a process of this boot has left which is gone.
+pub fn left_by(process: ProcessIdentity) -> Vec<PathBuf> {
+    left().into_iter().flatten().filter(|left| left.owner == process).map(|left| left.path).collect()
 }
 
 fn left_in(base: &Path) -> Vec<Result<LeftFolder, HandleError>> {
@@ -93,7 +100,9 @@ fn left_in(base: &Path) -> Vec<Result<LeftFolder, HandleError>> {
     let left = |file: PathBuf| {
         let path = folder_of(&file)?;
         match read_record::<Record>(&file, VERSION) {
-            Ok(Some(record)) if record.owner.fate() == Fate::Gone => Some(Ok(LeftFolder { path, what: record.what })),
+            Ok(Some(record)) if record.owner.fate() == Fate::Gone => {
+                Some(Ok(LeftFolder { path, what: record.what, owner: record.owner.process }))
+            }
             // Its owner lives, or has just removed it.
             Ok(_) => None,
             Err(error) => Some(Err(error)),
@@ -124,7 +133,6 @@ fn folder_of(record: &Path) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::identity::ProcessIdentity;
     use super::*;
 
     #[test]
@@ -144,7 +152,7 @@ mod tests {
         write_record(&dead, &record_of(&private.join("tunnel-3"))).expect("write");
         places::make_private_dir(&private.join("default-4")).expect("a folder");
         let found: Vec<LeftFolder> = left_in(&private).into_iter().map(|left| left.expect("readable")).collect();
-        assert_eq!(found[0], LeftFolder { path, what: "a tunnel".to_owned() });
+        assert_eq!(found[0], LeftFolder { path, what: "a tunnel".to_owned(), owner: process });
         assert_eq!(found.len(), 2);
         for folder in &found {
             remove(&folder.path).expect("removed");

@@ -9,7 +9,6 @@ use crate::cluster::state::ClusterState;
 use crate::environment::Variables;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
-use crate::launchers::JobRecord;
 use crate::report::{StopReport, Stopped};
 use crate::settings::cluster_name;
 use crate::system;
@@ -19,7 +18,7 @@ use std::time::{Duration, Instant};
 
 /// For the launcher to end its cluster, whose own deadlines are shorter, before it is killed.
 const LAUNCHER_PATIENCE: Duration = Duration::from_secs(12);
-/// The same for one whose cluster is on another host.
+/// The same for one whose engines, or whole cluster, are on other hosts or in a queue.
 const ELSEWHERE_PATIENCE: Duration = Duration::from_secs(45);
 /// For a killed launcher to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
@@ -76,7 +75,7 @@ fn end_launcher(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> R
         }
         Ok(system::wait_for_end(pid, patience).map_err(Failure::io(doing()))? || !handle.launcher.is_alive())
     };
-    let elsewhere = handle.sets.iter().any(|record| matches!(record.job, JobRecord::Cluster(_)));
+    let elsewhere = handle.sets.iter().any(|record| !record.job.is_here());
     let patience = if elsewhere { ELSEWHERE_PATIENCE } else { LAUNCHER_PATIENCE };
     let forced = !ends_after(libc::SIGTERM, patience)?;
     if forced && !ends_after(libc::SIGKILL, KILL_PATIENCE)? {

@@ -142,10 +142,10 @@ impl Drop for HostThread {
 
 struct Connection {
     remote: Box<dyn Remote>,
-    /// Where the engines' connection file is to be there, and what is to be in it.
-    file: (String, Vec<u8>),
+    /// The folder of the run there.
+    folder: String,
     /// Brings engines to the controller, where they cannot get there by themselves.
-    _forward: Option<Forward>,
+    forward: Option<Forward>,
 }
 
 struct Worker {
@@ -211,7 +211,7 @@ impl Worker {
         (!self.sets.is_empty()).then_some(interval)
     }
 
-    /// Connects unless connected; makes the folder there, with the connection file.
+    /// Connects unless connected; makes the folder there.
     fn connect(&mut self) -> Result<&mut Connection, SshError> {
         if self.connection.is_none() {
             let mut remote = {
@@ -226,34 +226,22 @@ impl Worker {
                 return Err(SshError::Lost { host: self.name.clone(), reason: message });
             };
             self.state.lock().unwrap_or_else(PoisonError::into_inner).boot_id = boot_id;
-            let mut file = ConnectionFile::read(&self.folder.engine_file()).map_err(|error| SshError::Local {
-                doing: "reading the engines' connection file".to_owned(),
-                source: std::io::Error::other(error),
-            })?;
             let forward = match self.controller.clone() {
-                Some(to) => Some(self.forward(remote.as_mut(), &to, &mut file)?),
+                Some(to) => Some(self.forward(remote.as_mut(), &to)?),
                 None => None,
             };
-            let file = (format!("{folder}/engine.json"), serde_json::to_vec(&file).unwrap_or_default());
-            self.connection = Some(Connection { remote, file, _forward: forward });
+            self.connection = Some(Connection { remote, folder, forward });
             (self.retry, self.wait) = (None, FIRST_WAIT);
         }
         self.connection.as_mut().ok_or_else(|| SshError::Lost { host: self.name.clone(), reason: String::new() })
     }
 
     /// A port there that leads to the controller.
-    fn forward(
-        &mut self,
-        remote: &mut dyn Remote,
-        to: &Endpoint,
-        file: &mut ConnectionFile,
-    ) -> Result<Forward, SshError> {
+    fn forward(&mut self, remote: &mut dyn Remote, to: &Endpoint) -> Result<Forward, SshError> {
         let forward = remote.forward_back(&Endpoint::loopback(self.port), to)?;
         if let Endpoint::Tcp { port, .. } = forward.listens() {
             self.port = *port;
         }
-        file.addresses = vec![forward.listens().to_address()];
-        file.forwarded = true;
         Ok(forward)
     }
 
@@ -268,10 +256,20 @@ impl Worker {
         result
     }
 
-    /// Writes the connection file there; the last engine that ends removes it.
+    /// Writes the connection file there; the last engine that ends removes it. Not with each connection: when a cluster
+    /// ends, the file is gone here while there still are engines to be ended there.
     fn upload(&mut self) -> Result<(), SshError> {
-        let Connection { remote, file: (path, text), .. } = self.connect()?;
-        let result = remote.upload(path, text, 0o600);
+        let mut file = ConnectionFile::read(&self.folder.engine_file()).map_err(|error| SshError::Local {
+            doing: "reading the engines' connection file".to_owned(),
+            source: std::io::Error::other(error),
+        })?;
+        let Connection { remote, folder, forward } = self.connect()?;
+        if let Some(forward) = forward {
+            file.addresses = vec![forward.listens().to_address()];
+            file.forwarded = true;
+        }
+        let text = serde_json::to_vec(&file).unwrap_or_default();
+        let result = remote.upload(&format!("{folder}/engine.json"), &text, 0o600);
         if result.is_err() {
             self.connection = None;
         }
@@ -371,9 +369,11 @@ impl Worker {
 
     fn lost(&mut self, error: &SshError) {
         self.connection = None;
-        self.retry = Some(Instant::now() + self.wait);
+        // Who ends a cluster does not wait for long.
+        let wait = if self.ending { FIRST_WAIT } else { self.wait };
+        self.retry = Some(Instant::now() + wait);
         if let Some(set) = self.sets.keys().next() {
-            let wait = self.wait.as_secs_f64();
+            let wait = wait.as_secs_f64();
             self.news.tell(*set, SetEvent::Waiting(format!("{error}; trying again in {wait:.1} s")));
         }
         self.wait = (self.wait * 2).min(LONGEST_WAIT);
@@ -388,7 +388,6 @@ impl Worker {
         }
         let removed = match self.connection.take() {
             Some(Connection { mut remote, .. }) => run(remote.as_mut(), &script::remove(&self.plan.run)),
-            // The connection file, which `connect` would bring there, may be gone here by now.
             None => {
                 let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
                 ssh::connect(&self.name, &self.table, &mut *asker)
