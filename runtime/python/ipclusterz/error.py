@@ -146,6 +146,33 @@ class EngineError(IpclusterzError):
         return ""
 
 
+class MPIError(IpclusterzError):
+    """A call of MPI that failed.
+
+    Parameters
+    ----------
+    message : str
+        What MPI says, or why the call was refused.
+    call : str
+        The function of MPI, such as "MPI_Allreduce".
+    error_class : str
+        MPI's class of the error, such as "MPI_ERR_TRUNCATE".
+    """
+
+    def __init__(self, message: str = "", call: str = "", error_class: str = "") -> None:
+        super().__init__(message)
+        self.call = call
+        self.error_class = error_class
+
+
+class MPITimeout(MPIError, builtins.TimeoutError):
+    """A call of MPI that some rank did not enter in time; the communicator cannot be used any more."""
+
+
+class RankLost(MPIError):
+    """A rank of the world is gone, and with it the communicators of its epoch."""
+
+
 class RemoteError(IpclusterzError):
     """An exception that was raised on an engine.
 

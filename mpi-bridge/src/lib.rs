@@ -1,0 +1,73 @@
+//! Extension module `ipclusterz_mpi`: MPI for the engines of ipclusterz, by rsmpi's binding of the site's own library.
+//!
+//! It translates; what users see is `ipclusterz.mpi`, written in Python. In reading order:
+//!
+//! - [`environment`]: MPI's beginning and end, shared with mpi4py
+//! - [`buffers`], [`layout`], [`names`]: Python's buffers as MPI sees them
+//! - [`state`], [`pending`]: a communicator that may break; waits that can be given up
+//! - [`comm`], [`collective`], [`point`], [`request`]: what is done with it
+//! - [`failure`]: return codes as exceptions
+
+mod buffers;
+mod collective;
+mod comm;
+mod environment;
+mod failure;
+mod layout;
+mod names;
+mod pending;
+mod point;
+mod request;
+mod state;
+
+use pyo3::prelude::*;
+
+/// Says that an epoch, and those before it, are over, and why.
+#[pyfunction]
+fn end_epoch(epoch: u64, why: &str) {
+    state::end_epoch(epoch, why);
+}
+
+/// The same for the engine's own thread, which has no GIL: the function's address as a number.
+#[pyfunction]
+fn end_epoch_address() -> usize {
+    extern "C" fn end(epoch: u64, why: *const u8, length: usize) {
+        // SAFETY: the caller's text is that long, and lives until this returns.
+        let why = unsafe { std::slice::from_raw_parts(why, length) };
+        state::end_epoch(epoch, &String::from_utf8_lossy(why));
+    }
+    end as extern "C" fn(u64, *const u8, usize) as usize
+}
+
+/// Sets the largest count that MPI is given in one call; for tests.
+#[pyfunction]
+fn set_largest_count(count: usize) {
+    layout::set_largest(count);
+}
+
+/// Whether a count has to be split.
+#[pyfunction]
+fn is_large(count: usize) -> bool {
+    layout::is_large(count)
+}
+
+#[pymodule]
+fn ipclusterz_mpi(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
+    module.add("OPERATORS", buffers::OPERATORS)?;
+    module.add_class::<comm::Comm>()?;
+    module.add_class::<request::Request>()?;
+    module.add_class::<point::Message>()?;
+    module.add_function(wrap_pyfunction!(environment::initialize, module)?)?;
+    module.add_function(wrap_pyfunction!(environment::finalize, module)?)?;
+    module.add_function(wrap_pyfunction!(environment::is_initialized, module)?)?;
+    module.add_function(wrap_pyfunction!(environment::library_version, module)?)?;
+    module.add_function(wrap_pyfunction!(comm::world, module)?)?;
+    module.add_function(wrap_pyfunction!(comm::whole_world, module)?)?;
+    module.add_function(wrap_pyfunction!(comm::of_handle, module)?)?;
+    module.add_function(wrap_pyfunction!(end_epoch, module)?)?;
+    module.add_function(wrap_pyfunction!(end_epoch_address, module)?)?;
+    module.add_function(wrap_pyfunction!(set_largest_count, module)?)?;
+    module.add_function(wrap_pyfunction!(is_large, module)?)?;
+    Ok(())
+}

@@ -1,0 +1,31 @@
+/* Names of mpi.h that are macros, as objects that Rust can refer to. The MPI standard, annex A.1, lists them. */
+#include "mpi.h"
+
+void *const IPZ_IN_PLACE = MPI_IN_PLACE;
+const MPI_Op IPZ_MINLOC = MPI_MINLOC;
+const MPI_Op IPZ_MAXLOC = MPI_MAXLOC;
+const MPI_Datatype IPZ_FLOAT_INT = MPI_FLOAT_INT;
+const MPI_Datatype IPZ_DOUBLE_INT = MPI_DOUBLE_INT;
+const MPI_Datatype IPZ_LONG_INT = MPI_LONG_INT;
+const MPI_Datatype IPZ_2INT = MPI_2INT;
+const MPI_Datatype IPZ_SHORT_INT = MPI_SHORT_INT;
+const MPI_Datatype IPZ_BYTE = MPI_BYTE;
+const MPI_Datatype IPZ_LONG_DOUBLE = MPI_LONG_DOUBLE;
+const MPI_Datatype IPZ_C_LONG_DOUBLE_COMPLEX = MPI_C_LONG_DOUBLE_COMPLEX;
+/* Half precision is an extension of MPICH. */
+#ifdef MPIX_C_FLOAT16
+const MPI_Datatype IPZ_FLOAT16 = MPIX_C_FLOAT16;
+#else
+const MPI_Datatype IPZ_FLOAT16 = MPI_DATATYPE_NULL;
+#endif
+/* From MPI 4.0 and the fault tolerance extension; -1 where there is no such class. */
+#ifdef MPIX_ERR_PROC_FAILED
+const int IPZ_ERR_PROC_FAILED = MPIX_ERR_PROC_FAILED;
+#else
+const int IPZ_ERR_PROC_FAILED = -1;
+#endif
+#ifdef MPIX_ERR_REVOKED
+const int IPZ_ERR_REVOKED = MPIX_ERR_REVOKED;
+#else
+const int IPZ_ERR_REVOKED = -1;
+#endif

@@ -1,0 +1,21 @@
+//! What `names.c` makes of MPI's macros.
+
+use mpi::ffi::{MPI_Datatype, MPI_Op};
+use std::ffi::{c_int, c_void};
+
+unsafe extern "C" {
+    pub static IPZ_IN_PLACE: *mut c_void;
+    pub static IPZ_MINLOC: MPI_Op;
+    pub static IPZ_MAXLOC: MPI_Op;
+    pub static IPZ_FLOAT_INT: MPI_Datatype;
+    pub static IPZ_DOUBLE_INT: MPI_Datatype;
+    pub static IPZ_LONG_INT: MPI_Datatype;
+    pub static IPZ_2INT: MPI_Datatype;
+    pub static IPZ_SHORT_INT: MPI_Datatype;
+    pub static IPZ_BYTE: MPI_Datatype;
+    pub static IPZ_LONG_DOUBLE: MPI_Datatype;
+    pub static IPZ_C_LONG_DOUBLE_COMPLEX: MPI_Datatype;
+    pub static IPZ_FLOAT16: MPI_Datatype;
+    pub static IPZ_ERR_PROC_FAILED: c_int;
+    pub static IPZ_ERR_REVOKED: c_int;
+}

@@ -1,0 +1,286 @@
+//! An operation that MPI has begun, and the wait for its end.
+//!
+//! Every call that could wait for another rank is a non-blocking one of MPI that is tested again and again, without the
+//! GIL. So a wait can always be given up: at its deadline, on Ctrl-C, when a rank is lost. What was given up is never
+//! completed by MPI, so that its buffers are kept for ever, and its communicator is not used again.
+
+use crate::buffers::View;
+use crate::failure::{Failure, check};
+use crate::state::State;
+use mpi::ffi;
+use pyo3::prelude::*;
+use std::ffi::{c_int, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// So many tests without a pause: a message between two ranks that run takes a few microseconds.
+const SPINS: u32 = 400;
+/// Then others get the core, for so long and for so long for each byte, for a test may be what moves them. Then there are
+/// pauses: the other ranks are late.
+const YIELDING: Duration = Duration::from_millis(2);
+const NANOSECONDS_PER_BYTE: u64 = 20;
+const FIRST_PAUSE: Duration = Duration::from_micros(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+/// Longest time without a look at signals.
+const SLICE: Duration = Duration::from_millis(40);
+
+/// See the module's documentation.
+pub struct Pending {
+    state: Arc<State>,
+    /// The function of MPI, for errors.
+    pub call: &'static str,
+    requests: Vec<ffi::MPI_Request>,
+    status: ffi::MPI_Status,
+    /// What MPI reads and writes until it is done.
+    views: Vec<View>,
+    lists: Vec<Vec<c_int>>,
+    copies: Vec<Vec<u8>>,
+    types: Vec<Vec<ffi::MPI_Datatype>>,
+    /// Those that were made for it.
+    made: Vec<ffi::MPI_Datatype>,
+}
+
+// SAFETY: handles are numbers or addresses that only MPI looks at, which was asked to be safe for threads.
+unsafe impl Send for Pending {}
+
+/// Operations that nobody waits for any more, such as those of a request that was dropped; they are kept until MPI is
+/// done with their buffers.
+static ADRIFT: Mutex<Vec<Pending>> = Mutex::new(Vec::new());
+static ANY_ADRIFT: AtomicBool = AtomicBool::new(false);
+
+enum Progress {
+    Done,
+    Waiting,
+    TimedOut,
+}
+
+impl Pending {
+    /// Nothing has begun yet.
+    pub fn new(state: &Arc<State>, call: &'static str) -> Result<Pending, Failure> {
+        state.usable(call)?;
+        if ANY_ADRIFT.load(Ordering::Acquire) {
+            sweep();
+        }
+        Ok(Pending {
+            state: Arc::clone(state),
+            call,
+            requests: Vec::with_capacity(1),
+            // SAFETY: plain numbers that MPI fills in.
+            status: unsafe { std::mem::zeroed() },
+            views: Vec::new(),
+            lists: Vec::new(),
+            copies: Vec::new(),
+            types: Vec::new(),
+            made: Vec::new(),
+        })
+    }
+
+    /// Begins one operation with `start`, which gives MPI's code and its request.
+    pub fn begin(&mut self, start: impl FnOnce(ffi::MPI_Comm, *mut ffi::MPI_Request) -> c_int) -> Result<(), Failure> {
+        // SAFETY: a constant of rsmpi.
+        let mut request = unsafe { ffi::RSMPI_REQUEST_NULL };
+        check(start(self.state.comm, &raw mut request), self.call)?;
+        self.requests.push(request);
+        Ok(())
+    }
+
+    /// Keeps a buffer until MPI is done.
+    pub fn keep(&mut self, view: View) {
+        self.views.push(view);
+    }
+
+    /// Keeps an array of numbers until MPI is done, and gives its address.
+    pub fn list(&mut self, numbers: Vec<c_int>) -> *const c_int {
+        self.lists.push(numbers);
+        self.lists.last().map_or(std::ptr::null(), |list| list.as_ptr())
+    }
+
+    /// Keeps a copy of `length` bytes at `from` until MPI is done, and gives its address.
+    ///
+    /// # Safety
+    ///
+    /// There are so many bytes.
+    pub unsafe fn copy(&mut self, from: *const c_void, length: usize) -> *const c_void {
+        // SAFETY: as the caller promises; an empty slice needs an address that is not null.
+        let bytes = if length == 0 { &[] } else { unsafe { std::slice::from_raw_parts(from.cast::<u8>(), length) } };
+        self.copies.push(bytes.to_vec());
+        self.copies.last().map_or(std::ptr::null(), |copy| copy.as_ptr().cast())
+    }
+
+    /// Has a datatype that was made for it freed in the end.
+    pub fn own(&mut self, datatype: ffi::MPI_Datatype) -> ffi::MPI_Datatype {
+        self.made.push(datatype);
+        datatype
+    }
+
+    /// The same as `list` with datatypes.
+    pub fn type_list(&mut self, types: Vec<ffi::MPI_Datatype>) -> *const ffi::MPI_Datatype {
+        self.types.push(types);
+        self.types.last().map_or(std::ptr::null(), |list| list.as_ptr())
+    }
+
+    /// Source, tag and number of bytes of a message that was received.
+    pub fn received(&self) -> (c_int, c_int, i64) {
+        describe(&self.status)
+    }
+
+    /// Whether all of it is done. After an error nothing of it is waited for any more.
+    pub fn test(&mut self) -> Result<bool, Failure> {
+        let mut flag = 0;
+        let code = match self.requests.as_mut_slice() {
+            [] => return Ok(true),
+            // SAFETY: a request that MPI gave, and a status of ours.
+            [request] => unsafe { ffi::MPI_Test(request, &raw mut flag, &raw mut self.status) },
+            requests => {
+                let count = c_int::try_from(requests.len()).unwrap_or(c_int::MAX);
+                // SAFETY: as many requests that MPI gave.
+                unsafe {
+                    ffi::MPI_Testall(count, requests.as_mut_ptr(), &raw mut flag, ffi::RSMPI_STATUSES_IGNORE)
+                }
+            }
+        };
+        if code != ffi::MPI_SUCCESS as c_int {
+            self.requests.clear();
+            return Err(Failure::Code(code, self.call));
+        }
+        if flag != 0 {
+            self.requests.clear();
+        }
+        Ok(flag != 0)
+    }
+
+    /// Fails when it will never be done, for its epoch is over.
+    pub fn check(&mut self) -> Result<(), Failure> {
+        let checked = self.state.usable(self.call);
+        if checked.is_err() {
+            self.give_up();
+        }
+        checked
+    }
+
+    /// Waits for the end, for `timeout` seconds at most; infinity: for ever.
+    pub fn wait(&mut self, py: Python<'_>, timeout: f64) -> PyResult<()> {
+        let result = self.wait_for_end(py, timeout);
+        if result.is_err() {
+            self.give_up();
+        }
+        result
+    }
+
+    fn wait_for_end(&mut self, py: Python<'_>, timeout: f64) -> PyResult<()> {
+        if self.test().map_err(|failure| failure.into_error(py))? {
+            return Ok(());
+        }
+        let deadline = deadline_of(timeout);
+        let bytes: usize = self.views.iter().map(|view| view.count * view.datatype.size).sum();
+        let eager_until = Instant::now() + YIELDING + Duration::from_nanos(bytes as u64 * NANOSECONDS_PER_BYTE);
+        loop {
+            match py.detach(|| self.spin(eager_until, deadline)) {
+                Ok(Progress::Done) => return Ok(()),
+                Ok(Progress::Waiting) => py.check_signals().inspect_err(|error| {
+                    self.state.break_off(&format!("a wait in {} was interrupted ({error})", self.call));
+                })?,
+                Ok(Progress::TimedOut) => {
+                    let failure = Failure::TimedOut(self.call, timeout);
+                    self.state.break_off(&format!("{} did not end within {timeout} s", self.call));
+                    return Err(failure.into_error(py));
+                }
+                Err(failure) => return Err(failure.into_error(py)),
+            }
+        }
+    }
+
+    /// Tests for a while.
+    fn spin(&mut self, eager_until: Instant, deadline: Option<Instant>) -> Result<Progress, Failure> {
+        let until = Instant::now() + SLICE;
+        let (mut spins, mut pause) = (0, FIRST_PAUSE);
+        loop {
+            if self.test()? {
+                return Ok(Progress::Done);
+            }
+            if spins < SPINS {
+                spins += 1;
+                std::hint::spin_loop();
+                continue;
+            }
+            if self.state.is_over() {
+                return Err(self.state.lost(self.call));
+            }
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return Ok(Progress::TimedOut);
+            }
+            if now >= until {
+                return Ok(Progress::Waiting);
+            }
+            if now < eager_until {
+                std::thread::yield_now();
+            } else {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+
+    /// Nobody waits for it any more, and MPI may still write to its buffers: they stay.
+    fn give_up(&mut self) {
+        if !self.requests.is_empty() {
+            self.requests.clear();
+            std::mem::forget(std::mem::take(&mut self.views));
+            std::mem::forget(std::mem::take(&mut self.lists));
+            std::mem::forget(std::mem::take(&mut self.copies));
+            std::mem::forget(std::mem::take(&mut self.types));
+        }
+    }
+
+    /// Whoever had it lets it go: what MPI has begun goes on.
+    pub fn let_go(mut self) {
+        if self.requests.is_empty() || !crate::environment::is_running() || self.state.is_over() {
+            self.give_up();
+            return;
+        }
+        ADRIFT.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+        ANY_ADRIFT.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        for mut datatype in self.made.drain(..) {
+            free(&mut datatype);
+        }
+    }
+}
+
+/// Frees a datatype that was made (MPI 3.1, section 4.1.9); MPI keeps it as long as an operation needs it.
+pub fn free(datatype: &mut ffi::MPI_Datatype) {
+    // SAFETY: a datatype that was made, and is freed once, while MPI runs.
+    unsafe {
+        if *datatype != ffi::RSMPI_DATATYPE_NULL && crate::environment::is_running() {
+            ffi::MPI_Type_free(datatype);
+        }
+    }
+}
+
+/// Lets go of those that MPI is done with.
+fn sweep() {
+    let mut adrift = ADRIFT.lock().unwrap_or_else(PoisonError::into_inner);
+    // An error of an operation that nobody waits for is told to nobody.
+    adrift.retain_mut(|pending| !pending.test().unwrap_or(true));
+    ANY_ADRIFT.store(!adrift.is_empty(), Ordering::Release);
+}
+
+/// Until when to wait; none: for ever.
+pub fn deadline_of(timeout: f64) -> Option<Instant> {
+    let duration = Duration::try_from_secs_f64(timeout.max(0.0)).ok()?;
+    Instant::now().checked_add(duration)
+}
+
+/// Source, tag and number of bytes of a message.
+pub fn describe(status: &ffi::MPI_Status) -> (c_int, c_int, i64) {
+    let mut bytes = 0;
+    // SAFETY: a status that MPI has filled in, and a constant of the shim.
+    unsafe { ffi::MPI_Get_elements_x(status, crate::names::IPZ_BYTE, &raw mut bytes) };
+    (status.MPI_SOURCE, status.MPI_TAG, bytes as i64)
+}

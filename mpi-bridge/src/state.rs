@@ -1,0 +1,97 @@
+//! What all operations on one communicator share: its handle, and whether it can still be used.
+
+use crate::failure::{Failure, check};
+use mpi::ffi;
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// The highest epoch that is over: a rank of its world is gone. Communicators of it fail at once.
+static EPOCH_OVER: AtomicU64 = AtomicU64::new(0);
+/// Why, in words.
+static WHY_OVER: Mutex<String> = Mutex::new(String::new());
+
+/// Says that the epoch, and those before it, are over: whoever waits on a communicator of it stops waiting. From any
+/// thread, with or without the GIL.
+pub fn end_epoch(epoch: u64, why: &str) {
+    *WHY_OVER.lock().unwrap_or_else(PoisonError::into_inner) = why.to_owned();
+    EPOCH_OVER.fetch_max(epoch, Ordering::AcqRel);
+}
+
+/// A communicator.
+pub struct State {
+    /// The handle.
+    pub comm: ffi::MPI_Comm,
+    /// The rank of this process in it.
+    pub rank: c_int,
+    /// How many ranks it has.
+    pub size: c_int,
+    /// Of which epoch it is.
+    pub epoch: u64,
+    /// It belongs to somebody else, who frees it.
+    pub borrowed: bool,
+    broken: AtomicBool,
+    why: Mutex<String>,
+}
+
+// SAFETY: the handle is a number or an address that only MPI looks at, which was asked to be safe for threads.
+unsafe impl Send for State {}
+// SAFETY: as above.
+unsafe impl Sync for State {}
+
+impl State {
+    /// Asks MPI about a communicator, and has its errors returned (MPI 3.1, section 8.3).
+    pub fn of(comm: ffi::MPI_Comm, epoch: u64, borrowed: bool) -> Result<State, Failure> {
+        let (mut rank, mut size) = (0, 0);
+        // SAFETY: the caller has the communicator from MPI; the two numbers are ours to write to.
+        unsafe {
+            check(ffi::MPI_Comm_rank(comm, &raw mut rank), "MPI_Comm_rank")?;
+            check(ffi::MPI_Comm_size(comm, &raw mut size), "MPI_Comm_size")?;
+            if !borrowed {
+                check(ffi::MPI_Comm_set_errhandler(comm, ffi::RSMPI_ERRORS_RETURN), "MPI_Comm_set_errhandler")?;
+            }
+        }
+        Ok(State { comm, rank, size, epoch, borrowed, broken: AtomicBool::new(false), why: Mutex::default() })
+    }
+
+    /// No call may use it from now on. The first reason is the one that is told.
+    pub fn break_off(&self, why: &str) {
+        let mut reason = self.why.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.broken.swap(true, Ordering::AcqRel) {
+            *reason = why.to_owned();
+        }
+    }
+
+    /// Whether it can be used.
+    pub fn usable(&self, call: &'static str) -> Result<(), Failure> {
+        if self.is_over() {
+            return Err(self.lost(call));
+        }
+        if self.broken.load(Ordering::Acquire) {
+            return Err(Failure::Broken(call, self.why_broken().unwrap_or_default()));
+        }
+        if !crate::environment::is_running() {
+            return Err(Failure::Broken(call, "MPI is finalised".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// A rank of its world is gone.
+    pub fn is_over(&self) -> bool {
+        EPOCH_OVER.load(Ordering::Acquire) >= self.epoch
+    }
+
+    /// The failure that says so.
+    pub fn lost(&self, call: &'static str) -> Failure {
+        Failure::Lost(call, WHY_OVER.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Why it cannot be used, if it cannot.
+    pub fn why_broken(&self) -> Option<String> {
+        if self.is_over() {
+            return Some(WHY_OVER.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        }
+        let why = || self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.broken.load(Ordering::Acquire).then(why)
+    }
+}

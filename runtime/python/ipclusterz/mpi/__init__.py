@@ -1,0 +1,39 @@
+"""MPI among the engines: `from ipclusterz import mpi`.
+
+Engines that were started together by mpiexec or srun are the ranks of a communicator, `mpi.comm()`. Names follow mpi4py:
+methods with a capital work on buffers in place, with a small letter on any object that can be pickled.
+
+Examples
+--------
+>>> from ipclusterz import mpi  # doctest: +SKIP
+>>> comm = mpi.comm()  # doctest: +SKIP
+>>> comm.rank, comm.size  # doctest: +SKIP
+(0, 4)
+>>> comm.allreduce(comm.rank)  # doctest: +SKIP
+6
+"""
+
+from __future__ import annotations
+
+from ..error import MPIError, MPITimeout, RankLost
+from .communicator import ANY_SOURCE, ANY_TAG, IN_PLACE, Comm, Receiving
+from .requests import Request, Status, wait_all
+from .world import comm, from_mpi4py, library, thread_level
+
+__all__ = [
+    "ANY_SOURCE",
+    "ANY_TAG",
+    "IN_PLACE",
+    "Comm",
+    "MPIError",
+    "MPITimeout",
+    "RankLost",
+    "Receiving",
+    "Request",
+    "Status",
+    "comm",
+    "from_mpi4py",
+    "library",
+    "thread_level",
+    "wait_all",
+]

@@ -1,0 +1,22 @@
+"""How MPI programs of this folder are started: both libraries, with the extension module that was built for each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+HERE = Path(__file__).parent
+# `make` puts one there for each library.
+BUILT = HERE.parents[1] / "target/mpi-bridge"
+SECONDS = 150
+
+
+def environment(flavour: str, folder: Path) -> dict[str, str]:
+    """Variables with which ranks load that library, mpi4py among them."""
+    paths = [str(BUILT / flavour), str(HERE), os.environ.get("PYTHONPATH", "")]
+    env = {**os.environ, "PYTHONPATH": ":".join(filter(None, paths)), "MPI4PY_MPIABI": flavour, "TMPDIR": str(folder)}
+    if flavour == "mpich":
+        # It looks for libmpi.so.12, and Debian's MPICH is called otherwise.
+        (folder / "libmpi.so.12").symlink_to(next(Path("/usr/lib").glob("*/libmpich.so.12")))
+        env["LD_LIBRARY_PATH"] = str(folder)
+    return env

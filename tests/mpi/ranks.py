@@ -1,0 +1,65 @@
+"""What the programs of `programs/` have in common: the communicator, data that every rank can make, and the last line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ipclusterz import mpi
+
+comm = mpi.comm()
+rank, size = comm.rank, comm.size
+
+INTEGERS = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]
+FLOATS = ["f4", "f8", "g"]
+COMPLEX = ["c8", "c16", "G"]
+OTHERS = ["?", "f2"]
+# What MPI defines each operator for (MPI 3.1, section 5.9.2), and what it is in numpy.
+REDUCTIONS: dict[str, tuple[Any, list[str]]] = {
+    "sum": (np.add, INTEGERS + FLOATS + COMPLEX),
+    "prod": (np.multiply, INTEGERS + FLOATS + COMPLEX),
+    "min": (np.minimum, INTEGERS + FLOATS),
+    "max": (np.maximum, INTEGERS + FLOATS),
+    "land": (np.logical_and, [*INTEGERS, "?"]),
+    "lor": (np.logical_or, [*INTEGERS, "?"]),
+    "lxor": (np.logical_xor, [*INTEGERS, "?"]),
+    "band": (np.bitwise_and, INTEGERS),
+    "bor": (np.bitwise_or, INTEGERS),
+    "bxor": (np.bitwise_xor, INTEGERS),
+}
+
+
+def data(of: int, count: int, dtype: str, seed: int = 0) -> Any:
+    """What rank `of` has: small whole numbers, so that results are exact in any order."""
+    numbers = np.random.default_rng([of, count, seed]).integers(0, 3, count)
+    if np.dtype(dtype).kind == "c":
+        return (numbers + 1j * (numbers + 1)).astype(dtype)
+    return numbers.astype(dtype)
+
+
+def same(found: Any, wanted: Any, what: object) -> None:
+    """Both are the same in every element and in type."""
+    assert found.dtype == np.asarray(wanted).dtype, (what, found.dtype, np.asarray(wanted).dtype)
+    assert np.array_equal(found, wanted), (what, found, wanted)
+
+
+def refused(kind: type[BaseException], text: str, call: Any, *arguments: Any, **options: Any) -> None:
+    """The call raises that error with that text in it, before other ranks are needed."""
+    try:
+        call(*arguments, **options)
+    except kind as error:
+        assert text in str(error), (text, str(error))
+    else:
+        raise AssertionError(f"{call} was not refused: {text}")
+
+
+def done(hard: bool = False) -> NoReturn | None:
+    """The last line; `hard` for worlds that cannot be finalised any more."""
+    print(f"done: rank {rank} of {size}", flush=True)
+    if hard:
+        sys.stderr.flush()
+        os._exit(0)
+    return None

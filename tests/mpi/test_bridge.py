@@ -1,0 +1,70 @@
+"""`ipclusterz.mpi` among ranks, without a cluster around them: Open MPI and MPICH, on 1, 2, 4 and 8 ranks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mpi_library import SECONDS, environment
+
+pytestmark = pytest.mark.timeout(SECONDS + 30)
+
+RANKS = [1, 2, 4, 8]
+Run = Callable[..., str]
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+def test_collectives(run: Run, ranks: int) -> None:
+    run(ranks, "collectives.py")
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+def test_objects_messages_and_groups(run: Run, ranks: int) -> None:
+    run(ranks, "objects.py")
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+def test_a_random_sequence(run: Run, ranks: int) -> None:
+    run(ranks, "sequence.py", 20 + ranks)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_bad_input(run: Run, ranks: int) -> None:
+    run(ranks, "errors.py")
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_counts_that_are_split(run: Run, ranks: int) -> None:
+    run(ranks, "large.py", "small")
+
+
+@pytest.mark.parametrize("how", ["deadline", "interrupt", "lost"])
+def test_a_wait_that_is_given_up(run: Run, how: str) -> None:
+    run(3, "deadline.py", how)
+
+
+@pytest.mark.parametrize("order", ["mpi4py first", "mpi4py later", "mpi4py does not initialise"])
+def test_beside_mpi4py(run: Run, order: str) -> None:
+    run(2, "beside_mpi4py.py", order)
+
+
+def test_without_the_extension_module(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from ipclusterz import mpi; mpi.comm()"], capture_output=True, text=True, timeout=60
+    )
+    assert "pip install ./mpi-bridge" in done.stderr.splitlines()[-1]
+
+
+def test_a_process_that_is_no_rank(flavour: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from ipclusterz import mpi; mpi.comm()"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(flavour, tmp_path),
+    )
+    assert "is not a rank of an MPI program" in done.stderr.splitlines()[-1]
+    assert "--profile mpiexec" in done.stderr.splitlines()[-1]
