@@ -70,6 +70,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         Just(Outcome::Aborted),
         ".*".prop_map(Outcome::Lost),
         ".*".prop_map(Outcome::Rejected),
+        ".*".prop_map(Outcome::RankLost),
     ]
 }
 
@@ -101,16 +102,21 @@ fn handshake() -> impl Strategy<Value = Message> {
 }
 
 fn work() -> impl Strategy<Value = Message> {
-    let request = (any::<u64>(), placement(), op(), function(), any::<bool>(), segments());
-    let task = (any::<u64>(), op(), function(), segments());
+    let request = (any::<u64>(), placement(), op(), function(), any::<bool>(), segments(), any::<bool>());
+    let group = option::of(any::<(u64, Vec<u32>)>());
+    let task = (any::<u64>(), op(), function(), segments(), group);
     let ending = proptest::sample::select(TaskOutcome::ALL.to_vec());
     let result = (any::<u64>(), ending, time(), time(), segments());
     let reply = (any::<(u64, u32)>(), option::of(engine_id()), outcome(), time(), time(), segments());
     prop_oneof![
-        request.prop_map(|(id, placement, op, function, carries_function, segments)| {
-            Message::Request(Request { id: RequestId(id), placement, op, function, carries_function, segments })
+        request.prop_map(|(id, placement, op, function, carries_function, segments, collective)| {
+            let id = RequestId(id);
+            Message::Request(Request { id, placement, op, function, carries_function, segments, collective })
         }),
-        task.prop_map(|(id, op, function, segments)| Message::Task(Task { id: TaskId(id), op, function, segments })),
+        task.prop_map(|(id, op, function, segments, group)| {
+            let group = group.map(|(epoch, ranks)| Group { epoch, ranks });
+            Message::Task(Task { id: TaskId(id), op, function, segments, group })
+        }),
         result.prop_map(|(id, outcome, started, completed, segments)| {
             Message::Result(TaskResult { id: TaskId(id), outcome, started, completed, segments })
         }),
