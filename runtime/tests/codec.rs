@@ -135,13 +135,23 @@ fn work() -> impl Strategy<Value = Message> {
     ]
 }
 
+fn activity() -> impl Strategy<Value = Activity> {
+    (any::<bool>(), ".*", ".*").prop_map(|(busy, stack, calls)| Activity { busy, stack, calls })
+}
+
+fn world_status() -> impl Strategy<Value = WorldStatus> {
+    (".*", any::<(u32, u32, u64, bool)>(), option::of(".*")).prop_map(|(name, (rank, size, epoch, formed), reason)| {
+        WorldStatus { name, rank, size, epoch, formed, reason }
+    })
+}
+
 fn control() -> impl Strategy<Value = Message> {
     let requests = option::of(vec(any::<u64>().prop_map(RequestId), 0..20));
     let status = (
         ".*",
         any::<(u32, u32, u64, u64, u64, u64)>(),
         time(),
-        vec((info(), ".*", any::<(u64, u64, u64)>(), time(), option::of(time())), 0..4),
+        vec((info(), ".*", any::<(u64, u64, u64)>(), time(), option::of(time()), option::of(world_status())), 0..4),
     );
     prop_oneof![
         (any::<u64>(), stream()).prop_map(|(task, stream)| Message::Output(Output { task: TaskId(task), stream })),
@@ -163,9 +173,16 @@ fn control() -> impl Strategy<Value = Message> {
         (engine_id(), ".*").prop_map(|(id, reason)| Message::EngineLeft(EngineLeft { id, reason })),
         Just(Message::StatusRequest(Empty {})),
         any::<u64>().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
+        (any::<u64>(), ".*").prop_map(|(epoch, reason)| Message::EpochOver(EpochOver { epoch, reason })),
+        (any::<u64>(), option::of(any::<u64>().prop_map(PeerId)), engines())
+            .prop_map(|(number, asker, engines)| Message::Inspect(Inspect { number, asker, engines })),
+        (any::<u64>(), option::of(any::<u64>().prop_map(PeerId)), option::of(engine_id()), option::of(activity()))
+            .prop_map(|(number, asker, engine, activity)| {
+                Message::Inspected(Inspected { number, asker, engine, activity })
+            }),
         status.prop_map(|(cluster, (pid, clients, pending, held_bytes, rejected, resident_bytes), uptime, engines)| {
             let engines =
-                engines.into_iter().map(|(info, state, (queue, completed, resident_bytes), uptime, ends_in)| {
+                engines.into_iter().map(|(info, state, (queue, completed, resident_bytes), uptime, ends_in, world)| {
                     let EngineInfo { id, uuid, host, pid, address } = info;
                     EngineStatus {
                         id,
@@ -179,6 +196,7 @@ fn control() -> impl Strategy<Value = Message> {
                         resident_bytes,
                         uptime,
                         ends_in,
+                        world,
                     }
                 });
             let engines = engines.collect();

@@ -43,8 +43,11 @@ pub struct Task {
     handle: Mutex<TaskHandle>,
     #[pyo3(get)]
     id: u64,
+    /// What to do, or "collective" when it is done together with others: then `kind` says what.
     #[pyo3(get)]
     op: &'static str,
+    #[pyo3(get)]
+    kind: &'static str,
 }
 
 #[pymethods]
@@ -151,8 +154,9 @@ impl Engine {
 
 impl Task {
     fn new(handle: TaskHandle) -> Task {
-        let (id, op) = (handle.id.0, handle.op.name());
-        Task { handle: Mutex::new(handle), id, op }
+        let (id, kind) = (handle.id.0, handle.op.name());
+        let op = if handle.group.is_some() { "collective" } else { kind };
+        Task { handle: Mutex::new(handle), id, op, kind }
     }
 
     fn handle(&self) -> std::sync::MutexGuard<'_, TaskHandle> {
