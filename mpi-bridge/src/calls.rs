@@ -59,6 +59,15 @@ impl Record {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name.to_owned();
     }
 
+    /// Its communicator's name, and the number of the last collective if that is `call`.
+    pub fn place(&self, call: &str) -> (String, Option<u64>) {
+        let name = self.name.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last = self.last.load(Ordering::Relaxed);
+        let place = CALLS.iter().position(|name| *name == call).map(|place| place as u64);
+        let is_last = place == Some(last >> 1 & ((1 << PLACE_BITS) - 1));
+        (name, is_last.then_some(last >> (PLACE_BITS + 1)))
+    }
+
     /// A call begins; calls that are not collective are not counted.
     pub fn enter(&self, call: &str) {
         if let Some(place) = CALLS.iter().position(|name| *name == call) {

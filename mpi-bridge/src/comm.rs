@@ -90,8 +90,9 @@ impl Comm {
                 return Err(fail(self.state.lost(call)));
             }
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                let failure = self.state.timed_out(py, call, timeout);
                 self.state.break_off(&format!("{call} did not end within {timeout} s"));
-                return Err(fail(Failure::TimedOut(call, timeout)));
+                return Err(fail(failure));
             }
             py.check_signals().inspect_err(|_| self.state.break_off(&format!("{call} was interrupted")))?;
         };

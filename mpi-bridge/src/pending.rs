@@ -184,7 +184,7 @@ impl Pending {
                     self.state.break_off(&format!("a wait in {} was interrupted ({error})", self.call));
                 })?,
                 Ok(Progress::TimedOut) => {
-                    let failure = Failure::TimedOut(self.call, timeout);
+                    let failure = self.state.timed_out(py, self.call, timeout);
                     self.state.break_off(&format!("{} did not end within {timeout} s", self.call));
                     return Err(failure.into_error(py));
                 }

@@ -76,7 +76,7 @@ pub fn search<T: Send>(
         py.check_signals()?;
         // Looking changes nothing, so that the communicator stays as good as it was.
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Err(Failure::TimedOut(call, timeout).into_error(py));
+            return Err(Failure::TimedOut(call, timeout, String::new()).into_error(py));
         }
     }
 }
