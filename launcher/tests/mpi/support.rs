@@ -6,6 +6,7 @@ use ipclusterz_launcher::failure::Failure;
 use ipclusterz_launcher::launchers::program::{EngineCommand, ProgramLauncher, ProgramSettings, Starter};
 use ipclusterz_launcher::launchers::{EngineSet, JobRecord, Launcher, SetEnd, SetEvent, SetId};
 use ipclusterz_launcher::marked;
+use ipclusterz_launcher::tables::engines::OnRankLoss;
 use ipclusterz_launcher::tables::mpiexec::{Binding, FlavourChoice, MpiexecTable};
 use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::places::random_hex;
@@ -117,6 +118,8 @@ impl Trial {
             lease: None,
             timeout: 60.0,
             check_world: false,
+            on_rank_loss: OnRankLoss::default(),
+            says_end: false,
         };
         let environment = [("FOLDER", folder.path().to_str().expect("UTF-8")), ("LAB", "blue")];
         let settings = ProgramSettings {

@@ -158,7 +158,8 @@ fn a_command_of_a_queue_may_stand_before_the_engine() {
     let prefix = |set: &EngineSet| -> Result<Vec<String>, Failure> {
         Ok(["mpiexec.mpich", "-n", &set.count.to_string()].map(str::to_owned).to_vec())
     };
-    let mut trial = Trial::with_starter(|_| Ok(Starter::Prefix(Box::new(prefix)))).expect("a launcher");
+    let mut trial = Trial::with_starter(|_| Ok(Starter::Prefix { make: Box::new(prefix), template: Vec::new() }))
+        .expect("a launcher");
     let ranks = trial.start(3);
     assert_eq!(ranks[2][..2], ["2", "3"]);
     trial.launcher.end(SetId(0), Force::Terminate);

@@ -115,6 +115,24 @@ pub fn cause_in(lines: &[impl AsRef<str>]) -> Option<Cause> {
     })
 }
 
+/// How one rank has ended while others went on, if the program told it: the last time, for a rank of that number may have
+/// been there before.
+pub fn end_of_rank(lines: &[impl AsRef<str>], rank: u32) -> Option<Cause> {
+    let told = Regex::new(r"ipclusterz: rank (\d+) ended with status (\d+)").ok()?;
+    lines.iter().rev().find_map(|line| {
+        let line = line.as_ref();
+        let cause = match told.captures(line) {
+            Some(found) => {
+                let code: i32 = found[2].parse().ok()?;
+                let how = signal_of_code(code).unwrap_or_else(|| format!("exit status: {code}"));
+                cause(number(&found, 1), how)
+            }
+            None => cause_in(&[line])?,
+        };
+        (cause.rank == Some(rank)).then_some(cause)
+    })
+}
+
 /// From the wait statuses of all ranks by host: `[n1] 9,768,0`. One that was killed may be hydra's own doing, so that a
 /// code counts first, then a signal that hydra does not send, then one that differs from all others.
 fn of_statuses(statuses: &str) -> Option<Cause> {
