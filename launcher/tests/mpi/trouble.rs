@@ -3,8 +3,10 @@
 use super::support::{Mpi, Trial};
 use ipclusterz_launcher::failure::Failure;
 use ipclusterz_launcher::launchers::program::Starter;
+use ipclusterz_launcher::launchers::rank_loss::RankLoss;
 use ipclusterz_launcher::launchers::{EngineSet, Force, Launcher, SetEnd, SetId};
 use ipclusterz_launcher::system;
+use ipclusterz_launcher::tables::engines::OnRankLoss;
 use ipclusterz_launcher::tables::mpiexec::MpiexecTable;
 use ipclusterz_runtime::ids::EngineId;
 use std::path::PathBuf;
@@ -96,6 +98,32 @@ fn shared_memory_of_killed_ranks_is_removed(mpi: Mpi) {
     trial.wait_for_end();
     let left: Vec<_> = segments.iter().filter(|path| path.exists()).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_set_of_open_mpi_goes_on_without_a_lost_rank() {
+    let mut trial = Trial::shrinking(Mpi::Open).with_mpi();
+    assert_eq!(trial.launcher.rank_loss(), Some(RankLoss { policy: OnRankLoss::Shrink, obstacle: None }));
+    let ranks = trial.start(3);
+    let set = EngineSet { id: SetId(0), first: EngineId(10), count: 3 };
+    system::signal_process(ranks[1][2].parse().expect("a pid"), libc::SIGKILL).expect("kill");
+    let signal = Some("signal: 9 (SIGKILL)".to_owned());
+    trial.until("it is told how the rank ended", |trial| trial.launcher.how_rank_ended(&set, 1) == signal);
+    trial.order(2, "os._exit(3)");
+    let code = Some("exit status: 3".to_owned());
+    trial.until("it is told how the next one ended", |trial| trial.launcher.how_rank_ended(&set, 2) == code);
+    assert_eq!((trial.launcher.how_rank_ended(&set, 0), &trial.ended), (None, &None));
+    trial.order(0, "os._exit(0)");
+    trial.wait_for_end();
+}
+
+#[test]
+fn mpich_cannot_go_on_without_a_rank_and_says_so() {
+    let trial = Trial::shrinking(Mpi::Mpich);
+    let loss = trial.launcher.rank_loss().expect("ranks of a world");
+    assert_eq!(loss.policy, OnRankLoss::Restart);
+    let obstacle = loss.obstacle.expect("an obstacle");
+    assert!(obstacle.ends_with(") ends all ranks when one is lost"), "{obstacle}");
 }
 
 #[test]
