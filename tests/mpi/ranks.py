@@ -58,7 +58,9 @@ def refused(kind: type[BaseException], text: str, call: Any, *arguments: Any, **
 
 def done(hard: bool = False) -> NoReturn | None:
     """The last line; `hard` for worlds that cannot be finalised any more."""
-    print(f"done: rank {rank} of {size}", flush=True)
+    # In one piece, for a line end that is written by itself may come behind another rank's line.
+    sys.stdout.write(f"done: rank {rank} of {size}\n")
+    sys.stdout.flush()
     if hard:
         sys.stderr.flush()
         os._exit(0)
