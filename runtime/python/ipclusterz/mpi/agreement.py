@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["Agreement"]
 
 # What is raised as itself on the other ranks too; anything else becomes a RuntimeError.
-_KINDS = {kind.__name__: kind for kind in (KeyError, MemoryError, SerializationError, TypeError, ValueError)}
+_KINDS: dict[str, type[Exception]] = {kind.__name__: kind for kind in (KeyError, MemoryError, TypeError, ValueError)}
+# Of this one, engines tell where it was raised, and the ranks are to say all the same.
+_KINDS[SerializationError.__name__] = TypeError
 
 
 class Agreement:
