@@ -45,7 +45,8 @@ class Group(Collectives):
     array of another shape, all ranks refuse with an error that names it, and nothing was changed.
 
     Like those of the view, calls wait when `block` is set, and return a dictionary by engine id; otherwise they return
-    an `AsyncResult`. A group of one engine counts as several. A call that was submitted cannot be aborted.
+    an `AsyncResult`. A group of one engine counts as several. A call that has reached the
+    controller cannot be aborted.
 
     Attributes
     ----------
@@ -220,7 +221,8 @@ class Group(Collectives):
         agreed: bool = False,
     ) -> Any:
         calls = self._calls
-        items = [(self._engines(), argument_frames(args, kwargs))]
+        # The communicator is an argument as well: there is no short form without any.
+        items = [(self._engines(), argument_frames(args, kwargs) or dumps((args, kwargs)))]
         pending = calls._core.submit("apply", items, function=pack(f), collective=True)
         return self._done(GroupResult(calls._owner_client, pending, method, agreed), block)
 
