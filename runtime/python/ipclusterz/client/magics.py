@@ -13,9 +13,11 @@ from weakref import ref
 from ..error import CompositeError, EmptyTargets, UnknownEngine
 from .autopx import AutoCells
 from .follow import display_outputs, follow, show_values
+from .mpi import Group
 from .options import CONFIG, RUN, BadOption, Options, parse
 from .reply import ExecuteReply
 from .results import ResultsList
+from .targets import OWN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,7 +137,7 @@ class _Magics:
         """Run a line of code on the engines of the active view.
 
         Usage: %px [--block | --noblock] [--targets T] [--local] [--group-outputs engine|type|order] [--out NAME]
-        [--stream | --no-stream] CODE
+        [--stream | --no-stream] [--mpi] CODE
 
         Options are explained in the help of %%px.
         """
@@ -155,6 +157,7 @@ class _Magics:
         --group-outputs engine|type|order  show output when all is done; see AsyncResult.display_outputs
         --out NAME  give the AsyncResult a name
         --stream, --no-stream  show output as it comes, or when all is done
+        --mpi  run it on all engines in one step, as the ranks of a communicator, which the cell sees as `comm`
         """
         options = self._only_options("%px", line, RUN)
         return self._run(cell, options, announce=self._verbose)
@@ -292,14 +295,16 @@ class _Magics:
 
     def _submit(self, code: str, options: Options) -> AsyncResult:
         view = self._view()
-        if options.targets is None:
-            submitted: AsyncResult = view.execute(code, block=False)
-            return submitted
+        targets = OWN if options.targets is None else options.targets
         try:
-            chosen: AsyncResult = view.execute(code, targets=options.targets, block=False)
+            if options.mpi:
+                together: AsyncResult = Group(view, targets).execute(code, block=False)
+                return together
+            submitted: AsyncResult = view.execute(code, targets=targets, block=False)
         except (UnknownEngine, EmptyTargets) as error:
-            raise _usage(str(error)) from None
-        return chosen
+            # The view's own engines are no matter of usage.
+            raise (error if targets is OWN else _usage(str(error))) from None
+        return submitted
 
 
 def _value_of_imports(code: str, result: AsyncResult) -> dict[int, None] | None:

@@ -12,6 +12,7 @@ from .asyncresult import AsyncResult
 from .scatter import check_dist, partition
 from .shapes import ExecuteResult, GatherResult, ZipResult
 from .targets import OWN, waits
+from .via import check_via, collect, deal, is_worth_it, spread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from .. import _core
     from ..serialize import Frame
     from .client import Client
+    from .mpi import Group
     from .targets import Own, Targets
+    from .via import Via
 
 __all__ = ["NamespaceCalls"]
 
@@ -133,13 +136,19 @@ class NamespaceCalls:
             raise TypeError(f"cells have numbers, not {type(count).__name__}: {count!r:.80}")
         return self._on_engine(history.get_result, (count,), targets, block, ExecuteResult)
 
-    def push(self, ns: dict[str, Any], *, targets: Targets | Own = OWN, block: bool | None = None) -> Any:
+    def push(
+        self, ns: dict[str, Any], *, via: Via = "auto", targets: Targets | Own = OWN, block: bool | None = None
+    ) -> Any:
         """Set names in the namespace of each engine; the values are sent once for all engines.
 
         Parameters
         ----------
         ns : dict
             Names and values. A `Reference` stands for the engine's own object.
+        via : {"auto", "mpi", "direct"}
+            How they get there: from the controller to each engine, or to the first engine, which passes them on to the
+            others by MPI. By itself that is done with data of a MiB or more for ranks of one world, of which more than
+            one is not on the controller's host. Then all engines have to be there, as for any collective.
         targets : optional
             Engines.
         block : bool, optional
@@ -148,8 +157,21 @@ class NamespaceCalls:
         Returns
         -------
         None, dict of None, or AsyncResult
+
+        Raises
+        ------
+        ValueError
+            When there is no such `via`.
+        RejectedError
+            When waiting, with ``via="mpi"``: the engines are not the ranks of one world.
         """
-        return self._call("push", namespace_frames(ns), targets, block)
+        check_via(via)
+        frames = namespace_frames(ns)
+        chosen, single = self._choose(targets)
+        if via == "mpi" or (via == "auto" and is_worth_it(self, chosen, frames)):
+            return self._done(spread(self, chosen, single, frames), block)
+        pending = self._core.submit("push", [(chosen, frames)])
+        return self._done(AsyncResult(self._owner_client, pending, "push", single), block)
 
     def pull(self, names: str | Iterable[str], *, targets: Targets | Own = OWN, block: bool | None = None) -> Any:
         """Get values of names from each engine.
@@ -244,6 +266,7 @@ class NamespaceCalls:
         dist: Literal["b", "r"] = "b",
         flatten: bool = False,
         *,
+        via: Via = "auto",
         targets: Targets | Own = OWN,
         block: bool | None = None,
     ) -> Any:
@@ -261,6 +284,9 @@ class NamespaceCalls:
             Contiguous blocks, or round-robin: element i goes to engine i modulo the number of engines.
         flatten : bool
             Push the element itself where a part has exactly one.
+        via : {"auto", "mpi", "direct"}
+            How the parts get there: from the controller to each engine, or through the first engine, which passes them
+            on by MPI. Each part travels once anyway, so by itself it goes directly.
         targets : optional
             Engines.
         block : bool, optional
@@ -277,11 +303,14 @@ class NamespaceCalls:
         >>> rc[:]["a"]
         {0: [0, 1, 2, 3], 1: [4, 5, 6, 7], 2: [8, 9, 10, 11], 3: [12, 13, 14, 15]}
         """
+        check_via(via)
         if not isinstance(name, str):
             raise TypeError(f"names are strings, not {type(name).__name__}: {name!r:.80}")
         chosen, single = self._choose(targets)
-        parts = partition(seq, len(chosen), dist, flatten)
-        items = [([engine_id], namespace_frames({name: part})) for engine_id, part in zip(chosen, parts, strict=True)]
+        parts = [namespace_frames({name: part}) for part in partition(seq, len(chosen), dist, flatten)]
+        if via == "mpi":
+            return self._done(deal(self, chosen, single, parts), block)
+        items = [([engine_id], part) for engine_id, part in zip(chosen, parts, strict=True)]
         result = AsyncResult(self._owner_client, self._core.submit("push", items), "scatter", single)
         return self._done(result, block)
 
@@ -290,6 +319,7 @@ class NamespaceCalls:
         name: str,
         dist: Literal["b", "r"] = "b",
         *,
+        via: Via = "auto",
         targets: Targets | Own = OWN,
         block: bool | None = None,
     ) -> Any:
@@ -301,6 +331,8 @@ class NamespaceCalls:
             The part's name.
         dist : {"b", "r"}
             How the parts were scattered.
+        via : {"auto", "mpi", "direct"}
+            As for `scatter`, on the way back.
         targets : optional
             Engines.
         block : bool, optional
@@ -317,13 +349,31 @@ class NamespaceCalls:
             When there is no such `dist`, or the parts cannot be those of a round-robin split.
         """
         check_dist(dist)
+        check_via(via)
         if not isinstance(name, str):
             raise TypeError(f"names are strings, not {type(name).__name__}: {name!r:.80}")
         frames = names_frames(name)
         chosen, single = self._choose(targets)
-        pending = self._core.submit("pull", [(chosen, frames)])
-        result = GatherResult(self._owner_client, pending, single, dist)
+        if via == "mpi":
+            result: GatherResult = collect(self, chosen, single, name, dist)
+        else:
+            result = GatherResult(self._owner_client, self._core.submit("pull", [(chosen, frames)]), single, dist)
         return result.get() if waits(self, block) else result
+
+    # -- MPI ----------------------------------------------------------------------------------------------------
+
+    @property
+    def mpi(self) -> Group:
+        """The engines as the ranks of a communicator, where mpiexec or srun started them.
+
+        Examples
+        --------
+        >>> rc[:].mpi
+        <Group of engines 0, 1, 2, 3>
+        """
+        from .mpi import Group
+
+        return Group(self)
 
     # -- inside -------------------------------------------------------------------------------------------------
 

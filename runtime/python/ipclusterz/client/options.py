@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CONFIG", "RUN", "BadOption", "Options", "parse"]
 
-RUN = ("block", "noblock", "targets", "local", "group-outputs", "out", "stream", "no-stream")
+RUN = ("block", "noblock", "targets", "local", "group-outputs", "out", "stream", "no-stream", "mpi")
 """The options of ``%px`` and ``%%px``."""
 
 CONFIG = ("block", "noblock", "targets", "stream", "no-stream", "verbose", "no-verbose")
@@ -39,6 +39,7 @@ class Options:
     block: bool | None = None
     targets: Targets = None
     local: bool = False
+    mpi: bool = False
     group: str | None = None
     out: str | None = None
     stream: bool | None = None
@@ -90,6 +91,7 @@ def parse(text: str, known: Collection[str]) -> tuple[Options, str]:
         block=_switch(found, "block", "noblock"),
         targets=_targets(found["targets"]) if "targets" in found else None,
         local="local" in found,
+        mpi="mpi" in found,
         group=found.get("group-outputs"),
         out=found.get("out"),
         stream=_switch(found, "stream", "no-stream"),

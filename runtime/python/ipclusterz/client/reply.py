@@ -30,6 +30,8 @@ __all__ = ["ExecuteReply", "Failure", "metadata_of", "remote_error", "value_at",
 
 # Calls in which a KeyError is about a name or a number that the caller gave.
 _LOOKUPS = frozenset({"pull", "zip_pull", "gather", "delete", "get_result"})
+# Likewise, where the name is looked up by all ranks of a group.
+_LOOKUPS |= {"allgather", "allreduce", "alltoall", "bcast", "reduce", "scan", "scatter"}
 
 
 class Failure:

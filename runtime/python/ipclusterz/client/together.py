@@ -1,0 +1,97 @@
+"""Results of calls that the ranks of a group do together.
+
+What goes wrong in such a call goes wrong for all of them, and is raised once, as what it is.
+"""
+
+from __future__ import annotations
+
+from ..error import EngineError, IpclusterzError, MPIError, MPITimeout, RankLost, RejectedError, RemoteError
+from ..serialize import loads
+from .asyncresult import AsyncResult
+from .reply import Failure
+from .shapes import ExecuteResult, GatherResult
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._core import Pending
+    from .client import Client
+
+__all__ = ["CellsTogether", "CollectedResult", "GroupResult"]
+
+
+class _Together(AsyncResult):
+    """Raises the loss of a rank, a deadline, and what all ranks refuse alike, once for all of them."""
+
+    _agreed = False
+    """Whether ranks compare notes, so that equal errors are one error."""
+
+    def _error(self) -> BaseException | None:
+        failed = [value.error for value in self._values if type(value) is Failure]
+        return (_once(self._method, failed, self._agreed) if failed else None) or super()._error()
+
+
+class GroupResult(_Together):
+    """What each rank of a group gave; a group of one counts as several."""
+
+    def __init__(self, client: Client, pending: Pending, method: str, agreed: bool, single: bool = False) -> None:
+        super().__init__(client, pending, method, single)
+        self._agreed = agreed
+
+
+class CellsTogether(_Together, ExecuteResult):
+    """What a cell gave on each rank of a group."""
+
+
+class CollectedResult(_Together, GatherResult):
+    """The parts of a sequence that the group's first engine has collected; they are joined here, as always."""
+
+    _agreed = True
+
+    def _collect(self, timeout: float | None) -> None:
+        super()._collect(timeout)
+        if not any(type(value) is Failure for value in self._values):
+            self._values = [loads(frames) for frames in self._values[0]]
+
+    def _value(self, index: int) -> Any:
+        # All parts come in one answer.
+        self.wait()
+        self.successful()
+        return self._values[index]
+
+
+def _once(method: str, failed: list[IpclusterzError], agreed: bool) -> IpclusterzError | None:
+    """The one error that several are; None when they are different ones."""
+    for kind, beside in ((RankLost, (MPITimeout.__name__, EngineError.__name__)), (MPITimeout, ())):
+        names = {_name(error) for error in failed}
+        if kind.__name__ in names and names <= {kind.__name__, *beside}:
+            return _as_itself(kind, method, [error for error in failed if _name(error) == kind.__name__])
+    first = failed[0]
+    alike = {(_name(error), _text(error)) for error in failed}
+    if len(alike) == 1 and (agreed or isinstance(first, RejectedError)):
+        return first.with_traceback(None)
+    return None
+
+
+def _as_itself(kind: type[MPIError], method: str, errors: list[IpclusterzError]) -> MPIError:
+    """An error of MPI that was raised on engines, as an object of its class that names them."""
+    where: dict[str, list[int]] = {}
+    for error in errors:
+        where.setdefault(_text(error), []).append(error.engine_id)
+    lines = [f"engine{'s' * (len(ids) > 1)} {', '.join(map(str, ids))}: {text}" for text, ids in where.items()]
+    first = errors[0]
+    original = first.original() if isinstance(first, RemoteError) else first
+    told = original if isinstance(original, MPIError) else kind()
+    raised = kind("\n".join(lines), told.call, told.error_class)
+    raised.hint, raised.engine_id, raised.method = first.hint, first.engine_id, method
+    raised.__cause__ = first
+    return raised
+
+
+def _name(error: IpclusterzError) -> str:
+    return error.ename if isinstance(error, RemoteError) else type(error).__name__
+
+
+def _text(error: IpclusterzError) -> str:
+    return error.evalue if isinstance(error, RemoteError) else error.message

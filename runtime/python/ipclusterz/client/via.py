@@ -1,0 +1,105 @@
+"""Data of the client that reach engines through MPI: it talks to the first engine, and the engines pass them on.
+
+The frames are those that the engines would get otherwise. They go to the first engine in one call and are passed on by
+a second, which all engines do together; a third forgets what the second did not take. An engine does the calls of one
+client in their order, so nothing waits in between.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from pickle import PickleBuffer
+from secrets import token_hex
+
+from ..functions import pack
+from ..mpi import carry
+from .arguments import argument_frames
+from .together import CollectedResult, GroupResult
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal
+
+    from .._core import Pending
+    from ..serialize import Frame
+    from .namespaces import NamespaceCalls
+
+    Via = Literal["auto", "mpi", "direct"]
+
+__all__ = ["WORTH_IT", "check_via", "collect", "deal", "is_worth_it", "spread"]
+
+WORTH_IT = 1 << 20
+"""Bytes from which on ``via="auto"`` pushes through MPI to engines that do not share memory with the controller."""
+
+_keys = count()
+_PREFIX = token_hex(8)
+
+
+def check_via(via: object) -> None:
+    """Refuse what is no way for data.
+
+    Raises
+    ------
+    ValueError
+        When it is none of the three.
+    """
+    if not (isinstance(via, str) and via in ("auto", "mpi", "direct")):
+        raise ValueError(f"via is 'auto', 'mpi' or 'direct', not {via!r:.80}")
+
+
+def is_worth_it(calls: NamespaceCalls, chosen: list[int], frames: list[Frame]) -> bool:
+    """Whether engines get the same data sooner through MPI.
+
+    That is so where the controller would have to send them to each engine anew. Those on its own host share one copy in
+    memory, and what is small arrives before anything was agreed on.
+    """
+    if len(chosen) < 2 or sum(memoryview(frame).nbytes for frame in frames) < WORTH_IT:
+        return False
+    engines = {engine["id"]: engine for engine in calls._owner_client.status()["engines"]}
+    rows = [engines.get(engine_id) for engine_id in chosen]
+    worlds = {_formed_world(row) for row in rows}
+    far = sum(row is not None and not row["address"].startswith("ipc:") for row in rows)
+    return len(worlds) == 1 and None not in worlds and far > 1
+
+
+def spread(calls: NamespaceCalls, chosen: list[int], single: bool, frames: list[Frame]) -> GroupResult:
+    """Set the same names on all engines."""
+    return _passed_on(calls, chosen, single, "push", carry.spread, list(map(PickleBuffer, frames)))
+
+
+def deal(calls: NamespaceCalls, chosen: list[int], single: bool, parts: list[list[Frame]]) -> GroupResult:
+    """Set names on each engine: its own ones."""
+    held = [list(map(PickleBuffer, frames)) for frames in parts]
+    return _passed_on(calls, chosen, single, "scatter", carry.deal, held)
+
+
+def collect(
+    calls: NamespaceCalls, chosen: list[int], single: bool, name: str, dist: Literal["b", "r"]
+) -> CollectedResult:
+    """Get a name's values from all engines through the first one."""
+    pending = _together(calls, chosen, carry.collect, (name, None))
+    return CollectedResult(calls._owner_client, pending, single, dist)
+
+
+def _passed_on(
+    calls: NamespaceCalls, chosen: list[int], single: bool, method: str, f: Callable[..., Any], data: Any
+) -> GroupResult:
+    key = f"{_PREFIX}-{next(_keys)}"
+    first = chosen[:1]
+    submit = calls._core.submit
+    submit("apply", [(first, argument_frames((key, data), {}))], function=pack(carry.keep))
+    try:
+        pending = _together(calls, chosen, f, (key, None))
+    finally:
+        submit("apply", [(first, argument_frames((key,), {}))], function=pack(carry.drop))
+    return GroupResult(calls._owner_client, pending, method, True, single)
+
+
+def _together(calls: NamespaceCalls, chosen: list[int], f: Callable[..., Any], args: tuple[Any, ...]) -> Pending:
+    return calls._core.submit("apply", [(chosen, argument_frames(args, {}))], function=pack(f), collective=True)
+
+
+def _formed_world(row: dict[str, Any] | None) -> tuple[str, int] | None:
+    world = None if row is None else row.get("world")
+    return (world["name"], world["epoch"]) if world and world["formed"] else None
