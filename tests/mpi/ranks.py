@@ -58,9 +58,7 @@ def refused(kind: type[BaseException], text: str, call: Any, *arguments: Any, **
 
 def done(hard: bool = False) -> NoReturn | None:
     """The last line; `hard` for worlds that cannot be finalised any more."""
-    # In one piece, also where Python does not buffer: else those of two ranks come on one line.
-    sys.stdout.write(f"done: rank {rank} of {size}\n")
-    sys.stdout.flush()
+    print(f"done: rank {rank} of {size}", flush=True)
     if hard:
         sys.stderr.flush()
         os._exit(0)
