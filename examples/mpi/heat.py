@@ -115,6 +115,7 @@ def solve(rc, n, until, every, folder, lose=None):
     while True:
         epoch = rc.mpi.epoch
         view = rc[:]
+        view.block = True
         try:
             # Engines that are new have nothing. Those that survived have taken their rows in the hook.
             if "u" not in view:
