@@ -3,7 +3,7 @@
 use crate::failure::{Failure, check};
 use crate::pending::{Pending, deadline_of};
 use crate::request::Request;
-use crate::state::State;
+use crate::state::{State, is_epoch_over};
 use mpi::ffi;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -50,10 +50,14 @@ impl Comm {
         py: Python<'_>,
         call: &'static str,
         timeout: f64,
+        epoch: u64,
         make: impl FnOnce(ffi::MPI_Comm, *mut ffi::MPI_Comm) -> c_int + Send + 'static,
     ) -> PyResult<Option<Comm>> {
         let fail = |failure: Failure| failure.into_error(py);
         self.state.usable(call).map_err(fail)?;
+        if is_epoch_over(epoch) {
+            return Err(fail(self.state.lost(call)));
+        }
         let (sender, made) = channel();
         // For the compiler alone: this thread is the only one that receives.
         let made = Mutex::new(made);
@@ -79,7 +83,7 @@ impl Comm {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if self.state.is_over() {
+            if is_epoch_over(epoch) {
                 return Err(fail(self.state.lost(call)));
             }
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -93,7 +97,7 @@ impl Comm {
         if new == unsafe { ffi::RSMPI_COMM_NULL } {
             return Ok(None);
         }
-        Comm::new(py, new, self.state.epoch, false).map(Some)
+        Comm::new(py, new, epoch, false).map(Some)
     }
 }
 
@@ -187,7 +191,7 @@ impl Comm {
         // SAFETY: a constant of rsmpi.
         let color = if color < 0 { unsafe { ffi::RSMPI_UNDEFINED } } else { color };
         // SAFETY: the communicator is alive, and the new handle is written to.
-        self.make(py, "MPI_Comm_split", timeout, move |comm, new| unsafe {
+        self.make(py, "MPI_Comm_split", timeout, self.state.epoch, move |comm, new| unsafe {
             ffi::MPI_Comm_split(comm, color, key, new)
         })
     }
@@ -196,12 +200,13 @@ impl Comm {
     fn node(&self, py: Python<'_>, timeout: f64) -> PyResult<Option<Comm>> {
         let rank = self.state.rank;
         // SAFETY: the communicator is alive, and the new handle is written to.
-        self.make(py, "MPI_Comm_split_type", timeout, move |comm, new| unsafe {
+        self.make(py, "MPI_Comm_split_type", timeout, self.state.epoch, move |comm, new| unsafe {
             ffi::MPI_Comm_split_type(comm, ffi::RSMPI_COMM_TYPE_SHARED, rank, ffi::RSMPI_INFO_NULL, new)
         })
     }
 
-    /// MPI_Comm_create_group, MPI 3.1 section 6.4.2: called by the ranks of the group alone, with the same tag.
+    /// MPI_Comm_create_group, MPI 3.1 section 6.4.2: called by the ranks of the group alone, with the same tag. For another
+    /// epoch if one is given.
     #[pyo3(signature = (ranks, tag, timeout, epoch = None))]
     fn create_group(
         &self,
@@ -231,11 +236,7 @@ impl Comm {
                 code
             }
         };
-        let made = self.make(py, "MPI_Comm_create_group", timeout, make)?;
-        match (made, epoch) {
-            (Some(made), Some(epoch)) => Comm::new(py, made.state.comm, epoch, false).map(Some),
-            (made, _) => Ok(made),
-        }
+        self.make(py, "MPI_Comm_create_group", timeout, epoch.unwrap_or(self.state.epoch), make)
     }
 
     /// MPI_Comm_free, MPI 3.1 section 6.4.3. One that is broken is left to the end of the process.

@@ -18,6 +18,11 @@ pub fn end_epoch(epoch: u64, why: &str) {
     EPOCH_OVER.fetch_max(epoch, Ordering::AcqRel);
 }
 
+/// Whether it is over.
+pub fn is_epoch_over(epoch: u64) -> bool {
+    EPOCH_OVER.load(Ordering::Acquire) >= epoch
+}
+
 /// A communicator.
 pub struct State {
     /// The handle.
@@ -78,7 +83,7 @@ impl State {
 
     /// A rank of its world is gone.
     pub fn is_over(&self) -> bool {
-        EPOCH_OVER.load(Ordering::Acquire) >= self.epoch
+        is_epoch_over(self.epoch)
     }
 
     /// The failure that says so.

@@ -7,16 +7,18 @@
 //! 3. [`connection`]: the file by which a peer finds a controller and is let in.
 //! 4. [`system`]: small questions to the operating system.
 //! 5. [`wire`]: messages, frames and segments.
-//! 6. [`transport`]: ZeroMQ sockets, keys and heartbeats.
-//! 7. [`controller`]: the process between clients and engines.
-//! 8. [`engine`]: the side that does the work, as far as it is not Python.
-//! 9. [`client`]: the side that submits it, as far as it is not Python.
+//! 6. [`inspections`]: what engines are doing, asked and answered.
+//! 7. [`transport`]: ZeroMQ sockets, keys and heartbeats.
+//! 8. [`controller`]: the process between clients and engines.
+//! 9. [`engine`]: the side that does the work, as far as it is not Python.
+//! 10. [`client`]: the side that submits it, as far as it is not Python.
 
 pub mod client;
 pub mod connection;
 pub mod controller;
 pub mod engine;
 pub mod ids;
+pub mod inspections;
 pub mod places;
 pub mod system;
 pub mod transport;

@@ -54,6 +54,7 @@ impl Session {
             pending: Arc::downgrade(&pending),
             base: 0,
             count: count as usize,
+            collective: false,
         });
         self.sent();
         (id, pending)

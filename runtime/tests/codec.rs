@@ -70,6 +70,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         Just(Outcome::Aborted),
         ".*".prop_map(Outcome::Lost),
         ".*".prop_map(Outcome::Rejected),
+        ".*".prop_map(Outcome::RankLost),
     ]
 }
 
@@ -101,16 +102,21 @@ fn handshake() -> impl Strategy<Value = Message> {
 }
 
 fn work() -> impl Strategy<Value = Message> {
-    let request = (any::<u64>(), placement(), op(), function(), any::<bool>(), segments());
-    let task = (any::<u64>(), op(), function(), segments());
+    let request = (any::<u64>(), placement(), op(), function(), any::<bool>(), segments(), any::<bool>());
+    let group = option::of(any::<(u64, Vec<u32>)>());
+    let task = (any::<u64>(), op(), function(), segments(), group);
     let ending = proptest::sample::select(TaskOutcome::ALL.to_vec());
     let result = (any::<u64>(), ending, time(), time(), segments());
     let reply = (any::<(u64, u32)>(), option::of(engine_id()), outcome(), time(), time(), segments());
     prop_oneof![
-        request.prop_map(|(id, placement, op, function, carries_function, segments)| {
-            Message::Request(Request { id: RequestId(id), placement, op, function, carries_function, segments })
+        request.prop_map(|(id, placement, op, function, carries_function, segments, collective)| {
+            let id = RequestId(id);
+            Message::Request(Request { id, placement, op, function, carries_function, segments, collective })
         }),
-        task.prop_map(|(id, op, function, segments)| Message::Task(Task { id: TaskId(id), op, function, segments })),
+        task.prop_map(|(id, op, function, segments, group)| {
+            let group = group.map(|(epoch, ranks)| Group { epoch, ranks });
+            Message::Task(Task { id: TaskId(id), op, function, segments, group })
+        }),
         result.prop_map(|(id, outcome, started, completed, segments)| {
             Message::Result(TaskResult { id: TaskId(id), outcome, started, completed, segments })
         }),
@@ -129,13 +135,23 @@ fn work() -> impl Strategy<Value = Message> {
     ]
 }
 
+fn activity() -> impl Strategy<Value = Activity> {
+    (any::<bool>(), ".*", ".*").prop_map(|(busy, stack, calls)| Activity { busy, stack, calls })
+}
+
+fn world_status() -> impl Strategy<Value = WorldStatus> {
+    (".*", any::<(u32, u32, u64, bool)>(), option::of(".*")).prop_map(|(name, (rank, size, epoch, formed), reason)| {
+        WorldStatus { name, rank, size, epoch, formed, reason }
+    })
+}
+
 fn control() -> impl Strategy<Value = Message> {
     let requests = option::of(vec(any::<u64>().prop_map(RequestId), 0..20));
     let status = (
         ".*",
         any::<(u32, u32, u64, u64, u64, u64)>(),
         time(),
-        vec((info(), ".*", any::<(u64, u64, u64)>(), time(), option::of(time())), 0..4),
+        vec((info(), ".*", any::<(u64, u64, u64)>(), time(), option::of(time()), option::of(world_status())), 0..4),
     );
     prop_oneof![
         (any::<u64>(), stream()).prop_map(|(task, stream)| Message::Output(Output { task: TaskId(task), stream })),
@@ -157,9 +173,16 @@ fn control() -> impl Strategy<Value = Message> {
         (engine_id(), ".*").prop_map(|(id, reason)| Message::EngineLeft(EngineLeft { id, reason })),
         Just(Message::StatusRequest(Empty {})),
         any::<u64>().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
+        (any::<u64>(), ".*").prop_map(|(epoch, reason)| Message::EpochOver(EpochOver { epoch, reason })),
+        (any::<u64>(), option::of(any::<u64>().prop_map(PeerId)), engines())
+            .prop_map(|(number, asker, engines)| Message::Inspect(Inspect { number, asker, engines })),
+        (any::<u64>(), option::of(any::<u64>().prop_map(PeerId)), option::of(engine_id()), option::of(activity()))
+            .prop_map(|(number, asker, engine, activity)| {
+                Message::Inspected(Inspected { number, asker, engine, activity })
+            }),
         status.prop_map(|(cluster, (pid, clients, pending, held_bytes, rejected, resident_bytes), uptime, engines)| {
             let engines =
-                engines.into_iter().map(|(info, state, (queue, completed, resident_bytes), uptime, ends_in)| {
+                engines.into_iter().map(|(info, state, (queue, completed, resident_bytes), uptime, ends_in, world)| {
                     let EngineInfo { id, uuid, host, pid, address } = info;
                     EngineStatus {
                         id,
@@ -173,6 +196,7 @@ fn control() -> impl Strategy<Value = Message> {
                         resident_bytes,
                         uptime,
                         ends_in,
+                        world,
                     }
                 });
             let engines = engines.collect();

@@ -376,6 +376,7 @@ impl World {
             function: function.then_some(FUNCTION),
             carries_function,
             segments: vec![],
+            collective: false,
         };
         let bytes = [&control.to_be_bytes()[..], &id.0.to_be_bytes(), &vec![1; bytes]].concat();
         let mut payload = vec![Frame::from(bytes)];

@@ -1,6 +1,7 @@
 //! The client.
 
 use crate::buffers::Sources;
+use crate::engine::{Activities, activities};
 use crate::errors;
 use crate::pending::Pending;
 use crate::waiting::{deadline, duration, wait};
@@ -87,7 +88,7 @@ impl Client {
         self.core.is_closed()
     }
 
-    #[pyo3(signature = (op, items, *, function = None, retries = 0, engines = None, duration = None))]
+    #[pyo3(signature = (op, items, *, function = None, retries = 0, engines = None, duration = None, collective = false))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn submit(
         &self,
@@ -98,6 +99,7 @@ impl Client {
         retries: u32,
         engines: Option<Vec<u32>>,
         duration: Option<f64>,
+        collective: bool,
     ) -> PyResult<Pending> {
         let op = Op::from_name(op).ok_or_else(|| {
             let names = Op::ALL.map(Op::name).join(", ");
@@ -119,7 +121,7 @@ impl Client {
         }
         let counts = prepared.iter().map(|item| item.targets.as_ref().map_or(1, Vec::len) as u32).collect();
         let engines = engines.map(engine_ids);
-        let submission = Submission { op, function, retries, engines: engines.as_deref(), duration };
+        let submission = Submission { op, function, retries, engines: engines.as_deref(), duration, collective };
         let (first, inner) = self.core.submit(submission, prepared).map_err(|error| errors::of_client(py, &error))?;
         let (client, client_name) = (Arc::downgrade(&self.core), Arc::clone(&self.name));
         Ok(Pending { inner, client, client_name, counts, first })
@@ -189,6 +191,13 @@ impl Client {
         let timeout = duration(timeout)?;
         let status = py.detach(|| self.core.status(timeout)).map_err(|error| errors::of_client(py, &error))?;
         serde_json::to_string(&status).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// What engines are doing: id to `(busy, stack, calls)`, or to None where there is no such engine.
+    fn inspect(&self, py: Python<'_>, engines: Vec<u32>, timeout: f64) -> PyResult<Activities> {
+        let (engines, timeout) = (engine_ids(engines), duration(timeout)?);
+        let found = py.detach(|| self.core.inspect(&engines, timeout)).map_err(|error| errors::of_client(py, &error))?;
+        Ok(activities(found))
     }
 
     fn close(&self, py: Python<'_>) {

@@ -3,19 +3,29 @@
 use crate::buffers::{Buffer, Sources};
 use crate::errors;
 use crate::waiting::duration;
-use ipclusterz_runtime::engine::{EndOfTime, Engine as Core, EngineConfig, TaskHandle};
+use ipclusterz_runtime::engine::{EndOfTime, Engine as Core, EngineConfig, MpiFunctions, StackFile, TaskHandle};
 use ipclusterz_runtime::ids::EngineId;
-use ipclusterz_runtime::wire::message::{Stream, TaskOutcome};
+use ipclusterz_runtime::wire::message::{Activity, Rank, Stream, TaskOutcome};
 use ipclusterz_runtime::wire::part::Part;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often an idle engine looks at signals.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// By id of the engine: whether it is busy, its stack, its last MPI calls.
+pub type Activities = BTreeMap<u32, Option<(bool, String, String)>>;
+
+/// The same, for Python.
+pub fn activities(found: ipclusterz_runtime::inspections::Activities) -> Activities {
+    let tell = |activity: Activity| (activity.busy, activity.stack, activity.calls);
+    found.into_iter().map(|(id, activity)| (id.0, activity.map(tell))).collect()
+}
 
 /// A registered engine; none once it has ended.
 #[pyclass(frozen, module = "ipclusterz._core")]
@@ -33,14 +43,20 @@ pub struct Task {
     handle: Mutex<TaskHandle>,
     #[pyo3(get)]
     id: u64,
+    /// What to do, or "collective" when it is done together with others: then `kind` says what.
     #[pyo3(get)]
     op: &'static str,
+    #[pyo3(get)]
+    kind: &'static str,
 }
 
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (connection_file, engine_id, timeout, *, lease, end_time = None, warn_before = 0.0, drain_before = 0.0))]
+    #[pyo3(signature = (
+        connection_file, engine_id, timeout, *, lease, end_time = None, warn_before = 0.0, drain_before = 0.0,
+        world = None, mpi = None, stack = None,
+    ))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
         py: Python<'_>,
@@ -51,11 +67,18 @@ impl Engine {
         end_time: Option<f64>,
         warn_before: f64,
         drain_before: f64,
+        world: Option<(String, u32, u32, bool)>,
+        mpi: Option<(usize, usize)>,
+        stack: Option<(i32, i32)>,
     ) -> PyResult<Self> {
         let (timeout, lease) = (duration(timeout)?, duration(lease)?);
         let (warn_before, drain_before) = (duration(warn_before)?, duration(drain_before)?);
         let end = end_time.map(|at| EndOfTime { at, warn_before, drain_before });
-        let config = EngineConfig { wanted_id: engine_id.map(EngineId), timeout, lease, end };
+        let world = world.map(|(world, rank, size, survives)| Rank { world, rank, size, survives });
+        // SAFETY: the package hands over what the extension module for MPI told; a module is never unloaded.
+        let mpi = mpi.map(|(end_epoch, calls)| unsafe { MpiFunctions::at(end_epoch, calls) });
+        let stack = stack.map(|(signal, descriptor)| StackFile { signal, descriptor });
+        let config = EngineConfig { wanted_id: engine_id.map(EngineId), timeout, lease, end, world, mpi, stack };
         let core = py.detach(|| Core::register(Path::new(connection_file), &config));
         let core = core.map_err(|error| errors::of_engine(py, &error))?;
         let (id, uuid) = (core.id().0, core.uuid().to_owned());
@@ -100,6 +123,14 @@ impl Engine {
         Ok(())
     }
 
+    /// What other engines are doing: id to `(busy, stack, calls)`, or to None where there is no such engine.
+    fn inspect(&self, py: Python<'_>, engines: Vec<u32>, timeout: f64) -> PyResult<Activities> {
+        let timeout = duration(timeout)?;
+        let engines: Vec<EngineId> = engines.into_iter().map(EngineId).collect();
+        let Some(core) = self.core() else { return Ok(Activities::new()) };
+        Ok(activities(py.detach(|| core.inspect(&engines, timeout))))
+    }
+
     fn write(&self, py: Python<'_>, stream: &str, text: &str) -> PyResult<()> {
         let stream = Stream::from_name(stream).ok_or_else(|| {
             let names = Stream::ALL.map(Stream::name).join(", ");
@@ -123,8 +154,9 @@ impl Engine {
 
 impl Task {
     fn new(handle: TaskHandle) -> Task {
-        let (id, op) = (handle.id.0, handle.op.name());
-        Task { handle: Mutex::new(handle), id, op }
+        let (id, kind) = (handle.id.0, handle.op.name());
+        let op = if handle.group.is_some() { "collective" } else { kind };
+        Task { handle: Mutex::new(handle), id, op, kind }
     }
 
     fn handle(&self) -> std::sync::MutexGuard<'_, TaskHandle> {
@@ -134,6 +166,12 @@ impl Task {
 
 #[pymethods]
 impl Task {
+    /// Epoch and ranks, when it is collective.
+    #[getter]
+    fn group(&self) -> Option<(u64, Vec<u32>)> {
+        self.handle().group.as_ref().map(|group| (group.epoch, group.ranks.clone()))
+    }
+
     #[getter]
     fn function<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         self.handle().function.as_ref().map(|(hash, _)| PyBytes::new(py, hash))

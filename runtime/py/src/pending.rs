@@ -148,7 +148,7 @@ impl Reply {
         let message = match answer.outcome {
             Outcome::Ok | Outcome::Error => String::new(),
             Outcome::Aborted => "aborted before it was started".to_owned(),
-            Outcome::Lost(reason) | Outcome::Rejected(reason) => reason,
+            Outcome::Lost(reason) | Outcome::Rejected(reason) | Outcome::RankLost(reason) => reason,
         };
         Ok(Reply {
             status,

@@ -21,7 +21,9 @@ __all__ = [
 VERSION: str
 
 _Operation = Literal["execute", "apply", "apply_bound", "push", "pull", "clear"]
-_Status = Literal["ok", "error", "aborted", "lost", "rejected"]
+_Status = Literal["ok", "error", "aborted", "lost", "rejected", "rank_lost"]
+# Of each engine: whether it is busy, its stack, its last MPI calls as JSON. None: there is no such engine.
+_Activities = dict[int, tuple[bool, str, str] | None]
 _Stream = Literal["stdout", "stderr", "display"]
 
 def find_connection_file(cluster: str | None) -> str: ...
@@ -110,7 +112,10 @@ class Client:
         engines: list[int] | None = None,
         # Seconds that each balanced item will take, if that is known.
         duration: float | None = None,
+        # Items with targets are done by these together, as a group of one MPI program.
+        collective: bool = False,
     ) -> Pending: ...
+    def inspect(self, engines: list[int], timeout: float) -> _Activities: ...
     def engine_ids(self) -> list[int]: ...
     def wait_for_engines(self, n: int, timeout: float | None) -> bool: ...
     # Until none of these (None: nothing of this client's) is under way. ValueError for an id that is none of its own.
@@ -130,7 +135,13 @@ class Task:
     @property
     def id(self) -> int: ...
     @property
-    def op(self) -> _Operation: ...
+    def op(self) -> _Operation | Literal["reform", "collective"]: ...
+    # The operation that is done together, when `op` is "collective".
+    @property
+    def kind(self) -> _Operation | Literal["reform"]: ...
+    # Then: the epoch, and the ranks of MPI_COMM_WORLD that do it.
+    @property
+    def group(self) -> tuple[int, list[int]] | None: ...
     @property
     def function(self) -> bytes | None: ...
     @property
@@ -151,6 +162,12 @@ class Engine:
         end_time: float | None = None,
         warn_before: float = 0.0,
         drain_before: float = 0.0,
+        # Name of the MPI program, rank, number of ranks, and whether they live on when one is lost.
+        world: tuple[str, int, int, bool] | None = None,
+        # `end_epoch_address()` and `calls_address()` of ipclusterz_mpi.
+        mpi: tuple[int, int] | None = None,
+        # The signal and the file's descriptor that `faulthandler.register` was given.
+        stack: tuple[int, int] | None = None,
     ) -> Engine: ...
     @property
     def id(self) -> int: ...
@@ -165,3 +182,5 @@ class Engine:
     def finish(self, task: Task, outcome: Literal["ok", "error", "unmet"], frames: Sequence[_Readable]) -> None: ...
     # To "display" goes one line of JSON, its newline included.
     def write(self, stream: _Stream, text: str) -> None: ...
+    # What other engines are doing; without those that do not answer in time.
+    def inspect(self, engines: list[int], timeout: float) -> _Activities: ...

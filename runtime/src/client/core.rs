@@ -4,6 +4,7 @@ use super::answer_id::AnswerId;
 use super::functions::Functions;
 use super::pending::{Answer, Pending};
 use crate::ids::{EngineId, PeerId, RequestId};
+use crate::inspections::Inspections;
 use crate::transport::Channel;
 use crate::wire::Frame;
 use crate::wire::message::{
@@ -67,6 +68,8 @@ pub struct Outgoing {
     pub base: usize,
     /// How many answers it gets.
     pub count: usize,
+    /// The engines do it together.
+    pub collective: bool,
 }
 
 #[derive(Debug)]
@@ -106,6 +109,8 @@ pub struct Core {
     pub engines: BTreeMap<EngineId, (EngineInfo, Arc<str>)>,
     /// The last answer to a status request, and how many there were.
     pub status: (u64, Option<Status>),
+    /// Answers to what engines were asked.
+    pub inspections: Inspections,
     /// What happened, for whoever asks; the oldest are dropped.
     pub events: VecDeque<Event>,
     last_request: u64,
@@ -256,7 +261,7 @@ impl Core {
     }
 
     fn send(&mut self, outgoing: Outgoing) -> (Channel, Message, Vec<Frame>) {
-        let Outgoing { id, placement, op, function, packed, pending, base, count } = outgoing;
+        let Outgoing { id, placement, op, function, packed, pending, base, count, collective } = outgoing;
         self.backlog_bytes -= packed.bytes;
         self.open_replies += count as u64;
         self.open_bytes += packed.bytes;
@@ -271,7 +276,8 @@ impl Core {
             }
             _ => false,
         };
-        let request = Request { id, placement, op, function: name, carries_function, segments: packed.segments };
+        let segments = packed.segments;
+        let request = Request { id, placement, op, function: name, carries_function, segments, collective };
         (Channel::Data, Message::Request(request), payload)
     }
 
@@ -300,6 +306,7 @@ impl Core {
             Message::Received(counts) => self.sent.arrived(counts),
             Message::Goodbye(goodbye) => self.lost(&goodbye.reason, now),
             Message::StatusReply(status) => self.status = (self.status.0 + 1, Some(*status)),
+            Message::Inspected(inspected) => self.inspections.answered(inspected),
             _ => {}
         }
     }

@@ -7,6 +7,7 @@ use super::reactor::{self, Shared, State};
 use super::watched::Watched;
 use crate::connection::{ConnectionFile, Role};
 use crate::ids::{EngineId, FunctionHash, RequestId};
+use crate::inspections::Activities;
 use crate::places;
 use crate::system::wall_clock;
 use crate::transport::Channel;
@@ -87,6 +88,8 @@ pub struct Submission<'a> {
     pub engines: Option<&'a [EngineId]>,
     /// For balanced items: how many seconds each will take, if that is known.
     pub duration: Option<f64>,
+    /// For items with targets: these do it together, as a group of one MPI program.
+    pub collective: bool,
 }
 
 /// Bytes that may wait in this process for room in the controller's window; more makes `submit` wait.
@@ -269,6 +272,7 @@ impl Client {
                 pending: Arc::downgrade(&pending),
                 base,
                 count,
+                collective: submission.collective,
             });
             base += count;
         }
@@ -403,6 +407,16 @@ impl Client {
         answered?;
         let mut state = self.usable()?;
         state.core.status.1.take().ok_or(ClientError::Timeout(timeout.as_secs_f64()))
+    }
+
+    /// What engines are doing; of those that do not answer in time, nothing.
+    pub fn inspect(&self, engines: &[EngineId], timeout: Duration) -> Result<Activities, ClientError> {
+        let inspect = self.usable()?.core.inspections.ask(engines);
+        let number = inspect.number;
+        self.send(Channel::Control, Message::Inspect(inspect))?;
+        // At the deadline there is what has come.
+        let _ = self.wait_until(timeout, |state| state.core.inspections.is_complete(number));
+        Ok(self.shared.lock().core.inspections.take(number))
     }
 
     /// Sends what is left to send and ends; what is under way is lost to this client. Nothing of it is open afterwards.

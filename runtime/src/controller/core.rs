@@ -8,11 +8,14 @@ mod sessions;
 use super::limits::Limits;
 use super::registry::{Peer, Presence, Registry};
 use super::work::{Effect, Work};
+use super::worlds::{NoGroup, Worlds};
 use crate::connection::Role;
 use crate::ids::{EngineId, PeerId};
 use crate::transport::{Admitted, Channel, Route};
 use crate::wire::Frame;
-use crate::wire::message::{EngineStatus, Goodbye, Message, Refused, Status, Targets};
+use crate::wire::message::{
+    EngineStatus, Goodbye, Inspect, Inspected, Message, Outcome, Placement, Refused, Request, Status, Targets,
+};
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
@@ -89,6 +92,7 @@ pub struct Core {
     limits: Limits,
     registry: Registry,
     work: Work,
+    worlds: Worlds,
     rejected: u64,
     stopping: Option<Duration>,
     /// Engines that end when they have done what they have.
@@ -110,6 +114,7 @@ impl Core {
             limits,
             registry,
             work,
+            worlds: Worlds::default(),
             rejected: 0,
             stopping: None,
             retiring: BTreeSet::new(),
@@ -185,6 +190,9 @@ impl Core {
             self.count(peer, channel, &message, &payload);
         }
         match (engine, channel, message) {
+            (Some(engine), Channel::Data, Message::Result(result)) if Worlds::is_own(result.id) => {
+                self.worlds.answered(engine, result.id, result.outcome, &payload);
+            }
             (Some(engine), Channel::Data, Message::Result(result)) => self.work.result(engine, result, payload, now),
             (Some(engine), Channel::Data, Message::Recalled(recalled)) => self.work.recalled(engine, &recalled, now),
             (Some(engine), Channel::Data, Message::NeedFunction(need)) => self.work.need_function(engine, need.task),
@@ -194,7 +202,11 @@ impl Core {
                     peer.resident_bytes = usage.resident_bytes;
                 }
             }
-            (None, Channel::Data, Message::Request(request)) => self.work.submit(peer, request, payload, now),
+            (_, Channel::Control, Message::Inspect(inspect)) => self.inspect(peer, inspect),
+            (Some(engine), Channel::Control, Message::Inspected(inspected)) => {
+                self.inspected(Inspected { engine: Some(engine), ..inspected });
+            }
+            (None, Channel::Data, Message::Request(request)) => self.submit(peer, request, payload, now),
             (None, Channel::Data, Message::ForgetFunctions(forget)) => {
                 self.work.forget_functions(peer, &forget.functions);
             }
@@ -221,6 +233,55 @@ impl Core {
                 let role = if engine.is_some() { Role::Engine } else { Role::Client };
                 self.reject(route, format!("a {} from this {role} on its {channel:?} connection", kind(&other)));
             }
+        }
+    }
+
+    /// A collective request is for a group, all of which is there: then all members are given it here, in one step. So
+    /// all engines have all collective requests in one order, that of their arrival here, and no two wait for each other.
+    fn submit(&mut self, peer: PeerId, request: Request, payload: Vec<Frame>, now: Duration) {
+        let group = match &request.placement {
+            _ if !request.collective => None,
+            Placement::Engines(engines) => Some(self.worlds.group(engines).and_then(|group| {
+                let retiring = engines.iter().find(|id| self.work.loads.get(**id).is_none_or(|load| load.horizon.retiring));
+                match retiring {
+                    Some(id) => Err(NoGroup::Never(format!("engine {id} is being retired and takes nothing new"))),
+                    None => Ok(group),
+                }
+            })),
+            Placement::Balanced { .. } => Some(Err(NoGroup::Never("a balanced task is for one engine".to_owned()))),
+        };
+        let group = group.map(|group| {
+            group.map_err(|none| match none {
+                NoGroup::Never(reason) => Outcome::Rejected(reason),
+                NoGroup::Lost(reason) => Outcome::RankLost(reason),
+            })
+        });
+        self.work.submit(peer, request, group, payload, now);
+    }
+
+    /// Passes a question on to those engines that are there.
+    fn inspect(&mut self, peer: PeerId, inspect: Inspect) {
+        let Inspect { number, engines, .. } = inspect;
+        let asker = Some(peer);
+        for engine in engines {
+            if self.registry.engine(engine).is_some_and(|peer| peer.data.is_some()) {
+                let question = Inspect { number, asker, engines: vec![] };
+                self.send_engine(engine, Channel::Control, Message::Inspect(question), vec![]);
+            } else {
+                self.inspected(Inspected { number, asker, engine: Some(engine), activity: None });
+            }
+        }
+    }
+
+    /// Passes an answer back.
+    fn inspected(&mut self, mut inspected: Inspected) {
+        let Some(asker) = inspected.asker.take() else { return };
+        match self.registry.peer(asker).map(|peer| peer.engine_id) {
+            Some(Some(engine)) => {
+                self.send_engine(engine, Channel::Control, Message::Inspected(inspected), vec![]);
+            }
+            Some(None) => self.send_client(asker, Channel::Control, Message::Inspected(inspected), vec![]),
+            None => {}
         }
     }
 
@@ -284,6 +345,7 @@ impl Core {
                 resident_bytes: peer.resident_bytes,
                 uptime: now.saturating_sub(peer.since).as_secs_f64(),
                 ends_in: peer.horizon().end.map(|end| end.saturating_sub(now).as_secs_f64()),
+                world: self.worlds.status(id),
             }
         });
         Status {
@@ -311,6 +373,9 @@ impl Core {
                 }
                 Effect::Unlink(name) => self.actions.push(Action::Unlink(name)),
             }
+        }
+        for (engine, channel, message, payload) in self.worlds.take_sends() {
+            self.send_engine(engine, channel, message, payload);
         }
         let work = &self.work;
         let retired: Vec<EngineId> = self.retiring.extract_if(.., |engine| work.is_retired(*engine)).collect();

@@ -3,7 +3,7 @@
 use super::queue::{Choice, Queue};
 use crate::ids::{EngineId, PeerId, RequestId, TaskId};
 use crate::wire::Frame;
-use crate::wire::message::{Ack, FunctionName, Op, Outcome, Reply, SegmentNote};
+use crate::wire::message::{Ack, FunctionName, Group, Op, Outcome, Reply, SegmentNote};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
@@ -15,6 +15,8 @@ pub(super) struct Job {
     pub segments: Vec<SegmentNote>,
     pub payload: Vec<Frame>,
     pub bytes: u64,
+    /// Who does it together, when it is collective.
+    pub group: Option<Group>,
 }
 
 impl Job {

@@ -14,7 +14,7 @@ use crate::ids::{EngineId, PeerId, RequestId, TaskId};
 use crate::transport::Channel;
 use crate::wire::Frame;
 use crate::wire::message::{
-    Ack, FunctionCode, FunctionName, Message, Outcome, Output, Placement, Reply, Request, RequestOutput, SegmentNote,
+    Ack, FunctionCode, FunctionName, Group, Message, Op, Outcome, Output, Placement, Reply, Request, RequestOutput, SegmentNote,
     Stream, Task, TaskOutcome, TaskResult,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -131,6 +131,9 @@ impl Work {
                     *retries -= 1;
                     self.requeue(task);
                 }
+                _ if state.job.group.is_some() => {
+                    self.answer(task, Some(engine), Outcome::RankLost(reason.to_owned()));
+                }
                 _ => self.answer(task, Some(engine), Outcome::Lost(reason.to_owned())),
             }
         }
@@ -146,8 +149,16 @@ impl Work {
         self.dispatch(now);
     }
 
-    /// Takes a request. Whatever is wrong with it is answered for each of its targets.
-    pub fn submit(&mut self, client: PeerId, request: Request, mut payload: Vec<Frame>, now: Duration) {
+    /// Takes a request. Whatever is wrong with it is answered for each of its targets. A collective one comes with the
+    /// group that it is for, or the answer that there is none.
+    pub fn submit(
+        &mut self,
+        client: PeerId,
+        request: Request,
+        group: Option<Result<Group, Outcome>>,
+        mut payload: Vec<Frame>,
+        now: Duration,
+    ) {
         let Some(state) = self.clients.get_mut(&client) else { return };
         let code = (request.carries_function && !payload.is_empty()).then(|| payload.remove(0));
         if let (Some(name), Some(code)) = (request.function, code) {
@@ -172,8 +183,15 @@ impl Work {
                 (vec![None], Some(Balanced { retries, choice, unmet: None }))
             }
         };
+        let (group, no_group) = match group {
+            Some(Ok(group)) => (Some(group), None),
+            Some(Err(outcome)) => (None, Some(outcome)),
+            None => (None, None),
+        };
         let bad = if state.requests.contains_key(&request.id) {
             Some(format!("request {} is under way already", request.id))
+        } else if request.op == Op::Reform {
+            Some("communicators are formed by the controller alone".to_owned())
         } else if payload.len() <= request.segments.iter().map(|note| note.frame as usize).max().unwrap_or(0)
             && !request.segments.is_empty()
         {
@@ -186,15 +204,15 @@ impl Work {
             None
         };
         let count = u32::try_from(targets.len()).unwrap_or(u32::MAX);
-        if let Some(reason) = bad {
-            for position in 0..count {
-                self.reply(client, request.id, position, None, Outcome::Rejected(reason.clone()));
+        if let Some(outcome) = bad.map(Outcome::Rejected).or(no_group) {
+            for (position, target) in (0..count).zip(&targets) {
+                self.reply(client, request.id, position, *target, outcome.clone());
             }
             return;
         }
         let bytes = size(&payload);
         let function = function.and_then(|(name, code)| code.map(|code| (name, code)));
-        let job = Rc::new(Job { op: request.op, function, segments: request.segments, payload, bytes });
+        let job = Rc::new(Job { op: request.op, function, segments: request.segments, payload, bytes, group });
         self.held_bytes += bytes;
         let first = TaskId(self.last_task + 1);
         self.last_task += u64::from(count);
@@ -406,7 +424,8 @@ impl Work {
         state.place = Place::At(engine);
         let job = &state.job;
         let function = job.function.as_ref().map(|(name, _)| *name);
-        let message = Task { id: task, op: job.op, function, segments: job.segments.clone() };
+        let (segments, group) = (job.segments.clone(), job.group.clone());
+        let message = Task { id: task, op: job.op, function, segments, group };
         self.effects.push(Effect::ToEngine(engine, Channel::Data, Message::Task(message), job.payload.clone()));
         self.loads.give(engine, task, now);
     }

@@ -6,7 +6,7 @@
 use crate::ids::TaskId;
 use crate::wire::Frame;
 use crate::wire::message::{
-    FunctionName, Message, NeedFunction, Op, Output, Recalled, Stream, Task, TaskOutcome, TaskResult,
+    EpochOver, FunctionName, Group, Inspect, Message, NeedFunction, Op, Output, Recalled, Stream, Task, TaskOutcome, TaskResult,
 };
 use crate::wire::part::{Packed, Part};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -25,6 +25,8 @@ pub struct Job {
     pub function: Option<(FunctionName, Option<Frame>)>,
     /// The payload, or why it could not be read.
     pub payload: Result<Vec<Part>, String>,
+    /// Who does it together, when it is collective.
+    pub group: Option<Group>,
 }
 
 /// What the I/O thread is to do.
@@ -34,6 +36,12 @@ pub enum Action {
     SendData(Message, Vec<Frame>),
     /// Raise KeyboardInterrupt in the running code.
     Interrupt,
+    /// Tell MPI that nobody is to wait for a rank of this epoch any longer.
+    EndEpoch(EpochOver),
+    /// Send on `control`.
+    SendControl(Message),
+    /// Answer what the engine is doing.
+    Inspect(Inspect),
     /// End the process.
     Stop,
 }
@@ -84,7 +92,7 @@ impl Core {
             Message::Task(task) => {
                 let payload = unpack(payload, &task);
                 let function = task.function.map(|name| (name, None));
-                self.inbox.push_back(Job { id: task.id, op: task.op, function, payload });
+                self.inbox.push_back(Job { id: task.id, op: task.op, function, payload, group: task.group });
                 self.ask().into_iter().collect()
             }
             Message::Function(function) => {
@@ -108,6 +116,8 @@ impl Core {
             }
             Message::Interrupt(_) if self.running.is_some() => vec![Action::Interrupt],
             Message::Shutdown(_) => vec![Action::Stop],
+            Message::EpochOver(over) => vec![Action::EndEpoch(over)],
+            Message::Inspect(inspect) => vec![Action::Inspect(inspect)],
             _ => vec![],
         }
     }
@@ -171,7 +181,7 @@ mod tests {
 
     fn task(id: u64, function: Option<u8>) -> Message {
         let function = function.map(|byte| FunctionName([byte; 16]));
-        Message::Task(Task { id: TaskId(id), op: Op::Apply, function, segments: vec![] })
+        Message::Task(Task { id: TaskId(id), op: Op::Apply, function, segments: vec![], group: None })
     }
 
     fn feed(core: &mut Core, message: Message, payload: Vec<Frame>) -> Vec<Action> {

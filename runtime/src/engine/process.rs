@@ -58,7 +58,8 @@ impl UserThread {
         self.signal(libc::SIGUSR1);
     }
 
-    fn signal(self, number: libc::c_int) {
+    /// Sends it a signal.
+    pub fn signal(self, number: libc::c_int) {
         // SAFETY: the thread is the process's main thread, which lives as long as the process.
         unsafe { libc::pthread_kill(self.0, number) };
     }

@@ -4,10 +4,12 @@
 //! The two threads share one lock around the core, held for moments only.
 
 use super::core::{Action, Core, Job};
+use super::inspection::{MpiFunctions, StackFile};
 use super::output::Gathered;
 use super::process::{self, UserThread};
 use crate::connection::{ConnectionError, ConnectionFile, Role};
 use crate::ids::{EngineId, FunctionHash, PeerId, TaskId};
+use crate::inspections::{Activities, Inspections};
 use crate::places;
 use crate::system::{block_all_signals, resident_bytes, wall_clock};
 use crate::transport::Channel;
@@ -15,7 +17,9 @@ use crate::transport::dial::DialError;
 use crate::transport::session::{Session, SessionEvent};
 use crate::transport::wake::Waker;
 use crate::wire::Frame;
-use crate::wire::message::{Hello, Message, Op, Stream, TaskOutcome, Usage};
+use crate::wire::message::{
+    Activity, Group, Hello, Inspect, Inspected, Message, Op, Rank, Stream, TaskOutcome, Usage,
+};
 use crate::wire::part::{NoMemory, Packed, Part, unpack};
 use crate::wire::segment::SegmentFolder;
 use std::path::Path;
@@ -34,6 +38,12 @@ pub struct EngineConfig {
     pub lease: Duration,
     /// When it will be ended from outside, if that is known.
     pub end: Option<EndOfTime>,
+    /// Which rank of an MPI program it is.
+    pub world: Option<Rank>,
+    /// How MPI is told what happens elsewhere.
+    pub mpi: Option<MpiFunctions>,
+    /// How the main thread is asked for its stack.
+    pub stack: Option<StackFile>,
 }
 
 /// When an engine's process will be ended from outside, as a job is at the end of its time.
@@ -98,6 +108,8 @@ struct State {
     ended: Option<String>,
     /// The I/O thread is to send what is left and end.
     closing: bool,
+    /// Answers to what other engines were asked.
+    inspections: Inspections,
 }
 
 impl State {
@@ -135,6 +147,8 @@ pub struct TaskHandle {
     pub function: Option<(FunctionHash, Frame)>,
     /// The payload, or why it could not be read.
     pub payload: Result<Vec<Part>, String>,
+    /// Who does it together, when it is collective.
+    pub group: Option<Group>,
     started: f64,
 }
 
@@ -157,6 +171,7 @@ impl Engine {
         let hello = Hello {
             wanted_id: config.wanted_id,
             drain_before: config.end.map_or(0.0, |end| end.drain_before.as_secs_f64()),
+            world: config.world.clone(),
             ..Hello::new(Role::Engine, uuid.clone(), places::host_name(), std::process::id())
         };
         let context = zmq::Context::new();
@@ -174,6 +189,8 @@ impl Engine {
             session,
             shared: Arc::clone(&shared),
             user: UserThread::current(),
+            mpi: config.mpi,
+            stack: config.stack,
             lease: config.lease,
             give_up: Some(deadline),
             stop_at: None,
@@ -239,6 +256,24 @@ impl Engine {
         }
     }
 
+    /// What other engines are doing; of those that do not answer in time, nothing.
+    pub fn inspect(&self, engines: &[EngineId], timeout: Duration) -> Activities {
+        let deadline = Instant::now() + timeout;
+        let mut state = self.shared.lock();
+        let inspect = state.inspections.ask(engines);
+        let number = inspect.number;
+        state.outbox.push(Action::SendControl(Message::Inspect(inspect)));
+        self.shared.waker.wake();
+        while !state.inspections.is_complete(number) && state.ended.is_none() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.inspections.take(number)
+    }
+
     /// Copies a result's buffers into what will be sent.
     pub fn pack<'a>(&self, buffers: impl IntoIterator<Item = &'a [u8]>) -> Result<Packed, NoMemory> {
         let owner = self.shared.lock().registered.map(|(_, peer)| peer);
@@ -302,7 +337,7 @@ impl Drop for Engine {
 
 fn started(job: Job) -> TaskHandle {
     let function = job.function.and_then(|(name, code)| code.map(|code| (name.0, code)));
-    TaskHandle { id: job.id, op: job.op, function, payload: job.payload, started: wall_clock() }
+    TaskHandle { id: job.id, op: job.op, function, payload: job.payload, group: job.group, started: wall_clock() }
 }
 
 struct Reactor {
@@ -310,6 +345,8 @@ struct Reactor {
     session: Session,
     shared: Arc<Shared>,
     user: UserThread,
+    mpi: Option<MpiFunctions>,
+    stack: Option<StackFile>,
     lease: Duration,
     /// When to give up for want of a session.
     give_up: Option<Instant>,
@@ -415,9 +452,30 @@ impl Reactor {
         match action {
             Action::SendData(message, payload) => self.session.send(Channel::Data, &message, payload)?,
             Action::Interrupt => self.user.interrupt(),
+            Action::EndEpoch(over) => {
+                if let Some(mpi) = self.mpi {
+                    mpi.end_epoch(&over);
+                }
+            }
+            Action::Inspect(inspect) => {
+                let answer = self.inspect(inspect);
+                self.session.send(Channel::Control, &answer, vec![])?;
+            }
+            Action::SendControl(message) => self.session.send(Channel::Control, &message, vec![])?,
             Action::Stop => self.stop("shut down"),
         }
         Ok(())
+    }
+
+    fn inspect(&self, inspect: Inspect) -> Message {
+        let stack = self.stack.map(|stack| stack.ask(self.user).unwrap_or_else(|error| format!("unreadable: {error}")));
+        let activity = Activity {
+            busy: self.shared.lock().core.is_running(),
+            stack: stack.unwrap_or_default(),
+            calls: self.mpi.map(|mpi| mpi.calls()).unwrap_or_default(),
+        };
+        let (number, asker) = (inspect.number, inspect.asker);
+        Message::Inspected(Inspected { number, asker, engine: None, activity: Some(activity) })
     }
 
     fn event(&mut self, event: SessionEvent) {
@@ -440,6 +498,10 @@ impl Reactor {
                 } else {
                     self.give_up = Some(Instant::now() + self.lease);
                 }
+            }
+            SessionEvent::Message(_, Message::Inspected(inspected), _) => {
+                self.shared.lock().inspections.answered(inspected);
+                self.shared.changed.notify_all();
             }
             SessionEvent::Message(_, message, payload) => {
                 let folder = self.shared.segments.clone();

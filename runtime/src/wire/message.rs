@@ -30,6 +30,8 @@
 //! | `engine_joined`, `engine_left` | K → C | control | none |
 //! | `status_request`, `status_reply` | C → K, K → C | control | none |
 //! | `usage` | E → K | control | none |
+//! | `epoch_over` | K → E | control, so that it overtakes the work | none |
+//! | `inspect`, `inspected` | C E → K → E, E → K → C E | control | none |
 
 use crate::connection::Role;
 use crate::ids::{EngineId, FunctionHash, PeerId, RequestId, TaskId};
@@ -100,6 +102,12 @@ pub enum Message {
     StatusReply(Box<Status>),
     /// What an engine's process uses.
     Usage(Usage),
+    /// A rank of the engine's world is gone: nobody is to wait for it any longer.
+    EpochOver(EpochOver),
+    /// Ask engines what they are doing.
+    Inspect(Inspect),
+    /// What one engine is doing.
+    Inspected(Inspected),
 }
 
 /// A message without fields.
@@ -136,6 +144,22 @@ pub struct Hello {
     /// A client whose connections broke wants to go on with its session.
     #[serde(default)]
     pub resume: Option<Resume>,
+    /// Of an engine that is a rank of an MPI program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub world: Option<Rank>,
+}
+
+/// A rank of an MPI program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rank {
+    /// Names the program: all its ranks say the same, and no other program does.
+    pub world: String,
+    /// Its number in MPI_COMM_WORLD.
+    pub rank: u32,
+    /// How many ranks there are.
+    pub size: u32,
+    /// The others live on when one is lost, and are to go on without it.
+    pub survives: bool,
 }
 
 /// How many messages of a session have arrived on each channel; see [`super::resend`] for which are counted.
@@ -162,8 +186,21 @@ impl Hello {
     /// Of a peer that asks for nothing in particular.
     pub fn new(role: Role, uuid: String, host: String, pid: u32) -> Self {
         let (wanted_id, shared_memory, address, forwarded, ends_in, drain_before) = Default::default();
-        let resume = None;
-        Hello { role, uuid, host, pid, wanted_id, shared_memory, address, forwarded, ends_in, drain_before, resume }
+        let (resume, world) = (None, None);
+        Hello {
+            role,
+            uuid,
+            host,
+            pid,
+            wanted_id,
+            shared_memory,
+            address,
+            forwarded,
+            ends_in,
+            drain_before,
+            resume,
+            world,
+        }
     }
 }
 
@@ -229,11 +266,13 @@ pub enum Op {
     Pull,
     /// Empty the namespace.
     Clear,
+    /// Form the communicator of an epoch. From the controller alone; the payload is a [`Reform`] as JSON.
+    Reform,
 }
 
 impl Op {
     /// Every operation.
-    pub const ALL: [Op; 6] = [Op::Execute, Op::Apply, Op::ApplyBound, Op::Push, Op::Pull, Op::Clear];
+    pub const ALL: [Op; 7] = [Op::Execute, Op::Apply, Op::ApplyBound, Op::Push, Op::Pull, Op::Clear, Op::Reform];
 
     /// Its name on the wire and in Python.
     pub fn name(self) -> &'static str {
@@ -244,6 +283,7 @@ impl Op {
             Op::Push => "push",
             Op::Pull => "pull",
             Op::Clear => "clear",
+            Op::Reform => "reform",
         }
     }
 
@@ -300,6 +340,9 @@ pub struct Request {
     pub carries_function: bool,
     /// Which payload frames name segments.
     pub segments: Vec<SegmentNote>,
+    /// The engines do it together, as a group of one MPI program: all of them or none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub collective: bool,
 }
 
 /// See [`Message::Task`].
@@ -313,6 +356,31 @@ pub struct Task {
     pub function: Option<FunctionName>,
     /// Which payload frames name segments.
     pub segments: Vec<SegmentNote>,
+    /// Who does it together, when it is collective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
+}
+
+/// Engines that do something together: ranks of an epoch's communicator, in the order of the request's targets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Which epoch of the world.
+    pub epoch: u64,
+    /// Ranks in MPI_COMM_WORLD.
+    pub ranks: Vec<u32>,
+}
+
+/// Payload of [`Op::Reform`]: the world's members in an epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reform {
+    /// Which epoch.
+    pub epoch: u64,
+    /// Their ranks in MPI_COMM_WORLD, ascending.
+    pub ranks: Vec<u32>,
+    /// Their ids, in the same order.
+    pub engines: Vec<EngineId>,
+    /// Why the epoch before is over; none at the start of a program.
+    pub reason: Option<String>,
 }
 
 /// How a task ended on an engine.
@@ -376,6 +444,8 @@ pub enum Outcome {
     Lost(String),
     /// The controller refused it.
     Rejected(String),
+    /// It was collective, and a rank of its group was lost.
+    RankLost(String),
 }
 
 impl Outcome {
@@ -387,6 +457,7 @@ impl Outcome {
             Outcome::Aborted => "aborted",
             Outcome::Lost(_) => "lost",
             Outcome::Rejected(_) => "rejected",
+            Outcome::RankLost(_) => "rank_lost",
         }
     }
 }
@@ -580,6 +651,50 @@ pub struct Usage {
     pub resident_bytes: u64,
 }
 
+/// See [`Message::EpochOver`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochOver {
+    /// This one, and all before it.
+    pub epoch: u64,
+    /// Which rank was lost, and how, for a person.
+    pub reason: String,
+}
+
+/// See [`Message::Inspect`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspect {
+    /// Of whoever asks.
+    pub number: u64,
+    /// Who asks; filled in by the controller, and sent back.
+    pub asker: Option<PeerId>,
+    /// Who is asked.
+    pub engines: Vec<EngineId>,
+}
+
+/// See [`Message::Inspected`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspected {
+    /// Of the question.
+    pub number: u64,
+    /// Who asked.
+    pub asker: Option<PeerId>,
+    /// Who answers; filled in by the controller.
+    pub engine: Option<EngineId>,
+    /// None: there is no such engine.
+    pub activity: Option<Activity>,
+}
+
+/// What an engine is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activity {
+    /// A task runs.
+    pub busy: bool,
+    /// The stack of its main thread, as Python's `faulthandler` writes it; empty where the thread does not answer.
+    pub stack: String,
+    /// The last call on each communicator, as JSON of the MPI extension module.
+    pub calls: String,
+}
+
 /// See [`Message::StatusReply`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -628,4 +743,24 @@ pub struct EngineStatus {
     pub uptime: f64,
     /// Seconds until it will be ended from outside, if that is known.
     pub ends_in: Option<f64>,
+    /// Of a rank of an MPI program.
+    #[serde(default)]
+    pub world: Option<WorldStatus>,
+}
+
+/// See [`EngineStatus::world`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorldStatus {
+    /// Names the program.
+    pub name: String,
+    /// In MPI_COMM_WORLD.
+    pub rank: u32,
+    /// Of MPI_COMM_WORLD.
+    pub size: u32,
+    /// Counts on when ranks were lost and the rest, or new ones, went on; 0 before all have come.
+    pub epoch: u64,
+    /// All members have the epoch's communicator.
+    pub formed: bool,
+    /// Why there is no communicator, or why the epoch before this one ended.
+    pub reason: Option<String>,
 }

@@ -7,7 +7,15 @@ kinds of results.
 from __future__ import annotations
 
 from .. import error as errors
-from ..error import EngineError, IpclusterzError, RejectedError, RemoteError, RemoteKeyError, SerializationError
+from ..error import (
+    EngineError,
+    IpclusterzError,
+    RankLost,
+    RejectedError,
+    RemoteError,
+    RemoteKeyError,
+    SerializationError,
+)
 from ..serialize import loads
 from .displays import settled
 
@@ -182,7 +190,9 @@ def _error_of(reply: Reply, method: str) -> IpclusterzError:
     failure: IpclusterzError
     if reply.status == "lost":
         return EngineError(reply.message, engine_id=reply.engine_id, method=method)
-    if reply.status == "aborted":
+    if reply.status == "rank_lost":
+        failure = RankLost(reply.message)
+    elif reply.status == "aborted":
         failure = errors.AbortedError(reply.message or "the call was aborted before an engine started it")
     else:
         failure = RejectedError(reply.message)

@@ -10,17 +10,19 @@ import os
 import sys
 
 # The C module: `signal` itself imports enum, for names that are not needed here.
-from _signal import SIG_DFL, SIGALRM, SIGINT, SIGUSR1, alarm, signal  # type: ignore[import-not-found]
+from _signal import SIG_DFL, SIGALRM, SIGINT, SIGRTMIN, SIGUSR1, alarm, signal  # type: ignore[import-not-found]
 
 from .options import USAGE, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from .options import Options
 
 
+# One that nobody else uses.
+_STACK_SIGNAL = SIGRTMIN + 7
 # Seconds for what the interpreter does at its end.
 _LAST_WORDS = 10
 
@@ -34,19 +36,31 @@ def fail(message: str, hint: str) -> NoReturn:
     raise SystemExit(1)
 
 
-def wanted_id(options: Options) -> int | None:
-    """The id to ask for, once it is sure that this process is the one that was meant."""
+def place(options: Options) -> tuple[int | None, dict[str, Any]]:
+    """The id to ask for, once it is sure that this process is the one that was meant; and what is said of its world."""
     if options.ranks is None and options.first_engine_id is None:
-        return options.engine_id
+        return options.engine_id, {}
     from . import world
 
+    told: dict[str, Any] = {}
     if options.ranks is not None:
         world.check_ranks(os.environ, options.ranks)
-        if options.check_world:
-            world.check_world(os.environ, options.ranks)
+        here = world.check_world(os.environ, options.ranks) if options.check_world else None
+        if here is not None:
+            from ..mpi.world import native
+
+            told["world"] = (*here, options.on_rank_loss == "shrink")
+            told["mpi"] = (native().end_epoch_address(), native().calls_address())
     if options.first_engine_id is None:
-        return options.engine_id
-    return options.first_engine_id + world.rank(os.environ)
+        return options.engine_id, told
+    return options.first_engine_id + world.rank(os.environ), told
+
+
+def tell_stacks() -> tuple[int, int]:
+    """Have a signal write the main thread's stack to a file, for those who ask what this engine is doing."""
+    file = os.memfd_create("stack")
+    faulthandler.register(_STACK_SIGNAL, file, all_threads=False)
+    return _STACK_SIGNAL, file
 
 
 def main(arguments: list[str]) -> None:
@@ -82,14 +96,17 @@ def main(arguments: list[str]) -> None:
 
         if options.parent is not None and not _core.end_with_parent(options.parent):
             fail(f"process {options.parent}, which started this engine, has ended", "")
+        engine_id, told = place(options)
         core = _core.Engine(
             options.connection_file,
-            wanted_id(options),
+            engine_id,
             options.timeout,
             lease=options.lease,
             end_time=options.end_time,
             warn_before=options.warn_before,
             drain_before=options.drain_before,
+            stack=tell_stacks(),
+            **told,
         )
     except IpclusterzError as error:
         fail(f"this engine could not register: {error.message}", error.hint)

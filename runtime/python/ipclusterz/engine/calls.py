@@ -49,6 +49,8 @@ class Calls:
             "push": self.push,
             "pull": self.pull,
             "clear": self.clear,
+            "collective": self.collective,
+            "reform": self.reform,
         }
 
     def apply(self, task: Task) -> list[Frame]:
@@ -92,6 +94,29 @@ class Calls:
         if self._shell is not None:
             self._shell.reset()
         return dumps(None)
+
+    def collective(self, task: Task) -> list[Frame]:
+        """The same together with other engines: code and functions are given the communicator of these."""
+        from ..mpi import groups
+
+        epoch, ranks = task.group  # type: ignore[misc]
+        comm = groups.of(epoch, tuple(ranks))
+        if task.kind == "execute":
+            with self._namespace.lending("comm", comm):
+                return self.execute(task)
+        if task.kind not in ("apply", "apply_bound"):
+            raise ValueError(f"{task.kind} is nothing that engines do together; there are: apply, apply_bound, execute")
+        known = self._functions.get(task.function)  # type: ignore[arg-type]
+        function = (known if known is not None else self._load(task))[0]
+        arguments, keywords = loads(task.frames)
+        return dumps(function(comm, *arguments, **keywords))
+
+    def reform(self, task: Task) -> list[Frame]:
+        """Form the communicator of an epoch, at the controller's wish."""
+        from ..mpi.epochs import begin
+
+        begin(bytes(task.frames[0]), self._namespace.engine_id)
+        return []
 
     def _load(self, task: Task) -> tuple[Callable[..., object], bool, bool]:
         from ..dependency import is_dependent

@@ -7,9 +7,11 @@ prompt. Running code in it is `shell`'s.
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
     from typing import Any
 
@@ -79,6 +81,20 @@ class Namespace:
         """
         self._get(name)
         del self.names[name]
+
+    @contextmanager
+    def lending(self, name: str, value: object) -> Iterator[None]:
+        """Have a name for a while; afterwards it is what it was, unless it was set anew meanwhile."""
+        before = self.names.get(name, self)
+        self.names[name] = value
+        try:
+            yield
+        finally:
+            if self.names.get(name) is value:
+                if before is self:
+                    del self.names[name]
+                else:
+                    self.names[name] = before
 
     def keys(self) -> list[str]:
         """The user's names, sorted."""

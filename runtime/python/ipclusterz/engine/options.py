@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["END_TIME", "USAGE", "Options", "read"]
+__all__ = ["END_TIME", "ON_RANK_LOSS", "USAGE", "Options", "read"]
 
 END_TIME = "IPCLUSTERZ_END_TIME"
 """Variable of the environment for `--end-time`: job scripts know it before they start anything."""
@@ -27,6 +27,8 @@ usage: python -m ipclusterz.engine --connection-file FILE [options]
   --ranks N               this must be one of N ranks
   --check-world           with --ranks: MPI, too, must say so; it is started through mpi4py,
                           if that is installed
+  --on-rank-loss POLICY   with --check-world, when another rank is lost: "restart" (all end and
+                          are started anew), "shrink" (the others go on), "stop" (restart)
   --timeout SECONDS       to register in (30)
   --lease SECONDS         to go on for without a controller, if that is on another host (60)
   --end-time SECONDS      since 1970: when this process will be ended from outside
@@ -34,8 +36,12 @@ usage: python -m ipclusterz.engine --connection-file FILE [options]
   --warn-before SECONDS   before that: call what ipclusterz.before_end took (60)
   --drain-before SECONDS  before that: take no load-balanced work of unstated duration (120)"""
 
+ON_RANK_LOSS = ("restart", "shrink", "stop")
+"""What may become of the other ranks."""
+
 _VALUES = {
     "--connection-file": str,
+    "--on-rank-loss": str,
     "--engine-id": int,
     "--first-engine-id": int,
     "--engines": int,
@@ -48,7 +54,7 @@ _VALUES = {
     # Given by a parent of several engines to each of them: end when that process ends.
     "--parent": int,
 }
-_NOT_WITH_ENGINES = ("--engine-id", "--ranks", "--check-world")
+_NOT_WITH_ENGINES = ("--engine-id", "--ranks", "--check-world", "--on-rank-loss")
 
 
 class Options:
@@ -62,6 +68,8 @@ class Options:
         As given.
     check_world : bool
         MPI itself is to be asked.
+    on_rank_loss : str
+        What becomes of this rank when another is lost: one of `ON_RANK_LOSS`.
     timeout, lease, warn_before, drain_before : float
         Seconds.
     end_time : float or None
@@ -77,6 +85,7 @@ class Options:
         "engines",
         "first_engine_id",
         "lease",
+        "on_rank_loss",
         "parent",
         "ranks",
         "timeout",
@@ -91,6 +100,7 @@ class Options:
         self.ranks: int | None = None
         self.parent: int | None = None
         self.check_world = False
+        self.on_rank_loss = "restart"
         self.timeout = 30.0
         self.lease = 60.0
         self.end_time: float | None = None
@@ -149,6 +159,8 @@ def read(arguments: list[str], environment: Mapping[str, str]) -> Options:
 def _value(name: str, text: str) -> str | int | float:
     if not text:
         raise ValueError(f"{name} needs a value")
+    if name == "--on-rank-loss" and text not in ON_RANK_LOSS:
+        raise ValueError(f"{name} must be {', '.join(ON_RANK_LOSS[:-1])} or {ON_RANK_LOSS[-1]}, not {text!r}")
     kind = _VALUES.get(name, float)
     value: Any
     try:

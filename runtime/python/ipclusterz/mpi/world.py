@@ -1,21 +1,46 @@
-"""The world of this engine: MPI's beginning, the communicator of the set, the extension module."""
+"""The world of this engine: MPI's beginning, and the communicator of each epoch.
+
+In an engine of a cluster the controller says when an epoch begins, and with which ranks: `start` is called before the engine
+registers, `reform` when it is told. In any other MPI program there is one epoch, which begins at the first `comm()`.
+"""
 
 from __future__ import annotations
 
 import atexit
 import os
+import secrets
 from typing import Any
 
 from ..error import MPIError
 from .communicator import Comm
 
-__all__ = ["comm", "from_mpi4py", "library", "native", "thread_level"]
+__all__ = [
+    "comm",
+    "engines",
+    "epoch",
+    "from_mpi4py",
+    "library",
+    "native",
+    "ranks",
+    "reform",
+    "start",
+    "thread_level",
+    "why_over",
+]
 
 TIMEOUT = 3600.0
+# For ranks that were started together to begin together.
+_START_TIMEOUT = 120.0
+# Of no epoch, so that it outlives them all.
+_ALWAYS = 2**64 - 1
 
 _native: Any = None
-_comm: Comm | None = None
 _level = ""
+# What the communicators of epochs are made of. Nothing is sent through it.
+_parent: Any = None
+_comm: Comm | None = None
+_ranks: tuple[int, ...] = ()
+_engines: tuple[int, ...] = ()
 
 
 def native() -> Any:
@@ -58,29 +83,77 @@ def initialize() -> str:
 
 
 def _finalize() -> None:
-    if _comm is None or _comm.broken is None:
+    if _comm is None or (_comm.broken is None and len(_ranks) == native().whole_world(_ALWAYS).size):
         native().finalize()
+
+
+def start() -> tuple[str, int, int]:
+    """Begin MPI in an engine: the name of the world, which all ranks agree on, this rank, and how many there are.
+
+    All ranks must call it.
+
+    Raises
+    ------
+    MPIError
+        When there is no extension module, or MPI fails.
+    """
+    global _parent
+    bridge = native()
+    initialize()
+    _parent = bridge.world(_ALWAYS, _START_TIMEOUT)
+    name: str = Comm(_parent, "start", _START_TIMEOUT).bcast(secrets.token_hex(8), 0)
+    return name, _parent.rank, _parent.size
+
+
+def reform(number: int, members: tuple[int, ...], engines: tuple[int, ...]) -> Comm:
+    """Form the communicator of an epoch, together with these ranks.
+
+    Parameters
+    ----------
+    number : int
+        The epoch.
+    members : tuple of int
+        Ranks of MPI_COMM_WORLD, ascending.
+    engines : tuple of int
+        Their ids.
+
+    Raises
+    ------
+    RankLost
+        When a rank is lost meanwhile.
+    MPIError
+        When MPI fails.
+    """
+    global _comm, _ranks, _engines
+    native().end_epoch(number - 1, f"epoch {number} has begun")
+    made = _parent.create_group(list(members), number & 0x7FFF, TIMEOUT, number)
+    _comm, _ranks, _engines = Comm(made, "world", TIMEOUT), members, engines
+    return _comm
 
 
 def comm() -> Comm:
     """The communicator of the engines of this set, in the order of their ids.
 
-    A duplicate of MPI_COMM_WORLD, so that its messages never mix with those of other users of that. All ranks must call it
-    for the first time together.
+    Not MPI_COMM_WORLD, so that its messages never mix with those of other users of that. In a program that is no engine all
+    ranks must call it for the first time together.
 
     Raises
     ------
     MPIError
         When this engine is not a rank of an MPI program, or has no extension module for MPI.
+    RankLost
+        When a rank was lost, and those that are left have not formed the next epoch.
 
     Examples
     --------
     >>> from ipclusterz import mpi  # doctest: +SKIP
     >>> mpi.comm().allreduce(1)  # doctest: +SKIP
     """
-    global _comm
+    global _comm, _ranks
     if _comm is None:
         bridge = native()
+        if _parent is not None:
+            raise MPIError("the first epoch has not begun: not all ranks have registered with the controller")
         if not bridge.is_initialized() and not _is_rank():
             raise MPIError(
                 "this engine is not a rank of an MPI program: start the engines by mpiexec or srun, "
@@ -88,7 +161,28 @@ def comm() -> Comm:
             )
         initialize()
         _comm = Comm(bridge.world(1, TIMEOUT), "world", TIMEOUT)
+        _ranks = tuple(range(_comm.size))
     return _comm
+
+
+def epoch() -> int:
+    """The epoch of `comm()`; 0 before the first."""
+    return 0 if _comm is None else _comm.epoch
+
+
+def why_over() -> str:
+    """Why the epoch is over; empty while it is not."""
+    return (_comm.broken or "") if _comm is not None else ""
+
+
+def ranks() -> tuple[int, ...]:
+    """The ranks of MPI_COMM_WORLD that `comm()` has, in its order."""
+    return _ranks
+
+
+def engines() -> tuple[int, ...]:
+    """The ids of these engines."""
+    return _engines
 
 
 def _is_rank() -> bool:
@@ -116,5 +210,6 @@ def from_mpi4py(other: Any) -> Comm:
     """A communicator of mpi4py as one of ours, without a copy; it stays mpi4py's to free."""
     from .foreign import of_mpi4py
 
-    epoch = comm().epoch
-    return Comm(native().of_handle(of_mpi4py(other), epoch), "from mpi4py", TIMEOUT)
+    return Comm(native().of_handle(of_mpi4py(other), comm().epoch), "from mpi4py", TIMEOUT)
+
+

@@ -86,6 +86,9 @@ impl Core {
                 self.actions.push(Action::Log(log));
                 let horizon = self.registry.peer(attach.peer).map(Peer::horizon).unwrap_or_default();
                 self.work.engine_joined(info.id, attach.peer, horizon, now);
+                if let Some(rank) = self.registry.peer(attach.peer).and_then(|peer| peer.hello.world.as_ref()) {
+                    self.worlds.joined(info.id, rank);
+                }
                 self.notify(&Message::EngineJoined(info));
             }
             None => self.work.client_joined(attach.peer),
@@ -148,6 +151,7 @@ impl Core {
                 let reason = format!("engine {engine} (pid {} on {}) {end}", peer.hello.pid, peer.hello.host);
                 self.actions.push(Action::Log(reason.clone()));
                 self.retiring.remove(&engine);
+                self.worlds.left(engine, &reason);
                 self.work.engine_left(engine, &reason, now);
                 if peer.data.is_some() {
                     self.notify(&Message::EngineLeft(EngineLeft { id: engine, reason }));

@@ -50,6 +50,11 @@ impl Work {
                     self.unqueued();
                     self.answer(task, None, Outcome::Aborted);
                 }
+                // Where one member of a group has begun, the others must not be without it.
+                Place::At(_) if state.job.group.is_some() => {
+                    let message = Message::Started(Started { request: state.request, position: state.position });
+                    self.effects.push(Effect::ToClient(state.client, Channel::Data, message, vec![]));
+                }
                 Place::At(engine) if abort.engines.as_ref().is_none_or(|engines| engines.contains(&engine)) => {
                     state.abort = true;
                     at_engines.entry(engine).or_default().push(task);

@@ -1,0 +1,36 @@
+"""The beginning of an epoch in an engine, as the controller tells it."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from . import world
+
+__all__ = ["begin"]
+
+
+def begin(told: bytes, engine_id: int) -> None:
+    """Form the communicator of an epoch, and have the user's hooks restore their state.
+
+    Parameters
+    ----------
+    told : bytes
+        JSON of the controller's `Reform`: epoch, ranks, engines, reason.
+    engine_id : int
+        For messages.
+
+    Raises
+    ------
+    RankLost
+        When another rank is lost meanwhile: then another epoch is about to begin.
+    MPIError
+        When MPI fails.
+    """
+    reform = json.loads(told)
+    comm = world.reform(reform["epoch"], tuple(reform["ranks"]), tuple(reform["engines"]))
+    if reform["reason"]:
+        sys.stderr.write(
+            f"engine {engine_id}: epoch {comm.epoch} begins with {comm.size} ranks, this is rank {comm.rank}; "
+            f"the one before is over: {reform['reason']}\n"
+        )

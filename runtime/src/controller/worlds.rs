@@ -1,0 +1,242 @@
+//! MPI programs among the engines: who is a rank of which, and the epochs of each. Pure.
+//!
+//! An epoch is a set of living ranks that have a communicator. It begins when all ranks of a program are there, and
+//! is over when one is lost. Then the rest forms the next one, where it survives and is to; or a new program under the same
+//! ids does, and counts on. Members are told to form it by a task of the controller's own, which goes the way of all tasks:
+//! what comes behind it finds the new communicator. That an epoch is over overtakes the tasks.
+
+use crate::ids::{EngineId, TaskId};
+use crate::transport::Channel;
+use crate::wire::Frame;
+use crate::wire::message::{EpochOver, Group, Message, Op, Rank, Reform, Task, TaskOutcome, WorldStatus};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Numbers of tasks from here on are these; others count from 1.
+const FIRST_TASK: u64 = 1 << 63;
+
+/// A message to an engine.
+pub type ToEngine = (EngineId, Channel, Message, Vec<Frame>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    /// Not all ranks are there.
+    Gathering,
+    /// These have not formed the communicator yet.
+    Forming(BTreeSet<EngineId>),
+    Formed,
+    /// A rank was lost, or could not form it.
+    Over,
+}
+
+#[derive(Debug)]
+struct World {
+    size: u32,
+    survives: bool,
+    /// By rank.
+    members: BTreeMap<u32, EngineId>,
+    epoch: u64,
+    phase: Phase,
+    /// Why the last epoch ended.
+    reason: Option<String>,
+    /// The task that forms the epoch: the same for all members.
+    task: TaskId,
+    /// The members with which it began.
+    began_with: Vec<EngineId>,
+}
+
+impl World {
+    fn status(&self, name: &str, rank: u32) -> WorldStatus {
+        WorldStatus {
+            name: name.to_owned(),
+            rank,
+            size: self.size,
+            epoch: self.epoch,
+            formed: self.phase == Phase::Formed,
+            reason: self.reason.clone(),
+        }
+    }
+}
+
+/// Why a request cannot be collective.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoGroup {
+    /// These engines are no group, and never were.
+    Never(String),
+    /// They were, until a rank was lost.
+    Lost(String),
+}
+
+/// All MPI programs.
+#[derive(Debug, Default)]
+pub struct Worlds {
+    worlds: BTreeMap<String, World>,
+    of: HashMap<EngineId, (String, u32)>,
+    /// The last epoch in which each engine's id was a member.
+    epochs: HashMap<EngineId, (u64, Option<String>)>,
+    last_task: u64,
+    sends: Vec<ToEngine>,
+}
+
+impl Worlds {
+    /// What is to be sent since the last call.
+    pub fn take_sends(&mut self) -> Vec<ToEngine> {
+        std::mem::take(&mut self.sends)
+    }
+
+    /// An engine is there that is a rank. It may have been there before, and lost its connection.
+    pub fn joined(&mut self, engine: EngineId, rank: &Rank) {
+        let world = self.worlds.entry(rank.world.clone()).or_insert_with(|| World {
+            size: rank.size,
+            survives: rank.survives,
+            members: BTreeMap::new(),
+            epoch: 0,
+            phase: Phase::Gathering,
+            reason: None,
+            task: TaskId(0),
+            began_with: vec![],
+        });
+        world.members.insert(rank.rank, engine);
+        self.of.insert(engine, (rank.world.clone(), rank.rank));
+        let complete = world.members.len() == world.size as usize;
+        if complete || (world.survives && world.phase != Phase::Gathering) {
+            if matches!(world.phase, Phase::Forming(_) | Phase::Formed) {
+                self.end(&rank.world, &format!("rank {} (engine {engine}) came back", rank.rank));
+            }
+            self.form(&rank.world);
+        }
+    }
+
+    /// An engine is gone.
+    pub fn left(&mut self, engine: EngineId, why: &str) {
+        let Some((name, rank)) = self.of.remove(&engine) else { return };
+        let Some(world) = self.worlds.get_mut(&name) else { return };
+        world.members.remove(&rank);
+        let had_begun = matches!(world.phase, Phase::Forming(_) | Phase::Formed);
+        if had_begun {
+            self.end(&name, &format!("rank {rank} is lost: {why}"));
+        }
+        let Some(world) = self.worlds.get(&name) else { return };
+        if world.members.is_empty() {
+            self.worlds.remove(&name);
+        } else if world.survives && had_begun {
+            self.form(&name);
+        }
+    }
+
+    /// Whether this is a task of ours.
+    pub fn is_own(task: TaskId) -> bool {
+        task.0 >= FIRST_TASK
+    }
+
+    /// An engine has formed the communicator of an epoch, or could not.
+    pub fn answered(&mut self, engine: EngineId, task: TaskId, outcome: TaskOutcome, why: &[Frame]) {
+        let Some((name, rank)) = self.of.get(&engine).cloned() else { return };
+        let Some(world) = self.worlds.get_mut(&name).filter(|world| world.task == task) else { return };
+        let Phase::Forming(missing) = &mut world.phase else { return };
+        if outcome == TaskOutcome::Ok {
+            missing.remove(&engine);
+            if missing.is_empty() {
+                world.phase = Phase::Formed;
+            }
+        } else {
+            let text = why.first().map(|frame| String::from_utf8_lossy(frame).into_owned()).unwrap_or_default();
+            let reason = format!("rank {rank} (engine {engine}) could not form epoch {}: {text}", world.epoch);
+            self.end(&name, &reason);
+        }
+    }
+
+    /// The group that these engines are, in that order.
+    pub fn group(&self, engines: &[EngineId]) -> Result<Group, NoGroup> {
+        let mut group = Group { epoch: 0, ranks: Vec::with_capacity(engines.len()) };
+        let mut first: Option<&str> = None;
+        for engine in engines {
+            let Some((name, rank)) = self.of.get(engine) else {
+                return Err(match self.epochs.get(engine) {
+                    Some((epoch, Some(reason))) => NoGroup::Lost(format!("epoch {epoch} is over: {reason}")),
+                    _ => NoGroup::Never(format!("engine {engine} is no rank of an MPI program")),
+                });
+            };
+            if *first.get_or_insert(name) != name {
+                return Err(NoGroup::Never(format!(
+                    "engines {} and {engine} are ranks of different MPI programs",
+                    engines[0]
+                )));
+            }
+            group.ranks.push(*rank);
+        }
+        let Some(world) = first.and_then(|name| self.worlds.get(name)) else {
+            return Err(NoGroup::Never("a group has at least one engine".to_owned()));
+        };
+        let distinct: BTreeSet<&u32> = group.ranks.iter().collect();
+        if distinct.len() < group.ranks.len() {
+            return Err(NoGroup::Never("a group has each engine once".to_owned()));
+        }
+        match &world.phase {
+            Phase::Forming(_) | Phase::Formed => Ok(Group { epoch: world.epoch, ..group }),
+            Phase::Gathering => {
+                let lost = group_lost(&self.epochs, engines);
+                let (there, size) = (world.members.len(), world.size);
+                let text = format!("{there} of its {size} ranks are there");
+                Err(match lost {
+                    Some(reason) => NoGroup::Lost(format!("{reason}; of the next world {text}")),
+                    None => NoGroup::Never(format!("the MPI program is still starting: {text}")),
+                })
+            }
+            Phase::Over => {
+                let reason = world.reason.as_deref().unwrap_or_default();
+                Err(NoGroup::Lost(format!("epoch {} is over: {reason}", world.epoch)))
+            }
+        }
+    }
+
+    /// For the status.
+    pub fn status(&self, engine: EngineId) -> Option<WorldStatus> {
+        let (name, rank) = self.of.get(&engine)?;
+        Some(self.worlds.get(name)?.status(name, *rank))
+    }
+
+    /// The epoch is over: whoever waits in it need not any longer.
+    fn end(&mut self, name: &str, reason: &str) {
+        let Some(world) = self.worlds.get_mut(name) else { return };
+        world.phase = Phase::Over;
+        world.reason = Some(reason.to_owned());
+        for engine in world.members.values() {
+            let over = EpochOver { epoch: world.epoch, reason: reason.to_owned() };
+            self.sends.push((*engine, Channel::Control, Message::EpochOver(over), vec![]));
+        }
+        for engine in &world.began_with {
+            self.epochs.insert(*engine, (world.epoch, Some(reason.to_owned())));
+        }
+    }
+
+    /// The members begin the next epoch.
+    fn form(&mut self, name: &str) {
+        let Some(world) = self.worlds.get_mut(name) else { return };
+        let before = world.members.values().filter_map(|engine| self.epochs.get(engine)).max_by_key(|(epoch, _)| *epoch);
+        let before = before.cloned().unwrap_or_default();
+        world.epoch = before.0.max(world.epoch) + 1;
+        world.reason = world.reason.take().or(before.1);
+        world.phase = Phase::Forming(world.members.values().copied().collect());
+        self.last_task += 1;
+        world.task = TaskId(FIRST_TASK + self.last_task);
+        let reform = Reform {
+            epoch: world.epoch,
+            ranks: world.members.keys().copied().collect(),
+            engines: world.members.values().copied().collect(),
+            reason: world.reason.clone(),
+        };
+        world.began_with.clone_from(&reform.engines);
+        // Writing to memory fails for no value of that type.
+        let payload = Frame::from(serde_json::to_vec(&reform).unwrap_or_default());
+        for engine in world.members.values() {
+            let task = Task { id: world.task, op: Op::Reform, function: None, segments: vec![], group: None };
+            self.sends.push((*engine, Channel::Data, Message::Task(task), vec![payload.clone()]));
+            self.epochs.insert(*engine, (world.epoch, None));
+        }
+    }
+}
+
+fn group_lost(epochs: &HashMap<EngineId, (u64, Option<String>)>, engines: &[EngineId]) -> Option<String> {
+    let (epoch, reason) = engines.iter().filter_map(|engine| epochs.get(engine)).max_by_key(|(epoch, _)| *epoch)?;
+    Some(format!("epoch {epoch} is over: {}", reason.as_deref()?))
+}
