@@ -79,7 +79,6 @@ fn text_of(code: c_int) -> String {
 }
 
 impl Failure {
-
     /// The exception of `ipclusterz.error`.
     pub fn into_error(self, py: Python<'_>) -> PyErr {
         let made = match &self {
@@ -100,7 +99,6 @@ impl Failure {
         made.unwrap_or_else(|error| error)
     }
 }
-
 
 fn raise(py: Python<'_>, class: &str, arguments: (String, &str, impl AsRef<str>)) -> PyResult<PyErr> {
     let (text, call, kind) = arguments;

@@ -1,10 +1,11 @@
 //! What all operations on one communicator share: its handle, and whether it can still be used.
 
+use crate::calls::Record;
 use crate::failure::{Failure, check};
 use mpi::ffi;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The highest epoch that is over: a rank of its world is gone. Communicators of it fail at once.
 static EPOCH_OVER: AtomicU64 = AtomicU64::new(0);
@@ -35,6 +36,8 @@ pub struct State {
     pub epoch: u64,
     /// It belongs to somebody else, who frees it.
     pub borrowed: bool,
+    /// Which call it is in.
+    pub calls: Arc<Record>,
     broken: AtomicBool,
     why: Mutex<String>,
 }
@@ -56,7 +59,8 @@ impl State {
                 check(ffi::MPI_Comm_set_errhandler(comm, ffi::RSMPI_ERRORS_RETURN), "MPI_Comm_set_errhandler")?;
             }
         }
-        Ok(State { comm, rank, size, epoch, borrowed, broken: AtomicBool::new(false), why: Mutex::default() })
+        let (broken, why) = (AtomicBool::new(false), Mutex::default());
+        Ok(State { comm, rank, size, epoch, borrowed, calls: Record::new(epoch), broken, why })
     }
 
     /// No call may use it from now on. The first reason is the one that is told.

@@ -22,3 +22,10 @@ def environment(flavour: str, folder: Path) -> dict[str, str]:
         (folder / "libmpi.so.12").symlink_to(next(Path("/usr/lib").glob("*/libmpich.so.12")))
         env["LD_LIBRARY_PATH"] = str(folder)
     return env
+
+
+def mpiexec(flavour: str) -> list[str]:
+    """The command, for more ranks than cores: those that wait give theirs up."""
+    if flavour == "mpich":
+        return ["mpiexec.mpich"]
+    return ["mpiexec.openmpi", "--oversubscribe", "--allow-run-as-root", "--mca", "mpi_yield_when_idle", "1"]

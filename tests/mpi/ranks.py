@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
+import time
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -56,10 +57,16 @@ def refused(kind: type[BaseException], text: str, call: Any, *arguments: Any, **
         raise AssertionError(f"{call} was not refused: {text}")
 
 
-def done(hard: bool = False) -> NoReturn | None:
-    """The last line; `hard` for worlds that cannot be finalised any more."""
-    print(f"done: rank {rank} of {size}", flush=True)
-    if hard:
-        sys.stderr.flush()
-        os._exit(0)
-    return None
+def done() -> None:
+    """The last line, in one piece: print writes its end by itself, and between the two comes another rank's."""
+    os.write(1, f"done: rank {rank} of {size}\n".encode())
+
+
+def leave(folder: Path) -> NoReturn:
+    """The end of a world that cannot be finalised any more, when all ranks have come here: mpiexec kills the others then."""
+    done()
+    (folder / f"left.{rank}").touch()
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("left.*"))) < size and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os._exit(0)
