@@ -44,6 +44,10 @@ def wanted_id(options: Options) -> int | None:
         world.check_ranks(os.environ, options.ranks)
         if options.check_world:
             world.check_world(os.environ, options.ranks)
+            if options.on_rank_loss == "shrink":
+                from .survival import hold_connection
+
+                hold_connection(os.environ, os.getppid())
     if options.first_engine_id is None:
         return options.engine_id
     return options.first_engine_id + world.rank(os.environ)

@@ -139,9 +139,7 @@ class Comm:
     def _check_ranks(self, ranks: list[int]) -> None:
         wrong = [rank for rank in ranks if not 0 <= rank < self.size]
         if wrong or len(set(ranks)) != len(ranks):
-            raise ValueError(
-                f"ranks: {ranks} are not ranks of {self.name}, each once; ranks are 0 to {self.size - 1}"
-            )
+            raise ValueError(f"ranks: {ranks} are not ranks of {self.name}, each once; ranks are 0 to {self.size - 1}")
 
     def _check_rank(self, name: str, rank: int, any_rank: bool = False) -> int:
         if 0 <= rank < self.size or (any_rank and rank == ANY_SOURCE):
@@ -283,9 +281,7 @@ class Comm:
 
     # -- buffers: reductions ------------------------------------------------------------------------------------
 
-    def Reduce(
-        self, sendbuf: Any, recvbuf: Any, op: Op = "sum", root: int = 0, timeout: float | None = None
-    ) -> None:
+    def Reduce(self, sendbuf: Any, recvbuf: Any, op: Op = "sum", root: int = 0, timeout: float | None = None) -> None:
         """Combine all ranks' buffers, element by element, on the root.
 
         Parameters
