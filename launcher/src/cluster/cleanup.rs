@@ -8,6 +8,7 @@ use super::owned;
 use super::state::ClusterState;
 use crate::exit_code::Exit;
 use crate::launchers::JobRecord;
+use crate::launchers::program::segments;
 use crate::marked;
 use crate::system;
 use crate::talk::print_line;
@@ -130,6 +131,12 @@ pub fn remove_remains(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<
         for process in &ranks {
             wait_until_gone(process)?;
             cleaned.killed.push(process.pid);
+        }
+        for record in &handle.sets {
+            if let JobRecord::Process(process) = record.job {
+                // It may have been an mpiexec. Its own words for temporary files are not known here any more.
+                segments::remove_session(process.pid, &std::env::temp_dir());
+            }
         }
         for left in owned::left_by(handle.launcher) {
             owned::remove(&left)?;

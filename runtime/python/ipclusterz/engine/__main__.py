@@ -51,6 +51,10 @@ def place(options: Options) -> tuple[int | None, dict[str, Any]]:
 
             told["world"] = (*here, options.on_rank_loss == "shrink")
             told["mpi"] = (native().end_epoch_address(), native().calls_address())
+        if options.check_world and options.on_rank_loss == "shrink":
+            from .survival import hold_connection
+
+            hold_connection(os.environ, os.getppid())
     if options.first_engine_id is None:
         return options.engine_id, told
     return options.first_engine_id + world.rank(os.environ), told
