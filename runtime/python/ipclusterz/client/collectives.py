@@ -212,7 +212,7 @@ class Collectives:
 
         Examples
         --------
-        >>> rc[:].mpi.allreduce("x", op="sum", out="total", timeout=60)  # doctest: +SKIP
+        >>> rc[:].mpi.allreduce("x", op="sum", out="total", timeout=60)
         {0: None, 1: None, 2: None, 3: None}
         """
         return self._named(names.allreduce, (_name(name), checked(op), _out(out, name)), block, timeout)

@@ -1,15 +1,15 @@
 """MPI among the engines: `from ipclusterz import mpi`.
 
-Engines that were started together by mpiexec or srun are the ranks of a communicator, `mpi.comm()`. Names follow mpi4py:
-methods with a capital work on buffers in place, with a small letter on any object that can be pickled.
+Engines that were started together by mpiexec or srun are the ranks of a communicator, `mpi.comm()`. Names follow
+mpi4py: methods with a capital work on buffers in place, with a small letter on any object that can be pickled.
 
 Examples
 --------
->>> from ipclusterz import mpi  # doctest: +SKIP
->>> comm = mpi.comm()  # doctest: +SKIP
->>> comm.rank, comm.size  # doctest: +SKIP
+>>> from ipclusterz import mpi
+>>> comm = mpi.comm()
+>>> comm.rank, comm.size
 (0, 4)
->>> comm.allreduce(comm.rank)  # doctest: +SKIP
+>>> comm.allreduce(comm.rank)
 6
 """
 
