@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
 
 from ipclusterz import mpi
 
+def _fail(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A rank that fails ends at once, and mpiexec ends the others: finalising MPI would wait for them for ever."""
+    traceback.print_exception(kind, error, trace)
+    sys.stderr.flush()
+    os._exit(1)
+
+
+sys.excepthook = _fail
 comm = mpi.comm()
 rank, size = comm.rank, comm.size
 

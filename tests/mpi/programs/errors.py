@@ -22,6 +22,7 @@ refused(ValueError, 'there is no operator "mean"', comm.Allreduce, three, three.
 refused(ValueError, 'MPI does not define "band"', comm.Allreduce, three, three.copy(), "band")
 refused(ValueError, "sum and prod are for complex", comm.Allreduce, np.zeros(1, "c16"), np.zeros(1, "c16"), "max")
 refused(ValueError, "land, lor and lxor are for bool", comm.Allreduce, np.zeros(1, "?"), np.zeros(1, "?"), "sum")
+refused(ValueError, "cannot calculate with float16", comm.Allreduce, np.zeros(1, "f2"), np.zeros(1, "f2"))
 refused(ValueError, f"there is no rank {size}; ranks are 0 to {size - 1}", comm.Bcast, three, size)
 refused(ValueError, f"there is no rank {size}", comm.Send, three, size)
 refused(ValueError, f"there is no rank {size}", comm.bcast, 1, size)
