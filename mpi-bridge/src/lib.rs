@@ -5,7 +5,7 @@
 //! - [`environment`]: MPI's beginning and end, shared with mpi4py
 //! - [`buffers`], [`layout`], [`names`]: Python's buffers as MPI sees them
 //! - [`state`], [`pending`]: a communicator that may break; waits that can be given up
-//! - [`comm`], [`collective`], [`varying`], [`reduction`], [`parts`], [`point`], [`message`], [`request`]: what is done with it
+//! - [`comm`], [`collective`], [`varying`], [`reduction`], [`parts`], [`slots`], [`point`], [`message`], [`request`]: what is done with it
 //! - [`calls`]: which call each communicator is in
 //! - [`failure`]: return codes as exceptions
 
@@ -23,6 +23,7 @@ mod pending;
 mod point;
 mod reduction;
 mod request;
+mod slots;
 mod state;
 mod varying;
 

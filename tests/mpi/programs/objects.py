@@ -70,6 +70,8 @@ if size > 1:
         assert comm.recv(0, rank) == {"to": rank}
         comm.send({"from": rank}, 0, rank)
     assert comm.Iprobe() is None
+# Nobody sends again before all have looked.
+comm.Barrier()
 
 # Buffers, into a longer one, and around a ring.
 if size > 1:
