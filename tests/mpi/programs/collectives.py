@@ -21,8 +21,8 @@ for dtype in ALL:
             comm.Bcast(buffer, root)
             same(buffer, everyone[root], ("Bcast", what))
             part = np.empty(count, dtype)
-            comm.Scatter(np.concatenate([data(9, count, dtype, other) for other in range(size)]) if rank == root else None,
-                         part, root)  # fmt: skip
+            given = np.concatenate([data(9, count, dtype, other) for other in range(size)]) if rank == root else None
+            comm.Scatter(given, part, root)
             same(part, data(9, count, dtype, rank), ("Scatter", what))
             whole = np.empty(size * count, dtype) if rank == root else None
             comm.Gather(own, whole, root)

@@ -32,8 +32,8 @@ def native() -> Any:
             import ipclusterz_mpi  # type: ignore[import-not-found, unused-ignore]
         except ModuleNotFoundError:
             raise MPIError(
-                "this Python has no MPI for ipclusterz: install it where the engines run, with the MPI that starts them, "
-                "by `pip install ./mpi-bridge`"
+                "this Python has no MPI for ipclusterz: install it where the engines run, with the MPI that starts "
+                "them, by `pip install ./mpi-bridge`"
             ) from None
         except ImportError as error:
             raise MPIError(
@@ -65,8 +65,8 @@ def _finalize() -> None:
 def comm() -> Comm:
     """The communicator of the engines of this set, in the order of their ids.
 
-    A duplicate of MPI_COMM_WORLD, so that its messages never mix with those of other users of that. All ranks must call it
-    for the first time together.
+    A duplicate of MPI_COMM_WORLD, so that its messages never mix with those of other users of that. All ranks must call
+    it for the first time together.
 
     Raises
     ------
