@@ -1,7 +1,7 @@
 """MPI among the engines: `from ipclusterz import mpi`.
 
-Engines that were started together by mpiexec or srun are the ranks of a communicator, `mpi.comm()`. Names follow mpi4py:
-methods with a capital work on buffers in place, with a small letter on any object that can be pickled.
+Engines that were started together by mpiexec or srun are the ranks of a communicator, `mpi.comm()`. Names follow
+mpi4py: methods with a capital work on buffers in place, with a small letter on any object that can be pickled.
 
 Examples
 --------
