@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from helpers import hold, until
 
 import ipclusterz as ipz
 from ipclusterz.client.mpi import Group
-from ipclusterz.error import MPIError, MPITimeout
+from ipclusterz.error import MPIError, MPITimeout, RankLost
 
 pytestmark = pytest.mark.timeout(START_SECONDS + 60)
 
@@ -140,7 +142,7 @@ def test_data_of_the_client_through_mpi(rc: ipz.Client) -> None:
     view.scatter("mixed", [1, "a", None, np.ones(3), [2]], via="mpi")
     assert view.gather("mixed", via="mpi")[:3] == [1, "a", None]
     assert rc[0].push({"y": 1}, via="mpi") is None
-    assert rc[0].gather("mixed", via="mpi") == rc[0]["mixed"]
+    assert np.array_equal(rc[0].gather("part", via="mpi"), rc[0]["part"])
     view.scatter("rest", range(size), flatten=True, via="mpi")
     assert view["rest"] == {engine: engine for engine in range(size)}
 
@@ -335,3 +337,25 @@ def test_engines_that_are_no_ranks(own_cluster: Callable[..., ipz.Cluster]) -> N
 def len_of_kept() -> int:
     """How much of a client's data waits on an engine."""
     return kept(None)
+
+
+@pytest.mark.parametrize("flavour", ["openmpi", "mpich"])
+def test_a_lost_rank_is_one_error(flavour: str, tmp_path: Path) -> None:
+    def die(comm: Any) -> None:
+        if comm.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        comm.barrier()
+
+    with mpi_cluster(flavour, 3, tmp_path) as name, ipz.Client(cluster=name) as client:
+        client.mpi.wait_epoch(timeout=LIMIT)
+        view = client[:]
+        dying = view.mpi.spmd(die)
+        behind = view.mpi.barrier(block=False)
+        pushed = view.push({"x": 1}, via="mpi", block=False)
+        for result in (dying, behind, pushed):
+            with pytest.raises(RankLost, match=r"engine 1 .*died"):
+                result.get(LIMIT)
+        # Later ones do not wait for it either.
+        for result in (view.mpi.barrier(), view.push({"x": 1}, via="mpi")):
+            with pytest.raises((RankLost, ipz.RejectedError)):
+                result.get(LIMIT)
