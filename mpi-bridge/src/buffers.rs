@@ -108,15 +108,14 @@ impl Drop for View {
 
 fn refusal(object: &Bound<'_, PyAny>, writable: bool, name: &str, error: &PyErr) -> PyErr {
     let type_name = object.get_type().name().map(|name| name.to_string()).unwrap_or_default();
-    if !error.is_instance_of::<PyBufferError>(object.py()) && !error.is_instance_of::<pyo3::exceptions::PyValueError>(object.py())
+    if !error.is_instance_of::<PyBufferError>(object.py())
+        && !error.is_instance_of::<pyo3::exceptions::PyValueError>(object.py())
     {
         return bad_type(format!(
             "{name}: a {type_name} is no buffer; give a numpy array, or use the method with a small letter for other objects"
         ));
     }
-    let attribute = |path: &str| -> Option<bool> {
-        object.getattr("flags").ok()?.getattr(path).ok()?.extract().ok()
-    };
+    let attribute = |path: &str| -> Option<bool> { object.getattr("flags").ok()?.getattr(path).ok()?.extract().ok() };
     if attribute("c_contiguous") == Some(false) {
         return bad_value(format!("{name}: the array is not C-contiguous; use numpy.ascontiguousarray(...)"));
     }
@@ -222,7 +221,12 @@ pub fn operator(name: &str, datatype: Datatype) -> PyResult<ffi::MPI_Op> {
             "bxor" => (ffi::RSMPI_BXOR, &[Integer]),
             "minloc" => (names::IPZ_MINLOC, &[Pair]),
             "maxloc" => (names::IPZ_MAXLOC, &[Pair]),
-            _ => return Err(bad_value(format!("op: there is no operator {name:?}; there are {}", OPERATORS.join(", ")))),
+            _ => {
+                return Err(bad_value(format!(
+                    "op: there is no operator {name:?}; there are {}",
+                    OPERATORS.join(", ")
+                )));
+            }
         }
     };
     if families.contains(&datatype.family) {

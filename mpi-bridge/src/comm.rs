@@ -1,5 +1,6 @@
 //! A communicator, as Python has it: its making and its end. What it does is in `collective.rs` and `point.rs`.
 
+use crate::calls::Inside;
 use crate::failure::{Failure, check};
 use crate::pending::{Pending, deadline_of};
 use crate::request::Request;
@@ -8,8 +9,8 @@ use mpi::ffi;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::ffi::c_int;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// See the module's documentation.
@@ -58,6 +59,7 @@ impl Comm {
         if is_epoch_over(epoch) {
             return Err(fail(self.state.lost(call)));
         }
+        self.state.calls.enter(call);
         let (sender, made) = channel();
         // For the compiler alone: this thread is the only one that receives.
         let made = Mutex::new(made);
@@ -75,6 +77,7 @@ impl Comm {
             .spawn(work)
             .map_err(|error| PyRuntimeError::new_err(format!("{call}: no thread can be started: {error}")))?;
         let deadline = deadline_of(timeout);
+        let _inside = Inside::of(&self.state.calls);
         let (code, Sent(new)) = loop {
             match py.detach(|| made.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(SLICE)) {
                 Ok(made) => break made,
@@ -87,8 +90,9 @@ impl Comm {
                 return Err(fail(self.state.lost(call)));
             }
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                let failure = self.state.timed_out(py, call, timeout);
                 self.state.break_off(&format!("{call} did not end within {timeout} s"));
-                return Err(fail(Failure::TimedOut(call, timeout)));
+                return Err(fail(failure));
             }
             py.check_signals().inspect_err(|_| self.state.break_off(&format!("{call} was interrupted")))?;
         };
@@ -152,6 +156,11 @@ impl Comm {
         self.state.why_broken()
     }
 
+    /// What it is called when it is told of; see `calls.rs`.
+    fn set_name(&self, name: &str) {
+        self.state.calls.set_name(name);
+    }
+
     /// No call may use it from now on.
     fn break_off(&self, why: &str) {
         self.state.break_off(why);
@@ -191,7 +200,8 @@ impl Comm {
         // SAFETY: a constant of rsmpi.
         let color = if color < 0 { unsafe { ffi::RSMPI_UNDEFINED } } else { color };
         // SAFETY: the communicator is alive, and the new handle is written to.
-        self.make(py, "MPI_Comm_split", timeout, self.state.epoch, move |comm, new| unsafe {
+        let epoch = self.state.epoch;
+        self.make(py, "MPI_Comm_split", timeout, epoch, move |comm, new| unsafe {
             ffi::MPI_Comm_split(comm, color, key, new)
         })
     }
@@ -245,6 +255,7 @@ impl Comm {
             return Ok(());
         }
         self.state.break_off("it was freed");
+        self.state.calls.set_name("");
         let mut comm = Sent(self.state.comm);
         let code = py.detach(move || {
             let comm = &mut comm;

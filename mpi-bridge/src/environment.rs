@@ -44,8 +44,11 @@ pub fn initialize(py: Python<'_>) -> PyResult<(bool, &'static str)> {
         ffi::MPI_Finalized(&raw mut finalized);
     }
     if finalized != 0 {
-        return Err(Failure::Broken("MPI_Init_thread", "MPI was finalised, and can be initialised only once".to_owned())
-            .into_error(py));
+        return Err(Failure::Broken(
+            "MPI_Init_thread",
+            "MPI was finalised, and can be initialised only once".to_owned(),
+        )
+        .into_error(py));
     }
     let mut provided = 0;
     let own = initialized == 0;

@@ -12,8 +12,8 @@ pub enum Failure {
     Code(c_int, &'static str),
     /// The communicator cannot be used any more; why.
     Broken(&'static str, String),
-    /// The deadline passed; the call and the seconds.
-    TimedOut(&'static str, f64),
+    /// The deadline passed; the call, the seconds, and which ranks are missing if that is known.
+    TimedOut(&'static str, f64, String),
     /// A rank of the communicator is gone; why.
     Lost(&'static str, String),
 }
@@ -79,7 +79,6 @@ fn text_of(code: c_int) -> String {
 }
 
 impl Failure {
-
     /// The exception of `ipclusterz.error`.
     pub fn into_error(self, py: Python<'_>) -> PyErr {
         let made = match &self {
@@ -92,15 +91,14 @@ impl Failure {
                 let text = format!("{call}: this communicator cannot be used any more: {why}");
                 raise(py, "MPIError", (text, *call, "broken"))
             }
-            Failure::TimedOut(call, seconds) => {
-                raise(py, "MPITimeout", (format!("{call} did not end within {seconds} s"), *call, "timeout"))
+            Failure::TimedOut(call, seconds, missing) => {
+                raise(py, "MPITimeout", (format!("{call} did not end within {seconds} s{missing}"), *call, "timeout"))
             }
             Failure::Lost(call, why) => raise(py, "RankLost", (format!("{call}: {why}"), *call, "rank lost")),
         };
         made.unwrap_or_else(|error| error)
     }
 }
-
 
 fn raise(py: Python<'_>, class: &str, arguments: (String, &str, impl AsRef<str>)) -> PyResult<PyErr> {
     let (text, call, kind) = arguments;

@@ -72,8 +72,7 @@ pub fn stretch(datatype: Datatype, first: usize, count: usize) -> Result<ffi::MP
         })
         .and_then(|()| {
             let types = [front, back];
-            let code =
-                ffi::MPI_Type_create_struct(2, lengths.as_ptr(), places.as_ptr(), types.as_ptr(), &raw mut all);
+            let code = ffi::MPI_Type_create_struct(2, lengths.as_ptr(), places.as_ptr(), types.as_ptr(), &raw mut all);
             check(code, "MPI_Type_create_struct")
         })
         .and_then(|()| check(ffi::MPI_Type_commit(&raw mut all), "MPI_Type_commit"))

@@ -5,20 +5,26 @@
 //! - [`environment`]: MPI's beginning and end, shared with mpi4py
 //! - [`buffers`], [`layout`], [`names`]: Python's buffers as MPI sees them
 //! - [`state`], [`pending`]: a communicator that may break; waits that can be given up
-//! - [`comm`], [`collective`], [`point`], [`request`]: what is done with it
+//! - [`comm`], [`collective`], [`varying`], [`reduction`], [`parts`], [`point`], [`message`], [`request`]: what is done with it
+//! - [`calls`]: which call each communicator is in
 //! - [`failure`]: return codes as exceptions
 
 mod buffers;
+mod calls;
 mod collective;
 mod comm;
 mod environment;
 mod failure;
 mod layout;
+mod message;
 mod names;
+mod parts;
 mod pending;
 mod point;
+mod reduction;
 mod request;
 mod state;
+mod varying;
 
 use pyo3::prelude::*;
 
@@ -39,13 +45,26 @@ fn end_epoch_address() -> usize {
     end as extern "C" fn(u64, *const u8, usize) as usize
 }
 
-/// What the calls on communicators were, for the engine's own thread: a function's address.
+/// Which collective call each communicator is in, as JSON; see `calls.rs`.
+#[pyfunction]
+#[pyo3(name = "calls")]
+fn told_calls() -> String {
+    calls::told()
+}
+
+/// The same for a thread without the GIL: the address of `fn(buffer, room) -> length`. The text is written where there is
+/// room for all of it.
 #[pyfunction]
 fn calls_address() -> usize {
-    extern "C" fn calls(_buffer: *mut u8, _room: usize) -> usize {
-        0
+    extern "C" fn tell(buffer: *mut u8, room: usize) -> usize {
+        let text = calls::told();
+        if text.len() <= room {
+            // SAFETY: the caller's buffer has that room.
+            unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), buffer, text.len()) };
+        }
+        text.len()
     }
-    calls as extern "C" fn(*mut u8, usize) -> usize as usize
+    tell as extern "C" fn(*mut u8, usize) -> usize as usize
 }
 
 /// Sets the largest count that MPI is given in one call; for tests.
@@ -66,7 +85,6 @@ fn ipclusterz_mpi(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("OPERATORS", buffers::OPERATORS)?;
     module.add_class::<comm::Comm>()?;
     module.add_class::<request::Request>()?;
-    module.add_class::<point::Message>()?;
     module.add_function(wrap_pyfunction!(environment::initialize, module)?)?;
     module.add_function(wrap_pyfunction!(environment::finalize, module)?)?;
     module.add_function(wrap_pyfunction!(environment::is_initialized, module)?)?;
@@ -76,6 +94,7 @@ fn ipclusterz_mpi(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(comm::of_handle, module)?)?;
     module.add_function(wrap_pyfunction!(end_epoch, module)?)?;
     module.add_function(wrap_pyfunction!(end_epoch_address, module)?)?;
+    module.add_function(wrap_pyfunction!(told_calls, module)?)?;
     module.add_function(wrap_pyfunction!(calls_address, module)?)?;
     module.add_function(wrap_pyfunction!(set_largest_count, module)?)?;
     module.add_function(wrap_pyfunction!(is_large, module)?)?;

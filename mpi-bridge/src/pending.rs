@@ -5,22 +5,22 @@
 //! completed by MPI, so that its buffers are kept for ever, and its communicator is not used again.
 
 use crate::buffers::View;
+use crate::calls::Inside;
 use crate::failure::{Failure, check};
 use crate::state::State;
 use mpi::ffi;
 use pyo3::prelude::*;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// So many tests without a pause: a message between two ranks that run takes a few microseconds.
-const SPINS: u32 = 400;
 /// Then others get the core, for so long and for so long for each byte, for a test may be what moves them. Then there are
-/// pauses: the other ranks are late.
-const YIELDING: Duration = Duration::from_millis(2);
+/// pauses, which grow with what was waited: the other ranks are late.
+const YIELDING: Duration = Duration::from_millis(5);
 const NANOSECONDS_PER_BYTE: u64 = 20;
-const FIRST_PAUSE: Duration = Duration::from_micros(20);
+const PAUSE_SHARE: u32 = 50;
+const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 /// Longest time without a look at signals.
 const SLICE: Duration = Duration::from_millis(40);
@@ -62,6 +62,7 @@ impl Pending {
         if ANY_ADRIFT.load(Ordering::Acquire) {
             sweep();
         }
+        state.calls.enter(call);
         Ok(Pending {
             state: Arc::clone(state),
             call,
@@ -135,9 +136,7 @@ impl Pending {
             requests => {
                 let count = c_int::try_from(requests.len()).unwrap_or(c_int::MAX);
                 // SAFETY: as many requests that MPI gave.
-                unsafe {
-                    ffi::MPI_Testall(count, requests.as_mut_ptr(), &raw mut flag, ffi::RSMPI_STATUSES_IGNORE)
-                }
+                unsafe { ffi::MPI_Testall(count, requests.as_mut_ptr(), &raw mut flag, ffi::RSMPI_STATUSES_IGNORE) }
             }
         };
         if code != ffi::MPI_SUCCESS as c_int {
@@ -161,6 +160,8 @@ impl Pending {
 
     /// Waits for the end, for `timeout` seconds at most; infinity: for ever.
     pub fn wait(&mut self, py: Python<'_>, timeout: f64) -> PyResult<()> {
+        let state = Arc::clone(&self.state);
+        let _inside = Inside::of(&state.calls);
         let result = self.wait_for_end(py, timeout);
         if result.is_err() {
             self.give_up();
@@ -174,15 +175,16 @@ impl Pending {
         }
         let deadline = deadline_of(timeout);
         let bytes: usize = self.views.iter().map(|view| view.count * view.datatype.size).sum();
-        let eager_until = Instant::now() + YIELDING + Duration::from_nanos(bytes as u64 * NANOSECONDS_PER_BYTE);
+        let began = Instant::now();
+        let eager_until = began + YIELDING + Duration::from_nanos(bytes as u64 * NANOSECONDS_PER_BYTE);
         loop {
-            match py.detach(|| self.spin(eager_until, deadline)) {
+            match py.detach(|| self.spin(began, eager_until, deadline)) {
                 Ok(Progress::Done) => return Ok(()),
                 Ok(Progress::Waiting) => py.check_signals().inspect_err(|error| {
                     self.state.break_off(&format!("a wait in {} was interrupted ({error})", self.call));
                 })?,
                 Ok(Progress::TimedOut) => {
-                    let failure = Failure::TimedOut(self.call, timeout);
+                    let failure = self.state.timed_out(py, self.call, timeout);
                     self.state.break_off(&format!("{} did not end within {timeout} s", self.call));
                     return Err(failure.into_error(py));
                 }
@@ -192,14 +194,14 @@ impl Pending {
     }
 
     /// Tests for a while.
-    fn spin(&mut self, eager_until: Instant, deadline: Option<Instant>) -> Result<Progress, Failure> {
+    fn spin(&mut self, began: Instant, eager_until: Instant, deadline: Option<Instant>) -> Result<Progress, Failure> {
         let until = Instant::now() + SLICE;
-        let (mut spins, mut pause) = (0, FIRST_PAUSE);
+        let (mut spins, enough) = (0, spins_before_yielding());
         loop {
             if self.test()? {
                 return Ok(Progress::Done);
             }
-            if spins < SPINS {
+            if spins < enough {
                 spins += 1;
                 std::hint::spin_loop();
                 continue;
@@ -217,8 +219,7 @@ impl Pending {
             if now < eager_until {
                 std::thread::yield_now();
             } else {
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                std::thread::sleep(((now - began) / PAUSE_SHARE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
             }
         }
     }
@@ -247,10 +248,27 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
+        self.give_up();
         for mut datatype in self.made.drain(..) {
             free(&mut datatype);
         }
     }
+}
+
+/// So many tests without a pause: a message between two ranks that run takes a few microseconds. Next to none where there
+/// are more ranks than cores, for then the one that is waited for may need this core.
+pub fn spins_before_yielding() -> u32 {
+    static SPINS: OnceLock<u32> = OnceLock::new();
+    *SPINS.get_or_init(|| {
+        // Set by mpiexec of Open MPI and of MPICH, and by srun.
+        let names = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_TASKS_PER_NODE"];
+        let ranks = names.iter().find_map(|name| {
+            let text = std::env::var(name).ok()?;
+            text.split(|character: char| !character.is_ascii_digit()).next()?.parse::<usize>().ok()
+        });
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if ranks.is_some_and(|ranks| ranks > cores) { 4 } else { 400 }
+    })
 }
 
 /// Frees a datatype that was made (MPI 3.1, section 4.1.9); MPI keeps it as long as an operation needs it.
@@ -282,5 +300,5 @@ pub fn describe(status: &ffi::MPI_Status) -> (c_int, c_int, i64) {
     let mut bytes = 0;
     // SAFETY: a status that MPI has filled in, and a constant of the shim.
     unsafe { ffi::MPI_Get_elements_x(status, crate::names::IPZ_BYTE, &raw mut bytes) };
-    (status.MPI_SOURCE, status.MPI_TAG, bytes as i64)
+    (status.MPI_SOURCE, status.MPI_TAG, bytes)
 }

@@ -4,33 +4,21 @@ use crate::buffers::View;
 use crate::comm::Comm;
 use crate::failure::{Failure, check};
 use crate::layout::Block;
-use crate::pending::{Pending, deadline_of, describe};
+use crate::pending::{Pending, deadline_of, describe, spins_before_yielding};
 use crate::request::Request;
 use crate::state::State;
 use mpi::ffi;
 use pyo3::prelude::*;
 use std::ffi::c_int;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Tests without a pause, then the pause, and how long without a look at signals.
-const SPINS: u32 = 200;
+/// Between looks, and how long without a look at signals.
 const PAUSE: Duration = Duration::from_micros(50);
+const EAGER: Duration = Duration::from_millis(5);
 const SLICE: Duration = Duration::from_millis(40);
 
-/// A message that was found and not received yet (MPI 3.1, section 3.8.2).
-#[pyclass(frozen, module = "ipclusterz_mpi")]
-pub struct Message {
-    state: Arc<State>,
-    handle: Mutex<Option<Handle>>,
-}
-
-struct Handle(ffi::MPI_Message);
-
-// SAFETY: the handle is a number or an address that only MPI looks at, which was asked to be safe for threads.
-unsafe impl Send for Handle {}
-
-type Status = (i32, i32, i64);
+/// Source, tag and bytes.
+pub type Status = (i32, i32, i64);
 
 fn send(pending: &mut Pending, view: View, to: c_int, tag: c_int) -> Result<(), Failure> {
     let block = Block::of(view.datatype, view.count)?;
@@ -53,7 +41,7 @@ fn receive(pending: &mut Pending, view: View, from: c_int, tag: c_int) -> Result
 }
 
 /// Calls `look`, which may find something, until it does.
-fn search<T: Send>(
+pub fn search<T: Send>(
     py: Python<'_>,
     state: &State,
     call: &'static str,
@@ -61,15 +49,16 @@ fn search<T: Send>(
     look: impl Fn() -> Result<Option<T>, Failure> + Sync,
 ) -> PyResult<T> {
     let deadline = deadline_of(timeout);
+    let eager_until = Instant::now() + EAGER;
     let slice = || -> Result<Option<T>, Failure> {
         let until = Instant::now() + SLICE;
-        let mut spins = 0;
+        let (mut spins, enough) = (0, spins_before_yielding());
         loop {
             if let Some(found) = look()? {
                 return Ok(Some(found));
             }
             spins += 1;
-            if spins < SPINS {
+            if spins < enough {
                 continue;
             }
             state.usable(call)?;
@@ -77,7 +66,7 @@ fn search<T: Send>(
             if now >= until || deadline.is_some_and(|deadline| deadline <= now) {
                 return Ok(None);
             }
-            if spins < 4 * SPINS { std::thread::yield_now() } else { std::thread::sleep(PAUSE) }
+            if now < eager_until { std::thread::yield_now() } else { std::thread::sleep(PAUSE) }
         }
     };
     loop {
@@ -87,7 +76,7 @@ fn search<T: Send>(
         py.check_signals()?;
         // Looking changes nothing, so that the communicator stays as good as it was.
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Err(Failure::TimedOut(call, timeout).into_error(py));
+            return Err(Failure::TimedOut(call, timeout, String::new()).into_error(py));
         }
     }
 }
@@ -96,13 +85,14 @@ fn any(rank: c_int, any: c_int) -> c_int {
     if rank < 0 { any } else { rank }
 }
 
-/// Ranks and tags of receivers: negative ones stand for any.
-fn source(rank: c_int) -> c_int {
+/// The rank that a receiver means; a negative one stands for any.
+pub fn source(rank: c_int) -> c_int {
     // SAFETY: a constant of rsmpi.
     any(rank, unsafe { ffi::RSMPI_ANY_SOURCE })
 }
 
-fn tagged(tag: c_int) -> c_int {
+/// The same for tags.
+pub fn tagged(tag: c_int) -> c_int {
     // SAFETY: a constant of rsmpi.
     any(tag, unsafe { ffi::RSMPI_ANY_TAG })
 }
@@ -156,9 +146,8 @@ impl Comm {
             // SAFETY: plain numbers that MPI fills in.
             let mut status: ffi::MPI_Status = unsafe { std::mem::zeroed() };
             // SAFETY: the communicator is alive; flag and status are ours to write to.
-            let code = unsafe {
-                ffi::MPI_Iprobe(source(from), tagged(tag), self.state.comm, &raw mut flag, &raw mut status)
-            };
+            let code =
+                unsafe { ffi::MPI_Iprobe(source(from), tagged(tag), self.state.comm, &raw mut flag, &raw mut status) };
             check(code, CALL)?;
             Ok((flag != 0).then(|| describe(&status)))
         };
@@ -166,41 +155,6 @@ impl Comm {
             return look().map_err(|failure| failure.into_error(py));
         }
         search(py, &self.state, CALL, timeout, look).map(Some)
-    }
-
-    /// Takes a message out of the queue, to be received by its own method; none when there is none now and `timeout` is
-    /// negative.
-    fn mprobe(&self, py: Python<'_>, from: i32, tag: i32, timeout: f64) -> PyResult<Option<(Message, Status)>> {
-        const CALL: &str = "MPI_Mprobe";
-        let look = || -> Result<Option<(Handle, Status)>, Failure> {
-            self.state.usable(CALL)?;
-            let mut flag = 0;
-            // SAFETY: plain numbers that MPI fills in.
-            let mut status: ffi::MPI_Status = unsafe { std::mem::zeroed() };
-            // SAFETY: a constant of rsmpi.
-            let mut message = Handle(unsafe { ffi::RSMPI_MESSAGE_NULL });
-            // SAFETY: the communicator is alive; flag, message and status are ours to write to.
-            let code = unsafe {
-                ffi::MPI_Improbe(
-                    source(from),
-                    tagged(tag),
-                    self.state.comm,
-                    &raw mut flag,
-                    &raw mut message.0,
-                    &raw mut status,
-                )
-            };
-            check(code, CALL)?;
-            Ok((flag != 0).then(|| (message, describe(&status))))
-        };
-        let found = match timeout < 0.0 {
-            true => look().map_err(|failure| failure.into_error(py))?,
-            false => Some(search(py, &self.state, CALL, timeout, look)?),
-        };
-        let state = &self.state;
-        Ok(found.map(|(handle, status)| {
-            (Message { state: Arc::clone(state), handle: Mutex::new(Some(handle)) }, status)
-        }))
     }
 
     /// MPI 3.1, section 3.10.
@@ -224,26 +178,5 @@ impl Comm {
             Ok(pending)
         });
         Comm::finish(py, begun.map_err(|failure| failure.into_error(py))?, timeout).map(drop)
-    }
-}
-
-#[pymethods]
-impl Message {
-    /// Receives it.
-    fn recv(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, timeout: f64) -> PyResult<()> {
-        let view = View::of(buffer, true, "buf")?;
-        let Some(mut handle) = self.handle.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            return Err(Failure::Broken("MPI_Mrecv", "this message was received already".to_owned()).into_error(py));
-        };
-        let begun = Pending::new(&self.state, "MPI_Mrecv").and_then(|mut pending| {
-            let block = Block::of(view.datatype, view.count)?;
-            // SAFETY: the view is writable and kept until the operation is done; the message is received once.
-            pending.begin(|_, request| unsafe {
-                ffi::MPI_Imrecv(view.address(), block.count, block.datatype, &raw mut handle.0, request)
-            })?;
-            pending.keep(view);
-            Ok(pending)
-        });
-        begun.map_err(|failure| failure.into_error(py))?.wait(py, timeout)
     }
 }

@@ -1,6 +1,7 @@
 //! A request, as Python has it.
 
 use crate::pending::Pending;
+use crate::point::Status;
 use pyo3::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
@@ -24,14 +25,14 @@ impl Request {
 #[pymethods]
 impl Request {
     /// Waits for the end; source, tag and bytes of what was received. None: that was told already.
-    fn wait(&self, py: Python<'_>, timeout: f64) -> PyResult<Option<(i32, i32, i64)>> {
+    fn wait(&self, py: Python<'_>, timeout: f64) -> PyResult<Option<Status>> {
         let Some(mut pending) = self.take() else { return Ok(None) };
         pending.wait(py, timeout)?;
         Ok(Some(pending.received()))
     }
 
     /// Whether it is done: as `wait`, or False.
-    fn test(&self, py: Python<'_>) -> PyResult<(bool, Option<(i32, i32, i64)>)> {
+    fn test(&self, py: Python<'_>) -> PyResult<(bool, Option<Status>)> {
         let Some(mut pending) = self.take() else { return Ok((true, None)) };
         if pending.test().map_err(|failure| failure.into_error(py))? {
             return Ok((true, Some(pending.received())));

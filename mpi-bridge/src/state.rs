@@ -1,10 +1,12 @@
 //! What all operations on one communicator share: its handle, and whether it can still be used.
 
+use crate::calls::Record;
 use crate::failure::{Failure, check};
 use mpi::ffi;
+use pyo3::prelude::*;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The highest epoch that is over: a rank of its world is gone. Communicators of it fail at once.
 static EPOCH_OVER: AtomicU64 = AtomicU64::new(0);
@@ -35,6 +37,8 @@ pub struct State {
     pub epoch: u64,
     /// It belongs to somebody else, who frees it.
     pub borrowed: bool,
+    /// Which call it is in.
+    pub calls: Arc<Record>,
     broken: AtomicBool,
     why: Mutex<String>,
 }
@@ -56,7 +60,8 @@ impl State {
                 check(ffi::MPI_Comm_set_errhandler(comm, ffi::RSMPI_ERRORS_RETURN), "MPI_Comm_set_errhandler")?;
             }
         }
-        Ok(State { comm, rank, size, epoch, borrowed, broken: AtomicBool::new(false), why: Mutex::default() })
+        let (broken, why) = (AtomicBool::new(false), Mutex::default());
+        Ok(State { comm, rank, size, epoch, borrowed, calls: Record::new(epoch), broken, why })
     }
 
     /// No call may use it from now on. The first reason is the one that is told.
@@ -89,6 +94,34 @@ impl State {
     /// The failure that says so.
     pub fn lost(&self, call: &'static str) -> Failure {
         Failure::Lost(call, WHY_OVER.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// The failure of a call whose deadline is over. The package asks the other engines what they are doing instead; where
+    /// it cannot, that is left out.
+    pub fn timed_out(&self, py: Python<'_>, call: &'static str, seconds: f64) -> Failure {
+        let explain = || -> PyResult<String> {
+            let (name, number) = self.calls.place(call);
+            let Some(number) = number else { return Ok(String::new()) };
+            let missing = py.import("ipclusterz.mpi.missing")?;
+            missing.call_method1("explain", (name, self.epoch, number, self.world_ranks()))?.extract()
+        };
+        Failure::TimedOut(call, seconds, explain().unwrap_or_default())
+    }
+
+    /// Ranks of MPI_COMM_WORLD, in this communicator's order (MPI 3.1, section 6.3.2).
+    pub fn world_ranks(&self) -> Vec<c_int> {
+        let here: Vec<c_int> = (0..self.size).collect();
+        let mut there = here.clone();
+        // SAFETY: the communicator is alive, the arrays have `size` ranks, and the groups are freed once.
+        unsafe {
+            let (mut group, mut all) = (ffi::RSMPI_GROUP_NULL, ffi::RSMPI_GROUP_NULL);
+            ffi::MPI_Comm_group(self.comm, &raw mut group);
+            ffi::MPI_Comm_group(ffi::RSMPI_COMM_WORLD, &raw mut all);
+            ffi::MPI_Group_translate_ranks(group, self.size, here.as_ptr(), all, there.as_mut_ptr());
+            ffi::MPI_Group_free(&raw mut group);
+            ffi::MPI_Group_free(&raw mut all);
+        }
+        there
     }
 
     /// Why it cannot be used, if it cannot.

@@ -12,7 +12,7 @@ use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::*;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 const CLIENTS: u32 = 3;
@@ -96,19 +96,18 @@ impl World {
             let hello = Hello::new(Role::Client, format!("c{client}"), "h".to_owned(), 1);
             world.connect(2 + 2 * client, hello);
         }
-        for engine in 0..size {
-            world.processes.push(Process {
-                alive: false,
-                connected: false,
-                program: 0,
-                epoch: 0,
-                over: 0,
-                inbox: VecDeque::new(),
-                inside: None,
-                route: 0,
-            });
-            world.comes(engine, true);
-        }
+        let process = || Process {
+            alive: false,
+            connected: false,
+            program: 0,
+            epoch: 0,
+            over: 0,
+            inbox: VecDeque::new(),
+            inside: None,
+            route: 0,
+        };
+        world.processes.extend((0..size).map(|_| process()));
+        world.comes(0, true);
         world
     }
 

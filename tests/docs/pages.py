@@ -20,6 +20,7 @@ PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs/tutorial").glob("*.md")),
     *sorted((ROOT / "docs/clusters").glob("*.md")),
+    *sorted((ROOT / "docs/how-to").glob("*.md")),
 ]
 LANGUAGES = ("console", "ipython", "python")
 # Profiles, and such as have to be refused; commands; scripts of jobs; Python.

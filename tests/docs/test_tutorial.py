@@ -1,4 +1,4 @@
-"""Every block of code in the README, the tutorial and the pages about clusters, run as a reader would run it.
+"""Every block of code in the README, the tutorial and the other pages, run as a reader would run it.
 
 How the blocks are run is in `run_page`; this gives each page its folders, and checks that nothing is missing.
 """
@@ -32,6 +32,9 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     private = {name: value for name, value in os.environ.items() if not name.startswith(("IPCLUSTERZ_", "XDG_"))}
     private["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     private["HOME"] = private["IPYTHONDIR"] = str(tmp_path)
+    # MPI of this machine's mpiexec, which the tests' user may start as root.
+    private["PYTHONPATH"] = str(ROOT / "target/mpi-bridge/openmpi")
+    private["OMPI_ALLOW_RUN_AS_ROOT"] = private["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
     # For sockets, whose paths must be short.
     with tempfile.TemporaryDirectory(prefix="ipz", dir="/tmp") as folder:
         private["XDG_RUNTIME_DIR"] = folder

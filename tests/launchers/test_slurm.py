@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -299,6 +302,33 @@ def test_blocks_that_cannot_work_do_not_flood_the_queue(site: Site, hosts: Virtu
     assert "  nothing works here" in said
 
 
+@pytest.mark.parametrize(
+    ("flavour", "tried", "works"),
+    [("mpich", "pmix", "MPICH wants --mpi=pmi2"), ("openmpi", "none", "Open MPI wants --mpi=pmix"),
+     ("mpich", None, "MPICH wants --mpi=pmi2")],
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["submitted", "inside"])
+def test_ranks_that_are_alone_are_refused_with_what_would_work(
+    hosts: VirtualHosts, flavour: str, tried: str | None, works: str, where: str
+) -> None:
+    option = [f"--mpi={tried}"] if tried else []
+    start = ["srun", *option, "--ntasks={count}", "--kill-on-bad-exit=0", "--overlap"]
+    more = sites.merged(sites.mpi4py_environment(hosts, flavour), f"[queue]\nstart = {json.dumps(start)}\n")
+    with contextlib.ExitStack() as stack:
+        made = sites.batch(hosts, "slurm-mpi", more)
+        if where == "inside":
+            made.env = stack.enter_context(sites.allocation(hosts)).env
+        stack.enter_context(made.stopped_at_the_end())
+        with pytest.raises(CommandFailed) as caught:
+            made.start(4)
+    assert caught.value.status == 5
+    said = caught.value.stderr
+    assert f"srun was given --mpi={tried}; " in said if tried else "srun was given no --mpi, so that" in said, said
+    assert "`srun --mpi=list` offers " in said
+    assert works in said
+    assert "set it in queue.start" in said
+
+
 # -- inside an allocation ---------------------------------------------------------------------------------------
 
 ANALYSIS = """
@@ -353,8 +383,6 @@ with open(f"report-{report['task'] or 0}.json", "w") as file:
 
 def submitted(site: Site, script: str, **variables: str) -> list[dict[str, list[list[str | None]]]]:
     """Submit one of the ready scripts as it is, wait for its end, and return what its program saw."""
-    import json
-
     hosts = site.hosts
     hosts.write(0, hosts.home / "analysis.py", REPORT)
     for old in hosts.home.glob("report-*.json"):
@@ -380,6 +408,26 @@ def test_script_for_several_nodes(site: Site) -> None:
 def test_script_for_mpi(site: Site) -> None:
     (report,) = submitted(site, "mpi.sbatch")
     assert [rank for *_, rank in report["engines"]] == [str(rank) for rank in range(8)]
+
+
+@pytest.mark.parametrize("flavour", ["openmpi", "mpich"])
+def test_a_program_of_the_script_for_mpi(site: Site, hosts: VirtualHosts, flavour: str) -> None:
+    # What a site puts into a user's profile: a library, and what srun speaks with it.
+    mpi = {"openmpi": "pmix", "mpich": "pmi2"}[flavour]
+    start = f'start = ["srun", "--mpi={mpi}", "--ntasks={{count}}", "--kill-on-bad-exit=0", "--overlap"]'
+    environment = sites.mpi4py_environment(hosts, flavour)
+    environment += f'PYTHONPATH = "{SCRIPTS.parents[1] / "target/mpi-bridge" / flavour}"\n'
+    profile = hosts.home / "my-mpi.toml"
+    hosts.write(0, profile, f'extends = "slurm-mpi"\n[queue]\n{start}\n{environment}')
+    program = f"{sys.executable} {SCRIPTS / 'mpi_analysis.py'} 100003"
+    for old in hosts.home.glob("ipclusterz-mpi-*.out"):
+        old.unlink()
+    script = SCRIPTS / "mpi.sbatch"
+    done = site.run("sbatch", "--parsable", "--wait", script, env={"PROGRAM": program, "PROFILE": str(profile)})
+    (output,) = (file.read_text() for file in hosts.home.glob("ipclusterz-mpi-*.out"))
+    assert done.returncode == 0, done.stderr + output
+    assert "8 ranks, 100003 numbers, mean 0.000000, deviation 1.000000\n" in output
+    assert re.search(r"^largest (\S+), and to every rank \1$", output, re.MULTILINE), output
 
 
 def test_script_for_gpus(site: Site) -> None:

@@ -15,8 +15,17 @@ def environment(flavour: str, folder: Path) -> dict[str, str]:
     """Variables with which ranks load that library, mpi4py among them."""
     paths = [str(BUILT / flavour), str(HERE), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": ":".join(filter(None, paths)), "MPI4PY_MPIABI": flavour, "TMPDIR": str(folder)}
+    # Lines of several ranks are written in one piece each only where Python buffers them.
+    env["PYTHONUNBUFFERED"] = ""
     if flavour == "mpich":
         # It looks for libmpi.so.12, and Debian's MPICH is called otherwise.
         (folder / "libmpi.so.12").symlink_to(next(Path("/usr/lib").glob("*/libmpich.so.12")))
         env["LD_LIBRARY_PATH"] = str(folder)
     return env
+
+
+def mpiexec(flavour: str) -> list[str]:
+    """The command, for more ranks than cores: those that wait give theirs up."""
+    if flavour == "mpich":
+        return ["mpiexec.mpich"]
+    return ["mpiexec.openmpi", "--oversubscribe", "--allow-run-as-root", "--mca", "mpi_yield_when_idle", "1"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
+import time
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -56,12 +57,16 @@ def refused(kind: type[BaseException], text: str, call: Any, *arguments: Any, **
         raise AssertionError(f"{call} was not refused: {text}")
 
 
-def done(hard: bool = False) -> NoReturn | None:
-    """The last line; `hard` for worlds that cannot be finalised any more."""
-    # In one piece, for a line end that is written by itself may come behind another rank's line.
-    sys.stdout.write(f"done: rank {rank} of {size}\n")
-    sys.stdout.flush()
-    if hard:
-        sys.stderr.flush()
-        os._exit(0)
-    return None
+def done() -> None:
+    """The last line, in one piece: print writes its end by itself, and between the two comes another rank's."""
+    os.write(1, f"done: rank {rank} of {size}\n".encode())
+
+
+def leave(folder: Path) -> NoReturn:
+    """The end of a world that cannot be finalised any more, when all ranks have come here: mpiexec kills the others then."""
+    done()
+    (folder / f"left.{rank}").touch()
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("left.*"))) < size and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os._exit(0)

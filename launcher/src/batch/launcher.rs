@@ -9,8 +9,11 @@ use super::jobs::{Action, Event, Job, Rules};
 use super::options::{BatchOptions, JobFiles};
 use super::record::{BatchRecord, about};
 use super::script::{self, Rendered};
+use crate::cluster::logs;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::launchers::program::ending;
+use crate::launchers::rank_loss::RankLoss;
 use crate::launchers::{EngineSet, Force, JobRecord, Launcher, SetEvent, SetId, SetRecord, Wake};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -22,6 +25,8 @@ use std::time::{Duration, Instant};
 const SUBMIT_PATIENCE: Duration = Duration::from_secs(60);
 /// How long any other command may.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The lines of a job's log in which the end of a rank is looked for.
+const LAST_WORDS: usize = 200;
 /// How long the thread sleeps when it has nothing to wait for but requests.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -117,8 +122,13 @@ impl Launcher for BatchLauncher {
         lock(&self.shared.records).values().cloned().collect()
     }
 
-    fn ends_together(&self) -> bool {
-        self.options.batch.check_world
+    fn rank_loss(&self) -> Option<RankLoss> {
+        self.options.batch.check_world.then(|| self.options.rank_loss())
+    }
+
+    fn how_rank_ended(&self, set: &EngineSet, rank: u32) -> Option<String> {
+        let (lines, _) = logs::tail(&self.log(set), LAST_WORDS).ok()?;
+        Some(ending::end_of_rank(&lines, rank)?.how)
     }
 
     fn log(&self, set: &EngineSet) -> PathBuf {

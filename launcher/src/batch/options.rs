@@ -7,9 +7,10 @@ use super::placeholders::Values;
 use crate::cluster::logs::LogFolder;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::launchers::rank_loss::{RankLoss, obstacle_of_command};
 use crate::launchers::{EngineSet, SetId};
 use crate::tables::batch::BatchTable;
-use crate::tables::engines::EnginesTable;
+use crate::tables::engines::{EnginesTable, OnRankLoss};
 use crate::tables::queue::QueueTable;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,6 +37,19 @@ pub struct BatchOptions {
     pub logs: LogFolder,
     /// The environment that `engines.pass_env` chooses from.
     pub environment: BTreeMap<String, String>,
+}
+
+impl BatchOptions {
+    /// What the loss of a rank is to the others of its job. A job that is lost is only submitted again where engines that
+    /// die are started again: it may wait for hours, and what a user cancels is not to come back.
+    pub fn rank_loss(&self) -> RankLoss {
+        let loss = RankLoss::of(self.engines.on_rank_loss, obstacle_of_command(&self.queue.start));
+        let policy = match loss.policy {
+            OnRankLoss::Restart if !self.engines.restart => OnRankLoss::Stop,
+            policy => policy,
+        };
+        RankLoss { policy, ..loss }
+    }
 }
 
 /// The files of one job.

@@ -158,7 +158,7 @@ fn engines_command(options: &BatchOptions, set: &EngineSet, values: &Values) -> 
     line += &format!(" --lease {} --timeout {}", engines.lease, engines.timeout);
     line += &format!(" --warn-before {} --drain-before {}", batch.warn_before, batch.drain_before);
     if batch.check_world {
-        line += " --check-world";
+        line += &format!(" --check-world --on-rank-loss {}", options.rank_loss().policy.word());
     }
     Ok(line)
 }

@@ -73,8 +73,10 @@ impl<'a> LauncherMaker<'a> {
                     return Ok(Box::new(BatchLauncher::new(options, wake)?));
                 }
                 options.check()?;
-                let prefix = move |set: &EngineSet| batch::inside::argv(&options, set);
-                Box::new(ProgramLauncher::new(self.program(folder, run_id, Starter::Prefix(Box::new(prefix)))?))
+                let template = options.queue.start.clone();
+                let make = move |set: &EngineSet| batch::inside::argv(&options, set);
+                let starter = Starter::Prefix { make: Box::new(make), template };
+                Box::new(ProgramLauncher::new(self.program(folder, run_id, starter)?))
             }
         })
     }
@@ -82,7 +84,7 @@ impl<'a> LauncherMaker<'a> {
     /// What an mpiexec, or a queue's own start command in a job, starts.
     fn program(&self, folder: &ClusterFolder, run_id: &str, starter: Starter) -> Result<ProgramSettings, Failure> {
         let tables = &self.settings.tables;
-        let in_job = matches!(starter, Starter::Prefix(_));
+        let in_job = matches!(starter, Starter::Prefix { .. });
         let mut environment = self.settings.engine_environment.clone();
         if in_job && let Some(end) = batch::inside::end_time(&tables.queue, END_TIME_PATIENCE) {
             environment.insert("IPCLUSTERZ_END_TIME".to_owned(), end.to_string());
@@ -95,6 +97,8 @@ impl<'a> LauncherMaker<'a> {
             lease: Some(tables.engines.lease),
             timeout: self.settings.timeout.as_secs_f64(),
             check_world: if in_job { tables.batch.check_world } else { tables.mpiexec.check_world },
+            on_rank_loss: tables.engines.on_rank_loss,
+            says_end: false,
         };
         Ok(ProgramSettings {
             starter,

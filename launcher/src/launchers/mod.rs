@@ -7,10 +7,12 @@
 pub mod local;
 pub mod maker;
 pub mod program;
+pub mod rank_loss;
 pub mod ssh;
 
 use crate::failure::Failure;
 use ipclusterz_runtime::ids::EngineId;
+use rank_loss::RankLoss;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -112,9 +114,15 @@ pub trait Launcher {
     /// Where what its engines print is to be found on this host; there may be no such file yet.
     fn log(&self, set: &EngineSet) -> PathBuf;
 
-    /// Whether a set is over when one of its engines is: the ranks of an MPI_COMM_WORLD.
-    fn ends_together(&self) -> bool {
-        false
+    /// What the loss of one engine of a set is to the others, where the engines of a set are the ranks of one
+    /// MPI_COMM_WORLD; otherwise it is nothing to them.
+    fn rank_loss(&self) -> Option<RankLoss> {
+        None
+    }
+
+    /// How this rank of a set has ended that goes on, in the words of an exit status, once what started it has said so.
+    fn how_rank_ended(&self, _set: &EngineSet, _rank: u32) -> Option<String> {
+        None
     }
 
     /// Whether there is room for so many engines at a time, where the profile says how much there is. An error tells it.

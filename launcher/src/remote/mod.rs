@@ -262,12 +262,13 @@ impl Cluster<'_> {
             name: format!("cluster {:?} on {}", self.there.cluster, self.there.host),
             set: self.whole(),
             ready: 0,
+            lost: Vec::new(),
             state: SetState::Waiting,
             seconds: begun.elapsed().as_secs_f64(),
             said,
             said_seconds_ago: said_at.map(|at| at.elapsed().as_secs_f64()),
         };
-        Progress { wanted, sets: vec![set], lost: None }
+        Progress { wanted, sets: vec![set], ..Progress::default() }
     }
 
     /// Takes requests of other commands.

@@ -4,6 +4,7 @@ use super::{
     CompletionsReport, GcReport, LeadsTo, ListReport, LogsReport, ScaleReport, ScriptReport, StartReport, StatusReport,
     StopReport, TunnelReport, WaitReport,
 };
+use crate::launchers::rank_loss::RankLoss;
 use crate::output::Report;
 use crate::supervisor::progress::Progress;
 use ipclusterz_runtime::wire::message::Status;
@@ -172,8 +173,30 @@ impl Report for StatusReport {
             text.push_str(&table(&["engine", "host", "pid", "state", "queue", "completed", "memory", "uptime"], &rows));
         }
         text.push_str(&waited_for(self.progress.as_ref()));
+        text.push_str(&losses(self.progress.as_ref()));
         text
     }
+}
+
+/// The latest losses of ranks, a line for each, and why nothing better is done about them.
+fn losses(progress: Option<&Progress>) -> String {
+    const SHOWN: usize = 10;
+    let Some(progress) = progress else { return String::new() };
+    let mut text = String::new();
+    if let Some(notice) = progress.rank_loss.as_ref().and_then(RankLoss::notice) {
+        let _ = writeln!(text, "\n{notice}");
+    }
+    let losses = &progress.losses;
+    if !losses.is_empty() {
+        text.push_str("\nlost:\n");
+    }
+    if losses.len() > SHOWN {
+        let _ = writeln!(text, "  {} before these", losses.len() - SHOWN);
+    }
+    for loss in &losses[losses.len().saturating_sub(SHOWN)..] {
+        let _ = writeln!(text, "  {}", loss.describe());
+    }
+    text
 }
 
 /// What keeps engines from being there, a line for each set; nothing when all are.

@@ -4,7 +4,7 @@
 
 use super::{LONGEST, SettingsError};
 use crate::profile::{Profile, ProfileError};
-use crate::tables::engines::LauncherKind;
+use crate::tables::engines::{LauncherKind, OnRankLoss};
 use crate::units::{TimeLimit, memory};
 use regex::Regex;
 
@@ -53,6 +53,7 @@ pub fn check(profile: &Profile) -> Checked {
     checks.addresses()?;
     checks.ssh()?;
     checks.mpiexec()?;
+    checks.rank_loss()?;
     checks.resources()?;
     checks.queue()
 }
@@ -98,6 +99,7 @@ impl Checks<'_> {
         for (key, value) in [
             ("engines.timeout", engines.timeout),
             ("engines.lease", engines.lease),
+            ("engines.restart_window", engines.restart_window),
             ("ssh.keep_alive", ssh.keep_alive),
             ("ssh.connect_timeout", ssh.connect_timeout),
             ("batch.poll", batch.poll),
@@ -213,6 +215,52 @@ impl Checks<'_> {
                 "mpiexec.hosts",
                 format!("hosts are named here and in {}", self.other("mpiexec.hostfile")),
                 "keep one of them",
+            ));
+        }
+        Ok(())
+    }
+
+    /// `engines.on_rank_loss`, where the engines are the ranks of a world. The default fits everything.
+    fn rank_loss(&self) -> Checked {
+        const KEY: &str = "engines.on_rank_loss";
+        let (tables, wanted) = (&self.0.tables, self.0.tables.engines.on_rank_loss);
+        if self.0.origin(KEY).is_default() {
+            return Ok(());
+        }
+        let (program, arguments, checks_world) = match self.launcher() {
+            LauncherKind::Mpiexec => ("mpiexec.arguments", &tables.mpiexec.arguments, "mpiexec.check_world"),
+            LauncherKind::Batch => ("queue.start", &tables.queue.start, "batch.check_world"),
+            launcher @ (LauncherKind::Local | LauncherKind::Ssh) => {
+                let (other, word) = (self.other("engines.launcher"), launcher.word());
+                return Err(self.error(
+                    KEY,
+                    format!("there are no ranks to lose: {other} is \"{word}\""),
+                    "on_rank_loss goes with launcher = \"mpiexec\" or \"batch\"; restart = true has engines that die start again",
+                ));
+            }
+        };
+        let is_world = tables.batch.check_world || self.launcher() == LauncherKind::Mpiexec;
+        if !is_world {
+            let message = format!("engines that need not be ranks of one world: {} is false", self.other(checks_world));
+            return Err(self.error(KEY, message, "set check_world = true, or leave on_rank_loss out"));
+        }
+        if wanted == OnRankLoss::Stop && tables.engines.restart {
+            return Err(self.error(
+                KEY,
+                format!("\"stop\" starts nothing again, but {} is true", self.other("engines.restart")),
+                "set on_rank_loss = \"restart\", or restart = false",
+            ));
+        }
+        let kills = |argument: &&String| {
+            ["--kill-on-bad-exit", "--kill-on-bad-exit=1", "-K", "-K1"].contains(&argument.as_str())
+        };
+        if wanted == OnRankLoss::Shrink
+            && let Some(argument) = arguments.iter().find(kills)
+        {
+            return Err(self.error(
+                KEY,
+                format!("\"shrink\" keeps the other ranks, which {argument} in {} ends", self.other(program)),
+                "leave that argument out, or set on_rank_loss = \"restart\"",
             ));
         }
         Ok(())

@@ -92,6 +92,23 @@ fn values_that_make_no_sense_alone_or_together_are_refused() {
         ),
         ("[ssh]\nconnect_timeout = -1".to_owned(), "`ssh.connect_timeout`: -1 is not"),
         ("[engines]\ntimeout = 1e300".to_owned(), "`engines.timeout`: 1000000"),
+        ("[engines]\nrestart_window = 0".to_owned(), "`engines.restart_window`: 0 is not"),
+        (
+            "[engines]\non_rank_loss = \"shrink\"".to_owned(),
+            "default.toml:2:16: `engines.on_rank_loss`: there are no ranks to lose: `engines.launcher` (default) is \"local\"",
+        ),
+        (
+            "[engines]\non_rank_loss = \"stop\"\nrestart = true\nlauncher = \"mpiexec\"".to_owned(),
+            "`engines.on_rank_loss`: \"stop\" starts nothing again, but `engines.restart` (/",
+        ),
+        (
+            "[engines]\non_rank_loss = \"shrink\"\nlauncher = \"mpiexec\"\n[mpiexec]\narguments = [\"-K\"]".to_owned(),
+            "`engines.on_rank_loss`: \"shrink\" keeps the other ranks, which -K in `mpiexec.arguments` (/",
+        ),
+        (
+            queue("on_rank_loss = \"shrink\""),
+            "`engines.on_rank_loss`: engines that need not be ranks of one world: `batch.check_world` (default) is false",
+        ),
         ("[batch]\nidle_time = -1".to_owned(), "`batch.idle_time`: -1 is not"),
         ("[batch]\nmemory = \"16\"".to_owned(), "`batch.memory`: \"16\" is not a size"),
         (

@@ -3,9 +3,11 @@
 //! Its unit is the set (see [`crate::launchers`]): engines that begin and end together. Which engines go when a
 //! cluster shrinks is chosen in `scaling.rs`.
 
+use super::loss::{Limit, Losses};
 use super::scaling::{self, Candidate, CannotRemove};
 use super::set::{Set, Stage};
 use super::signals::Signal;
+use crate::launchers::rank_loss::RankLoss;
 use crate::launchers::{EngineSet, Force, SetEnd, SetEvent, SetId};
 use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::wire::message::EngineInfo;
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 const END_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the program of a set that has lost an engine may take to end it by itself: it knows best which one died of
 /// what.
-const NOTICE_PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const NOTICE_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a set that is being ended may take before it is killed.
 const KILL_AFTER: Duration = Duration::from_secs(3);
 /// How often a wait for engines says what it waits for.
@@ -47,6 +49,8 @@ pub enum Input {
         /// Why, as a sentence that names it.
         reason: String,
     },
+    /// How the rank ended that was this engine of a set which goes on; nothing when nobody has said so yet.
+    Explained(SetId, EngineId, Option<String>),
     /// The controller's process has ended.
     ControllerEnded(ExitStatus),
     /// A signal to stop has come.
@@ -70,6 +74,8 @@ pub enum Action {
     Start(EngineSet),
     /// End a set.
     End(SetId, Force),
+    /// Find out how the rank ended that asked for this id.
+    Explain(EngineSet, EngineId),
     /// Have the controller give these engines no more work, and shut each down when it is idle.
     Retire(Vec<EngineId>),
     /// End the cluster.
@@ -102,8 +108,10 @@ pub struct Policy {
     pub restart: bool,
     /// How often a start that fails is tried again.
     pub retries: u32,
-    /// A set of which one engine dies ends wholly.
-    pub ends_together: bool,
+    /// What the loss of an engine is to the others of its set, if the sets are worlds.
+    pub rank_loss: Option<RankLoss>,
+    /// How often a world may be started again.
+    pub restart_limit: Limit,
     /// How long engines may take to register once their processes run.
     pub timeout: Duration,
     /// This host.
@@ -113,10 +121,12 @@ pub struct Policy {
 /// The state.
 #[derive(Debug)]
 pub struct Core {
-    policy: Policy,
-    sets: BTreeMap<SetId, Set>,
+    pub(super) policy: Policy,
+    pub(super) sets: BTreeMap<SetId, Set>,
     next_set: u32,
-    ready: bool,
+    pub(super) ready: bool,
+    /// Ranks and worlds that were lost.
+    pub(super) losses: Losses,
     /// Why the set that was lost last is not started again.
     pub(super) lost: Option<String>,
     next_progress: Instant,
@@ -126,7 +136,15 @@ impl Core {
     /// A cluster without engines.
     pub fn new(policy: Policy, now: Instant) -> Self {
         let next_progress = now + PROGRESS_INTERVAL;
-        Self { policy, sets: BTreeMap::new(), next_set: 0, ready: false, lost: None, next_progress }
+        Self {
+            policy,
+            sets: BTreeMap::new(),
+            next_set: 0,
+            ready: false,
+            losses: Losses::default(),
+            lost: None,
+            next_progress,
+        }
     }
 
     /// Whether all engines have been ready.
@@ -135,13 +153,13 @@ impl Core {
     }
 
     /// Told by the launcher of the sets.
-    pub fn set_ends_together(&mut self, ends_together: bool) {
-        self.policy.ends_together = ends_together;
+    pub fn set_rank_loss(&mut self, rank_loss: Option<RankLoss>) {
+        self.policy.rank_loss = rank_loss;
     }
 
     /// How many engines there are, or are to be, without those that are leaving.
     pub fn wanted(&self) -> u32 {
-        self.staying().map(|set| set.set.count - set.leaving.len() as u32).sum()
+        self.staying().map(|set| set.left_of().count() as u32).sum()
     }
 
     /// The sets that are neither leaving nor over, with the engines of each that have registered.
@@ -192,11 +210,11 @@ impl Core {
             .staying()
             .map(|set| Candidate {
                 set: set.set.id,
-                engines: set.set.engines().filter(|id| !set.leaving.contains(id)).collect(),
+                engines: set.left_of().collect(),
                 loads: set.given_ids().map(|given| (given, load(given))).collect(),
             })
             .collect();
-        let choice = scaling::choose(&candidates, self.policy.ends_together, count)?;
+        let choice = scaling::choose(&candidates, self.policy.rank_loss.is_some(), count)?;
         let mut actions = Vec::new();
         for set in choice.sets {
             actions.extend(self.end(set, Force::Terminate));
@@ -239,6 +257,7 @@ impl Core {
             Input::Set(set, SetEvent::Running(place)) => self.running(set, &place, now),
             Input::EngineJoined(info) => self.joined(&info, now),
             Input::EngineLeft { id, reason } => self.left(id, reason, now),
+            Input::Explained(set, engine, how) => self.explained(set, engine, how, now),
             Input::ControllerEnded(status) if status.success() => vec![Action::Finish(Ending::ShutDown)],
             Input::ControllerEnded(status) => vec![Action::Finish(Ending::ControllerDied(status))],
             Input::Stop(signal) => vec![Action::Finish(Ending::Signal(signal))],
@@ -290,7 +309,7 @@ impl Core {
         let Some((set, asked)) = own.and_then(|(set, asked)| Some((self.sets.get_mut(&set)?, asked))) else {
             return vec![Action::Say(format!("engine {id} has joined from {host} (pid {pid})"))];
         };
-        if !set.register(asked, *id, now) {
+        if !set.register(asked, *id, host, now) {
             return Vec::new();
         }
         let mut actions = vec![Action::Say(format!("engine {id} is ready on {host} (pid {pid})"))];
@@ -300,12 +319,11 @@ impl Core {
 
     fn left(&mut self, id: EngineId, reason: String, now: Instant) -> Vec<Action> {
         let Some(set) = self.sets.values_mut().find(|set| set.has(id)) else { return vec![Action::Say(reason)] };
-        let orderly = set.unregister(id) || reason.ends_with("was shut down");
-        if self.policy.ends_together && set.set.count > 1 && !orderly && set.is_running() && !set.died {
-            let name = set.name();
-            set.died = true;
-            set.end_at.get_or_insert(now + NOTICE_PATIENCE);
-            return vec![Action::Say(format!("{reason}; with it ends the whole set of {name}"))];
+        let (asked, told) = set.unregister(id);
+        let orderly = told || reason.ends_with("was shut down");
+        if self.policy.rank_loss.is_some() && set.set.count > 1 && !orderly && set.is_running() && !set.died {
+            let (set, asked) = (set.set.id, asked.unwrap_or(id));
+            return self.rank_lost(set, asked, &reason, now);
         }
         if set.is_process_of_one() {
             // Its end says more, if it comes.
@@ -333,14 +351,22 @@ impl Core {
             let wait = (again_at - now).as_secs_f64();
             return vec![Action::Say(format!("{name} failed: {}; tried again in {wait:.1} s", end.how))];
         }
-        if end.orderly && !set.died {
+        if set.has_ended_well(&end) {
             self.sets.remove(&id);
             return vec![Action::Say(format!("{name} was shut down"))];
         }
         let mut line = format!("{name} {} died: {}", if set.set.count == 1 { "has" } else { "have" }, end.how);
-        if self.policy.restart {
+        let again = self.policy.again(set, now);
+        let then = again.as_ref().unwrap_or_else(|why| why);
+        if let Some(policy) = self.policy.on_rank_loss() {
+            self.losses.add(set.loss_of_all(&end.how, then, policy), now);
+        }
+        if !then.is_empty() {
+            line.push_str(&format!("; {then}"));
+        }
+        if again.is_ok() {
             let again_at = set.over(&end.how, now);
-            line.push_str(&format!("; started again in {:.1} s", (again_at - now).as_secs_f64()));
+            line.push_str(&format!(" in {:.1} s", (again_at - now).as_secs_f64()));
         } else {
             self.sets.remove(&id);
             self.lost = Some(line.clone());
@@ -376,6 +402,7 @@ impl Core {
             if let Some((_, reason)) = set.left.take_if(|(say_at, _)| *say_at <= now) {
                 actions.push(Action::Say(format!("{reason}; its process ({}) has not ended", set.process())));
             }
+            actions.extend(set.ask_how_ranks_ended(now));
             if set.deadline(&self.policy).is_some_and(|deadline| deadline <= now) {
                 late.push(set.set.id);
             }

@@ -1,12 +1,13 @@
 //! The process that starts a cluster, watches over it and ends it.
 //!
-//! [`core`] decides, without sockets, clock or processes, of sets ([`set`]), and [`scaling`] of which go; [`run`] owns everything and turns events into its inputs and
+//! [`core`] decides, without sockets, clock or processes, of sets ([`set`]), [`world`] of lost ranks ([`loss`]), and [`scaling`] of which go; [`run`] owns everything and turns events into its inputs and
 //! its actions into deeds; `shutdown` ends it all; `outcome` words the reason; [`progress`] what is waited for, and why; [`events`] and [`signals`] are where events come from.
 
 mod blocks;
 pub mod core;
 pub mod events;
 pub mod lease;
+pub mod loss;
 mod outcome;
 pub mod program;
 pub mod progress;
@@ -17,3 +18,4 @@ pub mod scaling;
 pub mod set;
 mod shutdown;
 pub mod signals;
+mod world;

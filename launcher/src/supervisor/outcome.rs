@@ -7,6 +7,7 @@ use super::signals::Signal;
 use crate::cluster::logs;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::launchers::program::srun;
 use crate::launchers::{EngineSet, SetEnd};
 use std::io;
 use std::path::Path;
@@ -81,6 +82,8 @@ impl Supervisor<'_> {
             format!(
                 "install the package for that Python: {python} -m pip install ipclusterz; or choose another with --python"
             )
+        } else if let Some(hint) = srun::hint(&self.plan.settings.tables, &tail) {
+            hint
         } else if tail.contains("error: ") {
             // It said itself what is wrong.
             String::new()

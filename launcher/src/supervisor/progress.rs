@@ -2,9 +2,12 @@
 //! while they wait.
 
 use super::core::Core;
+use super::loss::Loss;
 use super::set::{Set, Stage};
 use crate::launchers::EngineSet;
+use crate::launchers::rank_loss::RankLoss;
 use crate::report::duration;
+use ipclusterz_runtime::ids::EngineId;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -17,6 +20,12 @@ pub struct Progress {
     pub sets: Vec<SetProgress>,
     /// Why the set that was lost last is not started again.
     pub lost: Option<String>,
+    /// What the loss of a rank means, where sets are worlds.
+    #[serde(default)]
+    pub rank_loss: Option<RankLoss>,
+    /// The ranks and worlds that were lost, the latest last.
+    #[serde(default)]
+    pub losses: Vec<Loss>,
 }
 
 /// How far one set is.
@@ -29,6 +38,9 @@ pub struct SetProgress {
     pub set: EngineSet,
     /// How many of its engines are ready.
     pub ready: u32,
+    /// Those of its engines that were lost while the others go on.
+    #[serde(default)]
+    pub lost: Vec<EngineId>,
     /// How far it is.
     pub state: SetState,
     /// Seconds for which it has been so.
@@ -98,7 +110,7 @@ impl SetProgress {
 
     /// `engine 3: job 17 is pending: waiting for resources; 40 s so far (12 s ago)`.
     pub fn describe(&self) -> String {
-        let Self { name, set, ready, state, seconds, said, said_seconds_ago } = self;
+        let Self { name, set, ready, state, seconds, said, said_seconds_ago, .. } = self;
         let for_long = duration(*seconds);
         let how = match state {
             SetState::Waiting => format!("{name}: to be started, for {for_long}"),
@@ -126,7 +138,13 @@ impl Core {
     /// How far all sets are.
     pub fn how_far(&self, now: Instant) -> Progress {
         let sets = self.sets().map(|set| set.progress(now)).collect();
-        Progress { wanted: self.wanted(), sets, lost: self.lost.clone() }
+        Progress {
+            wanted: self.wanted(),
+            sets,
+            lost: self.lost.clone(),
+            rank_loss: self.policy.rank_loss.clone(),
+            losses: self.losses.told(now),
+        }
     }
 }
 
@@ -148,6 +166,7 @@ impl Set {
             name: self.name(),
             set: self.set.clone(),
             ready: self.set.count.saturating_sub(missing),
+            lost: self.lost.iter().copied().collect(),
             state,
             seconds,
             said,

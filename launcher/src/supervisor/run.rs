@@ -4,6 +4,7 @@ use super::blocks::Blocks;
 use super::core::{Action, Core, Ending, Input, Policy};
 use super::events::{self, ControllerLine, Event};
 use super::lease;
+use super::loss::Limit;
 use super::outcome;
 use super::program::Program;
 use super::requests::{Change, Reply, Request, Scaled};
@@ -15,6 +16,7 @@ use crate::commands::guard::Guard;
 use crate::controller_process::ControllerProcess;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::launchers::rank_loss::RankLoss;
 use crate::launchers::{EngineSet, JobRecord, Launcher, SetEnd, SetId, Wake};
 use crate::limits;
 use crate::report::StartReport;
@@ -92,7 +94,11 @@ impl<'a> Supervisor<'a> {
         let policy = Policy {
             restart: plan.settings.restart,
             retries: engines.retries,
-            ends_together: false,
+            rank_loss: None,
+            restart_limit: Limit {
+                most: engines.restart_limit,
+                window: Duration::from_secs_f64(engines.restart_window),
+            },
             timeout: plan.settings.timeout,
             host: plan.handle.host.clone(),
         };
@@ -161,6 +167,7 @@ impl<'a> Supervisor<'a> {
                             launcher.end(set, force);
                         }
                     }
+                    Action::Explain(set, engine) => actions.extend(self.explain(&set, engine)),
                     Action::Retire(engines) => self.retire(&engines),
                     Action::Finish(ending) => return Ok(ending),
                 }
@@ -295,7 +302,11 @@ impl<'a> Supervisor<'a> {
             });
             self.guard = Some(guard.map_err(Failure::io("starting the guard"))?);
         }
-        self.core.set_ends_together(launcher.ends_together());
+        let rank_loss = launcher.rank_loss();
+        if let Some(notice) = rank_loss.as_ref().and_then(RankLoss::notice) {
+            self.talk.say(notice);
+        }
+        self.core.set_rank_loss(rank_loss);
         let (wanted, set_size) = match self.plan.settings.engines_per_block() {
             Some(engines) => (self.plan.settings.tables.batch.blocks.min * engines, engines),
             None => (self.plan.settings.engines, launcher.set_size(self.plan.settings.engines)),
@@ -318,6 +329,13 @@ impl<'a> Supervisor<'a> {
         let actions = self.core.handle(input, Instant::now());
         self.keep_record();
         Ok(actions)
+    }
+
+    /// Asks the launcher how a lost rank has ended.
+    fn explain(&mut self, set: &EngineSet, engine: EngineId) -> Vec<Action> {
+        let Some(launcher) = &self.launcher else { return Vec::new() };
+        let how = launcher.how_rank_ended(set, engine.0 - set.first.0);
+        self.core.handle(Input::Explained(set.id, engine, how), Instant::now())
     }
 
     fn scale(&mut self, change: Change) -> Result<(Scaled, Vec<Action>), Failure> {

@@ -1,6 +1,7 @@
 //! One set of engines as the supervisor knows it.
 
 use super::core::Policy;
+use super::loss::Restarts;
 use super::restart::BackOff;
 use crate::launchers::EngineSet;
 use ipclusterz_runtime::ids::EngineId;
@@ -35,6 +36,14 @@ pub struct Set {
     pub stage: Stage,
     /// The ids that registered engines were given, by the ids that they asked for: another one when that was taken.
     registered: BTreeMap<EngineId, EngineId>,
+    /// Where those are, by the same ids.
+    places: BTreeMap<EngineId, String>,
+    /// Ranks that were lost while the others go on, by the ids that they asked for.
+    pub lost: BTreeSet<EngineId>,
+    /// Those of them of which nobody has said how they ended: when to ask, and how often it is still worth it.
+    pub unexplained: BTreeMap<EngineId, (Instant, u32)>,
+    /// Its restarts, when it is a world.
+    pub restarts: Restarts,
     /// Engines that were told to go, by the ids that they asked for.
     pub leaving: BTreeSet<EngineId>,
     /// Why its only engine left while its process ran, and when to say so unless the process ends, which says more.
@@ -65,6 +74,10 @@ impl Set {
             set,
             stage: Stage::Waiting,
             registered: BTreeMap::new(),
+            places: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            unexplained: BTreeMap::new(),
+            restarts: Restarts::default(),
             leaving: BTreeSet::new(),
             left: None,
             end_at: None,
@@ -101,6 +114,8 @@ impl Set {
         self.stage = Stage::Over { ended: now, again_at };
         self.tell(how, now);
         self.registered.clear();
+        self.lost.clear();
+        self.unexplained.clear();
         (self.left, self.end_at, self.kill_at, self.died, self.complete) = (None, None, None, false, false);
         again_at
     }
@@ -149,9 +164,14 @@ impl Set {
         self.complete
     }
 
-    /// Whether all of it was told to go.
+    /// Whether all of it that is left was told to go.
     pub fn is_leaving(&self) -> bool {
-        self.gone || self.leaving.len() == self.set.count as usize
+        self.gone || (!self.leaving.is_empty() && self.left_of().next().is_none())
+    }
+
+    /// The engines that are to stay: neither lost nor told to go.
+    pub fn left_of(&self) -> impl Iterator<Item = EngineId> {
+        self.set.engines().filter(|id| !self.lost.contains(id) && !self.leaving.contains(id))
     }
 
     /// It is not needed any more.
@@ -183,8 +203,12 @@ impl Set {
     }
 
     /// The engine that asked for one id was given another; false when that is known.
-    pub fn register(&mut self, asked: EngineId, given: EngineId, now: Instant) -> bool {
+    pub fn register(&mut self, asked: EngineId, given: EngineId, host: &str, now: Instant) -> bool {
         self.left = None;
+        self.places.insert(asked, host.to_owned());
+        // It was only out of reach.
+        self.lost.remove(&asked);
+        self.unexplained.remove(&asked);
         // Its launcher may hear later than the controller that it runs.
         if self.stage == Stage::Waiting {
             self.stage = Stage::Running { since: now };
@@ -195,13 +219,19 @@ impl Set {
         news
     }
 
-    /// An engine is registered no more; whether it was told to go.
-    pub fn unregister(&mut self, given: EngineId) -> bool {
+    /// An engine is registered no more: the id that it had asked for, and whether it was told to go.
+    pub fn unregister(&mut self, given: EngineId) -> (Option<EngineId>, bool) {
         let asked = self.registered.iter().find(|(_, id)| **id == given).map(|(asked, _)| *asked);
-        asked.is_some_and(|asked| {
+        let told = asked.is_some_and(|asked| {
             self.registered.remove(&asked);
             self.leaving.contains(&asked)
-        }) || self.gone
+        });
+        (asked, told || self.gone)
+    }
+
+    /// The host of the engine that asked for this id.
+    pub fn place(&self, asked: EngineId) -> Option<&str> {
+        self.places.get(&asked).map(String::as_str)
     }
 
     /// The engines that have not registered.
@@ -211,7 +241,7 @@ impl Set {
 
     /// Whether one has not, and is expected to.
     pub fn is_missing_engines(&self) -> bool {
-        !self.is_leaving() && self.missing().any(|id| !self.leaving.contains(&id))
+        !self.is_leaving() && self.left_of().any(|id| !self.registered.contains_key(&id))
     }
 
     /// When all must have registered.
@@ -226,6 +256,7 @@ impl Set {
     pub fn next_tick(&self, policy: &Policy) -> impl Iterator<Item = Instant> {
         let again_at = if let Stage::Over { again_at, .. } = self.stage { Some(again_at) } else { None };
         let say_at = self.left.as_ref().map(|(say_at, _)| *say_at);
-        [again_at, say_at, self.end_at, self.kill_at, self.deadline(policy)].into_iter().flatten()
+        let ask_at = self.unexplained.values().map(|(ask_at, _)| *ask_at).min();
+        [again_at, say_at, ask_at, self.end_at, self.kill_at, self.deadline(policy)].into_iter().flatten()
     }
 }

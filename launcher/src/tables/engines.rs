@@ -1,6 +1,6 @@
 //! `[engines]`
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Which launcher starts the engines.
@@ -29,6 +29,30 @@ impl LauncherKind {
     }
 }
 
+/// `engines.on_rank_loss`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRankLoss {
+    /// All ranks end, and are started anew.
+    #[default]
+    Restart,
+    /// The others go on.
+    Shrink,
+    /// All ranks end.
+    Stop,
+}
+
+impl OnRankLoss {
+    /// The word that a profile has for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            OnRankLoss::Restart => "restart",
+            OnRankLoss::Shrink => "shrink",
+            OnRankLoss::Stop => "stop",
+        }
+    }
+}
+
 /// See `profiles/default.toml`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +64,9 @@ pub struct EnginesTable {
     pub timeout: f64,
     pub restart: bool,
     pub retries: u32,
+    pub on_rank_loss: OnRankLoss,
+    pub restart_limit: u32,
+    pub restart_window: f64,
     pub lease: f64,
     pub directory: String,
     pub wrap: Vec<String>,

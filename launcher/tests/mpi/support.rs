@@ -6,6 +6,7 @@ use ipclusterz_launcher::failure::Failure;
 use ipclusterz_launcher::launchers::program::{EngineCommand, ProgramLauncher, ProgramSettings, Starter};
 use ipclusterz_launcher::launchers::{EngineSet, JobRecord, Launcher, SetEnd, SetEvent, SetId};
 use ipclusterz_launcher::marked;
+use ipclusterz_launcher::tables::engines::OnRankLoss;
 use ipclusterz_launcher::tables::mpiexec::{Binding, FlavourChoice, MpiexecTable};
 use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::places::random_hex;
@@ -100,7 +101,19 @@ impl Trial {
         Self::with_starter(|_| Starter::mpiexec(table)).expect("a program")
     }
 
+    /// Its set is to go on when a rank is lost.
+    pub fn shrinking(mpi: Mpi) -> Self {
+        Self::with(|_| Starter::mpiexec(&mpi.table()), OnRankLoss::Shrink).expect("a program")
+    }
+
     pub fn with_starter(starter: impl FnOnce(&TempDir) -> Result<Starter, Failure>) -> Result<Self, Failure> {
+        Self::with(starter, OnRankLoss::default())
+    }
+
+    fn with(
+        starter: impl FnOnce(&TempDir) -> Result<Starter, Failure>,
+        on_rank_loss: OnRankLoss,
+    ) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new().prefix("ipz").tempdir_in("/tmp").expect("temporary folder");
         let engine = folder.path().join("engine");
         std::fs::write(&engine, ENGINE).expect("write");
@@ -117,6 +130,8 @@ impl Trial {
             lease: None,
             timeout: 60.0,
             check_world: false,
+            on_rank_loss,
+            says_end: false,
         };
         let environment = [("FOLDER", folder.path().to_str().expect("UTF-8")), ("LAB", "blue")];
         let settings = ProgramSettings {

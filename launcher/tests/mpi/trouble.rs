@@ -3,8 +3,10 @@
 use super::support::{Mpi, Trial};
 use ipclusterz_launcher::failure::Failure;
 use ipclusterz_launcher::launchers::program::Starter;
+use ipclusterz_launcher::launchers::rank_loss::RankLoss;
 use ipclusterz_launcher::launchers::{EngineSet, Force, Launcher, SetEnd, SetId};
 use ipclusterz_launcher::system;
+use ipclusterz_launcher::tables::engines::OnRankLoss;
 use ipclusterz_launcher::tables::mpiexec::MpiexecTable;
 use ipclusterz_runtime::ids::EngineId;
 use std::path::PathBuf;
@@ -99,6 +101,32 @@ fn shared_memory_of_killed_ranks_is_removed(mpi: Mpi) {
 }
 
 #[test]
+fn a_set_of_open_mpi_goes_on_without_a_lost_rank() {
+    let mut trial = Trial::shrinking(Mpi::Open).with_mpi();
+    assert_eq!(trial.launcher.rank_loss(), Some(RankLoss { policy: OnRankLoss::Shrink, obstacle: None }));
+    let ranks = trial.start(3);
+    let set = EngineSet { id: SetId(0), first: EngineId(10), count: 3 };
+    system::signal_process(ranks[1][2].parse().expect("a pid"), libc::SIGKILL).expect("kill");
+    let signal = Some("signal: 9 (SIGKILL)".to_owned());
+    trial.until("it is told how the rank ended", |trial| trial.launcher.how_rank_ended(&set, 1) == signal);
+    trial.order(2, "os._exit(3)");
+    let code = Some("exit status: 3".to_owned());
+    trial.until("it is told how the next one ended", |trial| trial.launcher.how_rank_ended(&set, 2) == code);
+    assert_eq!((trial.launcher.how_rank_ended(&set, 0), &trial.ended), (None, &None));
+    trial.order(0, "os._exit(0)");
+    trial.wait_for_end();
+}
+
+#[test]
+fn mpich_cannot_go_on_without_a_rank_and_says_so() {
+    let trial = Trial::shrinking(Mpi::Mpich);
+    let loss = trial.launcher.rank_loss().expect("ranks of a world");
+    assert_eq!(loss.policy, OnRankLoss::Restart);
+    let obstacle = loss.obstacle.expect("an obstacle");
+    assert!(obstacle.ends_with(") ends all ranks when one is lost"), "{obstacle}");
+}
+
+#[test]
 fn more_ranks_than_slots_are_started_only_when_asked_for() {
     let hosts = vec!["localhost:2".to_owned()];
     let table = MpiexecTable { hosts, oversubscribe: false, ..Mpi::Open.table() };
@@ -158,7 +186,8 @@ fn a_command_of_a_queue_may_stand_before_the_engine() {
     let prefix = |set: &EngineSet| -> Result<Vec<String>, Failure> {
         Ok(["mpiexec.mpich", "-n", &set.count.to_string()].map(str::to_owned).to_vec())
     };
-    let mut trial = Trial::with_starter(|_| Ok(Starter::Prefix(Box::new(prefix)))).expect("a launcher");
+    let mut trial = Trial::with_starter(|_| Ok(Starter::Prefix { make: Box::new(prefix), template: Vec::new() }))
+        .expect("a launcher");
     let ranks = trial.start(3);
     assert_eq!(ranks[2][..2], ["2", "3"]);
     trial.launcher.end(SetId(0), Force::Terminate);

@@ -229,6 +229,11 @@ impl Worlds {
         // Writing to memory fails for no value of that type.
         let payload = Frame::from(serde_json::to_vec(&reform).unwrap_or_default());
         for engine in world.members.values() {
+            // One that comes back may be waiting in an epoch that ended while nobody could tell it.
+            if let (1.., Some(reason)) = (world.epoch - 1, &reform.reason) {
+                let over = EpochOver { epoch: world.epoch - 1, reason: reason.clone() };
+                self.sends.push((*engine, Channel::Control, Message::EpochOver(over), vec![]));
+            }
             let task = Task { id: world.task, op: Op::Reform, function: None, segments: vec![], group: None };
             self.sends.push((*engine, Channel::Data, Message::Task(task), vec![payload.clone()]));
             self.epochs.insert(*engine, (world.epoch, None));

@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const QUIET: Duration = Duration::from_millis(3);
 /// No stack is longer.
 const STACK_MAX: usize = 64 << 10;
-/// Nor what is told of communicators.
-const CALLS_MAX: usize = 16 << 10;
+/// For what is told of communicators, unless there are very many.
+const CALLS_ROOM: usize = 16 << 10;
 
 /// How the main thread is asked for its stack: Python's `faulthandler.register(signal, file)` has its handler write it.
 #[derive(Debug, Clone, Copy)]
@@ -84,9 +84,15 @@ impl MpiFunctions {
 
     /// The last call on each communicator, as JSON.
     pub fn calls(&self) -> String {
-        let mut text = vec![0; CALLS_MAX];
-        let length = (self.calls)(text.as_mut_ptr(), text.len());
-        text.truncate(length);
-        String::from_utf8_lossy(&text).into_owned()
+        let mut text = vec![0; CALLS_ROOM];
+        loop {
+            let length = (self.calls)(text.as_mut_ptr(), text.len());
+            // Nothing was written where it did not all fit.
+            if length <= text.len() {
+                text.truncate(length);
+                return String::from_utf8_lossy(&text).into_owned();
+            }
+            text.resize(2 * length, 0);
+        }
     }
 }

@@ -4,10 +4,11 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import ipclusterz_mpi
 import numpy as np
-from ranks import comm, done, rank, refused
+from ranks import comm, leave, rank, refused
 
 from ipclusterz import mpi
 
@@ -38,6 +39,4 @@ else:
         refused(mpi.RankLost, "rank 1 on n1 was killed", spare.Barrier)
         refused(mpi.RankLost, "rank 1 on n1 was killed", comm.allgather, 1)
         refused(mpi.RankLost, "MPI_Mprobe", comm.recv)
-    else:
-        time.sleep(0)
-done(hard=True)
+leave(Path(sys.argv[2]))

@@ -50,7 +50,7 @@ assert comm.allreduce((rank % 2, rank), "maxloc") == ((1, 1) if size > 1 else (0
 assert comm.scan(1) == rank + 1
 assert comm.exscan(1) == (rank or None)
 refused(ValueError, "there is no operator 'summ'", comm.allreduce, 1, "summ")
-refused(ValueError, f"give one for each", comm.alltoall, [1] * (size + 1))
+refused(ValueError, "give one for each", comm.alltoall, [1] * (size + 1))
 
 # Which message it was.
 if size > 1:

@@ -23,10 +23,23 @@ pub struct Request<'a> {
     pub pass: &'a [String],
     /// Put the rank before each line of output, where the program can.
     pub label: bool,
+    /// What becomes of the other ranks when one is lost.
+    pub survival: Survival,
     /// A folder of this set alone, for files of the program.
     pub scratch: &'a Path,
     /// The command of each rank.
     pub command: Vec<OsString>,
+}
+
+/// What becomes of the other ranks when one is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Survival {
+    /// The program ends them.
+    Ended,
+    /// It goes on with them.
+    Kept,
+    /// It goes on with them, and so does the MPI library (User-Level Failure Mitigation, Open MPI since 5).
+    Ulfm,
 }
 
 /// How to start it.
@@ -120,6 +133,11 @@ fn open_mpi(invocation: &mut Invocation, request: &Request<'_>, hosts: &[Host<'_
         invocation.add(["--allow-run-as-root"]);
     }
     invocation.add_path("--wdir", request.directory);
+    match request.survival {
+        Survival::Ended => {}
+        Survival::Kept => invocation.add(["--enable-recovery"]),
+        Survival::Ulfm => invocation.add(["--with-ft", "ulfm"]),
+    }
     if request.label {
         invocation.add(["--tag-output"]);
     }
@@ -195,7 +213,12 @@ fn cray(invocation: &mut Invocation, request: &Request<'_>, hosts: &[Host<'_>]) 
 
 fn srun(invocation: &mut Invocation, request: &Request<'_>, hosts: &[Host<'_>]) -> Result<(), ArgvError> {
     let table = request.table;
-    invocation.add(["--ntasks", &request.ranks.to_string(), "--export=ALL", "--kill-on-bad-exit=1"]);
+    invocation.add(["--ntasks", &request.ranks.to_string(), "--export=ALL"]);
+    match request.survival {
+        Survival::Ended => invocation.add(["--kill-on-bad-exit=1"]),
+        // Nor when a node is gone, nor because some ranks have ended long before the others.
+        Survival::Kept | Survival::Ulfm => invocation.add(["--kill-on-bad-exit=0", "--no-kill", "--wait=0"]),
+    }
     if !hosts.is_empty() {
         let slots = equal_slots(Flavour::Srun, hosts)?;
         invocation.add(["--nodes", &hosts.len().to_string(), "--nodelist", &names(hosts)]);
@@ -324,6 +347,10 @@ pub(super) mod tests {
     }
 
     fn build(flavour: Flavour, table: &MpiexecTable) -> Result<Invocation, ArgvError> {
+        build_with(flavour, table, Survival::Ended)
+    }
+
+    fn build_with(flavour: Flavour, table: &MpiexecTable, survival: Survival) -> Result<Invocation, ArgvError> {
         let pass = ["LAB".to_owned(), "IPCLUSTERZ_SET".to_owned()];
         let request = Request {
             table,
@@ -331,6 +358,7 @@ pub(super) mod tests {
             directory: Path::new("/work"),
             pass: &pass,
             label: true,
+            survival,
             scratch: Path::new("/tmp/set-1"),
             command: vec!["python".into(), "-m".into(), "engine".into()],
         };
@@ -358,6 +386,18 @@ pub(super) mod tests {
             "-n 4 --host n1:2,n2:2 --oversubscribe --bind-to socket --allow-run-as-root --wdir /work --tag-output -x LAB \
              -x IPCLUSTERZ_SET --more x y python -m engine",
         );
+    }
+
+    #[test]
+    fn ranks_that_are_to_outlive_others_are_asked_for_in_the_programs_words() {
+        let arguments = |flavour, survival| {
+            let built = build_with(flavour, &table(), survival).expect("arguments");
+            built.arguments.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        };
+        assert!(arguments(Flavour::OpenMpi, Survival::Kept).contains(" --enable-recovery "));
+        assert!(arguments(Flavour::OpenMpi, Survival::Ulfm).contains(" --with-ft ulfm "));
+        let kept = arguments(Flavour::Srun, Survival::Kept);
+        assert!(kept.contains(" --kill-on-bad-exit=0 --no-kill --wait=0 "), "{kept}");
     }
 
     #[test]
@@ -427,6 +467,7 @@ pub(super) mod tests {
             directory: Path::new("/"),
             pass: &pass,
             label: false,
+            survival: Survival::Ended,
             scratch: Path::new("/"),
             command: Vec::new(),
         };

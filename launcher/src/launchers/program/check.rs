@@ -1,7 +1,7 @@
 //! A hello of two ranks, for `ipclusterz doctor`: whether the program starts ranks here, and whether the MPI of mpi4py is
 //! the one that it belongs to. When it is not, each rank believes to be alone in its world, and nothing says so.
 
-use super::argv::{self, Request};
+use super::argv::{self, Request, Survival};
 use super::ask::{self, Answer};
 use super::flavour::Program;
 use crate::failure::Failure;
@@ -88,6 +88,7 @@ pub fn hello(program: &Program, table: &MpiexecTable, ranks: Ranks<'_>, deadline
         directory: scratch,
         pass: &pass,
         label: false,
+        survival: Survival::Ended,
         scratch,
         command: ranks.argv(),
     };

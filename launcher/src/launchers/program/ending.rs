@@ -77,8 +77,7 @@ const PATTERNS: [(&str, Reading); 14] = [
     (
         r"¶ srun: error: (\S+): task (\d+): (Exited with exit code (\d+)|Killed|Aborted|Bus error|Segmentation fault|Floating point exception|Illegal instruction)",
         |found| {
-            let how =
-                number(found, 4).map_or_else(|| text(found, 3).to_lowercase(), |code| format!("exit status: {code}"));
+            let how = number(found, 4).map_or_else(|| in_signals(&found[3]), |code| format!("exit status: {code}"));
             Some(Cause { host: Some(text(found, 1)), ..cause(number(found, 2), how) })
         },
     ),
@@ -112,6 +111,35 @@ pub fn cause_in(lines: &[impl AsRef<str>]) -> Option<Cause> {
     PATTERNS.iter().find_map(|(pattern, reading)| {
         let pattern = Regex::new(&pattern.replace(' ', "(?: ¶)* ")).ok()?;
         reading(&pattern.captures(&said)?)
+    })
+}
+
+/// How one rank has ended while others went on, if the program told it: the last time, for a rank of that number may have
+/// been there before.
+pub fn end_of_rank(lines: &[impl AsRef<str>], rank: u32) -> Option<Cause> {
+    let told = Regex::new(r"ipclusterz: rank (\d+) ended with status (\d+)").ok()?;
+    // Of several that ended in the same way, srun tells in one line.
+    let tasks = Regex::new(r"^srun: error: \S+ tasks ([\d,-]+): (.*)").ok()?;
+    lines.iter().rev().find_map(|line| {
+        let line = line.as_ref();
+        let cause = if let Some(found) = told.captures(line) {
+            let code: i32 = found[2].parse().ok()?;
+            let how = signal_of_code(code).unwrap_or_else(|| format!("exit status: {code}"));
+            cause(number(&found, 1), how)
+        } else if let Some(found) = tasks.captures(line).filter(|found| is_among(rank, &found[1])) {
+            cause_in(&[line.replace(&format!("tasks {}:", &found[1]), &format!("task {rank}:"))])?
+        } else {
+            cause_in(&[line])?
+        };
+        (cause.rank == Some(rank)).then_some(cause)
+    })
+}
+
+/// Whether a number is in a list such as `0,3-5`.
+fn is_among(number: u32, list: &str) -> bool {
+    list.split(',').any(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        matches!((first.parse::<u32>(), last.parse::<u32>()), (Ok(first), Ok(last)) if (first..=last).contains(&number))
     })
 }
 
@@ -162,6 +190,20 @@ fn describe_status(status: i32) -> String {
 /// The signal that an exit code stands for, as Open MPI and shells have it. Open MPI does not always say more.
 pub fn signal_of_code(code: i32) -> Option<String> {
     u32::try_from(code).ok()?.checked_sub(128).filter(|number| (1..=64).contains(number)).map(signal)
+}
+
+/// The signal that strsignal(3) calls so.
+fn in_signals(words: &str) -> String {
+    let known = [
+        ("Killed", libc::SIGKILL),
+        ("Aborted", libc::SIGABRT),
+        ("Bus error", libc::SIGBUS),
+        ("Segmentation fault", libc::SIGSEGV),
+        ("Floating point exception", libc::SIGFPE),
+        ("Illegal instruction", libc::SIGILL),
+    ];
+    let found = known.iter().find(|(name, _)| *name == words);
+    found.map_or_else(|| words.to_lowercase(), |(_, number)| signal(number.unsigned_abs()))
 }
 
 /// As an exit status of this host is displayed.

@@ -1,6 +1,7 @@
 //! The command of an engine that is one of the ranks of a set.
 
 use crate::launchers::EngineSet;
+use crate::tables::engines::OnRankLoss;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -22,12 +23,26 @@ pub struct EngineCommand {
     pub timeout: f64,
     /// Engines start MPI and check that the ranks of the set are the whole of one world.
     pub check_world: bool,
+    /// What becomes of the others when one is lost.
+    pub on_rank_loss: OnRankLoss,
+    /// A shell around each engine says how it ended, where the program that starts them does not.
+    pub says_end: bool,
 }
+
+/// The end of a rank is in the log even when nothing else tells. It forgets a SIGTERM: that is its engine's to obey.
+const SAY_END: &str = r#"trap : TERM INT
+"$@"
+status=$?
+echo "ipclusterz: rank ${OMPI_COMM_WORLD_RANK:-?} ended with status $status" >&2
+exit $status"#;
 
 impl EngineCommand {
     /// The arguments that start one engine of the set, program first.
     pub fn argv(&self, set: &EngineSet) -> Vec<OsString> {
         let mut argv: Vec<OsString> = Vec::new();
+        if self.says_end {
+            argv.extend(["/bin/sh", "-c", SAY_END, "ipclusterz"].map(OsString::from));
+        }
         if !self.setup.is_empty() {
             // A login shell, because `module` and `conda` are functions that only such a one is sure to have.
             let script = format!("{}\nexec \"$@\"", self.setup.join("\n"));
@@ -45,7 +60,7 @@ impl EngineCommand {
         }
         option("--timeout", self.timeout.to_string());
         if self.check_world {
-            argv.push("--check-world".into());
+            argv.extend(["--check-world", "--on-rank-loss", self.on_rank_loss.word()].map(OsString::from));
         }
         argv
     }
@@ -66,6 +81,8 @@ pub(super) mod tests {
             lease: Some(60.0),
             timeout: 90.5,
             check_world: true,
+            on_rank_loss: OnRankLoss::Restart,
+            says_end: false,
         }
     }
 
@@ -77,7 +94,7 @@ pub(super) mod tests {
     fn an_engine_is_told_the_first_id_and_the_number_of_ranks() {
         let argv = example().argv(&set(4));
         let expected = "/opt/python3 -m ipclusterz.engine --connection-file /home/me/engine.json --first-engine-id 8 \
-                        --ranks 4 --lease 60 --timeout 90.5 --check-world";
+                        --ranks 4 --lease 60 --timeout 90.5 --check-world --on-rank-loss restart";
         assert_eq!(argv, expected.split(' ').map(OsString::from).collect::<Vec<_>>());
     }
 
@@ -90,6 +107,9 @@ pub(super) mod tests {
             check_world: false,
             ..example()
         };
+        let told = EngineCommand { says_end: true, ..command.clone() }.argv(&set(1));
+        assert_eq!(told[..2], ["/bin/sh", "-c"]);
+        assert_eq!(told[4..], command.argv(&set(1)));
         let argv = command.argv(&set(1));
         let script = "module load x\nexport A='b c'\nexec \"$@\"";
         assert_eq!(argv[..6], ["/bin/bash", "-lc", script, "ipclusterz", "numactl", "--localalloc"]);

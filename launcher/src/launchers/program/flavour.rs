@@ -1,5 +1,6 @@
 //! Which program starts the ranks: found on PATH, and asked which MPI it belongs to.
 
+use super::argv::Survival;
 use super::ask;
 use crate::exit_code::Exit;
 use crate::failure::Failure;
@@ -133,6 +134,30 @@ impl Program {
         Ok(Self { path, flavour, version: None })
     }
 
+    /// Why its ranks cannot outlive one of them; `None` when they can.
+    pub fn obstacle_to_shrink(&self) -> Option<String> {
+        match self.flavour {
+            Flavour::OpenMpi | Flavour::Srun => None,
+            Flavour::Mpich | Flavour::Intel => Some(format!("{self} ends all ranks when one is lost")),
+            Flavour::Cray => Some(format!("{self} is not known to keep the other ranks")),
+        }
+    }
+
+    /// Whether it says itself how a rank has ended while others go on.
+    pub fn tells_of_ranks(&self) -> bool {
+        self.flavour != Flavour::OpenMpi
+    }
+
+    /// How the other ranks can be kept. Blocks while it is asked for its version, where the profile has named the flavour.
+    pub fn survival(&self) -> Survival {
+        let asked = || ask_version(self.path.clone()).ok()?.version;
+        let version = || self.version.clone().or_else(asked)?.split('.').next()?.parse::<u32>().ok();
+        match self.flavour {
+            Flavour::OpenMpi if version().is_some_and(|major| major >= 5) => Survival::Ulfm,
+            _ => Survival::Kept,
+        }
+    }
+
     /// An error where it is known to refuse to run: as root, unless the table or the MPI's own variables allow it.
     pub fn check_root(&self, table: &MpiexecTable) -> Result<(), FlavourError> {
         let allowed = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"]
@@ -195,7 +220,7 @@ fn trouble_of_srun(text: &str) -> Option<String> {
 }
 
 /// For messages: the last part of a path.
-pub(super) fn name_of(path: &Path) -> String {
+pub(in crate::launchers) fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 

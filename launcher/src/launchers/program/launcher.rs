@@ -5,7 +5,7 @@
 //! then is the set said to have ended. Ranks on other hosts are ended by the program's own daemons there, which notice that
 //! it is gone, and by their lease.
 
-use super::argv::{self, Request};
+use super::argv::{self, Request, Survival};
 use super::ending;
 use super::engine::EngineCommand;
 use super::flavour::{Program, name_of};
@@ -14,10 +14,12 @@ use crate::cluster::identity::ProcessIdentity;
 use crate::cluster::logs::{self, LogFolder};
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::launchers::rank_loss::{RankLoss, obstacle_of_command};
 use crate::launchers::{EngineSet, Force, JobRecord, Launcher, SetEnd, SetEvent, SetId, SetRecord};
 use crate::marked::{self, Mark};
 use crate::spawn::{self, ChildOptions};
 use crate::system;
+use crate::tables::engines::OnRankLoss;
 use crate::tables::mpiexec::MpiexecTable;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -37,7 +39,12 @@ pub enum Starter {
         table: MpiexecTable,
     },
     /// A command that the engine's command is put behind, such as srun with the arguments of a queue's profile.
-    Prefix(Prefix),
+    Prefix {
+        /// Makes it for a set.
+        make: Prefix,
+        /// As it is in the profile.
+        template: Vec<String>,
+    },
 }
 
 /// Makes the arguments that stand before the engine's, program first, for a set.
@@ -54,13 +61,25 @@ impl Starter {
         }
         Ok(Starter::Mpiexec { program, table: table.clone() })
     }
+
+    /// Why its ranks cannot outlive one of them; `None` when they can.
+    fn obstacle_to_shrink(&self) -> Option<String> {
+        match self {
+            Starter::Mpiexec { program, .. } => program.obstacle_to_shrink(),
+            Starter::Prefix { template, .. } => obstacle_of_command(template),
+        }
+    }
+
+    fn tells_of_ranks(&self) -> bool {
+        !matches!(self, Starter::Mpiexec { program, .. } if !program.tells_of_ranks())
+    }
 }
 
 /// What all sets of a cluster have in common.
 pub struct ProgramSettings {
     /// What starts the ranks.
     pub starter: Starter,
-    /// The engine's command.
+    /// The engine's command; what it says of a lost rank is what the profile wants.
     pub command: EngineCommand,
     /// Variables set for the engines.
     pub environment: BTreeMap<String, String>,
@@ -79,6 +98,8 @@ pub struct ProgramSettings {
 /// The launcher.
 pub struct ProgramLauncher {
     settings: ProgramSettings,
+    rank_loss: RankLoss,
+    survival: Survival,
     sets: BTreeMap<SetId, Running>,
     events: Vec<(SetId, SetEvent)>,
 }
@@ -114,9 +135,17 @@ const LONGEST_LOOK: Duration = Duration::from_secs(60);
 const LAST_WORDS: usize = 200;
 
 impl ProgramLauncher {
-    /// Starts nothing yet.
-    pub fn new(settings: ProgramSettings) -> Self {
-        Self { settings, sets: BTreeMap::new(), events: Vec::new() }
+    /// Starts nothing yet. May ask the program for its version.
+    pub fn new(mut settings: ProgramSettings) -> Self {
+        let rank_loss = RankLoss::of(settings.command.on_rank_loss, settings.starter.obstacle_to_shrink());
+        let shrinks = rank_loss.policy == OnRankLoss::Shrink;
+        settings.command.on_rank_loss = rank_loss.policy;
+        settings.command.says_end = shrinks && !settings.starter.tells_of_ranks();
+        let survival = match &settings.starter {
+            Starter::Mpiexec { program, .. } if shrinks => program.survival(),
+            _ => Survival::Ended,
+        };
+        Self { settings, rank_loss, survival, sets: BTreeMap::new(), events: Vec::new() }
     }
 
     /// The command that starts a set, complete, and where it is.
@@ -139,6 +168,7 @@ impl ProgramLauncher {
                         directory: &settings.directory,
                         pass: &pass,
                         label: true,
+                        survival: self.survival,
                         scratch,
                         command: engine,
                     },
@@ -150,8 +180,8 @@ impl ProgramLauncher {
                 command.args(&invocation.arguments).envs(invocation.environment);
                 (command, program.to_string())
             }
-            Starter::Prefix(prefix) => {
-                let argv: Vec<OsString> = prefix(set)?.into_iter().map(OsString::from).chain(engine).collect();
+            Starter::Prefix { make, .. } => {
+                let argv: Vec<OsString> = make(set)?.into_iter().map(OsString::from).chain(engine).collect();
                 let mut command = Command::new(&argv[0]);
                 command.args(&argv[1..]);
                 (command, name_of(Path::new(&argv[0])))
@@ -272,15 +302,21 @@ impl Launcher for ProgramLauncher {
     }
 
     /// One set is one world.
-    fn ends_together(&self) -> bool {
-        matches!(self.settings.starter, Starter::Mpiexec { .. }) || self.settings.command.check_world
+    fn rank_loss(&self) -> Option<RankLoss> {
+        let is_world = matches!(self.settings.starter, Starter::Mpiexec { .. }) || self.settings.command.check_world;
+        is_world.then(|| self.rank_loss.clone())
+    }
+
+    fn how_rank_ended(&self, set: &EngineSet, rank: u32) -> Option<String> {
+        let (lines, _) = logs::tail(&self.sets.get(&set.id)?.log, LAST_WORDS).ok()?;
+        Some(ending::end_of_rank(&lines, rank)?.how)
     }
 
     /// Each program counts the slots for itself alone.
     fn check_room(&self, engines: u32) -> Result<(), Failure> {
         match &self.settings.starter {
             Starter::Mpiexec { table, .. } => Ok(argv::check_room(table, engines)?),
-            Starter::Prefix(_) => Ok(()),
+            Starter::Prefix { .. } => Ok(()),
         }
     }
 

@@ -8,6 +8,7 @@
 //! - [`launcher`]: starts, watches and ends the sets
 //! - [`ending`]: which rank ended first and how, from what the program said
 //! - [`segments`]: shared memory that ranks leave behind when they are killed
+//! - [`srun`]: why ranks of srun do not find each other
 //! - [`check`]: a hello of two ranks, for `ipclusterz doctor`
 
 pub mod argv;
@@ -18,6 +19,7 @@ pub mod engine;
 pub mod flavour;
 pub mod launcher;
 pub mod segments;
+pub mod srun;
 
 pub use engine::EngineCommand;
 pub use flavour::{Flavour, Program};

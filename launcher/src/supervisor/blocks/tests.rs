@@ -1,6 +1,7 @@
 //! Blocks whose jobs end before their engines have registered, with made-up time.
 
 use super::super::core::{Input, Policy};
+use super::super::loss::Limit;
 use super::*;
 use crate::launchers::{SetEnd, SetEvent};
 use crate::tables::batch;
@@ -32,7 +33,9 @@ impl Lab {
     fn new() -> Self {
         let began = Instant::now();
         let timeout = Duration::from_secs(60);
-        let policy = Policy { restart: false, retries: 0, ends_together: false, timeout, host: "here".to_owned() };
+        let restart_limit = Limit { most: 10, window: timeout };
+        let policy =
+            Policy { restart: false, retries: 0, rank_loss: None, restart_limit, timeout, host: "here".to_owned() };
         let mut core = Core::new(policy, began);
         core.ready_if_complete();
         let elastic = Elastic::new(batch::Blocks { min: 0, max: 3, nodes: 1 }, timeout, 2);

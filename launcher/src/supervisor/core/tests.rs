@@ -1,6 +1,7 @@
 //! The launcher's decisions, with made-up time.
 
 use super::*;
+use crate::tables::engines::OnRankLoss;
 use std::os::unix::process::ExitStatusExt;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -27,7 +28,8 @@ fn info(id: u32, pid: u32) -> EngineInfo {
 }
 
 fn policy(restart: bool) -> Policy {
-    Policy { restart, retries: 0, ends_together: false, timeout: TIMEOUT, host: "here".to_owned() }
+    let restart_limit = Limit { most: 2, window: 10 * TIMEOUT };
+    Policy { restart, retries: 0, rank_loss: None, restart_limit, timeout: TIMEOUT, host: "here".to_owned() }
 }
 
 fn say(line: &str) -> Action {
@@ -46,9 +48,10 @@ fn started(count: u32, restart: bool) -> (Core, Instant) {
 }
 
 /// A core with `sets` sets of `size` engines, of which a queue knows more than this host.
-fn queued(sets: u32, size: u32, ends_together: bool) -> (Core, Instant) {
+fn queued(sets: u32, size: u32, on_rank_loss: Option<OnRankLoss>) -> (Core, Instant) {
     let now = Instant::now();
-    let mut core = Core::new(Policy { ends_together, ..policy(false) }, now);
+    let rank_loss = on_rank_loss.map(|wanted| RankLoss::of(wanted, None));
+    let mut core = Core::new(Policy { rank_loss, ..policy(false) }, now);
     core.grow(sets * size, size);
     for set in 0..sets {
         core.handle(Input::SetStarted { set: SetId(set), pid: None }, now);
@@ -172,7 +175,7 @@ fn many_engines_are_not_all_named() {
 
 #[test]
 fn the_deadline_counts_from_when_a_job_runs() {
-    let (mut core, now) = queued(1, 4, false);
+    let (mut core, now) = queued(1, 4, None);
     assert!(core.handle(Input::Tick, now + 10 * TIMEOUT).is_empty(), "it waits in the queue");
     let waiting = Input::Set(SetId(0), SetEvent::Waiting("job 7 is pending".to_owned()));
     assert_eq!(core.handle(waiting, now), [say("job 7 is pending")]);
@@ -201,7 +204,7 @@ fn a_start_that_fails_is_tried_again_as_often_as_allowed() {
 
 #[test]
 fn with_one_rank_ends_the_whole_set() {
-    let (mut core, now) = queued(1, 4, true);
+    let (mut core, now) = queued(1, 4, Some(OnRankLoss::Stop));
     assert_eq!(join(&mut core, 0..4, now).last(), Some(&Action::Ready));
     let left = Input::EngineLeft { id: EngineId(2), reason: "engine 2 died: its connection broke".to_owned() };
     let actions = core.handle(left, now);
@@ -212,7 +215,10 @@ fn with_one_rank_ends_the_whole_set() {
     assert_eq!(core.handle(Input::Tick, late + KILL_AFTER), [Action::End(SetId(0), Force::Kill)]);
     // Even when the program around it ends as if nothing had happened.
     let said = core.handle(ended(0, shut_down()), now);
-    assert_eq!(said, [say("engines 0 to 3 have died: exit status: 0")]);
+    assert_eq!(
+        said,
+        [say("engines 0 to 3 have died: exit status: 0; not started again (engines.on_rank_loss = \"stop\")")]
+    );
 }
 
 #[test]
@@ -243,7 +249,7 @@ fn a_cluster_shrinks_by_idle_engines_which_say_so_themselves() {
 
 #[test]
 fn a_job_that_has_not_begun_is_taken_back() {
-    let (mut core, now) = queued(2, 2, false);
+    let (mut core, now) = queued(2, 2, None);
     join(&mut core, 0..2, now);
     assert_eq!(core.shrink(2, |_| 0), Ok(vec![Action::End(SetId(1), Force::Terminate)]));
     let actions = core.handle(ended(1, killed()), now);
@@ -262,7 +268,7 @@ fn added_engines_that_do_not_come_are_given_up_and_the_cluster_goes_on() {
 
 #[test]
 fn what_a_set_waits_for_is_remembered_and_told() {
-    let (mut core, now) = queued(2, 2, false);
+    let (mut core, now) = queued(2, 2, None);
     let later = |seconds| now + Duration::from_secs(seconds);
     let waiting = SetEvent::Waiting("job 17 is pending: waiting for resources; 2 s so far".to_owned());
     core.handle(Input::Set(SetId(1), waiting), later(2));
@@ -299,4 +305,95 @@ fn the_last_loss_is_the_reason_until_more_engines_are_wanted() {
     core.grow(1, 1);
     let progress = core.how_far(now);
     assert_eq!((progress.wanted, progress.lost), (2, None));
+}
+
+/// A ready world of engines 0 to 3.
+fn world(on_rank_loss: OnRankLoss) -> (Core, Instant) {
+    let (mut core, now) = queued(1, 4, Some(on_rank_loss));
+    assert_eq!(join(&mut core, 0..4, now).last(), Some(&Action::Ready));
+    (core, now)
+}
+
+fn broke(id: u32) -> Input {
+    Input::EngineLeft { id: EngineId(id), reason: format!("engine {id} died: its connection broke") }
+}
+
+#[test]
+fn a_world_that_shrinks_goes_on_and_tells_who_was_lost() {
+    let (mut core, now) = world(OnRankLoss::Shrink);
+    let said = core.handle(broke(2), now);
+    assert_eq!(said, [say("engine 2 died: its connection broke; engines 0, 1, 3 go on")]);
+    assert_eq!(core.wanted(), 3);
+    let ask_at = core.next_tick().expect("how it ended is asked");
+    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 4 };
+    assert_eq!(core.handle(Input::Tick, ask_at), [Action::Explain(set, EngineId(2))], "the set is not ended");
+    assert!(core.handle(Input::Explained(SetId(0), EngineId(2), None), ask_at).is_empty());
+    assert!(core.next_tick().is_some_and(|again| again > ask_at), "asked again");
+    let how = Some("signal: 9 (SIGKILL)".to_owned());
+    let said = core.handle(Input::Explained(SetId(0), EngineId(2), how), ask_at);
+    assert_eq!(said, [say("engine 2 (rank 2) on here: signal: 9 (SIGKILL)")]);
+    assert_eq!(core.next_tick(), None);
+
+    let progress = core.how_far(now);
+    assert_eq!((progress.wanted, progress.waiting().count()), (3, 0));
+    assert_eq!((progress.sets[0].ready, &progress.sets[0].lost), (3, &vec![EngineId(2)]));
+    let lost = "0 s ago: engine 2 (rank 2) on here: signal: 9 (SIGKILL); engines 0, 1, 3 go on";
+    assert_eq!(progress.losses[0].describe(), lost);
+
+    // What is left goes together, and is no death when its program ends with an error for the rank that was lost.
+    assert!(core.shrink(1, |_| 0).is_err());
+    let actions = core.shrink(3, |_| 0).expect("all of them");
+    assert_eq!(actions, [Action::Retire(vec![EngineId(0), EngineId(1), EngineId(3)])]);
+    assert_eq!(core.wanted(), 0);
+    for id in [0, 1, 3] {
+        core.handle(Input::EngineLeft { id: EngineId(id), reason: format!("engine {id} was shut down") }, now);
+    }
+    assert_eq!(core.handle(ended(0, killed()), now), [say("engines 0 to 3 ended")]);
+}
+
+#[test]
+fn a_world_that_shrinks_is_over_with_its_last_rank() {
+    let (mut core, now) = world(OnRankLoss::Shrink);
+    for id in 0..3 {
+        assert!(!core.handle(broke(id), now).contains(&Action::End(SetId(0), Force::Terminate)));
+    }
+    let said = core.handle(broke(3), now);
+    let whole = "engine 3 died: its connection broke; with it ends the whole set of engines 0 to 3";
+    assert_eq!(said, [say(whole)]);
+    let said = core.handle(ended(0, shut_down()), now);
+    let none = "none of its engines is left (engines.restart = false)";
+    assert_eq!(said, [say(&format!("engines 0 to 3 have died: exit status: 0; {none}"))]);
+    assert_eq!(core.wanted(), 0);
+}
+
+#[test]
+fn an_engine_that_was_out_of_reach_is_not_lost() {
+    let (mut core, now) = world(OnRankLoss::Shrink);
+    core.handle(broke(1), now);
+    join(&mut core, 1..2, now);
+    assert_eq!((core.wanted(), core.next_tick()), (4, None));
+}
+
+#[test]
+fn a_world_is_started_again_as_often_as_the_limit_allows_and_each_reason_is_kept() {
+    let (mut core, now) = world(OnRankLoss::Restart);
+    for restart in 1..=2 {
+        let said = core.handle(ended(0, killed()), now);
+        let [Action::Say(line)] = &said[..] else { panic!("one line: {said:?}") };
+        let start = format!(
+            "engines 0 to 3 have died: signal: 9 (SIGKILL); started again (restart {restart} of 2 in 600 s) in "
+        );
+        assert!(line.starts_with(&start), "{line}");
+        let again = core.next_tick().expect("a restart is due");
+        assert!(matches!(core.handle(Input::Tick, again)[..], [Action::Start(_)]));
+        core.handle(Input::SetStarted { set: SetId(0), pid: None }, again);
+        join(&mut core, 0..4, again);
+    }
+    let said = core.handle(ended(0, killed()), now);
+    let [Action::Say(line)] = &said[..] else { panic!("one line: {said:?}") };
+    assert!(line.contains("; not started again: restarts in 600 s are limited to 2"), "{line}");
+    assert_eq!((core.next_tick(), core.wanted()), (None, 0));
+    let losses = core.how_far(now).losses;
+    assert_eq!(losses.iter().map(|loss| loss.engines.len()).collect::<Vec<_>>(), [4, 4, 4]);
+    assert!(losses.iter().all(|loss| loss.how == "signal: 9 (SIGKILL)" && loss.policy == OnRankLoss::Restart));
 }

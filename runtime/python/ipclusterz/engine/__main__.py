@@ -116,6 +116,10 @@ def main(arguments: list[str]) -> None:
         fail(f"this engine could not register: {error}", "")
     sys.stderr.write(f"engine {core.id}: pid {os.getpid()}, registered at {core.address}\n")
     ending.engine_id = core.id
+    if "mpi" in told:
+        from ..mpi import missing
+
+        missing.engine = core
     os.register_at_fork(after_in_child=state.after_fork)
     install(core, state)
     Loop(core, Namespace(core.id), state).run()

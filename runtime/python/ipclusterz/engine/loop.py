@@ -82,7 +82,11 @@ class Loop:
     def _fail(self, task: Task, error: BaseException) -> None:
         if self._state.forked:
             os._exit(1)
-        frames = error_frames(error, task.kind, self._engine_id)
+        if task.kind == "reform":
+            # For the controller, which reads text alone.
+            frames = [f"{type(error).__name__}: {error}".encode()]
+        else:
+            frames = error_frames(error, task.kind, self._engine_id)
         # The exception holds the frames of user code, and these its locals: let go of them.
         error.__traceback__ = None
         unmet = isinstance(error, UnmetDependency) and not progress.begun

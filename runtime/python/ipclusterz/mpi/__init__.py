@@ -16,7 +16,9 @@ Examples
 from __future__ import annotations
 
 from ..error import MPIError, MPITimeout, RankLost
+from .checkpoints import Checkpoint, CheckpointError, checkpoint, restore
 from .communicator import ANY_SOURCE, ANY_TAG, IN_PLACE, Comm, Receiving
+from .reform import on_reform
 from .requests import Request, Status, wait_all
 from .world import comm, from_mpi4py, library, thread_level
 
@@ -24,6 +26,8 @@ __all__ = [
     "ANY_SOURCE",
     "ANY_TAG",
     "IN_PLACE",
+    "Checkpoint",
+    "CheckpointError",
     "Comm",
     "MPIError",
     "MPITimeout",
@@ -31,9 +35,12 @@ __all__ = [
     "Receiving",
     "Request",
     "Status",
+    "checkpoint",
     "comm",
     "from_mpi4py",
     "library",
+    "on_reform",
+    "restore",
     "thread_level",
     "wait_all",
 ]

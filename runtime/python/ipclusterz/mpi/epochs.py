@@ -6,6 +6,7 @@ import json
 import sys
 
 from . import world
+from .reform import run_hooks
 
 __all__ = ["begin"]
 
@@ -34,3 +35,4 @@ def begin(told: bytes, engine_id: int) -> None:
             f"engine {engine_id}: epoch {comm.epoch} begins with {comm.size} ranks, this is rank {comm.rank}; "
             f"the one before is over: {reform['reason']}\n"
         )
+        run_hooks(comm)

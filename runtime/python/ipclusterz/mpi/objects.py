@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["decode", "empty", "encode"]
 
 _ALIGNMENT = 64
-# A smaller buffer is copied into the pickle, which is cheaper than a place of its own.
-_LARGE = 16 << 10
+_dumps, _loads = pickle.dumps, pickle.loads
 
 
 def encode(value: Any) -> bytes | memoryview:
@@ -32,49 +31,52 @@ def encode(value: Any) -> bytes | memoryview:
     Exception
         What pickle raises for an object that cannot be pickled.
     """
-    buffers: list[memoryview] = []
-
-    def keep(buffer: pickle.PickleBuffer) -> bool:
-        try:
-            raw = buffer.raw()
-        except BufferError:
-            # Not contiguous: pickle copies it.
-            return True
-        if raw.nbytes < _LARGE:
-            return True
-        buffers.append(raw)
-        return False
-
+    buffers: list[pickle.PickleBuffer] = []
     try:
-        body = pickle.dumps(value, 5, buffer_callback=keep)
+        # No function of our own is called for each buffer: most objects have none.
+        body = _dumps(value, 5, buffer_callback=buffers.append)
     except (pickle.PicklingError, AttributeError, TypeError):
         # Lambdas, and what is defined in __main__.
-        import cloudpickle
+        return _slowly(value)
+    return _joined(body, buffers, value) if buffers else body
 
-        buffers.clear()
-        body = cloudpickle.dumps(value, 5, buffer_callback=keep)
-    if not buffers:
-        return body
-    sizes = [len(body), *(buffer.nbytes for buffer in buffers)]
-    head = struct.pack(f"<qq{len(sizes)}q", 0, len(buffers), *sizes)
+
+def _joined(body: bytes, buffers: list[pickle.PickleBuffer], value: Any) -> bytes | memoryview:
+    try:
+        raw = [buffer.raw() for buffer in buffers]
+    except BufferError:
+        # One that is not contiguous: pickle copies it.
+        return _slowly(value)
+    sizes = [len(body), *(buffer.nbytes for buffer in raw)]
+    head = struct.pack(f"<qq{len(sizes)}q", 0, len(raw), *sizes)
     places = _places(len(head), sizes)
     whole = memoryview(empty(places[-1] + sizes[-1]))
     whole[: len(head)] = head
-    for place, part in zip(places, [memoryview(body), *buffers], strict=True):
+    for place, part in zip(places, [memoryview(body), *raw], strict=True):
         whole[place : place + part.nbytes] = part
     return whole
 
 
+def _slowly(value: Any) -> bytes:
+    try:
+        return pickle.dumps(value, 5)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        import cloudpickle
+
+        body: bytes = cloudpickle.dumps(value, 5)
+        return body
+
+
 def decode(data: Any) -> Any:
-    """The object of what `encode` made; its arrays are views of `data`."""
+    """The object of what `encode` made, as bytes or a memoryview of bytes; its arrays are views of `data`."""
+    if data[0]:
+        return _loads(data)
     view = memoryview(data)
-    if view[0]:
-        return pickle.loads(view)
     _, count = struct.unpack_from("<qq", view)
     sizes = struct.unpack_from(f"<{count + 1}q", view, 16)
     places = _places(16 + 8 * len(sizes), sizes)
     body, *buffers = (view[place : place + size] for place, size in zip(places, sizes, strict=True))
-    return pickle.loads(body, buffers=buffers)
+    return _loads(body, buffers=buffers)
 
 
 def empty(size: int) -> Any:

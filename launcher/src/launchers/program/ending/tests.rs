@@ -157,7 +157,7 @@ fn intel_has_other_names_of_hosts() {
 fn slurm_and_pals_name_the_rank_in_one_line() {
     let slurm = "srun: error: n2: task 3: Exited with exit code 3\nsrun: error: n1: task 0: Terminated\n";
     assert_cause(slurm, Some(3), Some("n2"), "exit status: 3");
-    assert_cause("srun: error: n1: task 2: Killed\n", Some(2), Some("n1"), "killed");
+    assert_cause("srun: error: n1: task 2: Killed\n", Some(2), Some("n1"), "signal: 9 (SIGKILL)");
     let pals = "x3006c0s19b1n0.hsn.cm.polaris.alcf.anl.gov: rank 0 died from signal 6 and dumped core\n";
     assert_cause(pals, Some(0), Some("x3006c0s19b1n0.hsn.cm.polaris.alcf.anl.gov"), "signal: 6 (SIGABRT)");
     assert_cause("n7: rank 2 exited with code 1\n", Some(2), Some("n7"), "exit status: 1");
@@ -172,4 +172,24 @@ fn engines_are_named_by_their_ids() {
     // What cannot be a rank of this set is not said.
     assert_eq!(cause.describe(&set(1)), "on vm: exit status: 3");
     assert_eq!(cause_in(&["ordinary output", "Process name: something else"]), None);
+}
+
+#[test]
+fn the_end_of_one_rank_is_found_among_those_of_others() {
+    let log = "\
+[1,0]<stdout>:engine 8 is here
+[1,1]<stderr>:Killed
+[1,1]<stderr>:ipclusterz: rank 1 ended with status 137
+[1,2]<stderr>: ipclusterz: rank 2 ended with status 3
+srun: error: n1: task 12: Segmentation fault (core dumped)
+";
+    let lines: Vec<&str> = log.lines().collect();
+    let how = |rank| end_of_rank(&lines, rank).map(|cause| cause.how);
+    assert_eq!(how(1).as_deref(), Some("signal: 9 (SIGKILL)"));
+    assert_eq!(how(2).as_deref(), Some("exit status: 3"));
+    assert_eq!(how(12).as_deref(), Some("signal: 11 (SIGSEGV)"));
+    assert_eq!(how(0), None);
+    let again = [lines.as_slice(), &["srun: error: n1: tasks 0,2-3: Killed"]].concat();
+    let how = |rank| end_of_rank(&again, rank).map(|cause| cause.how);
+    assert_eq!((how(2).as_deref(), how(5)), (Some("signal: 9 (SIGKILL)"), None));
 }

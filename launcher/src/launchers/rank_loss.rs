@@ -1,0 +1,67 @@
+//! What the loss of a rank is to the others of its MPI_COMM_WORLD: what the profile wants, and what can be had.
+
+use crate::tables::engines::OnRankLoss;
+use serde::{Deserialize, Serialize};
+
+/// What will be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RankLoss {
+    /// It.
+    pub policy: OnRankLoss,
+    /// Why it is not "shrink", which the profile wants.
+    pub obstacle: Option<String>,
+}
+
+impl RankLoss {
+    /// What is wanted, or a restart where survivors cannot be kept. `obstacle`: why they cannot.
+    pub fn of(wanted: OnRankLoss, obstacle: Option<String>) -> Self {
+        match obstacle {
+            Some(obstacle) if wanted == OnRankLoss::Shrink => {
+                Self { policy: OnRankLoss::Restart, obstacle: Some(obstacle) }
+            }
+            _ => Self { policy: wanted, obstacle: None },
+        }
+    }
+
+    /// What is to be said of it when it is not what the profile wants.
+    pub fn notice(&self) -> Option<String> {
+        let obstacle = self.obstacle.as_ref()?;
+        let policy = self.policy.word();
+        Some(format!("engines.on_rank_loss = \"shrink\" is not possible here: {obstacle}; it is \"{policy}\" instead"))
+    }
+}
+
+/// Why the ranks that this command of a queue starts cannot outlive one of them; `None` when they can.
+pub fn obstacle_of_command(command: &[String]) -> Option<String> {
+    let Some(program) = command.first() else { return Some("no command of the queue starts the ranks".to_owned()) };
+    if super::program::flavour::name_of(program.as_ref()) != "srun" {
+        return Some(format!("{program} is not known to keep the other ranks"));
+    }
+    let keeps = |argument: &String| argument == "--kill-on-bad-exit=0";
+    if command.iter().any(keeps) { None } else { Some("queue.start has no --kill-on-bad-exit=0".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_kept_is_started_again_and_why_is_told() {
+        let wanted = RankLoss::of(OnRankLoss::Shrink, None);
+        assert_eq!(wanted, RankLoss { policy: OnRankLoss::Shrink, obstacle: None });
+        let other = RankLoss::of(OnRankLoss::Shrink, Some("MPICH ends all".to_owned()));
+        let said = "engines.on_rank_loss = \"shrink\" is not possible here: MPICH ends all; it is \"restart\" instead";
+        assert_eq!((other.policy, other.notice().as_deref()), (OnRankLoss::Restart, Some(said)));
+        assert_eq!(RankLoss::of(OnRankLoss::Stop, Some("x".to_owned())).policy, OnRankLoss::Stop);
+    }
+
+    #[test]
+    fn a_command_of_a_queue_must_be_one_that_keeps_ranks() {
+        let command = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(obstacle_of_command(&command("/usr/bin/srun --mpi=pmix --kill-on-bad-exit=0")), None);
+        let without = obstacle_of_command(&command("srun --mpi=pmix")).expect("an obstacle");
+        assert_eq!(without, "queue.start has no --kill-on-bad-exit=0");
+        assert!(obstacle_of_command(&command("aprun -n 4")).expect("an obstacle").starts_with("aprun is not known"));
+        assert!(obstacle_of_command(&[]).is_some());
+    }
+}

@@ -1,0 +1,105 @@
+//! What the loss of a rank means to its world. Pure; a part of [`super::core`].
+
+use super::core::{Action, Core, NOTICE_PATIENCE, Policy, name_engines};
+use super::loss::Loss;
+use super::set::Set;
+use crate::launchers::{SetEnd, SetId};
+use crate::tables::engines::OnRankLoss;
+use ipclusterz_runtime::ids::EngineId;
+use std::time::{Duration, Instant};
+
+/// Between two looks at what the program that started a lost rank has said of it: it hears of it a moment later.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How often it is looked at.
+const ASK_TIMES: u32 = 20;
+
+impl Policy {
+    /// What a lost rank means; nothing where engines are independent.
+    pub fn on_rank_loss(&self) -> Option<OnRankLoss> {
+        self.rank_loss.as_ref().map(|loss| loss.policy)
+    }
+
+    /// Whether a set that died is to be started again; what to say of it, or why not.
+    pub(super) fn again(&self, set: &mut Set, now: Instant) -> Result<String, String> {
+        match self.on_rank_loss() {
+            Some(OnRankLoss::Restart) => set.restarts.take(self.restart_limit, now),
+            Some(OnRankLoss::Stop) => Err("not started again (engines.on_rank_loss = \"stop\")".to_owned()),
+            Some(OnRankLoss::Shrink) if self.restart => set.restarts.take(self.restart_limit, now),
+            Some(OnRankLoss::Shrink) => Err("none of its engines is left (engines.restart = false)".to_owned()),
+            None if self.restart => Ok("started again".to_owned()),
+            None => Err(String::new()),
+        }
+    }
+}
+
+impl Core {
+    /// A rank is gone, and not because it was told to.
+    pub(super) fn rank_lost(&mut self, id: SetId, asked: EngineId, reason: &str, now: Instant) -> Vec<Action> {
+        let shrinks = self.ready && self.policy.on_rank_loss() == Some(OnRankLoss::Shrink);
+        let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
+        let others: Vec<EngineId> = set.given_ids().collect();
+        if !shrinks || !set.is_complete() || others.is_empty() {
+            set.died = true;
+            set.end_at.get_or_insert(now + NOTICE_PATIENCE);
+            return vec![Action::Say(format!("{reason}; with it ends the whole set of {}", set.name()))];
+        }
+        set.lost.insert(asked);
+        set.unexplained.insert(asked, (now + ASK_AGAIN, ASK_TIMES));
+        let go = if others.len() == 1 { "goes" } else { "go" };
+        let then = format!("{} {go} on", name_engines(&others));
+        self.losses.add(
+            Loss {
+                name: format!("engine {asked} (rank {})", asked.0 - set.set.first.0),
+                engines: vec![asked],
+                host: set.place(asked).map(str::to_owned),
+                how: reason.to_owned(),
+                policy: OnRankLoss::Shrink,
+                then: then.clone(),
+                seconds_ago: 0.0,
+            },
+            now,
+        );
+        vec![Action::Say(format!("{reason}; {then}"))]
+    }
+
+    /// What the program that started a rank has said of its end.
+    pub(super) fn explained(&mut self, id: SetId, asked: EngineId, how: Option<String>, now: Instant) -> Vec<Action> {
+        let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
+        let Some((_, left)) = set.unexplained.remove(&asked) else { return Vec::new() };
+        let Some(how) = how else {
+            if left > 1 {
+                set.unexplained.insert(asked, (now + ASK_AGAIN, left - 1));
+            }
+            return Vec::new();
+        };
+        self.losses.explain(asked, &how);
+        let place = set.place(asked).map(|host| format!(" on {host}")).unwrap_or_default();
+        vec![Action::Say(format!("engine {asked} (rank {}){place}: {how}", asked.0 - set.set.first.0))]
+    }
+}
+
+impl Set {
+    /// Looks at what has been said of the ranks that were lost.
+    pub(super) fn ask_how_ranks_ended(&self, now: Instant) -> impl Iterator<Item = Action> {
+        let due = self.unexplained.iter().filter(move |(_, (ask_at, _))| *ask_at <= now);
+        due.map(|(asked, _)| Action::Explain(self.set.clone(), *asked))
+    }
+
+    /// Whether a set that has ended was shut down: what the program says at the end is no news when a rank was lost before.
+    pub(super) fn has_ended_well(&self, end: &SetEnd) -> bool {
+        !self.died && (end.orderly || (!self.lost.is_empty() && self.given_ids().next().is_none()))
+    }
+
+    /// The loss of all of it.
+    pub(super) fn loss_of_all(&self, how: &str, then: &str, policy: OnRankLoss) -> Loss {
+        Loss {
+            name: self.name(),
+            engines: self.set.engines().collect(),
+            host: None,
+            how: how.to_owned(),
+            policy,
+            then: then.to_owned(),
+            seconds_ago: 0.0,
+        }
+    }
+}

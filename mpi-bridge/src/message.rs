@@ -1,0 +1,76 @@
+//! Messages whose length the receiver does not know: found first, then received (MPI 3.1, section 3.8.2).
+
+use crate::buffers::View;
+use crate::comm::Comm;
+use crate::failure::{Failure, check};
+use crate::layout::Block;
+use crate::pending::{Pending, describe};
+use crate::point::{Status, search, source, tagged};
+use mpi::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyByteArray;
+
+/// A message that was taken out of the queue.
+struct Handle(ffi::MPI_Message);
+
+// SAFETY: the handle is a number or an address that only MPI looks at, which was asked to be safe for threads.
+unsafe impl Send for Handle {}
+
+#[pymethods]
+impl Comm {
+    /// Receives a message of any length; its bytes, and where it came from.
+    fn recv_bytes<'py>(
+        &self,
+        py: Python<'py>,
+        from: i32,
+        tag: i32,
+        timeout: f64,
+    ) -> PyResult<(Bound<'py, PyByteArray>, Status)> {
+        const CALL: &str = "MPI_Mprobe";
+        let look = || -> Result<Option<(Handle, Status)>, Failure> {
+            self.state.usable(CALL)?;
+            let mut flag = 0;
+            // SAFETY: plain numbers that MPI fills in.
+            let mut status: ffi::MPI_Status = unsafe { std::mem::zeroed() };
+            // SAFETY: a constant of rsmpi.
+            let mut message = Handle(unsafe { ffi::RSMPI_MESSAGE_NULL });
+            // SAFETY: the communicator is alive; flag, message and status are ours to write to.
+            let code = unsafe {
+                ffi::MPI_Improbe(
+                    source(from),
+                    tagged(tag),
+                    self.state.comm,
+                    &raw mut flag,
+                    &raw mut message.0,
+                    &raw mut status,
+                )
+            };
+            check(code, CALL)?;
+            Ok((flag != 0).then(|| (message, describe(&status))))
+        };
+        let (mut handle, status) = search(py, &self.state, CALL, timeout, look)?;
+        let bytes = empty(py, usize::try_from(status.2).unwrap_or(0))?;
+        let view = View::of(&bytes, true, "buf")?;
+        let begun = Pending::new(&self.state, "MPI_Mrecv").and_then(|mut pending| {
+            let block = Block::of(view.datatype, view.count)?;
+            // SAFETY: the view is writable and kept until the operation is done; the message is received once.
+            pending.begin(|_, request| unsafe {
+                ffi::MPI_Imrecv(view.address(), block.count, block.datatype, &raw mut handle.0, request)
+            })?;
+            pending.keep(view);
+            Ok(pending)
+        });
+        begun.map_err(|failure| failure.into_error(py))?.wait(py, timeout)?;
+        Ok((bytes, status))
+    }
+}
+
+/// So many bytes, with anything in them.
+fn empty(py: Python<'_>, length: usize) -> PyResult<Bound<'_, PyByteArray>> {
+    let length = pyo3::ffi::Py_ssize_t::try_from(length).unwrap_or(pyo3::ffi::Py_ssize_t::MAX);
+    // SAFETY: without a text to copy, Python makes an object of that length and writes nothing to it; null is an error.
+    unsafe {
+        let made = pyo3::ffi::PyByteArray_FromStringAndSize(std::ptr::null(), length);
+        Ok(Bound::from_owned_ptr_or_err(py, made)?.cast_into_unchecked())
+    }
+}

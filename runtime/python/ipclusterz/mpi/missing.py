@@ -1,0 +1,69 @@
+"""Which ranks a collective waited for in vain, and what they are doing instead."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from . import world
+
+__all__ = ["engine", "explain"]
+
+# The engine of this process, which asks the others; None in a program that is no engine.
+engine: Any = None
+
+# Of the question to the other engines, whose I/O threads answer while user code runs.
+_SECONDS = 3.0
+_FRAMES = 6
+_MACHINERY = ("/ipclusterz/engine/", "/IPython/core/", "<frozen runpy>")
+
+
+def explain(comm: str, epoch: int, number: int, ranks: list[int]) -> str:
+    """Who is not in a collective, with its stack, as the rest of a sentence; empty when nobody can be asked.
+
+    Parameters
+    ----------
+    comm : str
+        Name of the communicator, which all its ranks use.
+    epoch : int
+        Its epoch.
+    number : int
+        How many collectives this rank has entered on it: ranks that have entered fewer are missing.
+    ranks : list of int
+        The communicator's ranks, as ranks of MPI_COMM_WORLD.
+    """
+    if engine is None:
+        return ""
+    ids = dict(zip(world.ranks(), world.engines(), strict=True))
+    found = engine.inspect([ids[rank] for rank in ranks if rank in ids], _SECONDS)
+    missing = []
+    for position, rank in enumerate(ranks):
+        activity = found.get(ids.get(rank, -1))
+        if activity is None:
+            missing.append(f"rank {position} (engine {ids.get(rank, 'unknown')}), which does not answer")
+            continue
+        busy, stack, calls = activity
+        entered, inside = _entered(json.loads(calls or "[]"), comm, epoch)
+        if entered < number:
+            doing = inside or ("runs" if busy else "is idle")
+            missing.append(f"rank {position} (engine {ids[rank]}), which {doing}{_told(stack) if busy else ''}")
+    if not missing:
+        return ": all ranks have entered it"
+    return ": it waits for " + "; ".join(missing)
+
+
+def _entered(calls: list[dict[str, Any]], comm: str, epoch: int) -> tuple[int, str]:
+    """How many collectives a rank has entered there, and which other one it is inside of, in words."""
+    entered = max((call["entered"] for call in calls if (call["comm"], call["epoch"]) == (comm, epoch)), default=0)
+    other = [call for call in calls if call["inside"] and call["comm"] != comm]
+    return entered, f"is in {other[-1]['call']} of {other[-1]['comm']}" if other else ""
+
+
+def _told(stack: str) -> str:
+    """The innermost lines of a stack that `faulthandler` wrote, innermost first."""
+    lines = [line.strip() for line in stack.splitlines() if line.lstrip().startswith("File ")]
+    own = [line for line in lines if not any(part in line for part in _MACHINERY)]
+    if not own:
+        return ""
+    more = [f"... and {len(own) - _FRAMES} more"] if len(own) > _FRAMES else []
+    return ":\n" + "\n".join(f"    {line}" for line in [*own[:_FRAMES], *more])

@@ -1,0 +1,243 @@
+"""Calls on any object: messages and collectives with small letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .base import ANY_SOURCE, ANY_TAG, Base, Op, checked_tag
+from .objects import decode, empty, encode
+from .operators import checked, fold
+from .requests import Request, Status
+from .slots import HEAD, lengths, pack, slot_of
+
+__all__ = ["ObjectCalls", "Receiving"]
+
+
+class ObjectCalls(Base):
+    """Calls with a small letter."""
+
+    def send(self, obj: Any, dest: int, tag: int = 0, timeout: float | None = None) -> None:
+        """Send an object to one rank."""
+        self._native.send(encode(obj), self._check_rank("dest", dest), checked_tag(tag), self._seconds(timeout))
+
+    def isend(self, obj: Any, dest: int, tag: int = 0) -> Request:
+        """`send`, begun; the object may be changed at once."""
+        return self._begun(self._native.send(encode(obj), self._check_rank("dest", dest), checked_tag(tag), -1.0))
+
+    def recv(
+        self, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None, timeout: float | None = None
+    ) -> Any:
+        """Receive an object; parameters as for `Recv`."""
+        source = self._check_rank("source", source, any_rank=True)
+        data, told = self._native.recv_bytes(source, tag, self._seconds(timeout))
+        if status is not None:
+            status._set(told)
+        return decode(data)
+
+    def irecv(self, source: int = ANY_SOURCE, tag: int = ANY_TAG) -> Receiving:
+        """`recv`, begun."""
+        return Receiving(self, self._check_rank("source", source, any_rank=True), tag)
+
+    def sendrecv(
+        self, obj: Any, dest: int, sendtag: int = 0, source: int = ANY_SOURCE, recvtag: int = ANY_TAG,
+        timeout: float | None = None,
+    ) -> Any:  # fmt: skip
+        """Send one object and receive another."""
+        request = self.isend(obj, dest, sendtag)
+        value = self.recv(source, recvtag, None, timeout)
+        request.wait(timeout)
+        return value
+
+    def bcast(self, obj: Any = None, root: int = 0, timeout: float | None = None) -> Any:
+        """The root's object, on all ranks."""
+        seconds = self._seconds(timeout)
+        self._check_rank("root", root)
+        if self.size == 1:
+            return decode(encode(obj))
+        slot = slot_of(1)
+        if self.rank == root:
+            data = encode(obj)
+            self._native.bcast(pack([data], slot), root, seconds)
+            if len(data) > slot - HEAD:
+                self._native.bcast(data, root, seconds)
+            return obj
+        first = bytearray(slot)
+        self._native.bcast(first, root, seconds)
+        (length,) = lengths(first, slot)
+        if length <= slot - HEAD:
+            return decode(memoryview(first)[HEAD : HEAD + length])
+        whole = empty(length)
+        self._native.bcast(whole, root, seconds)
+        return decode(whole)
+
+    def gather(self, obj: Any, root: int = 0, timeout: float | None = None) -> list[Any] | None:
+        """All ranks' objects in a list, on the root; None elsewhere."""
+        self._check_rank("root", root)
+        seconds = self._seconds(timeout)
+        slot = slot_of(self.size)
+        data = encode(obj)
+        self._open_side(seconds)
+        if self.rank != root:
+            self._native.gather(pack([data], slot), None, root, seconds)
+            self._exchange([(root, data)] if len(data) > slot - HEAD else [], [], seconds)
+            return None
+        whole = bytearray(slot * self.size)
+        self._native.gather(pack([data], slot), whole, root, seconds)
+        return self._values(whole, slot, {root: data}, [], seconds)
+
+    def allgather(self, obj: Any, timeout: float | None = None) -> list[Any]:
+        """All ranks' objects in a list, on all ranks."""
+        seconds = self._seconds(timeout)
+        slot = slot_of(self.size)
+        data = encode(obj)
+        whole = bytearray(slot * self.size)
+        self._native.allgather(pack([data], slot), whole, seconds)
+        view = memoryview(whole)
+        sizes = lengths(whole, slot)
+        room = slot - HEAD
+        if max(sizes) <= room:
+            return [
+                decode(view[place : place + size])
+                for place, size in zip(range(HEAD, len(whole), slot), sizes, strict=True)
+            ]
+        long = [size if size > room else 0 for size in sizes]
+        rest = empty(sum(long))
+        self._native.allgatherv(data if long[self.rank] else b"", rest, long, None, seconds)
+        values, end = [], 0
+        for rank, size in enumerate(sizes):
+            if size > room:
+                values.append(decode(rest[end : end + size]))
+                end += size
+            else:
+                values.append(decode(view[rank * slot + HEAD : rank * slot + HEAD + size]))
+        return values
+
+    def scatter(self, objs: Sequence[Any] | None = None, root: int = 0, timeout: float | None = None) -> Any:
+        """One object of the root's sequence for each rank."""
+        self._check_rank("root", root)
+        seconds = self._seconds(timeout)
+        slot = slot_of(self.size)
+        own = bytearray(slot)
+        if self.rank != root:
+            self._open_side(seconds)
+            self._native.scatter(None, own, root, seconds)
+            return self._values(own, slot, {}, [], seconds, root)[0]
+        parts = [encode(part) for part in self._one_each("objs", objs)]
+        self._open_side(seconds)
+        self._native.scatter(pack(parts, slot), own, root, seconds)
+        self._exchange(self._long(parts, slot), [], seconds)
+        return decode(parts[root])
+
+    def alltoall(self, objs: Sequence[Any], timeout: float | None = None) -> list[Any]:
+        """Object *j* of rank *i* becomes object *i* of rank *j*."""
+        seconds = self._seconds(timeout)
+        slot = slot_of(self.size)
+        parts = [encode(part) for part in self._one_each("objs", objs)]
+        self._open_side(seconds)
+        whole = bytearray(slot * self.size)
+        self._native.alltoall(pack(parts, slot), whole, seconds)
+        return self._values(whole, slot, {self.rank: parts[self.rank]}, self._long(parts, slot), seconds)
+
+    def reduce(self, obj: Any, op: Op = "sum", root: int = 0, timeout: float | None = None) -> Any:
+        """All ranks' objects combined in the order of ranks, on the root; None elsewhere."""
+        checked(op)
+        values = self.gather(obj, root, timeout)
+        return None if values is None else fold(op, values)
+
+    def allreduce(self, obj: Any, op: Op = "sum", timeout: float | None = None) -> Any:
+        """All ranks' objects combined in the order of ranks, on all ranks."""
+        checked(op)
+        return fold(op, self.allgather(obj, timeout))
+
+    def scan(self, obj: Any, op: Op = "sum", timeout: float | None = None) -> Any:
+        """The objects of ranks 0 to this one combined."""
+        checked(op)
+        return fold(op, self.allgather(obj, timeout)[: self.rank + 1])
+
+    def exscan(self, obj: Any, op: Op = "sum", timeout: float | None = None) -> Any:
+        """The objects of the ranks before this one combined; None on rank 0."""
+        checked(op)
+        values = self.allgather(obj, timeout)[: self.rank]
+        return fold(op, values) if values else None
+
+    def _one_each(self, name: str, objs: Sequence[Any] | None) -> list[Any]:
+        parts = [] if objs is None else list(objs)
+        if len(parts) != self.size:
+            raise ValueError(f"{name}: {len(parts)} objects were given for {self.size} ranks; give one for each")
+        return parts
+
+    # -- what does not fit into a slot ----------------------------------------------------------------------------
+
+    def _open_side(self, seconds: float) -> None:
+        """A duplicate for messages that a receiver of the user's, from any rank with any tag, must not see."""
+        if self._side is None:
+            self._side = self._native.dup(seconds)
+            self._side.set_name("")
+
+    def _long(self, parts: Sequence[Any], slot: int) -> list[tuple[int, Any]]:
+        """Those that do not fit, with the rank that each is for; this rank's own needs no message."""
+        return [(rank, part) for rank, part in enumerate(parts) if rank != self.rank and len(part) > slot - HEAD]
+
+    def _values(
+        self, whole: bytearray, slot: int, known: dict[int, Any], out: list[tuple[int, Any]], seconds: float,
+        source: int | None = None,
+    ) -> list[Any]:  # fmt: skip
+        """The objects of slots, after those that do not fit were sent and received.
+
+        `source` is whom the only slot is from; without it there is one of each rank.
+        """
+        view = memoryview(whole)
+        room = slot - HEAD
+        data: list[Any] = []
+        inward = []
+        for number, size in enumerate(lengths(whole, slot)):
+            rank = number if source is None else source
+            if rank in known:
+                data.append(known[rank])
+            elif size <= room:
+                data.append(view[number * slot + HEAD : number * slot + HEAD + size])
+            else:
+                data.append(empty(size))
+                inward.append((rank, data[-1]))
+        self._exchange(out, inward, seconds)
+        return [decode(some) for some in data]
+
+    def _exchange(self, out: Iterable[tuple[int, Any]], inward: Iterable[tuple[int, Any]], seconds: float) -> None:
+        """Send bytes to ranks and receive others into buffers."""
+        side = self._side
+        try:
+            requests = [side.recv(buffer, rank, 0, -1.0)[0] for rank, buffer in inward]
+            requests += [side.send(data, rank, 0, -1.0) for rank, data in out]
+            for request in requests:
+                request.wait(seconds)
+        except BaseException as error:
+            # The ranks are out of step.
+            self._native.break_off(f"the exchange of large objects did not end: {error}")
+            raise
+
+
+class Receiving:
+    """A receipt of an object that goes on; see `Comm.irecv`."""
+
+    __slots__ = ("_comm", "_done", "_source", "_tag", "_value")
+
+    def __init__(self, comm: ObjectCalls, source: int, tag: int) -> None:
+        self._comm = comm
+        self._source = source
+        self._tag = tag
+        self._done = False
+        self._value: Any = None
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """Wait for the object."""
+        if not self._done:
+            self._value = self._comm.recv(self._source, self._tag, None, timeout)
+            self._done = True
+        return self._value
+
+    def test(self) -> tuple[bool, Any]:
+        """Whether it is there, and then the object."""
+        if not self._done and self._comm._native.probe(self._source, self._tag, -1.0) is not None:
+            self.wait()
+        return self._done, self._value

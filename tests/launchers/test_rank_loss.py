@@ -1,0 +1,235 @@
+"""What becomes of the other ranks when one is lost: `engines.on_rank_loss`, under mpiexec and under srun."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import sites
+import slurm
+import user
+from helpers import until
+from hosts import VirtualHosts
+from prompt import Prompt
+from sites import IPCLUSTERZ, CommandFailed, Site
+
+pytestmark = pytest.mark.timeout(180)
+
+# What each MPI is called by, and what it speaks with srun.
+LIBRARIES = {"openmpi": "pmix", "mpich": "pmi2"}
+
+
+def mpiexec(hosts: VirtualHosts, flavour: str) -> contextlib.AbstractContextManager[Site]:
+    """The program of that MPI, on two hosts."""
+    return contextlib.nullcontext(sites.mpiexec(hosts, flavour))
+
+
+@contextlib.contextmanager
+def srun(hosts: VirtualHosts, flavour: str) -> Iterator[Site]:
+    """`srun` as the program that starts ranks, inside an allocation."""
+    with sites.allocation(hosts) as site:
+        site.profile = sites.mpiexec(hosts, flavour).profile
+        arguments = f'arguments = ["--mpi={LIBRARIES[flavour]}", "--overlap", "--ntasks-per-node=2"]'
+        site.profile = sites.merged(
+            site.profile, f'[mpiexec]\nprogram = "srun"\nhosts = []\noversubscribe = false\n{arguments}\n'
+        )
+        yield site
+
+
+@contextlib.contextmanager
+def inside(hosts: VirtualHosts, flavour: str) -> Iterator[Site]:
+    """The start command of Slurm's profile, inside an allocation."""
+    with sites.allocation(hosts) as site:
+        profile = sites.batch(hosts, "slurm-mpi", sites.mpi4py_environment(hosts, flavour)).profile
+        start = (
+            f'start = ["srun", "--mpi={LIBRARIES[flavour]}", "--ntasks={{count}}", "--nodes={{nodes}}",'
+            ' "--ntasks-per-node={engines_per_node}", "--kill-on-bad-exit=0", "--no-kill", "--wait=0", "--overlap"]'
+        )
+        site.profile = sites.merged(profile, f"[queue]\n{start}\n")
+        yield site
+
+
+Place = Callable[[VirtualHosts, str], contextlib.AbstractContextManager[Site]]
+
+
+@contextlib.contextmanager
+def cluster(hosts: VirtualHosts, place: Place, flavour: str, keys: str) -> Iterator[Site]:
+    """Four engines; afterwards nothing of them is left, not even what their MPI had in memory and in /tmp."""
+    with place(hosts, flavour) as site, site.stopped_at_the_end():
+        site.start(4, profile=f"[engines]\n{keys}\n")
+        yield site
+    until(lambda: not leftovers(hosts), 20, lambda: str(leftovers(hosts)))
+
+
+def leftovers(hosts: VirtualHosts) -> list[str]:
+    """Files of MPI libraries on all hosts."""
+    pattern = "ls -d /dev/shm/*vader* /dev/shm/*sm_segment* /dev/shm/*mpich* /tmp/*ompi* /tmp/*prte* 2>/dev/null; true"
+    found = []
+    for index, name in enumerate(hosts.names):
+        if hosts.is_up(index):
+            found += [f"{name}:{path}" for path in hosts.run(index, ["sh", "-c", pattern]).stdout.split()]
+    return found
+
+
+def remember(rc: Any) -> None:
+    """Give each engine something to forget."""
+    for engine in rc.ids:
+        rc[engine]["kept"] = engine * 10
+
+
+def recall(rc: Any) -> Any:
+    """What each engine remembers."""
+    return {engine: rc[engine].apply_sync(lambda: globals().get("kept")) for engine in sorted(rc.ids)}
+
+
+def kill(site: Site, prompt: Prompt, engine: int) -> str:
+    """Kill an engine, and return the name of its host."""
+    pid, host, _ = prompt.do(user.describe)[engine]
+    site.hosts.exec(site.hosts.index(host), "kill", "-KILL", str(pid))
+    name: str = host
+    return name
+
+
+def status_text(site: Site) -> str:
+    """What `ipclusterz status` prints for a person."""
+    text: str = site.run(IPCLUSTERZ, "status", "--cluster", site.cluster).stdout
+    return text
+
+
+def losses(site: Site) -> list[dict[str, Any]]:
+    """The losses that `ipclusterz status` tells of."""
+    found: list[dict[str, Any]] = site.status()["progress"]["losses"]
+    return found
+
+
+SHRINKING = [
+    pytest.param(mpiexec, "openmpi", id="mpiexec-openmpi"),
+    pytest.param(srun, "openmpi", id="srun-openmpi"),
+    pytest.param(srun, "mpich", id="srun-mpich"),
+    pytest.param(inside, "openmpi", id="inside-openmpi"),
+    pytest.param(inside, "mpich", id="inside-mpich"),
+]
+
+
+@pytest.mark.parametrize(("place", "flavour"), SHRINKING)
+def test_the_others_go_on_in_their_processes(hosts: VirtualHosts, place: Place, flavour: str) -> None:
+    with cluster(hosts, place, flavour, 'on_rank_loss = "shrink"') as site, site.prompt() as prompt:
+        prompt.do(remember)
+        before = prompt.do(user.describe)
+        rest = [0, 2, 3]
+        host = kill(site, prompt, 1)
+        assert prompt.do(user.wait_for_ids, rest) == rest
+        until(lambda: "SIGKILL" in losses(site)[0]["how"], 20, lambda: str(losses(site)))
+        (loss,) = losses(site)
+        assert (loss["name"], loss["engines"], loss["host"], loss["policy"]) == (
+            "engine 1 (rank 1)",
+            [1],
+            host,
+            "shrink",
+        )
+        assert f"engine 1 (rank 1) on {host}: signal: 9 (SIGKILL); engines 0, 2, 3 go on" in status_text(site)
+        assert "SIGKILL" in site.launcher_log()
+        # Long enough for a set that were ended to be gone.
+        assert prompt.do(user.answers) == dict.fromkeys(rest, 42)
+        assert prompt.do(user.describe) == {engine: before[engine] for engine in rest}
+        assert prompt.do(recall) == {0: 0, 2: 20, 3: 30}
+
+        progress = site.status()["progress"]
+        assert (progress["wanted"], progress["sets"][0]["lost"], progress["sets"][0]["state"]) == (3, [1], "running")
+        with pytest.raises(CommandFailed, match="go together"):
+            site.ipclusterz("scale", "-1")
+        kill(site, prompt, 3)
+        assert prompt.do(user.wait_for_ids, [0, 2]) == [0, 2]
+        until(lambda: len(losses(site)) == 2 and "SIGKILL" in losses(site)[1]["how"], 20, lambda: str(losses(site)))
+        assert prompt.do(recall) == {0: 0, 2: 20}
+
+
+def test_a_shrunk_world_can_be_added_to_and_is_given_up_as_a_whole(hosts: VirtualHosts) -> None:
+    with cluster(hosts, mpiexec, "openmpi", 'on_rank_loss = "shrink"') as site, site.prompt() as prompt:
+        kill(site, prompt, 2)
+        assert prompt.do(user.wait_for_ids, [0, 1, 3]) == [0, 1, 3]
+        assert site.ipclusterz("scale", "+2")["engines"] == 5
+        assert prompt.do(user.wait_for_ids, [0, 1, 3, 4, 5]) == [0, 1, 3, 4, 5]
+        assert site.ipclusterz("scale", "-3")["engines"] == 2
+        assert prompt.do(user.wait_for_ids, [4, 5]) == [4, 5]
+        kill(site, prompt, 4)
+        assert prompt.do(user.wait_for_ids, [5]) == [5]
+        kill(site, prompt, 5)
+        assert prompt.do(user.wait_for_ids, []) == []
+        until(lambda: "none of its engines is left" in status_text(site), 20, lambda: status_text(site))
+
+
+@pytest.mark.parametrize("how", ["stop", "launcher", "lease"])
+def test_nothing_of_a_shrunk_world_stays(hosts: VirtualHosts, how: str) -> None:
+    keys = 'on_rank_loss = "shrink"\nlease = 3'
+    with cluster(hosts, mpiexec, "openmpi", keys) as site:
+        with site.prompt() as prompt:
+            kill(site, prompt, 1)
+            assert prompt.do(user.wait_for_ids, [0, 2, 3]) == [0, 2, 3]
+        status = site.status()
+        if how == "stop":
+            site.stop()
+        elif how == "launcher":
+            hosts.exec(0, "kill", "-KILL", str(status["launcher_pid"]))
+        else:
+            hosts.exec(0, "kill", "-KILL", str(status["launcher_pid"]), str(status["controller"]["pid"]))
+        until(lambda: not any(map(hosts.processes, range(4))), 30, lambda: str([*map(hosts.processes, range(4))]))
+
+
+def test_where_survivors_cannot_be_kept_all_begin_again_and_why_is_said(hosts: VirtualHosts) -> None:
+    with cluster(hosts, mpiexec, "mpich", 'on_rank_loss = "shrink"') as site, site.prompt() as prompt:
+        notice = 'engines.on_rank_loss = "shrink" is not possible here: '
+        assert site.launcher_log().count(notice) == 1
+        assert notice in status_text(site)
+        assert site.status()["progress"]["rank_loss"]["policy"] == "restart"
+        prompt.do(remember)
+        kill(site, prompt, 1)
+        until(lambda: len(losses(site)) == 1, 30, site.launcher_log)
+        assert prompt.do(user.wait_for_ids, [0, 1, 2, 3]) == [0, 1, 2, 3]
+        assert prompt.do(recall) == dict.fromkeys(range(4))
+
+
+RESTARTING = [
+    pytest.param(mpiexec, "openmpi", id="mpiexec-openmpi"),
+    pytest.param(mpiexec, "mpich", id="mpiexec-mpich"),
+    pytest.param(srun, "openmpi", id="srun-openmpi"),
+    pytest.param(inside, "mpich", id="inside-mpich"),
+]
+
+
+@pytest.mark.parametrize(("place", "flavour"), RESTARTING)
+def test_all_begin_again_as_often_as_is_allowed(hosts: VirtualHosts, place: Place, flavour: str) -> None:
+    with cluster(hosts, place, flavour, "restart_limit = 1") as site, site.prompt() as prompt:
+        jobs = slurm.live_jobs(hosts)
+        before = {pid for pid, _, _ in prompt.do(user.describe).values()}
+        kill(site, prompt, 2)
+        until(lambda: len(losses(site)) == 1, 30, site.launcher_log)
+        assert prompt.do(user.wait_for_ids, [0, 1, 2, 3]) == [0, 1, 2, 3]
+        assert not before & {pid for pid, _, _ in prompt.do(user.describe).values()}
+        assert slurm.live_jobs(hosts) == jobs, "in the same allocation"
+        (loss,) = losses(site)
+        assert (loss["name"], loss["policy"]) == ("engines 0 to 3", "restart")
+        assert loss["then"] == "started again (restart 1 of 1 in 600 s)"
+        assert "started again (restart 1 of 1 in 600 s)" in status_text(site)
+
+        kill(site, prompt, 0)
+        until(lambda: len(losses(site)) == 2, 30, site.launcher_log)
+        assert prompt.do(user.wait_for_ids, []) == []
+        refused = "not started again: restarts in 600 s are limited to 1 (engines.restart_limit, restart_window)"
+        assert losses(site)[1]["then"] == refused
+        assert refused in site.launcher_log()
+        assert site.status()["progress"]["wanted"] == 0
+
+
+@pytest.mark.parametrize("flavour", LIBRARIES)
+def test_the_others_end_and_nothing_begins(hosts: VirtualHosts, flavour: str) -> None:
+    with cluster(hosts, mpiexec, flavour, 'on_rank_loss = "stop"') as site, site.prompt() as prompt:
+        kill(site, prompt, 3)
+        assert prompt.do(user.wait_for_ids, []) == []
+        until(lambda: len(losses(site)) == 1, 30, site.launcher_log)
+        (loss,) = losses(site)
+        assert (loss["policy"], loss["then"]) == ("stop", 'not started again (engines.on_rank_loss = "stop")')
+        assert 'not started again (engines.on_rank_loss = "stop")' in status_text(site)
+        assert site.ipclusterz("scale", "2")["engines"] == 2, "the cluster is there for others"
