@@ -10,7 +10,7 @@ from threading import Event
 from time import monotonic
 
 from .. import error as errors
-from ..error import EmptyTargets, MPIError
+from ..error import EmptyTargets, EngineError, MPIError, UnknownEngine
 from ..functions import pack
 from ..mpi.names import Limited
 from ..serialize import dumps
@@ -245,18 +245,18 @@ class Group(Collectives):
     def _worlds(self) -> list[dict[str, Any]]:
         """What the controller says of each engine's world."""
         told = {row["id"]: row.get("world") for row in self._calls._owner_client.status()["engines"]}
-        return [_world_of(engine_id, told[engine_id]) for engine_id in self._engines() if engine_id in told]
+        engines = self._engines()
+        gone = [engine_id for engine_id in engines if engine_id not in told]
+        if gone:
+            raise EngineError(f"engine{'s' * (len(gone) > 1)} {', '.join(map(str, gone))}: not there any more")
+        return [_world_of(engine_id, told[engine_id]) for engine_id in engines]
 
     def _formed(self, least: int) -> tuple[int | None, str]:
         """The epoch whose communicator all engines have, else what is missing."""
         try:
             worlds = self._worlds()
-        except EmptyTargets as error:
-            return None, str(error)
-        except errors.UnknownEngine as error:
+        except (EngineError, EmptyTargets, UnknownEngine) as error:
             return None, error.message
-        if not worlds:
-            return None, "there are no engines"
         states = {(world["name"], world["epoch"]) for world in worlds}
         forming = [world["rank"] for world in worlds if not world["formed"]]
         if forming:
