@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -339,13 +337,18 @@ def len_of_kept() -> int:
     return kept(None)
 
 
+def die(comm: Any) -> None:
+    """Rank 1 does, and the others wait for it."""
+    import os
+    import signal
+
+    if comm.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    comm.barrier()
+
+
 @pytest.mark.parametrize("flavour", ["openmpi", "mpich"])
 def test_a_lost_rank_is_one_error(flavour: str, tmp_path: Path) -> None:
-    def die(comm: Any) -> None:
-        if comm.rank == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        comm.barrier()
-
     with mpi_cluster(flavour, 3, tmp_path) as name, ipz.Client(cluster=name) as client:
         client.mpi.wait_epoch(timeout=LIMIT)
         view = client[:]
@@ -362,3 +365,28 @@ def test_a_lost_rank_is_one_error(flavour: str, tmp_path: Path) -> None:
         assert "x" not in view
         view.push({"x": 1}, via="mpi", block=True)
         assert view["x"] == {0: 1, 1: 1, 2: 1}
+
+
+def test_survivors_keep_their_names(tmp_path: Path) -> None:
+    with mpi_cluster("openmpi", 3, tmp_path, "shrink") as name, ipz.Client(cluster=name) as client:
+        client.block = True
+        client.mpi.wait_epoch(timeout=LIMIT)
+        view = client[:]
+        view.scatter("x", [1, 2, 4], flatten=True)
+        client.mpi.allreduce("x", out="total")
+        with pytest.raises(RankLost, match=r"engine 1 .*died"):
+            view.mpi.spmd(die)
+        assert client.mpi.wait_epoch(2, timeout=LIMIT) == 2
+        assert client.mpi.allreduce("x", out="rest") == {0: None, 2: None}
+        assert client[:].pull(("total", "rest")) == {0: [7, 5], 2: [7, 5]}
+        assert (client.mpi.ranks, client.mpi.spmd(kept)) == ([0, 2], {0: 0, 2: 0})
+        # What names the one that is gone says so.
+        with pytest.raises(RankLost, match="epoch 1 is over"):
+            view.mpi.barrier()
+        with pytest.raises(RankLost, match="epoch 1 is over"):
+            view.push({"x": np.zeros(100_000)}, via="mpi")
+        assert set(client.mpi.spmd(kept).values()) == {0}
+        with pytest.raises(ipz.EngineError, match="engine 1: not there any more"):
+            view.mpi.ranks  # noqa: B018
+        with pytest.raises(ipz.TimeoutError, match="engine 1: not there any more"):
+            view.mpi.wait_epoch(timeout=0.1)
