@@ -11,6 +11,7 @@ share all rows, in a hook; with "restart" new ranks begin at the last step that 
 import argparse
 import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
 
@@ -115,7 +116,6 @@ def solve(rc, n, until, every, folder, lose=None):
     while True:
         epoch = rc.mpi.epoch
         view = rc[:]
-        view.block = True
         try:
             # Engines that are new have nothing. Those that survived have taken their rows in the hook.
             if "u" not in view:
@@ -137,8 +137,9 @@ def main():
     given = parser.parse_args()
 
     rc = ipz.Client()
-    # Where all engines see it.
-    with tempfile.TemporaryDirectory(prefix="heat-", dir=".") as folder:
+    rc.block = True
+    # Where all engines see it, under the same name.
+    with tempfile.TemporaryDirectory(prefix="heat-", dir=Path.cwd()) as folder:
         found = solve(rc, given.size, given.steps, given.every, folder, given.lose)
     right = np.array_equal(found, alone(given.size, given.steps))
     print(

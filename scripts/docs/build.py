@@ -16,7 +16,8 @@ import ipclusterz
 
 def build(folder: Path) -> None:
     """Write the pages into a folder, which need not exist."""
-    modules = {"ipclusterz", "ipclusterz.client.executor", "ipclusterz.joblib"}
+    further = ("client.executor", "client.mpi", "joblib", "mpi")
+    modules = {"ipclusterz", *(f"ipclusterz.{name}" for name in further)}
     for module in (ipclusterz, ipclusterz.client):
         for name in module.__all__:
             value = getattr(module, name)

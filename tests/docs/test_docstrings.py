@@ -1,6 +1,7 @@
 """Every example in a docstring of the package, run against four engines.
 
-An example uses what its module has, and the names that `names` gives: ``rc``, ``dview``, ``lbv`` and so on.
+An example uses what its module has, and the names that `names` gives: ``rc``, ``dview``, ``lbv`` and so on. Those about
+MPI have engines that are ranks, and those of `ipclusterz.mpi` are run by these, with what `on_rank` gives.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clusters import START_SECONDS, mpi_cluster
+from on_rank import run_examples
 from pages import FLAGS
 
 import ipclusterz as ipz
@@ -57,8 +60,38 @@ def names(default_cluster: ipz.Cluster) -> Iterator[dict[str, Any]]:
         rc.clear(block=True)
 
 
-@pytest.mark.parametrize("test", _with_examples(), ids=lambda test: test.name)
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ipz.Client]:
+    """A client of four engines that are ranks, with numbers that the examples work on."""
+    with mpi_cluster("openmpi", 4, tmp_path_factory.mktemp("docstrings")) as name, ipz.Client(cluster=name) as rc:
+        rc.block = True
+        rc.mpi.wait_epoch(timeout=START_SECONDS)
+        rc.push({"x": np.ones(3), "part": np.ones(3)})
+        yield rc
+
+
+def _on_ranks(test: doctest.DocTest) -> bool:
+    return test.name.startswith(("ipclusterz.mpi", "ipclusterz.client.mpi", "ipclusterz.client.collectives"))
+
+
+@pytest.mark.parametrize("test", [test for test in _with_examples() if not _on_ranks(test)], ids=lambda test: test.name)
 def test_examples_of(test: doctest.DocTest, names: dict[str, Any]) -> None:
+    run(test, names)
+
+
+@pytest.mark.parametrize("test", list(filter(_on_ranks, _with_examples())), ids=lambda test: test.name)
+@pytest.mark.timeout(START_SECONDS + 60)
+def test_examples_with_mpi(test: doctest.DocTest, ranks: ipz.Client) -> None:
+    if test.name.startswith("ipclusterz.mpi"):
+        assert "doctest: +SKIP" not in test.docstring
+        # What is printed differs from rank to rank; the docstring shows the first one's.
+        assert not (told := ranks.mpi.spmd(run_examples, test.docstring, test.name, FLAGS)[0]), told
+    else:
+        run(test, {"rc": ranks, "np": np})
+
+
+def run(test: doctest.DocTest, names: dict[str, Any]) -> None:
+    """Run it here."""
     assert not any(doctest.SKIP in example.options for example in test.examples)
     test.globs.update(names)
     told: list[str] = []

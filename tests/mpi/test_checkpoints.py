@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mpi_library import HERE, SECONDS, environment
+from mpi_library import HERE, SECONDS, environment, mpiexec
 
 pytestmark = pytest.mark.timeout(SECONDS + 30)
 
@@ -30,10 +30,8 @@ def test_a_disk_for_each(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_rank_that_is_killed_while_it_writes(run: Run, flavour: str, tmp_path: Path) -> None:
-    command = [f"mpiexec.{flavour}", "-n", "3"]
-    if flavour == "openmpi":
-        command += ["--oversubscribe", "--allow-run-as-root"]
-    command += [sys.executable, str(HERE / "programs/checkpoints.py"), "killed", str(tmp_path / "kept")]
+    program = [sys.executable, str(HERE / "programs/checkpoints.py"), "killed", str(tmp_path / "kept")]
+    command = [*mpiexec(flavour), "-n", "3", *program]
     # A folder of its own: `run` has made links in the other.
     folder = tmp_path / "killed"
     folder.mkdir()

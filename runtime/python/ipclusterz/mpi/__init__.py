@@ -5,11 +5,11 @@ mpi4py: methods with a capital work on buffers in place, with a small letter on 
 
 Examples
 --------
->>> from ipclusterz import mpi  # doctest: +SKIP
->>> comm = mpi.comm()  # doctest: +SKIP
->>> comm.rank, comm.size  # doctest: +SKIP
+>>> from ipclusterz import mpi
+>>> comm = mpi.comm()
+>>> comm.rank, comm.size
 (0, 4)
->>> comm.allreduce(comm.rank)  # doctest: +SKIP
+>>> comm.allreduce(comm.rank)
 6
 """
 

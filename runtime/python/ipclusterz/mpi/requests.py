@@ -39,8 +39,8 @@ class Request:
 
     Examples
     --------
-    >>> request = comm.Iallreduce(part, total)  # doctest: +SKIP
-    >>> request.wait(timeout=60)  # doctest: +SKIP
+    >>> request = comm.Iallreduce(part, total)
+    >>> request.wait(timeout=60)
     """
 
     __slots__ = ("_done", "_finish", "_native", "_timeout", "_value")

@@ -146,8 +146,9 @@ def comm() -> Comm:
 
     Examples
     --------
-    >>> from ipclusterz import mpi  # doctest: +SKIP
-    >>> mpi.comm().allreduce(1)  # doctest: +SKIP
+    >>> from ipclusterz import mpi
+    >>> mpi.comm().allreduce(1)
+    4
     """
     global _comm, _ranks
     if _comm is None:
