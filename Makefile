@@ -3,7 +3,8 @@
 # All Rust is built with the release profile, tests and lints too: libzmq and libsodium (C++ and C, most of the
 # build time) are then compiled once for all of them.
 
-.PHONY: help run test check lint-rust lint-python test-rust test-python bench soak docs install testbed lock clean
+.PHONY: help run test check lint-rust lint-python test-rust test-python mpi-bridge bench bench-mpi soak docs install \
+	testbed lock clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL := /bin/bash
@@ -19,6 +20,11 @@ BIN := $(VENV)/bin
 # One for all steps, also for pip's.
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
+
+# The bridge is built once for each MPI library that the tests have.
+MPI_LIBRARIES := openmpi mpich
+MPI_BRIDGES := $(MPI_LIBRARIES:%=$(CARGO_TARGET_DIR)/mpi-bridge/%.stamp)
+MPI_SOURCES := $(shell find mpi-bridge -type f ! -path '*/target/*' ! -name '*.pyc')
 
 SETUP := $(wildcard scripts/setup/*)
 SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml pyproject.toml \
@@ -36,10 +42,12 @@ test: check test-rust test-python ## Everything: make check, cargo test, pytest
 check: lint-rust lint-python ## Formatting, lints and types
 
 # PyO3 is compiled anew whenever it is told of another Python: so clippy is given the description that maturin wrote.
-lint-rust: $(VENV)/package.stamp
+lint-rust: $(VENV)/package.stamp $(CARGO_TARGET_DIR)/mpi-bridge/openmpi.stamp
 	cargo fmt --all --check
 	PYO3_CONFIG_FILE="$$(ls -t $(CARGO_TARGET_DIR)/maturin/pyo3-config-*.txt | head -n 1)" \
 		cargo clippy --release --locked --workspace --all-targets -- --deny warnings
+	cargo fmt --manifest-path mpi-bridge/Cargo.toml --check
+	scripts/build-mpi-bridge $(BIN)/python openmpi clippy
 
 lint-python: $(VENV)/package.stamp
 	$(BIN)/ruff check
@@ -55,11 +63,14 @@ CHECKED := $(foreach crate,ipclusterz-runtime ipclusterz-launcher,$(foreach key,
 test-rust: $(VENV)/tools.stamp testbed
 	cargo test --release --locked $(CHECKED)
 
-test-python: $(VENV)/package.stamp testbed
+test-python: $(VENV)/package.stamp testbed mpi-bridge
 	$(BIN)/python -m pytest --numprocesses 2
 
 bench: $(BENCH_VENV)/package.stamp ## Measure ipclusterz against its peers; BENCH="--only ipclusterz" and so on
 	$(BENCH_VENV)/bin/python tests/bench $(BENCH)
+
+bench-mpi: $(VENV)/package.stamp mpi-bridge ## Measure MPI among engines beside mpi4py and C; BENCH="--ranks 2" and so on
+	$(BIN)/python tests/bench/mpi $(BENCH)
 
 soak: $(VENV)/package.stamp ## 100,000 calls while engines are killed; about ten minutes; SOAK="--calls 1000" and so on
 	$(BIN)/python tests/soak/soak.py $(SOAK)
@@ -85,6 +96,13 @@ $(VENV)/tools.stamp: requirements/dev.txt $(SETUP)
 # SSH, Slurm and MPI for the tests. Without a stamp: this is about the machine, not the checkout, and takes 0.2 s.
 testbed: $(VENV)/tools.stamp
 	scripts/setup/testbed
+
+mpi-bridge: $(MPI_BRIDGES)
+
+$(MPI_BRIDGES): $(CARGO_TARGET_DIR)/mpi-bridge/%.stamp: $(VENV)/tools.stamp $(MPI_SOURCES) scripts/build-mpi-bridge | testbed
+	@echo "building the MPI bridge for $*"
+	scripts/build-mpi-bridge $(BIN)/python $* install
+	@touch $@
 
 $(BENCH_VENV)/tools.stamp: requirements/bench.txt $(SETUP)
 	scripts/setup/bootstrap

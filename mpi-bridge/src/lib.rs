@@ -5,7 +5,9 @@
 //! - [`environment`]: MPI's beginning and end, shared with mpi4py
 //! - [`buffers`], [`layout`], [`names`]: Python's buffers as MPI sees them
 //! - [`state`], [`pending`]: a communicator that may break; waits that can be given up
-//! - [`comm`], [`collective`], [`varying`], [`reduction`], [`parts`], [`point`], [`message`], [`request`]: what is done with it
+//! - [`comm`]: communicators and their making
+//! - [`parts`], [`collective`], [`varying`], [`reduction`], [`slots`]: collective calls
+//! - [`point`], [`message`], [`request`]: messages, and what goes on
 //! - [`calls`]: which call each communicator is in
 //! - [`failure`]: return codes as exceptions
 
@@ -23,6 +25,7 @@ mod pending;
 mod point;
 mod reduction;
 mod request;
+mod slots;
 mod state;
 mod varying;
 

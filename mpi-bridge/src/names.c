@@ -12,12 +12,6 @@ const MPI_Datatype IPZ_SHORT_INT = MPI_SHORT_INT;
 const MPI_Datatype IPZ_BYTE = MPI_BYTE;
 const MPI_Datatype IPZ_LONG_DOUBLE = MPI_LONG_DOUBLE;
 const MPI_Datatype IPZ_C_LONG_DOUBLE_COMPLEX = MPI_C_LONG_DOUBLE_COMPLEX;
-/* Half precision is an extension of MPICH. */
-#ifdef MPIX_C_FLOAT16
-const MPI_Datatype IPZ_FLOAT16 = MPIX_C_FLOAT16;
-#else
-const MPI_Datatype IPZ_FLOAT16 = MPI_DATATYPE_NULL;
-#endif
 /* From MPI 4.0 and the fault tolerance extension; -1 where there is no such class. */
 #ifdef MPIX_ERR_PROC_FAILED
 const int IPZ_ERR_PROC_FAILED = MPIX_ERR_PROC_FAILED;

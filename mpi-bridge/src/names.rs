@@ -15,7 +15,6 @@ unsafe extern "C" {
     pub static IPZ_BYTE: MPI_Datatype;
     pub static IPZ_LONG_DOUBLE: MPI_Datatype;
     pub static IPZ_C_LONG_DOUBLE_COMPLEX: MPI_Datatype;
-    pub static IPZ_FLOAT16: MPI_Datatype;
     pub static IPZ_ERR_PROC_FAILED: c_int;
     pub static IPZ_ERR_REVOKED: c_int;
 }

@@ -109,6 +109,17 @@ impl Pending {
         self.copies.last().map_or(std::ptr::null(), |copy| copy.as_ptr().cast())
     }
 
+    /// Keeps bytes until MPI is done, and gives their address.
+    pub fn store(&mut self, bytes: Vec<u8>) -> *mut c_void {
+        self.copies.push(bytes);
+        self.copies.last_mut().map_or(std::ptr::null_mut(), |bytes| bytes.as_mut_ptr().cast())
+    }
+
+    /// The bytes that were stored last.
+    pub fn stored(&self) -> &[u8] {
+        self.copies.last().map_or(&[], Vec::as_slice)
+    }
+
     /// Has a datatype that was made for it freed in the end.
     pub fn own(&mut self, datatype: ffi::MPI_Datatype) -> ffi::MPI_Datatype {
         self.made.push(datatype);

@@ -48,6 +48,11 @@ pub fn search<T: Send>(
     timeout: f64,
     look: impl Fn() -> Result<Option<T>, Failure> + Sync,
 ) -> PyResult<T> {
+    state.usable(call).map_err(|failure| failure.into_error(py))?;
+    // Often it is there already.
+    if let Some(found) = look().map_err(|failure| failure.into_error(py))? {
+        return Ok(found);
+    }
     let deadline = deadline_of(timeout);
     let eager_until = Instant::now() + EAGER;
     let slice = || -> Result<Option<T>, Failure> {
@@ -141,7 +146,6 @@ impl Comm {
     fn probe(&self, py: Python<'_>, from: i32, tag: i32, timeout: f64) -> PyResult<Option<Status>> {
         const CALL: &str = "MPI_Probe";
         let look = || -> Result<Option<Status>, Failure> {
-            self.state.usable(CALL)?;
             let mut flag = 0;
             // SAFETY: plain numbers that MPI fills in.
             let mut status: ffi::MPI_Status = unsafe { std::mem::zeroed() };
@@ -152,6 +156,7 @@ impl Comm {
             Ok((flag != 0).then(|| describe(&status)))
         };
         if timeout < 0.0 {
+            self.state.usable(CALL).map_err(|failure| failure.into_error(py))?;
             return look().map_err(|failure| failure.into_error(py));
         }
         search(py, &self.state, CALL, timeout, look).map(Some)

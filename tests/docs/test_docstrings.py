@@ -21,12 +21,15 @@ from pages import FLAGS
 
 import ipclusterz as ipz
 
+# Their examples are run by ranks of an MPI program, in `tests/mpi`.
+_OF_RANKS = ("ipclusterz.mpi", "ipclusterz.client.mpi", "ipclusterz.client.collectives")
+
 
 def _with_examples() -> list[doctest.DocTest]:
     modules = [ipz] + [
         import_module(module.name)
         for module in pkgutil.walk_packages(ipz.__path__, "ipclusterz.")
-        if not module.name.endswith(("__main__", "_core"))
+        if not module.name.endswith(("__main__", "_core")) and not module.name.startswith(_OF_RANKS)
     ]
     found = [test for module in modules for test in doctest.DocTestFinder(exclude_empty=True).find(module)]
     return [test for test in found if test.examples]

@@ -15,7 +15,7 @@ START_SECONDS = 90
 
 
 @contextlib.contextmanager
-def mpi_cluster(flavour: str, ranks: int, folder: Path, *arguments: str) -> Iterator[str]:
+def mpi_cluster(flavour: str, ranks: int, folder: Path, on_rank_loss: str = "restart") -> Iterator[str]:
     """A running cluster of so many ranks: its name."""
     folder.mkdir(exist_ok=True)
     name = f"{folder.name}-{os.getpid()}"
@@ -24,11 +24,12 @@ def mpi_cluster(flavour: str, ranks: int, folder: Path, *arguments: str) -> Iter
     profile = folder / "profile.toml"
     profile.write_text(
         f'[engines]\nlauncher = "mpiexec"\ntimeout = {START_SECONDS}\n'
+        f'on_rank_loss = "{on_rank_loss}"\n'
         f'[mpiexec]\nprogram = "mpiexec.{flavour}"\noversubscribe = true\nallow_root = true\n'
         "[engines.env]\n" + "".join(f'{key} = "{value}"\n' for key, value in changed.items())
     )
     options = ["--cluster", name]
-    start = [IPCLUSTERZ, "start", "-n", str(ranks), "--profile", profile, "--daemonize", *options, *arguments]
+    start = [IPCLUSTERZ, "start", "-n", str(ranks), "--profile", profile, "--daemonize", *options]
     done = subprocess.run(start, capture_output=True, text=True, timeout=START_SECONDS + 30)
     assert done.returncode == 0, done.stdout + done.stderr
     try:

@@ -1,16 +1,28 @@
-"""What the programs of `programs/` have in common: the communicator, data that every rank can make, and the last line."""
+"""What the programs of `programs/` share: the communicator, data that every rank can make, and the last line."""
 
 from __future__ import annotations
 
 import os
+import sys
 import time
+import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
 
 from ipclusterz import mpi
 
+
+def _fail(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A rank that fails ends at once, and mpiexec ends the others: finalising MPI would wait for them for ever."""
+    traceback.print_exception(kind, error, trace)
+    sys.stderr.flush()
+    os._exit(1)
+
+
+sys.excepthook = _fail
 comm = mpi.comm()
 rank, size = comm.rank, comm.size
 
@@ -49,12 +61,17 @@ def same(found: Any, wanted: Any, what: object) -> None:
 
 def refused(kind: type[BaseException], text: str, call: Any, *arguments: Any, **options: Any) -> None:
     """The call raises that error with that text in it, before other ranks are needed."""
+    caught = raised(kind, call, *arguments, **options)
+    assert text in str(caught), (text, str(caught))
+
+
+def raised(kind: type[BaseException], call: Any, *arguments: Any, **options: Any) -> Any:
+    """The error of that kind that the call raises."""
     try:
         call(*arguments, **options)
     except kind as error:
-        assert text in str(error), (text, str(error))
-    else:
-        raise AssertionError(f"{call} was not refused: {text}")
+        return error
+    raise AssertionError(f"{call} was not refused: {kind}")
 
 
 def done() -> None:
@@ -63,7 +80,7 @@ def done() -> None:
 
 
 def leave(folder: Path) -> NoReturn:
-    """The end of a world that cannot be finalised any more, when all ranks have come here: mpiexec kills the others then."""
+    """The end of a world that cannot be finalised, when all ranks have come here: mpiexec kills the others then."""
     done()
     (folder / f"left.{rank}").touch()
     deadline = time.monotonic() + 60

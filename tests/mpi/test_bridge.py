@@ -41,6 +41,10 @@ def test_counts_that_are_split(run: Run, ranks: int) -> None:
     run(ranks, "large.py", "small")
 
 
+def test_which_call_each_communicator_is_in(run: Run) -> None:
+    run(3, "calls.py")
+
+
 @pytest.mark.parametrize("how", ["deadline", "interrupt", "lost"])
 def test_a_wait_that_is_given_up(run: Run, how: str, tmp_path: Path) -> None:
     # MPI cannot be finalised then, which mpiexec calls an improper end.

@@ -15,7 +15,7 @@ from helpers import hold, until
 
 import ipclusterz as ipz
 from ipclusterz.client.mpi import Group
-from ipclusterz.error import MPIError, MPITimeout
+from ipclusterz.error import MPIError, MPITimeout, RankLost
 
 pytestmark = pytest.mark.timeout(START_SECONDS + 60)
 
@@ -140,7 +140,7 @@ def test_data_of_the_client_through_mpi(rc: ipz.Client) -> None:
     view.scatter("mixed", [1, "a", None, np.ones(3), [2]], via="mpi")
     assert view.gather("mixed", via="mpi")[:3] == [1, "a", None]
     assert rc[0].push({"y": 1}, via="mpi") is None
-    assert rc[0].gather("mixed", via="mpi") == rc[0]["mixed"]
+    assert np.array_equal(rc[0].gather("part", via="mpi"), rc[0]["part"])
     view.scatter("rest", range(size), flatten=True, via="mpi")
     assert view["rest"] == {engine: engine for engine in range(size)}
 
@@ -335,3 +335,58 @@ def test_engines_that_are_no_ranks(own_cluster: Callable[..., ipz.Cluster]) -> N
 def len_of_kept() -> int:
     """How much of a client's data waits on an engine."""
     return kept(None)
+
+
+def die(comm: Any) -> None:
+    """Rank 1 does, and the others wait for it."""
+    import os
+    import signal
+
+    if comm.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    comm.barrier()
+
+
+@pytest.mark.parametrize("flavour", ["openmpi", "mpich"])
+def test_a_lost_rank_is_one_error(flavour: str, tmp_path: Path) -> None:
+    with mpi_cluster(flavour, 3, tmp_path) as name, ipz.Client(cluster=name) as client:
+        client.mpi.wait_epoch(timeout=LIMIT)
+        view = client[:]
+        dying = view.mpi.spmd(die)
+        behind = view.mpi.barrier(block=False)
+        pushed = view.push({"x": 1}, via="mpi", block=False)
+        for result in (dying, behind, pushed):
+            with pytest.raises(RankLost, match=r"engine 1 .*died"):
+                result.get(LIMIT)
+        # The set has begun again under the old ids, with empty namespaces.
+        assert client.mpi.wait_epoch(2, timeout=START_SECONDS) == 2
+        assert view.mpi.spmd(kept).get(LIMIT) == [0, 0, 0]
+        assert view.mpi.ranks == [0, 1, 2]
+        assert "x" not in view
+        view.push({"x": 1}, via="mpi", block=True)
+        assert view["x"] == {0: 1, 1: 1, 2: 1}
+
+
+def test_survivors_keep_their_names(tmp_path: Path) -> None:
+    with mpi_cluster("openmpi", 3, tmp_path, "shrink") as name, ipz.Client(cluster=name) as client:
+        client.block = True
+        client.mpi.wait_epoch(timeout=LIMIT)
+        view = client[:]
+        view.scatter("x", [1, 2, 4], flatten=True)
+        client.mpi.allreduce("x", out="total")
+        with pytest.raises(RankLost, match=r"engine 1 .*died"):
+            view.mpi.spmd(die)
+        assert client.mpi.wait_epoch(2, timeout=LIMIT) == 2
+        assert client.mpi.allreduce("x", out="rest") == {0: None, 2: None}
+        assert client[:].pull(("total", "rest")) == {0: [7, 5], 2: [7, 5]}
+        assert (client.mpi.ranks, client.mpi.spmd(kept)) == ([0, 2], {0: 0, 2: 0})
+        # What names the one that is gone says so.
+        with pytest.raises(RankLost, match="epoch 1 is over"):
+            view.mpi.barrier()
+        with pytest.raises(RankLost, match="epoch 1 is over"):
+            view.push({"x": np.zeros(100_000)}, via="mpi")
+        assert set(client.mpi.spmd(kept).values()) == {0}
+        with pytest.raises(ipz.EngineError, match="engine 1: not there any more"):
+            view.mpi.ranks  # noqa: B018
+        with pytest.raises(ipz.TimeoutError, match="engine 1: not there any more"):
+            view.mpi.wait_epoch(timeout=0.1)

@@ -17,6 +17,7 @@ from ipclusterz import Client, ClientClosed, Cluster, CompositeError, EngineErro
 from ipclusterz.client import DirectView, LoadBalancedView
 from ipclusterz.client.direct import DirectCalls
 from ipclusterz.client.namespaces import NamespaceCalls
+from ipclusterz.client.sequences import SequenceCalls
 
 Call = Callable[[Any], Any]
 
@@ -26,6 +27,7 @@ NO_FUNCTION = "a function is needed, not"
 NO_NAME = "names are strings, not"
 NO_SEQUENCE = "a sequence is needed, not"
 NO_DIST = r"dist is 'b' \(contiguous blocks\) or 'r' \(round-robin\), not"
+NO_VIA = "via is 'auto', 'mpi' or 'direct', not"
 NO_COUNT = "is a whole number, not"
 CANNOT_TRAVEL = "cannot be sent|cannot serialize"
 MISSING = r"'nope' is not defined on engine 1"
@@ -91,6 +93,7 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda calls: calls.push(["a"]), TypeError, "a dictionary of names is needed, not list"),
         (lambda calls: calls.push("a"), TypeError, "a dictionary of names is needed, not str"),
         (lambda calls: calls.push({1: 2}), TypeError, NO_NAME),
+        (lambda calls: calls.push({"a": 1}, via="tcp"), ValueError, NO_VIA),
         (lambda calls: calls.push({"a": LOCK}), ipz.SerializationError, "the value for 'a' cannot be sent"),
     ],
     "DirectCalls.pull": [
@@ -118,10 +121,23 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda calls: calls.scatter("a", [1], dist="x"), ValueError, NO_DIST),
         (lambda calls: calls.scatter("a", [LOCK]), ipz.SerializationError, "the value for 'a' cannot be sent"),
     ],
+    "DirectCalls.mpi": [
+        (lambda calls: calls.mpi.bcast("a", root=-1), ValueError, "there is no rank -1 in a group of"),
+        (lambda calls: calls.mpi.gather("a", root="b"), TypeError, "root: a rank is a number, not str"),
+        (lambda calls: calls.mpi.allgather(3), TypeError, NO_NAME),
+        (lambda calls: calls.mpi.scan("a", out=3), TypeError, NO_NAME),
+        (lambda calls: calls.mpi.allreduce("a", op="summ"), ValueError, "there is no operator 'summ'"),
+        (lambda calls: calls.mpi.barrier(timeout=-1), ValueError, "timeout: -1 is not a number of seconds"),
+        (lambda calls: calls.mpi.spmd(3), TypeError, "a function is needed, not int: 3"),
+        (lambda calls: calls.mpi.execute(3), TypeError, "code is text, not int: 3"),
+        (lambda calls: calls.mpi.barrier(block=True), ipz.RejectedError, "is no rank of an MPI program"),
+        (lambda calls: calls.mpi.epoch, ipz.error.MPIError, "is not a rank of an MPI world"),
+    ],
     "DirectCalls.gather": [
         (lambda calls: calls.gather(3), TypeError, NO_NAME),
         (lambda calls: calls.gather(["a"]), TypeError, NO_NAME),
         (lambda calls: calls.gather("a", dist="x"), ValueError, NO_DIST),
+        (lambda calls: calls.gather("a", via=None), ValueError, NO_VIA),
         (lambda calls: calls.gather("a", dist=None), ValueError, NO_DIST),
         (lambda calls: calls.gather("nope", block=True), (RemoteError, CompositeError), MISSING),
     ],
@@ -284,11 +300,11 @@ ROWS = [(where, row) for where, rows in BAD.items() for row in rows]
 def test_every_public_method_is_in_the_table() -> None:
     from ipclusterz.client.view import View
 
-    # What is about namespaces is a class of its own only for the size of its file.
-    names = {NamespaceCalls: "DirectCalls"}
+    # What is about namespaces and sequences is in classes of its own only for the size of a file.
+    names = {NamespaceCalls: "DirectCalls", SequenceCalls: "DirectCalls"}
     public = {
         f"{names.get(kind, kind.__name__)}.{name}"
-        for kind in (Client, NamespaceCalls, DirectCalls, View, DirectView, LoadBalancedView)
+        for kind in (Client, SequenceCalls, NamespaceCalls, DirectCalls, View, DirectView, LoadBalancedView)
         for name, value in vars(kind).items()
         if not name.startswith("_") and (callable(value) or isinstance(value, property))
     }

@@ -1,7 +1,7 @@
 """What is wrong is said before MPI is called, and nobody else is needed for that."""
 
 import numpy as np
-from ranks import comm, done, rank, refused, size
+from ranks import comm, done, raised, rank, refused, size
 
 from ipclusterz import mpi
 
@@ -22,6 +22,7 @@ refused(ValueError, 'there is no operator "mean"', comm.Allreduce, three, three.
 refused(ValueError, 'MPI does not define "band"', comm.Allreduce, three, three.copy(), "band")
 refused(ValueError, "sum and prod are for complex", comm.Allreduce, np.zeros(1, "c16"), np.zeros(1, "c16"), "max")
 refused(ValueError, "land, lor and lxor are for bool", comm.Allreduce, np.zeros(1, "?"), np.zeros(1, "?"), "sum")
+refused(ValueError, "cannot calculate with float16", comm.Allreduce, np.zeros(1, "f2"), np.zeros(1, "f2"))
 refused(ValueError, f"there is no rank {size}; ranks are 0 to {size - 1}", comm.Bcast, three, size)
 refused(ValueError, f"there is no rank {size}", comm.Send, three, size)
 refused(ValueError, f"there is no rank {size}", comm.bcast, 1, size)
@@ -41,13 +42,9 @@ if size > 1:
     if rank == 0:
         comm.Send(np.zeros(5), 1)
     elif rank == 1:
-        try:
-            comm.Recv(np.zeros(2), 0)
-        except mpi.MPIError as error:
-            assert error.error_class == "MPI_ERR_TRUNCATE", error.error_class
-            assert error.call == "MPI_Recv"
-            assert "MPI_Recv" in str(error)
-        else:
-            raise AssertionError("truncated")
+        error = raised(mpi.MPIError, comm.Recv, np.zeros(2), 0)
+        assert error.error_class == "MPI_ERR_TRUNCATE", error.error_class
+        assert error.call == "MPI_Recv"
+        assert "MPI_Recv" in str(error)
 comm.Barrier()
 done()

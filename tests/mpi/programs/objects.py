@@ -70,6 +70,8 @@ if size > 1:
         assert comm.recv(0, rank) == {"to": rank}
         comm.send({"from": rank}, 0, rank)
     assert comm.Iprobe() is None
+# Nobody sends again before all have looked.
+comm.Barrier()
 
 # Buffers, into a longer one, and around a ring.
 if size > 1:
@@ -104,7 +106,9 @@ if group is not None:
     group.free()
     refused(mpi.MPIError, "it was freed", group.Barrier)
 node = comm.node()
-assert node.size == size
+# All of them on one host, and under srun those of this host.
+assert 1 <= node.size <= size
+assert sum(comm.allgather(1 / node.size)) == round(sum(comm.allgather(1 / node.size)))
 refused(ValueError, "are not ranks of", comm.create_group, [0, size])
 # Messages of one communicator are not seen by another.
 if size > 1:

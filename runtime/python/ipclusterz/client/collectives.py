@@ -109,6 +109,14 @@ class Collectives:
         Returns
         -------
         dict of None, or AsyncResult
+
+        Examples
+        --------
+        >>> rc[0]["x"] = np.arange(6)
+        >>> rc[:2].mpi.scatter("x", out="part", block=True)
+        {0: None, 1: None}
+        >>> rc[1]["part"]
+        array([3, 4, 5])
         """
         return self._named(names.scatter, (_name(name), self._root(root), _out(out, name)), block, timeout)
 
@@ -212,8 +220,12 @@ class Collectives:
 
         Examples
         --------
-        >>> rc[:].mpi.allreduce("x", op="sum", out="total", timeout=60)
+        >>> rc.push({"x": 2.5}, block=True)
         {0: None, 1: None, 2: None, 3: None}
+        >>> rc[:].mpi.allreduce("x", op="sum", out="total", timeout=60, block=True)
+        {0: None, 1: None, 2: None, 3: None}
+        >>> rc[3]["total"]
+        10.0
         """
         return self._named(names.allreduce, (_name(name), checked(op), _out(out, name)), block, timeout)
 

@@ -13,7 +13,6 @@ from weakref import ref
 from ..error import CompositeError, EmptyTargets, UnknownEngine
 from .autopx import AutoCells
 from .follow import display_outputs, follow, show_values
-from .mpi import Group
 from .options import CONFIG, RUN, BadOption, Options, parse
 from .reply import ExecuteReply
 from .results import ResultsList
@@ -298,6 +297,8 @@ class _Magics:
         targets = OWN if options.targets is None else options.targets
         try:
             if options.mpi:
+                from .mpi import Group
+
                 together: AsyncResult = Group(view, targets).execute(code, block=False)
                 return together
             submitted: AsyncResult = view.execute(code, targets=targets, block=False)

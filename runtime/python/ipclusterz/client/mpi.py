@@ -10,7 +10,7 @@ from threading import Event
 from time import monotonic
 
 from .. import error as errors
-from ..error import EmptyTargets, MPIError
+from ..error import EmptyTargets, EngineError, MPIError, UnknownEngine
 from ..functions import pack
 from ..mpi.names import Limited
 from ..serialize import dumps
@@ -69,9 +69,14 @@ class Group(Collectives):
 
     Examples
     --------
+    >>> rc.scatter("x", [3, 1, 4, 2], flatten=True, block=True)
+    {0: None, 1: None, 2: None, 3: None}
     >>> group = rc[:].mpi
+    >>> group.block = True
     >>> group.allreduce("x", op="max", out="largest")
     {0: None, 1: None, 2: None, 3: None}
+    >>> rc[:]["largest"]
+    {0: 4, 1: 4, 2: 4, 3: 4}
     >>> group.spmd(lambda comm: comm.rank)
     {0: 0, 1: 1, 2: 2, 3: 3}
     """
@@ -112,8 +117,8 @@ class Group(Collectives):
         --------
         >>> def total(comm, x):
         ...     return comm.allreduce(x * comm.rank)
-        >>> rc[:].mpi.spmd(total, 10)
-        {0: 60, 1: 60, 2: 60, 3: 60}
+        >>> rc[:].mpi.spmd(total, 10).get()
+        [60, 60, 60, 60]
         """
         if self.timeout is not None and callable(f):
             f = Limited(f, seconds(self.timeout))
@@ -137,7 +142,13 @@ class Group(Collectives):
 
         Examples
         --------
-        >>> _ = rc[:].mpi.execute("total = comm.allreduce(part.sum())")
+        >>> rc[:2].mpi.execute("comm.allreduce([comm.rank])", block=True)
+        <Results List>
+        [0] In [1]: comm.allreduce([comm.rank])
+        [0] Out[1]: [0, 1]
+        <BLANKLINE>
+        [1] In [1]: comm.allreduce([comm.rank])
+        [1] Out[1]: [0, 1]
         """
         if not isinstance(code, str):
             raise TypeError(f"code is text, not {type(code).__name__}: {code!r:.80}")
@@ -234,18 +245,18 @@ class Group(Collectives):
     def _worlds(self) -> list[dict[str, Any]]:
         """What the controller says of each engine's world."""
         told = {row["id"]: row.get("world") for row in self._calls._owner_client.status()["engines"]}
-        return [_world_of(engine_id, told[engine_id]) for engine_id in self._engines() if engine_id in told]
+        engines = self._engines()
+        gone = [engine_id for engine_id in engines if engine_id not in told]
+        if gone:
+            raise EngineError(f"engine{'s' * (len(gone) > 1)} {', '.join(map(str, gone))}: not there any more")
+        return [_world_of(engine_id, told[engine_id]) for engine_id in engines]
 
     def _formed(self, least: int) -> tuple[int | None, str]:
         """The epoch whose communicator all engines have, else what is missing."""
         try:
             worlds = self._worlds()
-        except EmptyTargets as error:
-            return None, str(error)
-        except errors.UnknownEngine as error:
+        except (EngineError, EmptyTargets, UnknownEngine) as error:
             return None, error.message
-        if not worlds:
-            return None, "there are no engines"
         states = {(world["name"], world["epoch"]) for world in worlds}
         forming = [world["rank"] for world in worlds if not world["formed"]]
         if forming:

@@ -9,10 +9,12 @@ from ..error import EngineError, IpclusterzError, MPIError, MPITimeout, RankLost
 from ..serialize import loads
 from .asyncresult import AsyncResult
 from .reply import Failure
+from .scatter import join
 from .shapes import ExecuteResult, GatherResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from .._core import Pending
@@ -49,16 +51,19 @@ class CollectedResult(_Together, GatherResult):
 
     _agreed = True
 
-    def _collect(self, timeout: float | None) -> None:
-        super()._collect(timeout)
-        if not any(type(value) is Failure for value in self._values):
-            self._values = [loads(frames) for frames in self._values[0]]
+    def _parts(self) -> list[Any]:
+        # All come in the first engine's answer.
+        return [loads(frames) for frames in self._values[0]]
+
+    def _joined(self) -> Any:
+        return join(self._parts(), self._dist)
+
+    def _by_engine(self, items: Iterable[tuple[int, Any]]) -> dict[int, Any]:
+        return dict(zip(self.engine_ids, self._parts(), strict=True))
 
     def _value(self, index: int) -> Any:
-        # All parts come in one answer.
         self.wait()
-        self.successful()
-        return self._values[index]
+        return self._parts()[index] if self.successful() else self._values[index]
 
 
 def _once(method: str, failed: list[IpclusterzError], agreed: bool) -> IpclusterzError | None:

@@ -7,12 +7,11 @@ client in their order, so nothing waits in between.
 
 from __future__ import annotations
 
+import os
 from itertools import count
 from pickle import PickleBuffer
-from secrets import token_hex
 
 from ..functions import pack
-from ..mpi import carry
 from .arguments import argument_frames
 from .together import CollectedResult, GroupResult
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from .._core import Pending
     from ..serialize import Frame
-    from .namespaces import NamespaceCalls
+    from .sequences import SequenceCalls
 
     Via = Literal["auto", "mpi", "direct"]
 
@@ -33,7 +32,7 @@ WORTH_IT = 1 << 20
 """Bytes from which on ``via="auto"`` pushes through MPI to engines that do not share memory with the controller."""
 
 _keys = count()
-_PREFIX = token_hex(8)
+_PREFIX = os.urandom(8).hex()
 
 
 def check_via(via: object) -> None:
@@ -48,7 +47,7 @@ def check_via(via: object) -> None:
         raise ValueError(f"via is 'auto', 'mpi' or 'direct', not {via!r:.80}")
 
 
-def is_worth_it(calls: NamespaceCalls, chosen: list[int], frames: list[Frame]) -> bool:
+def is_worth_it(calls: SequenceCalls, chosen: list[int], frames: list[Frame]) -> bool:
     """Whether engines get the same data sooner through MPI.
 
     That is so where the controller would have to send them to each engine anew. Those on its own host share one copy in
@@ -63,40 +62,48 @@ def is_worth_it(calls: NamespaceCalls, chosen: list[int], frames: list[Frame]) -
     return len(worlds) == 1 and None not in worlds and far > 1
 
 
-def spread(calls: NamespaceCalls, chosen: list[int], single: bool, frames: list[Frame]) -> GroupResult:
+def spread(calls: SequenceCalls, chosen: list[int], single: bool, frames: list[Frame]) -> GroupResult:
     """Set the same names on all engines."""
-    return _passed_on(calls, chosen, single, "push", carry.spread, list(map(PickleBuffer, frames)))
+    from ..mpi.carry import spread
+
+    return _passed_on(calls, chosen, single, "push", spread, list(map(PickleBuffer, frames)))
 
 
-def deal(calls: NamespaceCalls, chosen: list[int], single: bool, parts: list[list[Frame]]) -> GroupResult:
+def deal(calls: SequenceCalls, chosen: list[int], single: bool, parts: list[list[Frame]]) -> GroupResult:
     """Set names on each engine: its own ones."""
+    from ..mpi.carry import deal
+
     held = [list(map(PickleBuffer, frames)) for frames in parts]
-    return _passed_on(calls, chosen, single, "scatter", carry.deal, held)
+    return _passed_on(calls, chosen, single, "scatter", deal, held)
 
 
 def collect(
-    calls: NamespaceCalls, chosen: list[int], single: bool, name: str, dist: Literal["b", "r"]
+    calls: SequenceCalls, chosen: list[int], single: bool, name: str, dist: Literal["b", "r"]
 ) -> CollectedResult:
     """Get a name's values from all engines through the first one."""
-    pending = _together(calls, chosen, carry.collect, (name, None))
+    from ..mpi.carry import collect
+
+    pending = _together(calls, chosen, collect, (name, None))
     return CollectedResult(calls._owner_client, pending, single, dist)
 
 
 def _passed_on(
-    calls: NamespaceCalls, chosen: list[int], single: bool, method: str, f: Callable[..., Any], data: Any
+    calls: SequenceCalls, chosen: list[int], single: bool, method: str, f: Callable[..., Any], data: Any
 ) -> GroupResult:
+    from ..mpi.carry import drop, keep
+
     key = f"{_PREFIX}-{next(_keys)}"
     first = chosen[:1]
     submit = calls._core.submit
-    submit("apply", [(first, argument_frames((key, data), {}))], function=pack(carry.keep))
+    submit("apply", [(first, argument_frames((key, data), {}))], function=pack(keep))
     try:
         pending = _together(calls, chosen, f, (key, None))
     finally:
-        submit("apply", [(first, argument_frames((key,), {}))], function=pack(carry.drop))
+        submit("apply", [(first, argument_frames((key,), {}))], function=pack(drop))
     return GroupResult(calls._owner_client, pending, method, True, single)
 
 
-def _together(calls: NamespaceCalls, chosen: list[int], f: Callable[..., Any], args: tuple[Any, ...]) -> Pending:
+def _together(calls: SequenceCalls, chosen: list[int], f: Callable[..., Any], args: tuple[Any, ...]) -> Pending:
     return calls._core.submit("apply", [(chosen, argument_frames(args, {}))], function=pack(f), collective=True)
 
 

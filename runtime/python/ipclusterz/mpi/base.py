@@ -30,6 +30,7 @@ class Base:
         self.timeout = timeout
         self._children: dict[str, int] = {}
         self._side: Any = None
+        self._room: int = native.room
         native.set_name(name)
 
     def __repr__(self) -> str:

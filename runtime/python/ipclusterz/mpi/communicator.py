@@ -1,8 +1,8 @@
 """A communicator: mpi4py's rule for names. Capitals work on buffers in place, small letters on any object.
 
-Every call has a deadline, and can be interrupted. What was given up in the middle leaves the ranks out of step, so that the
-communicator says that it cannot be used any more. The calls are in `collectives.py`, `reductions.py`, `messages.py` and
-`objectcalls.py`; here are those that make other communicators.
+Every call has a deadline, and can be interrupted. What was given up in the middle leaves the ranks out of step, so that
+the communicator says that it cannot be used any more. The calls are in `collectives.py`, `reductions.py`, `messages.py`
+and `objectcalls.py`; here are those that make other communicators.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .communicator import Comm, Op
+    from .base import Op
+    from .communicator import Comm
     from .pieces import Kind
 
 __all__ = ["Limited", "allgather", "allreduce", "alltoall", "barrier", "bcast", "gather", "reduce", "scan", "scatter"]

@@ -9,7 +9,6 @@ from .base import ANY_SOURCE, ANY_TAG, Base, Op, checked_tag
 from .objects import decode, empty, encode
 from .operators import checked, fold
 from .requests import Request, Status
-from .slots import HEAD, lengths, pack, slot_of
 
 __all__ = ["ObjectCalls", "Receiving"]
 
@@ -53,91 +52,73 @@ class ObjectCalls(Base):
         """The root's object, on all ranks."""
         seconds = self._seconds(timeout)
         self._check_rank("root", root)
+        native = self._native
         if self.size == 1:
             return decode(encode(obj))
-        slot = slot_of(1)
         if self.rank == root:
             data = encode(obj)
-            self._native.bcast(pack([data], slot), root, seconds)
-            if len(data) > slot - HEAD:
-                self._native.bcast(data, root, seconds)
+            native.slots("bcast", [data], root, seconds)
+            if len(data) > self._room:
+                native.bcast(data, root, seconds)
             return obj
-        first = bytearray(slot)
-        self._native.bcast(first, root, seconds)
-        (length,) = lengths(first, slot)
-        if length <= slot - HEAD:
-            return decode(memoryview(first)[HEAD : HEAD + length])
-        whole = empty(length)
-        self._native.bcast(whole, root, seconds)
-        return decode(whole)
+        (data,) = native.slots("bcast", [], root, seconds)
+        if data.__class__ is int:
+            data = empty(data)
+            native.bcast(data, root, seconds)
+        return decode(data)
 
     def gather(self, obj: Any, root: int = 0, timeout: float | None = None) -> list[Any] | None:
         """All ranks' objects in a list, on the root; None elsewhere."""
         self._check_rank("root", root)
         seconds = self._seconds(timeout)
-        slot = slot_of(self.size)
         data = encode(obj)
-        self._open_side(seconds)
-        if self.rank != root:
-            self._native.gather(pack([data], slot), None, root, seconds)
-            self._exchange([(root, data)] if len(data) > slot - HEAD else [], [], seconds)
-            return None
-        whole = bytearray(slot * self.size)
-        self._native.gather(pack([data], slot), whole, root, seconds)
-        return self._values(whole, slot, {root: data}, [], seconds)
+        if self._side is None:
+            self._open_side(seconds)
+        got = self._native.slots("gather", [data], root, seconds)
+        if self.rank == root:
+            return self._values(got, {root: data}, [], seconds)
+        if len(data) > self._room:
+            self._exchange([(root, data)], [], seconds)
+        return None
 
     def allgather(self, obj: Any, timeout: float | None = None) -> list[Any]:
         """All ranks' objects in a list, on all ranks."""
         seconds = self._seconds(timeout)
-        slot = slot_of(self.size)
         data = encode(obj)
-        whole = bytearray(slot * self.size)
-        self._native.allgather(pack([data], slot), whole, seconds)
-        view = memoryview(whole)
-        sizes = lengths(whole, slot)
-        room = slot - HEAD
-        if max(sizes) <= room:
-            return [
-                decode(view[place : place + size])
-                for place, size in zip(range(HEAD, len(whole), slot), sizes, strict=True)
-            ]
-        long = [size if size > room else 0 for size in sizes]
-        rest = empty(sum(long))
-        self._native.allgatherv(data if long[self.rank] else b"", rest, long, None, seconds)
-        values, end = [], 0
-        for rank, size in enumerate(sizes):
-            if size > room:
-                values.append(decode(rest[end : end + size]))
-                end += size
-            else:
-                values.append(decode(view[rank * slot + HEAD : rank * slot + HEAD + size]))
-        return values
+        got = self._native.slots("allgather", [data], 0, seconds)
+        # All ranks see the same lengths.
+        long = [some if some.__class__ is int else 0 for some in got]
+        if any(long):
+            whole = empty(sum(long))
+            self._native.allgatherv(data if long[self.rank] else b"", whole, long, None, seconds)
+            end = 0
+            for rank, length in enumerate(long):
+                if length:
+                    got[rank] = whole[end : end + length]
+                    end += length
+        return list(map(decode, got))
 
     def scatter(self, objs: Sequence[Any] | None = None, root: int = 0, timeout: float | None = None) -> Any:
         """One object of the root's sequence for each rank."""
         self._check_rank("root", root)
         seconds = self._seconds(timeout)
-        slot = slot_of(self.size)
-        own = bytearray(slot)
-        if self.rank != root:
+        parts = [encode(part) for part in self._one_each("objs", objs)] if self.rank == root else []
+        if self._side is None:
             self._open_side(seconds)
-            self._native.scatter(None, own, root, seconds)
-            return self._values(own, slot, {}, [], seconds, root)[0]
-        parts = [encode(part) for part in self._one_each("objs", objs)]
-        self._open_side(seconds)
-        self._native.scatter(pack(parts, slot), own, root, seconds)
-        self._exchange(self._long(parts, slot), [], seconds)
+        got = self._native.slots("scatter", parts, root, seconds)
+        if self.rank != root:
+            return self._values(got, {}, [], seconds, root)[0]
+        self._exchange(self._long(parts), [], seconds)
         return decode(parts[root])
 
     def alltoall(self, objs: Sequence[Any], timeout: float | None = None) -> list[Any]:
         """Object *j* of rank *i* becomes object *i* of rank *j*."""
         seconds = self._seconds(timeout)
-        slot = slot_of(self.size)
         parts = [encode(part) for part in self._one_each("objs", objs)]
-        self._open_side(seconds)
-        whole = bytearray(slot * self.size)
-        self._native.alltoall(pack(parts, slot), whole, seconds)
-        return self._values(whole, slot, {self.rank: parts[self.rank]}, self._long(parts, slot), seconds)
+        if self._side is None:
+            self._open_side(seconds)
+        got = self._native.slots("alltoall", parts, 0, seconds)
+        return self._values(got, {self.rank: parts[self.rank]}, self._long(parts), seconds)
 
     def reduce(self, obj: Any, op: Op = "sum", root: int = 0, timeout: float | None = None) -> Any:
         """All ranks' objects combined in the order of ranks, on the root; None elsewhere."""
@@ -167,41 +148,38 @@ class ObjectCalls(Base):
             raise ValueError(f"{name}: {len(parts)} objects were given for {self.size} ranks; give one for each")
         return parts
 
-    # -- what does not fit into a slot ----------------------------------------------------------------------------
+    # -- what does not fit into a slot: see `slots.rs` of the extension module --------------------------------------
 
     def _open_side(self, seconds: float) -> None:
         """A duplicate for messages that a receiver of the user's, from any rank with any tag, must not see."""
-        if self._side is None:
-            self._side = self._native.dup(seconds)
-            self._side.set_name("")
+        self._side = self._native.dup(seconds)
 
-    def _long(self, parts: Sequence[Any], slot: int) -> list[tuple[int, Any]]:
+    def _long(self, parts: Sequence[Any]) -> list[tuple[int, Any]]:
         """Those that do not fit, with the rank that each is for; this rank's own needs no message."""
-        return [(rank, part) for rank, part in enumerate(parts) if rank != self.rank and len(part) > slot - HEAD]
+        return [(rank, part) for rank, part in enumerate(parts) if rank != self.rank and len(part) > self._room]
 
     def _values(
-        self, whole: bytearray, slot: int, known: dict[int, Any], out: list[tuple[int, Any]], seconds: float,
+        self,
+        got: list[Any],
+        known: dict[int, Any],
+        out: list[tuple[int, Any]],
+        seconds: float,
         source: int | None = None,
-    ) -> list[Any]:  # fmt: skip
+    ) -> list[Any]:
         """The objects of slots, after those that do not fit were sent and received.
 
         `source` is whom the only slot is from; without it there is one of each rank.
         """
-        view = memoryview(whole)
-        room = slot - HEAD
-        data: list[Any] = []
         inward = []
-        for number, size in enumerate(lengths(whole, slot)):
-            rank = number if source is None else source
-            if rank in known:
-                data.append(known[rank])
-            elif size <= room:
-                data.append(view[number * slot + HEAD : number * slot + HEAD + size])
-            else:
-                data.append(empty(size))
-                inward.append((rank, data[-1]))
-        self._exchange(out, inward, seconds)
-        return [decode(some) for some in data]
+        for number, some in enumerate(got):
+            if some.__class__ is int:
+                rank = number if source is None else source
+                got[number] = known[rank] if rank in known else empty(some)
+                if rank not in known:
+                    inward.append((rank, got[number]))
+        if inward or out:
+            self._exchange(out, inward, seconds)
+        return list(map(decode, got))
 
     def _exchange(self, out: Iterable[tuple[int, Any]], inward: Iterable[tuple[int, Any]], seconds: float) -> None:
         """Send bytes to ranks and receive others into buffers."""

@@ -1,7 +1,7 @@
 """Python objects as one run of bytes, for the methods with small letters.
 
-Pickle protocol 5 (PEP 574). Large buffers, such as those of arrays, are not copied into the pickle but stand behind it, so
-that who receives them has views of what was received. A pickle alone is sent as it is; with buffers the format is
+Pickle protocol 5 (PEP 574). Large buffers, such as those of arrays, are not copied into the pickle but stand behind it,
+so that who receives them has views of what was received. A pickle alone is sent as it is; with buffers the format is
 
     0x00  7 bytes of zero  int64 n  int64 length of the pickle  n times int64 length of a buffer  pickle  buffers
 
@@ -61,7 +61,7 @@ def _slowly(value: Any) -> bytes:
     try:
         return pickle.dumps(value, 5)
     except (pickle.PicklingError, AttributeError, TypeError):
-        import cloudpickle
+        import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
         body: bytes = cloudpickle.dumps(value, 5)
         return body

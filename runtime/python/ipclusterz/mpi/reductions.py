@@ -24,9 +24,9 @@ class Reductions(Base):
         recvbuf : buffer or None
             On the root, for the result.
         op : str or callable
-            "sum", "prod", "min", "max", "land", "lor", "lxor", "band", "bor", "bxor", "minloc", "maxloc", or a function of
-            two arrays that returns an array. A function is applied in the order of ranks, on the root, which has to hold
-            all buffers for that.
+            "sum", "prod", "min", "max", "land", "lor", "lxor", "band", "bor", "bxor", "minloc", "maxloc", or a function
+            of two arrays that returns an array. A function is applied in the order of ranks, on the root, which has to
+            hold all buffers for that.
         root : int
             Who gets it.
         timeout : float, optional

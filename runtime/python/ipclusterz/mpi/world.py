@@ -57,8 +57,8 @@ def native() -> Any:
             import ipclusterz_mpi  # type: ignore[import-not-found, unused-ignore]
         except ModuleNotFoundError:
             raise MPIError(
-                "this Python has no MPI for ipclusterz: install it where the engines run, with the MPI that starts them, "
-                "by `pip install ./mpi-bridge`"
+                "this Python has no MPI for ipclusterz: install it where the engines run, with the MPI that starts "
+                "them, by `pip install ./mpi-bridge`"
             ) from None
         except ImportError as error:
             raise MPIError(
