@@ -282,7 +282,7 @@ pub fn spins_before_yielding() -> u32 {
             let text = std::env::var(name).ok()?;
             text.split(|character: char| !character.is_ascii_digit()).next()?.parse::<usize>().ok()
         });
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = usize::try_from(crate::names::ipz_cores()).unwrap_or(1);
         if ranks.is_some_and(|ranks| ranks > cores) { 4 } else { 400 }
     })
 }

@@ -44,7 +44,11 @@ received = comm.bcast(np.zeros(100_000) if rank == 0 else None)
 received += rank
 assert received[0] == rank
 for count in (3, 1000, 100_000):
-    for received in (comm.bcast(np.zeros(count)), *comm.allgather(np.zeros(count)), *comm.alltoall([np.zeros(count)] * size)):
+    for received in (
+        comm.bcast(np.zeros(count)),
+        *comm.allgather(np.zeros(count)),
+        *comm.alltoall([np.zeros(count)] * size),
+    ):
         received += 1
         assert received.sum() == count
 
