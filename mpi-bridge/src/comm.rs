@@ -10,7 +10,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::ffi::c_int;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// See the module's documentation.
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 pub struct Comm {
     /// What its operations share.
     pub state: Arc<State>,
+    side: OnceLock<Arc<State>>,
 }
 
 /// Longest time without a look at signals and lost ranks.
@@ -32,7 +33,35 @@ unsafe impl Send for Sent {}
 impl Comm {
     fn new(py: Python<'_>, comm: ffi::MPI_Comm, epoch: u64, borrowed: bool) -> PyResult<Comm> {
         let state = State::of(comm, epoch, borrowed).map_err(|failure| failure.into_error(py))?;
-        Ok(Comm { state: Arc::new(state) })
+        Ok(Comm { state: Arc::new(state), side: OnceLock::new() })
+    }
+
+    fn duplicate(&self, py: Python<'_>, timeout: f64) -> PyResult<ffi::MPI_Comm> {
+        // In a box: MPI writes to it until the end, be it after a wait that was given up.
+        // SAFETY: a constant of rsmpi.
+        let new = Box::into_raw(Box::new(unsafe { ffi::RSMPI_COMM_NULL }));
+        let begun = Pending::new(&self.state, "MPI_Comm_idup").and_then(|mut pending| {
+            // SAFETY: `new` stays where it is until it is freed below.
+            pending.begin(|comm, request| unsafe { ffi::MPI_Comm_idup(comm, new, request) })?;
+            Ok(pending)
+        });
+        let mut pending = begun.map_err(|failure| failure.into_error(py))?;
+        pending.wait(py, timeout)?;
+        // SAFETY: made by Box above, and MPI is done with it.
+        let comm = *unsafe { Box::from_raw(new) };
+        Ok(comm)
+    }
+
+    /// A duplicate for messages that belong to collectives, which a receiver of the user's, from any rank with any tag,
+    /// must not see. Made by all ranks in the first call that needs it.
+    pub fn side_state(&self, py: Python<'_>, timeout: f64) -> PyResult<Arc<State>> {
+        if self.side.get().is_none() {
+            let comm = self.duplicate(py, timeout)?;
+            let state = State::of(comm, self.state.epoch, false).map_err(|failure| failure.into_error(py))?;
+            // Whoever else made one at the same time has broken MPI's rules.
+            let _ = self.side.set(Arc::new(state));
+        }
+        self.side.get().map(Arc::clone).ok_or_else(|| PyRuntimeError::new_err("there is no side"))
     }
 
     /// An operation is begun, and waited for unless `timeout` is negative: then it becomes a request.
@@ -180,19 +209,12 @@ impl Comm {
 
     /// MPI_Comm_idup, MPI 3.1 section 6.4.2.
     fn dup(&self, py: Python<'_>, timeout: f64) -> PyResult<Comm> {
-        // In a box: MPI writes to it until the end, be it after a wait that was given up.
-        // SAFETY: a constant of rsmpi.
-        let new = Box::into_raw(Box::new(unsafe { ffi::RSMPI_COMM_NULL }));
-        let begun = Pending::new(&self.state, "MPI_Comm_idup").and_then(|mut pending| {
-            // SAFETY: `new` stays where it is until it is freed below.
-            pending.begin(|comm, request| unsafe { ffi::MPI_Comm_idup(comm, new, request) })?;
-            Ok(pending)
-        });
-        let mut pending = begun.map_err(|failure| failure.into_error(py))?;
-        pending.wait(py, timeout)?;
-        // SAFETY: made by Box above, and MPI is done with it.
-        let comm = *unsafe { Box::from_raw(new) };
-        Comm::new(py, comm, self.state.epoch, false)
+        Comm::new(py, self.duplicate(py, timeout)?, self.state.epoch, false)
+    }
+
+    /// See `side_state`.
+    fn side(&self, py: Python<'_>, timeout: f64) -> PyResult<Comm> {
+        Ok(Comm { state: self.side_state(py, timeout)?, side: OnceLock::new() })
     }
 
     /// MPI_Comm_split, MPI 3.1 section 6.4.2. A negative color: in none.
@@ -256,6 +278,9 @@ impl Comm {
         }
         self.state.break_off("it was freed");
         self.state.calls.set_name("");
+        if let Some(state) = self.side.get() {
+            Comm { state: Arc::clone(state), side: OnceLock::new() }.free(py)?;
+        }
         let mut comm = Sent(self.state.comm);
         let code = py.detach(move || {
             let comm = &mut comm;

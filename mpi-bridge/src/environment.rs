@@ -2,9 +2,13 @@
 //! the same one.
 
 use crate::failure::{Failure, check};
+use crate::pending::Pending;
+use crate::state::State;
 use mpi::ffi;
+use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use std::ffi::c_int;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// This module has initialised MPI, and has to finalise it.
@@ -81,10 +85,29 @@ pub fn finalize(py: Python<'_>) -> PyResult<bool> {
     if !is_running() || !OWNER.swap(false, Ordering::AcqRel) {
         return Ok(false);
     }
+    leave_together(py)?;
     // SAFETY: MPI runs, and nobody but its owner calls this.
     let code = py.detach(|| unsafe { ffi::MPI_Finalize() });
     check(code, "MPI_Finalize").map_err(|failure| failure.into_error(py))?;
     Ok(true)
+}
+
+/// Waits until all ranks are here. MPICH 4.0 with UCX over TCP may else wait for ever in MPI_Finalize, for a rank that is
+/// ahead of it and no longer confirms what it was sent. A rank whose MPI is mpi4py's to finalise does not come.
+fn leave_together(py: Python<'_>) -> PyResult<()> {
+    const SECONDS: f64 = 20.0;
+    // SAFETY: a constant of rsmpi. No epoch is as high as that: this is for worlds that are whole.
+    let world = State::of(unsafe { ffi::RSMPI_COMM_WORLD }, u64::MAX, true);
+    let begun = world.and_then(|world| {
+        let mut pending = Pending::new(&Arc::new(world), "MPI_Barrier")?;
+        // SAFETY: MPI runs, and so its world is there.
+        pending.begin(|comm, request| unsafe { ffi::MPI_Ibarrier(comm, request) })?;
+        Ok(pending)
+    });
+    match begun.map_err(|failure| failure.into_error(py))?.wait(py, SECONDS) {
+        Err(error) if !error.is_instance_of::<PyTimeoutError>(py) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Whether MPI is initialised and not finalised.

@@ -1,6 +1,6 @@
 //! Messages whose length the receiver does not know: found first, then received (MPI 3.1, section 3.8.2).
 
-use crate::buffers::View;
+use crate::buffers::{View, int};
 use crate::comm::Comm;
 use crate::failure::{Failure, check};
 use crate::layout::Block;
@@ -8,7 +8,11 @@ use crate::pending::{Pending, describe};
 use crate::point::{Status, search, source, tagged};
 use mpi::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyByteArray;
+use pyo3::types::{PyByteArray, PyBytes};
+
+const RECEIVE: &str = "MPI_Mrecv";
+/// Up to so many bytes a copy is cheaper than a buffer of Python's.
+const SMALL: usize = 4 << 10;
 
 /// A message that was taken out of the queue.
 struct Handle(ffi::MPI_Message);
@@ -18,14 +22,14 @@ unsafe impl Send for Handle {}
 
 #[pymethods]
 impl Comm {
-    /// Receives a message of any length; its bytes, and where it came from.
+    /// Receives a message of any length; its bytes, which can be written to where there are many, and where it came from.
     fn recv_bytes<'py>(
         &self,
         py: Python<'py>,
         from: i32,
         tag: i32,
         timeout: f64,
-    ) -> PyResult<(Bound<'py, PyByteArray>, Status)> {
+    ) -> PyResult<(Bound<'py, PyAny>, Status)> {
         const CALL: &str = "MPI_Mprobe";
         let look = || -> Result<Option<(Handle, Status)>, Failure> {
             let mut flag = 0;
@@ -48,9 +52,21 @@ impl Comm {
             Ok((flag != 0).then(|| (message, describe(&status))))
         };
         let (mut handle, status) = search(py, &self.state, CALL, timeout, look)?;
-        let bytes = empty(py, usize::try_from(status.2).unwrap_or(0))?;
+        let length = usize::try_from(status.2).unwrap_or(0);
+        if length <= SMALL {
+            let mut pending = Pending::new(&self.state, RECEIVE).map_err(|failure| failure.into_error(py))?;
+            let to = pending.store(vec![0; length]);
+            let begun = pending.begin(|_, request| {
+                // SAFETY: there are so many bytes, which are kept until it is done; the message is received once.
+                unsafe { ffi::MPI_Imrecv(to, int(length), ffi::RSMPI_UINT8_T, &raw mut handle.0, request) }
+            });
+            begun.map_err(|failure| failure.into_error(py))?;
+            pending.wait(py, timeout)?;
+            return Ok((PyBytes::new(py, pending.stored()).into_any(), status));
+        }
+        let bytes = empty(py, length)?;
         let view = View::of(&bytes, true, "buf")?;
-        let begun = Pending::new(&self.state, "MPI_Mrecv").and_then(|mut pending| {
+        let begun = Pending::new(&self.state, RECEIVE).and_then(|mut pending| {
             let block = Block::of(view.datatype, view.count)?;
             // SAFETY: the view is writable and kept until the operation is done; the message is received once.
             pending.begin(|_, request| unsafe {
@@ -60,7 +76,7 @@ impl Comm {
             Ok(pending)
         });
         begun.map_err(|failure| failure.into_error(py))?.wait(py, timeout)?;
-        Ok((bytes, status))
+        Ok((bytes.into_any(), status))
     }
 }
 

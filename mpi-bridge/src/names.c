@@ -1,5 +1,6 @@
 /* Names of mpi.h that are macros, as objects that Rust can refer to. The MPI standard, annex A.1, lists them. */
 #include "mpi.h"
+#include <unistd.h>
 
 void *const IPZ_IN_PLACE = MPI_IN_PLACE;
 const MPI_Op IPZ_MINLOC = MPI_MINLOC;
@@ -23,3 +24,8 @@ const int IPZ_ERR_REVOKED = MPIX_ERR_REVOKED;
 #else
 const int IPZ_ERR_REVOKED = -1;
 #endif
+/* Cores of this machine, whichever of them this process is bound to: mpiexec binds each rank to one. */
+int ipz_cores(void)
+{
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}

@@ -17,4 +17,6 @@ unsafe extern "C" {
     pub static IPZ_C_LONG_DOUBLE_COMPLEX: MPI_Datatype;
     pub static IPZ_ERR_PROC_FAILED: c_int;
     pub static IPZ_ERR_REVOKED: c_int;
+    /// Cores of this machine.
+    pub safe fn ipz_cores() -> c_int;
 }

@@ -120,6 +120,11 @@ impl Pending {
         self.copies.last().map_or(&[], Vec::as_slice)
     }
 
+    /// Gives these back.
+    pub fn take_stored(&mut self) -> Vec<u8> {
+        self.copies.pop().unwrap_or_default()
+    }
+
     /// Has a datatype that was made for it freed in the end.
     pub fn own(&mut self, datatype: ffi::MPI_Datatype) -> ffi::MPI_Datatype {
         self.made.push(datatype);
@@ -277,7 +282,7 @@ pub fn spins_before_yielding() -> u32 {
             let text = std::env::var(name).ok()?;
             text.split(|character: char| !character.is_ascii_digit()).next()?.parse::<usize>().ok()
         });
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = usize::try_from(crate::names::ipz_cores()).unwrap_or(1);
         if ranks.is_some_and(|ranks| ranks > cores) { 4 } else { 400 }
     })
 }

@@ -27,8 +27,7 @@ def run(flavour: str, tmp_path: Path) -> Callable[..., str]:
     env = environment(flavour, tmp_path)
 
     def run(ranks: int, program: str, *arguments: object, status: int | None = 0) -> str:
-        command = [*mpiexec(flavour), "-n", str(ranks)]
-        command += [sys.executable, str(HERE / "programs" / program), *map(str, arguments)]
+        command = [*mpiexec(flavour, ranks), sys.executable, str(HERE / "programs" / program), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=SECONDS)
         said = done.stdout + done.stderr
         assert status in (None, done.returncode), said

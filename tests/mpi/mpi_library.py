@@ -24,8 +24,10 @@ def environment(flavour: str, folder: Path) -> dict[str, str]:
     return env
 
 
-def mpiexec(flavour: str) -> list[str]:
-    """The command, for more ranks than cores: those that wait give theirs up."""
+def mpiexec(flavour: str, ranks: int) -> list[str]:
+    """The command; where there are more ranks than cores, those that wait give theirs up."""
+    command = [f"mpiexec.{flavour}", "-n", str(ranks)]
     if flavour == "mpich":
-        return ["mpiexec.mpich"]
-    return ["mpiexec.openmpi", "--oversubscribe", "--allow-run-as-root", "--mca", "mpi_yield_when_idle", "1"]
+        return command
+    yields = "1" if ranks > len(os.sched_getaffinity(0)) else "0"
+    return [*command, "--oversubscribe", "--allow-run-as-root", "--mca", "mpi_yield_when_idle", yields]

@@ -30,9 +30,7 @@ def run(flavour: str, ranks: int, folder: Path, only: str, sizes: list[str]) -> 
     place.mkdir()
     env = environment(flavour, place)
     program = [sys.executable, str(HERE / "ranks.py"), str(library), only, *sizes]
-    with subprocess.Popen(
-        [*mpiexec(flavour), "-n", str(ranks), *program], env=env, stdout=subprocess.PIPE, text=True
-    ) as running:
+    with subprocess.Popen([*mpiexec(flavour, ranks), *program], env=env, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         figures = []
         for line in running.stdout:

@@ -43,6 +43,14 @@ for sample in samples:
 received = comm.bcast(np.zeros(100_000) if rank == 0 else None)
 received += rank
 assert received[0] == rank
+for count in (3, 1000, 100_000):
+    for received in (
+        comm.bcast(np.zeros(count)),
+        *comm.allgather(np.zeros(count)),
+        *comm.alltoall([np.zeros(count)] * size),
+    ):
+        received += 1
+        assert received.sum() == count
 
 assert comm.reduce([rank], "sum") == (list(range(size)) if rank == 0 else None)
 assert comm.allreduce(str(rank), lambda left, right: left + right) == "".join(map(str, range(size)))

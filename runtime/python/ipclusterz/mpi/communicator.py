@@ -85,8 +85,6 @@ class Comm(Collectives, Reductions, Messages, ObjectCalls):
 
     def free(self) -> None:
         """Give it back to MPI. All ranks must call it, and nobody may use it afterwards."""
-        if self._side is not None:
-            self._side.free()
         self._native.free()
 
     def _child(self, kind: str) -> str:

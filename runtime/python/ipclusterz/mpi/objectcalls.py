@@ -152,7 +152,7 @@ class ObjectCalls(Base):
 
     def _open_side(self, seconds: float) -> None:
         """A duplicate for messages that a receiver of the user's, from any rank with any tag, must not see."""
-        self._side = self._native.dup(seconds)
+        self._side = self._native.side(seconds)
 
     def _long(self, parts: Sequence[Any]) -> list[tuple[int, Any]]:
         """Those that do not fit, with the rank that each is for; this rank's own needs no message."""

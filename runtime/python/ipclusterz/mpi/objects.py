@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["decode", "empty", "encode"]
 
 _ALIGNMENT = 64
+# Fewer bytes are copied into the pickle, which is cheaper than places of their own.
+_LARGE = 16 << 10
 _dumps, _loads = pickle.dumps, pickle.loads
 
 
@@ -46,6 +48,8 @@ def _joined(body: bytes, buffers: list[pickle.PickleBuffer], value: Any) -> byte
         raw = [buffer.raw() for buffer in buffers]
     except BufferError:
         # One that is not contiguous: pickle copies it.
+        return _slowly(value)
+    if sum(buffer.nbytes for buffer in raw) < _LARGE:
         return _slowly(value)
     sizes = [len(body), *(buffer.nbytes for buffer in raw)]
     head = struct.pack(f"<qq{len(sizes)}q", 0, len(raw), *sizes)
