@@ -57,15 +57,17 @@ Place = Callable[[VirtualHosts, str], contextlib.AbstractContextManager[Site]]
 @contextlib.contextmanager
 def cluster(hosts: VirtualHosts, place: Place, flavour: str, keys: str) -> Iterator[Site]:
     """Four engines; afterwards nothing of them is left, not even what their MPI had in memory and in /tmp."""
+    before = set(leftovers(hosts))
     with place(hosts, flavour) as site, site.stopped_at_the_end():
         site.start(4, profile=f"[engines]\n{keys}\n")
         yield site
-    until(lambda: not leftovers(hosts), 20, lambda: str(leftovers(hosts)))
+    until(lambda: set(leftovers(hosts)) <= before, 20, lambda: str(leftovers(hosts)))
 
 
 def leftovers(hosts: VirtualHosts) -> list[str]:
     """Files of MPI libraries on all hosts."""
-    pattern = "ls -d /dev/shm/*vader* /dev/shm/*sm_segment* /dev/shm/*mpich* /tmp/*ompi* /tmp/*prte* 2>/dev/null; true"
+    shared = "/dev/shm/*vader* /dev/shm/*sm_segment* /dev/shm/*mpich*"
+    pattern = f"ls -d {shared} /tmp/ompi* /tmp/ompi*/* /tmp/prte* 2>/dev/null; true"
     found = []
     for index, name in enumerate(hosts.names):
         if hosts.is_up(index):

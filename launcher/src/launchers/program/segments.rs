@@ -77,9 +77,10 @@ pub fn remove_session(program: u32, temporary: &Path) {
             let session = path.join(format!("pid.{program}"));
             if ours(&session) {
                 let _ = std::fs::remove_dir_all(session);
-                // Only when no other mpiexec of this user has a session in there.
-                let _ = std::fs::remove_dir(path);
             }
+            // Only when no other mpiexec of this user has a session in there. Ours may have been killed just before it did
+            // this itself.
+            let _ = std::fs::remove_dir(path);
         }
     }
 }

@@ -1,8 +1,8 @@
 """What a rank does at its start so that the others can go on when it is killed: `--on-rank-loss shrink`.
 
-Slurm's PMIx plugin kills a whole step, whatever `--kill-on-bad-exit` says, as soon as the connection between a rank and
-its slurmstepd breaks that the rank has not taken leave of (`_errhandler` in pmixp_client_v2.c). The kernel closes it with
-the last process that has it open. So a small shell beside each rank has it open too, as long as the step is there.
+Slurm's PMIx plugin kills a whole step, whatever `--kill-on-bad-exit` says, as soon as a rank's connection with its
+slurmstepd breaks and the rank has not taken leave (`_errhandler` in pmixp_client_v2.c). The kernel closes a connection
+with the last process that has it open. So a small shell beside each rank has it open too, as long as the step is there.
 """
 
 from __future__ import annotations
