@@ -15,7 +15,9 @@ START_SECONDS = 90
 
 
 @contextlib.contextmanager
-def mpi_cluster(flavour: str, ranks: int, folder: Path, on_rank_loss: str = "restart") -> Iterator[str]:
+def mpi_cluster(
+    flavour: str, ranks: int, folder: Path, on_rank_loss: str = "restart", restart_limit: int = 10
+) -> Iterator[str]:
     """A running cluster of so many ranks: its name."""
     folder.mkdir(exist_ok=True)
     name = f"{folder.name}-{os.getpid()}"
@@ -24,7 +26,7 @@ def mpi_cluster(flavour: str, ranks: int, folder: Path, on_rank_loss: str = "res
     profile = folder / "profile.toml"
     profile.write_text(
         f'[engines]\nlauncher = "mpiexec"\ntimeout = {START_SECONDS}\n'
-        f'on_rank_loss = "{on_rank_loss}"\n'
+        f'on_rank_loss = "{on_rank_loss}"\nrestart_limit = {restart_limit}\n'
         f'[mpiexec]\nprogram = "mpiexec.{flavour}"\noversubscribe = true\nallow_root = true\n'
         "[engines.env]\n" + "".join(f'{key} = "{value}"\n' for key, value in changed.items())
     )

@@ -69,7 +69,7 @@ def test_heat_without_a_loss(cluster: str, work: Path) -> None:
 @pytest.mark.parametrize(("flavour", "policy"), [("openmpi", "shrink"), ("openmpi", "restart"), ("mpich", "restart")])
 def test_heat_goes_on_when_a_rank_is_killed(flavour: str, policy: str, tmp_path: Path, work: Path) -> None:
     survivors = "[0, 1, 3]" if policy == "shrink" else "[0, 1, 2, 3]"
-    with mpi_cluster(flavour, 4, tmp_path / "heat", "--set", f"engines.on_rank_loss={policy}") as name:
+    with mpi_cluster(flavour, 4, tmp_path / "heat", policy) as name:
         said = start(name, work, "heat", *HEAT, "--lose", "2")
     assert f"epoch 2: engines {survivors} go on" in said
     assert "the same as alone" in said
