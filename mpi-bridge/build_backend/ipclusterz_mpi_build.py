@@ -1,7 +1,7 @@
 """PEP 517 backend: maturin, with the libclang of PyPI where the system has none.
 
-rsmpi's binding is made from the site's own mpi.h by bindgen, which needs libclang, and of clang's headers those that gcc
-has as well.
+rsmpi's binding is made from the site's own mpi.h by bindgen, which needs libclang, and of clang's headers those that
+gcc has as well.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 /// pauses, which grow with what was waited: the other ranks are late.
 const YIELDING: Duration = Duration::from_millis(5);
 const NANOSECONDS_PER_BYTE: u64 = 20;
+const FEW_SPINS: u32 = 4;
 const PAUSE_SHARE: u32 = 50;
 const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
@@ -212,7 +213,10 @@ impl Pending {
     /// Tests for a while.
     fn spin(&mut self, began: Instant, eager_until: Instant, deadline: Option<Instant>) -> Result<Progress, Failure> {
         let until = Instant::now() + SLICE;
-        let (mut spins, enough) = (0, spins_before_yielding());
+        let enough = spins_before_yielding();
+        // A rank with a core of its own keeps it while data move: who yields it may not get it back for milliseconds.
+        let busy_until = if enough > FEW_SPINS { began + (eager_until - began - YIELDING) / 4 } else { began };
+        let mut spins = 0;
         loop {
             if self.test()? {
                 return Ok(Progress::Done);
@@ -232,7 +236,9 @@ impl Pending {
             if now >= until {
                 return Ok(Progress::Waiting);
             }
-            if now < eager_until {
+            if now < busy_until {
+                std::hint::spin_loop();
+            } else if now < eager_until {
                 std::thread::yield_now();
             } else {
                 std::thread::sleep(((now - began) / PAUSE_SHARE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
@@ -283,7 +289,7 @@ pub fn spins_before_yielding() -> u32 {
             text.split(|character: char| !character.is_ascii_digit()).next()?.parse::<usize>().ok()
         });
         let cores = usize::try_from(crate::names::ipz_cores()).unwrap_or(1);
-        if ranks.is_some_and(|ranks| ranks > cores) { 4 } else { 400 }
+        if ranks.is_some_and(|ranks| ranks > cores) { FEW_SPINS } else { 400 }
     })
 }
 
