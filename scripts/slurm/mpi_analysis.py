@@ -24,19 +24,20 @@ comm.Allreduce(mpi.IN_PLACE, sums)
 count, mean = sums[0], sums[1] / sums[0]
 deviation = np.sqrt(sums[2] / count - mean**2)
 part = (part - mean) / deviation
-largest = comm.allreduce(float(part.max()), op="max")
+told = (comm.rank, comm.size, comm.allreduce(float(part.max()), op="max"))
 """
 
 
 def main(count: int) -> None:
     """Normalise that many numbers on all engines."""
-    engines = ipz.Client()[:]
+    rc = ipz.Client()
+    engines = rc[:]
     engines.scatter("part", np.random.default_rng(17).exponential(size=count), block=True)
     engines.execute(NORMALISE, block=True)
     whole = engines.gather("part", block=True)
-    ranks = engines.apply_sync(lambda: (comm.rank, comm.size, largest))  # type: ignore[name-defined] # noqa: F821
-    assert [rank for rank, _, _ in ranks.values()] == sorted(ranks), "engine i is rank i"
-    print(f"{len(ranks)} ranks, {whole.size} numbers, mean {abs(whole.mean()):.6f}, deviation {whole.std():.6f}")
+    ranks = {engine: rc[engine]["told"] for engine in rc.ids}
+    assert all(rank == engine for engine, (rank, _, _) in ranks.items()), "engine i is rank i"
+    print(f"{ranks[0][1]} ranks, {whole.size} numbers, mean {abs(whole.mean()):.6f}, deviation {whole.std():.6f}")
     print(f"largest {whole.max():.6f}, and to every rank {ranks[0][2]:.6f}")
 
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 /// How long srun may take to say what it offers.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What engines say that are alone, and what Open MPI says when srun has told it nothing.
-const SIGNS: [&str; 2] = ["each believe to be rank 0 of 1", "direct launched using \"srun\""];
+/// What engines say that are alone, and what Open MPI says last when srun has told it nothing.
+const SIGNS: [&str; 2] = ["each believe to be rank 0 of 1", "pointing to the SLURM PMI library location"];
 
 /// How this profile starts ranks with srun.
 struct Use<'a> {
@@ -24,7 +24,9 @@ struct Use<'a> {
 
 /// A hint, if ranks that srun has started said in their log that they are alone. Asks srun what it offers.
 pub fn hint(tables: &Tables, log: &str) -> Option<String> {
-    if !SIGNS.iter().any(|sign| log.contains(sign)) {
+    // Each version breaks its lines in other places.
+    let said = log.split_whitespace().collect::<Vec<_>>().join(" ");
+    if !SIGNS.iter().any(|sign| said.contains(sign)) {
         return None;
     }
     let Use { program, arguments, key } = use_of(tables)?;
@@ -32,7 +34,7 @@ pub fn hint(tables: &Tables, log: &str) -> Option<String> {
     command.arg("--mpi=list");
     let offered = ask::ask(command, PATIENCE).map(|answer| offered(&format!("{}\n{}", answer.output, answer.errors)));
     let variable = std::env::var("SLURM_MPI_TYPE").ok();
-    let library = Library::named_in(log);
+    let library = Library::named_in(&said);
     Some(advice(tried(arguments, variable.as_deref()).as_deref(), &offered.unwrap_or_default(), library, key))
 }
 
