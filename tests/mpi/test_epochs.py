@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import ipclusterz as ipz
 import pytest
 from clusters import mpi_cluster
 from helpers import until
+
+import ipclusterz as ipz
 from ipclusterz.error import MPITimeout, RankLost
 
 LIMIT = 60
@@ -138,6 +139,7 @@ def test_twenty_epochs_of_survivors(shrinking: Callable[[int], ipz.Client]) -> N
     assert list(rc[:]["kept"].values()) == [1]
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("flavour", ["openmpi", "mpich"])
 def test_twenty_epochs_of_programs_that_are_started_anew(flavour: str, tmp_path: Path) -> None:
     with (

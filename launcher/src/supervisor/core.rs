@@ -347,7 +347,7 @@ impl Core {
             if set.attempts > self.policy.retries {
                 return vec![Action::Finish(Ending::SetFailed(set.set.clone(), end))];
             }
-            let again_at = set.over(&end.how, now);
+            let again_at = set.over(&end.how, false, now);
             let wait = (again_at - now).as_secs_f64();
             return vec![Action::Say(format!("{name} failed: {}; tried again in {wait:.1} s", end.how))];
         }
@@ -365,7 +365,7 @@ impl Core {
             line.push_str(&format!("; {then}"));
         }
         if again.is_ok() {
-            let again_at = set.over(&end.how, now);
+            let again_at = set.over(&end.how, self.policy.on_rank_loss().is_some(), now);
             line.push_str(&format!(" in {:.1} s", (again_at - now).as_secs_f64()));
         } else {
             self.sets.remove(&id);

@@ -107,9 +107,13 @@ impl Set {
         }
     }
 
-    /// It has ended and is to be started again: when.
-    pub fn over(&mut self, how: &str, now: Instant) -> Instant {
+    /// It has ended and is to be started again: when. `counted`: how often that may happen is limited, so that one that came
+    /// about need not wait.
+    pub fn over(&mut self, how: &str, counted: bool, now: Instant) -> Instant {
         let since = if let Stage::Running { since } = self.stage { since } else { now };
+        if counted && self.complete {
+            self.back_off = BackOff::default();
+        }
         let again_at = self.back_off.next_start(since, now);
         self.stage = Stage::Over { ended: now, again_at };
         self.tell(how, now);

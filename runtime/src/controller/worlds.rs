@@ -42,6 +42,8 @@ struct World {
     task: TaskId,
     /// The members with which it began.
     began_with: Vec<EngineId>,
+    /// By rank, what the user's hooks raised in this epoch.
+    hook_errors: BTreeMap<u32, String>,
 }
 
 impl World {
@@ -53,6 +55,7 @@ impl World {
             epoch: self.epoch,
             formed: self.phase == Phase::Formed,
             reason: self.reason.clone(),
+            hook_error: self.hook_errors.get(&rank).cloned(),
         }
     }
 }
@@ -94,6 +97,7 @@ impl Worlds {
             reason: None,
             task: TaskId(0),
             began_with: vec![],
+            hook_errors: BTreeMap::new(),
         });
         world.members.insert(rank.rank, engine);
         self.of.insert(engine, (rank.world.clone(), rank.rank));
@@ -128,18 +132,22 @@ impl Worlds {
         task.0 >= FIRST_TASK
     }
 
-    /// An engine has formed the communicator of an epoch, or could not.
-    pub fn answered(&mut self, engine: EngineId, task: TaskId, outcome: TaskOutcome, why: &[Frame]) {
+    /// An engine has formed the communicator of an epoch, and the text is what its hooks raised; or it could not, and the
+    /// text says why.
+    pub fn answered(&mut self, engine: EngineId, task: TaskId, outcome: TaskOutcome, payload: &[Frame]) {
         let Some((name, rank)) = self.of.get(&engine).cloned() else { return };
         let Some(world) = self.worlds.get_mut(&name).filter(|world| world.task == task) else { return };
         let Phase::Forming(missing) = &mut world.phase else { return };
+        let text = payload.first().map(|frame| String::from_utf8_lossy(frame).into_owned()).unwrap_or_default();
         if outcome == TaskOutcome::Ok {
+            if !text.is_empty() {
+                world.hook_errors.insert(rank, text);
+            }
             missing.remove(&engine);
             if missing.is_empty() {
                 world.phase = Phase::Formed;
             }
         } else {
-            let text = why.first().map(|frame| String::from_utf8_lossy(frame).into_owned()).unwrap_or_default();
             let reason = format!("rank {rank} (engine {engine}) could not form epoch {}: {text}", world.epoch);
             self.end(&name, &reason);
         }
@@ -226,6 +234,7 @@ impl Worlds {
             reason: world.reason.clone(),
         };
         world.began_with.clone_from(&reform.engines);
+        world.hook_errors.clear();
         // Writing to memory fails for no value of that type.
         let payload = Frame::from(serde_json::to_vec(&reform).unwrap_or_default());
         for engine in world.members.values() {

@@ -763,4 +763,7 @@ pub struct WorldStatus {
     pub formed: bool,
     /// Why there is no communicator, or why the epoch before this one ended.
     pub reason: Option<String>,
+    /// What the hooks raised that were to restore this engine's state in this epoch.
+    #[serde(default)]
+    pub hook_error: Option<String>,
 }

@@ -45,8 +45,8 @@ def check_world(environment: Mapping[str, str], ranks: int) -> tuple[str, int, i
     Returns
     -------
     (str, int, int) or None
-        What all ranks call this world, this rank, and how many there are. None: there is no extension module for MPI, so
-        that engines are no group; MPI is started through mpi4py then, if that is installed.
+        What all ranks call this world, this rank, and how many there are. None: there is no extension module for MPI,
+        so that engines are no group; MPI is started through mpi4py then, if that is installed.
 
     Raises
     ------

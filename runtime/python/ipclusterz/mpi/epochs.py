@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import os
 
 from . import world
 from .reform import run_hooks
@@ -11,7 +11,7 @@ from .reform import run_hooks
 __all__ = ["begin"]
 
 
-def begin(told: bytes, engine_id: int) -> None:
+def begin(told: bytes, engine_id: int) -> str:
     """Form the communicator of an epoch, and have the user's hooks restore their state.
 
     Parameters
@@ -20,6 +20,11 @@ def begin(told: bytes, engine_id: int) -> None:
         JSON of the controller's `Reform`: epoch, ranks, engines, reason.
     engine_id : int
         For messages.
+
+    Returns
+    -------
+    str
+        What the hooks raised, in lines.
 
     Raises
     ------
@@ -30,9 +35,12 @@ def begin(told: bytes, engine_id: int) -> None:
     """
     reform = json.loads(told)
     comm = world.reform(reform["epoch"], tuple(reform["ranks"]), tuple(reform["engines"]))
-    if reform["reason"]:
-        sys.stderr.write(
-            f"engine {engine_id}: epoch {comm.epoch} begins with {comm.size} ranks, this is rank {comm.rank}; "
-            f"the one before is over: {reform['reason']}\n"
-        )
-        run_hooks(comm)
+    if not reform["reason"]:
+        return ""
+    text = (
+        f"engine {engine_id}: epoch {comm.epoch} begins with {comm.size} ranks, this is rank {comm.rank}; "
+        f"the one before is over: {reform['reason']}\n"
+    )
+    # To the log: there is no client that this could be shown to.
+    os.write(2, text.encode())
+    return "\n".join(run_hooks(comm))

@@ -1,7 +1,7 @@
 """The communicators of groups: engines that do something together at a client's wish.
 
-A group is ranks of MPI_COMM_WORLD in an epoch. Its communicator is made at its first request, which all its engines get in the
-same order among all requests of groups, and kept until the epoch is over or the group is given up.
+A group is ranks of MPI_COMM_WORLD in an epoch. Its communicator is made at its first request, which all its engines get
+in the same order among all requests of groups, and kept until the epoch is over or the group is given up.
 """
 
 from __future__ import annotations

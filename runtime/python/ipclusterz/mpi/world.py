@@ -1,7 +1,8 @@
 """The world of this engine: MPI's beginning, and the communicator of each epoch.
 
-In an engine of a cluster the controller says when an epoch begins, and with which ranks: `start` is called before the engine
-registers, `reform` when it is told. In any other MPI program there is one epoch, which begins at the first `comm()`.
+In an engine of a cluster the controller says when an epoch begins, and with which ranks: `start` is called before the
+engine registers, `reform` when it is told. In any other MPI program there is one epoch, which begins at the first
+`comm()`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ __all__ = [
 TIMEOUT = 3600.0
 # For ranks that were started together to begin together.
 _START_TIMEOUT = 120.0
+# MPI guarantees tags up to this one.
+_TAGS = 32767
 # Of no epoch, so that it outlives them all.
 _ALWAYS = 2**64 - 1
 
@@ -126,7 +129,10 @@ def reform(number: int, members: tuple[int, ...], engines: tuple[int, ...]) -> C
     """
     global _comm, _ranks, _engines
     native().end_epoch(number - 1, f"epoch {number} has begun")
-    made = _parent.create_group(list(members), number & 0x7FFF, TIMEOUT, number)
+    # Each tag is lower than the one before: where another rank was lost while an epoch was formed, Open MPI goes on
+    # waiting for it, and lets nothing with a higher one pass (`ompi_comm_cid_lowest_id` in its comm_cid.c). The deadline
+    # is long, for other members may be busy with user code.
+    made = _parent.create_group(list(members), _TAGS - number % _TAGS, TIMEOUT, number)
     _comm, _ranks, _engines = Comm(made, "world", TIMEOUT), members, engines
     return _comm
 
@@ -134,8 +140,8 @@ def reform(number: int, members: tuple[int, ...], engines: tuple[int, ...]) -> C
 def comm() -> Comm:
     """The communicator of the engines of this set, in the order of their ids.
 
-    Not MPI_COMM_WORLD, so that its messages never mix with those of other users of that. In a program that is no engine all
-    ranks must call it for the first time together.
+    Not MPI_COMM_WORLD, so that its messages never mix with those of other users of that. In a program that is no engine
+    all ranks must call it for the first time together.
 
     Raises
     ------
@@ -212,5 +218,3 @@ def from_mpi4py(other: Any) -> Comm:
     from .foreign import of_mpi4py
 
     return Comm(native().of_handle(of_mpi4py(other), comm().epoch), "from mpi4py", TIMEOUT)
-
-
