@@ -5,7 +5,7 @@
 //! rank whose number is behind the others' is the one that they wait for. Any thread may ask, without the GIL.
 
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Collective calls by the names that errors have. The record keeps a place in this list.
@@ -42,12 +42,35 @@ pub struct Record {
     last: AtomicU64,
     epoch: u64,
     name: Mutex<String>,
+    /// Another rank has given it up: it is not to be used any more, and perhaps not to be waited for.
+    given_up: AtomicU8,
+    why: Mutex<String>,
+}
+
+/// See [`Record::given_up`]: new calls fail; waits end, too.
+const NO_NEW_CALLS: u8 = 1;
+const AT_ONCE: u8 = 2;
+
+/// Another rank has given up the communicator of this name.
+pub fn break_off(name: &str, epoch: u64, why: &str, at_once: bool) {
+    for record in ALL.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
+        if record.epoch == epoch && *record.name.lock().unwrap_or_else(PoisonError::into_inner) == name {
+            *record.why.lock().unwrap_or_else(PoisonError::into_inner) = why.to_owned();
+            record.given_up.fetch_max(if at_once { AT_ONCE } else { NO_NEW_CALLS }, Ordering::AcqRel);
+        }
+    }
 }
 
 impl Record {
     /// Nothing was entered. It is told of when it has a name.
     pub fn new(epoch: u64) -> Arc<Record> {
-        let record = Arc::new(Record { last: AtomicU64::new(0), epoch, name: Mutex::default() });
+        let record = Arc::new(Record {
+            last: AtomicU64::new(0),
+            epoch,
+            name: Mutex::default(),
+            given_up: AtomicU8::new(0),
+            why: Mutex::default(),
+        });
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|some| some.strong_count() > 0);
         all.push(Arc::downgrade(&record));
@@ -57,6 +80,13 @@ impl Record {
     /// Names its communicator, as all ranks do; without a name it is not told of.
     pub fn set_name(&self, name: &str) {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name.to_owned();
+    }
+
+    /// Why another rank has given its communicator up, if one has; `waiting`: only if waits are to end.
+    pub fn given_up(&self, waiting: bool) -> Option<String> {
+        let least = if waiting { AT_ONCE } else { NO_NEW_CALLS };
+        let why = || self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (self.given_up.load(Ordering::Acquire) >= least).then(why)
     }
 
     /// Its communicator's name, and the number of the last collective if that is `call`.

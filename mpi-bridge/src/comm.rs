@@ -123,7 +123,10 @@ impl Comm {
                 self.state.break_off(&format!("{call} did not end within {timeout} s"));
                 return Err(fail(failure));
             }
-            py.check_signals().inspect_err(|_| self.state.break_off(&format!("{call} was interrupted")))?;
+            if let Some(why) = self.state.calls.given_up(true) {
+                return Err(fail(Failure::Broken(call, why)));
+            }
+            py.check_signals().inspect_err(|_| self.state.give_up(py, &format!("{call} was interrupted")))?;
         };
         check(code, call).map_err(fail)?;
         // SAFETY: a constant of rsmpi.

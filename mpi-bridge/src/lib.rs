@@ -48,6 +48,19 @@ fn end_epoch_address() -> usize {
     end as extern "C" fn(u64, *const u8, usize) as usize
 }
 
+/// For a thread without the GIL, to say that another rank has given up a communicator: the address of
+/// `fn(name, length, epoch, why, length, at_once)`.
+#[pyfunction]
+fn break_off_address() -> usize {
+    extern "C" fn give_up(name: *const u8, length: usize, epoch: u64, why: *const u8, why_length: usize, at_once: bool) {
+        // SAFETY: the caller's texts are that long, and live until this returns.
+        let (name, why) =
+            unsafe { (std::slice::from_raw_parts(name, length), std::slice::from_raw_parts(why, why_length)) };
+        calls::break_off(&String::from_utf8_lossy(name), epoch, &String::from_utf8_lossy(why), at_once);
+    }
+    give_up as extern "C" fn(*const u8, usize, u64, *const u8, usize, bool) as usize
+}
+
 /// Which collective call each communicator is in, as JSON; see `calls.rs`.
 #[pyfunction]
 #[pyo3(name = "calls")]
@@ -99,6 +112,7 @@ fn ipclusterz_mpi(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(end_epoch_address, module)?)?;
     module.add_function(wrap_pyfunction!(told_calls, module)?)?;
     module.add_function(wrap_pyfunction!(calls_address, module)?)?;
+    module.add_function(wrap_pyfunction!(break_off_address, module)?)?;
     module.add_function(wrap_pyfunction!(set_largest_count, module)?)?;
     module.add_function(wrap_pyfunction!(is_large, module)?)?;
     Ok(())

@@ -198,7 +198,7 @@ impl Pending {
             match py.detach(|| self.spin(began, eager_until, deadline)) {
                 Ok(Progress::Done) => return Ok(()),
                 Ok(Progress::Waiting) => py.check_signals().inspect_err(|error| {
-                    self.state.break_off(&format!("a wait in {} was interrupted ({error})", self.call));
+                    self.state.give_up(py, &format!("a wait in {} was interrupted ({error})", self.call));
                 })?,
                 Ok(Progress::TimedOut) => {
                     let failure = self.state.timed_out(py, self.call, timeout);
@@ -228,6 +228,9 @@ impl Pending {
             }
             if self.state.is_over() {
                 return Err(self.state.lost(self.call));
+            }
+            if let Some(why) = self.state.calls.given_up(true) {
+                return Err(Failure::Broken(self.call, why));
             }
             let now = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= now) {

@@ -80,6 +80,9 @@ impl State {
         if self.broken.load(Ordering::Acquire) {
             return Err(Failure::Broken(call, self.why_broken().unwrap_or_default()));
         }
+        if let Some(why) = self.calls.given_up(false) {
+            return Err(Failure::Broken(call, why));
+        }
         if !crate::environment::is_running() {
             return Err(Failure::Broken(call, "MPI is finalised".to_owned()));
         }
@@ -101,11 +104,24 @@ impl State {
     pub fn timed_out(&self, py: Python<'_>, call: &'static str, seconds: f64) -> Failure {
         let explain = || -> PyResult<String> {
             let (name, number) = self.calls.place(call);
-            let Some(number) = number else { return Ok(String::new()) };
             let missing = py.import("ipclusterz.mpi.missing")?;
-            missing.call_method1("explain", (name, self.epoch, number, self.world_ranks()))?.extract()
+            let why = format!("{call} did not end within {seconds} s on rank {}", self.rank);
+            missing.call_method1("explain", (name, self.epoch, number, self.world_ranks(), why))?.extract()
         };
         Failure::TimedOut(call, seconds, explain().unwrap_or_default())
+    }
+
+    /// A wait was given up: the other ranks are told, where that can be done, and no rank uses it from now on.
+    pub fn give_up(&self, py: Python<'_>, why: &str) {
+        self.break_off(why);
+        let tell = || -> PyResult<()> {
+            let missing = py.import("ipclusterz.mpi.missing")?;
+            let why = format!("{why} on rank {}", self.rank);
+            missing.call_method1("tell", (self.calls.place("").0, self.epoch, self.world_ranks(), why, true))?;
+            Ok(())
+        };
+        // Then their own deadlines end their waits.
+        let _ = tell();
     }
 
     /// Ranks of MPI_COMM_WORLD, in this communicator's order (MPI 3.1, section 6.3.2).
@@ -130,6 +146,6 @@ impl State {
             return Some(WHY_OVER.lock().unwrap_or_else(PoisonError::into_inner).clone());
         }
         let why = || self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.broken.load(Ordering::Acquire).then(why)
+        self.broken.load(Ordering::Acquire).then(why).or_else(|| self.calls.given_up(false))
     }
 }

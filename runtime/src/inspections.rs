@@ -1,7 +1,7 @@
 //! Questions to engines what they are doing, and the answers as they come. For clients and for engines; pure.
 
 use crate::ids::EngineId;
-use crate::wire::message::{Activity, Inspect, Inspected};
+use crate::wire::message::{Activity, Broken, Inspect, Inspected};
 use std::collections::{BTreeMap, HashMap};
 
 /// Who answered what; none: there is no such engine.
@@ -17,10 +17,10 @@ pub struct Inspections {
 
 impl Inspections {
     /// The message that asks.
-    pub fn ask(&mut self, engines: &[EngineId]) -> Inspect {
+    pub fn ask(&mut self, engines: &[EngineId], broken: Option<Broken>) -> Inspect {
         self.last += 1;
         self.open.insert(self.last, (engines.len(), Activities::new()));
-        Inspect { number: self.last, asker: None, engines: engines.to_vec() }
+        Inspect { number: self.last, asker: None, engines: engines.to_vec(), broken }
     }
 
     /// One has answered; perhaps too late.

@@ -31,7 +31,7 @@ def test_a_disk_for_each(run: Run, tmp_path: Path) -> None:
 
 def test_a_rank_that_is_killed_while_it_writes(run: Run, flavour: str, tmp_path: Path) -> None:
     program = [sys.executable, str(HERE / "programs/checkpoints.py"), "killed", str(tmp_path / "kept")]
-    command = [*mpiexec(flavour), "-n", "3", *program]
+    command = [*mpiexec(flavour, 3), *program]
     # A folder of its own: `run` has made links in the other.
     folder = tmp_path / "killed"
     folder.mkdir()

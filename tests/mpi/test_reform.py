@@ -36,8 +36,7 @@ def restores(comm):
 def test_survivors_call_their_hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Where engines run, and so keep their files.
     monkeypatch.chdir(tmp_path)
-    shrink = ("--set", "engines.on_rank_loss=shrink")
-    with mpi_cluster("openmpi", 3, tmp_path / "reform", *shrink) as name, ipz.Client(cluster=name) as rc:
+    with mpi_cluster("openmpi", 3, tmp_path / "reform", "shrink") as name, ipz.Client(cluster=name) as rc:
         rc.block = True
         rc.mpi.wait_epoch(timeout=LIMIT)
         rc.mpi.execute(CELL)

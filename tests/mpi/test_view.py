@@ -104,6 +104,17 @@ def test_functions_see_their_communicator(rc: ipz.Client, group: Group) -> None:
     assert group.allreduce("missing").wait(LIMIT)
 
 
+def test_a_group_that_is_given_up_is_made_again(rc: ipz.Client) -> None:
+    if len(rc) < 2:
+        return
+    group = rc[1, 0].mpi
+    for _ in range(50):
+        assert group.spmd(lambda comm: (comm.name, comm.allreduce(1))).get(LIMIT) == [("world.group(1,0)", 2)] * 2
+        group.free(block=True)
+    rc.mpi.free(block=True)
+    assert rc.mpi.spmd(lambda comm: comm.allreduce(1)).get(LIMIT) == [len(rc)] * len(rc)
+
+
 def test_ranks_are_places_in_the_view(rc: ipz.Client) -> None:
     order = sorted(rc.ids, reverse=True)
     group = rc[order].mpi

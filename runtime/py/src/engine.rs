@@ -5,7 +5,7 @@ use crate::errors;
 use crate::waiting::duration;
 use ipclusterz_runtime::engine::{EndOfTime, Engine as Core, EngineConfig, MpiFunctions, StackFile, TaskHandle};
 use ipclusterz_runtime::ids::EngineId;
-use ipclusterz_runtime::wire::message::{Activity, Rank, Stream, TaskOutcome};
+use ipclusterz_runtime::wire::message::{Activity, Broken, Rank, Stream, TaskOutcome};
 use ipclusterz_runtime::wire::part::Part;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
@@ -68,7 +68,7 @@ impl Engine {
         warn_before: f64,
         drain_before: f64,
         world: Option<(String, u32, u32, bool)>,
-        mpi: Option<(usize, usize)>,
+        mpi: Option<(usize, usize, usize)>,
         stack: Option<(i32, i32)>,
     ) -> PyResult<Self> {
         let (timeout, lease) = (duration(timeout)?, duration(lease)?);
@@ -76,7 +76,7 @@ impl Engine {
         let end = end_time.map(|at| EndOfTime { at, warn_before, drain_before });
         let world = world.map(|(world, rank, size, survives)| Rank { world, rank, size, survives });
         // SAFETY: the package hands over what the extension module for MPI told; a module is never unloaded.
-        let mpi = mpi.map(|(end_epoch, calls)| unsafe { MpiFunctions::at(end_epoch, calls) });
+        let mpi = mpi.map(|(end_epoch, calls, break_off)| unsafe { MpiFunctions::at(end_epoch, calls, break_off) });
         let stack = stack.map(|(signal, descriptor)| StackFile { signal, descriptor });
         let config = EngineConfig { wanted_id: engine_id.map(EngineId), timeout, lease, end, world, mpi, stack };
         let core = py.detach(|| Core::register(Path::new(connection_file), &config));
@@ -124,11 +124,19 @@ impl Engine {
     }
 
     /// What other engines are doing: id to `(busy, stack, calls)`, or to None where there is no such engine.
-    fn inspect(&self, py: Python<'_>, engines: Vec<u32>, timeout: f64) -> PyResult<Activities> {
+    #[pyo3(signature = (engines, timeout, broken = None))]
+    fn inspect(
+        &self,
+        py: Python<'_>,
+        engines: Vec<u32>,
+        timeout: f64,
+        broken: Option<(String, u64, String, bool)>,
+    ) -> PyResult<Activities> {
+        let broken = broken.map(|(comm, epoch, reason, at_once)| Broken { comm, epoch, reason, at_once });
         let timeout = duration(timeout)?;
         let engines: Vec<EngineId> = engines.into_iter().map(EngineId).collect();
         let Some(core) = self.core() else { return Ok(Activities::new()) };
-        Ok(activities(py.detach(|| core.inspect(&engines, timeout))))
+        Ok(activities(py.detach(|| core.inspect(&engines, broken, timeout))))
     }
 
     fn write(&self, py: Python<'_>, stream: &str, text: &str) -> PyResult<()> {

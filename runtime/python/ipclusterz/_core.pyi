@@ -164,8 +164,8 @@ class Engine:
         drain_before: float = 0.0,
         # Name of the MPI program, rank, number of ranks, and whether they live on when one is lost.
         world: tuple[str, int, int, bool] | None = None,
-        # `end_epoch_address()` and `calls_address()` of ipclusterz_mpi.
-        mpi: tuple[int, int] | None = None,
+        # `end_epoch_address()`, `calls_address()` and `break_off_address()` of ipclusterz_mpi.
+        mpi: tuple[int, int, int] | None = None,
         # The signal and the file's descriptor that `faulthandler.register` was given.
         stack: tuple[int, int] | None = None,
     ) -> Engine: ...
@@ -182,5 +182,8 @@ class Engine:
     def finish(self, task: Task, outcome: Literal["ok", "error", "unmet"], frames: Sequence[_Readable]) -> None: ...
     # To "display" goes one line of JSON, its newline included.
     def write(self, stream: _Stream, text: str) -> None: ...
-    # What other engines are doing; without those that do not answer in time.
-    def inspect(self, engines: list[int], timeout: float) -> _Activities: ...
+    # What other engines are doing; without those that do not answer in time. `broken`: by the way they are told that a
+    # communicator (name, epoch) cannot be used any more, why, and whether waits on it are to end at once.
+    def inspect(
+        self, engines: list[int], timeout: float, broken: tuple[str, int, str, bool] | None = None
+    ) -> _Activities: ...

@@ -411,7 +411,7 @@ impl Client {
 
     /// What engines are doing; of those that do not answer in time, nothing.
     pub fn inspect(&self, engines: &[EngineId], timeout: Duration) -> Result<Activities, ClientError> {
-        let inspect = self.usable()?.core.inspections.ask(engines);
+        let inspect = self.usable()?.core.inspections.ask(engines, None);
         let number = inspect.number;
         self.send(Channel::Control, Message::Inspect(inspect))?;
         // At the deadline there is what has come.

@@ -261,11 +261,11 @@ impl Core {
 
     /// Passes a question on to those engines that are there.
     fn inspect(&mut self, peer: PeerId, inspect: Inspect) {
-        let Inspect { number, engines, .. } = inspect;
+        let Inspect { number, engines, broken, .. } = inspect;
         let asker = Some(peer);
         for engine in engines {
             if self.registry.engine(engine).is_some_and(|peer| peer.data.is_some()) {
-                let question = Inspect { number, asker, engines: vec![] };
+                let question = Inspect { number, asker, engines: vec![], broken: broken.clone() };
                 self.send_engine(engine, Channel::Control, Message::Inspect(question), vec![]);
             } else {
                 self.inspected(Inspected { number, asker, engine: Some(engine), activity: None });

@@ -1,7 +1,7 @@
 //! What an engine is doing, told by its I/O thread while the main thread is busy: without the interpreter.
 
 use super::process::UserThread;
-use crate::wire::message::EpochOver;
+use crate::wire::message::{Broken, EpochOver};
 use std::ffi::c_int;
 use std::fs::File;
 use std::io;
@@ -59,20 +59,26 @@ impl StackFile {
 pub struct MpiFunctions {
     end_epoch: extern "C" fn(u64, *const u8, usize),
     calls: extern "C" fn(*mut u8, usize) -> usize,
+    break_off: BreakOff,
 }
+
+/// Name and its length, epoch, reason and its length, at once.
+type BreakOff = extern "C" fn(*const u8, usize, u64, *const u8, usize, bool);
 
 impl MpiFunctions {
     /// By their addresses, as the module tells them.
     ///
     /// # Safety
     ///
-    /// They must be what `end_epoch_address()` and `calls_address()` of a module gave that stays loaded.
-    pub unsafe fn at(end_epoch: usize, calls: usize) -> MpiFunctions {
+    /// They must be what `end_epoch_address()`, `calls_address()` and `break_off_address()` of a module gave that stays
+    /// loaded.
+    pub unsafe fn at(end_epoch: usize, calls: usize, break_off: usize) -> MpiFunctions {
         // SAFETY: the caller vouches for the addresses; function pointers are as wide as `usize` here.
         unsafe {
             MpiFunctions {
                 end_epoch: std::mem::transmute::<usize, extern "C" fn(u64, *const u8, usize)>(end_epoch),
                 calls: std::mem::transmute::<usize, extern "C" fn(*mut u8, usize) -> usize>(calls),
+                break_off: std::mem::transmute::<usize, BreakOff>(break_off),
             }
         }
     }
@@ -80,6 +86,12 @@ impl MpiFunctions {
     /// Nobody is to wait for a rank of this epoch any longer.
     pub fn end_epoch(&self, over: &EpochOver) {
         (self.end_epoch)(over.epoch, over.reason.as_ptr(), over.reason.len());
+    }
+
+    /// Nobody is to use this communicator any more.
+    pub fn break_off(&self, broken: &Broken) {
+        let Broken { comm, epoch, reason, at_once } = broken;
+        (self.break_off)(comm.as_ptr(), comm.len(), *epoch, reason.as_ptr(), reason.len(), *at_once);
     }
 
     /// The last call on each communicator, as JSON.

@@ -18,7 +18,7 @@ use crate::transport::session::{Session, SessionEvent};
 use crate::transport::wake::Waker;
 use crate::wire::Frame;
 use crate::wire::message::{
-    Activity, Group, Hello, Inspect, Inspected, Message, Op, Rank, Stream, TaskOutcome, Usage,
+    Activity, Broken, Group, Hello, Inspect, Inspected, Message, Op, Rank, Stream, TaskOutcome, Usage,
 };
 use crate::wire::part::{NoMemory, Packed, Part, unpack};
 use crate::wire::segment::SegmentFolder;
@@ -256,11 +256,12 @@ impl Engine {
         }
     }
 
-    /// What other engines are doing; of those that do not answer in time, nothing.
-    pub fn inspect(&self, engines: &[EngineId], timeout: Duration) -> Activities {
+    /// What other engines are doing; of those that do not answer in time, nothing. By the way they are told of a
+    /// communicator that is broken.
+    pub fn inspect(&self, engines: &[EngineId], broken: Option<Broken>, timeout: Duration) -> Activities {
         let deadline = Instant::now() + timeout;
         let mut state = self.shared.lock();
-        let inspect = state.inspections.ask(engines);
+        let inspect = state.inspections.ask(engines, broken);
         let number = inspect.number;
         state.outbox.push(Action::SendControl(Message::Inspect(inspect)));
         self.shared.waker.wake();
@@ -468,6 +469,9 @@ impl Reactor {
     }
 
     fn inspect(&self, inspect: Inspect) -> Message {
+        if let (Some(mpi), Some(broken)) = (self.mpi, &inspect.broken) {
+            mpi.break_off(broken);
+        }
         let stack = self.stack.map(|stack| stack.ask(self.user).unwrap_or_else(|error| format!("unreadable: {error}")));
         let activity = Activity {
             busy: self.shared.lock().core.is_running(),

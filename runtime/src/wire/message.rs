@@ -669,6 +669,22 @@ pub struct Inspect {
     pub asker: Option<PeerId>,
     /// Who is asked.
     pub engines: Vec<EngineId>,
+    /// By the way: this communicator cannot be used any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Broken>,
+}
+
+/// A communicator that one of its ranks has given up, so that the ranks are out of step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    /// Its name, which all its ranks use.
+    pub comm: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Which call was given up, and why, for a person.
+    pub reason: String,
+    /// Whoever waits in it need not wait for its own deadline.
+    pub at_once: bool,
 }
 
 /// See [`Message::Inspected`].

@@ -12,6 +12,7 @@ from time import monotonic
 from .. import error as errors
 from ..error import EmptyTargets, EngineError, MPIError, UnknownEngine
 from ..functions import pack
+from ..mpi import groups
 from ..mpi.names import Limited
 from ..serialize import dumps
 from .arguments import argument_frames
@@ -156,6 +157,24 @@ class Group(Collectives):
         frames = dumps((code, bool(silent)))
         pending = calls._core.submit("execute", [(self._engines(), frames)], collective=True)
         return self._done(CellsTogether(calls._owner_client, pending, "execute", False), block)
+
+    def free(self, *, block: bool | None = None) -> Any:
+        """Have the engines give the group's communicator back to MPI. It is made again when it is needed again.
+
+        Communicators of groups are kept until the epoch is over otherwise, and MPI libraries have room for some thousands.
+        That of all engines of a world stays.
+
+        Parameters
+        ----------
+        block : bool, optional
+            Whether to wait.
+
+        Examples
+        --------
+        >>> rc[0, 1].mpi.free(block=True)
+        {0: None, 1: None}
+        """
+        return self._submit("free", groups.free, (), {}, block)
 
     # -- the world ----------------------------------------------------------------------------------------------
 

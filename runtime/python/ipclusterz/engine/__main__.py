@@ -50,7 +50,8 @@ def place(options: Options) -> tuple[int | None, dict[str, Any]]:
             from ..mpi.world import native
 
             told["world"] = (*here, options.on_rank_loss == "shrink")
-            told["mpi"] = (native().end_epoch_address(), native().calls_address())
+            bridge = native()
+            told["mpi"] = (bridge.end_epoch_address(), bridge.calls_address(), bridge.break_off_address())
         if options.check_world and options.on_rank_loss == "shrink":
             from .survival import hold_connection
 

@@ -6,8 +6,6 @@ in the same order among all requests of groups, and kept until the epoch is over
 
 from __future__ import annotations
 
-from zlib import crc32
-
 from ..error import RankLost
 from . import world
 from .communicator import Comm
@@ -32,15 +30,10 @@ def of(epoch: int, ranks: tuple[int, ...]) -> Comm:
     if epoch != _epoch:
         _kept.clear()
         _epoch = epoch
-    comm = world.comm()
-    members = world.ranks()
-    if ranks == members:
-        return comm
+    if ranks == world.ranks():
+        return world.comm()
     if ranks not in _kept:
-        made = comm.create_group([members.index(rank) for rank in ranks], _tag(ranks))
-        if made is None:
-            raise ValueError(f"rank {members[comm.rank]} is not in its own group {ranks}")
-        _kept[ranks] = made
+        _kept[ranks] = world.group(ranks)
     return _kept[ranks]
 
 
@@ -50,8 +43,3 @@ def free(comm: Comm) -> None:
         if kept is comm:
             del _kept[ranks]
             comm.free()
-
-
-def _tag(ranks: tuple[int, ...]) -> int:
-    # MPI guarantees tags up to 32767.
-    return crc32(repr(ranks).encode()) & 0x7FFF

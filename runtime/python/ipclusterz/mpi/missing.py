@@ -7,7 +7,7 @@ from typing import Any
 
 from . import world
 
-__all__ = ["engine", "explain"]
+__all__ = ["engine", "explain", "tell"]
 
 # The engine of this process, which asks the others; None in a program that is no engine.
 engine: Any = None
@@ -18,8 +18,34 @@ _FRAMES = 6
 _MACHINERY = ("/ipclusterz/engine/", "/IPython/core/", "<frozen runpy>")
 
 
-def explain(comm: str, epoch: int, number: int, ranks: list[int]) -> str:
+def tell(comm: str, epoch: int, ranks: list[int], why: str, at_once: bool, seconds: float = 0.0) -> dict[int, Any]:
+    """Say to the engines of a communicator that it cannot be used any more, and ask what they are doing.
+
+    Parameters
+    ----------
+    comm, epoch, ranks
+        As for `explain`.
+    why : str
+        For errors there.
+    at_once : bool
+        Whoever waits in it need not wait for its own deadline.
+    seconds : float
+        To wait for answers.
+    """
+    if engine is None:
+        return {}
+    ids = dict(zip(world.ranks(), world.engines(), strict=True))
+    found: dict[int, Any] = engine.inspect(
+        [ids[rank] for rank in ranks if rank in ids], seconds, (comm, epoch, why, at_once)
+    )
+    return found
+
+
+def explain(comm: str, epoch: int, number: int | None, ranks: list[int], why: str) -> str:
     """Who is not in a collective, with its stack, as the rest of a sentence; empty when nobody can be asked.
+
+    The others are told that the communicator cannot be used any more. Those who are in that collective as well find out
+    for themselves who is missing, at their own deadlines.
 
     Parameters
     ----------
@@ -27,15 +53,18 @@ def explain(comm: str, epoch: int, number: int, ranks: list[int]) -> str:
         Name of the communicator, which all its ranks use.
     epoch : int
         Its epoch.
-    number : int
-        How many collectives this rank has entered on it: ranks that have entered fewer are missing.
+    number : int or None
+        How many collectives this rank has entered on it: ranks that have entered fewer are missing. None: it waited for
+        something else.
     ranks : list of int
         The communicator's ranks, as ranks of MPI_COMM_WORLD.
+    why : str
+        For errors of the others.
     """
-    if engine is None:
+    found = tell(comm, epoch, ranks, why, at_once=False, seconds=0.0 if number is None else _SECONDS)
+    if engine is None or number is None:
         return ""
     ids = dict(zip(world.ranks(), world.engines(), strict=True))
-    found = engine.inspect([ids[rank] for rank in ranks if rank in ids], _SECONDS)
     missing = []
     for position, rank in enumerate(ranks):
         activity = found.get(ids.get(rank, -1))

@@ -11,6 +11,7 @@ import atexit
 import os
 import secrets
 from typing import Any
+from zlib import crc32
 
 from ..error import MPIError
 from .communicator import Comm
@@ -20,6 +21,7 @@ __all__ = [
     "engines",
     "epoch",
     "from_mpi4py",
+    "group",
     "library",
     "native",
     "ranks",
@@ -33,7 +35,9 @@ TIMEOUT = 3600.0
 # For ranks that were started together to begin together.
 _START_TIMEOUT = 120.0
 # MPI guarantees tags up to this one.
-_TAGS = 32767
+_HIGHEST_TAG = 32767
+# One for the communicator of the epoch itself.
+_TAGS_OF_EPOCH = 16
 # Of no epoch, so that it outlives them all.
 _ALWAYS = 2**64 - 1
 
@@ -129,12 +133,34 @@ def reform(number: int, members: tuple[int, ...], engines: tuple[int, ...]) -> C
     """
     global _comm, _ranks, _engines
     native().end_epoch(number - 1, f"epoch {number} has begun")
-    # Each tag is lower than the one before: where another rank was lost while an epoch was formed, Open MPI goes on
-    # waiting for it, and lets nothing with a higher one pass (`ompi_comm_cid_lowest_id` in its comm_cid.c). The deadline
-    # is long, for other members may be busy with user code.
-    made = _parent.create_group(list(members), _TAGS - number % _TAGS, TIMEOUT, number)
+    # The deadline is long, for other members may be busy with user code.
+    made = _parent.create_group(list(members), _tag(number, 0), TIMEOUT, number)
     _comm, _ranks, _engines = Comm(made, "world", TIMEOUT), members, engines
     return _comm
+
+
+def group(members: tuple[int, ...]) -> Comm:
+    """The communicator of some ranks of this epoch, in that order; all of them must ask for it.
+
+    Made from what the epoch's own was made of, so that it does not need that one any more.
+
+    Parameters
+    ----------
+    members : tuple of int
+        Ranks of MPI_COMM_WORLD.
+    """
+    tag = _tag(epoch(), 1 + crc32(repr(members).encode()) % (_TAGS_OF_EPOCH - 1))
+    made = _parent.create_group(list(members), tag, TIMEOUT, epoch())
+    return Comm(made, f"world.group({','.join(map(str, members))})", TIMEOUT)
+
+
+def _tag(number: int, which: int) -> int:
+    """A tag for what is made in an epoch, below all those of the epochs before.
+
+    Where a rank is lost while a communicator is made, Open MPI goes on waiting for it, and lets nothing with a higher tag
+    pass (`ompi_comm_cid_lowest_id` in its comm_cid.c).
+    """
+    return _HIGHEST_TAG - number * _TAGS_OF_EPOCH % (_HIGHEST_TAG // 2) - which
 
 
 def comm() -> Comm:
