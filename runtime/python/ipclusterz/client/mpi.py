@@ -161,8 +161,8 @@ class Group(Collectives):
     def free(self, *, block: bool | None = None) -> Any:
         """Have the engines give the group's communicator back to MPI. It is made again when it is needed again.
 
-        Communicators of groups are kept until the epoch is over otherwise, and MPI libraries have room for some thousands.
-        That of all engines of a world stays.
+        Communicators of groups are kept until the epoch is over otherwise, and MPI libraries have room for some
+        thousands. That of all engines of a world stays.
 
         Parameters
         ----------

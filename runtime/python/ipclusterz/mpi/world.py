@@ -157,8 +157,8 @@ def group(members: tuple[int, ...]) -> Comm:
 def _tag(number: int, which: int) -> int:
     """A tag for what is made in an epoch, below all those of the epochs before.
 
-    Where a rank is lost while a communicator is made, Open MPI goes on waiting for it, and lets nothing with a higher tag
-    pass (`ompi_comm_cid_lowest_id` in its comm_cid.c).
+    Where a rank is lost while a communicator is made, Open MPI goes on waiting for it, and lets nothing with a higher
+    tag pass (`ompi_comm_cid_lowest_id` in its comm_cid.c).
     """
     return _HIGHEST_TAG - number * _TAGS_OF_EPOCH % (_HIGHEST_TAG // 2) - which
 
