@@ -21,15 +21,12 @@ from pages import FLAGS
 
 import ipclusterz as ipz
 
-# Their examples are run by ranks of an MPI program, in `tests/mpi`.
-_OF_RANKS = ("ipclusterz.mpi", "ipclusterz.client.mpi", "ipclusterz.client.collectives")
-
 
 def _with_examples() -> list[doctest.DocTest]:
     modules = [ipz] + [
         import_module(module.name)
         for module in pkgutil.walk_packages(ipz.__path__, "ipclusterz.")
-        if not module.name.endswith(("__main__", "_core")) and not module.name.startswith(_OF_RANKS)
+        if not module.name.endswith(("__main__", "_core"))
     ]
     found = [test for module in modules for test in doctest.DocTestFinder(exclude_empty=True).find(module)]
     return [test for test in found if test.examples]
@@ -64,9 +61,8 @@ def names(default_cluster: ipz.Cluster) -> Iterator[dict[str, Any]]:
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ipz.Client]:
     """A client of four engines that are ranks, with numbers that the examples work on."""
     with mpi_cluster("openmpi", 4, tmp_path_factory.mktemp("docstrings")) as name, ipz.Client(cluster=name) as rc:
-        rc.block = True
         rc.mpi.wait_epoch(timeout=START_SECONDS)
-        rc.push({"x": np.ones(3), "part": np.ones(3)})
+        rc.push({"x": np.ones(3), "part": np.ones(3)}, block=True)
         yield rc
 
 
@@ -85,7 +81,7 @@ def test_examples_with_mpi(test: doctest.DocTest, ranks: ipz.Client) -> None:
     if test.name.startswith("ipclusterz.mpi"):
         assert "doctest: +SKIP" not in test.docstring
         # What is printed differs from rank to rank; the docstring shows the first one's.
-        assert not (told := ranks.mpi.spmd(run_examples, test.docstring, test.name, FLAGS)[0]), told
+        assert not (told := ranks.mpi.spmd(run_examples, test.docstring, test.name, FLAGS).get(START_SECONDS)[0]), told
     else:
         run(test, {"rc": ranks, "np": np})
 

@@ -1,13 +1,10 @@
-"""What is typed: cells of ``%%px --mpi``, and the examples in the docstrings of groups, on four ranks."""
+"""What is typed: cells of ``%%px --mpi``, on four ranks."""
 
 from __future__ import annotations
 
-import doctest
-import re
 import sys
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 from clusters import START_SECONDS, mpi_cluster
 from IPython.core.interactiveshell import InteractiveShell
@@ -15,11 +12,8 @@ from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
 import ipclusterz as ipz
-from ipclusterz.client import collectives, mpi
 
 pytestmark = pytest.mark.timeout(START_SECONDS + 60)
-
-FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 @pytest.fixture(scope="module")
@@ -85,24 +79,3 @@ def test_what_is_wrong_with_a_cell(rc: ipz.Client, shell: InteractiveShell) -> N
     assert "there is no engine 7" in said
     said, _ = typed(shell, "%pxconfig --mpi")
     assert "there is no option --mpi" in said
-
-
-def _with_examples() -> list[doctest.DocTest]:
-    found = [test for module in (mpi, collectives) for test in doctest.DocTestFinder().find(module)]
-    return [test for test in found if test.examples]
-
-
-class Checker(doctest.OutputChecker):
-    """Does not mind how many cells the engines have run before."""
-
-    def check_output(self, want: str, got: str, optionflags: int) -> bool:
-        want, got = (re.sub(r"\b(In|Out) ?\[\d+\]", "", text) for text in (want, got))
-        return super().check_output(want, got, optionflags)
-
-
-@pytest.mark.parametrize("test", _with_examples(), ids=lambda test: test.name)
-def test_examples_of(test: doctest.DocTest, rc: ipz.Client) -> None:
-    test.globs.update({"__name__": "__main__", "rc": rc, "np": np})
-    told: list[str] = []
-    doctest.DocTestRunner(Checker(), optionflags=FLAGS).run(test, out=told.append)
-    assert not told, "".join(told)
