@@ -140,9 +140,8 @@ fn activity() -> impl Strategy<Value = Activity> {
 }
 
 fn world_status() -> impl Strategy<Value = WorldStatus> {
-    (".*", any::<(u32, u32, u64, bool)>(), option::of(".*")).prop_map(|(name, (rank, size, epoch, formed), reason)| {
-        WorldStatus { name, rank, size, epoch, formed, reason }
-    })
+    (".*", any::<(u32, u32, u64, bool)>(), option::of(".*"))
+        .prop_map(|(name, (rank, size, epoch, formed), reason)| WorldStatus { name, rank, size, epoch, formed, reason })
 }
 
 fn control() -> impl Strategy<Value = Message> {

@@ -17,9 +17,7 @@ use crate::transport::dial::DialError;
 use crate::transport::session::{Session, SessionEvent};
 use crate::transport::wake::Waker;
 use crate::wire::Frame;
-use crate::wire::message::{
-    Activity, Group, Hello, Inspect, Inspected, Message, Op, Rank, Stream, TaskOutcome, Usage,
-};
+use crate::wire::message::{Activity, Group, Hello, Inspect, Inspected, Message, Op, Rank, Stream, TaskOutcome, Usage};
 use crate::wire::part::{NoMemory, Packed, Part, unpack};
 use crate::wire::segment::SegmentFolder;
 use std::path::Path;
