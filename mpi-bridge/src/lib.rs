@@ -52,7 +52,14 @@ fn end_epoch_address() -> usize {
 /// `fn(name, length, epoch, why, length, at_once)`.
 #[pyfunction]
 fn break_off_address() -> usize {
-    extern "C" fn give_up(name: *const u8, length: usize, epoch: u64, why: *const u8, why_length: usize, at_once: bool) {
+    extern "C" fn give_up(
+        name: *const u8,
+        length: usize,
+        epoch: u64,
+        why: *const u8,
+        why_length: usize,
+        at_once: bool,
+    ) {
         // SAFETY: the caller's texts are that long, and live until this returns.
         let (name, why) =
             unsafe { (std::slice::from_raw_parts(name, length), std::slice::from_raw_parts(why, why_length)) };

@@ -140,8 +140,12 @@ fn activity() -> impl Strategy<Value = Activity> {
 }
 
 fn broken() -> impl Strategy<Value = Broken> {
-    (".*", any::<u64>(), ".*", any::<bool>())
-        .prop_map(|(comm, epoch, reason, at_once)| Broken { comm, epoch, reason, at_once })
+    (".*", any::<u64>(), ".*", any::<bool>()).prop_map(|(comm, epoch, reason, at_once)| Broken {
+        comm,
+        epoch,
+        reason,
+        at_once,
+    })
 }
 
 fn world_status() -> impl Strategy<Value = WorldStatus> {
@@ -187,9 +191,8 @@ fn control() -> impl Strategy<Value = Message> {
         Just(Message::StatusRequest(Empty {})),
         any::<u64>().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
         (any::<u64>(), ".*").prop_map(|(epoch, reason)| Message::EpochOver(EpochOver { epoch, reason })),
-        (any::<u64>(), option::of(any::<u64>().prop_map(PeerId)), engines(), option::of(broken())).prop_map(
-            |(number, asker, engines, broken)| Message::Inspect(Inspect { number, asker, engines, broken })
-        ),
+        (any::<u64>(), option::of(any::<u64>().prop_map(PeerId)), engines(), option::of(broken()))
+            .prop_map(|(number, asker, engines, broken)| Message::Inspect(Inspect { number, asker, engines, broken })),
         (any::<u64>(), option::of(any::<u64>().prop_map(PeerId)), option::of(engine_id()), option::of(activity()))
             .prop_map(|(number, asker, engine, activity)| {
                 Message::Inspected(Inspected { number, asker, engine, activity })

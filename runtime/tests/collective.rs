@@ -20,16 +20,31 @@ const CLIENTS: u32 = 3;
 #[derive(Debug, Clone)]
 enum Step {
     /// A request that a client's engines do together.
-    Together { client: u32, engines: Vec<u32> },
+    Together {
+        client: u32,
+        engines: Vec<u32>,
+    },
     /// One that one engine does alone.
-    Alone { client: u32, engine: u32 },
+    Alone {
+        client: u32,
+        engine: u32,
+    },
     /// A client gives up all it has.
-    Abort { client: u32 },
+    Abort {
+        client: u32,
+    },
     /// An engine begins what it has, or ends it if it can.
-    Work { engine: u32 },
-    Dies { engine: u32 },
+    Work {
+        engine: u32,
+    },
+    Dies {
+        engine: u32,
+    },
     /// A dead one's program is started anew; or the same process finds the controller again.
-    Comes { engine: u32, anew: bool },
+    Comes {
+        engine: u32,
+        anew: bool,
+    },
 }
 
 fn step(engines: u32) -> impl Strategy<Value = Step> {

@@ -322,7 +322,17 @@ impl World {
         let mut packed = Packed::default();
         packed.push(&id.0.to_be_bytes(), None).expect("memory");
         let (weak, base) = (Arc::downgrade(&pending), 0);
-        self.client.submit(Outgoing { id, placement, op: Op::Apply, function, packed, pending: weak, base, count, collective: false });
+        self.client.submit(Outgoing {
+            id,
+            placement,
+            op: Op::Apply,
+            function,
+            packed,
+            pending: weak,
+            base,
+            count,
+            collective: false,
+        });
         self.submitted.insert(id, pending);
         self.flush(vec![]);
     }

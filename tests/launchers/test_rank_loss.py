@@ -1,8 +1,9 @@
-"""What becomes of the other ranks when one is lost: `engines.on_rank_loss`, under mpiexec and under srun."""
+"""What becomes of the other ranks when one is lost: `engines.on_rank_loss`, under mpiexec, under srun and in a job."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import slurm
 import user
 from helpers import until
 from hosts import VirtualHosts
+from mpi_library import BUILT
 from prompt import Prompt
 from sites import IPCLUSTERZ, CommandFailed, Site
 
@@ -41,13 +43,28 @@ def srun(hosts: VirtualHosts, flavour: str) -> Iterator[Site]:
 @contextlib.contextmanager
 def inside(hosts: VirtualHosts, flavour: str) -> Iterator[Site]:
     """The start command of Slurm's profile, inside an allocation."""
-    with sites.allocation(hosts) as site:
-        profile = sites.batch(hosts, "slurm-mpi", sites.mpi4py_environment(hosts, flavour)).profile
-        start = (
-            f'start = ["srun", "--mpi={LIBRARIES[flavour]}", "--ntasks={{count}}", "--nodes={{nodes}}",'
-            ' "--ntasks-per-node={engines_per_node}", "--kill-on-bad-exit=0", "--no-kill", "--wait=0", "--overlap"]'
-        )
-        site.profile = sites.merged(profile, f"[queue]\n{start}\n")
+    with sites.allocation(hosts) as site, job(hosts, flavour) as same:
+        site.profile = same.profile
+        yield site
+
+
+@contextlib.contextmanager
+def job(hosts: VirtualHosts, flavour: str) -> Iterator[Site]:
+    """A job that is submitted, with that start command in its script."""
+    start = (
+        f'start = ["srun", "--mpi={LIBRARIES[flavour]}", "--ntasks={{count}}", "--nodes={{nodes}}",'
+        ' "--ntasks-per-node={engines_per_node}", "--kill-on-bad-exit=0", "--no-kill", "--wait=0", "--overlap"]'
+    )
+    site = sites.batch(hosts, "slurm-mpi", sites.mpi4py_environment(hosts, flavour))
+    site.profile = sites.merged(site.profile, f"[queue]\n{start}\n")
+    yield site
+
+
+@contextlib.contextmanager
+def bridged(hosts: VirtualHosts, flavour: str) -> Iterator[Site]:
+    """The same with the MPI bridge, so that the ranks are a world that the controller knows."""
+    with job(hosts, flavour) as site:
+        site.profile = sites.merged(site.profile, f'[engines.env]\nPYTHONPATH = "{BUILT / flavour}"\n')
         yield site
 
 
@@ -107,12 +124,19 @@ def losses(site: Site) -> list[dict[str, Any]]:
     return found
 
 
+def has_lost(site: Site, count: int) -> bool:
+    """Whether so many losses are known."""
+    return len(losses(site)) == count
+
+
 SHRINKING = [
     pytest.param(mpiexec, "openmpi", id="mpiexec-openmpi"),
     pytest.param(srun, "openmpi", id="srun-openmpi"),
     pytest.param(srun, "mpich", id="srun-mpich"),
     pytest.param(inside, "openmpi", id="inside-openmpi"),
     pytest.param(inside, "mpich", id="inside-mpich"),
+    pytest.param(job, "openmpi", id="job-openmpi"),
+    pytest.param(job, "mpich", id="job-mpich"),
 ]
 
 
@@ -195,6 +219,8 @@ RESTARTING = [
     pytest.param(mpiexec, "mpich", id="mpiexec-mpich"),
     pytest.param(srun, "openmpi", id="srun-openmpi"),
     pytest.param(inside, "mpich", id="inside-mpich"),
+    pytest.param(job, "openmpi", id="job-openmpi"),
+    pytest.param(job, "mpich", id="job-mpich"),
 ]
 
 
@@ -220,6 +246,32 @@ def test_all_begin_again_as_often_as_is_allowed(hosts: VirtualHosts, place: Plac
         assert losses(site)[1]["then"] == refused
         assert refused in site.launcher_log()
         assert site.status()["progress"]["wanted"] == 0
+
+
+@pytest.mark.parametrize("policy", ["restart", "shrink"])
+def test_the_world_of_a_job_is_formed_again(hosts: VirtualHosts, policy: str) -> None:
+    with cluster(hosts, bridged, "openmpi", f'on_rank_loss = "{policy}"') as site, site.prompt() as prompt:
+        assert prompt.do(user.wait_for_epoch, 1) == [(1, 4)] * 4
+        jobs = slurm.live_jobs(hosts)
+        rest = [0, 1, 2, 3]
+        for epoch, victim in ((2, 1), (3, 3)):
+            kill(site, prompt, victim)
+            if policy == "shrink":
+                rest.remove(victim)
+            until(functools.partial(has_lost, site, epoch - 1), 30, site.launcher_log)
+            assert prompt.do(user.wait_for_ids, rest) == rest
+            assert prompt.do(user.wait_for_epoch, epoch) == [(epoch, len(rest))] * len(rest)
+            until(lambda: "SIGKILL" in losses(site)[-1]["how"], 20, lambda: str(losses(site)))
+        assert slurm.live_jobs(hosts) == jobs, "in the same job"
+
+
+def test_a_job_whose_ranks_fail_at_its_start_ends_at_once(hosts: VirtualHosts) -> None:
+    with (
+        job(hosts, "openmpi") as site,
+        site.stopped_at_the_end(),
+        pytest.raises(CommandFailed, match="exit code 7"),
+    ):
+        site.start(4, profile='[engines]\nwrap = ["sh", "-c", "exit 7"]\ntimeout = 300\n')
 
 
 @pytest.mark.parametrize("flavour", LIBRARIES)

@@ -68,6 +68,14 @@ def wait_for_count(rc: Any, wanted: int, seconds: float = 30) -> Any:
     return sorted(rc.ids)
 
 
+def wait_for_epoch(rc: Any, epoch: int, seconds: float = 30) -> Any:
+    """The world of this epoch, once it is formed: the sum over its ranks of one each, as each rank has it."""
+    rc.mpi.wait_epoch(epoch, timeout=seconds)
+    view = rc[:]
+    view.block = True
+    return list(view.mpi.spmd(lambda comm: (comm.epoch, comm.allreduce(1))).values())
+
+
 def begin_to_sleep(rc: Any, engine: int, seconds: float = 60) -> None:
     """Begin a call that takes so long; `how_it_ended` tells of it."""
     import time

@@ -2,6 +2,7 @@
 //!
 //! Responsible for when which command runs. One at a time, each with a deadline; cancelling goes before anything else.
 
+use super::again;
 use super::answers::{Reader, View};
 use super::clock;
 use super::commands::{self, CommandError, Printed};
@@ -103,7 +104,11 @@ fn write(options: &BatchOptions, set: &EngineSet, files: &JobFiles) -> Result<()
 
 impl Launcher for BatchLauncher {
     fn start(&mut self, set: &EngineSet) -> Result<(), Failure> {
-        write(&self.options, set, &JobFiles::of(&self.options.logs, set.id))?;
+        let files = JobFiles::of(&self.options.logs, set.id);
+        write(&self.options, set, &files)?;
+        if self.options.starts_ranks_again() {
+            again::create(&files.words).map_err(Failure::io(format!("writing {}", files.words.display())))?;
+        }
         let command = self.options.values(set)?.command(&self.options.queue.submit, "queue.submit")?;
         let gone = |_| Failure::new(Exit::Failure, "the thread that talks to the queue has ended");
         self.requests.send(Request::Start(set.clone(), command)).map_err(gone)
@@ -129,6 +134,11 @@ impl Launcher for BatchLauncher {
     fn how_rank_ended(&self, set: &EngineSet, rank: u32) -> Option<String> {
         let (lines, _) = logs::tail(&self.log(set), LAST_WORDS).ok()?;
         Some(ending::end_of_rank(&lines, rank)?.how)
+    }
+
+    fn tell_job(&mut self, set: &EngineSet, line: &str) -> Result<(), Failure> {
+        let words = JobFiles::of(&self.options.logs, set.id).words;
+        again::write(&words, line).map_err(Failure::io(format!("writing {}", words.display())))
     }
 
     fn log(&self, set: &EngineSet) -> PathBuf {

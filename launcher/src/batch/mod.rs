@@ -4,7 +4,7 @@
 //! queue's name is in this code. In reading order:
 //!
 //! - [`options`]: what all jobs of a cluster have in common, and how engines are spread over nodes
-//! - [`placeholders`], [`script`]: the text of a job
+//! - [`placeholders`], [`script`], [`again`]: the text of a job; the part of it that starts lost ranks again
 //! - [`commands`], [`answers`]: running the queue's commands; reading what they print
 //! - [`clock`]: time limits, and times of day as queues print them
 //! - [`jobs`], [`words`]: the life of one job, as a pure state machine, and what is said about it
@@ -13,6 +13,7 @@
 //! - [`inside`]: using the allocation that this process runs in
 //! - [`elastic`], [`walltime`]: how many jobs there should be, and when one needs a successor
 
+pub mod again;
 pub mod answers;
 pub mod clock;
 pub mod commands;

@@ -40,15 +40,15 @@ pub struct BatchOptions {
 }
 
 impl BatchOptions {
-    /// What the loss of a rank is to the others of its job. A job that is lost is only submitted again where engines that
-    /// die are started again: it may wait for hours, and what a user cancels is not to come back.
+    /// What the loss of a rank is to the others of its job.
     pub fn rank_loss(&self) -> RankLoss {
         let loss = RankLoss::of(self.engines.on_rank_loss, obstacle_of_command(&self.queue.start));
-        let policy = match loss.policy {
-            OnRankLoss::Restart if !self.engines.restart => OnRankLoss::Stop,
-            policy => policy,
-        };
-        RankLoss { policy, ..loss }
+        RankLoss { in_job: loss.policy == OnRankLoss::Restart, ..loss }
+    }
+
+    /// Whether the script of a job starts lost ranks again.
+    pub fn starts_ranks_again(&self) -> bool {
+        self.batch.check_world && self.rank_loss().in_job
     }
 }
 
@@ -61,12 +61,15 @@ pub struct JobFiles {
     pub description: PathBuf,
     /// Its standard output and error.
     pub log: PathBuf,
+    /// The launcher's word about its ranks, see [`super::again`].
+    pub words: PathBuf,
 }
 
 impl JobFiles {
     /// Those of the set `id`.
     pub fn of(logs: &LogFolder, id: SetId) -> Self {
-        Self { script: logs.job(id, "sh"), description: logs.job(id, "submit"), log: logs.job(id, "log") }
+        let file = |suffix| logs.job(id, suffix);
+        Self { script: file("sh"), description: file("submit"), log: file("log"), words: file("words") }
     }
 }
 

@@ -3,9 +3,10 @@
 //! # Format
 //!
 //! Shell line; directives; end of the job's time; working directory; `pass_env`; set-up lines; `[engines.env]`; then
-//! the shell becomes the engines' command, so that signals reach it and its exit code is the job's. Values of the
-//! environment stand in the script alone, which only its owner can read; never in an argument.
+//! the shell becomes the engines' command, so that signals reach it and its exit code is the job's; where lost ranks are
+//! started again in the same job, it runs that command instead, see [`super::again`]. Values of the environment stand in the script alone, which only its owner can read; never in an argument.
 
+use super::again;
 use super::options::{BatchOptions, JobFiles};
 use super::placeholders::{Values, command_line};
 use crate::exit_code::Exit;
@@ -61,7 +62,12 @@ pub fn render(options: &BatchOptions, set: &EngineSet) -> Result<Rendered, Failu
         }
         lines.push(export(name, value));
     }
-    lines.push(format!("exec {}", engines_command(options, set, &values)?));
+    let command = engines_command(options, set, &values)?;
+    if options.starts_ranks_again() {
+        lines.extend(again::lines(&command, &JobFiles::of(&options.logs, set.id).words));
+    } else {
+        lines.push(format!("exec {command}"));
+    }
     Ok(Rendered { script: lines.join("\n") + "\n", description: description(options, &values)? })
 }
 
@@ -167,6 +173,7 @@ fn engines_command(options: &BatchOptions, set: &EngineSet, values: &Values) -> 
 mod tests {
     use super::super::options::tests::{options, set};
     use super::*;
+    use crate::tables::engines::OnRankLoss;
     use std::process::Command;
 
     const SLURM: &str = include_str!("../../../profiles/slurm.toml");
@@ -217,6 +224,22 @@ exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-b
 --first-engine-id 0 --ranks 8 --lease 60 --timeout 120 --warn-before 60 --drain-before 120
 "
         );
+    }
+
+    #[test]
+    fn ranks_of_one_world_are_started_again_in_their_job() {
+        let script = |on_rank_loss| {
+            let mut options = options(include_str!("../../../profiles/slurm-mpi.toml"));
+            options.engines.on_rank_loss = on_rank_loss;
+            render(&options, &set(4)).expect("a script").script
+        };
+        let restart = script(OnRankLoss::Restart);
+        assert!(restart.contains("\n  srun --mpi=pmix --ntasks=4 "), "{restart}");
+        assert!(restart.contains(" --check-world --on-rank-loss restart &\n"), "{restart}");
+        assert!(restart.contains("wc -l < /home/me/clusters/lab/logs/job-0.words"), "{restart}");
+        for other in [OnRankLoss::Shrink, OnRankLoss::Stop] {
+            assert!(script(other).contains("\nexec srun --mpi=pmix"), "{other:?}");
+        }
     }
 
     #[test]

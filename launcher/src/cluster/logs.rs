@@ -66,7 +66,7 @@ impl LogFolder {
     /// Removes the logs of an earlier run, which may have had more engines, and the scripts of its jobs.
     pub fn clear(&self) -> io::Result<()> {
         let mut files = self.all()?;
-        for suffix in ["sh", "submit"] {
+        for suffix in ["sh", "submit", "words"] {
             let sets = self.numbers("job-", &format!(".{suffix}"))?;
             files.extend(sets.into_iter().map(|set| self.job(SetId(set), suffix)));
         }

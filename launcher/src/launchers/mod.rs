@@ -125,6 +125,12 @@ pub trait Launcher {
         None
     }
 
+    /// Where lost ranks are started again in their job ([`RankLoss::in_job`]): the first line tells the job of a set that all
+    /// its ranks have been there, and each further one has it start them again.
+    fn tell_job(&mut self, _set: &EngineSet, _line: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Whether there is room for so many engines at a time, where the profile says how much there is. An error tells it.
     fn check_room(&self, _engines: u32) -> Result<(), Failure> {
         Ok(())

@@ -10,6 +10,9 @@ pub struct RankLoss {
     pub policy: OnRankLoss,
     /// Why it is not "shrink", which the profile wants.
     pub obstacle: Option<String>,
+    /// The job of a set starts its ranks again, at the launcher's word, so that a set with a lost rank goes on.
+    #[serde(default)]
+    pub in_job: bool,
 }
 
 impl RankLoss {
@@ -17,9 +20,9 @@ impl RankLoss {
     pub fn of(wanted: OnRankLoss, obstacle: Option<String>) -> Self {
         match obstacle {
             Some(obstacle) if wanted == OnRankLoss::Shrink => {
-                Self { policy: OnRankLoss::Restart, obstacle: Some(obstacle) }
+                Self { policy: OnRankLoss::Restart, obstacle: Some(obstacle), in_job: false }
             }
-            _ => Self { policy: wanted, obstacle: None },
+            _ => Self { policy: wanted, obstacle: None, in_job: false },
         }
     }
 
@@ -48,7 +51,7 @@ mod tests {
     #[test]
     fn what_cannot_be_kept_is_started_again_and_why_is_told() {
         let wanted = RankLoss::of(OnRankLoss::Shrink, None);
-        assert_eq!(wanted, RankLoss { policy: OnRankLoss::Shrink, obstacle: None });
+        assert_eq!(wanted, RankLoss { policy: OnRankLoss::Shrink, obstacle: None, in_job: false });
         let other = RankLoss::of(OnRankLoss::Shrink, Some("MPICH ends all".to_owned()));
         let said = "engines.on_rank_loss = \"shrink\" is not possible here: MPICH ends all; it is \"restart\" instead";
         assert_eq!((other.policy, other.notice().as_deref()), (OnRankLoss::Restart, Some(said)));

@@ -76,6 +76,8 @@ pub enum Action {
     End(SetId, Force),
     /// Find out how the rank ended that asked for this id.
     Explain(EngineSet, EngineId),
+    /// Write this line for the job of a set: the first time that all its ranks have been there, then to start them again.
+    TellJob(EngineSet, String),
     /// Have the controller give these engines no more work, and shut each down when it is idle.
     Retire(Vec<EngineId>),
     /// End the cluster.
@@ -313,6 +315,10 @@ impl Core {
             return Vec::new();
         }
         let mut actions = vec![Action::Say(format!("engine {id} is ready on {host} (pid {pid})"))];
+        if self.policy.restarts_in_job() && set.is_complete() && set.in_job.is_none() {
+            set.in_job = Some(0);
+            actions.push(Action::TellJob(set.set.clone(), "all ranks have been there".to_owned()));
+        }
         actions.extend(self.ready_if_complete());
         actions
     }
@@ -321,7 +327,8 @@ impl Core {
         let Some(set) = self.sets.values_mut().find(|set| set.has(id)) else { return vec![Action::Say(reason)] };
         let (asked, told) = set.unregister(id);
         let orderly = told || reason.ends_with("was shut down");
-        if self.policy.rank_loss.is_some() && set.set.count > 1 && !orderly && set.is_running() && !set.died {
+        let is_world = set.set.count > 1 || self.policy.restarts_in_job();
+        if self.policy.rank_loss.is_some() && is_world && !orderly && set.is_running() && !set.died {
             let (set, asked) = (set.set.id, asked.unwrap_or(id));
             return self.rank_lost(set, asked, &reason, now);
         }

@@ -50,9 +50,10 @@ impl Losses {
         }
     }
 
-    /// How the rank that was this engine ended is known only now.
-    pub fn explain(&mut self, engine: EngineId, how: &str) {
-        if let Some((_, loss)) = self.0.iter_mut().rev().find(|(_, loss)| loss.engines == [engine]) {
+    /// How the rank that was this engine ended is known only now. `line` is the same with its name and host.
+    pub fn explain(&mut self, engine: EngineId, how: &str, line: &str) {
+        if let Some((_, loss)) = self.0.iter_mut().rev().find(|(_, loss)| loss.engines.contains(&engine)) {
+            let how = if loss.engines.len() == 1 { how } else { line };
             how.clone_into(&mut loss.how);
         }
     }
@@ -126,7 +127,7 @@ mod tests {
             seconds_ago: 0.0,
         };
         (0..KEPT as u32 + 2).for_each(|id| losses.add(loss(id), now));
-        losses.explain(EngineId(101), "signal: 9 (SIGKILL)");
+        losses.explain(EngineId(101), "signal: 9 (SIGKILL)", "engine 101: signal: 9 (SIGKILL)");
         let told = losses.told(now + Duration::from_secs(5));
         assert_eq!((told.len(), told[0].engines[0]), (KEPT, EngineId(2)));
         let last = "5 s ago: engine 101 on n1: signal: 9 (SIGKILL); engine 0 goes on";

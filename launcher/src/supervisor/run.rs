@@ -168,6 +168,13 @@ impl<'a> Supervisor<'a> {
                         }
                     }
                     Action::Explain(set, engine) => actions.extend(self.explain(&set, engine)),
+                    Action::TellJob(set, line) => {
+                        if let Some(launcher) = &mut self.launcher
+                            && let Err(failure) = launcher.tell_job(&set, &line)
+                        {
+                            self.talk.say(failure.message);
+                        }
+                    }
                     Action::Retire(engines) => self.retire(&engines),
                     Action::Finish(ending) => return Ok(ending),
                 }

@@ -44,6 +44,8 @@ pub struct Set {
     pub unexplained: BTreeMap<EngineId, (Instant, u32)>,
     /// Its restarts, when it is a world.
     pub restarts: Restarts,
+    /// How often its job has started its ranks again; nothing until all have been there, or where jobs do not do that.
+    pub in_job: Option<u32>,
     /// Engines that were told to go, by the ids that they asked for.
     pub leaving: BTreeSet<EngineId>,
     /// Why its only engine left while its process ran, and when to say so unless the process ends, which says more.
@@ -78,6 +80,7 @@ impl Set {
             lost: BTreeSet::new(),
             unexplained: BTreeMap::new(),
             restarts: Restarts::default(),
+            in_job: None,
             leaving: BTreeSet::new(),
             left: None,
             end_at: None,
@@ -115,13 +118,23 @@ impl Set {
             self.back_off = BackOff::default();
         }
         let again_at = self.back_off.next_start(since, now);
-        self.stage = Stage::Over { ended: now, again_at };
+        self.begin_anew(how, now);
+        (self.stage, self.in_job) = (Stage::Over { ended: now, again_at }, None);
+        again_at
+    }
+
+    /// Its ranks are started again in its job, which goes on.
+    pub fn again_in_job(&mut self, how: &str, now: Instant) {
+        self.begin_anew(how, now);
+        (self.stage, self.in_job) = (Stage::Running { since: now }, self.in_job.map(|times| times + 1));
+    }
+
+    fn begin_anew(&mut self, how: &str, now: Instant) {
         self.tell(how, now);
         self.registered.clear();
         self.lost.clear();
         self.unexplained.clear();
         (self.left, self.end_at, self.kill_at, self.died, self.complete) = (None, None, None, false, false);
-        again_at
     }
 
     /// Whether it is to be started again now; said once.

@@ -19,10 +19,24 @@ impl Policy {
         self.rank_loss.as_ref().map(|loss| loss.policy)
     }
 
+    /// Whether the jobs of sets start lost ranks again.
+    pub(super) fn restarts_in_job(&self) -> bool {
+        self.rank_loss.as_ref().is_some_and(|loss| loss.in_job)
+    }
+
     /// Whether a set that died is to be started again; what to say of it, or why not.
     pub(super) fn again(&self, set: &mut Set, now: Instant) -> Result<String, String> {
         match self.on_rank_loss() {
-            Some(OnRankLoss::Restart) => set.restarts.take(self.restart_limit, now),
+            Some(OnRankLoss::Restart) => {
+                let then = set.restarts.take(self.restart_limit, now)?;
+                // It may wait in the queue for hours, and what a user cancels is not to come back.
+                let again = !self.restarts_in_job() || self.restart;
+                if again {
+                    Ok(then)
+                } else {
+                    Err("its job is not submitted again (engines.restart = false)".to_owned())
+                }
+            }
             Some(OnRankLoss::Stop) => Err("not started again (engines.on_rank_loss = \"stop\")".to_owned()),
             Some(OnRankLoss::Shrink) if self.restart => set.restarts.take(self.restart_limit, now),
             Some(OnRankLoss::Shrink) => Err("none of its engines is left (engines.restart = false)".to_owned()),
@@ -38,6 +52,17 @@ impl Core {
         let shrinks = self.ready && self.policy.on_rank_loss() == Some(OnRankLoss::Shrink);
         let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
         let others: Vec<EngineId> = set.given_ids().collect();
+        if self.ready
+            && set.in_job.is_some()
+            && let Ok(then) = set.restarts.take(self.policy.restart_limit, now)
+        {
+            let line = format!("{reason}; {}: {then} in the same job", set.name());
+            set.again_in_job(&then, now);
+            set.unexplained.insert(asked, (now + ASK_AGAIN, ASK_TIMES));
+            let tell = Action::TellJob(set.set.clone(), line.clone());
+            self.losses.add(set.loss_of_all(reason, &then, OnRankLoss::Restart), now);
+            return vec![Action::Say(line), tell];
+        }
         if !shrinks || !set.is_complete() || others.is_empty() {
             set.died = true;
             set.end_at.get_or_insert(now + NOTICE_PATIENCE);
@@ -72,13 +97,19 @@ impl Core {
             }
             return Vec::new();
         };
-        self.losses.explain(asked, &how);
-        let place = set.place(asked).map(|host| format!(" on {host}")).unwrap_or_default();
-        vec![Action::Say(format!("engine {asked} (rank {}){place}: {how}", asked.0 - set.set.first.0))]
+        let line = format!("{}: {how}", set.rank(asked));
+        self.losses.explain(asked, &how, &line);
+        vec![Action::Say(line)]
     }
 }
 
 impl Set {
+    /// `engine 2 (rank 2) on n1`.
+    fn rank(&self, asked: EngineId) -> String {
+        let place = self.place(asked).map(|host| format!(" on {host}")).unwrap_or_default();
+        format!("engine {asked} (rank {}){place}", asked.0 - self.set.first.0)
+    }
+
     /// Looks at what has been said of the ranks that were lost.
     pub(super) fn ask_how_ranks_ended(&self, now: Instant) -> impl Iterator<Item = Action> {
         let due = self.unexplained.iter().filter(move |(_, (ask_at, _))| *ask_at <= now);

@@ -103,7 +103,10 @@ fn shared_memory_of_killed_ranks_is_removed(mpi: Mpi) {
 #[test]
 fn a_set_of_open_mpi_goes_on_without_a_lost_rank() {
     let mut trial = Trial::shrinking(Mpi::Open).with_mpi();
-    assert_eq!(trial.launcher.rank_loss(), Some(RankLoss { policy: OnRankLoss::Shrink, obstacle: None }));
+    assert_eq!(
+        trial.launcher.rank_loss(),
+        Some(RankLoss { policy: OnRankLoss::Shrink, obstacle: None, in_job: false })
+    );
     let ranks = trial.start(3);
     let set = EngineSet { id: SetId(0), first: EngineId(10), count: 3 };
     system::signal_process(ranks[1][2].parse().expect("a pid"), libc::SIGKILL).expect("kill");

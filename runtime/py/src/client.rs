@@ -196,7 +196,8 @@ impl Client {
     /// What engines are doing: id to `(busy, stack, calls)`, or to None where there is no such engine.
     fn inspect(&self, py: Python<'_>, engines: Vec<u32>, timeout: f64) -> PyResult<Activities> {
         let (engines, timeout) = (engine_ids(engines), duration(timeout)?);
-        let found = py.detach(|| self.core.inspect(&engines, timeout)).map_err(|error| errors::of_client(py, &error))?;
+        let found =
+            py.detach(|| self.core.inspect(&engines, timeout)).map_err(|error| errors::of_client(py, &error))?;
         Ok(activities(found))
     }
 

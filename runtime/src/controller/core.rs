@@ -242,7 +242,8 @@ impl Core {
         let group = match &request.placement {
             _ if !request.collective => None,
             Placement::Engines(engines) => Some(self.worlds.group(engines).and_then(|group| {
-                let retiring = engines.iter().find(|id| self.work.loads.get(**id).is_none_or(|load| load.horizon.retiring));
+                let retiring =
+                    engines.iter().find(|id| self.work.loads.get(**id).is_none_or(|load| load.horizon.retiring));
                 match retiring {
                     Some(id) => Err(NoGroup::Never(format!("engine {id} is being retired and takes nothing new"))),
                     None => Ok(group),

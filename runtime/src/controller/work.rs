@@ -14,8 +14,8 @@ use crate::ids::{EngineId, PeerId, RequestId, TaskId};
 use crate::transport::Channel;
 use crate::wire::Frame;
 use crate::wire::message::{
-    Ack, FunctionCode, FunctionName, Group, Message, Op, Outcome, Output, Placement, Reply, Request, RequestOutput, SegmentNote,
-    Stream, Task, TaskOutcome, TaskResult,
+    Ack, FunctionCode, FunctionName, Group, Message, Op, Outcome, Output, Placement, Reply, Request, RequestOutput,
+    SegmentNote, Stream, Task, TaskOutcome, TaskResult,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;

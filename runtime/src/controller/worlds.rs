@@ -220,7 +220,8 @@ impl Worlds {
     /// The members begin the next epoch.
     fn form(&mut self, name: &str) {
         let Some(world) = self.worlds.get_mut(name) else { return };
-        let before = world.members.values().filter_map(|engine| self.epochs.get(engine)).max_by_key(|(epoch, _)| *epoch);
+        let before =
+            world.members.values().filter_map(|engine| self.epochs.get(engine)).max_by_key(|(epoch, _)| *epoch);
         let before = before.cloned().unwrap_or_default();
         world.epoch = before.0.max(world.epoch) + 1;
         world.reason = world.reason.take().or(before.1);

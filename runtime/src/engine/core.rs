@@ -6,7 +6,8 @@
 use crate::ids::TaskId;
 use crate::wire::Frame;
 use crate::wire::message::{
-    EpochOver, FunctionName, Group, Inspect, Message, NeedFunction, Op, Output, Recalled, Stream, Task, TaskOutcome, TaskResult,
+    EpochOver, FunctionName, Group, Inspect, Message, NeedFunction, Op, Output, Recalled, Stream, Task, TaskOutcome,
+    TaskResult,
 };
 use crate::wire::part::{Packed, Part};
 use std::collections::{BTreeSet, HashMap, VecDeque};

@@ -352,6 +352,51 @@ fn a_world_that_shrinks_goes_on_and_tells_who_was_lost() {
 }
 
 #[test]
+fn a_job_that_starts_its_ranks_again_goes_on_as_often_as_the_limit_allows() {
+    let (mut core, now) = queued(1, 4, None);
+    core.set_rank_loss(Some(RankLoss { in_job: true, ..RankLoss::of(OnRankLoss::Restart, None) }));
+    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 4 };
+    let told = Action::TellJob(set.clone(), "all ranks have been there".to_owned());
+    assert!(join(&mut core, 0..4, now).contains(&told));
+    for restart in 1..=2 {
+        let line = format!(
+            "engine 2 died: its connection broke; engines 0 to 3: started again (restart {restart} of 2 in 600 s) in \
+             the same job"
+        );
+        let actions = core.handle(broke(2), now);
+        assert_eq!(actions, [say(&line), Action::TellJob(set.clone(), line)]);
+        assert_eq!(core.handle(broke(0), now), [say("engine 0 died: its connection broke")], "it was to end");
+        assert_eq!((core.wanted(), core.how_far(now).sets[0].ready), (4, 0));
+        let how = Some("signal: 9 (SIGKILL)".to_owned());
+        core.handle(Input::Explained(SetId(0), EngineId(2), how), now);
+        let again = join(&mut core, 0..4, now);
+        assert!(!again.iter().any(|action| matches!(action, Action::TellJob(..))), "{again:?}");
+    }
+    let losses = core.how_far(now).losses;
+    assert_eq!((losses.len(), losses[1].engines.len()), (2, 4));
+    assert_eq!(losses[1].how, "engine 2 (rank 2) on here: signal: 9 (SIGKILL)");
+    let actions = core.handle(broke(2), now);
+    assert_eq!(actions, [say("engine 2 died: its connection broke; with it ends the whole set of engines 0 to 3")]);
+    core.handle(ended(0, killed()), now);
+    assert_eq!(core.wanted(), 0);
+    assert!(core.how_far(now).losses[2].then.starts_with("not started again: restarts in 600 s are limited to 2"));
+}
+
+#[test]
+fn a_job_that_is_over_is_not_submitted_again_unless_engines_that_die_are() {
+    for restart in [false, true] {
+        let (mut core, now) = queued(1, 4, None);
+        core.policy.restart = restart;
+        core.set_rank_loss(Some(RankLoss { in_job: true, ..RankLoss::of(OnRankLoss::Restart, None) }));
+        join(&mut core, 0..4, now);
+        core.handle(ended(0, killed()), now);
+        let then = &core.how_far(now).losses[0].then;
+        assert_eq!(then.starts_with("its job is not submitted again"), !restart, "{then}");
+        assert_eq!(core.wanted(), if restart { 4 } else { 0 });
+    }
+}
+
+#[test]
 fn a_world_that_shrinks_is_over_with_its_last_rank() {
     let (mut core, now) = world(OnRankLoss::Shrink);
     for id in 0..3 {
