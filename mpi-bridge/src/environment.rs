@@ -79,34 +79,56 @@ pub fn initialize(py: Python<'_>) -> PyResult<(bool, &'static str)> {
     Ok((own, level_name(provided)))
 }
 
-/// Finalises MPI if this module has initialised it. Waits for all ranks: not for a world that has lost one.
+/// Finalises MPI if this module has initialised it; whether it did. Waits for all ranks: not for a world that has lost one.
 #[pyfunction]
 pub fn finalize(py: Python<'_>) -> PyResult<bool> {
     if !is_running() || !OWNER.swap(false, Ordering::AcqRel) {
         return Ok(false);
     }
-    leave_together(py)?;
+    let ranks = leave_together(py)?;
+    if never_finalizes(&version_text()) && spans_hosts(ranks) {
+        return Ok(false);
+    }
     // SAFETY: MPI runs, and nobody but its owner calls this.
     let code = py.detach(|| unsafe { ffi::MPI_Finalize() });
     check(code, "MPI_Finalize").map_err(|failure| failure.into_error(py))?;
     Ok(true)
 }
 
-/// Waits until all ranks are here. MPICH 4.0 with UCX over TCP may else wait for ever in MPI_Finalize, for a rank that is
-/// ahead of it and no longer confirms what it was sent. A rank whose MPI is mpi4py's to finalise does not come.
-fn leave_together(py: Python<'_>) -> PyResult<()> {
+/// Waits until all ranks are here, so that none ends while others still need it; how many there are. A rank whose MPI is
+/// mpi4py's to finalise does not come.
+fn leave_together(py: Python<'_>) -> PyResult<c_int> {
     const SECONDS: f64 = 20.0;
     // SAFETY: a constant of rsmpi. No epoch is as high as that: this is for worlds that are whole.
     let world = State::of(unsafe { ffi::RSMPI_COMM_WORLD }, u64::MAX, true);
-    let begun = world.and_then(|world| {
-        let mut pending = Pending::new(&Arc::new(world), "MPI_Barrier")?;
+    let world = Arc::new(world.map_err(|failure| failure.into_error(py))?);
+    let begun = Pending::new(&world, "MPI_Barrier").and_then(|mut pending| {
         // SAFETY: MPI runs, and so its world is there.
         pending.begin(|comm, request| unsafe { ffi::MPI_Ibarrier(comm, request) })?;
         Ok(pending)
     });
     match begun.map_err(|failure| failure.into_error(py))?.wait(py, SECONDS) {
         Err(error) if !error.is_instance_of::<PyTimeoutError>(py) => Err(error),
-        _ => Ok(()),
+        _ => Ok(world.size),
+    }
+}
+
+/// Whether MPI_Finalize of this library may wait for ever where ranks are on several hosts: MPICH before 4.2 with UCX. Its
+/// ranks disconnect, and wait in PMI without moving data on, which others need to disconnect from them
+/// (<https://github.com/pmodels/mpich/pull/6596>). A process that ends does what is left to do.
+fn never_finalizes(version: &str) -> bool {
+    let Some(number) = version.strip_prefix("MPICH Version:") else { return false };
+    let mut parts = number.trim_start().split(|character: char| !character.is_ascii_digit());
+    let mut part = || parts.next().and_then(|digits| digits.parse::<u32>().ok()).unwrap_or(0);
+    (part(), part()) < (4, 2) && version.contains("ucx")
+}
+
+/// Whether mpiexec of MPICH or srun has started these ranks on several hosts.
+fn spans_hosts(ranks: c_int) -> bool {
+    let number = |name| std::env::var(name).ok()?.parse::<c_int>().ok();
+    match number("MPI_LOCALNRANKS") {
+        Some(here) => here < ranks,
+        None => number("SLURM_STEP_NUM_NODES").is_some_and(|hosts| hosts > 1),
     }
 }
 
@@ -119,6 +141,12 @@ pub fn is_initialized() -> bool {
 /// What the library calls itself: its first line.
 #[pyfunction]
 pub fn library_version() -> String {
+    let text = version_text();
+    let line = text.lines().next().unwrap_or_default();
+    line.split(',').next().unwrap_or_default().trim().replace('\t', " ")
+}
+
+fn version_text() -> String {
     // SAFETY: a constant of rsmpi.
     let room = unsafe { ffi::RSMPI_MAX_LIBRARY_VERSION_STRING };
     let mut text = vec![0_u8; usize::try_from(room).unwrap_or(8192) + 1];
@@ -126,7 +154,5 @@ pub fn library_version() -> String {
     // SAFETY: may be called at any time; the buffer is as long as MPI asks for.
     unsafe { ffi::MPI_Get_library_version(text.as_mut_ptr().cast(), &raw mut length) };
     text.truncate(usize::try_from(length).unwrap_or(0));
-    let text = String::from_utf8_lossy(&text);
-    let line = text.trim_matches(['\0', ' ', '\n']).lines().next().unwrap_or_default();
-    line.split(',').next().unwrap_or_default().trim().replace('\t', " ")
+    String::from_utf8_lossy(&text).trim_matches(['\0', ' ', '\n']).to_owned()
 }

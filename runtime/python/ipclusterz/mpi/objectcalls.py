@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Any
 
 from .base import ANY_SOURCE, ANY_TAG, Base, Op, checked_tag
@@ -18,7 +19,11 @@ class ObjectCalls(Base):
 
     def send(self, obj: Any, dest: int, tag: int = 0, timeout: float | None = None) -> None:
         """Send an object to one rank."""
-        self._native.send(encode(obj), self._check_rank("dest", dest), checked_tag(tag), self._seconds(timeout))
+        if not 0 <= dest < self.size or tag < 0:
+            self._check_rank("dest", dest)
+            checked_tag(tag)
+        seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
+        self._native.send(encode(obj), dest, tag, seconds)
 
     def isend(self, obj: Any, dest: int, tag: int = 0) -> Request:
         """`send`, begun; the object may be changed at once."""
@@ -28,8 +33,10 @@ class ObjectCalls(Base):
         self, source: int = ANY_SOURCE, tag: int = ANY_TAG, status: Status | None = None, timeout: float | None = None
     ) -> Any:
         """Receive an object; parameters as for `Recv`."""
-        source = self._check_rank("source", source, any_rank=True)
-        data, told = self._native.recv_bytes(source, tag, self._seconds(timeout))
+        if not ANY_SOURCE <= source < self.size:
+            self._check_rank("source", source, any_rank=True)
+        seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
+        data, told = self._native.recv_bytes(source, tag, seconds)
         if status is not None:
             status._set(told)
         return decode(data)
@@ -50,8 +57,9 @@ class ObjectCalls(Base):
 
     def bcast(self, obj: Any = None, root: int = 0, timeout: float | None = None) -> Any:
         """The root's object, on all ranks."""
-        seconds = self._seconds(timeout)
-        self._check_rank("root", root)
+        seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
+        if not 0 <= root < self.size:
+            self._check_rank("root", root)
         native = self._native
         if self.size == 1:
             return decode(encode(obj))
@@ -69,56 +77,60 @@ class ObjectCalls(Base):
 
     def gather(self, obj: Any, root: int = 0, timeout: float | None = None) -> list[Any] | None:
         """All ranks' objects in a list, on the root; None elsewhere."""
-        self._check_rank("root", root)
-        seconds = self._seconds(timeout)
+        seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
+        if not 0 <= root < self.size:
+            self._check_rank("root", root)
         data = encode(obj)
         if self._side is None:
             self._open_side(seconds)
         got = self._native.slots("gather", [data], root, seconds)
         if self.rank == root:
-            return self._values(got, {root: data}, [], seconds)
+            if int in map(type, got):
+                self._fetch(got, {root: data}, [], seconds)
+            return [decode(some) for some in got]
         if len(data) > self._room:
             self._exchange([(root, data)], [], seconds)
         return None
 
     def allgather(self, obj: Any, timeout: float | None = None) -> list[Any]:
         """All ranks' objects in a list, on all ranks."""
-        seconds = self._seconds(timeout)
+        seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
         data = encode(obj)
         got = self._native.slots("allgather", [data], 0, seconds)
         # All ranks see the same lengths.
-        long = [some if some.__class__ is int else 0 for some in got]
-        if any(long):
-            whole = empty(sum(long))
-            self._native.allgatherv(data if long[self.rank] else b"", whole, long, None, seconds)
-            end = 0
-            for rank, length in enumerate(long):
-                if length:
-                    got[rank] = whole[end : end + length]
-                    end += length
-        return list(map(decode, got))
+        if int in map(type, got):
+            self._fetch_all(got, data, seconds)
+        return [decode(some) for some in got]
 
     def scatter(self, objs: Sequence[Any] | None = None, root: int = 0, timeout: float | None = None) -> Any:
         """One object of the root's sequence for each rank."""
-        self._check_rank("root", root)
-        seconds = self._seconds(timeout)
+        seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
+        if not 0 <= root < self.size:
+            self._check_rank("root", root)
         parts = [encode(part) for part in self._one_each("objs", objs)] if self.rank == root else []
         if self._side is None:
             self._open_side(seconds)
         got = self._native.slots("scatter", parts, root, seconds)
-        if self.rank != root:
-            return self._values(got, {}, [], seconds, root)[0]
-        self._exchange(self._long(parts), [], seconds)
-        return decode(parts[root])
+        if self.rank == root:
+            out = self._long(parts)
+            if out:
+                self._exchange(out, [], seconds)
+            return decode(parts[root])
+        if got[0].__class__ is int:
+            self._fetch(got, {}, [], seconds, root)
+        return decode(got[0])
 
     def alltoall(self, objs: Sequence[Any], timeout: float | None = None) -> list[Any]:
         """Object *j* of rank *i* becomes object *i* of rank *j*."""
-        seconds = self._seconds(timeout)
+        seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
         parts = [encode(part) for part in self._one_each("objs", objs)]
         if self._side is None:
             self._open_side(seconds)
         got = self._native.slots("alltoall", parts, 0, seconds)
-        return self._values(got, {self.rank: parts[self.rank]}, self._long(parts), seconds)
+        out = self._long(parts)
+        if out or int in map(type, got):
+            self._fetch(got, {self.rank: parts[self.rank]}, out, seconds)
+        return [decode(some) for some in got]
 
     def reduce(self, obj: Any, op: Op = "sum", root: int = 0, timeout: float | None = None) -> Any:
         """All ranks' objects combined in the order of ranks, on the root; None elsewhere."""
@@ -154,19 +166,21 @@ class ObjectCalls(Base):
         """A duplicate for messages that a receiver of the user's, from any rank with any tag, must not see."""
         self._side = self._native.side(seconds)
 
-    def _long(self, parts: Sequence[Any]) -> list[tuple[int, Any]]:
+    def _long(self, parts: list[Any]) -> list[tuple[int, Any]]:
         """Those that do not fit, with the rank that each is for; this rank's own needs no message."""
+        if max(map(len, parts)) <= self._room:
+            return []
         return [(rank, part) for rank, part in enumerate(parts) if rank != self.rank and len(part) > self._room]
 
-    def _values(
+    def _fetch(
         self,
         got: list[Any],
         known: dict[int, Any],
         out: list[tuple[int, Any]],
         seconds: float,
         source: int | None = None,
-    ) -> list[Any]:
-        """The objects of slots, after those that do not fit were sent and received.
+    ) -> None:
+        """Send what does not fit, and put what others sent so in the place of its length.
 
         `source` is whom the only slot is from; without it there is one of each rank.
         """
@@ -179,7 +193,17 @@ class ObjectCalls(Base):
                     inward.append((rank, got[number]))
         if inward or out:
             self._exchange(out, inward, seconds)
-        return list(map(decode, got))
+
+    def _fetch_all(self, got: list[Any], data: Any, seconds: float) -> None:
+        """The same where all ranks send to all; `data` are those of this rank."""
+        long = [some if some.__class__ is int else 0 for some in got]
+        whole = empty(sum(long))
+        self._native.allgatherv(data if long[self.rank] else b"", whole, long, None, seconds)
+        end = 0
+        for rank, length in enumerate(long):
+            if length:
+                got[rank] = whole[end : end + length]
+                end += length
 
     def _exchange(self, out: Iterable[tuple[int, Any]], inward: Iterable[tuple[int, Any]], seconds: float) -> None:
         """Send bytes to ranks and receive others into buffers."""

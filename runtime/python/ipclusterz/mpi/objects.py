@@ -33,9 +33,16 @@ def encode(value: Any) -> bytes | memoryview:
     Exception
         What pickle raises for an object that cannot be pickled.
     """
+    try:
+        # Most objects have no buffers. `len` fails for one: so nothing is made to collect them in.
+        return _dumps(value, 5, buffer_callback=len)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return _with_buffers(value)
+
+
+def _with_buffers(value: Any) -> bytes | memoryview:
     buffers: list[pickle.PickleBuffer] = []
     try:
-        # No function of our own is called for each buffer: most objects have none.
         body = _dumps(value, 5, buffer_callback=buffers.append)
     except (pickle.PicklingError, AttributeError, TypeError):
         # Lambdas, and what is defined in __main__.
