@@ -224,8 +224,8 @@ impl Comm {
     fn split(&self, py: Python<'_>, color: i32, key: i32, timeout: f64) -> PyResult<Option<Comm>> {
         // SAFETY: a constant of rsmpi.
         let color = if color < 0 { unsafe { ffi::RSMPI_UNDEFINED } } else { color };
-        // SAFETY: the communicator is alive, and the new handle is written to.
         let epoch = self.state.epoch;
+        // SAFETY: the communicator is alive, and the new handle is written to.
         self.make(py, "MPI_Comm_split", timeout, epoch, move |comm, new| unsafe {
             ffi::MPI_Comm_split(comm, color, key, new)
         })

@@ -299,7 +299,8 @@ impl World {
         let world = format!("w{}", process.program);
         let mut hello = Hello::new(Role::Engine, format!("e{engine}-{}", process.program), "h".to_owned(), 1);
         hello.wanted_id = Some(EngineId(engine));
-        hello.world = Some(Rank { world, rank: engine, size: self.size, survives: self.survives });
+        let (rank, size, survives) = (engine, self.size, self.survives);
+        hello.world = Some(Box::new(Rank { world, rank, size, survives }));
         let route = process.route;
         self.connect(route, hello);
     }

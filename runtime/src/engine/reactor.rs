@@ -171,7 +171,7 @@ impl Engine {
         let hello = Hello {
             wanted_id: config.wanted_id,
             drain_before: config.end.map_or(0.0, |end| end.drain_before.as_secs_f64()),
-            world: config.world.clone(),
+            world: config.world.clone().map(Box::new),
             ..Hello::new(Role::Engine, uuid.clone(), places::host_name(), std::process::id())
         };
         let context = zmq::Context::new();

@@ -146,7 +146,7 @@ pub struct Hello {
     pub resume: Option<Resume>,
     /// Of an engine that is a rank of an MPI program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub world: Option<Rank>,
+    pub world: Option<Box<Rank>>,
 }
 
 /// A rank of an MPI program.
