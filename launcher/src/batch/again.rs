@@ -23,12 +23,14 @@ pub fn lines(command: &str, words: &Path) -> Vec<String> {
     let script = format!(
         r#"# All ranks are started again when one was lost and the launcher has written a line that says so.
 words() {{ {{ wc -l < {words}; }} 2>/dev/null || echo 0; }}
-ended= started=0
+ended= ranks= started=0
 trap 'ended=yes; kill -TERM "$ranks" 2>/dev/null' TERM INT
 while :; do
   started=$((started + 1))
   {command} &
   ranks=$!
+  # A signal may have come before their number was known.
+  [ -z "$ended" ] || kill -TERM "$ranks"
   while sleep 1; do
     if [ "$(words)" -gt "$started" ]; then kill -TERM "$ranks"; break; fi
   done &
@@ -37,7 +39,7 @@ while :; do
   # A signal ends `wait` before they have ended.
   while kill -0 "$ranks" 2>/dev/null; do wait "$ranks"; status=$?; done
   kill "$watch" 2>/dev/null
-  waited=0
+  ranks= waited=0
   until [ "$(words)" -gt "$started" ]; do
     if [ -n "$ended" ] || [ "$status" -eq 0 ] || [ "$(words)" -eq 0 ] || [ "$waited" -ge {PATIENCE} ]; then
       exit "$status"
@@ -152,6 +154,15 @@ mod tests {
             }
             crate::system::signal_process(job.shell.id(), libc::SIGTERM).expect("signal");
             let (status, starts) = job.end();
+            assert_eq!((status.code(), starts), (Some(5), 1), "{shell}");
+        }
+    }
+
+    #[test]
+    fn a_signal_that_comes_with_the_start_reaches_the_ranks_too() {
+        for shell in ["sh", "bash"].repeat(10) {
+            let ranks = "trap 'exit 5' TERM; kill -TERM $PPID; while :; do sleep 0.1; done";
+            let (status, starts) = Job::start(shell, ranks).end();
             assert_eq!((status.code(), starts), (Some(5), 1), "{shell}");
         }
     }
