@@ -1,6 +1,7 @@
 """The MPI bridge under Slurm's srun, on several hosts: the programs of `tests/mpi`.
 
-With MPICH these also show that a world over several hosts ends: MPI_Finalize of MPICH before 4.2 may never return there.
+With MPICH these also show that a world over several hosts ends: MPI_Finalize of MPICH before 4.2 may never return
+there.
 """
 
 from __future__ import annotations
