@@ -15,7 +15,6 @@ import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 __all__ = ["decode", "empty", "encode"]
@@ -24,8 +23,8 @@ _ALIGNMENT = 64
 # Fewer bytes are copied into the pickle, which is cheaper than places of their own.
 _LARGE = 16 << 10
 _dumps, _loads = pickle.dumps, pickle.loads
-# Fails for a buffer, and costs nothing to have.
-_no_buffers: Callable[[Any], Any] = len
+# A TypeError for any buffer of pickle's, without a function of our own.
+_refuse: Any = len
 
 
 def encode(value: Any) -> bytes | memoryview:
@@ -37,8 +36,8 @@ def encode(value: Any) -> bytes | memoryview:
         What pickle raises for an object that cannot be pickled.
     """
     try:
-        # Most objects have no buffers: so nothing is made to collect them in.
-        return _dumps(value, 5, buffer_callback=_no_buffers)
+        # Most objects have no buffers. This fails for one: so nothing is made to collect them in.
+        return _dumps(value, 5, buffer_callback=_refuse)
     except (pickle.PicklingError, AttributeError, TypeError):
         return _with_buffers(value)
 
