@@ -55,7 +55,8 @@ fn an_unknown_key_in_a_profile() {
     std::fs::write(&path, "# the lab\n[engines]\nresart = true\n").expect("write");
     let expected = "error: [USER]/config/ipclusterz/profiles/lab.toml:3:1: unknown key `engines.resart`\n\
                     hint: did you mean `restart`? keys known here: count, directory, env, launcher, lease, \
-                    pass_env, python, restart, retries, setup, timeout, wrap\n";
+                    on_rank_loss, pass_env, python, restart, restart_limit, restart_window, retries, setup, timeout, \
+                    wrap\n";
     user.run("start --profile lab").assert_fails(2, expected);
     user.run(&format!("start --profile {}", path.display())).assert_fails(2, expected);
     user.run("start --profile lob").assert_fails(
@@ -105,8 +106,8 @@ fn values_that_contradict_each_other() {
     user.run("-n 1 --set engines.cuont=2").assert_fails(
         2,
         "error: --set: unknown key `engines.cuont`\n\
-         hint: did you mean `count`? keys known here: count, directory, env, launcher, lease, pass_env, python, restart, \
-         retries, setup, timeout, wrap\n",
+         hint: did you mean `count`? keys known here: count, directory, env, launcher, lease, on_rank_loss, pass_env, \
+         python, restart, restart_limit, restart_window, retries, setup, timeout, wrap\n",
     );
 }
 
