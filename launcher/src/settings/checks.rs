@@ -224,7 +224,7 @@ impl Checks<'_> {
     fn rank_loss(&self) -> Checked {
         const KEY: &str = "engines.on_rank_loss";
         let (tables, wanted) = (&self.0.tables, self.0.tables.engines.on_rank_loss);
-        if self.0.origin(KEY).is_default() {
+        if wanted == OnRankLoss::Restart {
             return Ok(());
         }
         let (program, arguments, checks_world) = match self.launcher() {
