@@ -22,7 +22,8 @@ CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
 
 # The bridge is built once for each MPI library that the tests have.
-MPI_LIBRARIES := openmpi mpich
+MPI_LIBRARIES := openmpi mpich openmpi5
+OPENMPI5 := $(CARGO_TARGET_DIR)/openmpi5
 MPI_BRIDGES := $(MPI_LIBRARIES:%=$(CARGO_TARGET_DIR)/mpi-bridge/%.stamp)
 MPI_SOURCES := $(shell find mpi-bridge -type f ! -path '*/target/*' ! -name '*.pyc')
 
@@ -82,7 +83,7 @@ install: $(VENV)/package.stamp ## Make .venv with the package in it
 
 lock: $(VENV)/tools.stamp ## Write requirements/*.txt from requirements/*.in with the newest versions
 	$(BIN)/python -m pip install --quiet uv
-	for name in dev bench; do $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	for name in dev bench openmpi5; do $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--no-emit-index-url --custom-compile-command 'make lock' requirements/$$name.in -o requirements/$$name.txt; done
 
 clean: ## Remove everything that was built
@@ -98,6 +99,13 @@ testbed: $(VENV)/tools.stamp
 	scripts/setup/testbed
 
 mpi-bridge: $(MPI_BRIDGES)
+
+$(OPENMPI5)/tools.stamp: requirements/openmpi5.txt $(SETUP)
+	scripts/setup/bootstrap
+	scripts/setup/venv $(OPENMPI5) requirements/openmpi5.txt
+	@touch $@
+
+$(CARGO_TARGET_DIR)/mpi-bridge/openmpi5.stamp: $(OPENMPI5)/tools.stamp
 
 $(MPI_BRIDGES): $(CARGO_TARGET_DIR)/mpi-bridge/%.stamp: $(VENV)/tools.stamp $(MPI_SOURCES) scripts/build-mpi-bridge | testbed
 	@echo "building the MPI bridge for $*"

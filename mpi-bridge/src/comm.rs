@@ -128,7 +128,7 @@ impl Comm {
             }
             py.check_signals().inspect_err(|_| self.state.give_up(py, &format!("{call} was interrupted")))?;
         };
-        check(code, call).map_err(fail)?;
+        self.state.check(code, call).map_err(fail)?;
         // SAFETY: a constant of rsmpi.
         if new == unsafe { ffi::RSMPI_COMM_NULL } {
             return Ok(None);
@@ -272,6 +272,20 @@ impl Comm {
             }
         };
         self.make(py, "MPI_Comm_create_group", timeout, epoch.unwrap_or(self.state.epoch), make)
+    }
+
+    /// MPIX_Comm_shrink of ULFM: a communicator of the ranks that live, which all of them ask for. The loss of another one
+    /// meanwhile does not end it.
+    fn shrink(&self, py: Python<'_>, timeout: f64) -> PyResult<Option<Comm>> {
+        // SAFETY: the communicator is alive, and the handle is the caller's to write to.
+        let make = |comm, new| unsafe { crate::names::ipz_comm_shrink(comm, new) };
+        self.make(py, "MPIX_Comm_shrink", timeout, self.state.epoch, make)
+    }
+
+    /// The rank in MPI_COMM_WORLD of each of its ranks.
+    #[getter]
+    fn world_ranks(&self) -> Vec<i32> {
+        self.state.world_ranks()
     }
 
     /// MPI_Comm_free, MPI 3.1 section 6.4.3. One that is broken is left to the end of the process.

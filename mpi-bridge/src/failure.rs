@@ -79,6 +79,14 @@ fn text_of(code: c_int) -> String {
 }
 
 impl Failure {
+    /// The library says that a rank is gone, as those with ULFM do.
+    pub fn tells_of_loss(&self) -> bool {
+        let Failure::Code(code, _) = self else { return false };
+        let class = class_of(*code);
+        // SAFETY: constants of the shim.
+        class != -1 && unsafe { class == crate::names::IPZ_ERR_PROC_FAILED || class == crate::names::IPZ_ERR_REVOKED }
+    }
+
     /// The exception of `ipclusterz.error`.
     pub fn into_error(self, py: Python<'_>) -> PyErr {
         let made = match &self {

@@ -1,6 +1,10 @@
 /* Names of mpi.h that are macros, as objects that Rust can refer to. The MPI standard, annex A.1, lists them. */
 #include "mpi.h"
 #include <unistd.h>
+/* Extensions of Open MPI, among them the one for the loss of ranks (ULFM). */
+#if defined(OMPI_MAJOR_VERSION) && OMPI_MAJOR_VERSION >= 5
+#include "mpi-ext.h"
+#endif
 
 void *const IPZ_IN_PLACE = MPI_IN_PLACE;
 const MPI_Op IPZ_MINLOC = MPI_MINLOC;
@@ -24,6 +28,17 @@ const int IPZ_ERR_REVOKED = MPIX_ERR_REVOKED;
 #else
 const int IPZ_ERR_REVOKED = -1;
 #endif
+/* MPIX_Comm_shrink of ULFM, where the library has it and can lose ranks; -1 elsewhere. */
+int ipz_comm_shrink(MPI_Comm comm, MPI_Comm *living)
+{
+#ifdef OMPI_HAVE_MPI_EXT_FTMPI
+    return MPIX_Comm_shrink(comm, living);
+#else
+    (void)comm;
+    (void)living;
+    return -1;
+#endif
+}
 /* Cores of this machine, whichever of them this process is bound to: mpiexec binds each rank to one. */
 int ipz_cores(void)
 {

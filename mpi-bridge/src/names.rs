@@ -1,6 +1,6 @@
 //! What `names.c` makes of MPI's macros.
 
-use mpi::ffi::{MPI_Datatype, MPI_Op};
+use mpi::ffi::{MPI_Comm, MPI_Datatype, MPI_Op};
 use std::ffi::{c_int, c_void};
 
 unsafe extern "C" {
@@ -17,6 +17,8 @@ unsafe extern "C" {
     pub static IPZ_C_LONG_DOUBLE_COMPLEX: MPI_Datatype;
     pub static IPZ_ERR_PROC_FAILED: c_int;
     pub static IPZ_ERR_REVOKED: c_int;
+    /// MPIX_Comm_shrink; -1 where the library has none.
+    pub fn ipz_comm_shrink(comm: MPI_Comm, living: *mut MPI_Comm) -> c_int;
     /// Cores of this machine.
     pub safe fn ipz_cores() -> c_int;
 }

@@ -6,7 +6,7 @@
 
 use crate::buffers::View;
 use crate::calls::Inside;
-use crate::failure::{Failure, check};
+use crate::failure::Failure;
 use crate::state::State;
 use mpi::ffi;
 use pyo3::prelude::*;
@@ -82,7 +82,7 @@ impl Pending {
     pub fn begin(&mut self, start: impl FnOnce(ffi::MPI_Comm, *mut ffi::MPI_Request) -> c_int) -> Result<(), Failure> {
         // SAFETY: a constant of rsmpi.
         let mut request = unsafe { ffi::RSMPI_REQUEST_NULL };
-        check(start(self.state.comm, &raw mut request), self.call)?;
+        self.state.check(start(self.state.comm, &raw mut request), self.call)?;
         self.requests.push(request);
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Pending {
         };
         if code != ffi::MPI_SUCCESS as c_int {
             self.requests.clear();
-            return Err(Failure::Code(code, self.call));
+            return self.state.check(code, self.call).map(|()| true);
         }
         if flag != 0 {
             self.requests.clear();

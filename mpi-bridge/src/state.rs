@@ -7,6 +7,10 @@ use pyo3::prelude::*;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Longest time that a rank is lost for the library and not for the controller.
+const NEWS_OF_LOSS: Duration = Duration::from_secs(2);
 
 /// The highest epoch that is over: a rank of its world is gone. Communicators of it fail at once.
 static EPOCH_OVER: AtomicU64 = AtomicU64::new(0);
@@ -87,6 +91,24 @@ impl State {
             return Err(Failure::Broken(call, "MPI is finalised".to_owned()));
         }
         Ok(())
+    }
+
+    /// The result of a call of MPI. A library that notices a lost rank by itself knows neither host nor cause: the
+    /// controller does, whose word is about to come.
+    pub fn check(&self, code: c_int, call: &'static str) -> Result<(), Failure> {
+        let Err(failure) = check(code, call) else { return Ok(()) };
+        if !failure.tells_of_loss() {
+            return Err(failure);
+        }
+        let deadline = Instant::now() + NEWS_OF_LOSS;
+        while !self.is_over() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if self.is_over() {
+            return Err(self.lost(call));
+        }
+        self.break_off("the MPI library has lost a rank");
+        Err(Failure::Lost(call, "the MPI library has lost a rank".to_owned()))
     }
 
     /// A rank of its world is gone.

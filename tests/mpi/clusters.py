@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from mpi_library import environment
+from mpi_library import environment, starter
 from sites import IPCLUSTERZ
 
 START_SECONDS = 90
@@ -27,7 +27,7 @@ def mpi_cluster(
     profile.write_text(
         f'[engines]\nlauncher = "mpiexec"\ntimeout = {START_SECONDS}\n'
         f'on_rank_loss = "{on_rank_loss}"\nrestart_limit = {restart_limit}\n'
-        f'[mpiexec]\nprogram = "mpiexec.{flavour}"\noversubscribe = true\nallow_root = true\n'
+        f'[mpiexec]\nprogram = "{starter(flavour)}"\noversubscribe = true\nallow_root = true\n'
         "[engines.env]\n" + "".join(f'{key} = "{value}"\n' for key, value in changed.items())
     )
     options = ["--cluster", name]

@@ -1,4 +1,4 @@
-"""How MPI programs of this folder are started: both libraries, with the extension module that was built for each."""
+"""How MPI programs of this folder are started: each library, with the extension module that was built for it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,38 @@ from pathlib import Path
 HERE = Path(__file__).parent
 # `make` puts one there for each library.
 BUILT = HERE.parents[1] / "target/mpi-bridge"
+OPENMPI5 = HERE.parents[1] / "target/openmpi5"
 SECONDS = 150
 
 
 def environment(flavour: str, folder: Path) -> dict[str, str]:
     """Variables with which ranks load that library, mpi4py among them."""
     paths = [str(BUILT / flavour), str(HERE), os.environ.get("PYTHONPATH", "")]
-    env = {**os.environ, "PYTHONPATH": ":".join(filter(None, paths)), "MPI4PY_MPIABI": flavour, "TMPDIR": str(folder)}
+    env = {
+        **os.environ,
+        "PYTHONPATH": ":".join(filter(None, paths)),
+        "MPI4PY_MPIABI": flavour.removesuffix("5"),
+        "TMPDIR": str(folder),
+    }
     # Lines of several ranks are written in one piece each only where Python buffers them.
     env["PYTHONUNBUFFERED"] = ""
     if flavour == "mpich":
         # It looks for libmpi.so.12, and Debian's MPICH is called otherwise.
         (folder / "libmpi.so.12").symlink_to(next(Path("/usr/lib").glob("*/libmpich.so.12")))
         env["LD_LIBRARY_PATH"] = str(folder)
+    if flavour == "openmpi5":
+        env["LD_LIBRARY_PATH"] = str(OPENMPI5 / "lib")
     return env
+
+
+def starter(flavour: str) -> str:
+    """The program that starts its ranks."""
+    return str(OPENMPI5 / "bin/mpiexec") if flavour == "openmpi5" else f"mpiexec.{flavour}"
 
 
 def mpiexec(flavour: str, ranks: int) -> list[str]:
     """The command; where there are more ranks than cores, those that wait give theirs up."""
-    command = [f"mpiexec.{flavour}", "-n", str(ranks)]
+    command = [starter(flavour), "-n", str(ranks)]
     if flavour == "mpich":
         return command
     yields = "1" if ranks > len(os.sched_getaffinity(0)) else "0"

@@ -29,12 +29,16 @@ pub struct EngineCommand {
     pub says_end: bool,
 }
 
-/// The end of a rank is in the log even when nothing else tells. It forgets a SIGTERM: that is its engine's to obey.
+/// The end of a rank is in the log even when nothing else tells. It forgets a SIGTERM: that is its engine's to obey. It ends
+/// as the engine did: Open MPI 5 ends a job in which two ranks have had an exit status, and not for signals.
 const SAY_END: &str = r#"trap : TERM INT
 "$@"
 status=$?
 echo "ipclusterz: rank ${OMPI_COMM_WORLD_RANK:-?} ended with status $status" >&2
-exit $status"#;
+ulimit -c 0
+trap - TERM INT
+[ "$status" -le 128 ] || kill -"$((status - 128))" $$
+exit "$status""#;
 
 impl EngineCommand {
     /// The arguments that start one engine of the set, program first.

@@ -13,7 +13,7 @@ import secrets
 from typing import Any
 from zlib import crc32
 
-from ..error import MPIError
+from ..error import MPIError, RankLost
 from .communicator import Comm
 
 __all__ = [
@@ -40,6 +40,9 @@ _HIGHEST_TAG = 32767
 _TAGS_OF_EPOCH = 16
 # Of no epoch, so that it outlives them all.
 _ALWAYS = 2**64 - 1
+
+# Set by mpiexec --with-ft ulfm of Open MPI.
+_ULFM = "OMPI_MCA_mpi_ft_enable"
 
 _native: Any = None
 _level = ""
@@ -133,10 +136,27 @@ def reform(number: int, members: tuple[int, ...], engines: tuple[int, ...]) -> C
     """
     global _comm, _ranks, _engines
     native().end_epoch(number - 1, f"epoch {number} has begun")
-    # The deadline is long, for other members may be busy with user code.
-    made = _parent.create_group(list(members), _tag(number, 0), TIMEOUT, number)
+    _shrink(number, members)
+    made = _create(members, _tag(number, 0), number)
     _comm, _ranks, _engines = Comm(made, "world", TIMEOUT), members, engines
     return _comm
+
+
+def _shrink(number: int, members: tuple[int, ...]) -> None:
+    """Leave the lost ranks behind where the library notices losses (ULFM): it makes nothing of a parent that has some."""
+    global _parent
+    if os.environ.get(_ULFM) != "1" or _parent.world_ranks == list(members):
+        return
+    _parent = _parent.shrink(TIMEOUT)
+    living = _parent.world_ranks
+    if living != list(members):
+        raise RankLost(f"epoch {number} is for ranks {list(members)}, and those that live are {living}")
+
+
+def _create(members: tuple[int, ...], tag: int, number: int) -> Any:
+    # The deadline is long, for other members may be busy with user code.
+    here = _parent.world_ranks
+    return _parent.create_group([here.index(member) for member in members], tag, TIMEOUT, number)
 
 
 def group(members: tuple[int, ...]) -> Comm:
@@ -150,7 +170,7 @@ def group(members: tuple[int, ...]) -> Comm:
         Ranks of MPI_COMM_WORLD.
     """
     tag = _tag(epoch(), 1 + crc32(repr(members).encode()) % (_TAGS_OF_EPOCH - 1))
-    made = _parent.create_group(list(members), tag, TIMEOUT, epoch())
+    made = _create(members, tag, epoch())
     return Comm(made, f"world.group({','.join(map(str, members))})", TIMEOUT)
 
 
