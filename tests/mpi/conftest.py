@@ -11,7 +11,7 @@ import pytest
 from mpi_library import HERE, SECONDS, environment, mpiexec
 
 
-@pytest.fixture(params=["openmpi", "mpich"])
+@pytest.fixture(params=["openmpi", "mpich", "openmpi5"])
 def flavour(request: pytest.FixtureRequest) -> str:
     """Which MPI."""
     name: str = request.param

@@ -25,7 +25,7 @@ pub mod wake;
 pub mod zap;
 
 use crate::connection::Role;
-use crate::wire::{Frame, Message, codec};
+use crate::wire::{Frame, Message, codec, pieces};
 use std::time::{Duration, Instant};
 
 /// Which of a peer's two connections.
@@ -53,7 +53,7 @@ pub enum Admitted {
 /// Longest frame; a longer one breaks the sender's connection before memory is taken for it.
 const FRAME_BYTES_MAX: i64 = 1 << 40;
 
-/// Most payload frames in one message.
+/// Most payload frames in one message, whole ones.
 pub const FRAMES_MAX: usize = 1 << 16;
 
 /// How long a thread that was busy looks again before it sleeps. Waking a thread on a core that has gone idle costs some
@@ -89,11 +89,11 @@ pub(crate) fn send(
     if let Some(route) = route {
         route.send(socket, zmq::SNDMORE | zmq::DONTWAIT)?;
     }
-    let more = |last: bool| if last { zmq::DONTWAIT } else { zmq::DONTWAIT | zmq::SNDMORE };
-    Frame::from(codec::encode(message)).send(socket, more(payload.is_empty()))?;
-    let count = payload.len();
-    for (index, frame) in payload.into_iter().enumerate() {
-        frame.send(socket, more(index + 1 == count))?;
+    let header = Frame::from(codec::encode(message));
+    let mut parts = std::iter::once(header).chain(payload).flat_map(pieces::split).peekable();
+    while let Some(part) = parts.next() {
+        let more = if parts.peek().is_some() { zmq::SNDMORE } else { 0 };
+        part.send(socket, more | zmq::DONTWAIT)?;
     }
     Ok(())
 }
@@ -101,18 +101,18 @@ pub(crate) fn send(
 /// Receives one multipart message whole; none when there is none waiting. Frames past [`FRAMES_MAX`] are dropped,
 /// which the reader sees by the length.
 pub(crate) fn receive(socket: &zmq::Socket) -> Result<Option<Vec<Frame>>, zmq::Error> {
-    let mut frames = Vec::with_capacity(4);
+    let (mut frames, mut joiner) = (Vec::with_capacity(4), pieces::Joiner::default());
     loop {
         match Frame::receive(socket, zmq::DONTWAIT) {
-            Ok((frame, more)) => {
+            Ok((part, more)) => {
                 if frames.len() <= FRAMES_MAX + 1 {
-                    frames.push(frame);
+                    frames.extend(joiner.add(part, !more)?);
                 }
                 if !more {
                     return Ok(Some(frames));
                 }
             }
-            Err(zmq::Error::EAGAIN) if frames.is_empty() => return Ok(None),
+            Err(zmq::Error::EAGAIN) if frames.is_empty() && joiner.is_empty() => return Ok(None),
             Err(zmq::Error::EINTR) => {}
             Err(error) => return Err(error),
         }

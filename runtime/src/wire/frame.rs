@@ -51,6 +51,20 @@ impl Frame {
         Some(frame)
     }
 
+    /// The bytes of these frames, `length` in all, or none when there is no memory for them. Each is let go as soon as it was
+    /// copied.
+    pub fn joined(frames: Vec<Frame>, length: usize) -> Option<Frame> {
+        let whole = Frame::allocate(length)?;
+        let mut end = 0;
+        for frame in frames {
+            let bytes = &frame[..frame.len().min(length - end)];
+            // SAFETY: both are valid for so many bytes, which end within `length`, and the new one overlaps nothing.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), whole.data().add(end), bytes.len()) };
+            end += bytes.len();
+        }
+        Some(whole)
+    }
+
     /// A frame over memory that `owner` keeps alive; `owner` is dropped, in any thread, when the last reference is.
     pub fn from_owner<T: AsRef<[u8]> + Send + 'static>(owner: T) -> Frame {
         unsafe extern "C" fn release<T>(_data: *mut c_void, hint: *mut c_void) {

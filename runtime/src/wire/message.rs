@@ -1,7 +1,7 @@
 //! Every message of the protocol, version 1, with its frames.
 //!
 //! A message on the wire is a ZeroMQ multipart message `[header] [payload frame]*`; between a ROUTER and its
-//! application a routing id stands before it. The header is one MessagePack map of two entries, the version
+//! application a routing id stands before it. Long frames are several parts of that message, see `wire::pieces`. The header is one MessagePack map of two entries, the version
 //! first: `{"v": 1, "<kind>": {…fields…}}`. `wire::codec` encodes and decodes it. Payload frames are opaque to
 //! the controller: it passes them on untouched.
 //!

@@ -16,6 +16,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "mpi"))
 
+import via  # noqa: E402
 from mpi_library import environment, mpiexec  # noqa: E402
 
 Figure = dict[str, Any]
@@ -67,6 +68,19 @@ def table(figures: list[Figure]) -> str:
     return "\n".join(lines)
 
 
+def table_of_ways(figures: list[Figure]) -> str:
+    """Milliseconds past MPI and through it."""
+    lines = ["| links | call | bytes | direct | mpi | mpi beside direct |", "|---|---|---:|---:|---:|---:|"]
+    for figure in figures:
+        direct, through = (figure["seconds"][via] * 1e3 for via in ("direct", "mpi"))
+        links = figure["rate"] or "not limited"
+        lines.append(
+            f"| {links} | {figure['call']} | {length(figure['bytes'])} | {direct:.1f} | {through:.1f} "
+            f"| {100 * (through / direct - 1):+.0f}% |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-mpi", description=__doc__)
     parser.add_argument("--library", action="append", choices=["openmpi", "mpich"])
@@ -74,10 +88,17 @@ def main() -> None:
     parser.add_argument("--only", default="", help="calls whose names contain this")
     parser.add_argument("--bytes", nargs="*", default=[], help="sizes of buffers; no objects then")
     parser.add_argument("--json", type=Path, help="where to write all figures")
+    parser.add_argument(
+        "--via", action="store_true", help='the ways of the client\'s data, via="mpi" and past it; no more'
+    )
     options = parser.parse_args()
     everything: list[Figure] = []
+    if options.via:
+        everything = via.measure()
+        print(table_of_ways(everything))
+        options.library = []
     with tempfile.TemporaryDirectory(prefix="ipclusterz-bench-") as folder:
-        for flavour in options.library or ["openmpi", "mpich"]:
+        for flavour in ["openmpi", "mpich"] if options.library is None else options.library:
             for ranks in options.ranks or [2, 4]:
                 sizes = [",".join(options.bytes)] if options.bytes else []
                 figures = run(flavour, ranks, Path(folder), options.only, sizes)
