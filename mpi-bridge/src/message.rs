@@ -22,8 +22,13 @@ unsafe impl Send for Handle {}
 
 #[pymethods]
 impl Comm {
-    /// Receives a message of any length; its bytes, which can be written to where there are many, and where it came from.
-    fn recv_bytes<'py>(
+    /// Receives a message of any length; its bytes, which can be written to where there are many.
+    fn recv_bytes<'py>(&self, py: Python<'py>, from: i32, tag: i32, timeout: f64) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.recv_told(py, from, tag, timeout)?.0)
+    }
+
+    /// The same, and where it came from.
+    fn recv_told<'py>(
         &self,
         py: Python<'py>,
         from: i32,
@@ -54,13 +59,17 @@ impl Comm {
         let (mut handle, status) = search(py, &self.state, CALL, timeout, look)?;
         let length = usize::try_from(status.2).unwrap_or(0);
         if length <= SMALL {
-            let mut pending = Pending::new(&self.state, RECEIVE).map_err(|failure| failure.into_error(py))?;
-            let to = pending.store(vec![0; length]);
-            let begun = pending.begin(|_, request| {
+            let mut room = vec![0_u8; length];
+            let to = room.as_mut_ptr().cast();
+            let begun = Pending::unless_done(&self.state, RECEIVE, |_, request| {
                 // SAFETY: there are so many bytes, which are kept until it is done; the message is received once.
                 unsafe { ffi::MPI_Imrecv(to, int(length), ffi::RSMPI_UINT8_T, &raw mut handle.0, request) }
             });
-            begun.map_err(|failure| failure.into_error(py))?;
+            let Some(mut pending) = begun.map_err(|failure| failure.into_error(py))? else {
+                return Ok((PyBytes::new(py, &room).into_any(), status));
+            };
+            // It stays where it is.
+            pending.store(room);
             pending.wait(py, timeout)?;
             return Ok((PyBytes::new(py, pending.stored()).into_any(), status));
         }

@@ -64,7 +64,11 @@ impl Pending {
             sweep();
         }
         state.calls.enter(call);
-        Ok(Pending {
+        Ok(Pending::begun(state, call))
+    }
+
+    fn begun(state: &Arc<State>, call: &'static str) -> Pending {
+        Pending {
             state: Arc::clone(state),
             call,
             requests: Vec::with_capacity(1),
@@ -75,7 +79,30 @@ impl Pending {
             copies: Vec::new(),
             types: Vec::new(),
             made: Vec::new(),
-        })
+        }
+    }
+
+    /// Begins an operation that is often done at once, as short messages are: then there is nothing to wait for, and nothing
+    /// is made to wait with.
+    pub fn unless_done(
+        state: &Arc<State>,
+        call: &'static str,
+        start: impl FnOnce(ffi::MPI_Comm, *mut ffi::MPI_Request) -> c_int,
+    ) -> Result<Option<Pending>, Failure> {
+        state.usable(call)?;
+        // SAFETY: a constant of rsmpi.
+        let mut request = unsafe { ffi::RSMPI_REQUEST_NULL };
+        state.check(start(state.comm, &raw mut request), call)?;
+        let mut flag = 0;
+        // SAFETY: a request that MPI gave.
+        let code = unsafe { ffi::MPI_Test(&raw mut request, &raw mut flag, ffi::RSMPI_STATUS_IGNORE) };
+        state.check(code, call)?;
+        if flag != 0 {
+            return Ok(None);
+        }
+        let mut pending = Pending::begun(state, call);
+        pending.requests.push(request);
+        Ok(Some(pending))
     }
 
     /// Begins one operation with `start`, which gives MPI's code and its request.

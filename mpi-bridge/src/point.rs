@@ -1,6 +1,6 @@
 //! Messages from one rank to another (MPI 3.1, chapter 3).
 
-use crate::buffers::View;
+use crate::buffers::{View, int};
 use crate::comm::Comm;
 use crate::failure::{Failure, check};
 use crate::layout::Block;
@@ -9,6 +9,7 @@ use crate::request::Request;
 use crate::state::State;
 use mpi::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use std::ffi::c_int;
 use std::time::{Duration, Instant};
 
@@ -102,6 +103,29 @@ pub fn tagged(tag: c_int) -> c_int {
     any(tag, unsafe { ffi::RSMPI_ANY_TAG })
 }
 
+/// Up to so many bytes a message is most often sent at once, without the other rank.
+const SHORT: usize = 4 << 10;
+
+impl Comm {
+    fn send_short(
+        &self,
+        py: Python<'_>,
+        bytes: &Bound<'_, PyBytes>,
+        to: i32,
+        tag: i32,
+        timeout: f64,
+    ) -> PyResult<Option<Request>> {
+        let data = bytes.as_bytes();
+        let begun = Pending::unless_done(&self.state, "MPI_Send", |comm, request| {
+            // SAFETY: there are so many bytes, which live until this returns, and in the view after that.
+            unsafe { ffi::MPI_Isend(data.as_ptr().cast(), int(data.len()), ffi::RSMPI_UINT8_T, to, tag, comm, request) }
+        });
+        let Some(mut pending) = begun.map_err(|failure| failure.into_error(py))? else { return Ok(None) };
+        pending.keep(View::of(bytes, false, "buf")?);
+        Comm::finish(py, pending, timeout)
+    }
+}
+
 #[pymethods]
 impl Comm {
     fn send(
@@ -112,6 +136,12 @@ impl Comm {
         tag: i32,
         timeout: f64,
     ) -> PyResult<Option<Request>> {
+        if let Ok(bytes) = buffer.cast::<PyBytes>()
+            && bytes.as_bytes().len() <= SHORT
+            && timeout >= 0.0
+        {
+            return self.send_short(py, bytes, to, tag, timeout);
+        }
         let view = View::of(buffer, false, "buf")?;
         let begun = Pending::new(&self.state, "MPI_Send").and_then(|mut pending| {
             send(&mut pending, view, to, tag)?;

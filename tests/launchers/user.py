@@ -77,7 +77,7 @@ def wait_for_epoch(rc: Any, epoch: int, seconds: float = 30) -> Any:
 
 
 def begin_to_sleep(rc: Any, engine: int, seconds: float = 60) -> None:
-    """Begin a call that takes so long; `how_it_ended` tells of it."""
+    """Begin a call that takes so long, and wait until it has begun; `how_it_ended` tells of it."""
     import time
 
     def nap(seconds: float) -> int:
@@ -85,6 +85,10 @@ def begin_to_sleep(rc: Any, engine: int, seconds: float = 60) -> None:
         return 17
 
     kept["call"] = rc[engine].apply_async(nap, seconds)
+    deadline = time.monotonic() + 10
+    while {row["id"]: row["state"] for row in rc.status()["engines"]}.get(engine) != "busy":
+        assert time.monotonic() < deadline, f"engine {engine} has not begun"
+        time.sleep(0.01)
 
 
 def how_it_ended(rc: Any, seconds: float = 30) -> Any:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
@@ -182,6 +184,26 @@ def test_a_million_different_functions_do_not_fill_the_memory() -> None:
     for function in kept:
         pack(function)
     assert len(functions._plain) <= functions._CACHE_LIMIT
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads that take turns all the time."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_threads_pack_at_the_same_time() -> None:
+    def work(number: int) -> None:
+        for index in range(100):
+            pack(lambda n=index: (number, n, local_modules))
+
+    with ThreadPoolExecutor(4) as threads:
+        # Raises what a thread raised.
+        list(threads.map(work, range(4)))
 
 
 def test_callables_that_are_no_functions() -> None:

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 /// Between two looks whether anybody still wants the answer.
 pub const LOOK: Duration = Duration::from_millis(100);
 
+/// Longest time until a signal is taken.
+const TAKEN: Duration = Duration::from_secs(1);
 const CONTROL_C: u8 = 3;
 const CONTROL_D: u8 = 4;
 const CONTROL_U: u8 = 21;
@@ -95,10 +97,15 @@ fn read_answer(terminal: &mut File, prompt: &str) -> Result<Secret, &'static str
     // The key that ended the line was not shown.
     let _ = output.write_all(b"\r\n");
     if matches!(answer, Err(Key::Interrupt)) {
-        stop_asking();
-        // To the whole process, as the terminal would have done: the thread that waits for signals takes it.
+        // To the whole process, as the terminal would have done: the thread that waits for signals takes it, and ends the
+        // asking once it has been told to who must know before this fails.
         // SAFETY: kill takes two integers, and the process is this one.
         unsafe { libc::kill(libc::getpid(), libc::SIGINT) };
+        let deadline = Instant::now() + TAKEN;
+        while !asking_is_over() && Instant::now() < deadline {
+            std::thread::sleep(LOOK / 10);
+        }
+        stop_asking();
     }
     answer.map_err(|key| match key {
         Key::End => NO_ANSWER,

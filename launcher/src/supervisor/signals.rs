@@ -87,10 +87,12 @@ impl BlockedSignals {
                 if result == 0
                     && let Some(signal) = Signal::from_number(number)
                 {
+                    let goes_on = take(signal);
+                    // Afterwards: what fails because nobody answers is not why this ends.
                     if signal.ends() {
                         stop_asking();
                     }
-                    if !take(signal) {
+                    if !goes_on {
                         return;
                     }
                 }

@@ -9,6 +9,7 @@ the client's half; the engine's is `engine.calls`.
 from __future__ import annotations
 
 import io
+from _thread import RLock
 from functools import partial
 from hashlib import blake2b
 from types import FunctionType
@@ -33,6 +34,8 @@ __all__ = ["pack"]
 # One record for each function and flavour: (weak reference, packed, code, defaults, captured). A record holds what the
 # function captured, so there are never more than this many, and a record goes with its function.
 _CACHE_LIMIT = 1024
+# cloudpickle has one list of modules for all threads.
+_registering = RLock()
 _plain: dict[int, tuple[Any, Packed, CodeType | None, Any, Capture]] = {}
 _maps: dict[int, tuple[Any, Packed, CodeType | None, Any, Capture]] = {}
 _bounds: dict[int, tuple[Any, Packed, CodeType | None, Any, Capture]] = {}
@@ -134,18 +137,19 @@ def _by_value(function: Callable[..., object], first: bytes) -> bytes:
     local = [module for name, module in local_modules().items() if name.encode() in first]
     if not local:
         return b""
-    registered = cloudpickle.list_registry_pickle_by_value()
-    ours = [module for module in local_modules().values() if module.__name__ not in registered]
-    for module in ours:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        return cloud_dumps(function)
-    except SerializationError:
-        # A lock or an open file among the module's globals: then only an engine that can import it can run it.
-        return b""
-    finally:
+    with _registering:
+        registered = cloudpickle.list_registry_pickle_by_value()
+        ours = [module for module in local_modules().values() if module.__name__ not in registered]
         for module in ours:
-            cloudpickle.unregister_pickle_by_value(module)
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            return cloud_dumps(function)
+        except SerializationError:
+            # A lock or an open file among the module's globals: then only an engine that can import it can run it.
+            return b""
+        finally:
+            for module in ours:
+                cloudpickle.unregister_pickle_by_value(module)
 
 
 def _bound_dumps(function: Callable[..., object]) -> bytes:

@@ -88,9 +88,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="calls whose names contain this")
     parser.add_argument("--bytes", nargs="*", default=[], help="sizes of buffers; no objects then")
     parser.add_argument("--json", type=Path, help="where to write all figures")
-    parser.add_argument(
-        "--via", action="store_true", help='the ways of the client\'s data, via="mpi" and past it; no more'
-    )
+    parser.add_argument("--via", action="store_true", help="only client data past MPI and through it")
     options = parser.parse_args()
     everything: list[Figure] = []
     if options.via:

@@ -36,9 +36,10 @@ class ObjectCalls(Base):
         if not ANY_SOURCE <= source < self.size:
             self._check_rank("source", source, any_rank=True)
         seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
-        data, told = self._native.recv_bytes(source, tag, seconds)
-        if status is not None:
-            status._set(told)
+        if status is None:
+            return decode(self._native.recv_bytes(source, tag, seconds))
+        data, told = self._native.recv_told(source, tag, seconds)
+        status._set(told)
         return decode(data)
 
     def irecv(self, source: int = ANY_SOURCE, tag: int = ANY_TAG) -> Receiving:
