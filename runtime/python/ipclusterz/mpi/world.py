@@ -143,7 +143,7 @@ def reform(number: int, members: tuple[int, ...], engines: tuple[int, ...]) -> C
 
 
 def _shrink(number: int, members: tuple[int, ...]) -> None:
-    """Leave the lost ranks behind where the library notices losses (ULFM): it makes nothing of a parent that has some."""
+    """Leave lost ranks behind where the library notices losses (ULFM): it makes nothing of a parent that has some."""
     global _parent
     if os.environ.get(_ULFM) != "1" or _parent.world_ranks == list(members):
         return
