@@ -131,7 +131,7 @@ def test_ranks_are_places_in_the_view(rc: ipz.Client) -> None:
 def test_data_of_the_client_through_mpi(rc: ipz.Client) -> None:
     view = rc[:]
     size = len(rc)
-    x = np.arange(50_000.0).reshape(-1, 2)
+    x = np.arange(150_002.0).reshape(-1, 2)
     rc[0]["own"] = "first"
     view.execute("own = 'each'")
     nothing = dict.fromkeys(range(size))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WORTH_IT", "check_via", "collect", "deal", "is_worth_it", "spread"]
 
-WORTH_IT = 1 << 20
+WORTH_IT = 2 << 20
 """Bytes from which on ``via="auto"`` pushes through MPI to engines that do not share memory with the controller."""
 
 _keys = count()

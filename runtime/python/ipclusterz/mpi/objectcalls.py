@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any
@@ -12,6 +13,9 @@ from .operators import checked, fold
 from .requests import Request, Status
 
 __all__ = ["ObjectCalls", "Receiving"]
+
+# Bytes. So many are under way for a few microseconds to milliseconds, and each costs some microseconds here.
+_PIECE = 256 << 10
 
 
 class ObjectCalls(Base):
@@ -217,6 +221,33 @@ class ObjectCalls(Base):
         except BaseException as error:
             # The ranks are out of step.
             self._native.break_off(f"the exchange of large objects did not end: {error}")
+            raise
+
+
+    def _pass_on(self, data: Any, timeout: float | None) -> None:
+        """The bytes of rank 0 to all, as a pipeline: each rank passes pieces on to the next.
+
+        So they cross each link of a network once, and all links at the same time. A broadcast of MPI's sends the whole
+        to one rank after the other where it does not wait, be it a tree.
+        """
+        seconds = self._seconds(timeout)
+        if self._side is None:
+            self._open_side(seconds)
+        side, view = self._side, memoryview(data)
+        pieces = [view[start : start + _PIECE] for start in range(0, view.nbytes, _PIECE)]
+        inward = deque(side.recv(piece, self.rank - 1, 0, -1.0)[0] for piece in pieces if self.rank)
+        out: deque[Any] = deque()
+        try:
+            for piece in pieces:
+                if inward:
+                    inward.popleft().wait(seconds)
+                if self.rank + 1 < self.size:
+                    out.append(side.send(piece, self.rank + 1, 0, -1.0))
+            for request in out:
+                request.wait(seconds)
+        except BaseException as error:
+            # The ranks are out of step.
+            self._native.break_off(f"large data were not passed on: {error}")
             raise
 
 
