@@ -6,11 +6,12 @@
 //! - [`buffers`], [`layout`], [`names`]: Python's buffers as MPI sees them
 //! - [`state`], [`pending`]: a communicator that may break; waits that can be given up
 //! - [`comm`]: communicators and their making
-//! - [`parts`], [`collective`], [`varying`], [`reduction`], [`slots`]: collective calls
+//! - [`parts`], [`collective`], [`varying`], [`reduction`], [`allreduce`], [`slots`]: collective calls
 //! - [`point`], [`message`], [`request`]: messages, and what goes on
 //! - [`calls`]: which call each communicator is in
 //! - [`failure`]: return codes as exceptions
 
+mod allreduce;
 mod buffers;
 mod calls;
 mod collective;

@@ -148,11 +148,6 @@ impl Pending {
         self.copies.last().map_or(&[], Vec::as_slice)
     }
 
-    /// Gives these back.
-    pub fn take_stored(&mut self) -> Vec<u8> {
-        self.copies.pop().unwrap_or_default()
-    }
-
     /// Has a datatype that was made for it freed in the end.
     pub fn own(&mut self, datatype: ffi::MPI_Datatype) -> ffi::MPI_Datatype {
         self.made.push(datatype);

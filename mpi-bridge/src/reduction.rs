@@ -1,87 +1,16 @@
 //! Collective operations that combine what the ranks have (MPI 3.1, sections 5.9 to 5.11 and 5.12).
 
 use crate::buffers::{View, int, operator};
-use crate::calls::Inside;
 use crate::comm::Comm;
-use crate::failure::{Failure, bad_value, check};
+use crate::failure::bad_value;
 use crate::layout::pieces;
 use crate::parts::{Object, Parts, address_of, missing, same_count, same_type};
-use crate::pending::Pending;
 use crate::request::Request;
 use mpi::ffi;
 use pyo3::prelude::*;
 use std::ffi::{c_int, c_void};
-use std::time::Instant;
-
-/// Up to so many bytes, blocking sums are made by recursive doubling. MPI's blocking call could not be given up, and for
-/// small sums Open MPI's non-blocking one takes twice the steps.
-const DOUBLING: usize = 32 << 10;
 
 impl Comm {
-    /// Allreduce among 2, 4, 8, ... ranks: in each step two ranks exchange what they have. MPI's own operators are
-    /// commutative, so that all ranks get the same.
-    fn doubling(
-        &self,
-        py: Python<'_>,
-        send: Option<&Object<'_>>,
-        receive: View,
-        op: &str,
-        timeout: f64,
-    ) -> PyResult<()> {
-        const CALL: &str = "MPI_Allreduce";
-        let fail = |failure: Failure| failure.into_error(py);
-        let op = {
-            let send = send.map(|send| View::of(send, false, "sendbuf")).transpose()?;
-            same_type(send.as_ref(), &receive)?;
-            let op = operator(op, receive.datatype)?;
-            if let Some(send) = &send {
-                same_count("recvbuf", receive.count, send.count)?;
-                // SAFETY: both have that many bytes; they may be the same.
-                unsafe {
-                    let bytes = send.count * send.datatype.size;
-                    std::ptr::copy(send.address().cast::<u8>(), receive.address().cast::<u8>(), bytes);
-                }
-            }
-            op
-        };
-        self.state.usable(CALL).map_err(fail)?;
-        let side = self.side_state(py, timeout)?;
-        self.state.calls.enter(CALL);
-        let _inside = Inside::of(&self.state.calls);
-        let (count, datatype) = (int(receive.count), receive.datatype.handle);
-        let mut other = vec![0; receive.count * receive.datatype.size];
-        let mut step = 1;
-        let began = Instant::now();
-        while step < self.state.size {
-            let partner = self.state.rank ^ step;
-            let mut pending = Pending::new(&side, CALL).map_err(fail)?;
-            let theirs = pending.store(other);
-            let left = (timeout - began.elapsed().as_secs_f64()).max(0.0);
-            // SAFETY: both have that many elements, and are kept until the messages are through, also on an error.
-            let result = pending
-                .begin(|comm, request| unsafe { ffi::MPI_Irecv(theirs, count, datatype, partner, 0, comm, request) })
-                .and_then(|()| {
-                    // SAFETY: as above.
-                    pending.begin(|comm, request| unsafe {
-                        ffi::MPI_Isend(receive.address(), count, datatype, partner, 0, comm, request)
-                    })
-                })
-                .map_err(fail)
-                .and_then(|()| pending.wait(py, left));
-            if let Err(error) = result {
-                self.state.break_off(&side.why_broken().unwrap_or_else(|| error.to_string()));
-                std::mem::forget(receive);
-                return Err(error);
-            }
-            // SAFETY: both have that many elements, and nobody else uses them now.
-            let code = unsafe { ffi::MPI_Reduce_local(theirs, receive.address(), count, datatype, op) };
-            check(code, CALL).map_err(fail)?;
-            other = pending.take_stored();
-            step *= 2;
-        }
-        Ok(())
-    }
-
     /// The reductions, in pieces where there are very many elements: they work element by element.
     #[allow(clippy::too_many_arguments, reason = "those of MPI")]
     fn reduction(
@@ -134,10 +63,10 @@ impl Comm {
         op: &str,
         timeout: f64,
     ) -> PyResult<Option<Request>> {
-        if timeout >= 0.0 && self.ranks() > 1 && self.ranks().is_power_of_two() {
+        if timeout >= 0.0 {
             let target = View::of(receive, true, "recvbuf")?;
-            if target.count * target.datatype.size <= DOUBLING {
-                return self.doubling(py, send, target, op, timeout).map(|()| None);
+            if self.sums_by_messages(target.count * target.datatype.size, target.count) {
+                return self.sum_by_messages(py, send, target, op, timeout).map(|()| None);
             }
         }
         self.reduction(py, "MPI_Allreduce", timeout, send, receive, op, ffi::MPI_Iallreduce)

@@ -390,6 +390,18 @@ def test_a_cluster_elsewhere_is_no_orphan(site: Site, separate: VirtualHosts, cu
     assert site.ipclusterz("list")["clusters"] == []
 
 
+def test_large_data_over_a_slow_way(site: Site, separate: VirtualHosts) -> None:
+    site.start(4)
+    with site.prompt() as prompt:
+        before = prompt.do(user.describe)
+        separate.limit(0, "50mbit")
+        # Longer than a silence that ends a connection.
+        sent, came_back, seconds = prompt.do(user.large_data, 20 << 20, timeout=100)
+        assert (sent, came_back) == (True, True)
+        assert seconds > 10, "the way was not slow"
+        assert prompt.do(user.describe) == before
+
+
 def test_a_lossy_and_slow_way(site: Site, separate: VirtualHosts) -> None:
     separate.limit(1, "20mbit")
     separate.lossy(2, 5)

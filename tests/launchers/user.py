@@ -35,6 +35,20 @@ def scatter_and_gather(rc: Any) -> Any:
     return sum(totals) == int(data.sum()), bool((view.gather("part", block=True) == data).all())
 
 
+def large_data(rc: Any, nbytes: int) -> Any:
+    """Whether each engine has got so many bytes, whether they come back from one, and how long it took."""
+    import time
+
+    import numpy as np
+
+    data = np.random.default_rng(0).integers(0, 256, nbytes, dtype=np.uint8)
+    began = time.monotonic()
+    rc[:].push({"large": data}, block=True)
+    rc[:].execute("total = int(large.sum())", block=True)
+    sent = set(rc[:]["total"].values()) == {int(data.sum())}
+    return sent, bool((rc[0]["large"] == data).all()), time.monotonic() - began
+
+
 def balanced(rc: Any) -> Any:
     """Squares, and how many engines made them."""
     import os
