@@ -223,7 +223,6 @@ class ObjectCalls(Base):
             self._native.break_off(f"the exchange of large objects did not end: {error}")
             raise
 
-
     def _pass_on(self, data: Any, timeout: float | None) -> None:
         """The bytes of rank 0 to all, as a pipeline: each rank passes pieces on to the next.
 
