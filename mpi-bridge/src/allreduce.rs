@@ -29,9 +29,10 @@ const LARGEST: usize = 16 << 20;
 struct Sum<'a> {
     comm: &'a Comm,
     side: Arc<State>,
-    /// This rank's elements, until the first step is done; none where the receive buffer has them.
+    /// This rank's elements before the first step; none where the receive buffer has them.
     send: Option<View>,
     receive: View,
+    is_first: bool,
     op: ffi::MPI_Op,
     timeout: f64,
     began: Instant,
@@ -70,7 +71,7 @@ impl Comm {
         let _inside = Inside::of(&self.state.calls);
         let bytes = receive.count * receive.datatype.size;
         let began = Instant::now();
-        let mut sum = Sum { comm: self, side, send, receive, op, timeout, began, theirs: Vec::new() };
+        let mut sum = Sum { comm: self, side, send, receive, is_first: true, op, timeout, began, theirs: Vec::new() };
         let result = if bytes <= DOUBLING { sum.doubling(py) } else { sum.halving(py) };
         result.inspect_err(|_| {
             // MPI may still write to them.
@@ -118,19 +119,20 @@ impl Sum<'_> {
     /// Gives some elements to another rank, and adds those that it gives for `keep`.
     fn take(&mut self, py: Python<'_>, partner: c_int, give: Range<usize>, keep: Range<usize>) -> PyResult<()> {
         let (count, to) = (keep.len(), self.receive.at(keep.start));
-        let added = if let Some(send) = self.send.take() {
-            let result = self.swap(py, partner, (send.at(give.start), give.len()), (to, count));
-            let from = send.at(keep.start);
-            self.send = Some(send);
-            result?;
-            self.send = None;
-            from
-        } else {
-            self.theirs.resize((count * self.receive.datatype.size).max(self.theirs.len()), 0);
-            let theirs = self.theirs.as_mut_ptr().cast();
-            self.swap(py, partner, (self.receive.at(give.start), give.len()), (theirs, count))?;
-            theirs
+        let added = match &self.send {
+            // Theirs come to where the sum is to be, and what is added to them is in the send buffer: nothing is copied.
+            Some(send) if self.is_first => {
+                self.swap(py, partner, (send.at(give.start), give.len()), (to, count))?;
+                send.at(keep.start)
+            }
+            _ => {
+                self.theirs.resize((count * self.receive.datatype.size).max(self.theirs.len()), 0);
+                let theirs = self.theirs.as_mut_ptr().cast();
+                self.swap(py, partner, (self.receive.at(give.start), give.len()), (theirs, count))?;
+                theirs
+            }
         };
+        self.is_first = false;
         // SAFETY: both have that many elements, and nobody else uses them now.
         let code = unsafe { ffi::MPI_Reduce_local(added, to, int(count), self.receive.datatype.handle, self.op) };
         check(code, CALL).map_err(|failure| failure.into_error(py))

@@ -6,7 +6,7 @@ from ranks import COMPLEX, FLOATS, INTEGERS, OTHERS, REDUCTIONS, comm, data, don
 from ipclusterz import mpi
 
 # All sizes for some types, for what depends on the one hardly depends on the other.
-SIZES = [0, 1, 7, 1000]
+SIZES = [0, 1, 7, 1000, 20_011]
 ALL = INTEGERS + FLOATS + COMPLEX + OTHERS
 roots = sorted({0, size // 2, size - 1})
 
@@ -74,6 +74,14 @@ for dtype in ("f8", "i4", "?"):
         comm.Alltoallv(out, out_counts, None, inward, in_counts, None)
         wanted = np.concatenate([data(other, n, dtype, rank) for other, n in enumerate(in_counts)])
         same(inward, wanted, ("Alltoallv", out_counts))
+
+# Around the sizes where sums are made in another way.
+for count in (4096, 4097, 100_003, 2_097_152, 2_097_153):
+    own, result = np.arange(count) * (rank + 1.0), np.empty(count)
+    comm.Allreduce(own, result)
+    same(result, np.arange(count) * (size * (size + 1) / 2), ("Allreduce", count))
+    comm.Allreduce(mpi.IN_PLACE, own)
+    same(own, result, ("Allreduce in place", count))
 
 for op, (ufunc, dtypes) in REDUCTIONS.items():
     for dtype in dtypes:
