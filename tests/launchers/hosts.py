@@ -33,6 +33,7 @@ from system import (
     Commands,
     HostsError,
     child_of,
+    describe,
     end,
     expect_ready,
     in_network,
@@ -230,7 +231,12 @@ class VirtualHosts(Commands):
         self._switch = None
         self._claim.close()
         shutil.rmtree(self.folder)
-        until(lambda: not any(map(processes_in, namespaces)), message="processes of virtual hosts are still there")
+
+        def left() -> list[str]:
+            return [describe(pid) for namespace in namespaces for pid in processes_in(namespace)]
+
+        # Killed ones that wait for a busy disk end when it has answered.
+        until(lambda: not left(), 60, lambda: f"processes of virtual hosts are still there: {left()}")
         until(lambda: not Path("/sys/class/net", self._link).exists(), message=f"{self._link} is still there")
 
     def __enter__(self) -> VirtualHosts:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from helpers import OUTLIVE_A_TEST, until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -40,6 +41,15 @@ def processes_in(namespace: str) -> list[int]:
     return [
         int(name) for name in os.listdir("/proc") if name.isdigit() and namespace and pid_namespace(name) == namespace
     ]
+
+
+def describe(pid: int) -> str:
+    """A process for a message: its state and its command."""
+    try:
+        process = psutil.Process(pid)
+        return f"{pid} {process.status()} {' '.join(process.cmdline()) or process.name()}"
+    except psutil.Error:
+        return f"{pid} has just ended"
 
 
 def run(*command: str, **options: Any) -> str:

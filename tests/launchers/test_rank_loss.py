@@ -265,6 +265,28 @@ def test_the_world_of_a_job_is_formed_again(hosts: VirtualHosts, policy: str) ->
         assert slurm.live_jobs(hosts) == jobs, "in the same job"
 
 
+@pytest.mark.parametrize("flavour", ["openmpi", "mpich"])
+def test_the_others_go_on_when_a_node_of_a_job_is_lost(hosts: VirtualHosts, flavour: str) -> None:
+    with cluster(hosts, bridged, flavour, 'on_rank_loss = "shrink"') as site:
+        with site.prompt() as prompt:
+            assert prompt.do(user.wait_for_epoch, 1) == [(1, 4)] * 4
+            prompt.do(remember)
+            places = {engine: host for engine, (_, host, _) in prompt.do(user.describe).items()}
+            # The job's script runs on the first node; with that, the job would be over.
+            last = max(places.values())
+            rest = [engine for engine, host in sorted(places.items()) if host != last]
+            hosts.kill(hosts.index(last))
+            assert prompt.do(user.wait_for_ids, rest) == rest
+            prompt.do(user.wait_for_epoch, 2)
+            epochs = prompt.do(user.wait_for_epoch, 2)
+            assert epochs == [(epochs[0][0], len(rest))] * len(rest)
+            assert prompt.do(recall) == {engine: engine * 10 for engine in rest}
+        site.stop()
+        # A job is over for Slurm when each of its nodes has answered.
+        hosts.boot(hosts.index(last))
+        until(lambda: not slurm.live_jobs(hosts), 60, lambda: str(slurm.live_jobs(hosts)))
+
+
 def test_a_job_whose_ranks_fail_at_its_start_ends_at_once(hosts: VirtualHosts) -> None:
     with (
         job(hosts, "openmpi") as site,
