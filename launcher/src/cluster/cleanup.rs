@@ -138,13 +138,14 @@ pub fn remove_remains(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<
                 segments::remove_session(process.pid, &std::env::temp_dir());
             }
         }
-        for left in owned::left_by(handle.launcher) {
-            owned::remove(&left)?;
-        }
     }
     for job in jobs {
         let what = job.destroy().map_err(|failure| CleanupError::Job(failure.message))?;
         cleaned.ended.extend(what);
+    }
+    // After the jobs, which cost somebody something.
+    for left in if same_boot { owned::left_by(handle.launcher) } else { Vec::new() } {
+        owned::remove(&left)?;
     }
     remove_files(folder, handle)?;
     Ok(cleaned)

@@ -48,14 +48,17 @@ class Base:
         why: str | None = self._native.broken
         return why
 
+    @property
+    def timeout(self) -> float | None:
+        """Seconds for each call that is not told how many; None: for ever."""
+        return None if self._limit == math.inf else self._limit
+
+    @timeout.setter
+    def timeout(self, seconds: float | None) -> None:
+        self._limit = math.inf if seconds is None else _checked_seconds(seconds)
+
     def _seconds(self, timeout: float | None) -> float:
-        if timeout is None:
-            timeout = self.timeout
-            if timeout is None:
-                return math.inf
-        if not timeout >= 0:
-            raise ValueError(f"timeout: {timeout!r} is not a number of seconds; give one that is not negative")
-        return float(timeout)
+        return self._limit if timeout is None else _checked_seconds(timeout)
 
     # -- communicators ------------------------------------------------------------------------------------------
 
@@ -72,6 +75,12 @@ class Base:
             return rank
         extra = ", or ANY_SOURCE" if any_rank else ""
         raise ValueError(f"{name}: there is no rank {rank}; ranks are 0 to {self.size - 1}{extra}")
+
+
+def _checked_seconds(timeout: float) -> float:
+    if not timeout >= 0:
+        raise ValueError(f"timeout: {timeout!r} is not a number of seconds; give one that is not negative")
+    return float(timeout)
 
 
 def ints(numbers: Any) -> list[int] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from math import inf
 from typing import Any
 
 from .base import ANY_SOURCE, ANY_TAG, Base, Op, checked_tag
@@ -26,7 +25,7 @@ class ObjectCalls(Base):
         if not 0 <= dest < self.size or tag < 0:
             self._check_rank("dest", dest)
             checked_tag(tag)
-        seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
+        seconds = self._limit if timeout is None else self._seconds(timeout)
         self._native.send(encode(obj), dest, tag, seconds)
 
     def isend(self, obj: Any, dest: int, tag: int = 0) -> Request:
@@ -39,7 +38,7 @@ class ObjectCalls(Base):
         """Receive an object; parameters as for `Recv`."""
         if not ANY_SOURCE <= source < self.size:
             self._check_rank("source", source, any_rank=True)
-        seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
+        seconds = self._limit if timeout is None else self._seconds(timeout)
         if status is None:
             return decode(self._native.recv_bytes(source, tag, seconds))
         data, told = self._native.recv_told(source, tag, seconds)
@@ -62,7 +61,7 @@ class ObjectCalls(Base):
 
     def bcast(self, obj: Any = None, root: int = 0, timeout: float | None = None) -> Any:
         """The root's object, on all ranks."""
-        seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
+        seconds = self._limit if timeout is None else self._seconds(timeout)
         if not 0 <= root < self.size:
             self._check_rank("root", root)
         native = self._native
@@ -82,7 +81,7 @@ class ObjectCalls(Base):
 
     def gather(self, obj: Any, root: int = 0, timeout: float | None = None) -> list[Any] | None:
         """All ranks' objects in a list, on the root; None elsewhere."""
-        seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
+        seconds = self._limit if timeout is None else self._seconds(timeout)
         if not 0 <= root < self.size:
             self._check_rank("root", root)
         data = encode(obj)
@@ -99,7 +98,7 @@ class ObjectCalls(Base):
 
     def allgather(self, obj: Any, timeout: float | None = None) -> list[Any]:
         """All ranks' objects in a list, on all ranks."""
-        seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
+        seconds = self._limit if timeout is None else self._seconds(timeout)
         data = encode(obj)
         got = self._native.slots("allgather", [data], 0, seconds)
         # All ranks see the same lengths.
@@ -109,7 +108,7 @@ class ObjectCalls(Base):
 
     def scatter(self, objs: Sequence[Any] | None = None, root: int = 0, timeout: float | None = None) -> Any:
         """One object of the root's sequence for each rank."""
-        seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
+        seconds = self._limit if timeout is None else self._seconds(timeout)
         if not 0 <= root < self.size:
             self._check_rank("root", root)
         parts = [encode(part) for part in self._one_each("objs", objs)] if self.rank == root else []
@@ -127,7 +126,7 @@ class ObjectCalls(Base):
 
     def alltoall(self, objs: Sequence[Any], timeout: float | None = None) -> list[Any]:
         """Object *j* of rank *i* becomes object *i* of rank *j*."""
-        seconds = inf if timeout is self.timeout is None else self._seconds(timeout)
+        seconds = self._limit if timeout is None else self._seconds(timeout)
         parts = [encode(part) for part in self._one_each("objs", objs)]
         if self._side is None:
             self._open_side(seconds)
