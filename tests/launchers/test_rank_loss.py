@@ -266,6 +266,23 @@ def test_the_world_of_a_job_is_formed_again(hosts: VirtualHosts, policy: str) ->
 
 
 @pytest.mark.parametrize("flavour", ["openmpi", "mpich"])
+def test_a_rank_is_lost_that_the_others_wait_for_to_go_on(hosts: VirtualHosts, flavour: str) -> None:
+    with cluster(hosts, bridged, flavour, 'on_rank_loss = "shrink"') as site, site.prompt() as prompt:
+        assert prompt.do(user.wait_for_epoch, 1) == [(1, 4)] * 4
+        pids = {engine: pid for engine, (pid, _, _) in prompt.do(user.describe).items()}
+        places = {engine: host for engine, (_, host, _) in prompt.do(user.describe).items()}
+        prompt.do(user.begin_to_sleep, 1)
+        prompt.do(user.begin_to_sleep, 2)
+        # 0 is to form the next epoch, and waits for those that sleep, which are lost one after the other.
+        for victim, rest in ((3, [0, 1, 2]), (2, [0, 1]), (1, [0])):
+            hosts.exec(hosts.index(places[victim]), "kill", "-KILL", str(pids[victim]))
+            assert prompt.do(user.wait_for_ids, rest) == rest
+            if rest != [0]:
+                assert prompt.do(user.wait_for_forming, 5 - victim) == rest
+        assert prompt.do(user.wait_for_epoch, 4) == [(4, 1)]
+
+
+@pytest.mark.parametrize("flavour", ["openmpi", "mpich"])
 def test_the_others_go_on_when_a_node_of_a_job_is_lost(hosts: VirtualHosts, flavour: str) -> None:
     with cluster(hosts, bridged, flavour, 'on_rank_loss = "shrink"') as site:
         with site.prompt() as prompt:

@@ -90,6 +90,17 @@ def wait_for_epoch(rc: Any, epoch: int, seconds: float = 30) -> Any:
     return list(view.mpi.spmd(lambda comm: (comm.epoch, comm.allreduce(1))).values())
 
 
+def wait_for_forming(rc: Any, epoch: int, seconds: float = 30) -> Any:
+    """Wait until all engines have been told to form that epoch; those that have not."""
+    import time
+
+    deadline = time.monotonic() + seconds
+    while {row["world"]["epoch"] for row in rc.status()["engines"]} != {epoch}:
+        assert time.monotonic() < deadline, str(rc.status()["engines"])
+        time.sleep(0.01)
+    return [row["id"] for row in rc.status()["engines"] if not row["world"]["formed"]]
+
+
 def begin_to_sleep(rc: Any, engine: int, seconds: float = 60) -> None:
     """Begin a call that takes so long, and wait until it has begun; `how_it_ended` tells of it."""
     import time
