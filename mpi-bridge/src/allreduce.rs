@@ -88,7 +88,7 @@ impl Sum<'_> {
         let all = 0..self.receive.count;
         let mut step = 1;
         while step < self.comm.state.size {
-            self.take(py, self.comm.state.rank ^ step, all.clone(), all.clone())?;
+            self.take_in_order(py, self.comm.state.rank ^ step, all.len())?;
             step *= 2;
         }
         Ok(())
@@ -112,6 +112,31 @@ impl Sum<'_> {
             let to = self.receive.at(given.start);
             self.swap(py, rank ^ step, (self.receive.at(mine.start), mine.len()), (to, given.len()))?;
             mine = mine.start.min(given.start)..mine.end.max(given.end);
+        }
+        Ok(())
+    }
+
+    /// Gives all elements to another rank, and adds its: the lower rank's first on both, for the maximum of a number and
+    /// NaN is the one or the other.
+    fn take_in_order(&mut self, py: Python<'_>, partner: c_int, count: usize) -> PyResult<()> {
+        let bytes = count * self.receive.datatype.size;
+        if let Some(send) = self.send.as_ref().filter(|_| self.is_first) {
+            // SAFETY: both have that many bytes, and are not the same.
+            unsafe { std::ptr::copy(send.address().cast::<u8>(), self.receive.address().cast::<u8>(), bytes) };
+        }
+        self.is_first = false;
+        self.theirs.resize(bytes, 0);
+        let (mine, theirs) = (self.receive.address(), self.theirs.as_mut_ptr().cast::<c_void>());
+        self.swap(py, partner, (mine, count), (theirs, count))?;
+        let is_lower = self.comm.state.rank < partner;
+        let (first, second) = if is_lower { (mine, theirs) } else { (theirs, mine) };
+        // SAFETY: both have that many elements, and nobody else uses them now.
+        unsafe {
+            let code = ffi::MPI_Reduce_local(first, second, int(count), self.receive.datatype.handle, self.op);
+            check(code, CALL).map_err(|failure| failure.into_error(py))?;
+            if is_lower {
+                std::ptr::copy_nonoverlapping(theirs.cast::<u8>(), mine.cast::<u8>(), bytes);
+            }
         }
         Ok(())
     }
@@ -155,7 +180,7 @@ impl Sum<'_> {
             }
             Ok(pending)
         };
-        let begun = Pending::new(&self.side, CALL).and_then(begin).map_err(|failure| failure.into_error(py));
+        let begun = Pending::part_of(&self.side, CALL).and_then(begin).map_err(|failure| failure.into_error(py));
         begun.and_then(|mut pending| pending.wait(py, left)).inspect_err(|error| {
             self.comm.state.break_off(&self.side.why_broken().unwrap_or_else(|| error.to_string()));
         })

@@ -183,7 +183,27 @@ fn pair_of(code: &str, size: usize) -> Option<Datatype> {
     let value = parts.next()?.trim_start_matches(['@', '=', '<', '|']);
     let _name = parts.next()?;
     let index = parts.next()?.trim_start_matches(['@', '=', '<', '|']);
-    if !index.trim_start_matches(|digit: char| digit.is_ascii_digit() || digit == 'x').eq("i") {
+    let padding = |text: &str| {
+        let digits = text.trim_end_matches('x');
+        match (digits.parse(), text.len() - digits.len()) {
+            (Ok(count), 1) => Some(count),
+            (Err(_), count) if digits.is_empty() => Some(count),
+            _ => None,
+        }
+    };
+    let before: usize = padding(index.strip_suffix('i')?)?;
+    let (_name, after) = (parts.next()?, padding(parts.next()?)?);
+    let width = match value {
+        "h" => 2,
+        "i" | "f" => 4,
+        "l" | "q" | "d" => 8,
+        _ => return None,
+    };
+    // Where C has the index, and how much it fills up behind it; numpy may leave both unsaid.
+    let (place, rest) = (width.max(4), width.max(4) - 4);
+    let said = [(before, place - width), (after, rest)].iter().all(|(said, is)| *said == 0 || said == is);
+    let packed = before == 0 && place > width && after > 0;
+    if parts.next().is_some() || !said || packed || size != place + 4 + rest {
         return None;
     }
     // SAFETY: constants of the shim.

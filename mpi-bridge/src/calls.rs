@@ -53,6 +53,10 @@ const AT_ONCE: u8 = 2;
 
 /// Another rank has given up the communicator of this name.
 pub fn break_off(name: &str, epoch: u64, why: &str, at_once: bool) {
+    // Those without a name are known to nobody else.
+    if name.is_empty() {
+        return;
+    }
     for record in ALL.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
         if record.epoch == epoch && *record.name.lock().unwrap_or_else(PoisonError::into_inner) == name {
             *record.why.lock().unwrap_or_else(PoisonError::into_inner) = why.to_owned();

@@ -1,17 +1,15 @@
 //! A communicator, as Python has it: its making and its end. What it does is in `collective.rs` and `point.rs`.
 
-use crate::calls::Inside;
-use crate::failure::{Failure, check};
-use crate::pending::{Pending, deadline_of};
+use crate::failure::check;
+use crate::making::{Making, Sent};
+use crate::pending::Pending;
 use crate::request::Request;
-use crate::state::{State, is_epoch_over};
+use crate::state::State;
 use mpi::ffi;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::ffi::c_int;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
 
 /// See the module's documentation.
 #[pyclass(frozen, module = "ipclusterz_mpi")]
@@ -21,17 +19,9 @@ pub struct Comm {
     side: OnceLock<Arc<State>>,
 }
 
-/// Longest time without a look at signals and lost ranks.
-const SLICE: Duration = Duration::from_millis(20);
-
-/// A handle on its way between threads.
-struct Sent(ffi::MPI_Comm);
-
-// SAFETY: the handle is a number or an address that only MPI looks at, which was asked to be safe for threads.
-unsafe impl Send for Sent {}
-
 impl Comm {
-    fn new(py: Python<'_>, comm: ffi::MPI_Comm, epoch: u64, borrowed: bool) -> PyResult<Comm> {
+    /// Of a handle.
+    pub fn new(py: Python<'_>, comm: ffi::MPI_Comm, epoch: u64, borrowed: bool) -> PyResult<Comm> {
         let state = State::of(comm, epoch, borrowed).map_err(|failure| failure.into_error(py))?;
         Ok(Comm { state: Arc::new(state), side: OnceLock::new() })
     }
@@ -57,7 +47,7 @@ impl Comm {
     pub fn side_state(&self, py: Python<'_>, timeout: f64) -> PyResult<Arc<State>> {
         if self.side.get().is_none() {
             let comm = self.duplicate(py, timeout)?;
-            let state = State::of(comm, self.state.epoch, false).map_err(|failure| failure.into_error(py))?;
+            let state = self.state.beside(comm).map_err(|failure| failure.into_error(py))?;
             // Whoever else made one at the same time has broken MPI's rules.
             let _ = self.side.set(Arc::new(state));
         }
@@ -73,67 +63,39 @@ impl Comm {
         Ok(None)
     }
 
-    /// Calls a function of MPI that makes a communicator and has no non-blocking form, on a thread that is left alone when
-    /// it does not return in time. None: this rank is not in it.
+    /// A communicator that is made of this one. None: this rank is not in it.
     fn make(
         &self,
         py: Python<'_>,
         call: &'static str,
         timeout: f64,
-        epoch: u64,
         make: impl FnOnce(ffi::MPI_Comm, *mut ffi::MPI_Comm) -> c_int + Send + 'static,
     ) -> PyResult<Option<Comm>> {
-        let fail = |failure: Failure| failure.into_error(py);
-        self.state.usable(call).map_err(fail)?;
-        if is_epoch_over(epoch) {
-            return Err(fail(self.state.lost(call)));
-        }
-        self.state.calls.enter(call);
-        let (sender, made) = channel();
-        // For the compiler alone: this thread is the only one that receives.
-        let made = Mutex::new(made);
-        let from = Sent(self.state.comm);
-        let work = move || {
-            let from = from;
-            // SAFETY: a constant of rsmpi.
-            let mut new = unsafe { ffi::RSMPI_COMM_NULL };
-            let code = make(from.0, &raw mut new);
-            // Nobody may wait any more.
-            let _ = sender.send((code, Sent(new)));
-        };
-        std::thread::Builder::new()
-            .name("ipclusterz-mpi".to_owned())
-            .spawn(work)
-            .map_err(|error| PyRuntimeError::new_err(format!("{call}: no thread can be started: {error}")))?;
-        let deadline = deadline_of(timeout);
-        let _inside = Inside::of(&self.state.calls);
-        let (code, Sent(new)) = loop {
-            match py.detach(|| made.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(SLICE)) {
-                Ok(made) => break made,
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(PyRuntimeError::new_err(format!("{call}: the thread that called it has ended")));
+        Making::begin(py, &self.state, call, self.state.epoch, make)?.finish(py, timeout, true)
+    }
+}
+
+/// MPI_Comm_create_group of some ranks.
+fn group_maker(ranks: Vec<i32>, tag: i32) -> impl FnOnce(ffi::MPI_Comm, *mut ffi::MPI_Comm) -> c_int + Send + 'static {
+    move |comm, new| {
+        let count = c_int::try_from(ranks.len()).unwrap_or(c_int::MAX);
+        // SAFETY: the communicator is alive, the ranks are as many as said, and the handles are ours to write to.
+        unsafe {
+            let (mut all, mut some) = (ffi::RSMPI_GROUP_NULL, ffi::RSMPI_GROUP_NULL);
+            let mut code = ffi::MPI_Comm_group(comm, &raw mut all);
+            if code == ffi::MPI_SUCCESS as c_int {
+                code = ffi::MPI_Group_incl(all, count, ranks.as_ptr(), &raw mut some);
+            }
+            if code == ffi::MPI_SUCCESS as c_int {
+                code = ffi::MPI_Comm_create_group(comm, some, tag, new);
+            }
+            for mut group in [all, some] {
+                if group != ffi::RSMPI_GROUP_NULL {
+                    ffi::MPI_Group_free(&raw mut group);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
             }
-            if is_epoch_over(epoch) {
-                return Err(fail(self.state.lost(call)));
-            }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                let failure = self.state.timed_out(py, call, timeout);
-                self.state.break_off(&format!("{call} did not end within {timeout} s"));
-                return Err(fail(failure));
-            }
-            if let Some(why) = self.state.calls.given_up(true) {
-                return Err(fail(Failure::Broken(call, why)));
-            }
-            py.check_signals().inspect_err(|_| self.state.give_up(py, &format!("{call} was interrupted")))?;
-        };
-        self.state.check(code, call).map_err(fail)?;
-        // SAFETY: a constant of rsmpi.
-        if new == unsafe { ffi::RSMPI_COMM_NULL } {
-            return Ok(None);
+            code
         }
-        Comm::new(py, new, epoch, false).map(Some)
     }
 }
 
@@ -224,62 +186,35 @@ impl Comm {
     fn split(&self, py: Python<'_>, color: i32, key: i32, timeout: f64) -> PyResult<Option<Comm>> {
         // SAFETY: a constant of rsmpi.
         let color = if color < 0 { unsafe { ffi::RSMPI_UNDEFINED } } else { color };
-        let epoch = self.state.epoch;
         // SAFETY: the communicator is alive, and the new handle is written to.
-        self.make(py, "MPI_Comm_split", timeout, epoch, move |comm, new| unsafe {
-            ffi::MPI_Comm_split(comm, color, key, new)
-        })
+        self.make(py, "MPI_Comm_split", timeout, move |comm, new| unsafe { ffi::MPI_Comm_split(comm, color, key, new) })
     }
 
     /// The ranks that share memory: MPI_Comm_split_type, MPI 3.1 section 6.4.2.
     fn node(&self, py: Python<'_>, timeout: f64) -> PyResult<Option<Comm>> {
         let rank = self.state.rank;
         // SAFETY: the communicator is alive, and the new handle is written to.
-        self.make(py, "MPI_Comm_split_type", timeout, self.state.epoch, move |comm, new| unsafe {
+        self.make(py, "MPI_Comm_split_type", timeout, move |comm, new| unsafe {
             ffi::MPI_Comm_split_type(comm, ffi::RSMPI_COMM_TYPE_SHARED, rank, ffi::RSMPI_INFO_NULL, new)
         })
     }
 
-    /// MPI_Comm_create_group, MPI 3.1 section 6.4.2: called by the ranks of the group alone, with the same tag. For another
-    /// epoch if one is given.
-    #[pyo3(signature = (ranks, tag, timeout, epoch = None))]
-    fn create_group(
-        &self,
-        py: Python<'_>,
-        ranks: Vec<i32>,
-        tag: i32,
-        timeout: f64,
-        epoch: Option<u64>,
-    ) -> PyResult<Option<Comm>> {
-        let make = move |comm: ffi::MPI_Comm, new: *mut ffi::MPI_Comm| {
-            let count = c_int::try_from(ranks.len()).unwrap_or(c_int::MAX);
-            // SAFETY: the communicator is alive, the ranks are as many as said, and the handles are ours to write to.
-            unsafe {
-                let (mut all, mut some) = (ffi::RSMPI_GROUP_NULL, ffi::RSMPI_GROUP_NULL);
-                let mut code = ffi::MPI_Comm_group(comm, &raw mut all);
-                if code == ffi::MPI_SUCCESS as c_int {
-                    code = ffi::MPI_Group_incl(all, count, ranks.as_ptr(), &raw mut some);
-                }
-                if code == ffi::MPI_SUCCESS as c_int {
-                    code = ffi::MPI_Comm_create_group(comm, some, tag, new);
-                }
-                for mut group in [all, some] {
-                    if group != ffi::RSMPI_GROUP_NULL {
-                        ffi::MPI_Group_free(&raw mut group);
-                    }
-                }
-                code
-            }
-        };
-        self.make(py, "MPI_Comm_create_group", timeout, epoch.unwrap_or(self.state.epoch), make)
+    /// MPI_Comm_create_group, MPI 3.1 section 6.4.2: called by the ranks of the group alone, with the same tag.
+    fn create_group(&self, py: Python<'_>, ranks: Vec<i32>, tag: i32, timeout: f64) -> PyResult<Option<Comm>> {
+        self.make(py, "MPI_Comm_create_group", timeout, group_maker(ranks, tag))
     }
 
-    /// MPIX_Comm_shrink of ULFM: a communicator of the ranks that live, which all of them ask for. The loss of another one
-    /// meanwhile does not end it.
-    fn shrink(&self, py: Python<'_>, timeout: f64) -> PyResult<Option<Comm>> {
+    /// The same, begun, for an epoch. This communicator stays as it is when nobody waits any more.
+    fn begin_group(&self, py: Python<'_>, ranks: Vec<i32>, tag: i32, epoch: u64) -> PyResult<Making> {
+        Making::begin(py, &self.state, "MPI_Comm_create_group", epoch, group_maker(ranks, tag))
+    }
+
+    /// MPIX_Comm_shrink of ULFM, begun: a communicator of the ranks that live, which all of them ask for. The loss of
+    /// another one meanwhile does not end it.
+    fn begin_shrink(&self, py: Python<'_>) -> PyResult<Making> {
         // SAFETY: the communicator is alive, and the handle is the caller's to write to.
         let make = |comm, new| unsafe { crate::names::ipz_comm_shrink(comm, new) };
-        self.make(py, "MPIX_Comm_shrink", timeout, self.state.epoch, make)
+        Making::begin(py, &self.state, "MPIX_Comm_shrink", self.state.epoch, make)
     }
 
     /// The rank in MPI_COMM_WORLD of each of its ranks.

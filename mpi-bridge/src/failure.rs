@@ -1,5 +1,6 @@
 //! Return codes of MPI as Python exceptions: every code is checked, and says its class, its text and the call.
 
+use crate::names;
 use mpi::ffi;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -56,7 +57,7 @@ fn class_of(code: c_int) -> c_int {
 
 fn class_name(class: c_int) -> String {
     // SAFETY: constants of the shim.
-    let (failed, revoked) = unsafe { (crate::names::IPZ_ERR_PROC_FAILED, crate::names::IPZ_ERR_REVOKED) };
+    let (failed, revoked) = unsafe { (names::IPZ_ERR_PROC_FAILED, names::IPZ_ERR_REVOKED) };
     let known = CLASSES.iter().find(|(number, _)| c_int::try_from(*number) == Ok(class));
     match known {
         Some((_, name)) => (*name).to_owned(),
@@ -84,7 +85,9 @@ impl Failure {
         let Failure::Code(code, _) = self else { return false };
         let class = class_of(*code);
         // SAFETY: constants of the shim.
-        class != -1 && unsafe { class == crate::names::IPZ_ERR_PROC_FAILED || class == crate::names::IPZ_ERR_REVOKED }
+        let losses =
+            unsafe { [names::IPZ_ERR_PROC_FAILED, names::IPZ_ERR_PROC_FAILED_PENDING, names::IPZ_ERR_REVOKED] };
+        class != -1 && losses.contains(&class)
     }
 
     /// The exception of `ipclusterz.error`.

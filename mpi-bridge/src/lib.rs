@@ -5,7 +5,7 @@
 //! - [`environment`]: MPI's beginning and end, shared with mpi4py
 //! - [`buffers`], [`layout`], [`names`]: Python's buffers as MPI sees them
 //! - [`state`], [`pending`]: a communicator that may break; waits that can be given up
-//! - [`comm`]: communicators and their making
+//! - [`comm`], [`making`]: communicators and their making
 //! - [`parts`], [`collective`], [`varying`], [`reduction`], [`allreduce`], [`slots`]: collective calls
 //! - [`point`], [`message`], [`request`]: messages, and what goes on
 //! - [`calls`]: which call each communicator is in
@@ -19,6 +19,7 @@ mod comm;
 mod environment;
 mod failure;
 mod layout;
+mod making;
 mod message;
 mod names;
 mod parts;
@@ -108,6 +109,7 @@ fn ipclusterz_mpi(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     module.add("OPERATORS", buffers::OPERATORS)?;
     module.add_class::<comm::Comm>()?;
+    module.add_class::<making::Making>()?;
     module.add_class::<request::Request>()?;
     module.add_function(wrap_pyfunction!(environment::initialize, module)?)?;
     module.add_function(wrap_pyfunction!(environment::finalize, module)?)?;

@@ -2,7 +2,7 @@
 
 use crate::buffers::{View, int};
 use crate::comm::Comm;
-use crate::failure::{Failure, check};
+use crate::failure::Failure;
 use crate::layout::Block;
 use crate::pending::{Pending, describe};
 use crate::point::{Status, search, source, tagged};
@@ -13,6 +13,9 @@ use pyo3::types::{PyByteArray, PyBytes};
 const RECEIVE: &str = "MPI_Mrecv";
 /// Up to so many bytes a copy is cheaper than a buffer of Python's.
 const SMALL: usize = 4 << 10;
+
+/// Least time for the bytes of a message that was found, in seconds: its sender may be busy.
+const BYTES_COME: f64 = 60.0;
 
 /// A message that was taken out of the queue.
 struct Handle(ffi::MPI_Message);
@@ -53,10 +56,12 @@ impl Comm {
                     &raw mut status,
                 )
             };
-            check(code, CALL)?;
+            self.state.check(code, CALL)?;
             Ok((flag != 0).then(|| (message, describe(&status))))
         };
         let (mut handle, status) = search(py, &self.state, CALL, timeout, look)?;
+        // The deadline was for the message; now its bytes come.
+        let timeout = timeout.max(BYTES_COME);
         let length = usize::try_from(status.2).unwrap_or(0);
         if length <= SMALL {
             let mut room = vec![0_u8; length];

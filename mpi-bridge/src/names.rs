@@ -16,6 +16,7 @@ unsafe extern "C" {
     pub static IPZ_LONG_DOUBLE: MPI_Datatype;
     pub static IPZ_C_LONG_DOUBLE_COMPLEX: MPI_Datatype;
     pub static IPZ_ERR_PROC_FAILED: c_int;
+    pub static IPZ_ERR_PROC_FAILED_PENDING: c_int;
     pub static IPZ_ERR_REVOKED: c_int;
     /// MPIX_Comm_shrink; -1 where the library has none.
     pub fn ipz_comm_shrink(comm: MPI_Comm, living: *mut MPI_Comm) -> c_int;

@@ -67,6 +67,12 @@ impl Pending {
         Ok(Pending::begun(state, call))
     }
 
+    /// A part of a call that was entered already.
+    pub fn part_of(state: &Arc<State>, call: &'static str) -> Result<Pending, Failure> {
+        state.usable(call)?;
+        Ok(Pending::begun(state, call))
+    }
+
     fn begun(state: &Arc<State>, call: &'static str) -> Pending {
         Pending {
             state: Arc::clone(state),
@@ -109,7 +115,11 @@ impl Pending {
     pub fn begin(&mut self, start: impl FnOnce(ffi::MPI_Comm, *mut ffi::MPI_Request) -> c_int) -> Result<(), Failure> {
         // SAFETY: a constant of rsmpi.
         let mut request = unsafe { ffi::RSMPI_REQUEST_NULL };
-        self.state.check(start(self.state.comm, &raw mut request), self.call)?;
+        self.state.check(start(self.state.comm, &raw mut request), self.call).inspect_err(|_| {
+            if !self.requests.is_empty() {
+                self.state.break_off(&format!("{} was begun in part", self.call));
+            }
+        })?;
         self.requests.push(request);
         Ok(())
     }
@@ -179,7 +189,8 @@ impl Pending {
             }
         };
         if code != ffi::MPI_SUCCESS as c_int {
-            self.requests.clear();
+            // Some of them may go on.
+            self.give_up();
             return self.state.check(code, self.call).map(|()| true);
         }
         if flag != 0 {
@@ -332,8 +343,15 @@ pub fn free(datatype: &mut ffi::MPI_Datatype) {
 fn sweep() {
     let mut adrift = ADRIFT.lock().unwrap_or_else(PoisonError::into_inner);
     // An error of an operation that nobody waits for is told to nobody.
-    adrift.retain_mut(|pending| !pending.test().unwrap_or(true));
+    let (mut done, mut going) = (Vec::new(), Vec::new());
+    for mut pending in adrift.drain(..) {
+        if pending.test().unwrap_or(true) { done.push(pending) } else { going.push(pending) }
+    }
+    *adrift = going;
     ANY_ADRIFT.store(!adrift.is_empty(), Ordering::Release);
+    // Without the lock: with their buffers go objects, which may let go of requests of their own.
+    drop(adrift);
+    drop(done);
 }
 
 /// Until when to wait; none: for ever.

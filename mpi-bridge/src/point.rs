@@ -2,7 +2,7 @@
 
 use crate::buffers::{View, int};
 use crate::comm::Comm;
-use crate::failure::{Failure, check};
+use crate::failure::Failure;
 use crate::layout::Block;
 use crate::pending::{Pending, deadline_of, describe, spins_before_yielding};
 use crate::request::Request;
@@ -182,7 +182,7 @@ impl Comm {
             // SAFETY: the communicator is alive; flag and status are ours to write to.
             let code =
                 unsafe { ffi::MPI_Iprobe(source(from), tagged(tag), self.state.comm, &raw mut flag, &raw mut status) };
-            check(code, CALL)?;
+            self.state.check(code, CALL)?;
             Ok((flag != 0).then(|| describe(&status)))
         };
         if timeout < 0.0 {

@@ -179,13 +179,16 @@ impl Comm {
                     )
                 });
             }
-            // A reduction to each rank. In place, its result is at the front, where rank 0's part is: so from the last.
-            for (root, (count, place)) in parts.counts.iter().zip(&parts.places).enumerate().rev() {
+            // A reduction to each rank. In place, its result comes to where other parts are, which are sent from a copy.
+            let source = match send {
+                Some(send) => send.address().cast_const(),
+                // SAFETY: the receive buffer has all parts.
+                None => unsafe { pending.copy(views[0].address(), total * datatype.size) },
+            };
+            for (root, (count, place)) in parts.counts.iter().zip(&parts.places).enumerate() {
                 for (first, some) in pieces(*count) {
-                    let from = send.unwrap_or(&views[0]).at(place + first).cast_const();
+                    let from = source.cast::<u8>().wrapping_add((place + first) * datatype.size).cast();
                     let is_root = int(root) == rank;
-                    let in_place = is_root && send.is_none() && *place == 0;
-                    let from = if in_place { address_of(None) } else { from };
                     // SAFETY: as above.
                     pending.begin(|comm, request| unsafe {
                         let to = if is_root { views[0].at(first) } else { std::ptr::null_mut() };

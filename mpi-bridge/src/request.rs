@@ -1,24 +1,63 @@
 //! A request, as Python has it.
 
+use crate::failure::Failure;
 use crate::pending::Pending;
 use crate::point::Status;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// An operation that was begun and is waited for later.
 #[pyclass(frozen, module = "ipclusterz_mpi")]
 pub struct Request {
-    pending: Mutex<Option<Pending>>,
+    call: &'static str,
+    stage: Mutex<Stage>,
+}
+
+enum Stage {
+    Begun(Pending),
+    /// A thread has it.
+    Waited,
+    Done,
+    /// With this error, which is told each time.
+    Failed(String),
 }
 
 impl Request {
     /// Of an operation that has begun.
     pub fn new(pending: Pending) -> Request {
-        Request { pending: Mutex::new(Some(pending)) }
+        Request { call: pending.call, stage: Mutex::new(Stage::Begun(pending)) }
     }
 
-    fn take(&self) -> Option<Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// None: it was done before.
+    fn take(&self, py: Python<'_>) -> PyResult<Option<Pending>> {
+        let mut stage = self.stage();
+        match std::mem::replace(&mut *stage, Stage::Waited) {
+            Stage::Begun(pending) => Ok(Some(pending)),
+            Stage::Waited => {
+                Err(PyRuntimeError::new_err(format!("{}: another thread waits for this request", self.call)))
+            }
+            Stage::Done => {
+                *stage = Stage::Done;
+                Ok(None)
+            }
+            Stage::Failed(why) => {
+                *stage = Stage::Failed(why.clone());
+                Err(Failure::Broken(self.call, format!("this request has failed: {why}")).into_error(py))
+            }
+        }
+    }
+
+    fn end(&self, result: PyResult<()>) -> PyResult<()> {
+        *self.stage() = match &result {
+            Ok(()) => Stage::Done,
+            Err(error) => Stage::Failed(error.to_string()),
+        };
+        result
     }
 }
 
@@ -26,26 +65,32 @@ impl Request {
 impl Request {
     /// Waits for the end; source, tag and bytes of what was received. None: that was told already.
     fn wait(&self, py: Python<'_>, timeout: f64) -> PyResult<Option<Status>> {
-        let Some(mut pending) = self.take() else { return Ok(None) };
-        pending.wait(py, timeout)?;
+        let Some(mut pending) = self.take(py)? else { return Ok(None) };
+        self.end(pending.wait(py, timeout))?;
         Ok(Some(pending.received()))
     }
 
     /// Whether it is done: as `wait`, or False.
     fn test(&self, py: Python<'_>) -> PyResult<(bool, Option<Status>)> {
-        let Some(mut pending) = self.take() else { return Ok((true, None)) };
-        if pending.test().map_err(|failure| failure.into_error(py))? {
-            return Ok((true, Some(pending.received())));
+        let Some(mut pending) = self.take(py)? else { return Ok((true, None)) };
+        let tested = pending.test().and_then(|done| if done { Ok(true) } else { pending.check().map(|()| false) });
+        match tested {
+            Ok(true) => {
+                self.end(Ok(()))?;
+                Ok((true, Some(pending.received())))
+            }
+            Ok(false) => {
+                *self.stage() = Stage::Begun(pending);
+                Ok((false, None))
+            }
+            Err(failure) => self.end(Err(failure.into_error(py))).map(|()| (false, None)),
         }
-        pending.check().map_err(|failure| failure.into_error(py))?;
-        *self.pending.lock().unwrap_or_else(PoisonError::into_inner) = Some(pending);
-        Ok((false, None))
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if let Some(pending) = self.take() {
+        if let Stage::Begun(pending) = std::mem::replace(&mut *self.stage(), Stage::Done) {
             pending.let_go();
         }
     }

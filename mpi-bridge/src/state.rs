@@ -68,6 +68,11 @@ impl State {
         Ok(State { comm, rank, size, epoch, borrowed, calls: Record::new(epoch), broken, why })
     }
 
+    /// A duplicate for messages of this one's collectives: who gives up the one gives up the other.
+    pub fn beside(&self, comm: ffi::MPI_Comm) -> Result<State, Failure> {
+        Ok(State { calls: Arc::clone(&self.calls), ..State::of(comm, self.epoch, false)? })
+    }
+
     /// No call may use it from now on. The first reason is the one that is told.
     pub fn break_off(&self, why: &str) {
         let mut reason = self.why.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,18 +101,26 @@ impl State {
     /// The result of a call of MPI. A library that notices a lost rank by itself knows neither host nor cause: the
     /// controller does, whose word is about to come.
     pub fn check(&self, code: c_int, call: &'static str) -> Result<(), Failure> {
+        self.check_in(self.epoch, code, call).inspect_err(|failure| {
+            if matches!(failure, Failure::Lost(..)) {
+                self.break_off("the MPI library has lost a rank");
+            }
+        })
+    }
+
+    /// The same of a call that is for another epoch than this communicator, which stays as it is.
+    pub fn check_in(&self, epoch: u64, code: c_int, call: &'static str) -> Result<(), Failure> {
         let Err(failure) = check(code, call) else { return Ok(()) };
         if !failure.tells_of_loss() {
             return Err(failure);
         }
         let deadline = Instant::now() + NEWS_OF_LOSS;
-        while !self.is_over() && Instant::now() < deadline {
+        while !is_epoch_over(epoch) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
-        if self.is_over() {
+        if is_epoch_over(epoch) {
             return Err(self.lost(call));
         }
-        self.break_off("the MPI library has lost a rank");
         Err(Failure::Lost(call, "the MPI library has lost a rank".to_owned()))
     }
 

@@ -50,6 +50,8 @@ impl Comm {
                     // In place: the root's own part is there.
                     *count = 0;
                 }
+                // MPI_IN_PLACE would mean another thing there.
+                let from = if own > 0 { from } else { std::ptr::null() };
                 return exchange(pending, from, &out, to, &inward, datatype);
             }
             let (counts, places) = match &parts {

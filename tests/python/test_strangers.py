@@ -92,12 +92,18 @@ def test_a_peer_with_a_key_of_its_own_gets_no_answer(open_cluster, stranger) -> 
     assert rejected(open_cluster) > before
 
 
-def test_an_engines_key_does_not_admit_a_client(open_cluster, stranger) -> None:
+# Frames of so many bytes or more come in parts of so many.
+PART = 256 << 10
+LONG_HELLO = HELLO.replace(b"\xa4host\xa1h", b"\xa4host\xdb" + (PART + 9).to_bytes(4, "big") + b"h" * (PART + 9))
+
+
+@pytest.mark.parametrize("hello", [[HELLO], [LONG_HELLO[:PART], LONG_HELLO[PART:]]], ids=["short", "in parts"])
+def test_an_engines_key_does_not_admit_a_client(open_cluster, stranger, hello) -> None:
     before = rejected(open_cluster)
     curve = connection(open_cluster, "engine")["curve"]
     keys = {f"curve_{name}key": curve[name].encode() for name in ("server", "public", "secret")}
     socket = stranger(**keys)
-    socket.send(HELLO)
+    socket.send_multipart(hello)
     assert socket.poll(10_000) != 0
     answer = socket.recv()
     assert b"refused" in answer
@@ -141,7 +147,7 @@ NONSENSE = {
     "another version": [HELLO.replace(b"\xa1v\x01", b"\xa1v\x02")],
     "an unknown kind": [b"\x82\xa1v\x01\xa5howdy\x80"],
     "fields of another type": [b"\x82\xa1v\x01\xa5hello\xa5world"],
-    "a header of two megabytes": [b"\x82\xa1v\x01" + bytes(2 << 20)],
+    "a header of two megabytes": [b"\x82\xa1v\x01" + bytes(PART - 4), *[bytes(PART)] * 7, b""],
     "too many frames": [HELLO] + [b"x"] * 70_000,
     "work before hello": [b"\x82\xa1v\x01\xaestatus_request\x80"],
     "a guessed token": [b"\x82\xa1v\x01\xa6attach\x82\xa4peer\x01\xa5token\xa5guess"],

@@ -115,8 +115,9 @@ impl Worlds {
         let Some((name, rank)) = self.of.remove(&engine) else { return };
         let Some(world) = self.worlds.get_mut(&name) else { return };
         world.members.remove(&rank);
-        let had_begun = matches!(world.phase, Phase::Forming(_) | Phase::Formed);
-        if had_begun {
+        // Also one whose epoch is over because it could not be formed: that may have been for this rank.
+        let had_begun = world.phase != Phase::Gathering;
+        if matches!(world.phase, Phase::Forming(_) | Phase::Formed) {
             self.end(&name, &format!("rank {rank} is lost: {why}"));
         }
         let Some(world) = self.worlds.get(&name) else { return };
@@ -254,4 +255,29 @@ impl Worlds {
 fn group_lost(epochs: &HashMap<EngineId, (u64, Option<String>)>, engines: &[EngineId]) -> Option<String> {
     let (epoch, reason) = engines.iter().filter_map(|engine| epochs.get(engine)).max_by_key(|(epoch, _)| *epoch)?;
     Some(format!("epoch {epoch} is over: {}", reason.as_deref()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_that_is_known_only_after_an_epoch_failed_for_it_begins_the_next() {
+        let mut worlds = Worlds::default();
+        let rank = |rank| Rank { world: "w".to_owned(), rank, size: 3, survives: true };
+        for engine in 0..3 {
+            worlds.joined(EngineId(engine), &rank(engine));
+        }
+        worlds.left(EngineId(2), "its host fell silent");
+        let status = |worlds: &Worlds| worlds.status(EngineId(0)).expect("a world");
+        assert_eq!((status(&worlds).epoch, status(&worlds).formed), (2, false));
+        // Rank 1 was on that host too, and the library of rank 0 knows it sooner than the controller.
+        let task = worlds.worlds["w"].task;
+        worlds.answered(EngineId(0), task, TaskOutcome::Error, &[Frame::from(&b"rank 1 is lost"[..])]);
+        worlds.left(EngineId(1), "its host fell silent");
+        assert_eq!(status(&worlds).epoch, 3);
+        let task = worlds.worlds["w"].task;
+        worlds.answered(EngineId(0), task, TaskOutcome::Ok, &[]);
+        assert!(status(&worlds).formed);
+    }
 }

@@ -4,7 +4,7 @@ use super::process::UserThread;
 use crate::wire::message::{Broken, EpochOver};
 use std::ffi::c_int;
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek};
 use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, RawFd};
 use std::os::unix::fs::FileExt;
@@ -24,7 +24,7 @@ const CALLS_ROOM: usize = 16 << 10;
 pub struct StackFile {
     /// The signal.
     pub signal: c_int,
-    /// The file, which stays open; appended to, and emptied here.
+    /// The file, which stays open; written to by the handler, and emptied here.
     pub descriptor: RawFd,
 }
 
@@ -32,8 +32,10 @@ impl StackFile {
     /// The stack of `thread`; empty when it does not answer.
     pub fn ask(&self, thread: UserThread) -> io::Result<String> {
         // SAFETY: the descriptor is open as long as the process lives, and is not closed here.
-        let file = ManuallyDrop::new(unsafe { File::from_raw_fd(self.descriptor) });
+        let mut file = ManuallyDrop::new(unsafe { File::from_raw_fd(self.descriptor) });
         file.set_len(0)?;
+        // The handler writes where it wrote last.
+        file.rewind()?;
         thread.signal(self.signal);
         let deadline = Instant::now() + PATIENCE;
         let (mut length, mut since) = (0, Instant::now());

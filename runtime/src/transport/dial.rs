@@ -165,7 +165,7 @@ fn dealer(context: &zmq::Context, keys: Option<&CurveKeys>) -> Result<zmq::Socke
     socket.set_linger(500)?;
     socket.set_sndhwm(0)?;
     socket.set_rcvhwm(0)?;
-    socket.set_maxmsgsize(super::FRAME_BYTES_MAX)?;
+    socket.set_maxmsgsize(super::PART_BYTES_MAX)?;
     socket.set_reconnect_ivl(50)?;
     socket.set_reconnect_ivl_max(2000)?;
     // The kernel's own patience grows to minutes, and a network that comes back should be noticed sooner.

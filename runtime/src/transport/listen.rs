@@ -38,7 +38,7 @@ impl Listener {
         socket.set_rcvhwm(0)?;
         socket.set_router_mandatory(true)?;
         socket.set_ipv6(true)?;
-        socket.set_maxmsgsize(super::FRAME_BYTES_MAX)?;
+        socket.set_maxmsgsize(super::PART_BYTES_MAX)?;
         socket.set_backlog(4096)?;
         set_int_option(&socket, ZMQ_ROUTER_NOTIFY, ZMQ_NOTIFY_DISCONNECT)?;
         let monitor = super::monitor::attach(context, &socket)?;
@@ -97,12 +97,13 @@ impl Listener {
     /// The next thing that came in, if any.
     pub fn receive(&self) -> Result<Option<Incoming>, zmq::Error> {
         let Some(mut frames) = super::receive(&self.socket)? else { return Ok(None) };
-        let route = frames.remove(0);
-        let Some(route) = parse(&route) else { return Ok(Some(Incoming::Stranger)) };
+        let first = frames.remove(0);
+        let Some(route) = parse(&first) else { return Ok(Some(Incoming::Stranger)) };
         if frames.len() == 1 && frames[0].is_empty() {
             return Ok(Some(Incoming::Gone(route)));
         }
-        let admitted = match frames.first().and_then(|frame| frame.property(c"User-Id")) {
+        // The routing id is one part, as it came from libzmq; what was joined has no properties any more.
+        let admitted = match first.property(c"User-Id") {
             Some("client") => Admitted::Keyed(Role::Client),
             Some("engine") => Admitted::Keyed(Role::Engine),
             _ => Admitted::Local,

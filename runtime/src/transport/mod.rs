@@ -50,8 +50,9 @@ pub enum Admitted {
     Keyed(Role),
 }
 
-/// Longest frame; a longer one breaks the sender's connection before memory is taken for it.
-const FRAME_BYTES_MAX: i64 = 1 << 40;
+/// Longest part of a message, with what CURVE adds; a longer one breaks the sender's connection before memory is taken for
+/// it, also before the sender was let in.
+const PART_BYTES_MAX: i64 = (pieces::PIECE + 1024) as i64;
 
 /// Most payload frames in one message, whole ones.
 pub const FRAMES_MAX: usize = 1 << 16;

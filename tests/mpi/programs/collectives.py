@@ -62,6 +62,10 @@ for dtype in ("f8", "i4", "?"):
             same(part, own, ("Scatterv", counts))
             comm.Iscatterv(wanted if rank == root else None, part, counts, places, root).wait()
             same(part, own, ("Iscatterv", counts))
+            whole = np.zeros(room, dtype) if rank == root else None
+            comm.Igatherv(own, whole, counts, places, root).wait()
+            if whole is not None:
+                same(whole, wanted, ("Igatherv", counts))
         whole = np.zeros(room, dtype)
         comm.Allgatherv(own, whole, counts, places)
         same(whole, wanted, ("Allgatherv", counts))
@@ -74,6 +78,27 @@ for dtype in ("f8", "i4", "?"):
         comm.Alltoallv(out, out_counts, None, inward, in_counts, None)
         wanted = np.concatenate([data(other, n, dtype, rank) for other, n in enumerate(in_counts)])
         same(inward, wanted, ("Alltoallv", out_counts))
+        inward[:] = 0
+        comm.Ialltoallv(out, out_counts, None, inward, in_counts, None).wait()
+        same(inward, wanted, ("Ialltoallv", out_counts))
+
+# All ranks have the same, whatever a maximum with NaN is.
+result = np.empty(3)
+comm.Allreduce(np.array([np.nan if rank == size // 2 else rank, rank, -0.0 if rank % 2 else 0.0]), result, "max")
+assert len(set(comm.allgather(result.tobytes()))) == 1, result
+
+# A call that is begun waits for nobody.
+if size > 1:
+    token, target = np.zeros(1), np.zeros(size)
+    if rank == 0:
+        request = comm.Ialltoallv(np.arange(size, dtype="f8"), [1] * size, None, target, [1] * size, None)
+        comm.Send(token, 1, 5)
+    else:
+        if rank == 1:
+            comm.Recv(token, 0, 5)
+        request = comm.Ialltoallv(np.arange(size, dtype="f8"), [1] * size, None, target, [1] * size, None)
+    request.wait()
+    same(target, np.full(size, float(rank)), "Ialltoallv that is begun at different times")
 
 # Around the sizes where sums are made in another way.
 for count in (4096, 4097, 100_003, 2_097_152, 2_097_153):

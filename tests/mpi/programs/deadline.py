@@ -14,6 +14,7 @@ from ipclusterz import mpi
 
 spare = comm.dup()
 beside = comm.dup()
+third = comm.dup()
 # The last rank stays away.
 late = rank == comm.size - 1
 if sys.argv[1] == "deadline":
@@ -25,6 +26,10 @@ if sys.argv[1] == "deadline":
         assert "did not end" in (spare.broken or "")
         refused(mpi.MPIError, "cannot be used any more", spare.Barrier)
         refused(mpi.MPIError, "cannot be used any more", spare.dup)
+        request = third.Irecv(np.zeros(3), comm.size - 1)
+        refused(mpi.MPITimeout, "did not end within 0.2 s", request.wait, 0.2)
+        refused(mpi.MPIError, "this request has failed", request.wait)
+        refused(mpi.MPIError, "this request has failed", request.test)
     # Others are as they were, and the thread of Python is free.
     assert comm.allreduce(1) == comm.size
 elif sys.argv[1] == "interrupt":

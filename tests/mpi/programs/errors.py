@@ -11,6 +11,8 @@ refused(ValueError, "recvbuf has 4 elements, and there must be 3", comm.Allreduc
 refused(TypeError, "valid are bool, int8", comm.Allreduce, np.zeros(3, ">f8"), three)
 refused(TypeError, "datetime64", comm.Bcast, np.zeros(3, "M8[s]"))
 refused(TypeError, "no datatype", comm.Bcast, np.array([None, 1]))
+refused(TypeError, "no datatype", comm.Bcast, np.zeros(2, [("x", "f8"), ("i", "i4"), ("j", "i4")]))
+refused(TypeError, "no datatype", comm.Bcast, np.zeros(2, [("a", "i2"), ("b", "i4"), ("c", "i2")]))
 refused(TypeError, "a list is no buffer", comm.Bcast, [1, 2, 3])
 refused(ValueError, "not C-contiguous", comm.Bcast, np.zeros((4, 4)).T[1:])
 refused(ValueError, "not C-contiguous", comm.Send, np.zeros((4, 4))[:, 1], 0)

@@ -44,6 +44,11 @@ def every_call(count: int) -> None:
     part = np.empty(counts[rank], "i8")
     comm.Scatterv(gathered, part, counts, None, root)
     same(part, mine, "Gatherv and Scatterv")
+    if gathered is not None:
+        gathered[:first] = 0
+    comm.Gatherv(mpi.IN_PLACE if rank == root else mine, gathered, counts, None, root)
+    if gathered is not None:
+        same(gathered, wanted, "Gatherv in place")
     inward = np.empty(size * count, "i8")
     comm.Alltoallv(np.tile(own, size), [count] * size, None, inward, [count] * size, None)
     same(inward, np.concatenate(everyone), "Alltoallv")
@@ -51,6 +56,9 @@ def every_call(count: int) -> None:
     part = np.empty(counts[rank], "i8")
     comm.Reduce_scatter(each[rank], part, counts)
     same(part, sum(each)[first : first + counts[rank]], "Reduce_scatter")
+    buffer = each[rank].copy()
+    comm.Reduce_scatter(mpi.IN_PLACE, buffer, counts)
+    same(buffer[: counts[rank]], sum(each)[first : first + counts[rank]], "Reduce_scatter in place")
     if size > 1:
         after, before = (rank + 1) % size, (rank - 1) % size
         buffer = np.empty(count + 20, "i8")

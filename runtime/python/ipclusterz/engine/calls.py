@@ -115,7 +115,7 @@ class Calls:
         """Form the communicator of an epoch, at the controller's wish."""
         from ..mpi.epochs import begin
 
-        return [begin(bytes(task.frames[0]), self._namespace.engine_id).encode()]
+        return [begin(bytes(task.frames[0]), self._namespace.engine_id, self._state).encode()]
 
     def _load(self, task: Task) -> tuple[Callable[..., object], bool, bool]:
         from ..dependency import is_dependent

@@ -73,6 +73,10 @@ class Agreement:
         except Exception as error:
             cause = error
             problem = (type(error).__name__, str(error.args[0]) if type(error) is KeyError else str(error))
+        except BaseException as error:
+            # An interrupt: the others wait for what this rank will not say.
+            self.comm._give_up(f"a collective was interrupted ({type(error).__name__})")
+            raise
         answers = self.comm.allgather((current().engine_id, problem, told), self.left())
         for rank, (engine_id, failed, _) in enumerate(answers):
             if failed is not None:

@@ -60,6 +60,13 @@ class Base:
     def _seconds(self, timeout: float | None) -> float:
         return self._limit if timeout is None else _checked_seconds(timeout)
 
+    def _give_up(self, why: str) -> None:
+        """No rank can use it any more: this one has left a collective that the others are in."""
+        from . import missing
+
+        self._native.break_off(why)
+        missing.tell(self.name, self.epoch, self._native.world_ranks, f"{why} on rank {self.rank}", at_once=True)
+
     # -- communicators ------------------------------------------------------------------------------------------
 
     def _begun(self, native: Any, timeout: float | None = None) -> Request:

@@ -10,6 +10,7 @@ hosts share, or be on a disk of each host.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -116,17 +117,19 @@ def checkpoint(
                 mpi.checkpoint({"u": u}, step=step)
     """
     ranks = world.comm() if comm is None else comm
-    place = _folder(folder)
     own: Exception | None = None
     values: dict[str, Any] = {}
+    place, last = Path(), 0
     try:
+        place = _folder(folder)
+        last = _last_number(place)
         values = _values(names)
         if step is not None and (not isinstance(step, int) or step < 0):
             raise ValueError(f"step: {step!r} is not the number of a step; give a whole number, or leave it out")
     except Exception as error:
         own = error
-    told = _together(ranks, own, (_last_number(place), step, secrets.token_hex(4)))
-    number = 1 + max(last for last, _, _ in told)
+    told = _together(ranks, own, (last, step, secrets.token_hex(4)))
+    number = 1 + max(newest for newest, _, _ in told)
     if len(steps := {step for _, step, _ in told}) > 1:
         raise CheckpointError(f"step: ranks gave {', '.join(map(str, sorted(steps, key=str)))}; all must give the same")
     at = place / f"{number:08}-{told[0][2]}"
@@ -141,8 +144,10 @@ def checkpoint(
         own = error
     hosts = _together(ranks, own, platform.node())
     if hosts.index(platform.node()) == ranks.rank:
-        (at / _COMPLETE).touch()
-        _remove_older(place, number)
+        # Neither is needed: one without the mark is kept as well as it is, and older ones go the next time.
+        with contextlib.suppress(OSError):
+            (at / _COMPLETE).touch()
+            _remove_older(place, number)
     return number_of_step
 
 
@@ -189,8 +194,13 @@ def restore(
         whole = np.concatenate([saved.values[rank]["u"] for rank in range(saved.size)])
     """
     present = world.comm() if comm is None else comm
-    place = _folder(folder)
-    everyone = present.allgather([path.name for path in _numbered(place)])
+    place, here, own = Path(), [], None
+    try:
+        place = _folder(folder)
+        here = [path.name for path in _numbered(place)]
+    except Exception as error:
+        own = error
+    everyone = _together(present, own, here)
     known = set().union(*everyone)
     if not known:
         return None

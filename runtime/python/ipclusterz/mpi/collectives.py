@@ -65,7 +65,7 @@ class Collectives(Base):
         return self._begun(self._scatterv(sendbuf, recvbuf, counts, displs, root, -1.0))
 
     def _scatterv(self, sendbuf: Any, recvbuf: Any, counts: Any, displs: Any, root: int, seconds: float) -> Any:
-        large = self._agree_on_large(counts, displs, root)
+        large = seconds < 0 or self._agree_on_large(counts, displs, root, seconds)
         return self._native.scatterv(sendbuf, recvbuf, ints(counts), ints(displs), root, large, seconds)
 
     def Gather(self, sendbuf: Any, recvbuf: Any, root: int = 0, timeout: float | None = None) -> None:
@@ -88,7 +88,7 @@ class Collectives(Base):
         return self._begun(self._gatherv(sendbuf, recvbuf, counts, displs, root, -1.0))
 
     def _gatherv(self, sendbuf: Any, recvbuf: Any, counts: Any, displs: Any, root: int, seconds: float) -> Any:
-        large = self._agree_on_large(counts, displs, root)
+        large = seconds < 0 or self._agree_on_large(counts, displs, root, seconds)
         return self._native.gatherv(sendbuf, recvbuf, ints(counts), ints(displs), root, large, seconds)
 
     def Allgather(self, sendbuf: Any, recvbuf: Any, timeout: float | None = None) -> None:
@@ -135,7 +135,7 @@ class Collectives(Base):
         self, sendbuf: Any, sendcounts: Any, senddispls: Any, recvbuf: Any, recvcounts: Any, recvdispls: Any,
         seconds: float,
     ) -> Any:  # fmt: skip
-        large = self._any_rank_has_large(sendcounts, senddispls, recvcounts, recvdispls)
+        large = seconds < 0 or self._any_rank_has_large(seconds, sendcounts, senddispls, recvcounts, recvdispls)
         return self._native.alltoallv(
             sendbuf, ints(sendcounts), ints(senddispls), recvbuf, ints(recvcounts), ints(recvdispls), large, seconds
         )
@@ -146,22 +146,25 @@ class Collectives(Base):
         large = world.native().is_large
         return any(map(large, numbers))
 
-    def _agree_on_large(self, counts: Any, displs: Any, root: int) -> bool:
-        """Whether the root's counts do not fit into C's int, which all ranks have to know: the call is another then."""
+    def _agree_on_large(self, counts: Any, displs: Any, root: int, seconds: float) -> bool:
+        """Whether the root's counts do not fit into C's int, which all ranks have to know: the call is another then.
+
+        A call that does not wait is always that other one, for it cannot ask.
+        """
         self._check_rank("root", root)
         if self.size == 1:
             return self._is_large(*(ints(counts) or []), *(ints(displs) or []))
         flag = bytearray(1)
         if self.rank == root and counts is not None:
             flag[0] = self._is_large(sum(ints(counts) or []), *(ints(displs) or []))
-        self._native.bcast(flag, root, self._seconds(None))
+        self._native.bcast(flag, root, seconds)
         return bool(flag[0])
 
-    def _any_rank_has_large(self, *lists: Any) -> bool:
+    def _any_rank_has_large(self, seconds: float, *lists: Any) -> bool:
         from array import array
 
         numbers = [number for some in lists for number in (ints(some) or [])]
         found = array("b", [0])
         own = array("b", [self._is_large(sum(ints(lists[0]) or []), sum(ints(lists[2]) or []), *numbers)])
-        self._native.allreduce(own, found, "max", self._seconds(None))
+        self._native.allreduce(own, found, "max", seconds)
         return bool(found[0])

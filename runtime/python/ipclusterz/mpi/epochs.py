@@ -8,10 +8,14 @@ import os
 from . import world
 from .reform import run_hooks
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
 __all__ = ["begin"]
 
 
-def begin(told: bytes, engine_id: int) -> str:
+def begin(told: bytes, engine_id: int, undisturbed: AbstractContextManager[None]) -> str:
     """Form the communicator of an epoch, and have the user's hooks restore their state.
 
     Parameters
@@ -20,6 +24,8 @@ def begin(told: bytes, engine_id: int) -> str:
         JSON of the controller's `Reform`: epoch, ranks, engines, reason.
     engine_id : int
         For messages.
+    undisturbed : context manager
+        Interrupts wait for its end: an epoch that one rank does not form, none does.
 
     Returns
     -------
@@ -34,7 +40,14 @@ def begin(told: bytes, engine_id: int) -> str:
         When MPI fails.
     """
     reform = json.loads(told)
-    comm = world.reform(reform["epoch"], tuple(reform["ranks"]), tuple(reform["engines"]))
+    try:
+        with undisturbed:
+            comm = world.reform(reform["epoch"], tuple(reform["ranks"]), tuple(reform["engines"]))
+    except KeyboardInterrupt as interrupt:
+        # It was for user code, of which there is none.
+        if interrupt.__context__ is not None:
+            raise interrupt.__context__ from None
+        comm = world.comm()
     if not reform["reason"]:
         return ""
     text = (

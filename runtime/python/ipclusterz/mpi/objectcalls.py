@@ -233,9 +233,9 @@ class ObjectCalls(Base):
             self._open_side(seconds)
         side, view = self._side, memoryview(data)
         pieces = [view[start : start + _PIECE] for start in range(0, view.nbytes, _PIECE)]
-        inward = deque(side.recv(piece, self.rank - 1, 0, -1.0)[0] for piece in pieces if self.rank)
         out: deque[Any] = deque()
         try:
+            inward = deque(side.recv(piece, self.rank - 1, 0, -1.0)[0] for piece in pieces if self.rank)
             for piece in pieces:
                 if inward:
                     inward.popleft().wait(seconds)

@@ -102,10 +102,11 @@ class Reductions(Base):
         if not callable(checked(op)):
             self._native.reduce_scatter(sendbuf, recvbuf, counts, op, self._seconds(timeout))
             return
+        target = _flat(recvbuf)
         rows = self._rows(recvbuf if sendbuf is None else sendbuf, timeout)
         first = sum(counts[: self.rank])
         result = fold(op, rows).reshape(-1)[first : first + counts[self.rank]]
-        _flat(recvbuf)[: counts[self.rank]] = result
+        target[: counts[self.rank]] = result
 
     def Ireduce_scatter(self, sendbuf: Any, recvbuf: Any, recvcounts: Any = None, op: str = "sum") -> Request:
         """`Reduce_scatter` by one of MPI's operators, begun."""
@@ -157,4 +158,7 @@ class Reductions(Base):
 def _flat(buffer: Any) -> Any:
     import numpy as np
 
-    return np.asarray(buffer).reshape(-1)
+    array = np.asarray(buffer)
+    if not array.flags.c_contiguous:
+        raise ValueError("recvbuf: the array is not C-contiguous; use numpy.ascontiguousarray(...)")
+    return array.reshape(-1)

@@ -48,6 +48,8 @@ _native: Any = None
 _level = ""
 # What the communicators of epochs are made of. Nothing is sent through it.
 _parent: Any = None
+# By epoch and ranks: those that are on their way.
+_making: dict[tuple[int, tuple[int, ...]], Any] = {}
 _comm: Comm | None = None
 _ranks: tuple[int, ...] = ()
 _engines: tuple[int, ...] = ()
@@ -147,16 +149,24 @@ def _shrink(number: int, members: tuple[int, ...]) -> None:
     global _parent
     if os.environ.get(_ULFM) != "1" or _parent.world_ranks == list(members):
         return
-    _parent = _parent.shrink(TIMEOUT)
+    _parent = _parent.begin_shrink().wait(TIMEOUT)
     living = _parent.world_ranks
     if living != list(members):
         raise RankLost(f"epoch {number} is for ranks {list(members)}, and those that live are {living}")
 
 
 def _create(members: tuple[int, ...], tag: int, number: int) -> Any:
+    """A communicator of these ranks. Who was interrupted while it was made goes on waiting for the same one."""
+    for other in [other for other in _making if other[0] != number]:
+        del _making[other]
+    key = number, members
+    if key not in _making:
+        here = _parent.world_ranks
+        _making[key] = _parent.begin_group([here.index(member) for member in members], tag, number)
     # The deadline is long, for other members may be busy with user code.
-    here = _parent.world_ranks
-    return _parent.create_group([here.index(member) for member in members], tag, TIMEOUT, number)
+    made = _making[key].wait(TIMEOUT)
+    del _making[key]
+    return made
 
 
 def group(members: tuple[int, ...]) -> Comm:
