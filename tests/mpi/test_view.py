@@ -309,6 +309,19 @@ def test_two_clients_on_overlapping_views_never_wait_for_each_other(name: str, r
     assert not wrong, wrong[:5]
 
 
+def stacks(comm: Any) -> list[str]:
+    """What this engine is told of its own stack, asked for three times."""
+    from ipclusterz.mpi import missing, world
+
+    own = world.engines()[comm.rank]
+    return [missing.engine.inspect([own], 3.0)[own][1] for _ in range(3)]
+
+
+def test_a_stack_is_told_as_often_as_it_is_asked_for(group: Group) -> None:
+    for told in group.spmd(stacks).values():
+        assert all("in stacks" in stack and "\0" not in stack for stack in told)
+
+
 def test_a_deadline_names_the_call(rc: ipz.Client) -> None:
     if len(rc) == 1:
         # A rank alone waits for nobody.
