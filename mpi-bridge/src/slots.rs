@@ -23,7 +23,7 @@ const LARGEST: usize = 3968;
 const ALL: usize = 64 << 10;
 const SMALLEST: usize = 256;
 /// Up to so many ranks messages are sooner there: the non-blocking collectives of MPI build a schedule first, which has
-/// the same messages in it. A broadcast is a tree, which is another matter.
+/// the same messages in it, or moves slots of full length down a tree.
 const FEW: usize = 16;
 /// Of these messages, which have a communicator of their own.
 const TAG: c_int = 1;
@@ -101,11 +101,8 @@ impl Comm {
             return Err(bad_value(format!("parts: there are {}, and there must be {sent}", parts.len())));
         }
         let slots = Slots { call, parts: &parts, slot, received, root };
-        let mut pending = if ranks <= FEW && call != "MPI_Bcast" {
-            self.by_messages(py, &slots, timeout)?
-        } else {
-            self.by_collective(py, &slots)?
-        };
+        let mut pending =
+            if ranks <= FEW { self.by_messages(py, &slots, timeout)? } else { self.by_collective(py, &slots)? };
         pending.wait(py, timeout)?;
         let got = PyList::empty(py);
         for place in pending.stored().chunks_exact(slot) {
@@ -149,14 +146,14 @@ impl Comm {
         let (call, slot, rank) = (slots.call, slots.slot, self.state.rank);
         let moves = |from: c_int, to: c_int| match call {
             "MPI_Gather" => to == slots.root,
-            "MPI_Scatter" => from == slots.root,
+            "MPI_Bcast" | "MPI_Scatter" => from == slots.root,
             _ => true,
         };
         let index = |rank: c_int, of: usize| if of == 1 { 0 } else { usize::try_from(rank).unwrap_or(0) };
         let (packed, starts) = pack(slots.parts, slot, false)?;
         let part = |to| index(to, slots.parts.len());
         let mut got = vec![0; slot * slots.received];
-        if moves(rank, rank) {
+        if moves(rank, rank) && slots.received > 0 {
             let own = &packed[starts[part(rank)]..starts[part(rank) + 1]];
             got[index(rank, slots.received) * slot..][..own.len()].copy_from_slice(own);
         }

@@ -82,10 +82,11 @@ for dtype in ("f8", "i4", "?"):
         comm.Ialltoallv(out, out_counts, None, inward, in_counts, None).wait()
         same(inward, wanted, ("Ialltoallv", out_counts))
 
-# All ranks have the same, whatever a maximum with NaN is.
-result = np.empty(3)
-comm.Allreduce(np.array([np.nan if rank == size // 2 else rank, rank, -0.0 if rank % 2 else 0.0]), result, "max")
-assert len(set(comm.allgather(result.tobytes()))) == 1, result
+# Where the sum is the bridge's own all ranks have the same, whatever a maximum with NaN is. MPI's own need not.
+if size & (size - 1) == 0:
+    result = np.empty(3)
+    comm.Allreduce(np.array([np.nan if rank == size // 2 else rank, rank, -0.0 if rank % 2 else 0.0]), result, "max")
+    assert len(set(comm.allgather(result.tobytes()))) == 1, result
 
 # A call that is begun waits for nobody.
 if size > 1:
