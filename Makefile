@@ -3,7 +3,7 @@
 # All Rust is built with the release profile, tests and lints too: libzmq and libsodium (C++ and C, most of the
 # build time) are then compiled once for all of them.
 
-.PHONY: help run test check lint-rust lint-python test-rust test-python mpi-bridge bench bench-mpi soak docs install \
+.PHONY: help run test check lint-layers lint-rust lint-python test-rust test-python mpi-bridge bench bench-mpi soak docs install \
 	testbed lock clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -40,7 +40,11 @@ run: $(VENV)/package.stamp ## Start four engines, do a real job on them, stop th
 
 test: check test-rust test-python ## Everything: make check, cargo test, pytest
 
-check: lint-rust lint-python ## Formatting, lints and types
+check: lint-layers lint-rust lint-python ## Formatting, lints, types and layers
+
+# No crate, module or file uses what stands above it; see the script. Those of the package are in lint-python.
+lint-layers: $(VENV)/tools.stamp
+	$(BIN)/python scripts/layers
 
 # PyO3 is compiled anew whenever it is told of another Python: so clippy is given the description that maturin wrote.
 lint-rust: $(VENV)/package.stamp $(CARGO_TARGET_DIR)/mpi-bridge/openmpi.stamp
@@ -57,7 +61,8 @@ lint-python: $(VENV)/package.stamp
 	$(BIN)/python -m mypy.stubtest --allowlist runtime/py/stubtest-allowlist.txt --ignore-unused-allowlist ipclusterz._core
 
 # The release profile, but our own crates keep their assertions and overflow checks.
-CHECKED := $(foreach crate,ipclusterz-runtime ipclusterz-launcher,$(foreach key,debug-assertions overflow-checks,\
+CHECKED := $(foreach crate,ipclusterz-runtime ipclusterz-host ipclusterz-profile ipclusterz-ssh \
+	ipclusterz-launchers ipclusterz-launcher,$(foreach key,debug-assertions overflow-checks,\
 	--config profile.release.package.$(crate).$(key)=true))
 
 # Without runtime/py: an extension module takes Python's symbols from the interpreter and links no test program.

@@ -1,11 +1,11 @@
 //! The controller as a child of the launcher: this binary, run again.
 
-use crate::addresses;
-use crate::cluster::ClusterFolder;
-use crate::cluster::identity::ProcessIdentity;
-use crate::cluster::logs::open_log;
-use crate::settings::StartSettings;
-use crate::spawn::{ChildOptions, ChildProcess};
+use ipclusterz_host::addresses;
+use ipclusterz_host::identity::ProcessIdentity;
+use ipclusterz_host::spawn::{ChildOptions, ChildProcess};
+use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_launchers::cluster::logs::open_log;
+use ipclusterz_profile::settings::StartSettings;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;

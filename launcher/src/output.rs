@@ -1,6 +1,6 @@
 //! Prints what commands return: data on stdout, talk on stderr, or one versioned JSON value on stdout.
 
-use crate::failure::Failure;
+use ipclusterz_host::failure::Failure;
 use serde::Serialize;
 use serde_json::Value;
 use std::io::{self, Write};

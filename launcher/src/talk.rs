@@ -1,7 +1,11 @@
 //! What a running launcher says: lines on stderr, and to the shell that it was detached from until it is ready.
 
-use crate::failure::Failure;
 use crate::report::StartReport;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::stderr::print_line;
+use ipclusterz_ssh::answers::read_answer;
+use ipclusterz_ssh::whom::ask_instead_of_terminal;
+use ipclusterz_ssh::{Asker, Question, Secret};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Write;
@@ -68,7 +72,28 @@ impl Talk {
     }
 }
 
-/// One line on stderr. A terminal that has gone away is no reason to end a cluster, so errors are ignored.
-pub fn print_line(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+/// Has questions of this process go to the one that detached it, through the pipe on which it also speaks.
+pub fn ask_starter(pipe: Arc<Mutex<File>>) {
+    ask_instead_of_terminal(move || Box::new(Starter { questions: Arc::clone(&pipe) }));
+}
+
+/// Asks by a line of JSON on the pipe to the starter ([`Message::Ask`]). The answer comes on standard input: `+` and the
+/// secret, or `-` for none.
+struct Starter {
+    questions: Arc<Mutex<File>>,
+}
+
+impl Asker for Starter {
+    fn ask(&mut self, question: &Question) -> Option<Secret> {
+        let message = Message::Ask { prompt: question.prompt.clone(), attempt: question.attempt };
+        let mut line = serde_json::to_vec(&message).ok()?;
+        line.push(b'\n');
+        // Once the cluster is ready the starter has gone.
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line).ok()?;
+        read_answer()
+    }
+
+    fn reason(&self) -> &'static str {
+        "there is no terminal to ask on, or it was not answered"
+    }
 }

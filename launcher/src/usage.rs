@@ -1,8 +1,8 @@
 //! Turns clap's complaints into failures like all others: `error:` and `hint:` lines, or JSON.
 
-use crate::exit_code::Exit;
-use crate::failure::Failure;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
 
 /// What the command line asks for when clap ends the parsing.
 #[derive(Debug)]

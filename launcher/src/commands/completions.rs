@@ -1,9 +1,9 @@
 //! `ipclusterz completions`: the script that a shell sources.
 
 use crate::arguments::{CompletionsArguments, parser};
-use crate::exit_code::Exit;
-use crate::failure::Failure;
 use crate::report::CompletionsReport;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
 
 /// Makes the script.
 pub fn run(arguments: &CompletionsArguments) -> Result<CompletionsReport, Failure> {

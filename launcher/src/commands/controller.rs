@@ -3,10 +3,11 @@
 //! Standard output is one line of JSON: the runtime's `Ready`, or an error as `--json` prints it.
 
 use crate::arguments::ControllerArguments;
-use crate::environment::{LOG, Variables};
-use crate::exit_code::Exit;
-use crate::failure::Failure;
+use crate::failures;
 use crate::output::versioned;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_profile::environment::{LOG, Variables};
 use ipclusterz_runtime::controller::{self, ControllerConfig, Ready};
 use std::io::Write;
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
             advertise: arguments.advertise,
             limits,
         };
-        controller::run(config, announce).map_err(Failure::from)
+        controller::run(config, announce).map_err(failures::of_controller)
     });
     if let Err(failure) = &result {
         print(&versioned(failure.to_json()));

@@ -1,19 +1,19 @@
 //! `ipclusterz doctor`: everything that a start with a profile needs, looked at without starting anything.
 
 use crate::arguments::DoctorArguments;
-use crate::doctor::elsewhere::{self, Question};
-use crate::doctor::finding::{Finding, all_well};
+use crate::doctor::outside::Question;
 use crate::doctor::real::Real;
-use crate::doctor::{environment, folders, hosts, mpi, queue, room, versions};
-use crate::environment::Variables;
-use crate::exit_code::Exit;
-use crate::failure::Failure;
+use crate::doctor::{elsewhere, environment, folders, hosts, mpi, queue, room, versions};
 use crate::output::Output;
-use crate::profile::{Options, Places, Profile};
-use crate::python;
 use crate::report::CheckReport;
-use crate::settings::{check_profile, merged_profile};
-use crate::tables::engines::LauncherKind;
+use crate::report::finding::{Finding, all_well};
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::python;
+use ipclusterz_profile::environment::Variables;
+use ipclusterz_profile::settings::{check_profile, merged_profile};
+use ipclusterz_profile::tables::engines::LauncherKind;
+use ipclusterz_profile::{Options, Places, Profile};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 

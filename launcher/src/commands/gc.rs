@@ -1,17 +1,19 @@
 //! `ipclusterz gc`: finds what crashed clusters, tunnels and connections left behind, and removes it.
 
-use super::existing_clusters;
 use crate::arguments::GcArguments;
-use crate::cluster::ClusterFolder;
-use crate::cluster::cleanup::take_and_remove;
-use crate::cluster::handle::{ClusterHandle, HandleError};
-use crate::cluster::identity::Fate;
-use crate::cluster::state::ClusterState;
-use crate::cluster::{owned, tunnel};
-use crate::exit_code::Exit;
-use crate::failure::Failure;
+use crate::cleanup::remains::take_and_remove;
+use crate::cleanup::tunnels;
+use crate::clusters::existing_clusters;
 use crate::output::Output;
 use crate::report::{GcReport, Remains};
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::identity::Fate;
+use ipclusterz_host::owned;
+use ipclusterz_host::record_file::RecordError;
+use ipclusterz_launchers::cluster::handle::ClusterHandle;
+use ipclusterz_launchers::cluster::state::ClusterState;
+use ipclusterz_launchers::cluster::{ClusterFolder, tunnel};
 
 /// Looks at all that a process of this user has left which is gone, and prints what it did; fails when something is left.
 pub fn run(arguments: &GcArguments, output: &mut Output) -> Result<Exit, Failure> {
@@ -65,7 +67,7 @@ fn tunnels(wanted: Option<&str>, dry_run: bool) -> Result<Vec<Remains>, Failure>
         let what = format!("tunnel {name:?}");
         match record {
             Ok(record) if record.owner.fate() == Fate::Gone => {
-                let removed = if dry_run { Ok(true) } else { tunnel::take_and_remove(&name, &folder) };
+                let removed = if dry_run { Ok(true) } else { tunnels::take_and_remove(&name, &folder) };
                 let what = format!("{what} {}", record.where_to());
                 match removed {
                     Ok(true) => found.push(Remains::new(Some(&name), what, Ok(Vec::new()))),
@@ -82,7 +84,7 @@ fn tunnels(wanted: Option<&str>, dry_run: bool) -> Result<Vec<Remains>, Failure>
 
 /// Folders of sockets and pipes.
 fn folders(dry_run: bool) -> Vec<Remains> {
-    let remains = |left: Result<owned::LeftFolder, HandleError>| match left {
+    let remains = |left: Result<owned::LeftFolder, RecordError>| match left {
         Ok(left) => {
             let removed = if dry_run { Ok(()) } else { owned::remove(&left.path) };
             let outcome = removed.map(|()| Vec::new()).map_err(|error| error.to_string());

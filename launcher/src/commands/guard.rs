@@ -4,18 +4,15 @@
 //! still waits in a queue would begin some day for nobody. The guard does what `ipclusterz gc` does, at once.
 
 use crate::arguments::GuardArguments;
-use crate::cluster::ClusterFolder;
-use crate::cluster::cleanup::remove_remains;
-use crate::cluster::lock::ClusterLock;
-use crate::cluster::owned;
-use crate::cluster::state::ClusterState;
-use crate::exit_code::Exit;
-use crate::failure::Failure;
-use crate::talk::print_line;
+use crate::cleanup::folders;
+use crate::cleanup::remains::remove_remains;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::stderr::print_line;
+use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_launchers::cluster::lock::ClusterLock;
+use ipclusterz_launchers::cluster::state::ClusterState;
 use std::io::{self, Read};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long what cannot be reached is tried again.
@@ -25,33 +22,6 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// Between two looks, in such a wait, whether there still is anything to do.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The guard of a cluster, on the launcher's side: it acts when this process ends.
-pub struct Guard {
-    child: Child,
-}
-
-impl Guard {
-    /// Starts it by running `binary`, this program, again, in a session of its own.
-    pub fn start(binary: &Path, cluster: &str, run_id: &str, log: std::fs::File) -> io::Result<Self> {
-        let mut command = Command::new(binary);
-        command.arg0("ipclusterz").args(["guard", "--cluster", cluster, "--run-id", run_id]);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
-        // SAFETY: the closure runs between fork and exec, and makes nothing but system calls.
-        unsafe {
-            command.pre_exec(crate::system::own_session);
-        }
-        Ok(Self { child: command.spawn()? })
-    }
-}
-
-impl Drop for Guard {
-    /// The launcher ends in an orderly way: the guard sees that there is nothing to do.
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
 
 /// Waits for the end of the launcher, which is the end of standard input.
 pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
@@ -70,7 +40,10 @@ pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
         let problem = match lock.as_ref().map(|_| remove_remains(&folder, &handle)) {
             Some(Ok(cleaned)) => {
                 print_line(&format!("the launcher is gone; ended: {:?} {:?}", cleaned.killed, cleaned.ended));
-                remove_folders();
+                // Those of other processes that were killed.
+                for error in folders::remove_left(None) {
+                    print_line(&error.to_string());
+                }
                 return Ok(());
             }
             Some(Err(error)) => error.to_string(),
@@ -87,14 +60,5 @@ pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
             std::thread::sleep(LOOK_INTERVAL.min(wait));
         }
         wait = (wait * 2).min(LONGEST_WAIT);
-    }
-}
-
-/// Those of the launcher's connections, and of others that were killed.
-fn remove_folders() {
-    for left in owned::left().into_iter().flatten() {
-        if let Err(error) = owned::remove(&left.path) {
-            print_line(&error.to_string());
-        }
     }
 }

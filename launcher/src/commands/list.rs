@@ -1,10 +1,10 @@
 //! `ipclusterz list`: all clusters and tunnels of this user, told from their records alone.
 
-use super::existing_clusters;
 use crate::arguments::ListArguments;
-use crate::cluster::tunnel;
-use crate::failure::Failure;
+use crate::clusters::existing_clusters;
 use crate::report::{LeadsTo, ListReport, ListedCluster, ListedTunnel};
+use ipclusterz_host::failure::Failure;
+use ipclusterz_launchers::cluster::tunnel;
 
 /// Lists them.
 pub fn run(arguments: &ListArguments) -> Result<ListReport, Failure> {

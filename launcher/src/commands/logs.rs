@@ -1,16 +1,16 @@
 //! `ipclusterz logs`: the end of a cluster's logs, and what is appended.
 
-use super::no_such_cluster;
 use crate::arguments::LogsArguments;
-use crate::cluster::ClusterFolder;
-use crate::cluster::logs::tail;
-use crate::cluster::state::ClusterState;
-use crate::environment::Variables;
-use crate::exit_code::Exit;
-use crate::failure::Failure;
+use crate::clusters::no_such_cluster;
 use crate::output::Output;
 use crate::report::{LogTail, LogsReport};
-use crate::settings::cluster_name;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_launchers::cluster::logs::tail;
+use ipclusterz_launchers::cluster::state::ClusterState;
+use ipclusterz_profile::environment::Variables;
+use ipclusterz_profile::settings::cluster_name;
 use ipclusterz_runtime::ids::EngineId;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};

@@ -1,8 +1,8 @@
 //! Why engines are missing, as the launcher of their cluster tells it: for commands that wait for them.
 
-use crate::cluster::handle::{ClusterHandle, Phase};
-use crate::supervisor::progress::Progress;
-use crate::supervisor::requests;
+use crate::report::progress::Progress;
+use crate::requests;
+use ipclusterz_launchers::cluster::handle::{ClusterHandle, Phase};
 use std::time::{Duration, Instant};
 
 /// How often a command that waits says what it waits for.

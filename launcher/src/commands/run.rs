@@ -1,13 +1,13 @@
 //! `ipclusterz run -n 8 -- python analysis.py`: a cluster for as long as one program runs.
 
-use super::start::supervise;
 use crate::arguments::RunArguments;
-use crate::environment::{CLUSTER, Variables};
-use crate::exit_code::Exit;
-use crate::failure::Failure;
 use crate::output::Output;
+use crate::start::events::supervise;
 use crate::supervisor::program::Program;
 use crate::talk::Talk;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_profile::environment::{CLUSTER, Variables};
 
 /// Starts the cluster, runs the program with the environment in which a client finds it, stops everything. The exit
 /// code is the program's, once it was started.

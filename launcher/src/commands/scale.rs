@@ -1,19 +1,20 @@
 //! `ipclusterz scale +4`: asks the launcher for more engines or fewer, then waits until it is so.
 
-use super::no_such_cluster;
 use super::reason::{self, ASK_INTERVAL, SAY_INTERVAL};
 use crate::arguments::ScaleArguments;
-use crate::cluster::ClusterFolder;
-use crate::cluster::handle::ClusterHandle;
-use crate::cluster::state::ClusterState;
-use crate::environment::Variables;
-use crate::exit_code::Exit;
-use crate::failure::Failure;
+use crate::clusters::no_such_cluster;
+use crate::failures;
 use crate::report::ScaleReport;
-use crate::settings::{cluster_name, seconds};
-use crate::supervisor::progress::Progress;
-use crate::supervisor::requests::{self, Change, Scaled};
-use crate::talk::print_line;
+use crate::report::progress::Progress;
+use crate::requests::{self, Change, Scaled};
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::stderr::print_line;
+use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_launchers::cluster::handle::ClusterHandle;
+use ipclusterz_launchers::cluster::state::ClusterState;
+use ipclusterz_profile::environment::Variables;
+use ipclusterz_profile::settings::{cluster_name, seconds};
 use ipclusterz_runtime::client::{Client, Event};
 use ipclusterz_runtime::connection::ConnectionFile;
 use std::time::Instant;
@@ -65,7 +66,7 @@ fn wait(handle: &ClusterHandle, folder: &ClusterFolder, scaled: Scaled, deadline
     let cluster = &handle.cluster;
     let left = |until: Instant| until.saturating_duration_since(Instant::now());
     let file = ConnectionFile::read(&folder.client_file())?;
-    let client = Client::connect(&file, left(deadline))?;
+    let client = Client::connect(&file, left(deadline)).map_err(failures::of_client)?;
     let wanted = scaled.wanted as usize;
     let (mut next_ask, mut next_say) = (Instant::now() + ASK_INTERVAL, Instant::now() + SAY_INTERVAL);
     loop {
@@ -96,7 +97,9 @@ fn wait(handle: &ClusterHandle, folder: &ClusterFolder, scaled: Scaled, deadline
             }
             next_ask = Instant::now() + ASK_INTERVAL;
         }
-        if let Some(Event::Disconnected { reason }) = client.wait_event(left(deadline.min(next_ask)))? {
+        if let Some(Event::Disconnected { reason }) =
+            client.wait_event(left(deadline.min(next_ask))).map_err(failures::of_client)?
+        {
             return Err(Failure::new(Exit::NoCluster, format!("cluster {cluster:?} has ended: {reason}")));
         }
     }

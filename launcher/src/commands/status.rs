@@ -1,17 +1,19 @@
 //! `ipclusterz status`: a cluster's engines and controller, as the controller tells them.
 
-use super::{no_such_cluster, reason};
+use super::reason;
 use crate::arguments::StatusArguments;
-use crate::cluster::ClusterFolder;
-use crate::cluster::handle::Phase;
-use crate::cluster::identity::Fate;
-use crate::cluster::state::ClusterState;
-use crate::cluster::tunnel::TunnelRecord;
-use crate::environment::Variables;
-use crate::exit_code::Exit;
-use crate::failure::Failure;
+use crate::clusters::no_such_cluster;
+use crate::failures;
 use crate::report::{LeadsTo, StatusReport};
-use crate::settings::{cluster_name, seconds};
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::identity::Fate;
+use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_launchers::cluster::handle::Phase;
+use ipclusterz_launchers::cluster::state::ClusterState;
+use ipclusterz_launchers::cluster::tunnel::TunnelRecord;
+use ipclusterz_profile::environment::Variables;
+use ipclusterz_profile::settings::{cluster_name, seconds};
 use ipclusterz_runtime::client::Client;
 use ipclusterz_runtime::connection::{ConnectionError, ConnectionFile};
 use ipclusterz_runtime::wire::message::Status;
@@ -106,8 +108,8 @@ fn of_tunnel(
 }
 
 fn ask(file: &ConnectionFile, timeout: Duration) -> Result<Status, Failure> {
-    let client = Client::connect(file, timeout)?;
-    Ok(client.status(timeout)?)
+    let client = Client::connect(file, timeout).map_err(failures::of_client)?;
+    client.status(timeout).map_err(failures::of_client)
 }
 
 /// Says what is known about a controller that is silent.

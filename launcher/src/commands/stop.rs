@@ -1,17 +1,18 @@
 //! `ipclusterz stop`: ends a cluster from any shell, and removes the remains of a stale one.
 
-use super::{existing_clusters, no_such_cluster};
 use crate::arguments::StopArguments;
-use crate::cluster::ClusterFolder;
-use crate::cluster::cleanup::{Cleaned, take_and_remove};
-use crate::cluster::handle::ClusterHandle;
-use crate::cluster::state::ClusterState;
-use crate::environment::Variables;
-use crate::exit_code::Exit;
-use crate::failure::Failure;
+use crate::cleanup::remains::{Cleaned, take_and_remove};
+use crate::clusters::{existing_clusters, no_such_cluster};
+use crate::failures;
 use crate::report::{StopReport, Stopped};
-use crate::settings::cluster_name;
-use crate::system;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::system;
+use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_launchers::cluster::handle::ClusterHandle;
+use ipclusterz_launchers::cluster::state::ClusterState;
+use ipclusterz_profile::environment::Variables;
+use ipclusterz_profile::settings::cluster_name;
 use ipclusterz_runtime::client::Client;
 use ipclusterz_runtime::connection::ConnectionFile;
 use std::time::{Duration, Instant};
@@ -98,8 +99,8 @@ fn stop_elsewhere(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) ->
     let host = &handle.host;
     let through_controller = || -> Result<(), Failure> {
         let file = ConnectionFile::read(&folder.client_file())?;
-        let client = Client::connect(&file, REMOTE_PATIENCE)?;
-        Ok(client.shutdown(None, REMOTE_PATIENCE)?)
+        let client = Client::connect(&file, REMOTE_PATIENCE).map_err(failures::of_client)?;
+        client.shutdown(None, REMOTE_PATIENCE).map_err(failures::of_client)
     };
     through_controller().map_err(|failure| {
         let message = format!("cluster {name:?} runs on {host} and cannot be stopped from here: {}", failure.message);

@@ -1,39 +1,37 @@
 //! `ipclusterz tunnel`: one forward to a cluster on another host, and a connection file for it here.
 
-use super::start::parent_to_follow;
 use crate::arguments::TunnelArguments;
-use crate::cluster::ClusterFolder;
-use crate::cluster::identity::{Fate, Owner};
-use crate::cluster::lock::ClusterLock;
-use crate::cluster::owned::OwnedFolder;
-use crate::cluster::state::ClusterState;
-use crate::cluster::tunnel::{TUNNEL_VERSION, TunnelRecord};
-use crate::environment::Variables;
-use crate::exit_code::Exit;
-use crate::failure::Failure;
 use crate::output::{Output, versioned};
-use crate::profile::{Options, Places, Profile};
+use crate::remote::clusters;
+use crate::remote::opened::{Opened, first_that_answers};
 use crate::report::TunnelReport;
-use crate::ssh::asker::{Remembering, of_terminal, read_answer};
-use crate::ssh::remote_cluster::{self, RemoteCluster};
-use crate::ssh::tunnel::{Tunnel, Way};
-use crate::ssh::{Asker, Endpoint, Forward, LocalListener, Question, Remote, Secret, connect};
-use crate::supervisor::signals::{BlockedSignals, Signal};
-use crate::system;
-use crate::tables::ssh::SshTable;
-use crate::talk::print_line;
-use ipclusterz_runtime::client::Client;
-use ipclusterz_runtime::connection::ConnectionFile;
+use crate::start::parent::parent_to_follow;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::identity::{Fate, Owner};
+use ipclusterz_host::owned::OwnedFolder;
+use ipclusterz_host::signals::{BlockedSignals, Signal};
+use ipclusterz_host::stderr::print_line;
+use ipclusterz_host::system;
+use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_launchers::cluster::lock::ClusterLock;
+use ipclusterz_launchers::cluster::state::ClusterState;
+use ipclusterz_launchers::cluster::tunnel::{TUNNEL_VERSION, TunnelRecord};
+use ipclusterz_profile::environment::Variables;
+use ipclusterz_profile::tables::ssh::SshTable;
+use ipclusterz_profile::{Options, Places, Profile};
 use ipclusterz_runtime::places;
+use ipclusterz_ssh::answers::read_answer;
+use ipclusterz_ssh::remembering::Remembering;
+use ipclusterz_ssh::tunnel::{Tunnel, Way};
+use ipclusterz_ssh::whom::of_terminal;
+use ipclusterz_ssh::{Asker, Question, Secret, connect};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// For a controller to answer through a new forward.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Opens the tunnel and keeps it until a signal, or until the parent is gone when that was asked for.
 pub fn run(arguments: &TunnelArguments, variables: &Variables, output: &mut Output) -> Result<Exit, Failure> {
@@ -120,7 +118,7 @@ fn open(
 ) -> Result<(TunnelReport, Tunnel, Place), Failure> {
     let mut place = Place::new(arguments.local_name.as_deref(), &arguments.host)?;
     let mut remote = connect(&arguments.host, &table, &mut asker)?;
-    let found = remote_cluster::find(&mut *remote, arguments.cluster.as_deref())?;
+    let found = clusters::find(&mut *remote, arguments.cluster.as_deref())?;
     let (opened, file) = first_that_answers(&mut *remote, &found, &place.socket())?;
     file.write(&place.file())?;
     place.leads_to(&file.cluster)?;
@@ -135,49 +133,6 @@ fn open(
     let Opened { forward, listener, to } = opened;
     let tunnel = Tunnel::keep(remote, forward, listener, to, way, Box::new(print_line))?;
     Ok((report, tunnel, place))
-}
-
-/// A forward through which a controller has answered.
-pub(crate) struct Opened {
-    /// The forward.
-    pub forward: Forward,
-    /// Its end here.
-    pub listener: LocalListener,
-    /// Its end there.
-    pub to: Endpoint,
-}
-
-/// Forwards to each end in turn, until the controller answers through one. `socket` is the end here of a unix socket.
-pub(crate) fn first_that_answers(
-    remote: &mut dyn Remote,
-    found: &RemoteCluster,
-    socket: &Path,
-) -> Result<(Opened, ConnectionFile), Failure> {
-    let mut problems = Vec::new();
-    for to in &found.ends {
-        // Keys are for TCP, so that an end by TCP needs one here too.
-        let listener = match to {
-            Endpoint::Unix(_) => LocalListener::unix(socket)?,
-            Endpoint::Tcp { .. } => LocalListener::tcp(0)?,
-        };
-        let clone = listener.try_clone().map_err(Failure::io("duplicating a socket"))?;
-        let forward = remote.forward_local(clone, to)?;
-        let file = ConnectionFile {
-            addresses: vec![listener.endpoint().to_address()],
-            shared_memory: None,
-            forwarded: true,
-            ..found.client.clone()
-        };
-        match Client::connect(&file, ANSWER_PATIENCE) {
-            Ok(_) => return Ok((Opened { forward, listener, to: to.clone() }, file)),
-            Err(error) => problems.push(format!("{to}: {error}")),
-        }
-    }
-    let (cluster, host) = (&found.client.cluster, remote.host());
-    let message =
-        format!("the controller of cluster {cluster:?} does not answer through {host}:\n  {}", problems.join("\n  "));
-    Err(Failure::new(Exit::Unreachable, message)
-        .with_hint(format!("look at it there: ssh {host} ipclusterz status --cluster {cluster}")))
 }
 
 /// Where the tunnel's files are: a cluster's folder under a name of the user's, or a private one. Removed when dropped.

@@ -1,17 +1,18 @@
 //! `ipclusterz wait`: returns when a cluster has so many engines.
 
-use super::no_such_cluster;
 use super::reason::{self, SAY_INTERVAL};
 use crate::arguments::WaitArguments;
-use crate::cluster::ClusterFolder;
-use crate::cluster::handle::Phase;
-use crate::cluster::state::ClusterState;
-use crate::environment::Variables;
-use crate::exit_code::Exit;
-use crate::failure::Failure;
+use crate::clusters::no_such_cluster;
+use crate::failures;
 use crate::report::WaitReport;
-use crate::settings::{cluster_name, seconds};
-use crate::talk::print_line;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::stderr::print_line;
+use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_launchers::cluster::handle::Phase;
+use ipclusterz_launchers::cluster::state::ClusterState;
+use ipclusterz_profile::environment::Variables;
+use ipclusterz_profile::settings::{cluster_name, seconds};
 use ipclusterz_runtime::client::{Client, Event};
 use ipclusterz_runtime::connection::ConnectionFile;
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ pub fn run(arguments: &WaitArguments, variables: &Variables) -> Result<WaitRepor
     let deadline = started + seconds("--timeout", arguments.timeout)?;
     let folder = ClusterFolder::of(&cluster)?;
     let file = wait_for_controller(&cluster, &folder, deadline)?;
-    let client = Client::connect(&file, left(deadline).max(LOOK_INTERVAL))?;
+    let client = Client::connect(&file, left(deadline).max(LOOK_INTERVAL)).map_err(failures::of_client)?;
     let wanted = arguments.engines as usize;
     let mut next_say = started + SAY_INTERVAL;
     loop {
@@ -49,7 +50,9 @@ pub fn run(arguments: &WaitArguments, variables: &Variables) -> Result<WaitRepor
             print_line(&format!("cluster {cluster:?} has {count} of {wanted} engines; {seconds:.0} s left{reason}"));
             next_say = Instant::now() + SAY_INTERVAL;
         }
-        if let Some(Event::Disconnected { reason }) = client.wait_event(left(deadline.min(next_say)))? {
+        if let Some(Event::Disconnected { reason }) =
+            client.wait_event(left(deadline.min(next_say))).map_err(failures::of_client)?
+        {
             return Err(Failure::new(Exit::NoCluster, format!("cluster {cluster:?} has ended: {reason}")));
         }
     }

@@ -1,29 +1,10 @@
 //! A whole cluster on another host (`ssh.controller`): what its start needs is looked at there, by `ipclusterz` there.
 
-use super::finding::{Finding, Level};
 use super::hosts;
-use super::outside::Outside;
-use crate::tables::ssh::SshTable;
+use super::outside::{Outside, Question};
+use crate::report::finding::{Finding, Level};
+use ipclusterz_profile::tables::ssh::SshTable;
 use serde::Deserialize;
-
-/// What `ipclusterz` there is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Question {
-    /// The stages of a start.
-    ProfileCheck,
-    /// All that a start needs.
-    Doctor,
-}
-
-impl Question {
-    /// Its command, before the profile's file.
-    pub fn words(self) -> &'static str {
-        match self {
-            Question::ProfileCheck => "profile check",
-            Question::Doctor => "doctor --profile",
-        }
-    }
-}
 
 /// Reaches the host of `ssh.controller`, finds `ipclusterz` there, and takes over what that finds, each with the host's
 /// name before it. `stages` are said to be skipped when it does not come to that.
@@ -80,8 +61,8 @@ fn parse(output: &str) -> Option<Vec<Finding>> {
 mod tests {
     use super::*;
     use crate::doctor::outside::Answer;
-    use crate::exit_code::Exit;
-    use crate::failure::Failure;
+    use ipclusterz_host::exit_code::Exit;
+    use ipclusterz_host::failure::Failure;
     use std::time::Duration;
 
     /// A host that is up or down, with an `ipclusterz` that prints something.
@@ -122,7 +103,7 @@ mod tests {
     }
 
     fn lines(output: Option<&'static str>) -> Vec<(String, Level)> {
-        let mut table = SshTable::shipped().expect("the default profile");
+        let mut table = ipclusterz_profile::default_tables().expect("the default profile").ssh;
         table.controller = "far".to_owned();
         let found = check(&table, Question::ProfileCheck, &["resolve", "python"], &Fake(output));
         found.into_iter().map(|finding| (finding.check, finding.level)).collect()

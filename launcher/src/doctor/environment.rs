@@ -1,8 +1,8 @@
 //! The variables that are set.
 
-use super::finding::Finding;
-use crate::environment::{OTHERS, TABLE, Variables};
-use crate::suggestion::nearest;
+use crate::report::finding::Finding;
+use ipclusterz_host::suggestion::nearest;
+use ipclusterz_profile::environment::{OTHERS, TABLE, Variables};
 
 const CHECK: &str = "environment";
 

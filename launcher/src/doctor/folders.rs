@@ -1,10 +1,10 @@
 //! The folders that every cluster uses, tried the way a start uses them; what is made for that is removed again.
 
-use super::finding::Finding;
 use super::scratch::Scratch;
-use crate::failure::Failure;
-use crate::report::bytes;
-use crate::system;
+use crate::report::finding::Finding;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::system;
+use ipclusterz_host::units::bytes;
 use ipclusterz_runtime::places;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -151,7 +151,7 @@ fn judge_skew(file: SystemTime, before: SystemTime, after: SystemTime) -> Findin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Level;
+    use crate::report::finding::Level;
 
     #[test]
     fn a_good_folder_is_left_as_it_was() {

@@ -1,13 +1,13 @@
 //! The hosts of `[ssh]`: whether they let us in, what time it is there, and their Python.
 
-use super::finding::Finding;
 use super::outside::{Answer, Outside};
 use super::probe;
-use crate::profile::Profile;
-use crate::settings::StartSettings;
-use crate::shell::{quote, sh};
-use crate::tables::engines::EnginesTable;
-use crate::tables::ssh::{SshHost, SshTable};
+use crate::report::finding::Finding;
+use ipclusterz_host::shell::{quote, sh};
+use ipclusterz_profile::Profile;
+use ipclusterz_profile::settings::StartSettings;
+use ipclusterz_profile::tables::engines::EnginesTable;
+use ipclusterz_profile::tables::ssh::{SshHost, SshTable};
 use ipclusterz_runtime::places;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -108,7 +108,7 @@ fn probe_script(python: &str, engines: &EnginesTable, environment: &BTreeMap<Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Level;
+    use crate::report::finding::Level;
 
     fn judged(output: &str, code: i32, now: u64) -> Finding {
         let how = format!("exit status: {code}");
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_python_is_asked_as_engines_are_started() {
-        let mut engines = crate::profile::default_tables().expect("the default profile").engines;
+        let mut engines = ipclusterz_profile::default_tables().expect("the default profile").engines;
         engines.setup = vec!["PATH=/bin:$PATH".to_owned()];
         engines.wrap = vec!["env".to_owned(), "A=it's".to_owned()];
         let environment = BTreeMap::from([("B".to_owned(), "two words".to_owned())]);

@@ -1,11 +1,11 @@
 //! Checks of this host and of what a profile needs, for `ipclusterz doctor` and `ipclusterz profile check`.
 //!
 //! One file per family: [`environment`], [`versions`] (with [`probe`]), [`room`], [`folders`], [`hosts`], [`queue`],
-//! [`mpi`]; [`elsewhere`] has them looked at on another host. Each returns [`finding`]s. [`outside`] is the seam to other hosts and queues, [`real`] what is behind it.
+//! [`mpi`]; [`elsewhere`] has them looked at on another host. Each returns [findings](crate::report::finding).
+//! [`outside`] is the seam to other hosts and queues, [`real`] what is behind it.
 
 pub mod elsewhere;
 pub mod environment;
-pub mod finding;
 pub mod folders;
 pub mod hosts;
 pub mod mpi;

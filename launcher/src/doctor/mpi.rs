@@ -1,14 +1,13 @@
 //! The MPI of a profile: which one it is, and two ranks that say hello.
 
-use super::finding::Finding;
 use super::outside::Outside;
 use super::scratch::Scratch;
-use crate::failure::Failure;
-use crate::launchers::program::Program;
-use crate::launchers::program::check::{Hello, Ranks, hello, hello_in_job};
-use crate::launchers::program::flavour::FlavourError;
-use crate::profile::Profile;
-use crate::tables::Tables;
+use crate::report::finding::Finding;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_launchers::program::check::{Hello, Ranks, hello, hello_in_job};
+use ipclusterz_launchers::program::flavour::{FlavourError, Program};
+use ipclusterz_profile::Profile;
+use ipclusterz_profile::tables::Tables;
 use ipclusterz_runtime::places;
 use std::ffi::OsStr;
 use std::path::Path;
@@ -69,7 +68,7 @@ fn with_ranks(
 /// A failure of what is not needed is a warning.
 fn unless_needed(needed: bool, finding: Finding) -> Finding {
     match finding.level {
-        super::finding::Level::Failed if !needed => {
+        crate::report::finding::Level::Failed if !needed => {
             Finding::warning(CHECK, finding.message, finding.hint.unwrap_or_default())
         }
         _ => finding,
@@ -100,7 +99,7 @@ fn judge(program: &str, result: Result<Hello, Failure>, hint: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Level;
+    use crate::report::finding::Level;
 
     #[test]
     fn ranks_that_do_not_meet_are_a_failure() {

@@ -1,8 +1,7 @@
 //! What checks need of other hosts and of queues, as a seam: the real thing beside the fakes of tests.
 
-use super::elsewhere::Question;
-use crate::failure::Failure;
-use crate::launchers::program::ask;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_launchers::program::ask;
 use std::time::Duration;
 
 /// What a command did, here or elsewhere.
@@ -29,6 +28,25 @@ impl Answer {
     pub fn reason(&self) -> String {
         let last = |text: &str| text.lines().rfind(|line| !line.trim().is_empty()).map(|line| format!(": {line}"));
         last(&self.errors).or_else(|| last(&self.output)).unwrap_or_default()
+    }
+}
+
+/// What `ipclusterz` there is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// The stages of a start.
+    ProfileCheck,
+    /// All that a start needs.
+    Doctor,
+}
+
+impl Question {
+    /// Its command, before the profile's file.
+    pub fn words(self) -> &'static str {
+        match self {
+            Question::ProfileCheck => "profile check",
+            Question::Doctor => "doctor --profile",
+        }
     }
 }
 

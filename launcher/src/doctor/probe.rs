@@ -1,8 +1,8 @@
 //! Whether a Python can run engines: its version, and the package's, asked of the Python itself.
 
-use super::finding::Finding;
 use super::outside::Answer;
-use crate::launchers::program::ask::ask;
+use crate::report::finding::Finding;
+use ipclusterz_launchers::program::ask::ask;
 use serde::Deserialize;
 use std::path::Path;
 use std::process::Command;
@@ -83,7 +83,7 @@ pub fn judge(check: &str, python: &str, answer: &Answer) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Level;
+    use crate::report::finding::Level;
 
     fn judged(code: i32, output: &str, errors: &str) -> Finding {
         let how = format!("exit status: {code}");

@@ -1,9 +1,9 @@
 //! The queue of a profile: its commands, and whether it answers.
 
-use super::finding::Finding;
 use super::outside::Outside;
-use crate::python;
-use crate::tables::queue::QueueTable;
+use crate::report::finding::Finding;
+use ipclusterz_host::python;
+use ipclusterz_profile::tables::queue::QueueTable;
 use std::ffi::OsStr;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The commands are there, and the queue answers.
 pub fn check(table: &QueueTable, search_path: Option<&OsStr>, outside: &dyn Outside) -> Vec<Finding> {
     let commands = commands(table, search_path);
-    let found = commands.level == super::finding::Level::Ok;
+    let found = commands.level == crate::report::finding::Level::Ok;
     let mut findings = vec![commands];
     if found {
         findings.push(match outside.ask_queue(PATIENCE) {
@@ -54,11 +54,11 @@ pub fn commands(table: &QueueTable, search_path: Option<&OsStr>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Level;
+    use crate::report::finding::Level;
 
     #[test]
     fn missing_commands_are_named() {
-        let mut table = crate::profile::default_tables().expect("the default profile").queue;
+        let mut table = ipclusterz_profile::default_tables().expect("the default profile").queue;
         table.name = "Q".to_owned();
         table.submit = vec!["sh".to_owned(), "x".to_owned()];
         table.status = vec!["no-such-squeue".to_owned()];

@@ -1,28 +1,27 @@
 //! The real other hosts and queue of a profile.
 
-use super::elsewhere::Question;
-use super::outside::{Answer, Outside};
+use super::outside::{Answer, Outside, Question};
 use super::probe::OWN_VERSION;
 use super::scratch::Scratch;
-use crate::batch;
-use crate::batch::launcher::dry_run;
-use crate::batch::options::BatchOptions;
-use crate::cluster::ClusterFolder;
-use crate::cluster::logs::LogFolder;
-use crate::exit_code::Exit;
-use crate::failure::Failure;
-use crate::launchers::maker::batch_options;
-use crate::launchers::ssh::script::SHELL;
-use crate::launchers::{EngineSet, SetId};
-use crate::profile::Profile;
-use crate::remote;
 use crate::remote::there::There;
-use crate::settings::StartSettings;
-use crate::ssh::asker::{Remembering, of_terminal};
-use crate::ssh::{self, Remote};
-use crate::talk::print_line;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::stderr::print_line;
+use ipclusterz_launchers::batch;
+use ipclusterz_launchers::batch::launcher::dry_run;
+use ipclusterz_launchers::batch::options::BatchOptions;
+use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_launchers::cluster::logs::LogFolder;
+use ipclusterz_launchers::maker::batch_options;
+use ipclusterz_launchers::set::{EngineSet, SetId};
+use ipclusterz_launchers::ssh::script::SHELL;
+use ipclusterz_profile::Profile;
+use ipclusterz_profile::settings::StartSettings;
 use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::places;
+use ipclusterz_ssh::Remote;
+use ipclusterz_ssh::remembering::Remembering;
+use ipclusterz_ssh::whom::of_terminal;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -58,7 +57,7 @@ impl<'a> Real<'a> {
         let remote = match connections.entry(host.to_owned()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
-                new.insert(ssh::connect(host, &self.profile.tables.ssh, &mut *self.asker.borrow_mut())?)
+                new.insert(ipclusterz_ssh::connect(host, &self.profile.tables.ssh, &mut *self.asker.borrow_mut())?)
             }
         };
         act(&mut **remote)
@@ -120,7 +119,7 @@ impl Outside for Real<'_> {
         let own = std::env::current_exe().map_err(Failure::io("finding the ipclusterz program"))?;
         let tables = &self.profile.tables;
         let mut there = There::new(places::DEFAULT_CLUSTER.to_owned(), &tables.ssh);
-        let host = there.host.clone();
+        let host = there.record.host.clone();
         let python = Some(tables.engines.python.as_str()).filter(|python| !python.is_empty());
         let prepared = self.with_host(&host, |remote| {
             let prepared = there.prepare(remote, python, &own.to_string_lossy());
@@ -131,7 +130,7 @@ impl Outside for Real<'_> {
             prepared
         });
         let folder = prepared?;
-        let found = format!("{}: version {OWN_VERSION}", there.program.as_deref().unwrap_or_default());
+        let found = format!("{}: version {OWN_VERSION}", there.record.program.as_deref().unwrap_or_default());
         *self.there.borrow_mut() = Some((there, folder));
         Ok(found)
     }
@@ -140,10 +139,10 @@ impl Outside for Real<'_> {
         let Some((there, folder)) = self.there.borrow_mut().take() else {
             return Err(Failure::new(Exit::Failure, "ipclusterz there has not been looked for"));
         };
-        let profile = remote::profile_of_host(self.profile.clone())?;
+        let profile = crate::remote::plan::profile_of_host(self.profile.clone())?;
         let seconds = PATIENCE_THERE.as_secs();
-        print_line(&format!("{} looks at the profile; that may take up to {seconds} s", there.host));
-        self.with_host(&there.host, |remote| {
+        print_line(&format!("{} looks at the profile; that may take up to {seconds} s", there.record.host));
+        self.with_host(&there.record.host, |remote| {
             let file = format!("{folder}/profile.toml");
             let asked = remote.upload(&file, profile.as_bytes(), 0o600).map_err(Failure::from).and_then(|()| {
                 let script = there.look_at_profile(question.words());

@@ -1,10 +1,9 @@
 //! Whether this host has room for the engines: processes, open files, memory, and shared memory for large payloads.
 
-use super::finding::Finding;
-use crate::failure::Failure;
-use crate::limits;
-use crate::report::bytes;
-use crate::system;
+use crate::report::finding::Finding;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::units::bytes;
+use ipclusterz_host::{limits, system};
 use std::io;
 use std::path::Path;
 
@@ -70,7 +69,7 @@ fn judge_space(path: &Path, space: io::Result<(u64, u64)>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Level;
+    use crate::report::finding::Level;
 
     #[test]
     fn little_or_no_shared_memory_is_a_warning() {

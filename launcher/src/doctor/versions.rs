@@ -1,9 +1,9 @@
 //! Program, Python, package and libzmq.
 
-use super::finding::Finding;
 use super::probe::{self, OWN_VERSION};
-use crate::failure::Failure;
-use crate::python;
+use crate::report::finding::Finding;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::python;
 use ipclusterz_runtime::transport::context;
 use std::ffi::OsStr;
 use std::path::Path;

@@ -8,76 +8,47 @@
 //!
 //! The cluster there lives as long as its lease is touched; see [`crate::supervisor::lease`].
 
-use crate::exit_code::Exit;
-use crate::failure::Failure;
-use crate::launchers::ssh::script::SHELL;
+use super::answers::{MARK, StartProgress, answer, parse_progress, parse_report};
 use crate::report::StartReport;
-use crate::shell::quote;
-use crate::ssh::asker::of_terminal;
-use crate::ssh::sitting;
-use crate::ssh::{Remote, RunOutput, connect};
-use crate::supervisor::progress::Progress;
-use crate::supervisor::requests::Scaled;
-use crate::tables::ssh::SshTable;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::shell::quote;
+use ipclusterz_launchers::record::ClusterElsewhere;
+use ipclusterz_launchers::ssh::script::SHELL;
+use ipclusterz_profile::tables::ssh::SshTable;
 use ipclusterz_runtime::places;
-use serde::{Deserialize, Serialize};
+use ipclusterz_ssh::whom::of_terminal;
+use ipclusterz_ssh::{Remote, RunOutput, connect, sitting};
 use std::time::{Duration, Instant};
 
 /// For a script that waits for nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// For a cluster to end there: longer than `ipclusterz stop` takes to kill one that does not end by itself.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(40);
-/// What marks our lines among what a login shell may print.
-const MARK: &str = "@ipclusterz";
 
-/// A cluster on another host, as far as it is needed to look after it and to end it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A cluster on another host, to look after it and to end it.
+#[derive(Debug, Clone, PartialEq)]
 pub struct There {
-    /// The host as the profile names it.
-    pub host: String,
-    /// The cluster's name there, the same as here.
-    pub cluster: String,
-    /// Names the folder there.
-    pub folder: String,
-    /// The run of the cluster, once it is ready.
-    pub run_id: Option<String>,
-    /// `ipclusterz` there, once it is found.
-    pub program: Option<String>,
-    /// How to get there.
-    pub ssh: Box<SshTable>,
-}
-
-/// How far a start is.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct StartProgress {
-    /// The exit code of the start, when it is over.
-    pub status: Option<u8>,
-    /// What it has said since it was last looked at; whole lines.
-    pub lines: Vec<String>,
-    /// Up to where it has been read.
-    pub offset: usize,
-}
-
-/// What a look at a running cluster tells.
-#[derive(Debug, Default, PartialEq)]
-pub struct Look {
-    /// Its record is there.
-    pub alive: bool,
-    /// How it ended, as its launcher says.
-    pub outcome: Option<Result<u8, Failure>>,
+    /// What the record of the cluster here keeps of it.
+    pub record: ClusterElsewhere,
 }
 
 impl There {
     /// On the host of `ssh.controller`; nothing is there yet.
     pub fn new(cluster: String, table: &SshTable) -> Self {
-        Self {
+        Self::of(ClusterElsewhere {
             host: table.controller.clone(),
             cluster,
             folder: places::random_hex(4),
             run_id: None,
             program: None,
             ssh: Box::new(table.clone()),
-        }
+        })
+    }
+
+    /// The one that a record names.
+    pub fn of(record: ClusterElsewhere) -> Self {
+        Self { record }
     }
 
     /// Where `ipclusterz` may be: beside the engines' Python, where this program is here, on the path of a login, in
@@ -96,7 +67,7 @@ impl There {
             words.join(" ")
         );
         let told = self.text(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE)?)?;
-        let host = &self.host;
+        let host = &self.record.host;
         let Some(folder) = answer(&told, "folder") else {
             return Err(Failure::new(Exit::Unreachable, format!("{host}: no folder could be made: {}", told.trim())));
         };
@@ -113,13 +84,14 @@ impl There {
             let message = format!("{program} on {host} is {version:?}, and this is {own:?}");
             return Err(Failure::new(Exit::StartFailed, message).with_hint("install the same version on both hosts"));
         }
-        self.program = Some(program.to_owned());
+        self.record.program = Some(program.to_owned());
         Ok(folder.to_owned())
     }
 
     /// Begins the start, which goes on without the connection as long as the lease is touched.
     pub fn begin(&self, remote: &mut dyn Remote) -> Result<(), Failure> {
-        let (program, cluster) = (quote(self.program.as_deref().unwrap_or("ipclusterz")), quote(&self.cluster));
+        let (program, cluster) =
+            (quote(self.record.program.as_deref().unwrap_or("ipclusterz")), quote(&self.record.cluster));
         let script = format!(
             "{}cd\n: >\"$d/begun\"\n( {program} start --daemonize --json --cluster {cluster} --profile \"$d/profile.toml\" --lease-file \"$d/lease\" \
              </dev/null >\"$d/report.json\" 2>\"$d/start.log\"\n\
@@ -131,7 +103,7 @@ impl There {
 
     /// Shell that has `ipclusterz` look at the profile in the folder, by `profile check` or `doctor --profile`.
     pub fn look_at_profile(&self, command: &str) -> String {
-        let program = quote(self.program.as_deref().unwrap_or("ipclusterz"));
+        let program = quote(self.record.program.as_deref().unwrap_or("ipclusterz"));
         format!("{}cd\n{program} {command} \"$d/profile.toml\" --json </dev/null\n", self.prelude())
     }
 
@@ -184,7 +156,8 @@ impl There {
 
     /// Runs a command on the cluster there, and prints its JSON as the answer.
     fn ask(&self, command: &str) -> String {
-        let (program, cluster) = (quote(self.program.as_deref().unwrap_or("ipclusterz")), quote(&self.cluster));
+        let (program, cluster) =
+            (quote(self.record.program.as_deref().unwrap_or("ipclusterz")), quote(&self.record.cluster));
         format!(
             "{}there || exit 3\nprintf '{MARK} answer %s\\n' \
              \"$({program} {command} --json --cluster {cluster} 2>/dev/null </dev/null)\"\n",
@@ -195,13 +168,13 @@ impl There {
     /// Ends the cluster and removes the folder. Without its lease the cluster ends by itself; `stop` makes sure.
     pub fn stop(&self) -> String {
         let nap = "sleep 0.1 2>/dev/null || sleep 1";
-        let wait = match (&self.run_id, &self.program) {
+        let wait = match (&self.record.run_id, &self.record.program) {
             (Some(_), Some(program)) => format!(
                 "if there; then {} stop --cluster {} </dev/null >\"$d/stop.log\" 2>&1; fi\n\
                  n=0; while there && [ $n -lt 100 ]; do {nap}; n=$((n+1)); done\n\
                  if there; then printf '{MARK} left %s\\n' \"$(tail -n 1 \"$d/stop.log\")\"; exit 0; fi\n",
                 quote(program),
-                quote(&self.cluster)
+                quote(&self.record.cluster)
             ),
             _ => format!(
                 "n=0; while [ -e \"$d/begun\" ] && [ ! -e \"$d/status\" ] && [ $n -lt 300 ]; do {nap}; n=$((n+1)); done\n"
@@ -221,118 +194,36 @@ impl There {
             return Ok(answer(&told, "was").is_some());
         }
         let why = answer(&told, "left").unwrap_or("its shell did not say why");
-        Err(Failure::new(Exit::Failure, format!("cluster {:?} on {} did not end: {why}", self.cluster, self.host)))
+        Err(Failure::new(
+            Exit::Failure,
+            format!("cluster {:?} on {} did not end: {why}", self.record.cluster, self.record.host),
+        ))
     }
 
     /// Ends it from a command that has not started it; whether there was something to end.
     pub fn destroy(&self) -> Result<bool, Failure> {
-        let mut remote = connect(&self.host, &self.ssh, &mut *of_terminal(self.ssh.ask))?;
+        let mut remote = connect(&self.record.host, &self.record.ssh, &mut *of_terminal(self.record.ssh.ask))?;
         let output = remote.run(SHELL, self.stop().as_bytes(), Instant::now() + STOP_PATIENCE)?;
         self.stopped(output)
     }
 
     /// `d` is the folder, and `there` is true while the record of the run is.
     fn prelude(&self) -> String {
-        let record = format!("\"$root\"/clusters/{}/cluster.json", quote(&self.cluster));
-        let run_id = quote(self.run_id.as_deref().unwrap_or("no run yet"));
+        let record = format!("\"$root\"/clusters/{}/cluster.json", quote(&self.record.cluster));
+        let run_id = quote(self.record.run_id.as_deref().unwrap_or("no run yet"));
         format!(
             "umask 077\nroot=${{IPCLUSTERZ_HOME:-${{XDG_STATE_HOME:-$HOME/.local/state}}/ipclusterz}}\n\
              d=\"$root\"/remote/{}\nthere() {{ grep -q {run_id} {record} 2>/dev/null; }}\n",
-            quote(&self.folder)
+            quote(&self.record.folder)
         )
     }
 
     fn text(&self, output: RunOutput) -> Result<String, Failure> {
-        Ok(output.text(&self.host, "a shell script")?)
+        Ok(output.text(&self.record.host, "a shell script")?)
     }
 }
 
 /// Shell that touches the lease while it is there, and notes through which connection.
 fn touch() -> String {
     format!("if [ -e \"$d/lease\" ]; then touch \"$d/lease\"\n{}fi\n", sitting::note("\"$d\""))
-}
-
-/// The value of a marked line.
-fn answer<'a>(told: &'a str, key: &str) -> Option<&'a str> {
-    told.lines().find_map(|line| line.strip_prefix(MARK)?.strip_prefix(' ')?.strip_prefix(key)?.strip_prefix(' '))
-}
-
-fn parse_progress(told: &str, offset: usize) -> StartProgress {
-    let status = answer(told, "status").and_then(|status| status.trim().parse().ok());
-    let log = told.split_once(&format!("{MARK} log\n")).map_or("", |(_, log)| log);
-    let whole = log.rfind('\n').map_or(0, |end| end + 1);
-    let lines = log[..whole].lines().map(str::to_owned).collect();
-    StartProgress { status, lines, offset: offset + whole }
-}
-
-fn parse_report(text: &str) -> Option<Result<StartReport, Failure>> {
-    #[derive(Deserialize)]
-    struct Refused {
-        error: Failure,
-    }
-    let line = text.lines().rev().find(|line| line.starts_with('{'))?;
-    if let Ok(Refused { error }) = serde_json::from_str(line) {
-        return Some(Err(error));
-    }
-    serde_json::from_str(line).ok().map(Ok)
-}
-
-/// What a look has told.
-pub fn parse_look(told: &str) -> Look {
-    let outcome = answer(told, "outcome").and_then(|text| serde_json::from_str(text).ok());
-    Look { alive: answer(told, "alive").is_some(), outcome }
-}
-
-/// What a launcher there has answered to a request for more engines or fewer.
-pub fn parse_scaled(told: &str) -> Option<Result<Scaled, Failure>> {
-    parse_answer(told)
-}
-
-/// How far the sets there are, from the status there.
-pub fn parse_status(told: &str) -> Option<Result<Progress, Failure>> {
-    #[derive(Deserialize)]
-    struct Status {
-        progress: Option<Progress>,
-    }
-    Some(parse_answer(told)?.map(|Status { progress }| progress.unwrap_or_default()))
-}
-
-fn parse_answer<T: serde::de::DeserializeOwned>(told: &str) -> Option<Result<T, Failure>> {
-    #[derive(Deserialize)]
-    struct Refused {
-        error: Failure,
-    }
-    let text = answer(told, "answer")?;
-    if let Ok(Refused { error }) = serde_json::from_str(text) {
-        return Some(Err(error));
-    }
-    serde_json::from_str(text).ok().map(Ok)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_start_is_followed_line_by_line() {
-        let first = parse_progress("Welcome!\n@ipclusterz log\none\ntwo\nthr", 0);
-        assert_eq!(first, StartProgress { status: None, lines: vec!["one".into(), "two".into()], offset: 8 });
-        let last = parse_progress("@ipclusterz status 5\n@ipclusterz log\nthree\n", 8);
-        assert_eq!(last, StartProgress { status: Some(5), lines: vec!["three".into()], offset: 14 });
-    }
-
-    #[test]
-    fn a_failure_keeps_its_meaning() {
-        let failure = Failure::new(Exit::Timeout, "engine 1 did not register").with_hint("wait");
-        let text = crate::output::versioned(failure.to_json());
-        let report = parse_report(&text).expect("a value").map(|report| report.cluster);
-        assert_eq!(report, Err(failure.clone()));
-        let outcome: Result<u8, Failure> = Err(failure);
-        let told = format!("@ipclusterz outcome {}\n", serde_json::to_string(&outcome).expect("JSON"));
-        assert_eq!(parse_look(&told), Look { alive: false, outcome: Some(outcome) });
-        assert!(parse_look("@ipclusterz alive \n").alive);
-        let told = "@ipclusterz answer {\"version\":1,\"progress\":{\"wanted\":3,\"sets\":[],\"lost\":null}}\n";
-        let progress = parse_status(told).expect("an answer").map(|progress| progress.wanted);
-        assert_eq!(progress, Ok(3));
-    }
 }

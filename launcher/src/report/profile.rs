@@ -1,8 +1,8 @@
 //! What the commands about profiles return, and `doctor`.
 
 use super::text::table;
-use crate::doctor::finding::{self, Finding};
 use crate::output::Report;
+use crate::report::finding::{self, Finding};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;

@@ -4,36 +4,13 @@ use super::{
     CompletionsReport, GcReport, LeadsTo, ListReport, LogsReport, ScaleReport, ScriptReport, StartReport, StatusReport,
     StopReport, TunnelReport, WaitReport,
 };
-use crate::launchers::rank_loss::RankLoss;
 use crate::output::Report;
-use crate::supervisor::progress::Progress;
+use crate::report::progress::Progress;
+use ipclusterz_host::units::{bytes, duration};
+use ipclusterz_launchers::rank_loss::RankLoss;
 use ipclusterz_runtime::wire::message::Status;
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// A size with a binary unit and three digits or so.
-pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = count as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
-}
-
-/// A time span in its two largest units.
-pub fn duration(seconds: f64) -> String {
-    let whole = seconds.max(0.0) as u64;
-    let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{whole} s"),
-        (0, 0, _) => format!("{minutes} min {} s", whole % 60),
-        (0, _, _) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
-}
 
 /// Rows under a header, columns as wide as their widest cell.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
@@ -311,16 +288,6 @@ impl Report for CompletionsReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_and_spans_are_short() {
-        assert_eq!(bytes(512), "512 B");
-        assert_eq!(bytes(12 << 20), "12.0 MiB");
-        assert_eq!(duration(59.9), "59 s");
-        assert_eq!(duration(192.0), "3 min 12 s");
-        assert_eq!(duration(7_260.0), "2 h 1 min");
-        assert_eq!(duration(90_000.0), "1 d 1 h");
-    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -1,17 +1,18 @@
 //! Jobs that come and go: elastic blocks with the load-balanced work, successors before a job's time is over.
 //!
-//! What there should be is decided in [`crate::batch::elastic`] and [`crate::batch::walltime`]; here that is fed with
+//! What there should be is decided in [`ipclusterz_launchers::batch::elastic`] and [`ipclusterz_launchers::batch::walltime`]; here that is fed with
 //! what the controller and the sets tell, and carried out on the core.
 
-use super::core::{Action, Core};
+use super::core::Core;
+use super::inputs::Action;
 use super::restart::Trust;
 use super::set::{Set, Stage};
-use crate::batch::clock;
-use crate::batch::elastic::{Block, BlockState, Decision, Elastic};
-use crate::batch::walltime::{Renewal, Term};
-use crate::launchers::SetId;
-use crate::settings::StartSettings;
-use crate::tables::engines::LauncherKind;
+use ipclusterz_launchers::batch::clock;
+use ipclusterz_launchers::batch::elastic::{Block, BlockState, Decision, Elastic};
+use ipclusterz_launchers::batch::walltime::{Renewal, Term};
+use ipclusterz_launchers::set::SetId;
+use ipclusterz_profile::settings::StartSettings;
+use ipclusterz_profile::tables::engines::LauncherKind;
 use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::wire::message::Status;
 use std::collections::{BTreeMap, BTreeSet};

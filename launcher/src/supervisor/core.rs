@@ -1,124 +1,27 @@
 //! What the launcher does when something happens, as a pure state machine: no clock, no process, no socket.
 //!
-//! Its unit is the set (see [`crate::launchers`]): engines that begin and end together. Which engines go when a
+//! Its unit is the set (see [`ipclusterz_launchers`]): engines that begin and end together. Which engines go when a
 //! cluster shrinks is chosen in `scaling.rs`.
 
-use super::loss::{Limit, Losses};
+use super::inputs::{Action, Ending, Input};
+use super::loss::Losses;
+use super::names::name_engines;
+use super::policy::Policy;
 use super::scaling::{self, Candidate, CannotRemove};
 use super::set::{Set, Stage};
-use super::signals::Signal;
-use crate::launchers::rank_loss::RankLoss;
-use crate::launchers::{EngineSet, Force, SetEnd, SetEvent, SetId};
+use ipclusterz_launchers::rank_loss::RankLoss;
+use ipclusterz_launchers::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
 use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::wire::message::EngineInfo;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// How long after it has left a local engine's process may take to end.
 const END_PATIENCE: Duration = Duration::from_secs(1);
-/// How long the program of a set that has lost an engine may take to end it by itself: it knows best which one died of
-/// what.
-pub(super) const NOTICE_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a set that is being ended may take before it is killed.
 const KILL_AFTER: Duration = Duration::from_secs(3);
 /// How often a wait for engines says what it waits for.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Something that has happened.
-#[derive(Debug)]
-pub enum Input {
-    /// The launcher began to start a set.
-    SetStarted {
-        /// The set.
-        set: SetId,
-        /// The one process of it, if it is one on this host: then it runs already.
-        pid: Option<u32>,
-    },
-    /// The launcher could not even begin; why.
-    SetNotStarted(SetId, SetEnd),
-    /// The launcher tells of a set.
-    Set(SetId, SetEvent),
-    /// An engine has registered, one of ours or not. May be told twice.
-    EngineJoined(EngineInfo),
-    /// An engine is registered no more.
-    EngineLeft {
-        /// Its id.
-        id: EngineId,
-        /// Why, as a sentence that names it.
-        reason: String,
-    },
-    /// How the rank ended that was this engine of a set which goes on; nothing when nobody has said so yet.
-    Explained(SetId, EngineId, Option<String>),
-    /// The controller's process has ended.
-    ControllerEnded(ExitStatus),
-    /// A signal to stop has come.
-    Stop(Signal),
-    /// The process that this one must not outlive is gone.
-    ParentGone,
-    /// Time has passed.
-    Tick,
-}
-
-/// Something to do.
-#[derive(Debug, PartialEq)]
-pub enum Action {
-    /// Say a line.
-    Say(String),
-    /// Say a line, and below it the end of this log.
-    SayWithLog(String, PathBuf),
-    /// All engines are ready for the first time.
-    Ready,
-    /// Start a set; the second time under this number when it is started again.
-    Start(EngineSet),
-    /// End a set.
-    End(SetId, Force),
-    /// Find out how the rank ended that asked for this id.
-    Explain(EngineSet, EngineId),
-    /// Write this line for the job of a set: the first time that all its ranks have been there, then to start them again.
-    TellJob(EngineSet, String),
-    /// Have the controller give these engines no more work, and shut each down when it is idle.
-    Retire(Vec<EngineId>),
-    /// End the cluster.
-    Finish(Ending),
-}
-
-/// Why a cluster ends.
-#[derive(Debug, PartialEq)]
-pub enum Ending {
-    /// By a signal.
-    Signal(Signal),
-    /// The parent is gone.
-    ParentGone,
-    /// The controller was told to shut down by a client.
-    ShutDown,
-    /// The controller ended otherwise.
-    ControllerDied(ExitStatus),
-    /// A set ended before all its engines had registered.
-    SetFailed(EngineSet, SetEnd),
-    /// The deadline passed: for this set, while these engines of all sets have not registered.
-    TimedOut(EngineSet, Vec<EngineId>),
-    /// The program that the cluster was started for has ended.
-    ProgramEnded,
-}
-
-/// What does not change while a cluster runs.
-#[derive(Debug, Clone)]
-pub struct Policy {
-    /// Start sets that die again.
-    pub restart: bool,
-    /// How often a start that fails is tried again.
-    pub retries: u32,
-    /// What the loss of an engine is to the others of its set, if the sets are worlds.
-    pub rank_loss: Option<RankLoss>,
-    /// How often a world may be started again.
-    pub restart_limit: Limit,
-    /// How long engines may take to register once their processes run.
-    pub timeout: Duration,
-    /// This host.
-    pub host: String,
-}
 
 /// The state.
 #[derive(Debug)]
@@ -449,14 +352,6 @@ impl Core {
         missing.sort_unstable();
         missing
     }
-}
-
-/// `engine 3`, `engines 1, 2`, and no more than ten numbers.
-pub fn name_engines(ids: &[EngineId]) -> String {
-    const SHOWN: usize = 10;
-    let numbers: Vec<String> = ids.iter().take(SHOWN).map(EngineId::to_string).collect();
-    let more = if ids.len() > SHOWN { format!(" and {} more", ids.len() - SHOWN) } else { String::new() };
-    format!("engine{} {}{more}", if ids.len() == 1 { "" } else { "s" }, numbers.join(", "))
 }
 
 #[cfg(test)]

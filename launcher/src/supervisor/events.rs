@@ -1,17 +1,18 @@
 //! Where the supervisor's events come from: one thread for signals, one for the controller's first line, one for the
 //! controller's notifications. All go into one channel.
 
-use super::requests::{Reply, Request};
-use super::signals::{BlockedSignals, Signal};
-use crate::exit_code::Exit;
-use crate::failure::Failure;
-use crate::launchers::Wake;
+use crate::failures;
+use crate::requests::{self, AnswerTo, Request};
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::signals::{BlockedSignals, Signal};
+use ipclusterz_launchers::contract::Wake;
 use ipclusterz_runtime::client::{Client, Event as ClientEvent};
 use ipclusterz_runtime::connection::ConnectionFile;
 use ipclusterz_runtime::controller::Ready;
 use ipclusterz_runtime::wire::message::Status;
 use std::io::{self, BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ChildStdout;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -34,7 +35,7 @@ pub enum Event {
     /// How busy the cluster is.
     Load(Box<Status>),
     /// Another command asks for something; the answer goes back.
-    Request(Request, Sender<Result<Reply, Failure>>),
+    Request(Request, AnswerTo),
     /// Nobody looks after this cluster any more, which was started from another host; why.
     LeaseOver(String),
     /// The cluster on another host, which this process looks after, has ended; how.
@@ -115,7 +116,7 @@ pub fn watch_engines(client_file: PathBuf, events: Sender<Event>) -> io::Result<
     let watch = move || {
         let client = ConnectionFile::read(&client_file)
             .map_err(Failure::from)
-            .and_then(|file| Client::connect(&file, CONNECT_TIMEOUT).map_err(Failure::from));
+            .and_then(|file| Client::connect(&file, CONNECT_TIMEOUT).map_err(failures::of_client));
         let client = match client {
             Ok(client) => Arc::new(client),
             Err(failure) => {
@@ -166,4 +167,9 @@ pub fn request_shutdown(client: Arc<Client>, timeout: Duration, events: Sender<E
         let _ = events.send(Event::ShutdownAnswered(answer));
     };
     std::thread::Builder::new().name("shutdown".to_owned()).spawn(request).map(drop)
+}
+
+/// Requests of other commands as events, taken at a socket in the cluster's socket folder.
+pub fn watch_requests(socket_dir: &Path, events: Sender<Event>) -> io::Result<()> {
+    requests::listen(socket_dir, move |request, answer| events.send(Event::Request(request, answer)).is_ok())
 }

@@ -4,13 +4,12 @@
 //! file is gone, nobody looks after the cluster any more, and it ends.
 
 use super::events::Event;
-use crate::failure::Failure;
-use crate::ssh::sitting;
-use std::fs;
-use std::io;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_ssh::sitting;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 /// Longest time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);

@@ -1,41 +1,12 @@
 //! Ranks and worlds that were lost: what became of the rest, and how often worlds may be started again. Pure.
 
-use crate::report::duration;
-use crate::tables::engines::OnRankLoss;
+use crate::report::progress::Loss;
 use ipclusterz_runtime::ids::EngineId;
-use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How many losses are remembered.
 const KEPT: usize = 100;
-
-/// The loss of a rank, or of a whole world with it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Loss {
-    /// What was lost: `engine 3`, `engines 0 to 7`.
-    pub name: String,
-    /// The ids that these engines had asked for.
-    pub engines: Vec<EngineId>,
-    /// Where the engine was, if it is one.
-    pub host: Option<String>,
-    /// How it was lost, for a person.
-    pub how: String,
-    /// What was done about the rest.
-    pub policy: OnRankLoss,
-    /// The same for a person: `engines 0, 1, 2 go on`, `started again (restart 2 of 10 in 600 s)`.
-    pub then: String,
-    /// How long ago.
-    pub seconds_ago: f64,
-}
-
-impl Loss {
-    /// `12 s ago: engine 3 on n1: signal: 9 (SIGKILL); engines 0, 1, 2 go on`.
-    pub fn describe(&self) -> String {
-        let place = self.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
-        format!("{} ago: {}{place}: {}; {}", duration(self.seconds_ago), self.name, self.how, self.then)
-    }
-}
 
 /// Those of a run, the latest last.
 #[derive(Debug, Default)]
@@ -99,6 +70,7 @@ impl Restarts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ipclusterz_profile::tables::engines::OnRankLoss;
 
     #[test]
     fn restarts_are_limited_in_a_window_that_moves() {

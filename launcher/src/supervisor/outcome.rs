@@ -1,22 +1,21 @@
 //! What the end of a cluster means to the one who started it: an exit code, or a failure with the end of a log.
 
-use super::core::{Ending, name_engines};
 use super::events::{ControllerLine, Event};
+use super::inputs::Ending;
+use super::names::name_engines;
 use super::run::Supervisor;
-use super::signals::Signal;
-use crate::cluster::logs;
-use crate::exit_code::Exit;
-use crate::failure::Failure;
-use crate::launchers::program::srun;
-use crate::launchers::{EngineSet, SetEnd};
+use super::tails::end_of;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::signals::Signal;
+use ipclusterz_launchers::program::srun;
+use ipclusterz_launchers::set::{EngineSet, SetEnd};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Lines of a log that a failure shows.
 const TAIL_LINES: usize = 20;
-/// The same for a set of a cluster that goes on.
-const SHORT_TAIL_LINES: usize = 6;
 
 impl Supervisor<'_> {
     /// What the reason for the end is to the one who started the cluster.
@@ -102,34 +101,5 @@ impl Supervisor<'_> {
             Some(error) => format!("; cannot read {}: {error}", log.display()),
             None => format!("; {} is empty", log.display()),
         })
-    }
-}
-
-/// A few lines of the log of a set that has ended, as the continuation of a line; nothing when there are none.
-pub(super) fn short_tail(log: &Path) -> String {
-    end_of(log, SHORT_TAIL_LINES).unwrap_or_default()
-}
-
-/// Its last lines; no error: there are none.
-fn end_of(log: &Path, count: usize) -> Result<String, Option<io::Error>> {
-    let (lines, _) = logs::tail(log, count).map_err(Some)?;
-    if lines.is_empty() {
-        return Err(None);
-    }
-    let lines: Vec<String> = lines.iter().map(|line| format!("\n  {line}")).collect();
-    Ok(format!("; the end of {}:{}", log.display(), lines.concat()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_goes_on_with_the_last_lines_of_a_log_that_has_some() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let log = folder.path().join("job-0.log");
-        assert_eq!(short_tail(&log), "");
-        std::fs::write(&log, "1\n2\n3\n4\n5\n6\n7\n").expect("write");
-        assert_eq!(short_tail(&log), format!("; the end of {}:\n  2\n  3\n  4\n  5\n  6\n  7", log.display()));
     }
 }

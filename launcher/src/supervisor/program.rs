@@ -3,10 +3,10 @@
 //! It stays in the launcher's process group and keeps its standard streams, so that it is the one that a terminal talks
 //! to: Ctrl-C reaches both, and the program decides what to do about it.
 
-use crate::exit_code::Exit;
-use crate::failure::Failure;
 use crate::report::StartReport;
-use crate::system;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::system;
 use std::ffi::OsString;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
@@ -34,7 +34,7 @@ impl Program {
     pub fn start(&mut self, report: &StartReport) -> Result<(), Failure> {
         let mut words = self.words.iter();
         let mut command = Command::new(words.next().cloned().unwrap_or_default());
-        command.args(words).env(crate::environment::CLUSTER, &report.cluster);
+        command.args(words).env(ipclusterz_profile::environment::CLUSTER, &report.cluster);
         let launcher = std::process::id();
         // SAFETY: the closure runs between fork and exec, and makes nothing but system calls.
         unsafe {

@@ -1,6 +1,6 @@
 //! Which engines go when a cluster shrinks. Pure.
 
-use crate::launchers::SetId;
+use ipclusterz_launchers::set::SetId;
 use ipclusterz_runtime::ids::EngineId;
 use std::cmp::Reverse;
 

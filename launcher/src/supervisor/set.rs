@@ -1,9 +1,9 @@
 //! One set of engines as the supervisor knows it.
 
-use super::core::Policy;
 use super::loss::Restarts;
+use super::policy::Policy;
 use super::restart::BackOff;
-use crate::launchers::EngineSet;
+use ipclusterz_launchers::set::EngineSet;
 use ipclusterz_runtime::ids::EngineId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;

@@ -1,13 +1,13 @@
 //! The end of a cluster: asked politely, then SIGTERM, then SIGKILL, each with a deadline.
 
-use super::core::Ending;
 use super::events::{self, Event};
+use super::inputs::Ending;
 use super::run::Supervisor;
-use super::signals::Signal;
-use crate::cluster::cleanup;
-use crate::cluster::handle::Phase;
-use crate::failure::Failure;
-use crate::launchers::{Force, SetEvent, SetId};
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::signals::Signal;
+use ipclusterz_launchers::cluster::files::remove_files;
+use ipclusterz_launchers::cluster::handle::Phase;
+use ipclusterz_launchers::set::{Force, SetEvent, SetId};
 use std::collections::BTreeSet;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -57,7 +57,7 @@ impl Supervisor<'_> {
             self.keep_record();
             return Ok(());
         }
-        Ok(cleanup::remove_files(&self.plan.folder, &self.plan.handle)?)
+        Ok(remove_files(&self.plan.folder, &self.plan.handle)?)
     }
 
     fn ask_politely(&mut self) -> bool {

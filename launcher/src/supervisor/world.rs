@@ -1,10 +1,13 @@
 //! What the loss of a rank means to its world. Pure; a part of [`super::core`].
 
-use super::core::{Action, Core, NOTICE_PATIENCE, Policy, name_engines};
-use super::loss::Loss;
+use super::core::Core;
+use super::inputs::Action;
+use super::names::name_engines;
+use super::policy::Policy;
 use super::set::Set;
-use crate::launchers::{SetEnd, SetId};
-use crate::tables::engines::OnRankLoss;
+use crate::report::progress::Loss;
+use ipclusterz_launchers::set::{SetEnd, SetId};
+use ipclusterz_profile::tables::engines::OnRankLoss;
 use ipclusterz_runtime::ids::EngineId;
 use std::time::{Duration, Instant};
 
@@ -12,6 +15,10 @@ use std::time::{Duration, Instant};
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// How often it is looked at.
 const ASK_TIMES: u32 = 20;
+
+/// How long the program of a set that has lost an engine may take to end it by itself: it knows best which
+/// rank died, and how.
+pub(super) const NOTICE_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Policy {
     /// What a lost rank means; nothing where engines are independent.

@@ -1,7 +1,7 @@
 //! Clusters that run: found, asked, stopped and cleaned up after, from other processes.
 
 use super::support::{PATIENCE, User};
-use ipclusterz_launcher::system;
+use ipclusterz_host::system;
 use std::process::{Command, Stdio};
 
 #[test]

@@ -1,6 +1,6 @@
 //! A state folder of its own for each test, scripts that play the part of Python, and waits with a deadline.
 
-use ipclusterz_launcher::system;
+use ipclusterz_host::system;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;

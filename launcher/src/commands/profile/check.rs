@@ -1,18 +1,17 @@
 //! `ipclusterz profile check`: the stages of a start, each tried as far as it goes without starting anything.
 
 use crate::arguments::ProfileCheckArguments;
-use crate::doctor::elsewhere::{self, Question};
-use crate::doctor::finding::{Finding, Level};
-use crate::doctor::outside::Outside;
+use crate::doctor::outside::{Outside, Question};
 use crate::doctor::real::Real;
-use crate::doctor::{hosts, mpi, queue, versions};
-use crate::environment::Variables;
-use crate::failure::Failure;
-use crate::profile::{Options, Places, Profile};
-use crate::python;
+use crate::doctor::{elsewhere, hosts, mpi, queue, versions};
 use crate::report::CheckReport;
-use crate::settings::{check_profile, merged_profile};
-use crate::tables::engines::LauncherKind;
+use crate::report::finding::{Finding, Level};
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::python;
+use ipclusterz_profile::environment::Variables;
+use ipclusterz_profile::settings::{check_profile, merged_profile};
+use ipclusterz_profile::tables::engines::LauncherKind;
+use ipclusterz_profile::{Options, Places, Profile};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -186,7 +185,7 @@ mod tests {
     use super::*;
     use crate::doctor::outside::Answer;
     use crate::doctor::probe;
-    use crate::exit_code::Exit;
+    use ipclusterz_host::exit_code::Exit;
     use std::time::Duration;
 
     /// Hosts of which one is down, and a queue that takes anything or nothing.

@@ -1,11 +1,11 @@
 //! `ipclusterz profile init`: writes a profile to start from.
 
 use crate::arguments::ProfileInitArguments;
-use crate::environment::Variables;
-use crate::exit_code::Exit;
-use crate::failure::Failure;
-use crate::profile::{DEFAULT_NAME, Found, Options, Places, Profile, starter};
 use crate::report::InitReport;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_profile::environment::Variables;
+use ipclusterz_profile::{DEFAULT_NAME, Found, Options, Places, Profile, starter};
 use ipclusterz_runtime::places;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! `ipclusterz profile list`: every profile that a name can mean.
 
-use crate::profile::{Found, Places};
 use crate::report::{ListedProfile, ProfileListReport};
+use ipclusterz_profile::{Found, Places};
 
 /// Lists them.
 pub fn run(places: &Places) -> ProfileListReport {

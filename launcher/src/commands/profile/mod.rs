@@ -6,11 +6,11 @@ mod list;
 mod show;
 
 use crate::arguments::{ProfileArguments, ProfileCommand};
-use crate::environment::Variables;
-use crate::exit_code::Exit;
-use crate::failure::Failure;
 use crate::output::Output;
-use crate::profile::Places;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_profile::Places;
+use ipclusterz_profile::environment::Variables;
 
 /// Runs one of them.
 pub fn run(arguments: &ProfileArguments, variables: &Variables, output: &mut Output) -> Result<Exit, Failure> {

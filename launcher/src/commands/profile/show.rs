@@ -1,11 +1,11 @@
 //! `ipclusterz profile show`: what `start` would use, complete.
 
 use crate::arguments::ProfileShowArguments;
-use crate::environment::Variables;
-use crate::failure::Failure;
-use crate::profile::{Found, Options, Places, write};
 use crate::report::ShowReport;
-use crate::settings::merged_profile;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_profile::environment::Variables;
+use ipclusterz_profile::settings::merged_profile;
+use ipclusterz_profile::{Found, Options, Places, write};
 
 /// Merges all layers. Values that make no sense together are shown, not refused: this is where to look for the reason.
 pub fn run(arguments: &ProfileShowArguments, variables: &Variables, places: &Places) -> Result<ShowReport, Failure> {

@@ -1,10 +1,11 @@
 //! Blocks whose jobs end before their engines have registered, with made-up time.
 
-use super::super::core::{Input, Policy};
+use super::super::inputs::Input;
 use super::super::loss::Limit;
+use super::super::policy::Policy;
 use super::*;
-use crate::launchers::{SetEnd, SetEvent};
-use crate::tables::batch;
+use ipclusterz_launchers::set::{SetEnd, SetEvent};
+use ipclusterz_profile::tables::batch;
 use ipclusterz_runtime::wire::message::EngineInfo;
 
 fn status(pending: u64) -> Status {

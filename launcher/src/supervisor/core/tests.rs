@@ -1,8 +1,11 @@
 //! The launcher's decisions, with made-up time.
 
+use super::super::world::NOTICE_PATIENCE;
 use super::*;
-use crate::tables::engines::OnRankLoss;
+use crate::supervisor::loss::Limit;
+use ipclusterz_profile::tables::engines::OnRankLoss;
 use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 

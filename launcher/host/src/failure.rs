@@ -1,0 +1,98 @@
+//! What a user is told when a command fails: message, advice and exit code.
+//!
+//! The modules have typed errors of their own; each is turned into a [`Failure`] where a command gives up, so that the
+//! exit codes and the wording of hints can be read in few places.
+
+use crate::exit_code::Exit;
+use ipclusterz_runtime::connection::ConnectionError;
+use ipclusterz_runtime::places::PlacesError;
+use serde::{Deserialize, Serialize};
+
+/// A command's end without success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The exit code's number, as it crosses from a detached launcher to the shell that started it.
+    exit_code: u8,
+    /// What happened, with the values that were involved; may have several lines.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure without advice.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit_code: exit.code(), message: message.into(), hint: None }
+    }
+
+    /// The same with advice.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into()).filter(|hint| !hint.is_empty());
+        self
+    }
+
+    /// Its exit code.
+    pub fn exit(&self) -> Exit {
+        Exit::from_code(self.exit_code)
+    }
+
+    /// An operation of the operating system that has no reason to fail.
+    pub fn io(doing: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Failure {
+        let doing = doing.to_string();
+        move |error| Failure::new(Exit::Failure, format!("{doing}: {error}"))
+    }
+
+    /// `{"error": {"kind": …, "exit_code": …, "message": …, "hint": …}}`, to which the printer adds the version.
+    pub fn to_json(&self) -> serde_json::Value {
+        let kind = match self.exit() {
+            Exit::Ok => "ok",
+            Exit::Failure => "failure",
+            Exit::Usage => "usage",
+            Exit::NoCluster => "no_cluster",
+            Exit::AlreadyRunning => "already_running",
+            Exit::StartFailed => "start_failed",
+            Exit::Timeout => "timeout",
+            Exit::Unreachable => "unreachable",
+            Exit::Interrupted => "interrupted",
+        };
+        serde_json::json!({
+            "error": { "kind": kind, "exit_code": self.exit_code, "message": self.message, "hint": self.hint },
+        })
+    }
+
+    /// `error: …` and `hint: …` lines for a terminal.
+    pub fn to_text(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("error: {}\nhint: {hint}\n", self.message),
+            None => format!("error: {}\n", self.message),
+        }
+    }
+}
+
+impl From<PlacesError> for Failure {
+    fn from(error: PlacesError) -> Self {
+        let exit = if matches!(error, PlacesError::BadName(_)) { Exit::Usage } else { Exit::Failure };
+        Failure::new(exit, error.to_string())
+    }
+}
+
+impl From<ConnectionError> for Failure {
+    fn from(error: ConnectionError) -> Self {
+        Failure::new(Exit::Unreachable, error.to_string()).with_hint(error.hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_and_text_say_the_same() {
+        let failure = Failure::new(Exit::NoCluster, "there is no cluster \"x\"").with_hint("start one");
+        assert_eq!(failure.to_text(), "error: there is no cluster \"x\"\nhint: start one\n");
+        let json = failure.to_json();
+        assert_eq!(json["error"]["kind"], "no_cluster");
+        assert_eq!(json["error"]["exit_code"], 3);
+        assert_eq!(json["error"]["hint"], "start one");
+    }
+}

@@ -1,0 +1,29 @@
+//! This host: its processes, signals, folders, limits and programs, and how a command fails on it.
+//!
+//! The ground of the launcher's crates: it knows no profile, no other host and no cluster. In reading order:
+//!
+//! - [`exit_code`], [`failure`]: what a shell and a user are told when a command fails
+//! - [`identity`]: a process that can be recognised later, and the owner of something on disk
+//! - [`system`], [`signals`], [`spawn`], [`marked`]: system calls; signals as events; children; processes with a mark
+//! - [`record_file`], [`removal`], [`owned`]: versioned records on disk, removing files, folders with an owner
+//! - [`limits`], [`addresses`], [`python`]: what this host allows, is called and has
+//! - [`units`], [`shell`], [`suggestion`]: times and sizes; words for a shell; "did you mean"
+//! - [`stderr`]: a line for the user
+
+pub mod addresses;
+pub mod exit_code;
+pub mod failure;
+pub mod identity;
+pub mod limits;
+pub mod marked;
+pub mod owned;
+pub mod python;
+pub mod record_file;
+pub mod removal;
+pub mod shell;
+pub mod signals;
+pub mod spawn;
+pub mod stderr;
+pub mod suggestion;
+pub mod system;
+pub mod units;

@@ -1,0 +1,170 @@
+//! Private folders for sockets and pipes that belong to one process alone, and are found again should it be killed.
+//!
+//! # Format
+//!
+//! Beside each folder is `NAME.owner`: JSON, mode 0600, `version` read first. It is written before the folder is made and
+//! removed after it, so that there never is a folder that nobody can tell the owner of.
+
+use crate::identity::{Fate, Owner, ProcessIdentity};
+use crate::record_file::{RecordError, read_record, write_record};
+use crate::removal::{RemoveError, removed};
+use crate::stderr::print_line;
+use ipclusterz_runtime::places::{self, PlacesError};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const VERSION: u32 = 1;
+const SUFFIX: &str = ".owner";
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    owner: Owner,
+    /// For a person.
+    what: String,
+}
+
+/// Removed with all that is in it when dropped.
+#[derive(Debug)]
+pub struct OwnedFolder {
+    path: PathBuf,
+}
+
+impl OwnedFolder {
+    /// Makes one whose name begins with `kind`; `what` it is for, a person may read one day.
+    pub fn new(kind: &str, what: &str) -> Result<Self, PlacesError> {
+        Self::at(places::run_dirs(kind, &places::random_hex(4))?.socket_dir, what)
+    }
+
+    fn at(path: PathBuf, what: &str) -> Result<Self, PlacesError> {
+        if let Some(base) = path.parent() {
+            places::make_private_dir(base)?;
+        }
+        let owner = Owner::this_process().map_err(|source| PlacesError::Io {
+            what: "reading",
+            path: PathBuf::from("/proc/self/stat"),
+            source,
+        })?;
+        // From here on dropping it removes what has been made.
+        let folder = Self { path };
+        write_record(&Record { version: VERSION, owner, what: what.to_owned() }, &record_of(&folder.path))?;
+        places::make_private_dir(&folder.path)?;
+        Ok(folder)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for OwnedFolder {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.path) {
+            print_line(&error.to_string());
+        }
+    }
+}
+
+/// A folder whose owner is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftFolder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it was for.
+    pub what: String,
+    /// Whose it was.
+    pub owner: ProcessIdentity,
+}
+
+/// The folders of dead owners, and records that cannot be read, on this host.
+pub fn left() -> Vec<Result<LeftFolder, RecordError>> {
+    let mut bases = vec![places::run_base(), places::run_base_without_session()];
+    bases.dedup();
+    bases.iter().flat_map(|base| left_in(base)).collect()
+}
+
+fn left_in(base: &Path) -> Vec<Result<LeftFolder, RecordError>> {
+    // Where nobody but this user can write, or where nothing was ever made.
+    let private = places::check_private_dir(base).is_ok();
+    let entries = fs::read_dir(base).ok().filter(|_| private).into_iter().flatten().flatten();
+    let mut records: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| folder_of(path).is_some()).collect();
+    records.sort();
+    let left = |file: PathBuf| {
+        let path = folder_of(&file)?;
+        match read_record::<Record>(&file, VERSION) {
+            Ok(Some(record)) if record.owner.fate() == Fate::Gone => {
+                Some(Ok(LeftFolder { path, what: record.what, owner: record.owner.process }))
+            }
+            // Its owner lives, or has just removed it.
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        }
+    };
+    records.into_iter().filter_map(left).collect()
+}
+
+/// Removes a folder and, last, the record of its owner.
+pub fn remove(path: &Path) -> Result<(), RemoveError> {
+    removed(path, fs::remove_dir_all(path))?;
+    let record = record_of(path);
+    removed(&record, fs::remove_file(&record))
+}
+
+/// The path of the record for the folder `path`.
+fn record_of(path: &Path) -> PathBuf {
+    let mut record = path.as_os_str().to_owned();
+    record.push(SUFFIX);
+    PathBuf::from(record)
+}
+
+/// The folder that a file is the record of.
+fn folder_of(record: &Path) -> Option<PathBuf> {
+    let name = record.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
+    record.is_file().then(|| record.with_file_name(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_dead_owner_left_is_found_and_the_rest_stays() {
+        let base = tempfile::tempdir().expect("temporary folder");
+        let private = base.path().join("run");
+        let alive = OwnedFolder::at(private.join("ssh-1"), "a test").expect("a folder");
+        assert_eq!(left_in(&private).len(), 0);
+
+        let owner = Owner::this_process().expect("own stat");
+        let process = ProcessIdentity { start_time: owner.process.start_time + 1, ..owner.process };
+        let dead = Record { version: VERSION, owner: Owner { process, ..owner }, what: "a tunnel".to_owned() };
+        let path = private.join("tunnel-2");
+        places::make_private_dir(&path.join("inside")).expect("a folder");
+        write_record(&dead, &record_of(&path)).expect("write");
+        // Killed before it made its folder; and a cluster's folder, which its `cluster.json` tells of.
+        write_record(&dead, &record_of(&private.join("tunnel-3"))).expect("write");
+        places::make_private_dir(&private.join("default-4")).expect("a folder");
+        let found: Vec<LeftFolder> = left_in(&private).into_iter().map(|left| left.expect("readable")).collect();
+        assert_eq!(found[0], LeftFolder { path, what: "a tunnel".to_owned(), owner: process });
+        assert_eq!(found.len(), 2);
+        for folder in &found {
+            remove(&folder.path).expect("removed");
+        }
+        drop(alive);
+        let names: Vec<_> = fs::read_dir(&private).expect("list").flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(names, ["default-4"]);
+    }
+
+    #[test]
+    fn a_damaged_record_is_an_error_that_names_it() {
+        let base = tempfile::tempdir().expect("temporary folder");
+        let private = base.path().join("run");
+        places::make_private_dir(&private).expect("a folder");
+        fs::write(private.join("ssh-1.owner"), "{").expect("write");
+        let found = left_in(&private);
+        let error = found[0].as_ref().expect_err("damaged").to_string();
+        assert!(error.contains("ssh-1.owner is damaged"), "{error}");
+    }
+}

@@ -1,0 +1,84 @@
+//! Records on disk: JSON with a version that is read first, mode 0600, replaced whole.
+
+use crate::exit_code::Exit;
+use crate::failure::Failure;
+use ipclusterz_runtime::places::{self, PlacesError};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a record cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The operating system refused.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Not JSON of the right form.
+    #[error("{path} is damaged: {source}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the parser stopped.
+        source: serde_json::Error,
+    },
+    /// Written by another version of ipclusterz.
+    #[error("{path} has version {found}; this ipclusterz reads version {read}")]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version in it.
+        found: u32,
+        /// The version that is read.
+        read: u32,
+    },
+}
+
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
+        let hint = match error {
+            RecordError::Version { .. } => "stop that cluster with the version of ipclusterz that started it",
+            _ => "when no process of that cluster is left, remove the file",
+        };
+        Self::new(Exit::Failure, error.to_string()).with_hint(hint)
+    }
+}
+
+/// Reads the record at `path`, which must have this version; `None` when there is no such file.
+pub fn read_record<T: DeserializeOwned>(path: &Path, version: u32) -> Result<Option<T>, RecordError> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(RecordError::Unreadable { path: path.to_path_buf(), source }),
+    };
+    parse_record(&text, path, version).map(Some)
+}
+
+/// Parses the text of a record; `path` is for errors alone.
+pub fn parse_record<T: DeserializeOwned>(text: &[u8], path: &Path, read: u32) -> Result<T, RecordError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let damaged = |source| RecordError::Damaged { path: path.to_path_buf(), source };
+    let Versioned { version } = serde_json::from_slice(text).map_err(damaged)?;
+    if version != read {
+        return Err(RecordError::Version { path: path.to_path_buf(), found: version, read });
+    }
+    serde_json::from_slice(text).map_err(damaged)
+}
+
+/// Writes a record to `path`, whole or not at all.
+pub fn write_record(record: &impl Serialize, path: &Path) -> Result<(), PlacesError> {
+    let text = serde_json::to_vec(record).map_err(|error| PlacesError::Io {
+        what: "encoding",
+        path: path.to_path_buf(),
+        source: error.into(),
+    })?;
+    places::write_private(path, &text)
+}

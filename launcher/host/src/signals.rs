@@ -1,0 +1,126 @@
+//! Signals as events: blocked everywhere, and taken by one thread that waits for them.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A signal has told this process to end.
+static TOLD_TO_END: AtomicBool = AtomicBool::new(false);
+
+/// Notes that a signal has told this process to end.
+pub fn tell_to_end() {
+    TOLD_TO_END.store(true, Ordering::Release);
+}
+
+/// Whether a signal has told this process to end. Whoever waits for a person's answer must then give up.
+pub fn told_to_end() -> bool {
+    TOLD_TO_END.load(Ordering::Acquire)
+}
+
+/// A signal that means something to the launcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT: Ctrl-C.
+    Interrupt,
+    /// SIGTERM: `ipclusterz stop`.
+    Terminate,
+    /// SIGHUP: the terminal is gone.
+    HangUp,
+    /// SIGCHLD: a child has ended, perhaps several.
+    ChildEnded,
+    /// SIGUSR1: the thread that started this process has ended, as asked for with `--exit-with-parent`.
+    ///
+    /// The kernel says so for a thread (prctl(2)), while the Python process that it belonged to may well live on; it
+    /// has ended only if we have another parent now.
+    ParentChanged,
+}
+
+impl Signal {
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::Interrupt => "Ctrl-C",
+            Signal::Terminate => "SIGTERM",
+            Signal::HangUp => "SIGHUP",
+            Signal::ChildEnded => "SIGCHLD",
+            Signal::ParentChanged => "SIGUSR1",
+        }
+    }
+
+    /// Whether it is meant to end this process.
+    fn ends(self) -> bool {
+        matches!(self, Signal::Interrupt | Signal::Terminate | Signal::HangUp)
+    }
+
+    fn from_number(number: i32) -> Option<Self> {
+        match number {
+            libc::SIGINT => Some(Signal::Interrupt),
+            libc::SIGTERM => Some(Signal::Terminate),
+            libc::SIGHUP => Some(Signal::HangUp),
+            libc::SIGCHLD => Some(Signal::ChildEnded),
+            libc::SIGUSR1 => Some(Signal::ParentChanged),
+            _ => None,
+        }
+    }
+}
+
+/// The signals that are blocked, ready to be waited for.
+pub struct BlockedSignals {
+    set: libc::sigset_t,
+}
+
+impl BlockedSignals {
+    /// Blocks them in this thread, and so in every thread started from it later: call it before there is any other.
+    ///
+    /// SIGINT and SIGHUP stay ignored if they are, as for `nohup ipclusterz` and for background jobs of a script.
+    pub fn block() -> io::Result<Self> {
+        // SAFETY: sigset_t is plain data; sigemptyset and sigaddset write to it alone.
+        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+        // SAFETY: as above.
+        unsafe { libc::sigemptyset(&raw mut set) };
+        for number in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGCHLD, libc::SIGUSR1] {
+            if !is_ignored(number)? {
+                // SAFETY: as above.
+                unsafe { libc::sigaddset(&raw mut set, number) };
+            }
+        }
+        // SAFETY: set is initialised, and the old mask is not asked for.
+        match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) } {
+            0 => Ok(Self { set }),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+
+    /// Starts the thread that waits for them and hands each to `take`, until that returns false.
+    pub fn forward(self, mut take: impl FnMut(Signal) -> bool + Send + 'static) -> io::Result<()> {
+        let wait = move || {
+            loop {
+                let mut number = 0;
+                // SAFETY: the set is initialised and number is valid for writing.
+                let result = unsafe { libc::sigwait(&raw const self.set, &raw mut number) };
+                if result == 0
+                    && let Some(signal) = Signal::from_number(number)
+                {
+                    let goes_on = take(signal);
+                    // After `take`: a question that then fails for want of an answer is not why this process ends.
+                    if signal.ends() {
+                        tell_to_end();
+                    }
+                    if !goes_on {
+                        return;
+                    }
+                }
+            }
+        };
+        std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop)
+    }
+}
+
+fn is_ignored(number: i32) -> io::Result<bool> {
+    // SAFETY: sigaction is plain data; with no new action the call only writes the old one to it.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    if unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(action.sa_sigaction == libc::SIG_IGN)
+}

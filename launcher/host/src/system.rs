@@ -1,0 +1,191 @@
+//! The few system calls that the standard library does not offer, each behind a safe function.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+/// Sends `signal` to the process group that `leader` leads.
+///
+/// The caller must know that the group is still the one it means: its leader not yet reaped, or identified by its
+/// start time.
+pub fn signal_group(leader: u32, signal: i32) -> io::Result<()> {
+    // SAFETY: kill takes two integers and touches no memory of ours.
+    check(unsafe { libc::kill(-pid_of(leader)?, signal) })
+}
+
+/// Sends `signal` to one process.
+pub fn signal_process(pid: u32, signal: i32) -> io::Result<()> {
+    // SAFETY: kill takes two integers and touches no memory of ours.
+    check(unsafe { libc::kill(pid_of(pid)?, signal) })
+}
+
+/// Sends `signal` to a process that may be gone, unless `still_meant` finds that its pid is another's by now.
+pub fn signal_exactly(pid: u32, signal: i32, still_meant: impl FnOnce() -> bool) -> io::Result<()> {
+    // The descriptor is of whoever has the pid now. If that is still the one that was meant, it stays of that one.
+    let descriptor = match open_process(pid) {
+        // Linux before 5.3; there is a moment then in which the pid may change hands.
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+            return if still_meant() { signal_process(pid, signal) } else { Ok(()) };
+        }
+        opened => opened?,
+    };
+    if !still_meant() {
+        return Ok(());
+    }
+    // SAFETY: the descriptor is open, the information may be null, and the other arguments are integers.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            descriptor.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether our child `pid` has ended; it stays a zombie, so that its pid cannot be given to another process yet.
+pub fn child_has_ended(pid: u32) -> io::Result<bool> {
+    // SAFETY: siginfo_t is plain data, for which all zeroes is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: info is valid for writing, and the other arguments are integers.
+    check(unsafe { libc::waitid(libc::P_PID, pid, &raw mut info, options) })?;
+    // SAFETY: waitid succeeded, so that the field is either filled in or still zero.
+    Ok(unsafe { info.si_pid() } != 0)
+}
+
+/// The pid of our parent; 1, or that of a subreaper, once the one that started us is gone.
+pub fn parent_pid() -> u32 {
+    // SAFETY: getppid cannot fail and touches no memory.
+    unsafe { libc::getppid() }.unsigned_abs()
+}
+
+/// The user that we act as.
+pub fn effective_user() -> u32 {
+    // SAFETY: geteuid cannot fail and touches no memory.
+    unsafe { libc::geteuid() }
+}
+
+/// Asks the kernel for `signal` when the thread that started us ends.
+///
+/// The thread, not the process: see [`crate::signals::Signal::ParentChanged`] for how that is told apart.
+pub fn signal_when_parent_ends(signal: i32) -> io::Result<()> {
+    // SAFETY: PR_SET_PDEATHSIG takes an integer and touches no memory of ours.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) })
+}
+
+/// Soft and hard limit of a resource such as `RLIMIT_NOFILE`; `None` stands for unlimited.
+pub fn resource_limit(resource: libc::__rlimit_resource_t) -> io::Result<(Option<u64>, Option<u64>)> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: limit is valid for writing.
+    check(unsafe { libc::getrlimit(resource, &raw mut limit) })?;
+    let finite = |value| (value != libc::RLIM_INFINITY).then_some(value);
+    Ok((finite(limit.rlim_cur), finite(limit.rlim_max)))
+}
+
+/// Size of the file system that `path` is in and what is left of it, in bytes.
+pub fn space(path: &std::path::Path) -> io::Result<(u64, u64)> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    // SAFETY: statvfs is plain data, for which all zeroes is a value.
+    let mut answer: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the path ends with a zero byte, and answer is valid for writing.
+    check(unsafe { libc::statvfs(path.as_ptr(), &raw mut answer) })?;
+    Ok((answer.f_blocks * answer.f_frsize, answer.f_bavail * answer.f_frsize))
+}
+
+/// Takes over a descriptor that this process inherited, and keeps it from its own children.
+pub fn adopt_descriptor(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl on any number is harmless: one that is not open gives EBADF.
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: the descriptor is open, and the number was handed to us on the command line for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Makes the standard output and error of this process go to `file`.
+pub fn redirect_output(file: &impl AsRawFd) -> io::Result<()> {
+    for standard in [libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+        // SAFETY: both descriptors are open; dup2 replaces the second.
+        check(unsafe { libc::dup2(file.as_raw_fd(), standard) })?;
+    }
+    Ok(())
+}
+
+/// Waits until the process `pid` has ended; false when `timeout` passed first, true also when there is none.
+///
+/// The pid must have been identified just before: a process that took it over would be waited for instead.
+pub fn wait_for_end(pid: u32, timeout: Duration) -> io::Result<bool> {
+    let descriptor = match open_process(pid) {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(true),
+        opened => opened?,
+    };
+    let deadline = std::time::Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        let milliseconds = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
+        let mut entry = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: entry is one valid pollfd.
+        match check(unsafe { libc::poll(&raw mut entry, 1, milliseconds) }) {
+            Ok(()) => return Ok(entry.revents != 0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A descriptor of a process, which stays its own when the pid is given to another.
+fn open_process(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two integers.
+    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid_of(pid)?, 0) };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// An empty file without a name, in memory.
+pub fn memory_file() -> io::Result<std::fs::File> {
+    // SAFETY: the name is a string that ends with a zero byte.
+    let descriptor = unsafe { libc::memfd_create(c"ipclusterz".as_ptr(), libc::MFD_CLOEXEC) };
+    check(descriptor)?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }.into())
+}
+
+fn pid_of(pid: u32) -> io::Result<i32> {
+    // 0 and negative numbers mean groups and "everybody" to kill.
+    i32::try_from(pid).ok().filter(|pid| *pid > 0).ok_or_else(|| io::Error::other(format!("{pid} is not a pid")))
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Runs in a child between fork and exec: signals as a program expects them, and SIGTERM when the launcher is gone.
+pub fn prepare_program(launcher: u32) -> io::Result<()> {
+    // SAFETY: each call takes integers or pointers to values on this stack.
+    unsafe {
+        check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM))?;
+        if libc::getppid().unsigned_abs() != launcher {
+            libc::_exit(1);
+        }
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        check(libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()))
+    }
+}
+
+/// Runs in a child between fork and exec: signals as a program expects them, in a session of its own.
+pub fn own_session() -> io::Result<()> {
+    // SAFETY: each call takes integers or pointers to values on this stack.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        check(libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()))?;
+        check(libc::setsid())
+    }
+}

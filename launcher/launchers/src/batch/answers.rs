@@ -1,0 +1,222 @@
+//! Reading what a queue's commands print, by the patterns and lists of words in `[queue]`.
+//!
+//! Responsible for text; it runs nothing and decides nothing.
+
+use super::clock;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_profile::tables::queue::QueueTable;
+use regex::{Captures, Regex, RegexBuilder};
+use std::collections::BTreeMap;
+
+/// A job, or a task of an array, as the queue told of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sighting {
+    /// The job's id.
+    pub id: String,
+    /// The queue's word for its state.
+    pub state: String,
+    /// Why it waits, in the queue's words.
+    pub reason: Option<String>,
+    /// When it is expected to start, as printed.
+    pub start: Option<String>,
+    /// Where it runs.
+    pub nodes: Option<String>,
+}
+
+/// What all sightings of one job come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum View {
+    /// The queue did not tell of it.
+    Absent,
+    /// It waits: why, and until when, for a person.
+    Waiting(String),
+    /// It runs: where, for a person; empty when the queue does not tell.
+    Running(String),
+    /// It stays in the queue and will not run: how, for a person.
+    Stuck(String),
+    /// It is over.
+    Over {
+        /// The queue's word.
+        state: String,
+        /// Whether that is one of `queue.failed`.
+        failed: bool,
+    },
+}
+
+/// How a job ended, as far as the queue tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The queue's word for its last state.
+    pub state: Option<String>,
+    /// Whether that is one of `queue.failed`.
+    pub failed: bool,
+    /// Exit code of the script.
+    pub code: Option<i32>,
+    /// Signal that ended it.
+    pub signal: Option<i32>,
+}
+
+/// The patterns, compiled.
+#[derive(Debug)]
+pub struct Reader {
+    queue: QueueTable,
+    job_id: Regex,
+    status: Regex,
+    outcome: Option<Regex>,
+    unknown: Option<Regex>,
+}
+
+impl Reader {
+    /// Compiles the patterns of a table.
+    pub fn new(queue: &QueueTable) -> Result<Self, Failure> {
+        let optional = |pattern: &String| Some(pattern.clone()).filter(|pattern| !pattern.is_empty());
+        let outcome = optional(&queue.outcome_line).map(|pattern| compile("outcome_line", &pattern, &[]));
+        let unknown = optional(&queue.unknown).map(|pattern| compile("unknown", &pattern, &[]));
+        Ok(Self {
+            job_id: compile("job_id", &queue.job_id, &["id"])?,
+            status: compile("status_line", &queue.status_line, &["id", "state"])?,
+            outcome: outcome.transpose()?,
+            unknown: unknown.transpose()?,
+            queue: queue.clone(),
+        })
+    }
+
+    /// The id of the job that was submitted.
+    pub fn job_id(&self, printed: &str) -> Option<String> {
+        Some(self.job_id.captures(printed)?.name("id")?.as_str().to_owned())
+    }
+
+    /// Whether a command failed only because there is no such job.
+    pub fn says_unknown(&self, printed: &str) -> bool {
+        self.unknown.as_ref().is_some_and(|pattern| pattern.is_match(printed))
+    }
+
+    /// The jobs that a status command told of.
+    pub fn sightings(&self, printed: &str) -> Vec<Sighting> {
+        sightings(&self.status, printed)
+    }
+
+    /// What the sightings of the job `id` come to; `now` in seconds since 1970.
+    pub fn view(&self, sightings: &[Sighting], id: &str, now: i64) -> View {
+        let ours: Vec<&Sighting> = sightings.iter().filter(|sighting| sighting.id == id).collect();
+        let among = |states: &[String]| {
+            let found = ours.iter().filter(|sighting| states.contains(&sighting.state));
+            found.copied().collect::<Vec<&Sighting>>()
+        };
+        let running = among(&self.queue.running);
+        if !running.is_empty() {
+            let mut nodes: Vec<&str> = running.iter().filter_map(|sighting| sighting.nodes.as_deref()).collect();
+            nodes.sort_unstable();
+            nodes.dedup();
+            return View::Running(nodes.join(","));
+        }
+        if let [first, ..] = among(&self.queue.waiting).as_slice() {
+            return View::Waiting(self.waiting(first, now));
+        }
+        if let [first, ..] = among(&self.queue.stuck).as_slice() {
+            return View::Stuck(self.waiting(first, now));
+        }
+        let worst = ours.iter().find(|sighting| self.queue.failed.contains(&sighting.state)).or(ours.first());
+        worst.map_or(View::Absent, |sighting| View::Over {
+            state: sighting.state.clone(),
+            failed: self.queue.failed.contains(&sighting.state),
+        })
+    }
+
+    fn waiting(&self, sighting: &Sighting, now: i64) -> String {
+        let word = |word: &str| self.queue.reasons.get(word).cloned();
+        // A queue without reasons may still have states that say more than others: held, suspended.
+        let reason = sighting.reason.as_deref().map(|reason| word(reason).unwrap_or_else(|| reason.to_owned()));
+        let reason = reason.or_else(|| word(&sighting.state)).unwrap_or_else(|| sighting.state.clone());
+        let start = sighting.start.as_deref().map(|start| clock::expected_start(start, now));
+        [Some(reason), start].into_iter().flatten().collect::<Vec<String>>().join("; ")
+    }
+
+    /// How a job ended; `None` when nothing about that was found.
+    ///
+    /// Of several exits, those of an array's tasks, the first that was no success counts.
+    pub fn outcome(&self, printed: &str) -> Option<Outcome> {
+        let pattern = self.outcome.as_ref()?;
+        let mut outcome = Outcome::default();
+        let mut anything = false;
+        for found in pattern.captures_iter(printed) {
+            let failure = value(&found, "failure").map(|failure| (failure, true));
+            let state = value(&found, "state").map(|state| (state.clone(), self.queue.failed.contains(&state)));
+            if let Some((state, failed)) = failure.or(state) {
+                if outcome.state.is_none() || (failed && !outcome.failed) {
+                    (outcome.state, outcome.failed) = (Some(state), failed);
+                }
+                anything = true;
+            }
+            if let Some((code, signal)) = value(&found, "exit").as_deref().and_then(exit) {
+                if outcome.code.unwrap_or(0) == 0 && outcome.signal.is_none() {
+                    (outcome.code, outcome.signal) = (Some(code), signal);
+                }
+                anything = true;
+            }
+        }
+        anything.then_some(outcome)
+    }
+
+    /// The words of `queue.endings`.
+    pub fn endings(&self) -> &BTreeMap<String, String> {
+        &self.queue.endings
+    }
+}
+
+/// The jobs that a status command told of, by `queue.status_line`.
+pub(super) fn sightings(pattern: &Regex, printed: &str) -> Vec<Sighting> {
+    let mut sightings: Vec<Sighting> = Vec::new();
+    for found in pattern.captures_iter(printed) {
+        if let Some(id) = value(&found, "id") {
+            sightings.push(Sighting { id, ..Sighting::default() });
+        }
+        let Some(sighting) = sightings.last_mut() else { continue };
+        if let Some(state) = value(&found, "state") {
+            sighting.state = state;
+        }
+        for (name, field) in
+            [("reason", &mut sighting.reason), ("start", &mut sighting.start), ("nodes", &mut sighting.nodes)]
+        {
+            *field = field.take().or_else(|| value(&found, name));
+        }
+    }
+    sightings
+}
+
+/// `CODE` or `CODE:SIGNAL`. A shell says 128 + N for signal N, and PBS 256 + N.
+fn exit(text: &str) -> Option<(i32, Option<i32>)> {
+    let (code, signal) = text.split_once(':').unwrap_or((text, "0"));
+    let (code, signal): (i32, i32) = (code.trim().parse().ok()?, signal.trim().parse().ok()?);
+    let in_code = match code {
+        129..=192 => Some(code - 128),
+        257..=320 => Some(code - 256),
+        _ => None,
+    };
+    Some((code, Some(signal).filter(|signal| *signal != 0).or(in_code)))
+}
+
+/// What a group found, unless that is one of the ways in which queues print nothing.
+fn value(found: &Captures<'_>, group: &str) -> Option<String> {
+    const NOTHING: [&str; 8] = ["", "-", "--", "N/A", "None", "(null)", "Unknown", "undefined"];
+    let text = found.name(group)?.as_str().trim();
+    (!NOTHING.contains(&text)).then(|| text.to_owned())
+}
+
+/// Compiles `queue.KEY`, which must have `groups`.
+pub(super) fn compile(key: &str, pattern: &str, groups: &[&str]) -> Result<Regex, Failure> {
+    let refuse = |message: String, hint: &str| Failure::new(Exit::Usage, message).with_hint(hint);
+    let regex = RegexBuilder::new(pattern).multi_line(true).build();
+    let regex = regex.map_err(|error| refuse(format!("queue.{key} is not a pattern: {error}"), ""))?;
+    for group in groups {
+        if !regex.capture_names().flatten().any(|name| name == *group) {
+            let hint = format!("write (?<{group}>…) around what is to be found");
+            return Err(refuse(format!("queue.{key} = {pattern:?} has no group {group:?}"), &hint));
+        }
+    }
+    Ok(regex)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,418 @@
+//! The life of one job: submitted, waiting, running, over. A pure state machine.
+//!
+//! [`Job::handle`] takes what was learned and gives back what to do; it knows no command, clock or thread. The thread
+//! in [`super::launcher`] runs the commands. What ends a job for good is [`SetEvent::Ended`], told exactly once, after
+//! which nothing is done any more.
+
+use super::answers::{Outcome, View};
+use super::words;
+use crate::set::{Force, SetEnd, SetEvent};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// What was learned.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The queue took the job under this id.
+    Submitted(String),
+    /// It did not; what it said, and whether it is certain that there is no job.
+    Refused {
+        /// For a person.
+        message: String,
+        /// The command may be tried again without there being two jobs.
+        again: bool,
+    },
+    /// The queue was asked about its jobs.
+    Seen(View),
+    /// It was asked, and did not answer as it should.
+    NotSeen(String),
+    /// The queue was asked how the job ended; `None` when it could not tell.
+    Outcome(Option<Outcome>),
+    /// Cancelling failed.
+    NotCancelled(String),
+    /// The job is not wanted any more.
+    End(Force),
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Submit it.
+    Submit,
+    /// Cancel it; `kill`: with what is stronger.
+    Cancel {
+        /// Whether the queue was asked before.
+        kill: bool,
+    },
+    /// Ask how it ended.
+    AskOutcome,
+    /// Tell the supervisor.
+    Tell(SetEvent),
+}
+
+/// How patient to be; what there is to say.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How often a refused submission is tried again.
+    pub retries: u32,
+    /// The longest time between two looks.
+    pub poll: Duration,
+    /// How long it may wait in the queue.
+    pub queue_timeout: Option<Duration>,
+    /// It is an array: after the end of one task others may still wait.
+    pub array: bool,
+    /// Whether the queue can be asked how a job ended.
+    pub outcome: bool,
+    /// The words of `queue.endings`.
+    pub endings: BTreeMap<String, String>,
+    /// The job's output.
+    pub log: PathBuf,
+}
+
+/// After this long without an answer, a person is told.
+const SILENCE_TOLD: Duration = Duration::from_secs(15);
+/// After this long without an answer, a job that is not known to run is given up.
+const SILENCE_FATAL: Duration = Duration::from_secs(600);
+/// A queue may be slow to list a job that it has just taken.
+const LISTED_WITHIN: Duration = Duration::from_secs(10);
+/// Accounting lags behind: Grid Engine flushes its file every 15 seconds.
+const OUTCOME_WITHIN: Duration = Duration::from_secs(30);
+/// Between two times that the same is said with another time.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
+/// Between two commands that cancel the same job, gently and not.
+const CANCEL_AGAIN: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(3)];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    /// The command runs, or runs again at `again`.
+    Submitting { again: Option<Instant> },
+    /// The queue has it.
+    Queued,
+    /// The queue has it no more; how it ended is being asked since then.
+    Over { since: Instant, ask: Option<Instant>, known: Outcome },
+    /// All is told.
+    Ended,
+}
+
+#[derive(Debug, Clone)]
+struct Ending {
+    force: Force,
+    /// Why we end it ourselves; `None`: because we were told to.
+    why: Option<String>,
+    last: Option<Instant>,
+    trouble: Option<String>,
+}
+
+/// One job.
+#[derive(Debug)]
+pub struct Job {
+    rules: Rules,
+    id: Option<String>,
+    stage: Stage,
+    attempts: u32,
+    /// When it was started, and when the queue took it.
+    since: Instant,
+    listed: bool,
+    /// Consecutive looks that did not find it.
+    missing: u32,
+    running: bool,
+    reason: String,
+    said: Option<(String, Instant)>,
+    silent_since: Option<Instant>,
+    silence: String,
+    ending: Option<Ending>,
+    looks: u32,
+    looked: Instant,
+}
+
+impl Job {
+    /// A new job, whose submission is the first thing to do.
+    pub fn new(rules: Rules, now: Instant) -> (Self, Vec<Action>) {
+        let job = Self {
+            rules,
+            id: None,
+            stage: Stage::Submitting { again: None },
+            attempts: 1,
+            since: now,
+            listed: false,
+            missing: 0,
+            running: false,
+            reason: String::new(),
+            said: None,
+            silent_since: None,
+            silence: String::new(),
+            ending: None,
+            looks: 0,
+            looked: now,
+        };
+        (job, vec![Action::Submit])
+    }
+
+    /// Its id, once it has one.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Whether all is told.
+    pub fn is_over(&self) -> bool {
+        self.stage == Stage::Ended
+    }
+
+    /// When the queue is to be asked about it: soon after something has begun to change, then less and less often.
+    pub fn next_look(&self) -> Option<Instant> {
+        let doubled = Duration::from_millis(500).saturating_mul(1 << self.looks.min(16));
+        (self.stage == Stage::Queued).then(|| self.looked + doubled.min(self.rules.poll))
+    }
+
+    /// When to send [`Event::Tick`].
+    pub fn next_tick(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Submitting { again } => again,
+            Stage::Over { ask, .. } => ask,
+            Stage::Queued | Stage::Ended => None,
+        }
+    }
+
+    /// Takes in what was learned.
+    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        if self.is_over() {
+            return Vec::new();
+        }
+        match event {
+            Event::Submitted(id) => self.submitted(id, now),
+            Event::Refused { message, again } => self.refused(message, again, now),
+            Event::Seen(view) => self.seen(view, now),
+            Event::NotSeen(message) => self.not_seen(message, now),
+            Event::Outcome(outcome) => self.outcome(outcome, now),
+            Event::NotCancelled(message) => {
+                if let Some(ending) = &mut self.ending {
+                    ending.trouble = Some(message);
+                }
+                Vec::new()
+            }
+            Event::End(force) => self.end(force, None, now),
+            Event::Tick => self.tick(now),
+        }
+    }
+
+    fn submitted(&mut self, id: String, now: Instant) -> Vec<Action> {
+        let said = format!("job {id} is submitted");
+        self.id = Some(id);
+        self.stage = Stage::Queued;
+        (self.since, self.looked, self.looks) = (now, now, 0);
+        match self.ending.take() {
+            Some(ending) => self.end(ending.force, ending.why, now),
+            None => vec![Action::Tell(SetEvent::Waiting(said))],
+        }
+    }
+
+    fn refused(&mut self, message: String, again: bool, now: Instant) -> Vec<Action> {
+        if self.ending.is_some() || !again || self.attempts > self.rules.retries {
+            return self.ended(false, message);
+        }
+        let wait = Duration::from_secs(1 << self.attempts.min(5)).min(Duration::from_secs(30));
+        let (attempt, all) = (self.attempts, self.rules.retries + 1);
+        self.attempts += 1;
+        self.stage = Stage::Submitting { again: Some(now + wait) };
+        let text = format!("attempt {attempt} of {all}, the next in {} s: {message}", wait.as_secs());
+        vec![Action::Tell(SetEvent::Waiting(text))]
+    }
+
+    fn seen(&mut self, view: View, now: Instant) -> Vec<Action> {
+        if self.stage != Stage::Queued {
+            return Vec::new();
+        }
+        (self.looked, self.silent_since) = (now, None);
+        self.looks = self.looks.saturating_add(1);
+        if view != View::Absent {
+            (self.listed, self.missing) = (true, 0);
+        }
+        match view {
+            View::Absent => {
+                self.missing += 1;
+                // One look may hit a moment in which the queue's server is between two lists.
+                let listed = self.listed || now.saturating_duration_since(self.since) >= LISTED_WITHIN;
+                if self.missing >= 2 && listed { self.over(Outcome::default(), now) } else { Vec::new() }
+            }
+            View::Over { state, failed } => {
+                self.over(Outcome { state: Some(state), failed, ..Outcome::default() }, now)
+            }
+            _ if self.ending.is_some() => self.cancel_again(now),
+            View::Waiting(_) if self.running && self.rules.array => Vec::new(),
+            View::Waiting(_) if self.running => {
+                self.end(Force::Terminate, Some("was put back into the queue".to_owned()), now)
+            }
+            View::Waiting(reason) => {
+                self.reason = reason;
+                self.still_waiting(now)
+            }
+            View::Running(nodes) if !self.running => {
+                self.running = true;
+                vec![Action::Tell(SetEvent::Running(words::running(self.name(), &nodes)))]
+            }
+            View::Running(_) => Vec::new(),
+            View::Stuck(reason) => self.end(Force::Terminate, Some(format!("cannot run: {reason}")), now),
+        }
+    }
+
+    /// Says why the job waits, or gives it up.
+    fn still_waiting(&mut self, now: Instant) -> Vec<Action> {
+        let waited = now.saturating_duration_since(self.since);
+        if self.rules.queue_timeout.is_some_and(|timeout| waited >= timeout) {
+            let waited = super::clock::rough(waited);
+            return self.end(Force::Terminate, Some(format!("waited {waited} in the queue: {}", self.reason)), now);
+        }
+        let text = words::waiting(self.name(), &self.reason, waited);
+        let told = Action::Tell(SetEvent::Waiting(text));
+        self.say(self.reason.clone(), now).then_some(told).into_iter().collect()
+    }
+
+    /// Whether `what` is new, or was said long ago.
+    fn say(&mut self, what: String, now: Instant) -> bool {
+        let known = |(said, at): &(String, Instant)| *said == what && now.saturating_duration_since(*at) < SAY_AGAIN;
+        let new = !self.said.as_ref().is_some_and(known);
+        if new {
+            self.said = Some((what, now));
+        }
+        new
+    }
+
+    fn not_seen(&mut self, message: String, now: Instant) -> Vec<Action> {
+        if self.stage != Stage::Queued {
+            return Vec::new();
+        }
+        self.looked = now;
+        self.looks = self.looks.saturating_add(1);
+        let silent = now.saturating_duration_since(*self.silent_since.get_or_insert(now));
+        self.silence = message;
+        let mut actions = Vec::new();
+        if silent >= SILENCE_FATAL && (!self.running || self.ending.is_some()) {
+            // Nobody may hear it, but if the job is there, this is the last chance to end it.
+            actions.push(Action::Cancel { kill: true });
+            let text = format!("job {}: no answer for {}: {}", self.name(), super::clock::rough(silent), self.silence);
+            actions.extend(self.ended(false, text));
+            return actions;
+        }
+        if self.ending.is_some() {
+            return self.cancel_again(now);
+        }
+        if silent >= SILENCE_TOLD && self.say(format!("silence: {}", self.silence), now) {
+            let silence = format!("no answer from the queue for {}: {}", super::clock::rough(silent), self.silence);
+            let id = self.name();
+            actions.push(Action::Tell(match self.running {
+                true => SetEvent::Running(format!("{}; {silence}", words::running(id, ""))),
+                false => SetEvent::Waiting(words::waiting(id, &silence, now.saturating_duration_since(self.since))),
+            }));
+        }
+        actions
+    }
+
+    fn end(&mut self, force: Force, why: Option<String>, now: Instant) -> Vec<Action> {
+        let before = self.ending.take();
+        let stronger = before.as_ref().is_none_or(|before| before.force != Force::Kill && force == Force::Kill);
+        let ending = before.unwrap_or(Ending { force, why, last: None, trouble: None });
+        let force = if stronger { force } else { ending.force };
+        self.ending = Some(Ending { force, ..ending });
+        match self.stage {
+            // The command runs; whether there is a job is known when it has ended.
+            Stage::Submitting { again: None } | Stage::Ended => Vec::new(),
+            Stage::Submitting { again: Some(_) } => self.ended(false, "no job was submitted".to_owned()),
+            Stage::Queued if stronger => {
+                (self.looks, self.looked) = (0, now);
+                self.cancel(now)
+            }
+            Stage::Queued => Vec::new(),
+            Stage::Over { ref known, .. } => {
+                let known = known.clone();
+                self.ended_as(&known)
+            }
+        }
+    }
+
+    fn cancel(&mut self, now: Instant) -> Vec<Action> {
+        let Some(ending) = &mut self.ending else { return Vec::new() };
+        ending.last = Some(now);
+        vec![Action::Cancel { kill: ending.force == Force::Kill }]
+    }
+
+    fn cancel_again(&mut self, now: Instant) -> Vec<Action> {
+        let Some(ending) = &self.ending else { return Vec::new() };
+        let patience = CANCEL_AGAIN[usize::from(ending.force == Force::Kill)];
+        let due = ending.last.is_none_or(|last| now.saturating_duration_since(last) >= patience);
+        if due { self.cancel(now) } else { Vec::new() }
+    }
+
+    fn over(&mut self, known: Outcome, now: Instant) -> Vec<Action> {
+        // Whoever ends a job wants it gone, and accounting may take half a minute.
+        let hurry = self.ending.is_some() && (known.state.is_none() || known.failed);
+        if !self.rules.outcome || hurry {
+            return self.ended_as(&known);
+        }
+        self.stage = Stage::Over { since: now, ask: None, known };
+        vec![Action::AskOutcome]
+    }
+
+    fn outcome(&mut self, outcome: Option<Outcome>, now: Instant) -> Vec<Action> {
+        let Stage::Over { since, ask, known } = &mut self.stage else { return Vec::new() };
+        match outcome {
+            Some(outcome) => {
+                let failed = outcome.failed || known.failed;
+                let state = outcome.state.or_else(|| known.state.clone());
+                self.ended_as(&Outcome { state, failed, ..outcome })
+            }
+            None if now.saturating_duration_since(*since) >= OUTCOME_WITHIN => {
+                let known = known.clone();
+                self.ended_as(&known)
+            }
+            None => {
+                *ask = Some(now + Duration::from_secs(1));
+                Vec::new()
+            }
+        }
+    }
+
+    fn ended_as(&mut self, outcome: &Outcome) -> Vec<Action> {
+        let known = outcome.state.is_some() || outcome.code.is_some();
+        let orderly = known && outcome.code.unwrap_or(0) == 0 && outcome.signal.is_none() && !outcome.failed;
+        let how = match (&self.ending, known) {
+            (Some(Ending { why: Some(why), .. }), _) => format!("job {} {why}", self.name()),
+            (Some(_), _) if !orderly => format!("job {} was cancelled", self.name()),
+            (_, true) => words::ended(self.name(), outcome, &self.rules.endings),
+            (_, false) => format!("job {} is gone from the queue, which does not tell how it ended", self.name()),
+        };
+        self.ended(orderly, how)
+    }
+
+    fn ended(&mut self, orderly: bool, mut how: String) -> Vec<Action> {
+        if let Some(trouble) = self.ending.take().and_then(|ending| ending.trouble).filter(|_| !orderly) {
+            how = format!("{how}; before that: {trouble}");
+        }
+        self.stage = Stage::Ended;
+        let log = (!orderly && self.id.is_some()).then(|| self.rules.log.clone());
+        vec![Action::Tell(SetEvent::Ended(SetEnd { orderly, how, log }))]
+    }
+
+    fn tick(&mut self, now: Instant) -> Vec<Action> {
+        match &mut self.stage {
+            Stage::Submitting { again } if again.is_some_and(|again| again <= now) => {
+                *again = None;
+                vec![Action::Submit]
+            }
+            Stage::Over { ask, .. } if ask.is_some_and(|ask| ask <= now) => {
+                *ask = None;
+                vec![Action::AskOutcome]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.id.as_deref().unwrap_or("?")
+    }
+}
+
+#[cfg(test)]
+mod tests;

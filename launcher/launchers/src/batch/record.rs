@@ -1,0 +1,21 @@
+//! The record of a job, made from the queue's table.
+
+use super::placeholders::about;
+use crate::record::BatchRecord;
+use ipclusterz_profile::tables::queue::QueueTable;
+
+/// The record of the job `job_id`.
+pub fn of_job(queue: &QueueTable, job_id: &str) -> BatchRecord {
+    let kill = if queue.kill.is_empty() { &queue.cancel } else { &queue.kill };
+    let alive = [&queue.waiting, &queue.running, &queue.stuck];
+    BatchRecord {
+        queue: queue.name.clone(),
+        job_id: job_id.to_owned(),
+        cancel: about(&queue.cancel, &[job_id]),
+        kill: about(kill, &[job_id]),
+        status: about(&queue.status, &[job_id]),
+        status_line: queue.status_line.clone(),
+        unknown: queue.unknown.clone(),
+        alive: alive.into_iter().flatten().cloned().collect(),
+    }
+}

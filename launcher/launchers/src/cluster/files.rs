@@ -1,0 +1,16 @@
+//! The files of a cluster of which no process is left.
+
+use super::folder::ClusterFolder;
+use super::handle::ClusterHandle;
+use ipclusterz_host::removal::{RemoveError, removed};
+
+/// Removes sockets, shared memory, connection files and, last, the record.
+pub fn remove_files(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<(), RemoveError> {
+    for directory in [&handle.socket_dir, &handle.shared_memory_dir] {
+        removed(directory, std::fs::remove_dir_all(directory))?;
+    }
+    for file in [folder.client_file(), folder.engine_file(), folder.handle_file()] {
+        removed(&file, std::fs::remove_file(&file))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! The folder of one cluster: the names of the files in it.
+
+use super::logs::LogFolder;
+use ipclusterz_runtime::places::{self, PlacesError};
+use std::path::{Path, PathBuf};
+
+/// The folder of one cluster and the files in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterFolder {
+    path: PathBuf,
+}
+
+impl ClusterFolder {
+    /// The folder of the cluster `name`, which need not exist.
+    pub fn of(name: &str) -> Result<Self, PlacesError> {
+        Ok(Self { path: places::cluster_dir(name)? })
+    }
+
+    /// A folder at any path.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The launcher's record of what it runs.
+    pub fn handle_file(&self) -> PathBuf {
+        self.path.join("cluster.json")
+    }
+
+    /// The record of a tunnel that has this folder, in place of a cluster here.
+    pub fn tunnel_file(&self) -> PathBuf {
+        self.path.join("tunnel.json")
+    }
+
+    /// Locked by the launcher as long as it lives; never removed, for a removed file can be locked by two.
+    pub fn lock_file(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    /// What a client needs.
+    pub fn client_file(&self) -> PathBuf {
+        self.path.join("client.json")
+    }
+
+    /// What an engine needs.
+    pub fn engine_file(&self) -> PathBuf {
+        self.path.join("engine.json")
+    }
+
+    /// Folder of logs, which outlive the cluster.
+    pub fn logs(&self) -> LogFolder {
+        LogFolder::at(self.path.join("logs"))
+    }
+}

@@ -1,0 +1,121 @@
+//! `cluster.json`: the launcher's record of what it runs, from which any later command can find, watch and stop it.
+//!
+//! # Format
+//!
+//! JSON, mode 0600, replaced whole. `version` is read first. Written before the first process is started, so that
+//! nothing can be left behind without a record, and removed last.
+
+use crate::record::SetRecord;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::identity::{ProcessIdentity, boot_id};
+use ipclusterz_host::record_file::{RecordError, parse_record, read_record, write_record};
+use ipclusterz_runtime::places::{self, PlacesError};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The version written, and the only one read.
+pub const HANDLE_VERSION: u32 = 2;
+
+/// How far a cluster is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Not all engines have registered yet.
+    Starting,
+    /// They have.
+    Running,
+    /// It is being stopped.
+    Stopping,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterHandle {
+    /// [`HANDLE_VERSION`].
+    pub version: u32,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Changes with every start.
+    pub run_id: String,
+    /// How far it is.
+    pub phase: Phase,
+    /// Host of the launcher and the controller.
+    pub host: String,
+    /// Boot of that host on which the pids below mean something.
+    pub boot_id: String,
+    /// When it was started, in seconds since 1970.
+    pub started: u64,
+    /// Profile it was started with.
+    pub profile: String,
+    /// How many engines were asked for.
+    pub engines_wanted: u32,
+    /// The process that watches over all others.
+    pub launcher: ProcessIdentity,
+    /// The controller, once it is started.
+    pub controller: Option<ProcessIdentity>,
+    /// What the launcher has started: processes here and elsewhere, and jobs.
+    pub sets: Vec<SetRecord>,
+    /// Folder of the controller's unix socket.
+    pub socket_dir: PathBuf,
+    /// Folder of shared memory segments.
+    pub shared_memory_dir: PathBuf,
+}
+
+impl ClusterHandle {
+    /// The record of a cluster that this process is about to start, in a run of its own. Nothing is written yet.
+    pub fn starting(cluster: &str, profile: &str, engines_wanted: u32) -> Result<Self, Failure> {
+        let run_id = places::random_hex(4);
+        let places::RunDirs { socket_dir, shared_memory_dir } = places::run_dirs(cluster, &run_id)?;
+        Ok(Self {
+            version: HANDLE_VERSION,
+            cluster: cluster.to_owned(),
+            run_id,
+            phase: Phase::Starting,
+            host: places::host_name(),
+            boot_id: boot_id(),
+            started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            profile: profile.to_owned(),
+            engines_wanted,
+            launcher: ProcessIdentity::of(std::process::id()).map_err(Failure::io("reading /proc/self/stat"))?,
+            controller: None,
+            sets: Vec::new(),
+            socket_dir,
+            shared_memory_dir,
+        })
+    }
+
+    /// Reads `path`; `None` when there is no such file, as for a cluster that is not running.
+    pub fn read(path: &Path) -> Result<Option<Self>, RecordError> {
+        read_record(path, HANDLE_VERSION)
+    }
+
+    /// Parses the text of a record; `path` is for errors alone.
+    pub fn parse(text: &[u8], path: &Path) -> Result<Self, RecordError> {
+        parse_record(text, path, HANDLE_VERSION)
+    }
+
+    /// Writes it to `path`, whole or not at all.
+    pub fn write(&self, path: &Path) -> Result<(), PlacesError> {
+        write_record(self, path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_back_and_tells_damage_from_another_version() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("cluster.json");
+        assert!(ClusterHandle::read(&path).expect("missing is no error").is_none());
+        let handle = ClusterHandle::starting("default", "slurm", 2).expect("a record");
+        handle.write(&path).expect("write");
+        assert_eq!(ClusterHandle::read(&path).expect("read"), Some(handle));
+        std::fs::write(&path, "{\"version\": 9}").expect("write");
+        assert!(matches!(ClusterHandle::read(&path), Err(RecordError::Version { found: 9, .. })));
+        std::fs::write(&path, "{\"version\": 2, ").expect("write");
+        assert!(matches!(ClusterHandle::read(&path), Err(RecordError::Damaged { .. })));
+    }
+}

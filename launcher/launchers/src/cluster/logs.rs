@@ -1,0 +1,144 @@
+//! The log files of a cluster: their names, and the last lines of one.
+
+use crate::set::SetId;
+use ipclusterz_runtime::ids::EngineId;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// `logs/` of a cluster.
+#[derive(Debug, Clone)]
+pub struct LogFolder {
+    path: PathBuf,
+}
+
+impl LogFolder {
+    /// The folder at `path`.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The controller's log.
+    pub fn controller(&self) -> PathBuf {
+        self.path.join("controller.log")
+    }
+
+    /// The log of a detached launcher.
+    pub fn launcher(&self) -> PathBuf {
+        self.path.join("launcher.log")
+    }
+
+    /// The log of what ends jobs and engines elsewhere when the launcher was killed.
+    pub fn guard(&self) -> PathBuf {
+        self.path.join("guard.log")
+    }
+
+    /// Standard output and error of one engine.
+    pub fn engine(&self, id: EngineId) -> PathBuf {
+        self.path.join(format!("engine-{id}.log"))
+    }
+
+    /// Standard output and error of a set whose engines have one log together, and of what starts them.
+    pub fn set(&self, id: SetId) -> PathBuf {
+        self.path.join(format!("set-{}.log", id.0))
+    }
+
+    /// A file of the job that is the set `set`: its output is its `log`, its script `sh`.
+    pub fn job(&self, set: SetId, suffix: &str) -> PathBuf {
+        self.path.join(format!("job-{}.{suffix}", set.0))
+    }
+
+    /// All logs there are: launcher, guard, controller, then sets, jobs and engines by number.
+    pub fn all(&self) -> io::Result<Vec<PathBuf>> {
+        let common = [self.launcher(), self.guard(), self.controller()].into_iter().filter(|path| path.exists());
+        let sets = self.numbers("set-", ".log")?.into_iter().map(|set| self.set(SetId(set)));
+        let jobs = self.numbers("job-", ".log")?.into_iter().map(|set| self.job(SetId(set), "log"));
+        let engines = self.numbers("engine-", ".log")?.into_iter().map(|id| self.engine(EngineId(id)));
+        Ok(common.chain(sets).chain(jobs).chain(engines).collect())
+    }
+
+    /// Removes the logs of an earlier run, which may have had more engines, and the scripts of its jobs.
+    pub fn clear(&self) -> io::Result<()> {
+        let mut files = self.all()?;
+        for suffix in ["sh", "submit", "words"] {
+            let sets = self.numbers("job-", &format!(".{suffix}"))?;
+            files.extend(sets.into_iter().map(|set| self.job(SetId(set), suffix)));
+        }
+        files.iter().try_for_each(std::fs::remove_file)
+    }
+
+    /// The numbers in the names of files that begin and end so.
+    fn numbers(&self, begin: &str, end: &str) -> io::Result<Vec<u32>> {
+        let mut numbers: Vec<u32> = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            numbers.extend(
+                name.to_str().and_then(|name| name.strip_prefix(begin)?.strip_suffix(end)?.parse::<u32>().ok()),
+            );
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+}
+
+/// Opens a log for appending, so that standard output and error do not overwrite each other. Logs of earlier runs have
+/// been removed by then.
+pub fn open_log(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+/// The last `count` lines of a file, and how long the file was when they were read.
+///
+/// Reads no more than the last 4 MiB; bytes that are not UTF-8 are replaced.
+pub fn tail(path: &Path, count: usize) -> io::Result<(Vec<String>, u64)> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let start = length.saturating_sub(TAIL_BYTES);
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(length - start).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    let skipped = lines.len().saturating_sub(count);
+    Ok((lines[skipped..].iter().map(|line| (*line).to_owned()).collect(), length))
+}
+
+/// How much of a log's end is ever read: an engine may have printed gigabytes.
+const TAIL_BYTES: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_is_the_last_lines() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("engine-0.log");
+        std::fs::write(&path, b"one\ntwo\n\xffthree\n").expect("write");
+        let (lines, length) = tail(&path, 2).expect("tail");
+        assert_eq!(lines, ["two", "\u{fffd}three"]);
+        assert_eq!(length, 15);
+        assert_eq!(tail(&path, 9).expect("tail").0.len(), 3);
+    }
+
+    #[test]
+    fn logs_are_listed_in_reading_order() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let logs = LogFolder::at(folder.path().to_path_buf());
+        for name in ["engine-10.log", "engine-2.log", "controller.log", "notes.txt", "job-0.log", "job-0.sh"] {
+            std::fs::write(folder.path().join(name), "").expect("write");
+        }
+        let engines = [logs.engine(EngineId(2)), logs.engine(EngineId(10))];
+        assert_eq!(logs.all().expect("list")[..2], [logs.controller(), logs.job(SetId(0), "log")]);
+        assert_eq!(logs.all().expect("list")[2..], engines);
+        logs.clear().expect("clear");
+        let left: Vec<_> = std::fs::read_dir(folder.path()).expect("list").flatten().map(|e| e.file_name()).collect();
+        assert_eq!(left, ["notes.txt"]);
+    }
+}

@@ -1,0 +1,17 @@
+//! A cluster as its folder shows it: who runs it, and whether they still live. In reading order:
+//!
+//! - [`folder`], [`logs`]: the names of its files
+//! - [`handle`], [`state`]: the launcher's record, and what it tells
+//! - [`files`]: removing them
+//! - [`lock`]: one launcher at a time
+//! - [`tunnel`]: the record of a tunnel, which may have such a folder too
+
+pub mod files;
+pub mod folder;
+pub mod handle;
+pub mod lock;
+pub mod logs;
+pub mod state;
+pub mod tunnel;
+
+pub use folder::ClusterFolder;

@@ -1,0 +1,102 @@
+//! `tunnel.json`: the record of an `ipclusterz tunnel`, beside the connection file that it keeps.
+//!
+//! # Format
+//!
+//! JSON, mode 0600, replaced whole. `version` is read first. Written before there is anything else and removed last. It is
+//! in a cluster's folder when the tunnel has a name (`--as`), else in the folder of its socket.
+
+use super::folder::ClusterFolder;
+use ipclusterz_host::identity::{Fate, Owner};
+use ipclusterz_host::owned;
+use ipclusterz_host::record_file::{RecordError, read_record, write_record};
+use ipclusterz_host::removal::{RemoveError, removed};
+use ipclusterz_runtime::places::{self, PlacesError};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::PathBuf;
+
+/// The version written, and the only one read.
+pub const TUNNEL_VERSION: u32 = 1;
+
+/// See the module's documentation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TunnelRecord {
+    /// [`TUNNEL_VERSION`].
+    pub version: u32,
+    /// The process that keeps it.
+    pub owner: Owner,
+    /// When it was started, in seconds since 1970.
+    pub started: u64,
+    /// Where it leads, as the user wrote it.
+    pub host: String,
+    /// Name of the cluster there, once that is found.
+    pub cluster: Option<String>,
+    /// Folder of its socket here.
+    pub socket_dir: PathBuf,
+}
+
+impl TunnelRecord {
+    /// The record in `folder`; `None` when no tunnel has that.
+    pub fn read(folder: &ClusterFolder) -> Result<Option<Self>, RecordError> {
+        read_record(&folder.tunnel_file(), TUNNEL_VERSION)
+    }
+
+    /// Writes it to `folder`, whole or not at all.
+    pub fn write(&self, folder: &ClusterFolder) -> Result<(), PlacesError> {
+        write_record(self, &folder.tunnel_file())
+    }
+
+    /// One word for tables and JSON.
+    pub fn word(&self) -> &'static str {
+        match (self.owner.fate(), &self.cluster) {
+            (Fate::Gone, _) => "stale",
+            (Fate::Elsewhere, _) => "elsewhere",
+            (Fate::Alive, None) => "connecting",
+            (Fate::Alive, Some(_)) => "open",
+        }
+    }
+
+    /// `to cluster "default" on me@n1`.
+    pub fn where_to(&self) -> String {
+        match &self.cluster {
+            Some(cluster) => format!("to cluster {cluster:?} on {}", self.host),
+            None => format!("to {}", self.host),
+        }
+    }
+
+    /// Removes its socket, its connection file and, last, itself. The caller must know that the owner is gone, or be it,
+    /// and have the lock of a folder that has a name.
+    pub fn remove_remains(&self, folder: &ClusterFolder) -> Result<(), RemoveError> {
+        owned::remove(&self.socket_dir)?;
+        for file in [folder.client_file(), folder.tunnel_file()] {
+            removed(&file, fs::remove_file(&file))?;
+        }
+        Ok(())
+    }
+}
+
+/// A tunnel's name, if it has one, its folder, and its record.
+pub type Found = (Option<String>, ClusterFolder, Result<TunnelRecord, RecordError>);
+
+/// All tunnels of this user: those with names, in the order of these, then the others.
+pub fn all() -> Result<Vec<Found>, PlacesError> {
+    let mut found = Vec::new();
+    let mut look = |name: Option<String>, folder: ClusterFolder| {
+        if let Some(record) = TunnelRecord::read(&folder).transpose() {
+            found.push((name, folder, record));
+        }
+    };
+    for name in places::list_clusters()? {
+        let folder = ClusterFolder::of(&name)?;
+        look(Some(name), folder);
+    }
+    let base = places::run_base();
+    let private = places::check_private_dir(&base).is_ok();
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(base).ok().filter(|_| private).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    folders.sort();
+    for folder in folders.into_iter().filter(|folder| folder.is_dir()) {
+        look(None, ClusterFolder::at(folder));
+    }
+    Ok(found)
+}

@@ -1,0 +1,115 @@
+//! Engines as processes of this host, each a set of its own.
+
+use crate::cluster::logs::{LogFolder, open_log};
+use crate::contract::Launcher;
+use crate::record::{JobRecord, SetRecord};
+use crate::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::spawn::{ChildOptions, ChildProcess};
+use ipclusterz_profile::settings::StartSettings;
+use ipclusterz_runtime::ids::EngineId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Starts one process for each engine.
+pub struct LocalLauncher {
+    logs: LogFolder,
+    engine_file: PathBuf,
+    python: PathBuf,
+    wrap: Vec<String>,
+    directory: Option<PathBuf>,
+    environment: BTreeMap<String, String>,
+    lease: f64,
+    running: BTreeMap<SetId, (EngineSet, ChildProcess)>,
+    /// Engines that were started before: their logs go on.
+    known: BTreeSet<EngineId>,
+}
+
+impl LocalLauncher {
+    /// Starts nothing yet. `python` runs the engines, and `engine_file` tells them where the controller is.
+    pub fn new(logs: LogFolder, engine_file: PathBuf, python: PathBuf, settings: &StartSettings) -> Self {
+        let engines = &settings.tables.engines;
+        Self {
+            logs,
+            engine_file,
+            python,
+            wrap: engines.wrap.clone(),
+            directory: Some(PathBuf::from(&engines.directory)).filter(|path| !path.as_os_str().is_empty()),
+            environment: engines.env.clone(),
+            lease: engines.lease,
+            running: BTreeMap::new(),
+            known: BTreeSet::new(),
+        }
+    }
+
+    fn spawn(&mut self, id: EngineId) -> io::Result<ChildProcess> {
+        let mut log = open_log(&self.logs.engine(id))?;
+        if !self.known.insert(id) {
+            writeln!(log, "--- engine {id} is started again ---")?;
+        }
+        let python = self.python.as_os_str().to_owned();
+        let mut words = self.wrap.iter().map(std::ffi::OsString::from).chain([python]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).args(["-m", "ipclusterz.engine", "--connection-file"]).arg(&self.engine_file);
+        command.args(["--engine-id", &id.to_string(), "--lease", &self.lease.to_string()]).envs(&self.environment);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command.stdout(log.try_clone()?).stderr(log);
+        ChildProcess::start(command, ChildOptions { signal_at_launcher_end: libc::SIGTERM, raise_file_limit: false })
+    }
+}
+
+impl Launcher for LocalLauncher {
+    fn start(&mut self, set: &EngineSet) -> Result<(), Failure> {
+        let child = self.spawn(set.first).map_err(|error| {
+            let message = format!("cannot start engine {} with {}: {error}", set.first, self.python.display());
+            Failure::new(Exit::StartFailed, message)
+                .with_hint("is it a Python that runs on this host? choose one with --python")
+        })?;
+        self.running.insert(set.id, (set.clone(), child));
+        Ok(())
+    }
+
+    fn end(&mut self, set: SetId, force: Force) {
+        if let Some((_, child)) = self.running.get(&set) {
+            child.signal_group(force.signal());
+        }
+    }
+
+    fn poll(&mut self) -> Vec<(SetId, SetEvent)> {
+        let mut events = Vec::new();
+        for (id, (set, child)) in &mut self.running {
+            let (orderly, how) = match child.reap() {
+                Ok(None) => continue,
+                Ok(Some(status)) => (status.success(), status.to_string()),
+                Err(error) => (false, format!("it cannot be watched: {error}")),
+            };
+            let log = Some(self.logs.engine(set.first));
+            events.push((*id, SetEvent::Ended(SetEnd { orderly, how, log })));
+        }
+        for (id, _) in &events {
+            self.running.remove(id);
+        }
+        events
+    }
+
+    fn records(&self) -> Vec<SetRecord> {
+        let record = |(set, child): &(EngineSet, ChildProcess)| SetRecord {
+            set: set.clone(),
+            job: JobRecord::Process(child.identity()),
+        };
+        self.running.values().map(record).collect()
+    }
+
+    fn log(&self, set: &EngineSet) -> PathBuf {
+        self.logs.engine(set.first)
+    }
+
+    fn set_size(&self, _count: u32) -> u32 {
+        1
+    }
+}

@@ -1,0 +1,152 @@
+//! Which launcher a profile asks for, and what it needs to know.
+
+use crate::batch;
+use crate::batch::launcher::BatchLauncher;
+use crate::batch::options::BatchOptions;
+use crate::cluster::ClusterFolder;
+use crate::contract::{Launcher, Wake};
+use crate::local::LocalLauncher;
+use crate::program::engine::EngineCommand;
+use crate::program::launcher::{ProgramLauncher, ProgramSettings, Starter};
+use crate::set::EngineSet;
+use crate::ssh::SshLauncher;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::{limits, python};
+use ipclusterz_profile::settings::StartSettings;
+use ipclusterz_profile::tables::engines::LauncherKind;
+use ipclusterz_runtime::places;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// For the queue to say when the time of the surrounding job is over.
+const END_TIME_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What can be found out before anything is started, and makes the launcher once the controller listens.
+pub struct LauncherMaker<'a> {
+    settings: &'a StartSettings,
+    python: PathBuf,
+    starter: Option<Starter>,
+}
+
+impl<'a> LauncherMaker<'a> {
+    /// Checks what can be checked on this host. `binary` is this program.
+    pub fn new(settings: &'a StartSettings, binary: &Path) -> Result<Self, Failure> {
+        let tables = &settings.tables;
+        let starter = match tables.engines.launcher {
+            LauncherKind::Local => {
+                limits::check(settings.engines, &limits::of_this_host(settings.engines))?;
+                None
+            }
+            LauncherKind::Mpiexec => Some(Starter::mpiexec(&tables.mpiexec)?),
+            LauncherKind::Ssh | LauncherKind::Batch => None,
+        };
+        let search_path = std::env::var_os("PATH");
+        let python = match (tables.engines.launcher, &settings.python) {
+            // It is a matter of the other hosts whether there is such a file.
+            (LauncherKind::Ssh | LauncherKind::Batch, Some(python)) if python.contains('/') => PathBuf::from(python),
+            (_, python) => python::find(python.as_deref(), binary, search_path.as_deref())?,
+        };
+        Ok(Self { settings, python, starter })
+    }
+
+    /// The Python of the engines, for messages.
+    pub fn python(&self) -> &Path {
+        &self.python
+    }
+
+    /// Makes it. `run_id` names this run of the cluster.
+    pub fn make(&mut self, folder: &ClusterFolder, run_id: &str, wake: Wake) -> Result<Box<dyn Launcher>, Failure> {
+        let python = self.python.clone();
+        let settings = self.settings;
+        Ok(match settings.tables.engines.launcher {
+            LauncherKind::Local => Box::new(LocalLauncher::new(folder.logs(), folder.engine_file(), python, settings)),
+            LauncherKind::Mpiexec => {
+                let again = || Starter::mpiexec(&settings.tables.mpiexec);
+                let starter = self.starter.take().map_or_else(again, Ok)?;
+                Box::new(ProgramLauncher::new(self.program(folder, run_id, starter)?))
+            }
+            LauncherKind::Ssh => {
+                let run = format!("{}-{run_id}", settings.cluster);
+                Box::new(SshLauncher::new(folder, &run, &python, settings, wake)?)
+            }
+            LauncherKind::Batch => {
+                let options = batch_options(settings, &self.python, folder)?;
+                if batch::inside::job_id(&options.queue).is_none() {
+                    return Ok(Box::new(BatchLauncher::new(options, wake)?));
+                }
+                options.check()?;
+                let template = options.queue.start.clone();
+                let make = move |set: &EngineSet| batch::inside::argv(&options, set);
+                let starter = Starter::Prefix { make: Box::new(make), template };
+                Box::new(ProgramLauncher::new(self.program(folder, run_id, starter)?))
+            }
+        })
+    }
+
+    /// What an mpiexec, or a queue's own start command in a job, starts.
+    fn program(&self, folder: &ClusterFolder, run_id: &str, starter: Starter) -> Result<ProgramSettings, Failure> {
+        let tables = &self.settings.tables;
+        let in_job = matches!(starter, Starter::Prefix { .. });
+        let mut environment = self.settings.engine_environment.clone();
+        if in_job && let Some(end) = batch::inside::end_time(&tables.queue, END_TIME_PATIENCE) {
+            environment.insert("IPCLUSTERZ_END_TIME".to_owned(), end.to_string());
+        }
+        let command = EngineCommand {
+            wrap: tables.engines.wrap.clone(),
+            setup: tables.engines.setup.clone(),
+            python: self.python.clone(),
+            connection_file: folder.engine_file(),
+            lease: Some(tables.engines.lease),
+            timeout: self.settings.timeout.as_secs_f64(),
+            check_world: if in_job { tables.batch.check_world } else { tables.mpiexec.check_world },
+            on_rank_loss: tables.engines.on_rank_loss,
+            says_end: false,
+        };
+        Ok(ProgramSettings {
+            starter,
+            command,
+            // Names and not patterns, and none twice: those of `environment` are passed anyway.
+            pass: self
+                .settings
+                .passed_environment()
+                .into_keys()
+                .filter(|name| !environment.contains_key(name))
+                .collect(),
+            environment,
+            directory: directory(self.settings)?,
+            logs: folder.logs(),
+            // Private, on a disk of this host, and removed with the cluster.
+            scratch: places::run_dirs(&self.settings.cluster, run_id)?.socket_dir,
+            run_id: run_id.to_owned(),
+        })
+    }
+}
+
+/// What jobs are made from; for `--print-script` and `profile check` too, where nothing is started.
+pub fn batch_options(settings: &StartSettings, python: &Path, folder: &ClusterFolder) -> Result<BatchOptions, Failure> {
+    let tables = &settings.tables;
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(BatchOptions {
+        cluster: settings.cluster.clone(),
+        batch: tables.batch.clone(),
+        queue: tables.queue.clone(),
+        engines: tables.engines.clone(),
+        python: python.to_path_buf(),
+        directory: directory(settings)?,
+        engine_file: folder.engine_file(),
+        logs: folder.logs(),
+        environment: environment.collect(),
+    })
+}
+
+/// The working directory of the engines.
+fn directory(settings: &StartSettings) -> Result<PathBuf, Failure> {
+    let wanted = &settings.tables.engines.directory;
+    if wanted.is_empty() {
+        return std::env::current_dir().map_err(Failure::io("finding the working directory"));
+    }
+    std::path::absolute(wanted)
+        .map_err(|error| Failure::new(Exit::Usage, format!("engines.directory = {wanted:?}: {error}")))
+}

@@ -1,0 +1,109 @@
+//! Runs a command for what it prints, with a deadline. Nothing of it is left when the deadline has passed.
+
+use ipclusterz_host::marked::{self, Mark};
+use ipclusterz_host::spawn::{self, ChildOptions};
+use ipclusterz_host::system;
+use std::io::{self, Read, Seek};
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Answer {
+    /// How it ended; nothing when it had to be killed at the deadline.
+    pub status: Option<ExitStatus>,
+    /// Its standard output.
+    pub output: String,
+    /// Its standard error.
+    pub errors: String,
+}
+
+impl Answer {
+    /// How it ended, for a person.
+    pub fn how(&self, deadline: Duration) -> String {
+        match self.status {
+            Some(status) => status.to_string(),
+            None => format!("it did not end within {} seconds", deadline.as_secs_f64()),
+        }
+    }
+
+    /// Whether it ended by itself, and well.
+    pub fn is_success(&self) -> bool {
+        self.status.is_some_and(|status| status.success())
+    }
+
+    /// The last line of its errors, else of its output.
+    pub fn last_line(&self) -> Option<&str> {
+        [&self.errors, &self.output].into_iter().find_map(|text| text.lines().rfind(|line| !line.trim().is_empty()))
+    }
+}
+
+/// Runs it, and blocks until it has ended or `deadline` has passed.
+pub fn ask(mut command: Command, deadline: Duration) -> io::Result<Answer> {
+    // Files, not pipes: whatever a killed command leaves could keep a pipe open for ever.
+    let (mut output, mut errors) = (system::memory_file()?, system::memory_file()?);
+    let mark = Mark::of_trial(&ipclusterz_runtime::places::random_hex(8));
+    command.env(marked::VARIABLE, mark.value());
+    command.stdout(output.try_clone()?).stderr(errors.try_clone()?);
+    let options = ChildOptions { signal_at_launcher_end: libc::SIGKILL, raise_file_limit: false };
+    let mut child = spawn::spawn(command, options)?;
+    let in_time = system::wait_for_end(child.id(), deadline)?;
+    let _ = system::signal_group(child.id(), libc::SIGKILL);
+    let status = child.wait()?;
+    end_marked(&mark);
+    Ok(Answer { status: in_time.then_some(status), output: content(&mut output)?, errors: content(&mut errors)? })
+}
+
+/// Kills what the command has started and left.
+fn end_marked(mark: &Mark) {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        let left = mark.processes();
+        let Some(one) = left.first() else { return };
+        marked::kill(&left);
+        let _ = system::wait_for_end(one.pid, PATIENCE);
+        if Instant::now() > give_up {
+            return;
+        }
+    }
+}
+
+fn content(file: &mut std::fs::File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn what_a_command_prints_is_told_apart() {
+        let answer = ask(shell("echo out; echo one >&2; echo two >&2; exit 3"), Duration::from_secs(30)).expect("run");
+        assert_eq!((answer.output.as_str(), answer.errors.as_str()), ("out\n", "one\ntwo\n"));
+        assert_eq!(answer.how(Duration::from_secs(30)), "exit status: 3");
+        assert_eq!(answer.last_line(), Some("two"));
+        assert!(!answer.is_success());
+    }
+
+    #[test]
+    fn nothing_outlives_the_deadline() {
+        // Neither the command nor a child in a session of its own.
+        let script = "setsid sleep 1000 & echo $!; exec sleep 1000";
+        let deadline = Duration::from_millis(300);
+        let answer = ask(shell(script), deadline).expect("run");
+        assert_eq!(answer.how(deadline), "it did not end within 0.3 seconds");
+        let child: u32 = answer.output.trim().parse().expect("a pid");
+        let gone = ipclusterz_host::identity::ProcessIdentity::of(child).map_or(true, |identity| !identity.is_alive());
+        assert!(gone, "process {child} is left");
+    }
+}

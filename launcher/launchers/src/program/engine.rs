@@ -1,0 +1,124 @@
+//! The command of an engine that is one of the ranks of a set.
+
+use crate::set::EngineSet;
+use ipclusterz_profile::tables::engines::OnRankLoss;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What all engines of a cluster are started with. The ranks of one set have the same command: an engine adds its rank,
+/// which the MPI tells it, to the id of the first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineCommand {
+    /// Put before everything.
+    pub wrap: Vec<String>,
+    /// Lines of shell before it.
+    pub setup: Vec<String>,
+    /// The Python that runs the engines.
+    pub python: PathBuf,
+    /// The file with the controller's addresses and the key.
+    pub connection_file: PathBuf,
+    /// Seconds that an engine goes on without a controller; nothing where engines end with a local controller.
+    pub lease: Option<f64>,
+    /// Seconds until all must have registered.
+    pub timeout: f64,
+    /// Engines start MPI and check that the ranks of the set are the whole of one world.
+    pub check_world: bool,
+    /// What becomes of the others when one is lost.
+    pub on_rank_loss: OnRankLoss,
+    /// A shell around each engine says how it ended, where the program that starts them does not.
+    pub says_end: bool,
+}
+
+/// The end of a rank is in the log even when nothing else tells. It forgets a SIGTERM: that is its engine's to obey. It ends
+/// as the engine did: Open MPI 5 ends a job in which two ranks have had an exit status, and not for signals.
+const SAY_END: &str = r#"trap : TERM INT
+"$@"
+status=$?
+echo "ipclusterz: rank ${OMPI_COMM_WORLD_RANK:-?} ended with status $status" >&2
+ulimit -c 0
+trap - TERM INT
+[ "$status" -le 128 ] || kill -"$((status - 128))" $$
+exit "$status""#;
+
+impl EngineCommand {
+    /// The arguments that start one engine of the set, program first.
+    pub fn argv(&self, set: &EngineSet) -> Vec<OsString> {
+        let mut argv: Vec<OsString> = Vec::new();
+        if self.says_end {
+            argv.extend(["/bin/sh", "-c", SAY_END, "ipclusterz"].map(OsString::from));
+        }
+        if !self.setup.is_empty() {
+            // A login shell, because `module` and `conda` are functions that only such a one is sure to have.
+            let script = format!("{}\nexec \"$@\"", self.setup.join("\n"));
+            argv.extend(["/bin/bash", "-lc", &script, "ipclusterz"].map(OsString::from));
+        }
+        argv.extend(self.wrap.iter().map(OsString::from));
+        argv.push(self.python.clone().into());
+        argv.extend(["-m", "ipclusterz.engine", "--connection-file"].map(OsString::from));
+        argv.push(self.connection_file.clone().into());
+        let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value].map(OsString::from));
+        option("--first-engine-id", set.first.to_string());
+        option("--ranks", set.count.to_string());
+        if let Some(lease) = self.lease {
+            option("--lease", lease.to_string());
+        }
+        option("--timeout", self.timeout.to_string());
+        if self.check_world {
+            argv.extend(["--check-world", "--on-rank-loss", self.on_rank_loss.word()].map(OsString::from));
+        }
+        argv
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::set::SetId;
+    use ipclusterz_runtime::ids::EngineId;
+
+    pub fn example() -> EngineCommand {
+        EngineCommand {
+            wrap: Vec::new(),
+            setup: Vec::new(),
+            python: "/opt/python3".into(),
+            connection_file: "/home/me/engine.json".into(),
+            lease: Some(60.0),
+            timeout: 90.5,
+            check_world: true,
+            on_rank_loss: OnRankLoss::Restart,
+            says_end: false,
+        }
+    }
+
+    pub fn set(count: u32) -> EngineSet {
+        EngineSet { id: SetId(1), first: EngineId(8), count }
+    }
+
+    #[test]
+    fn an_engine_is_told_the_first_id_and_the_number_of_ranks() {
+        let argv = example().argv(&set(4));
+        let expected = "/opt/python3 -m ipclusterz.engine --connection-file /home/me/engine.json --first-engine-id 8 \
+                        --ranks 4 --lease 60 --timeout 90.5 --check-world --on-rank-loss restart";
+        assert_eq!(argv, expected.split(' ').map(OsString::from).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn setup_and_wrap_come_before_it() {
+        let command = EngineCommand {
+            setup: vec!["module load x".to_owned(), "export A='b c'".to_owned()],
+            wrap: vec!["numactl".to_owned(), "--localalloc".to_owned()],
+            lease: None,
+            check_world: false,
+            ..example()
+        };
+        let told = EngineCommand { says_end: true, ..command.clone() }.argv(&set(1));
+        assert_eq!(told[..2], ["/bin/sh", "-c"]);
+        assert_eq!(told[4..], command.argv(&set(1)));
+        let argv = command.argv(&set(1));
+        let script = "module load x\nexport A='b c'\nexec \"$@\"";
+        assert_eq!(argv[..6], ["/bin/bash", "-lc", script, "ipclusterz", "numactl", "--localalloc"]);
+        assert_eq!(argv[6], "/opt/python3");
+        assert_eq!(argv.last().expect("an argument"), "90.5");
+        assert!(!argv.contains(&"--lease".into()));
+    }
+}

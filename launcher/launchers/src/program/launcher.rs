@@ -1,0 +1,413 @@
+//! Starts, watches and ends sets that are one program of this host with many ranks.
+//!
+//! Both when a set is told to end and when its program ends by itself, nothing of it stays on this host: whatever has the
+//! set's mark in its environment is killed until there is nothing more, then the files that ranks left are removed, and only
+//! then is the set said to have ended. Ranks on other hosts are ended by the program's own daemons there, which notice that
+//! it is gone, and by their lease.
+
+use super::argv::{self, Request};
+use super::ending;
+use super::engine::EngineCommand;
+use super::flavour::{Program, Survival, name_of};
+use super::obstacle::obstacle_of_command;
+use super::segments::{self, Segments};
+use super::slots;
+use crate::cluster::logs::{self, LogFolder};
+use crate::contract::Launcher;
+use crate::rank_loss::RankLoss;
+use crate::record::{JobRecord, SetRecord};
+use crate::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::identity::ProcessIdentity;
+use ipclusterz_host::marked::{self, Mark};
+use ipclusterz_host::spawn::{self, ChildOptions};
+use ipclusterz_host::system;
+use ipclusterz_profile::tables::engines::OnRankLoss;
+use ipclusterz_profile::tables::mpiexec::MpiexecTable;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// What starts the ranks of a set.
+pub enum Starter {
+    /// A program whose arguments are made from `[mpiexec]`.
+    Mpiexec {
+        /// The program.
+        program: Program,
+        /// The profile's wishes.
+        table: MpiexecTable,
+    },
+    /// A command that the engine's command is put behind, such as srun with the arguments of a queue's profile.
+    Prefix {
+        /// Makes it for a set.
+        make: Prefix,
+        /// As it is in the profile.
+        template: Vec<String>,
+    },
+}
+
+/// Makes the arguments that stand before the engine's, program first, for a set.
+pub type Prefix = Box<dyn Fn(&EngineSet) -> Result<Vec<String>, Failure>>;
+
+impl Starter {
+    /// The mpiexec that the table asks for, found on PATH. Blocks while it is asked which one it is.
+    pub fn mpiexec(table: &MpiexecTable) -> Result<Self, Failure> {
+        let program = Program::find(table, std::env::var_os("PATH").as_deref())?;
+        program.check_root(table)?;
+        if !table.hostfile.is_empty() && !Path::new(&table.hostfile).is_file() {
+            let message = format!("mpiexec.hostfile: there is no file {:?}", table.hostfile);
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        Ok(Starter::Mpiexec { program, table: table.clone() })
+    }
+
+    /// Why its ranks cannot outlive one of them; `None` when they can.
+    fn obstacle_to_shrink(&self) -> Option<String> {
+        match self {
+            Starter::Mpiexec { program, .. } => program.obstacle_to_shrink(),
+            Starter::Prefix { template, .. } => obstacle_of_command(template),
+        }
+    }
+
+    fn tells_of_ranks(&self) -> bool {
+        !matches!(self, Starter::Mpiexec { program, .. } if !program.tells_of_ranks())
+    }
+}
+
+/// What all sets of a cluster have in common.
+pub struct ProgramSettings {
+    /// What starts the ranks.
+    pub starter: Starter,
+    /// The engine's command; what it says of a lost rank is what the profile wants.
+    pub command: EngineCommand,
+    /// Variables set for the engines.
+    pub environment: BTreeMap<String, String>,
+    /// Names of variables of this process that ranks on other hosts are to get too.
+    pub pass: Vec<String>,
+    /// Working directory of the engines.
+    pub directory: PathBuf,
+    /// Where the sets have their logs.
+    pub logs: LogFolder,
+    /// A folder on a disk of this host that only this user can enter; each set has its own in there while it lives.
+    pub scratch: PathBuf,
+    /// Random id of the run of the cluster.
+    pub run_id: String,
+}
+
+/// The launcher.
+pub struct ProgramLauncher {
+    settings: ProgramSettings,
+    rank_loss: RankLoss,
+    survival: Survival,
+    sets: BTreeMap<SetId, Running>,
+    events: Vec<(SetId, SetEvent)>,
+}
+
+struct Running {
+    set: EngineSet,
+    child: Child,
+    identity: ProcessIdentity,
+    mark: Mark,
+    log: PathBuf,
+    scratch: PathBuf,
+    program_name: String,
+    /// Where the program has its temporary files.
+    temporary: PathBuf,
+    segments: Segments,
+    started: Instant,
+    next_look: Instant,
+    look_again_after: Duration,
+    /// The program has ended like this, and what it left has been killed since then.
+    ended: Option<(ExitStatus, Instant)>,
+}
+
+/// Between two looks at whether something is left.
+const SWEEP: Duration = Duration::from_millis(10);
+/// How long a killed process may take to go. One that hangs in the kernel (a file system that does not answer) may never.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(10);
+/// Ranks map their segments when they start MPI, soon after their start but nobody knows when: so often until there are
+/// any, for so long, and then ever more rarely.
+const FIRST_LOOK: Duration = Duration::from_millis(500);
+const FIRST_LOOKS: Duration = Duration::from_secs(30);
+const LONGEST_LOOK: Duration = Duration::from_secs(60);
+/// The lines of a log in which the program's last words are.
+const LAST_WORDS: usize = 200;
+
+impl ProgramLauncher {
+    /// Starts nothing yet. May ask the program for its version.
+    pub fn new(mut settings: ProgramSettings) -> Self {
+        let rank_loss = RankLoss::of(settings.command.on_rank_loss, settings.starter.obstacle_to_shrink());
+        let shrinks = rank_loss.policy == OnRankLoss::Shrink;
+        settings.command.on_rank_loss = rank_loss.policy;
+        settings.command.says_end = shrinks && !settings.starter.tells_of_ranks();
+        let survival = match &settings.starter {
+            Starter::Mpiexec { program, .. } if shrinks => program.survival(),
+            _ => Survival::Ended,
+        };
+        Self { settings, rank_loss, survival, sets: BTreeMap::new(), events: Vec::new() }
+    }
+
+    /// The command that starts a set, complete, and where it is.
+    fn command(&self, set: &EngineSet, scratch: &Path, mark: &Mark) -> Result<(Command, String), Failure> {
+        let settings = &self.settings;
+        let engine = settings.command.argv(set);
+        let (mut command, name) = match &settings.starter {
+            Starter::Mpiexec { program, table } => {
+                // The program gives its ranks of this host all of its environment.
+                let pass = settings.pass.iter().filter(|name| std::env::var_os(name).is_some());
+                let mut pass: Vec<String> = pass.chain(settings.environment.keys()).cloned().collect();
+                pass.push(marked::VARIABLE.to_owned());
+                pass.sort_unstable();
+                pass.dedup();
+                let invocation = argv::invocation(
+                    program.flavour,
+                    Request {
+                        table,
+                        ranks: set.count,
+                        directory: &settings.directory,
+                        pass: &pass,
+                        label: true,
+                        survival: self.survival,
+                        scratch,
+                        command: engine,
+                    },
+                )?;
+                if let Some((path, content)) = &invocation.machine_file {
+                    std::fs::write(path, content).map_err(Failure::io(format!("cannot write {}", path.display())))?;
+                }
+                let mut command = Command::new(&program.path);
+                command.args(&invocation.arguments).envs(invocation.environment);
+                (command, program.to_string())
+            }
+            Starter::Prefix { make, .. } => {
+                let argv: Vec<OsString> = make(set)?.into_iter().map(OsString::from).chain(engine).collect();
+                let mut command = Command::new(&argv[0]);
+                command.args(&argv[1..]);
+                (command, name_of(Path::new(&argv[0])))
+            }
+        };
+        command.envs(&settings.environment).env(marked::VARIABLE, mark.value()).current_dir(&settings.directory);
+        Ok((command, name))
+    }
+
+    /// As the program finds it.
+    fn temporary(&self) -> PathBuf {
+        let stated = self.settings.environment.get("TMPDIR").filter(|path| !path.is_empty());
+        stated.map_or_else(std::env::temp_dir, PathBuf::from)
+    }
+
+    fn spawn(&self, set: &EngineSet, scratch: &Path) -> Result<(Running, String), Failure> {
+        let mark = Mark::of_set(&self.settings.run_id, set.id.0);
+        let (mut command, name) = self.command(set, scratch, &mark)?;
+        let log = self.settings.logs.set(set.id);
+        let output = open_log(&log).map_err(Failure::io(format!("cannot open {}", log.display())))?;
+        let errors = output.try_clone().map_err(Failure::io(format!("cannot open {}", log.display())))?;
+        command.stdout(output).stderr(errors);
+        let program_name = name_of(Path::new(command.get_program()));
+        // SIGTERM, so that it ends its ranks before itself.
+        let options = ChildOptions { signal_at_launcher_end: libc::SIGTERM, raise_file_limit: false };
+        let mut child = spawn::spawn(command, options)
+            .map_err(|error| Failure::new(Exit::StartFailed, format!("cannot run {name}: {error}")))?;
+        let identity = match ProcessIdentity::of(child.id()) {
+            Ok(identity) => identity,
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(Failure::new(Exit::StartFailed, format!("cannot look at {name}: {error}")));
+            }
+        };
+        let running = Running {
+            set: set.clone(),
+            child,
+            identity,
+            mark,
+            log,
+            scratch: scratch.to_path_buf(),
+            program_name,
+            temporary: self.temporary(),
+            segments: Segments::default(),
+            started: Instant::now(),
+            next_look: Instant::now() + FIRST_LOOK,
+            look_again_after: FIRST_LOOK,
+            ended: None,
+        };
+        Ok((running, name))
+    }
+}
+
+impl Launcher for ProgramLauncher {
+    fn start(&mut self, set: &EngineSet) -> Result<(), Failure> {
+        let directory = &self.settings.directory;
+        if !directory.is_dir() {
+            let message = format!("engines.directory: there is no folder {}", directory.display());
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        let scratch = self.settings.scratch.join(format!("set-{}", set.id.0));
+        let make = DirBuilder::new().recursive(true).mode(0o700).create(&scratch);
+        make.map_err(Failure::io(format!("cannot create {}", scratch.display())))?;
+        match self.spawn(set, &scratch) {
+            Ok((running, name)) => {
+                let place = format!("{name}, process {}", running.identity.pid);
+                self.events.push((set.id, SetEvent::Running(place)));
+                self.sets.insert(set.id, running);
+                Ok(())
+            }
+            Err(failure) => {
+                let _ = std::fs::remove_dir_all(&scratch);
+                Err(failure)
+            }
+        }
+    }
+
+    fn end(&mut self, set: SetId, force: Force) {
+        let Some(running) = self.sets.get_mut(&set).filter(|running| running.ended.is_none()) else { return };
+        // As long as the child is not reaped, its pid is its own.
+        match force {
+            Force::Terminate => {
+                let _ = system::signal_process(running.identity.pid, libc::SIGTERM);
+            }
+            Force::Kill => {
+                let marked = running.mark.processes();
+                running.segments.look(&marked);
+                let _ = system::signal_group(running.identity.pid, libc::SIGKILL);
+                marked::kill(&marked);
+            }
+        }
+    }
+
+    fn poll(&mut self) -> Vec<(SetId, SetEvent)> {
+        let mut over = Vec::new();
+        for (id, running) in &mut self.sets {
+            if let Some(end) = running.poll() {
+                over.push((*id, SetEvent::Ended(end)));
+            }
+        }
+        for (id, _) in &over {
+            self.sets.remove(id);
+        }
+        self.events.extend(over);
+        std::mem::take(&mut self.events)
+    }
+
+    fn next_poll(&self) -> Option<Instant> {
+        self.sets.values().map(Running::next_poll).min()
+    }
+
+    fn records(&self) -> Vec<SetRecord> {
+        self.sets
+            .values()
+            .map(|running| SetRecord { set: running.set.clone(), job: JobRecord::Process(running.identity) })
+            .collect()
+    }
+
+    /// One set is one world.
+    fn rank_loss(&self) -> Option<RankLoss> {
+        let is_world = matches!(self.settings.starter, Starter::Mpiexec { .. }) || self.settings.command.check_world;
+        is_world.then(|| self.rank_loss.clone())
+    }
+
+    fn how_rank_ended(&self, set: &EngineSet, rank: u32) -> Option<String> {
+        let (lines, _) = logs::tail(&self.sets.get(&set.id)?.log, LAST_WORDS).ok()?;
+        Some(ending::end_of_rank(&lines, rank)?.how)
+    }
+
+    /// Each program counts the slots for itself alone.
+    fn check_room(&self, engines: u32) -> Result<(), Failure> {
+        match &self.settings.starter {
+            Starter::Mpiexec { table, .. } => Ok(slots::check_room(table, engines)?),
+            Starter::Prefix { .. } => Ok(()),
+        }
+    }
+
+    fn log(&self, set: &EngineSet) -> PathBuf {
+        self.settings.logs.set(set.id)
+    }
+
+    fn set_size(&self, count: u32) -> u32 {
+        count
+    }
+}
+
+impl Running {
+    fn next_poll(&self) -> Instant {
+        if self.ended.is_some() { Instant::now() + SWEEP } else { self.next_look }
+    }
+
+    /// The end, once nothing is left of it on this host.
+    fn poll(&mut self) -> Option<SetEnd> {
+        let now = Instant::now();
+        if self.ended.is_none() {
+            if !system::child_has_ended(self.identity.pid).unwrap_or(true) {
+                self.look(now);
+                return None;
+            }
+            // While the zombie keeps the number.
+            let _ = system::signal_group(self.identity.pid, libc::SIGKILL);
+            let status = self.child.wait().ok()?;
+            self.ended = Some((status, now));
+        }
+        let (status, since) = self.ended?;
+        let left = self.mark.processes();
+        self.segments.look(&left);
+        marked::kill(&left);
+        if !left.is_empty() && now < since + SWEEP_PATIENCE {
+            return None;
+        }
+        self.segments.remove();
+        segments::remove_session(self.identity.pid, &self.temporary);
+        let _ = std::fs::remove_dir_all(&self.scratch);
+        Some(self.end(status, &left))
+    }
+
+    fn end(&self, status: ExitStatus, left: &[ProcessIdentity]) -> SetEnd {
+        let lines = logs::tail(&self.log, LAST_WORDS).map(|(lines, _)| lines).unwrap_or_default();
+        let cause = if status.success() { None } else { ending::cause_in(&lines) };
+        let mut how = match cause {
+            Some(cause) => cause.describe(&self.set),
+            None => match status.code().and_then(ending::signal_of_code) {
+                Some(signal) => format!("{}: {status}, which stands for {signal}", self.program_name),
+                None => format!("{}: {status}", self.program_name),
+            },
+        };
+        if let Some(one) = left.first() {
+            how.push_str(&format!("; process {} does not end, although it was killed", one.pid));
+        }
+        SetEnd { orderly: status.success(), how, log: Some(self.log.clone()) }
+    }
+
+    /// Remembers the segments of the ranks while they have them.
+    fn look(&mut self, now: Instant) {
+        if now >= self.next_look {
+            self.segments.look(&self.mark.processes());
+            if !self.segments.is_empty() || now > self.started + FIRST_LOOKS {
+                self.look_again_after = (self.look_again_after * 2).min(LONGEST_LOOK);
+            }
+            self.next_look = now + self.look_again_after;
+        }
+    }
+}
+
+/// Where the supervisor is unwound before it has ended its sets, they must not stay.
+impl Drop for ProgramLauncher {
+    fn drop(&mut self) {
+        let sets: Vec<SetId> = self.sets.keys().copied().collect();
+        for set in sets {
+            self.end(set, Force::Kill);
+        }
+        let give_up = Instant::now() + SWEEP_PATIENCE;
+        while !self.sets.is_empty() && Instant::now() < give_up {
+            self.poll();
+            std::thread::sleep(SWEEP);
+        }
+    }
+}
+
+/// Appending, so that standard output and error do not overwrite each other.
+fn open_log(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}

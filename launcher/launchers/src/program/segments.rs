@@ -1,0 +1,143 @@
+//! What a killed program and its ranks leave on this host: files in `/dev/shm` through which the ranks talk, and the
+//! session folder of Open MPI.
+//!
+//! The files' names say little about whose they are. So they are looked up while the ranks have them mapped, and removed
+//! when the set is over and nobody has put another file in that place. The session folder has the program's pid in its name.
+
+use ipclusterz_host::identity::ProcessIdentity;
+use ipclusterz_host::system;
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// What the files are called of Open MPI 4 and 5, MPICH (also that of Cray), UCX, Intel MPI and PSM. Others that a rank has
+/// mapped may be of its user, who may want to keep them.
+const PREFIXES: [&str; 8] = [
+    "vader_segment.",
+    "sm_segment.",
+    "mpich_shm_",
+    "mpich_shar_tmp",
+    "ucx_shm_posix_",
+    "Intel_MPI_",
+    "psm2_shm.",
+    "psm3_shm.",
+];
+
+const FOLDER: &str = "/dev/shm/";
+
+/// The files of one set.
+#[derive(Debug, Default)]
+pub struct Segments(BTreeSet<(PathBuf, u64)>);
+
+impl Segments {
+    /// Remembers those that these processes have mapped.
+    pub fn look(&mut self, processes: &[ProcessIdentity]) {
+        for process in processes {
+            if let Ok(maps) = std::fs::read_to_string(format!("/proc/{}/maps", process.pid)) {
+                self.0.extend(maps.lines().filter_map(segment));
+            }
+        }
+    }
+
+    /// Whether none has been seen yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Removes them. The processes must be gone.
+    pub fn remove(&mut self) {
+        for (path, inode) in std::mem::take(&mut self.0) {
+            if std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.ino() == inode) {
+                // It may have been removed by the MPI in this moment.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+}
+
+/// Removes the session of the mpiexec that had this pid, from the folder that it took for temporary files: `ompi.HOST.UID/pid.PID`
+/// of Open MPI 4, `ompi.PID` of version 5.
+///
+/// An option would put it elsewhere; but version 4 then wants the same place on each host, and ranks do not start
+/// when it is asked for the local one alone.
+pub fn remove_session(program: u32, temporary: &Path) {
+    let user = system::effective_user();
+    let ours = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|data| data.is_dir() && data.uid() == user);
+    let Ok(entries) = std::fs::read_dir(temporary) else { return };
+    for entry in entries.flatten() {
+        let (name, path) = (entry.file_name(), entry.path());
+        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix("ompi.")) else { continue };
+        if !ours(&path) {
+            continue;
+        }
+        // Nothing can be done about what cannot be removed; the MPI may also be at it itself.
+        if rest == program.to_string() {
+            let _ = std::fs::remove_dir_all(&path);
+        } else if rest.ends_with(&format!(".{user}")) {
+            let session = path.join(format!("pid.{program}"));
+            if ours(&session) {
+                let _ = std::fs::remove_dir_all(session);
+            }
+            // Only when no other mpiexec of this user has a session in there. Ours may have been killed just before it did
+            // this itself.
+            let _ = std::fs::remove_dir(path);
+        }
+    }
+}
+
+/// Path and inode of a segment that still has its name, from a line of `/proc/PID/maps` (proc_pid_maps(5)).
+fn segment(line: &str) -> Option<(PathBuf, u64)> {
+    let inode = line.split_ascii_whitespace().nth(4)?.parse().ok()?;
+    let path = &line[line.find(FOLDER)?..];
+    let known = PREFIXES.iter().any(|prefix| path[FOLDER.len()..].starts_with(prefix));
+    (known && !path.ends_with(" (deleted)")).then(|| (path.into(), inode))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_of_an_mpi_are_known_by_their_names() {
+        let line =
+            |path: &str| format!("7f1c2a000000-7f1c2a401000 rw-s 00000000 00:17 4711                       {path}");
+        let known = "/dev/shm/vader_segment.vm.0.56f10001.2";
+        assert_eq!(segment(&line(known)), Some((known.into(), 4711)));
+        assert!(segment(&line("/dev/shm/mpich_shm_2ec69025_0")).is_some());
+        assert_eq!(segment(&line("/dev/shm/ucx_shm_posix_3a185f26 (deleted)")), None);
+        assert_eq!(segment(&line("/dev/shm/psm_1a2b3c4d")), None);
+        assert_eq!(segment(&line("/usr/lib/libmpi.so.40")), None);
+        assert_eq!(segment("7ffd5a7e6000-7ffd5a807000 rw-p 00000000 00:00 0"), None);
+    }
+
+    #[test]
+    fn only_the_session_of_that_program_is_removed() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let user = system::effective_user();
+        let (four, five, other) = (format!("ompi.vm.{user}/pid.42"), "ompi.42", format!("ompi.vm.{user}/pid.421"));
+        for name in [four.as_str(), five, "ompi.421", "ompi.vm.99999999/pid.42", &other] {
+            std::fs::create_dir_all(folder.path().join(name).join("contact")).expect("create");
+        }
+        remove_session(42, folder.path());
+        let exists = |name: &str| folder.path().join(name).exists();
+        assert!(!exists(&four) && !exists(five));
+        assert!(exists("ompi.421") && exists("ompi.vm.99999999/pid.42") && exists(&other));
+        std::fs::remove_dir_all(folder.path().join(&other)).expect("remove");
+        std::fs::create_dir_all(folder.path().join(&four)).expect("create");
+        remove_session(42, folder.path());
+        assert!(!exists(&format!("ompi.vm.{user}")));
+    }
+
+    #[test]
+    fn a_file_that_took_the_place_stays() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
+        for path in [&ours, &theirs] {
+            std::fs::write(path, "").expect("write");
+        }
+        let inode = std::fs::metadata(&ours).expect("metadata").ino();
+        let mut segments = Segments([(ours.clone(), inode), (theirs.clone(), inode)].into());
+        segments.remove();
+        assert!(!ours.exists() && theirs.exists());
+    }
+}

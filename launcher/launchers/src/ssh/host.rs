@@ -1,0 +1,412 @@
+//! One host: a thread that keeps the SSH connection and looks after the engines there.
+//!
+//! Engines outlive the connection. When it is lost the thread connects again, with a growing wait, and takes up where it
+//! was; engines that have ended meanwhile are reported then.
+
+use super::script::{self, Answer, HostPlan};
+use crate::cluster::ClusterFolder;
+use crate::contract::Wake;
+use crate::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::identity::ProcessIdentity;
+use ipclusterz_host::stderr::print_line;
+use ipclusterz_profile::tables::ssh::{SshHost, SshTable};
+use ipclusterz_runtime::connection::ConnectionFile;
+use ipclusterz_runtime::ids::EngineId;
+use ipclusterz_runtime::places;
+use ipclusterz_ssh::remembering::Remembering;
+use ipclusterz_ssh::{Endpoint, Forward, Remote, SshError};
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// For one script to run on the host.
+const SCRIPT_PATIENCE: Duration = Duration::from_secs(60);
+/// How often engines are looked at; the controller knows of their end sooner.
+const LOOK_INTERVAL: Duration = Duration::from_secs(3);
+/// The same while some are being ended.
+const LOOK_SOON: Duration = Duration::from_millis(150);
+/// First and longest wait before a lost connection is tried again.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// What the launcher wants of a host.
+pub enum Command {
+    /// An engine to be started.
+    Start(EngineSet),
+    /// An engine to be ended.
+    End(SetId, Force),
+    /// The end of the thread; what the run left on the host is removed.
+    Quit,
+}
+
+/// Where news go.
+pub struct News {
+    /// For the launcher's `poll`.
+    pub events: Arc<Mutex<Vec<(SetId, SetEvent)>>>,
+    /// Tells that there are some.
+    pub wake: Wake,
+}
+
+impl News {
+    fn tell(&self, set: SetId, event: SetEvent) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push((set, event));
+        (self.wake)();
+    }
+}
+
+/// Engines that run on a host.
+#[derive(Debug, Clone, Default)]
+pub struct Engines {
+    /// The boot on which their pids mean something.
+    pub boot_id: String,
+    /// The process of each.
+    pub processes: BTreeMap<SetId, ProcessIdentity>,
+}
+
+/// The launcher's side of the thread.
+pub struct HostThread {
+    /// The host as the profile names it.
+    pub name: String,
+    /// How many engines it may have.
+    pub engines: u32,
+    /// Names the folder of this run there.
+    pub run: String,
+    commands: Sender<Command>,
+    state: Arc<Mutex<Engines>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl HostThread {
+    /// Starts the thread, which connects when there is something to do. With `controller`, engines get there through
+    /// the connection.
+    pub fn start(
+        host: &SshHost,
+        plan: HostPlan,
+        folder: &ClusterFolder,
+        table: &SshTable,
+        controller: Option<Endpoint>,
+        asker: Arc<Mutex<Remembering>>,
+        news: News,
+    ) -> Result<Self, Failure> {
+        let (commands, receiver) = channel();
+        let state = Arc::new(Mutex::new(Engines::default()));
+        let run = plan.run.clone();
+        let mut worker = Worker {
+            name: host.host.clone(),
+            plan,
+            folder: folder.clone(),
+            table: table.clone(),
+            controller,
+            asker,
+            news,
+            state: Arc::clone(&state),
+            connection: None,
+            sets: BTreeMap::new(),
+            ending: false,
+            prepared: false,
+            port: 0,
+            retry: None,
+            wait: FIRST_WAIT,
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("ssh {}", host.host))
+            .spawn(move || worker.serve(&receiver))
+            .map_err(Failure::io("starting a thread"))?;
+        let (name, engines) = (host.host.clone(), host.engines);
+        Ok(Self { name, engines, run, commands, state, thread: Some(thread) })
+    }
+
+    /// Has something done.
+    pub fn tell(&self, command: Command) {
+        // The thread ends after Quit alone.
+        let _ = self.commands.send(command);
+    }
+
+    /// The engines there, for the record.
+    pub fn engines_now(&self) -> Engines {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for HostThread {
+    fn drop(&mut self) {
+        self.tell(Command::Quit);
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread was printed when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Connection {
+    remote: Box<dyn Remote>,
+    /// The folder of the run there.
+    folder: String,
+    /// Brings engines to the controller, where they cannot get there by themselves.
+    forward: Option<Forward>,
+}
+
+struct Worker {
+    name: String,
+    plan: HostPlan,
+    folder: ClusterFolder,
+    table: SshTable,
+    /// Where to bring engines that cannot get to the controller by themselves.
+    controller: Option<Endpoint>,
+    asker: Arc<Mutex<Remembering>>,
+    news: News,
+    state: Arc<Mutex<Engines>>,
+    connection: Option<Connection>,
+    /// What was started here and has not ended.
+    sets: BTreeMap<SetId, EngineSet>,
+    ending: bool,
+    /// There is a folder of the run on the host.
+    prepared: bool,
+    /// The port there that is forwarded back; engines know it, so that it stays.
+    port: u16,
+    /// When to connect again, after the connection was lost.
+    retry: Option<Instant>,
+    wait: Duration,
+}
+
+impl Worker {
+    fn serve(&mut self, commands: &Receiver<Command>) {
+        let mut quitting = false;
+        while !quitting {
+            let first = match self.next_look() {
+                Some(wait) => commands.recv_timeout(wait),
+                None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            let mut starts = Vec::new();
+            let mut ends: BTreeMap<SetId, Force> = BTreeMap::new();
+            for command in first.into_iter().chain(commands.try_iter()) {
+                match command {
+                    Command::Start(set) => starts.push(set),
+                    Command::End(set, force) => {
+                        ends.insert(set, force);
+                    }
+                    Command::Quit => quitting = true,
+                }
+            }
+            if !starts.is_empty() {
+                self.start_engines(&starts);
+            }
+            if !ends.is_empty() {
+                self.end_engines(&ends);
+            }
+            if !quitting {
+                self.look();
+            }
+        }
+        self.remove_folder();
+    }
+
+    fn next_look(&self) -> Option<Duration> {
+        if let Some(retry) = self.retry {
+            return Some(retry.saturating_duration_since(Instant::now()));
+        }
+        let interval = if self.ending { LOOK_SOON } else { LOOK_INTERVAL };
+        (!self.sets.is_empty()).then_some(interval)
+    }
+
+    /// Connects unless connected; makes the folder there.
+    fn connect(&mut self) -> Result<&mut Connection, SshError> {
+        if self.connection.is_none() {
+            let mut remote = {
+                // One host after the other asks for a passphrase.
+                let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
+                ipclusterz_ssh::connect(&self.name, &self.table, &mut *asker)?
+            };
+            self.prepared = true;
+            let answer = run(remote.as_mut(), &script::prepare(&self.plan.run))?;
+            let (Some(folder), Some(boot_id)) = (answer.folder, answer.boot_id) else {
+                let message = "its shell did not do what it was told; does it print errors at a login?".to_owned();
+                return Err(SshError::Lost { host: self.name.clone(), reason: message });
+            };
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).boot_id = boot_id;
+            let forward = match self.controller.clone() {
+                Some(to) => Some(self.forward(remote.as_mut(), &to)?),
+                None => None,
+            };
+            self.connection = Some(Connection { remote, folder, forward });
+            (self.retry, self.wait) = (None, FIRST_WAIT);
+        }
+        self.connection.as_mut().ok_or_else(|| SshError::Lost { host: self.name.clone(), reason: String::new() })
+    }
+
+    /// A port there that leads to the controller.
+    fn forward(&mut self, remote: &mut dyn Remote, to: &Endpoint) -> Result<Forward, SshError> {
+        let forward = remote.forward_back(&Endpoint::loopback(self.port), to)?;
+        if let Endpoint::Tcp { port, .. } = forward.listens() {
+            self.port = *port;
+        }
+        Ok(forward)
+    }
+
+    /// Runs a script; a connection that is lost by that is dropped.
+    fn run(&mut self, text: &str) -> Result<Answer, SshError> {
+        let connection = self.connect()?;
+        let result = run(connection.remote.as_mut(), text);
+        // A script that fails leaves the connection as it was.
+        if result.as_ref().is_err_and(SshError::is_passing) {
+            self.connection = None;
+        }
+        result
+    }
+
+    /// Writes the connection file there; the last engine that ends removes it. Not with each connection: when a cluster
+    /// ends, the file is gone here while there still are engines to be ended there.
+    fn upload(&mut self) -> Result<(), SshError> {
+        let mut file = ConnectionFile::read(&self.folder.engine_file()).map_err(|error| SshError::Local {
+            doing: "reading the engines' connection file".to_owned(),
+            source: std::io::Error::other(error),
+        })?;
+        let Connection { remote, folder, forward } = self.connect()?;
+        if let Some(forward) = forward {
+            file.addresses = vec![forward.listens().to_address()];
+            file.forwarded = true;
+        }
+        let text = serde_json::to_vec(&file).unwrap_or_default();
+        let result = remote.upload(&format!("{folder}/engine.json"), &text, 0o600);
+        if result.is_err() {
+            self.connection = None;
+        }
+        result
+    }
+
+    fn start_engines(&mut self, sets: &[EngineSet]) {
+        let engines: Vec<EngineId> = sets.iter().map(|set| set.first).collect();
+        let answer = self.upload().and_then(|()| self.run(&script::start(&self.plan, &engines)));
+        for set in sets {
+            match &answer {
+                Err(error) => self.news.tell(set.id, SetEvent::Ended(failed(error.to_string()))),
+                Ok(answer) => match answer.processes.get(&set.first) {
+                    // One that has ended by now is seen at the first look.
+                    Some(process) => {
+                        let process = process.unwrap_or(ProcessIdentity { pid: 0, start_time: 0 });
+                        self.state.lock().unwrap_or_else(PoisonError::into_inner).processes.insert(set.id, process);
+                        self.sets.insert(set.id, set.clone());
+                        self.news.tell(set.id, SetEvent::Running(String::new()));
+                    }
+                    None => {
+                        let how = format!("the shell of {} did not start it; see engines.setup", self.name);
+                        self.news.tell(set.id, SetEvent::Ended(failed(how)));
+                    }
+                },
+            }
+        }
+    }
+
+    fn end_engines(&mut self, ends: &BTreeMap<SetId, Force>) {
+        self.ending = true;
+        let Engines { boot_id, processes } = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for force in [Force::Terminate, Force::Kill] {
+            let chosen: Vec<ProcessIdentity> = ends
+                .iter()
+                .filter(|(_, own)| **own == force)
+                .filter_map(|(set, _)| processes.get(set))
+                .copied()
+                .collect();
+            if !chosen.is_empty()
+                && let Err(error) = self.run(&script::signal(force.signal(), &boot_id, chosen))
+            {
+                self.lost(&error);
+            }
+        }
+    }
+
+    /// Looks at the engines; when the connection is lost, connects again if it is time.
+    fn look(&mut self) {
+        if self.sets.is_empty() || self.retry.is_some_and(|retry| retry > Instant::now()) {
+            return;
+        }
+        let processes = self.state.lock().unwrap_or_else(PoisonError::into_inner).processes.clone();
+        let by_engine: BTreeMap<EngineId, ProcessIdentity> =
+            self.sets.values().filter_map(|set| Some((set.first, *processes.get(&set.id)?))).collect();
+        match self.run(&script::look(&self.plan.run, &by_engine)) {
+            Err(error) => self.lost(&error),
+            Ok(answer) => {
+                let ended: Vec<EngineSet> = self
+                    .sets
+                    .values()
+                    .filter(|set| {
+                        answer.processes.get(&set.first).copied().flatten() != by_engine.get(&set.first).copied()
+                    })
+                    .cloned()
+                    .collect();
+                for set in ended {
+                    self.ended(&set, answer.statuses.get(&set.first).copied());
+                }
+            }
+        }
+        self.ending &= !self.sets.is_empty();
+    }
+
+    /// An engine has ended. Its log is brought here, for what was on the host goes with the run.
+    fn ended(&mut self, set: &EngineSet, status: Option<i32>) {
+        self.sets.remove(&set.id);
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).processes.remove(&set.id);
+        let log = self.folder.logs().engine(set.first);
+        let deadline = Instant::now() + SCRIPT_PATIENCE;
+        if let Some(connection) = &mut self.connection
+            && let Ok(output) =
+                connection.remote.run(script::SHELL, script::tail(&self.plan.run, set.first).as_bytes(), deadline)
+            && !output.stdout.is_empty()
+        {
+            // Without it the message has less to show.
+            let _ = places::write_private(&log, &output.stdout);
+        }
+        let how = match status {
+            Some(status) if status > 128 => format!("signal {} on {}", status - 128, self.name),
+            Some(status) => format!("exit status: {status} on {}", self.name),
+            None => format!("killed on {}", self.name),
+        };
+        let end = SetEnd { orderly: status == Some(0), how, log: Some(log) };
+        self.news.tell(set.id, SetEvent::Ended(end));
+    }
+
+    fn lost(&mut self, error: &SshError) {
+        self.connection = None;
+        // Who ends a cluster does not wait for long.
+        let wait = if self.ending { FIRST_WAIT } else { self.wait };
+        self.retry = Some(Instant::now() + wait);
+        if let Some(set) = self.sets.keys().next() {
+            let wait = wait.as_secs_f64();
+            self.news.tell(*set, SetEvent::Waiting(format!("{error}; trying again in {wait:.1} s")));
+        }
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+    }
+
+    /// The last that is done on a host: nothing of the run is left there. A host that cannot be reached keeps its few
+    /// files, and is named.
+    fn remove_folder(&mut self) {
+        let engines_left = !self.sets.is_empty();
+        if !self.prepared || engines_left {
+            return;
+        }
+        let removed = match self.connection.take() {
+            Some(Connection { mut remote, .. }) => run(remote.as_mut(), &script::remove(&self.plan.run)),
+            None => {
+                let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
+                ipclusterz_ssh::connect(&self.name, &self.table, &mut *asker)
+                    .and_then(|mut remote| run(remote.as_mut(), &script::remove(&self.plan.run)))
+            }
+        };
+        if let Err(error) = removed {
+            print_line(&format!("{}: the folder of this run stays there: {error}", self.name));
+        }
+    }
+}
+
+fn run(remote: &mut dyn Remote, text: &str) -> Result<Answer, SshError> {
+    let host = remote.host().to_owned();
+    let output = remote.run(script::SHELL, text.as_bytes(), Instant::now() + SCRIPT_PATIENCE)?;
+    Ok(Answer::parse(&output.text(&host, "a shell script")?))
+}
+
+fn failed(how: String) -> SetEnd {
+    SetEnd { orderly: false, how, log: None }
+}

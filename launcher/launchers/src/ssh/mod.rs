@@ -1,0 +1,214 @@
+//! Engines on other hosts through SSH, each a set of its own: any engine can be added, removed and started again alone.
+//!
+//! - [`script`]: what is said to the shells there
+//! - [`host`]: the thread that keeps the connection to one host and looks after the engines there
+//!
+//! The SSH connection starts, watches and ends engines; what engines and controller say to each other does not go
+//! through it, unless the profile says `reverse = true`.
+
+pub mod host;
+pub mod script;
+
+use crate::cluster::ClusterFolder;
+use crate::cluster::logs::LogFolder;
+use crate::contract::{Launcher, Wake};
+use crate::record::{JobRecord, SetRecord};
+use crate::set::{EngineSet, Force, SetEvent, SetId};
+use crate::ssh::host::{Command, Engines, HostThread, News};
+use crate::ssh::script::HostPlan;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_profile::settings::StartSettings;
+use ipclusterz_profile::tables::ssh::{SshHost, SshTable};
+use ipclusterz_runtime::connection::ConnectionFile;
+use ipclusterz_ssh::Endpoint;
+use ipclusterz_ssh::remembering::Remembering;
+use ipclusterz_ssh::whom::of_terminal;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+const MORE_ROOM: &str =
+    "add a host to ssh.hosts of the profile, or raise the number of engines of one, and start the cluster again";
+/// For a host to end what a crashed launcher left there.
+const DESTROY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Starts engines on the hosts of `[ssh]`.
+pub struct SshLauncher {
+    hosts: Vec<HostThread>,
+    logs: LogFolder,
+    placed: BTreeMap<SetId, (usize, EngineSet)>,
+    news: Arc<Mutex<Vec<(SetId, SetEvent)>>>,
+    table: SshTable,
+}
+
+impl SshLauncher {
+    /// Connects to no host before the first engine is to run there. `run` names this run of the cluster, `python` is
+    /// the Python of hosts that have none of their own.
+    pub fn new(
+        folder: &ClusterFolder,
+        run: &str,
+        python: &Path,
+        settings: &StartSettings,
+        wake: Wake,
+    ) -> Result<Self, Failure> {
+        let engines = &settings.tables.engines;
+        let table = settings.tables.ssh.clone();
+        let asker = of_terminal(table.ask);
+        // The same passphrase serves for all hosts.
+        let asker = Arc::new(Mutex::new(Remembering::new(asker, Arc::default())));
+        let news = Arc::new(Mutex::new(Vec::new()));
+        let here = std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default();
+        let controller = if table.reverse { Some(controller_here(folder, settings)?) } else { None };
+        let mut hosts = Vec::new();
+        for host in &table.hosts {
+            let either = |own: &str, common: &str| if own.is_empty() { common.to_owned() } else { own.to_owned() };
+            let directory = if engines.directory.is_empty() { here.clone() } else { engines.directory.clone() };
+            let plan = HostPlan {
+                run: run.to_owned(),
+                python: either(&host.python, &python.display().to_string()),
+                wrap: engines.wrap.clone(),
+                setup: engines.setup.clone(),
+                environment: settings.environment_elsewhere(),
+                directory: either(&host.directory, &directory),
+                options: vec![
+                    format!("--lease={}", engines.lease),
+                    // Shorter than the launcher's patience: what an engine has to say is read before the start ends.
+                    format!("--timeout={}", settings.timeout.as_secs_f64() * 0.7),
+                ],
+            };
+            let tell = News { events: Arc::clone(&news), wake: Arc::clone(&wake) };
+            hosts.push(HostThread::start(host, plan, folder, &table, controller.clone(), Arc::clone(&asker), tell)?);
+        }
+        Ok(Self { hosts, logs: folder.logs(), placed: BTreeMap::new(), news, table })
+    }
+
+    /// The first host with room.
+    fn place(&self) -> Option<usize> {
+        let used = |index: usize| self.placed.values().filter(|(host, _)| *host == index).count();
+        (0..self.hosts.len()).find(|index| used(*index) < self.hosts[*index].engines as usize)
+    }
+}
+
+impl Launcher for SshLauncher {
+    fn start(&mut self, set: &EngineSet) -> Result<(), Failure> {
+        let Some(index) = self.place() else {
+            let message = format!("no host has room for engine {}: {}", set.first, room(&self.table.hosts));
+            return Err(Failure::new(Exit::Usage, message).with_hint(MORE_ROOM));
+        };
+        self.placed.insert(set.id, (index, set.clone()));
+        self.hosts[index].tell(Command::Start(set.clone()));
+        Ok(())
+    }
+
+    fn end(&mut self, set: SetId, force: Force) {
+        if let Some((index, _)) = self.placed.get(&set) {
+            self.hosts[*index].tell(Command::End(set, force));
+        }
+    }
+
+    fn poll(&mut self) -> Vec<(SetId, SetEvent)> {
+        let events = std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner));
+        for (set, event) in &events {
+            if matches!(event, SetEvent::Ended(_)) {
+                self.placed.remove(set);
+            }
+        }
+        events
+    }
+
+    fn records(&self) -> Vec<SetRecord> {
+        let record = |(index, set): &(usize, EngineSet)| {
+            let host = &self.hosts[*index];
+            let Engines { boot_id, processes } = host.engines_now();
+            let table = SshTable { hosts: Vec::new(), ..self.table.clone() };
+            let processes = processes.get(&set.id).copied().into_iter().collect();
+            let (host, run) = (host.name.clone(), host.run.clone());
+            SetRecord {
+                set: set.clone(),
+                job: JobRecord::Remote { host, run, boot_id, processes, ssh: Box::new(table) },
+            }
+        };
+        self.placed.values().map(record).collect()
+    }
+
+    fn check_room(&self, engines: u32) -> Result<(), Failure> {
+        check_room(&self.table.hosts, engines)
+    }
+
+    fn log(&self, set: &EngineSet) -> PathBuf {
+        self.logs.engine(set.first)
+    }
+
+    fn set_size(&self, _count: u32) -> u32 {
+        1
+    }
+}
+
+/// `n1 (2), n2 (4)`: the hosts with their engines.
+fn room(hosts: &[SshHost]) -> String {
+    hosts.iter().map(|host| format!("{} ({})", host.host, host.engines)).collect::<Vec<_>>().join(", ")
+}
+
+fn check_room(hosts: &[SshHost], engines: u32) -> Result<(), Failure> {
+    let there: u64 = hosts.iter().map(|host| u64::from(host.engines)).sum();
+    if u64::from(engines) <= there {
+        return Ok(());
+    }
+    let message = format!("no host has room: {engines} engines, and there is room for {there}: {}", room(hosts));
+    Err(Failure::new(Exit::Usage, message).with_hint(MORE_ROOM))
+}
+
+/// Where the controller can be reached from this host by TCP, whose keys keep other users of the forwarded port out.
+fn controller_here(folder: &ClusterFolder, settings: &StartSettings) -> Result<Endpoint, Failure> {
+    let file = ConnectionFile::read(&folder.engine_file())?;
+    let tcp = file.addresses.iter().filter_map(|address| Endpoint::from_address(address));
+    let port =
+        tcp.filter_map(|endpoint| if let Endpoint::Tcp { port, .. } = endpoint { Some(port) } else { None }).next();
+    let listen = settings.listen.clone().unwrap_or_default();
+    let host = listen.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']).to_owned();
+    match (port, host.as_str()) {
+        (Some(port), "" | "0.0.0.0" | "::") => Ok(Endpoint::loopback(port)),
+        (Some(port), _) => Ok(Endpoint::Tcp { host, port }),
+        (None, _) => Err(Failure::new(Exit::Usage, "ssh.reverse needs a TCP port of the controller")
+            .with_hint("set controller.listen = \"127.0.0.1:0\"")),
+    }
+}
+
+/// Ends processes that a crashed launcher left on a host, and removes the folder of their run there. Their number.
+pub fn destroy(
+    host: &str,
+    run: &str,
+    boot_id: &str,
+    processes: &[ipclusterz_host::identity::ProcessIdentity],
+    table: &SshTable,
+) -> Result<usize, Failure> {
+    let deadline = Instant::now() + DESTROY_PATIENCE;
+    let mut asker = of_terminal(table.ask);
+    let mut remote = ipclusterz_ssh::connect(host, table, &mut *asker)?;
+    let mut script = script::signal(libc::SIGKILL, boot_id, processes.iter().copied());
+    script.push_str(&script::remove(run));
+    let output = remote.run(script::SHELL, script.as_bytes(), deadline)?.text(host, "the end of engines")?;
+    Ok(script::Answer::parse(&output).signalled.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_is_that_of_all_hosts_together() {
+        let host = |name: &str, engines| SshHost {
+            host: name.to_owned(),
+            engines,
+            python: String::new(),
+            directory: String::new(),
+        };
+        let hosts = [host("n1", 2), host("n2", 1)];
+        assert_eq!(check_room(&hosts, 3), Ok(()));
+        let failure = check_room(&hosts, 4).expect_err("one too many");
+        assert_eq!(failure.message, "no host has room: 4 engines, and there is room for 3: n1 (2), n2 (1)");
+        assert!(failure.exit() == Exit::Usage && failure.hint.is_some_and(|hint| hint.contains("ssh.hosts")));
+    }
+}

@@ -1,0 +1,43 @@
+//! Profiles: what a cluster is made of, as TOML, and what a start makes of it.
+//!
+//! Responsible for finding and reading all layers and merging them into one complete set of typed tables, of which
+//! each value remembers its origin. The layers, weakest first: the embedded default, what the profile extends, the
+//! profile, the project's file, variables, options. Starts nothing and asks no other host. In reading order:
+//!
+//! - [`tables`]: the tables of a profile, typed
+//! - [`environment`]: the variables that are read
+//! - `shipped`, `schema`, `key_path`: the profiles that are compiled in, and which keys there are
+//! - [`find`], `read`, `position`: where files are, and one file with the places of its keys
+//! - `entries`, `origin`, `layers`: keys with values and origins, variables and options, and how layers are merged
+//! - [`Profile`]: all of it for one name
+//! - [`write()`], [`starter`]: back to TOML
+//! - [`settings`]: a profile that makes sense for a start
+
+pub mod environment;
+pub mod find;
+pub mod settings;
+pub mod tables;
+
+mod entries;
+mod error;
+mod key_path;
+mod layers;
+mod origin;
+mod position;
+mod profile;
+mod read;
+mod schema;
+mod shipped;
+mod starter;
+mod write;
+
+pub use entries::Entries;
+pub use error::{Asked, ProfileError};
+pub use find::{Found, Places};
+pub use key_path::KeyPath;
+pub use layers::list;
+pub use origin::Origin;
+pub use profile::{Options, Profile, default_tables};
+pub use shipped::DEFAULT_NAME;
+pub use starter::starter;
+pub use write::write;

@@ -1,0 +1,200 @@
+//! One profile: all its layers found, read, and merged into typed tables, of which each value remembers its origin.
+
+use crate::entries::Entries;
+use crate::environment::{self, Variables};
+use crate::error::{Asked, ProfileError};
+use crate::find::{Found, Places};
+use crate::key_path::KeyPath;
+use crate::origin::Origin;
+use crate::shipped::{self, DEFAULT_NAME};
+use crate::tables::Tables;
+use crate::{layers, read, schema};
+use ipclusterz_host::suggestion::nearest;
+use std::path::{Path, PathBuf};
+
+/// The options that bear on a profile.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `--profile`
+    pub profile: Option<String>,
+    /// `--set`
+    pub set: Vec<String>,
+    /// Options that stand for one key: the option, the key and the value.
+    pub keys: Vec<(&'static str, &'static str, toml::Value)>,
+}
+
+/// All layers of a profile, merged.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// What was asked for: a name or a path.
+    pub name: String,
+    /// The files that were read, strongest first; the embedded default is the last.
+    pub chain: Vec<Found>,
+    /// The project's file, if there is one.
+    pub project: Option<PathBuf>,
+    /// Every key with its value and origin.
+    pub entries: Entries,
+    /// The same, typed.
+    pub tables: Tables,
+}
+
+impl Profile {
+    /// Finds, reads and merges all layers.
+    pub fn load(options: &Options, variables: &Variables, places: &Places) -> Result<Self, ProfileError> {
+        let project = places.project.as_deref().map(read_project).transpose()?;
+        let own = project.as_ref().and_then(|project| project.reference.clone());
+        let (name, asked) = match (&options.profile, variables.get(environment::PROFILE), own) {
+            (Some(name), _, _) => (name.clone(), None),
+            (None, Some(name), _) => (name.to_owned(), Some((Origin::Variable(environment::PROFILE), "profile"))),
+            (None, None, Some((name, origin))) => (beside(&name, places.project.as_deref()), Some((origin, "profile"))),
+            (None, None, None) => (DEFAULT_NAME.to_owned(), None),
+        };
+        let (chain, layers) = chain(&name, asked, places)?;
+        let mut options_layer = layers::of_set_options(&options.set)?;
+        for (option, key, value) in &options.keys {
+            options_layer.set(KeyPath::of(key), value.clone(), Origin::Option(option));
+        }
+        let mut upper = vec![layers::of_variables(variables)?, options_layer];
+        upper.splice(..0, project.map(|project| project.entries));
+
+        let mut entries = Entries::default();
+        let mut tables = None;
+        for (index, layer) in layers.into_iter().rev().chain(upper).enumerate() {
+            // Each layer is typed by itself over those below, lest a bad value hide behind a stronger one. The first
+            // is the default, which must be complete.
+            if index == 0 || layer.iter().next().is_some() {
+                entries.overlay(layer);
+                tables = Some(typed(&entries)?);
+            }
+        }
+        let tables = tables.map_or_else(|| typed(&entries), Ok)?;
+        Ok(Self { name, chain, project: places.project.clone(), entries, tables })
+    }
+
+    /// What it comes to and where it is from, on one line.
+    pub fn summary(&self) -> String {
+        let engines = &self.tables.engines;
+        let chain: Vec<String> = self
+            .project
+            .iter()
+            .map(|path| path.display().to_string())
+            .chain(self.chain.iter().map(Found::to_string))
+            .collect();
+        let plural = if engines.count == 1 { "" } else { "s" };
+        format!(
+            "{}: {} engine{plural}, launcher {}; {}",
+            self.name,
+            engines.count,
+            engines.launcher.word(),
+            chain.join(" over ")
+        )
+    }
+
+    /// Replaces a value by one that follows from others.
+    pub fn derive(&mut self, key: &str, value: toml::Value, reason: String) -> Result<(), ProfileError> {
+        self.entries.set(KeyPath::of(key), value, Origin::Derived(reason));
+        self.tables = typed(&self.entries)?;
+        Ok(())
+    }
+
+    /// Where the value of `key` came from.
+    pub fn origin(&self, key: &str) -> Origin {
+        let unknown = || Origin::Derived("not set anywhere".to_owned());
+        self.entries.origin(&KeyPath::of(key)).cloned().unwrap_or_else(unknown)
+    }
+}
+
+/// The tables of the embedded default profile.
+pub fn default_tables() -> Result<Tables, ProfileError> {
+    let profile = Profile::load(&Options::default(), &Variables::default(), &Places::default())?;
+    Ok(profile.tables)
+}
+
+/// Reads the project's file, and says of what it is the file when it cannot.
+fn read_project(path: &Path) -> Result<read::Document, ProfileError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ProfileError::Unreadable {
+        path: path.to_path_buf(),
+        asked: None,
+        source,
+    })?;
+    read::read(&text, &read::Source::File(path.into()), read::Role::Project)
+}
+
+/// A reference as its file means it: a relative path starts in the file's folder.
+fn beside(reference: &str, file: Option<&Path>) -> String {
+    match file {
+        Some(file) if Found::is_path(reference) => file.with_file_name(reference).display().to_string(),
+        _ => reference.to_owned(),
+    }
+}
+
+/// The profile `name` and what it extends, strongest first, and their entries.
+fn chain(name: &str, asked: Option<Asked>, places: &Places) -> Result<(Vec<Found>, Vec<Entries>), ProfileError> {
+    let (mut chain, mut layers): (Vec<Found>, Vec<Entries>) = (Vec::new(), Vec::new());
+    let (mut name, mut asked) = (name.to_owned(), asked);
+    loop {
+        let found = if Found::is_path(&name) {
+            Found::Path(PathBuf::from(&name))
+        } else {
+            // A profile that extends its own name means the next weaker one of that name.
+            let after = chain.last().filter(|last| last.name() == Some(&name));
+            places.find(&name, after, asked.as_ref())?
+        };
+        if let (Some(start), Some((origin, _))) = (chain.iter().position(|link| *link == found), &asked) {
+            let circle = chain[start..].iter().chain([&found]).map(Found::to_string).collect();
+            return Err(ProfileError::Circle { origin: origin.clone(), circle });
+        }
+        let document = found.read(asked.as_ref())?;
+        layers.push(document.entries);
+        let file = found.path().map(Path::to_path_buf);
+        let at_end = found.is_embedded_default();
+        chain.push(found);
+        if at_end {
+            return Ok((chain, layers));
+        }
+        (name, asked) = match document.reference {
+            Some((name, origin)) => (beside(&name, file.as_deref()), Some((origin, schema::EXTENDS))),
+            None => (DEFAULT_NAME.to_owned(), None),
+        };
+    }
+}
+
+/// The typed tables of a complete set of entries.
+fn typed(entries: &Entries) -> Result<Tables, ProfileError> {
+    use serde_path_to_error::Segment;
+    serde_path_to_error::deserialize(toml::Value::Table(entries.to_table())).map_err(|error| {
+        let parts = error.path().iter().map_while(|segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            _ => None,
+        });
+        let path = KeyPath::from_parts(parts.collect());
+        let origin = entries.origin(&path).cloned().unwrap_or(Origin::Derived("the merged profile".to_owned()));
+        let (message, hint) = in_words(error.inner().message());
+        ProfileError::BadValue { origin, key: error.path().to_string(), message, hint }
+    })
+}
+
+/// serde's words for a wrong value in those of a user, and the nearest word where there is a choice of words.
+fn in_words(message: &str) -> (String, Option<String>) {
+    const WORDS: [(&str, &str); 8] = [
+        ("expected u32", "expected a whole number from 0 on"),
+        ("expected f64", "expected a number"),
+        ("expected a string", "expected text in quotes"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a sequence", "expected a list"),
+        ("expected a map", "expected a table"),
+        ("expected struct SshHost", "expected a table such as { host = \"n1\", engines = 4 }"),
+        ("unknown variant", "there is no"),
+    ];
+    let message = WORDS.iter().fold(message.trim().to_owned(), |text, (from, to)| text.replace(from, to));
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let wrong = quoted.next().filter(|_| message.starts_with("there is no"));
+    let hint = wrong.and_then(|wrong| match shipped::find(wrong) {
+        Some(_) => Some(format!("{wrong:?} is a profile: `extends = {wrong:?}`, or `--profile {wrong}`")),
+        None => nearest(wrong, quoted).map(|likely| format!("did you mean {likely:?}?")),
+    });
+    (message, hint)
+}
+
+#[cfg(test)]
+mod tests;

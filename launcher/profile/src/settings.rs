@@ -1,0 +1,154 @@
+//! What `start` will do: the merged profile and the cluster's name, checked as far as anyone can without trying.
+
+mod checks;
+mod error;
+
+pub use error::{SettingsError, seconds};
+
+use crate::environment::{self, Variables};
+use crate::error::ProfileError;
+use crate::find::Places;
+use crate::profile::{Options, Profile};
+use crate::tables::Tables;
+use crate::tables::engines::LauncherKind;
+use ipclusterz_runtime::places::{self, PlacesError};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A start that can be carried out as far as anyone can tell without trying.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StartSettings {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Name or path of the profile, for the records.
+    pub profile: String,
+    /// How many engines; at least one.
+    pub engines: u32,
+    /// Their Python: a path or a name; `None`: look for one.
+    pub python: Option<String>,
+    /// How long they may take to register.
+    pub timeout: Duration,
+    /// Whether one that dies is started again.
+    pub restart: bool,
+    /// Variables set for engines on top of the launcher's own environment.
+    pub engine_environment: BTreeMap<String, String>,
+    /// Whether the controller has a unix socket.
+    pub local: bool,
+    /// Its TCP address.
+    pub listen: Option<String>,
+    /// Hosts to offer for the TCP address.
+    pub advertise: Vec<String>,
+    /// The whole of the profile; what is above has been taken from it.
+    pub tables: Tables,
+}
+
+/// The cluster that is meant: option, variable or `default`. The name is checked.
+pub fn cluster_name(option: Option<&str>, variables: &Variables) -> Result<String, PlacesError> {
+    let name = option.or_else(|| variables.get(environment::CLUSTER)).unwrap_or(places::DEFAULT_CLUSTER);
+    places::check_name(name)?;
+    Ok(name.to_owned())
+}
+
+/// A merged profile with what follows from its values, before any check of what they mean.
+pub fn merged_profile(options: &Options, variables: &Variables, places: &Places) -> Result<Profile, ProfileError> {
+    let mut profile = Profile::load(options, variables, places)?;
+    checks::derive(&mut profile)?;
+    Ok(profile)
+}
+
+/// The same after all checks.
+pub fn checked_profile(options: &Options, variables: &Variables, places: &Places) -> Result<Profile, SettingsError> {
+    let profile = merged_profile(options, variables, places)?;
+    checks::check(&profile)?;
+    Ok(profile)
+}
+
+/// The checks alone.
+pub fn check_profile(profile: &Profile) -> Result<(), SettingsError> {
+    checks::check(profile)
+}
+
+impl StartSettings {
+    /// Weighs all sources. `cluster` is the option `--cluster`.
+    pub fn new(
+        cluster: Option<&str>,
+        options: &Options,
+        variables: &Variables,
+        places: &Places,
+    ) -> Result<Self, SettingsError> {
+        let cluster = cluster_name(cluster, variables)?;
+        Self::of(cluster, checked_profile(options, variables, places)?)
+    }
+
+    /// What a merged profile means for the cluster of that name.
+    pub fn of(cluster: String, profile: Profile) -> Result<Self, SettingsError> {
+        let timeout = profile.origin("engines.timeout").about("engines.timeout");
+        let tables = profile.tables;
+        let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        Ok(Self {
+            cluster,
+            profile: profile.name,
+            engines: tables.engines.count,
+            python: some(&tables.engines.python),
+            timeout: seconds(&timeout, tables.engines.timeout)?,
+            restart: tables.engines.restart,
+            engine_environment: tables.engines.env.clone(),
+            local: tables.controller.local,
+            listen: some(&tables.controller.listen),
+            advertise: tables.controller.advertise.clone(),
+            tables,
+        })
+    }
+}
+
+impl StartSettings {
+    /// Variables of this process that `engines.pass_env` lets through to engines elsewhere.
+    pub fn passed_environment(&self) -> BTreeMap<String, String> {
+        let pass = &self.tables.engines.pass_env;
+        let own = std::env::vars_os();
+        let own = own.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        own.filter(|(name, _)| pass.iter().any(|pattern| name_matches(pattern, name))).collect()
+    }
+
+    /// Variables for engines that do not inherit those of this process: what is passed, then `engines.env`.
+    pub fn environment_elsewhere(&self) -> BTreeMap<String, String> {
+        self.passed_environment().into_iter().chain(self.engine_environment.clone()).collect()
+    }
+
+    /// How many engines a block has, where jobs come and go with the work.
+    pub fn engines_per_block(&self) -> Option<u32> {
+        let batch = &self.tables.batch;
+        (self.tables.engines.launcher == LauncherKind::Batch && batch.blocks.max > 0)
+            .then(|| batch.blocks.nodes.max(1) * batch.engines_per_node.max(1))
+    }
+}
+
+/// Whether `name` is what `pattern` says, in which `*` stands for any text.
+pub fn name_matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((before, after)) => name.strip_prefix(before).is_some_and(|rest| {
+            rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| name_matches(after, &rest[at..]))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_stand_for_any_text() {
+        for (pattern, name, expected) in [
+            ("OMP_*", "OMP_NUM_THREADS", true),
+            ("*", "A", true),
+            ("*_PATH", "LD_LIBRARY_PATH", true),
+            ("A*B*C", "AxxBC", true),
+            ("A*B*C", "AxxCB", false),
+            ("PATH", "PATHS", false),
+            ("P*H", "PATH", true),
+        ] {
+            assert_eq!(name_matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

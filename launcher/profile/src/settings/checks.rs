@@ -1,0 +1,405 @@
+//! What follows from a profile's values, and values that make no sense, alone or together.
+//!
+//! Only what this profile's launcher uses must make sense together; each value by itself always must.
+
+use super::error::{LONGEST, SettingsError, seconds};
+use crate::error::ProfileError;
+use crate::profile::Profile;
+use crate::tables::engines::{LauncherKind, OnRankLoss};
+use ipclusterz_host::units::{TimeLimit, memory};
+use regex::Regex;
+
+type Checked = Result<(), SettingsError>;
+
+/// Address of the controller when engines are elsewhere and the profile names none.
+const LISTEN_EVERYWHERE: &str = "0.0.0.0:0";
+
+/// Sets what nobody has chosen but other values imply.
+pub fn derive(profile: &mut Profile) -> Result<(), ProfileError> {
+    let launcher = profile.tables.engines.launcher;
+    if launcher != LauncherKind::Local && profile.tables.controller.listen.is_empty() {
+        let reason = format!("as engines.launcher is \"{}\"", launcher.word());
+        profile.derive("controller.listen", LISTEN_EVERYWHERE.into(), reason)?;
+    }
+    if profile.origin("engines.count").is_default() {
+        let room = match launcher {
+            LauncherKind::Ssh => Some((engines_of_hosts(profile), "as ssh.hosts say")),
+            LauncherKind::Batch => Some((engines_of_job(profile), "as batch.nodes and batch.engines_per_node say")),
+            LauncherKind::Local | LauncherKind::Mpiexec => None,
+        };
+        if let Some((count, reason)) = room
+            && count > 0
+        {
+            profile.derive("engines.count", i64::try_from(count).unwrap_or(i64::MAX).into(), reason.to_owned())?;
+        }
+    }
+    Ok(())
+}
+
+fn engines_of_hosts(profile: &Profile) -> u64 {
+    profile.tables.ssh.hosts.iter().map(|host| u64::from(host.engines)).sum()
+}
+
+/// How many engines the nodes that a job asks for hold; 0 when it does not say.
+fn engines_of_job(profile: &Profile) -> u64 {
+    let batch = &profile.tables.batch;
+    if batch.blocks.max > 0 || batch.array { 0 } else { u64::from(batch.nodes) * u64::from(batch.engines_per_node) }
+}
+
+/// All checks.
+pub fn check(profile: &Profile) -> Checked {
+    let checks = Checks(profile);
+    checks.engines()?;
+    checks.times()?;
+    checks.addresses()?;
+    checks.ssh()?;
+    checks.mpiexec()?;
+    checks.rank_loss()?;
+    checks.resources()?;
+    checks.queue()
+}
+
+struct Checks<'a>(&'a Profile);
+
+impl Checks<'_> {
+    fn error(&self, key: &str, message: impl Into<String>, hint: impl Into<String>) -> SettingsError {
+        SettingsError::BadValue { origin: self.0.origin(key).about(key), message: message.into(), hint: hint.into() }
+    }
+
+    /// `key` and where its value is from, for the other half of a contradiction.
+    fn other(&self, key: &str) -> String {
+        format!("`{key}` ({})", self.0.origin(key))
+    }
+
+    fn launcher(&self) -> LauncherKind {
+        self.0.tables.engines.launcher
+    }
+
+    fn engines(&self) -> Checked {
+        let engines = &self.0.tables.engines;
+        if engines.count == 0 {
+            return Err(self.error(
+                "engines.count",
+                "0 engines cannot do anything",
+                "start at least one: `ipclusterz -n 1`",
+            ));
+        }
+        let bad = |name: &String| name.is_empty() || name.contains(['=', '\0']) || engines.env[name].contains('\0');
+        match engines.env.keys().find(|name| bad(name)) {
+            Some(name) => Err(self.error(
+                "engines.env",
+                format!("{name:?} and its value cannot be in an environment"),
+                "a name is not empty and has no `=`; neither it nor the value has a NUL character",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn times(&self) -> Checked {
+        let (engines, ssh, batch) = (&self.0.tables.engines, &self.0.tables.ssh, &self.0.tables.batch);
+        for (key, value) in [
+            ("engines.timeout", engines.timeout),
+            ("engines.lease", engines.lease),
+            ("engines.restart_window", engines.restart_window),
+            ("ssh.keep_alive", ssh.keep_alive),
+            ("ssh.connect_timeout", ssh.connect_timeout),
+            ("batch.poll", batch.poll),
+        ] {
+            seconds(&self.0.origin(key).about(key), value)?;
+        }
+        for (key, value) in [
+            ("batch.idle_time", batch.idle_time),
+            ("batch.warn_before", batch.warn_before),
+            ("batch.drain_before", batch.drain_before),
+            ("batch.queue_timeout", batch.queue_timeout),
+        ] {
+            if !(0.0..=LONGEST).contains(&value) {
+                return Err(self.error(key, format!("{value} is not a number of seconds"), "give 0 or more"));
+            }
+        }
+        Ok(())
+    }
+
+    fn addresses(&self) -> Checked {
+        let controller = &self.0.tables.controller;
+        if !controller.listen.is_empty() {
+            return self.listen(&controller.listen);
+        }
+        if !controller.advertise.is_empty() {
+            return Err(self.error(
+                "controller.advertise",
+                "there is no TCP port to offer",
+                "add `--listen 0.0.0.0:0` or another address",
+            ));
+        }
+        if !controller.local {
+            return Err(self.error(
+                "controller.local",
+                "without a unix socket and without a TCP address nobody could reach the controller",
+                "set controller.listen, or local = true",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses what cannot be an address with a port; whether this host has it is the controller's to find out.
+    fn listen(&self, listen: &str) -> Checked {
+        const HINT: &str = "give ADDRESS:PORT, such as 0.0.0.0:10101, [::]:10101, or 127.0.0.1:0 for a free port";
+        let bad = |message: String| Err(self.error("controller.listen", message, HINT));
+        let Some((address, port)) = listen.rsplit_once(':') else {
+            return bad(format!("{listen:?} has no port"));
+        };
+        let bracketed = address.starts_with('[') && address.ends_with(']');
+        if address.is_empty() || (address.contains(':') && !bracketed) || address.contains(['/', ' ']) {
+            return bad(format!("{address:?} is not an address"));
+        }
+        match port.parse::<u16>() {
+            Ok(_) => Ok(()),
+            Err(_) => bad(format!("{port:?} is not a port (0 to 65535)")),
+        }
+    }
+
+    fn ssh(&self) -> Checked {
+        let ssh = &self.0.tables.ssh;
+        if let Some(host) = ssh.hosts.iter().find(|host| host.engines == 0 || host.host.is_empty()) {
+            let message = format!("host {:?} with {} engines", host.host, host.engines);
+            return Err(self.error("ssh.hosts", message, "give each host a name and at least one engine"));
+        }
+        if self.launcher() != LauncherKind::Ssh {
+            return match ssh.reverse {
+                true => Err(self.error(
+                    "ssh.reverse",
+                    format!(
+                        "nothing to forward back through: {} is \"{}\"",
+                        self.other("engines.launcher"),
+                        self.launcher().word()
+                    ),
+                    match self.launcher() {
+                        LauncherKind::Batch => {
+                            "reverse goes with launcher = \"ssh\"; for nodes that cannot reach this host, run the \
+                             controller on the login host: [ssh] controller = \"me@login\""
+                        }
+                        _ => "reverse goes with launcher = \"ssh\"",
+                    },
+                )),
+                false => Ok(()),
+            };
+        }
+        if ssh.hosts.is_empty() {
+            return Err(self.error(
+                "engines.launcher",
+                format!("\"ssh\", but {} names no host", self.other("ssh.hosts")),
+                "for example: [ssh] hosts = [{ host = \"n1\", engines = 4 }]",
+            ));
+        }
+        let (wanted, room) = (u64::from(self.0.tables.engines.count), engines_of_hosts(self.0));
+        if wanted > room {
+            return Err(self.error(
+                "engines.count",
+                format!("{wanted} engines, but {} have {room}", self.other("ssh.hosts")),
+                format!("start at most {room}, or give the hosts more"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn mpiexec(&self) -> Checked {
+        let mpiexec = &self.0.tables.mpiexec;
+        if self.launcher() != LauncherKind::Mpiexec {
+            return Ok(());
+        }
+        if mpiexec.program.is_empty() {
+            return Err(self.error("mpiexec.program", "no program to start ranks with", "for example: \"mpiexec\""));
+        }
+        if !mpiexec.hosts.is_empty() && !mpiexec.hostfile.is_empty() {
+            return Err(self.error(
+                "mpiexec.hosts",
+                format!("hosts are named here and in {}", self.other("mpiexec.hostfile")),
+                "keep one of them",
+            ));
+        }
+        Ok(())
+    }
+
+    /// `engines.on_rank_loss`, where the engines are the ranks of a world. The default fits everything.
+    fn rank_loss(&self) -> Checked {
+        const KEY: &str = "engines.on_rank_loss";
+        let (tables, wanted) = (&self.0.tables, self.0.tables.engines.on_rank_loss);
+        if wanted == OnRankLoss::Restart {
+            return Ok(());
+        }
+        let (program, arguments, checks_world) = match self.launcher() {
+            LauncherKind::Mpiexec => ("mpiexec.arguments", &tables.mpiexec.arguments, "mpiexec.check_world"),
+            LauncherKind::Batch => ("queue.start", &tables.queue.start, "batch.check_world"),
+            launcher @ (LauncherKind::Local | LauncherKind::Ssh) => {
+                let (other, word) = (self.other("engines.launcher"), launcher.word());
+                return Err(self.error(
+                    KEY,
+                    format!("there are no ranks to lose: {other} is \"{word}\""),
+                    "on_rank_loss goes with launcher = \"mpiexec\" or \"batch\"; restart = true has engines that die start again",
+                ));
+            }
+        };
+        let is_world = tables.batch.check_world || self.launcher() == LauncherKind::Mpiexec;
+        if !is_world {
+            let message = format!("engines that need not be ranks of one world: {} is false", self.other(checks_world));
+            return Err(self.error(KEY, message, "set check_world = true, or leave on_rank_loss out"));
+        }
+        if wanted == OnRankLoss::Stop && tables.engines.restart {
+            return Err(self.error(
+                KEY,
+                format!("\"stop\" starts nothing again, but {} is true", self.other("engines.restart")),
+                "set on_rank_loss = \"restart\", or restart = false",
+            ));
+        }
+        let kills = |argument: &&String| {
+            ["--kill-on-bad-exit", "--kill-on-bad-exit=1", "-K", "-K1"].contains(&argument.as_str())
+        };
+        if wanted == OnRankLoss::Shrink
+            && let Some(argument) = arguments.iter().find(kills)
+        {
+            return Err(self.error(
+                KEY,
+                format!("\"shrink\" keeps the other ranks, which {argument} in {} ends", self.other(program)),
+                "leave that argument out, or set on_rank_loss = \"restart\"",
+            ));
+        }
+        Ok(())
+    }
+
+    /// `[batch]`: sizes, times, blocks.
+    fn resources(&self) -> Checked {
+        let batch = &self.0.tables.batch;
+        if !batch.memory.is_empty() && memory(&batch.memory).is_none() {
+            let message = format!("{:?} is not a size", batch.memory);
+            return Err(self.error("batch.memory", message, "give a number and K, M, G or T, such as \"16G\""));
+        }
+        if !batch.time_limit.is_empty() {
+            let limit = TimeLimit::parse(&batch.time_limit)
+                .map_err(|error| self.error("batch.time_limit", error.to_string(), "for example: \"01:30:00\""))?;
+            for (key, before) in [("batch.drain_before", batch.drain_before), ("batch.warn_before", batch.warn_before)]
+            {
+                if before >= limit.duration().as_secs_f64() {
+                    let message = format!("{limit} is no longer than {}, {before} seconds", self.other(key));
+                    return Err(self.error("batch.time_limit", message, format!("give jobs more time, or {key} less")));
+                }
+            }
+        }
+        if batch.renew && batch.time_limit.trim().is_empty() {
+            // The queue's default limit is not known here, and would end the job all the same.
+            return Err(self.error(
+                "batch.renew",
+                format!("when a job's time is nearly over is not known: {} is empty", self.other("batch.time_limit")),
+                "set time_limit, such as \"04:00:00\", or renew = false",
+            ));
+        }
+        let blocks = batch.blocks;
+        if blocks.max == 0 && blocks.min > 0 || blocks.min > blocks.max {
+            return Err(self.error(
+                "batch.blocks.min",
+                format!("at least {} blocks, but {} allows {}", blocks.min, self.other("batch.blocks.max"), blocks.max),
+                "raise max, or lower min",
+            ));
+        }
+        if blocks.max > 0 && blocks.nodes == 0 {
+            return Err(self.error("batch.blocks.nodes", "blocks of 0 nodes", "give each block at least one node"));
+        }
+        if blocks.max > 0 && batch.array {
+            return Err(self.error(
+                "batch.array",
+                format!("the job cannot be an array and {} too", self.other("batch.blocks.max")),
+                "set array = false, or blocks.max = 0",
+            ));
+        }
+        Ok(())
+    }
+
+    /// `[queue]`, when it is used.
+    fn queue(&self) -> Checked {
+        let (batch, queue) = (&self.0.tables.batch, &self.0.tables.queue);
+        for (key, pattern, groups) in [
+            ("queue.job_id", &queue.job_id, &["id"][..]),
+            ("queue.status_line", &queue.status_line, &["id", "state"]),
+            ("queue.outcome_line", &queue.outcome_line, &[]),
+            ("queue.unknown", &queue.unknown, &[]),
+        ] {
+            self.pattern(key, pattern, groups)?;
+        }
+        if self.launcher() != LauncherKind::Batch {
+            return Ok(());
+        }
+        const EXTEND: &str =
+            "extend the profile of your queue: extends = \"slurm\", \"pbs\", \"lsf\", \"sge\" or \"htcondor\"";
+        if queue.name.is_empty() {
+            let message = format!("\"batch\", but {} names no queue", self.other("queue.name"));
+            return Err(self.error("engines.launcher", message, EXTEND));
+        }
+        for (key, missing) in [
+            ("queue.submit", queue.submit.is_empty()),
+            ("queue.job_id", queue.job_id.is_empty()),
+            ("queue.status", queue.status.is_empty()),
+            ("queue.status_line", queue.status_line.is_empty()),
+            ("queue.cancel", queue.cancel.is_empty()),
+        ] {
+            if missing {
+                let message = format!("{:?} cannot be used, for {} is empty", queue.name, self.other(key));
+                return Err(self.error("queue.name", message, EXTEND));
+            }
+        }
+        let room = engines_of_job(self.0);
+        let wanted = u64::from(self.0.tables.engines.count);
+        if room > 0 && wanted > room {
+            let (nodes, per_node) = (self.other("batch.nodes"), self.other("batch.engines_per_node"));
+            return Err(self.error(
+                "engines.count",
+                format!("{wanted} engines, but {nodes} and {per_node} make room for {room}"),
+                format!("start at most {room}, ask for more nodes, or set nodes = 0 for as many as it takes"),
+            ));
+        }
+        if batch.blocks.max > 0 && batch.engines_per_node == 0 {
+            let unknown =
+                format!("{} says nothing of the engines on a block's nodes", self.other("batch.engines_per_node"));
+            return Err(self.error(
+                "batch.blocks.max",
+                unknown,
+                "set engines_per_node, such as to the cores of a node",
+            ));
+        }
+        let no_arrays = queue.array_index.is_empty() || (queue.array.is_empty() && queue.description.is_empty());
+        if batch.array && no_arrays {
+            let message = format!("the queue {:?} has no form of arrays", queue.name);
+            return Err(self.error("batch.array", message, "set queue.array and queue.array_index, or array = false"));
+        }
+        if batch.array && batch.check_world {
+            return Err(self.error(
+                "batch.array",
+                format!(
+                    "the tasks of an array cannot be the ranks of one MPI program, which {} wants",
+                    self.other("batch.check_world")
+                ),
+                "set array = false, or check_world = false",
+            ));
+        }
+        Ok(())
+    }
+
+    fn pattern(&self, key: &str, pattern: &str, groups: &[&str]) -> Checked {
+        if pattern.is_empty() {
+            return Ok(());
+        }
+        let regex = Regex::new(pattern).map_err(|error| {
+            // The last line says what is wrong; those before it draw the place.
+            let text = error.to_string();
+            let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            self.error(key, format!("{pattern:?} is not a regular expression: {reason}"), "see https://docs.rs/regex")
+        })?;
+        match groups.iter().find(|group| !regex.capture_names().flatten().any(|name| name == **group)) {
+            Some(group) => Err(self.error(
+                key,
+                format!("{pattern:?} has no group `{group}`"),
+                format!("name the part that is the {group}: (?<{group}>...)"),
+            )),
+            None => Ok(()),
+        }
+    }
+}

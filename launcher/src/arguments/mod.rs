@@ -1,0 +1,27 @@
+//! The command line as clap reads it: raw values, not yet weighed against variables and profile.
+//!
+//! Doc comments in this folder are the text of `--help`. In reading order: `command` (the whole), `common`, `start`,
+//! `clusters`, `profiles`, `others` (the options of each command).
+
+mod clusters;
+mod command;
+mod common;
+mod others;
+mod profiles;
+mod start;
+
+pub use clusters::{
+    GcArguments, ListArguments, LogsArguments, ScaleArguments, StatusArguments, StopArguments, TunnelArguments,
+    WaitArguments,
+};
+pub use command::{Arguments, Command, parser};
+pub use common::CommonArguments;
+pub use others::{CompletionsArguments, ControllerArguments, GuardArguments};
+pub use profiles::{
+    DoctorArguments, ProfileArguments, ProfileCheckArguments, ProfileCommand, ProfileInitArguments,
+    ProfileShowArguments,
+};
+pub use start::{RunArguments, StartArguments};
+
+#[cfg(test)]
+mod settings_tests;

@@ -1,0 +1,61 @@
+//! Options of `completions`, and of the hidden commands that a launcher runs.
+
+use super::common::CommonArguments;
+use clap::Args;
+use std::path::PathBuf;
+
+/// `ipclusterz completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+
+    /// Options of most commands.
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+/// `ipclusterz guard`
+#[derive(Debug, Args)]
+pub struct GuardArguments {
+    /// Name of the cluster
+    #[arg(long)]
+    pub cluster: String,
+
+    /// The run that it guards
+    #[arg(long)]
+    pub run_id: String,
+}
+
+/// `ipclusterz controller`; its standard output is one line of JSON, a `Ready` or an error.
+#[derive(Debug, Args)]
+pub struct ControllerArguments {
+    /// Name of the cluster
+    #[arg(long)]
+    pub cluster: String,
+
+    /// Eight hexadecimal digits that name this run
+    #[arg(long)]
+    pub run_id: String,
+
+    /// The cluster's folder
+    #[arg(long)]
+    pub directory: PathBuf,
+
+    /// Do not listen on a unix socket
+    #[arg(long)]
+    pub no_local: bool,
+
+    /// TCP address
+    #[arg(long)]
+    pub listen: Option<String>,
+
+    /// Seconds that balanced tasks wait when there is no engine at all
+    #[arg(long)]
+    pub no_engine_grace: Option<u64>,
+
+    /// Hosts for the connection files
+    #[arg(long)]
+    pub advertise: Vec<String>,
+}

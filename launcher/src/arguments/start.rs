@@ -1,0 +1,98 @@
+//! Options of the commands that start a cluster.
+
+use super::common::CommonArguments;
+use clap::Args;
+use ipclusterz_profile::Options;
+use std::path::PathBuf;
+
+/// `ipclusterz start`
+#[derive(Debug, Clone, Args)]
+pub struct StartArguments {
+    /// How many engines to start [default: engines.count of the profile]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
+    pub engines: Option<u32>,
+
+    /// Profile: a name, or the path of a .toml file
+    #[arg(long, value_name = "NAME|PATH")]
+    pub profile: Option<String>,
+
+    /// Set a key of the profile, such as batch.partition=gpu (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Python of the engines [default: the one beside this program, else python3]
+    #[arg(long, value_name = "PATH")]
+    pub python: Option<String>,
+
+    /// Listen on TCP as well, encrypted; port 0 for a free one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+
+    /// Host under which the TCP port can be reached from elsewhere (repeatable)
+    #[arg(long, value_name = "HOST")]
+    pub advertise: Vec<String>,
+
+    /// Seconds until all engines must have registered
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub timeout: Option<f64>,
+
+    /// Start an engine that dies again, under its id
+    #[arg(long)]
+    pub restart: bool,
+
+    /// Print the script of the first job instead of starting anything
+    #[arg(long)]
+    pub print_script: bool,
+
+    /// Return when the engines are ready and leave the cluster running
+    #[arg(long)]
+    pub daemonize: bool,
+
+    /// Stop when the parent process ends, however it ends
+    #[arg(long, hide = true, conflicts_with = "daemonize")]
+    pub exit_with_parent: bool,
+
+    /// File descriptor on which a detached launcher reports to the one that started it
+    #[arg(long, hide = true, value_name = "NUMBER", conflicts_with_all = ["daemonize", "exit_with_parent"])]
+    pub report_descriptor: Option<i32>,
+
+    /// File that somebody touches as long as the cluster is to live
+    #[arg(long, hide = true, value_name = "PATH")]
+    pub lease_file: Option<PathBuf>,
+
+    /// Options of most commands.
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+impl StartArguments {
+    /// Those that bear on the profile.
+    pub fn options(&self) -> Options {
+        let mut keys = Vec::new();
+        let mut add = |option, key, value: Option<toml::Value>| keys.extend(value.map(|value| (option, key, value)));
+        add("--engines", "engines.count", self.engines.map(|count| i64::from(count).into()));
+        add("--python", "engines.python", self.python.as_deref().map(Into::into));
+        add("--timeout", "engines.timeout", self.timeout.map(Into::into));
+        add("--restart", "engines.restart", self.restart.then_some(true.into()));
+        add("--listen", "controller.listen", self.listen.as_deref().map(Into::into));
+        let hosts = self.advertise.iter().flat_map(|hosts| hosts.split(','));
+        add(
+            "--advertise",
+            "controller.advertise",
+            (!self.advertise.is_empty()).then(|| ipclusterz_profile::list(hosts)),
+        );
+        Options { profile: self.profile.clone(), set: self.set.clone(), keys }
+    }
+}
+
+/// `ipclusterz run`
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Options of `start`.
+    #[command(flatten)]
+    pub start: StartArguments,
+
+    /// The program and its arguments; `Client()` in it finds the cluster
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    pub program: Vec<std::ffi::OsString>,
+}

@@ -1,0 +1,13 @@
+//! Folders of sockets and pipes whose owner is gone.
+
+use ipclusterz_host::identity::ProcessIdentity;
+use ipclusterz_host::owned;
+use ipclusterz_host::removal::RemoveError;
+
+/// Removes the folders that dead processes of this user have left on this host: those of `owner`, or all. What could
+/// not be removed is returned, and does not keep the others from being removed.
+pub fn remove_left(owner: Option<ProcessIdentity>) -> Vec<RemoveError> {
+    let left = owned::left().into_iter().flatten();
+    let wanted = left.filter(|left| owner.is_none_or(|owner| left.owner == owner));
+    wanted.filter_map(|left| owned::remove(&left.path).err()).collect()
+}

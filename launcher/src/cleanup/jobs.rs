@@ -1,0 +1,34 @@
+//! Ending what the record of one set names, whatever started it.
+
+use crate::remote::there::There;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::system::signal_group;
+use ipclusterz_launchers::record::JobRecord;
+use ipclusterz_launchers::{batch, ssh};
+use std::time::{Duration, Instant};
+
+/// For a queue to cancel a job.
+const DESTROY_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Ends what `job` names, from a command that has not started it; says what was ended, if it was still there.
+pub fn destroy(job: &JobRecord) -> Result<Option<String>, Failure> {
+    match job {
+        JobRecord::Process(process) => {
+            let alive = process.is_alive();
+            if alive {
+                // It may have ended since; then there is nothing to kill.
+                let _ = signal_group(process.pid, libc::SIGKILL);
+            }
+            Ok(alive.then(|| format!("process {}", process.pid)))
+        }
+        JobRecord::Remote { host, run, boot_id, processes, ssh } => {
+            let ended = ssh::destroy(host, run, boot_id, processes, ssh)?;
+            Ok((ended > 0).then(|| job.to_string()))
+        }
+        JobRecord::Cluster(there) => Ok(There::of(there.clone()).destroy()?.then(|| job.to_string())),
+        JobRecord::Batch(record) => {
+            let ended = batch::destroy(record, Instant::now() + DESTROY_PATIENCE)?;
+            Ok(ended.then(|| job.to_string()))
+        }
+    }
+}

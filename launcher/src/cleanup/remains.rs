@@ -1,0 +1,201 @@
+//! Removing what a launcher left behind that could not do so itself.
+
+use super::{folders, jobs};
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::identity::{self, ProcessIdentity};
+use ipclusterz_host::removal::RemoveError;
+use ipclusterz_host::stderr::print_line;
+use ipclusterz_host::{marked, system};
+use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_launchers::cluster::files::remove_files;
+use ipclusterz_launchers::cluster::handle::ClusterHandle;
+use ipclusterz_launchers::cluster::lock::ClusterLock;
+use ipclusterz_launchers::cluster::state::ClusterState;
+use ipclusterz_launchers::program::segments;
+use ipclusterz_launchers::record::JobRecord;
+use ipclusterz_runtime::places;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// For whoever has the cluster's lock to give it back: longer than a host takes that cannot be reached.
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+/// Between two tries to take it.
+const LOCK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What had to be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cleaned {
+    /// Pids of processes that still ran and were killed, each with its process group.
+    pub killed: Vec<u32>,
+    /// Jobs that were cancelled and processes that were killed elsewhere, for a person.
+    pub ended: Vec<String>,
+}
+
+/// Why something is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum CleanupError {
+    /// A file or folder stays.
+    #[error(transparent)]
+    Remove(#[from] RemoveError),
+    /// A job, or processes on another host, may still be there.
+    #[error("{0}")]
+    Job(String),
+    /// Another command has the cluster's lock.
+    #[error("cluster {0:?} is being started or stopped by another ipclusterz")]
+    Busy(String),
+    /// The lock cannot be taken.
+    #[error("locking the cluster's folder: {0}")]
+    Lock(io::Error),
+    /// A process stays.
+    #[error("process {pid} of the cluster does not end, although it was killed")]
+    Process {
+        /// Its pid.
+        pid: u32,
+    },
+}
+
+impl From<CleanupError> for ipclusterz_host::failure::Failure {
+    fn from(error: CleanupError) -> Self {
+        match error {
+            CleanupError::Busy(_) => {
+                Self::new(Exit::AlreadyRunning, error.to_string()).with_hint("try again in a moment")
+            }
+            _ => Self::new(Exit::Failure, error.to_string()),
+        }
+    }
+}
+
+/// [`remove_remains`] by a command that does not have the cluster's lock, which it waits for: the guard may be at it.
+/// `None` when somebody else has done it meanwhile, or a new launcher has taken over.
+pub fn take_and_remove(
+    cluster: &str,
+    folder: &ClusterFolder,
+    handle: &ClusterHandle,
+) -> Result<Option<Cleaned>, CleanupError> {
+    let give_up = Instant::now() + LOCK_PATIENCE;
+    let mut waiting = false;
+    loop {
+        let lock = ClusterLock::take(folder).map_err(CleanupError::Lock)?;
+        match ClusterState::of(folder) {
+            Ok(ClusterState::Stale(left)) if left.run_id == handle.run_id => {}
+            _ => return Ok(None),
+        }
+        if lock.is_some() {
+            return remove_remains(folder, handle).map(Some);
+        }
+        if Instant::now() >= give_up {
+            return Err(CleanupError::Busy(cluster.to_owned()));
+        }
+        if !std::mem::replace(&mut waiting, true) {
+            let seconds = LOCK_PATIENCE.as_secs();
+            print_line(&format!("waiting up to {seconds} s for another command that is ending cluster {cluster:?}"));
+        }
+        std::thread::sleep(LOCK_INTERVAL);
+    }
+}
+
+/// Ends what a cluster whose launcher is gone has left: processes here and elsewhere, jobs; then removes its files.
+///
+/// The caller must know that the launcher is gone, or be it. A job is cancelled by its id. Where something cannot be
+/// reached the record stays, so that it can be tried again.
+pub fn remove_remains(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<Cleaned, CleanupError> {
+    let mut cleaned = Cleaned::default();
+    let same_boot = handle.host == places::host_name() && handle.boot_id == identity::boot_id();
+    if same_boot {
+        cleaned.killed = kill_processes(handle)?;
+    }
+    for record in handle.sets.iter().filter(|record| !record.job.is_here()) {
+        let what = jobs::destroy(&record.job).map_err(|failure| CleanupError::Job(failure.message))?;
+        cleaned.ended.extend(what);
+    }
+    // After the jobs, which cost somebody something.
+    if same_boot && let Some(error) = folders::remove_left(Some(handle.launcher)).into_iter().next() {
+        return Err(error.into());
+    }
+    remove_files(folder, handle)?;
+    Ok(cleaned)
+}
+
+/// Kills the processes of a cluster on this host, waits for their ends, and returns their pids.
+///
+/// A process is killed only when pid and start time are the recorded ones: it could be anybody's otherwise.
+fn kill_processes(handle: &ClusterHandle) -> Result<Vec<u32>, CleanupError> {
+    let of_sets: Vec<ProcessIdentity> = handle
+        .sets
+        .iter()
+        .filter_map(|record| match record.job {
+            JobRecord::Process(process) => Some(process),
+            _ => None,
+        })
+        .collect();
+    let recorded = handle.controller.iter().chain(&of_sets).copied();
+    let alive: Vec<ProcessIdentity> = recorded.filter(ProcessIdentity::is_alive).collect();
+    for process in &alive {
+        // It may have ended since; then there is nothing to kill.
+        let _ = system::signal_group(process.pid, libc::SIGKILL);
+    }
+    alive.iter().try_for_each(wait_until_gone)?;
+    // The ranks of an mpiexec are not in its process group.
+    let ranks = marked::processes_of_run(&handle.run_id);
+    marked::kill(&ranks);
+    ranks.iter().try_for_each(wait_until_gone)?;
+    for process in of_sets {
+        // It may have been an mpiexec. The folder that it was told to use for temporary files is not known any more.
+        segments::remove_session(process.pid, &std::env::temp_dir());
+    }
+    Ok(alive.iter().chain(&ranks).map(|process| process.pid).collect())
+}
+
+fn wait_until_gone(process: &ProcessIdentity) -> Result<(), CleanupError> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let ended =
+        !process.is_alive() || system::wait_for_end(process.pid, PATIENCE).unwrap_or_default() || !process.is_alive();
+    if ended { Ok(()) } else { Err(CleanupError::Process { pid: process.pid }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ipclusterz_launchers::record::SetRecord;
+    use ipclusterz_launchers::set::{EngineSet, SetId};
+    use ipclusterz_runtime::ids::EngineId;
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command};
+
+    /// The record of one engine that is a process of this host.
+    fn process_record(number: u32, process: ProcessIdentity) -> SetRecord {
+        let set = EngineSet { id: SetId(number), first: EngineId(number), count: 1 };
+        SetRecord { set, job: JobRecord::Process(process) }
+    }
+
+    fn bystander() -> (Child, ProcessIdentity) {
+        let child = Command::new("sleep").arg("1000").process_group(0).spawn().expect("sleep");
+        let identity = ProcessIdentity::of(child.id()).expect("stat");
+        (child, identity)
+    }
+
+    #[test]
+    fn only_processes_with_the_recorded_start_time_are_killed() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let folder = ClusterFolder::at(folder.path());
+        let (mut left_over, left_over_identity) = bystander();
+        let (mut stranger, stranger_identity) = bystander();
+        let mut handle = ClusterHandle::starting("default", "default", 2).expect("a record");
+        handle.launcher = ProcessIdentity { pid: 1, start_time: 0 };
+        let reused = ProcessIdentity { start_time: stranger_identity.start_time + 1, ..stranger_identity };
+        handle.sets = vec![process_record(0, left_over_identity), process_record(1, reused)];
+        handle.socket_dir = folder.path().join("socket");
+        std::fs::create_dir(&handle.socket_dir).expect("create");
+        handle.write(&folder.handle_file()).expect("write");
+
+        let cleaned = remove_remains(&folder, &handle).expect("clean");
+        assert_eq!(cleaned.killed, [left_over_identity.pid]);
+        assert!(!left_over_identity.is_alive());
+        assert!(stranger_identity.is_alive());
+        assert!(!handle.socket_dir.exists() && !folder.handle_file().exists());
+
+        stranger.kill().expect("kill");
+        stranger.wait().expect("reap");
+        left_over.wait().expect("reap");
+    }
+}

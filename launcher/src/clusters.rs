@@ -1,0 +1,62 @@
+//! The clusters of this user, and the failures for one that is not there.
+
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::identity::{Fate, Owner};
+use ipclusterz_host::suggestion::nearest;
+use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_launchers::cluster::state::ClusterState;
+use ipclusterz_launchers::cluster::tunnel::TunnelRecord;
+use ipclusterz_runtime::places;
+
+/// The failure for a cluster that is not there, naming those that are.
+pub fn no_such_cluster(name: &str) -> Failure {
+    let tunnel = ClusterFolder::of(name).ok().and_then(|folder| TunnelRecord::read(&folder).ok()?);
+    if let Some(record) = tunnel {
+        return is_a_tunnel(name, &record);
+    }
+    let failure = Failure::new(Exit::NoCluster, format!("there is no cluster {name:?}"));
+    // What is not listed cannot be suggested; the failure stands without.
+    let running: Vec<String> = existing_clusters().unwrap_or_default().into_iter().map(|(name, _, _)| name).collect();
+    if running.is_empty() {
+        return failure.with_hint("there are none at all; `ipclusterz -n 4` starts one");
+    }
+    let likely = nearest(name, running.iter().map(String::as_str)).map(|likely| format!("did you mean {likely:?}? "));
+    failure.with_hint(format!(
+        "{}clusters there are: {} (--cluster NAME)",
+        likely.unwrap_or_default(),
+        running.join(", ")
+    ))
+}
+
+/// The failure for what can be done to clusters of this host alone.
+pub fn is_a_tunnel(name: &str, record: &TunnelRecord) -> Failure {
+    let Owner { host, process, .. } = &record.owner;
+    let message = format!("{name:?} is no cluster but a tunnel {}", record.where_to());
+    let failure = Failure::new(Exit::NoCluster, message);
+    match record.owner.fate() {
+        Fate::Gone => {
+            failure.with_hint(format!("its process (pid {}) is gone; `ipclusterz gc` removes it", process.pid))
+        }
+        _ => failure.with_hint(format!("a signal ends the tunnel: `kill {}` on {host}", process.pid)),
+    }
+}
+
+/// All clusters with a record, in order of names; the record of one may be unreadable.
+#[expect(clippy::type_complexity, reason = "a name, a folder and what is in it; used in two places")]
+pub fn existing_clusters() -> Result<Vec<(String, ClusterFolder, Result<ClusterState, Failure>)>, Failure> {
+    let mut clusters = Vec::new();
+    for name in places::list_clusters()? {
+        let folder = ClusterFolder::of(&name)?;
+        let state = ClusterState::of(&folder).map_err(Failure::from);
+        if !matches!(state, Ok(ClusterState::Absent)) {
+            clusters.push((name, folder, state));
+        }
+    }
+    Ok(clusters)
+}
+
+/// `--cluster NAME` as the user has to type it, unless it is the default.
+pub fn cluster_option(name: &str) -> String {
+    if name == places::DEFAULT_CLUSTER { String::new() } else { format!(" --cluster {name}") }
+}

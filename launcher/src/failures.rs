@@ -1,0 +1,23 @@
+//! Failures of the runtime in the words of a command.
+
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_runtime::client::ClientError;
+use ipclusterz_runtime::controller::ControllerError;
+
+/// A client could not connect, or was told off.
+pub fn of_client(error: ClientError) -> Failure {
+    Failure::new(Exit::Unreachable, error.to_string())
+}
+
+/// A controller could not start.
+pub fn of_controller(error: ControllerError) -> Failure {
+    let hint = match &error {
+        ControllerError::Bind { .. } => {
+            "listen on an address of this host (0.0.0.0 is all of them) and a port that is free (0 is any)"
+        }
+        ControllerError::ConnectionFile(error) => error.hint(),
+        _ => "",
+    };
+    Failure::new(Exit::StartFailed, error.to_string()).with_hint(hint)
+}

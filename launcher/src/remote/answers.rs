@@ -1,0 +1,118 @@
+//! What the scripts on the host of a whole cluster answer: lines with a mark, among what a login shell may print.
+
+use crate::report::StartReport;
+use crate::report::progress::Progress;
+use crate::requests::Scaled;
+use ipclusterz_host::failure::Failure;
+use serde::Deserialize;
+
+/// What marks our lines.
+pub const MARK: &str = "@ipclusterz";
+
+/// How far a start is.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct StartProgress {
+    /// The exit code of the start, when it is over.
+    pub status: Option<u8>,
+    /// What it has said since it was last looked at; whole lines.
+    pub lines: Vec<String>,
+    /// Up to where it has been read.
+    pub offset: usize,
+}
+
+/// What a look at a running cluster tells.
+#[derive(Debug, Default, PartialEq)]
+pub struct Look {
+    /// Its record is there.
+    pub alive: bool,
+    /// How it ended, as its launcher says.
+    pub outcome: Option<Result<u8, Failure>>,
+}
+
+/// The value of a marked line.
+pub fn answer<'a>(told: &'a str, key: &str) -> Option<&'a str> {
+    told.lines().find_map(|line| line.strip_prefix(MARK)?.strip_prefix(' ')?.strip_prefix(key)?.strip_prefix(' '))
+}
+
+/// How far a start is; `offset` is up to where its log had been read before.
+pub fn parse_progress(told: &str, offset: usize) -> StartProgress {
+    let status = answer(told, "status").and_then(|status| status.trim().parse().ok());
+    let log = told.split_once(&format!("{MARK} log\n")).map_or("", |(_, log)| log);
+    let whole = log.rfind('\n').map_or(0, |end| end + 1);
+    let lines = log[..whole].lines().map(str::to_owned).collect();
+    StartProgress { status, lines, offset: offset + whole }
+}
+
+/// What a start has reported: the cluster, or why there is none.
+pub fn parse_report(text: &str) -> Option<Result<StartReport, Failure>> {
+    #[derive(Deserialize)]
+    struct Refused {
+        error: Failure,
+    }
+    let line = text.lines().rev().find(|line| line.starts_with('{'))?;
+    if let Ok(Refused { error }) = serde_json::from_str(line) {
+        return Some(Err(error));
+    }
+    serde_json::from_str(line).ok().map(Ok)
+}
+
+/// What a look has told.
+pub fn parse_look(told: &str) -> Look {
+    let outcome = answer(told, "outcome").and_then(|text| serde_json::from_str(text).ok());
+    Look { alive: answer(told, "alive").is_some(), outcome }
+}
+
+/// What a launcher there has answered to a request for more engines or fewer.
+pub fn parse_scaled(told: &str) -> Option<Result<Scaled, Failure>> {
+    parse_answer(told)
+}
+
+/// How far the sets there are, from the status there.
+pub fn parse_status(told: &str) -> Option<Result<Progress, Failure>> {
+    #[derive(Deserialize)]
+    struct Status {
+        progress: Option<Progress>,
+    }
+    Some(parse_answer(told)?.map(|Status { progress }| progress.unwrap_or_default()))
+}
+
+fn parse_answer<T: serde::de::DeserializeOwned>(told: &str) -> Option<Result<T, Failure>> {
+    #[derive(Deserialize)]
+    struct Refused {
+        error: Failure,
+    }
+    let text = answer(told, "answer")?;
+    if let Ok(Refused { error }) = serde_json::from_str(text) {
+        return Some(Err(error));
+    }
+    serde_json::from_str(text).ok().map(Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ipclusterz_host::exit_code::Exit;
+
+    #[test]
+    fn a_start_is_followed_line_by_line() {
+        let first = parse_progress("Welcome!\n@ipclusterz log\none\ntwo\nthr", 0);
+        assert_eq!(first, StartProgress { status: None, lines: vec!["one".into(), "two".into()], offset: 8 });
+        let last = parse_progress("@ipclusterz status 5\n@ipclusterz log\nthree\n", 8);
+        assert_eq!(last, StartProgress { status: Some(5), lines: vec!["three".into()], offset: 14 });
+    }
+
+    #[test]
+    fn a_failure_keeps_its_meaning() {
+        let failure = Failure::new(Exit::Timeout, "engine 1 did not register").with_hint("wait");
+        let text = crate::output::versioned(failure.to_json());
+        let report = parse_report(&text).expect("a value").map(|report| report.cluster);
+        assert_eq!(report, Err(failure.clone()));
+        let outcome: Result<u8, Failure> = Err(failure);
+        let told = format!("@ipclusterz outcome {}\n", serde_json::to_string(&outcome).expect("JSON"));
+        assert_eq!(parse_look(&told), Look { alive: false, outcome: Some(outcome) });
+        assert!(parse_look("@ipclusterz alive \n").alive);
+        let told = "@ipclusterz answer {\"version\":1,\"progress\":{\"wanted\":3,\"sets\":[],\"lost\":null}}\n";
+        let progress = parse_status(told).expect("an answer").map(|progress| progress.wanted);
+        assert_eq!(progress, Ok(3));
+    }
+}

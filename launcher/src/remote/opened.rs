@@ -1,0 +1,56 @@
+//! A forward to a controller on another host, once the controller has answered through it.
+
+use super::clusters::RemoteCluster;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_runtime::client::Client;
+use ipclusterz_runtime::connection::ConnectionFile;
+use ipclusterz_ssh::{Endpoint, Forward, LocalListener, Remote};
+use std::path::Path;
+use std::time::Duration;
+
+/// For a controller to answer through a new forward.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A forward through which a controller has answered.
+pub struct Opened {
+    /// The forward.
+    pub forward: Forward,
+    /// Its end here.
+    pub listener: LocalListener,
+    /// Its end there.
+    pub to: Endpoint,
+}
+
+/// Forwards to each end in turn, until the controller answers through one. `socket` is the end here of a unix socket.
+pub fn first_that_answers(
+    remote: &mut dyn Remote,
+    found: &RemoteCluster,
+    socket: &Path,
+) -> Result<(Opened, ConnectionFile), Failure> {
+    let mut problems = Vec::new();
+    for to in &found.ends {
+        // Keys are for TCP, so that an end by TCP needs one here too.
+        let listener = match to {
+            Endpoint::Unix(_) => LocalListener::unix(socket)?,
+            Endpoint::Tcp { .. } => LocalListener::tcp(0)?,
+        };
+        let clone = listener.try_clone().map_err(Failure::io("duplicating a socket"))?;
+        let forward = remote.forward_local(clone, to)?;
+        let file = ConnectionFile {
+            addresses: vec![listener.endpoint().to_address()],
+            shared_memory: None,
+            forwarded: true,
+            ..found.client.clone()
+        };
+        match Client::connect(&file, ANSWER_PATIENCE) {
+            Ok(_) => return Ok((Opened { forward, listener, to: to.clone() }, file)),
+            Err(error) => problems.push(format!("{to}: {error}")),
+        }
+    }
+    let (cluster, host) = (&found.client.cluster, remote.host());
+    let message =
+        format!("the controller of cluster {cluster:?} does not answer through {host}:\n  {}", problems.join("\n  "));
+    Err(Failure::new(Exit::Unreachable, message)
+        .with_hint(format!("look at it there: ssh {host} ipclusterz status --cluster {cluster}")))
+}

@@ -1,0 +1,261 @@
+//! What commands return: plain data, printed by [`crate::output::Output`].
+
+pub mod finding;
+pub mod progress;
+
+mod profile;
+mod text;
+
+pub use self::profile::{CheckReport, InitReport, ListedProfile, ProfileListReport, ShowReport};
+
+use ipclusterz_runtime::wire::message::{EngineInfo, Status};
+use progress::Progress;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A cluster that has become ready.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StartReport {
+    /// Its name.
+    pub cluster: String,
+    /// Names this run of it.
+    pub run_id: String,
+    /// Where launcher, controller and engines run.
+    pub host: String,
+    /// The launcher's process.
+    pub launcher_pid: u32,
+    /// The controller's process.
+    pub controller_pid: u32,
+    /// Where the controller can be reached.
+    pub addresses: Vec<String>,
+    /// What a client needs.
+    pub client_file: PathBuf,
+    /// What an engine needs.
+    pub engine_file: PathBuf,
+    /// Where the logs are.
+    pub log_directory: PathBuf,
+    /// Its engines.
+    pub engines: Vec<EngineInfo>,
+    /// Seconds from the command to the last engine.
+    pub seconds: f64,
+}
+
+/// Result of `start --print-script`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ScriptReport {
+    /// What the queue would run.
+    pub script: String,
+    /// What it would be told of that, where it takes a description rather than directives in the script.
+    pub description: Option<String>,
+}
+
+/// One cluster that `stop` dealt with.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stopped {
+    /// Its name.
+    pub cluster: String,
+    /// What it was: `starting`, `running`, `stopping` or `stale`.
+    pub was: &'static str,
+    /// Whether its launcher had to be killed.
+    pub forced: bool,
+    /// Pids of processes that had outlived their launcher.
+    pub killed: Vec<u32>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Result of `stop`.
+#[derive(Debug, Clone, Serialize)]
+pub struct StopReport {
+    /// In order of names.
+    pub stopped: Vec<Stopped>,
+}
+
+/// Result of `status`.
+#[derive(Debug, Serialize)]
+pub struct StatusReport {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// `starting`, `running`, `stopping`, `stale`, `elsewhere` or `tunnel`.
+    pub state: &'static str,
+    /// Host of the launcher and the controller, or of the tunnel's end here.
+    pub host: String,
+    /// The launcher's process on that host, or the tunnel's.
+    pub launcher_pid: u32,
+    /// How many engines were asked for; not known of a cluster behind a tunnel.
+    pub engines_wanted: Option<u32>,
+    /// Where the controller can be reached.
+    pub addresses: Vec<String>,
+    /// Where the logs are; a tunnel has none.
+    pub log_directory: Option<PathBuf>,
+    /// How far the sets of engines are, as the launcher tells it; absent where it cannot be asked.
+    pub progress: Option<Progress>,
+    /// The controller's answer; absent while the cluster is starting.
+    pub controller: Option<Status>,
+    /// Where a tunnel leads.
+    pub tunnel: Option<LeadsTo>,
+}
+
+/// The far end of a tunnel.
+#[derive(Debug, Clone, Serialize)]
+pub struct LeadsTo {
+    /// The host as it was given.
+    pub host: String,
+    /// Name of the cluster there, once that is found.
+    pub cluster: Option<String>,
+}
+
+/// A tunnel in `list`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListedTunnel {
+    /// The name that `--as` gave it.
+    pub name: Option<String>,
+    /// `connecting`, `open`, `stale`, `elsewhere` or `damaged`.
+    pub state: &'static str,
+    /// Where it leads; none when its record is damaged.
+    pub to: Option<LeadsTo>,
+    /// Host of the process that keeps it.
+    pub host: String,
+    /// That process.
+    pub pid: Option<u32>,
+    /// Seconds since 1970.
+    pub started: Option<u64>,
+    /// Its connection file.
+    pub file: PathBuf,
+}
+
+/// One line of `list`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListedCluster {
+    /// Its name.
+    pub cluster: String,
+    /// `starting`, `running`, `stopping`, `stale`, `elsewhere` or `damaged`.
+    pub state: &'static str,
+    /// Host of its launcher; empty when its record is damaged.
+    pub host: String,
+    /// The launcher's process on that host.
+    pub launcher_pid: Option<u32>,
+    /// How many engines were asked for.
+    pub engines_wanted: Option<u32>,
+    /// Seconds since 1970.
+    pub started: Option<u64>,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+/// Result of `list`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListReport {
+    /// In order of names.
+    pub clusters: Vec<ListedCluster>,
+    /// In order of names, then those without one.
+    pub tunnels: Vec<ListedTunnel>,
+}
+
+/// The end of one log.
+#[derive(Debug, Clone, Serialize)]
+pub struct LogTail {
+    /// The file's name without `.log`.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Its last lines.
+    pub lines: Vec<String>,
+}
+
+/// Result of `logs`.
+#[derive(Debug, Clone, Serialize)]
+pub struct LogsReport {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// In reading order.
+    pub logs: Vec<LogTail>,
+}
+
+/// Result of `wait`.
+#[derive(Debug, Clone, Serialize)]
+pub struct WaitReport {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// The engines there are.
+    pub engines: Vec<EngineInfo>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Result of `scale`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ScaleReport {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// How many engines there were to be.
+    pub before: u32,
+    /// How many there are to be now.
+    pub wanted: u32,
+    /// How many there are; none when that was not waited for.
+    pub engines: Option<usize>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// What one crashed cluster, tunnel or connection left.
+#[derive(Debug, Clone, Serialize)]
+pub struct Remains {
+    /// Name of the cluster, or the one that a tunnel has here.
+    pub cluster: Option<String>,
+    /// What it was, for a person: `cluster "lab"`.
+    pub what: String,
+    /// Processes and jobs that were ended, or are to be.
+    pub ended: Vec<String>,
+    /// Why something is still there.
+    pub problem: Option<String>,
+}
+
+impl Remains {
+    /// Of a cluster, with the processes and jobs that were ended or are to be, or why that failed.
+    pub fn of_cluster(cluster: &str, outcome: Result<Vec<String>, String>) -> Self {
+        Self::new(Some(cluster), format!("cluster {cluster:?}"), outcome)
+    }
+
+    /// Of anything.
+    pub fn new(cluster: Option<&str>, what: String, outcome: Result<Vec<String>, String>) -> Self {
+        let (ended, problem) = match outcome {
+            Ok(ended) => (ended, None),
+            Err(problem) => (Vec::new(), Some(problem)),
+        };
+        Self { cluster: cluster.map(str::to_owned), what, ended, problem }
+    }
+}
+
+/// Result of `gc`.
+#[derive(Debug, Clone, Serialize)]
+pub struct GcReport {
+    /// Nothing was removed.
+    pub dry_run: bool,
+    /// In order of names.
+    pub found: Vec<Remains>,
+}
+
+/// A tunnel that is open.
+#[derive(Debug, Clone, Serialize)]
+pub struct TunnelReport {
+    /// What a client needs.
+    pub file: PathBuf,
+    /// Where the tunnel listens.
+    pub address: String,
+    /// Name of the cluster there.
+    pub cluster: String,
+    /// Names this run of it.
+    pub run_id: String,
+    /// The host as it was given.
+    pub host: String,
+}
+
+/// Result of `completions`.
+#[derive(Debug, Clone, Serialize)]
+pub struct CompletionsReport {
+    /// The shell's name.
+    pub shell: String,
+    /// The script to source.
+    pub script: String,
+}

@@ -1,0 +1,131 @@
+//! `--daemonize`: the launcher started again, in a session of its own, while this process waits for it to be ready.
+//!
+//! The detached launcher tells on a pipe what it does ([`crate::talk::Message`]), so that the shell sees the same lines
+//! and gets the same exit code as from a start in the foreground.
+
+use crate::report::StartReport;
+use crate::talk::Message;
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::signals::{BlockedSignals, Signal, told_to_end};
+use ipclusterz_host::stderr::print_line;
+use ipclusterz_host::system;
+use ipclusterz_launchers::cluster::logs::LogFolder;
+use ipclusterz_ssh::answers::written_answer;
+use ipclusterz_ssh::terminal::Terminal;
+use ipclusterz_ssh::{Asker, Question};
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader, PipeReader, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+
+/// What the waiting process hears.
+enum Event {
+    Signal(Signal),
+    Message(Message),
+    Silence,
+}
+
+/// Starts `program` with `arguments` detached, and waits until it is ready or has failed.
+///
+/// `arguments` are those of this process, without the program's name.
+pub fn start_detached(program: &Path, arguments: &[OsString]) -> Result<StartReport, Failure> {
+    let signals = BlockedSignals::block().map_err(Failure::io("blocking signals"))?;
+    let (reader, writer) = io::pipe().map_err(Failure::io("making a pipe"))?;
+    let descriptor = writer.as_raw_fd();
+    let mut command = Command::new(program);
+    command.arg0("ipclusterz").args(arguments.iter().filter(|argument| *argument != "--daemonize"));
+    command.arg(format!("--report-descriptor={descriptor}"));
+    // Started from an engine, it is to live on when that engine's set is swept away.
+    command.env_remove(ipclusterz_host::marked::VARIABLE);
+    // Standard output and error become the launcher's log once it holds the cluster's lock.
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    // SAFETY: the closure runs between fork and exec, and makes nothing but system calls.
+    unsafe {
+        command.pre_exec(move || detach(descriptor));
+    }
+    let mut child = command.spawn().map_err(Failure::io("starting the detached launcher"))?;
+    drop(writer);
+    let mut answers = child.stdin.take();
+    let mut terminal = Terminal::default();
+
+    let (sender, receiver) = channel();
+    let from_signals = sender.clone();
+    signals
+        .forward(move |signal| from_signals.send(Event::Signal(signal)).is_ok())
+        .and_then(|()| read_messages(reader, sender))
+        .map_err(Failure::io("starting a thread"))?;
+    loop {
+        match receiver.recv() {
+            Ok(Event::Message(Message::Say(line))) => print_line(&line),
+            Ok(Event::Message(Message::Ask { prompt, attempt })) => {
+                let answer = terminal.ask(&Question { prompt, attempt });
+                if answer.is_none() && told_to_end() {
+                    // No answer, but the end: the signal that said so is the next event, and is passed on.
+                    continue;
+                }
+                let line = written_answer(answer.as_ref());
+                // Where it has ended meanwhile, it says so.
+                let _ = answers.as_mut().map(|pipe| pipe.write_all(line.reveal().as_bytes()));
+            }
+            Ok(Event::Message(Message::Ready(report))) => return Ok(*report),
+            Ok(Event::Message(Message::Failed(failure))) => {
+                // Only when it has ended is the name free for another start.
+                let _ = child.wait();
+                return Err(failure);
+            }
+            Ok(Event::Signal(Signal::Interrupt | Signal::Terminate | Signal::HangUp)) => {
+                // It is in another session, and would go on; it cleans up and says so.
+                let _ = system::signal_process(child.id(), libc::SIGTERM);
+            }
+            Ok(Event::Signal(_)) => {}
+            Ok(Event::Silence) | Err(_) => {
+                let status = child.wait().map_err(Failure::io("waiting for the detached launcher"))?;
+                return Err(Failure::new(
+                    Exit::StartFailed,
+                    format!("the detached launcher ended without a word ({status})"),
+                ));
+            }
+        }
+    }
+}
+
+/// Runs in the child, between fork and exec.
+fn detach(descriptor: i32) -> io::Result<()> {
+    // SAFETY: both calls take integers; sigprocmask gets a set on this stack.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+        if libc::setsid() < 0 || libc::fcntl(descriptor, libc::F_SETFD, 0) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+fn read_messages(pipe: PipeReader, events: Sender<Event>) -> io::Result<()> {
+    let read = move || {
+        for line in BufReader::new(pipe).lines() {
+            // A line that is no message was cut short by the launcher's end.
+            let message = line.ok().and_then(|line| serde_json::from_str(&line).ok());
+            let Some(message) = message else { break };
+            if events.send(Event::Message(message)).is_err() {
+                return;
+            }
+        }
+        let _ = events.send(Event::Silence);
+    };
+    std::thread::Builder::new().name("launcher-messages".to_owned()).spawn(read).map(drop)
+}
+
+/// In the detached launcher, which must hold the cluster's lock: sends its output to `launcher.log`, a new one.
+pub fn redirect_to_log(logs: &LogFolder) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(logs.launcher())?;
+    system::redirect_output(&file)
+}

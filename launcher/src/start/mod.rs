@@ -1,0 +1,11 @@
+//! A start: everything between the command line and the supervisor. In reading order:
+//!
+//! - [`events`]: the order of events
+//! - [`vacancy`]: whether the name is free
+//! - [`parent`]: a process that must not be outlived
+//! - [`detached`]: the launcher in a session of its own, while the command waits for it to be ready
+
+pub mod detached;
+pub mod events;
+pub mod parent;
+pub mod vacancy;

@@ -1,0 +1,185 @@
+//! What the supervisor does with its launcher, its controller and the cluster's record, for the core's actions and for
+//! requests of other commands.
+
+use super::events::{self, ControllerLine};
+use super::inputs::{Action, Input};
+use super::run::{OnReady, Supervisor};
+use crate::failures;
+use crate::guard::Guard;
+use crate::report::StartReport;
+use crate::requests::{Change, Scaled};
+use ipclusterz_host::exit_code::Exit;
+use ipclusterz_host::failure::Failure;
+use ipclusterz_host::limits;
+use ipclusterz_launchers::cluster::handle::Phase;
+use ipclusterz_launchers::cluster::logs::open_log;
+use ipclusterz_launchers::contract::Launcher;
+use ipclusterz_launchers::rank_loss::RankLoss;
+use ipclusterz_launchers::record::JobRecord;
+use ipclusterz_launchers::set::{EngineSet, SetEnd, SetId};
+use ipclusterz_profile::tables::engines::LauncherKind;
+use ipclusterz_runtime::ids::EngineId;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// For the controller to tell how busy engines are.
+const STATUS_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Supervisor<'_> {
+    /// The controller listens: now engines can register.
+    pub(super) fn start_engines(&mut self, launcher: Box<dyn Launcher>) -> Result<Vec<Action>, Failure> {
+        let watched = events::watch_engines(self.plan.folder.client_file(), self.sender.clone());
+        watched.map_err(Failure::io("starting the thread for the controller's notifications"))?;
+        events::watch_requests(&self.plan.handle.socket_dir, self.sender.clone())
+            .map_err(Failure::io("listening for requests of other commands"))?;
+        if self.plan.settings.tables.engines.launcher != LauncherKind::Local {
+            let log = open_log(&self.plan.folder.logs().guard());
+            let guard = log.and_then(|log| {
+                Guard::start(&self.plan.binary, &self.plan.settings.cluster, &self.plan.handle.run_id, log)
+            });
+            self.guard = Some(guard.map_err(Failure::io("starting the guard"))?);
+        }
+        let rank_loss = launcher.rank_loss();
+        if let Some(notice) = rank_loss.as_ref().and_then(RankLoss::notice) {
+            self.talk.say(notice);
+        }
+        self.core.set_rank_loss(rank_loss);
+        let (wanted, set_size) = match self.plan.settings.engines_per_block() {
+            Some(engines) => (self.plan.settings.tables.batch.blocks.min * engines, engines),
+            None => (self.plan.settings.engines, launcher.set_size(self.plan.settings.engines)),
+        };
+        self.launcher = Some(launcher);
+        self.plan.handle.engines_wanted = wanted;
+        Ok(self.core.grow(wanted, set_size))
+    }
+
+    pub(super) fn start_set(&mut self, set: &EngineSet) -> Result<Vec<Action>, Failure> {
+        let Some(launcher) = &mut self.launcher else { return Ok(Vec::new()) };
+        let input = match launcher.start(set) {
+            Ok(()) => Input::SetStarted { set: set.id, pid: pid_of(launcher.as_ref(), set.id) },
+            // A cluster that works otherwise does not end for it.
+            Err(failure) if self.core.is_ready() => {
+                Input::SetNotStarted(set.id, SetEnd { orderly: false, how: failure.message, log: None })
+            }
+            Err(failure) => return Err(failure),
+        };
+        let actions = self.core.handle(input, Instant::now());
+        self.keep_record();
+        Ok(actions)
+    }
+
+    /// Asks the launcher how a lost rank has ended.
+    pub(super) fn explain(&mut self, set: &EngineSet, engine: EngineId) -> Vec<Action> {
+        let Some(launcher) = &self.launcher else { return Vec::new() };
+        let how = launcher.how_rank_ended(set, engine.0 - set.first.0);
+        self.core.handle(Input::Explained(set.id, engine, how), Instant::now())
+    }
+
+    pub(super) fn scale(&mut self, change: Change) -> Result<(Scaled, Vec<Action>), Failure> {
+        let before = self.core.wanted();
+        let wanted = match change {
+            Change::To(count) => i64::from(count),
+            Change::By(by) => i64::from(before) + by,
+        };
+        let Some(launcher) = self.launcher.as_ref().filter(|_| self.core.is_ready()) else {
+            return Err(Failure::new(Exit::Usage, "the cluster is still starting").with_hint("`ipclusterz wait` first"));
+        };
+        if self.plan.settings.engines_per_block().is_some() {
+            return Err(Failure::new(Exit::Usage, "this cluster grows and shrinks by itself, in blocks")
+                .with_hint("batch.blocks of its profile says between which bounds"));
+        }
+        let wanted = u32::try_from(wanted).map_err(|_| {
+            let message = format!("{wanted} engines are not possible: there are {before}");
+            Failure::new(Exit::Usage, message).with_hint("0 engines are the least")
+        })?;
+        let actions = match wanted.cmp(&before) {
+            std::cmp::Ordering::Equal => Vec::new(),
+            std::cmp::Ordering::Greater => {
+                let more = wanted - before;
+                if self.plan.settings.tables.engines.launcher == LauncherKind::Local {
+                    limits::check(more, &limits::of_this_host(more))?;
+                }
+                // Sets that are about to go have their place until they have gone.
+                let there: u32 = self.core.sets().map(|set| set.set.count).sum();
+                launcher.check_room(there.saturating_add(more))?;
+                self.core.grow(more, launcher.set_size(more))
+            }
+            std::cmp::Ordering::Less => {
+                let loads = self.loads()?;
+                let removed = self.core.shrink(before - wanted, |id| loads.get(&id).copied().unwrap_or_default());
+                removed.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?
+            }
+        };
+        self.plan.handle.engines_wanted = wanted;
+        self.keep_record();
+        Ok((Scaled { before, wanted }, actions))
+    }
+
+    /// How many tasks each engine has.
+    fn loads(&self) -> Result<BTreeMap<EngineId, u64>, Failure> {
+        let Some(client) = &self.client else { return Ok(BTreeMap::new()) };
+        let status = client.status(STATUS_PATIENCE).map_err(failures::of_client)?;
+        Ok(status.engines.iter().map(|engine| (engine.id, engine.queue)).collect())
+    }
+
+    pub(super) fn retire(&mut self, engines: &[EngineId]) {
+        let Some(client) = &self.client else { return };
+        if let Err(error) = client.retire(engines.to_vec()) {
+            self.talk.say(format!("engines cannot be told to go: {error}"));
+        }
+    }
+
+    pub(super) fn ready(&mut self, on_ready: OnReady<'_>) -> Result<(), Failure> {
+        self.set_phase(Phase::Running);
+        let (Some(ControllerLine::Ready(controller)), Some(client)) = (&self.controller_line, &self.client) else {
+            return Ok(());
+        };
+        let mut engines = client.engines();
+        engines.sort_by_key(|engine| engine.id);
+        let report = StartReport {
+            cluster: self.plan.settings.cluster.clone(),
+            run_id: self.plan.handle.run_id.clone(),
+            host: self.plan.handle.host.clone(),
+            launcher_pid: self.plan.handle.launcher.pid,
+            controller_pid: controller.pid,
+            addresses: controller.addresses.clone(),
+            client_file: controller.client_file.clone(),
+            engine_file: controller.engine_file.clone(),
+            log_directory: self.plan.folder.logs().path().to_path_buf(),
+            engines,
+            seconds: self.plan.started.elapsed().as_secs_f64(),
+        };
+        on_ready(&report, self.talk)?;
+        if let Some(program) = &mut self.plan.program {
+            program.start(&report)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the record up to date with what runs.
+    pub(super) fn write_handle(&mut self) -> Result<(), Failure> {
+        self.plan.handle.controller = self.controller.identity();
+        self.plan.handle.sets = self.launcher.as_ref().map(|launcher| launcher.records()).unwrap_or_default();
+        Ok(self.plan.handle.write(&self.plan.folder.handle_file())?)
+    }
+
+    /// The same, where a failure is no reason to end what works.
+    pub(super) fn keep_record(&mut self) {
+        if let Err(failure) = self.write_handle() {
+            self.talk.say(format!("the cluster's record is out of date: {}", failure.message));
+        }
+    }
+
+    pub(super) fn set_phase(&mut self, phase: Phase) {
+        self.plan.handle.phase = phase;
+        self.keep_record();
+    }
+}
+
+/// The process of a set that is one process of this host.
+fn pid_of(launcher: &dyn Launcher, set: SetId) -> Option<u32> {
+    launcher.records().into_iter().find(|record| record.set.id == set).and_then(|record| match record.job {
+        JobRecord::Process(process) if record.set.count == 1 => Some(process.pid),
+        _ => None,
+    })
+}

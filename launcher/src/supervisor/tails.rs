@@ -1,0 +1,37 @@
+//! The last lines of a log as the continuation of a message.
+
+use ipclusterz_launchers::cluster::logs;
+use std::io;
+use std::path::Path;
+
+/// Lines of the log of a set of a cluster that goes on.
+const SHORT_TAIL_LINES: usize = 6;
+
+/// A few lines of the log of a set that has ended, as the continuation of a line; nothing when there are none.
+pub fn short_tail(log: &Path) -> String {
+    end_of(log, SHORT_TAIL_LINES).unwrap_or_default()
+}
+
+/// Its last lines; no error: there are none.
+pub fn end_of(log: &Path, count: usize) -> Result<String, Option<io::Error>> {
+    let (lines, _) = logs::tail(log, count).map_err(Some)?;
+    if lines.is_empty() {
+        return Err(None);
+    }
+    let lines: Vec<String> = lines.iter().map(|line| format!("\n  {line}")).collect();
+    Ok(format!("; the end of {}:{}", log.display(), lines.concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_goes_on_with_the_last_lines_of_a_log_that_has_some() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let log = folder.path().join("job-0.log");
+        assert_eq!(short_tail(&log), "");
+        std::fs::write(&log, "1\n2\n3\n4\n5\n6\n7\n").expect("write");
+        assert_eq!(short_tail(&log), format!("; the end of {}:\n  2\n  3\n  4\n  5\n  6\n  7", log.display()));
+    }
+}

@@ -1,0 +1,37 @@
+//! Answers of another process, as lines on a pipe: `+` and the secret, or `-` for none.
+
+use crate::asker::Secret;
+use crate::poll::PollSet;
+use crate::terminal::LOOK;
+use ipclusterz_host::signals::told_to_end;
+use std::io::BufRead;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+/// Waits until there is something on standard input; `None` once a signal has told this process to end.
+fn wait_for_answer() -> Option<()> {
+    let stdin = std::io::stdin();
+    while !told_to_end() {
+        let mut set = PollSet::default();
+        set.add(stdin.as_fd(), true, false);
+        // An error is one that reading tells as well.
+        if set.wait(Some(Instant::now() + LOOK)).unwrap_or(true) {
+            return Some(());
+        }
+    }
+    None
+}
+
+/// Reads the answer to a question from standard input.
+pub fn read_answer() -> Option<Secret> {
+    wait_for_answer()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).ok()?;
+    let answer = Secret::new(answer);
+    answer.reveal().trim_end_matches(['\r', '\n']).strip_prefix('+').map(Secret::new)
+}
+
+/// An answer as [`read_answer`] wants it.
+pub fn written_answer(answer: Option<&Secret>) -> Secret {
+    Secret::new(answer.map_or_else(|| "-\n".to_owned(), |answer| format!("+{}\n", answer.reveal())))
+}

@@ -1,0 +1,18 @@
+//! A connection to a host by the backend that a profile asks for.
+
+use crate::asker::Asker;
+use crate::error::SshError;
+use crate::remote::Remote;
+use crate::{config, libssh2, openssh};
+use ipclusterz_profile::tables::ssh::{BackendKind, SshTable};
+
+/// Connects to `host`, written as a user does, by the backend of `table`. `asker` is asked for passphrases and passwords.
+pub fn connect(host: &str, table: &SshTable, asker: &mut dyn Asker) -> Result<Box<dyn Remote>, SshError> {
+    match table.backend {
+        BackendKind::Libssh2 => {
+            let resolved = config::Resolver::new(table)?.resolve(host)?;
+            Ok(Box::new(libssh2::connect(&resolved, table, asker)?))
+        }
+        BackendKind::Openssh => Ok(Box::new(openssh::connect(&host.parse()?, table, asker)?)),
+    }
+}

@@ -1,0 +1,275 @@
+//! The ends of a forward: where somebody listens, and where connections go.
+
+use crate::error::SshError;
+use crate::target::host_and_port;
+use ipclusterz_runtime::places;
+use std::net::{Ipv4Addr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{fmt, fs, io};
+
+/// A connected socket. The type of the standard library for unix sockets serves for TCP as well: all calls that are
+/// made on it (read, write, shutdown, poll) are those of any stream socket.
+pub type Stream = UnixStream;
+
+/// An address, on this host or on another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A TCP port.
+    Tcp {
+        /// Name or address.
+        host: String,
+        /// Port; 0 stands for a free one where somebody is to listen.
+        port: u16,
+    },
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// A port of the loopback address.
+    pub fn loopback(port: u16) -> Self {
+        Self::Tcp { host: Ipv4Addr::LOCALHOST.to_string(), port }
+    }
+
+    /// As a connection file has it: `tcp://host:port` or `ipc:///path`.
+    pub fn to_address(&self) -> String {
+        match self {
+            Endpoint::Tcp { host, port } => format!("tcp://{}", host_and_port(host, *port)),
+            Endpoint::Unix(path) => format!("ipc://{}", path.display()),
+        }
+    }
+
+    /// From an address of a connection file.
+    pub fn from_address(address: &str) -> Option<Self> {
+        if let Some(path) = address.strip_prefix("ipc://") {
+            return path.starts_with('/').then(|| Self::Unix(PathBuf::from(path)));
+        }
+        let (host, port) = address.strip_prefix("tcp://")?.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Some(Self::Tcp { host: host.to_owned(), port: port.parse().ok()? })
+    }
+
+    /// Connects to it from this host.
+    pub fn connect(&self, timeout: Duration) -> io::Result<Stream> {
+        match self {
+            Endpoint::Unix(path) => UnixStream::connect(path),
+            Endpoint::Tcp { host, port } => connect_tcp(host, *port, Instant::now() + timeout).map(from_tcp),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Tcp { host, port } => formatter.write_str(&host_and_port(host, *port)),
+            Endpoint::Unix(path) => write!(formatter, "{}", path.display()),
+        }
+    }
+}
+
+/// Tries each address of `host` until one answers; what is sent is not held back.
+pub fn connect_tcp(host: &str, port: u16, deadline: Instant) -> io::Result<TcpStream> {
+    let mut problem = io::Error::new(io::ErrorKind::NotFound, "it has no address");
+    for address in (host, port).to_socket_addrs()? {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
+        }
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => problem = error,
+        }
+    }
+    Err(problem)
+}
+
+/// The same socket as the type that serves for all.
+pub fn from_tcp(stream: TcpStream) -> Stream {
+    Stream::from(OwnedFd::from(stream))
+}
+
+#[derive(Debug)]
+enum Socket {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+/// Removes a socket's file when nobody listens there any more.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // It may have been removed with its folder.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Somebody who listens on this host. A clone listens at the same place: connections wait there, in the kernel, for
+/// as long as there is one listener left, whether it accepts them or not.
+#[derive(Debug)]
+pub struct LocalListener {
+    socket: Socket,
+    endpoint: Endpoint,
+    file: Option<Arc<SocketFile>>,
+}
+
+impl LocalListener {
+    /// At a unix socket, 0600. Its folder is made if it is missing, and must be ours alone.
+    pub fn unix(path: &Path) -> Result<Self, SshError> {
+        let failed = || SshError::local(format!("listening at {}", path.display()));
+        if let Some(folder) = path.parent() {
+            places::make_private_dir(folder).map_err(|error| failed()(io::Error::other(error)))?;
+        }
+        let listener = match UnixListener::bind(path) {
+            // Nobody answers there: left by a process that was killed.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && UnixStream::connect(path).is_err() => {
+                fs::remove_file(path).and_then(|()| UnixListener::bind(path))
+            }
+            other => other,
+        }
+        .map_err(failed())?;
+        let file = Arc::new(SocketFile(path.to_path_buf()));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed())?;
+        listener.set_nonblocking(true).map_err(failed())?;
+        Ok(Self { socket: Socket::Unix(listener), endpoint: Endpoint::Unix(path.to_path_buf()), file: Some(file) })
+    }
+
+    /// At a port of the loopback address; 0 for a free one.
+    pub fn tcp(port: u16) -> Result<Self, SshError> {
+        let bind = || -> io::Result<(TcpListener, u16)> {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+            listener.set_nonblocking(true)?;
+            let port = listener.local_addr()?.port();
+            Ok((listener, port))
+        };
+        let (listener, port) = bind().map_err(SshError::local(format!("listening at 127.0.0.1:{port}")))?;
+        Ok(Self { socket: Socket::Tcp(listener), endpoint: Endpoint::loopback(port), file: None })
+    }
+
+    /// Where.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Another one at the same place.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let socket = match &self.socket {
+            Socket::Unix(listener) => Socket::Unix(listener.try_clone()?),
+            Socket::Tcp(listener) => Socket::Tcp(listener.try_clone()?),
+        };
+        Ok(Self { socket, endpoint: self.endpoint.clone(), file: self.file.clone() })
+    }
+
+    /// The next connection, if one waits.
+    pub fn accept(&self) -> io::Result<Option<Stream>> {
+        let accepted = match &self.socket {
+            Socket::Unix(listener) => listener.accept().map(|(stream, _)| stream),
+            Socket::Tcp(listener) => listener.accept().and_then(|(stream, _)| {
+                stream.set_nodelay(true)?;
+                Ok(from_tcp(stream))
+            }),
+        };
+        match accepted {
+            Ok(stream) => Ok(Some(stream)),
+            // Whoever wanted to connect has given up.
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl AsFd for LocalListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Unix(listener) => listener.as_fd(),
+            Socket::Tcp(listener) => listener.as_fd(),
+        }
+    }
+}
+
+/// A forward that lasts until this is dropped or the connection ends. Connections that it carries end with it.
+pub struct Forward {
+    listens: Endpoint,
+    end: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Forward {
+    /// `end` is called once, when it is dropped.
+    pub fn new(listens: Endpoint, end: impl FnOnce() + Send + 'static) -> Self {
+        Self { listens, end: Some(Box::new(end)) }
+    }
+
+    /// Where it listens: here, or for a forward back there; with the port that was free.
+    pub fn listens(&self) -> &Endpoint {
+        &self.listens
+    }
+}
+
+impl fmt::Debug for Forward {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Forward").field("listens", &self.listens).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        if let Some(end) = self.end.take() {
+            end();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn addresses_there_and_back() {
+        for address in ["tcp://n1:10101", "tcp://[::1]:10101", "ipc:///run/x/controller.sock"] {
+            assert_eq!(Endpoint::from_address(address).expect(address).to_address(), address);
+        }
+        for bad in ["ipc://relative", "n1:10101", "tcp://n1", "tcp://n1:x"] {
+            assert_eq!(Endpoint::from_address(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_socket_is_private_and_goes_with_its_last_listener() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("private/s");
+        let first = LocalListener::unix(&path).expect("listen");
+        assert_eq!(fs::metadata(&path).expect("stat").mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(folder.path().join("private")).expect("stat").mode() & 0o777, 0o700);
+        let second = first.try_clone().expect("clone");
+        drop(first);
+        let _peer = UnixStream::connect(&path).expect("somebody listens");
+        assert!(second.accept().expect("accept").is_some());
+        assert!(second.accept().expect("accept").is_none());
+        drop(second);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_that_was_left_behind_is_taken_over_and_one_in_use_is_not() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("private/s");
+        let first = LocalListener::unix(&path).expect("listen");
+        assert!(LocalListener::unix(&path).is_err());
+        drop(first);
+        drop(UnixListener::bind(&path).expect("bind"));
+        assert!(path.exists());
+        LocalListener::unix(&path).expect("taken over");
+    }
+}
