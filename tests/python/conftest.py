@@ -12,7 +12,8 @@ from cells import Prompt, Ran, Run
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from ipclusterz import Client, Cluster, DirectView
+from ipclusterz import Client, Cluster, DirectView, LoadBalancedView
+from ipclusterz.client.executor import ViewExecutor
 
 
 @pytest.fixture
@@ -22,6 +23,13 @@ def numbered(rc: Client) -> None:
     rc.scatter("numbers", [0, 0, 1, 1, 2, 2, 3, 3])
     rc.scatter("array", np.arange(24.0).reshape(8, 3))
     rc.push({"name": "engine"})
+
+
+@pytest.fixture
+def executor(lview: LoadBalancedView) -> Iterator[ViewExecutor]:
+    """An executor on all engines, which is shut down in the end."""
+    with lview.executor as executor:
+        yield executor
 
 
 @pytest.fixture
