@@ -49,7 +49,7 @@ LEFT_OUT = {
     ],
     "ExecutorShutdownTest": [
         # These start an interpreter that makes a pool by its class's name. What happens to our futures when the
-        # interpreter ends is in test_futures.
+        # interpreter ends is in test_watcher.
         "test_interpreter_shutdown",
         "test_submit_after_interpreter_shutdown",
         "test_hang_gh83386",
