@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import pytest
+import sites
 import slurm
 from gridengine import GridEngine
 from helpers import until
 from hosts import VirtualHosts
+from sites import Site
 from sshd import Sshd
 
 CLEAN_SECONDS = 20.0
@@ -57,6 +59,14 @@ def _separate_hosts() -> Iterator[VirtualHosts]:
 def hosts(_slurm_hosts: VirtualHosts) -> Iterator[VirtualHosts]:
     """A head and three nodes with a common home folder and Slurm."""
     yield from _checked(_slurm_hosts)
+
+
+@pytest.fixture
+def site(hosts: VirtualHosts) -> Iterator[Site]:
+    """The head of the hosts with Slurm, from which jobs are submitted."""
+    made = sites.batch(hosts)
+    with made.stopped_at_the_end():
+        yield made
 
 
 @pytest.fixture

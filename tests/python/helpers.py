@@ -1,8 +1,9 @@
-"""Waiting for conditions, what may outlive a test, and functions that the tests run on engines."""
+"""Waiting for conditions, what may outlive a test, threads of clients, and functions that the tests run on engines."""
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,3 +40,8 @@ def hold(gate: Path | str, said: str = "") -> int:
 def engine_pid(client: Any, engine_id: int) -> int:
     """The process of an engine, as the controller knows it."""
     return next(engine["pid"] for engine in client.status()["engines"] if engine["id"] == engine_id)
+
+
+def watchers() -> list[threading.Thread]:
+    """The threads of clients that settle futures."""
+    return [thread for thread in threading.enumerate() if thread.name == "ipclusterz-watcher"]

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calls import process_id
 from helpers import hold, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipclusterz import Client, CompositeError, LoadBalancedView, RemoteError
+from ipclusterz import Client, CompositeError, DirectView, LoadBalancedView, RemoteError
 from ipclusterz.client import MapResult
 
 
@@ -30,6 +31,23 @@ def test_apply(lview: LoadBalancedView) -> None:
 
 def test_it_is_reached_in_several_ways(rc: Client) -> None:
     assert type(rc[None]) is type(rc.load_balanced_view()) is LoadBalancedView
+
+
+@pytest.mark.usefixtures("numbered")
+def test_views_of_all_kinds(rc: Client) -> None:
+    assert isinstance(rc[:], DirectView)
+    assert isinstance(rc["all"], DirectView)
+    balanced = rc.load_balanced_view([1, -1])
+    assert balanced.targets == [1, 3]
+    assert repr(balanced) == "<LoadBalancedView of engines 1, 3>"
+    assert repr(rc.load_balanced_view(2)) == "<LoadBalancedView of engine 2>"
+    assert len(rc.load_balanced_view()) == 4
+    allowed = {rc[engine].apply_sync(os.getpid) for engine in (1, 3)}
+    assert set(balanced.map_sync(process_id, range(40), chunksize=1)) <= allowed
+    assert balanced.apply_sync(os.getpid) in allowed
+    assert balanced.apply_bound(lambda: who).get() in (1, 3)  # type: ignore[name-defined] # noqa: F821
+    balanced.targets = None
+    assert len(balanced) == 4
 
 
 def test_map(lview: LoadBalancedView) -> None:
@@ -135,3 +153,8 @@ def test_the_engines_of_a_map_are_told(lview: LoadBalancedView, rc: Client) -> N
 def test_many_small_calls(lview: LoadBalancedView) -> None:
     results: list[Any] = [lview.apply_async(operator.neg, number) for number in range(5000)]
     assert [result.get() for result in results] == [-number for number in range(5000)]
+
+
+def test_a_parallel_function_by_load_has_blocks(rc: Client) -> None:
+    total = rc[None].parallel(dist="b", block=True)(lambda part: [sum(part)])
+    assert sum(total(range(10))) == 45

@@ -1,25 +1,21 @@
-"""`view.executor`: the standard library's executor semantics, by tests of our own and by CPython's."""
+"""`view.executor`: calls, maps and their memory, as the standard library has them."""
 
 from __future__ import annotations
 
 import gc
-import importlib
-import sys
-import unittest
-import warnings
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import ALL_COMPLETED, CancelledError, Executor, Future, wait
+from concurrent.futures import CancelledError, Executor, Future, wait
 from itertools import count
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import pytest
 from helpers import hold, until
 
 import ipclusterz as ipz
-from ipclusterz import Client, LoadBalancedView, RemoteError, SerializationError
+from ipclusterz import Client, RemoteError, SerializationError
 from ipclusterz.client.executor import ViewExecutor
 
 
@@ -40,12 +36,6 @@ def make_marked(_: int) -> Marked:
 
 def raise_it(error: BaseException) -> None:
     raise error
-
-
-@pytest.fixture
-def executor(lview: LoadBalancedView) -> Iterator[ViewExecutor]:
-    with lview.executor as executor:
-        yield executor
 
 
 @pytest.fixture
@@ -274,201 +264,3 @@ def test_futures_that_nobody_holds_are_kept_until_they_end(executor: ViewExecuto
     gate.touch()
     executor.shutdown()
     assert len(called) == 1
-
-
-# -- shutdown -----------------------------------------------------------------------------------------------------
-
-
-def test_after_shutdown(lview: LoadBalancedView) -> None:
-    executor = lview.executor
-    assert executor.submit(abs, -1).result() == 1
-    executor.shutdown()
-    executor.shutdown()
-    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
-        executor.submit(abs, -1)
-    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
-        executor.map(abs, [-1])
-    assert "shut down" in repr(executor)
-    # The engines are not the executor's.
-    assert lview.apply_sync(abs, -1) == 1
-    assert lview.executor.submit(abs, -1).result() == 1
-
-
-def test_shutdown_waits(lview: LoadBalancedView) -> None:
-    with lview.executor as executor:
-        futures = [executor.submit(pow, 2, number) for number in range(100)]
-        executor.map(abs, range(100))
-    assert all(future.done() for future in futures)
-    assert [future.result(0) for future in futures] == [2**number for number in range(100)]
-
-
-def test_shutdown_waits_for_callbacks(lview: LoadBalancedView) -> None:
-    called: list[int] = []
-    with lview.executor as executor:
-        for number in range(100):
-            executor.submit(abs, number).add_done_callback(lambda future: called.append(future.result()))
-    assert sorted(called) == list(range(100))
-
-
-def test_shutdown_waits_for_nothing_else(lview: LoadBalancedView, rc: Client, gate: Path) -> None:
-    with rc[0, 1].executor as other, rc[2, 3].executor as executor:
-        late = other.submit(hold, str(gate))
-        executor.submit(abs, -1)
-        executor.shutdown()
-        assert not late.done()
-        gate.touch()
-
-
-def test_shutdown_without_waiting(executor: ViewExecutor, gate: Path) -> None:
-    future = executor.submit(hold, str(gate))
-    executor.shutdown(wait=False)
-    assert not future.done()
-    gate.touch()
-    assert future.result() > 0
-
-
-@pytest.mark.parametrize("wait_too", [True, False])
-def test_shutdown_that_cancels(rc: Client, gate: Path, wait_too: bool) -> None:
-    executor = rc[0].executor
-    running = executor.submit(hold, str(gate), "running")
-    until(lambda: "running" in running.stdout)
-    queued = [executor.submit(abs, -1) for _ in range(50)]
-    called: list[Future[Any]] = []
-    for future in queued:
-        future.add_done_callback(called.append)
-    if wait_too:
-        thread = Thread(target=executor.shutdown, kwargs={"cancel_futures": True})
-        thread.start()
-        until(lambda: all(future.cancelled() for future in queued))
-        assert thread.is_alive()
-        gate.touch()
-        thread.join(10)
-        assert not thread.is_alive()
-        assert len(called) == 50
-    else:
-        executor.shutdown(wait=False, cancel_futures=True)
-        assert all(future.cancelled() for future in queued)
-        assert not running.done()
-        gate.touch()
-    assert running.result() > 0
-    assert wait(queued, return_when=ALL_COMPLETED).not_done == set()
-
-
-def test_shutdown_in_a_callback(lview: LoadBalancedView) -> None:
-    executor = lview.executor
-    said: list[str] = []
-
-    def callback(_: Future[Any]) -> None:
-        try:
-            executor.shutdown()
-        except RuntimeError as error:
-            said.append(str(error))
-
-    executor.submit(abs, -1).add_done_callback(callback)
-    executor.shutdown()
-    # The future may have been done when the callback was registered: then it ran here, where waiting is no harm.
-    assert said in ([], ["a callback of a future cannot wait for the end of its executor: shutdown(wait=False)"])
-
-
-def test_shutdown_in_a_callback_of_the_watcher(lview: LoadBalancedView, gate: Path) -> None:
-    executor = lview.executor
-    caught: list[BaseException] = []
-
-    def callback(_: Future[Any]) -> None:
-        try:
-            executor.shutdown()
-        except RuntimeError as error:
-            caught.append(error)
-
-    executor.submit(hold, str(gate)).add_done_callback(callback)
-    gate.touch()
-    executor.shutdown()
-    assert [str(error) for error in caught] == [
-        "a callback of a future cannot wait for the end of its executor: shutdown(wait=False)"
-    ]
-
-
-def test_a_future_cancelled_right_before_shutdown(executor: ViewExecutor) -> None:
-    for _ in range(20):
-        executor.submit(int).cancel()
-    executor.shutdown()
-
-
-def test_the_client_is_closed_meanwhile(cluster: ipz.Cluster, gate: Path) -> None:
-    client = cluster.connect_client()
-    executor = client.load_balanced_view().executor
-    future = executor.submit(hold, str(gate))
-    client.close()
-    executor.shutdown()
-    with pytest.raises(ipz.EngineError):
-        future.result()
-    executor.shutdown(wait=False, cancel_futures=True)
-
-
-# -- CPython's own tests ------------------------------------------------------------------------------------------
-
-
-def from_cpython(name: str, submodule: str) -> type | None:
-    """A class of the standard library's tests of executors: one file up to Python 3.11.4, a package from then on."""
-    for module in ("test.test_concurrent_futures", f"test.test_concurrent_futures.{submodule}"):
-        try:
-            found: type | None = getattr(importlib.import_module(module), name, None)
-        except ModuleNotFoundError:
-            continue
-        if found is not None:
-            return found
-    return None
-
-
-class OnEngines:
-    """In the place of CPython's mixins that make a pool of threads or processes for each test."""
-
-    worker_count = 4
-    executor: ViewExecutor
-
-    @pytest.fixture(autouse=True)
-    def _executor_on_engines(self, lview: LoadBalancedView) -> Iterator[None]:
-        self._view = lview
-        with lview.executor as self.executor:
-            yield
-
-    def executor_type(self, max_workers: int) -> ViewExecutor:
-        return self._view.executor
-
-
-# What is left out, by name: the tests that look at the threads or processes of a pool are not in these classes.
-LEFT_OUT = {
-    "ExecutorTest": [
-        "test_max_workers_negative",  # The workers are the view's engines; nobody says how many.
-    ],
-    "ExecutorShutdownTest": [
-        # These start an interpreter that makes a pool by its class's name. What happens to our futures when the
-        # interpreter ends is in test_futures.
-        "test_interpreter_shutdown",
-        "test_submit_after_interpreter_shutdown",
-        "test_hang_gh83386",
-    ],
-    "WaitTests": [],
-    "AsCompletedTests": [],
-}
-PLACES = {
-    "ExecutorTest": "executor",
-    "ExecutorShutdownTest": "test_shutdown",
-    "WaitTests": "test_wait",
-    "AsCompletedTests": "test_as_completed",
-}
-
-MISSING = []
-for _name, _submodule in PLACES.items():
-    _class = from_cpython(_name, _submodule)
-    if _class is None:
-        MISSING.append(_name)
-        continue
-    globals()[f"Test{_name}"] = type(
-        f"Test{_name}", (OnEngines, _class, unittest.TestCase), dict.fromkeys(LEFT_OUT[_name])
-    )
-if MISSING:
-    # Some releases of 3.11 and 3.12 do not install tests that lie in a folder of their own:
-    # https://github.com/python/cpython/issues/115421
-    _version = sys.version.split()[0]
-    warnings.warn(f"Python {_version} came without its tests {', '.join(MISSING)}: they are not run", stacklevel=1)

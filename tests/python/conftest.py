@@ -1,0 +1,86 @@
+"""Fixtures that several files of this folder share. Clusters are made in `tests/conftest.py`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cells import Prompt, Ran, Run
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from ipclusterz import Client, Cluster, DirectView, LoadBalancedView
+from ipclusterz.client.executor import ViewExecutor
+
+
+@pytest.fixture
+def numbered(rc: Client) -> None:
+    """On each engine: its number, and parts of sequences."""
+    rc.scatter("who", range(4), flatten=True)
+    rc.scatter("numbers", [0, 0, 1, 1, 2, 2, 3, 3])
+    rc.scatter("array", np.arange(24.0).reshape(8, 3))
+    rc.push({"name": "engine"})
+
+
+@pytest.fixture
+def executor(lview: LoadBalancedView) -> Iterator[ViewExecutor]:
+    """An executor on all engines, which is shut down in the end."""
+    with lview.executor as executor:
+        yield executor
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """An IPython in this process."""
+    main = sys.modules["__main__"]
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "nocolor"
+    yield InteractiveShell.instance(config=config)
+    InteractiveShell.clear_instance()
+    sys.modules["__main__"] = main
+
+
+@pytest.fixture
+def run(shell: InteractiveShell) -> Run:
+    """Runs a cell, which must succeed."""
+
+    def run(cell: str, display: bool = False) -> Ran:
+        ran = Ran(shell, cell, display)
+        assert ran.error is None, ran.stderr + ran.stdout
+        return ran
+
+    return run
+
+
+@pytest.fixture
+def fail(shell: InteractiveShell) -> Run:
+    """Runs a cell, which must fail."""
+
+    def fail(cell: str) -> Ran:
+        ran = Ran(shell, cell)
+        assert ran.error is not None
+        return ran
+
+    return fail
+
+
+@pytest.fixture
+def dv(rc: Client, shell: InteractiveShell) -> DirectView:
+    """A view that waits, and has the magics."""
+    view = rc[:]
+    view.block = True
+    view.activate()
+    shell.user_ns.update(rc=rc, dv=view)
+    return view
+
+
+@pytest.fixture
+def prompt(cluster: Cluster, rc: Client, tmp_path: Path) -> Iterator[Prompt]:
+    """An IPython in a terminal, with the magics of a view that waits."""
+    prompt = Prompt(cluster, tmp_path / "ipython")
+    yield prompt
+    prompt.end()
