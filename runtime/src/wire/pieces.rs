@@ -28,16 +28,36 @@ impl AsRef<[u8]> for Slice {
 }
 
 /// The parts of a frame, without a copy. There is at least one.
-pub fn split(frame: Frame) -> Vec<Frame> {
-    let length = frame.len();
-    if length < PIECE {
-        return vec![frame];
+pub fn split(frame: Frame) -> Parts {
+    Parts { frame: Some(frame), start: 0 }
+}
+
+/// See [`split`]. A short frame is handed on as it is, and nothing is allocated for it.
+pub struct Parts {
+    /// None when the last part has been given.
+    frame: Option<Frame>,
+    /// Where the next part begins.
+    start: usize,
+}
+
+impl Iterator for Parts {
+    type Item = Frame;
+
+    fn next(&mut self) -> Option<Frame> {
+        let frame = self.frame.take()?;
+        let (start, length) = (self.start, frame.len());
+        if length < PIECE {
+            return Some(frame);
+        }
+        if start == length {
+            return Some(Frame::new());
+        }
+        let end = length.min(start + PIECE);
+        if end - start == PIECE {
+            (self.frame, self.start) = (Some(frame.clone()), end);
+        }
+        Some(Frame::from_owner(Slice { frame, range: start..end }))
     }
-    let slice = |start| {
-        let range = start..length.min(start + PIECE);
-        if range.is_empty() { Frame::new() } else { Frame::from_owner(Slice { frame: frame.clone(), range }) }
-    };
-    (0..=length / PIECE).map(|index| slice(index * PIECE)).collect()
 }
 
 /// Parts on their way to be a frame.
@@ -101,7 +121,7 @@ mod tests {
     #[test]
     fn pieces_share_the_bytes_of_their_frame() {
         let frame = Frame::from(bytes(2 * PIECE + 3));
-        let parts = split(frame.clone());
+        let parts: Vec<Frame> = split(frame.clone()).collect();
         assert_eq!(parts.iter().map(Frame::len).collect::<Vec<_>>(), [PIECE, PIECE, 3]);
         assert_eq!(parts[1].as_ptr(), frame[PIECE..].as_ptr());
     }
