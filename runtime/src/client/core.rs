@@ -5,14 +5,13 @@ use super::functions::Functions;
 use super::pending::{Answer, Pending};
 use crate::ids::{EngineId, PeerId, RequestId};
 use crate::inspections::Inspections;
-use crate::transport::Channel;
-use crate::wire::Frame;
 use crate::wire::message::{
     Ack, EngineInfo, ForgetFunctions, FunctionName, Message, Op, Outcome, Placement, Reply, Request, RequestOutput,
     Resume, Started, Status, Welcome, Window,
 };
 use crate::wire::part::{Packed, Part};
 use crate::wire::resend::{Sending, Sent};
+use crate::wire::{Channel, Frame};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Weak};

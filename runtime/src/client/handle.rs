@@ -10,9 +10,9 @@ use crate::ids::{EngineId, FunctionHash, RequestId};
 use crate::inspections::Activities;
 use crate::places;
 use crate::system::wall_clock;
-use crate::transport::Channel;
 use crate::transport::dial::DialError;
 use crate::transport::session::Session;
+use crate::wire::Channel;
 use crate::wire::message::{
     Abort, Empty, EngineInfo, EngineList, FunctionName, Hello, Message, Op, Placement, Status, Targets,
 };

@@ -3,9 +3,9 @@
 use super::core::Core;
 use super::watched::Watched;
 use crate::system::wall_clock;
-use crate::transport::Channel;
 use crate::transport::session::{Session, SessionEvent};
 use crate::transport::wake::Waker;
+use crate::wire::Channel;
 use crate::wire::message::{Goodbye, Message, Reply};
 use crate::wire::part::unpack;
 use crate::wire::resend::Sending;

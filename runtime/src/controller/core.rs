@@ -11,11 +11,11 @@ use super::work::{Effect, Work};
 use super::worlds::{NoGroup, Worlds};
 use crate::connection::Role;
 use crate::ids::{EngineId, PeerId};
-use crate::transport::{Admitted, Channel, Route};
-use crate::wire::Frame;
+use crate::transport::{Admitted, Route};
 use crate::wire::message::{
     EngineStatus, Goodbye, Inspect, Inspected, Message, Outcome, Placement, Refused, Request, Status, Targets,
 };
+use crate::wire::{Channel, Frame};
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 

@@ -3,7 +3,8 @@
 use super::load::Horizon;
 use crate::connection::Role;
 use crate::ids::{EngineId, PeerId};
-use crate::transport::{Channel, Route};
+use crate::transport::Route;
+use crate::wire::Channel;
 use crate::wire::message::{Counts, EngineInfo, Hello, Resume};
 use crate::wire::resend::Sent;
 use std::collections::{BTreeMap, HashMap, VecDeque};

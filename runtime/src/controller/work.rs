@@ -11,12 +11,11 @@ use super::load::{Horizon, Loads};
 use super::queue::Choice;
 use super::task::{Balanced, ClientState, Job, Place, Span, TaskState, empty_reply, segment_names, size};
 use crate::ids::{EngineId, PeerId, RequestId, TaskId};
-use crate::transport::Channel;
-use crate::wire::Frame;
 use crate::wire::message::{
     Ack, FunctionCode, FunctionName, Group, Message, Op, Outcome, Output, Placement, Reply, Request, RequestOutput,
     SegmentNote, Stream, Task, TaskOutcome, TaskResult,
 };
+use crate::wire::{Channel, Frame};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;

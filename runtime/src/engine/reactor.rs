@@ -12,16 +12,15 @@ use crate::ids::{EngineId, FunctionHash, PeerId, TaskId};
 use crate::inspections::{Activities, Inspections};
 use crate::places;
 use crate::system::{block_all_signals, resident_bytes, wall_clock};
-use crate::transport::Channel;
 use crate::transport::dial::DialError;
 use crate::transport::session::{Session, SessionEvent};
 use crate::transport::wake::Waker;
-use crate::wire::Frame;
 use crate::wire::message::{
     Activity, Broken, Group, Hello, Inspect, Inspected, Message, Op, Rank, Stream, TaskOutcome, Usage,
 };
 use crate::wire::part::{NoMemory, Packed, Part, unpack};
 use crate::wire::segment::SegmentFolder;
+use crate::wire::{Channel, Frame};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;

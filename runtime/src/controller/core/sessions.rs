@@ -6,9 +6,9 @@
 use super::{Action, Core, to_peer};
 use crate::controller::registry::{Peer, Presence};
 use crate::ids::PeerId;
-use crate::transport::{Admitted, Channel, Route};
-use crate::wire::Frame;
+use crate::transport::{Admitted, Route};
 use crate::wire::message::{Attach, Empty, EngineInfo, EngineLeft, Hello, Message, Refused, Welcome};
+use crate::wire::{Channel, Frame};
 use std::time::Duration;
 
 /// Messages of a client after which it is told what was received.

@@ -4,7 +4,7 @@
 use super::super::task::{Place, Span};
 use super::{Effect, Work};
 use crate::ids::{EngineId, PeerId, TaskId};
-use crate::transport::Channel;
+use crate::wire::Channel;
 use crate::wire::message::{Abort, Message, Outcome, Recalled, Started, TaskList};
 use std::collections::HashMap;
 use std::time::Duration;
