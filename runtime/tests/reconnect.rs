@@ -4,7 +4,9 @@
 //! order, and nothing is kept in the end.
 
 use ipclusterz_runtime::client::Pending;
-use ipclusterz_runtime::client::core::{Core as Client, Event as ClientEvent, Outgoing};
+use ipclusterz_runtime::client::core::Core as Client;
+use ipclusterz_runtime::client::event::Event as ClientEvent;
+use ipclusterz_runtime::client::request::Outgoing;
 use ipclusterz_runtime::client::watched::Watched;
 use ipclusterz_runtime::connection::Role;
 use ipclusterz_runtime::controller::Limits;
