@@ -3,7 +3,9 @@
 //! Where a closed connection does not mean a dead process (TCP, the near end of a tunnel), a client that has not said
 //! goodbye is kept for a while, with its work and with what it may not have received.
 
-use super::{Action, Core, to_peer};
+use super::Core;
+use super::sending::to_peer;
+use crate::controller::event::Action;
 use crate::controller::registry::{Peer, Presence};
 use crate::ids::PeerId;
 use crate::transport::{Admitted, Route};

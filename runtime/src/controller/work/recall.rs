@@ -1,8 +1,8 @@
 //! Taking back what was not started: at a client's wish, because it waits behind a long task, or because no engine
 //! comes.
 
-use super::super::task::{Place, Span};
 use super::{Effect, Work};
+use crate::controller::task::{Place, Span};
 use crate::ids::{EngineId, PeerId, TaskId};
 use crate::wire::Channel;
 use crate::wire::message::{Abort, Message, Outcome, Recalled, Started, TaskList};
