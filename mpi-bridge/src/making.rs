@@ -4,8 +4,9 @@
 use crate::calls::Inside;
 use crate::comm::Comm;
 use crate::failure::Failure;
-use crate::pending::deadline_of;
+use crate::handle::Sent;
 use crate::state::{State, is_epoch_over};
+use crate::waiting::deadline_of;
 use mpi::ffi;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -16,12 +17,6 @@ use std::time::{Duration, Instant};
 
 /// Longest time without a look at signals and lost ranks.
 const SLICE: Duration = Duration::from_millis(20);
-
-/// A handle on its way between threads.
-pub struct Sent(pub ffi::MPI_Comm);
-
-// SAFETY: the handle is a number or an address that only MPI looks at, which was asked to be safe for threads.
-unsafe impl Send for Sent {}
 
 /// A communicator that a thread is making for an epoch.
 #[pyclass(frozen, module = "ipclusterz_mpi")]
