@@ -1,5 +1,6 @@
-//! A communicator, as Python has it: where it comes from, what it is, and its end. Others are made of it in `groups`; what
-//! it does is in `collective`, `point` and the files beside them.
+//! A communicator, as Python has it: how it is made, what it is, and how it is freed.
+//!
+//! Communicators are made from others in `groups`; its calls are in `collective`, `point` and the files beside them.
 
 use crate::failure::check;
 use crate::handle::{self, Sent};
@@ -20,14 +21,14 @@ pub struct Comm {
 }
 
 impl Comm {
-    /// Of a handle.
+    /// From a handle.
     pub fn new(py: Python<'_>, comm: ffi::MPI_Comm, epoch: u64, borrowed: bool) -> PyResult<Comm> {
         let state = State::of(comm, epoch, borrowed).map_err(|failure| failure.into_error(py))?;
         Ok(Comm { state: Arc::new(state), side: OnceLock::new() })
     }
 
     fn duplicate(&self, py: Python<'_>, timeout: f64) -> PyResult<ffi::MPI_Comm> {
-        // In a box: MPI writes to it until the end, be it after a wait that was given up.
+        // In a box: MPI may still write to it after the wait has been given up.
         // SAFETY: a constant of rsmpi.
         let new = Box::into_raw(Box::new(unsafe { ffi::RSMPI_COMM_NULL }));
         let begun = Pending::new(&self.state, "MPI_Comm_idup").and_then(|mut pending| {
@@ -42,19 +43,19 @@ impl Comm {
         Ok(comm)
     }
 
-    /// A duplicate for messages that belong to collectives, which a receiver of the user's, from any rank with any tag,
-    /// must not see. Made by all ranks in the first call that needs it.
+    /// A duplicate for messages that belong to collectives: a receive by the user, from any rank with any tag, must not
+    /// match them. All ranks make it in the first call that needs it.
     pub fn side_state(&self, py: Python<'_>, timeout: f64) -> PyResult<Arc<State>> {
         if self.side.get().is_none() {
             let comm = self.duplicate(py, timeout)?;
             let state = self.state.beside(comm).map_err(|failure| failure.into_error(py))?;
-            // Whoever else made one at the same time has broken MPI's rules.
+            // If another thread made one at the same time, it has broken MPI's rules.
             let _ = self.side.set(Arc::new(state));
         }
         self.side.get().map(Arc::clone).ok_or_else(|| PyRuntimeError::new_err("there is no side"))
     }
 
-    /// An operation is begun, and waited for unless `timeout` is negative: then it becomes a request.
+    /// Waits for an operation that has begun; with a negative `timeout` it becomes a request instead.
     pub fn finish(py: Python<'_>, mut pending: Pending, timeout: f64) -> PyResult<Option<Request>> {
         if timeout < 0.0 {
             return Ok(Some(Request::new(pending)));
@@ -72,7 +73,7 @@ pub fn world(py: Python<'_>, epoch: u64, timeout: f64) -> PyResult<Comm> {
     all.dup(py, timeout)
 }
 
-/// MPI_COMM_WORLD itself, which nothing may be sent through: for making others of it.
+/// MPI_COMM_WORLD itself: only for making others from it. Nothing may be sent through it.
 #[pyfunction]
 pub fn whole_world(py: Python<'_>, epoch: u64) -> PyResult<Comm> {
     // SAFETY: a constant of rsmpi.
@@ -108,7 +109,7 @@ impl Comm {
         self.state.why_broken()
     }
 
-    /// What it is called when it is told of; see `calls.rs`.
+    /// Its name in reports; see `calls.rs`.
     fn set_name(&self, name: &str) {
         self.state.calls.set_name(name);
     }
@@ -140,7 +141,7 @@ impl Comm {
         self.state.world_ranks()
     }
 
-    /// MPI_Comm_free, MPI 3.1 section 6.4.3. One that is broken is left to the end of the process.
+    /// MPI_Comm_free, MPI 3.1 section 6.4.3. A broken one is kept until the process exits.
     fn free(&self, py: Python<'_>) -> PyResult<()> {
         if self.state.borrowed || self.state.usable("MPI_Comm_free").is_err() {
             return Ok(());

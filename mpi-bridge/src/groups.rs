@@ -1,4 +1,5 @@
-//! Communicators that are made of others: of some of the ranks, of those of one host, of those that live (MPI 3.1, chapter 6).
+//! Communicators made from others: of some of the ranks, of those on one host, of those that survive (MPI 3.1,
+//! chapter 6).
 
 use crate::comm::Comm;
 use crate::making::Making;
@@ -8,7 +9,7 @@ use pyo3::prelude::*;
 use std::ffi::c_int;
 
 impl Comm {
-    /// A communicator that is made of this one. None: this rank is not in it.
+    /// Makes a communicator from this one and waits for it. None: this rank is not in it.
     fn make(
         &self,
         py: Python<'_>,
@@ -20,7 +21,7 @@ impl Comm {
     }
 }
 
-/// MPI_Comm_create_group of some ranks.
+/// Calls MPI_Comm_create_group for some ranks.
 fn group_maker(ranks: Vec<i32>, tag: i32) -> impl FnOnce(ffi::MPI_Comm, *mut ffi::MPI_Comm) -> c_int + Send + 'static {
     move |comm, new| {
         let count = c_int::try_from(ranks.len()).unwrap_or(c_int::MAX);
@@ -68,13 +69,13 @@ impl Comm {
         self.make(py, "MPI_Comm_create_group", timeout, group_maker(ranks, tag))
     }
 
-    /// The same, begun, for an epoch. This communicator stays as it is when nobody waits any more.
+    /// Begins the same for an epoch. This communicator stays usable when the wait is given up.
     fn begin_group(&self, py: Python<'_>, ranks: Vec<i32>, tag: i32, epoch: u64) -> PyResult<Making> {
         Making::begin(py, &self.state, "MPI_Comm_create_group", epoch, group_maker(ranks, tag))
     }
 
-    /// MPIX_Comm_shrink of ULFM, begun: a communicator of the ranks that live, which all of them ask for. The loss of
-    /// another one meanwhile does not end it.
+    /// Begins MPIX_Comm_shrink of ULFM: a communicator of the surviving ranks, all of which must call it. The loss of
+    /// another rank meanwhile does not end it.
     fn begin_shrink(&self, py: Python<'_>) -> PyResult<Making> {
         // SAFETY: the communicator is alive, and the handle is the caller's to write to.
         let make = |comm, new| unsafe { names::ipz_comm_shrink(comm, new) };

@@ -1,14 +1,14 @@
-//! MPI's handle of a communicator: as a number, for Python, and on its way between threads.
+//! MPI's handle of a communicator: as a number for Python, and as a value that may go to another thread.
 
 use mpi::ffi;
 
-/// A handle on its way between threads.
+/// A handle that may go to another thread.
 pub struct Sent(pub ffi::MPI_Comm);
 
 // SAFETY: the handle is a number or an address that only MPI looks at, which was asked to be safe for threads.
 unsafe impl Send for Sent {}
 
-/// The handle that is this number.
+/// The handle with this number.
 pub fn from_number(number: u64) -> ffi::MPI_Comm {
     // SAFETY: all zeros are a value of both kinds of handle.
     let mut comm: ffi::MPI_Comm = unsafe { std::mem::zeroed() };

@@ -1,4 +1,5 @@
-//! What the MPI library tells at any time, also before its beginning and after its end: whether it runs, and what it is.
+//! What the MPI library can be asked at any time, also before MPI_Init and after MPI_Finalize: whether it runs, and its
+//! version.
 
 use mpi::ffi;
 use pyo3::prelude::*;
@@ -20,7 +21,7 @@ pub fn is_initialized() -> bool {
     is_running()
 }
 
-/// What the library calls itself: its first line.
+/// The library's name and version: the first line of what it reports.
 #[pyfunction]
 pub fn library_version() -> String {
     let text = version_text();
@@ -28,7 +29,7 @@ pub fn library_version() -> String {
     line.split(',').next().unwrap_or_default().trim().replace('\t', " ")
 }
 
-/// All that the library calls itself.
+/// All that the library reports about its version.
 pub fn version_text() -> String {
     // SAFETY: a constant of rsmpi.
     let room = unsafe { ffi::RSMPI_MAX_LIBRARY_VERSION_STRING };

@@ -1,7 +1,7 @@
 //! An operation that MPI has begun: its requests, and what MPI reads and writes until they are done.
 //!
-//! What was given up is never completed by MPI, so that its buffers are kept for ever, and its communicator is not used
-//! again. How an operation is waited for is in `waiting`.
+//! An operation that was given up may never complete, so its buffers are kept for ever and its communicator is not used
+//! again. The wait itself is in `waiting`.
 
 use crate::buffers::View;
 use crate::failure::Failure;
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// See the module's documentation.
 pub struct Pending {
-    /// Its communicator's.
+    /// The state of its communicator.
     pub state: Arc<State>,
     /// The function of MPI, for errors.
     pub call: &'static str,
@@ -27,15 +27,15 @@ pub struct Pending {
     lists: Vec<Vec<c_int>>,
     copies: Vec<Vec<u8>>,
     types: Vec<Vec<ffi::MPI_Datatype>>,
-    /// Those that were made for it.
+    /// Datatypes that were made for it.
     made: Vec<ffi::MPI_Datatype>,
 }
 
 // SAFETY: handles are numbers or addresses that only MPI looks at, which was asked to be safe for threads.
 unsafe impl Send for Pending {}
 
-/// Operations that nobody waits for any more, such as those of a request that was dropped; they are kept until MPI is
-/// done with their buffers.
+/// Operations that nobody waits for any more, such as those of a dropped request. They are kept until MPI is done with
+/// their buffers.
 static ADRIFT: Mutex<Vec<Pending>> = Mutex::new(Vec::new());
 static ANY_ADRIFT: AtomicBool = AtomicBool::new(false);
 
@@ -71,8 +71,8 @@ impl Pending {
         }
     }
 
-    /// Begins an operation that is often done at once, as short messages are: then there is nothing to wait for, and nothing
-    /// is made to wait with.
+    /// Begins an operation that often completes at once, as short messages do. Then there is nothing to wait for, and
+    /// nothing is returned.
     pub fn unless_done(
         state: &Arc<State>,
         call: &'static str,
@@ -141,7 +141,7 @@ impl Pending {
         self.copies.last().map_or(&[], Vec::as_slice)
     }
 
-    /// Has a datatype that was made for it freed in the end.
+    /// Frees a datatype that was made for it at the end.
     pub fn own(&mut self, datatype: ffi::MPI_Datatype) -> ffi::MPI_Datatype {
         self.made.push(datatype);
         datatype
@@ -163,7 +163,7 @@ impl Pending {
         describe(&self.status)
     }
 
-    /// Whether all of it is done. After an error nothing of it is waited for any more.
+    /// Whether all of it is done. After an error none of it is waited for any more.
     pub fn test(&mut self) -> Result<bool, Failure> {
         let mut flag = 0;
         let code = match self.requests.as_mut_slice() {
@@ -177,7 +177,7 @@ impl Pending {
             }
         };
         if code != ffi::MPI_SUCCESS as c_int {
-            // Some of them may go on.
+            // Some of the requests may still be active.
             self.give_up();
             return self.state.check(code, self.call).map(|()| true);
         }
@@ -187,7 +187,7 @@ impl Pending {
         Ok(flag != 0)
     }
 
-    /// Fails when it will never be done, for its epoch is over.
+    /// Fails if it can never complete because its epoch is over.
     pub fn check(&mut self) -> Result<(), Failure> {
         let checked = self.state.usable(self.call);
         if checked.is_err() {
@@ -196,7 +196,7 @@ impl Pending {
         checked
     }
 
-    /// Nobody waits for it any more, and MPI may still write to its buffers: they stay.
+    /// Gives it up. MPI may still write to its buffers, so they are never freed.
     pub fn give_up(&mut self) {
         if !self.requests.is_empty() {
             self.requests.clear();
@@ -207,7 +207,7 @@ impl Pending {
         }
     }
 
-    /// Whoever had it lets it go: what MPI has begun goes on.
+    /// Stops waiting for it; MPI may still complete it.
     pub fn let_go(mut self) {
         if self.requests.is_empty() || !library::is_running() || self.state.is_over() {
             self.give_up();
@@ -227,17 +227,17 @@ impl Drop for Pending {
     }
 }
 
-/// Lets go of those that MPI is done with.
+/// Frees those that MPI is done with.
 fn sweep() {
     let mut adrift = ADRIFT.lock().unwrap_or_else(PoisonError::into_inner);
-    // An error of an operation that nobody waits for is told to nobody.
+    // An error of an operation that nobody waits for is not reported.
     let (mut done, mut going) = (Vec::new(), Vec::new());
     for mut pending in adrift.drain(..) {
         if pending.test().unwrap_or(true) { done.push(pending) } else { going.push(pending) }
     }
     *adrift = going;
     ANY_ADRIFT.store(!adrift.is_empty(), Ordering::Release);
-    // Without the lock: with their buffers go objects, which may let go of requests of their own.
+    // Without the lock: dropping their buffers may drop objects that own requests themselves.
     drop(adrift);
     drop(done);
 }

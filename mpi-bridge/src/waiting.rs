@@ -1,7 +1,7 @@
-//! The wait for the end of an operation: how it is tested again and again, and what ends it before.
+//! The wait for an operation: how it is tested again and again, and what ends the wait early.
 //!
-//! Every call that could wait for another rank is a non-blocking one of MPI that is tested without the GIL. So a wait can
-//! always be given up: at its deadline, on Ctrl-C, when a rank is lost.
+//! Every call that could wait for another rank is a non-blocking one of MPI that is tested without the GIL. So a wait
+//! can always be given up: at its deadline, on Ctrl-C, when a rank is lost.
 
 use crate::calls::Inside;
 use crate::failure::Failure;
@@ -11,15 +11,16 @@ use pyo3::prelude::*;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// Then others get the core, for so long and for so long for each byte, for a test may be what moves them. Then there are
-/// pauses, which grow with what was waited: the other ranks are late.
+/// After spinning, the thread yields between tests: for this long, and longer by [`NANOSECONDS_PER_BYTE`] for each
+/// byte, because a test may be what moves the data. Then it pauses between tests: the other ranks are late. The
+/// pauses grow with the time waited.
 const YIELDING: Duration = Duration::from_millis(5);
 const NANOSECONDS_PER_BYTE: u64 = 20;
 const FEW_SPINS: u32 = 4;
 const PAUSE_SHARE: u32 = 50;
 const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
-/// Longest time without a look at signals.
+/// Longest time between two checks for signals.
 const SLICE: Duration = Duration::from_millis(40);
 
 enum Progress {
@@ -63,11 +64,11 @@ impl Pending {
         }
     }
 
-    /// Tests for a while.
+    /// Tests for at most [`SLICE`].
     fn spin(&mut self, began: Instant, eager_until: Instant, deadline: Option<Instant>) -> Result<Progress, Failure> {
         let until = Instant::now() + SLICE;
         let enough = spins_before_yielding();
-        // A rank with a core of its own keeps it while data move: who yields it may not get it back for milliseconds.
+        // A rank with a core of its own keeps it while data move: once yielded, it may not come back for milliseconds.
         let busy_until = if enough > FEW_SPINS { began + (eager_until - began - YIELDING) / 4 } else { began };
         let mut spins = 0;
         loop {
@@ -103,8 +104,8 @@ impl Pending {
     }
 }
 
-/// So many tests without a pause: a message between two ranks that run takes a few microseconds. Next to none where there
-/// are more ranks than cores, for then the one that is waited for may need this core.
+/// How many tests run without a pause: a message between two running ranks takes a few microseconds. Only a few if
+/// there are more ranks than cores, because the awaited rank may need this core.
 pub fn spins_before_yielding() -> u32 {
     static SPINS: OnceLock<u32> = OnceLock::new();
     *SPINS.get_or_init(|| {
@@ -119,7 +120,7 @@ pub fn spins_before_yielding() -> u32 {
     })
 }
 
-/// Until when to wait; none: for ever.
+/// The deadline of a wait; none: it never times out.
 pub fn deadline_of(timeout: f64) -> Option<Instant> {
     let duration = Duration::try_from_secs_f64(timeout.max(0.0)).ok()?;
     Instant::now().checked_add(duration)

@@ -1,4 +1,4 @@
-//! What other threads ask of the cluster: its engines, its state, their end.
+//! What other threads ask about the cluster, and of it: its engines, its state, interrupts and shutdown.
 
 use super::error::ClientError;
 use super::event::Event;
@@ -29,9 +29,9 @@ impl Client {
         Ok(self.usable()?.core.engines.len() >= count && in_time)
     }
 
-    /// The next thing that happened, oldest first; none at the deadline.
+    /// The next event, oldest first; none at the deadline.
     pub fn wait_event(&self, timeout: Duration) -> Result<Option<Event>, ClientError> {
-        // The deadline is no error here: then nothing happened.
+        // Reaching the deadline is no error here: there was no event.
         let _ = self.wait_until(timeout, |state| !state.core.events.is_empty() || state.closed.is_some());
         Ok(self.shared.lock().core.events.pop_front())
     }
@@ -49,24 +49,24 @@ impl Client {
         state.core.status.1.take().ok_or(ClientError::Timeout(timeout.as_secs_f64()))
     }
 
-    /// What engines are doing; of those that do not answer in time, nothing.
+    /// What engines are doing; those that do not answer in time are left out.
     pub fn inspect(&self, engines: &[EngineId], timeout: Duration) -> Result<Activities, ClientError> {
         let inspect = self.usable()?.core.inspections.ask(engines, None);
         let number = inspect.number;
         self.send(Channel::Control, Message::Inspect(inspect))?;
-        // At the deadline there is what has come.
+        // At the deadline the answers that have come are returned.
         let _ = self.wait_until(timeout, |state| state.core.inspections.is_complete(number));
         Ok(self.shared.lock().core.inspections.take(number))
     }
 
     /// Raises KeyboardInterrupt in what runs on these engines.
     pub fn interrupt(&self, engines: Vec<EngineId>) -> Result<(), ClientError> {
-        // Behind the requests whose code it is meant for, and before those that come after it.
+        // On `data`: behind the requests that it is meant for, and before later ones.
         self.send(Channel::Data, Message::Interrupt(Targets { engines: Some(engines) }))
     }
 
-    /// Has engines end once they have done what was submitted to them; does not wait. What they have not begun of
-    /// balanced work goes to others, and they get nothing new.
+    /// Has engines end once they have finished what was submitted to them; does not wait. They get no new tasks, and
+    /// balanced tasks that they have not started go to others.
     pub fn retire(&self, engines: Vec<EngineId>) -> Result<(), ClientError> {
         self.send(Channel::Data, Message::Retire(EngineList { engines }))
     }

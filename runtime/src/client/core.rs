@@ -1,6 +1,8 @@
-//! A client's state: its session, the requests under way, and those that wait until the controller's window has room. Pure.
+//! A client's state: its session, the requests under way, and those that wait until the controller's window has room.
+//! Pure.
 //!
-//! Responsible for how a session begins, breaks, resumes and ends. What is sent is in `core/sending.rs`, what arrives in
+//! Responsible for how a session begins, breaks, resumes and ends. What is sent is in `core/sending.rs`, what arrives
+//! in
 //! `core/receiving.rs`.
 
 mod receiving;
@@ -18,7 +20,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Events that are kept for somebody to ask.
+/// Most events that are kept.
 const EVENTS_MAX: usize = 1024;
 
 /// The session as far as the core cares.
@@ -51,10 +53,10 @@ pub struct Core {
     pub status: (u64, Option<Status>),
     /// Answers to what engines were asked.
     pub inspections: Inspections,
-    /// What happened, for whoever asks; the oldest are dropped.
+    /// What happened; beyond a limit the oldest are dropped.
     pub events: VecDeque<Event>,
     last_request: u64,
-    /// What waits to be sent, by number, so that any of it is quickly found and taken out.
+    /// What waits to be sent, by number, so that each is quickly found and removed.
     backlog: BTreeMap<RequestId, Outgoing>,
     backlog_bytes: u64,
     requests: HashMap<RequestId, UnderWay>,
@@ -62,16 +64,16 @@ pub struct Core {
     open_bytes: u64,
     received: Ack,
     acked: Ack,
-    /// A reply came with a segment, which stays until it is acknowledged; or the last acknowledgement may be lost.
+    /// Acknowledge at once: a segment stays until its reply is acknowledged, and an acknowledgement may have been lost.
     acknowledge: bool,
     token: String,
-    /// There is no connection; the session goes on when there is one.
+    /// There is no connection; the session is resumed when there is one.
     away: bool,
     sent: Sent,
 }
 
 impl Core {
-    /// A session stands, anew or again; what is to be sent (once more) first.
+    /// A session is established or resumed. What has to be sent again, before anything else.
     pub fn established(&mut self, welcome: Welcome, now: f64) -> Vec<Sending> {
         if let Some(arrived) = welcome.resumed
             && std::mem::take(&mut self.away)
@@ -96,7 +98,7 @@ impl Core {
         Vec::new()
     }
 
-    /// The connection broke. Where the session outlives that: for how long, and how to ask for it.
+    /// The connection broke. If the session outlives that: for how long, and how to resume it.
     pub fn interrupted(&mut self, reason: &str) -> Option<(Duration, Resume)> {
         let Standing { peer, grace, .. } = self.standing.filter(|standing| !standing.grace.is_zero())?;
         if !std::mem::replace(&mut self.away, true) {
@@ -115,7 +117,7 @@ impl Core {
         self.sent.len()
     }
 
-    /// The session is over: everything under way is lost, for the controller gives up a client that left.
+    /// The session is over: everything under way is lost, because the controller drops a client that has left.
     pub fn lost(&mut self, reason: &str, now: f64) {
         self.away = false;
         self.sent = Sent::default();
@@ -144,12 +146,12 @@ impl Core {
         self.events.push_back(event);
     }
 
-    /// Requests without all their answers, sent or not.
+    /// Requests that lack answers, sent or not.
     pub fn under_way(&self) -> usize {
         self.requests.len() + self.backlog.len()
     }
 
-    /// Whether there was such a request, with so many targets as far as that is still known.
+    /// Whether there was such a request; the position is checked as long as the request is known.
     pub fn was_submitted(&self, id: AnswerId) -> bool {
         let count = self
             .requests
@@ -159,7 +161,7 @@ impl Core {
         (1..=self.last_request).contains(&id.request.0) && count.is_none_or(|count| (id.position as usize) < count)
     }
 
-    /// Whether an answer is still to come. One that nobody holds counts until its request has all of them.
+    /// Whether this answer has not arrived. If nobody holds it, it counts until its request has all its answers.
     pub fn is_under_way(&self, id: AnswerId) -> bool {
         match self.requests.get(&id.request) {
             Some(UnderWay { pending, base, .. }) => {

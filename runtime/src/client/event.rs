@@ -1,28 +1,28 @@
-//! What happens to the cluster, told to whoever asks.
+//! What happens to the cluster and to the connection.
 
 use crate::ids::EngineId;
 use crate::wire::message::EngineInfo;
 
-/// What happened to the cluster.
+/// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A new engine is there.
+    /// An engine has registered.
     EngineJoined(EngineInfo),
-    /// An engine is gone.
+    /// An engine has left.
     EngineLeft {
-        /// Which.
+        /// Its id.
         id: EngineId,
         /// Why.
         reason: String,
     },
-    /// The connection broke; the session is to go on when there is one again, and calls wait for that.
+    /// The connection broke. The session will be resumed, and calls wait for that.
     Interrupted {
         /// Why.
         reason: String,
     },
-    /// The session goes on.
+    /// The session was resumed.
     Resumed,
-    /// The controller is gone, or there was no connection to it for too long: what was under way is lost.
+    /// The controller has exited, or there was no connection to it for too long: what was under way is lost.
     Disconnected {
         /// Why.
         reason: String,

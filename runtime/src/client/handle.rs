@@ -1,5 +1,6 @@
-//! A client in the hands of other threads: it is connected, named and closed here, and has its session looked at. What it
-//! submits is in `submit`, what it asks of the cluster in `cluster`.
+//! The client as other threads use it: how it is connected, identified and closed.
+//!
+//! What it submits is in `submit`; what it asks of the cluster is in `cluster`.
 
 use super::answer_id::CLIENT_DIGITS;
 use super::error::ClientError;
@@ -25,12 +26,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects, and waits until the controller has let this client in.
+    /// Connects, and waits until the controller has admitted this client.
     pub fn connect(file: &ConnectionFile, timeout: Duration) -> Result<Client, ClientError> {
         Client::connect_with(file, timeout, || Ok(()))
     }
 
-    /// The same; `check` is called every few milliseconds and may end the wait.
+    /// The same; `check` is called every few milliseconds and may end the wait with an error.
     pub fn connect_with<E: From<ClientError>>(
         file: &ConnectionFile,
         timeout: Duration,
@@ -84,7 +85,7 @@ impl Client {
         }
     }
 
-    /// Names this client.
+    /// Identifies this client.
     pub fn uuid(&self) -> &str {
         &self.uuid
     }
@@ -99,7 +100,7 @@ impl Client {
         &self.cluster
     }
 
-    /// The beginning of its uuid, which is the beginning of its message ids.
+    /// The first digits of its uuid; its message ids begin with them.
     pub fn name(&self) -> &str {
         &self.uuid[..CLIENT_DIGITS]
     }
@@ -122,7 +123,7 @@ impl Client {
 
     pub(super) fn send(&self, channel: Channel, message: Message) -> Result<(), ClientError> {
         self.usable()?.send(channel, message);
-        // What was taken from the backlog leaves room there.
+        // Messages taken from the backlog leave room there.
         self.shared.changed.notify_all();
         self.shared.waker.wake();
         Ok(())
@@ -145,17 +146,17 @@ impl Client {
         Ok(())
     }
 
-    /// Sends what is left to send and ends; what is under way is lost to this client. Nothing of it is open afterwards.
+    /// Sends what is left and closes the connection; what is under way is lost to this client.
     pub fn close(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if std::process::id() != self.pid {
-            // After a fork there is no such thread here, and its sockets are not ours.
+            // After a fork the thread is not in this process, and its sockets belong to the parent.
             return std::mem::forget(thread);
         }
         self.shared.lock().closed.get_or_insert_with(|| "the client was closed".to_owned());
         self.shared.waker.wake();
         if let Some(thread) = thread {
-            // A panic of that thread was printed when it happened.
+            // A panic of the thread was printed when it happened.
             let _ = thread.join();
         }
     }

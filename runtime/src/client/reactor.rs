@@ -1,4 +1,4 @@
-//! The client's I/O thread: sockets around the core. It needs the interpreter for nothing.
+//! The client's I/O thread: sockets around the core. It never needs the interpreter.
 
 use super::shared::{Shared, State};
 use crate::system::wall_clock;
@@ -10,7 +10,7 @@ use crate::wire::segment::SegmentFolder;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often a session that does not come about is looked at, so that the reason is up to date.
+/// Longest sleep: after it the reason why there is no session is updated.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// Runs until the client is closed.
@@ -31,14 +31,14 @@ pub(super) fn run(mut session: Session, shared: Arc<Shared>, context: zmq::Conte
     drop(context);
 }
 
-/// Until the client is closed; why it was.
+/// Runs until the client is closed, and says why it was.
 fn serve(session: &mut Session, shared: &Shared) -> Result<String, zmq::Error> {
     let mut events = Vec::new();
     loop {
         let more = session.receive(&mut events)?;
         let found = exchange(session, shared, &mut events)?;
         if let Some(reason) = found.closed {
-            // Behind everything else: the controller need not wait for this client to come back.
+            // Sent last: the controller then does not wait for this client to come back.
             if found.has_session {
                 session.send(Channel::Data, &Message::Goodbye(Goodbye { reason: reason.clone() }), vec![])?;
             }
@@ -50,7 +50,7 @@ fn serve(session: &mut Session, shared: &Shared) -> Result<String, zmq::Error> {
     }
 }
 
-/// What the thread has to know of the state when it has let go of it.
+/// What the thread has to know about the state once it is unlocked.
 struct Found {
     /// Something was sent.
     sent: bool,
@@ -58,7 +58,7 @@ struct Found {
     closed: Option<String>,
     /// There is a session with a connection.
     has_session: bool,
-    /// Until when a session without a connection is kept.
+    /// When a session without a connection is given up.
     give_up: Option<Instant>,
 }
 
@@ -96,10 +96,10 @@ fn exchange(session: &mut Session, shared: &Shared, events: &mut Vec<SessionEven
     Ok(found)
 }
 
-/// Waits for the sockets or for another thread, unless there is something to send after all.
+/// Waits for the sockets or for another thread, unless there was something to send after all.
 fn sleep(session: &mut Session, shared: &Shared) -> Result<(), zmq::Error> {
     shared.waker.prepare();
-    // What came from other threads before this moment woke nobody.
+    // What other threads submitted before `prepare` has not woken this one.
     let found = exchange(session, shared, &mut Vec::new())?;
     let idle = !found.sent && found.closed.is_none();
     let left = found.give_up.map(|at| at.saturating_duration_since(Instant::now()));
@@ -119,7 +119,7 @@ fn take(state: &mut State, segments: Option<&SegmentFolder>, session: &mut Sessi
             state.again = state.core.established(welcome, wall_clock());
         }
         SessionEvent::Lost(reason) => {
-            // What is to be sent again is still kept.
+            // The core still keeps what has to be sent again.
             state.again.clear();
             state.problem.clone_from(&reason);
             match state.core.interrupted(&reason) {
@@ -144,7 +144,7 @@ fn take(state: &mut State, segments: Option<&SegmentFolder>, session: &mut Sessi
     }
 }
 
-/// The session is over, and a new one is to be sought.
+/// The session is over; the next connection starts a new one.
 fn end_session(state: &mut State, session: &mut Session, reason: &str) {
     state.give_up = None;
     state.outbox.clear();

@@ -1,4 +1,4 @@
-//! A request of this client: as it waits to be sent, and as it waits for its answers.
+//! A request of this client: before it is sent, and while it waits for its answers.
 
 use super::pending::Pending;
 use crate::ids::RequestId;
@@ -7,12 +7,12 @@ use crate::wire::message::{FunctionName, Op, Placement};
 use crate::wire::part::Packed;
 use std::sync::Weak;
 
-/// One request on its way out.
+/// A request before it is sent.
 #[derive(Debug)]
 pub struct Outgoing {
     /// Its number.
     pub id: RequestId,
-    /// Who is to do it.
+    /// Where it is executed.
     pub placement: Placement,
     /// What to do.
     pub op: Op,
@@ -20,13 +20,13 @@ pub struct Outgoing {
     pub function: Option<(FunctionName, Frame)>,
     /// The payload.
     pub packed: Packed,
-    /// Where its answers go.
+    /// Receives its answers.
     pub pending: Weak<Pending>,
-    /// Index there of its first answer.
+    /// Index of its first answer there.
     pub base: usize,
-    /// How many answers it gets.
+    /// How many answers it expects.
     pub count: usize,
-    /// The engines do it together.
+    /// The engines execute it together.
     pub collective: bool,
 }
 

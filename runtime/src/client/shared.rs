@@ -39,30 +39,30 @@ impl Shared {
 #[derive(Default)]
 pub(super) struct State {
     pub core: Core,
-    /// Messages that other threads want sent, and the requests that go before them.
+    /// Messages from other threads, and the requests that go before them.
     pub outbox: Vec<Sending>,
-    /// What a session that goes on has to send again.
+    /// What a resumed session has to send again.
     pub again: Vec<Sending>,
-    /// Until when a session without a connection is kept.
+    /// When a session without a connection is given up.
     pub give_up: Option<Instant>,
     /// The controller's address that answered last.
     pub address: String,
     /// Why there is no session.
     pub problem: String,
-    /// The controller refused this client: trying again is of no use.
+    /// The controller refused this client: retrying is of no use.
     pub refused: bool,
     /// The client is closed, and why.
     pub closed: Option<String>,
 }
 
 impl State {
-    /// Has a message sent behind what was submitted before it, and before what will be submitted.
+    /// Queues a message behind what was submitted before it, and ahead of what is submitted later.
     pub fn send(&mut self, channel: Channel, message: Message) {
         self.outbox.extend(self.core.next_sends());
         self.outbox.push((channel, message, vec![]));
     }
 
-    /// Everything that may be sent now, in its order.
+    /// Takes everything that may be sent now, in order.
     pub fn take_sends(&mut self) -> Vec<Sending> {
         let mut sends = std::mem::take(&mut self.again);
         let first = std::mem::take(&mut self.outbox);

@@ -1,4 +1,4 @@
-//! What other threads submit, give up and wait for.
+//! What other threads submit, abort and wait for.
 
 use super::answer_id::{AnswerId, AnswerIdError};
 use super::error::ClientError;
@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Work for one list of engines, or for whichever is free.
+/// Work for a list of engines, or for whichever is free.
 #[derive(Debug)]
 pub struct Item {
     /// None: balanced.
@@ -31,17 +31,17 @@ pub struct Submission<'a> {
     pub op: Op,
     /// The function to call: hash and code.
     pub function: Option<(FunctionHash, &'a [u8])>,
-    /// For balanced items: how often each may be started again when its engine dies.
+    /// For balanced items: how often each may be restarted when its engine dies.
     pub retries: u32,
-    /// For balanced items: the engines that they may go to; none: all there are.
+    /// For balanced items: the engines that they may go to; none: any.
     pub engines: Option<&'a [EngineId]>,
     /// For balanced items: how many seconds each will take, if that is known.
     pub duration: Option<f64>,
-    /// For items with targets: these do it together, as a group of one MPI program.
+    /// For items with targets: these engines execute it together, as a group of one MPI program.
     pub collective: bool,
 }
 
-/// Bytes that may wait in this process for room in the controller's window; more makes `submit` wait.
+/// Bytes that may wait in this process for room in the controller's window; beyond that the caller waits for room.
 const BACKLOG_MAX: u64 = 1 << 30;
 
 impl Client {
@@ -76,7 +76,7 @@ impl Client {
         self.shared.wait(state, timeout).core.backlog_bytes() <= BACKLOG_MAX
     }
 
-    /// Hands work over; returns at once. The first request's number comes with the answers to be awaited: item `i` has
+    /// Submits work and returns at once: the number of the first request, and the answers to wait for. Item `i` has the
     /// number `first + i`.
     pub fn submit(
         &self,
@@ -126,14 +126,14 @@ impl Client {
         Ok((first, pending))
     }
 
-    /// Gives up what was not started: of these requests or of all, on these engines or anywhere.
+    /// Aborts what has not started: of these requests or of all, on these engines or on any.
     pub fn abort(&self, requests: Option<Range<RequestId>>, engines: Option<Vec<EngineId>>) -> Result<(), ClientError> {
         if engines.is_none() {
             self.usable()?.core.abort_unsent(requests.as_ref(), wall_clock());
             self.shared.changed.notify_all();
         }
         let requests = requests.map(|requests| (requests.start.0..requests.end.0).map(RequestId).collect());
-        // Behind the requests that it names.
+        // On `data`: behind the requests that it names.
         self.send(Channel::Data, Message::Abort(Abort { requests, engines }))
     }
 
@@ -148,9 +148,9 @@ impl Client {
         }
     }
 
-    /// Waits until none of these answers is to come any more (none named: nothing at all that was submitted); false at
-    /// the deadline. What has come is taken from the end of the list, so that a second call goes on where this one
-    /// ended.
+    /// Waits until all these answers have arrived (no list: all answers to everything submitted); false at the
+    /// deadline. Those that have arrived are removed from the end of the list, so that a second call continues where
+    /// this one stopped.
     pub fn wait_answers(&self, ids: Option<&mut Vec<AnswerId>>, timeout: Duration) -> Result<bool, ClientError> {
         self.check_process()?;
         let result = match ids {
@@ -163,12 +163,12 @@ impl Client {
         Ok(result.is_ok())
     }
 
-    /// Submissions that are complete, of those whose `Pending` is watched.
+    /// The complete submissions among those whose `Pending` is watched.
     pub fn watched(&self) -> &Watched {
         &self.shared.watched
     }
 
-    /// Requests without all their answers.
+    /// Requests that lack answers.
     pub fn under_way(&self) -> usize {
         self.shared.lock().core.under_way()
     }

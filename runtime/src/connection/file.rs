@@ -2,7 +2,7 @@
 //!
 //! # Format
 //!
-//! JSON, mode 0600, one for clients (`client.json`) and one for engines (`engine.json`), made afresh by every
+//! JSON, mode 0600, one for clients (`client.json`) and one for engines (`engine.json`), written anew by every
 //! controller. `version` is read first.
 //!
 //! ```json
@@ -12,8 +12,8 @@
 //!  "curve": {"server": "…", "public": "…", "secret": "…"}}
 //! ```
 //!
-//! For peers behind a tunnel there are copies with `"forwarded": true`: their addresses are near ends of forwards, on
-//! whichever host the copy lies, and are dialled although `host` is another one.
+//! For peers behind a tunnel there are copies with `"forwarded": true`. Their addresses are near ends of forwards on
+//! the peer's own host, and are dialled although `host` is another one.
 
 use super::CONNECTION_FILE_VERSION;
 use super::error::ConnectionError;

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 /// No cluster to connect to.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
-    /// Its name is none, or there is no place for it.
+    /// The name is not valid, or there is no folder for clusters.
     #[error(transparent)]
     Places(#[from] PlacesError),
     /// It is not running.
     #[error("no cluster named {0:?} is running; running: {1}")]
     NotRunning(String, String),
-    /// Which one?
+    /// More than one could be meant.
     #[error("no cluster named {default:?} is running, and more than one other is: {0}", default = places::DEFAULT_CLUSTER)]
     Ambiguous(String),
 }
@@ -27,8 +27,8 @@ impl FindError {
     }
 }
 
-/// The connection file for clients of the cluster `name`; of the default one, or of the only one there is, when none is
-/// named.
+/// The connection file for clients of the cluster `name`. Without a name: of the default cluster, or of the only one
+/// that runs.
 pub fn find_client_file(name: Option<&str>) -> Result<PathBuf, FindError> {
     let file = |name: &str| places::cluster_dir(name).map(|folder| folder.join("client.json"));
     let wanted = file(name.unwrap_or(places::DEFAULT_CLUSTER))?;

@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a peer is, and what its key admits it as.
+/// What a peer is; its key admits it in this role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Submits work.
     Client,
-    /// Does it.
+    /// Executes it.
     Engine,
 }
 

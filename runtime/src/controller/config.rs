@@ -1,4 +1,4 @@
-//! How a controller is to be run, what it says when it listens, and why it may not run.
+//! How a controller is to be run, what it says when it listens, and why it could not run.
 
 use super::limits::Limits;
 use crate::connection::ConnectionError;
@@ -72,7 +72,7 @@ pub enum ControllerError {
     /// Neither `local` nor `listen`.
     #[error("the controller is to listen nowhere: neither at a unix socket nor at a TCP address")]
     Nowhere,
-    /// The address is taken or is not this host's.
+    /// The address is in use, or belongs to another host.
     #[error("cannot listen at {address}: {source}")]
     Bind {
         /// Which address.

@@ -1,8 +1,8 @@
-//! The controller's state machine: messages and broken connections in, messages out. Pure: it knows no socket and no clock.
+//! The controller's state machine: messages and broken connections in, messages out. Pure: no socket, no clock.
 //!
-//! Responsible for the order of things: an event is handled, then what follows from it is carried out. The rest is in
-//! `core/`: `messages`, who may say what; `sessions`, how peers come, go and come back; `stopping`; `questions`; `sending`.
-//! The work itself is in `work`, MPI programs are in `worlds`.
+//! This file handles an event and carries out what follows from it. In `core/`: `messages`, who may say what; `sessions`,
+//! how peers connect, leave and come back; `stopping`; `questions`; `sending`. The work itself is in `work`; MPI programs
+//! are in `worlds`.
 
 mod messages;
 mod questions;
@@ -39,9 +39,9 @@ pub struct Core {
     worlds: Worlds,
     rejected: u64,
     stopping: Option<Duration>,
-    /// Engines that end when they have done what they have.
+    /// Engines that end when they have finished their tasks.
     retiring: BTreeSet<EngineId>,
-    /// Clients without connections, since when, in order; some of them may have come back.
+    /// Clients without connections and since when, in order; some of them may have come back.
     away: VecDeque<(Duration, PeerId)>,
     /// Makes tokens; given from outside to keep the core free of randomness.
     token: fn() -> String,
@@ -111,7 +111,7 @@ impl Core {
         &self.registry
     }
 
-    /// Carries out what the work wants, and leaves when it is time.
+    /// Carries out what the work asks for, and exits when it is time.
     fn perform(&mut self, now: Duration) {
         for effect in self.work.take_effects() {
             match effect {

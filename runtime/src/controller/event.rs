@@ -1,4 +1,4 @@
-//! What the reactor tells the core, and what the core wants done.
+//! What the reactor tells the core, and what the core has it do.
 
 use crate::ids::PeerId;
 use crate::transport::{Admitted, Route};
@@ -6,14 +6,14 @@ use crate::wire::Frame;
 use crate::wire::message::Message;
 use std::collections::HashSet;
 
-/// What the reactor tells.
+/// What the reactor tells the core.
 #[derive(Debug)]
 pub enum Event {
     /// A message arrived.
     Message {
         /// On which connection.
         route: Route,
-        /// How that connection was let in.
+        /// How that connection was admitted.
         admitted: Admitted,
         /// Its header.
         message: Message,
@@ -31,13 +31,13 @@ pub enum Event {
     TurnedAway(&'static str),
     /// A connection ended.
     Gone(Route),
-    /// The time that `next_tick` gave is here.
+    /// The time that `next_tick` gave has come.
     Tick,
-    /// A signal asks for the end.
+    /// A signal asks the controller to exit.
     Stop,
 }
 
-/// What the reactor is to do.
+/// What the core has the reactor do.
 #[derive(Debug)]
 pub enum Action {
     /// Send a message.
@@ -48,16 +48,16 @@ pub enum Action {
         message: Message,
         /// Its payload frames.
         payload: Vec<Frame>,
-        /// The peer maps segments itself; else their bytes are to be put in.
+        /// The peer maps segments itself; otherwise the reactor puts their bytes in.
         shared_memory: bool,
     },
     /// Remove the segment of this name.
     Unlink(Frame),
     /// Remove all segments of a peer but these.
     UnlinkPeer(PeerId, HashSet<Vec<u8>>),
-    /// Tell the log.
+    /// Write to the log.
     Log(String),
-    /// A message was refused: tell the log, and count it.
+    /// A message was refused: write it to the log.
     Rejected(String),
     /// The controller is done.
     Exit,

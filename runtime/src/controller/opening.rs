@@ -1,4 +1,5 @@
-//! What a controller makes before it serves: folders, sockets, keys and connection files; and how its files go at the end.
+//! What a controller makes before it serves: folders, sockets, keys and connection files. Also removes the files at
+//! the end.
 
 use super::config::{ControllerConfig, ControllerError, Ready};
 use super::core::{Core, Identity};
@@ -10,7 +11,7 @@ use crate::transport::zap::Gate;
 use crate::wire::segment::SegmentFolder;
 use std::fs;
 
-/// What has to be removed at the end.
+/// The files that have to be removed at the end.
 #[derive(Default)]
 pub(super) struct Files {
     pub ready: Ready,
@@ -18,7 +19,7 @@ pub(super) struct Files {
 
 impl Files {
     pub fn remove(&self) {
-        // At the end nothing can be done about what does not go; a later start or `stop` tries again.
+        // Errors are ignored: nothing can be done about them here, and a later start or `stop` tries again.
         for file in [&self.ready.client_file, &self.ready.engine_file] {
             let _ = fs::remove_file(file);
         }
@@ -28,7 +29,7 @@ impl Files {
     }
 }
 
-/// Listens where `config` says, and writes the connection files. `files` has what was made, also after an error.
+/// Listens where `config` says, and writes the connection files. `files` names what was made, also after an error.
 pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Reactor, ControllerError> {
     let dirs = places::run_dirs(&config.cluster, &config.run_id)?;
     let context = zmq::Context::new();
@@ -78,7 +79,7 @@ impl Keys {
         Ok(Keys { server, client, engine })
     }
 
-    /// The public keys that are let in, and as what.
+    /// The public keys that are admitted, each with its role.
     fn admitted(&self) -> Vec<(Vec<u8>, Role)> {
         [(&self.client, Role::Client), (&self.engine, Role::Engine)]
             .map(|(pair, role)| (pair.public_key.to_vec(), role))

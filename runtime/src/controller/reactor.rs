@@ -12,9 +12,9 @@ use crate::wire::{Frame, Message, codec};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// Most messages taken from the socket before it is looked whether a key waits at the gate.
+/// Most messages that are taken before the gate is looked at again.
 const BATCH: usize = 512;
-/// How often tasks behind a long one are looked for, while there are any.
+/// How often the controller looks for tasks that wait behind a long one, while tasks are stacked at all.
 const TICK: Duration = Duration::from_millis(10);
 
 /// The core with its sockets.
@@ -39,7 +39,7 @@ impl Reactor {
         Reactor { listener, gate, segments, core, start: Instant::now(), _context: context }
     }
 
-    /// Until the controller is done; a readable `signals` asks for that.
+    /// Runs until the controller is done, or until `signals` is readable and all engines have left.
     pub fn run(&mut self, signals: &OwnedFd) -> Result<(), ControllerError> {
         loop {
             let (knock, signal) = self.wait(signals)?;
@@ -55,7 +55,7 @@ impl Reactor {
         }
     }
 
-    /// Waits for a message, a tick or a signal. Whether a peer is at the gate, and whether there is a signal.
+    /// Waits for a message, a tick or a signal. Returns whether a peer is at the gate, and whether there is a signal.
     fn wait(&self, signals: &OwnedFd) -> Result<(bool, bool), ControllerError> {
         let timeout = match self.core.next_tick() {
             Some(at) => at.saturating_sub(self.start.elapsed()).max(TICK),
@@ -123,7 +123,7 @@ impl Reactor {
                         let (message, payload) = self.prepare(message, payload, shared_memory);
                         match self.listener.send(route, &message, payload) {
                             Ok(()) => {}
-                            // It broke a moment ago: the notice is on its way, and does nothing when it is second.
+                            // It broke a moment ago. The notice of that is still to come, and will then have no effect.
                             Err(zmq::Error::EHOSTUNREACH) => events.push(Event::Gone(route)),
                             Err(error) => return Err(error.into()),
                         }
@@ -163,7 +163,7 @@ impl Reactor {
                 if let Some(frame) = payload.get_mut(note.frame as usize) {
                     match folder.map(frame, note.length) {
                         Ok(mapping) => *frame = Frame::from_owner(mapping),
-                        // The peer finds a name instead of bytes, and says so for this one task.
+                        // The peer finds a name instead of the bytes, and reports that for this one task.
                         Err(error) => tracing::error!("a segment cannot be mapped: {error}"),
                     }
                 }

@@ -9,7 +9,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 
 /// Runs a controller until it is asked to stop (by a client, SIGTERM or SIGINT); `ready` is called once it listens.
 ///
-/// The calling thread has SIGTERM and SIGINT blocked from here on. All files it made are gone at the end.
+/// The calling thread has SIGTERM and SIGINT blocked from then on. All files that it made are removed at the end.
 pub fn run(config: ControllerConfig, ready: impl FnOnce(&Ready)) -> Result<(), ControllerError> {
     context::check()?;
     if !config.local && config.listen.is_none() {
@@ -44,7 +44,7 @@ fn block_signals() -> io::Result<OwnedFd> {
     }
 }
 
-/// Has the allocator give large and free memory back, so that a burst does not stay on the books.
+/// Has the allocator return large and free memory to the kernel, so that memory use falls again after a burst.
 fn return_memory() {
     // SAFETY: plain settings of glibc's allocator; the thresholds are fixed instead of growing.
     unsafe {

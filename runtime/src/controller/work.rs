@@ -2,10 +2,11 @@
 //!
 //! Each target of a request becomes a task, and each task gets exactly one final answer: the engine's result, or
 //! `Aborted`, `Lost` or `Rejected` from here. A task that may have been started is not started again unless its
-//! request allows retries; one that an engine lacks something for goes to another.
+//! request allows retries. A task for which an engine lacks something goes to another engine.
 //!
-//! Responsible for clients and engines that come and go. In `work/`, in the order of a task's life: `submit`, `dispatch`,
-//! `output`, `answers`; and `recall` for what is taken back. The data is in `task`.
+//! This file handles clients and engines that join and leave. In `work/`, in the order of a task's life: `submit`,
+//! `dispatch`,
+//! `output`, `answers`; `recall` takes tasks back. The data is in `task`.
 
 mod answers;
 mod dispatch;
@@ -24,18 +25,18 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What `Work` wants done.
+/// What `Work` has the core do.
 #[derive(Debug)]
 pub enum Effect {
     /// Send to an engine.
     ToEngine(EngineId, Channel, Message, Vec<Frame>),
     /// Send to a client.
     ToClient(PeerId, Channel, Message, Vec<Frame>),
-    /// Remove a segment: its last reader has it mapped.
+    /// Remove a segment: no reader needs its name any more.
     Unlink(Frame),
 }
 
-/// Everything there is to do, and who does it.
+/// All tasks, and who has them.
 #[derive(Debug)]
 pub struct Work {
     limits: Limits,
@@ -72,7 +73,7 @@ impl Work {
         }
     }
 
-    /// What is to be done since the last call.
+    /// Takes what has to be done since the last call.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }
@@ -92,7 +93,7 @@ impl Work {
         self.tasks.len()
     }
 
-    /// Names of segments that somebody is still to read: in replies not acknowledged or not sent, and in requests not
+    /// Names of segments that somebody still has to read: in replies not acknowledged or not sent, and in requests not
     /// answered.
     pub fn unread_segments(&self) -> HashSet<Vec<u8>> {
         let replies = self.clients.values().flat_map(|client| &client.reply_segments).map(|(_, name)| name);
@@ -107,7 +108,7 @@ impl Work {
         self.clients.insert(client, ClientState::default());
     }
 
-    /// A client is gone: its queued tasks with it. What engines have goes on; nobody will get the answers.
+    /// A client has left: its queued tasks are dropped. Engines finish what they have; nobody gets the answers.
     pub fn client_left(&mut self, client: PeerId) {
         let Some(mut state) = self.clients.remove(&client) else { return };
         for task in state.queue.take_all(|_| true) {
@@ -128,10 +129,10 @@ impl Work {
         self.dispatch(now);
     }
 
-    /// An engine is gone: its tasks are lost, or start again elsewhere where the request allows that.
+    /// An engine has left: its tasks are lost, or restarted elsewhere if the request allows that.
     pub fn engine_left(&mut self, engine: EngineId, reason: &str, now: Duration) {
         let outstanding = self.loads.remove(engine);
-        // From the last to the first, so that those to be started again stand in their old order.
+        // From the last to the first, so that tasks to be restarted keep their order.
         for task in outstanding.into_iter().rev() {
             let Some(state) = self.tasks.get_mut(&task) else { continue };
             match &mut state.balanced {

@@ -1,4 +1,4 @@
-//! How an engine is to be run, and why it may not register.
+//! How an engine is to be run, and why it could not register.
 
 use super::inspection::{MpiFunctions, StackFile};
 use crate::connection::{ConnectionError, Role};
@@ -15,31 +15,31 @@ pub struct EngineConfig {
     pub wanted_id: Option<EngineId>,
     /// How long registration may take.
     pub timeout: Duration,
-    /// How long a lost controller is waited for, where it is not this host's.
+    /// How long an engine waits for a lost controller on another host.
     pub lease: Duration,
-    /// When it will be ended from outside, if that is known.
+    /// When it is ended from outside, if that is known.
     pub end: Option<EndOfTime>,
     /// Which rank of an MPI program it is.
     pub world: Option<Rank>,
-    /// How MPI is told what happens elsewhere.
+    /// How MPI is told of events elsewhere.
     pub mpi: Option<MpiFunctions>,
     /// How the main thread is asked for its stack.
     pub stack: Option<StackFile>,
 }
 
-/// When an engine's process will be ended from outside, as a job is at the end of its time.
+/// When an engine's process is ended from outside, as a job is at its time limit.
 #[derive(Debug, Clone, Copy)]
 pub struct EndOfTime {
     /// Seconds since 1970.
     pub at: f64,
     /// How long before that user code is warned.
     pub warn_before: Duration,
-    /// How long before that it is given no balanced task whose duration is not stated.
+    /// How long before that it stops getting balanced tasks of unstated duration.
     pub drain_before: Duration,
 }
 
 impl EndOfTime {
-    /// From now on; nothing when it is over.
+    /// What is left from now on; zero when it is over.
     pub fn left(&self) -> Duration {
         Duration::try_from_secs_f64(self.at - wall_clock()).unwrap_or_default()
     }
@@ -48,7 +48,7 @@ impl EndOfTime {
 /// Why an engine could not register.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// Its connection file is of no use.
+    /// Its connection file cannot be used.
     #[error(transparent)]
     ConnectionFile(#[from] ConnectionError),
     /// The file is a client's.
@@ -57,7 +57,7 @@ pub enum EngineError {
     /// No address to dial.
     #[error(transparent)]
     Dial(#[from] DialError),
-    /// The deadline is over, or the controller refused.
+    /// It timed out, or the controller refused it.
     #[error("could not register: {0}")]
     Refused(String),
     /// The kernel refused something.

@@ -1,4 +1,4 @@
-//! An engine in the hands of the thread that runs user code: it takes tasks, gives results back, and writes output.
+//! The engine as the thread that runs user code uses it: it takes tasks, returns results and writes output.
 
 use super::core::{Action, Job};
 use super::output::OUTPUT_CHUNK;
@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// User code waits when so much text is not sent yet.
+/// User code waits while so much text is unsent.
 const OUTPUT_MAX: usize = 4 << 20;
 
-/// A task in the hands of user code.
+/// A task that user code executes.
 #[derive(Debug)]
 pub struct TaskHandle {
     /// The controller's number.
@@ -27,7 +27,7 @@ pub struct TaskHandle {
     pub function: Option<(FunctionHash, Frame)>,
     /// The payload, or why it could not be read.
     pub payload: Result<Vec<Part>, String>,
-    /// Who does it together, when it is collective.
+    /// The engines that execute it together, if it is collective.
     pub group: Option<Group>,
     started: f64,
 }
@@ -46,7 +46,7 @@ impl Engine {
         self.id
     }
 
-    /// Names its process.
+    /// Identifies its process.
     pub fn uuid(&self) -> &str {
         &self.uuid
     }
@@ -81,8 +81,8 @@ impl Engine {
         }
     }
 
-    /// What other engines are doing; of those that do not answer in time, nothing. By the way they are told of a
-    /// communicator that is broken.
+    /// What other engines are doing; those that do not answer in time are left out. They are also told of a
+    /// communicator that is `broken`.
     pub fn inspect(&self, engines: &[EngineId], broken: Option<Broken>, timeout: Duration) -> Activities {
         let deadline = Instant::now() + timeout;
         let mut state = self.shared.lock();
@@ -109,7 +109,7 @@ impl Engine {
         Ok(packed)
     }
 
-    /// Ends a task. A task of a session that broke is forgotten: the controller has answered for it.
+    /// Sends the result of a task. If the session broke meanwhile, it is dropped: the controller has already answered.
     pub fn finish(&self, task: &TaskHandle, outcome: TaskOutcome, packed: Packed) {
         let names: Vec<Frame> =
             packed.segments.iter().filter_map(|note| packed.frames.get(note.frame as usize).cloned()).collect();
@@ -129,7 +129,7 @@ impl Engine {
         self.shared.waker.wake();
     }
 
-    /// Text of the running task; waits while too much of it is unsent. False: nothing runs, the text is not taken.
+    /// Writes text of the running task; waits while too much is unsent. False: no task runs, and the text is dropped.
     pub fn write(&self, stream: Stream, text: &str) -> bool {
         let mut state = self.shared.lock();
         if !state.core.is_running() {

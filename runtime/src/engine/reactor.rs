@@ -1,7 +1,7 @@
 //! The engine's I/O thread: sockets, timers and signals around the core.
 //!
-//! It owns the sockets and never needs the interpreter: an engine inside a long C call goes on answering. What it shares
-//! with the thread that runs user code is locked for moments only.
+//! It owns the sockets and never needs the interpreter, so that an engine inside a long C call still answers. State
+//! shared with the thread that runs user code is locked for moments only.
 
 use super::config::EngineConfig;
 use super::core::Action;
@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 
 /// How long text is gathered before it is sent.
 const OUTPUT_DELAY: Duration = Duration::from_millis(20);
-/// How often memory use is told.
+/// How often memory use is reported.
 const USAGE_EVERY: Duration = Duration::from_secs(2);
-/// How long user code may go on after the engine was told to stop.
+/// How long user code may still run after the engine was told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// The thread's own state.
@@ -33,9 +33,9 @@ pub(super) struct Reactor {
     mpi: Option<MpiFunctions>,
     stack: Option<StackFile>,
     lease: Duration,
-    /// When to give up for want of a session.
+    /// When to give up waiting for a session.
     give_up: Option<Instant>,
-    /// When to end the process although user code runs.
+    /// When to end the process even if user code runs.
     stop_at: Option<Instant>,
     /// When to warn user code of the end of its time.
     warn_at: Option<Instant>,
@@ -45,7 +45,7 @@ pub(super) struct Reactor {
 }
 
 impl Reactor {
-    /// Of a thread that is about to start; the calling one runs user code.
+    /// The state of a thread that is about to start. The calling thread runs user code.
     pub fn new(context: zmq::Context, session: Session, shared: Arc<Shared>, config: &EngineConfig) -> Reactor {
         Reactor {
             session,
@@ -70,7 +70,7 @@ impl Reactor {
         }
     }
 
-    /// Until the engine has ended and everything is sent.
+    /// Runs until the engine has ended and everything is sent.
     fn serve(&mut self) -> Result<(), zmq::Error> {
         let mut events = Vec::new();
         loop {
@@ -97,7 +97,7 @@ impl Reactor {
             let problem = self.session.problem().to_owned();
             self.end(&problem);
         }
-        // Not before it is registered: then nobody can have asked to be warned.
+        // Not before registration: nobody can have asked to be warned before.
         if self.give_up.is_none() && self.warn_at.take_if(|at| Instant::now() >= *at).is_some() {
             self.user.warn();
         }
@@ -131,7 +131,7 @@ impl Reactor {
         result
     }
 
-    /// Sends what user code has left; whether text is being gathered, and whether the thread is done.
+    /// Sends what user code has left. Returns whether text is still being gathered, and whether the thread is done.
     fn send_all(&mut self) -> Result<(bool, bool), zmq::Error> {
         let mut state = self.shared.lock();
         if state.output.bytes() > OUTPUT_CHUNK {
@@ -149,7 +149,7 @@ impl Reactor {
         Ok((output_waits, done))
     }
 
-    /// Tells the controller how much memory this process has, now and then, when that has changed.
+    /// Reports from time to time how much memory this process has, if that has changed.
     fn tell_usage(&mut self) -> Result<(), zmq::Error> {
         if Instant::now() < self.next_usage {
             return Ok(());
@@ -236,14 +236,14 @@ impl Reactor {
         }
     }
 
-    /// Asks user code to end, and ends the process soon in any case.
+    /// Asks user code to end; the process ends soon in any case.
     fn stop(&mut self, reason: &str) {
         self.stop_at.get_or_insert(Instant::now() + STOP_GRACE);
         self.shared.lock().ended.get_or_insert_with(|| reason.to_owned());
         self.shared.changed.notify_all();
     }
 
-    /// Registration failed, or the lease is over.
+    /// Registration failed, or the lease has expired.
     fn end(&mut self, reason: &str) {
         self.give_up = None;
         let registered = self.shared.lock().registered.is_some();

@@ -1,4 +1,4 @@
-//! How an engine registers: it dials the controller, starts its I/O thread, and waits to be let in.
+//! How an engine registers: it dials the controller, starts its I/O thread, and waits to be admitted.
 
 use super::config::{EngineConfig, EngineError};
 use super::handle::Engine;
@@ -48,7 +48,7 @@ fn hello(uuid: String, config: &EngineConfig) -> Hello {
     }
 }
 
-/// Waits for the I/O thread to be let in; it gives up at its own deadline.
+/// Waits until the engine is admitted. The I/O thread ends this wait at its deadline.
 fn await_registration(shared: &Shared) -> Result<EngineId, EngineError> {
     let mut state = shared.lock();
     while state.registered.is_none() && state.ended.is_none() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// A task may be ready, registration may be over, output was sent.
+    /// A task may be ready, registration may be complete, or output was sent.
     pub changed: Condvar,
     pub waker: Waker,
     pub segments: Option<SegmentFolder>,
@@ -47,9 +47,9 @@ pub(super) struct State {
     pub registered: Option<(EngineId, PeerId)>,
     /// The controller's address that answered.
     pub address: String,
-    /// Registration failed, or the engine is to end.
+    /// Why registration failed, or why the engine has to end.
     pub ended: Option<String>,
-    /// The I/O thread is to send what is left and end.
+    /// The I/O thread sends what is left and ends.
     pub closing: bool,
     /// Answers to what other engines were asked.
     pub inspections: Inspections,

@@ -2,11 +2,11 @@
 
 use crate::wire::{Frame, Message, codec, pieces};
 
-/// Longest part of a message, with what CURVE adds; a longer one breaks the sender's connection before memory is taken for
-/// it, also before the sender was let in.
+/// Longest part of a message, with what CURVE adds. A longer one breaks the sender's connection before memory is
+/// allocated for it, also before the sender is admitted.
 pub(super) const PART_BYTES_MAX: i64 = (pieces::PIECE + 1024) as i64;
 
-/// Most payload frames in one message, whole ones.
+/// Most payload frames in one message, counted when they are joined.
 pub const FRAMES_MAX: usize = 1 << 16;
 
 /// Sends one message with its payload; `route` goes first on a ROUTER. Nothing was sent when this fails.
@@ -28,8 +28,8 @@ pub(crate) fn send(
     Ok(())
 }
 
-/// Receives one multipart message whole; none when there is none waiting. Frames past [`FRAMES_MAX`] are dropped,
-/// which the reader sees by the length.
+/// Receives one whole multipart message; none if none has arrived. Frames beyond [`FRAMES_MAX`] are dropped; the length
+/// then tells the reader.
 pub(crate) fn receive(socket: &zmq::Socket) -> Result<Option<Vec<Frame>>, zmq::Error> {
     let (mut frames, mut joiner) = (Vec::with_capacity(4), pieces::Joiner::default());
     loop {

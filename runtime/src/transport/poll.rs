@@ -1,12 +1,12 @@
-//! How a thread waits for its sockets: it stays awake for a moment first.
+//! How a thread waits for its sockets: it keeps looking for a moment before it sleeps.
 
 use std::time::{Duration, Instant};
 
-/// How long a thread that was busy looks again before it sleeps. Waking a thread on a core that has gone idle costs some
-/// 40 µs on a virtual machine, and a round trip has a dozen such wake-ups; yielding leaves the core to whoever has work.
+/// How long a thread keeps looking before it sleeps. Waking a thread on a core that has gone idle costs some 40 µs on
+/// a virtual machine, and a round trip has a dozen such wake-ups; yielding leaves the core to whoever has work.
 const LOOK_AGAIN: Duration = Duration::from_micros(60);
 
-/// Waits until one of `items` is ready; first awake, then asleep.
+/// Waits until one of `items` is ready: first looking again and again, then asleep.
 pub(crate) fn poll(items: &mut [zmq::PollItem<'_>], timeout: Duration) -> Result<(), zmq::Error> {
     let begin = Instant::now();
     let once = |items: &mut [zmq::PollItem<'_>], milliseconds| match zmq::poll(items, milliseconds) {

@@ -6,10 +6,10 @@ use crate::connection::Role;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Route(pub u32);
 
-/// As what a connection's key admits its peer.
+/// How a connection was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admitted {
-    /// Through the unix socket: whatever it says it is, since the file system let it in.
+    /// Through the unix socket, in any role: the file system has admitted it.
     Local,
     /// Through TCP with a key of this role.
     Keyed(Role),

@@ -5,8 +5,8 @@
 //! header is one MessagePack map of two entries, the version first: `{"v": 1, "<kind>": {…fields…}}`. `wire::codec`
 //! encodes and decodes it. Payload frames are opaque to the controller: it passes them on untouched.
 //!
-//! Direction: C client, E engine, K controller. Channel: `control` or `data`, see `wire::channel`. The last column names
-//! the file under `message/` with the fields; a `-` stands for a message without any.
+//! Direction: C client, E engine, K controller. Channel: `control` or `data`, see `wire::channel`. The last column
+//! names the file under `message/` with the fields; a `-` stands for a message without any.
 //!
 //! | kind | from → to | channel | payload frames | fields |
 //! |---|---|---|---|---|
@@ -70,19 +70,19 @@ pub const WIRE_VERSION: u8 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
-    /// First message on `control`: who is there.
+    /// First message on `control`: the peer introduces itself.
     Hello(Hello),
-    /// Answer to `hello`: let in.
+    /// Answer to `hello`: the peer is admitted.
     Welcome(Welcome),
-    /// Answer to `hello` or `attach`: not let in, and why.
+    /// Answer to `hello` or `attach`: the peer is refused, and why.
     Refused(Refused),
-    /// First message on `data`: which `control` it belongs to.
+    /// First message on `data`: which `control` connection it belongs to.
     Attach(Attach),
     /// Answer to `attach`. An engine is registered, and a client may submit, from here on.
     Attached(Empty),
     /// Work for a list of engines, or for whichever is free.
     Request(Request),
-    /// The part of a request that one engine does.
+    /// The part of a request that one engine executes.
     Task(Task),
     /// An engine's answer to a task.
     Result(TaskResult),
@@ -92,43 +92,43 @@ pub enum Message {
     NeedFunction(NeedFunction),
     /// Answer to `need_function`.
     Function(FunctionCode),
-    /// The client will send these functions anew before it uses them again.
+    /// The client will resend these functions before it uses them again.
     ForgetFunctions(ForgetFunctions),
     /// Text that a running task wrote.
     Output(Output),
     /// The same, on its way to the client.
     RequestOutput(RequestOutput),
-    /// Give up what has not been started.
+    /// Cancel what has not started.
     Abort(Abort),
     /// Raise KeyboardInterrupt in the running code.
     Interrupt(Targets),
     /// End engines, or the whole cluster.
     Shutdown(Targets),
-    /// End engines once they have done what they have: they get nothing new, and what they have not begun goes to others.
+    /// End engines once their tasks are done: they get no new ones, and those that have not started go to others.
     Retire(EngineList),
-    /// Give these tasks back unless they were started.
+    /// Give these tasks back unless they have started.
     Recall(TaskList),
     /// Answer to `recall`.
     Recalled(Recalled),
-    /// One target of a request that was to be aborted has begun: it goes on to its end.
+    /// A target of an aborted request has already started: it runs to its end.
     Started(Started),
     /// What the client has received since its `welcome`.
     Ack(Ack),
     /// What the controller has received.
     Received(Counts),
-    /// The session is over, and no other will be sought.
+    /// The session is over, and the peer will not reconnect.
     Goodbye(Goodbye),
-    /// A new engine is there.
+    /// An engine has registered.
     EngineJoined(EngineInfo),
-    /// An engine is gone.
+    /// An engine has left.
     EngineLeft(EngineLeft),
     /// Ask for `status_reply`.
     StatusRequest(Empty),
     /// The state of the cluster.
     StatusReply(Box<Status>),
-    /// What an engine's process uses.
+    /// How much memory an engine's process uses.
     Usage(Usage),
-    /// A rank of the engine's world is gone: nobody is to wait for it any longer.
+    /// A rank of the engine's world is lost: calls that wait for it end.
     EpochOver(EpochOver),
     /// Ask engines what they are doing.
     Inspect(Inspect),

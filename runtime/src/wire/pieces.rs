@@ -1,13 +1,13 @@
 //! Long frames, cut into pieces for the wire and joined again.
 //!
-//! libzmq encrypts, decrypts and queues each part of a message as a whole, in its one thread. A part of a gigabyte keeps
-//! that thread from everything else for seconds, and dozens of them, one for each engine, keep it from the heartbeats for
-//! so long that all engines are taken for dead. Pieces of all connections take turns instead.
+//! libzmq encrypts, decrypts and queues each part of a message as a whole, in its one thread. A part of a gigabyte
+//! keeps that thread from everything else for seconds, and dozens of them, one for each engine, keep it from the
+//! heartbeats for so long that all engines are taken for dead. Pieces let all connections take turns instead.
 //!
 //! # Format
 //!
-//! A part of [`PIECE`] bytes is continued by the next one; a shorter one ends its frame. So a shorter frame is one part,
-//! and a frame of a multiple of that length ends with an empty part.
+//! A part of [`PIECE`] bytes is continued by the next one; a shorter one ends its frame. So a shorter frame is one
+//! part, and a frame of a multiple of that length ends with an empty part.
 
 use super::Frame;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use std::ops::Range;
 /// Bytes of a piece: a millisecond of encryption.
 pub const PIECE: usize = 256 << 10;
 
-/// Some of a frame's bytes, which it keeps alive.
+/// A range of a frame's bytes; it keeps the frame alive.
 struct Slice {
     frame: Frame,
     range: Range<usize>,
@@ -60,19 +60,20 @@ impl Iterator for Parts {
     }
 }
 
-/// Parts on their way to be a frame.
+/// Joins the parts that it is given into frames.
 #[derive(Default)]
 pub struct Joiner {
     pieces: Vec<Frame>,
 }
 
 impl Joiner {
-    /// It is between two frames.
+    /// Whether it is between two frames.
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
-    /// Takes the next part, which is the `last` of its message or not; the frame that it ends, if it ends one.
+    /// Takes the next part and returns the frame that it ends, if it ends one. `last`: it is the last part of its
+    /// message.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What comes in: replies and output go to those who wait for them, news of the cluster is noted.
+//! What arrives: replies and output go to those who wait for them, and changes of the cluster are noted.
 
 use super::Core;
 use crate::client::event::Event;

@@ -1,4 +1,4 @@
-//! What goes out: requests as far as the window has room, and acknowledgements.
+//! What is sent: requests, as far as the window has room, and acknowledgements.
 
 use super::{Core, Standing};
 use crate::client::request::{Outgoing, UnderWay};
@@ -8,20 +8,20 @@ use crate::wire::message::{ForgetFunctions, Message, Outcome, Request, Window};
 use crate::wire::resend::Sending;
 use std::ops::Range;
 
-/// Replies after which the controller is told what was received.
+/// After so many replies an acknowledgement is sent.
 const ACK_REPLIES: u64 = 64;
-/// Bytes after which it is.
+/// After so many bytes an acknowledgement is sent.
 const ACK_BYTES: u64 = 1 << 20;
 
 impl Core {
-    /// Numbers for so many requests, which are to be submitted before any other; the first of them.
+    /// Reserves numbers for so many requests and returns the first; they must be submitted before any other.
     pub fn number(&mut self, requests: usize) -> RequestId {
         let first = RequestId(self.last_request + 1);
         self.last_request += requests as u64;
         first
     }
 
-    /// A request is to be sent when there is room.
+    /// Queues a request until there is room.
     pub fn submit(&mut self, outgoing: Outgoing) {
         self.backlog_bytes += outgoing.packed.bytes;
         self.backlog.insert(outgoing.id, outgoing);
@@ -54,11 +54,11 @@ impl Core {
         let next = entry.get();
         let fits = self.open_replies + next.count as u64 <= window.replies
             && self.open_bytes + next.packed.bytes <= window.bytes;
-        // What is larger than the window goes alone.
+        // A request larger than the window goes alone.
         (fits || self.open_replies == 0).then(|| entry.remove())
     }
 
-    /// Says what was received, when that is enough to be worth a message.
+    /// Acknowledges what was received, if that is enough to be worth a message.
     fn acknowledgement(&mut self) -> Option<Sending> {
         let (replies, bytes) = (self.received.replies - self.acked.replies, self.received.bytes - self.acked.bytes);
         let messages = self.received.messages.total() - self.acked.messages.total();
@@ -71,8 +71,8 @@ impl Core {
         Some((Channel::Control, Message::Ack(self.acked), vec![]))
     }
 
-    /// What goes out now: `first`, and everything that may be sent. Without a connection that is nothing, for all of
-    /// it is sent again when there is one.
+    /// What is sent now: `first`, and everything that may be sent. Without a connection this is nothing: all of it is
+    /// sent again when there is one.
     pub fn outgoing(&mut self, first: Vec<Sending>) -> Vec<Sending> {
         let mut sends = first;
         sends.extend(self.next_sends());
@@ -103,7 +103,7 @@ impl Core {
         (Channel::Data, Message::Request(request), payload)
     }
 
-    /// Gives up requests that were not sent yet; for the others the controller is asked.
+    /// Aborts requests that have not been sent; for the others the controller has to be asked.
     pub fn abort_unsent(&mut self, requests: Option<&Range<RequestId>>, now: f64) {
         let aborted: Vec<Outgoing> = match requests {
             Some(Range { start, end }) => {

@@ -1,4 +1,4 @@
-//! Who may say what: each message of a peer goes to the part that is responsible for it, and any other is refused.
+//! Who may say what: each message of a peer goes to the part responsible for it; any other message is refused.
 
 use super::Core;
 use super::sending::kind;
@@ -20,7 +20,7 @@ impl Core {
         now: Duration,
     ) {
         if matches!(message, Message::Hello(_) | Message::Attach(_)) {
-            // Whoever was behind this connection starts anew.
+            // The peer behind this connection starts anew.
             if let Some((peer, _)) = self.registry.of_route(route) {
                 self.forget(peer, Some(route), "it started anew", now);
             }
@@ -40,20 +40,20 @@ impl Core {
         }
     }
 
-    /// On a connection without a peer.
+    /// A message on a connection without a peer.
     fn stranger_says(&mut self, route: Route, admitted: Admitted, message: Message, now: Duration) {
         match message {
             Message::Hello(hello) => self.hello(route, admitted, hello, now),
             Message::Attach(attach) => self.attach(route, &attach, now),
             other => {
-                // It takes itself for known, as a peer does whose other connection broke: it must start anew.
+                // A peer whose other connection broke still thinks that it is known: it must start anew.
                 self.send(route, Message::Refused(Refused { reason: "say hello first".to_owned() }));
                 self.reject(route, format!("a {} before hello or attach", kind(&other)));
             }
         }
     }
 
-    /// Gives back what an engine may not say there.
+    /// Handles a message of an engine; returns one that an engine may not send there.
     fn engine_says(
         &mut self,
         peer: PeerId,
@@ -85,7 +85,7 @@ impl Core {
         None
     }
 
-    /// Gives back what a client may not say there.
+    /// Handles a message of a client; returns one that a client may not send there.
     fn client_says(
         &mut self,
         peer: PeerId,
@@ -127,9 +127,8 @@ impl Core {
         self.work.submit(peer, request, group, payload, now);
     }
 
-    /// The group that a collective request is for, if all of it is there: then all members are given the request in one
-    /// step. So all engines have all collective requests in one order, that of their arrival here, and no two wait for
-    /// each other.
+    /// The group that a collective request is for, if all its members are there. All of them are then given the request
+    /// in one step, so that all engines get all collective requests in one order and no two wait for each other.
     fn group_of(&self, placement: &Placement) -> Result<Group, Outcome> {
         let Placement::Engines(engines) = placement else {
             return Err(Outcome::Rejected("a balanced task is for one engine".to_owned()));

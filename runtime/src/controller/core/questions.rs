@@ -1,4 +1,5 @@
-//! Questions: the state of the cluster, which the controller knows, and what engines are doing, which they tell.
+//! Questions about the cluster: its state, which the controller knows, and what engines are doing, which they are
+//! asked.
 
 use super::Core;
 use crate::ids::PeerId;
@@ -44,7 +45,7 @@ impl Core {
         }
     }
 
-    /// Passes a question on to those engines that are there.
+    /// Passes a question on to the engines, and answers for those that are not there.
     pub(super) fn inspect(&mut self, peer: PeerId, inspect: Inspect) {
         let Inspect { number, engines, broken, .. } = inspect;
         let asker = Some(peer);
@@ -58,7 +59,7 @@ impl Core {
         }
     }
 
-    /// Passes an answer back.
+    /// Passes an engine's answer back to whoever asked.
     pub(super) fn inspected(&mut self, mut inspected: Inspected) {
         let Some(asker) = inspected.asker.take() else { return };
         match self.registry.peer(asker).map(|peer| peer.engine_id) {

@@ -1,4 +1,4 @@
-//! What goes out to peers, and what of theirs is refused.
+//! Messages to peers, and the refusal of theirs.
 
 use super::Core;
 use crate::controller::event::Action;
@@ -9,7 +9,7 @@ use crate::wire::message::Message;
 use crate::wire::{Channel, Frame};
 
 impl Core {
-    /// Sends to a client; when it has no connection, once it has one again.
+    /// Sends to a client; if it has no connection, as soon as it has one again.
     pub(super) fn send_client(&mut self, client: PeerId, channel: Channel, message: Message, payload: Vec<Frame>) {
         let Some(peer) = self.registry.peer_mut(client) else { return };
         peer.sent.push(channel, &message, &payload);
@@ -41,7 +41,7 @@ impl Core {
     }
 }
 
-/// None: that peer has not attached its `data` connection yet.
+/// The action that sends to a peer; none if its `data` connection is not attached yet.
 pub(super) fn to_peer(peer: &Peer, channel: Channel, message: Message, payload: Vec<Frame>) -> Option<Action> {
     let route = match channel {
         Channel::Control => peer.control,

@@ -26,7 +26,7 @@ impl Core {
 
     pub(super) fn retire(&mut self, engines: Vec<EngineId>) {
         for engine in engines {
-            // Not one that has been told to end already.
+            // Not an engine that was told to end before.
             if self.work.loads.get(engine).is_some_and(|load| !load.horizon.retiring) {
                 self.retiring.insert(engine);
                 self.actions.push(Action::Log(format!("engine {engine} is being retired")));
@@ -47,10 +47,10 @@ impl Core {
         engines.unwrap_or_else(|| self.registry.engines().map(|(id, _)| id).collect())
     }
 
-    /// The controller leaves once all engines have, or when they have had their time.
+    /// The controller exits once all engines have left, or at the deadline of the shutdown.
     pub(super) fn leave_in_time(&mut self, now: Duration) {
         if self.stopping.is_some_and(|deadline| now >= deadline || self.registry.engines().next().is_none()) {
-            // So that those on other hosts do not wait for it to come back.
+            // Clients on other hosts then do not wait for it to come back.
             let goodbye = Message::Goodbye(Goodbye { reason: "the cluster was stopped".to_owned() });
             self.notify(&goodbye);
             self.actions.push(Action::Exit);

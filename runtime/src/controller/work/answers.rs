@@ -1,4 +1,4 @@
-//! The one final answer of each task, and what is given up with the task: its payload and its segments.
+//! The one final answer of each task, and what is released with the task: its payload and its segments.
 
 use super::{Effect, Work};
 use crate::controller::task::{Job, empty_reply, segment_names, size};
@@ -15,7 +15,7 @@ impl Work {
             && self.tasks.get(&result.id).is_some_and(|state| {
                 state.balanced.is_some() && !state.abort && self.clients.contains_key(&state.client)
             });
-        // A look at what is missing says nothing about how long the engine's tasks take.
+        // Finding out that something is missing says nothing about how long the engine's tasks take.
         let seconds = (!unmet).then_some(result.completed - result.started);
         let known = self.loads.take(engine, result.id, seconds, now);
         let reply = Reply {
@@ -32,7 +32,7 @@ impl Work {
         self.dispatch(now);
     }
 
-    /// A task goes to an engine that it was not tried on, and is at its end if there is none.
+    /// Sends a task to an engine that has not tried it, or ends it if there is none.
     fn unmet(&mut self, task: TaskId, engine: EngineId, reply: Reply, payload: Vec<Frame>) {
         let Some(balanced) = self.tasks.get_mut(&task).and_then(|state| state.balanced.as_mut()) else { return };
         if let Some(load) = self.loads.get(engine) {
@@ -44,7 +44,7 @@ impl Work {
         self.requeue(task);
     }
 
-    /// Ends a task that no engine which is there may be given.
+    /// Ends a task that may go to none of the present engines.
     pub(super) fn nowhere_to_go(&mut self, task: TaskId) {
         let Some(balanced) = self.tasks.get_mut(&task).and_then(|state| state.balanced.as_mut()) else { return };
         match balanced.unmet.take() {

@@ -13,8 +13,8 @@ use std::time::Duration;
 type Function = (FunctionName, Option<Frame>);
 
 impl Work {
-    /// Takes a request. Whatever is wrong with it is answered for each of its targets. A collective one comes with the
-    /// group that it is for, or the answer that there is none.
+    /// Takes a request. If something is wrong with it, each of its targets is answered so. A collective request comes
+    /// with its group, or with the outcome if there is none.
     pub fn submit(
         &mut self,
         client: PeerId,
@@ -61,7 +61,7 @@ impl Work {
         }
     }
 
-    /// Gives a new task to its engine, or has it wait for one.
+    /// Gives a new task to its engine, or queues it.
     fn start(&mut self, task: TaskId, target: Option<EngineId>, now: Duration) {
         let Some(engine) = target else { return self.enqueue(task, false) };
         match self.loads.get(engine) {
@@ -132,14 +132,14 @@ fn objection(state: &ClientState, request: &Request, function: Option<&Function>
     }
 }
 
-/// The engine that each task goes to; for the one task of a balanced request none, and where it may go. `anywhere` is the
-/// choice of an ordinary one.
+/// The engine that each task goes to; for the one task of a balanced request none, and where it may go. `anywhere` is
+/// the choice of an ordinary one.
 fn targets_of(placement: Placement, anywhere: &Rc<Choice>) -> (Vec<Option<EngineId>>, Option<Balanced>) {
     let (retries, choice) = match placement {
         Placement::Engines(engines) => return (engines.into_iter().map(Some).collect(), None),
         Placement::Balanced { retries, engines: None, duration: None } => (retries, Rc::clone(anywhere)),
         Placement::Balanced { retries, engines, duration } => {
-            // What is no length of time at all is longer than any.
+            // What is not a length of time counts as longer than any.
             let length = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
             (retries, Rc::new(Choice::of(engines, duration.map(length))))
         }

@@ -8,22 +8,22 @@ use serde::{Deserialize, Serialize};
 pub struct EngineInfo {
     /// What the user calls it.
     pub id: EngineId,
-    /// Names its process.
+    /// Identifies its process.
     pub uuid: String,
     /// Where it runs.
     pub host: String,
     /// Its process id there.
     pub pid: u32,
-    /// The controller's address that answered it.
+    /// The controller's address through which it is connected.
     pub address: String,
 }
 
 /// See [`super::Message::EngineLeft`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineLeft {
-    /// Which.
+    /// Its id.
     pub id: EngineId,
-    /// Why, for a person.
+    /// Why, for people.
     pub reason: String,
 }
 

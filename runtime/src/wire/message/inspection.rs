@@ -6,34 +6,34 @@ use serde::{Deserialize, Serialize};
 /// See [`super::Message::Inspect`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspect {
-    /// Of whoever asks.
+    /// Chosen by whoever asks.
     pub number: u64,
     /// Who asks; filled in by the controller, and sent back.
     pub asker: Option<PeerId>,
     /// Who is asked.
     pub engines: Vec<EngineId>,
-    /// By the way: this communicator cannot be used any more.
+    /// Also tells them that this communicator is broken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<Broken>,
 }
 
-/// A communicator that one of its ranks has given up, so that the ranks are out of step.
+/// A communicator that one of its ranks has abandoned, so that the ranks are out of step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Broken {
     /// Its name, which all its ranks use.
     pub comm: String,
     /// Its epoch.
     pub epoch: u64,
-    /// Which call was given up, and why, for a person.
+    /// Which call was abandoned, and why, for people.
     pub reason: String,
-    /// Whoever waits in it need not wait for its own deadline.
+    /// Calls that wait in it end at once, not at their own deadlines.
     pub at_once: bool,
 }
 
 /// See [`super::Message::Inspected`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspected {
-    /// Of the question.
+    /// The number of the question.
     pub number: u64,
     /// Who asked.
     pub asker: Option<PeerId>,
@@ -48,7 +48,7 @@ pub struct Inspected {
 pub struct Activity {
     /// A task runs.
     pub busy: bool,
-    /// The stack of its main thread, as Python's `faulthandler` writes it; empty where the thread does not answer.
+    /// The stack of its main thread, as Python's `faulthandler` writes it; empty if the thread does not answer.
     pub stack: String,
     /// The last call on each communicator, as JSON of the MPI extension module.
     pub calls: String,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
-    /// Run a text in the namespace.
+    /// Run source text in the namespace.
     Execute,
     /// Call a function that does not see the namespace.
     Apply,
@@ -18,7 +18,7 @@ pub enum Op {
     Pull,
     /// Empty the namespace.
     Clear,
-    /// Form the communicator of an epoch. From the controller alone; the payload is a [`super::Reform`] as JSON.
+    /// Form the communicator of an epoch. Only the controller asks for it; the payload is a [`super::Reform`] as JSON.
     Reform,
 }
 
@@ -45,7 +45,7 @@ impl Op {
     }
 }
 
-/// Says that a payload frame does not hold the bytes but the name of a segment with them.
+/// Marks a payload frame that holds the name of a segment instead of the bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentNote {
     /// Index among the operation's own payload frames.

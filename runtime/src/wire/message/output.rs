@@ -11,7 +11,7 @@ pub enum Stream {
     Stdout,
     /// `sys.stderr`.
     Stderr,
-    /// What code displayed: lines of JSON, each whole in one message. The Python package knows what is in them.
+    /// What code displayed: lines of JSON, none split between messages. Their content is the Python package's business.
     Display,
 }
 

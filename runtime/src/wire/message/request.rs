@@ -5,20 +5,20 @@ use super::operation::{Op, SegmentNote};
 use crate::ids::{EngineId, RequestId};
 use serde::{Deserialize, Serialize};
 
-/// Who is to do a request.
+/// Where a request is executed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Placement {
-    /// Each of these, once; one answer from each, in positions 0, 1, ….
+    /// Once on each of these engines; one answer from each, in positions 0, 1, ….
     Engines(Vec<EngineId>),
-    /// One engine, the least loaded.
+    /// On one engine, the least loaded.
     Balanced {
-        /// How often it may be started again, on another engine, when the one that had it died.
+        /// How often it may be restarted on another engine when its engine dies.
         retries: u32,
         /// One of these; none: of all there are.
         engines: Option<Vec<EngineId>>,
-        /// Seconds that it will take, where that is known: then it may go to an engine whose end draws near, if it will
-        /// be done by then.
+        /// Seconds that it will take, if known: an engine whose time is nearly over may then get it, if it ends in
+        /// time.
         duration: Option<f64>,
     },
 }
@@ -28,7 +28,7 @@ pub enum Placement {
 pub struct Request {
     /// Counted by the client.
     pub id: RequestId,
-    /// Who is to do it.
+    /// Where it is executed.
     pub placement: Placement,
     /// What to do.
     pub op: Op,
@@ -38,7 +38,7 @@ pub struct Request {
     pub carries_function: bool,
     /// Which payload frames name segments.
     pub segments: Vec<SegmentNote>,
-    /// The engines do it together, as a group of one MPI program: all of them or none.
+    /// The engines execute it together, as a group of one MPI program: all of them or none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub collective: bool,
 }
@@ -49,9 +49,9 @@ pub struct Request {
 pub enum Outcome {
     /// The payload is the value.
     Ok,
-    /// The payload is the error that user code raised, or that says what all engines lack.
+    /// The payload is the error that user code raised, or one that says what every engine lacks.
     Error,
-    /// Not started, at the client's wish.
+    /// The client aborted it before it started.
     Aborted,
     /// The engine died, or there was none.
     Lost(String),
@@ -82,7 +82,7 @@ pub struct Reply {
     pub request: RequestId,
     /// Which of the request's targets, counted from 0.
     pub position: u32,
-    /// The engine that did it, if one did.
+    /// The engine that executed it, if one did.
     pub engine: Option<EngineId>,
     /// How it ended.
     pub outcome: Outcome,

@@ -1,4 +1,4 @@
-//! How a peer is let in, what its session counts, and how the session ends.
+//! How a peer is admitted, what its session counts, and how the session ends.
 
 use super::engines::EngineInfo;
 use super::world::Rank;
@@ -9,40 +9,40 @@ use serde::{Deserialize, Serialize};
 /// See [`super::Message::Hello`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
-    /// As what it wants to be let in; on TCP its key must be of the same role.
+    /// The role in which it asks to be admitted; on TCP its key must be of the same role.
     pub role: Role,
-    /// Names the process, also after it connects again.
+    /// Identifies the process, also after it reconnects.
     pub uuid: String,
     /// Where it runs.
     pub host: String,
     /// Its process id there.
     pub pid: u32,
-    /// The id that an engine asks for: granted when it is free.
+    /// The id that an engine asks for; granted if it is free.
     pub wanted_id: Option<EngineId>,
-    /// It reaches the controller's shared memory folder.
+    /// It can reach the controller's shared memory folder.
     pub shared_memory: bool,
-    /// The address that it reached the controller by.
+    /// The address through which it reached the controller.
     #[serde(default)]
     pub address: String,
-    /// That address is the near end of a tunnel: a connection that closes says nothing of the peer's process.
+    /// That address is the near end of a tunnel: a closed connection says nothing about the peer's process.
     #[serde(default)]
     pub forwarded: bool,
-    /// Seconds until an engine will be ended from outside, as a job is at the end of its time.
+    /// Seconds until an engine is ended from outside, as a job is at its time limit.
     #[serde(default)]
     pub ends_in: Option<f64>,
-    /// Seconds before that from which it is given no balanced task whose duration is not stated.
+    /// How many seconds before that it stops getting balanced tasks of unstated duration.
     #[serde(default)]
     pub drain_before: f64,
-    /// A client whose connections broke wants to go on with its session.
+    /// A client whose connections broke asks to resume its session.
     #[serde(default)]
     pub resume: Option<Resume>,
-    /// Of an engine that is a rank of an MPI program.
+    /// For an engine that is a rank of an MPI program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub world: Option<Box<Rank>>,
 }
 
 impl Hello {
-    /// Of a peer that asks for nothing in particular.
+    /// Of a peer with no special wishes.
     pub fn new(role: Role, uuid: String, host: String, pid: u32) -> Self {
         let (wanted_id, shared_memory, address, forwarded, ends_in, drain_before) = Default::default();
         let (resume, world) = (None, None);
@@ -70,7 +70,7 @@ pub struct Resume {
     pub peer: PeerId,
     /// From the session's `welcome`.
     pub token: String,
-    /// What the client has received: the rest is to be sent again.
+    /// What the client has received; the rest is sent again.
     pub received: Counts,
 }
 
@@ -79,7 +79,7 @@ pub struct Resume {
 pub struct Welcome {
     /// The controller's number for this peer; names its segments too.
     pub peer: PeerId,
-    /// To be repeated in `attach`: ties the two connections together.
+    /// Repeated in `attach`: ties the two connections together.
     pub token: String,
     /// For an engine: what the user calls it.
     pub engine_id: Option<EngineId>,
@@ -89,7 +89,7 @@ pub struct Welcome {
     pub window: Window,
     /// How many seconds a client's session outlives its connections; 0: it ends with them.
     pub grace: f64,
-    /// The session goes on, and the controller has received so much of it: the rest is to be sent again.
+    /// The session is resumed, and the controller has received this much of it; the rest is sent again.
     pub resumed: Option<Counts>,
 }
 
@@ -107,7 +107,7 @@ pub struct Window {
 /// See [`super::Message::Refused`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// Why, for a person.
+    /// Why, for people.
     pub reason: String,
 }
 
@@ -143,6 +143,6 @@ pub struct Ack {
 /// See [`super::Message::Goodbye`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Goodbye {
-    /// Why, for a person.
+    /// Why, for people.
     pub reason: String,
 }

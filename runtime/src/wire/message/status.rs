@@ -1,4 +1,4 @@
-//! The state of the cluster, as the controller tells it.
+//! The state of the cluster, as the controller reports it.
 
 use super::world::WorldStatus;
 use crate::ids::EngineId;
@@ -19,7 +19,7 @@ pub struct Status {
     pub pending: u64,
     /// Bytes of payload that the controller holds for tasks and functions.
     pub held_bytes: u64,
-    /// Messages refused since the start: malformed, of another version, or from peers not let in.
+    /// Messages refused since the start: malformed, of another version, or from peers that were not admitted.
     pub rejected: u64,
     /// The controller's resident memory, bytes.
     pub resident_bytes: u64,
@@ -32,27 +32,27 @@ pub struct Status {
 pub struct EngineStatus {
     /// What the user calls it.
     pub id: EngineId,
-    /// Names its process.
+    /// Identifies its process.
     pub uuid: String,
     /// Where it runs.
     pub host: String,
     /// Its process id there.
     pub pid: u32,
-    /// The controller's address that answered it.
+    /// The controller's address through which it is connected.
     pub address: String,
-    /// `idle` or `busy`; `draining`: it is being retired, or its end draws near.
+    /// `idle` or `busy`; `draining`: it is being retired, or its time is nearly over.
     pub state: String,
     /// Tasks given to it and not answered.
     pub queue: u64,
     /// Tasks answered.
     pub completed: u64,
-    /// Resident memory, bytes, as it last told.
+    /// Resident memory, bytes, as last reported.
     pub resident_bytes: u64,
     /// Seconds since it registered.
     pub uptime: f64,
-    /// Seconds until it will be ended from outside, if that is known.
+    /// Seconds until it is ended from outside, if that is known.
     pub ends_in: Option<f64>,
-    /// Of a rank of an MPI program.
+    /// For a rank of an MPI program.
     #[serde(default)]
     pub world: Option<WorldStatus>,
 }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 /// See [`super::Message::Abort`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Abort {
-    /// These; none: every request of this client.
+    /// These requests; none: every request of this client.
     pub requests: Option<Vec<RequestId>>,
-    /// Only on these engines; none: wherever.
+    /// Only on these engines; none: on any.
     pub engines: Option<Vec<EngineId>>,
 }
 
@@ -45,9 +45,9 @@ pub struct TaskList {
 /// See [`super::Message::Recalled`]. Every task that was asked for is in one of the lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recalled {
-    /// Given back: not started, and not to be.
+    /// Given back: not started, and they will not be.
     pub returned: Vec<TaskId>,
-    /// Kept: started, or not there; in the second case its result, or the answer to an earlier `recall` that gave it
-    /// back, went ahead of this one.
+    /// Kept: started, or not there. One that is not there has been answered before: by its result, or by an earlier
+    /// `recalled` that gave it back.
     pub kept: Vec<TaskId>,
 }

@@ -17,7 +17,7 @@ pub struct Task {
     pub function: Option<FunctionName>,
     /// Which payload frames name segments.
     pub segments: Vec<SegmentNote>,
-    /// Who does it together, when it is collective.
+    /// The engines that execute it together, if it is collective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Group>,
 }
@@ -30,8 +30,8 @@ pub enum TaskOutcome {
     Ok,
     /// The payload is the error that user code raised.
     Error,
-    /// The engine lacks what the task needs, and has not begun; the payload is the error that says so. A balanced task
-    /// goes to another engine while there is one that has not answered this.
+    /// The engine lacks what the task needs and has not started it; the payload is the error that says so. A balanced
+    /// task then goes to another engine, until each has answered this.
     Unmet,
 }
 
