@@ -4,7 +4,7 @@ use super::multipart::{self, PART_BYTES_MAX};
 use super::{Admitted, Route, monitor};
 use crate::connection::Role;
 use crate::wire::Frame;
-use crate::wire::frame::set_int_option;
+use crate::wire::socket::set_int_option;
 
 /// Draft options of libzmq, which the zmq crate has no names for (zmq_draft.h).
 const ZMQ_ROUTER_NOTIFY: i32 = 97;

@@ -5,7 +5,7 @@
 //! Two frames: event (u16) and value (u32), in the machine's own order; then the address.
 
 use super::multipart;
-use crate::wire::frame::socket_pointer;
+use crate::wire::socket::socket_pointer;
 
 /// The events that this project looks at.
 const EVENTS: [zmq::SocketEvent; 6] = [

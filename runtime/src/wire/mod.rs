@@ -3,7 +3,7 @@
 //! 1. [`channel`]: the two connections of each peer.
 //! 2. [`message`]: every message and its frames, in one table; the fields are in `message/`.
 //! 3. [`codec`]: headers to bytes and back.
-//! 4. [`frame`]: one payload frame, shared by reference.
+//! 4. [`frame`]: one payload frame, shared by reference; `socket`: what it needs of libzmq beyond the zmq crate.
 //! 5. [`pieces`]: long frames cut for the wire and joined again.
 //! 6. [`resend`]: what one side has sent and the other may not have received.
 //! 7. [`segment`]: large frames in shared memory.
@@ -19,6 +19,7 @@ pub mod pieces;
 pub mod reaper;
 pub mod resend;
 pub mod segment;
+pub(crate) mod socket;
 
 pub use channel::Channel;
 pub use frame::Frame;
