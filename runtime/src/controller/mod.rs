@@ -1,7 +1,7 @@
 //! The controller: one process between clients and engines.
 //!
 //! 1. [`limits`]: how much it holds and how long it waits.
-//! 2. [`registry`]: who is connected.
+//! 2. [`registry`]: who is connected; [`peer`]: one of them.
 //! 3. [`load`]: which engine is given the next balanced task; `queue`: which task of a client that is.
 //! 4. [`work`]: requests, their tasks, and every task's one answer; its data is in `task`. Pure.
 //! 5. [`worlds`]: MPI programs among the engines, and their epochs. Pure.
@@ -16,6 +16,7 @@ pub mod event;
 pub mod limits;
 pub mod load;
 mod opening;
+pub mod peer;
 mod queue;
 mod reactor;
 pub mod registry;

@@ -5,8 +5,7 @@
 //! request allows retries. A task for which an engine lacks something goes to another engine.
 //!
 //! This file handles clients and engines that join and leave. In `work/`, in the order of a task's life: `submit`,
-//! `dispatch`,
-//! `output`, `answers`; `recall` takes tasks back. The data is in `task`.
+//! `dispatch`, `output`, `answers`; `recall` takes tasks back. The data is in `task`.
 
 mod answers;
 mod dispatch;

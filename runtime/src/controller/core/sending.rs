@@ -2,7 +2,7 @@
 
 use super::Core;
 use crate::controller::event::Action;
-use crate::controller::registry::{Peer, Presence};
+use crate::controller::peer::{Peer, Presence};
 use crate::ids::{EngineId, PeerId};
 use crate::transport::Route;
 use crate::wire::message::Message;

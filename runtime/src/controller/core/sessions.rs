@@ -6,7 +6,7 @@
 use super::Core;
 use super::sending::to_peer;
 use crate::controller::event::Action;
-use crate::controller::registry::{Peer, Presence};
+use crate::controller::peer::{Peer, Presence};
 use crate::ids::PeerId;
 use crate::transport::{Admitted, Route};
 use crate::wire::message::{Attach, Empty, EngineInfo, EngineLeft, Hello, Message, Refused, Welcome};
