@@ -2,8 +2,7 @@
 //! Pure.
 //!
 //! Responsible for how a session begins, breaks, resumes and ends. What is sent is in `core/sending.rs`, what arrives
-//! in
-//! `core/receiving.rs`.
+//! in `core/receiving.rs`.
 
 mod receiving;
 mod sending;
