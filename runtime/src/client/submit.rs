@@ -41,6 +41,19 @@ pub struct Submission<'a> {
     pub collective: bool,
 }
 
+impl Submission<'_> {
+    fn placement(&self, targets: Option<Vec<EngineId>>) -> Placement {
+        match targets {
+            Some(engines) => Placement::Engines(engines),
+            None => Placement::Balanced {
+                retries: self.retries,
+                engines: self.engines.map(<[EngineId]>::to_vec),
+                duration: self.duration,
+            },
+        }
+    }
+}
+
 /// Bytes that may wait in this process for room in the controller's window; beyond that the caller waits for room.
 const BACKLOG_MAX: u64 = 1 << 30;
 
@@ -83,14 +96,7 @@ impl Client {
         submission: Submission<'_>,
         items: Vec<Item>,
     ) -> Result<(RequestId, Arc<Pending>), ClientError> {
-        let mut targets = Vec::with_capacity(items.len());
-        for item in &items {
-            match &item.targets {
-                Some(engines) => targets.extend(engines.iter().copied().map(Some)),
-                None => targets.push(None),
-            }
-        }
-        let pending = Pending::new(targets, wall_clock(), Arc::clone(&self.shared.watched));
+        let pending = Pending::new(targets_of(&items), wall_clock(), Arc::clone(&self.shared.watched));
         let mut state = self.usable()?;
         let first = state.core.number(items.len());
         let function = submission.function.map(|(hash, code)| {
@@ -100,17 +106,9 @@ impl Client {
         let mut base = 0;
         for (id, item) in (first.0..).map(RequestId).zip(items) {
             let count = item.targets.as_ref().map_or(1, Vec::len);
-            let placement = match item.targets {
-                Some(engines) => Placement::Engines(engines),
-                None => Placement::Balanced {
-                    retries: submission.retries,
-                    engines: submission.engines.map(<[EngineId]>::to_vec),
-                    duration: submission.duration,
-                },
-            };
             state.core.submit(Outgoing {
                 id,
-                placement,
+                placement: submission.placement(item.targets),
                 op: submission.op,
                 function: function.clone(),
                 packed: item.packed,
@@ -172,4 +170,16 @@ impl Client {
     pub fn under_way(&self) -> usize {
         self.shared.lock().core.under_way()
     }
+}
+
+/// The engine that each answer is expected from; none for a balanced item.
+fn targets_of(items: &[Item]) -> Vec<Option<EngineId>> {
+    let mut targets = Vec::with_capacity(items.len());
+    for item in items {
+        match &item.targets {
+            Some(engines) => targets.extend(engines.iter().copied().map(Some)),
+            None => targets.push(None),
+        }
+    }
+    targets
 }
