@@ -2,6 +2,7 @@
 
 use crate::buffers::{Datatype, int};
 use crate::failure::{Failure, check};
+use crate::library;
 use mpi::ffi;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,7 +48,7 @@ impl Block {
 impl Drop for Block {
     fn drop(&mut self) {
         if self.own {
-            crate::pending::free(&mut self.datatype);
+            free(&mut self.datatype);
         }
     }
 }
@@ -77,7 +78,17 @@ pub fn stretch(datatype: Datatype, first: usize, count: usize) -> Result<ffi::MP
         })
         .and_then(|()| check(ffi::MPI_Type_commit(&raw mut all), "MPI_Type_commit"))
     };
-    crate::pending::free(&mut front);
-    crate::pending::free(&mut back);
+    free(&mut front);
+    free(&mut back);
     made.map(|()| all)
+}
+
+/// Frees a datatype that was made (MPI 3.1, section 4.1.9); MPI keeps it as long as an operation needs it.
+pub fn free(datatype: &mut ffi::MPI_Datatype) {
+    // SAFETY: a datatype that was made, and is freed once, while MPI runs.
+    unsafe {
+        if *datatype != ffi::RSMPI_DATATYPE_NULL && library::is_running() {
+            ffi::MPI_Type_free(datatype);
+        }
+    }
 }

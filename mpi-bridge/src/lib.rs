@@ -2,14 +2,15 @@
 //!
 //! It translates; what users see is `ipclusterz.mpi`, written in Python. In reading order:
 //!
+//! - [`names`], [`library`], [`failure`]: MPI's macros, the library itself, return codes as exceptions
+//! - [`buffers`], [`layout`]: Python's buffers as MPI sees them
+//! - [`calls`], [`state`]: which call each communicator is in; a communicator that may break
+//! - [`status`], [`pending`], [`waiting`]: an operation that goes on, and a wait that can be given up
 //! - [`environment`]: MPI's beginning and end, shared with mpi4py
-//! - [`buffers`], [`layout`], [`names`]: Python's buffers as MPI sees them
-//! - [`state`], [`pending`]: a communicator that may break; waits that can be given up
-//! - [`comm`], [`making`]: communicators and their making
+//! - [`request`], [`handle`], [`comm`]: a request and a communicator, as Python has them
+//! - [`making`], [`groups`]: communicators made of others
 //! - [`parts`], [`collective`], [`varying`], [`reduction`], [`allreduce`], [`slots`]: collective calls
-//! - [`point`], [`message`], [`request`]: messages, and what goes on
-//! - [`calls`]: which call each communicator is in
-//! - [`failure`]: return codes as exceptions
+//! - [`point`], [`message`]: messages from one rank to another
 
 mod allreduce;
 mod buffers;
@@ -18,7 +19,10 @@ mod collective;
 mod comm;
 mod environment;
 mod failure;
+mod groups;
+mod handle;
 mod layout;
+mod library;
 mod making;
 mod message;
 mod names;
@@ -29,7 +33,9 @@ mod reduction;
 mod request;
 mod slots;
 mod state;
+mod status;
 mod varying;
+mod waiting;
 
 use pyo3::prelude::*;
 
@@ -113,8 +119,8 @@ fn ipclusterz_mpi(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<request::Request>()?;
     module.add_function(wrap_pyfunction!(environment::initialize, module)?)?;
     module.add_function(wrap_pyfunction!(environment::finalize, module)?)?;
-    module.add_function(wrap_pyfunction!(environment::is_initialized, module)?)?;
-    module.add_function(wrap_pyfunction!(environment::library_version, module)?)?;
+    module.add_function(wrap_pyfunction!(library::is_initialized, module)?)?;
+    module.add_function(wrap_pyfunction!(library::library_version, module)?)?;
     module.add_function(wrap_pyfunction!(comm::world, module)?)?;
     module.add_function(wrap_pyfunction!(comm::whole_world, module)?)?;
     module.add_function(wrap_pyfunction!(comm::of_handle, module)?)?;

@@ -1,11 +1,12 @@
-//! Communicators on their way. MPI's functions that make them have no non-blocking form: each is called on a thread, which
-//! is left alone when it does not return in time.
+//! Communicators that are being made. MPI's functions for that have no non-blocking form: each is called on a thread
+//! of its own, which is abandoned when it does not return in time.
 
 use crate::calls::Inside;
 use crate::comm::Comm;
 use crate::failure::Failure;
-use crate::pending::deadline_of;
+use crate::handle::Sent;
 use crate::state::{State, is_epoch_over};
+use crate::waiting::deadline_of;
 use mpi::ffi;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -14,19 +15,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Longest time without a look at signals and lost ranks.
+/// Longest time between two checks for signals and lost ranks.
 const SLICE: Duration = Duration::from_millis(20);
-
-/// A handle on its way between threads.
-pub struct Sent(pub ffi::MPI_Comm);
-
-// SAFETY: the handle is a number or an address that only MPI looks at, which was asked to be safe for threads.
-unsafe impl Send for Sent {}
 
 /// A communicator that a thread is making for an epoch.
 #[pyclass(frozen, module = "ipclusterz_mpi")]
 pub struct Making {
-    /// Of what it is made.
+    /// The communicator that it is made from.
     from: Arc<State>,
     call: &'static str,
     epoch: u64,
@@ -34,7 +29,7 @@ pub struct Making {
 }
 
 impl Making {
-    /// Has a thread call `make`.
+    /// Starts a thread that calls `make`.
     pub fn begin(
         py: Python<'_>,
         from: &Arc<State>,
@@ -55,7 +50,7 @@ impl Making {
             // SAFETY: a constant of rsmpi.
             let mut new = unsafe { ffi::RSMPI_COMM_NULL };
             let code = make(parent.0, &raw mut new);
-            // Nobody may wait any more.
+            // An error means that the wait was given up.
             let _ = sender.send((code, Sent(new)));
         };
         std::thread::Builder::new()
@@ -65,8 +60,8 @@ impl Making {
         Ok(Making { from: Arc::clone(from), call, epoch, made: Mutex::new(made) })
     }
 
-    /// Waits for it. None: this rank is not in it. `breaks`: when it is given up, the communicator that it is made of cannot
-    /// be used any more, for the ranks are out of step.
+    /// Waits for it. None: this rank is not in it. `breaks`: when the wait is given up, the communicator that it is
+    /// made from is broken, because the ranks are out of step.
     pub fn finish(&self, py: Python<'_>, timeout: f64, breaks: bool) -> PyResult<Option<Comm>> {
         let (from, call) = (&self.from, self.call);
         let fail = |failure: Failure| failure.into_error(py);
@@ -111,7 +106,7 @@ impl Making {
 
 #[pymethods]
 impl Making {
-    /// Waits for it. Whoever gives up may wait again.
+    /// Waits for it. After a timeout it may be waited for again.
     fn wait(&self, py: Python<'_>, timeout: f64) -> PyResult<Option<Comm>> {
         self.finish(py, timeout, false)
     }

@@ -1,34 +1,23 @@
-//! An operation that MPI has begun, and the wait for its end.
+//! An operation that MPI has begun: its requests, and what MPI reads and writes until they are done.
 //!
-//! Every call that could wait for another rank is a non-blocking one of MPI that is tested again and again, without the
-//! GIL. So a wait can always be given up: at its deadline, on Ctrl-C, when a rank is lost. What was given up is never
-//! completed by MPI, so that its buffers are kept for ever, and its communicator is not used again.
+//! An operation that was given up may never complete, so its buffers are kept for ever and its communicator is not used
+//! again. The wait itself is in `waiting`.
 
 use crate::buffers::View;
-use crate::calls::Inside;
 use crate::failure::Failure;
+use crate::layout::free;
+use crate::library;
 use crate::state::State;
+use crate::status::{Status, describe};
 use mpi::ffi;
-use pyo3::prelude::*;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
-
-/// Then others get the core, for so long and for so long for each byte, for a test may be what moves them. Then there are
-/// pauses, which grow with what was waited: the other ranks are late.
-const YIELDING: Duration = Duration::from_millis(5);
-const NANOSECONDS_PER_BYTE: u64 = 20;
-const FEW_SPINS: u32 = 4;
-const PAUSE_SHARE: u32 = 50;
-const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(1);
-/// Longest time without a look at signals.
-const SLICE: Duration = Duration::from_millis(40);
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// See the module's documentation.
 pub struct Pending {
-    state: Arc<State>,
+    /// The state of its communicator.
+    pub state: Arc<State>,
     /// The function of MPI, for errors.
     pub call: &'static str,
     requests: Vec<ffi::MPI_Request>,
@@ -38,23 +27,17 @@ pub struct Pending {
     lists: Vec<Vec<c_int>>,
     copies: Vec<Vec<u8>>,
     types: Vec<Vec<ffi::MPI_Datatype>>,
-    /// Those that were made for it.
+    /// Datatypes that were made for it.
     made: Vec<ffi::MPI_Datatype>,
 }
 
 // SAFETY: handles are numbers or addresses that only MPI looks at, which was asked to be safe for threads.
 unsafe impl Send for Pending {}
 
-/// Operations that nobody waits for any more, such as those of a request that was dropped; they are kept until MPI is
-/// done with their buffers.
+/// Operations that nobody waits for any more, such as those of a dropped request. They are kept until MPI is done with
+/// their buffers.
 static ADRIFT: Mutex<Vec<Pending>> = Mutex::new(Vec::new());
 static ANY_ADRIFT: AtomicBool = AtomicBool::new(false);
-
-enum Progress {
-    Done,
-    Waiting,
-    TimedOut,
-}
 
 impl Pending {
     /// Nothing has begun yet.
@@ -88,8 +71,8 @@ impl Pending {
         }
     }
 
-    /// Begins an operation that is often done at once, as short messages are: then there is nothing to wait for, and nothing
-    /// is made to wait with.
+    /// Begins an operation that often completes at once, as short messages do. Then there is nothing to wait for, and
+    /// nothing is returned.
     pub fn unless_done(
         state: &Arc<State>,
         call: &'static str,
@@ -158,7 +141,7 @@ impl Pending {
         self.copies.last().map_or(&[], Vec::as_slice)
     }
 
-    /// Has a datatype that was made for it freed in the end.
+    /// Frees a datatype that was made for it at the end.
     pub fn own(&mut self, datatype: ffi::MPI_Datatype) -> ffi::MPI_Datatype {
         self.made.push(datatype);
         datatype
@@ -170,12 +153,17 @@ impl Pending {
         self.types.last().map_or(std::ptr::null(), |list| list.as_ptr())
     }
 
+    /// Bytes of all buffers that MPI reads or writes.
+    pub fn bytes(&self) -> usize {
+        self.views.iter().map(|view| view.count * view.datatype.size).sum()
+    }
+
     /// Source, tag and number of bytes of a message that was received.
-    pub fn received(&self) -> (c_int, c_int, i64) {
+    pub fn received(&self) -> Status {
         describe(&self.status)
     }
 
-    /// Whether all of it is done. After an error nothing of it is waited for any more.
+    /// Whether all of it is done. After an error none of it is waited for any more.
     pub fn test(&mut self) -> Result<bool, Failure> {
         let mut flag = 0;
         let code = match self.requests.as_mut_slice() {
@@ -189,7 +177,7 @@ impl Pending {
             }
         };
         if code != ffi::MPI_SUCCESS as c_int {
-            // Some of them may go on.
+            // Some of the requests may still be active.
             self.give_up();
             return self.state.check(code, self.call).map(|()| true);
         }
@@ -199,7 +187,7 @@ impl Pending {
         Ok(flag != 0)
     }
 
-    /// Fails when it will never be done, for its epoch is over.
+    /// Fails if it can never complete because its epoch is over.
     pub fn check(&mut self) -> Result<(), Failure> {
         let checked = self.state.usable(self.call);
         if checked.is_err() {
@@ -208,82 +196,8 @@ impl Pending {
         checked
     }
 
-    /// Waits for the end, for `timeout` seconds at most; infinity: for ever.
-    pub fn wait(&mut self, py: Python<'_>, timeout: f64) -> PyResult<()> {
-        let state = Arc::clone(&self.state);
-        let _inside = Inside::of(&state.calls);
-        let result = self.wait_for_end(py, timeout);
-        if result.is_err() {
-            self.give_up();
-        }
-        result
-    }
-
-    fn wait_for_end(&mut self, py: Python<'_>, timeout: f64) -> PyResult<()> {
-        if self.test().map_err(|failure| failure.into_error(py))? {
-            return Ok(());
-        }
-        let deadline = deadline_of(timeout);
-        let bytes: usize = self.views.iter().map(|view| view.count * view.datatype.size).sum();
-        let began = Instant::now();
-        let eager_until = began + YIELDING + Duration::from_nanos(bytes as u64 * NANOSECONDS_PER_BYTE);
-        loop {
-            match py.detach(|| self.spin(began, eager_until, deadline)) {
-                Ok(Progress::Done) => return Ok(()),
-                Ok(Progress::Waiting) => py.check_signals().inspect_err(|error| {
-                    self.state.give_up(py, &format!("a wait in {} was interrupted ({error})", self.call));
-                })?,
-                Ok(Progress::TimedOut) => {
-                    let failure = self.state.timed_out(py, self.call, timeout);
-                    self.state.break_off(&format!("{} did not end within {timeout} s", self.call));
-                    return Err(failure.into_error(py));
-                }
-                Err(failure) => return Err(failure.into_error(py)),
-            }
-        }
-    }
-
-    /// Tests for a while.
-    fn spin(&mut self, began: Instant, eager_until: Instant, deadline: Option<Instant>) -> Result<Progress, Failure> {
-        let until = Instant::now() + SLICE;
-        let enough = spins_before_yielding();
-        // A rank with a core of its own keeps it while data move: who yields it may not get it back for milliseconds.
-        let busy_until = if enough > FEW_SPINS { began + (eager_until - began - YIELDING) / 4 } else { began };
-        let mut spins = 0;
-        loop {
-            if self.test()? {
-                return Ok(Progress::Done);
-            }
-            if spins < enough {
-                spins += 1;
-                std::hint::spin_loop();
-                continue;
-            }
-            if self.state.is_over() {
-                return Err(self.state.lost(self.call));
-            }
-            if let Some(why) = self.state.calls.given_up(true) {
-                return Err(Failure::Broken(self.call, why));
-            }
-            let now = Instant::now();
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                return Ok(Progress::TimedOut);
-            }
-            if now >= until {
-                return Ok(Progress::Waiting);
-            }
-            if now < busy_until {
-                std::hint::spin_loop();
-            } else if now < eager_until {
-                std::thread::yield_now();
-            } else {
-                std::thread::sleep(((now - began) / PAUSE_SHARE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
-            }
-        }
-    }
-
-    /// Nobody waits for it any more, and MPI may still write to its buffers: they stay.
-    fn give_up(&mut self) {
+    /// Gives it up. MPI may still write to its buffers, so they are never freed.
+    pub fn give_up(&mut self) {
         if !self.requests.is_empty() {
             self.requests.clear();
             std::mem::forget(std::mem::take(&mut self.views));
@@ -293,9 +207,9 @@ impl Pending {
         }
     }
 
-    /// Whoever had it lets it go: what MPI has begun goes on.
+    /// Stops waiting for it; MPI may still complete it.
     pub fn let_go(mut self) {
-        if self.requests.is_empty() || !crate::environment::is_running() || self.state.is_over() {
+        if self.requests.is_empty() || !library::is_running() || self.state.is_over() {
             self.give_up();
             return;
         }
@@ -313,57 +227,17 @@ impl Drop for Pending {
     }
 }
 
-/// So many tests without a pause: a message between two ranks that run takes a few microseconds. Next to none where there
-/// are more ranks than cores, for then the one that is waited for may need this core.
-pub fn spins_before_yielding() -> u32 {
-    static SPINS: OnceLock<u32> = OnceLock::new();
-    *SPINS.get_or_init(|| {
-        // Set by mpiexec of Open MPI and of MPICH, and by srun.
-        let names = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_TASKS_PER_NODE"];
-        let ranks = names.iter().find_map(|name| {
-            let text = std::env::var(name).ok()?;
-            text.split(|character: char| !character.is_ascii_digit()).next()?.parse::<usize>().ok()
-        });
-        let cores = usize::try_from(crate::names::ipz_cores()).unwrap_or(1);
-        if ranks.is_some_and(|ranks| ranks > cores) { FEW_SPINS } else { 400 }
-    })
-}
-
-/// Frees a datatype that was made (MPI 3.1, section 4.1.9); MPI keeps it as long as an operation needs it.
-pub fn free(datatype: &mut ffi::MPI_Datatype) {
-    // SAFETY: a datatype that was made, and is freed once, while MPI runs.
-    unsafe {
-        if *datatype != ffi::RSMPI_DATATYPE_NULL && crate::environment::is_running() {
-            ffi::MPI_Type_free(datatype);
-        }
-    }
-}
-
-/// Lets go of those that MPI is done with.
+/// Frees those that MPI is done with.
 fn sweep() {
     let mut adrift = ADRIFT.lock().unwrap_or_else(PoisonError::into_inner);
-    // An error of an operation that nobody waits for is told to nobody.
+    // An error of an operation that nobody waits for is not reported.
     let (mut done, mut going) = (Vec::new(), Vec::new());
     for mut pending in adrift.drain(..) {
         if pending.test().unwrap_or(true) { done.push(pending) } else { going.push(pending) }
     }
     *adrift = going;
     ANY_ADRIFT.store(!adrift.is_empty(), Ordering::Release);
-    // Without the lock: with their buffers go objects, which may let go of requests of their own.
+    // Without the lock: dropping their buffers may drop objects that own requests themselves.
     drop(adrift);
     drop(done);
-}
-
-/// Until when to wait; none: for ever.
-pub fn deadline_of(timeout: f64) -> Option<Instant> {
-    let duration = Duration::try_from_secs_f64(timeout.max(0.0)).ok()?;
-    Instant::now().checked_add(duration)
-}
-
-/// Source, tag and number of bytes of a message.
-pub fn describe(status: &ffi::MPI_Status) -> (c_int, c_int, i64) {
-    let mut bytes = 0;
-    // SAFETY: a status that MPI has filled in, and a constant of the shim.
-    unsafe { ffi::MPI_Get_elements_x(status, crate::names::IPZ_BYTE, &raw mut bytes) };
-    (status.MPI_SOURCE, status.MPI_TAG, bytes)
 }

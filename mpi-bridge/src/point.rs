@@ -4,9 +4,11 @@ use crate::buffers::{View, int};
 use crate::comm::Comm;
 use crate::failure::Failure;
 use crate::layout::Block;
-use crate::pending::{Pending, deadline_of, describe, spins_before_yielding};
+use crate::pending::Pending;
 use crate::request::Request;
 use crate::state::State;
+use crate::status::{Status, describe};
+use crate::waiting::{deadline_of, spins_before_yielding};
 use mpi::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -17,9 +19,6 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_micros(50);
 const EAGER: Duration = Duration::from_millis(5);
 const SLICE: Duration = Duration::from_millis(40);
-
-/// Source, tag and bytes.
-pub type Status = (i32, i32, i64);
 
 fn send(pending: &mut Pending, view: View, to: c_int, tag: c_int) -> Result<(), Failure> {
     let block = Block::of(view.datatype, view.count)?;

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::pending::Pending;
-use crate::point::Status;
+use crate::status::Status;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::sync::{Mutex, MutexGuard, PoisonError};

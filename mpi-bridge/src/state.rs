@@ -2,6 +2,7 @@
 
 use crate::calls::Record;
 use crate::failure::{Failure, check};
+use crate::library;
 use mpi::ffi;
 use pyo3::prelude::*;
 use std::ffi::c_int;
@@ -92,7 +93,7 @@ impl State {
         if let Some(why) = self.calls.given_up(false) {
             return Err(Failure::Broken(call, why));
         }
-        if !crate::environment::is_running() {
+        if !library::is_running() {
             return Err(Failure::Broken(call, "MPI is finalised".to_owned()));
         }
         Ok(())

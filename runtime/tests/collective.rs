@@ -6,7 +6,8 @@
 
 use ipclusterz_runtime::connection::Role;
 use ipclusterz_runtime::controller::Limits;
-use ipclusterz_runtime::controller::core::{Action, Core, Event, Identity};
+use ipclusterz_runtime::controller::core::{Core, Identity};
+use ipclusterz_runtime::controller::event::{Action, Event};
 use ipclusterz_runtime::ids::{EngineId, RequestId, TaskId};
 use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::Frame;

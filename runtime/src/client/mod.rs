@@ -1,25 +1,35 @@
 //! The client's side, as far as it is not Python.
 //!
-//! 1. [`pending`]: answers that are awaited, and how a thread waits for them; what they write is in `transcript`.
-//! 2. [`watched`]: how one thread waits for whichever submission is complete next.
-//! 3. [`answer_id`]: how an answer is named to the user.
+//! 1. [`answer_id`]: how an answer is named to the user; [`event`]: what happens to the cluster.
+//! 2. [`pending`]: answers that are awaited, and how a thread waits for them; what they write is in `transcript`.
+//! 3. [`watched`]: how one thread waits for whichever submission is complete next.
 //! 4. [`functions`]: code by hash, sent once.
-//! 5. [`core`]: what is under way and what must wait for the window. Pure.
-//! 6. [`reactor`]: the I/O thread around the core.
-//! 7. [`handle`]: the calls of other threads.
+//! 5. [`request`]: a request as it waits to be sent and for its answers.
+//! 6. [`core`]: what is under way and what must wait for the window. Pure.
+//! 7. `shared`: the core under one lock; `reactor`: the I/O thread around it.
+//! 8. `handle`: a client in the hands of other threads, with its [`error`]s; [`submit`]: what they submit and wait for;
+//!    `cluster`: what they ask of the cluster.
 
 pub mod answer_id;
+mod cluster;
 pub mod core;
+pub mod error;
+pub mod event;
 pub mod functions;
-pub mod handle;
+mod handle;
 pub mod pending;
-pub mod reactor;
+mod reactor;
+pub mod request;
+mod shared;
+pub mod submit;
 mod transcript;
 pub mod watched;
 
-pub use self::core::Event;
 pub use answer_id::{AnswerId, AnswerIdError};
-pub use handle::{Client, ClientError, Item, Submission};
+pub use error::ClientError;
+pub use event::Event;
+pub use handle::Client;
 pub use pending::{Answer, Pending};
+pub use submit::{Item, Submission};
 
 pub use crate::wire::message::{EngineInfo, EngineStatus, Status};

@@ -1,23 +1,30 @@
 //! The controller: one process between clients and engines.
 //!
 //! 1. [`limits`]: how much it holds and how long it waits.
-//! 2. [`registry`]: who is connected.
+//! 2. [`registry`]: who is connected; [`peer`]: one of them.
 //! 3. [`load`]: which engine is given the next balanced task; `queue`: which task of a client that is.
-//! 4. [`work`]: requests, the queues, and every task's one answer; its data is in `task`, taking back in
-//!    `work/recall.rs`. Pure.
+//! 4. [`work`]: requests, their tasks, and every task's one answer; its data is in `task`. Pure.
 //! 5. [`worlds`]: MPI programs among the engines, and their epochs. Pure.
-//! 6. [`core`]: the state machine `handle(event, now) -> actions` over all of these. Pure.
-//! 7. [`reactor`]: sockets, signals and the clock around the core.
+//! 6. [`event`]: what the core is told, and what it wants done.
+//! 7. [`core`]: the state machine `handle(event, now) -> actions` over all of these. Pure.
+//! 8. `reactor`: sockets, signals and the clock around the core.
+//! 9. [`config`]: how it is to be run; `opening`: what it makes before it serves; `run`: its process from start to end.
 
+pub mod config;
 pub mod core;
+pub mod event;
 pub mod limits;
 pub mod load;
+mod opening;
+pub mod peer;
 mod queue;
-pub mod reactor;
+mod reactor;
 pub mod registry;
+mod run;
 mod task;
 pub mod work;
 pub mod worlds;
 
+pub use config::{ControllerConfig, ControllerError, Ready};
 pub use limits::Limits;
-pub use reactor::{ControllerConfig, ControllerError, Ready, run};
+pub use run::run;

@@ -6,9 +6,8 @@
 //! what comes behind it finds the new communicator. That an epoch is over overtakes the tasks.
 
 use crate::ids::{EngineId, TaskId};
-use crate::transport::Channel;
-use crate::wire::Frame;
 use crate::wire::message::{EpochOver, Group, Message, Op, Rank, Reform, Task, TaskOutcome, WorldStatus};
+use crate::wire::{Channel, Frame};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Numbers of tasks from here on are these; others count from 1.

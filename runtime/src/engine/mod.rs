@@ -1,16 +1,22 @@
 //! The engine's side, as far as it is not Python.
 //!
-//! 1. [`core`]: tasks in order, functions by hash, what is running. Pure.
-//! 2. [`reactor`]: the I/O thread around it, and the calls for the thread that runs user code; what that writes is
-//!    gathered in `output`.
-//! 3. [`process`]: how an engine's process ends when it must.
-//! 4. [`inspection`]: what it is doing, told while it is busy.
+//! 1. [`process`]: how an engine's process ends when it must.
+//! 2. [`inspection`]: what it is doing, told while it is busy.
+//! 3. [`core`]: tasks in order, functions by hash, what is running. Pure. Text is gathered in `output`.
+//! 4. [`config`]: how an engine is to be run.
+//! 5. `shared`: the core under one lock; `reactor`: the I/O thread around it.
+//! 6. `handle`: the calls for the thread that runs user code; `register`: how they come about.
 
+pub mod config;
 pub mod core;
+mod handle;
 pub mod inspection;
 mod output;
 pub mod process;
-pub mod reactor;
+mod reactor;
+mod register;
+mod shared;
 
+pub use config::{EndOfTime, EngineConfig, EngineError};
+pub use handle::{Engine, TaskHandle};
 pub use inspection::{MpiFunctions, StackFile};
-pub use reactor::{EndOfTime, Engine, EngineConfig, EngineError, TaskHandle};

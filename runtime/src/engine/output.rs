@@ -2,6 +2,9 @@
 
 use crate::wire::message::Stream;
 
+/// Text is sent at once when there is so much of it.
+pub(super) const OUTPUT_CHUNK: usize = 64 << 10;
+
 /// Pieces in the order in which they were written. Neighbours of the same stream are one piece, and nothing is ever
 /// cut: what was written in one call travels in one message.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@
 //! taken is decided in `race`.
 
 use super::monitor;
+use super::multipart::PART_BYTES_MAX;
 use crate::connection::{ConnectionFile, CurveKeys};
 use std::cell::Cell;
 
@@ -165,7 +166,7 @@ fn dealer(context: &zmq::Context, keys: Option<&CurveKeys>) -> Result<zmq::Socke
     socket.set_linger(500)?;
     socket.set_sndhwm(0)?;
     socket.set_rcvhwm(0)?;
-    socket.set_maxmsgsize(super::PART_BYTES_MAX)?;
+    socket.set_maxmsgsize(PART_BYTES_MAX)?;
     socket.set_reconnect_ivl(50)?;
     socket.set_reconnect_ivl_max(2000)?;
     // The kernel's own patience grows to minutes, and a network that comes back should be noticed sooner.

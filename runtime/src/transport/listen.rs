@@ -1,9 +1,10 @@
 //! The controller's side: one ROUTER at a unix socket, a TCP port, or both.
 
-use super::{Admitted, Route};
+use super::multipart::{self, PART_BYTES_MAX};
+use super::{Admitted, Route, monitor};
 use crate::connection::Role;
 use crate::wire::Frame;
-use crate::wire::frame::set_int_option;
+use crate::wire::socket::set_int_option;
 
 /// Draft options of libzmq, which the zmq crate has no names for (zmq_draft.h).
 const ZMQ_ROUTER_NOTIFY: i32 = 97;
@@ -38,10 +39,10 @@ impl Listener {
         socket.set_rcvhwm(0)?;
         socket.set_router_mandatory(true)?;
         socket.set_ipv6(true)?;
-        socket.set_maxmsgsize(super::PART_BYTES_MAX)?;
+        socket.set_maxmsgsize(PART_BYTES_MAX)?;
         socket.set_backlog(4096)?;
         set_int_option(&socket, ZMQ_ROUTER_NOTIFY, ZMQ_NOTIFY_DISCONNECT)?;
-        let monitor = super::monitor::attach(context, &socket)?;
+        let monitor = monitor::attach(context, &socket)?;
         Ok(Listener { socket, monitor })
     }
 
@@ -81,7 +82,7 @@ impl Listener {
 
     /// Why the next peer was turned away before it could say anything, if one was.
     pub fn next_turned_away(&self) -> Result<Option<&'static str>, zmq::Error> {
-        while let Some(event) = super::monitor::next(&self.monitor)? {
+        while let Some(event) = monitor::next(&self.monitor)? {
             match event {
                 zmq::SocketEvent::HANDSHAKE_FAILED_AUTH => return Ok(Some("its key is not admitted")),
                 zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL => return Ok(Some("it broke the handshake off")),
@@ -96,7 +97,7 @@ impl Listener {
 
     /// The next thing that came in, if any.
     pub fn receive(&self) -> Result<Option<Incoming>, zmq::Error> {
-        let Some(mut frames) = super::receive(&self.socket)? else { return Ok(None) };
+        let Some(mut frames) = multipart::receive(&self.socket)? else { return Ok(None) };
         let first = frames.remove(0);
         let Some(route) = parse(&first) else { return Ok(Some(Incoming::Stranger)) };
         if frames.len() == 1 && frames[0].is_empty() {
@@ -115,7 +116,7 @@ impl Listener {
     pub fn send(&self, route: Route, message: &crate::wire::Message, payload: Vec<Frame>) -> Result<(), zmq::Error> {
         let mut id = [0; ROUTE_LENGTH];
         id[1..].copy_from_slice(&route.0.to_be_bytes());
-        super::send(&self.socket, Some(Frame::from(&id[..])), message, payload)
+        multipart::send(&self.socket, Some(Frame::from(&id[..])), message, payload)
     }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! Two frames: event (u16) and value (u32), in the machine's own order; then the address.
 
-use crate::wire::frame::socket_pointer;
+use super::multipart;
+use crate::wire::socket::socket_pointer;
 
 /// The events that this project looks at.
 const EVENTS: [zmq::SocketEvent; 6] = [
@@ -35,7 +36,7 @@ pub fn detach(socket: &zmq::Socket) {
 
 /// The next thing that happened, if any.
 pub fn next(monitor: &zmq::Socket) -> Result<Option<zmq::SocketEvent>, zmq::Error> {
-    while let Some(frames) = super::receive(monitor)? {
+    while let Some(frames) = multipart::receive(monitor)? {
         if let Some([low, high, ..]) = frames.first().map(|frame| &**frame) {
             return Ok(Some(zmq::SocketEvent::from_raw(u16::from_ne_bytes([*low, *high]))));
         }

@@ -4,13 +4,13 @@
 //! `data`, `attached`; from there on the session stands. When it breaks, all are dialled again, with fresh sockets, so that
 //! nothing of the old session gets into the new one. What the messages of a standing session mean is the peer's business.
 
-use super::Channel;
 use super::dial::{DialError, LinkEvent, Wire};
+use super::multipart;
 use super::race::{Course, Race, RaceEvent};
 use crate::connection::ConnectionFile;
 use crate::wire::message::{Attach, Hello, Message, Resume, Welcome};
 use crate::wire::resend::Sending;
-use crate::wire::{Frame, codec};
+use crate::wire::{Channel, Frame, codec};
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
@@ -157,7 +157,7 @@ impl Session {
             Channel::Control => link.control.socket(),
             Channel::Data => link.data.socket(),
         };
-        super::send(socket, None, message, payload)
+        multipart::send(socket, None, message, payload)
     }
 
     /// Takes what has arrived; true when there may be more.
@@ -187,7 +187,7 @@ impl Session {
                 && let Way::Linked(link, _) = &self.way
             {
                 let wire = if channel == Channel::Control { &link.control } else { &link.data };
-                let Some(mut frames) = super::receive(wire.socket())? else { break };
+                let Some(mut frames) = multipart::receive(wire.socket())? else { break };
                 budget -= 1;
                 match codec::decode(&frames[0]) {
                     Ok(message) => {

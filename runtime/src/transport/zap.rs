@@ -7,6 +7,7 @@
 //! Answer: `["1.0", request id, "200" | "400", text, user id, ""]`. The user id (`client` or `engine`) is attached by
 //! libzmq to every message of that connection.
 
+use super::multipart;
 use crate::connection::Role;
 
 const ENDPOINT: &str = "inproc://zeromq.zap.01";
@@ -33,7 +34,7 @@ impl Gate {
 
     /// Answers every question that waits.
     pub fn answer(&self) -> Result<(), zmq::Error> {
-        while let Some(request) = super::receive(&self.socket)? {
+        while let Some(request) = multipart::receive(&self.socket)? {
             let field = |index: usize| request.get(index).map_or(&[][..], |frame| &**frame);
             let role =
                 self.keys.iter().find(|(key, _)| field(5) == b"CURVE" && same(key, field(6))).map(|(_, role)| *role);

@@ -1,14 +1,16 @@
 //! What travels between processes.
 //!
-//! 1. [`message`]: every message and its frames.
-//! 2. [`codec`]: headers to bytes and back.
-//! 3. [`frame`]: one payload frame, shared by reference.
-//! 4. [`pieces`]: long frames cut for the wire and joined again.
-//! 5. [`resend`]: what one side has sent and the other may not have received.
-//! 6. [`segment`]: large frames in shared memory.
-//! 7. [`reaper`]: a thread that gives memory back.
-//! 8. [`part`]: payloads going out and coming in, by frame or by segment.
+//! 1. [`channel`]: the two connections of each peer.
+//! 2. [`message`]: every message and its frames, in one table; the fields are in `message/`.
+//! 3. [`codec`]: headers to bytes and back.
+//! 4. [`frame`]: one payload frame, shared by reference; `socket`: what it needs of libzmq beyond the zmq crate.
+//! 5. [`pieces`]: long frames cut for the wire and joined again.
+//! 6. [`resend`]: what one side has sent and the other may not have received.
+//! 7. [`segment`]: large frames in shared memory.
+//! 8. [`reaper`]: a thread that gives memory back.
+//! 9. [`part`]: payloads going out and coming in, by frame or by segment.
 
+pub mod channel;
 pub mod codec;
 pub mod frame;
 pub mod message;
@@ -17,6 +19,8 @@ pub mod pieces;
 pub mod reaper;
 pub mod resend;
 pub mod segment;
+pub(crate) mod socket;
 
+pub use channel::Channel;
 pub use frame::Frame;
 pub use message::Message;

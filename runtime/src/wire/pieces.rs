@@ -1,13 +1,13 @@
 //! Long frames, cut into pieces for the wire and joined again.
 //!
-//! libzmq encrypts, decrypts and queues each part of a message as a whole, in its one thread. A part of a gigabyte keeps
-//! that thread from everything else for seconds, and dozens of them, one for each engine, keep it from the heartbeats for
-//! so long that all engines are taken for dead. Pieces of all connections take turns instead.
+//! libzmq encrypts, decrypts and queues each part of a message as a whole, in its one thread. A part of a gigabyte
+//! keeps that thread from everything else for seconds, and dozens of them, one for each engine, keep it from the
+//! heartbeats for so long that all engines are taken for dead. Pieces let all connections take turns instead.
 //!
 //! # Format
 //!
-//! A part of [`PIECE`] bytes is continued by the next one; a shorter one ends its frame. So a shorter frame is one part,
-//! and a frame of a multiple of that length ends with an empty part.
+//! A part of [`PIECE`] bytes is continued by the next one; a shorter one ends its frame. So a shorter frame is one
+//! part, and a frame of a multiple of that length ends with an empty part.
 
 use super::Frame;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use std::ops::Range;
 /// Bytes of a piece: a millisecond of encryption.
 pub const PIECE: usize = 256 << 10;
 
-/// Some of a frame's bytes, which it keeps alive.
+/// A range of a frame's bytes; it keeps the frame alive.
 struct Slice {
     frame: Frame,
     range: Range<usize>,
@@ -28,31 +28,52 @@ impl AsRef<[u8]> for Slice {
 }
 
 /// The parts of a frame, without a copy. There is at least one.
-pub fn split(frame: Frame) -> Vec<Frame> {
-    let length = frame.len();
-    if length < PIECE {
-        return vec![frame];
-    }
-    let slice = |start| {
-        let range = start..length.min(start + PIECE);
-        if range.is_empty() { Frame::new() } else { Frame::from_owner(Slice { frame: frame.clone(), range }) }
-    };
-    (0..=length / PIECE).map(|index| slice(index * PIECE)).collect()
+pub fn split(frame: Frame) -> Parts {
+    Parts { frame: Some(frame), start: 0 }
 }
 
-/// Parts on their way to be a frame.
+/// See [`split`]. A short frame is handed on as it is, and nothing is allocated for it.
+pub struct Parts {
+    /// None when the last part has been given.
+    frame: Option<Frame>,
+    /// Where the next part begins.
+    start: usize,
+}
+
+impl Iterator for Parts {
+    type Item = Frame;
+
+    fn next(&mut self) -> Option<Frame> {
+        let frame = self.frame.take()?;
+        let (start, length) = (self.start, frame.len());
+        if length < PIECE {
+            return Some(frame);
+        }
+        if start == length {
+            return Some(Frame::new());
+        }
+        let end = length.min(start + PIECE);
+        if end - start == PIECE {
+            (self.frame, self.start) = (Some(frame.clone()), end);
+        }
+        Some(Frame::from_owner(Slice { frame, range: start..end }))
+    }
+}
+
+/// Joins the parts that it is given into frames.
 #[derive(Default)]
 pub struct Joiner {
     pieces: Vec<Frame>,
 }
 
 impl Joiner {
-    /// It is between two frames.
+    /// Whether it is between two frames.
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
-    /// Takes the next part, which is the `last` of its message or not; the frame that it ends, if it ends one.
+    /// Takes the next part and returns the frame that it ends, if it ends one. `last`: it is the last part of its
+    /// message.
     ///
     /// # Errors
     ///
@@ -101,7 +122,7 @@ mod tests {
     #[test]
     fn pieces_share_the_bytes_of_their_frame() {
         let frame = Frame::from(bytes(2 * PIECE + 3));
-        let parts = split(frame.clone());
+        let parts: Vec<Frame> = split(frame.clone()).collect();
         assert_eq!(parts.iter().map(Frame::len).collect::<Vec<_>>(), [PIECE, PIECE, 3]);
         assert_eq!(parts[1].as_ptr(), frame[PIECE..].as_ptr());
     }

@@ -5,9 +5,9 @@
 //! arrived. When a session goes on over new connections, each side tells its counts, and the other sends what is
 //! missing, in order: so nothing is lost, and nothing comes twice. Pure.
 
+use super::channel::Channel;
 use super::frame::Frame;
 use super::message::{Counts, Message};
-use crate::transport::Channel;
 use std::collections::VecDeque;
 
 /// A message on its way.

@@ -3,17 +3,19 @@
 //! Where a closed connection does not mean a dead process (TCP, the near end of a tunnel), a client that has not said
 //! goodbye is kept for a while, with its work and with what it may not have received.
 
-use super::{Action, Core, to_peer};
-use crate::controller::registry::{Peer, Presence};
+use super::Core;
+use super::sending::to_peer;
+use crate::controller::event::Action;
+use crate::controller::peer::{Peer, Presence};
 use crate::ids::PeerId;
-use crate::transport::{Admitted, Channel, Route};
-use crate::wire::Frame;
+use crate::transport::{Admitted, Route};
 use crate::wire::message::{Attach, Empty, EngineInfo, EngineLeft, Hello, Message, Refused, Welcome};
+use crate::wire::{Channel, Frame};
 use std::time::Duration;
 
-/// Messages of a client after which it is told what was received.
+/// After so many messages a client is told what was received.
 const ACK_MESSAGES: u64 = 64;
-/// Bytes after which it is.
+/// After so many bytes a client is told what was received.
 const ACK_BYTES: u64 = 1 << 20;
 
 impl Core {
@@ -41,14 +43,14 @@ impl Core {
                 Welcome { peer, token: token.clone(), engine_id, engines, window, grace, resumed: Some(*received) };
             self.actions.push(Action::Log(format!("hello again from {who}")));
             self.send(route, Message::Welcome(welcome));
-            // They are dead, unless it is this hello that comes late, from a connection that the client has given up: then
-            // it must ask once more.
+            // These connections are dead, unless this hello is late and comes from a connection that the client has
+            // given up. Then the client must ask once more.
             for route in former {
                 self.send(route, Message::Refused(Refused { reason: "the session went on elsewhere".to_owned() }));
             }
             return;
         }
-        // It comes back before its old connections are known to be broken: an engine shall have its id.
+        // It comes back before its old connections are known to be broken. An engine gets its id again.
         if let Some(old) = self.registry.of_uuid(hello.role, &hello.uuid) {
             self.forget(old, None, "its connection broke, and it came back", now);
         }
@@ -111,7 +113,7 @@ impl Core {
         }
     }
 
-    /// Gives up clients that did not come back.
+    /// Drops clients that did not come back in time.
     pub(super) fn give_up_clients(&mut self, now: Duration) {
         while let Some((since, peer)) = self.away.pop_front_if(|(since, _)| *since + self.limits.session_grace <= now) {
             if self.registry.peer(peer).is_some_and(|peer| peer.presence == Presence::Away(since)) {
@@ -120,7 +122,7 @@ impl Core {
         }
     }
 
-    /// Counts what a client sends, and tells it now and then, so that it need not keep all of it.
+    /// Counts what a client sends, and tells it from time to time, so that it need not keep all of it.
     pub(super) fn count(&mut self, id: PeerId, channel: Channel, message: &Message, payload: &[Frame]) {
         let Some(peer) = self.registry.peer_mut(id).filter(|peer| peer.sent.keeps()) else { return };
         peer.received.count(channel, message);
@@ -133,7 +135,7 @@ impl Core {
         }
     }
 
-    /// A peer is gone for good; `known`: the connection that showed it.
+    /// A peer has left for good; `known` is the connection that showed it.
     pub(super) fn forget(&mut self, id: PeerId, known: Option<Route>, why: &str, now: Duration) {
         let routes = self.registry.peer(id).map(|peer| [Some(peer.control), peer.data]).into_iter().flatten().flatten();
         let standing = |route: &Route| {

@@ -1,10 +1,10 @@
-//! Taking back what was not started: at a client's wish, because it waits behind a long task, or because no engine
-//! comes.
+//! Taking back tasks that have not started: because a client aborts them, an engine is retired, they wait behind a long
+//! task, or no engine comes.
 
-use super::super::task::{Place, Span};
 use super::{Effect, Work};
+use crate::controller::task::{Place, Span};
 use crate::ids::{EngineId, PeerId, TaskId};
-use crate::transport::Channel;
+use crate::wire::Channel;
 use crate::wire::message::{Abort, Message, Outcome, Recalled, Started, TaskList};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Work {
                 Some(state) if state.abort => self.answer(*task, Some(engine), Outcome::Aborted),
                 Some(state) if !self.clients.contains_key(&state.client) => self.forget(*task),
                 Some(state) if state.balanced.is_some() => self.requeue(*task),
-                // It may go nowhere else, and nobody asked for it back.
+                // It may not go elsewhere, and nobody asked for it back.
                 Some(_) => self.answer(*task, Some(engine), Outcome::Lost("the engine gave it back".to_owned())),
                 None => {}
             }
@@ -35,7 +35,7 @@ impl Work {
         self.dispatch(now);
     }
 
-    /// Gives up what a client names, as far as it has not been started.
+    /// Aborts what a client names, as far as it has not started.
     pub fn abort(&mut self, client: PeerId, abort: &Abort, now: Duration) {
         let Some(state) = self.clients.get(&client) else { return };
         let spans: Vec<Span> = match &abort.requests {
@@ -50,7 +50,7 @@ impl Work {
                     self.unqueued();
                     self.answer(task, None, Outcome::Aborted);
                 }
-                // Where one member of a group has begun, the others must not be without it.
+                // If one member of a group has started, the others need it.
                 Place::At(_) if state.job.group.is_some() => {
                     let message = Message::Started(Started { request: state.request, position: state.position });
                     self.effects.push(Effect::ToClient(state.client, Channel::Data, message, vec![]));
@@ -69,7 +69,7 @@ impl Work {
         self.dispatch(now);
     }
 
-    /// An engine gets no new task from now on; what it has not begun of balanced ones goes to others.
+    /// An engine gets no new tasks from now on; balanced tasks that it has not started go to others.
     pub fn retire(&mut self, engine: EngineId) {
         let Some(load) = self.loads.get(engine).filter(|load| !load.horizon.retiring) else { return };
         let balanced = |task: &TaskId| self.tasks.get(task).is_some_and(|state| state.balanced.is_some());
@@ -80,7 +80,7 @@ impl Work {
         }
     }
 
-    /// Whether an engine is to end and has done everything.
+    /// Whether an engine is being retired and has finished everything.
     pub fn is_retired(&self, engine: EngineId) -> bool {
         self.loads.get(engine).is_none_or(|load| load.horizon.retiring && load.outstanding.is_empty())
     }
@@ -91,7 +91,7 @@ impl Work {
         if self.loads.any_stacked() { Some(Duration::ZERO) } else { grace }
     }
 
-    /// Takes back what waits behind long tasks, and gives up when there has been no engine for long.
+    /// Takes back what waits behind long tasks; ends queued tasks when there has been no engine for too long.
     pub fn tick(&mut self, now: Duration) {
         for engine in self.loads.stuck(now) {
             let Some(load) = self.loads.get(engine) else { continue };

@@ -1,8 +1,8 @@
-//! The connection file: all that a peer needs to reach a controller and be let in.
+//! A connection file: its format; how it is read, checked and written.
 //!
 //! # Format
 //!
-//! JSON, mode 0600, one for clients (`client.json`) and one for engines (`engine.json`), made afresh by every
+//! JSON, mode 0600, one for clients (`client.json`) and one for engines (`engine.json`), written anew by every
 //! controller. `version` is read first.
 //!
 //! ```json
@@ -12,56 +12,18 @@
 //!  "curve": {"server": "…", "public": "…", "secret": "…"}}
 //! ```
 //!
-//! For peers behind a tunnel there are copies with `"forwarded": true`: their addresses are near ends of forwards, on
-//! whichever host the copy lies, and are dialled although `host` is another one.
+//! For peers behind a tunnel there are copies with `"forwarded": true`. Their addresses are near ends of forwards on
+//! the peer's own host, and are dialled although `host` is another one.
 
+use super::CONNECTION_FILE_VERSION;
+use super::error::ConnectionError;
+use super::keys::{CurveKeys, Role};
 use crate::places::{self, PlacesError};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-/// The version written, and the only one read.
-pub const CONNECTION_FILE_VERSION: u64 = 1;
-
-/// What a peer is, and what its key admits it as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Submits work.
-    Client,
-    /// Does it.
-    Engine,
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Role::Client => "client",
-            Role::Engine => "engine",
-        })
-    }
-}
-
-/// A peer's CURVE keys, each 40 characters of Z85 (ZeroMQ RFC 32).
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CurveKeys {
-    /// The controller's public key.
-    pub server: String,
-    /// The peer's public key.
-    pub public: String,
-    /// The peer's secret key.
-    pub secret: String,
-}
-
-impl fmt::Debug for CurveKeys {
-    /// Leaves the secret out, so that no log or error can carry it.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("CurveKeys").field("server", &self.server).field("public", &self.public).finish()
-    }
-}
 
 /// See the module's documentation for the format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,83 +47,6 @@ pub struct ConnectionFile {
     /// The addresses are near ends of tunnels on the peer's own host; whatever is behind them is not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forwarded: bool,
-}
-
-/// Why a connection file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectionError {
-    /// No such file.
-    #[error("there is no connection file {0}")]
-    Missing(PathBuf),
-    /// The operating system refused.
-    #[error("cannot read the connection file {path}: {source}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Others can read the secret key in it.
-    #[error("the connection file {path} has mode {mode:o}: others on this host could read its secret key")]
-    NotPrivate {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Not JSON, or not all of it.
-    #[error("the connection file {path} is damaged or cut short at line {line}, column {column}")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Where the parser stopped. What it says about that is left out: it quotes the file, and so its secret key.
-        line: usize,
-        /// In that line.
-        column: usize,
-    },
-    /// Written by another version of ipclusterz.
-    #[error("the connection file {path} has version {found}; this ipclusterz reads version {CONNECTION_FILE_VERSION}")]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// The version in it.
-        found: u64,
-    },
-    /// Not what an address looks like.
-    #[error("{0:?} is no address of a controller: tcp://host:port or ipc:///path")]
-    BadAddress(String),
-    /// It has no keys, which TCP needs.
-    #[error("this connection file has no keys, without which {0} lets nobody in")]
-    NoKeys(String),
-    /// It could not be written.
-    #[error(transparent)]
-    Write(#[from] PlacesError),
-}
-
-impl ConnectionError {
-    /// What the user can do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            ConnectionError::Missing(_) => {
-                "is the cluster running? `ipclusterz list` shows clusters, `ipclusterz -n 4` starts one"
-            }
-            ConnectionError::Unreadable { .. } => {
-                "connection files are readable by the user who started the cluster alone"
-            }
-            ConnectionError::NotPrivate { .. } => {
-                "chmod 600 the file; if it was open to others for long, restart the cluster for fresh keys"
-            }
-            ConnectionError::Damaged { .. } => "copy it again from the controller's host, or restart the cluster",
-            ConnectionError::Version { .. } => {
-                "install the same version of ipclusterz on both sides, or restart the cluster with this one"
-            }
-            ConnectionError::BadAddress(_) => "`ipclusterz status` shows the addresses of a cluster",
-            ConnectionError::NoKeys(_) => {
-                "start the cluster with `--listen 0.0.0.0:10101` or another address: its connection files then have keys"
-            }
-            ConnectionError::Write(_) => "check the free space and permissions of that folder",
-        }
-    }
 }
 
 impl ConnectionFile {
@@ -242,51 +127,6 @@ impl ConnectionFile {
                 let reachable = |address: &&String| self.forwarded || address.starts_with("tcp://");
                 self.addresses.iter().filter(reachable).map(String::as_str).collect()
             }
-        }
-    }
-}
-
-/// No cluster to connect to.
-#[derive(Debug, thiserror::Error)]
-pub enum FindError {
-    /// Its name is none, or there is no place for it.
-    #[error(transparent)]
-    Places(#[from] PlacesError),
-    /// It is not running.
-    #[error("no cluster named {0:?} is running; running: {1}")]
-    NotRunning(String, String),
-    /// Which one?
-    #[error("no cluster named {default:?} is running, and more than one other is: {0}", default = places::DEFAULT_CLUSTER)]
-    Ambiguous(String),
-}
-
-impl FindError {
-    /// What the user can do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            FindError::Ambiguous(_) => "name one: Client(cluster=\"NAME\")",
-            _ => "`ipclusterz list` shows clusters, `ipclusterz -n 4` starts one",
-        }
-    }
-}
-
-/// The connection file for clients of the cluster `name`; of the default one, or of the only one there is, when none is
-/// named.
-pub fn find_client_file(name: Option<&str>) -> Result<PathBuf, FindError> {
-    let file = |name: &str| places::cluster_dir(name).map(|folder| folder.join("client.json"));
-    let wanted = file(name.unwrap_or(places::DEFAULT_CLUSTER))?;
-    if wanted.exists() {
-        return Ok(wanted);
-    }
-    let mut running = places::list_clusters()?;
-    running.retain(|name| file(name).is_ok_and(|path| path.exists()));
-    match (name, &running[..]) {
-        (None, [only]) => Ok(file(only)?),
-        (None, [_, _, ..]) => Err(FindError::Ambiguous(running.join(", "))),
-        (name, _) => {
-            let name = name.unwrap_or(places::DEFAULT_CLUSTER).to_owned();
-            let running = if running.is_empty() { "none".to_owned() } else { running.join(", ") };
-            Err(FindError::NotRunning(name, running))
         }
     }
 }

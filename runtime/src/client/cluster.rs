@@ -1,0 +1,88 @@
+//! What other threads ask about the cluster, and of it: its engines, its state, interrupts and shutdown.
+
+use super::error::ClientError;
+use super::event::Event;
+use super::handle::Client;
+use super::shared::State;
+use crate::ids::EngineId;
+use crate::inspections::Activities;
+use crate::wire::Channel;
+use crate::wire::message::{Empty, EngineInfo, EngineList, Message, Status, Targets};
+use std::time::Duration;
+
+impl Client {
+    /// Engines that are there, by id.
+    pub fn engines(&self) -> Vec<EngineInfo> {
+        self.shared.lock().core.engines.values().map(|(info, _)| info.clone()).collect()
+    }
+
+    /// Their ids, sorted.
+    pub fn engine_ids(&self) -> Result<Vec<EngineId>, ClientError> {
+        Ok(self.usable()?.core.engines.keys().copied().collect())
+    }
+
+    /// Waits until there are `count` engines; false at the deadline.
+    pub fn wait_for_engines(&self, count: usize, timeout: Duration) -> Result<bool, ClientError> {
+        drop(self.usable()?);
+        let enough = |state: &State| state.core.engines.len() >= count || state.core.standing.is_none();
+        let in_time = self.wait_until(timeout, enough).is_ok();
+        Ok(self.usable()?.core.engines.len() >= count && in_time)
+    }
+
+    /// The next event, oldest first; none at the deadline.
+    pub fn wait_event(&self, timeout: Duration) -> Result<Option<Event>, ClientError> {
+        // Reaching the deadline is no error here: there was no event.
+        let _ = self.wait_until(timeout, |state| !state.core.events.is_empty() || state.closed.is_some());
+        Ok(self.shared.lock().core.events.pop_front())
+    }
+
+    /// The state of the cluster.
+    pub fn status(&self, timeout: Duration) -> Result<Status, ClientError> {
+        let before = self.usable()?.core.status.0;
+        self.send(Channel::Control, Message::StatusRequest(Empty {}))?;
+        let answered = self.wait_until(timeout, |state| state.core.status.0 > before || state.core.standing.is_none());
+        if answered.is_err() && self.shared.lock().core.is_away() {
+            return Err(ClientError::Unreachable(timeout.as_secs_f64(), self.shared.lock().problem.clone()));
+        }
+        answered?;
+        let mut state = self.usable()?;
+        state.core.status.1.take().ok_or(ClientError::Timeout(timeout.as_secs_f64()))
+    }
+
+    /// What engines are doing; those that do not answer in time are left out.
+    pub fn inspect(&self, engines: &[EngineId], timeout: Duration) -> Result<Activities, ClientError> {
+        let inspect = self.usable()?.core.inspections.ask(engines, None);
+        let number = inspect.number;
+        self.send(Channel::Control, Message::Inspect(inspect))?;
+        // At the deadline the answers that have come are returned.
+        let _ = self.wait_until(timeout, |state| state.core.inspections.is_complete(number));
+        Ok(self.shared.lock().core.inspections.take(number))
+    }
+
+    /// Raises KeyboardInterrupt in what runs on these engines.
+    pub fn interrupt(&self, engines: Vec<EngineId>) -> Result<(), ClientError> {
+        // On `data`: behind the requests that it is meant for, and before later ones.
+        self.send(Channel::Data, Message::Interrupt(Targets { engines: Some(engines) }))
+    }
+
+    /// Has engines end once they have finished what was submitted to them; does not wait. They get no new tasks, and
+    /// balanced tasks that they have not started go to others.
+    pub fn retire(&self, engines: Vec<EngineId>) -> Result<(), ClientError> {
+        self.send(Channel::Data, Message::Retire(EngineList { engines }))
+    }
+
+    /// Asks engines to end, or (none) all of them and the controller; does not wait.
+    pub fn request_shutdown(&self, engines: Option<Vec<EngineId>>) -> Result<(), ClientError> {
+        self.send(Channel::Control, Message::Shutdown(Targets { engines }))
+    }
+
+    /// The same, and waits until they are gone.
+    pub fn shutdown(&self, engines: Option<&[EngineId]>, timeout: Duration) -> Result<(), ClientError> {
+        self.request_shutdown(engines.map(<[EngineId]>::to_vec))?;
+        let gone = |state: &State| match engines {
+            Some(engines) => engines.iter().all(|id| !state.core.engines.contains_key(id)),
+            None => state.core.standing.is_none(),
+        };
+        self.wait_until(timeout, gone)
+    }
+}

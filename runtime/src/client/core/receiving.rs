@@ -1,0 +1,91 @@
+//! What arrives: replies and output go to those who wait for them, and changes of the cluster are noted.
+
+use super::Core;
+use crate::client::event::Event;
+use crate::client::pending::Answer;
+use crate::wire::message::{Message, Outcome, Reply, RequestOutput, Started};
+use crate::wire::part::Part;
+use crate::wire::{Channel, Frame};
+use std::sync::Arc;
+
+impl Core {
+    /// A message of the controller; `unpack` maps a reply's segments.
+    pub fn message(
+        &mut self,
+        channel: Channel,
+        message: Message,
+        payload: Vec<Frame>,
+        now: f64,
+        unpack: impl FnOnce(Vec<Frame>, &Reply) -> Result<Vec<Part>, String>,
+    ) {
+        self.received.messages.count(channel, &message);
+        match message {
+            Message::Reply(reply) => self.reply(reply, payload, now, unpack),
+            Message::Started(started) => self.started(started),
+            Message::RequestOutput(output) => self.output(output, &payload),
+            Message::EngineJoined(info) => {
+                self.engines.insert(info.id, (info.clone(), Arc::from(info.uuid.as_str())));
+                self.happened(Event::EngineJoined(info));
+            }
+            Message::EngineLeft(left) => {
+                self.engines.remove(&left.id);
+                self.happened(Event::EngineLeft { id: left.id, reason: left.reason });
+            }
+            Message::Received(counts) => self.sent.arrived(counts),
+            Message::Goodbye(goodbye) => self.lost(&goodbye.reason, now),
+            Message::StatusReply(status) => self.status = (self.status.0 + 1, Some(*status)),
+            Message::Inspected(inspected) => self.inspections.answered(inspected),
+            _ => {}
+        }
+    }
+
+    fn reply(
+        &mut self,
+        reply: Reply,
+        payload: Vec<Frame>,
+        now: f64,
+        unpack: impl FnOnce(Vec<Frame>, &Reply) -> Result<Vec<Part>, String>,
+    ) {
+        self.received.replies += 1;
+        self.received.bytes += payload.iter().map(|frame| frame.len() as u64).sum::<u64>();
+        self.acknowledge |= !reply.segments.is_empty();
+        let Some(request) = self.requests.get_mut(&reply.request) else { return };
+        request.open -= 1;
+        self.open_replies -= 1;
+        let index = request.base + reply.position as usize;
+        if let Some(pending) = request.pending.upgrade() {
+            let unpacked = unpack(payload, &reply);
+            let engine_uuid = reply.engine.and_then(|id| self.engines.get(&id)).map(|(_, uuid)| Arc::clone(uuid));
+            let (outcome, parts) = match unpacked {
+                Ok(parts) => (reply.outcome, parts),
+                Err(problem) => (Outcome::Rejected(problem), vec![]),
+            };
+            let (started, completed) = (reply.started, reply.completed);
+            let answer =
+                Answer { outcome, engine: reply.engine, engine_uuid, parts, started, completed, received: now };
+            pending.resolve(index, answer);
+        }
+        if request.open == 0 {
+            self.open_bytes -= request.bytes;
+            self.requests.remove(&reply.request);
+        }
+    }
+
+    fn started(&self, started: Started) {
+        if let Some(request) = self.requests.get(&started.request)
+            && let Some(pending) = request.pending.upgrade()
+        {
+            pending.started(request.base + started.position as usize);
+        }
+    }
+
+    fn output(&mut self, output: RequestOutput, payload: &[Frame]) {
+        let text = payload.first().map_or(&[][..], |text| text);
+        self.received.bytes += text.len() as u64;
+        if let Some(request) = self.requests.get(&output.request)
+            && let Some(pending) = request.pending.upgrade()
+        {
+            pending.output(request.base + output.position as usize, output.stream, &String::from_utf8_lossy(text));
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! A request of this client: before it is sent, and while it waits for its answers.
+
+use super::pending::Pending;
+use crate::ids::RequestId;
+use crate::wire::Frame;
+use crate::wire::message::{FunctionName, Op, Placement};
+use crate::wire::part::Packed;
+use std::sync::Weak;
+
+/// A request before it is sent.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Its number.
+    pub id: RequestId,
+    /// Where it is executed.
+    pub placement: Placement,
+    /// What to do.
+    pub op: Op,
+    /// The function to call, and its code.
+    pub function: Option<(FunctionName, Frame)>,
+    /// The payload.
+    pub packed: Packed,
+    /// Receives its answers.
+    pub pending: Weak<Pending>,
+    /// Index of its first answer there.
+    pub base: usize,
+    /// How many answers it expects.
+    pub count: usize,
+    /// The engines execute it together.
+    pub collective: bool,
+}
+
+/// A request that was sent and lacks answers.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    pub pending: Weak<Pending>,
+    pub base: usize,
+    pub count: usize,
+    pub open: usize,
+    pub bytes: u64,
+}

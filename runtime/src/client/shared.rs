@@ -1,0 +1,72 @@
+//! What the threads of a client share: the core under one lock, and how they wake each other.
+
+use super::core::Core;
+use super::watched::Watched;
+use crate::transport::wake::Waker;
+use crate::wire::Channel;
+use crate::wire::message::Message;
+use crate::wire::resend::Sending;
+use crate::wire::segment::SegmentFolder;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What the threads of a client share.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Engines, the session, the status, the backlog or what is under way changed.
+    pub changed: Condvar,
+    pub waker: Waker,
+    pub segments: Option<SegmentFolder>,
+    pub watched: Arc<Watched>,
+}
+
+impl Shared {
+    pub fn new(segments: Option<SegmentFolder>) -> std::io::Result<Self> {
+        let (state, changed, watched) = Default::default();
+        Ok(Shared { state, changed, waker: Waker::new()?, segments, watched })
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for `changed`, at most `timeout`.
+    pub fn wait<'a>(&self, state: MutexGuard<'a, State>, timeout: Duration) -> MutexGuard<'a, State> {
+        self.changed.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub core: Core,
+    /// Messages from other threads, and the requests that go before them.
+    pub outbox: Vec<Sending>,
+    /// What a resumed session has to send again.
+    pub again: Vec<Sending>,
+    /// When a session without a connection is given up.
+    pub give_up: Option<Instant>,
+    /// The controller's address that answered last.
+    pub address: String,
+    /// Why there is no session.
+    pub problem: String,
+    /// The controller refused this client: retrying is of no use.
+    pub refused: bool,
+    /// The client is closed, and why.
+    pub closed: Option<String>,
+}
+
+impl State {
+    /// Queues a message behind what was submitted before it, and ahead of what is submitted later.
+    pub fn send(&mut self, channel: Channel, message: Message) {
+        self.outbox.extend(self.core.next_sends());
+        self.outbox.push((channel, message, vec![]));
+    }
+
+    /// Takes everything that may be sent now, in order.
+    pub fn take_sends(&mut self) -> Vec<Sending> {
+        let mut sends = std::mem::take(&mut self.again);
+        let first = std::mem::take(&mut self.outbox);
+        sends.extend(self.core.outgoing(first));
+        sends
+    }
+}

@@ -1,0 +1,185 @@
+//! What other threads submit, abort and wait for.
+
+use super::answer_id::{AnswerId, AnswerIdError};
+use super::error::ClientError;
+use super::handle::Client;
+use super::pending::Pending;
+use super::request::Outgoing;
+use super::watched::Watched;
+use crate::ids::{EngineId, FunctionHash, RequestId};
+use crate::system::wall_clock;
+use crate::wire::Channel;
+use crate::wire::message::{Abort, FunctionName, Message, Op, Placement};
+use crate::wire::part::Packed;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Work for a list of engines, or for whichever is free.
+#[derive(Debug)]
+pub struct Item {
+    /// None: balanced.
+    pub targets: Option<Vec<EngineId>>,
+    /// The payload, from `Client::pack`.
+    pub packed: Packed,
+}
+
+/// What is common to all items of one submission.
+#[derive(Debug, Clone, Copy)]
+pub struct Submission<'a> {
+    /// What to do.
+    pub op: Op,
+    /// The function to call: hash and code.
+    pub function: Option<(FunctionHash, &'a [u8])>,
+    /// For balanced items: how often each may be restarted when its engine dies.
+    pub retries: u32,
+    /// For balanced items: the engines that they may go to; none: any.
+    pub engines: Option<&'a [EngineId]>,
+    /// For balanced items: how many seconds each will take, if that is known.
+    pub duration: Option<f64>,
+    /// For items with targets: these engines execute it together, as a group of one MPI program.
+    pub collective: bool,
+}
+
+impl Submission<'_> {
+    fn placement(&self, targets: Option<Vec<EngineId>>) -> Placement {
+        match targets {
+            Some(engines) => Placement::Engines(engines),
+            None => Placement::Balanced {
+                retries: self.retries,
+                engines: self.engines.map(<[EngineId]>::to_vec),
+                duration: self.duration,
+            },
+        }
+    }
+}
+
+/// Bytes that may wait in this process for room in the controller's window; beyond that the caller waits for room.
+const BACKLOG_MAX: u64 = 1 << 30;
+
+impl Client {
+    /// Copies buffers into a payload; they may change as soon as this returns.
+    pub fn pack<'a>(&self, buffers: impl IntoIterator<Item = &'a [u8]> + Clone) -> Result<Packed, ClientError> {
+        let mut packed = Packed::default();
+        let size = buffers.clone().into_iter().map(|bytes| bytes.len() as u64).sum();
+        let standing = self.usable()?.core.standing;
+        let Some(standing) = standing else { return Err(ClientError::Closed) };
+        let limit = standing.request_limit();
+        if size > limit {
+            return Err(ClientError::TooLarge { size, limit });
+        }
+        let home = self.shared.segments.as_ref().map(|folder| (folder, standing.peer));
+        for bytes in buffers {
+            packed.push(bytes, home).map_err(|none| ClientError::NoMemory(none.0))?;
+        }
+        Ok(packed)
+    }
+
+    /// Whether `submit` would wait for room.
+    pub fn is_full(&self) -> bool {
+        self.shared.lock().core.backlog_bytes() > BACKLOG_MAX
+    }
+
+    /// Waits for room, at most `timeout`.
+    pub fn wait_for_room(&self, timeout: Duration) -> bool {
+        let state = self.shared.lock();
+        if state.core.backlog_bytes() <= BACKLOG_MAX || state.closed.is_some() {
+            return true;
+        }
+        self.shared.wait(state, timeout).core.backlog_bytes() <= BACKLOG_MAX
+    }
+
+    /// Submits work and returns at once: the number of the first request, and the answers to wait for. Item `i` has the
+    /// number `first + i`.
+    pub fn submit(
+        &self,
+        submission: Submission<'_>,
+        items: Vec<Item>,
+    ) -> Result<(RequestId, Arc<Pending>), ClientError> {
+        let pending = Pending::new(targets_of(&items), wall_clock(), Arc::clone(&self.shared.watched));
+        let mut state = self.usable()?;
+        let first = state.core.number(items.len());
+        let function = submission.function.map(|(hash, code)| {
+            let name = FunctionName(hash);
+            (name, state.core.functions.code(name, code))
+        });
+        let mut base = 0;
+        for (id, item) in (first.0..).map(RequestId).zip(items) {
+            let count = item.targets.as_ref().map_or(1, Vec::len);
+            state.core.submit(Outgoing {
+                id,
+                placement: submission.placement(item.targets),
+                op: submission.op,
+                function: function.clone(),
+                packed: item.packed,
+                pending: Arc::downgrade(&pending),
+                base,
+                count,
+                collective: submission.collective,
+            });
+            base += count;
+        }
+        drop(state);
+        self.shared.waker.wake();
+        Ok((first, pending))
+    }
+
+    /// Aborts what has not started: of these requests or of all, on these engines or on any.
+    pub fn abort(&self, requests: Option<Range<RequestId>>, engines: Option<Vec<EngineId>>) -> Result<(), ClientError> {
+        if engines.is_none() {
+            self.usable()?.core.abort_unsent(requests.as_ref(), wall_clock());
+            self.shared.changed.notify_all();
+        }
+        let requests = requests.map(|requests| (requests.start.0..requests.end.0).map(RequestId).collect());
+        // On `data`: behind the requests that it names.
+        self.send(Channel::Data, Message::Abort(Abort { requests, engines }))
+    }
+
+    /// The answers that these message ids name.
+    pub fn answer_ids(&self, texts: &[String]) -> Result<Vec<AnswerId>, AnswerIdError> {
+        let ids: Vec<AnswerId> =
+            texts.iter().map(|text| AnswerId::parse(text, self.name())).collect::<Result<_, _>>()?;
+        let state = self.shared.lock();
+        match ids.iter().find(|id| !state.core.was_submitted(**id)) {
+            Some(unknown) => Err(AnswerIdError::Unknown(unknown.text(self.name()))),
+            None => Ok(ids),
+        }
+    }
+
+    /// Waits until all these answers have arrived (no list: all answers to everything submitted); false at the
+    /// deadline. Those that have arrived are removed from the end of the list, so that a second call continues where
+    /// this one stopped.
+    pub fn wait_answers(&self, ids: Option<&mut Vec<AnswerId>>, timeout: Duration) -> Result<bool, ClientError> {
+        self.check_process()?;
+        let result = match ids {
+            Some(ids) => self.wait_until(timeout, |state| {
+                while ids.pop_if(|id| !state.core.is_under_way(*id)).is_some() {}
+                ids.is_empty()
+            }),
+            None => self.wait_until(timeout, |state| state.core.under_way() == 0),
+        };
+        Ok(result.is_ok())
+    }
+
+    /// The complete submissions among those whose `Pending` is watched.
+    pub fn watched(&self) -> &Watched {
+        &self.shared.watched
+    }
+
+    /// Requests that lack answers.
+    pub fn under_way(&self) -> usize {
+        self.shared.lock().core.under_way()
+    }
+}
+
+/// The engine that each answer is expected from; none for a balanced item.
+fn targets_of(items: &[Item]) -> Vec<Option<EngineId>> {
+    let mut targets = Vec::with_capacity(items.len());
+    for item in items {
+        match &item.targets {
+            Some(engines) => targets.extend(engines.iter().copied().map(Some)),
+            None => targets.push(None),
+        }
+    }
+    targets
+}

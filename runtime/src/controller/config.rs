@@ -1,0 +1,89 @@
+//! How a controller is to be run, what it says when it listens, and why it could not run.
+
+use super::limits::Limits;
+use crate::connection::ConnectionError;
+use crate::places::PlacesError;
+use crate::transport::context::ContextError;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::PathBuf;
+
+/// How a controller is to be run.
+#[derive(Debug, Clone)]
+pub struct ControllerConfig {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Eight hexadecimal digits, fresh for every run.
+    pub run_id: String,
+    /// The cluster's folder, where the connection files go.
+    pub directory: PathBuf,
+    /// Listen at a unix socket.
+    pub local: bool,
+    /// Listen at this TCP address (`host:port`; port 0: a free one).
+    pub listen: Option<String>,
+    /// Hosts to offer to peers; empty: the bound one, or this host's name.
+    pub advertise: Vec<String>,
+    /// How much is held, and for how long.
+    pub limits: Limits,
+}
+
+/// What a controller says when it listens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ready {
+    /// Its process.
+    pub pid: u32,
+    /// Where it can be reached.
+    pub addresses: Vec<String>,
+    /// Connection file for clients.
+    pub client_file: PathBuf,
+    /// Connection file for engines.
+    pub engine_file: PathBuf,
+    /// Folder of its unix socket.
+    pub socket_dir: Option<PathBuf>,
+    /// Folder of segments.
+    pub shared_memory_dir: Option<PathBuf>,
+}
+
+impl Default for Ready {
+    fn default() -> Self {
+        Ready {
+            pid: std::process::id(),
+            addresses: vec![],
+            client_file: PathBuf::new(),
+            engine_file: PathBuf::new(),
+            socket_dir: None,
+            shared_memory_dir: None,
+        }
+    }
+}
+
+/// Why a controller could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// libzmq lacks something.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// A folder could not be made private.
+    #[error(transparent)]
+    Places(#[from] PlacesError),
+    /// A connection file could not be written.
+    #[error(transparent)]
+    ConnectionFile(#[from] ConnectionError),
+    /// Neither `local` nor `listen`.
+    #[error("the controller is to listen nowhere: neither at a unix socket nor at a TCP address")]
+    Nowhere,
+    /// The address is in use, or belongs to another host.
+    #[error("cannot listen at {address}: {source}")]
+    Bind {
+        /// Which address.
+        address: String,
+        /// Why.
+        source: zmq::Error,
+    },
+    /// libzmq failed.
+    #[error("the controller's socket failed: {0}")]
+    Socket(#[from] zmq::Error),
+    /// The kernel refused something.
+    #[error("{0}: {1}")]
+    System(&'static str, io::Error),
+}

@@ -1,0 +1,146 @@
+//! Who may say what: each message of a peer goes to the part responsible for it; any other message is refused.
+
+use super::Core;
+use super::sending::kind;
+use crate::connection::Role;
+use crate::controller::worlds::{NoGroup, Worlds};
+use crate::ids::{EngineId, PeerId};
+use crate::transport::{Admitted, Route};
+use crate::wire::message::{Group, Inspected, Message, Outcome, Placement, Refused, Request};
+use crate::wire::{Channel, Frame};
+use std::time::Duration;
+
+impl Core {
+    pub(super) fn message(
+        &mut self,
+        route: Route,
+        admitted: Admitted,
+        message: Message,
+        payload: Vec<Frame>,
+        now: Duration,
+    ) {
+        if matches!(message, Message::Hello(_) | Message::Attach(_)) {
+            // The peer behind this connection starts anew.
+            if let Some((peer, _)) = self.registry.of_route(route) {
+                self.forget(peer, Some(route), "it started anew", now);
+            }
+        }
+        let Some((peer, channel)) = self.registry.of_route(route) else {
+            return self.stranger_says(route, admitted, message, now);
+        };
+        let (role, refused) = match self.registry.peer(peer).and_then(|peer| peer.engine_id) {
+            Some(engine) => (Role::Engine, self.engine_says(peer, engine, channel, message, payload, now)),
+            None => {
+                self.count(peer, channel, &message, &payload);
+                (Role::Client, self.client_says(peer, channel, message, payload, now))
+            }
+        };
+        if let Some(message) = refused {
+            self.reject(route, format!("a {} from this {role} on its {channel:?} connection", kind(&message)));
+        }
+    }
+
+    /// A message on a connection without a peer.
+    fn stranger_says(&mut self, route: Route, admitted: Admitted, message: Message, now: Duration) {
+        match message {
+            Message::Hello(hello) => self.hello(route, admitted, hello, now),
+            Message::Attach(attach) => self.attach(route, &attach, now),
+            other => {
+                // A peer whose other connection broke still thinks that it is known: it must start anew.
+                self.send(route, Message::Refused(Refused { reason: "say hello first".to_owned() }));
+                self.reject(route, format!("a {} before hello or attach", kind(&other)));
+            }
+        }
+    }
+
+    /// Handles a message of an engine; returns one that an engine may not send there.
+    fn engine_says(
+        &mut self,
+        peer: PeerId,
+        engine: EngineId,
+        channel: Channel,
+        message: Message,
+        payload: Vec<Frame>,
+        now: Duration,
+    ) -> Option<Message> {
+        match (channel, message) {
+            (Channel::Data, Message::Result(result)) if Worlds::is_own(result.id) => {
+                self.worlds.answered(engine, result.id, result.outcome, &payload);
+            }
+            (Channel::Data, Message::Result(result)) => self.work.result(engine, result, payload, now),
+            (Channel::Data, Message::Recalled(recalled)) => self.work.recalled(engine, &recalled, now),
+            (Channel::Data, Message::NeedFunction(need)) => self.work.need_function(engine, need.task),
+            (Channel::Data, Message::Output(output)) => self.work.output(engine, output, payload),
+            (Channel::Control, Message::Usage(usage)) => {
+                if let Some(peer) = self.registry.peer_mut(peer) {
+                    peer.resident_bytes = usage.resident_bytes;
+                }
+            }
+            (Channel::Control, Message::Inspect(inspect)) => self.inspect(peer, inspect),
+            (Channel::Control, Message::Inspected(inspected)) => {
+                self.inspected(Inspected { engine: Some(engine), ..inspected });
+            }
+            (_, other) => return Some(other),
+        }
+        None
+    }
+
+    /// Handles a message of a client; returns one that a client may not send there.
+    fn client_says(
+        &mut self,
+        peer: PeerId,
+        channel: Channel,
+        message: Message,
+        payload: Vec<Frame>,
+        now: Duration,
+    ) -> Option<Message> {
+        match (channel, message) {
+            (Channel::Data, Message::Request(request)) => self.submit(peer, request, payload, now),
+            (Channel::Data, Message::ForgetFunctions(forget)) => self.work.forget_functions(peer, &forget.functions),
+            (Channel::Data, Message::Abort(abort)) => self.work.abort(peer, &abort, now),
+            (Channel::Data, Message::Interrupt(targets)) => self.interrupt(targets),
+            (Channel::Data, Message::Retire(list)) => self.retire(list.engines),
+            (Channel::Data, Message::Goodbye(_)) => {
+                if let Some(peer) = self.registry.peer_mut(peer) {
+                    peer.leaving = true;
+                }
+            }
+            (Channel::Control, Message::Ack(ack)) => {
+                if let Some(peer) = self.registry.peer_mut(peer) {
+                    peer.sent.arrived(ack.messages);
+                }
+                self.work.ack(peer, ack, now);
+            }
+            (Channel::Control, Message::Shutdown(targets)) => self.shutdown(targets, now),
+            (Channel::Control, Message::Inspect(inspect)) => self.inspect(peer, inspect),
+            (Channel::Control, Message::StatusRequest(_)) => {
+                let status = self.status(now);
+                self.send_client(peer, Channel::Control, Message::StatusReply(Box::new(status)), vec![]);
+            }
+            (_, other) => return Some(other),
+        }
+        None
+    }
+
+    fn submit(&mut self, peer: PeerId, request: Request, payload: Vec<Frame>, now: Duration) {
+        let group = request.collective.then(|| self.group_of(&request.placement));
+        self.work.submit(peer, request, group, payload, now);
+    }
+
+    /// The group that a collective request is for, if all its members are there. All of them are then given the request
+    /// in one step, so that all engines get all collective requests in one order and no two wait for each other.
+    fn group_of(&self, placement: &Placement) -> Result<Group, Outcome> {
+        let Placement::Engines(engines) = placement else {
+            return Err(Outcome::Rejected("a balanced task is for one engine".to_owned()));
+        };
+        let group = self.worlds.group(engines).map_err(|none| match none {
+            NoGroup::Never(reason) => Outcome::Rejected(reason),
+            NoGroup::Lost(reason) => Outcome::RankLost(reason),
+        })?;
+        let leaves = |id: &&EngineId| self.work.loads.get(**id).is_none_or(|load| load.horizon.retiring);
+        match engines.iter().find(leaves) {
+            Some(id) => Err(Outcome::Rejected(format!("engine {id} is being retired and takes nothing new"))),
+            None => Ok(group),
+        }
+    }
+}

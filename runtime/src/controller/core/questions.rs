@@ -1,0 +1,73 @@
+//! Questions about the cluster: its state, which the controller knows, and what engines are doing, which they are
+//! asked.
+
+use super::Core;
+use crate::ids::PeerId;
+use crate::wire::Channel;
+use crate::wire::message::{EngineStatus, Inspect, Inspected, Message, Status};
+use std::time::Duration;
+
+impl Core {
+    pub(super) fn status(&self, now: Duration) -> Status {
+        let engines = self.registry.engines().map(|(id, peer)| {
+            let load = self.work.loads.get(id);
+            let queue = load.map_or(0, |load| load.outstanding.len() as u64);
+            EngineStatus {
+                id,
+                uuid: peer.hello.uuid.clone(),
+                host: peer.hello.host.clone(),
+                pid: peer.hello.pid,
+                address: peer.hello.address.clone(),
+                state: match queue {
+                    _ if load.is_some_and(|load| !load.horizon.takes(None, now)) => "draining",
+                    0 => "idle",
+                    _ => "busy",
+                }
+                .to_owned(),
+                queue,
+                completed: load.map_or(0, |load| load.completed),
+                resident_bytes: peer.resident_bytes,
+                uptime: now.saturating_sub(peer.since).as_secs_f64(),
+                ends_in: peer.horizon().end.map(|end| end.saturating_sub(now).as_secs_f64()),
+                world: self.worlds.status(id),
+            }
+        });
+        Status {
+            cluster: self.identity.cluster.clone(),
+            pid: self.identity.pid,
+            uptime: now.as_secs_f64(),
+            clients: u32::try_from(self.registry.clients().count()).unwrap_or(u32::MAX),
+            pending: self.work.queued(),
+            held_bytes: self.work.held_bytes(),
+            rejected: self.rejected,
+            resident_bytes: 0,
+            engines: engines.collect(),
+        }
+    }
+
+    /// Passes a question on to the engines, and answers for those that are not there.
+    pub(super) fn inspect(&mut self, peer: PeerId, inspect: Inspect) {
+        let Inspect { number, engines, broken, .. } = inspect;
+        let asker = Some(peer);
+        for engine in engines {
+            if self.registry.engine(engine).is_some_and(|peer| peer.data.is_some()) {
+                let question = Inspect { number, asker, engines: vec![], broken: broken.clone() };
+                self.send_engine(engine, Channel::Control, Message::Inspect(question), vec![]);
+            } else {
+                self.inspected(Inspected { number, asker, engine: Some(engine), activity: None });
+            }
+        }
+    }
+
+    /// Passes an engine's answer back to whoever asked.
+    pub(super) fn inspected(&mut self, mut inspected: Inspected) {
+        let Some(asker) = inspected.asker.take() else { return };
+        match self.registry.peer(asker).map(|peer| peer.engine_id) {
+            Some(Some(engine)) => {
+                self.send_engine(engine, Channel::Control, Message::Inspected(inspected), vec![]);
+            }
+            Some(None) => self.send_client(asker, Channel::Control, Message::Inspected(inspected), vec![]),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Messages to peers, and the refusal of theirs.
+
+use super::Core;
+use crate::controller::event::Action;
+use crate::controller::peer::{Peer, Presence};
+use crate::ids::{EngineId, PeerId};
+use crate::transport::Route;
+use crate::wire::message::Message;
+use crate::wire::{Channel, Frame};
+
+impl Core {
+    /// Sends to a client; if it has no connection, as soon as it has one again.
+    pub(super) fn send_client(&mut self, client: PeerId, channel: Channel, message: Message, payload: Vec<Frame>) {
+        let Some(peer) = self.registry.peer_mut(client) else { return };
+        peer.sent.push(channel, &message, &payload);
+        if peer.presence == Presence::Here {
+            self.actions.extend(to_peer(peer, channel, message, payload));
+        }
+    }
+
+    pub(super) fn send_engine(&mut self, engine: EngineId, channel: Channel, message: Message, payload: Vec<Frame>) {
+        if let Some(peer) = self.registry.engine(engine) {
+            self.actions.extend(to_peer(peer, channel, message, payload));
+        }
+    }
+
+    pub(super) fn notify(&mut self, message: &Message) {
+        let clients: Vec<PeerId> = self.registry.clients().map(|(id, _)| id).collect();
+        for client in clients {
+            self.send_client(client, Channel::Control, message.clone(), vec![]);
+        }
+    }
+
+    pub(super) fn send(&mut self, route: Route, message: Message) {
+        self.actions.push(Action::Send { route, message, payload: vec![], shared_memory: false });
+    }
+
+    pub(super) fn reject(&mut self, route: Route, reason: String) {
+        self.rejected += 1;
+        self.actions.push(Action::Rejected(format!("connection {}: {reason}", route.0)));
+    }
+}
+
+/// The action that sends to a peer; none if its `data` connection is not attached yet.
+pub(super) fn to_peer(peer: &Peer, channel: Channel, message: Message, payload: Vec<Frame>) -> Option<Action> {
+    let route = match channel {
+        Channel::Control => peer.control,
+        Channel::Data => peer.data?,
+    };
+    Some(Action::Send { route, message, payload, shared_memory: peer.hello.shared_memory })
+}
+
+/// What a message is called in a refusal; its content stays out of the log.
+pub(super) fn kind(message: &Message) -> String {
+    let text = format!("{message:?}");
+    text.split(['(', ' ']).next().unwrap_or_default().to_owned()
+}

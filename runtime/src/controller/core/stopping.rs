@@ -1,0 +1,59 @@
+//! Interrupting what runs, and ending engines or the whole cluster.
+
+use super::Core;
+use crate::controller::event::Action;
+use crate::ids::EngineId;
+use crate::wire::Channel;
+use crate::wire::message::{Goodbye, Message, Targets};
+use std::time::Duration;
+
+impl Core {
+    pub(super) fn interrupt(&mut self, targets: Targets) {
+        for engine in self.resolve(targets.engines) {
+            self.send_engine(engine, Channel::Data, Message::Interrupt(Targets { engines: None }), vec![]);
+        }
+    }
+
+    pub(super) fn shutdown(&mut self, targets: Targets, now: Duration) {
+        if targets.engines.is_none() {
+            return self.stop_all(now);
+        }
+        for engine in self.resolve(targets.engines) {
+            self.registry.set_leaving(engine);
+            self.send_engine(engine, Channel::Control, Message::Shutdown(Targets { engines: None }), vec![]);
+        }
+    }
+
+    pub(super) fn retire(&mut self, engines: Vec<EngineId>) {
+        for engine in engines {
+            // Not an engine that was told to end before.
+            if self.work.loads.get(engine).is_some_and(|load| !load.horizon.retiring) {
+                self.retiring.insert(engine);
+                self.actions.push(Action::Log(format!("engine {engine} is being retired")));
+                self.work.retire(engine);
+            }
+        }
+    }
+
+    pub(super) fn stop_all(&mut self, now: Duration) {
+        if self.stopping.is_none() {
+            self.actions.push(Action::Log("stopping".to_owned()));
+            self.stopping = Some(now + self.limits.shutdown_grace);
+            self.shutdown(Targets { engines: Some(self.resolve(None)) }, now);
+        }
+    }
+
+    fn resolve(&self, engines: Option<Vec<EngineId>>) -> Vec<EngineId> {
+        engines.unwrap_or_else(|| self.registry.engines().map(|(id, _)| id).collect())
+    }
+
+    /// The controller exits once all engines have left, or at the deadline of the shutdown.
+    pub(super) fn leave_in_time(&mut self, now: Duration) {
+        if self.stopping.is_some_and(|deadline| now >= deadline || self.registry.engines().next().is_none()) {
+            // Clients on other hosts then do not wait for it to come back.
+            let goodbye = Message::Goodbye(Goodbye { reason: "the cluster was stopped".to_owned() });
+            self.notify(&goodbye);
+            self.actions.push(Action::Exit);
+        }
+    }
+}

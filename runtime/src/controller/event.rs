@@ -1,0 +1,64 @@
+//! What the reactor tells the core, and what the core has it do.
+
+use crate::ids::PeerId;
+use crate::transport::{Admitted, Route};
+use crate::wire::Frame;
+use crate::wire::message::Message;
+use std::collections::HashSet;
+
+/// What the reactor tells the core.
+#[derive(Debug)]
+pub enum Event {
+    /// A message arrived.
+    Message {
+        /// On which connection.
+        route: Route,
+        /// How that connection was admitted.
+        admitted: Admitted,
+        /// Its header.
+        message: Message,
+        /// Its payload frames.
+        payload: Vec<Frame>,
+    },
+    /// A message arrived whose header could not be decoded.
+    Undecodable {
+        /// On which connection.
+        route: Route,
+        /// Why.
+        reason: String,
+    },
+    /// A peer was turned away before it could say anything.
+    TurnedAway(&'static str),
+    /// A connection ended.
+    Gone(Route),
+    /// The time that `next_tick` gave has come.
+    Tick,
+    /// A signal asks the controller to exit.
+    Stop,
+}
+
+/// What the core has the reactor do.
+#[derive(Debug)]
+pub enum Action {
+    /// Send a message.
+    Send {
+        /// On which connection.
+        route: Route,
+        /// Its header.
+        message: Message,
+        /// Its payload frames.
+        payload: Vec<Frame>,
+        /// The peer maps segments itself; otherwise the reactor puts their bytes in.
+        shared_memory: bool,
+    },
+    /// Remove the segment of this name.
+    Unlink(Frame),
+    /// Remove all segments of a peer but these.
+    UnlinkPeer(PeerId, HashSet<Vec<u8>>),
+    /// Write to the log.
+    Log(String),
+    /// A message was refused: write it to the log.
+    Rejected(String),
+    /// The controller is done.
+    Exit,
+}

@@ -1,0 +1,139 @@
+//! What a controller makes before it serves: folders, sockets, keys and connection files. Also removes the files at
+//! the end.
+
+use super::config::{ControllerConfig, ControllerError, Ready};
+use super::core::{Core, Identity};
+use super::reactor::Reactor;
+use crate::connection::{CONNECTION_FILE_VERSION, ConnectionFile, CurveKeys, Role};
+use crate::places::{self, RunDirs};
+use crate::transport::listen::Listener;
+use crate::transport::zap::Gate;
+use crate::wire::segment::SegmentFolder;
+use std::fs;
+
+/// The files that have to be removed at the end.
+#[derive(Default)]
+pub(super) struct Files {
+    pub ready: Ready,
+}
+
+impl Files {
+    pub fn remove(&self) {
+        // Errors are ignored: nothing can be done about them here, and a later start or `stop` tries again.
+        for file in [&self.ready.client_file, &self.ready.engine_file] {
+            let _ = fs::remove_file(file);
+        }
+        for folder in [&self.ready.socket_dir, &self.ready.shared_memory_dir].into_iter().flatten() {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// Listens where `config` says, and writes the connection files. `files` names what was made, also after an error.
+pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Reactor, ControllerError> {
+    let dirs = places::run_dirs(&config.cluster, &config.run_id)?;
+    let context = zmq::Context::new();
+    let listener = Listener::new(&context)?;
+    let mut segments = None;
+    if config.local {
+        segments = make_folders(&dirs, &mut files.ready)?;
+        let path = places::socket_path(&dirs.socket_dir).display().to_string();
+        let bound = listener.bind_local(&path);
+        files.ready.addresses.push(bound.map_err(|source| ControllerError::Bind { address: path, source })?);
+    }
+    let keys = Keys::new()?;
+    let gate = Gate::new(&context, keys.admitted())?;
+    if let Some(address) = &config.listen {
+        let bound = listener.bind_tcp(address, &keys.server.secret_key);
+        let bound = bound.map_err(|source| ControllerError::Bind { address: address.clone(), source })?;
+        files.ready.addresses.extend(offered(&bound, &config.advertise));
+    }
+    write_connection_files(config, &keys, &mut files.ready)?;
+    let identity = Identity { cluster: config.cluster.clone(), pid: std::process::id() };
+    let core = Core::new(identity, config.limits.with_host_memory(), || places::random_hex(16));
+    Ok(Reactor::new(context, listener, gate, segments, core))
+}
+
+/// Makes the folder of the unix socket, and that of segments. Without /dev/shm large payloads travel as frames.
+fn make_folders(dirs: &RunDirs, ready: &mut Ready) -> Result<Option<SegmentFolder>, ControllerError> {
+    places::make_private_dir(&dirs.socket_dir)?;
+    ready.socket_dir = Some(dirs.socket_dir.clone());
+    if places::make_private_dir(&dirs.shared_memory_dir).is_err() {
+        return Ok(None);
+    }
+    ready.shared_memory_dir = Some(dirs.shared_memory_dir.clone());
+    Ok(Some(SegmentFolder::new(dirs.shared_memory_dir.clone())))
+}
+
+/// Keys of this run: the controller's own, and one for each role.
+struct Keys {
+    server: zmq::CurveKeyPair,
+    client: zmq::CurveKeyPair,
+    engine: zmq::CurveKeyPair,
+}
+
+impl Keys {
+    fn new() -> Result<Keys, zmq::Error> {
+        let [server, client, engine] =
+            [zmq::CurveKeyPair::new()?, zmq::CurveKeyPair::new()?, zmq::CurveKeyPair::new()?];
+        Ok(Keys { server, client, engine })
+    }
+
+    /// The public keys that are admitted, each with its role.
+    fn admitted(&self) -> Vec<(Vec<u8>, Role)> {
+        [(&self.client, Role::Client), (&self.engine, Role::Engine)]
+            .map(|(pair, role)| (pair.public_key.to_vec(), role))
+            .into()
+    }
+
+    /// As they stand in the connection file of `role`.
+    fn of(&self, role: Role) -> Result<CurveKeys, zmq::Error> {
+        let pair = match role {
+            Role::Client => &self.client,
+            Role::Engine => &self.engine,
+        };
+        let text = |key: &[u8]| zmq::z85_encode(key).map_err(|_| zmq::Error::EINVAL);
+        Ok(CurveKeys {
+            server: text(&self.server.public_key)?,
+            public: text(&pair.public_key)?,
+            secret: text(&pair.secret_key)?,
+        })
+    }
+}
+
+fn write_connection_files(config: &ControllerConfig, keys: &Keys, ready: &mut Ready) -> Result<(), ControllerError> {
+    for (role, name) in [(Role::Client, "client.json"), (Role::Engine, "engine.json")] {
+        let file = ConnectionFile {
+            version: CONNECTION_FILE_VERSION,
+            role,
+            cluster: config.cluster.clone(),
+            run_id: config.run_id.clone(),
+            host: places::host_name(),
+            addresses: ready.addresses.clone(),
+            shared_memory: ready.shared_memory_dir.clone(),
+            curve: config.listen.as_ref().map(|_| keys.of(role)).transpose()?,
+            forwarded: false,
+        };
+        let path = config.directory.join(name);
+        file.write(&path)?;
+        match role {
+            Role::Client => ready.client_file = path,
+            Role::Engine => ready.engine_file = path,
+        }
+    }
+    Ok(())
+}
+
+/// What peers are told to dial: a wildcard address means nothing on another host.
+fn offered(bound: &str, advertise: &[String]) -> Vec<String> {
+    let (host, port) = bound.strip_prefix("tcp://").and_then(|rest| rest.rsplit_once(':')).unwrap_or((bound, ""));
+    // An IPv4 address as an IPv6 socket sees it.
+    let host = host.strip_prefix("[::ffff:").map_or(host, |inner| inner.trim_end_matches(']'));
+    let wildcard = ["0.0.0.0", "[::]", "::", "*"].contains(&host);
+    let own = places::host_name();
+    match (advertise, wildcard) {
+        ([], false) => vec![format!("tcp://{host}:{port}")],
+        ([], true) => vec![format!("tcp://{own}:{port}")],
+        (hosts, _) => hosts.iter().map(|host| format!("tcp://{host}:{port}")).collect(),
+    }
+}

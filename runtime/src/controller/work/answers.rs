@@ -1,0 +1,138 @@
+//! The one final answer of each task, and what is released with the task: its payload and its segments.
+
+use super::{Effect, Work};
+use crate::controller::task::{Job, empty_reply, segment_names, size};
+use crate::ids::{EngineId, PeerId, RequestId, TaskId};
+use crate::wire::message::{Message, Outcome, Reply, SegmentNote, TaskOutcome, TaskResult};
+use crate::wire::{Channel, Frame};
+use std::rc::Rc;
+use std::time::Duration;
+
+impl Work {
+    /// An engine has answered.
+    pub fn result(&mut self, engine: EngineId, result: TaskResult, payload: Vec<Frame>, now: Duration) {
+        let unmet = result.outcome == TaskOutcome::Unmet
+            && self.tasks.get(&result.id).is_some_and(|state| {
+                state.balanced.is_some() && !state.abort && self.clients.contains_key(&state.client)
+            });
+        // Finding out that something is missing says nothing about how long the engine's tasks take.
+        let seconds = (!unmet).then_some(result.completed - result.started);
+        let known = self.loads.take(engine, result.id, seconds, now);
+        let reply = Reply {
+            started: result.started,
+            completed: result.completed,
+            segments: result.segments,
+            ..empty_reply(Some(engine), if result.outcome == TaskOutcome::Ok { Outcome::Ok } else { Outcome::Error })
+        };
+        match known {
+            true if unmet => self.unmet(result.id, engine, reply, payload),
+            true => self.finish(result.id, reply, payload),
+            false => self.unlink(&reply.segments, &payload),
+        }
+        self.dispatch(now);
+    }
+
+    /// Sends a task to an engine that has not tried it, or ends it if there is none.
+    fn unmet(&mut self, task: TaskId, engine: EngineId, reply: Reply, payload: Vec<Frame>) {
+        let Some(balanced) = self.tasks.get_mut(&task).and_then(|state| state.balanced.as_mut()) else { return };
+        if let Some(load) = self.loads.get(engine) {
+            balanced.choice = Rc::new(balanced.choice.without(load.peer));
+        }
+        self.held_bytes += size(&payload);
+        let former = balanced.unmet.replace(Box::new((reply, payload)));
+        self.dispose_unmet(former);
+        self.requeue(task);
+    }
+
+    /// Ends a task that may go to none of the present engines.
+    pub(super) fn nowhere_to_go(&mut self, task: TaskId) {
+        let Some(balanced) = self.tasks.get_mut(&task).and_then(|state| state.balanced.as_mut()) else { return };
+        match balanced.unmet.take() {
+            Some(unmet) => {
+                let (reply, payload) = *unmet;
+                self.held_bytes -= size(&payload);
+                self.finish(task, reply, payload);
+            }
+            None => {
+                let reason = balanced.choice.missing();
+                self.answer(task, None, Outcome::Lost(reason));
+            }
+        }
+    }
+
+    /// Ends a task with an answer of the controller's own.
+    pub(super) fn answer(&mut self, task: TaskId, engine: Option<EngineId>, outcome: Outcome) {
+        let reply = empty_reply(engine, outcome);
+        self.finish(task, reply, Vec::new());
+    }
+
+    /// Ends a task: its client gets `reply`, with the client's own numbers put in.
+    pub(super) fn finish(&mut self, task: TaskId, mut reply: Reply, payload: Vec<Frame>) {
+        let Some(state) = self.tasks.get(&task) else { return };
+        reply.request = state.request;
+        reply.position = state.position;
+        match self.clients.get_mut(&state.client) {
+            Some(client) => {
+                client.sent.bytes += size(&payload);
+                client.sent.replies += 1;
+                let number = client.sent.replies;
+                let names = segment_names(&reply.segments, &payload).cloned();
+                client.reply_segments.extend(names.map(|name| (number, name)));
+                self.effects.push(Effect::ToClient(state.client, Channel::Data, Message::Reply(reply), payload));
+            }
+            None => self.unlink(&reply.segments, &payload),
+        }
+        self.forget(task);
+    }
+
+    /// A reply to something that never became a task.
+    pub(super) fn reply(
+        &mut self,
+        client: PeerId,
+        request: RequestId,
+        position: u32,
+        engine: Option<EngineId>,
+        outcome: Outcome,
+    ) {
+        if let Some(state) = self.clients.get_mut(&client) {
+            state.sent.replies += 1;
+        }
+        let reply = Reply { request, position, ..empty_reply(engine, outcome) };
+        self.effects.push(Effect::ToClient(client, Channel::Data, Message::Reply(reply), Vec::new()));
+    }
+
+    fn unlink(&mut self, segments: &[SegmentNote], payload: &[Frame]) {
+        self.effects.extend(segment_names(segments, payload).cloned().map(Effect::Unlink));
+    }
+
+    /// Drops a task that has its answer, or whose client is gone.
+    pub(super) fn forget(&mut self, task: TaskId) {
+        let Some(state) = self.tasks.remove(&task) else { return };
+        if let Some(client) = self.clients.get_mut(&state.client)
+            && let Some(span) = client.requests.get_mut(&state.request)
+        {
+            span.open -= 1;
+            if span.open == 0 {
+                client.requests.remove(&state.request);
+            }
+        }
+        self.dispose_unmet(state.balanced.and_then(|balanced| balanced.unmet));
+        self.dispose(state.job);
+    }
+
+    /// Gives up an answer that is not to be sent.
+    fn dispose_unmet(&mut self, unmet: Option<Box<(Reply, Vec<Frame>)>>) {
+        if let Some((reply, payload)) = unmet.as_deref() {
+            self.held_bytes -= size(payload);
+            self.unlink(&reply.segments, payload);
+        }
+    }
+
+    /// Gives up a reference to a job; with the last one go its payload and its segments.
+    pub(super) fn dispose(&mut self, job: Rc<Job>) {
+        if let Some(job) = Rc::into_inner(job) {
+            self.held_bytes -= job.bytes;
+            self.effects.extend(job.segment_names().cloned().map(Effect::Unlink));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Requests as they come in: checked, and made into one task for each target. The code of functions comes with them.
+
+use super::{Effect, Work};
+use crate::controller::queue::Choice;
+use crate::controller::task::{Balanced, ClientState, Job, Place, Span, TaskState, size};
+use crate::ids::{EngineId, PeerId, RequestId, TaskId};
+use crate::wire::message::{FunctionCode, FunctionName, Group, Message, Op, Outcome, Placement, Request};
+use crate::wire::{Channel, Frame};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A function that a request names, and its code if that is known.
+type Function = (FunctionName, Option<Frame>);
+
+impl Work {
+    /// Takes a request. If something is wrong with it, each of its targets is answered so. A collective request comes
+    /// with its group, or with the outcome if there is none.
+    pub fn submit(
+        &mut self,
+        client: PeerId,
+        request: Request,
+        group: Option<Result<Group, Outcome>>,
+        mut payload: Vec<Frame>,
+        now: Duration,
+    ) {
+        let Some(state) = self.clients.get_mut(&client) else { return };
+        let function = take_function(state, &mut self.held_bytes, &request, &mut payload);
+        let bad = objection(state, &request, function.as_ref(), &payload).map(Outcome::Rejected);
+        let (targets, mut balanced) = targets_of(request.placement, &self.anywhere);
+        let (group, no_group) = match group.transpose() {
+            Ok(group) => (group, None),
+            Err(outcome) => (None, Some(outcome)),
+        };
+        if let Some(outcome) = bad.or(no_group) {
+            return self.refuse(client, request.id, &targets, &outcome);
+        }
+        let bytes = size(&payload);
+        let function = function.and_then(|(name, code)| code.map(|code| (name, code)));
+        let job = Rc::new(Job { op: request.op, function, segments: request.segments, payload, bytes, group });
+        self.held_bytes += bytes;
+        let count = count_of(&targets);
+        let first = TaskId(self.last_task + 1);
+        self.last_task += u64::from(count);
+        state.requests.insert(request.id, Span { first, count, open: count });
+        for (position, target) in (0..count).zip(targets) {
+            let task = TaskId(first.0 + u64::from(position));
+            let place = target.map_or(Place::Queued, Place::At);
+            let (job, balanced) = (Rc::clone(&job), balanced.take());
+            let state = TaskState { client, request: request.id, position, job, balanced, place, abort: false };
+            self.tasks.insert(task, state);
+            self.start(task, target, now);
+        }
+        self.dispose(job);
+        self.dispatch(now);
+    }
+
+    /// Answers for every target of a request that becomes no task.
+    fn refuse(&mut self, client: PeerId, request: RequestId, targets: &[Option<EngineId>], outcome: &Outcome) {
+        for (position, target) in (0..count_of(targets)).zip(targets) {
+            self.reply(client, request, position, *target, outcome.clone());
+        }
+    }
+
+    /// Gives a new task to its engine, or queues it.
+    fn start(&mut self, task: TaskId, target: Option<EngineId>, now: Duration) {
+        let Some(engine) = target else { return self.enqueue(task, false) };
+        match self.loads.get(engine) {
+            Some(load) if load.horizon.retiring => {
+                let reason = format!("engine {engine} is being retired and takes nothing new");
+                self.answer(task, target, Outcome::Rejected(reason));
+            }
+            Some(_) => self.give(task, engine, now),
+            None => self.answer(task, target, Outcome::Lost(format!("there is no engine {engine}"))),
+        }
+    }
+
+    /// An engine lacks a function.
+    pub fn need_function(&mut self, engine: EngineId, task: TaskId) {
+        if let Some(TaskState { job, place: Place::At(at), .. }) = self.tasks.get(&task)
+            && *at == engine
+            && let Some((function, code)) = &job.function
+        {
+            let message = Message::Function(FunctionCode { function: *function });
+            self.effects.push(Effect::ToEngine(engine, Channel::Data, message, vec![code.clone()]));
+        }
+    }
+
+    /// The client will send these functions anew.
+    pub fn forget_functions(&mut self, client: PeerId, functions: &[FunctionName]) {
+        let Some(state) = self.clients.get_mut(&client) else { return };
+        for function in functions {
+            if let Some(code) = state.functions.remove(function) {
+                self.held_bytes -= code.len() as u64;
+            }
+        }
+    }
+}
+
+/// Keeps the code that comes with a request, and looks up the function that it names.
+fn take_function(
+    state: &mut ClientState,
+    held_bytes: &mut u64,
+    request: &Request,
+    payload: &mut Vec<Frame>,
+) -> Option<Function> {
+    let code = (request.carries_function && !payload.is_empty()).then(|| payload.remove(0));
+    let name = request.function?;
+    if let Some(code) = code {
+        *held_bytes += code.len() as u64;
+        if let Some(old) = state.functions.insert(name, code) {
+            *held_bytes -= old.len() as u64;
+        }
+    }
+    Some((name, state.functions.get(&name).cloned()))
+}
+
+/// What is wrong with a request, if anything is. `payload` is the operation's own.
+fn objection(state: &ClientState, request: &Request, function: Option<&Function>, payload: &[Frame]) -> Option<String> {
+    let last_segment = request.segments.iter().map(|note| note.frame as usize).max();
+    if state.requests.contains_key(&request.id) {
+        Some(format!("request {} is under way already", request.id))
+    } else if request.op == Op::Reform {
+        Some("communicators are formed by the controller alone".to_owned())
+    } else if last_segment.is_some_and(|last| payload.len() <= last) {
+        Some("a segment is announced for a frame that is not there".to_owned())
+    } else if matches!(&request.placement, Placement::Balanced { engines: Some(engines), .. } if engines.is_empty()) {
+        Some("it may go to no engine at all".to_owned())
+    } else if matches!(function, Some((_, None))) {
+        Some("the function's code was never sent".to_owned())
+    } else {
+        None
+    }
+}
+
+/// The engine that each task goes to; for the one task of a balanced request none, and where it may go. `anywhere` is
+/// the choice of an ordinary one.
+fn targets_of(placement: Placement, anywhere: &Rc<Choice>) -> (Vec<Option<EngineId>>, Option<Balanced>) {
+    let (retries, choice) = match placement {
+        Placement::Engines(engines) => return (engines.into_iter().map(Some).collect(), None),
+        Placement::Balanced { retries, engines: None, duration: None } => (retries, Rc::clone(anywhere)),
+        Placement::Balanced { retries, engines, duration } => {
+            // What is not a length of time counts as longer than any.
+            let length = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+            (retries, Rc::new(Choice::of(engines, duration.map(length))))
+        }
+    };
+    (vec![None], Some(Balanced { retries, choice, unmet: None }))
+}
+
+fn count_of(targets: &[Option<EngineId>]) -> u32 {
+    u32::try_from(targets.len()).unwrap_or(u32::MAX)
+}

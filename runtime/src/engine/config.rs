@@ -1,0 +1,66 @@
+//! How an engine is to be run, and why it could not register.
+
+use super::inspection::{MpiFunctions, StackFile};
+use crate::connection::{ConnectionError, Role};
+use crate::ids::EngineId;
+use crate::system::wall_clock;
+use crate::transport::dial::DialError;
+use crate::wire::message::Rank;
+use std::time::Duration;
+
+/// How an engine is to be run.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// The id to ask for.
+    pub wanted_id: Option<EngineId>,
+    /// How long registration may take.
+    pub timeout: Duration,
+    /// How long an engine waits for a lost controller on another host.
+    pub lease: Duration,
+    /// When it is ended from outside, if that is known.
+    pub end: Option<EndOfTime>,
+    /// Which rank of an MPI program it is.
+    pub world: Option<Rank>,
+    /// How MPI is told of events elsewhere.
+    pub mpi: Option<MpiFunctions>,
+    /// How the main thread is asked for its stack.
+    pub stack: Option<StackFile>,
+}
+
+/// When an engine's process is ended from outside, as a job is at its time limit.
+#[derive(Debug, Clone, Copy)]
+pub struct EndOfTime {
+    /// Seconds since 1970.
+    pub at: f64,
+    /// How long before that user code is warned.
+    pub warn_before: Duration,
+    /// How long before that it stops getting balanced tasks of unstated duration.
+    pub drain_before: Duration,
+}
+
+impl EndOfTime {
+    /// What is left from now on; zero when it is over.
+    pub fn left(&self) -> Duration {
+        Duration::try_from_secs_f64(self.at - wall_clock()).unwrap_or_default()
+    }
+}
+
+/// Why an engine could not register.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Its connection file cannot be used.
+    #[error(transparent)]
+    ConnectionFile(#[from] ConnectionError),
+    /// The file is a client's.
+    #[error("{0} is a connection file for a {1}, not for an engine")]
+    WrongRole(String, Role),
+    /// No address to dial.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// It timed out, or the controller refused it.
+    #[error("could not register: {0}")]
+    Refused(String),
+    /// The kernel refused something.
+    #[error("{0}: {1}")]
+    System(&'static str, std::io::Error),
+}

@@ -1,0 +1,167 @@
+//! The engine as the thread that runs user code uses it: it takes tasks, returns results and writes output.
+
+use super::core::{Action, Job};
+use super::output::OUTPUT_CHUNK;
+use super::shared::Shared;
+use crate::ids::{EngineId, FunctionHash, TaskId};
+use crate::inspections::Activities;
+use crate::system::wall_clock;
+use crate::wire::Frame;
+use crate::wire::message::{Broken, Group, Message, Op, Stream, TaskOutcome};
+use crate::wire::part::{NoMemory, Packed, Part};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// User code waits while so much text is unsent.
+const OUTPUT_MAX: usize = 4 << 20;
+
+/// A task that user code executes.
+#[derive(Debug)]
+pub struct TaskHandle {
+    /// The controller's number.
+    pub id: TaskId,
+    /// What to do.
+    pub op: Op,
+    /// The function to call: hash and code.
+    pub function: Option<(FunctionHash, Frame)>,
+    /// The payload, or why it could not be read.
+    pub payload: Result<Vec<Part>, String>,
+    /// The engines that execute it together, if it is collective.
+    pub group: Option<Group>,
+    started: f64,
+}
+
+/// A registered engine.
+pub struct Engine {
+    pub(super) shared: Arc<Shared>,
+    pub(super) thread: Option<JoinHandle<()>>,
+    pub(super) id: EngineId,
+    pub(super) uuid: String,
+}
+
+impl Engine {
+    /// What the user calls it.
+    pub fn id(&self) -> EngineId {
+        self.id
+    }
+
+    /// Identifies its process.
+    pub fn uuid(&self) -> &str {
+        &self.uuid
+    }
+
+    /// The controller's address that answered, as its connection file offers it.
+    pub fn address(&self) -> String {
+        self.shared.lock().address.clone()
+    }
+
+    /// The next task if one is ready; never waits.
+    pub fn try_next(&self) -> Option<TaskHandle> {
+        let mut state = self.shared.lock();
+        if state.ended.is_some() { None } else { state.core.start_next().map(started) }
+    }
+
+    /// Waits for the next task. `Err`: the engine is to end. `Ok(None)`: nothing came in `timeout`.
+    pub fn next(&self, timeout: Duration) -> Result<Option<TaskHandle>, String> {
+        let deadline = Instant::now() + timeout;
+        let mut state = self.shared.lock();
+        loop {
+            if let Some(reason) = &state.ended {
+                return Err(reason.clone());
+            }
+            if let Some(job) = state.core.start_next() {
+                return Ok(Some(started(job)));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            state = self.shared.wait_timeout(state, left);
+        }
+    }
+
+    /// What other engines are doing; those that do not answer in time are left out. They are also told of a
+    /// communicator that is `broken`.
+    pub fn inspect(&self, engines: &[EngineId], broken: Option<Broken>, timeout: Duration) -> Activities {
+        let deadline = Instant::now() + timeout;
+        let mut state = self.shared.lock();
+        let inspect = state.inspections.ask(engines, broken);
+        let number = inspect.number;
+        state.outbox.push(Action::SendControl(Message::Inspect(inspect)));
+        self.shared.waker.wake();
+        while !state.inspections.is_complete(number) && state.ended.is_none() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.shared.wait_timeout(state, left);
+        }
+        state.inspections.take(number)
+    }
+
+    /// Copies a result's buffers into what will be sent.
+    pub fn pack<'a>(&self, buffers: impl IntoIterator<Item = &'a [u8]>) -> Result<Packed, NoMemory> {
+        let owner = self.shared.lock().registered.map(|(_, peer)| peer);
+        let home = self.shared.segments.as_ref().zip(owner);
+        let mut packed = Packed::default();
+        buffers.into_iter().try_for_each(|bytes| packed.push(bytes, home))?;
+        Ok(packed)
+    }
+
+    /// Sends the result of a task. If the session broke meanwhile, it is dropped: the controller has already answered.
+    pub fn finish(&self, task: &TaskHandle, outcome: TaskOutcome, packed: Packed) {
+        let names: Vec<Frame> =
+            packed.segments.iter().filter_map(|note| packed.frames.get(note.frame as usize).cloned()).collect();
+        let mut state = self.shared.lock();
+        state.flush_output();
+        match state.core.finish(task.id, outcome, (task.started, wall_clock()), packed) {
+            Some(action) => state.outbox.push(action),
+            None => names.iter().for_each(|name| {
+                if let Some(folder) = &self.shared.segments {
+                    folder.unlink(name);
+                }
+            }),
+        }
+        let ask = state.core.ask();
+        state.outbox.extend(ask);
+        drop(state);
+        self.shared.waker.wake();
+    }
+
+    /// Writes text of the running task; waits while too much is unsent. False: no task runs, and the text is dropped.
+    pub fn write(&self, stream: Stream, text: &str) -> bool {
+        let mut state = self.shared.lock();
+        if !state.core.is_running() {
+            return false;
+        }
+        while state.output.bytes() > OUTPUT_MAX && state.ended.is_none() {
+            state = self.shared.wait(state);
+        }
+        let first = state.output.bytes() == 0;
+        state.output.push(stream, text);
+        let wake = first || state.output.bytes() > OUTPUT_CHUNK;
+        drop(state);
+        if wake {
+            self.shared.waker.wake();
+        }
+        true
+    }
+}
+
+impl Drop for Engine {
+    /// Sends what is left to send and ends the I/O thread.
+    fn drop(&mut self) {
+        self.shared.lock().closing = true;
+        self.shared.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread was printed when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn started(job: Job) -> TaskHandle {
+    let function = job.function.and_then(|(name, code)| code.map(|code| (name.0, code)));
+    TaskHandle { id: job.id, op: job.op, function, payload: job.payload, group: job.group, started: wall_clock() }
+}

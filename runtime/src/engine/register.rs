@@ -1,0 +1,61 @@
+//! How an engine registers: it dials the controller, starts its I/O thread, and waits to be admitted.
+
+use super::config::{EngineConfig, EngineError};
+use super::handle::Engine;
+use super::process;
+use super::reactor::Reactor;
+use super::shared::Shared;
+use crate::connection::{ConnectionFile, Role};
+use crate::ids::EngineId;
+use crate::places;
+use crate::transport::session::Session;
+use crate::wire::message::Hello;
+use crate::wire::segment::SegmentFolder;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Engine {
+    /// Registers with the controller of `connection_file`. The calling thread is the one that will run user code.
+    pub fn register(connection_file: &Path, config: &EngineConfig) -> Result<Engine, EngineError> {
+        let file = ConnectionFile::read(connection_file)?;
+        if file.role != Role::Engine {
+            return Err(EngineError::WrongRole(connection_file.display().to_string(), file.role));
+        }
+        let uuid = places::random_hex(16);
+        let context = zmq::Context::new();
+        let mut session = Session::dial(&context, &file, hello(uuid.clone(), config))?;
+        session.set_end(config.end.map(|end| Instant::now() + end.left()));
+        let segments = file.shared_memory.filter(|_| session.is_local()).map(SegmentFolder::new);
+        let shared = Arc::new(Shared::new(segments).map_err(|error| EngineError::System("eventfd", error))?);
+        process::end_group_on_sigterm();
+        let reactor = Reactor::new(context, session, Arc::clone(&shared), config);
+        let thread = std::thread::Builder::new()
+            .name("ipclusterz-io".to_owned())
+            .spawn(move || reactor.run())
+            .map_err(|error| EngineError::System("starting the I/O thread", error))?;
+        let id = await_registration(&shared)?;
+        Ok(Engine { shared, thread: Some(thread), id, uuid })
+    }
+}
+
+fn hello(uuid: String, config: &EngineConfig) -> Hello {
+    Hello {
+        wanted_id: config.wanted_id,
+        drain_before: config.end.map_or(0.0, |end| end.drain_before.as_secs_f64()),
+        world: config.world.clone().map(Box::new),
+        ..Hello::new(Role::Engine, uuid, places::host_name(), std::process::id())
+    }
+}
+
+/// Waits until the engine is admitted. The I/O thread ends this wait at its deadline.
+fn await_registration(shared: &Shared) -> Result<EngineId, EngineError> {
+    let mut state = shared.lock();
+    while state.registered.is_none() && state.ended.is_none() {
+        state = shared.wait(state);
+    }
+    match (state.registered, state.ended.take()) {
+        (Some((id, _)), None) => Ok(id),
+        (_, reason) => Err(EngineError::Refused(reason.unwrap_or_default())),
+    }
+}

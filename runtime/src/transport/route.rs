@@ -1,0 +1,16 @@
+//! A connection as the controller sees it: its number, and what its key admits.
+
+use crate::connection::Role;
+
+/// A connection as the ROUTER numbers it: the last four bytes of the five that libzmq gives each peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Route(pub u32);
+
+/// How a connection was admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admitted {
+    /// Through the unix socket, in any role: the file system has admitted it.
+    Local,
+    /// Through TCP with a key of this role.
+    Keyed(Role),
+}

@@ -1,0 +1,35 @@
+//! Which engines there are, and what each of them uses.
+
+use crate::ids::EngineId;
+use serde::{Deserialize, Serialize};
+
+/// What a client knows of an engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineInfo {
+    /// What the user calls it.
+    pub id: EngineId,
+    /// Identifies its process.
+    pub uuid: String,
+    /// Where it runs.
+    pub host: String,
+    /// Its process id there.
+    pub pid: u32,
+    /// The controller's address through which it is connected.
+    pub address: String,
+}
+
+/// See [`super::Message::EngineLeft`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineLeft {
+    /// Its id.
+    pub id: EngineId,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// See [`super::Message::Usage`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Resident memory, bytes.
+    pub resident_bytes: u64,
+}

@@ -1,0 +1,95 @@
+//! Between a client and the controller: a request, and the one reply to each of its targets.
+
+use super::functions::FunctionName;
+use super::operation::{Op, SegmentNote};
+use crate::ids::{EngineId, RequestId};
+use serde::{Deserialize, Serialize};
+
+/// Where a request is executed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Placement {
+    /// Once on each of these engines; one answer from each, in positions 0, 1, ….
+    Engines(Vec<EngineId>),
+    /// On one engine, the least loaded.
+    Balanced {
+        /// How often it may be restarted on another engine when its engine dies.
+        retries: u32,
+        /// One of these; none: of all there are.
+        engines: Option<Vec<EngineId>>,
+        /// Seconds that it will take, if known: an engine whose time is nearly over may then get it, if it ends in
+        /// time.
+        duration: Option<f64>,
+    },
+}
+
+/// See [`super::Message::Request`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Counted by the client.
+    pub id: RequestId,
+    /// Where it is executed.
+    pub placement: Placement,
+    /// What to do.
+    pub op: Op,
+    /// The function to call.
+    pub function: Option<FunctionName>,
+    /// The first payload frame is the function's code.
+    pub carries_function: bool,
+    /// Which payload frames name segments.
+    pub segments: Vec<SegmentNote>,
+    /// The engines execute it together, as a group of one MPI program: all of them or none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub collective: bool,
+}
+
+/// How a request ended on one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The payload is the value.
+    Ok,
+    /// The payload is the error that user code raised, or one that says what every engine lacks.
+    Error,
+    /// The client aborted it before it started.
+    Aborted,
+    /// The engine died, or there was none.
+    Lost(String),
+    /// The controller refused it.
+    Rejected(String),
+    /// It was collective, and a rank of its group was lost.
+    RankLost(String),
+}
+
+impl Outcome {
+    /// Its name in Python.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Ok => "ok",
+            Outcome::Error => "error",
+            Outcome::Aborted => "aborted",
+            Outcome::Lost(_) => "lost",
+            Outcome::Rejected(_) => "rejected",
+            Outcome::RankLost(_) => "rank_lost",
+        }
+    }
+}
+
+/// See [`super::Message::Reply`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The client's own number.
+    pub request: RequestId,
+    /// Which of the request's targets, counted from 0.
+    pub position: u32,
+    /// The engine that executed it, if one did.
+    pub engine: Option<EngineId>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// As in [`super::TaskResult`]; 0 when it was not started.
+    pub started: f64,
+    /// As in [`super::TaskResult`]; 0 when it was not started.
+    pub completed: f64,
+    /// Which payload frames name segments.
+    pub segments: Vec<SegmentNote>,
+}

@@ -1,0 +1,148 @@
+//! How a peer is admitted, what its session counts, and how the session ends.
+
+use super::engines::EngineInfo;
+use super::world::Rank;
+use crate::connection::Role;
+use crate::ids::{EngineId, PeerId};
+use serde::{Deserialize, Serialize};
+
+/// See [`super::Message::Hello`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The role in which it asks to be admitted; on TCP its key must be of the same role.
+    pub role: Role,
+    /// Identifies the process, also after it reconnects.
+    pub uuid: String,
+    /// Where it runs.
+    pub host: String,
+    /// Its process id there.
+    pub pid: u32,
+    /// The id that an engine asks for; granted if it is free.
+    pub wanted_id: Option<EngineId>,
+    /// It can reach the controller's shared memory folder.
+    pub shared_memory: bool,
+    /// The address through which it reached the controller.
+    #[serde(default)]
+    pub address: String,
+    /// That address is the near end of a tunnel: a closed connection says nothing about the peer's process.
+    #[serde(default)]
+    pub forwarded: bool,
+    /// Seconds until an engine is ended from outside, as a job is at its time limit.
+    #[serde(default)]
+    pub ends_in: Option<f64>,
+    /// How many seconds before that it stops getting balanced tasks of unstated duration.
+    #[serde(default)]
+    pub drain_before: f64,
+    /// A client whose connections broke asks to resume its session.
+    #[serde(default)]
+    pub resume: Option<Resume>,
+    /// For an engine that is a rank of an MPI program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub world: Option<Box<Rank>>,
+}
+
+impl Hello {
+    /// Of a peer with no special wishes.
+    pub fn new(role: Role, uuid: String, host: String, pid: u32) -> Self {
+        let (wanted_id, shared_memory, address, forwarded, ends_in, drain_before) = Default::default();
+        let (resume, world) = (None, None);
+        Hello {
+            role,
+            uuid,
+            host,
+            pid,
+            wanted_id,
+            shared_memory,
+            address,
+            forwarded,
+            ends_in,
+            drain_before,
+            resume,
+            world,
+        }
+    }
+}
+
+/// See [`Hello::resume`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// From the session's `welcome`.
+    pub peer: PeerId,
+    /// From the session's `welcome`.
+    pub token: String,
+    /// What the client has received; the rest is sent again.
+    pub received: Counts,
+}
+
+/// See [`super::Message::Welcome`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The controller's number for this peer; names its segments too.
+    pub peer: PeerId,
+    /// Repeated in `attach`: ties the two connections together.
+    pub token: String,
+    /// For an engine: what the user calls it.
+    pub engine_id: Option<EngineId>,
+    /// For a client: the engines there are.
+    pub engines: Vec<EngineInfo>,
+    /// What a client may have under way.
+    pub window: Window,
+    /// How many seconds a client's session outlives its connections; 0: it ends with them.
+    pub grace: f64,
+    /// The session is resumed, and the controller has received this much of it; the rest is sent again.
+    pub resumed: Option<Counts>,
+}
+
+/// What a client may have under way at the controller; it keeps the rest to itself until answers arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Answers expected, one for each target.
+    pub replies: u64,
+    /// Bytes of payload without an answer.
+    pub bytes: u64,
+    /// Bytes of one request.
+    pub request_bytes: u64,
+}
+
+/// See [`super::Message::Refused`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// See [`super::Message::Attach`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// From `welcome`.
+    pub peer: PeerId,
+    /// From `welcome`.
+    pub token: String,
+}
+
+/// How many messages of a session have arrived on each channel; see [`crate::wire::resend`] for which are counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// On `control`.
+    pub control: u64,
+    /// On `data`.
+    pub data: u64,
+}
+
+/// See [`super::Message::Ack`]. Counts since `welcome`, so that a lost or late one does no harm.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// Replies received.
+    pub replies: u64,
+    /// Bytes of payload in them, and of text in outputs.
+    pub bytes: u64,
+    /// Messages: the controller need not keep them any longer.
+    pub messages: Counts,
+}
+
+/// See [`super::Message::Goodbye`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Goodbye {
+    /// Why, for people.
+    pub reason: String,
+}

@@ -1,0 +1,58 @@
+//! The state of the cluster, as the controller reports it.
+
+use super::world::WorldStatus;
+use crate::ids::EngineId;
+use serde::{Deserialize, Serialize};
+
+/// See [`super::Message::StatusReply`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// The controller's process id.
+    pub pid: u32,
+    /// Seconds since the controller started.
+    pub uptime: f64,
+    /// Clients connected.
+    pub clients: u32,
+    /// Load-balanced tasks not yet given to an engine.
+    pub pending: u64,
+    /// Bytes of payload that the controller holds for tasks and functions.
+    pub held_bytes: u64,
+    /// Messages refused since the start: malformed, of another version, or from peers that were not admitted.
+    pub rejected: u64,
+    /// The controller's resident memory, bytes.
+    pub resident_bytes: u64,
+    /// By id.
+    pub engines: Vec<EngineStatus>,
+}
+
+/// One engine in a [`Status`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EngineStatus {
+    /// What the user calls it.
+    pub id: EngineId,
+    /// Identifies its process.
+    pub uuid: String,
+    /// Where it runs.
+    pub host: String,
+    /// Its process id there.
+    pub pid: u32,
+    /// The controller's address through which it is connected.
+    pub address: String,
+    /// `idle` or `busy`; `draining`: it is being retired, or its time is nearly over.
+    pub state: String,
+    /// Tasks given to it and not answered.
+    pub queue: u64,
+    /// Tasks answered.
+    pub completed: u64,
+    /// Resident memory, bytes, as last reported.
+    pub resident_bytes: u64,
+    /// Seconds since it registered.
+    pub uptime: f64,
+    /// Seconds until it is ended from outside, if that is known.
+    pub ends_in: Option<f64>,
+    /// For a rank of an MPI program.
+    #[serde(default)]
+    pub world: Option<WorldStatus>,
+}

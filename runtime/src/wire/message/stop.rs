@@ -1,0 +1,53 @@
+//! What stops work or engines: abort, interrupt, retire, shut down, and tasks taken back.
+
+use crate::ids::{EngineId, RequestId, TaskId};
+use serde::{Deserialize, Serialize};
+
+/// See [`super::Message::Abort`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Abort {
+    /// These requests; none: every request of this client.
+    pub requests: Option<Vec<RequestId>>,
+    /// Only on these engines; none: on any.
+    pub engines: Option<Vec<EngineId>>,
+}
+
+/// See [`super::Message::Started`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The client's own number.
+    pub request: RequestId,
+    /// Which of its targets.
+    pub position: u32,
+}
+
+/// Engines; none: all of them (for `shutdown` from a client: and the controller).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Targets {
+    /// Their ids. A message to an engine itself has none.
+    pub engines: Option<Vec<EngineId>>,
+}
+
+/// See [`super::Message::Retire`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineList {
+    /// Their ids.
+    pub engines: Vec<EngineId>,
+}
+
+/// See [`super::Message::Recall`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskList {
+    /// Their numbers.
+    pub tasks: Vec<TaskId>,
+}
+
+/// See [`super::Message::Recalled`]. Every task that was asked for is in one of the lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recalled {
+    /// Given back: not started, and they will not be.
+    pub returned: Vec<TaskId>,
+    /// Kept: started, or not there. One that is not there has been answered before: by its result, or by an earlier
+    /// `recalled` that gave it back.
+    pub kept: Vec<TaskId>,
+}

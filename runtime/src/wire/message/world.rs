@@ -1,0 +1,68 @@
+//! MPI programs among the engines: ranks, groups and epochs.
+
+use crate::ids::EngineId;
+use serde::{Deserialize, Serialize};
+
+/// A rank of an MPI program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rank {
+    /// Identifies the program: the same for all its ranks, and for no other program.
+    pub world: String,
+    /// Its number in MPI_COMM_WORLD.
+    pub rank: u32,
+    /// How many ranks there are.
+    pub size: u32,
+    /// When a rank is lost, the others survive and continue without it.
+    pub survives: bool,
+}
+
+/// Engines that execute something together: ranks of an epoch's communicator, in the order of the request's targets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Which epoch of the world.
+    pub epoch: u64,
+    /// Ranks in MPI_COMM_WORLD.
+    pub ranks: Vec<u32>,
+}
+
+/// Payload of [`super::Op::Reform`]: the world's members in an epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reform {
+    /// Which epoch.
+    pub epoch: u64,
+    /// Their ranks in MPI_COMM_WORLD, ascending.
+    pub ranks: Vec<u32>,
+    /// Their ids, in the same order.
+    pub engines: Vec<EngineId>,
+    /// Why the previous epoch ended; none at the start of a program.
+    pub reason: Option<String>,
+}
+
+/// See [`super::Message::EpochOver`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochOver {
+    /// This epoch and all before it are over.
+    pub epoch: u64,
+    /// Which rank was lost, and how, for people.
+    pub reason: String,
+}
+
+/// See [`super::EngineStatus::world`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorldStatus {
+    /// Identifies the program.
+    pub name: String,
+    /// Its rank in MPI_COMM_WORLD.
+    pub rank: u32,
+    /// The size of MPI_COMM_WORLD.
+    pub size: u32,
+    /// Increases when ranks are lost and the rest, or new ones, continue; 0 until all ranks have registered.
+    pub epoch: u64,
+    /// All members have the epoch's communicator.
+    pub formed: bool,
+    /// Why there is no communicator, or why the previous epoch ended.
+    pub reason: Option<String>,
+    /// What the hooks that restore this engine's state raised in this epoch.
+    #[serde(default)]
+    pub hook_error: Option<String>,
+}

@@ -1,0 +1,24 @@
+//! Access to libzmq's sockets that the zmq crate does not give.
+
+use std::ffi::{c_int, c_void};
+
+/// The socket's handle. `as_mut_ptr` wants `&mut`, though a socket is used through `&` everywhere else.
+pub(crate) fn socket_pointer(socket: &zmq::Socket) -> *mut c_void {
+    // SAFETY: only the pointer is read, and no other reference is used meanwhile (a Socket is not Sync).
+    unsafe { (*std::ptr::from_ref(socket).cast_mut()).as_mut_ptr() }
+}
+
+/// What the last libzmq call of this thread complained about.
+pub(crate) fn last_error() -> zmq::Error {
+    // SAFETY: reads this thread's errno.
+    zmq::Error::from_raw(unsafe { zmq_sys::zmq_errno() })
+}
+
+/// Sets an option that the zmq crate has no method for.
+pub(crate) fn set_int_option(socket: &zmq::Socket, option: c_int, value: c_int) -> Result<(), zmq::Error> {
+    // SAFETY: the value is an int that lives through the call.
+    let result = unsafe {
+        zmq_sys::zmq_setsockopt(socket_pointer(socket), option, (&raw const value).cast::<c_void>(), size_of::<c_int>())
+    };
+    if result < 0 { Err(last_error()) } else { Ok(()) }
+}

@@ -1,0 +1,107 @@
+//! What clients and engines do.
+
+use crate::model::Goes;
+use crate::world::{FUNCTION, World};
+use ipclusterz_runtime::ids::{EngineId, RequestId, TaskId};
+use ipclusterz_runtime::wire::Frame;
+use ipclusterz_runtime::wire::message::*;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+impl World {
+    pub fn submit(&mut self, control: u32, placement: Placement, function: bool, bytes: usize) {
+        let client = self.clients.get_mut(&control).expect("an existing client");
+        client.next_request += 1;
+        let id = RequestId(client.next_request);
+        let count = match &placement {
+            Placement::Engines(engines) => engines.len() as u32,
+            Placement::Balanced { engines, duration, .. } => {
+                let goes = Goes { only: engines.clone(), duration: *duration, tried: BTreeSet::new() };
+                self.balanced.insert((control, id), goes);
+                1
+            }
+        };
+        client.expected.extend((0..count).map(|position| (id, position)));
+        let carries_function = function && !client.knows_function;
+        client.knows_function |= function;
+        let request = Request {
+            id,
+            placement,
+            op: Op::Apply,
+            function: function.then_some(FUNCTION),
+            carries_function,
+            segments: vec![],
+            collective: false,
+        };
+        let bytes = [&control.to_be_bytes()[..], &id.0.to_be_bytes(), &vec![1; bytes]].concat();
+        let mut payload = vec![Frame::from(bytes)];
+        if carries_function {
+            payload.insert(0, Frame::from(&b"code"[..]));
+        }
+        self.tell(control + 1, Message::Request(request), payload);
+    }
+
+    /// Everything, or the last request.
+    pub fn abort(&mut self, control: u32, all: bool) {
+        let client = self.clients.get_mut(&control).expect("an existing client");
+        let last = RequestId(client.next_request);
+        client.aborted.extend(client.expected.iter().filter(|(request, _)| all || *request == last));
+        let requests = if all { None } else { Some(vec![last]) };
+        self.tell(control + 1, Message::Abort(Abort { requests, engines: None }), vec![]);
+    }
+
+    /// Engines are to end when they have done what they have.
+    pub fn retire(&mut self, control: u32, engines: Vec<EngineId>) {
+        for engine in self.engines.values_mut() {
+            engine.retiring |= engine.id.is_some_and(|id| engines.contains(&id));
+        }
+        self.tell(control + 1, Message::Retire(EngineList { engines }), vec![]);
+    }
+
+    /// The running task writes.
+    pub fn write(&mut self, control: u32, stream: Stream, text: &str) {
+        let Some(&task) = self.engines.get(&control).and_then(|engine| engine.inbox.front()) else { return };
+        self.tell(control + 1, Message::Output(Output { task, stream }), vec![Frame::from(text.as_bytes())]);
+    }
+
+    pub fn finish(&mut self, control: u32, milliseconds: u64, outcome: TaskOutcome) {
+        let Some(engine) = self.engines.get_mut(&control) else { return };
+        let Some(task) = engine.inbox.pop_front() else { return };
+        if outcome == TaskOutcome::Unmet
+            && let Some(goes) = self.balanced.get_mut(&self.keys[&task])
+        {
+            goes.tried.insert(control);
+        }
+        self.now += Duration::from_millis(milliseconds);
+        let completed = milliseconds as f64 / 1000.0;
+        let result = TaskResult { id: task, outcome, started: 0.0, completed, segments: vec![] };
+        self.tell(control + 1, Message::Result(result), vec![Frame::from(outcome.name().as_bytes())]);
+    }
+
+    pub fn answer_recall(&mut self, control: u32) {
+        let Some(engine) = self.engines.get_mut(&control) else { return };
+        let Some(asked) = engine.recalls.pop_front() else { return };
+        // The head is running; what stands behind it can be given back.
+        let (kept, returned): (Vec<TaskId>, Vec<TaskId>) =
+            asked.into_iter().partition(|task| !engine.inbox.iter().skip(1).any(|other| other == task));
+        engine.inbox.retain(|task| !returned.contains(task));
+        self.tell(control + 1, Message::Recalled(Recalled { returned, kept }), vec![]);
+    }
+
+    pub fn answer_all_recalls(&mut self) {
+        let controls: Vec<u32> = self.engines.keys().copied().collect();
+        for control in controls {
+            while !self.engines[&control].recalls.is_empty() {
+                self.answer_recall(control);
+            }
+        }
+    }
+
+    /// Those that were told to end do so.
+    pub fn leave(&mut self) {
+        let told = self.engines.iter().filter(|(_, engine)| engine.told_to_end).map(|(control, _)| *control);
+        for control in told.collect::<Vec<_>>() {
+            self.gone(control, control % 4 == 0);
+        }
+    }
+}

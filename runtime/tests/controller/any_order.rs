@@ -1,0 +1,21 @@
+//! Whatever happens, in any order.
+
+use crate::steps::step;
+use crate::world::World;
+use ipclusterz_runtime::connection::Role;
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn each_target_gets_exactly_one_answer_and_nothing_is_left(steps in proptest::collection::vec(step(), 0..120)) {
+        let mut world = World::new();
+        world.join(Role::Client, None);
+        world.join(Role::Engine, None);
+        for step in steps {
+            world.step(step);
+        }
+        world.settle();
+    }
+}

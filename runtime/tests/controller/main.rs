@@ -1,0 +1,25 @@
+//! The controller's core under random orders of events, against models of engines and clients.
+//!
+//! What must hold whatever happens: each target of each request gets exactly one final answer; nothing is sent to a
+//! connection that is gone; an engine is never given what it gave back while it has it, nor a balanced task that may
+//! not go to it, that it said it cannot do, or that it would not finish before its end; one that is being retired is
+//! given nothing, and told to end once it has done everything; what a client aborts is answered, or the client is told
+//! that it has begun; nothing is held in the end.
+//!
+//! 1. `model`: what an engine and a client know; `world`: a controller with these around it.
+//! 2. `acting`: what they do; `received`: what they may be sent; `settle`: what must hold in the end.
+//! 3. `steps`: what can happen; `any_order`: whatever happens, in any order.
+//! 4. One situation a test: `balancing`, `unmet`, `ending`, `answers`, `peers`.
+
+mod acting;
+mod answers;
+mod any_order;
+mod balancing;
+mod ending;
+mod model;
+mod peers;
+mod received;
+mod settle;
+mod steps;
+mod unmet;
+mod world;

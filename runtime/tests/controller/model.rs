@@ -1,0 +1,56 @@
+//! What engines and clients know, and where a task may go.
+
+use ipclusterz_runtime::ids::{EngineId, RequestId, TaskId};
+use ipclusterz_runtime::wire::message::*;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+#[derive(Debug, Default)]
+pub struct ModelEngine {
+    pub id: Option<EngineId>,
+    pub inbox: VecDeque<TaskId>,
+    pub recalls: VecDeque<Vec<TaskId>>,
+    /// When it will be ended, and from when on it takes only what will be done by then.
+    pub end: Option<(Duration, Duration)>,
+    pub retiring: bool,
+    pub told_to_end: bool,
+}
+
+impl ModelEngine {
+    /// Whether it may be given a balanced task now.
+    pub fn takes(&self, duration: Option<f64>, now: Duration) -> bool {
+        let in_time = |(end, drain): (Duration, Duration)| match duration {
+            Some(duration) => now + Duration::from_secs_f64(duration) <= end,
+            None => now < drain,
+        };
+        !self.retiring && self.end.is_none_or(in_time)
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct ModelClient {
+    pub next_request: u64,
+    pub expected: BTreeSet<(RequestId, u32)>,
+    pub answered: BTreeSet<(RequestId, u32)>,
+    /// Targets that it wanted to give up, and those of them that it was told have begun.
+    pub aborted: BTreeSet<(RequestId, u32)>,
+    pub started: BTreeSet<(RequestId, u32)>,
+    pub received: Ack,
+    pub read: Vec<(Stream, String)>,
+    pub knows_function: bool,
+}
+
+/// Where a balanced task may go.
+#[derive(Debug)]
+pub struct Goes {
+    pub only: Option<Vec<EngineId>>,
+    pub duration: Option<f64>,
+    /// Said that they cannot do it, by `control` route: another process may get an engine's id.
+    pub tried: BTreeSet<u32>,
+}
+
+impl Goes {
+    pub fn may_go_to(&self, control: u32, engine: EngineId) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(&engine)) && !self.tried.contains(&control)
+    }
+}

@@ -1,0 +1,79 @@
+//! What engines and clients are sent, and what must hold of it.
+
+use crate::world::{FUNCTION, World};
+use ipclusterz_runtime::ids::RequestId;
+use ipclusterz_runtime::wire::Frame;
+use ipclusterz_runtime::wire::message::*;
+
+impl World {
+    pub fn engine_gets(&mut self, route: u32, message: Message, payload: &[Frame]) {
+        let control = route & !1;
+        let engine = self.engines.get_mut(&control).expect("an existing engine");
+        match message {
+            Message::Task(task) => {
+                assert!(!engine.told_to_end && !engine.retiring, "an engine that ends was given {task:?}");
+                assert!(!engine.inbox.contains(&task.id), "task {} came twice", task.id);
+                engine.inbox.push_back(task.id);
+                let (client, request) = payload[0][..12].split_at(4);
+                let request = RequestId(u64::from_be_bytes(request.try_into().expect("eight bytes")));
+                let key = (u32::from_be_bytes(client.try_into().expect("four bytes")), request);
+                self.keys.insert(task.id, key);
+                if let Some(goes) = self.balanced.get(&key) {
+                    let id = engine.id.expect("registered");
+                    assert!(goes.may_go_to(control, id), "{key:?} was given to engine {id}: {goes:?}");
+                    assert!(engine.takes(goes.duration, self.now), "{goes:?} at {:?}: {engine:?}", self.now);
+                }
+                if task.function.is_some() {
+                    self.function_asks.push((route & !1, task.id));
+                }
+            }
+            Message::Recall(list) => engine.recalls.push_back(list.tasks),
+            Message::Function(code) => {
+                assert_eq!((code.function, &*payload[0]), (FUNCTION, &b"code"[..]));
+            }
+            Message::Shutdown(_) => {
+                assert!(engine.retiring && engine.inbox.is_empty(), "told to end: {engine:?}");
+                assert!(!std::mem::replace(&mut engine.told_to_end, true), "told twice");
+            }
+            Message::Attached(_) | Message::Refused(_) => {}
+            other => panic!("an engine got {other:?}"),
+        }
+    }
+
+    pub fn client_gets(&mut self, control: u32, message: Message, payload: &[Frame]) {
+        let client = self.clients.get_mut(&control).expect("an existing client");
+        match message {
+            Message::Reply(reply) => {
+                let key = (reply.request, reply.position);
+                assert!(client.expected.contains(&key), "an answer to nothing: {reply:?}");
+                assert!(client.answered.insert(key), "a second answer: {reply:?}");
+                let begun = client.started.contains(&key);
+                assert!(!(begun && reply.outcome == Outcome::Aborted), "it had begun: {reply:?}");
+                if let Some(goes) = self.balanced.get(&(control, reply.request)) {
+                    let mut engines = self.engines.iter().filter_map(|(control, engine)| Some((*control, engine.id?)));
+                    let nowhere = !engines.any(|(control, id)| goes.may_go_to(control, id));
+                    let says = |why: &str| why.contains(" is there") || why.contains("there is no ");
+                    let missing = matches!(&reply.outcome, Outcome::Lost(why) if says(why));
+                    assert!(!missing || (nowhere && goes.tried.is_empty()), "{reply:?}: {goes:?}");
+                    let unmet = reply.outcome == Outcome::Error && *payload[0] == *b"unmet";
+                    assert!(!unmet || nowhere || client.aborted.contains(&key), "{reply:?}: {goes:?}");
+                }
+                client.received.replies += 1;
+                client.received.bytes += payload.iter().map(|frame| frame.len() as u64).sum::<u64>();
+            }
+            Message::Started(Started { request, position }) => {
+                let key = (request, position);
+                assert!(client.aborted.contains(&key) && !client.answered.contains(&key), "{key:?} has begun");
+                client.started.insert(key);
+            }
+            Message::RequestOutput(output) => {
+                let key = (output.request, output.position);
+                assert!(client.expected.contains(&key) && !client.answered.contains(&key), "late: {output:?}");
+                client.received.bytes += payload[0].len() as u64;
+                client.read.push((output.stream, String::from_utf8_lossy(&payload[0]).into_owned()));
+            }
+            Message::Attached(_) | Message::EngineJoined(_) | Message::EngineLeft(_) | Message::Refused(_) => {}
+            other => panic!("a client got {other:?}"),
+        }
+    }
+}

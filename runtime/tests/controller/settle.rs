@@ -1,0 +1,50 @@
+//! The end of every test: all that is under way comes to its end, and nothing is left.
+
+use crate::steps::Step;
+use crate::world::World;
+use ipclusterz_runtime::connection::Role;
+use ipclusterz_runtime::wire::message::TaskOutcome;
+
+impl World {
+    /// Lets everything that is under way come to its end, and looks at what is left.
+    pub fn settle(mut self) {
+        // What waits for an engine that is about to end goes to one that comes, or is lost with the only one that it
+        // may go to.
+        self.join(Role::Engine, None);
+        let ending = self.engines.iter().filter(|(_, engine)| engine.end.is_some()).map(|(control, _)| *control);
+        for control in ending.collect::<Vec<_>>() {
+            self.gone(control, false);
+        }
+        self.answer_all_recalls();
+        for client in self.clients.values() {
+            let undecided =
+                client.aborted.iter().find(|key| !client.answered.contains(key) && !client.started.contains(key));
+            assert_eq!(undecided, None, "neither given up nor known to have begun");
+        }
+        for _ in 0..10_000 {
+            let before = self.core.work().open_tasks();
+            self.answer_all_recalls();
+            let controls: Vec<u32> = self.engines.keys().copied().collect();
+            for control in controls {
+                self.finish(control, 1, TaskOutcome::Ok);
+            }
+            self.leave();
+            self.step(Step::Wait(20));
+            if before == 0 {
+                break;
+            }
+        }
+        assert_eq!(self.core.work().open_tasks(), 0, "tasks without an end");
+        assert_eq!(self.engines.values().find(|engine| engine.retiring).map(|engine| engine.id), None, "not retired");
+        assert_eq!(self.core.work().queued(), 0);
+        for client in self.clients.values() {
+            assert_eq!(client.expected, client.answered, "answers are missing");
+        }
+        let controls: Vec<u32> = self.clients.keys().chain(self.engines.keys()).copied().collect();
+        for control in controls {
+            self.gone(control, false);
+        }
+        assert_eq!(self.core.work().held_bytes(), 0, "payload is still held");
+        assert!(self.core.registry().is_empty());
+    }
+}

@@ -1,0 +1,165 @@
+//! What can happen to a controller, and how the model does it.
+
+use crate::world::World;
+use ipclusterz_runtime::connection::Role;
+use ipclusterz_runtime::controller::event::Event;
+use ipclusterz_runtime::ids::{EngineId, PeerId, TaskId};
+use ipclusterz_runtime::wire::message::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+pub enum Step {
+    EngineJoins { wanted: Option<u32>, ends_in: Option<f64>, drain_before: f64 },
+    Retire { client: usize, engines: Vec<EngineId> },
+    EngineDies(usize),
+    ClientJoins,
+    ClientLeaves(usize),
+    Submit { client: usize, placement: Placement, function: bool, bytes: usize },
+    Write { engine: usize, stream: Stream },
+    Finish { engine: usize, milliseconds: u64, outcome: TaskOutcome },
+    AnswerRecall(usize),
+    Abort { client: usize, all: bool },
+    Acknowledge(usize),
+    Wait(u64),
+    Confuse { peer: usize, task: u64 },
+}
+
+fn placement() -> impl Strategy<Value = Placement> {
+    let engines = |least| proptest::collection::vec((0..5_u32).prop_map(EngineId), least..4);
+    let some = proptest::option::of(engines(0));
+    let duration = proptest::option::weighted(0.3, 0.0..1.0);
+    prop_oneof![
+        engines(1).prop_map(Placement::Engines),
+        (0..3_u32, some, duration).prop_map(|(retries, engines, duration)| Placement::Balanced {
+            retries,
+            engines,
+            duration
+        }),
+    ]
+}
+
+pub fn step() -> impl Strategy<Value = Step> {
+    let index = 0..6_usize;
+    let submit = (index.clone(), placement(), any::<bool>(), 0..2000_usize);
+    let outcome = proptest::sample::select(TaskOutcome::ALL.to_vec());
+    prop_oneof![
+        2 => (proptest::option::of(0..6_u32), proptest::option::weighted(0.3, 0.0..2.0), 0.0..1.0).prop_map(
+            |(wanted, ends_in, drain_before)| Step::EngineJoins { wanted, ends_in, drain_before }
+        ),
+        1 => (index.clone(), proptest::collection::vec((0..5_u32).prop_map(EngineId), 0..3))
+            .prop_map(|(client, engines)| Step::Retire { client, engines }),
+        1 => index.clone().prop_map(Step::EngineDies),
+        1 => Just(Step::ClientJoins),
+        1 => index.clone().prop_map(Step::ClientLeaves),
+        8 => submit.prop_map(|(client, placement, function, bytes)| Step::Submit { client, placement, function, bytes }),
+        12 => (index.clone(), 0..60_u64, outcome).prop_map(|(engine, milliseconds, outcome)| Step::Finish { engine, milliseconds, outcome }),
+        1 => (index.clone(), proptest::sample::select(Stream::ALL.to_vec())).prop_map(|(engine, stream)| Step::Write { engine, stream }),
+        4 => index.clone().prop_map(Step::AnswerRecall),
+        1 => (index.clone(), any::<bool>()).prop_map(|(client, all)| Step::Abort { client, all }),
+        2 => index.clone().prop_map(Step::Acknowledge),
+        3 => (0..30_u64).prop_map(Step::Wait),
+        1 => (index, 0..50_u64).prop_map(|(peer, task)| Step::Confuse { peer, task }),
+    ]
+}
+
+impl World {
+    fn nth<T>(peers: &BTreeMap<u32, T>, index: usize) -> Option<u32> {
+        peers.keys().nth(index % peers.len().max(1)).copied()
+    }
+
+    pub fn step(&mut self, step: Step) {
+        match step {
+            Step::EngineJoins { wanted, ends_in, drain_before } => {
+                self.join_until(Role::Engine, wanted, ends_in, drain_before);
+            }
+            Step::Retire { client, engines } => {
+                if let Some(control) = Self::nth(&self.clients, client) {
+                    self.retire(control, engines);
+                }
+            }
+            Step::ClientJoins => drop(self.join(Role::Client, None)),
+            Step::EngineDies(index) => {
+                if let Some(control) = Self::nth(&self.engines, index) {
+                    self.gone(control, index % 2 == 0);
+                }
+            }
+            Step::ClientLeaves(index) => {
+                if let Some(control) = Self::nth(&self.clients, index) {
+                    self.gone(control, index % 2 == 0);
+                }
+            }
+            Step::Submit { client, placement, function, bytes } => {
+                if let Some(control) = Self::nth(&self.clients, client) {
+                    self.submit(control, placement, function, bytes);
+                }
+            }
+            Step::Write { engine, stream } => {
+                if let Some(control) = Self::nth(&self.engines, engine) {
+                    self.write(control, stream, "text\n");
+                }
+            }
+            Step::Finish { engine, milliseconds, outcome } => {
+                if let Some(control) = Self::nth(&self.engines, engine) {
+                    self.finish(control, milliseconds, outcome);
+                }
+            }
+            Step::AnswerRecall(index) => {
+                if let Some(control) = Self::nth(&self.engines, index) {
+                    self.answer_recall(control);
+                }
+            }
+            Step::Abort { client, all } => {
+                if let Some(control) = Self::nth(&self.clients, client) {
+                    self.abort(control, all);
+                }
+            }
+            Step::Acknowledge(index) => {
+                if let Some(control) = Self::nth(&self.clients, index) {
+                    let received = self.clients[&control].received;
+                    self.tell(control, Message::Ack(received), vec![]);
+                }
+            }
+            Step::Wait(milliseconds) => {
+                self.now += Duration::from_millis(milliseconds);
+                self.feed(Event::Tick);
+            }
+            Step::Confuse { peer, task } => self.confuse(peer, task),
+        }
+        if self.now.as_millis().is_multiple_of(3) {
+            self.leave();
+        }
+        for (control, task) in std::mem::take(&mut self.function_asks) {
+            if self.engines.contains_key(&control) {
+                self.tell(control + 1, Message::NeedFunction(NeedFunction { task }), vec![]);
+            }
+        }
+    }
+
+    /// Messages that are well formed and make no sense.
+    fn confuse(&mut self, peer: usize, task: u64) {
+        let result =
+            TaskResult { id: TaskId(task), outcome: TaskOutcome::Ok, started: 0.0, completed: 0.0, segments: vec![] };
+        if let Some(control) = Self::nth(&self.clients, peer) {
+            self.tell(control + 1, Message::Result(result.clone()), vec![]);
+            let ack =
+                Ack { replies: u64::MAX, bytes: u64::MAX, messages: Counts { control: u64::MAX, data: u64::MAX } };
+            self.tell(control + 1, Message::Ack(ack), vec![]);
+        }
+        if let Some(control) = Self::nth(&self.engines, peer) {
+            // A result for a task that this engine does not have.
+            if !self.engines[&control].inbox.contains(&TaskId(task)) {
+                let others = self.engines.values().any(|engine| engine.inbox.contains(&TaskId(task)));
+                if !others {
+                    self.tell(control + 1, Message::Result(result), vec![]);
+                }
+            }
+            self.tell(control + 1, Message::StatusRequest(Empty {}), vec![]);
+        }
+        let stranger = 1_000_000 + peer as u32 * 2;
+        self.tell(stranger, Message::StatusRequest(Empty {}), vec![]);
+        let attach = Attach { peer: PeerId(task), token: "guess".to_owned() };
+        self.tell(stranger, Message::Attach(attach), vec![]);
+    }
+}

@@ -1,0 +1,141 @@
+//! A controller with models of everybody else around it.
+
+use crate::model::{Goes, ModelClient, ModelEngine};
+use ipclusterz_runtime::connection::Role;
+use ipclusterz_runtime::controller::Limits;
+use ipclusterz_runtime::controller::core::{Core, Identity};
+use ipclusterz_runtime::controller::event::{Action, Event};
+use ipclusterz_runtime::ids::{EngineId, RequestId, TaskId};
+use ipclusterz_runtime::transport::{Admitted, Route};
+use ipclusterz_runtime::wire::Frame;
+use ipclusterz_runtime::wire::message::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// The client's `control` route, and its request.
+pub type Key = (u32, RequestId);
+
+/// A controller with models of everybody else around it.
+pub struct World {
+    pub core: Core,
+    pub now: Duration,
+    pub next_route: u32,
+    /// By `control` route; `data` is the next number.
+    pub engines: BTreeMap<u32, ModelEngine>,
+    pub clients: BTreeMap<u32, ModelClient>,
+    pub greeted: BTreeMap<u32, Welcome>,
+    pub function_asks: Vec<(u32, TaskId)>,
+    pub balanced: BTreeMap<Key, Goes>,
+    /// What the tasks belong to, as their payload says.
+    pub keys: BTreeMap<TaskId, Key>,
+    pub unlinked: Vec<String>,
+}
+
+pub const FUNCTION: FunctionName = FunctionName([9; 16]);
+
+pub fn at(engines: &[u32]) -> Placement {
+    Placement::Engines(engines.iter().copied().map(EngineId).collect())
+}
+
+pub fn among(engines: &[u32]) -> Placement {
+    let engines = engines.iter().copied().map(EngineId).collect();
+    Placement::Balanced { retries: 0, engines: Some(engines), duration: None }
+}
+
+pub fn lasting(duration: f64) -> Placement {
+    Placement::Balanced { retries: 0, engines: None, duration: Some(duration) }
+}
+
+pub const ANYWHERE: Placement = Placement::Balanced { retries: 0, engines: None, duration: None };
+
+impl World {
+    pub fn new() -> World {
+        World::with(Limits::default())
+    }
+
+    pub fn with(limits: Limits) -> World {
+        let identity = Identity { cluster: "test".to_owned(), pid: 1 };
+        World {
+            core: Core::new(identity, limits, || "token".to_owned()),
+            now: Duration::ZERO,
+            next_route: 2,
+            engines: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            greeted: BTreeMap::new(),
+            function_asks: Vec::new(),
+            balanced: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            unlinked: Vec::new(),
+        }
+    }
+
+    pub fn feed(&mut self, event: Event) {
+        let actions = self.core.handle(event, self.now);
+        for action in actions {
+            self.take(action);
+        }
+    }
+
+    pub fn tell(&mut self, route: u32, message: Message, payload: Vec<Frame>) {
+        self.feed(Event::Message { route: Route(route), admitted: Admitted::Local, message, payload });
+    }
+
+    pub fn take(&mut self, action: Action) {
+        if let Action::Unlink(name) = &action {
+            self.unlinked.push(String::from_utf8_lossy(name).into_owned());
+        }
+        let Action::Send { route: Route(route), message, payload, .. } = action else { return };
+        let control = route & !1;
+        if let Message::Welcome(welcome) = message {
+            self.greeted.insert(control, welcome);
+            return;
+        }
+        if self.engines.contains_key(&control) {
+            self.engine_gets(route, message, &payload);
+        } else if self.clients.contains_key(&control) {
+            self.client_gets(control, message, &payload);
+        } else {
+            // The only thing that a connection without a peer may be told.
+            assert!(matches!(message, Message::Refused(_)), "sent to nobody: {message:?}");
+        }
+    }
+
+    pub fn join(&mut self, role: Role, wanted: Option<u32>) -> u32 {
+        self.join_until(role, wanted, None, 0.0)
+    }
+
+    pub fn join_until(&mut self, role: Role, wanted: Option<u32>, ends_in: Option<f64>, drain_before: f64) -> u32 {
+        let control = self.next_route;
+        self.next_route += 2;
+        match role {
+            Role::Engine => drop(self.engines.insert(control, ModelEngine::default())),
+            Role::Client => drop(self.clients.insert(control, ModelClient::default())),
+        }
+        let uuid = format!("uuid-{control}");
+        let wanted_id = wanted.map(EngineId);
+        let new = Hello::new(role, uuid, "host".to_owned(), control);
+        let hello = Hello { wanted_id, shared_memory: true, ends_in, drain_before, ..new };
+        let taken: BTreeSet<EngineId> = self.engines.values().filter_map(|engine| engine.id).collect();
+        self.tell(control, Message::Hello(hello), vec![]);
+        let Welcome { peer, token, engine_id, .. } = self.greeted[&control].clone();
+        if let Some(engine) = self.engines.get_mut(&control) {
+            let id = engine_id.expect("an engine gets an id");
+            assert!(!taken.contains(&id), "id {id} is taken");
+            let lowest = (0..).map(EngineId).find(|id| !taken.contains(id)).expect("a free id");
+            assert!(id == lowest || Some(id.0) == wanted, "neither the lowest free id nor the one asked for");
+            engine.id = Some(id);
+            let end = ends_in.map(|seconds| self.now + Duration::from_secs_f64(seconds));
+            engine.end = end.map(|end| (end, end.saturating_sub(Duration::from_secs_f64(drain_before))));
+        }
+        self.tell(control + 1, Message::Attach(Attach { peer, token }), vec![]);
+        control
+    }
+
+    pub fn gone(&mut self, control: u32, data: bool) {
+        self.engines.remove(&control);
+        self.clients.remove(&control);
+        self.feed(Event::Gone(Route(control + u32::from(data))));
+        // The other connection ends a moment later.
+        self.feed(Event::Gone(Route(control + u32::from(!data))));
+    }
+}
