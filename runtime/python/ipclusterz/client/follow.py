@@ -12,16 +12,17 @@ from itertools import zip_longest
 from time import monotonic
 
 from .. import error as errors
+from ..shared.entries import painter, prompted
+from ..shared.reply import ExecuteReply
+from .answers import Failure, value_at
 from .displays import at_prompt, entries, settled, show, show_entry
-from .reply import ExecuteReply, Failure, value_at
-from .results import painter, prompted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from .._core import Pending
-    from .asyncresult import AsyncResult
+    from .future import LazyFuture
 
 __all__ = ["GROUPS", "display_outputs", "follow", "show_values"]
 
@@ -38,7 +39,7 @@ _ABORT_SECONDS = 2.0
 _STOP_SECONDS = 5.0
 
 
-def follow(result: AsyncResult, *, silently: bool = False) -> None:
+def follow(result: LazyFuture, *, silently: bool = False) -> None:
     """Wait for a result, and show meanwhile what its engines write and display.
 
     Ctrl-C gives up what no engine has begun and interrupts the code of the others.
@@ -67,7 +68,7 @@ def follow(result: AsyncResult, *, silently: bool = False) -> None:
         _stop(result, follower)
 
 
-def display_outputs(result: AsyncResult, group: str = "engine") -> None:
+def display_outputs(result: LazyFuture, group: str = "engine") -> None:
     """Show what a result's engines wrote, displayed and gave, once all answers are there.
 
     Parameters
@@ -114,7 +115,7 @@ def display_outputs(result: AsyncResult, group: str = "engine") -> None:
     show_values(result)
 
 
-def show_values(result: AsyncResult, indexes: list[int] | None = None) -> None:
+def show_values(result: LazyFuture, indexes: list[int] | None = None) -> None:
     """Show the last values of executed cells, each in its best form; answers that are errors are left out.
 
     Parameters
@@ -140,7 +141,7 @@ def show_values(result: AsyncResult, indexes: list[int] | None = None) -> None:
 class _Follower:
     """Reads the logs of a result's calls, each piece once."""
 
-    def __init__(self, result: AsyncResult, silently: bool) -> None:
+    def __init__(self, result: LazyFuture, silently: bool) -> None:
         self._result = result
         self._silently = silently
         self._pending: Pending = result._pending
@@ -205,7 +206,7 @@ class _Follower:
                 clear_output(wait=entry["clear"] == "wait")  # type: ignore[no-untyped-call]
 
 
-def _stop(result: AsyncResult, follower: _Follower) -> NoReturn:
+def _stop(result: LazyFuture, follower: _Follower) -> NoReturn:
     pending = result._pending
     # A second Ctrl-C ends the wait for what does not stop.
     with suppress(KeyboardInterrupt):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import wraps
 from types import FunctionType, ModuleType
 
-from .engine.state import progress
-from .error import UnmetDependency
+from ..error import UnmetDependency
+from .progress import progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

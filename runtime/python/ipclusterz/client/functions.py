@@ -15,11 +15,12 @@ from hashlib import blake2b
 from types import FunctionType
 from weakref import ref
 
+from ..error import SerializationError
+from ..shared.bound import rebuild, restore
+from ..shared.dependency import BOUND
+from ..shared.reference import Reference
+from ..shared.serialize import FRESH, MAP, PROTOCOL, cannot_serialize, cloud_dumps, code_of, plain_dumps
 from .capture import Capture, local_modules, reference_of
-from .dependency import BOUND
-from .error import SerializationError
-from .reference import Reference
-from .serialize import FRESH, MAP, PROTOCOL, cannot_serialize, cloud_dumps, code_of, plain_dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,8 +155,6 @@ def _by_value(function: Callable[..., object], first: bytes) -> bytes:
 
 def _bound_dumps(function: Callable[..., object]) -> bytes:
     import cloudpickle
-
-    from .engine.bound import rebuild, restore
 
     class BoundPickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Leaves the globals of every function behind that the engine does not import from an installed module."""

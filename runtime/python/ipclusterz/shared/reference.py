@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from .namespace import current, is_engine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,4 @@ def resolve(name: str) -> Any:
     NameError
         When the engine has no such name.
     """
-    namespace = sys.modules.get("ipclusterz.engine.namespace")
-    if namespace is None or not namespace.is_engine():
-        return Reference(name)
-    return eval(name, namespace.current().names)
+    return eval(name, current().names) if is_engine() else Reference(name)
