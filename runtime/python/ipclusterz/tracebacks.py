@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["grouped", "one_line", "rendered", "shortened"]
 
-# Characters of a text that is shown; all of it is in the error's attributes.
+# Characters that are shown of a text. The whole text is in the attributes of the error.
 _LONGEST = 10_000
 _LONGEST_LINE = 500
 
@@ -74,7 +74,7 @@ def grouped(elist: Sequence[Failed]) -> list[list[str]]:
 
 
 def _without_counts(text: str) -> str:
-    # The number of a cell in its file name says how many cells an engine has run, not where the error is.
+    # The number in the file name of a cell counts the cells of an engine: equal errors have different ones.
     import re
 
     return re.sub(r"(<ipython-input-|<cell |Cell In\[)\d+", r"\1", text)

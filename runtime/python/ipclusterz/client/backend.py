@@ -90,7 +90,7 @@ class IpclusterzBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
             self._view = view._workers()
         elif client is not None:
             self._view = client._balanced(None)
-        # Made for the default cluster, and closed by `terminate`.
+        # The client of the default cluster; `terminate` closes it.
         self._own_client: Connection | None = None
         self._executor: ViewExecutor | None = None
 
@@ -124,12 +124,12 @@ class IpclusterzBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
     def submit(self, func: BatchedCalls, callback: Callable[[Any], object] | None = None) -> ViewFuture:
         """Send a batch of tasks."""
         if self._executor is None:
-            # Another call of this backend ended what both had: two generators that are consumed in turn.
+            # Two generators share this backend, and the other one has ended it.
             self._executor = self._all_workers().executor
         frames = argument_frames((func,), {})
         pickled = bytes(frames[0])
         if any(name.encode() in pickled for name in local_modules()):
-            # The engine may not be able to import the functions. As functions they travel by value where they have to.
+            # The engine may not be able to import the functions: packed as functions they can travel by value.
             batch = partial(run, [function for function, _, _ in func.items], self.get_nested_backend())
             future = self._executor.submit(batch, [arguments for _, *arguments in func.items])
         else:
@@ -138,7 +138,7 @@ class IpclusterzBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
             future.add_done_callback(callback)
         return future
 
-    # The name that joblib had for it before 1.5.
+    # Its name before joblib 1.5.
     apply_async = submit
 
     def retrieve_result_callback(self, out: ViewFuture) -> Any:
@@ -147,7 +147,7 @@ class IpclusterzBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Give up what no engine has begun."""
-        # A callback that sends the next batch does so under this lock, unless the call was ended before.
+        # A callback sends the next batch under this lock, and sends none once the call has ended.
         with self.parallel._lock:
             executor, self._executor = self._executor, None
         if executor is None:

@@ -1,7 +1,7 @@
-"""A client without its calls: the engines that there are, waiting, control, and the end of the connection.
+"""A client without its calls: the engines, waiting, control, and the end of the connection.
 
-It keeps no results and no list of calls: what nobody refers to is freed. All talking is done by the extension module's
-I/O thread.
+It keeps no results and no list of calls: what nobody refers to is freed. The I/O thread of the extension module sends
+and receives.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Connection:
         self._owner: object = None
         self._targets: Targets = "all"
         self._watcher = Watcher(core)
-        # Its thread holds the connection, which is to end with this object.
+        # The watcher's thread holds the connection. The connection is closed when this object is freed.
         weakref.finalize(self, core.stop_watching).atexit = False
         self.block = False
 
@@ -63,7 +63,7 @@ class Connection:
 
     @targets.setter
     def targets(self, value: Targets) -> None:
-        # `all` may be said before there are engines; anything else is refused here, where the mistake is.
+        # `all` is allowed before there are engines. Anything else that is wrong is refused here.
         if isinstance(value, str) and value == "all":
             self._targets = "all"
             return
@@ -135,7 +135,7 @@ class Connection:
         def left() -> float | None:
             return None if deadline is None else max(0.0, deadline - monotonic())
 
-        # First, so that an id that is none is refused before anything is waited for.
+        # First, so that an unknown id is refused before the wait.
         done = not (jobs is None or ids) or self._core.wait_requests(None if jobs is None else ids, left())
         late = sum(not result.wait(left()) for result in results)
         if late:

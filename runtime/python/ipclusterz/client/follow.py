@@ -29,12 +29,12 @@ __all__ = ["GROUPS", "display_outputs", "follow", "show_values"]
 GROUPS = ("engine", "type", "order")
 """The orders in which `display_outputs` can show."""
 
-# Several engines: what they write at about the same time is shown in their order, and an unfinished line is shown when
-# nothing came for a while.
+# With several engines, output of about the same time is shown in their order. An unfinished line is shown after a while
+# without output.
 _TOGETHER_SECONDS = 0.2
 _QUIET_SECONDS = 0.5
 
-# After Ctrl-C: how long engines have to say what they have not begun, and then to stop what they run.
+# After Ctrl-C: how long engines may take to say what they have not begun, and then to stop what they run.
 _ABORT_SECONDS = 2.0
 _STOP_SECONDS = 5.0
 
@@ -159,7 +159,7 @@ class _Follower:
             if left is not None and left <= 0:
                 return False
             self._wait(left)
-            # Asked first: when all answers are there, so is all output.
+            # Asked before the output is read: when all answers are there, so is all output.
             complete = pending.done() == len(pending)
             if not self._silently:
                 self._show_news()

@@ -24,9 +24,9 @@ class Lines:
 
     def __init__(self, one_source: bool) -> None:
         self._one_source = one_source
-        # By stream and engine: the part of a line that was not shown yet.
+        # By stream and engine: the part of a line that is not shown yet.
         self._waiting: dict[tuple[str, int], str] = {}
-        # Whose line is on the screen and has no end.
+        # The source whose line is on the screen without a line end.
         self._open: tuple[str, int] | None = None
         self._written: Any = sys.stdout
 
@@ -79,7 +79,7 @@ class Lines:
             self._open = None
 
     def _presentable(self, text: str) -> bool:
-        # Progress bars rewrite their line all the time: those of several engines are shown when they are complete.
+        # Progress bars rewrite their line. With several engines they are shown when they are complete.
         return self._one_source or "\r" not in text
 
     def _show(self, source: tuple[str, int], text: str, end: str) -> None:
@@ -98,7 +98,7 @@ class Lines:
     def _write(self, source: tuple[str, int], text: str) -> None:
         file = sys.stderr if source[0] == "stderr" else sys.stdout
         if file is not self._written:
-            # They may end on the same screen.
+            # Both streams may go to one screen.
             self.flush()
             self._written = file
         file.write(text)

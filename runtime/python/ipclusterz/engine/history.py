@@ -1,4 +1,4 @@
-"""Writes down what cells gave, for clients that ask later.
+"""Records what cells gave, for clients that ask later.
 
 `Recorder` stands around a shell; what it keeps is in `shared.cells`. Values themselves and what was displayed are not
 kept: they may be large, and a value has its name or ``Out``. Imported with the first cell.
@@ -53,7 +53,7 @@ class Recorder:
             return outcome
         except BaseException as raised:
             told = loads(error_frames(raised, "execute", current().engine_id))
-            # The exception itself may be large, and nobody raises it again from here.
+            # Without the exception itself: it may be large, and is not raised from here.
             error = told | {"exception": None} | {name: _cut(told[name]) for name in ("evalue", "traceback")}
             raise
         finally:

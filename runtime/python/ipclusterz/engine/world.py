@@ -43,7 +43,7 @@ def check_world(environment: Mapping[str, str], ranks: int) -> tuple[str, int, i
     expected = rank(environment)
     world = None
     if find_spec("ipclusterz_mpi") is not None:
-        # Only where it is installed: MPI takes its time to start.
+        # Imported where it is installed alone: other engines need not wait for it.
         from ..error import MPIError
         from ..mpi import for_engine
 

@@ -12,7 +12,7 @@ _native: Any = None
 
 
 def bridge() -> Any:
-    """The extension module.
+    """The extension module, imported at the first call.
 
     Raises
     ------

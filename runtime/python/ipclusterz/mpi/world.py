@@ -34,22 +34,22 @@ __all__ = [
 ]
 
 TIMEOUT = 3600.0
-# For ranks that were started together to begin together.
+# How long ranks that were started together may take to meet.
 _START_TIMEOUT = 120.0
-# MPI guarantees tags up to this one.
+# The highest tag that MPI guarantees.
 _HIGHEST_TAG = 32767
-# One for the communicator of the epoch itself.
+# Tags of one epoch: the first for its own communicator, the others for groups.
 _TAGS_OF_EPOCH = 16
-# Of no epoch, so that it outlives them all.
+# The epoch of what outlives all epochs.
 _ALWAYS = 2**64 - 1
 
 # Set by mpiexec --with-ft ulfm of Open MPI.
 _ULFM = "OMPI_MCA_mpi_ft_enable"
 
 _level = ""
-# What the communicators of epochs are made of. Nothing is sent through it.
+# The parent of the communicators of all epochs. Nothing is sent through it.
 _parent: Any = None
-# By epoch and ranks: those that are on their way.
+# Communicators that are being made, by epoch and ranks.
 _making: dict[tuple[int, tuple[int, ...]], Any] = {}
 _comm: Comm | None = None
 
@@ -73,7 +73,7 @@ def _finalize() -> None:
 
 
 def start() -> tuple[str, int, int]:
-    """Begin MPI in an engine: the name of the world, which all ranks agree on, this rank, and how many there are.
+    """Start MPI in an engine: the name of the world, on which all ranks agree, this rank, and the number of ranks.
 
     All ranks must call it.
 
@@ -137,7 +137,7 @@ def _create(members: tuple[int, ...], tag: int, number: int) -> Any:
     if key not in _making:
         here = _parent.world_ranks
         _making[key] = _parent.begin_group([here.index(member) for member in members], tag, number)
-    # The deadline is long, for other members may be busy with user code.
+    # The deadline is long: other members may be busy with user code.
     made = _making[key].wait(TIMEOUT)
     del _making[key]
     return made
@@ -159,7 +159,7 @@ def group(members: tuple[int, ...]) -> Comm:
 
 
 def _tag(number: int, which: int) -> int:
-    """A tag for what is made in an epoch, below all those of the epochs before.
+    """A tag for a communicator that is made in an epoch, lower than all tags of earlier epochs.
 
     Where a rank is lost while a communicator is made, Open MPI goes on waiting for it, and lets nothing with a higher
     tag pass (`ompi_comm_cid_lowest_id` in its comm_cid.c).

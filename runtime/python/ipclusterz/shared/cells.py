@@ -1,6 +1,6 @@
 """What the last cells of this engine gave, for a client that asks later.
 
-`engine.history` writes it down, and clients call `get_result` by reference.
+`engine.history` records it. Clients call `get_result` by reference.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Cell:
         self.error = error
 
 
-# By number, the latest last.
+# By number, in the order of execution.
 _cells: dict[int, Cell] = {}
 
 
 def keep(cell: Cell) -> None:
-    """Write down what a cell gave."""
-    # A number comes twice after IPython's %reset.
+    """Record what a cell gave."""
+    # IPython's %reset starts the numbers again.
     _cells.pop(cell.count, None)
     while len(_cells) >= KEPT:
         del _cells[next(iter(_cells))]

@@ -42,11 +42,11 @@ __all__ = ["entry_html", "entry_text", "list_html", "list_text", "painter", "pre
 
 _TITLE = "<Results List>"
 
-# Those of IPython's own prompts.
+# The colours of IPython's own prompts.
 _COLOURS = {"In": "\x1b[32m", "Out": "\x1b[31m", "Err": "\x1b[35m"}
 _PLAIN = "\x1b[0m"
 
-# Forms of a value that a page can hold, the best first.
+# Image formats that a page can embed, the best first.
 _IMAGES = ("image/png", "image/jpeg", "image/gif")
 
 

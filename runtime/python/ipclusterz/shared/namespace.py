@@ -19,7 +19,7 @@ __all__ = ["Namespace", "current", "is_engine"]
 
 _current: list[Namespace] = []
 
-# What IPython keeps in a namespace of its own accord.
+# Names that IPython itself puts into a namespace.
 _IPYTHON = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open"})
 
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 __all__ = ["rank", "size"]
 
-# The innermost launcher's first: mpiexec inside of a Slurm job finds Slurm's variables there already.
+# The variables of mpiexec come first: inside a Slurm job, Slurm's are set as well.
 _RANK = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
 _SIZE = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
 

@@ -61,7 +61,7 @@ class Reference:
 
 
 def resolve(name: str) -> Any:
-    """What a pickled reference becomes: on an engine the object, elsewhere the reference again.
+    """Unpickle a reference: to the object on an engine, to a reference elsewhere.
 
     Raises
     ------

@@ -13,7 +13,7 @@ __all__ = ["ExecuteReply", "remote_error"]
 
 # Calls in which a KeyError is about a name or a number that the caller gave.
 _LOOKUPS = frozenset({"pull", "zip_pull", "gather", "delete", "get_result"})
-# Likewise, where the name is looked up by all ranks of a group.
+# The same for calls in which all ranks of a group look the name up.
 _LOOKUPS |= {"allgather", "allreduce", "alltoall", "bcast", "reduce", "scan", "scatter"}
 
 

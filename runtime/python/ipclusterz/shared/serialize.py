@@ -7,7 +7,7 @@ side does not have. Functions that are called remotely are packed in `client.fun
 
 from __future__ import annotations
 
-# The C module itself: the `pickle` module adds `re` and its own Python pickler to the start of every engine.
+# The C module: `pickle` itself imports `re` and a pickler in Python, which every engine would pay for at its start.
 from _pickle import Pickler
 from _pickle import dumps as plain_dumps
 from _pickle import loads as _loads
@@ -67,7 +67,7 @@ def dumps(value: object) -> list[Frame]:
     try:
         data = plain_dumps(value, PROTOCOL, buffer_callback=collect)
     except Exception:
-        # Lambdas, local classes, … : cloudpickle's turn, and its message if it fails too.
+        # Lambdas, local classes and the like: cloudpickle takes over. If it fails too, its message is shown.
         data = None
     if data is None or _MAIN in data:
         buffers.clear()
