@@ -7,4 +7,4 @@ from .client.client import Client
 
 __all__ = ["IpclusterzBackend", "register"]
 
-IpclusterzBackend.connect = Client
+IpclusterzBackend._connect = Client

@@ -75,8 +75,8 @@ class IpclusterzBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
     [0, 1, 4, 9]
     """
 
-    connect: ClassVar[Callable[[], Connection]]
-    """Opens a client of the default cluster. `Client` stands above this file: who has it sets this."""
+    # Opens a client of the default cluster. `Client` stands above this file, so those above it set this.
+    _connect: ClassVar[Callable[[], Connection]]
 
     supports_retrieve_callback = True
     default_n_jobs = -1
@@ -171,7 +171,7 @@ class IpclusterzBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
         if self._view is not None:
             return self._view
         if self._own_client is None:
-            self._own_client = type(self).connect()
+            self._own_client = type(self)._connect()
         workers: Workers = self._own_client._balanced(None)
         return workers
 
@@ -189,7 +189,7 @@ def register(view: Workers | None = None, name: str = "ipclusterz", make_default
         Use it where no backend is named.
     """
     if view is not None:
-        IpclusterzBackend.connect = type(view.client)
+        IpclusterzBackend._connect = type(view.client)
     factory = IpclusterzBackend if view is None else partial(IpclusterzBackend, view=view)
     register_parallel_backend(name, factory, make_default)
 

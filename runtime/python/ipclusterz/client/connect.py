@@ -91,6 +91,7 @@ def through_ssh(
     ValueError
         When there is no such backend.
     """
+    # Start-up: most clients need no tunnel.
     from .tunnel import Tunnel
 
     for name, value in (("an address or file", path_or_url), ("key=", key)):

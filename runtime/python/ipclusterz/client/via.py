@@ -2,7 +2,8 @@
 
 The frames are those that the engines would get otherwise. They go to the first engine in one call and are passed on by
 a second, which all engines do together; a third forgets what the second did not take. An engine does the calls of one
-client in their order, so nothing waits in between.
+client in their order, so nothing waits in between. `mpi.carry` is imported by the functions that need it, because most
+clients use no MPI.
 """
 
 from __future__ import annotations

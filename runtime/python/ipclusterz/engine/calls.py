@@ -97,6 +97,7 @@ class Calls:
 
     def collective(self, task: Task) -> list[Frame]:
         """The same together with other engines: code and functions are given the communicator of these."""
+        # Start-up: most engines are no ranks.
         from ..mpi import for_engine
 
         epoch, ranks = task.group  # type: ignore[misc]
@@ -113,11 +114,13 @@ class Calls:
 
     def reform(self, task: Task) -> list[Frame]:
         """Form the communicator of an epoch, at the controller's wish."""
+        # Start-up: see `collective`.
         from ..mpi import for_engine
 
         return [for_engine.begin(bytes(task.frames[0]), self._namespace.engine_id, self._state).encode()]
 
     def _load(self, task: Task) -> tuple[Callable[..., object], bool, bool]:
+        # Start-up: an engine is ready before it has a function.
         from ..shared.dependency import is_dependent
 
         flags, first, second = split_code(task.function_code())

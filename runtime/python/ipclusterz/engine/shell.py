@@ -1,7 +1,8 @@
 """Running cells of code: through IPython where the engine has it, through plain Python elsewhere.
 
 A `Shell` runs a cell and says what it gave, or raises what the cell raised. The choice is made at the first cell, so
-that an engine that only runs functions never imports IPython. What cells gave is kept in `history`.
+that an engine that only runs functions never imports IPython. `history`, which records what cells gave, is imported
+then, too.
 """
 
 from __future__ import annotations

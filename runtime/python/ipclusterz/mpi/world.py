@@ -233,6 +233,7 @@ def thread_level() -> str:
 
 def from_mpi4py(other: Any) -> Comm:
     """A communicator of mpi4py as one of ours, without a copy; it stays mpi4py's to free."""
+    # mpi4py is optional.
     from .foreign import of_mpi4py
 
     return Comm(bridge().of_handle(of_mpi4py(other), comm().epoch), "from mpi4py", TIMEOUT)
