@@ -64,17 +64,17 @@ class ObjectCalls(Base):
     def bcast(self, obj: Any = None, root: int = 0, timeout: float | None = None) -> Any:
         """The root's object, on all ranks."""
         seconds = self._seconds(timeout)
-        if not 0 <= root < self.size:
-            self._check_rank("root", root)
         native = self._native
-        if self.size == 1:
-            return decode(encode(obj))
         if self.rank == root:
             data = encode(obj)
+            if self.size == 1:
+                return decode(data)
             native.slots("bcast", [data], root, seconds)
             if len(data) > self._room:
                 native.bcast(data, root, seconds)
             return obj
+        if not 0 <= root < self.size:
+            self._check_rank("root", root)
         (data,) = native.slots("bcast", [], root, seconds)
         if data.__class__ is int:
             data = empty(data)
