@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import ipclusterz.joblib
 import joblib
 import numpy as np
 import pytest
 from helpers import hold, until
-from ipclusterz.joblib import IpclusterzBackend
 from joblib import Parallel, delayed, parallel_backend, parallel_config
 
 import ipclusterz as ipz
+import ipclusterz.joblib
 from ipclusterz import Client, Cluster, LoadBalancedView, NoEnginesRegistered, RemoteError
+from ipclusterz.joblib import IpclusterzBackend
 
 
 @pytest.fixture(autouse=True)
