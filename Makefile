@@ -58,6 +58,7 @@ lint-python: $(VENV)/package.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	PYTHONPATH=runtime/python $(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python -m mypy.stubtest --allowlist runtime/py/stubtest-allowlist.txt --ignore-unused-allowlist ipclusterz._core
 
 # The release profile, but our own crates keep their assertions and overflow checks.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -334,6 +337,46 @@ def test_a_deadline_names_the_call(rc: ipz.Client) -> None:
     assert "MPI_" in caught.value.call or "MPI_" in str(caught.value)
     # Other groups of the same engines go on.
     assert rc.mpi.spmd(lambda comm: comm.allreduce(1)) == dict.fromkeys(range(len(rc)), len(rc))
+
+
+def leave_early(comm: Any, how: str, call: str) -> None:
+    """Rank 1 leaves an exchange of large objects that no other rank has entered."""
+    spare = comm.dup()
+    # Opens what large objects go through.
+    spare.gather(None)
+    if comm.rank != 1:
+        spare.Barrier()
+        return
+    if how == "interrupt":
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    seconds = 0.5 if how == "deadline" else LIMIT
+    if call == "gather":
+        spare.gather(bytes(8 << 20), timeout=seconds)
+    else:
+        spare._pass_on(bytearray(8 << 20), seconds)
+
+
+@pytest.mark.parametrize("how", ["deadline", "interrupt"])
+@pytest.mark.parametrize("call", ["gather", "pass on"])
+def test_the_others_hear_of_who_leaves_an_exchange(rc: ipz.Client, group: Group, how: str, call: str) -> None:
+    if len(rc) == 1:
+        # A rank alone has nobody to exchange objects with.
+        assert group.spmd(lambda comm: comm.gather(bytes(8 << 20)) == [bytes(8 << 20)]) == {0: True}
+        return
+    began = time.monotonic()
+    with pytest.raises(ipz.CompositeError) as caught:
+        group.spmd(leave_early, how, call)
+    # Long before their own deadline.
+    assert time.monotonic() - began < LIMIT / 2
+    told = {error.engine_id: error for error in caught.value.elist}
+    assert sorted(told) == list(range(len(rc)))
+    assert told.pop(1).ename == {"deadline": "MPITimeout", "interrupt": "KeyboardInterrupt"}[how]
+    for error in told.values():
+        assert error.ename == "MPIError"
+        assert "on rank 1" in error.evalue
+        # An interrupt is told by the wait that it ends, too, and either may be heard of first.
+        assert how == "interrupt" or "an exchange of large objects did not end: " in error.evalue
+    assert group.spmd(lambda comm: comm.allreduce(1)) == dict.fromkeys(range(len(rc)), len(rc))
 
 
 def test_waiting_for_an_epoch(rc: ipz.Client, group: Group) -> None:

@@ -11,6 +11,7 @@ import pytest
 import ipclusterz as ipz
 from ipclusterz import Client, CompositeError, RemoteError
 from ipclusterz.client import DirectView, LoadBalancedView
+from ipclusterz.client.connection import Connection
 from ipclusterz.client.direct import DirectCalls
 from ipclusterz.client.namespaces import NamespaceCalls
 from ipclusterz.client.sequences import SequenceCalls
@@ -296,11 +297,11 @@ ROWS = [(where, row) for where, rows in BAD.items() for row in rows]
 def test_every_public_method_is_in_the_table() -> None:
     from ipclusterz.client.view import View
 
-    # What is about namespaces and sequences is in classes of its own only for the size of a file.
-    names = {NamespaceCalls: "DirectCalls", SequenceCalls: "DirectCalls"}
+    # What is about the connection, namespaces and sequences is in classes of its own only for the size of a file.
+    names = {Connection: "Client", NamespaceCalls: "DirectCalls", SequenceCalls: "DirectCalls"}
     public = {
         f"{names.get(kind, kind.__name__)}.{name}"
-        for kind in (Client, SequenceCalls, NamespaceCalls, DirectCalls, View, DirectView, LoadBalancedView)
+        for kind in (Client, Connection, SequenceCalls, NamespaceCalls, DirectCalls, View, DirectView, LoadBalancedView)
         for name, value in vars(kind).items()
         if not name.startswith("_") and (callable(value) or isinstance(value, property))
     }

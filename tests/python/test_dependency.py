@@ -15,7 +15,7 @@ import pytest
 
 import ipclusterz as ipz
 from ipclusterz import Client, CompositeError, LoadBalancedView, RemoteError, depend, interactive, require
-from ipclusterz.functions import pack
+from ipclusterz.client.functions import pack
 
 HERE = "the client's"
 

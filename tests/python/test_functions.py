@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from ipclusterz import SerializationError
-from ipclusterz.capture import local_modules
-from ipclusterz.functions import pack
-from ipclusterz.serialize import FRESH, MAP, loads, split_code
+from ipclusterz.client.capture import local_modules
+from ipclusterz.client.functions import pack
+from ipclusterz.shared.serialize import FRESH, MAP, loads, split_code
 
 FACTOR = 2
 TABLE = {"a": 1}
@@ -178,7 +178,7 @@ def test_a_function_is_not_kept_alive() -> None:
 
 
 def test_a_million_different_functions_do_not_fill_the_memory() -> None:
-    from ipclusterz import functions
+    from ipclusterz.client import functions
 
     kept = [FunctionType(scale.__code__, {"FACTOR": number, "__name__": "__main__"}) for number in range(3000)]
     for function in kept:

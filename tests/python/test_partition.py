@@ -15,9 +15,9 @@ from sequences import arrays, assert_same, dists, frames, sequences
 
 from ipclusterz import EmptyTargets, NoEnginesRegistered, UnknownEngine
 from ipclusterz.client.mapping import chunk_bounds, columns_of
-from ipclusterz.client.scatter import bounds, join, partition
 from ipclusterz.client.targets import resolve
-from ipclusterz.serialize import dumps, loads
+from ipclusterz.shared.scatter import bounds, join, partition
+from ipclusterz.shared.serialize import dumps, loads
 
 parts_counts = st.integers(1, 9)
 

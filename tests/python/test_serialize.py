@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from ipclusterz import SerializationError
-from ipclusterz.serialize import OUT_OF_BAND, dumps, loads
+from ipclusterz.shared.serialize import OUT_OF_BAND, dumps, loads
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(max_size=50_000),

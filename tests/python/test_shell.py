@@ -9,7 +9,7 @@ import pytest
 from helpers import until
 
 from ipclusterz import Client, Cluster, CompositeError, DirectView, ExecuteReply, RemoteError
-from ipclusterz.engine import history
+from ipclusterz.shared import cells as history
 
 # -- plain Python -----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from helpers import hold, until
 
 import ipclusterz as ipz
 from ipclusterz import Client, Cluster, ConnectionFileError, ControllerUnreachable
-from ipclusterz.cluster import _program
+from ipclusterz.client.command import program as _program
 
 
 class Server:

@@ -18,7 +18,8 @@ HEAVY = {
 
 ENGINE = (
     "from ipclusterz import _core, error; "
-    "from ipclusterz.engine import __main__, calls, failure, loop, namespace, shell, state, streams"
+    "from ipclusterz.engine import __main__, calls, failure, loop, shell, state, streams; "
+    "from ipclusterz.shared import namespace"
 )
 
 

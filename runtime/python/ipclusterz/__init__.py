@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from .client.balanced import LoadBalancedView
     from .client.client import Client
     from .client.remote import ParallelFunction, RemoteFunction
-    from .client.reply import ExecuteReply
     from .client.view import DirectView
     from .cluster import Cluster
-    from .dependency import depend, interactive, require
     from .engine.ending import before_end
     from .error import (
         AbortedError,
@@ -50,7 +48,9 @@ if TYPE_CHECKING:
         UnknownEngine,
         UnmetDependency,
     )
-    from .reference import Reference
+    from .shared.dependency import depend, interactive, require
+    from .shared.reference import Reference
+    from .shared.reply import ExecuteReply
 
 __all__ = [
     "AbortedError",
@@ -98,15 +98,15 @@ _MODULE_OF = {
     "Client": "client.client",
     "Cluster": "cluster",
     "DirectView": "client.view",
-    "ExecuteReply": "client.reply",
+    "ExecuteReply": "shared.reply",
     "LoadBalancedView": "client.balanced",
     "ParallelFunction": "client.remote",
-    "Reference": "reference",
+    "Reference": "shared.reference",
     "RemoteFunction": "client.remote",
     "before_end": "engine.ending",
-    "depend": "dependency",
-    "interactive": "dependency",
-    "require": "dependency",
+    "depend": "shared.dependency",
+    "interactive": "shared.dependency",
+    "require": "shared.dependency",
 }
 
 

@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 import uuid
 import weakref
-from pathlib import Path
 
 from .client.client import Client
+from .client.command import program
 from .error import ClusterError
 
 TYPE_CHECKING = False
@@ -103,7 +101,7 @@ class Cluster:
         """
         if self.running:
             raise ClusterError(f"cluster {self.name!r} is running already")
-        command = [_program(), "start", "-n", str(self.n), "--cluster", self.name, "--exit-with-parent", "--json"]
+        command = [program(), "start", "-n", str(self.n), "--cluster", self.name, "--exit-with-parent", "--json"]
         command += ["--timeout", f"{self.timeout:g}", "--python", self.python]
         if self.listen is not None:
             command += ["--listen", self.listen]
@@ -283,24 +281,6 @@ async def _to_its_end(
             raise
     finally:
         pool.shutdown(wait=False)
-
-
-def _program() -> str:
-    """Path of the `ipclusterz` command: the one installed with this package, else one on PATH."""
-    folders = [Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))]
-    folders.append(Path(sysconfig.get_path("scripts", f"{os.name}_user")))
-    for folder in folders:
-        candidate = folder / "ipclusterz"
-        if os.access(candidate, os.X_OK) and candidate.is_file():
-            return str(candidate)
-    found = shutil.which("ipclusterz")
-    if found is None:
-        places = ", ".join(str(folder) for folder in dict.fromkeys(folders))
-        raise ClusterError(
-            f"the ipclusterz command was not found: looked in {places} and on PATH",
-            hint="install it with `pip install ipclusterz` in this environment",
-        )
-    return found
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

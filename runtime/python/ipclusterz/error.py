@@ -1,7 +1,7 @@
 """What can go wrong, as classes with attributes and a next step.
 
 Every error of the package derives from `IpclusterzError`; the extension module raises these classes by name. Nothing
-here talks to a cluster. The file is imported by every engine, so it imports nothing.
+here talks to a cluster. Every engine imports this file, so what only some errors need is imported inside functions.
 """
 
 from __future__ import annotations
@@ -239,11 +239,11 @@ class RemoteError(IpclusterzError):
         """The exception as it was on the engine, with this error as its cause; None when it cannot be rebuilt here."""
         if self._pickled is None:
             return None
-        from .serialize import loads
+        from _pickle import loads
 
         # Rebuilding runs the constructor of somebody else's class: whatever it raises, this error still stands.
         try:
-            exception = loads([self._pickled])
+            exception = loads(self._pickled)
         except Exception:
             return None
         if not isinstance(exception, BaseException):

@@ -1,6 +1,6 @@
 """How errors of engines are shown: in IPython's form, equal ones once, and never longer than somebody reads.
 
-Only drawn when somebody looks; what there is to see is in `error`.
+They are drawn when somebody looks at them. The errors themselves are in `error`, which imports this file.
 """
 
 from __future__ import annotations
@@ -8,12 +8,21 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Protocol
 
-    from .error import IpclusterzError
+    class Failed(Protocol):
+        """An `error.IpclusterzError`."""
+
+        __traceback__: TracebackType | None
+        message: str
+        engine_id: int
+        method: str
+
 
 __all__ = ["grouped", "one_line", "rendered", "shortened"]
 
-# Characters of a text that is shown; all of it is in the error's attributes.
+# Characters that are shown of a text. The whole text is in the attributes of the error.
 _LONGEST = 10_000
 _LONGEST_LINE = 500
 
@@ -25,7 +34,7 @@ def _title(name: str) -> str:
     return name + words.rjust(len(_RULE) - len(name))
 
 
-def _callers(error: BaseException) -> list[str]:
+def _callers(error: Failed) -> list[str]:
     """The frames of a traceback that led into this package."""
     import traceback
 
@@ -55,7 +64,7 @@ def _cell_name(filename: str) -> str | None:
     return None if named is None else " ".join(named)
 
 
-def grouped(elist: Sequence[IpclusterzError]) -> list[list[str]]:
+def grouped(elist: Sequence[Failed]) -> list[list[str]]:
     """The lines of each different traceback below the places of its engines, in order of the first of these."""
     groups: dict[str, tuple[list[str], list[str]]] = {}
     for error in elist:
@@ -65,13 +74,13 @@ def grouped(elist: Sequence[IpclusterzError]) -> list[list[str]]:
 
 
 def _without_counts(text: str) -> str:
-    # The number of a cell in its file name says how many cells an engine has run, not where the error is.
+    # The number in the file name of a cell counts the cells of an engine: equal errors have different ones.
     import re
 
     return re.sub(r"(<ipython-input-|<cell |Cell In\[)\d+", r"\1", text)
 
 
-def _traceback_lines(error: IpclusterzError) -> list[str]:
+def _traceback_lines(error: Failed) -> list[str]:
     """A traceback in IPython's form: a rule, the title, the frames, the error."""
     text: str = getattr(error, "traceback", "").rstrip("\n")
     if not text:
@@ -82,11 +91,11 @@ def _traceback_lines(error: IpclusterzError) -> list[str]:
     return [_RULE, *lines]
 
 
-def _place(error: IpclusterzError) -> str:
+def _place(error: Failed) -> str:
     return f"[{error.engine_id if error.engine_id >= 0 else '?'}:{error.method or 'call'}]"
 
 
-def one_line(error: IpclusterzError) -> str:
+def one_line(error: Failed) -> str:
     """Place, class and text of an error, of a long text its beginning."""
     ename = getattr(error, "ename", type(error).__name__)
     text: str = getattr(error, "evalue", error.message)
@@ -96,7 +105,7 @@ def one_line(error: IpclusterzError) -> str:
     return f"{_place(error)}: {ename}: {first}"
 
 
-def rendered(error: IpclusterzError) -> list[str]:
+def rendered(error: Failed) -> list[str]:
     """What IPython shows of an error: the user's own frames and the text, without the package's frames."""
     kind = type(error).__name__
     lines = [_RULE, _title(kind), *_callers(error)]

@@ -7,10 +7,10 @@ import numpy as np
 from ranks import comm, data, done, rank, refused, same, size
 
 from ipclusterz.client.arguments import namespace_frames
-from ipclusterz.client.scatter import join, partition
-from ipclusterz.engine.namespace import Namespace
 from ipclusterz.mpi import carry, names
-from ipclusterz.serialize import loads
+from ipclusterz.shared.namespace import Namespace
+from ipclusterz.shared.scatter import join, partition
+from ipclusterz.shared.serialize import loads
 
 # Ids of engines need not be their ranks.
 space = Namespace(10 + rank)

@@ -5,7 +5,6 @@ This file only re-exports: ``from ipclusterz import client`` gives ``client.Clie
 
 from __future__ import annotations
 
-from ..dependency import depend, interactive, require
 from ..error import (
     AbortedError,
     AuthenticationError,
@@ -25,13 +24,14 @@ from ..error import (
     UnknownEngine,
     UnmetDependency,
 )
-from ..reference import Reference
+from ..shared.dependency import depend, interactive, require
+from ..shared.reference import Reference
+from ..shared.reply import ExecuteReply
 from .asyncresult import AsyncResult
 from .balanced import LoadBalancedView
 from .client import Client
 from .mapping import MapResult
 from .remote import ParallelFunction, RemoteFunction
-from .reply import ExecuteReply
 from .view import DirectView, View
 
 TYPE_CHECKING = False

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..error import SerializationError
-from ..serialize import dumps
+from ..shared.serialize import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..serialize import Frame
+    from ..shared.serialize import Frame
 
 __all__ = ["argument_frames", "names_frames", "namespace_frames"]
 

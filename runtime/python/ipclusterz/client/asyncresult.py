@@ -10,8 +10,9 @@ from __future__ import annotations
 from time import monotonic, time
 
 from .. import error as errors
+from .answers import Failure, metadata_of, value_at
+from .displays import settled
 from .future import LazyFuture
-from .reply import Failure, metadata_of, value_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from .._core import Pending
     from ..error import IpclusterzError
-    from .client import Client
+    from .future import Owner
 
 __all__ = ["AsyncResult"]
 
@@ -41,7 +42,7 @@ class AsyncResult(LazyFuture):
     [1024, 1024, 1024, 1024]
     """
 
-    def __init__(self, client: Client, pending: Pending, method: str, single: bool) -> None:
+    def __init__(self, client: Owner, pending: Pending, method: str, single: bool) -> None:
         # Not Future's, whose state is made when it is looked at.
         self._client = client
         self._pending = pending
@@ -249,8 +250,6 @@ class AsyncResult(LazyFuture):
     @property
     def outputs(self) -> list[list[dict[str, Any]]]:
         """What the calls have displayed until now: for each answer its figures, tables and so on, as mime bundles."""
-        from .displays import settled
-
         logs = [settled(self._pending.output_since(index, 0)[1]) for index in range(len(self._pending))]
         return [[content for stream, content in log if stream == "display"] for log in logs]
 
@@ -263,6 +262,7 @@ class AsyncResult(LazyFuture):
             One engine after the other; or all standard output first, then errors, then displays; or like that, with
             the first display of each engine before the second ones.
         """
+        # Most results are never shown, and what shows them takes time to import.
         from .follow import display_outputs
 
         self.wait()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ..functions import pack
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
 from .direct import DirectCalls
+from .functions import pack
 from .mapping import MapResult, chunk_bounds, chunk_frames, columns_of, lazy_map
+from .remote import ParallelFunction, RemoteFunction
 from .targets import waits
 from .view import View
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from .._core import Pending
-    from ..serialize import Frame
-    from .client import Client
-    from .remote import ParallelFunction, RemoteFunction
+    from ..shared.serialize import Frame
+    from .connection import Connection
+    from .remote import Parts
     from .targets import Targets
 
 __all__ = ["LoadBalancedView"]
@@ -46,7 +47,7 @@ class LoadBalancedView(View):
 
     __slots__ = ("_duration", "_targets", "retries")
 
-    def __init__(self, client: Client, targets: list[int] | None = None) -> None:
+    def __init__(self, client: Connection, targets: list[int] | None = None) -> None:
         super().__init__(client)
         self._targets = targets
         self.retries = 0
@@ -213,49 +214,19 @@ class LoadBalancedView(View):
         ordered: bool = True,
         chunksize: int = 1,
     ) -> Iterator[Any]:
-        """Map lazily: elements are taken as engines become free, so the sequences may be endless.
-
-        Parameters
-        ----------
-        f : callable
-            Takes as many arguments as there are sequences.
-        *sequences : iterable
-            Consumed as results are asked for; the shortest decides.
-        max_outstanding : int, optional
-            Most tasks under way; left out, twice the number of engines.
-        ordered : bool
-            Give results in the order of the elements; otherwise as they arrive.
-        chunksize : int
-            Elements in a task.
-
-        Returns
-        -------
-        iterator
-            Gives one result for each element. An error is raised in its turn.
-
-        Raises
-        ------
-        TypeError
-            When `f` cannot be called, or there is no sequence.
-        ValueError
-            When `max_outstanding` or `chunksize` is less than one.
-        """
+        """Map lazily, as engines become free; see `DirectView.imap`."""
         if max_outstanding is None:
             max_outstanding = 2 * max(1, len(self))
         return lazy_map(self._submit_chunk(f), sequences, max_outstanding, ordered, chunksize)
 
     def remote(self, *, block: bool | None = None) -> Callable[..., RemoteFunction]:
         """Decorator: calling the function runs it on one engine; see `DirectView.remote`."""
-        from .remote import RemoteFunction
-
         return lambda f: RemoteFunction(self, f, block=block)
 
     def parallel(
         self, *, dist: Literal["b"] = "b", block: bool | None = None, chunksize: int | None = None
     ) -> Callable[..., ParallelFunction]:
         """Decorator: the function is called on chunks of sequences; see `DirectView.parallel`."""
-        from .remote import ParallelFunction
-
         return lambda f: ParallelFunction(self, f, dist=dist, block=block, chunksize=chunksize)
 
     # -- inside -------------------------------------------------------------------------------------------------
@@ -281,3 +252,12 @@ class LoadBalancedView(View):
 
     def _workers(self) -> LoadBalancedView:
         return self
+
+    def _map(self, f: Callable[..., Any], sequences: Any, chunksize: int | None, block: bool) -> Any:
+        return self.map(f, *sequences, chunksize=chunksize, block=block)
+
+    def _parts(self, length: int, dist: str, chunksize: int | None) -> Parts:
+        if dist == "r":
+            raise ValueError("dist='r' needs engines: a load-balanced function gets contiguous chunks")
+        options = {"retries": self.retries, "engines": self.targets, "duration": self._duration}
+        return [None] * len(chunk_bounds(length, chunksize, len(self))), options

@@ -10,7 +10,8 @@ import json
 import os
 from pathlib import Path
 
-from .. import _core
+from .._core import Client as Core
+from .._core import find_connection_file
 from ..error import ConnectionFileError
 
 TYPE_CHECKING = False
@@ -32,7 +33,7 @@ def connect(
     profile: str | None,
     key: str | os.PathLike[str] | None,
     timeout: float,
-) -> _core.Client:
+) -> Core:
     """Connect to a cluster; the parameters are those of `Client`.
 
     Raises
@@ -62,12 +63,12 @@ def connect(
             raise ConnectionFileError(
                 f"there is no connection file {text}", hint=f"for the cluster of that name: Client(cluster={text!r})"
             )
-        return _core.Client(file, timeout)
+        return Core(file, timeout)
     if profile is not None:
-        return _core.Client(_of_profile(profile), timeout)
+        return Core(_of_profile(profile), timeout)
     if cluster is None:
         cluster = os.environ.get(CLUSTER) or None
-    return _core.Client(_core.find_connection_file(cluster), timeout)
+    return Core(find_connection_file(cluster), timeout)
 
 
 def through_ssh(
@@ -80,7 +81,7 @@ def through_ssh(
     sshkey: str | os.PathLike[str] | None,
     password: str | None,
     timeout: float,
-) -> tuple[_core.Client, Tunnel]:
+) -> tuple[Core, Tunnel]:
     """Connect to a cluster on another host; the parameters are those of `Client`. The tunnel is the caller's to close.
 
     Raises
@@ -90,6 +91,7 @@ def through_ssh(
     ValueError
         When there is no such backend.
     """
+    # Start-up: most clients need no tunnel.
     from .tunnel import Tunnel
 
     for name, value in (("an address or file", path_or_url), ("key=", key)):
@@ -99,7 +101,7 @@ def through_ssh(
             )
     tunnel = Tunnel(sshserver, cluster=cluster, profile=profile, backend=sshbackend, sshkey=sshkey, password=password)
     try:
-        return _core.Client(tunnel.file, timeout), tunnel
+        return Core(tunnel.file, timeout), tunnel
     except BaseException:
         tunnel.close()
         raise
@@ -124,7 +126,7 @@ def _key_file(text: str, given_as: str, is_path: bool) -> str:
     )
 
 
-def _to_address(address: str, key: str | os.PathLike[str] | None, timeout: float) -> _core.Client:
+def _to_address(address: str, key: str | os.PathLike[str] | None, timeout: float) -> Core:
     """Key from the argument, else from the variable, else from the connection file of one's own cluster there."""
     if key is not None:
         text = os.fspath(key)
@@ -132,18 +134,18 @@ def _to_address(address: str, key: str | os.PathLike[str] | None, timeout: float
             raise TypeError(f"key= is a path or text, not {type(text).__name__}")
         text = text.lstrip("\ufeff \t\r\n")
         if text.startswith("{"):
-            return _core.Client("the text given as key=", timeout, address=address, text=text)
-        return _core.Client(_key_file(text, "key=", isinstance(key, os.PathLike)), timeout, address=address)
+            return Core("the text given as key=", timeout, address=address, text=text)
+        return Core(_key_file(text, "key=", isinstance(key, os.PathLike)), timeout, address=address)
     named = os.environ.get(KEY_FILE)
     if named:
-        return _core.Client(_key_file(named, f"the variable {KEY_FILE}", False), timeout, address=address)
+        return Core(_key_file(named, f"the variable {KEY_FILE}", False), timeout, address=address)
     from .addresses import is_same
 
     known: list[str] = []
     for file, connection in _read_all("client.json"):
         addresses = [str(each) for each in connection.get("addresses") or ()]
         if any(is_same(address, each, connection.get("host")) for each in addresses):
-            return _core.Client(str(file), timeout, address=address)
+            return Core(str(file), timeout, address=address)
         known.extend(addresses)
     there = f"the addresses of your clusters are {', '.join(known)}" if known else "no cluster of yours is running"
     raise ConnectionFileError(

@@ -6,12 +6,13 @@ given and submits it; it waits for nothing but its own result.
 
 from __future__ import annotations
 
-from ..functions import pack
+from ..shared.scatter import bounds
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
+from .functions import pack
 from .mapping import MapResult, chunk_frames, columns_of
 from .namespaces import NamespaceCalls
-from .scatter import bounds
+from .remote import ParallelFunction, RemoteFunction
 from .targets import OWN, waits
 
 TYPE_CHECKING = False
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any, Literal
 
-    from .balanced import LoadBalancedView
     from .imports import SyncImports
-    from .remote import ParallelFunction, RemoteFunction
     from .targets import Own, Targets
 
 __all__ = ["DirectCalls"]
@@ -93,7 +92,7 @@ class DirectCalls(NamespaceCalls):
         [0, 1, 4, 9, 16]
         """
         if targets is None:
-            return self._balanced().map(f, *sequences, block=waits(self, block))
+            return self._owner_client._balanced(None).map(f, *sequences, block=waits(self, block))
         chosen, _ = self._choose(targets)
         function = pack(f, mapped=True)
         columns, length = columns_of(sequences)
@@ -147,7 +146,14 @@ class DirectCalls(NamespaceCalls):
         Returns
         -------
         iterator
-            Gives one result for each element.
+            Gives one result for each element. An error is raised in its turn.
+
+        Raises
+        ------
+        TypeError
+            When `f` cannot be called, or there is no sequence.
+        ValueError
+            When `max_outstanding` or `chunksize` is less than one.
 
         Examples
         --------
@@ -155,12 +161,13 @@ class DirectCalls(NamespaceCalls):
         >>> list(islice(rc.imap(abs, count(-2)), 4))
         [2, 1, 0, 1]
         """
-        from .balanced import LoadBalancedView
-
         # One of the engines of a view may be dead by now, which leaves the work to the others.
         chosen = None if targets is None else self._choose(targets)[0]
-        view = LoadBalancedView(self._owner_client, chosen)
-        return view.imap(f, *sequences, max_outstanding=max_outstanding, ordered=ordered, chunksize=chunksize)
+        view = self._owner_client._balanced(chosen)
+        values: Iterator[Any] = view.imap(
+            f, *sequences, max_outstanding=max_outstanding, ordered=ordered, chunksize=chunksize
+        )
+        return values
 
     def remote(self, *, targets: Targets | Own = OWN, block: bool | None = None) -> Callable[..., RemoteFunction]:
         """Decorator: calling the function runs it on the engines.
@@ -185,8 +192,6 @@ class DirectCalls(NamespaceCalls):
         >>> f(2)
         160.0
         """
-        from .remote import RemoteFunction
-
         caller: Any = self
         return lambda f: RemoteFunction(caller, f, targets=targets, block=block)
 
@@ -224,8 +229,6 @@ class DirectCalls(NamespaceCalls):
         >>> total(range(16))
         [6, 22, 38, 54]
         """
-        from .remote import ParallelFunction
-
         caller: Any = self
         return lambda f: ParallelFunction(caller, f, dist=dist, targets=targets, block=block, chunksize=chunksize)
 
@@ -251,6 +254,7 @@ class DirectCalls(NamespaceCalls):
         ...     import numpy as np
         importing numpy as np on engines 0, 1, 2, 3
         """
+        # Takes the bytecode of imports apart, with modules that nothing else needs.
         from .imports import SyncImports
 
         chosen, single = self._choose(targets)
@@ -262,9 +266,6 @@ class DirectCalls(NamespaceCalls):
         return self.sync_imports()
 
     # -- inside -------------------------------------------------------------------------------------------------
-
-    def _balanced(self) -> LoadBalancedView:
-        return self._owner_client.load_balanced_view()
 
     def _apply(
         self,

@@ -13,19 +13,34 @@ from threading import Condition, Lock
 from time import monotonic
 
 from ..error import RemoteError
-from ..functions import pack
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
+from .functions import pack
 from .mapping import chunk_frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any
+    from typing import Any, Protocol
 
+    from .._core import Pending
     from ..error import IpclusterzError
-    from ..serialize import Frame
-    from .balanced import LoadBalancedView
+    from ..shared.serialize import Frame
+    from .connection import Connection
+
+    class Workers(Protocol):
+        """A `LoadBalancedView`."""
+
+        client: Connection
+
+        @property
+        def targets(self) -> Any: ...
+        @property
+        def executor(self) -> ViewExecutor: ...
+        def __len__(self) -> int: ...
+        def _workers(self) -> Workers: ...
+        def _submit(self, op: Any, items: Any, function: tuple[bytes, bytes]) -> Pending: ...
+
 
 __all__ = ["ViewExecutor", "ViewFuture"]
 
@@ -79,7 +94,7 @@ class ViewExecutor(Executor):
     1024
     """
 
-    def __init__(self, view: LoadBalancedView) -> None:
+    def __init__(self, view: Workers) -> None:
         self.view = view
         self._shut_down = False
         # What `shutdown` has to wait for; a future that is settled is its owner's alone.

@@ -6,39 +6,40 @@ Lines of several engines never mix. Values are shown with the prompt ``Out[0:7]:
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from itertools import zip_longest
 from time import monotonic
 
 from .. import error as errors
+from ..shared.entries import painter, prompted
+from ..shared.reply import ExecuteReply
+from .answers import Failure, value_at
 from .displays import at_prompt, entries, settled, show, show_entry
-from .reply import ExecuteReply, Failure, value_at
-from .results import painter, prompted
+from .lines import Lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
     from .._core import Pending
-    from .asyncresult import AsyncResult
+    from .future import LazyFuture
 
 __all__ = ["GROUPS", "display_outputs", "follow", "show_values"]
 
 GROUPS = ("engine", "type", "order")
 """The orders in which `display_outputs` can show."""
 
-# Several engines: what they write at about the same time is shown in their order, and an unfinished line is shown when
-# nothing came for a while.
+# With several engines, output of about the same time is shown in their order. An unfinished line is shown after a while
+# without output.
 _TOGETHER_SECONDS = 0.2
 _QUIET_SECONDS = 0.5
 
-# After Ctrl-C: how long engines have to say what they have not begun, and then to stop what they run.
+# After Ctrl-C: how long engines may take to say what they have not begun, and then to stop what they run.
 _ABORT_SECONDS = 2.0
 _STOP_SECONDS = 5.0
 
 
-def follow(result: AsyncResult, *, silently: bool = False) -> None:
+def follow(result: LazyFuture, *, silently: bool = False) -> None:
     """Wait for a result, and show meanwhile what its engines write and display.
 
     Ctrl-C gives up what no engine has begun and interrupts the code of the others.
@@ -67,7 +68,7 @@ def follow(result: AsyncResult, *, silently: bool = False) -> None:
         _stop(result, follower)
 
 
-def display_outputs(result: AsyncResult, group: str = "engine") -> None:
+def display_outputs(result: LazyFuture, group: str = "engine") -> None:
     """Show what a result's engines wrote, displayed and gave, once all answers are there.
 
     Parameters
@@ -90,7 +91,7 @@ def display_outputs(result: AsyncResult, group: str = "engine") -> None:
     pending = result._pending
     logs = [settled(pending.output_since(index, 0)[1]) for index in range(len(pending))]
     sources = list(zip(result.engine_ids, logs, strict=True))
-    lines = _Lines(one_source=False)
+    lines = Lines(one_source=False)
     if group == "engine":
         for index, (engine_id, log) in enumerate(sources):
             for stream, content in log:
@@ -114,7 +115,7 @@ def display_outputs(result: AsyncResult, group: str = "engine") -> None:
     show_values(result)
 
 
-def show_values(result: AsyncResult, indexes: list[int] | None = None) -> None:
+def show_values(result: LazyFuture, indexes: list[int] | None = None) -> None:
     """Show the last values of executed cells, each in its best form; answers that are errors are left out.
 
     Parameters
@@ -140,7 +141,7 @@ def show_values(result: AsyncResult, indexes: list[int] | None = None) -> None:
 class _Follower:
     """Reads the logs of a result's calls, each piece once."""
 
-    def __init__(self, result: AsyncResult, silently: bool) -> None:
+    def __init__(self, result: LazyFuture, silently: bool) -> None:
         self._result = result
         self._silently = silently
         self._pending: Pending = result._pending
@@ -148,7 +149,7 @@ class _Follower:
         self._cursors = [0] * count
         self._version = 0
         self._alone = count == 1
-        self.lines = _Lines(self._alone)
+        self.lines = Lines(self._alone)
 
     def show_until(self, deadline: float | None) -> bool:
         """Show what comes until all answers are there; False when they are not at the deadline."""
@@ -158,7 +159,7 @@ class _Follower:
             if left is not None and left <= 0:
                 return False
             self._wait(left)
-            # Asked first: when all answers are there, so is all output.
+            # Asked before the output is read: when all answers are there, so is all output.
             complete = pending.done() == len(pending)
             if not self._silently:
                 self._show_news()
@@ -205,7 +206,7 @@ class _Follower:
                 clear_output(wait=entry["clear"] == "wait")  # type: ignore[no-untyped-call]
 
 
-def _stop(result: AsyncResult, follower: _Follower) -> NoReturn:
+def _stop(result: LazyFuture, follower: _Follower) -> NoReturn:
     pending = result._pending
     # A second Ctrl-C ends the wait for what does not stop.
     with suppress(KeyboardInterrupt):
@@ -233,96 +234,3 @@ def _stop(result: AsyncResult, follower: _Follower) -> NoReturn:
     if going_on:
         message += f" (client.interrupt({going_on}) tries again, client.shutdown({going_on}) ends the engines)"
     raise errors.CompositeError(message, failed) from None
-
-
-class _Lines:
-    """Lines on the standard streams, each behind the name of its source.
-
-    The text of a line that was begun waits until the line is complete, unless it is shown by `show_unfinished`.
-
-    Parameters
-    ----------
-    one_source : bool
-        Nothing can get mixed up: unfinished lines are shown at once.
-    """
-
-    def __init__(self, one_source: bool) -> None:
-        self._one_source = one_source
-        # By stream and engine: the part of a line that was not shown yet.
-        self._waiting: dict[tuple[str, int], str] = {}
-        # Whose line is on the screen and has no end.
-        self._open: tuple[str, int] | None = None
-        self._written: Any = sys.stdout
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether there is text that `show_unfinished` would show."""
-        return any(map(self._presentable, self._waiting.values()))
-
-    def add(self, stream: str, engine_id: int, text: str) -> None:
-        """An engine wrote something."""
-        source = (stream, engine_id)
-        *complete, rest = (self._waiting.pop(source, "") + text).split("\n")
-        for line in complete:
-            self._show(source, line, "\n")
-        if rest:
-            self._waiting[source] = rest
-            if self._one_source:
-                self.show_unfinished()
-
-    def show_unfinished(self) -> None:
-        """Show what waits for the end of its line."""
-        for source, text in list(self._waiting.items()):
-            if self._presentable(text):
-                del self._waiting[source]
-                self._show(source, text, "")
-        self.flush()
-
-    def end_of(self, engine_id: int) -> None:
-        """Something else of an engine is shown next: show what waits of it, and end the line on the screen."""
-        for source in [source for source in self._waiting if source[1] == engine_id]:
-            self._show(source, self._waiting.pop(source), "\n")
-        self._end_open()
-        self.flush()
-
-    def end(self) -> None:
-        """No more text comes: show what waits, and end its lines."""
-        for source, text in self._waiting.items():
-            self._show(source, text, "\n")
-        self._waiting.clear()
-        self._end_open()
-        self.flush()
-
-    def flush(self) -> None:
-        """Let what was written appear. Not for each line: in a notebook that takes its time."""
-        self._written.flush()
-
-    def _end_open(self) -> None:
-        if self._open is not None:
-            self._write(self._open, "\n")
-            self._open = None
-
-    def _presentable(self, text: str) -> bool:
-        # Progress bars rewrite their line all the time: those of several engines are shown when they are complete.
-        return self._one_source or "\r" not in text
-
-    def _show(self, source: tuple[str, int], text: str, end: str) -> None:
-        stream, engine_id = source
-        prefix = f"[{stream}:{engine_id if engine_id >= 0 else '?'}] "
-        # What a terminal would show of a line that was rewritten.
-        rewritten, _, visible = text.rstrip("\r").rpartition("\r")
-        if self._open != source:
-            self._end_open()
-            visible = prefix + visible
-        elif rewritten or text.startswith("\r"):
-            visible = f"\r{prefix}{visible}"
-        self._write(source, visible + end)
-        self._open = None if end else source
-
-    def _write(self, source: tuple[str, int], text: str) -> None:
-        file = sys.stderr if source[0] == "stderr" else sys.stdout
-        if file is not self._written:
-            # They may end on the same screen.
-            self.flush()
-            self._written = file
-        file.write(text)

@@ -16,10 +16,18 @@ if TYPE_CHECKING:
     import asyncio
     from asyncio import AbstractEventLoop
     from collections.abc import Generator
-    from typing import Any
+    from typing import Any, Protocol
 
+    from .._core import Client as Core
     from .._core import Pending
-    from .client import Client
+    from .watcher import Watcher
+
+    class Owner(Protocol):
+        """The client that a result is from, as far as results need it."""
+
+        _core: Core
+        _watcher: Watcher
+
 
 __all__ = ["LazyFuture"]
 
@@ -34,12 +42,15 @@ class LazyFuture(Future):  # type: ignore[type-arg]
     """A Future of the answers of one submission; only `AsyncResult` derives from it."""
 
     if TYPE_CHECKING:
-        _client: Client
+        _client: Owner
         _pending: Pending
         _method: str
 
         def get(self, timeout: float | None = None) -> Any: ...
+        @property
+        def engine_ids(self) -> list[int]: ...
         def ready(self) -> bool: ...
+        def wait(self, timeout: float | None = None) -> bool: ...
         def abort(self) -> None: ...
         def _refuse_cancelled(self, timeout: float | None) -> None: ...
         def _error(self) -> BaseException | None: ...

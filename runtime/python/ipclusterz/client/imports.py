@@ -7,14 +7,14 @@ import dis
 import sys
 from importlib.util import resolve_name
 
-from ..engine import names
+from ..shared import names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, FrameType, ModuleType, TracebackType
     from typing import Any
 
-    from .direct import DirectCalls
+    from .namespaces import NamespaceCalls
 
     # What one import statement binds: (module, attribute of it or None, the name if it was given one by `as`).
     Import = tuple[str, str | None, str | None]
@@ -38,7 +38,7 @@ class SyncImports:
         Do not print what is imported.
     """
 
-    def __init__(self, calls: DirectCalls, targets: int | list[int], quiet: bool) -> None:
+    def __init__(self, calls: NamespaceCalls, targets: int | list[int], quiet: bool) -> None:
         self._calls = calls
         self._targets = targets
         self._quiet = quiet

@@ -11,28 +11,25 @@ from contextlib import nullcontext
 from weakref import ref
 
 from ..error import CompositeError, EmptyTargets, UnknownEngine
+from ..shared.reply import ExecuteReply
 from .autopx import AutoCells
 from .follow import display_outputs, follow, show_values
 from .options import CONFIG, RUN, BadOption, Options, parse
-from .reply import ExecuteReply
 from .results import ResultsList
 from .targets import OWN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TypeAlias
+    from typing import Any
 
     from .asyncresult import AsyncResult
-    from .client import Client
-    from .view import DirectView
-
-    Calls: TypeAlias = Client | DirectView
+    from .direct import DirectCalls
 
 __all__ = ["activate", "load_default"]
 
 
-def activate(view: Calls, suffix: str = "") -> None:
+def activate(view: DirectCalls, suffix: str = "") -> None:
     """Give a view its family of magics, in place of the one that has this suffix now.
 
     Parameters
@@ -57,7 +54,7 @@ def activate(view: Calls, suffix: str = "") -> None:
     _Magics(shell, lambda: view, suffix, chosen=True).register()
 
 
-def load_default(client: Client) -> None:
+def load_default(client: DirectCalls) -> None:
     """Give a new client the magics without suffix, unless the user gave them to a view.
 
     They wait for their results whatever ``client.block`` is, until ``%pxconfig`` says otherwise, and they do not keep
@@ -100,7 +97,7 @@ class _Magics:
         The user said which view: then the view decides whether to wait.
     """
 
-    def __init__(self, shell: Any, view: Callable[[], Calls | None], suffix: str, chosen: bool) -> None:
+    def __init__(self, shell: Any, view: Callable[[], DirectCalls | None], suffix: str, chosen: bool) -> None:
         self._shell = shell
         self._view_or_none = view
         self._suffix = suffix
@@ -241,7 +238,7 @@ class _Magics:
     def _waits(self) -> bool:
         return self._view().block if self._chosen else self._block
 
-    def _view(self) -> Calls:
+    def _view(self) -> DirectCalls:
         view = self._view_or_none()
         if view is None:
             raise _usage(f"the client of %px{self._suffix} is gone\nhint: make a Client, or activate() a view")
@@ -297,6 +294,7 @@ class _Magics:
         targets = OWN if options.targets is None else options.targets
         try:
             if options.mpi:
+                # Only cells of a group need what MPI needs.
                 from .mpi import Group
 
                 together: AsyncResult = Group(view, targets).execute(code, block=False)

@@ -9,9 +9,9 @@ from collections import deque
 from concurrent.futures import FIRST_COMPLETED, wait
 from itertools import islice
 
-from ..serialize import dumps
+from ..shared.scatter import sliceable
+from ..shared.serialize import dumps
 from .asyncresult import AsyncResult
-from .scatter import sliceable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._core import Pending
-    from ..serialize import Frame
-    from .client import Client
+    from ..shared.serialize import Frame
+    from .future import Owner
 
 __all__ = ["MapResult", "at_least_one", "chunk_bounds", "chunk_frames", "columns_of", "lazy_map"]
 
@@ -178,7 +178,7 @@ class MapResult(AsyncResult):
     2
     """
 
-    def __init__(self, client: Client, pending: Pending, sizes: list[int], ordered: bool) -> None:
+    def __init__(self, client: Owner, pending: Pending, sizes: list[int], ordered: bool) -> None:
         super().__init__(client, pending, "map", False)
         self._sizes = sizes
         self._ordered = ordered

@@ -11,12 +11,12 @@ from time import monotonic
 
 from .. import error as errors
 from ..error import EmptyTargets, EngineError, MPIError, UnknownEngine
-from ..functions import pack
 from ..mpi import groups
 from ..mpi.names import Limited
-from ..serialize import dumps
+from ..shared.serialize import dumps
 from .arguments import argument_frames
 from .collectives import Collectives, seconds
+from .functions import pack
 from .targets import OWN, waits
 from .together import CellsTogether, GroupResult
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from .namespaces import NamespaceCalls
+    from .calls import Calls
     from .targets import Own, Targets
 
 __all__ = ["Group"]
@@ -84,7 +84,7 @@ class Group(Collectives):
 
     __slots__ = ("_calls", "_targets", "block", "timeout")
 
-    def __init__(self, calls: NamespaceCalls, targets: Targets | Own = OWN) -> None:
+    def __init__(self, calls: Calls, targets: Targets | Own = OWN) -> None:
         self._calls = calls
         self._targets = targets
         self.block: bool | None = None

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from ..functions import pack
-from ..serialize import dumps
+from ..shared import names as on_engine
+from ..shared.cells import get_result
+from ..shared.serialize import dumps
 from .arguments import argument_frames, names_frames, namespace_frames
 from .asyncresult import AsyncResult
+from .functions import pack
 from .sequences import SequenceCalls
 from .shapes import ExecuteResult, ZipResult
 from .targets import OWN, waits
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from ..serialize import Frame
+    from ..shared.serialize import Frame
     from .mpi import Group
     from .targets import Own, Targets
     from .via import Via
@@ -119,11 +121,9 @@ class NamespaceCalls(SequenceCalls):
         ExecuteReply, dict of ExecuteReply, or AsyncResult
             As for `execute`. A cell that failed has its `error`.
         """
-        from ..engine import history
-
         if count is not None and (not isinstance(count, int) or isinstance(count, bool)):
             raise TypeError(f"cells have numbers, not {type(count).__name__}: {count!r:.80}")
-        return self._on_engine(history.get_result, (count,), targets, block, ExecuteResult)
+        return self._on_engine(get_result, (count,), targets, block, ExecuteResult)
 
     def push(
         self, ns: dict[str, Any], *, via: Via = "auto", targets: Targets | Own = OWN, block: bool | None = None
@@ -226,9 +226,7 @@ class NamespaceCalls(SequenceCalls):
         -------
         list of str, or dict of such lists
         """
-        from ..engine import names
-
-        return self._on_engine(names.keys, (), targets, True)
+        return self._on_engine(on_engine.keys, (), targets, True)
 
     def clear(self, *, targets: Targets | Own = OWN, block: bool | None = None) -> Any:
         """Forget all names in the namespace of each engine.
@@ -257,6 +255,7 @@ class NamespaceCalls(SequenceCalls):
         >>> rc[:].mpi
         <Group of engines 0, 1, 2, 3>
         """
+        # Only groups need what MPI needs.
         from .mpi import Group
 
         return Group(self)
@@ -284,7 +283,7 @@ class NamespaceCalls(SequenceCalls):
         block: bool | None,
         kind: type[AsyncResult] = AsyncResult,
     ) -> Any:
-        """Call a function of `ipclusterz.engine`; errors name the method that the user called."""
+        """Call a function of `ipclusterz.shared` on engines; errors name the method that the user called."""
         chosen, single = self._choose(targets)
         pending = self._core.submit("apply", [(chosen, argument_frames(args, {}))], function=pack(f))
         return self._done(kind(self._owner_client, pending, f.__name__, single), block)

@@ -4,24 +4,47 @@ from __future__ import annotations
 
 from functools import update_wrapper
 
-from ..functions import pack
+from ..shared.scatter import check_dist, partition, sliceable
 from .arguments import argument_frames
-from .mapping import at_least_one, chunk_bounds
-from .scatter import check_dist, partition, sliceable
+from .functions import pack
+from .mapping import at_least_one
 from .shapes import GatherResult
 from .targets import OWN, waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any, Literal, TypeAlias
+    from typing import Any, Literal, Protocol
 
-    from .balanced import LoadBalancedView
-    from .client import Client
+    from .._core import Client as Core
+    from .connection import Connection
     from .targets import Own, Targets
-    from .view import DirectView
 
-    Caller: TypeAlias = Client | DirectView | LoadBalancedView
+    # For each part of a sequence its engines, None for any; and further options of `submit`.
+    Parts = tuple[list[list[int] | None], dict[str, Any]]
+
+    class Runs(Protocol):
+        """A `DirectView` or `LoadBalancedView`."""
+
+        client: Connection
+        _core: Core
+
+        def apply_async(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any: ...
+        def map(self, f: Callable[..., Any], /, *sequences: Iterable[Any], block: bool | None = None) -> Any: ...
+        def _map(self, f: Callable[..., Any], sequences: Any, chunksize: int | None, block: bool) -> Any:
+            """`map`, with chunks of a size where that means something."""
+
+        def _parts(self, length: int, dist: str, chunksize: int | None) -> Parts:
+            """Where the parts of a sequence go, and in how many it is split."""
+
+    class Caller(Protocol):
+        """A `Client`, `DirectView` or `LoadBalancedView`."""
+
+        @property
+        def block(self) -> Any: ...
+        def _view_of(self, targets: Targets | Own) -> Runs:
+            """The view of these engines; `OWN` are those that the caller has now."""
+
 
 __all__ = ["ParallelFunction", "RemoteFunction"]
 
@@ -69,9 +92,9 @@ class RemoteFunction:
         self.block = block
 
     @property
-    def view(self) -> DirectView | LoadBalancedView:
+    def view(self) -> Runs:
         """The view that it runs on: as its caller's targets are now."""
-        return _view(self._caller, self._targets)
+        return self._caller._view_of(self._targets)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run it: the value, or the dictionary of values by engine, or an `AsyncResult`."""
@@ -164,18 +187,7 @@ class ParallelFunction(RemoteFunction):
         columns = _columns(sequences)
         length = len(columns[0])
         view = self.view
-        # The same import at the top would be a circle.
-        from .view import DirectView
-
-        targets: list[list[int] | None]
-        if isinstance(view, DirectView):
-            targets = [[engine_id] for engine_id in view.targets[:length]]
-            options: dict[str, Any] = {}
-        elif self.dist == "r":
-            raise ValueError("dist='r' needs engines: a load-balanced function gets contiguous chunks")
-        else:
-            targets = [None] * len(chunk_bounds(length, self.chunksize, len(view)))
-            options = {"retries": view.retries, "engines": view.targets, "duration": view.duration}
+        targets, options = view._parts(length, self.dist, self.chunksize)
         items: list[Any] = []
         if targets:
             parts = zip(*(partition(column, len(targets), self.dist) for column in columns), strict=True)
@@ -187,27 +199,12 @@ class ParallelFunction(RemoteFunction):
 
     def map(self, *sequences: Iterable[Any]) -> Any:
         """Call the function on each element, and give the list of results; see `Client.map`."""
-        from .view import DirectView
-
         view, block = self.view, waits(self._caller, self.block)
-        f = self.__wrapped__  # type: ignore[attr-defined]
-        if isinstance(view, DirectView):
-            return view.map(f, *sequences, block=block)
-        return view.map(f, *sequences, chunksize=self.chunksize, block=block)
+        return view._map(self.__wrapped__, sequences, self.chunksize, block)  # type: ignore[attr-defined]
 
 
 def _itself(f: Callable[..., Any]) -> Callable[..., Any]:
     return f
-
-
-def _view(caller: Caller, targets: Targets | Own) -> DirectView | LoadBalancedView:
-    from .client import Client
-
-    if targets is OWN:
-        return caller[caller.targets] if isinstance(caller, Client) else caller
-    client: Any = caller if isinstance(caller, Client) else caller.client
-    view: DirectView | LoadBalancedView = client[targets]
-    return view
 
 
 def _columns(sequences: tuple[Iterable[Any], ...]) -> list[Any]:

@@ -1,35 +1,18 @@
-"""How replies of executed cells are shown: the Results List, as text, in colours and as HTML.
-
-Nothing here talks to engines, and nothing is computed before it is looked at.
-"""
+"""The replies of several engines in one value, which is shown as the Results List."""
 
 from __future__ import annotations
 
-import os
-import sys
+from ..shared.entries import list_html, list_text, painter, pretty_print
+from ..shared.reply import ExecuteReply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
     from typing import Any
 
-    from .reply import ExecuteReply
-
-    Paint = Callable[[str, str], str]
-
-__all__ = ["ResultsDict", "ResultsList", "entry_html", "entry_text", "painter", "pretty_print", "prompted"]
-
-_TITLE = "<Results List>"
-
-# Those of IPython's own prompts.
-_COLOURS = {"In": "\x1b[32m", "Out": "\x1b[31m", "Err": "\x1b[35m"}
-_PLAIN = "\x1b[0m"
-
-# Forms of a value that a page can hold, the best first.
-_IMAGES = ("image/png", "image/jpeg", "image/gif")
+__all__ = ["ResultsDict", "ResultsList"]
 
 
-class ResultsList(list["ExecuteReply"]):
+class ResultsList(list[ExecuteReply]):
     """The replies of several engines, in their order.
 
     Examples
@@ -44,137 +27,23 @@ class ResultsList(list["ExecuteReply"]):
     """
 
     def __repr__(self) -> str:
-        return _list_text(self)
+        return list_text(self)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        pretty_print(printer, _list_text(self, painter()))
+        pretty_print(printer, list_text(self, painter()))
 
     def _repr_html_(self) -> str:
-        return _list_html(self)
+        return list_html(self)
 
 
-class ResultsDict(dict[int, "ExecuteReply"]):
+class ResultsDict(dict[int, ExecuteReply]):
     """The replies of several engines, by engine id. They are shown like a `ResultsList`."""
 
     def __repr__(self) -> str:
-        return _list_text(self.values())
+        return list_text(self.values())
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        pretty_print(printer, _list_text(self.values(), painter()))
+        pretty_print(printer, list_text(self.values(), painter()))
 
     def _repr_html_(self) -> str:
-        return _list_html(self.values())
-
-
-def entry_text(reply: ExecuteReply, paint: Paint | None = None) -> str:
-    """One reply as lines of text: the input, and the output and the errors if there were any."""
-    return "\n".join(_entry_lines(reply, paint or _unpainted))
-
-
-def entry_html(reply: ExecuteReply) -> str:
-    """One reply as a table."""
-    return _table(_rows(reply))
-
-
-def prompted(prompt: str, text: str, paint: Paint, kind: str) -> str:
-    """A prompt and a text. Lines that belong together stay aligned: several of them begin below the prompt."""
-    return f"{paint(kind, prompt)}\n{text}" if "\n" in text else f"{paint(kind, prompt)} {text}"
-
-
-def painter() -> Paint:
-    """What colours prompts: ANSI sequences on a terminal, unless the user wants none (``NO_COLOR``)."""
-    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
-        return _unpainted
-    return lambda kind, prompt: f"{_COLOURS[kind]}{prompt}{_PLAIN}"
-
-
-def pretty_print(printer: Any, text: str) -> None:
-    """Give lines to IPython's pretty printer, which indents them where they are part of something."""
-    for number, line in enumerate(text.split("\n")):
-        if number:
-            printer.break_()
-        printer.text(line)
-
-
-def _unpainted(_kind: str, prompt: str) -> str:
-    return prompt
-
-
-def _list_text(replies: Iterable[ExecuteReply], paint: Paint = _unpainted) -> str:
-    lines = [_TITLE]
-    for reply in replies:
-        entry = _entry_lines(reply, paint)
-        lines += entry
-        if len(entry) > 1:
-            lines.append("")
-    return "\n".join(lines).rstrip("\n")
-
-
-def _entry_lines(reply: ExecuteReply, paint: Paint) -> list[str]:
-    place = f"[{reply.engine_id}]"
-    first = f"{place} In [{reply.execution_count}]:"
-    following = "...:".rjust(len(first))
-    code = reply.code.rstrip("\n").split("\n")
-    prompts = [first, *[following] * (len(code) - 1)]
-    entry = "\n".join(f"{paint('In', prompt)} {line}".rstrip(" ") for prompt, line in zip(prompts, code, strict=True))
-    lines = [entry]
-    for kind, text in (("Out", _output(reply)), ("Err", _errors(reply))):
-        if text:
-            lines.append(prompted(f"{place} {kind}[{reply.execution_count}]:", text, paint, kind))
-    return lines
-
-
-def _output(reply: ExecuteReply) -> str:
-    displayed = [display["data"].get("text/plain", "") for display in reply.display]
-    return _joined(reply.stdout, *displayed, reply.result or "")
-
-
-def _errors(reply: ExecuteReply) -> str:
-    error = reply.error
-    return _joined(reply.stderr, "" if error is None else f"{error.ename}: {error.evalue}")
-
-
-def _joined(*texts: str) -> str:
-    return "\n".join(text.rstrip("\n") for text in texts if text)
-
-
-def _list_html(replies: Iterable[ExecuteReply]) -> str:
-    return _table("".join(map(_rows, replies)))
-
-
-def _table(rows: str) -> str:
-    return f'<table class="ipclusterz-results" style="text-align: left"><tbody>{rows}</tbody></table>'
-
-
-def _rows(reply: ExecuteReply) -> str:
-    shown = [display["data"] for display in reply.display]
-    output = _pre(reply.stdout) + "".join(map(_content, [*shown, reply.data]))
-    cells = [("In", _pre(reply.code)), ("Out", output), ("Err", _pre(_errors(reply)))]
-    return "".join(
-        '<tr style="vertical-align: top">'
-        f"<th>[{reply.engine_id}]</th><th>{kind}[{reply.execution_count}]:</th>"
-        f'<td style="text-align: left">{content}</td></tr>'
-        for kind, content in cells
-        if content or kind == "In"
-    )
-
-
-def _content(data: dict[str, Any]) -> str:
-    """A mime bundle in its best form. HTML and SVG are the value's own, and trusted as the code that made them."""
-    for mime in ("text/html", "image/svg+xml"):
-        if mime in data:
-            return str(data[mime])
-    for mime in _IMAGES:
-        if mime in data:
-            return f'<img src="data:{mime};base64,{_escaped(data[mime].strip())}">'
-    return _pre(data.get("text/plain", ""))
-
-
-def _pre(text: str) -> str:
-    return f'<pre style="margin: 0">{_escaped(text.rstrip())}</pre>' if text.strip() else ""
-
-
-def _escaped(text: str) -> str:
-    from html import escape
-
-    return escape(text)
+        return list_html(self.values())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ..shared.scatter import check_dist, partition
 from .arguments import names_frames, namespace_frames
 from .asyncresult import AsyncResult
-from .scatter import check_dist, partition
+from .calls import Calls
 from .shapes import GatherResult
 from .targets import OWN, waits
 from .via import check_via, collect, deal
@@ -14,27 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, Literal
 
-    from .. import _core
-    from .client import Client
     from .targets import Own, Targets
     from .via import Via
 
 __all__ = ["SequenceCalls"]
 
 
-class SequenceCalls:
+class SequenceCalls(Calls):
     """The part of `DirectCalls` that is about sequences."""
 
     __slots__ = ()
-
-    if TYPE_CHECKING:
-        _core: _core.Client
-
-        block: Any
-
-        @property
-        def _owner_client(self) -> Client: ...
-        def _choose(self, targets: Targets | Own) -> tuple[list[int], bool]: ...
 
     def scatter(
         self,
@@ -136,10 +126,3 @@ class SequenceCalls:
         else:
             result = GatherResult(self._owner_client, self._core.submit("pull", [(chosen, frames)]), single, dist)
         return result.get() if waits(self, block) else result
-
-    # -- inside -------------------------------------------------------------------------------------------------
-
-    def _done(self, result: AsyncResult, block: bool | None) -> Any:
-        if not waits(self, block):
-            return result
-        return result._answer()

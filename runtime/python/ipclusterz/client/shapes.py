@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..shared.scatter import join
 from .asyncresult import AsyncResult
-from .scatter import join
+from .results import ResultsDict, ResultsList
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from .._core import Pending
-    from .client import Client
+    from .future import Owner
 
 __all__ = ["ExecuteResult", "GatherResult", "ZipResult"]
 
@@ -20,13 +21,9 @@ class ExecuteResult(AsyncResult):
     """What cells of code gave: several are shown as the Results List."""
 
     def _joined(self) -> Any:
-        from .results import ResultsList
-
         return self._values[0] if self._single else ResultsList(self._values)
 
     def _by_engine(self, items: Iterable[tuple[int, Any]]) -> dict[int, Any]:
-        from .results import ResultsDict
-
         return ResultsDict(items)
 
 
@@ -34,7 +31,7 @@ class GatherResult(AsyncResult):
     """The parts of a sequence, joined once they are all there."""
 
     def __init__(
-        self, client: Client, pending: Pending, single: bool, dist: Literal["b", "r"], method: str = "gather"
+        self, client: Owner, pending: Pending, single: bool, dist: Literal["b", "r"], method: str = "gather"
     ) -> None:
         super().__init__(client, pending, method, single)
         self._dist = dist
@@ -46,7 +43,7 @@ class GatherResult(AsyncResult):
 class ZipResult(AsyncResult):
     """Pulled values by name: a tuple over the engines for each name, or only one tuple."""
 
-    def __init__(self, client: Client, pending: Pending, single: bool, one_name: bool) -> None:
+    def __init__(self, client: Owner, pending: Pending, single: bool, one_name: bool) -> None:
         super().__init__(client, pending, "zip_pull", single)
         self._one_name = one_name
 

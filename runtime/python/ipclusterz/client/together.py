@@ -6,10 +6,10 @@ What goes wrong in such a call goes wrong for all of them, and is raised once, a
 from __future__ import annotations
 
 from ..error import EngineError, IpclusterzError, MPIError, MPITimeout, RankLost, RejectedError, RemoteError
-from ..serialize import loads
+from ..shared.scatter import join
+from ..shared.serialize import loads
+from .answers import Failure
 from .asyncresult import AsyncResult
-from .reply import Failure
-from .scatter import join
 from .shapes import ExecuteResult, GatherResult
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._core import Pending
-    from .client import Client
+    from .future import Owner
 
 __all__ = ["CellsTogether", "CollectedResult", "GroupResult"]
 
@@ -37,7 +37,7 @@ class _Together(AsyncResult):
 class GroupResult(_Together):
     """What each rank of a group gave; a group of one counts as several."""
 
-    def __init__(self, client: Client, pending: Pending, method: str, agreed: bool, single: bool = False) -> None:
+    def __init__(self, client: Owner, pending: Pending, method: str, agreed: bool, single: bool = False) -> None:
         super().__init__(client, pending, method, single)
         self._agreed = agreed
 

@@ -18,6 +18,7 @@ import time
 import weakref
 
 from ..error import ClusterError, ConnectionFileError, ControllerUnreachable, IpclusterzError
+from .command import program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,9 +79,7 @@ class Tunnel:
         sshkey: str | os.PathLike[str] | None = None,
         password: str | None = None,
     ) -> None:
-        from ..cluster import _program
-
-        command = [_program(), "tunnel", "--json", "--ask-on-stdio", "--exit-with-parent"]
+        command = [program(), "tunnel", "--json", "--ask-on-stdio", "--exit-with-parent"]
         named = (("sshserver", sshserver), ("cluster", cluster), ("profile", profile), ("sshbackend", backend))
         for name, value in named:
             if value is not None and not isinstance(value, str):

@@ -2,7 +2,8 @@
 
 The frames are those that the engines would get otherwise. They go to the first engine in one call and are passed on by
 a second, which all engines do together; a third forgets what the second did not take. An engine does the calls of one
-client in their order, so nothing waits in between.
+client in their order, so nothing waits in between. `mpi.carry` is imported by the functions that need it, because most
+clients use no MPI.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import os
 from itertools import count
 from pickle import PickleBuffer
 
-from ..functions import pack
 from .arguments import argument_frames
+from .functions import pack
 from .together import CollectedResult, GroupResult
 
 TYPE_CHECKING = False
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from .._core import Pending
-    from ..serialize import Frame
-    from .sequences import SequenceCalls
+    from ..shared.serialize import Frame
+    from .calls import Calls
 
     Via = Literal["auto", "mpi", "direct"]
 
@@ -47,7 +48,7 @@ def check_via(via: object) -> None:
         raise ValueError(f"via is 'auto', 'mpi' or 'direct', not {via!r:.80}")
 
 
-def is_worth_it(calls: SequenceCalls, chosen: list[int], frames: list[Frame]) -> bool:
+def is_worth_it(calls: Calls, chosen: list[int], frames: list[Frame]) -> bool:
     """Whether engines get the same data sooner through MPI.
 
     That is so where the controller would have to send them to each engine anew. Those on its own host share one copy in
@@ -62,14 +63,14 @@ def is_worth_it(calls: SequenceCalls, chosen: list[int], frames: list[Frame]) ->
     return len(worlds) == 1 and None not in worlds and far > 1
 
 
-def spread(calls: SequenceCalls, chosen: list[int], single: bool, frames: list[Frame]) -> GroupResult:
+def spread(calls: Calls, chosen: list[int], single: bool, frames: list[Frame]) -> GroupResult:
     """Set the same names on all engines."""
     from ..mpi.carry import spread
 
     return _passed_on(calls, chosen, single, "push", spread, list(map(PickleBuffer, frames)))
 
 
-def deal(calls: SequenceCalls, chosen: list[int], single: bool, parts: list[list[Frame]]) -> GroupResult:
+def deal(calls: Calls, chosen: list[int], single: bool, parts: list[list[Frame]]) -> GroupResult:
     """Set names on each engine: its own ones."""
     from ..mpi.carry import deal
 
@@ -77,9 +78,7 @@ def deal(calls: SequenceCalls, chosen: list[int], single: bool, parts: list[list
     return _passed_on(calls, chosen, single, "scatter", deal, held)
 
 
-def collect(
-    calls: SequenceCalls, chosen: list[int], single: bool, name: str, dist: Literal["b", "r"]
-) -> CollectedResult:
+def collect(calls: Calls, chosen: list[int], single: bool, name: str, dist: Literal["b", "r"]) -> CollectedResult:
     """Get a name's values from all engines through the first one."""
     from ..mpi.carry import collect
 
@@ -88,7 +87,7 @@ def collect(
 
 
 def _passed_on(
-    calls: SequenceCalls, chosen: list[int], single: bool, method: str, f: Callable[..., Any], data: Any
+    calls: Calls, chosen: list[int], single: bool, method: str, f: Callable[..., Any], data: Any
 ) -> GroupResult:
     from ..mpi.carry import drop, keep
 
@@ -103,7 +102,7 @@ def _passed_on(
     return GroupResult(calls._owner_client, pending, method, True, single)
 
 
-def _together(calls: SequenceCalls, chosen: list[int], f: Callable[..., Any], args: tuple[Any, ...]) -> Pending:
+def _together(calls: Calls, chosen: list[int], f: Callable[..., Any], args: tuple[Any, ...]) -> Pending:
     return calls._core.submit("apply", [(chosen, argument_frames(args, {}))], function=pack(f), collective=True)
 
 

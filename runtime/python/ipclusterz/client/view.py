@@ -6,6 +6,7 @@ load-balanced one is in `balanced`.
 
 from __future__ import annotations
 
+from ..shared import names
 from .direct import DirectCalls
 from .targets import OWN, resolve
 
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .asyncresult import AsyncResult
-    from .client import Client
+    from .connection import Connection
     from .executor import ViewExecutor
+    from .remote import Parts
     from .targets import Own, Targets
 
 __all__ = ["DirectView", "View"]
@@ -35,7 +37,7 @@ class View:
 
     __slots__ = ("__weakref__", "_block", "_core", "bound", "client")
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Connection) -> None:
         self.client = client
         self._core = client._core
         self._block: bool | None = None
@@ -61,6 +63,7 @@ class View:
         ...     list(executor.map(abs, [-1, 2]))
         [1, 2]
         """
+        # Only imported by who uses it.
         from .executor import ViewExecutor
 
         return ViewExecutor(self._workers())
@@ -80,7 +83,8 @@ class View:
         ImportError
             When joblib is not installed.
         """
-        from ..joblib import register
+        # joblib is optional.
+        from .backend import register
 
         register(self._workers(), name, make_default)
 
@@ -90,7 +94,13 @@ class View:
         """Wait until calls have all their answers; see `Client.barrier`."""
         self.client.barrier(jobs, timeout)
 
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _view_of(self, targets: Targets | Own) -> Any:
+        return self if targets is OWN else self.client._view_of(targets)
+
     def _workers(self) -> Any:
+        """The load-balanced view of these engines."""
         raise NotImplementedError
 
 
@@ -112,7 +122,7 @@ class DirectView(View, DirectCalls):
 
     __slots__ = ("_single", "_targets")
 
-    def __init__(self, client: Client, targets: list[int], single: bool) -> None:
+    def __init__(self, client: Connection, targets: list[int], single: bool) -> None:
         super().__init__(client)
         self._targets = targets
         self._single = single
@@ -188,14 +198,10 @@ class DirectView(View, DirectCalls):
 
     def __delitem__(self, name: str) -> None:
         """Delete a name on each engine, and wait for it; a `KeyError` where it is not there."""
-        from ..engine import names
-
         self._on_engine(names.delete, (_name(name),), OWN, True)
 
     def __contains__(self, name: object) -> bool:
         """Whether the name is there on every engine."""
-        from ..engine import names
-
         found = self._on_engine(names.contains, (_name(name),), OWN, True)
         return all(found.values()) if isinstance(found, dict) else found
 
@@ -213,8 +219,6 @@ class DirectView(View, DirectCalls):
         -------
         object, or dict of objects
         """
-        from ..engine import names
-
         return self._on_engine(names.get, (_name(name), default), OWN, True)
 
     def update(self, ns: dict[str, Any]) -> None:
@@ -242,6 +246,7 @@ class DirectView(View, DirectCalls):
         RuntimeError
             When this is not IPython.
         """
+        # IPython is optional.
         from .magics import activate
 
         activate(self, suffix)
@@ -263,7 +268,7 @@ class DirectView(View, DirectCalls):
     # -- inside -------------------------------------------------------------------------------------------------
 
     @property
-    def _owner_client(self) -> Client:
+    def _owner_client(self) -> Connection:
         return self.client
 
     def _choose(self, targets: Targets | Own) -> tuple[list[int], bool]:
@@ -272,9 +277,13 @@ class DirectView(View, DirectCalls):
         return resolve(targets, self.client._live())  # type: ignore[arg-type]
 
     def _workers(self) -> Any:
-        from .balanced import LoadBalancedView
+        return self.client._balanced(self._targets)
 
-        return LoadBalancedView(self.client, self._targets)
+    def _map(self, f: Callable[..., Any], sequences: Any, _chunksize: int | None, block: bool) -> Any:
+        return self.map(f, *sequences, block=block)
+
+    def _parts(self, length: int, _dist: str, _chunksize: int | None) -> Parts:
+        return [[engine_id] for engine_id in self._targets[:length]], {}
 
 
 def _name(name: object) -> str:

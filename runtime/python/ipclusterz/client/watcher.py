@@ -14,9 +14,17 @@ from weakref import WeakSet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .. import _core
+    from typing import Protocol
+
+    from .._core import Client as Core
     from .._core import Pending
-    from .future import LazyFuture
+
+    class Result(Protocol):
+        """A `future.LazyFuture`."""
+
+        def _settle(self) -> None:
+            """Make the state final, and call what waits for it."""
+
 
 __all__ = ["Watcher"]
 
@@ -33,11 +41,11 @@ class Watcher:
         The connection. When it is closed everything has its answer, and the thread ends after the last of them.
     """
 
-    def __init__(self, core: _core.Client) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
         self._tokens = count(1)
         # Whoever has a callback or waits must get its word, also when nobody else holds the result.
-        self._waiting: dict[int, LazyFuture] = {}
+        self._waiting: dict[int, Result] = {}
         self._thread: Thread | None = None
 
     @property
@@ -45,7 +53,7 @@ class Watcher:
         """Whether this is the thread that settles: a callback of a future, which must not wait for another one's."""
         return self._thread is current_thread()
 
-    def settle_when_done(self, result: LazyFuture, pending: Pending) -> None:
+    def settle_when_done(self, result: Result, pending: Pending) -> None:
         """Settle a result as soon as all its answers are there; at once when they are.
 
         Raises

@@ -40,6 +40,8 @@ def place(options: Options) -> tuple[int | None, dict[str, Any]]:
     """The id to ask for, once it is sure that this process is the one that was meant; and what is said of its world."""
     if options.ranks is None and options.first_engine_id is None:
         return options.engine_id, {}
+    # Only what mpiexec or srun started needs these.
+    from ..shared.ranks import rank
     from . import world
 
     told: dict[str, Any] = {}
@@ -47,18 +49,17 @@ def place(options: Options) -> tuple[int | None, dict[str, Any]]:
         world.check_ranks(os.environ, options.ranks)
         here = world.check_world(os.environ, options.ranks) if options.check_world else None
         if here is not None:
-            from ..mpi.world import native
+            from ..mpi import for_engine
 
             told["world"] = (*here, options.on_rank_loss == "shrink")
-            bridge = native()
-            told["mpi"] = (bridge.end_epoch_address(), bridge.calls_address(), bridge.break_off_address())
+            told["mpi"] = for_engine.addresses()
         if options.check_world and options.on_rank_loss == "shrink":
             from .survival import hold_connection
 
             hold_connection(os.environ, os.getppid())
     if options.first_engine_id is None:
         return options.engine_id, told
-    return options.first_engine_id + world.rank(os.environ), told
+    return options.first_engine_id + rank(os.environ), told
 
 
 def tell_stacks() -> tuple[int, int]:
@@ -86,9 +87,9 @@ def main(arguments: list[str]) -> None:
         faulthandler.enable()
     # All that is needed later is imported now: an engine whose Python is broken must not register first.
     from ..error import IpclusterzError
+    from ..shared.namespace import Namespace
     from .ending import Ending
     from .loop import Loop
-    from .namespace import Namespace
     from .state import State
     from .streams import install
 
@@ -97,12 +98,12 @@ def main(arguments: list[str]) -> None:
     signal(SIGINT, state.on_interrupt)
     signal(SIGUSR1, ending.on_warning)
     try:
-        from .. import _core
+        from .._core import Engine, end_with_parent
 
-        if options.parent is not None and not _core.end_with_parent(options.parent):
+        if options.parent is not None and not end_with_parent(options.parent):
             fail(f"process {options.parent}, which started this engine, has ended", "")
         engine_id, told = place(options)
-        core = _core.Engine(
+        core = Engine(
             options.connection_file,
             engine_id,
             options.timeout,
@@ -122,11 +123,13 @@ def main(arguments: list[str]) -> None:
     sys.stderr.write(f"engine {core.id}: pid {os.getpid()}, registered at {core.address}\n")
     ending.engine_id = core.id
     if "mpi" in told:
-        from ..mpi import missing
+        from ..mpi import for_engine
 
-        missing.engine = core
+        for_engine.attach(core)
     os.register_at_fork(after_in_child=state.after_fork)
     install(core, state)
+    # The namespace becomes `__main__`. This module stays reachable under its own name: its globals are the loop's.
+    sys.modules.setdefault("ipclusterz.engine.__main__", sys.modules["__main__"])
     Loop(core, Namespace(core.id), state).run()
     # The interpreter ends MPI, if there is any, and that waits for ever for ranks that cannot be reached any more.
     signal(SIGALRM, SIG_DFL)

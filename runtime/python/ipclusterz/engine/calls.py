@@ -5,9 +5,9 @@ Everything here runs inside the loop's guard, deserialising included, and may ra
 
 from __future__ import annotations
 
-from ..serialize import FRESH, MAP, dumps, loads, split_code
+from ..shared.progress import progress
+from ..shared.serialize import FRESH, MAP, dumps, loads, split_code
 from .shell import make_shell
-from .state import progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._core import Task
-    from ..serialize import Frame
-    from .namespace import Namespace
-    from .shell import Shell
+    from ..shared.namespace import Namespace
+    from ..shared.serialize import Frame
+    from .outcome import Shell
     from .state import State
 
 __all__ = ["Calls"]
@@ -97,10 +97,11 @@ class Calls:
 
     def collective(self, task: Task) -> list[Frame]:
         """The same together with other engines: code and functions are given the communicator of these."""
-        from ..mpi import groups
+        # Start-up: most engines are no ranks.
+        from ..mpi import for_engine
 
         epoch, ranks = task.group  # type: ignore[misc]
-        comm = groups.of(epoch, tuple(ranks))
+        comm = for_engine.group(epoch, tuple(ranks))
         if task.kind == "execute":
             with self._namespace.lending("comm", comm):
                 return self.execute(task)
@@ -113,12 +114,14 @@ class Calls:
 
     def reform(self, task: Task) -> list[Frame]:
         """Form the communicator of an epoch, at the controller's wish."""
-        from ..mpi.epochs import begin
+        # Start-up: see `collective`.
+        from ..mpi import for_engine
 
-        return [begin(bytes(task.frames[0]), self._namespace.engine_id, self._state).encode()]
+        return [for_engine.begin(bytes(task.frames[0]), self._namespace.engine_id, self._state).encode()]
 
     def _load(self, task: Task) -> tuple[Callable[..., object], bool, bool]:
-        from ..dependency import is_dependent
+        # Start-up: an engine is ready before it has a function.
+        from ..shared.dependency import is_dependent
 
         flags, first, second = split_code(task.function_code())
         function: Any

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from ..error import IpclusterzError, SerializationError
-from ..serialize import PROTOCOL, dumps, loads, plain_dumps
+from ..shared.serialize import PROTOCOL, dumps, loads, plain_dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -29,14 +29,14 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from .namespace import Namespace
+from ..shared.namespace import Namespace
 from .streams import installed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-    from .shell import Outcome
+    from .outcome import Outcome
 
 __all__ = ["IPythonShell"]
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 
 from ..error import UnmetDependency
+from ..shared.namespace import Namespace
+from ..shared.progress import progress
 from .calls import Calls
 from .failure import error_frames
-from .namespace import Namespace
-from .state import State, progress
+from .state import State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

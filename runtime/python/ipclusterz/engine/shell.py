@@ -1,35 +1,18 @@
 """Running cells of code: through IPython where the engine has it, through plain Python elsewhere.
 
 A `Shell` runs a cell and says what it gave, or raises what the cell raised. The choice is made at the first cell, so
-that an engine that only runs functions never imports IPython. What cells gave is kept in `history`.
+that an engine that only runs functions never imports IPython. `history`, which records what cells gave, is imported
+then, too.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Protocol, TypedDict
+    from typing import Any
 
-    from .namespace import Namespace
-
-    class Outcome(TypedDict):
-        """What a cell gave, beside its output. The last value is a mime bundle: {} when there is none."""
-
-        count: int
-        data: dict[str, Any]
-        metadata: dict[str, Any]
-
-    class Shell(Protocol):
-        @property
-        def count(self) -> int:
-            """The number of the last cell that was not silent."""
-
-        def run(self, code: str, silent: bool) -> Outcome:
-            """Run a cell; a silent one is not counted, and its value is neither kept nor shown."""
-
-        def reset(self) -> None:
-            """Give back what is kept outside the namespace, which was cleared; the count goes on."""
-
+    from ..shared.namespace import Namespace
+    from .outcome import Outcome, Shell
 
 __all__ = ["PlainShell", "make_shell"]
 

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["State", "progress"]
-
-
-class _Progress:
-    """How far a call has come that has dependencies; see `dependency`."""
-
-    begun = True
-    """False while its dependencies are looked at: nothing of it was run, so another engine may do it."""
-
-
-progress = _Progress()
+__all__ = ["State"]
 
 
 class State:

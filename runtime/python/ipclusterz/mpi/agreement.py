@@ -10,8 +10,8 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
-from ..engine.namespace import current
 from ..error import SerializationError
+from ..shared.namespace import current
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from . import missing
 from .operators import checked
 from .requests import Request
 
@@ -60,10 +62,17 @@ class Base:
     def _seconds(self, timeout: float | None) -> float:
         return self._limit if timeout is None else _checked_seconds(timeout)
 
-    def _give_up(self, why: str) -> None:
-        """No rank can use it any more: this one has left a collective that the others are in."""
-        from . import missing
+    @contextmanager
+    def _in_step(self, what: str) -> Iterator[None]:
+        """Around a call of several steps: a rank that leaves it early gives the communicator up for all ranks."""
+        try:
+            yield
+        except BaseException as error:
+            self._give_up(f"{what}: {str(error) or type(error).__name__}")
+            raise
 
+    def _give_up(self, why: str) -> None:
+        """No rank can use it any more: this one has left a call that the others are in, or are about to enter."""
         self._native.break_off(why)
         missing.tell(self.name, self.epoch, self._native.world_ranks, f"{why} on rank {self.rank}", at_once=True)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pickle import PickleBuffer
 from typing import Any
 
-from ..engine.namespace import current
-from ..serialize import dumps, loads
+from ..shared.namespace import current
+from ..shared.serialize import dumps, loads
 from .agreement import Agreement
 from .objects import empty
 from .pieces import frames_of, laid_out, packed

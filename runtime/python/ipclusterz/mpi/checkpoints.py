@@ -1,11 +1,6 @@
 """Checkpoints: named values of all ranks, kept in files, so that a computation goes on from its last step.
 
-    FOLDER/00000012-5f0c81d2/rank-3-of-4     what rank 3 kept (`checkpoint_file`)
-    FOLDER/00000012-5f0c81d2/complete        all ranks have done so
-
-Each checkpoint has a folder of its own, whose number is one more than any that a rank sees, and whose other half tells
-apart two that were begun under the same number by worlds that did not know of each other. FOLDER may be one that all
-hosts share, or be on a disk of each host.
+Where the files are is in `checkpoint_folders`, what is in one of them in `checkpoint_file`.
 """
 
 from __future__ import annotations
@@ -15,7 +10,6 @@ import os
 import platform
 import re
 import secrets
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,15 +18,10 @@ from typing import Any, Protocol
 
 from ..error import IpclusterzError
 from . import checkpoint_file, world
+from .checkpoint_folders import folder_of, last_number, make, mark_complete, number_of, numbered, remove_older
 
 __all__ = ["Checkpoint", "CheckpointError", "checkpoint", "restore"]
 
-# Variable of the environment.
-FOLDER = "IPCLUSTERZ_CHECKPOINTS"
-
-_KEPT = 2
-_COMPLETE = "complete"
-_NUMBERED = re.compile(r"(\d{8,})-[0-9a-f]{8}")
 _OF_RANK = re.compile(r"rank-(\d+)-of-(\d+)")
 
 
@@ -121,8 +110,8 @@ def checkpoint(
     values: dict[str, Any] = {}
     place, last = Path(), 0
     try:
-        place = _folder(folder)
-        last = _last_number(place)
+        place = folder_of(folder)
+        last = last_number(place)
         values = _values(names)
         if step is not None and (not isinstance(step, int) or step < 0):
             raise ValueError(f"step: {step!r} is not the number of a step; give a whole number, or leave it out")
@@ -138,7 +127,7 @@ def checkpoint(
         ranks.rank, ranks.size, getattr(ranks, "epoch", 1), number_of_step, sorted(values)
     )  # fmt: skip
     try:
-        _make(at)
+        make(at)
         checkpoint_file.write(at / f"rank-{ranks.rank}-of-{ranks.size}", header, values)
     except Exception as error:
         own = error
@@ -146,8 +135,8 @@ def checkpoint(
     if hosts.index(platform.node()) == ranks.rank:
         # Neither is needed: one without the mark is kept as well as it is, and older ones go the next time.
         with contextlib.suppress(OSError):
-            (at / _COMPLETE).touch()
-            _remove_older(place, number)
+            mark_complete(at)
+            remove_older(place, number)
     return number_of_step
 
 
@@ -196,8 +185,8 @@ def restore(
     present = world.comm() if comm is None else comm
     place, here, own = Path(), [], None
     try:
-        place = _folder(folder)
-        here = [path.name for path in _numbered(place)]
+        place = folder_of(folder)
+        here = [path.name for path in numbered(place)]
     except Exception as error:
         own = error
     everyone = _together(present, own, here)
@@ -210,7 +199,7 @@ def restore(
         for rank, seen in enumerate(everyone)
         if name not in seen
     ]
-    for name in sorted(set(everyone[0]).intersection(*everyone), key=_number, reverse=True):
+    for name in sorted(set(everyone[0]).intersection(*everyone), key=number_of, reverse=True):
         found: Checkpoint | None = None
         wrong: str | None = None
         try:
@@ -282,7 +271,7 @@ def _together(ranks: _Ranks, own: Exception | None, told: Any) -> list[Any]:
     return [value for _, value in everyone]
 
 
-# -- names and folders --------------------------------------------------------------------------------------------
+# -- names --------------------------------------------------------------------------------------------------------
 
 
 def _namespace() -> dict[str, Any]:
@@ -298,49 +287,3 @@ def _values(names: str | Sequence[str] | dict[str, Any]) -> dict[str, Any]:
     if missing := [name for name in wanted if name not in namespace]:
         raise KeyError(f"name {', '.join(map(repr, missing))} is not defined on this rank")
     return {name: namespace[name] for name in wanted}
-
-
-def _folder(given: str | os.PathLike[str] | None) -> Path:
-    if given is None:
-        given = os.environ.get(FOLDER) or Path(".ipclusterz-checkpoints", _cluster())
-    return Path(given).expanduser().absolute()
-
-
-def _cluster() -> str:
-    """The name of the cluster: that of the folder with its connection file."""
-    arguments = sys.orig_argv
-    if "--connection-file" not in arguments[:-1]:
-        return ""
-    return Path(arguments[arguments.index("--connection-file") + 1]).parent.name
-
-
-def _number(name: str) -> tuple[int, str]:
-    return int(name.partition("-")[0]), name
-
-
-def _numbered(place: Path) -> list[Path]:
-    """The folders of checkpoints, oldest first."""
-    try:
-        found = [path for path in place.iterdir() if _NUMBERED.fullmatch(path.name)]
-    except FileNotFoundError:
-        return []
-    return sorted(found, key=lambda path: _number(path.name))
-
-
-def _last_number(place: Path) -> int:
-    return max((_number(path.name)[0] for path in _numbered(place)), default=0)
-
-
-def _make(at: Path) -> None:
-    at.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    at.mkdir(mode=0o700, exist_ok=True)
-    checkpoint_file.sync_folder(at.parent)
-
-
-def _remove_older(place: Path, number: int) -> None:
-    """Keep the newest that are complete, and what is newer than those."""
-    numbered = _numbered(place)
-    complete = [path for path in numbered if (path / _COMPLETE).exists()]
-    for path in numbered:
-        if path not in complete[-_KEPT:] and _number(path.name)[0] < number:
-            shutil.rmtree(path, ignore_errors=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .base import Base, ints
+from .bridge import bridge
 from .requests import Request
 
 __all__ = ["Collectives"]
@@ -141,9 +142,7 @@ class Collectives(Base):
         )
 
     def _is_large(self, *numbers: int) -> bool:
-        from . import world
-
-        large = world.native().is_large
+        large = bridge().is_large
         return any(map(large, numbers))
 
     def _agree_on_large(self, counts: Any, displs: Any, root: int, seconds: float) -> bool:

@@ -100,6 +100,7 @@ class Comm(Collectives, Reductions, Messages, ObjectCalls):
         ModuleNotFoundError
             When mpi4py is not installed.
         """
+        # mpi4py is optional.
         from .foreign import to_mpi4py
 
         return to_mpi4py(self._native.handle)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from . import world
+from .members import engines
+from .members import ranks as members
 
 __all__ = ["engine", "explain", "tell"]
 
@@ -34,7 +35,7 @@ def tell(comm: str, epoch: int, ranks: list[int], why: str, at_once: bool, secon
     """
     if engine is None:
         return {}
-    ids = dict(zip(world.ranks(), world.engines(), strict=True))
+    ids = dict(zip(members(), engines(), strict=True))
     found: dict[int, Any] = engine.inspect(
         [ids[rank] for rank in ranks if rank in ids], seconds, (comm, epoch, why, at_once)
     )
@@ -64,7 +65,7 @@ def explain(comm: str, epoch: int, number: int | None, ranks: list[int], why: st
     found = tell(comm, epoch, ranks, why, at_once=False, seconds=0.0 if number is None else _SECONDS)
     if engine is None or number is None:
         return ""
-    ids = dict(zip(world.ranks(), world.engines(), strict=True))
+    ids = dict(zip(members(), engines(), strict=True))
     missing = []
     for position, rank in enumerate(ranks):
         activity = found.get(ids.get(rank, -1))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..client.scatter import join, partition
-from ..engine.namespace import current
+from ..shared.namespace import current
+from ..shared.scatter import join, partition
 from .agreement import Agreement
 from .objects import empty
 from .operators import fold

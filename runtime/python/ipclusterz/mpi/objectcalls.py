@@ -16,6 +16,8 @@ __all__ = ["ObjectCalls", "Receiving"]
 # Bytes. So many are under way for a few microseconds to milliseconds, and each costs some microseconds here.
 _PIECE = 256 << 10
 
+_LARGE = "an exchange of large objects did not end"
+
 
 class ObjectCalls(Base):
     """Calls with a small letter."""
@@ -25,7 +27,7 @@ class ObjectCalls(Base):
         if not 0 <= dest < self.size or tag < 0:
             self._check_rank("dest", dest)
             checked_tag(tag)
-        seconds = self._limit if timeout is None else self._seconds(timeout)
+        seconds = self._seconds(timeout)
         self._native.send(encode(obj), dest, tag, seconds)
 
     def isend(self, obj: Any, dest: int, tag: int = 0) -> Request:
@@ -38,7 +40,7 @@ class ObjectCalls(Base):
         """Receive an object; parameters as for `Recv`."""
         if not ANY_SOURCE <= source < self.size:
             self._check_rank("source", source, any_rank=True)
-        seconds = self._limit if timeout is None else self._seconds(timeout)
+        seconds = self._seconds(timeout)
         if status is None:
             return decode(self._native.recv_bytes(source, tag, seconds))
         data, told = self._native.recv_told(source, tag, seconds)
@@ -61,18 +63,18 @@ class ObjectCalls(Base):
 
     def bcast(self, obj: Any = None, root: int = 0, timeout: float | None = None) -> Any:
         """The root's object, on all ranks."""
-        seconds = self._limit if timeout is None else self._seconds(timeout)
-        if not 0 <= root < self.size:
-            self._check_rank("root", root)
+        seconds = self._seconds(timeout)
         native = self._native
-        if self.size == 1:
-            return decode(encode(obj))
         if self.rank == root:
             data = encode(obj)
+            if self.size == 1:
+                return decode(data)
             native.slots("bcast", [data], root, seconds)
             if len(data) > self._room:
                 native.bcast(data, root, seconds)
             return obj
+        if not 0 <= root < self.size:
+            self._check_rank("root", root)
         (data,) = native.slots("bcast", [], root, seconds)
         if data.__class__ is int:
             data = empty(data)
@@ -81,7 +83,7 @@ class ObjectCalls(Base):
 
     def gather(self, obj: Any, root: int = 0, timeout: float | None = None) -> list[Any] | None:
         """All ranks' objects in a list, on the root; None elsewhere."""
-        seconds = self._limit if timeout is None else self._seconds(timeout)
+        seconds = self._seconds(timeout)
         if not 0 <= root < self.size:
             self._check_rank("root", root)
         data = encode(obj)
@@ -98,7 +100,7 @@ class ObjectCalls(Base):
 
     def allgather(self, obj: Any, timeout: float | None = None) -> list[Any]:
         """All ranks' objects in a list, on all ranks."""
-        seconds = self._limit if timeout is None else self._seconds(timeout)
+        seconds = self._seconds(timeout)
         data = encode(obj)
         got = self._native.slots("allgather", [data], 0, seconds)
         # All ranks see the same lengths.
@@ -108,7 +110,7 @@ class ObjectCalls(Base):
 
     def scatter(self, objs: Sequence[Any] | None = None, root: int = 0, timeout: float | None = None) -> Any:
         """One object of the root's sequence for each rank."""
-        seconds = self._limit if timeout is None else self._seconds(timeout)
+        seconds = self._seconds(timeout)
         if not 0 <= root < self.size:
             self._check_rank("root", root)
         parts = [encode(part) for part in self._one_each("objs", objs)] if self.rank == root else []
@@ -126,7 +128,7 @@ class ObjectCalls(Base):
 
     def alltoall(self, objs: Sequence[Any], timeout: float | None = None) -> list[Any]:
         """Object *j* of rank *i* becomes object *i* of rank *j*."""
-        seconds = self._limit if timeout is None else self._seconds(timeout)
+        seconds = self._seconds(timeout)
         parts = [encode(part) for part in self._one_each("objs", objs)]
         if self._side is None:
             self._open_side(seconds)
@@ -212,15 +214,11 @@ class ObjectCalls(Base):
     def _exchange(self, out: Iterable[tuple[int, Any]], inward: Iterable[tuple[int, Any]], seconds: float) -> None:
         """Send bytes to ranks and receive others into buffers."""
         side = self._side
-        try:
+        with self._in_step(_LARGE):
             requests = [side.recv(buffer, rank, 0, -1.0)[0] for rank, buffer in inward]
             requests += [side.send(data, rank, 0, -1.0) for rank, data in out]
             for request in requests:
                 request.wait(seconds)
-        except BaseException as error:
-            # The ranks are out of step.
-            self._native.break_off(f"the exchange of large objects did not end: {error}")
-            raise
 
     def _pass_on(self, data: Any, timeout: float | None) -> None:
         """The bytes of rank 0 to all, as a pipeline: each rank passes pieces on to the next.
@@ -234,7 +232,7 @@ class ObjectCalls(Base):
         side, view = self._side, memoryview(data)
         pieces = [view[start : start + _PIECE] for start in range(0, view.nbytes, _PIECE)]
         out: deque[Any] = deque()
-        try:
+        with self._in_step(_LARGE):
             inward = deque(side.recv(piece, self.rank - 1, 0, -1.0)[0] for piece in pieces if self.rank)
             for piece in pieces:
                 if inward:
@@ -243,10 +241,6 @@ class ObjectCalls(Base):
                     out.append(side.send(piece, self.rank + 1, 0, -1.0))
             for request in out:
                 request.wait(seconds)
-        except BaseException as error:
-            # The ranks are out of step.
-            self._native.break_off(f"large data were not passed on: {error}")
-            raise
 
 
 class Receiving:

@@ -12,7 +12,7 @@ import sys
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from ..serialize import dumps, loads
+from ..shared.serialize import dumps, loads
 from .objects import empty
 
 __all__ = ["Array", "Frames", "Kind", "cut", "frames_of", "laid_out", "packed", "padded", "rebuilt"]

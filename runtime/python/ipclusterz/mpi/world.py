@@ -14,7 +14,10 @@ from typing import Any
 from zlib import crc32
 
 from ..error import MPIError, RankLost
+from ..shared.ranks import rank
+from .bridge import bridge
 from .communicator import Comm
+from .members import engines, ranks, set_members
 
 __all__ = [
     "comm",
@@ -23,7 +26,6 @@ __all__ = [
     "from_mpi4py",
     "group",
     "library",
-    "native",
     "ranks",
     "reform",
     "start",
@@ -32,53 +34,24 @@ __all__ = [
 ]
 
 TIMEOUT = 3600.0
-# For ranks that were started together to begin together.
+# How long ranks that were started together may take to meet.
 _START_TIMEOUT = 120.0
-# MPI guarantees tags up to this one.
+# The highest tag that MPI guarantees.
 _HIGHEST_TAG = 32767
-# One for the communicator of the epoch itself.
+# Tags of one epoch: the first for its own communicator, the others for groups.
 _TAGS_OF_EPOCH = 16
-# Of no epoch, so that it outlives them all.
+# The epoch of what outlives all epochs.
 _ALWAYS = 2**64 - 1
 
 # Set by mpiexec --with-ft ulfm of Open MPI.
 _ULFM = "OMPI_MCA_mpi_ft_enable"
 
-_native: Any = None
 _level = ""
-# What the communicators of epochs are made of. Nothing is sent through it.
+# The parent of the communicators of all epochs. Nothing is sent through it.
 _parent: Any = None
-# By epoch and ranks: those that are on their way.
+# Communicators that are being made, by epoch and ranks.
 _making: dict[tuple[int, tuple[int, ...]], Any] = {}
 _comm: Comm | None = None
-_ranks: tuple[int, ...] = ()
-_engines: tuple[int, ...] = ()
-
-
-def native() -> Any:
-    """The extension module.
-
-    Raises
-    ------
-    MPIError
-        When it is not installed, or was built for another MPI.
-    """
-    global _native
-    if _native is None:
-        try:
-            import ipclusterz_mpi  # type: ignore[import-not-found, unused-ignore]
-        except ModuleNotFoundError:
-            raise MPIError(
-                "this Python has no MPI for ipclusterz: install it where the engines run, with the MPI that starts "
-                "them, by `pip install ./mpi-bridge`"
-            ) from None
-        except ImportError as error:
-            raise MPIError(
-                f"the MPI for ipclusterz cannot be loaded: {error}; build it with the MPI that starts the engines, by "
-                "`pip install ./mpi-bridge`"
-            ) from error
-        _native = ipclusterz_mpi
-    return _native
 
 
 def initialize() -> str:
@@ -88,19 +61,19 @@ def initialize() -> str:
     """
     global _level
     if not _level:
-        own, _level = native().initialize()
+        own, _level = bridge().initialize()
         if own:
             atexit.register(_finalize)
     return _level
 
 
 def _finalize() -> None:
-    if _comm is None or (_comm.broken is None and len(_ranks) == native().whole_world(_ALWAYS).size):
-        native().finalize()
+    if _comm is None or (_comm.broken is None and len(ranks()) == bridge().whole_world(_ALWAYS).size):
+        bridge().finalize()
 
 
 def start() -> tuple[str, int, int]:
-    """Begin MPI in an engine: the name of the world, which all ranks agree on, this rank, and how many there are.
+    """Start MPI in an engine: the name of the world, on which all ranks agree, this rank, and the number of ranks.
 
     All ranks must call it.
 
@@ -110,9 +83,9 @@ def start() -> tuple[str, int, int]:
         When there is no extension module, or MPI fails.
     """
     global _parent
-    bridge = native()
+    native = bridge()
     initialize()
-    _parent = bridge.world(_ALWAYS, _START_TIMEOUT)
+    _parent = native.world(_ALWAYS, _START_TIMEOUT)
     name: str = Comm(_parent, "start", _START_TIMEOUT).bcast(secrets.token_hex(8), 0)
     return name, _parent.rank, _parent.size
 
@@ -136,11 +109,12 @@ def reform(number: int, members: tuple[int, ...], engines: tuple[int, ...]) -> C
     MPIError
         When MPI fails.
     """
-    global _comm, _ranks, _engines
-    native().end_epoch(number - 1, f"epoch {number} has begun")
+    global _comm
+    bridge().end_epoch(number - 1, f"epoch {number} has begun")
     _shrink(number, members)
     made = _create(members, _tag(number, 0), number)
-    _comm, _ranks, _engines = Comm(made, "world", TIMEOUT), members, engines
+    _comm = Comm(made, "world", TIMEOUT)
+    set_members(members, engines)
     return _comm
 
 
@@ -163,7 +137,7 @@ def _create(members: tuple[int, ...], tag: int, number: int) -> Any:
     if key not in _making:
         here = _parent.world_ranks
         _making[key] = _parent.begin_group([here.index(member) for member in members], tag, number)
-    # The deadline is long, for other members may be busy with user code.
+    # The deadline is long: other members may be busy with user code.
     made = _making[key].wait(TIMEOUT)
     del _making[key]
     return made
@@ -185,7 +159,7 @@ def group(members: tuple[int, ...]) -> Comm:
 
 
 def _tag(number: int, which: int) -> int:
-    """A tag for what is made in an epoch, below all those of the epochs before.
+    """A tag for a communicator that is made in an epoch, lower than all tags of earlier epochs.
 
     Where a rank is lost while a communicator is made, Open MPI goes on waiting for it, and lets nothing with a higher
     tag pass (`ompi_comm_cid_lowest_id` in its comm_cid.c).
@@ -212,19 +186,19 @@ def comm() -> Comm:
     >>> mpi.comm().allreduce(1)
     4
     """
-    global _comm, _ranks
+    global _comm
     if _comm is None:
-        bridge = native()
+        native = bridge()
         if _parent is not None:
             raise MPIError("the first epoch has not begun: not all ranks have registered with the controller")
-        if not bridge.is_initialized() and not _is_rank():
+        if not native.is_initialized() and not _is_rank():
             raise MPIError(
                 "this engine is not a rank of an MPI program: start the engines by mpiexec or srun, "
                 'with launcher = "mpiexec" in the profile, or --profile mpiexec or slurm-mpi'
             )
         initialize()
-        _comm = Comm(bridge.world(1, TIMEOUT), "world", TIMEOUT)
-        _ranks = tuple(range(_comm.size))
+        _comm = Comm(native.world(1, TIMEOUT), "world", TIMEOUT)
+        set_members(tuple(range(_comm.size)), ())
     return _comm
 
 
@@ -238,19 +212,7 @@ def why_over() -> str:
     return (_comm.broken or "") if _comm is not None else ""
 
 
-def ranks() -> tuple[int, ...]:
-    """The ranks of MPI_COMM_WORLD that `comm()` has, in its order."""
-    return _ranks
-
-
-def engines() -> tuple[int, ...]:
-    """The ids of these engines."""
-    return _engines
-
-
 def _is_rank() -> bool:
-    from ..engine.world import rank
-
     try:
         rank(os.environ)
     except ValueError:
@@ -260,7 +222,7 @@ def _is_rank() -> bool:
 
 def library() -> str:
     """Name and version of the MPI library."""
-    version: str = native().library_version()
+    version: str = bridge().library_version()
     return version
 
 
@@ -271,6 +233,7 @@ def thread_level() -> str:
 
 def from_mpi4py(other: Any) -> Comm:
     """A communicator of mpi4py as one of ours, without a copy; it stays mpi4py's to free."""
+    # mpi4py is optional.
     from .foreign import of_mpi4py
 
-    return Comm(native().of_handle(of_mpi4py(other), comm().epoch), "from mpi4py", TIMEOUT)
+    return Comm(bridge().of_handle(of_mpi4py(other), comm().epoch), "from mpi4py", TIMEOUT)

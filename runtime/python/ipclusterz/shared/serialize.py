@@ -2,17 +2,17 @@
 
 A value becomes a list of frames: the pickle, then one frame for each buffer of `OUT_OF_BAND` bytes or more. Plain C
 pickle goes first; cloudpickle takes over for what pickle cannot do and for what lives in ``__main__``, which the other
-side does not have. Functions that are called remotely are packed in `functions`; nothing here knows of engines.
+side does not have. Functions that are called remotely are packed in `client.functions`; nothing here knows of engines.
 """
 
 from __future__ import annotations
 
-# The C module itself: the `pickle` module adds `re` and its own Python pickler to the start of every engine.
+# The C module: `pickle` itself imports `re` and a pickler in Python, which every engine would pay for at its start.
 from _pickle import Pickler
 from _pickle import dumps as plain_dumps
 from _pickle import loads as _loads
 
-from .error import SerializationError
+from ..error import SerializationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pickle import PickleBuffer
     from typing import Any
 
-    from ._core import Buffer
+    from .._core import Buffer
 
     Frame = bytes | bytearray | memoryview | Buffer
 
@@ -67,7 +67,7 @@ def dumps(value: object) -> list[Frame]:
     try:
         data = plain_dumps(value, PROTOCOL, buffer_callback=collect)
     except Exception:
-        # Lambdas, local classes, … : cloudpickle's turn, and its message if it fails too.
+        # Lambdas, local classes and the like: cloudpickle takes over. If it fails too, its message is shown.
         data = None
     if data is None or _MAIN in data:
         buffers.clear()
@@ -159,7 +159,7 @@ def _writable_dumps(value: object, data: bytes, buffers: list[Frame]) -> tuple[b
     return stream.getvalue(), again
 
 
-# The code of a function, as `functions` packs it and an engine unpacks it:
+# The code of a function, as `client.functions` packs it and `engine.calls` unpacks it:
 #   byte 0       flags
 #   bytes 1..8   length of the first pickle, little-endian
 #   then         the first pickle, by reference where a module can be imported here

@@ -15,11 +15,12 @@ from hashlib import blake2b
 from types import FunctionType
 from weakref import ref
 
+from ..error import SerializationError
+from ..shared.bound import rebuild, restore
+from ..shared.dependency import BOUND
+from ..shared.reference import Reference
+from ..shared.serialize import FRESH, MAP, PROTOCOL, cannot_serialize, cloud_dumps, code_of, plain_dumps
 from .capture import Capture, local_modules, reference_of
-from .dependency import BOUND
-from .error import SerializationError
-from .reference import Reference
-from .serialize import FRESH, MAP, PROTOCOL, cannot_serialize, cloud_dumps, code_of, plain_dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["pack"]
 
-# One record for each function and flavour: (weak reference, packed, code, defaults, captured). A record holds what the
-# function captured, so there are never more than this many, and a record goes with its function.
+# One record for each function and flavour: (weak reference, packed, code, defaults, captured). A record keeps what the
+# function captured alive, so their number is limited, and a record is removed with its function.
 _CACHE_LIMIT = 1024
 # cloudpickle has one list of modules for all threads.
 _registering = RLock()
@@ -145,7 +146,7 @@ def _by_value(function: Callable[..., object], first: bytes) -> bytes:
         try:
             return cloud_dumps(function)
         except SerializationError:
-            # A lock or an open file among the module's globals: then only an engine that can import it can run it.
+            # A global of the module cannot travel, such as a lock. Engines that can import the module can run it.
             return b""
         finally:
             for module in ours:
@@ -154,8 +155,6 @@ def _by_value(function: Callable[..., object], first: bytes) -> bytes:
 
 def _bound_dumps(function: Callable[..., object]) -> bytes:
     import cloudpickle
-
-    from .engine.bound import rebuild, restore
 
     class BoundPickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Leaves the globals of every function behind that the engine does not import from an installed module."""

@@ -43,7 +43,7 @@ def local_modules() -> dict[str, ModuleType]:
     if _local[0] == key:
         return _local[1]
     shared = _shared_folders()
-    # By the file too: modules that are frozen into the interpreter do not lie where their names say.
+    # Compared by file too: frozen modules are not in the folder that their names suggest.
     library = os.path.join(os.path.dirname(os.path.abspath(os.__file__)), "")
     found: dict[str, ModuleType] = {}
     for name, module in list(sys.modules.items()):
@@ -79,7 +79,7 @@ def reference_of(value: object) -> tuple[dict[str, Any], str] | None:
         module_name = getattr(value, "__module__", None)
         path = getattr(value, "__qualname__", None)
     except Exception:
-        # A proxy that has nothing to stand for yet raises what it likes.
+        # A proxy without an object may raise anything.
         return None
     if not isinstance(module_name, str) or not isinstance(path, str) or module_name == "__main__":
         return None
@@ -120,9 +120,9 @@ class Capture:
         self.sizes: list[tuple[dict[str, Any], int]] = []
         self.seen: set[int] = set()
         self.visit(root)
-        # A mutable value that is carried can be changed by a call.
+        # A call can change a mutable value that the function carries.
         self.fresh = self.fresh or not self.stable
-        # Kept beside a weak reference to the root, so this must not hold it.
+        # This is kept beside a weak reference to the root, and must not keep the root alive.
         self.root = None
         self.seen.clear()
         self.bare = not (self.names or self.cells or self.functions or self.modules)
@@ -138,7 +138,7 @@ class Capture:
             for item in value:
                 self.visit(item)
         elif isinstance(value, ModuleType):
-            # Pickling by value looks for submodules that were imported since: count them.
+            # Pickling by value includes submodules that were imported since: their number tells.
             if hasattr(value, "__path__"):
                 self.modules = len(sys.modules)
         else:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import wraps
 from types import FunctionType, ModuleType
 
-from .engine.state import progress
-from .error import UnmetDependency
+from ..error import UnmetDependency
+from .progress import progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def require(*needs: str | ModuleType | Function) -> Callable[[Function], Functio
             values[need.__name__] = need
         else:
             raise TypeError(f"modules, names of modules, functions and classes are required, not {need!r:.80}")
-    # Tuples: a function that carries what can change is packed anew for each call.
+    # Tuples, because a function that captures something mutable is packed again for each call.
     return _decorator(_with_needs, tuple(modules), tuple(values.items()))
 
 
@@ -143,7 +143,7 @@ def interactive(f: Function) -> Function:
     copy.__qualname__ = f.__qualname__
     copy.__dict__.update(f.__dict__)
     setattr(copy, BOUND, True)
-    # What belongs to no module that could be imported travels as code, without its globals.
+    # A function of `__main__` travels as code, without its globals.
     copy.__module__ = "__main__"
     return copy
 
@@ -155,7 +155,7 @@ def _decorator(run: Function, *what: Any) -> Callable[[Function], Function]:
 
         begin = _begin
 
-        # All that it uses is in its closure: as a bound function it has the engine's globals.
+        # It uses its closure alone: as a bound function it has the engine's globals.
         @wraps(f)
         def dependent(*args: Any, **kwargs: Any) -> Any:
             run(f, *what)
@@ -168,7 +168,7 @@ def _decorator(run: Function, *what: Any) -> Callable[[Function], Function]:
 
 def is_dependent(function: object) -> bool:
     """Whether a function looks at dependencies before it does anything else."""
-    # By its code: other attributes are copied by other people's decorators, which run before it.
+    # Compared by code: decorators of others copy the other attributes, and run before it.
     code = getattr(function, "__code__", None)
     return getattr(code, "co_qualname", "") == "_decorator.<locals>.decorate.<locals>.dependent"
 
@@ -181,7 +181,7 @@ def _begin(f: Function) -> Function:
 
 
 def _with_needs(f: Function, modules: tuple[str, ...], values: tuple[tuple[str, Any], ...]) -> None:
-    # Of the user's function, below what else it was decorated with.
+    # The user's function, under its other decorators.
     user_function: Any = f
     while hasattr(user_function, "__wrapped__"):
         user_function = user_function.__wrapped__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from .namespace import current, is_engine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,14 +61,11 @@ class Reference:
 
 
 def resolve(name: str) -> Any:
-    """What a pickled reference becomes: on an engine the object, elsewhere the reference again.
+    """Unpickle a reference: to the object on an engine, to a reference elsewhere.
 
     Raises
     ------
     NameError
         When the engine has no such name.
     """
-    namespace = sys.modules.get("ipclusterz.engine.namespace")
-    if namespace is None or not namespace.is_engine():
-        return Reference(name)
-    return eval(name, namespace.current().names)
+    return eval(name, current().names) if is_engine() else Reference(name)

@@ -139,7 +139,7 @@ def partition(sequence: Iterable[Any], parts: int, dist: Dist = "b", flatten: bo
     if isinstance(whole, range):
         pieces = [list(piece) for piece in pieces]
     elif _is_array(whole):
-        # Pickle writes in C order, and slowly, what is not contiguous.
+        # Pickle copies an array that is not contiguous into C order, slowly.
         order = "F" if whole.flags.f_contiguous and not whole.flags.c_contiguous else "C"
         pieces = [sys.modules["numpy"].asanyarray(piece, order=order) for piece in pieces]
     if flatten and not isinstance(whole, str | bytes | bytearray):
@@ -231,7 +231,7 @@ def _array_like(parts: Sequence[Any]) -> Callable[[int], Any]:
             f"arrays of the shapes {', '.join(str(part.shape) for part in parts)} cannot be joined along the first axis"
             "\nhint: all other axes must have the same lengths"
         )
-    # Alone, result_type turns a foreign byte order into the host's.
+    # result_type of one array turns a foreign byte order into the host's.
     dtypes = [part.dtype for part in parts]
     dtype = first.dtype if all(dtype == first.dtype for dtype in dtypes) else numpy.result_type(*dtypes)
     by_rows = all(part.flags.c_contiguous for part in parts)
@@ -252,7 +252,7 @@ def _join_frames(parts: Sequence[Any], dist: Dist) -> Any:
     positions = range(len(joined))
     blocks = [positions[place] for place in _places([len(part) for part in parts], "b")]
     joined = joined.iloc[_fill(_list_of, blocks, "r")]
-    # Taking rows by number makes a plain index of a range.
+    # Taking rows by number turns a range index into a plain one.
     first = parts[0].index
     if isinstance(first, pandas.RangeIndex) and first.step % len(parts) == 0:
         step = first.step // len(parts)
@@ -276,5 +276,5 @@ def _is_frame(value: object) -> bool:
 
 def _is_a(value: object, module: str, *names: str) -> bool:
     loaded = sys.modules.get(module)
-    # A module that another thread is importing at this moment lacks names.
+    # Another thread may be importing the module: then it lacks names.
     return loaded is not None and isinstance(value, tuple(getattr(loaded, name, ()) for name in names))

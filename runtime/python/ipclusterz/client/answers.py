@@ -7,16 +7,9 @@ kinds of results.
 from __future__ import annotations
 
 from .. import error as errors
-from ..error import (
-    EngineError,
-    IpclusterzError,
-    RankLost,
-    RejectedError,
-    RemoteError,
-    RemoteKeyError,
-    SerializationError,
-)
-from ..serialize import loads
+from ..error import EngineError, IpclusterzError, RankLost, RejectedError, SerializationError
+from ..shared.reply import ExecuteReply, remote_error
+from ..shared.serialize import loads
 from .displays import settled
 
 TYPE_CHECKING = False
@@ -26,12 +19,7 @@ if TYPE_CHECKING:
 
     from .._core import Pending, Reply
 
-__all__ = ["ExecuteReply", "Failure", "metadata_of", "remote_error", "value_at", "value_of"]
-
-# Calls in which a KeyError is about a name or a number that the caller gave.
-_LOOKUPS = frozenset({"pull", "zip_pull", "gather", "delete", "get_result"})
-# Likewise, where the name is looked up by all ranks of a group.
-_LOOKUPS |= {"allgather", "allreduce", "alltoall", "bcast", "reduce", "scan", "scatter"}
+__all__ = ["Failure", "metadata_of", "value_at", "value_of"]
 
 
 class Failure:
@@ -41,98 +29,6 @@ class Failure:
 
     def __init__(self, error: IpclusterzError) -> None:
         self.error = error
-
-
-class ExecuteReply:
-    """What running a cell of code gave on one engine. It is shown like an entry of the Results List.
-
-    Made by `execute`, `run` and `get_result`.
-
-    Attributes
-    ----------
-    engine_id : int
-        The engine.
-    execution_count : int
-        The number of the cell on that engine.
-    code : str
-        The cell.
-    data, metadata : dict
-        The last expression's value in the forms that it can be shown in, by mime type, as in Jupyter's messages; empty
-        when there was no value.
-    stdout, stderr : str
-        What the cell wrote.
-    display : list of dict
-        What the cell displayed: figures, tables and so on, each with its ``data`` and ``metadata``.
-    error : RemoteError or None
-        What a cell of the engine's history raised. A cell that fails when it is run has no reply, it raises.
-
-    Examples
-    --------
-    >>> rc[0].execute("x = 6\\nx * 7", block=True)
-    [0] In [1]: x = 6
-           ...: x * 7
-    [0] Out[1]: 42
-    """
-
-    __slots__ = (
-        "code",
-        "data",
-        "display",
-        "engine_id",
-        "error",
-        "execution_count",
-        "metadata",
-        "stderr",
-        "stdout",
-    )
-
-    def __init__(
-        self,
-        *,
-        engine_id: int,
-        execution_count: int,
-        code: str,
-        data: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
-        stdout: str = "",
-        stderr: str = "",
-        display: list[dict[str, Any]] | None = None,
-        error: RemoteError | None = None,
-    ) -> None:
-        self.engine_id = engine_id
-        self.execution_count = execution_count
-        self.code = code
-        self.data = data or {}
-        self.metadata = metadata or {}
-        self.stdout = stdout
-        self.stderr = stderr
-        self.display = display or []
-        self.error = error
-
-    @property
-    def result(self) -> str | None:
-        """Text of the last expression's value; None when there was no value."""
-        return self.data.get("text/plain")
-
-    @property
-    def r(self) -> str | None:
-        """Short for `result`."""
-        return self.result
-
-    def __repr__(self) -> str:
-        from .results import entry_text
-
-        return entry_text(self)
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        from .results import entry_text, painter, pretty_print
-
-        pretty_print(printer, entry_text(self, painter()))
-
-    def _repr_html_(self) -> str:
-        from .results import entry_html
-
-        return entry_html(self)
 
 
 def value_at(pending: Pending, index: int, method: str) -> Any:
@@ -166,20 +62,6 @@ def _execute_reply(reply: Reply, outcome: dict[str, Any]) -> ExecuteReply:
         metadata=outcome["metadata"],
         stdout=reply.stdout,
         stderr=reply.stderr,
-    )
-
-
-def remote_error(told: dict[str, Any], engine_id: int, method: str) -> RemoteError:
-    """The error that an engine told of; see `engine.failure`."""
-    kind = RemoteKeyError if told["ename"] == "KeyError" and method in _LOOKUPS else RemoteError
-    return kind(
-        told["ename"],
-        told["evalue"],
-        told["traceback"],
-        engine_id,
-        method,
-        told.get("exception"),
-        told.get("hint", ""),
     )
 
 

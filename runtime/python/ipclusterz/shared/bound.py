@@ -1,7 +1,7 @@
 """Bound functions: code from the client, globals from the engine.
 
-`functions` pickles a bound function as calls of `rebuild` and `restore`. Only what these two need is here, because the
-client imports this file as well.
+A client pickles a bound function as calls of `rebuild` and `restore` (see `client.functions`). Only what these two need
+is here, because the client imports this file as well.
 """
 
 from __future__ import annotations

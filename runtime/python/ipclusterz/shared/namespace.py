@@ -1,7 +1,7 @@
 """The user's namespace of an engine: the module ``__main__``.
 
 It is a module of its own, in ``sys.modules``, so that classes defined there pickle by value and code behaves as at a
-prompt. Running code in it is `shell`'s.
+prompt. Running code in it is the task of `engine.shell`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Namespace", "current", "is_engine"]
 
 _current: list[Namespace] = []
 
-# What IPython keeps in a namespace of its own accord.
+# Names that IPython itself puts into a namespace.
 _IPYTHON = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open"})
 
 
@@ -50,8 +50,6 @@ class Namespace:
         self.module: ModuleType = module_type("__main__")
         self.names: dict[str, Any] = self.module.__dict__
         self.names["__builtins__"] = sys.modules["builtins"]
-        # The module of this program goes on living under its own name: its globals are those of the running loop.
-        sys.modules.setdefault("ipclusterz.engine.__main__", sys.modules["__main__"])
         sys.modules["__main__"] = self.module
         _current[:] = [self]
 

@@ -1,0 +1,322 @@
+"""A client without its calls: the engines, waiting, control, and the end of the connection.
+
+It keeps no results and no list of calls: what nobody refers to is freed. The I/O thread of the extension module sends
+and receives.
+"""
+
+from __future__ import annotations
+
+import json
+import weakref
+from time import monotonic
+
+from .. import error as errors
+from .asyncresult import AsyncResult
+from .targets import OWN, resolve
+from .watcher import Watcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+    from typing import Any, Self
+
+    from .._core import Client as Core
+    from .targets import Own, Targets
+    from .tunnel import Tunnel
+
+__all__ = ["Connection"]
+
+
+class Connection:
+    """The part of `Client` that is about the cluster as a whole.
+
+    Parameters
+    ----------
+    core : ipclusterz._core.Client
+        The open connection.
+    tunnel : Tunnel or None
+        What it goes through; closed with it.
+    """
+
+    __slots__ = ("__weakref__", "_core", "_owner", "_targets", "_tunnel", "_watcher", "block")
+
+    def __init__(self, core: Core, tunnel: Tunnel | None) -> None:
+        self._core = core
+        self._tunnel = tunnel
+        self._owner: object = None
+        self._targets: Targets = "all"
+        self._watcher = Watcher(core)
+        # The watcher's thread holds the connection. The connection is closed when this object is freed.
+        weakref.finalize(self, core.stop_watching).atexit = False
+        self.block = False
+
+    # -- engines ------------------------------------------------------------------------------------------------
+
+    @property
+    def targets(self) -> Any:
+        """The engines of calls that name none: ``"all"`` at first, also those that come later. Takes any index.
+
+        Then it is an id, or a list of ids: ``rc.targets = -1`` makes calls act, and answer, as those of ``rc[-1]``.
+        """
+        return list(self._targets) if isinstance(self._targets, list) else self._targets
+
+    @targets.setter
+    def targets(self, value: Targets) -> None:
+        # `all` is allowed before there are engines. Anything else that is wrong is refused here.
+        if isinstance(value, str) and value == "all":
+            self._targets = "all"
+            return
+        chosen, single = resolve(value, self._live())
+        self._targets = chosen[0] if single else chosen
+
+    @property
+    def ids(self) -> set[int]:
+        """The ids of the engines that live now."""
+        return set(self._live())
+
+    def __len__(self) -> int:
+        return len(self._live())
+
+    # -- waiting ------------------------------------------------------------------------------------------------
+
+    def wait_for_engines(self, n: int, timeout: float | None = 60) -> None:
+        """Wait until there are at least `n` engines.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        timeout : float or None
+            Seconds to wait; None is for ever.
+
+        Raises
+        ------
+        ipclusterz.TimeoutError
+            When there are fewer after that time; says how many.
+        ValueError
+            When `n` is negative.
+        """
+        if n < 0:
+            raise ValueError(f"n must not be negative: {n}")
+        if not self._core.wait_for_engines(n, timeout):
+            raise errors.TimeoutError(
+                f"{len(self)} of {n} engines are there after {timeout:g} s",
+                hint="`ipclusterz status` shows the engines, `ipclusterz logs` what they wrote",
+            )
+
+    def barrier(
+        self, jobs: AsyncResult | str | Iterable[AsyncResult | str] | None = None, timeout: float | None = None
+    ) -> None:
+        """Wait until calls have all their answers.
+
+        Parameters
+        ----------
+        jobs : AsyncResult, str, or iterable of these, optional
+            Results or message ids (``ar.msg_ids``). Left out, everything that this client has submitted.
+        timeout : float, optional
+            Seconds to wait; for ever when left out. Ctrl-C ends the wait and leaves the work running.
+
+        Raises
+        ------
+        ipclusterz.TimeoutError
+            When not all of them are ready in time; says how many are not.
+        ValueError
+            When a message id is none of this client's.
+
+        Examples
+        --------
+        >>> results = [rc[:].apply_async(abs, -i) for i in range(10)]
+        >>> rc.barrier(results, timeout=10)
+        """
+        results, ids = _jobs(jobs)
+        deadline = None if timeout is None else monotonic() + timeout
+
+        def left() -> float | None:
+            return None if deadline is None else max(0.0, deadline - monotonic())
+
+        # First, so that an unknown id is refused before the wait.
+        done = not (jobs is None or ids) or self._core.wait_requests(None if jobs is None else ids, left())
+        late = sum(not result.wait(left()) for result in results)
+        if late:
+            raise errors.TimeoutError(f"{late} of {len(results)} results are not ready after {timeout:g} s")
+        if not done:
+            raise errors.TimeoutError(f"not all of what was submitted is ready after {timeout:g} s")
+
+    # -- control ------------------------------------------------------------------------------------------------
+
+    def abort(self, jobs: AsyncResult | Iterable[AsyncResult] | None = None, targets: Targets | Own = OWN) -> None:
+        """Give up calls that no engine has started; what runs goes on.
+
+        Parameters
+        ----------
+        jobs : AsyncResult or iterable of AsyncResult, optional
+            The calls. Left out, all that this client has waiting.
+        targets : optional
+            Only those waiting on these engines, for when `jobs` is left out; ``"all"`` includes those that wait for a
+            free engine. Left out, the client's `targets`.
+
+        Raises
+        ------
+        TypeError
+            When `jobs` are no results, or both are given.
+        """
+        if jobs is None:
+            chosen = self._targets if targets is OWN else targets
+            everywhere = isinstance(chosen, str) and chosen == "all"
+            self._core.abort_all(None if everywhere else self._choose(chosen)[0])
+            return
+        if targets is not OWN:
+            raise TypeError("results have engines of their own: give jobs or targets, not both")
+        results, ids = _jobs(jobs)
+        if ids:
+            raise TypeError(f"results are aborted, not message ids: {ids[0]!r:.80}")
+        for result in results:
+            result.abort()
+
+    def interrupt(self, targets: Targets | Own = OWN) -> None:
+        """Raise KeyboardInterrupt in the code that engines run now; their namespaces survive.
+
+        Parameters
+        ----------
+        targets : optional
+            The engines; the client's `targets` when left out.
+        """
+        self._core.interrupt(self._choose(targets)[0])
+
+    def shutdown(self, targets: Targets | Own = OWN, *, controller: bool = False) -> None:
+        """End engines, or the whole cluster.
+
+        Parameters
+        ----------
+        targets : optional
+            The engines; the client's `targets` when left out.
+        controller : bool
+            End all engines and the controller too, and close this client.
+
+        Raises
+        ------
+        ValueError
+            When the controller is to end but only some engines are named.
+        """
+        if controller:
+            if targets is not OWN and not (isinstance(targets, str) and targets == "all"):
+                raise ValueError("the controller cannot end while engines go on: leave targets out")
+            self._core.shutdown(None)
+            self.close()
+            return
+        self._core.shutdown(self._choose(targets)[0])
+
+    def retire(self, targets: Targets) -> None:
+        """End engines once they have done what they were given; returns at once.
+
+        They get nothing new: load-balanced calls that they have not begun go to other engines, and a call to one of
+        them by its id is refused with `RejectedError`. Calls to them that were made before this one are done.
+
+        Parameters
+        ----------
+        targets
+            The engines.
+
+        Examples
+        --------
+        >>> with Cluster(n=2) as small:
+        ...     results = small[None].map_async(abs, range(-4, 0))
+        ...     small.retire(1)
+        ...     results.get()
+        [4, 3, 2, 1]
+        """
+        self._core.retire(self._ids(targets))
+
+    def status(self, timeout: float = 10) -> dict[str, Any]:
+        """What the controller knows: its engines with their queues and memory, and its own.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds to wait for the answer.
+
+        Returns
+        -------
+        dict
+            With the keys cluster, pid, uptime (seconds), clients, pending, held_bytes, rejected, resident_bytes and
+            engines.
+        """
+        status: dict[str, Any] = json.loads(self._core.status(timeout))
+        return status
+
+    # -- the connection -----------------------------------------------------------------------------------------
+
+    @property
+    def cluster(self) -> str:
+        """The cluster's name."""
+        return self._core.cluster
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed."""
+        return self._core.closed
+
+    def close(self) -> None:
+        """Close the connection; the cluster goes on. Closing again does nothing."""
+        self._core.close()
+        if self._tunnel is not None:
+            self._tunnel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<Client: closed>"
+        try:
+            engines = len(self)
+        except errors.ControllerUnreachable:
+            return f"<Client: cluster {self.cluster!r} at {self._core.address}, which has ended or cannot be reached>"
+        return f"<Client: cluster {self.cluster!r} at {self._core.address}, {engines} engine{'s' * (engines != 1)}>"
+
+    def _live(self) -> list[int]:
+        if self._core.closed:
+            raise errors.ClientClosed("this client is closed", hint="make a new Client()")
+        return self._core.engine_ids()
+
+    def _choose(self, targets: Targets | Own) -> tuple[list[int], bool]:
+        return resolve(self._targets if targets is OWN else targets, self._live())  # type: ignore[arg-type]
+
+    def _ids(self, targets: Targets) -> list[int]:
+        return resolve(targets, self._live())[0]
+
+    # -- views, which stand above this class: `Client` makes them ------------------------------------------------
+
+    def _balanced(self, engines: list[int] | None) -> Any:
+        """A load-balanced view of engines, of which some may be dead; None: of all that there are."""
+        raise NotImplementedError
+
+    def _view_of(self, targets: Targets | Own) -> Any:
+        """The view that an index means; `OWN` is the client's own `targets`."""
+        raise NotImplementedError
+
+
+def _jobs(jobs: AsyncResult | str | Iterable[AsyncResult | str] | None) -> tuple[list[AsyncResult], list[str]]:
+    results: list[AsyncResult] = []
+    ids: list[str] = []
+    several: Iterable[Any]
+    if jobs is None:
+        several = ()
+    elif isinstance(jobs, AsyncResult | str) or not hasattr(jobs, "__iter__"):
+        several = (jobs,)
+    else:
+        several = jobs
+    for job in several:
+        if isinstance(job, AsyncResult):
+            results.append(job)
+        elif isinstance(job, str):
+            ids.append(job)
+        else:
+            raise TypeError(f"results or message ids are needed, not {type(job).__name__}: {job!r:.80}")
+    return results, ids
