@@ -62,7 +62,7 @@ lint-python: $(VENV)/package.stamp
 	$(BIN)/python -m mypy.stubtest --allowlist runtime/py/stubtest-allowlist.txt --ignore-unused-allowlist ipclusterz._core
 
 # The release profile, but our own crates keep their assertions and overflow checks.
-CHECKED := $(foreach crate,ipclusterz-runtime ipclusterz-host ipclusterz-profile ipclusterz-ssh \
+CHECKED := $(foreach crate,ipclusterz-base ipclusterz-runtime ipclusterz-host ipclusterz-profile ipclusterz-ssh \
 	ipclusterz-launchers ipclusterz-launcher,$(foreach key,debug-assertions overflow-checks,\
 	--config profile.release.package.$(crate).$(key)=true))
 

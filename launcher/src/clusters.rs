@@ -1,5 +1,6 @@
 //! The clusters of this user, and the failures for one that is not there.
 
+use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::{Fate, Owner};
@@ -7,7 +8,6 @@ use ipclusterz_host::suggestion::nearest;
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_launchers::cluster::tunnel::TunnelRecord;
-use ipclusterz_runtime::places;
 
 /// The failure for a cluster that is not there, naming those that are.
 pub fn no_such_cluster(name: &str) -> Failure {

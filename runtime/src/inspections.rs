@@ -1,7 +1,7 @@
 //! Questions to engines what they are doing, and the answers as they come. For clients and for engines; pure.
 
-use crate::ids::EngineId;
 use crate::wire::message::{Activity, Broken, Inspect, Inspected};
+use ipclusterz_base::ids::EngineId;
 use std::collections::{BTreeMap, HashMap};
 
 /// Who answered what; none: there is no such engine.

@@ -1,10 +1,10 @@
 //! The client's core and what is awaited of it, fed with the controller's messages.
 
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
 use ipclusterz_runtime::client::core::Core;
 use ipclusterz_runtime::client::request::Outgoing;
 use ipclusterz_runtime::client::watched::Watched;
 use ipclusterz_runtime::client::{AnswerId, Pending};
-use ipclusterz_runtime::ids::{EngineId, PeerId, RequestId};
 use ipclusterz_runtime::wire::message::*;
 use ipclusterz_runtime::wire::part::Packed;
 use ipclusterz_runtime::wire::{Channel, Frame};

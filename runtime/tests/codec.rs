@@ -1,7 +1,7 @@
 //! Headers survive the way to bytes and back, and no bytes whatever bring the decoder down.
 
-use ipclusterz_runtime::connection::Role;
-use ipclusterz_runtime::ids::{EngineId, PeerId, RequestId, TaskId};
+use ipclusterz_base::connection::Role;
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use ipclusterz_runtime::wire::codec::{DecodeError, HEADER_MAX, decode, encode};
 use ipclusterz_runtime::wire::message::*;
 use proptest::collection::vec;

@@ -4,11 +4,11 @@
 //! there is never left waiting for somebody who waits for it in turn; a request of one epoch is never done in another;
 //! each target gets exactly one answer.
 
-use ipclusterz_runtime::connection::Role;
+use ipclusterz_base::connection::Role;
+use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::core::{Core, Identity};
 use ipclusterz_runtime::controller::event::{Action, Event};
-use ipclusterz_runtime::ids::{EngineId, RequestId, TaskId};
 use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::*;

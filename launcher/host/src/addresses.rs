@@ -1,6 +1,6 @@
 //! Under which names and addresses this host can be reached from others.
 
-use ipclusterz_runtime::places;
+use ipclusterz_base::places;
 use std::ffi::CStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -4,8 +4,8 @@
 //! exit codes and the wording of hints can be read in few places.
 
 use crate::exit_code::Exit;
-use ipclusterz_runtime::connection::ConnectionError;
-use ipclusterz_runtime::places::PlacesError;
+use ipclusterz_base::connection::ConnectionError;
+use ipclusterz_base::places::PlacesError;
 use serde::{Deserialize, Serialize};
 
 /// A command's end without success.

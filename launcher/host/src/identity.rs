@@ -3,7 +3,7 @@
 //! A pid alone is no name: it is given to another process after a while, and to any process after a reboot. A pid with
 //! the time at which its process started, on a boot with a known id, is one.
 
-use ipclusterz_runtime::places;
+use ipclusterz_base::places;
 use serde::{Deserialize, Serialize};
 use std::io;
 

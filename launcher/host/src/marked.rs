@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn only_what_has_the_mark_is_killed() {
-        let run = ipclusterz_runtime::places::random_hex(8);
+        let run = ipclusterz_base::places::random_hex(8);
         let (mut first, mut second) = (marked(&format!("{run}-1")), marked(&format!("{run}-12")));
         let mut other = marked(&format!("{run}0-1"));
 

@@ -9,7 +9,7 @@ use crate::identity::{Fate, Owner, ProcessIdentity};
 use crate::record_file::{RecordError, read_record, write_record};
 use crate::removal::{RemoveError, removed};
 use crate::stderr::print_line;
-use ipclusterz_runtime::places::{self, PlacesError};
+use ipclusterz_base::places::{self, PlacesError};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};

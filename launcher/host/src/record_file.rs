@@ -2,7 +2,7 @@
 
 use crate::exit_code::Exit;
 use crate::failure::Failure;
-use ipclusterz_runtime::places::{self, PlacesError};
+use ipclusterz_base::places::{self, PlacesError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io;

@@ -10,12 +10,12 @@ use crate::program::engine::EngineCommand;
 use crate::program::launcher::{ProgramLauncher, ProgramSettings, Starter};
 use crate::set::EngineSet;
 use crate::ssh::SshLauncher;
+use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::{limits, python};
 use ipclusterz_profile::settings::StartSettings;
 use ipclusterz_profile::tables::engines::LauncherKind;
-use ipclusterz_runtime::places;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

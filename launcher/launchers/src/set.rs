@@ -1,6 +1,6 @@
 //! Sets: engines that begin and end together, what becomes of one, and how it is ended.
 
-use ipclusterz_runtime::ids::EngineId;
+use ipclusterz_base::ids::EngineId;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::PathBuf;

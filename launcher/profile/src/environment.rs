@@ -1,7 +1,7 @@
 //! The environment variables that `ipclusterz` reads, in one place.
 //!
 //! A variable beats the profile and is beaten by the option of the same meaning. `IPCLUSTERZ_HOME` belongs to
-//! [`ipclusterz_runtime::places`] and is read there.
+//! [`ipclusterz_base::places`] and is read there.
 
 use std::collections::BTreeMap;
 

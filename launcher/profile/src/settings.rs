@@ -11,7 +11,7 @@ use crate::find::Places;
 use crate::profile::{Options, Profile};
 use crate::tables::Tables;
 use crate::tables::engines::LauncherKind;
-use ipclusterz_runtime::places::{self, PlacesError};
+use ipclusterz_base::places::{self, PlacesError};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

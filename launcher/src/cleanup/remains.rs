@@ -1,6 +1,7 @@
 //! Removing what a launcher left behind that could not do so itself.
 
 use super::{folders, jobs};
+use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::identity::{self, ProcessIdentity};
 use ipclusterz_host::removal::RemoveError;
@@ -13,7 +14,6 @@ use ipclusterz_launchers::cluster::lock::ClusterLock;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_launchers::program::segments;
 use ipclusterz_launchers::record::JobRecord;
-use ipclusterz_runtime::places;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -156,9 +156,9 @@ fn wait_until_gone(process: &ProcessIdentity) -> Result<(), CleanupError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ipclusterz_base::ids::EngineId;
     use ipclusterz_launchers::record::SetRecord;
     use ipclusterz_launchers::set::{EngineSet, SetId};
-    use ipclusterz_runtime::ids::EngineId;
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command};
 

@@ -32,7 +32,7 @@ pub fn run(mut arguments: RunArguments, variables: &Variables, output: &mut Outp
 
 /// Jobs on several hosts may share the folder of clusters, and pids are a host's own.
 fn short_host_name() -> String {
-    let name = ipclusterz_runtime::places::host_name();
+    let name = ipclusterz_base::places::host_name();
     let short = name.split('.').next().unwrap_or_default();
     let kept: String =
         short.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-').take(24).collect();

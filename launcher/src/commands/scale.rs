@@ -7,6 +7,7 @@ use crate::failures;
 use crate::report::ScaleReport;
 use crate::report::progress::Progress;
 use crate::requests::{self, Change, Scaled};
+use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::stderr::print_line;
@@ -16,7 +17,6 @@ use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::{cluster_name, seconds};
 use ipclusterz_runtime::client::{Client, Event};
-use ipclusterz_runtime::connection::ConnectionFile;
 use std::time::Instant;
 
 /// Asks, and waits.

@@ -8,6 +8,8 @@ use crate::start::detached;
 use crate::start::events::{binary, settings, supervise};
 use crate::supervisor::lease;
 use crate::talk::{Message, Talk, ask_starter};
+use ipclusterz_base::ids::EngineId;
+use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::stderr::print_line;
@@ -18,8 +20,6 @@ use ipclusterz_launchers::maker::{LauncherMaker, batch_options};
 use ipclusterz_launchers::set::{EngineSet, SetId};
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::tables::engines::LauncherKind;
-use ipclusterz_runtime::ids::EngineId;
-use ipclusterz_runtime::places;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex};
 

@@ -5,6 +5,7 @@ use crate::arguments::StatusArguments;
 use crate::clusters::no_such_cluster;
 use crate::failures;
 use crate::report::{LeadsTo, StatusReport};
+use ipclusterz_base::connection::{ConnectionError, ConnectionFile};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::Fate;
@@ -15,7 +16,6 @@ use ipclusterz_launchers::cluster::tunnel::TunnelRecord;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::{cluster_name, seconds};
 use ipclusterz_runtime::client::Client;
-use ipclusterz_runtime::connection::{ConnectionError, ConnectionFile};
 use ipclusterz_runtime::wire::message::Status;
 use std::time::{Duration, Instant};
 

@@ -5,6 +5,7 @@ use crate::cleanup::remains::{Cleaned, take_and_remove};
 use crate::clusters::{existing_clusters, no_such_cluster};
 use crate::failures;
 use crate::report::{StopReport, Stopped};
+use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::system;
@@ -14,7 +15,6 @@ use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::cluster_name;
 use ipclusterz_runtime::client::Client;
-use ipclusterz_runtime::connection::ConnectionFile;
 use std::time::{Duration, Instant};
 
 /// For the launcher to end its cluster, whose own deadlines are shorter, before it is killed.

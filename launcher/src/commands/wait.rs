@@ -5,6 +5,7 @@ use crate::arguments::WaitArguments;
 use crate::clusters::no_such_cluster;
 use crate::failures;
 use crate::report::WaitReport;
+use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::stderr::print_line;
@@ -14,7 +15,6 @@ use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::{cluster_name, seconds};
 use ipclusterz_runtime::client::{Client, Event};
-use ipclusterz_runtime::connection::ConnectionFile;
 use std::time::{Duration, Instant};
 
 /// How often to look for a cluster that is not there yet. Looked for and not waited for, because a folder on a network

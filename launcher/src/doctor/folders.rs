@@ -2,10 +2,10 @@
 
 use super::scratch::Scratch;
 use crate::report::finding::Finding;
+use ipclusterz_base::places;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::system;
 use ipclusterz_host::units::bytes;
-use ipclusterz_runtime::places;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::net::TcpListener;

@@ -3,12 +3,12 @@
 use super::outside::{Answer, Outside};
 use super::probe;
 use crate::report::finding::Finding;
+use ipclusterz_base::places;
 use ipclusterz_host::shell::{quote, sh};
 use ipclusterz_profile::Profile;
 use ipclusterz_profile::settings::StartSettings;
 use ipclusterz_profile::tables::engines::EnginesTable;
 use ipclusterz_profile::tables::ssh::{SshHost, SshTable};
-use ipclusterz_runtime::places;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -3,12 +3,12 @@
 use super::outside::Outside;
 use super::scratch::Scratch;
 use crate::report::finding::Finding;
+use ipclusterz_base::places;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_launchers::program::check::{Hello, Ranks, hello, hello_in_job};
 use ipclusterz_launchers::program::flavour::{FlavourError, Program};
 use ipclusterz_profile::Profile;
 use ipclusterz_profile::tables::Tables;
-use ipclusterz_runtime::places;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;

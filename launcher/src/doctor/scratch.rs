@@ -1,6 +1,6 @@
 //! A folder for trials inside the state folder, gone when they are over.
 
-use ipclusterz_runtime::places::{self, PlacesError};
+use ipclusterz_base::places::{self, PlacesError};
 use std::path::{Path, PathBuf};
 
 /// Removed, with all that is in it and with what had to be made above it, when dropped.

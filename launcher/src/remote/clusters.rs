@@ -2,14 +2,14 @@
 //!
 //! Needs a shell and nothing else there: `ipclusterz` may be in an environment that is not on the PATH of a login.
 
+use ipclusterz_base::connection::ConnectionFile;
+use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::ProcessIdentity;
 use ipclusterz_host::shell::sh;
 use ipclusterz_host::suggestion::nearest;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
-use ipclusterz_runtime::connection::ConnectionFile;
-use ipclusterz_runtime::places;
 use ipclusterz_ssh::{Endpoint, Remote, SshError};
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,10 +1,10 @@
 //! A forward to a controller on another host, once the controller has answered through it.
 
 use super::clusters::RemoteCluster;
+use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_runtime::client::Client;
-use ipclusterz_runtime::connection::ConnectionFile;
 use ipclusterz_ssh::{Endpoint, Forward, LocalListener, Remote};
 use std::path::Path;
 use std::time::Duration;

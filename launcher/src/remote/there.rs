@@ -10,13 +10,13 @@
 
 use super::answers::{MARK, StartProgress, answer, parse_progress, parse_report};
 use crate::report::StartReport;
+use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::shell::quote;
 use ipclusterz_launchers::record::ClusterElsewhere;
 use ipclusterz_launchers::ssh::script::SHELL;
 use ipclusterz_profile::tables::ssh::SshTable;
-use ipclusterz_runtime::places;
 use ipclusterz_ssh::whom::of_terminal;
 use ipclusterz_ssh::{Remote, RunOutput, connect, sitting};
 use std::time::{Duration, Instant};

@@ -1,11 +1,11 @@
 //! How far the sets of a cluster are, and why they are no further: what `status` shows, and what `scale` and `wait` say
 //! while they wait. Filled by the supervisor.
 
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::units::duration;
 use ipclusterz_launchers::rank_loss::RankLoss;
 use ipclusterz_launchers::set::EngineSet;
 use ipclusterz_profile::tables::engines::OnRankLoss;
-use ipclusterz_runtime::ids::EngineId;
 use serde::{Deserialize, Serialize};
 
 /// All sets, as the launcher sees them.

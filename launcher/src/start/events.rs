@@ -9,6 +9,7 @@ use crate::remote;
 use crate::supervisor::program::Program;
 use crate::supervisor::run::{OnReady, Plan, Supervisor};
 use crate::talk::Talk;
+use ipclusterz_base::places;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::BlockedSignals;
 use ipclusterz_launchers::cluster::ClusterFolder;
@@ -19,7 +20,6 @@ use ipclusterz_launchers::maker::LauncherMaker;
 use ipclusterz_profile::Places;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::StartSettings;
-use ipclusterz_runtime::places;
 use std::path::PathBuf;
 use std::time::Instant;
 

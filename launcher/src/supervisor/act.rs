@@ -8,6 +8,7 @@ use crate::failures;
 use crate::guard::Guard;
 use crate::report::StartReport;
 use crate::requests::{Change, Scaled};
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::limits;
@@ -18,7 +19,6 @@ use ipclusterz_launchers::rank_loss::RankLoss;
 use ipclusterz_launchers::record::JobRecord;
 use ipclusterz_launchers::set::{EngineSet, SetEnd, SetId};
 use ipclusterz_profile::tables::engines::LauncherKind;
-use ipclusterz_runtime::ids::EngineId;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

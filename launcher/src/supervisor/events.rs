@@ -3,12 +3,12 @@
 
 use crate::failures;
 use crate::requests::{self, AnswerTo, Request};
+use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::{BlockedSignals, Signal};
 use ipclusterz_launchers::contract::Wake;
 use ipclusterz_runtime::client::{Client, Event as ClientEvent};
-use ipclusterz_runtime::connection::ConnectionFile;
 use ipclusterz_runtime::controller::Ready;
 use ipclusterz_runtime::wire::message::Status;
 use std::io::{self, BufRead, BufReader};

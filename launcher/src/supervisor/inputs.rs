@@ -1,8 +1,8 @@
 //! What the core is told, what it has done, and why a cluster ends: plain data.
 
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::signals::Signal;
 use ipclusterz_launchers::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
-use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::wire::message::EngineInfo;
 use std::path::PathBuf;
 use std::process::ExitStatus;

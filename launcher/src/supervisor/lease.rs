@@ -63,7 +63,7 @@ fn remove(file: &Path) {
 pub fn leave_word(file: &Path, outcome: &Result<u8, Failure>) {
     if let (true, Some(folder), Ok(text)) = (file.exists(), file.parent(), serde_json::to_vec(outcome)) {
         // Without it the other side says only that the cluster is gone.
-        let _ = ipclusterz_runtime::places::write_private(&folder.join("outcome.json"), &text);
+        let _ = ipclusterz_base::places::write_private(&folder.join("outcome.json"), &text);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ranks and worlds that were lost: what became of the rest, and how often worlds may be started again. Pure.
 
 use crate::report::progress::Loss;
-use ipclusterz_runtime::ids::EngineId;
+use ipclusterz_base::ids::EngineId;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 

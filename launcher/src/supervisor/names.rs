@@ -1,6 +1,6 @@
 //! What to call engines in a line for the user.
 
-use ipclusterz_runtime::ids::EngineId;
+use ipclusterz_base::ids::EngineId;
 
 /// `engine 3`, `engines 1, 2`, and no more than ten numbers.
 pub fn name_engines(ids: &[EngineId]) -> String {

@@ -1,7 +1,7 @@
 //! Which engines go when a cluster shrinks. Pure.
 
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_launchers::set::SetId;
-use ipclusterz_runtime::ids::EngineId;
 use std::cmp::Reverse;
 
 /// A set from which engines may be taken.

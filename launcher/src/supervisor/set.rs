@@ -3,8 +3,8 @@
 use super::loss::Restarts;
 use super::policy::Policy;
 use super::restart::BackOff;
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_launchers::set::EngineSet;
-use ipclusterz_runtime::ids::EngineId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 

@@ -6,9 +6,9 @@ use super::names::name_engines;
 use super::policy::Policy;
 use super::set::Set;
 use crate::report::progress::Loss;
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_launchers::set::{SetEnd, SetId};
 use ipclusterz_profile::tables::engines::OnRankLoss;
-use ipclusterz_runtime::ids::EngineId;
 use std::time::{Duration, Instant};
 
 /// Between two looks at what the program that started a lost rank has said of it: it hears of it a moment later.

@@ -2,7 +2,7 @@
 
 use crate::error::SshError;
 use crate::target::host_and_port;
-use ipclusterz_runtime::places;
+use ipclusterz_base::places;
 use std::net::{Ipv4Addr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;

@@ -3,8 +3,8 @@
 use crate::buffers::{Buffer, Sources};
 use crate::errors;
 use crate::waiting::duration;
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_runtime::engine::{EndOfTime, Engine as Core, EngineConfig, MpiFunctions, StackFile, TaskHandle};
-use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::wire::message::{Activity, Broken, Rank, Stream, TaskOutcome};
 use ipclusterz_runtime::wire::part::Part;
 use pyo3::exceptions::{PyMemoryError, PyValueError};

@@ -1,7 +1,7 @@
 //! The runtime's errors as classes of `ipclusterz.error`, which are written in Python.
 
+use ipclusterz_base::connection::ConnectionError;
 use ipclusterz_runtime::client::ClientError;
-use ipclusterz_runtime::connection::ConnectionError;
 use ipclusterz_runtime::engine::EngineError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;

@@ -21,7 +21,7 @@ use pyo3::prelude::*;
 #[pyfunction]
 #[pyo3(signature = (cluster))]
 fn find_connection_file(py: Python<'_>, cluster: Option<&str>) -> PyResult<String> {
-    match ipclusterz_runtime::connection::find_client_file(cluster) {
+    match ipclusterz_base::connection::find_client_file(cluster) {
         Ok(path) => Ok(path.display().to_string()),
         Err(error) => Err(errors::raise(py, "ConnectionFileError", &error.to_string(), error.hint())),
     }

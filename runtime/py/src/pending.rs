@@ -3,8 +3,8 @@
 use crate::buffers::Buffer;
 use crate::errors;
 use crate::waiting::{deadline, wait};
+use ipclusterz_base::ids::RequestId;
 use ipclusterz_runtime::client::{Answer, AnswerId, Client as Core, Pending as Inner};
-use ipclusterz_runtime::ids::RequestId;
 use ipclusterz_runtime::wire::message::Outcome;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;

@@ -1,6 +1,6 @@
 //! How one awaited answer is named to the user.
 
-use crate::ids::RequestId;
+use ipclusterz_base::ids::RequestId;
 
 /// Digits of a client's uuid that stand in its message ids.
 pub const CLIENT_DIGITS: usize = 8;

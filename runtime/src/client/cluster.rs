@@ -4,10 +4,10 @@ use super::error::ClientError;
 use super::event::Event;
 use super::handle::Client;
 use super::shared::State;
-use crate::ids::EngineId;
 use crate::inspections::Activities;
 use crate::wire::Channel;
 use crate::wire::message::{Empty, EngineInfo, EngineList, Message, Status, Targets};
+use ipclusterz_base::ids::EngineId;
 use std::time::Duration;
 
 impl Client {

@@ -1,7 +1,7 @@
 //! Why a client cannot do what it was asked to.
 
-use crate::connection::Role;
 use crate::transport::dial::DialError;
+use ipclusterz_base::connection::Role;
 
 /// Why a client cannot do what it was asked to.
 #[derive(Debug, thiserror::Error)]

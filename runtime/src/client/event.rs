@@ -1,7 +1,7 @@
 //! What happens to the cluster and to the connection.
 
-use crate::ids::EngineId;
 use crate::wire::message::EngineInfo;
+use ipclusterz_base::ids::EngineId;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]

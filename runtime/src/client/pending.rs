@@ -5,9 +5,9 @@
 
 use super::transcript::Transcript;
 use super::watched::Watched;
-use crate::ids::EngineId;
 use crate::wire::message::{Outcome, Stream};
 use crate::wire::part::Part;
+use ipclusterz_base::ids::EngineId;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 

@@ -1,10 +1,10 @@
 //! A request of this client: before it is sent, and while it waits for its answers.
 
 use super::pending::Pending;
-use crate::ids::RequestId;
 use crate::wire::Frame;
 use crate::wire::message::{FunctionName, Op, Placement};
 use crate::wire::part::Packed;
+use ipclusterz_base::ids::RequestId;
 use std::sync::Weak;
 
 /// A request before it is sent.

@@ -1,9 +1,9 @@
 //! How a controller is to be run, what it says when it listens, and why it could not run.
 
 use super::limits::Limits;
-use crate::connection::ConnectionError;
-use crate::places::PlacesError;
 use crate::transport::context::ContextError;
+use ipclusterz_base::connection::ConnectionError;
+use ipclusterz_base::places::PlacesError;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;

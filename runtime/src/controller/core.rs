@@ -15,8 +15,8 @@ use super::limits::Limits;
 use super::registry::Registry;
 use super::work::{Effect, Work};
 use super::worlds::Worlds;
-use crate::ids::{EngineId, PeerId};
 use crate::wire::message::{Message, Refused, Targets};
+use ipclusterz_base::ids::{EngineId, PeerId};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! What the reactor tells the core, and what the core has it do.
 
-use crate::ids::PeerId;
 use crate::transport::{Admitted, Route};
 use crate::wire::Frame;
 use crate::wire::message::Message;
+use ipclusterz_base::ids::PeerId;
 use std::collections::HashSet;
 
 /// What the reactor tells the core.

@@ -5,7 +5,7 @@
 //! a round trip each, and a long task has nothing queued behind it. Where the guess was wrong (the head has been
 //! running for [`STUCK`]), what was prefetched is taken back and goes to others.
 
-use crate::ids::{EngineId, PeerId, TaskId};
+use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 

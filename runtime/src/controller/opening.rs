@@ -4,11 +4,11 @@
 use super::config::{ControllerConfig, ControllerError, Ready};
 use super::core::{Core, Identity};
 use super::reactor::Reactor;
-use crate::connection::{CONNECTION_FILE_VERSION, ConnectionFile, CurveKeys, Role};
-use crate::places::{self, RunDirs};
 use crate::transport::listen::Listener;
 use crate::transport::zap::Gate;
 use crate::wire::segment::SegmentFolder;
+use ipclusterz_base::connection::{CONNECTION_FILE_VERSION, ConnectionFile, CurveKeys, Role};
+use ipclusterz_base::places::{self, RunDirs};
 use std::fs;
 
 /// The files that have to be removed at the end.

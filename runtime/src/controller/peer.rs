@@ -1,10 +1,10 @@
 //! A peer as the controller knows it: what it said of itself, its connections, and what it has sent and received.
 
 use super::load::Horizon;
-use crate::ids::EngineId;
 use crate::transport::Route;
 use crate::wire::message::{Counts, EngineInfo, Hello};
 use crate::wire::resend::Sent;
+use ipclusterz_base::ids::EngineId;
 use std::time::Duration;
 
 /// A process that was let in.

@@ -4,7 +4,7 @@
 //! whose engines are all busy holds up no other.
 
 use super::load::Loads;
-use crate::ids::{EngineId, PeerId, TaskId};
+use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,12 +1,12 @@
 //! Who is connected: peers, their two connections, and the ids of engines. Knows nothing of work.
 
 use super::peer::{Peer, Presence};
-use crate::connection::Role;
-use crate::ids::{EngineId, PeerId};
 use crate::transport::Route;
 use crate::wire::Channel;
 use crate::wire::message::{Counts, Hello, Resume};
 use crate::wire::resend::Sent;
+use ipclusterz_base::connection::Role;
+use ipclusterz_base::ids::{EngineId, PeerId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! What the work is about: jobs, tasks, and what a client has under way. Data alone; what happens to it is `work.rs`.
 
 use super::queue::{Choice, Queue};
-use crate::ids::{EngineId, PeerId, RequestId, TaskId};
 use crate::wire::Frame;
 use crate::wire::message::{Ack, FunctionName, Group, Op, Outcome, Reply, SegmentNote};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 

@@ -5,9 +5,9 @@
 //! ids does, and counts on. Members are told to form it by a task of the controller's own, which goes the way of all tasks:
 //! what comes behind it finds the new communicator. That an epoch is over overtakes the tasks.
 
-use crate::ids::{EngineId, TaskId};
 use crate::wire::message::{EpochOver, Group, Message, Op, Rank, Reform, Task, TaskOutcome, WorldStatus};
 use crate::wire::{Channel, Frame};
+use ipclusterz_base::ids::{EngineId, TaskId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Numbers of tasks from here on are these; others count from 1.

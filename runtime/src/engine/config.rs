@@ -1,11 +1,11 @@
 //! How an engine is to be run, and why it could not register.
 
 use super::inspection::{MpiFunctions, StackFile};
-use crate::connection::{ConnectionError, Role};
-use crate::ids::EngineId;
 use crate::system::wall_clock;
 use crate::transport::dial::DialError;
 use crate::wire::message::Rank;
+use ipclusterz_base::connection::{ConnectionError, Role};
+use ipclusterz_base::ids::EngineId;
 use std::time::Duration;
 
 /// How an engine is to be run.

@@ -3,13 +3,13 @@
 //! Knows neither sockets nor Python. The I/O thread feeds it messages; the thread that runs user code takes tasks
 //! from it and gives results back.
 
-use crate::ids::TaskId;
 use crate::wire::Frame;
 use crate::wire::message::{
     EpochOver, FunctionName, Group, Inspect, Message, NeedFunction, Op, Output, Recalled, Stream, Task, TaskOutcome,
     TaskResult,
 };
 use crate::wire::part::{Packed, Part};
+use ipclusterz_base::ids::TaskId;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// Code of functions that is kept, bytes.

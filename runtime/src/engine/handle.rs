@@ -3,12 +3,12 @@
 use super::core::{Action, Job};
 use super::output::OUTPUT_CHUNK;
 use super::shared::Shared;
-use crate::ids::{EngineId, FunctionHash, TaskId};
 use crate::inspections::Activities;
 use crate::system::wall_clock;
 use crate::wire::Frame;
 use crate::wire::message::{Broken, Group, Message, Op, Stream, TaskOutcome};
 use crate::wire::part::{NoMemory, Packed, Part};
+use ipclusterz_base::ids::{EngineId, FunctionHash, TaskId};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};

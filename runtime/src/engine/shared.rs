@@ -2,10 +2,10 @@
 
 use super::core::{Action, Core};
 use super::output::Gathered;
-use crate::ids::{EngineId, PeerId};
 use crate::inspections::Inspections;
 use crate::transport::wake::Waker;
 use crate::wire::segment::SegmentFolder;
+use ipclusterz_base::ids::{EngineId, PeerId};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 
 use super::monitor;
 use super::multipart::PART_BYTES_MAX;
-use crate::connection::{ConnectionFile, CurveKeys};
+use ipclusterz_base::connection::{ConnectionFile, CurveKeys};
 use std::cell::Cell;
 
 /// Dead TCP connections are noticed after this long, on either side: a ping every quarter of it, by libzmq's own

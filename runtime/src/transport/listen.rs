@@ -2,9 +2,9 @@
 
 use super::multipart::{self, PART_BYTES_MAX};
 use super::{Admitted, Route, monitor};
-use crate::connection::Role;
 use crate::wire::Frame;
 use crate::wire::socket::set_int_option;
+use ipclusterz_base::connection::Role;
 
 /// Draft options of libzmq, which the zmq crate has no names for (zmq_draft.h).
 const ZMQ_ROUTER_NOTIFY: i32 = 97;

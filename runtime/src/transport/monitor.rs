@@ -19,7 +19,7 @@ const EVENTS: [zmq::SocketEvent; 6] = [
 
 /// A socket that tells what happens to the connections of `socket`.
 pub fn attach(context: &zmq::Context, socket: &zmq::Socket) -> Result<zmq::Socket, zmq::Error> {
-    let endpoint = format!("inproc://monitor-{}", crate::places::random_hex(8));
+    let endpoint = format!("inproc://monitor-{}", ipclusterz_base::places::random_hex(8));
     let mask = EVENTS.into_iter().fold(0, |mask, event| mask | i32::from(event.to_raw()));
     socket.monitor(&endpoint, mask)?;
     let monitor = context.socket(zmq::PAIR)?;

@@ -6,7 +6,7 @@
 
 use super::dial::{DialError, LinkEvent, Wire};
 use super::scout::{Report, Scouts, Target};
-use crate::connection::ConnectionFile;
+use ipclusterz_base::connection::ConnectionFile;
 use std::time::{Duration, Instant};
 
 /// How long an explanation of a failure holds.
@@ -222,7 +222,7 @@ fn said(ways: &[&Way], unknown: Option<&str>) -> String {
 
 fn unreachable_reason(file: &ConnectionFile) -> String {
     let offered = if file.addresses.is_empty() { "none".to_owned() } else { file.addresses.join(", ") };
-    let here = crate::places::host_name();
+    let here = ipclusterz_base::places::host_name();
     if file.host == here {
         format!("the controller is gone: its unix socket does not exist (addresses: {offered})")
     } else {

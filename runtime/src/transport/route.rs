@@ -1,6 +1,6 @@
 //! A connection as the controller sees it: its number, and what its key admits.
 
-use crate::connection::Role;
+use ipclusterz_base::connection::Role;
 
 /// A connection as the ROUTER numbers it: the last four bytes of the five that libzmq gives each peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,10 +7,10 @@
 use super::dial::{DialError, LinkEvent, Wire};
 use super::multipart;
 use super::race::{Course, Race, RaceEvent};
-use crate::connection::ConnectionFile;
 use crate::wire::message::{Attach, Hello, Message, Resume, Welcome};
 use crate::wire::resend::Sending;
 use crate::wire::{Channel, Frame, codec};
+use ipclusterz_base::connection::ConnectionFile;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 

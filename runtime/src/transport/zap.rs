@@ -8,7 +8,7 @@
 //! libzmq to every message of that connection.
 
 use super::multipart;
-use crate::connection::Role;
+use ipclusterz_base::connection::Role;
 
 const ENDPOINT: &str = "inproc://zeromq.zap.01";
 

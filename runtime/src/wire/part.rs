@@ -3,7 +3,7 @@
 use super::Frame;
 use super::message::SegmentNote;
 use super::segment::{Mapping, SEGMENT_MIN, SegmentFolder};
-use crate::ids::PeerId;
+use ipclusterz_base::ids::PeerId;
 use std::io;
 use std::ops::Deref;
 use std::sync::Arc;

@@ -124,8 +124,8 @@ impl Sent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::TaskId;
     use crate::wire::message::{Ack, Empty, NeedFunction};
+    use ipclusterz_base::ids::TaskId;
 
     fn numbered(number: u64) -> Message {
         Message::NeedFunction(NeedFunction { task: TaskId(number) })

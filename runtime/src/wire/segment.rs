@@ -7,8 +7,8 @@
 //! mapped stays valid after that. Where the folder is full or missing, payloads travel as frames.
 
 use super::reaper;
-use crate::ids::PeerId;
-use crate::places::random_hex;
+use ipclusterz_base::ids::PeerId;
+use ipclusterz_base::places::random_hex;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;

@@ -2,7 +2,7 @@
 
 use crate::model::Goes;
 use crate::world::{FUNCTION, World};
-use ipclusterz_runtime::ids::{EngineId, RequestId, TaskId};
+use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::*;
 use std::collections::BTreeSet;

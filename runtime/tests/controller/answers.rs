@@ -2,7 +2,7 @@
 
 use crate::steps::Step;
 use crate::world::{ANYWHERE, World, at};
-use ipclusterz_runtime::connection::Role;
+use ipclusterz_base::connection::Role;
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::event::{Action, Event};
 use ipclusterz_runtime::transport::{Admitted, Route};

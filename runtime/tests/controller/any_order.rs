@@ -2,7 +2,7 @@
 
 use crate::steps::step;
 use crate::world::World;
-use ipclusterz_runtime::connection::Role;
+use ipclusterz_base::connection::Role;
 use proptest::prelude::*;
 
 proptest! {

@@ -1,7 +1,7 @@
 //! Which engine gets which task, and what waits for it.
 
 use crate::world::{ANYWHERE, World, among, at};
-use ipclusterz_runtime::connection::Role;
+use ipclusterz_base::connection::Role;
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::event::Event;
 use ipclusterz_runtime::wire::message::TaskOutcome;

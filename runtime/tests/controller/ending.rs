@@ -1,9 +1,9 @@
 //! Engines whose end draws near, and engines that are retired.
 
 use crate::world::{ANYWHERE, World, at, lasting};
-use ipclusterz_runtime::connection::Role;
+use ipclusterz_base::connection::Role;
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_runtime::controller::event::Event;
-use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::wire::message::TaskOutcome;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! What engines and clients know, and where a task may go.
 
-use ipclusterz_runtime::ids::{EngineId, RequestId, TaskId};
+use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
 use ipclusterz_runtime::wire::message::*;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;

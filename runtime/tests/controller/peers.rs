@@ -2,9 +2,9 @@
 
 use crate::model::ModelEngine;
 use crate::world::{World, at};
-use ipclusterz_runtime::connection::Role;
+use ipclusterz_base::connection::Role;
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_runtime::controller::event::{Action, Event};
-use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::message::{Attach, Hello, Message, Targets, Welcome};
 use std::time::Duration;

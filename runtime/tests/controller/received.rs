@@ -1,7 +1,7 @@
 //! What engines and clients are sent, and what must hold of it.
 
 use crate::world::{FUNCTION, World};
-use ipclusterz_runtime::ids::RequestId;
+use ipclusterz_base::ids::RequestId;
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::*;
 

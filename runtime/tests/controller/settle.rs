@@ -2,7 +2,7 @@
 
 use crate::steps::Step;
 use crate::world::World;
-use ipclusterz_runtime::connection::Role;
+use ipclusterz_base::connection::Role;
 use ipclusterz_runtime::wire::message::TaskOutcome;
 
 impl World {

@@ -1,9 +1,9 @@
 //! What can happen to a controller, and how the model does it.
 
 use crate::world::World;
-use ipclusterz_runtime::connection::Role;
+use ipclusterz_base::connection::Role;
+use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use ipclusterz_runtime::controller::event::Event;
-use ipclusterz_runtime::ids::{EngineId, PeerId, TaskId};
 use ipclusterz_runtime::wire::message::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Tasks that an engine lacks something for.
 
 use crate::world::{ANYWHERE, World, among, at};
-use ipclusterz_runtime::connection::Role;
+use ipclusterz_base::connection::Role;
 use ipclusterz_runtime::wire::message::TaskOutcome;
 
 #[test]

@@ -1,11 +1,11 @@
 //! A controller with models of everybody else around it.
 
 use crate::model::{Goes, ModelClient, ModelEngine};
-use ipclusterz_runtime::connection::Role;
+use ipclusterz_base::connection::Role;
+use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::core::{Core, Identity};
 use ipclusterz_runtime::controller::event::{Action, Event};
-use ipclusterz_runtime::ids::{EngineId, RequestId, TaskId};
 use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::*;

@@ -1,9 +1,9 @@
 //! What the client and the engines do.
 
 use crate::world::{ENGINES, World};
+use ipclusterz_base::ids::{EngineId, TaskId};
 use ipclusterz_runtime::client::Pending;
 use ipclusterz_runtime::client::request::Outgoing;
-use ipclusterz_runtime::ids::{EngineId, TaskId};
 use ipclusterz_runtime::wire::message::*;
 use ipclusterz_runtime::wire::part::Packed;
 use ipclusterz_runtime::wire::{Channel, Frame};

@@ -1,7 +1,7 @@
 //! Connections between the client and the controller: they come, carry messages, and are cut.
 
 use crate::world::{CHANNELS, DATA, Link, Messages, Stage, World};
-use ipclusterz_runtime::connection::Role;
+use ipclusterz_base::connection::Role;
 use ipclusterz_runtime::wire::message::*;
 use ipclusterz_runtime::wire::resend::Sending;
 use ipclusterz_runtime::wire::{Channel, Frame};

@@ -2,11 +2,11 @@
 
 use crate::steps::Step;
 use crate::world::{DATA, ENGINES, Link, World, standing};
+use ipclusterz_base::connection::Role;
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_runtime::client::event::Event as ClientEvent;
-use ipclusterz_runtime::connection::Role;
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::event::Action;
-use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_runtime::transport::Admitted;
 use ipclusterz_runtime::wire::message::*;
 

@@ -1,13 +1,13 @@
 //! A client's core, a controller's core, two engines, and what is under way between them.
 
+use ipclusterz_base::connection::Role;
+use ipclusterz_base::ids::{RequestId, TaskId};
 use ipclusterz_runtime::client::Pending;
 use ipclusterz_runtime::client::core::Core as Client;
 use ipclusterz_runtime::client::watched::Watched;
-use ipclusterz_runtime::connection::Role;
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::core::{Core as Controller, Identity};
 use ipclusterz_runtime::controller::event::{Action, Event};
-use ipclusterz_runtime::ids::{RequestId, TaskId};
 use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::message::*;
 use ipclusterz_runtime::wire::resend::Sending;

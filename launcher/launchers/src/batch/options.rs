@@ -235,7 +235,7 @@ impl BatchOptions {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use ipclusterz_runtime::ids::EngineId;
+    use ipclusterz_base::ids::EngineId;
 
     /// What a profile says on top of the default one.
     pub fn options(profile: &str) -> BatchOptions {

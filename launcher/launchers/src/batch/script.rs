@@ -237,7 +237,7 @@ exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-b
     fn an_array_has_one_engine_in_each_task() {
         let mut options = options(SLURM);
         options.batch.array = true;
-        let script = render(&options, &EngineSet { first: ipclusterz_runtime::ids::EngineId(4), ..set(3) });
+        let script = render(&options, &EngineSet { first: ipclusterz_base::ids::EngineId(4), ..set(3) });
         let script = script.expect("a script").script;
         assert!(script.contains("#SBATCH --array=1-3\n"), "{script}");
         assert!(script.contains("#SBATCH --ntasks=1\n"), "{script}");

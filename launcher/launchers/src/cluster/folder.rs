@@ -1,7 +1,7 @@
 //! The folder of one cluster: the names of the files in it.
 
 use super::logs::LogFolder;
-use ipclusterz_runtime::places::{self, PlacesError};
+use ipclusterz_base::places::{self, PlacesError};
 use std::path::{Path, PathBuf};
 
 /// The folder of one cluster and the files in it.

@@ -6,10 +6,10 @@
 //! nothing can be left behind without a record, and removed last.
 
 use crate::record::SetRecord;
+use ipclusterz_base::places::{self, PlacesError};
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::{ProcessIdentity, boot_id};
 use ipclusterz_host::record_file::{RecordError, parse_record, read_record, write_record};
-use ipclusterz_runtime::places::{self, PlacesError};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};

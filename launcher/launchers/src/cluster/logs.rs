@@ -1,7 +1,7 @@
 //! The log files of a cluster: their names, and the last lines of one.
 
 use crate::set::SetId;
-use ipclusterz_runtime::ids::EngineId;
+use ipclusterz_base::ids::EngineId;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;

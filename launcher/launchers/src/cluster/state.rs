@@ -2,9 +2,9 @@
 
 use super::handle::{ClusterHandle, Phase};
 use crate::cluster::folder::ClusterFolder;
+use ipclusterz_base::places;
 use ipclusterz_host::identity;
 use ipclusterz_host::record_file::RecordError;
-use ipclusterz_runtime::places;
 
 /// What is known about a cluster without talking to it.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,11 +6,11 @@
 //! in a cluster's folder when the tunnel has a name (`--as`), else in the folder of its socket.
 
 use super::folder::ClusterFolder;
+use ipclusterz_base::places::{self, PlacesError};
 use ipclusterz_host::identity::{Fate, Owner};
 use ipclusterz_host::owned;
 use ipclusterz_host::record_file::{RecordError, read_record, write_record};
 use ipclusterz_host::removal::{RemoveError, removed};
-use ipclusterz_runtime::places::{self, PlacesError};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;

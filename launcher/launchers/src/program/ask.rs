@@ -42,7 +42,7 @@ impl Answer {
 pub fn ask(mut command: Command, deadline: Duration) -> io::Result<Answer> {
     // Files, not pipes: whatever a killed command leaves could keep a pipe open for ever.
     let (mut output, mut errors) = (system::memory_file()?, system::memory_file()?);
-    let mark = Mark::of_trial(&ipclusterz_runtime::places::random_hex(8));
+    let mark = Mark::of_trial(&ipclusterz_base::places::random_hex(8));
     command.env(marked::VARIABLE, mark.value());
     command.stdout(output.try_clone()?).stderr(errors.try_clone()?);
     let options = ChildOptions { signal_at_launcher_end: libc::SIGKILL, raise_file_limit: false };

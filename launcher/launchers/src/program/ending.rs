@@ -4,7 +4,7 @@
 //! the last lines of a log, and knows the words of every flavour, so that it does not matter which one wrote them.
 
 use crate::set::EngineSet;
-use ipclusterz_runtime::ids::EngineId;
+use ipclusterz_base::ids::EngineId;
 use regex::{Captures, Regex};
 
 /// What the program said.

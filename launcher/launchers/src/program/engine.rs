@@ -74,7 +74,7 @@ impl EngineCommand {
 pub(super) mod tests {
     use super::*;
     use crate::set::SetId;
-    use ipclusterz_runtime::ids::EngineId;
+    use ipclusterz_base::ids::EngineId;
 
     pub fn example() -> EngineCommand {
         EngineCommand {

@@ -4,9 +4,9 @@
 //! in the arguments of a process. Engines are started detached, each the leader of a session of its own: they outlive
 //! the SSH connection, and end by themselves when no controller has answered for their lease.
 
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::identity::{ProcessIdentity, parse_stat};
 use ipclusterz_host::shell::quote;
-use ipclusterz_runtime::ids::EngineId;
 use ipclusterz_ssh::sitting;
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,11 +1,11 @@
 //! A launcher of jobs in a folder of its own, and the script that plays Python in them.
 
 use crate::slurm::{PATIENCE, until};
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_launchers::batch::{BatchLauncher, BatchOptions};
 use ipclusterz_launchers::cluster::logs::LogFolder;
 use ipclusterz_launchers::contract::Launcher;
 use ipclusterz_launchers::set::{EngineSet, SetEnd, SetEvent, SetId};
-use ipclusterz_runtime::ids::EngineId;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;

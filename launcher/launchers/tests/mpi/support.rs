@@ -1,5 +1,7 @@
 //! A folder of its own for each test, a script that plays the engine, and waits with a deadline.
 
+use ipclusterz_base::ids::EngineId;
+use ipclusterz_base::places::random_hex;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::ProcessIdentity;
 use ipclusterz_host::marked;
@@ -10,8 +12,6 @@ use ipclusterz_launchers::record::JobRecord;
 use ipclusterz_launchers::set::{EngineSet, SetEnd, SetEvent, SetId};
 use ipclusterz_profile::tables::engines::OnRankLoss;
 use ipclusterz_profile::tables::mpiexec::{Binding, FlavourChoice, MpiexecTable};
-use ipclusterz_runtime::ids::EngineId;
-use ipclusterz_runtime::places::random_hex;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,7 @@
 //! One rank that ends is the end of its set, and what does not start says why.
 
 use super::support::{Mpi, Trial};
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::system;
 use ipclusterz_launchers::contract::Launcher;
@@ -9,7 +10,6 @@ use ipclusterz_launchers::rank_loss::RankLoss;
 use ipclusterz_launchers::set::{EngineSet, Force, SetEnd, SetId};
 use ipclusterz_profile::tables::engines::OnRankLoss;
 use ipclusterz_profile::tables::mpiexec::MpiexecTable;
-use ipclusterz_runtime::ids::EngineId;
 use std::path::PathBuf;
 
 crate::with_each_mpi!(

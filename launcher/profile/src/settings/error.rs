@@ -1,9 +1,9 @@
 //! Why a profile makes no sense for a start, and times as options and profiles give them.
 
 use crate::error::ProfileError;
+use ipclusterz_base::places::PlacesError;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
-use ipclusterz_runtime::places::PlacesError;
 use std::time::Duration;
 
 /// Why there is no such start.

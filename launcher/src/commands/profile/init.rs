@@ -2,11 +2,11 @@
 
 use crate::arguments::ProfileInitArguments;
 use crate::report::InitReport;
+use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::{DEFAULT_NAME, Found, Options, Places, Profile, starter};
-use ipclusterz_runtime::places;
 use std::path::{Path, PathBuf};
 
 /// Writes it into the user's folder.

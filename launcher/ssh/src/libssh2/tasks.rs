@@ -4,7 +4,7 @@ use super::settle::{Line, Pause, Trouble};
 use crate::ends::Endpoint;
 use crate::error::SshError;
 use crate::remote::RunOutput;
-use ipclusterz_runtime::places;
+use ipclusterz_base::places;
 use ssh2::{Channel, ErrorCode, FileStat, OpenFlags, OpenType, RenameFlags, Sftp};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

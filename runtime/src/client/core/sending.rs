@@ -2,10 +2,10 @@
 
 use super::{Core, Standing};
 use crate::client::request::{Outgoing, UnderWay};
-use crate::ids::RequestId;
 use crate::wire::Channel;
 use crate::wire::message::{ForgetFunctions, Message, Outcome, Request, Window};
 use crate::wire::resend::Sending;
+use ipclusterz_base::ids::RequestId;
 use std::ops::Range;
 
 /// After so many replies an acknowledgement is sent.

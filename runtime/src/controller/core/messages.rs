@@ -2,12 +2,12 @@
 
 use super::Core;
 use super::sending::kind;
-use crate::connection::Role;
 use crate::controller::worlds::{NoGroup, Worlds};
-use crate::ids::{EngineId, PeerId};
 use crate::transport::{Admitted, Route};
 use crate::wire::message::{Group, Inspected, Message, Outcome, Placement, Refused, Request};
 use crate::wire::{Channel, Frame};
+use ipclusterz_base::connection::Role;
+use ipclusterz_base::ids::{EngineId, PeerId};
 use std::time::Duration;
 
 impl Core {

@@ -2,9 +2,9 @@
 //! asked.
 
 use super::Core;
-use crate::ids::PeerId;
 use crate::wire::Channel;
 use crate::wire::message::{EngineStatus, Inspect, Inspected, Message, Status};
+use ipclusterz_base::ids::PeerId;
 use std::time::Duration;
 
 impl Core {

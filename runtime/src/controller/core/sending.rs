@@ -3,10 +3,10 @@
 use super::Core;
 use crate::controller::event::Action;
 use crate::controller::peer::{Peer, Presence};
-use crate::ids::{EngineId, PeerId};
 use crate::transport::Route;
 use crate::wire::message::Message;
 use crate::wire::{Channel, Frame};
+use ipclusterz_base::ids::{EngineId, PeerId};
 
 impl Core {
     /// Sends to a client; if it has no connection, as soon as it has one again.

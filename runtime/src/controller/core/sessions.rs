@@ -7,10 +7,10 @@ use super::Core;
 use super::sending::to_peer;
 use crate::controller::event::Action;
 use crate::controller::peer::{Peer, Presence};
-use crate::ids::PeerId;
 use crate::transport::{Admitted, Route};
 use crate::wire::message::{Attach, Empty, EngineInfo, EngineLeft, Hello, Message, Refused, Welcome};
 use crate::wire::{Channel, Frame};
+use ipclusterz_base::ids::PeerId;
 use std::time::Duration;
 
 /// After so many messages a client is told what was received.

@@ -2,9 +2,9 @@
 
 use super::Core;
 use crate::controller::event::Action;
-use crate::ids::EngineId;
 use crate::wire::Channel;
 use crate::wire::message::{Goodbye, Message, Targets};
+use ipclusterz_base::ids::EngineId;
 use std::time::Duration;
 
 impl Core {

@@ -2,9 +2,9 @@
 
 use super::{Effect, Work};
 use crate::controller::task::{Job, empty_reply, segment_names, size};
-use crate::ids::{EngineId, PeerId, RequestId, TaskId};
 use crate::wire::message::{Message, Outcome, Reply, SegmentNote, TaskOutcome, TaskResult};
 use crate::wire::{Channel, Frame};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use std::rc::Rc;
 use std::time::Duration;
 

@@ -2,9 +2,9 @@
 
 use super::{Effect, Work};
 use crate::controller::task::{Place, TaskState};
-use crate::ids::{EngineId, TaskId};
 use crate::wire::Channel;
 use crate::wire::message::{Message, Task};
+use ipclusterz_base::ids::{EngineId, TaskId};
 use std::time::Duration;
 
 impl Work {

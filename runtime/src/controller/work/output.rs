@@ -2,9 +2,9 @@
 
 use super::{Effect, Work};
 use crate::controller::task::Place;
-use crate::ids::{EngineId, PeerId};
 use crate::wire::message::{Ack, Message, Output, RequestOutput, Stream};
 use crate::wire::{Channel, Frame};
+use ipclusterz_base::ids::{EngineId, PeerId};
 use std::time::Duration;
 
 impl Work {

@@ -3,9 +3,9 @@
 
 use super::{Effect, Work};
 use crate::controller::task::{Place, Span};
-use crate::ids::{EngineId, PeerId, TaskId};
 use crate::wire::Channel;
 use crate::wire::message::{Abort, Message, Outcome, Recalled, Started, TaskList};
+use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use std::collections::HashMap;
 use std::time::Duration;
 

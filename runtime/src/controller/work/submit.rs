@@ -3,9 +3,9 @@
 use super::{Effect, Work};
 use crate::controller::queue::Choice;
 use crate::controller::task::{Balanced, ClientState, Job, Place, Span, TaskState, size};
-use crate::ids::{EngineId, PeerId, RequestId, TaskId};
 use crate::wire::message::{FunctionCode, FunctionName, Group, Message, Op, Outcome, Placement, Request};
 use crate::wire::{Channel, Frame};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use std::rc::Rc;
 use std::time::Duration;
 

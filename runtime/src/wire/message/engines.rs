@@ -1,6 +1,6 @@
 //! Which engines there are, and what each of them uses.
 
-use crate::ids::EngineId;
+use ipclusterz_base::ids::EngineId;
 use serde::{Deserialize, Serialize};
 
 /// What a client knows of an engine.

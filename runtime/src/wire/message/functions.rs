@@ -1,6 +1,6 @@
 //! Functions by the hash of their code, which travels once.
 
-use crate::ids::{FunctionHash, TaskId};
+use ipclusterz_base::ids::{FunctionHash, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// A function by the hash of its code.

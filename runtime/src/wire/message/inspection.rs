@@ -1,6 +1,6 @@
 //! What engines are doing, asked and answered while they are busy.
 
-use crate::ids::{EngineId, PeerId};
+use ipclusterz_base::ids::{EngineId, PeerId};
 use serde::{Deserialize, Serialize};
 
 /// See [`super::Message::Inspect`].

@@ -1,6 +1,6 @@
 //! What running code writes and displays, on its way to the client.
 
-use crate::ids::{RequestId, TaskId};
+use ipclusterz_base::ids::{RequestId, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// Where text was written to.

@@ -2,7 +2,7 @@
 
 use super::functions::FunctionName;
 use super::operation::{Op, SegmentNote};
-use crate::ids::{EngineId, RequestId};
+use ipclusterz_base::ids::{EngineId, RequestId};
 use serde::{Deserialize, Serialize};
 
 /// Where a request is executed.

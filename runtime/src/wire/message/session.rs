@@ -2,8 +2,8 @@
 
 use super::engines::EngineInfo;
 use super::world::Rank;
-use crate::connection::Role;
-use crate::ids::{EngineId, PeerId};
+use ipclusterz_base::connection::Role;
+use ipclusterz_base::ids::{EngineId, PeerId};
 use serde::{Deserialize, Serialize};
 
 /// See [`super::Message::Hello`].

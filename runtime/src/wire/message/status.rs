@@ -1,7 +1,7 @@
 //! The state of the cluster, as the controller reports it.
 
 use super::world::WorldStatus;
-use crate::ids::EngineId;
+use ipclusterz_base::ids::EngineId;
 use serde::{Deserialize, Serialize};
 
 /// See [`super::Message::StatusReply`].

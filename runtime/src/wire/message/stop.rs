@@ -1,6 +1,6 @@
 //! What stops work or engines: abort, interrupt, retire, shut down, and tasks taken back.
 
-use crate::ids::{EngineId, RequestId, TaskId};
+use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// See [`super::Message::Abort`].

@@ -3,7 +3,7 @@
 use super::functions::FunctionName;
 use super::operation::{Op, SegmentNote};
 use super::world::Group;
-use crate::ids::TaskId;
+use ipclusterz_base::ids::TaskId;
 use serde::{Deserialize, Serialize};
 
 /// See [`super::Message::Task`].

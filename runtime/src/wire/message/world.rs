@@ -1,6 +1,6 @@
 //! MPI programs among the engines: ranks, groups and epochs.
 
-use crate::ids::EngineId;
+use ipclusterz_base::ids::EngineId;
 use serde::{Deserialize, Serialize};
 
 /// A rank of an MPI program.
