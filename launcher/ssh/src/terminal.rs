@@ -1,4 +1,4 @@
-//! Questions on the terminal: what is typed is not shown, and a wait for it ends when it is told to.
+//! Asks questions on the terminal. What is typed is not shown, and the wait ends when the process is told to end.
 
 use crate::asker::{Asker, Question, Secret};
 use crate::poll::PollSet;
@@ -8,10 +8,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
-/// Between two looks whether anybody still wants the answer.
+/// Interval between two checks whether anybody still wants the answer.
 pub const LOOK: Duration = Duration::from_millis(100);
 
-/// Longest time until a signal is taken.
+/// Timeout of the thread that handles signals.
 const TAKEN: Duration = Duration::from_secs(1);
 const CONTROL_C: u8 = 3;
 const CONTROL_D: u8 = 4;
@@ -46,8 +46,8 @@ impl Asker for Terminal {
     }
 }
 
-/// Keeps the terminal from showing what is typed, and from turning keys into signals: a process that a signal ends would
-/// leave it so.
+/// Keeps the terminal from showing what is typed, and from turning keys into signals: a process that a signal ends
+/// would leave the terminal in this mode.
 struct Quiet<'a> {
     terminal: &'a File,
     before: libc::termios,
@@ -90,7 +90,7 @@ fn read_answer(terminal: &mut File, prompt: &str) -> Result<Secret, &'static str
     let mut output = terminal.try_clone().map_err(|_| NO_TERMINAL)?;
     let answer = {
         let settings = terminal.try_clone().map_err(|_| NO_TERMINAL)?;
-        // Before the prompt: what is typed as soon as it is there must not be shown either.
+        // Before the prompt: what is typed as soon as the prompt appears must not be shown either.
         let _quiet = Quiet::new(&settings).map_err(|_| NO_TERMINAL)?;
         output.write_all(prompt.as_bytes()).map_err(|_| NO_TERMINAL)?;
         read_line(terminal)
@@ -98,8 +98,9 @@ fn read_answer(terminal: &mut File, prompt: &str) -> Result<Secret, &'static str
     // The key that ended the line was not shown.
     let _ = output.write_all(b"\r\n");
     if matches!(answer, Err(Key::Interrupt)) {
-        // To the whole process, as the terminal would have done: the thread that waits for signals takes it, and ends the
-        // asking once it has been told to who must know before this fails.
+        // The signal goes to the whole process, as the terminal would have sent it. The thread that waits for signals
+        // handles it. It first informs whoever must know, then ends the asking. That has to happen before this call
+        // fails, so this waits for it.
         // SAFETY: kill takes two integers, and the process is this one.
         unsafe { libc::kill(libc::getpid(), libc::SIGINT) };
         let deadline = Instant::now() + TAKEN;
@@ -116,11 +117,11 @@ fn read_answer(terminal: &mut File, prompt: &str) -> Result<Secret, &'static str
 
 /// Why there is no line.
 enum Key {
-    /// Ctrl-D at its beginning, or the terminal is gone.
+    /// Ctrl-D at the beginning of the line, or the terminal is gone.
     End,
     /// Ctrl-C.
     Interrupt,
-    /// Nobody wants it any more.
+    /// The process was told to end.
     Over,
 }
 
@@ -155,7 +156,7 @@ fn read_line(terminal: &mut File) -> Result<Secret, Key> {
     text
 }
 
-/// Takes back the last letter, which may have several bytes.
+/// Deletes the last character, which may have several bytes.
 fn erase(line: &mut Vec<u8>) {
     while line.pop().is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000) {}
 }

@@ -1,5 +1,5 @@
-//! What to do about ranks that srun has started and that do not find each other: srun was told to speak something else
-//! than their MPI does.
+//! Advice for ranks that srun started and that do not find each other. The cause is that srun was told to use another
+//! process management interface (`--mpi`) than their MPI library uses.
 
 use super::ask;
 use super::flavour::name_of;
@@ -9,20 +9,20 @@ use ipclusterz_profile::tables::mpiexec::FlavourChoice;
 use std::process::Command;
 use std::time::Duration;
 
-/// How long srun may take to say what it offers.
+/// Timeout of `srun --mpi=list`.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What engines say that are alone, and what Open MPI says last when srun has told it nothing.
+/// What engines log when each is alone, and the last words of Open MPI when srun has told it nothing.
 const SIGNS: [&str; 2] = ["each believe to be rank 0 of 1", "pointing to the SLURM PMI library location"];
 
-/// How this profile starts ranks with srun.
+/// How a profile starts ranks with srun.
 struct Use<'a> {
     program: &'a str,
     arguments: &'a [String],
-    /// Where those are from.
+    /// The profile's key of the arguments.
     key: &'static str,
 }
 
-/// A hint, if ranks that srun has started said in their log that they are alone. Asks srun what it offers.
+/// A hint, if the log says that ranks which srun started are alone. Blocks while srun is asked what it offers.
 pub fn hint(tables: &Tables, log: &str) -> Option<String> {
     // Each version breaks its lines in other places.
     let said = log.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -54,7 +54,7 @@ fn use_of(tables: &Tables) -> Option<Use<'_>> {
     }
 }
 
-/// The value of `--mpi`, which beats the variable.
+/// The value of `--mpi`, which takes precedence over the variable.
 fn tried(arguments: &[String], variable: Option<&str>) -> Option<String> {
     let stated = arguments.iter().enumerate().rev().find_map(|(index, argument)| match argument.as_str() {
         "--mpi" => arguments.get(index + 1).cloned(),
@@ -63,7 +63,8 @@ fn tried(arguments: &[String], variable: Option<&str>) -> Option<String> {
     stated.or_else(|| variable.map(str::to_owned))
 }
 
-/// The types that `srun --mpi=list` prints, one in a line; versions of one are in a line behind a colon.
+/// Parses the types that `srun --mpi=list` prints: one on each line, and the versions of a type on one line after a
+/// colon.
 fn offered(answer: &str) -> Vec<String> {
     let mut types: Vec<String> = Vec::new();
     for line in answer.lines() {
@@ -82,7 +83,7 @@ fn offered(answer: &str) -> Vec<String> {
     types
 }
 
-/// What is known of libraries.
+/// The MPI libraries that are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Library {
     OpenMpi,
@@ -112,7 +113,8 @@ impl Library {
         }
     }
 
-    /// What it speaks with srun, the usual first. Others of that beginning are versions of it.
+    /// The types of `--mpi` that it usually supports, the usual first. Types that begin with one of these are versions
+    /// of it.
     fn speaks(self) -> &'static [&'static str] {
         match self {
             Library::OpenMpi => &["pmix"],

@@ -1,7 +1,8 @@
-//! One host: a thread that keeps the SSH connection and looks after the engines there.
+//! One host of the SSH launcher: a thread keeps the connection to it, and starts, watches and ends its engines. The
+//! scripts that it runs there are in [`super::script`].
 //!
-//! Engines outlive the connection. When it is lost the thread connects again, with a growing wait, and takes up where it
-//! was; engines that have ended meanwhile are reported then.
+//! Engines outlive the connection. When it is lost, the thread reconnects, with a growing back-off, and resumes
+//! watching; engines that have ended meanwhile are reported then.
 
 use super::script::{self, Answer, HostPlan};
 use crate::cluster::ClusterFolder;
@@ -22,31 +23,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// For one script to run on the host.
+/// Timeout of one script on the host.
 const SCRIPT_PATIENCE: Duration = Duration::from_secs(60);
-/// How often engines are looked at; the controller knows of their end sooner.
+/// Interval between two checks of the engines; the controller learns of their end sooner.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
-/// The same while some are being ended.
+/// The interval while some engines are being ended.
 const LOOK_SOON: Duration = Duration::from_millis(150);
-/// First and longest wait before a lost connection is tried again.
+/// The first and the longest wait before reconnecting.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// What the launcher wants of a host.
+/// What the launcher asks of the thread.
 pub enum Command {
-    /// An engine to be started.
+    /// Start an engine.
     Start(EngineSet),
-    /// An engine to be ended.
+    /// End an engine.
     End(SetId, Force),
-    /// The end of the thread; what the run left on the host is removed.
+    /// End the thread, and remove what the run left on the host.
     Quit,
 }
 
-/// Where news go.
+/// Where the thread reports events.
 pub struct News {
-    /// For the launcher's `poll`.
+    /// Events for the launcher's `poll`.
     pub events: Arc<Mutex<Vec<(SetId, SetEvent)>>>,
-    /// Tells that there are some.
+    /// Tells the supervisor that there are events.
     pub wake: Wake,
 }
 
@@ -60,7 +61,7 @@ impl News {
 /// Engines that run on a host.
 #[derive(Debug, Clone, Default)]
 pub struct Engines {
-    /// The boot on which their pids mean something.
+    /// Id of the host's boot; the pids are valid for this boot alone.
     pub boot_id: String,
     /// The process of each.
     pub processes: BTreeMap<SetId, ProcessIdentity>,
@@ -70,9 +71,9 @@ pub struct Engines {
 pub struct HostThread {
     /// The host as the profile names it.
     pub name: String,
-    /// How many engines it may have.
+    /// How many engines it may run.
     pub engines: u32,
-    /// Names the folder of this run there.
+    /// The name of this run's folder on the host.
     pub run: String,
     commands: Sender<Command>,
     state: Arc<Mutex<Engines>>,
@@ -80,8 +81,8 @@ pub struct HostThread {
 }
 
 impl HostThread {
-    /// Starts the thread, which connects when there is something to do. With `controller`, engines get there through
-    /// the connection.
+    /// Starts the thread, which connects as soon as there is something to do. With `controller`, engines reach the
+    /// controller through the connection.
     pub fn start(
         host: &SshHost,
         plan: HostPlan,
@@ -119,13 +120,13 @@ impl HostThread {
         Ok(Self { name, engines, run, commands, state, thread: Some(thread) })
     }
 
-    /// Has something done.
+    /// Sends the thread a command; does not wait for it.
     pub fn tell(&self, command: Command) {
-        // The thread ends after Quit alone.
+        // Cannot fail before Quit: the thread ends only then.
         let _ = self.commands.send(command);
     }
 
-    /// The engines there, for the record.
+    /// The engines that run on the host, for the record.
     pub fn engines_now(&self) -> Engines {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -135,7 +136,7 @@ impl Drop for HostThread {
     fn drop(&mut self) {
         self.tell(Command::Quit);
         if let Some(thread) = self.thread.take() {
-            // A panic of that thread was printed when it happened.
+            // A panic of the thread was printed when it happened.
             let _ = thread.join();
         }
     }
@@ -143,9 +144,9 @@ impl Drop for HostThread {
 
 struct Connection {
     remote: Box<dyn Remote>,
-    /// The folder of the run there.
+    /// The path of the run's folder on the host.
     folder: String,
-    /// Brings engines to the controller, where they cannot get there by themselves.
+    /// Forwards engines to the controller, where they cannot reach it directly.
     forward: Option<Forward>,
 }
 
@@ -154,20 +155,20 @@ struct Worker {
     plan: HostPlan,
     folder: ClusterFolder,
     table: SshTable,
-    /// Where to bring engines that cannot get to the controller by themselves.
+    /// The controller's address to forward to, where engines cannot reach it directly.
     controller: Option<Endpoint>,
     asker: Arc<Mutex<Remembering>>,
     news: News,
     state: Arc<Mutex<Engines>>,
     connection: Option<Connection>,
-    /// What was started here and has not ended.
+    /// The sets that were started on the host and have not ended.
     sets: BTreeMap<SetId, EngineSet>,
     ending: bool,
-    /// There is a folder of the run on the host.
+    /// Whether the run may have a folder on the host.
     prepared: bool,
-    /// The port there that is forwarded back; engines know it, so that it stays.
+    /// The forwarded port on the host. It stays the same, because engines know it.
     port: u16,
-    /// When to connect again, after the connection was lost.
+    /// When to reconnect, after the connection was lost.
     retry: Option<Instant>,
     wait: Duration,
 }
@@ -212,11 +213,11 @@ impl Worker {
         (!self.sets.is_empty()).then_some(interval)
     }
 
-    /// Connects unless connected; makes the folder there.
+    /// Connects unless connected, and makes the run's folder on the host.
     fn connect(&mut self) -> Result<&mut Connection, SshError> {
         if self.connection.is_none() {
             let mut remote = {
-                // One host after the other asks for a passphrase.
+                // Locked, so that hosts ask for a passphrase one after the other.
                 let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
                 ipclusterz_ssh::connect(&self.name, &self.table, &mut *asker)?
             };
@@ -237,7 +238,7 @@ impl Worker {
         self.connection.as_mut().ok_or_else(|| SshError::Lost { host: self.name.clone(), reason: String::new() })
     }
 
-    /// A port there that leads to the controller.
+    /// Forwards a port of the host to the controller.
     fn forward(&mut self, remote: &mut dyn Remote, to: &Endpoint) -> Result<Forward, SshError> {
         let forward = remote.forward_back(&Endpoint::loopback(self.port), to)?;
         if let Endpoint::Tcp { port, .. } = forward.listens() {
@@ -246,19 +247,19 @@ impl Worker {
         Ok(forward)
     }
 
-    /// Runs a script; a connection that is lost by that is dropped.
+    /// Runs a script. Drops the connection if it was lost meanwhile.
     fn run(&mut self, text: &str) -> Result<Answer, SshError> {
         let connection = self.connect()?;
         let result = run(connection.remote.as_mut(), text);
-        // A script that fails leaves the connection as it was.
+        // A script that fails does not end the connection.
         if result.as_ref().is_err_and(SshError::is_passing) {
             self.connection = None;
         }
         result
     }
 
-    /// Writes the connection file there; the last engine that ends removes it. Not with each connection: when a cluster
-    /// ends, the file is gone here while there still are engines to be ended there.
+    /// Writes the engines' connection file on the host; the last engine that ends removes it. This is not done on each
+    /// connection: when a cluster ends, the local file is already gone while engines still have to be ended there.
     fn upload(&mut self) -> Result<(), SshError> {
         let mut file = ConnectionFile::read(&self.folder.engine_file()).map_err(|error| SshError::Local {
             doing: "reading the engines' connection file".to_owned(),
@@ -284,7 +285,7 @@ impl Worker {
             match &answer {
                 Err(error) => self.news.tell(set.id, SetEvent::Ended(failed(error.to_string()))),
                 Ok(answer) => match answer.processes.get(&set.first) {
-                    // One that has ended by now is seen at the first look.
+                    // An engine that has already ended is noticed at the first check.
                     Some(process) => {
                         let process = process.unwrap_or(ProcessIdentity { pid: 0, start_time: 0 });
                         self.state.lock().unwrap_or_else(PoisonError::into_inner).processes.insert(set.id, process);
@@ -318,7 +319,7 @@ impl Worker {
         }
     }
 
-    /// Looks at the engines; when the connection is lost, connects again if it is time.
+    /// Checks the engines; reconnects when the connection is lost and it is time.
     fn look(&mut self) {
         if self.sets.is_empty() || self.retry.is_some_and(|retry| retry > Instant::now()) {
             return;
@@ -345,7 +346,8 @@ impl Worker {
         self.ending &= !self.sets.is_empty();
     }
 
-    /// An engine has ended. Its log is brought here, for what was on the host goes with the run.
+    /// Reports the end of an engine. Its log is copied here first, because the run's folder on the host will be
+    /// removed.
     fn ended(&mut self, set: &EngineSet, status: Option<i32>) {
         self.sets.remove(&set.id);
         self.state.lock().unwrap_or_else(PoisonError::into_inner).processes.remove(&set.id);
@@ -356,7 +358,7 @@ impl Worker {
                 connection.remote.run(script::SHELL, script::tail(&self.plan.run, set.first).as_bytes(), deadline)
             && !output.stdout.is_empty()
         {
-            // Without it the message has less to show.
+            // Without the log the message shows less.
             let _ = places::write_private(&log, &output.stdout);
         }
         let how = match status {
@@ -370,7 +372,7 @@ impl Worker {
 
     fn lost(&mut self, error: &SshError) {
         self.connection = None;
-        // Who ends a cluster does not wait for long.
+        // The user who ends a cluster does not wait for long.
         let wait = if self.ending { FIRST_WAIT } else { self.wait };
         self.retry = Some(Instant::now() + wait);
         if let Some(set) = self.sets.keys().next() {
@@ -380,8 +382,8 @@ impl Worker {
         self.wait = (self.wait * 2).min(LONGEST_WAIT);
     }
 
-    /// The last that is done on a host: nothing of the run is left there. A host that cannot be reached keeps its few
-    /// files, and is named.
+    /// Removes the run's folder as the last step on a host. A host that cannot be reached keeps its few files, and a
+    /// line on standard error names it.
     fn remove_folder(&mut self) {
         let engines_left = !self.sets.is_empty();
         if !self.prepared || engines_left {

@@ -1,7 +1,8 @@
-//! The thread that owns a session: everything that goes over one connection goes through its loop.
+//! The thread that owns a session. All traffic of one connection goes through its loop.
 //!
-//! It waits for the session's socket, for the sockets of forwards, and for commands; then it gives each connection and
-//! each task (see [`super::tasks`]) its turn. Tasks are futures without any runtime: polled when something has come in.
+//! The loop waits for the session's socket, for the sockets of forwards, and for commands. Then it gives each forwarded
+//! connection and each task (see [`super::tasks`]) a turn. Tasks are futures without a runtime: all are polled in each
+//! turn of the loop.
 
 use super::intake::Intake;
 use super::link::{Link, Turn};
@@ -24,20 +25,21 @@ use std::time::{Duration, Instant};
 
 /// See [`Engine::look_again`].
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// For a program on this host to take a connection that came back through a forward.
+/// Timeout of connecting to a program on this host for a connection that came back through a forward.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
-/// Connections that may wait at a listener of the host until they are accepted.
+/// How many connections may wait at a listener of the host until they are accepted.
 const WAITING_MAX: u32 = 1024;
-/// Before connections are accepted again after that has failed.
+/// Pause before connections are accepted again after a failure.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// Signs of life that may stay unanswered.
+/// How many keep-alives may stay unanswered.
 const SILENT_MAX: u32 = 3;
-/// A kind of channel that no host has: it is refused, which is an answer. The usual sign of life is a global request, and
-/// libssh2 never takes the answers to these out of its queue, where the next forward takes one for its own.
+/// The keep-alive: a channel of a type that no host has. The host refuses it, and the refusal is the answer. The usual
+/// keep-alive is a global request; libssh2 never takes the answers to those out of its queue, where the next forward
+/// would take one for its own.
 const SIGN_OF_LIFE: &str = "sign-of-life@ipclusterz";
 const SIGN_WINDOW: u32 = 1024;
 
-/// Where a result is to go.
+/// The channel for the result of a command.
 pub type Reply<T> = Sender<Result<T, SshError>>;
 
 /// What the engine is asked to do.
@@ -48,19 +50,19 @@ pub enum Command {
     Upload { path: String, content: Vec<u8>, mode: u32, reply: Reply<()> },
     /// Read a file.
     Download { path: String, reply: Reply<Vec<u8>> },
-    /// Carry connections from here to there.
+    /// Forward connections from a listener here to an address there.
     ForwardLocal { id: u64, listener: LocalListener, to: Endpoint },
-    /// Carry connections from a port there to here; the reply is the port.
+    /// Forward connections from a port there to an address here; the reply is the port.
     ForwardBack { id: u64, host: String, port: u16, to: Endpoint, reply: Reply<u16> },
     /// End a forward and its connections.
     EndForward { id: u64 },
-    /// Join a socket of this process with a connection from there.
+    /// Connect a socket of this process with an address there.
     Join { to: Endpoint, stream: Stream, reply: Reply<()> },
-    /// Somebody here has taken a connection that came back, or not.
+    /// The result of connecting here, for a connection that came back through a forward.
     Connected { number: u64, result: std::io::Result<Stream> },
     /// Call this when the connection is lost.
     WhenLost(OnLoss),
-    /// Say goodbye and end.
+    /// Disconnect and end the thread.
     End,
 }
 
@@ -70,7 +72,7 @@ struct BackForward {
     listener: Listener,
 }
 
-/// What tasks leave for the loop.
+/// What tasks have made for the loop to take over.
 #[derive(Default)]
 struct Made {
     links: Vec<Link>,
@@ -88,17 +90,18 @@ pub struct Engine {
     sender: Sender<Command>,
     waker: Waker,
     keep_alive: Duration,
-    /// A sign of life waits for its answer.
+    /// Whether a keep-alive waits for its answer.
     asking: Rc<Cell<bool>>,
-    /// It has come: perhaps in the call that asked for it, and then the socket had nothing to tell.
+    /// Whether the answer has come. It may come within the call that asked for it, and then the socket does not become
+    /// readable.
     answered: Rc<Cell<bool>>,
-    /// There is, or will be, an answer in libssh2's queue that a forward would take for its own.
+    /// Whether libssh2's queue has, or will have, an answer that a forward would take for its own.
     confused: bool,
     tasks: Vec<Task>,
     made: Rc<RefCell<Made>>,
     locals: Vec<(u64, LocalListener, Endpoint)>,
     links: Vec<Link>,
-    /// Channels that came back and wait for somebody here.
+    /// Channels that came back through forwards, and wait for a connection here.
     arriving: BTreeMap<u64, (u64, Channel)>,
     arrived: u64,
     on_loss: Option<OnLoss>,
@@ -108,7 +111,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// For a session that is let in.
+    /// Takes over a session that is authenticated.
     pub fn new(
         line: Line,
         host: String,
@@ -140,7 +143,8 @@ impl Engine {
         }
     }
 
-    /// Works until it is told to end or the connection is lost; then says why to whoever asks, until nobody can any more.
+    /// Runs the loop until it is told to end or the connection is lost. After a loss, answers every command with the
+    /// reason until no sender is left.
     pub fn run(mut self) {
         let mut set = PollSet::default();
         let mut last_heard = Instant::now();
@@ -179,17 +183,17 @@ impl Engine {
         self.close(reason);
     }
 
-    /// Asks for a sign of life, unless one is awaited already.
+    /// Sends a keep-alive, unless one is unanswered.
     fn give_sign(&mut self) -> Result<(), ssh2::Error> {
         if self.asking.get() {
             return Ok(());
         }
         if self.line.is_opening() {
-            // One at a time; and what is being opened may take its time.
+            // libssh2 opens one channel at a time, and the current one may take long.
             self.confused = true;
             self.line.session.set_keepalive(true, 1);
             let sent = self.line.attempt(|| self.line.session.keepalive_send());
-            // While there is an interval libssh2 sends more of them by itself, in calls that block.
+            // With an interval set, libssh2 would send more of them by itself, in calls that block.
             self.line.session.set_keepalive(false, 0);
             return sent.map(drop);
         }
@@ -205,8 +209,8 @@ impl Engine {
         Ok(())
     }
 
-    /// How long to wait at most. What one call reads from the socket may be for another that has had its turn already,
-    /// and then the socket has nothing to tell; libssh2 does not say when that is so.
+    /// The longest wait. One call may read from the socket what another one needs that has had its turn already. Then
+    /// the socket does not become readable, and libssh2 does not report it.
     fn look_again(&self) -> Duration {
         match (self.tasks.is_empty(), self.links.is_empty()) {
             (false, _) => LOOK_AGAIN,
@@ -221,7 +225,7 @@ impl Engine {
             match self.commands.try_recv() {
                 Ok(command) => self.take(command),
                 Err(TryRecvError::Empty) => return,
-                // Cannot be: this thread has a sender itself.
+                // Impossible: this thread has a sender itself.
                 Err(TryRecvError::Disconnected) => {
                     self.ended = true;
                     return;
@@ -237,7 +241,7 @@ impl Engine {
         match command {
             Command::Run { command, input, deadline, reply } => self.spawn(async move {
                 let result = tasks::run(&line, &command, &input, deadline).await;
-                // Whoever asked may have stopped waiting; so everywhere below.
+                // The caller may have stopped waiting, here and below.
                 let _ = reply.send(result.map_err(|error| trouble(&host, &error.to_string())));
             }),
             Command::Upload { path, content, mode, reply } => self.spawn(async move {
@@ -248,7 +252,7 @@ impl Engine {
             }),
             Command::ForwardLocal { id, listener, to } => self.locals.push((id, listener, to)),
             Command::ForwardBack { reply, .. } if self.confused => {
-                // A new connection is not.
+                // A new connection does not have that problem.
                 let why = "a forward cannot be told apart from a sign of life";
                 line.lose(why);
                 let _ = reply.send(Err(trouble(&host, why)));
@@ -301,7 +305,7 @@ impl Engine {
     fn end_forward(&mut self, id: u64) {
         self.locals.retain(|(local, ..)| *local != id);
         let line = Rc::clone(&self.line);
-        // Dropping a listener tells the host, in one go.
+        // Dropping a listener tells the host, with a call that blocks.
         line.blocking(|| self.made.borrow_mut().backs.retain(|back| back.id != id));
         for link in self.links.iter_mut().filter(|link| link.forward == id) {
             link.close();
@@ -317,14 +321,14 @@ impl Engine {
         }
     }
 
-    /// Has libssh2 read what has come in.
+    /// Lets libssh2 read what has arrived.
     fn take_in(&mut self) {
         if let Err(error) = self.line.attempt(|| self.intake.take_in()) {
             self.line.lose(error.message());
         }
     }
 
-    /// Gives everybody a turn; whether somebody wants another one at once.
+    /// Gives every task and connection a turn. Returns whether one of them wants another turn at once.
     fn work(&mut self) -> bool {
         self.accept();
         let mut context = Context::from_waker(std::task::Waker::noop());
@@ -352,7 +356,7 @@ impl Engine {
                     match listener.accept() {
                         Ok(Some(stream)) => opening.push((*id, stream, to.clone())),
                         Ok(None) => break,
-                        // No descriptors are left: who connects waits until there are.
+                        // No descriptors are left: peers wait until there are some.
                         Err(_) => {
                             self.accept_from = Some(Instant::now() + ACCEPT_PAUSE);
                             break;
@@ -364,7 +368,7 @@ impl Engine {
         for (id, stream, to) in opening {
             let (line, made) = (Rc::clone(&self.line), Rc::clone(&self.made));
             self.spawn(async move {
-                // When it cannot be opened the stream is dropped, which tells the peer.
+                // When the channel cannot be opened, the stream is dropped, which tells the peer.
                 if let Ok(channel) = tasks::open(&line, &to).await
                     && let Ok(link) = Link::new(id, channel, stream)
                 {
@@ -374,7 +378,7 @@ impl Engine {
         }
         let mut made = self.made.borrow_mut();
         for back in &mut made.backs {
-            // An error that is not EAGAIN stands for "none" as well.
+            // An error other than EAGAIN also means that there is none.
             while let Ok(Some(channel)) = self.line.attempt(|| back.listener.accept()) {
                 self.arrived += 1;
                 let number = self.arrived;
@@ -394,7 +398,8 @@ impl Engine {
         }
     }
 
-    /// Waits until there is something to do; whether the host has been heard of.
+    /// Waits until there is something to do. Returns whether the session's socket is ready, so that the host has been
+    /// heard of.
     fn wait(&mut self, set: &mut PollSet, deadline: Instant) -> std::io::Result<bool> {
         set.clear();
         let socket = set.add(self.line.socket.as_fd(), true, false);
@@ -410,7 +415,7 @@ impl Engine {
         Ok(set.is_ready(socket))
     }
 
-    /// Ends everything. With a reason, goes on to tell it to whoever asks for something.
+    /// Ends everything. With a reason, which is a loss, goes on to answer every command with it.
     fn close(mut self, reason: Option<String>) {
         self.locals.clear();
         let reason = reason.inspect(|reason| {
@@ -418,11 +423,11 @@ impl Engine {
                 tell(reason.clone());
             }
         });
-        // What libssh2 frees may want to say goodbye, for which there is a short while.
+        // Freeing objects of libssh2 may send messages, for which there is a short timeout in milliseconds.
         const GOODBYE: u32 = 500;
         self.line.session.set_timeout(GOODBYE);
         if reason.is_some() {
-            // Nothing can be sent any more, and nothing will try.
+            // Nothing can be sent any more; after this, no call tries to.
             let _ = self.line.socket.shutdown(std::net::Shutdown::Both);
         } else {
             let _ = self.line.attempt(|| self.line.session.disconnect(None, "the end", None));
@@ -454,7 +459,7 @@ fn trouble(host: &str, message: &str) -> SshError {
     SshError::Lost { host: host.to_owned(), reason: message.to_owned() }
 }
 
-/// A forward whose end is told to the engine.
+/// Makes the handle of a forward; dropping it tells the engine to end the forward.
 pub fn forward(listens: Endpoint, id: u64, sender: Sender<Command>, waker: Waker) -> Forward {
     Forward::new(listens, move || {
         if sender.send(Command::EndForward { id }).is_ok() {

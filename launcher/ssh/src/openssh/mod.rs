@@ -1,9 +1,9 @@
-//! SSH by the system's `ssh`: one master process, through which commands, files and forwards go.
+//! SSH by the system's `ssh`: one master process, which commands, files and forwards go through.
 //!
-//! - [`folder`]: configuration, control socket, questions
+//! - [`folder`]: the configuration, the control socket and the pipes for questions
 //! - [`keeper`]: the thread that keeps the master
-//! - [`children`], [`relay`]: processes and local connections
-//! - [`explain`]: what `ssh` says, as errors
+//! - [`children`], [`relay`]: processes; local connections
+//! - [`explain`]: turns what `ssh` prints into errors
 
 mod children;
 mod explain;
@@ -31,17 +31,17 @@ use std::process::{Command as Process, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// For requests to the master.
+/// Timeout of requests to the master.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// For a file, on top of the time that its bytes take at a slow megabyte per second.
+/// Timeout of a file, in addition to the time that its bytes take at a slow megabyte per second.
 const TRANSFER_PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks whether anybody still waits for the connection.
+/// Interval between two checks whether anybody still waits for the connection.
 const LOOK: Duration = Duration::from_millis(100);
-/// For the keeper to notice that the master has ended.
+/// Timeout of the keeper to notice that the master has ended.
 const NOTICE_PATIENCE: Duration = Duration::from_secs(5);
-/// The keeper needs longer than any of its children to end.
+/// Timeout of the keeper to end, which takes longer than ending any of its children.
 const GOODBYE: Duration = Duration::from_secs(10);
-/// Exit status of our script when there is no such file.
+/// Exit status of our script when the file does not exist.
 const MISSING: i32 = 44;
 
 /// A connection by the system's `ssh`.
@@ -56,7 +56,7 @@ pub struct Openssh {
     forwards: u64,
 }
 
-/// Connects to `target` as its configuration and `table` say.
+/// Connects to `target` as the user's configuration and `table` say. Asks `asker` for passphrases and passwords.
 pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Result<Openssh, SshError> {
     let timeout = Duration::from_secs_f64(table.connect_timeout.clamp(0.1, 86_400.0));
     let folder = PrivateFolder::new(&target.to_string(), table, tells_keys(&table.program))?;
@@ -84,7 +84,7 @@ pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Resu
     let keeper = Keeper { folder, attempt, commands: taken, waker, progress, timeout };
     let program = table.program.clone();
     let work = move || {
-        // Dropped when this thread ends, however that comes about.
+        // Dropped when this thread ends, even by a panic.
         let _end = end;
         keeper.run(process, &program);
     };
@@ -114,18 +114,18 @@ pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Resu
     }
 }
 
-/// Whether this `ssh` has KnownHostsCommand, by which it tells the keys that hosts show: since OpenSSH 8.5.
+/// Whether this `ssh` has KnownHostsCommand (since OpenSSH 8.5), with which it tells the keys that hosts show. Runs it.
 fn tells_keys(program: &str) -> bool {
     let mut process = Process::new(program);
     process.args(["-F", "none", "-o", "KnownHostsCommand=none", "-G", "host"]);
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // One that cannot be started is reported where it is needed.
+    // A program that cannot be started is reported where it is needed.
     let output =
         children::spawn(process).and_then(|child| children::communicate(child, b"", Instant::now() + PATIENCE));
     matches!(output, Ok(Some(RunOutput { status: 0, .. })))
 }
 
-/// What a user gives to `ssh` to go to `target` by hand.
+/// The arguments with which a user connects to `target` by hand.
 fn arguments(target: &Target, table: &SshTable) -> String {
     let mut words = Vec::new();
     if !table.config.is_empty() && table.config != "~/.ssh/config" {
@@ -166,7 +166,7 @@ fn master(target: &Target, table: &SshTable, folder: &PrivateFolder) -> Process 
     process.args(["--", &target.host]);
     process.env("SSH_ASKPASS", folder.askpass()).env("SSH_ASKPASS_REQUIRE", "force");
     process.env("IPCLUSTERZ_ASKPASS", folder.path()).env("LC_ALL", "C");
-    // Without it, versions before 8.4 do not ask through a program.
+    // Versions before 8.4 do not ask through a program without it.
     if std::env::var_os("DISPLAY").is_none() {
         process.env("DISPLAY", ":0");
     }
@@ -176,7 +176,7 @@ fn master(target: &Target, table: &SshTable, folder: &PrivateFolder) -> Process 
 
 impl Openssh {
     fn send(&self, command: Command) {
-        // Fails only when the keeper has ended, which is noticed where an answer is awaited.
+        // Fails only when the keeper has ended, which is noticed by whoever waits for an answer.
         if self.commands.send(command).is_ok() {
             self.waker.wake();
         }
@@ -189,7 +189,8 @@ impl Openssh {
         Some(SshError::Lost { host: self.host.clone(), reason })
     }
 
-    /// Whether the connection is lost, where a process that went through it may have noticed that before the keeper did.
+    /// Whether the connection is lost. A process that went through it may have noticed that before the keeper did, so
+    /// this waits for the keeper if the master does not answer.
     fn lost_by_now(&self) -> Result<Option<SshError>, SshError> {
         let deadline = Instant::now() + NOTICE_PATIENCE;
         let check = self.through_master(&["-O", "check", "--", "master"]);
@@ -208,7 +209,7 @@ impl Openssh {
         }
     }
 
-    /// A process that goes through the master, and nowhere if that is gone.
+    /// A process that goes through the master. It fails if the master is gone, and never connects by itself.
     fn through_master(&self, arguments: &[&str]) -> Process {
         let mut process = Process::new(&self.program);
         process.args(["-F", "none", "-S"]).arg(&self.control).args(["-T", "-o", "ControlMaster=no"]);
@@ -242,7 +243,7 @@ impl Openssh {
         })
     }
 
-    /// Asks the master for something; what it prints.
+    /// Sends a request to the master. Returns what it prints.
     fn request(&self, request: &str, arguments: &[&str], what: &str) -> Result<String, SshError> {
         let all = [&["-O", request], arguments, &["--", "master"]].concat();
         let deadline = Instant::now() + PATIENCE;
@@ -276,7 +277,7 @@ impl Openssh {
         }
     }
 
-    /// Runs one of our scripts, whose failure is an error.
+    /// Runs one of our scripts. A failure of the script is an error.
     fn script(&mut self, script: &str, input: &[u8], doing: &'static str, path: &str) -> Result<Vec<u8>, SshError> {
         let timeout = TRANSFER_PATIENCE + Duration::from_micros(u64::try_from(input.len()).unwrap_or(u64::MAX));
         let output = self.run(&sh(script), input, Instant::now() + timeout)?;
@@ -301,7 +302,7 @@ impl Remote for Openssh {
     fn run(&mut self, command: &str, stdin: &[u8], deadline: Instant) -> Result<RunOutput, SshError> {
         let process = self.through_master(&["--", "master", command]);
         let output = self.communicate(process, stdin, deadline, &format!("running `{command}`"))?;
-        // ssh's own failures have the status that a command may have as well.
+        // ssh reports its own failures by a status that a command may have as well.
         if output.status == 255 {
             if let Some(lost) = self.lost_by_now()? {
                 return Err(lost);
@@ -371,7 +372,7 @@ impl Remote for Openssh {
     }
 }
 
-/// As a part of `-L` and `-R`.
+/// Formats an endpoint as a part of `-L` and `-R`.
 fn written(endpoint: &Endpoint) -> String {
     match endpoint {
         Endpoint::Tcp { host, port } => host_and_port(host, *port),
@@ -382,7 +383,7 @@ fn written(endpoint: &Endpoint) -> String {
 impl Drop for Openssh {
     fn drop(&mut self) {
         self.send(Command::End);
-        // The sender is dropped with the thread, whose children have ended before.
+        // The thread drops the sender when it ends, after its children have ended.
         let _: Result<(), RecvTimeoutError> = self.ended.recv_timeout(GOODBYE);
     }
 }
