@@ -65,7 +65,7 @@ impl<'a> LauncherMaker<'a> {
             LauncherKind::Mpiexec => {
                 let again = || Starter::mpiexec(&settings.tables.mpiexec);
                 let starter = self.starter.take().map_or_else(again, Ok)?;
-                Box::new(ProgramLauncher::new(self.program(folder, run_id, starter)?))
+                Box::new(ProgramLauncher::new(self.program_settings(folder, run_id, starter)?))
             }
             LauncherKind::Ssh => {
                 let run = format!("{}-{run_id}", settings.cluster);
@@ -80,13 +80,18 @@ impl<'a> LauncherMaker<'a> {
                 let template = options.queue.start.clone();
                 let make = move |set: &EngineSet| batch::inside::argv(&options, set);
                 let starter = Starter::Prefix { make: Box::new(make), template };
-                Box::new(ProgramLauncher::new(self.program(folder, run_id, starter)?))
+                Box::new(ProgramLauncher::new(self.program_settings(folder, run_id, starter)?))
             }
         })
     }
 
     /// The settings of a launcher that starts its ranks by mpiexec, or by a queue's start command inside a job.
-    fn program(&self, folder: &ClusterFolder, run_id: &str, starter: Starter) -> Result<ProgramSettings, Failure> {
+    fn program_settings(
+        &self,
+        folder: &ClusterFolder,
+        run_id: &str,
+        starter: Starter,
+    ) -> Result<ProgramSettings, Failure> {
         let tables = &self.settings.tables;
         let in_job = matches!(starter, Starter::Prefix { .. });
         let mut environment = self.settings.engine_environment.clone();

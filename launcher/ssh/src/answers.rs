@@ -3,7 +3,7 @@
 
 use crate::asker::Secret;
 use crate::poll::PollSet;
-use crate::terminal::LOOK;
+use crate::terminal::CHECK_INTERVAL;
 use ipclusterz_host::signals::told_to_end;
 use std::io::BufRead;
 use std::os::fd::AsFd;
@@ -16,7 +16,7 @@ fn wait_for_answer() -> Option<()> {
         let mut set = PollSet::default();
         set.add(stdin.as_fd(), true, false);
         // An error of poll is one that reading reports as well.
-        if set.wait(Some(Instant::now() + LOOK)).unwrap_or(true) {
+        if set.wait(Some(Instant::now() + CHECK_INTERVAL)).unwrap_or(true) {
             return Some(());
         }
     }

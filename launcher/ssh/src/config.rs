@@ -13,7 +13,7 @@ use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
 /// The default value of `config`, whose file need not exist.
-const USUAL: &str = "~/.ssh/config";
+const DEFAULT_CONFIG: &str = "~/.ssh/config";
 /// A longer chain of jumps is taken for a circle.
 const JUMPS_MAX: usize = 8;
 
@@ -85,7 +85,9 @@ impl<'a> Resolver<'a> {
         } else {
             match std::fs::read_to_string(&path) {
                 Ok(text) => text,
-                Err(error) if error.kind() == io::ErrorKind::NotFound && table.config == USUAL => String::new(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && table.config == DEFAULT_CONFIG => {
+                    String::new()
+                }
                 Err(error) => return Err(bad(error.to_string())),
             }
         };

@@ -68,10 +68,10 @@ impl Tunnel {
         way: Way,
         say: Say,
     ) -> Result<Self, SshError> {
-        let (events, happened) = channel();
+        let (events, received) = channel();
         let given_up = Arc::clone(&way.given_up);
         let host = way.host.clone();
-        let keeper = Keeper { listener, to, way, say, events: events.clone(), happened };
+        let keeper = Keeper { listener, to, way, say, events: events.clone(), received };
         let work = move || keeper.run(remote, forward);
         let thread = std::thread::Builder::new().name("tunnel".to_owned()).spawn(work);
         let thread = thread.map_err(SshError::local("starting a thread"))?;
@@ -121,7 +121,7 @@ struct Keeper {
     way: Way,
     say: Say,
     events: Sender<Event>,
-    happened: Receiver<Event>,
+    received: Receiver<Event>,
 }
 
 impl Keeper {
@@ -130,7 +130,7 @@ impl Keeper {
             let events = self.events.clone();
             remote.when_lost(Box::new(move |reason| drop(events.send(Event::Lost(reason)))));
             let reason = loop {
-                match self.happened.recv() {
+                match self.received.recv() {
                     Ok(Event::Lost(reason)) => break reason,
                     Ok(Event::Run { command, stdin, deadline, answer }) => {
                         // The caller may have stopped waiting.
@@ -142,19 +142,19 @@ impl Keeper {
             drop(forward);
             drop(remote);
             (self.say)(&format!("the connection to {} is lost: {reason}; connecting again", self.way.host));
-            let Some(again) = self.again() else { return };
-            (remote, forward) = again;
+            let Some(restored) = self.reconnect() else { return };
+            (remote, forward) = restored;
             (self.say)(&format!("connected to {} again", self.way.host));
         }
     }
 
     /// Retries until it is connected; `None` when told to stop.
-    fn again(&mut self) -> Option<(Box<dyn Remote>, Forward)> {
+    fn reconnect(&mut self) -> Option<(Box<dyn Remote>, Forward)> {
         let mut wait = BACK_OFF_MIN;
         loop {
             let until = Instant::now() + wait;
             loop {
-                match self.happened.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                match self.received.recv_timeout(until.saturating_duration_since(Instant::now())) {
                     Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return None,
                     // These are about the previous connection.
                     Ok(Event::Lost(_) | Event::Run { .. }) => {}
@@ -162,7 +162,7 @@ impl Keeper {
                 }
             }
             wait = next_wait(wait);
-            match self.once() {
+            match self.connect_once() {
                 Ok(connected) => return Some(connected),
                 Err(SshError::GivenUp { .. }) => return None,
                 Err(error) => (self.say)(&format!(
@@ -174,7 +174,7 @@ impl Keeper {
         }
     }
 
-    fn once(&mut self) -> Result<(Box<dyn Remote>, Forward), SshError> {
+    fn connect_once(&mut self) -> Result<(Box<dyn Remote>, Forward), SshError> {
         let mut remote = connect(&self.way.host, &self.way.table, &mut self.way.asker)?;
         let listener = self.listener.try_clone().map_err(SshError::local("duplicating a socket"))?;
         let forward = remote.forward_local(listener, &self.to)?;

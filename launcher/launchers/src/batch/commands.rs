@@ -96,7 +96,7 @@ fn indented(text: &str) -> String {
     lines.take(MOST).map(|line| format!("\n    {line}")).collect()
 }
 
-/// Runs a command until it exits or `patience` has passed, when it is killed with its process group.
+/// Runs a command until it exits or `patience` has passed. Then everything that is left of its process group is killed.
 ///
 /// `input` becomes its standard input. `parsed` sets the C locale, so that patterns find English messages; it must be
 /// false for a command that passes its environment on to jobs.

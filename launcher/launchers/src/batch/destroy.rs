@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 /// Timeout of one command of the queue.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Interval between two cancellations, and the time after which the stronger command is used.
-const AGAIN: Duration = Duration::from_secs(5);
+/// Interval between two cancellations of the job.
+const CANCEL_INTERVAL: Duration = Duration::from_secs(5);
+/// After this long, the stronger command is used.
 const FORCE_AFTER: Duration = Duration::from_secs(10);
 
 /// Cancels the job and waits until the queue no longer lists it as alive. Returns whether it was alive; times out at
@@ -41,7 +42,7 @@ pub fn destroy(record: &BatchRecord, deadline: Instant) -> Result<bool, Failure>
             let hint = format!("try `{}`", command_line(&record.kill));
             return Err(Failure::new(Exit::Timeout, message).with_hint(hint));
         }
-        if cancelled.is_none_or(|at| at.elapsed() >= AGAIN) {
+        if cancelled.is_none_or(|at| at.elapsed() >= CANCEL_INTERVAL) {
             let command = if began.elapsed() >= FORCE_AFTER { &record.kill } else { &record.cancel };
             // The queue shows whether it worked: commands differ in what they report about a job that has ended.
             let _ = commands::run(command, None, true, PATIENCE);

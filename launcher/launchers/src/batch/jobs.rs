@@ -81,9 +81,9 @@ const LISTED_WITHIN: Duration = Duration::from_secs(10);
 /// Accounting lags behind: Grid Engine flushes its file every 15 seconds.
 const OUTCOME_WITHIN: Duration = Duration::from_secs(30);
 /// Interval between two reports that differ only in the time.
-const SAY_AGAIN: Duration = Duration::from_secs(30);
+const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 /// Intervals between two cancellations of the same job: gentle, and with force.
-const CANCEL_AGAIN: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(3)];
+const CANCEL_INTERVALS: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(3)];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
@@ -120,7 +120,7 @@ pub struct Job {
     missing: u32,
     running: bool,
     reason: String,
-    said: Option<(String, Instant)>,
+    reported: Option<(String, Instant)>,
     silent_since: Option<Instant>,
     silence: String,
     ending: Option<Ending>,
@@ -141,7 +141,7 @@ impl Job {
             missing: 0,
             running: false,
             reason: String::new(),
-            said: None,
+            reported: None,
             silent_since: None,
             silence: String::new(),
             ending: None,
@@ -267,15 +267,16 @@ impl Job {
         }
         let text = words::waiting(self.name(), &self.reason, waited);
         let told = Action::Tell(SetEvent::Waiting(text));
-        self.say(self.reason.clone(), now).then_some(told).into_iter().collect()
+        self.should_report(self.reason.clone(), now).then_some(told).into_iter().collect()
     }
 
     /// Whether to report `what`: it is new, or was last reported long ago. Notes that it is.
-    fn say(&mut self, what: String, now: Instant) -> bool {
-        let known = |(said, at): &(String, Instant)| *said == what && now.saturating_duration_since(*at) < SAY_AGAIN;
-        let new = !self.said.as_ref().is_some_and(known);
+    fn should_report(&mut self, what: String, now: Instant) -> bool {
+        let known =
+            |(said, at): &(String, Instant)| *said == what && now.saturating_duration_since(*at) < REPORT_INTERVAL;
+        let new = !self.reported.as_ref().is_some_and(known);
         if new {
-            self.said = Some((what, now));
+            self.reported = Some((what, now));
         }
         new
     }
@@ -299,7 +300,7 @@ impl Job {
         if self.ending.is_some() {
             return self.cancel_again(now);
         }
-        if silent >= SILENCE_TOLD && self.say(format!("silence: {}", self.silence), now) {
+        if silent >= SILENCE_TOLD && self.should_report(format!("silence: {}", self.silence), now) {
             let silence = format!("no answer from the queue for {}: {}", super::clock::rough(silent), self.silence);
             let id = self.name();
             actions.push(Action::Tell(match self.running {
@@ -340,7 +341,7 @@ impl Job {
 
     fn cancel_again(&mut self, now: Instant) -> Vec<Action> {
         let Some(ending) = &self.ending else { return Vec::new() };
-        let patience = CANCEL_AGAIN[usize::from(ending.force == Force::Kill)];
+        let patience = CANCEL_INTERVALS[usize::from(ending.force == Force::Kill)];
         let due = ending.last.is_none_or(|last| now.saturating_duration_since(last) >= patience);
         if due { self.cancel(now) } else { Vec::new() }
     }

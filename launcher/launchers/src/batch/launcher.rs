@@ -31,7 +31,7 @@ const SUBMIT_PATIENCE: Duration = Duration::from_secs(60);
 /// Timeout of any other command.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How many of the last lines of a job's log are searched for the end of a rank.
-const LAST_WORDS: usize = 200;
+const LOG_LINES: usize = 200;
 /// How long the thread sleeps when it waits for nothing but requests.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -84,7 +84,7 @@ impl BatchLauncher {
 /// Lets the queue check the script of a set without running it. Returns what the queue printed; `None` when this queue
 /// has no such command.
 ///
-/// Blocks until the queue answers. Writes the script, and removes it again.
+/// Blocks until the queue answers or the command times out. Writes the script, and removes it again.
 pub fn dry_run(options: &BatchOptions, set: &EngineSet) -> Result<Option<String>, Failure> {
     options.check()?;
     if options.queue.check.is_empty() {
@@ -137,7 +137,7 @@ impl Launcher for BatchLauncher {
     }
 
     fn how_rank_ended(&self, set: &EngineSet, rank: u32) -> Option<String> {
-        let (lines, _) = logs::tail(&self.log(set), LAST_WORDS).ok()?;
+        let (lines, _) = logs::tail(&self.log(set), LOG_LINES).ok()?;
         Some(ending::end_of_rank(&lines, rank)?.how)
     }
 
@@ -193,7 +193,7 @@ impl Worker {
                 continue;
             }
             self.tick();
-            self.look();
+            self.query_states();
         }
     }
 
@@ -208,7 +208,7 @@ impl Worker {
                 let id = set.id;
                 let (job, actions) = Job::new(self.rules(id), Instant::now());
                 self.jobs.insert(id, Entry { set, submit, job });
-                self.queue(id, actions);
+                self.dispatch(id, actions);
             }
             Request::End(set, force) => self.handle(set, Event::End(force)),
         }
@@ -231,7 +231,7 @@ impl Worker {
         let Some(entry) = self.jobs.get_mut(&set) else { return };
         let actions = entry.job.handle(event, Instant::now());
         let over = entry.job.is_over();
-        self.queue(set, actions);
+        self.dispatch(set, actions);
         if over {
             self.jobs.remove(&set);
             self.actions.retain(|(other, _)| *other != set);
@@ -239,7 +239,7 @@ impl Worker {
     }
 
     /// Tells events and cancels at once; the other actions are queued.
-    fn queue(&mut self, set: SetId, actions: Vec<Action>) {
+    fn dispatch(&mut self, set: SetId, actions: Vec<Action>) {
         for action in actions {
             match action {
                 Action::Tell(event) => {
@@ -317,7 +317,7 @@ impl Worker {
     }
 
     /// Queries the states of all jobs with one command, as soon as one of them is due.
-    fn look(&mut self) {
+    fn query_states(&mut self) {
         let now = Instant::now();
         if !self.jobs.values().any(|entry| entry.job.next_look().is_some_and(|at| at <= now)) {
             return;

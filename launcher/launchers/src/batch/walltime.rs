@@ -1,7 +1,7 @@
 //! Renewal: when to submit the job that takes over from one that reaches its time limit. Pure.
 //!
 //! The successor should be running when its predecessor begins to drain, and not much earlier. How long the successor
-//! will be pending is estimated from how long the last jobs were.
+//! will be pending is estimated from how long the last jobs were pending.
 
 use crate::set::SetId;
 use std::collections::VecDeque;

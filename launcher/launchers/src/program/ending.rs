@@ -78,7 +78,7 @@ const PATTERNS: [(&str, Reading); 14] = [
     (
         r"¶ srun: error: (\S+): task (\d+): (Exited with exit code (\d+)|Killed|Aborted|Bus error|Segmentation fault|Floating point exception|Illegal instruction)",
         |found| {
-            let how = number(found, 4).map_or_else(|| in_signals(&found[3]), |code| format!("exit status: {code}"));
+            let how = number(found, 4).map_or_else(|| signal_by_name(&found[3]), |code| format!("exit status: {code}"));
             Some(Cause { host: Some(text(found, 1)), ..cause(number(found, 2), how) })
         },
     ),
@@ -91,7 +91,7 @@ const PATTERNS: [(&str, Reading); 14] = [
         Some(Cause { host: Some(text(found, 1)), ..cause(number(found, 2), how) })
     }),
     // Hydra, when it was asked for the statuses of all ranks.
-    (r"¶ \[mpiexec@[^\]]*\] Exit codes: ((?:\[[^\]]*\] [\d,-]+ ?)+)", |found| of_statuses(&found[1])),
+    (r"¶ \[mpiexec@[^\]]*\] Exit codes: ((?:\[[^\]]*\] [\d,-]+ ?)+)", |found| cause_in_statuses(&found[1])),
     // Hydra, when the statuses do not show the cause.
     (r"TERMINATED WITH THE EXIT STRING: [\w ]+ \(signal (\d+)\)", |found| Some(cause(None, signal(number(found, 1)?)))),
     // Hydra, when a proxy has failed meanwhile and it prints neither of these. Hydra may have killed the named process
@@ -148,7 +148,7 @@ fn is_among(number: u32, list: &str) -> bool {
 /// The cause by the wait statuses of all ranks by host: `[n1] 9,768,0`. Hydra itself may have killed a rank. So an exit
 /// code counts first, then a signal that hydra does not send, then SIGKILL, then any status but 0; each counts only if
 /// a single rank has it.
-fn of_statuses(statuses: &str) -> Option<Cause> {
+fn cause_in_statuses(statuses: &str) -> Option<Cause> {
     let group = Regex::new(r"\[([^\]:]*)[^\]]*\] ([\d,-]+)").ok()?;
     let mut ranks: Vec<(String, i32)> = Vec::new();
     for found in group.captures_iter(statuses) {
@@ -197,7 +197,7 @@ pub fn signal_of_code(code: i32) -> Option<String> {
 }
 
 /// The signal that has this name in strsignal(3).
-fn in_signals(words: &str) -> String {
+fn signal_by_name(words: &str) -> String {
     let known = [
         ("Killed", libc::SIGKILL),
         ("Aborted", libc::SIGABRT),

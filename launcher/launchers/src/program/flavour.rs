@@ -206,7 +206,7 @@ fn ask_version(path: PathBuf) -> Result<Program, FlavourError> {
     if let Some((flavour, version)) = recognise(&text) {
         return Ok(Program { path, flavour, version: Some(version) });
     }
-    if let Some(reason) = trouble_of_srun(&text) {
+    if let Some(reason) = failure_of_srun(&text) {
         return Err(FlavourError::NotWorking { path, reason });
     }
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
@@ -229,7 +229,7 @@ fn recognise(text: &str) -> Option<(Flavour, String)> {
 }
 
 /// Why srun failed, if it did: it has to reach its Slurm even to tell its version.
-fn trouble_of_srun(text: &str) -> Option<String> {
+fn failure_of_srun(text: &str) -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix("srun: fatal: ")).map(str::to_owned)
 }
 
@@ -288,7 +288,7 @@ pub(super) mod tests {
                     srun: error: fetch_config: DNS SRV lookup failed\n\
                     srun: fatal: Could not establish a configuration source\n";
         assert_eq!(recognise(text), None);
-        assert_eq!(trouble_of_srun(text).as_deref(), Some("Could not establish a configuration source"));
+        assert_eq!(failure_of_srun(text).as_deref(), Some("Could not establish a configuration source"));
     }
 
     #[test]

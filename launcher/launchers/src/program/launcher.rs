@@ -121,25 +121,26 @@ struct Running {
     temporary: PathBuf,
     segments: Segments,
     started: Instant,
-    next_look: Instant,
-    look_again_after: Duration,
+    next_scan: Instant,
+    scan_interval: Duration,
     /// The status with which the program ended, and since when the processes that it left are being killed.
     ended: Option<(ExitStatus, Instant)>,
 }
 
 /// Interval between two checks for processes that are left.
-const SWEEP: Duration = Duration::from_millis(10);
+const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a killed process may take to exit. One that hangs in the kernel (a file system that does not answer) may
 /// never exit.
-const SWEEP_PATIENCE: Duration = Duration::from_secs(10);
-/// Ranks map their segments when they start MPI, at an unknown time soon after their start. So the launcher looks at
-/// the first interval until there are segments or the time of first looks is over, then at growing intervals up to the
-/// longest.
-const FIRST_LOOK: Duration = Duration::from_millis(500);
-const FIRST_LOOKS: Duration = Duration::from_secs(30);
-const LONGEST_LOOK: Duration = Duration::from_secs(60);
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// First interval between two scans for the ranks' segments. Ranks map them when they start MPI, at an unknown time
+/// soon after their start.
+const SCAN_INTERVAL: Duration = Duration::from_millis(500);
+/// How long the interval stays as it is while no segments are found.
+const FIRST_SCANS: Duration = Duration::from_secs(30);
+/// The longest interval; from the first segments or the end of the first scans on, the interval doubles up to this.
+const SCAN_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// How many of the last lines of a log are searched for the program's last messages.
-const LAST_WORDS: usize = 200;
+const LOG_LINES: usize = 200;
 
 impl ProgramLauncher {
     /// Makes the launcher; starts nothing yet. Blocks while the program is asked for its version, if that matters.
@@ -235,8 +236,8 @@ impl ProgramLauncher {
             temporary: self.temporary(),
             segments: Segments::default(),
             started: Instant::now(),
-            next_look: Instant::now() + FIRST_LOOK,
-            look_again_after: FIRST_LOOK,
+            next_scan: Instant::now() + SCAN_INTERVAL,
+            scan_interval: SCAN_INTERVAL,
             ended: None,
         };
         Ok((running, name))
@@ -315,7 +316,7 @@ impl Launcher for ProgramLauncher {
     }
 
     fn how_rank_ended(&self, set: &EngineSet, rank: u32) -> Option<String> {
-        let (lines, _) = logs::tail(&self.sets.get(&set.id)?.log, LAST_WORDS).ok()?;
+        let (lines, _) = logs::tail(&self.sets.get(&set.id)?.log, LOG_LINES).ok()?;
         Some(ending::end_of_rank(&lines, rank)?.how)
     }
 
@@ -338,7 +339,7 @@ impl Launcher for ProgramLauncher {
 
 impl Running {
     fn next_poll(&self) -> Instant {
-        if self.ended.is_some() { Instant::now() + SWEEP } else { self.next_look }
+        if self.ended.is_some() { Instant::now() + SWEEP_INTERVAL } else { self.next_scan }
     }
 
     /// The end of the set, once no process of it is left on this host.
@@ -346,7 +347,7 @@ impl Running {
         let now = Instant::now();
         if self.ended.is_none() {
             if !system::child_has_ended(self.identity.pid).unwrap_or(true) {
-                self.look(now);
+                self.scan_segments(now);
                 return None;
             }
             // Before the child is reaped: the zombie keeps the pid from being reused.
@@ -358,7 +359,7 @@ impl Running {
         let left = self.mark.processes();
         self.segments.look(&left);
         marked::kill(&left);
-        if !left.is_empty() && now < since + SWEEP_PATIENCE {
+        if !left.is_empty() && now < since + SWEEP_TIMEOUT {
             return None;
         }
         self.segments.remove();
@@ -368,7 +369,7 @@ impl Running {
     }
 
     fn end(&self, status: ExitStatus, left: &[ProcessIdentity]) -> SetEnd {
-        let lines = logs::tail(&self.log, LAST_WORDS).map(|(lines, _)| lines).unwrap_or_default();
+        let lines = logs::tail(&self.log, LOG_LINES).map(|(lines, _)| lines).unwrap_or_default();
         let cause = if status.success() { None } else { ending::cause_in(&lines) };
         let mut how = match cause {
             Some(cause) => cause.describe(&self.set),
@@ -384,13 +385,13 @@ impl Running {
     }
 
     /// Notes the segments of the ranks while they have them mapped.
-    fn look(&mut self, now: Instant) {
-        if now >= self.next_look {
+    fn scan_segments(&mut self, now: Instant) {
+        if now >= self.next_scan {
             self.segments.look(&self.mark.processes());
-            if !self.segments.is_empty() || now > self.started + FIRST_LOOKS {
-                self.look_again_after = (self.look_again_after * 2).min(LONGEST_LOOK);
+            if !self.segments.is_empty() || now > self.started + FIRST_SCANS {
+                self.scan_interval = (self.scan_interval * 2).min(SCAN_INTERVAL_MAX);
             }
-            self.next_look = now + self.look_again_after;
+            self.next_scan = now + self.scan_interval;
         }
     }
 }
@@ -402,10 +403,10 @@ impl Drop for ProgramLauncher {
         for set in sets {
             self.end(set, Force::Kill);
         }
-        let give_up = Instant::now() + SWEEP_PATIENCE;
+        let give_up = Instant::now() + SWEEP_TIMEOUT;
         while !self.sets.is_empty() && Instant::now() < give_up {
             self.poll();
-            std::thread::sleep(SWEEP);
+            std::thread::sleep(SWEEP_INTERVAL);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Timeout of `srun --mpi=list`.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What engines log when each is alone, and the last words of Open MPI when srun has told it nothing.
-const SIGNS: [&str; 2] = ["each believe to be rank 0 of 1", "pointing to the SLURM PMI library location"];
+const ALONE_MESSAGES: [&str; 2] = ["each believe to be rank 0 of 1", "pointing to the SLURM PMI library location"];
 
 /// How a profile starts ranks with srun.
 struct Use<'a> {
@@ -26,7 +26,7 @@ struct Use<'a> {
 pub fn hint(tables: &Tables, log: &str) -> Option<String> {
     // Each version breaks its lines in other places.
     let said = log.split_whitespace().collect::<Vec<_>>().join(" ");
-    if !SIGNS.iter().any(|sign| said.contains(sign)) {
+    if !ALONE_MESSAGES.iter().any(|sign| said.contains(sign)) {
         return None;
     }
     let Use { program, arguments, key } = use_of(tables)?;
@@ -115,7 +115,7 @@ impl Library {
 
     /// The types of `--mpi` that it usually supports, the usual first. Types that begin with one of these are versions
     /// of it.
-    fn speaks(self) -> &'static [&'static str] {
+    fn mpi_types(self) -> &'static [&'static str] {
         match self {
             Library::OpenMpi => &["pmix"],
             Library::Mpich | Library::Intel => &["pmi2"],
@@ -138,17 +138,17 @@ fn advice(tried: Option<&str>, offered: &[String], library: Option<Library>, key
             "{tried_text}; {offered_text}; Open MPI wants --mpi=pmix, MPICH and Intel MPI --mpi=pmi2: set it in {key}"
         );
     };
-    let spoken = |name: &&String| library.speaks().iter().any(|speaks| name.starts_with(speaks));
+    let spoken = |name: &&String| library.mpi_types().iter().any(|speaks| name.starts_with(speaks));
     let name = library.name();
     let works = offered.iter().filter(spoken).map(|name| format!("--mpi={name}")).collect::<Vec<_>>();
     let what = match (tried, &works[..]) {
-        (Some(tried), works) if library.speaks().contains(&tried) && (offered.is_empty() || !works.is_empty()) => {
+        (Some(tried), works) if library.mpi_types().contains(&tried) && (offered.is_empty() || !works.is_empty()) => {
             format!("{name} usually speaks that, so this one was built without it: start it by its own mpiexec")
         }
         (_, []) if !offered.is_empty() => {
             format!("{name} speaks none of these: start it by its own mpiexec (engines.launcher = \"mpiexec\")")
         }
-        (_, []) => format!("{name} wants --mpi={}: set it in {key}", library.speaks()[0]),
+        (_, []) => format!("{name} wants --mpi={}: set it in {key}", library.mpi_types()[0]),
         (_, works) => format!("{name} wants {}: set it in {key}", works.join(" or ")),
     };
     format!("{tried_text}; {offered_text}; {what}")

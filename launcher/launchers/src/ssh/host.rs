@@ -26,12 +26,12 @@ use std::time::{Duration, Instant};
 /// Timeout of one script on the host.
 const SCRIPT_PATIENCE: Duration = Duration::from_secs(60);
 /// Interval between two checks of the engines; the controller learns of their end sooner.
-const LOOK_INTERVAL: Duration = Duration::from_secs(3);
+const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 /// The interval while some engines are being ended.
-const LOOK_SOON: Duration = Duration::from_millis(150);
+const CHECK_INTERVAL_ENDING: Duration = Duration::from_millis(150);
 /// The first and the longest wait before reconnecting.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const BACK_OFF_MIN: Duration = Duration::from_millis(500);
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
 /// What the launcher asks of the thread.
 pub enum Command {
@@ -110,7 +110,7 @@ impl HostThread {
             prepared: false,
             port: 0,
             retry: None,
-            wait: FIRST_WAIT,
+            back_off: BACK_OFF_MIN,
         };
         let thread = std::thread::Builder::new()
             .name(format!("ssh {}", host.host))
@@ -170,14 +170,14 @@ struct Worker {
     port: u16,
     /// When to reconnect, after the connection was lost.
     retry: Option<Instant>,
-    wait: Duration,
+    back_off: Duration,
 }
 
 impl Worker {
     fn serve(&mut self, commands: &Receiver<Command>) {
         let mut quitting = false;
         while !quitting {
-            let first = match self.next_look() {
+            let first = match self.next_check() {
                 Some(wait) => commands.recv_timeout(wait),
                 None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -199,17 +199,17 @@ impl Worker {
                 self.end_engines(&ends);
             }
             if !quitting {
-                self.look();
+                self.check_engines();
             }
         }
         self.remove_folder();
     }
 
-    fn next_look(&self) -> Option<Duration> {
+    fn next_check(&self) -> Option<Duration> {
         if let Some(retry) = self.retry {
             return Some(retry.saturating_duration_since(Instant::now()));
         }
-        let interval = if self.ending { LOOK_SOON } else { LOOK_INTERVAL };
+        let interval = if self.ending { CHECK_INTERVAL_ENDING } else { CHECK_INTERVAL };
         (!self.sets.is_empty()).then_some(interval)
     }
 
@@ -233,7 +233,7 @@ impl Worker {
                 None => None,
             };
             self.connection = Some(Connection { remote, folder, forward });
-            (self.retry, self.wait) = (None, FIRST_WAIT);
+            (self.retry, self.back_off) = (None, BACK_OFF_MIN);
         }
         self.connection.as_mut().ok_or_else(|| SshError::Lost { host: self.name.clone(), reason: String::new() })
     }
@@ -260,7 +260,7 @@ impl Worker {
 
     /// Writes the engines' connection file on the host; the last engine that ends removes it. This is not done on each
     /// connection: when a cluster ends, the local file is already gone while engines still have to be ended there.
-    fn upload(&mut self) -> Result<(), SshError> {
+    fn upload_connection_file(&mut self) -> Result<(), SshError> {
         let mut file = ConnectionFile::read(&self.folder.engine_file()).map_err(|error| SshError::Local {
             doing: "reading the engines' connection file".to_owned(),
             source: std::io::Error::other(error),
@@ -280,7 +280,7 @@ impl Worker {
 
     fn start_engines(&mut self, sets: &[EngineSet]) {
         let engines: Vec<EngineId> = sets.iter().map(|set| set.first).collect();
-        let answer = self.upload().and_then(|()| self.run(&script::start(&self.plan, &engines)));
+        let answer = self.upload_connection_file().and_then(|()| self.run(&script::start(&self.plan, &engines)));
         for set in sets {
             match &answer {
                 Err(error) => self.news.tell(set.id, SetEvent::Ended(failed(error.to_string()))),
@@ -314,13 +314,13 @@ impl Worker {
             if !chosen.is_empty()
                 && let Err(error) = self.run(&script::signal(force.signal(), &boot_id, chosen))
             {
-                self.lost(&error);
+                self.connection_lost(&error);
             }
         }
     }
 
     /// Checks the engines; reconnects when the connection is lost and it is time.
-    fn look(&mut self) {
+    fn check_engines(&mut self) {
         if self.sets.is_empty() || self.retry.is_some_and(|retry| retry > Instant::now()) {
             return;
         }
@@ -328,7 +328,7 @@ impl Worker {
         let by_engine: BTreeMap<EngineId, ProcessIdentity> =
             self.sets.values().filter_map(|set| Some((set.first, *processes.get(&set.id)?))).collect();
         match self.run(&script::look(&self.plan.run, &by_engine)) {
-            Err(error) => self.lost(&error),
+            Err(error) => self.connection_lost(&error),
             Ok(answer) => {
                 let ended: Vec<EngineSet> = self
                     .sets
@@ -339,7 +339,7 @@ impl Worker {
                     .cloned()
                     .collect();
                 for set in ended {
-                    self.ended(&set, answer.statuses.get(&set.first).copied());
+                    self.report_end(&set, answer.statuses.get(&set.first).copied());
                 }
             }
         }
@@ -348,7 +348,7 @@ impl Worker {
 
     /// Reports the end of an engine. Its log is copied here first, because the run's folder on the host will be
     /// removed.
-    fn ended(&mut self, set: &EngineSet, status: Option<i32>) {
+    fn report_end(&mut self, set: &EngineSet, status: Option<i32>) {
         self.sets.remove(&set.id);
         self.state.lock().unwrap_or_else(PoisonError::into_inner).processes.remove(&set.id);
         let log = self.folder.logs().engine(set.first);
@@ -370,16 +370,16 @@ impl Worker {
         self.news.tell(set.id, SetEvent::Ended(end));
     }
 
-    fn lost(&mut self, error: &SshError) {
+    fn connection_lost(&mut self, error: &SshError) {
         self.connection = None;
         // The user who ends a cluster does not wait for long.
-        let wait = if self.ending { FIRST_WAIT } else { self.wait };
+        let wait = if self.ending { BACK_OFF_MIN } else { self.back_off };
         self.retry = Some(Instant::now() + wait);
         if let Some(set) = self.sets.keys().next() {
             let wait = wait.as_secs_f64();
             self.news.tell(*set, SetEvent::Waiting(format!("{error}; trying again in {wait:.1} s")));
         }
-        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        self.back_off = (self.back_off * 2).min(BACK_OFF_MAX);
     }
 
     /// Removes the run's folder as the last step on a host. A host that cannot be reached keeps its few files, and a

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-const MORE_ROOM: &str =
+const ROOM_HINT: &str =
     "add a host to ssh.hosts of the profile, or raise the number of engines of one, and start the cluster again";
 /// Timeout of a host that ends what a crashed launcher left there.
 const DESTROY_PATIENCE: Duration = Duration::from_secs(30);
@@ -61,7 +61,7 @@ impl SshLauncher {
         let asker = Arc::new(Mutex::new(Remembering::new(asker, Arc::default())));
         let news = Arc::new(Mutex::new(Vec::new()));
         let here = std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default();
-        let controller = if table.reverse { Some(controller_here(folder, settings)?) } else { None };
+        let controller = if table.reverse { Some(controller_endpoint(folder, settings)?) } else { None };
         let mut hosts = Vec::new();
         for host in &table.hosts {
             let either = |own: &str, common: &str| if own.is_empty() { common.to_owned() } else { own.to_owned() };
@@ -87,7 +87,7 @@ impl SshLauncher {
     }
 
     /// The first host that has room for an engine.
-    fn place(&self) -> Option<usize> {
+    fn host_with_room(&self) -> Option<usize> {
         let used = |index: usize| self.placed.values().filter(|(host, _)| *host == index).count();
         (0..self.hosts.len()).find(|index| used(*index) < self.hosts[*index].engines as usize)
     }
@@ -95,9 +95,9 @@ impl SshLauncher {
 
 impl Launcher for SshLauncher {
     fn start(&mut self, set: &EngineSet) -> Result<(), Failure> {
-        let Some(index) = self.place() else {
+        let Some(index) = self.host_with_room() else {
             let message = format!("no host has room for engine {}: {}", set.first, room(&self.table.hosts));
-            return Err(Failure::new(Exit::Usage, message).with_hint(MORE_ROOM));
+            return Err(Failure::new(Exit::Usage, message).with_hint(ROOM_HINT));
         };
         self.placed.insert(set.id, (index, set.clone()));
         self.hosts[index].tell(Command::Start(set.clone()));
@@ -159,11 +159,11 @@ fn check_room(hosts: &[SshHost], engines: u32) -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!("no host has room: {engines} engines, and there is room for {there}: {}", room(hosts));
-    Err(Failure::new(Exit::Usage, message).with_hint(MORE_ROOM))
+    Err(Failure::new(Exit::Usage, message).with_hint(ROOM_HINT))
 }
 
 /// The TCP address of the controller as seen from this host. Its keys keep other users of the forwarded port out.
-fn controller_here(folder: &ClusterFolder, settings: &StartSettings) -> Result<Endpoint, Failure> {
+fn controller_endpoint(folder: &ClusterFolder, settings: &StartSettings) -> Result<Endpoint, Failure> {
     let file = ConnectionFile::read(&folder.engine_file())?;
     let tcp = file.addresses.iter().filter_map(|address| Endpoint::from_address(address));
     let port =

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use ssh2::{ErrorCode, KeyboardInteractivePrompt, Prompt, Session};
 use std::path::{Path, PathBuf};
 
-/// How many wrong passphrases or passwords are accepted.
+/// How many attempts the user has at a passphrase or a password.
 const ATTEMPTS: u32 = 3;
 /// `LIBSSH2_ERROR_AUTHENTICATION_FAILED` and `LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED`: refused, but the connection goes on.
 const REFUSED: [ErrorCode; 2] = [ErrorCode::Session(-18), ErrorCode::Session(-19)];
@@ -33,17 +33,17 @@ pub fn login(session: &Session, resolved: &Resolved, agent: bool, asker: &mut dy
     };
     let offers = |method: &str| methods.split(',').any(|offered| offered == method);
     let mut login = Login { session, resolved, asker, tried: Vec::new() };
-    let mut in_already = false;
+    let mut authenticated = false;
     if offers("publickey") {
-        in_already = (agent && login.with_agent()) || login.with_files();
+        authenticated = (agent && login.with_agent()) || login.with_files();
     }
-    if !in_already && offers("keyboard-interactive") {
-        in_already = login.with_dialogue();
+    if !authenticated && offers("keyboard-interactive") {
+        authenticated = login.with_dialogue();
     }
-    if !in_already && offers("password") {
-        in_already = login.with_password();
+    if !authenticated && offers("password") {
+        authenticated = login.with_password();
     }
-    if in_already {
+    if authenticated {
         return Ok(());
     }
     Err(SshError::Authentication { host: resolved.shown(), user: resolved.user.clone(), tried: login.tried, methods })

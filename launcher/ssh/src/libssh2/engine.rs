@@ -23,8 +23,8 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::task::Context;
 use std::time::{Duration, Instant};
 
-/// See [`Engine::look_again`].
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// See [`Engine::longest_wait`].
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 /// Timeout of connecting to a program on this host for a connection that came back through a forward.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// How many connections may wait at a listener of the host until they are accepted.
@@ -32,12 +32,12 @@ const WAITING_MAX: u32 = 1024;
 /// Pause before connections are accepted again after a failure.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How many keep-alives may stay unanswered.
-const SILENT_MAX: u32 = 3;
+const UNANSWERED_MAX: u32 = 3;
 /// The keep-alive: a channel of a type that no host has. The host refuses it, and the refusal is the answer. The usual
 /// keep-alive is a global request; libssh2 never takes the answers to those out of its queue, where the next forward
 /// would take one for its own.
-const SIGN_OF_LIFE: &str = "sign-of-life@ipclusterz";
-const SIGN_WINDOW: u32 = 1024;
+const KEEP_ALIVE_CHANNEL: &str = "sign-of-life@ipclusterz";
+const KEEP_ALIVE_WINDOW: u32 = 1024;
 
 /// The channel for the result of a command.
 pub type Reply<T> = Sender<Result<T, SshError>>;
@@ -72,9 +72,9 @@ struct BackForward {
     listener: Listener,
 }
 
-/// What tasks have made for the loop to take over.
+/// What tasks have opened, for the loop to take over.
 #[derive(Default)]
-struct Made {
+struct Opened {
     links: Vec<Link>,
     backs: Vec<BackForward>,
 }
@@ -91,19 +91,19 @@ pub struct Engine {
     waker: Waker,
     keep_alive: Duration,
     /// Whether a keep-alive waits for its answer.
-    asking: Rc<Cell<bool>>,
+    keep_alive_pending: Rc<Cell<bool>>,
     /// Whether the answer has come. It may come within the call that asked for it, and then the socket does not become
     /// readable.
-    answered: Rc<Cell<bool>>,
+    keep_alive_answered: Rc<Cell<bool>>,
     /// Whether libssh2's queue has, or will have, an answer that a forward would take for its own.
-    confused: bool,
+    stray_answer: bool,
     tasks: Vec<Task>,
-    made: Rc<RefCell<Made>>,
+    opened: Rc<RefCell<Opened>>,
     locals: Vec<(u64, LocalListener, Endpoint)>,
     links: Vec<Link>,
     /// Channels that came back through forwards, and wait for a connection here.
-    arriving: BTreeMap<u64, (u64, Channel)>,
-    arrived: u64,
+    incoming: BTreeMap<u64, (u64, Channel)>,
+    incoming_count: u64,
     on_loss: Option<OnLoss>,
     /// When to accept connections again.
     accept_from: Option<Instant>,
@@ -128,15 +128,15 @@ impl Engine {
             sender,
             waker,
             keep_alive,
-            asking: Rc::default(),
-            answered: Rc::default(),
-            confused: false,
+            keep_alive_pending: Rc::default(),
+            keep_alive_answered: Rc::default(),
+            stray_answer: false,
             tasks: Vec::new(),
-            made: Rc::default(),
+            opened: Rc::default(),
             locals: Vec::new(),
             links: Vec::new(),
-            arriving: BTreeMap::new(),
-            arrived: 0,
+            incoming: BTreeMap::new(),
+            incoming_count: 0,
             on_loss: None,
             accept_from: None,
             ended: false,
@@ -148,32 +148,32 @@ impl Engine {
     pub fn run(mut self) {
         let mut set = PollSet::default();
         let mut last_heard = Instant::now();
-        let mut next_sign = last_heard + self.keep_alive;
+        let mut next_keep_alive = last_heard + self.keep_alive;
         let reason = loop {
-            self.take_commands();
+            self.handle_commands();
             if self.ended {
                 break None;
             }
-            self.take_in();
-            let more = self.work();
+            self.read_socket();
+            let more = self.give_turns();
             if let Some(reason) = self.line.lost() {
                 break Some(reason);
             }
             let now = Instant::now();
-            if self.answered.take() {
+            if self.keep_alive_answered.take() {
                 last_heard = now;
             }
-            if now >= next_sign {
-                next_sign = now + self.keep_alive;
-                if let Err(error) = self.give_sign() {
+            if now >= next_keep_alive {
+                next_keep_alive = now + self.keep_alive;
+                if let Err(error) = self.send_keep_alive() {
                     break Some(error.message().to_owned());
                 }
             }
-            let silent_until = last_heard + self.keep_alive * SILENT_MAX + self.keep_alive / 2;
+            let silent_until = last_heard + self.keep_alive * UNANSWERED_MAX + self.keep_alive / 2;
             if now >= silent_until {
                 break Some(format!("{:.0} s without a sign of life", (now - last_heard).as_secs_f64()));
             }
-            let deadline = if more { now } else { next_sign.min(silent_until).min(now + self.look_again()) };
+            let deadline = if more { now } else { next_keep_alive.min(silent_until).min(now + self.longest_wait()) };
             match self.wait(&mut set, deadline) {
                 Ok(true) => last_heard = Instant::now(),
                 Ok(false) => {}
@@ -184,46 +184,47 @@ impl Engine {
     }
 
     /// Sends a keep-alive, unless one is unanswered.
-    fn give_sign(&mut self) -> Result<(), ssh2::Error> {
-        if self.asking.get() {
+    fn send_keep_alive(&mut self) -> Result<(), ssh2::Error> {
+        if self.keep_alive_pending.get() {
             return Ok(());
         }
         if self.line.is_opening() {
             // libssh2 opens one channel at a time, and the current one may take long.
-            self.confused = true;
+            self.stray_answer = true;
             self.line.session.set_keepalive(true, 1);
             let sent = self.line.attempt(|| self.line.session.keepalive_send());
             // With an interval set, libssh2 would send more of them by itself, in calls that block.
             self.line.session.set_keepalive(false, 0);
             return sent.map(drop);
         }
-        self.asking.set(true);
-        let (line, asking, answered) = (Rc::clone(&self.line), Rc::clone(&self.asking), Rc::clone(&self.answered));
+        self.keep_alive_pending.set(true);
+        let (line, keep_alive_pending, keep_alive_answered) =
+            (Rc::clone(&self.line), Rc::clone(&self.keep_alive_pending), Rc::clone(&self.keep_alive_answered));
         self.spawn(async move {
-            let ask = || line.session.channel_open(SIGN_OF_LIFE, SIGN_WINDOW, SIGN_WINDOW, None);
+            let ask = || line.session.channel_open(KEEP_ALIVE_CHANNEL, KEEP_ALIVE_WINDOW, KEEP_ALIVE_WINDOW, None);
             // The refusal is the answer.
             let _ = line.settle_opening(ask).await;
-            asking.set(false);
-            answered.set(true);
+            keep_alive_pending.set(false);
+            keep_alive_answered.set(true);
         });
         Ok(())
     }
 
-    /// The longest wait. One call may read from the socket what another one needs that has had its turn already. Then
-    /// the socket does not become readable, and libssh2 does not report it.
-    fn look_again(&self) -> Duration {
+    /// The longest wait. One call may read data from the socket for another one that has already had its turn. Then the
+    /// socket does not become readable, and libssh2 does not report it.
+    fn longest_wait(&self) -> Duration {
         match (self.tasks.is_empty(), self.links.is_empty()) {
-            (false, _) => LOOK_AGAIN,
-            (true, false) => LOOK_AGAIN * 5,
+            (false, _) => RETRY_INTERVAL,
+            (true, false) => RETRY_INTERVAL * 5,
             (true, true) => self.keep_alive,
         }
     }
 
-    fn take_commands(&mut self) {
+    fn handle_commands(&mut self) {
         self.waker.reset();
         loop {
             match self.commands.try_recv() {
-                Ok(command) => self.take(command),
+                Ok(command) => self.handle(command),
                 Err(TryRecvError::Empty) => return,
                 // Impossible: this thread has a sender itself.
                 Err(TryRecvError::Disconnected) => {
@@ -234,15 +235,15 @@ impl Engine {
         }
     }
 
-    fn take(&mut self, command: Command) {
+    fn handle(&mut self, command: Command) {
         let line = Rc::clone(&self.line);
-        let made = Rc::clone(&self.made);
+        let opened = Rc::clone(&self.opened);
         let host = self.host.clone();
         match command {
             Command::Run { command, input, deadline, reply } => self.spawn(async move {
                 let result = tasks::run(&line, &command, &input, deadline).await;
                 // The caller may have stopped waiting, here and below.
-                let _ = reply.send(result.map_err(|error| trouble(&host, &error.to_string())));
+                let _ = reply.send(result.map_err(|error| lost_error(&host, &error.to_string())));
             }),
             Command::Upload { path, content, mode, reply } => self.spawn(async move {
                 let _ = reply.send(tasks::upload(&line, &host, &path, &content, mode).await);
@@ -251,18 +252,18 @@ impl Engine {
                 let _ = reply.send(tasks::download(&line, &host, &path).await);
             }),
             Command::ForwardLocal { id, listener, to } => self.locals.push((id, listener, to)),
-            Command::ForwardBack { reply, .. } if self.confused => {
+            Command::ForwardBack { reply, .. } if self.stray_answer => {
                 // A new connection does not have that problem.
                 let why = "a forward cannot be told apart from a sign of life";
                 line.lose(why);
-                let _ = reply.send(Err(trouble(&host, why)));
+                let _ = reply.send(Err(lost_error(&host, why)));
             }
             Command::ForwardBack { id, host: listen, port, to, reply } => self.spawn(async move {
                 let listening = || line.session.channel_forward_listen(port, Some(&listen), Some(WAITING_MAX));
                 let result = line.settle_opening(listening).await;
                 let _ = reply.send(match result {
                     Ok((listener, port)) => {
-                        made.borrow_mut().backs.push(BackForward { id, to, listener });
+                        opened.borrow_mut().backs.push(BackForward { id, to, listener });
                         Ok(port)
                     }
                     Err(error) => {
@@ -277,14 +278,14 @@ impl Engine {
                     Ok(channel) => Link::new(0, channel, stream).map_err(|error| error.to_string()),
                     Err(error) => Err(error.message().to_owned()),
                 };
-                let joined = joined.map(|link| made.borrow_mut().links.push(link));
+                let joined = joined.map(|link| opened.borrow_mut().links.push(link));
                 let _ = reply.send(joined.map_err(|message| SshError::Connect {
                     host: to.to_string(),
                     message: format!("through {host}: {message}"),
                 }));
             }),
             Command::Connected { number, result } => {
-                let Some((id, mut channel)) = self.arriving.remove(&number) else { return };
+                let Some((id, mut channel)) = self.incoming.remove(&number) else { return };
                 let link = result.and_then(|stream| Link::new(id, channel.clone(), stream));
                 match link {
                     Ok(link) => self.links.push(link),
@@ -306,13 +307,13 @@ impl Engine {
         self.locals.retain(|(local, ..)| *local != id);
         let line = Rc::clone(&self.line);
         // Dropping a listener tells the host, with a call that blocks.
-        line.blocking(|| self.made.borrow_mut().backs.retain(|back| back.id != id));
+        line.blocking(|| self.opened.borrow_mut().backs.retain(|back| back.id != id));
         for link in self.links.iter_mut().filter(|link| link.forward == id) {
             link.close();
         }
-        let gone: Vec<u64> = self.arriving.iter().filter(|(_, (of, _))| *of == id).map(|(number, _)| *number).collect();
+        let gone: Vec<u64> = self.incoming.iter().filter(|(_, (of, _))| *of == id).map(|(number, _)| *number).collect();
         for number in gone {
-            if let Some((_, mut channel)) = self.arriving.remove(&number) {
+            if let Some((_, mut channel)) = self.incoming.remove(&number) {
                 let line = Rc::clone(&line);
                 self.spawn(async move {
                     let _ = line.settle(|| channel.close()).await;
@@ -322,18 +323,18 @@ impl Engine {
     }
 
     /// Lets libssh2 read what has arrived.
-    fn take_in(&mut self) {
-        if let Err(error) = self.line.attempt(|| self.intake.take_in()) {
+    fn read_socket(&mut self) {
+        if let Err(error) = self.line.attempt(|| self.intake.read_socket()) {
             self.line.lose(error.message());
         }
     }
 
     /// Gives every task and connection a turn. Returns whether one of them wants another turn at once.
-    fn work(&mut self) -> bool {
+    fn give_turns(&mut self) -> bool {
         self.accept();
         let mut context = Context::from_waker(std::task::Waker::noop());
         self.tasks.retain_mut(|task| task.as_mut().poll(&mut context).is_pending());
-        self.links.append(&mut self.made.borrow_mut().links);
+        self.links.append(&mut self.opened.borrow_mut().links);
         let mut more = false;
         let line = &self.line;
         self.links.retain_mut(|link| match link.turn(line) {
@@ -366,23 +367,23 @@ impl Engine {
             }
         }
         for (id, stream, to) in opening {
-            let (line, made) = (Rc::clone(&self.line), Rc::clone(&self.made));
+            let (line, opened) = (Rc::clone(&self.line), Rc::clone(&self.opened));
             self.spawn(async move {
                 // When the channel cannot be opened, the stream is dropped, which tells the peer.
                 if let Ok(channel) = tasks::open(&line, &to).await
                     && let Ok(link) = Link::new(id, channel, stream)
                 {
-                    made.borrow_mut().links.push(link);
+                    opened.borrow_mut().links.push(link);
                 }
             });
         }
-        let mut made = self.made.borrow_mut();
-        for back in &mut made.backs {
+        let mut opened = self.opened.borrow_mut();
+        for back in &mut opened.backs {
             // An error other than EAGAIN also means that there is none.
             while let Ok(Some(channel)) = self.line.attempt(|| back.listener.accept()) {
-                self.arrived += 1;
-                let number = self.arrived;
-                self.arriving.insert(number, (back.id, channel));
+                self.incoming_count += 1;
+                let number = self.incoming_count;
+                self.incoming.insert(number, (back.id, channel));
                 let (to, sender, waker) = (back.to.clone(), self.sender.clone(), self.waker.clone());
                 let connect = move || {
                     let result = to.connect(CONNECT_PATIENCE);
@@ -415,7 +416,7 @@ impl Engine {
         Ok(set.is_ready(socket))
     }
 
-    /// Ends everything. With a reason, which is a loss, goes on to answer every command with it.
+    /// Ends everything. With a reason, which means a loss, it goes on to answer every command with that.
     fn close(mut self, reason: Option<String>) {
         self.locals.clear();
         let reason = reason.inspect(|reason| {
@@ -424,8 +425,8 @@ impl Engine {
             }
         });
         // Freeing objects of libssh2 may send messages, for which there is a short timeout in milliseconds.
-        const GOODBYE: u32 = 500;
-        self.line.session.set_timeout(GOODBYE);
+        const CLOSE_TIMEOUT: u32 = 500;
+        self.line.session.set_timeout(CLOSE_TIMEOUT);
         if reason.is_some() {
             // Nothing can be sent any more; after this, no call tries to.
             let _ = self.line.socket.shutdown(std::net::Shutdown::Both);
@@ -434,9 +435,9 @@ impl Engine {
             let _ = self.line.socket.shutdown(std::net::Shutdown::Both);
         }
         self.links.clear();
-        self.arriving.clear();
+        self.incoming.clear();
         self.tasks.clear();
-        *self.made.borrow_mut() = Made::default();
+        *self.opened.borrow_mut() = Opened::default();
         let Some(reason) = reason else { return };
         let Self { commands, sender, host, line, intake, .. } = self;
         drop((sender, intake, line));
@@ -455,7 +456,7 @@ impl Engine {
     }
 }
 
-fn trouble(host: &str, message: &str) -> SshError {
+fn lost_error(host: &str, message: &str) -> SshError {
     SshError::Lost { host: host.to_owned(), reason: message.to_owned() }
 }
 

@@ -45,7 +45,7 @@ impl Intake {
 
     /// Reads what has arrived. Fails with EAGAIN when libssh2 has to send an answer and cannot; then it must be called
     /// again.
-    pub fn take_in(&self) -> Result<(), ssh2::Error> {
+    pub fn read_socket(&self) -> Result<(), ssh2::Error> {
         let mut buffer = [0_u8; 16];
         let locked = self.session.raw();
         // SAFETY: the channel belongs to this session, which is alive and locked; the buffer is as long as we say.

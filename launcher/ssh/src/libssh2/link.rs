@@ -128,7 +128,7 @@ impl Link {
             match self.stream.read(&mut self.out.bytes) {
                 Ok(0) => self.local_ended = true,
                 Ok(count) => (self.out.start, self.out.end) = (0, count),
-                Err(error) if not_now(&error) => {}
+                Err(error) if would_block(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -163,7 +163,7 @@ impl Link {
         while !self.back.is_empty() {
             match self.stream.write(self.back.filled()) {
                 Ok(count) => self.back.start += count,
-                Err(error) if not_now(&error) => break,
+                Err(error) if would_block(&error) => break,
                 Err(error) => return Err(error),
             }
             moved = true;
@@ -178,6 +178,6 @@ impl Link {
     }
 }
 
-fn not_now(error: &io::Error) -> bool {
+fn would_block(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

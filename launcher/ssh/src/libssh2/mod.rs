@@ -41,9 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Timeout of a file, in addition to the time that its bytes take at a slow megabyte per second.
 const TRANSFER_PATIENCE: Duration = Duration::from_secs(60);
 /// Interval between two checks whether anybody still waits for the connection.
-const LOOK: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Timeout of a session's thread to disconnect.
-const GOODBYE: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The ciphers, fastest first: AES in GCM mode, for which processors have instructions, needs no second pass for its
 /// MAC.
 const CIPHERS: &str = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,\
@@ -119,7 +119,7 @@ fn connect_one(
             return Err(SshError::GivenUp { host: resolved.shown() });
         }
         let now = Instant::now();
-        match news.recv_timeout(deadline.saturating_duration_since(now).min(LOOK)) {
+        match news.recv_timeout(deadline.saturating_duration_since(now).min(CHECK_INTERVAL)) {
             Ok(Progress::Ask(question, answer)) => {
                 let asked = Instant::now();
                 let answered = asker.ask(&question);
@@ -158,12 +158,12 @@ struct Opening {
 }
 
 /// Forwards questions to the thread that waits for the connection.
-struct Bridge {
+struct ForwardingAsker {
     progress: Sender<Progress>,
     reason: &'static str,
 }
 
-impl Asker for Bridge {
+impl Asker for ForwardingAsker {
     fn ask(&mut self, question: &Question) -> Option<Secret> {
         let (sender, receiver) = channel();
         self.progress.send(Progress::Ask(question.clone(), sender)).ok()?;
@@ -196,7 +196,7 @@ impl Opening {
 
     fn open(&mut self) -> Result<(Line, Intake), SshError> {
         let endpoint = self.resolved.endpoint();
-        let stream = self.reach()?;
+        let stream = self.open_socket()?;
         let failed = |message: String| SshError::Connect { host: endpoint.clone(), message };
         let clone = |stream: &Stream| stream.try_clone().map_err(SshError::local("duplicating a socket"));
         *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(clone(&stream)?);
@@ -213,14 +213,14 @@ impl Opening {
         session.handshake().map_err(|error| failed(format!("the SSH handshake failed: {}", error.message())))?;
         host_key::check(&session, &self.resolved, &self.known_hosts, &entries)?;
 
-        let mut bridge = Bridge { progress: self.progress.clone(), reason: "there was no answer" };
-        auth::login(&session, &self.resolved, self.agent, &mut bridge)?;
+        let mut asker = ForwardingAsker { progress: self.progress.clone(), reason: "there was no answer" };
+        auth::login(&session, &self.resolved, self.agent, &mut asker)?;
         let intake = Intake::open(&session).map_err(|error| failed(error.message().to_owned()))?;
         Ok((Line::new(session, stream, self.keep_alive * 3), intake))
     }
 
     /// Opens a socket to the host: by TCP, or through the host before it.
-    fn reach(&mut self) -> Result<Stream, SshError> {
+    fn open_socket(&mut self) -> Result<Stream, SshError> {
         let Resolved { host_name, port, .. } = &self.resolved;
         if let Some(via) = &mut self.via {
             let (near, far) = Stream::pair().map_err(SshError::local("making a pair of sockets"))?;
@@ -265,7 +265,7 @@ impl Libssh2 {
     fn lost(&self) -> SshError {
         let (tell, told) = channel();
         self.send(Command::WhenLost(Box::new(move |reason| drop(tell.send(reason)))));
-        let reason = told.recv_timeout(GOODBYE).unwrap_or_else(|_| "its thread has ended".to_owned());
+        let reason = told.recv_timeout(CLOSE_TIMEOUT).unwrap_or_else(|_| "its thread has ended".to_owned());
         SshError::Lost { host: self.host.clone(), reason }
     }
 
@@ -289,7 +289,7 @@ impl Remote for Libssh2 {
         if matches!(received, Err(RecvTimeoutError::Timeout)) {
             // Makes the thread check the deadline, give up and close the channel.
             self.waker.wake();
-            received = answer.recv_timeout(GOODBYE);
+            received = answer.recv_timeout(CLOSE_TIMEOUT);
         }
         match received {
             Ok(Ok(Some(output))) => Ok(output),
@@ -351,7 +351,7 @@ impl Drop for Libssh2 {
     fn drop(&mut self) {
         self.send(Command::End);
         // The thread drops the sender when it ends.
-        if self.ended.recv_timeout(GOODBYE) == Err(RecvTimeoutError::Timeout)
+        if self.ended.recv_timeout(CLOSE_TIMEOUT) == Err(RecvTimeoutError::Timeout)
             && let Some(socket) = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
             let _ = socket.shutdown(Shutdown::Both);

@@ -21,19 +21,19 @@ use std::time::{Duration, Instant};
 const EAGAIN: i32 = -37;
 
 /// The errors of libssh2 calls: its own, or one of the standard library that was made from it.
-pub trait Trouble {
+pub trait CallError {
     /// Whether the error means that the call would block (EAGAIN).
-    fn is_not_yet(&self) -> bool;
+    fn would_block(&self) -> bool;
 }
 
-impl Trouble for ssh2::Error {
-    fn is_not_yet(&self) -> bool {
+impl CallError for ssh2::Error {
+    fn would_block(&self) -> bool {
         self.code() == ErrorCode::Session(EAGAIN)
     }
 }
 
-impl Trouble for io::Error {
-    fn is_not_yet(&self) -> bool {
+impl CallError for io::Error {
+    fn would_block(&self) -> bool {
         self.kind() == io::ErrorKind::WouldBlock
     }
 }
@@ -61,12 +61,12 @@ impl Line {
     }
 
     /// Makes a call, and repeats it while it is stuck in writing. `None` when it waits for input.
-    pub fn attempt<T, E: Trouble>(&self, mut call: impl FnMut() -> Result<T, E>) -> Result<Option<T>, E> {
+    pub fn attempt<T, E: CallError>(&self, mut call: impl FnMut() -> Result<T, E>) -> Result<Option<T>, E> {
         let started = Instant::now();
         loop {
             match call() {
                 Ok(done) => return Ok(Some(done)),
-                Err(error) if !error.is_not_yet() => return Err(error),
+                Err(error) if !error.would_block() => return Err(error),
                 Err(error) => {
                     if !writes(self.session.block_directions()) {
                         return Ok(None);
@@ -85,19 +85,19 @@ impl Line {
     }
 
     /// Repeats a call until it is done; other work goes on while it waits for input.
-    pub async fn settle<T, E: Trouble>(&self, mut call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    pub async fn settle<T, E: CallError>(&self, mut call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
         loop {
             if let Some(done) = self.attempt(&mut call)? {
                 return Ok(done);
             }
-            Pause(false).await;
+            YieldOnce(false).await;
         }
     }
 
     /// The same for a call that opens a channel or a listener, one at a time.
-    pub async fn settle_opening<T, E: Trouble>(&self, call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    pub async fn settle_opening<T, E: CallError>(&self, call: impl FnMut() -> Result<T, E>) -> Result<T, E> {
         while self.opening.replace(true) {
-            Pause(false).await;
+            YieldOnce(false).await;
         }
         let result = self.settle(call).await;
         self.opening.set(false);
@@ -132,9 +132,9 @@ fn writes(directions: BlockDirections) -> bool {
 }
 
 /// Yields once, so that other tasks get their turn.
-pub struct Pause(pub bool);
+pub struct YieldOnce(pub bool);
 
-impl Future for Pause {
+impl Future for YieldOnce {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {

@@ -1,7 +1,7 @@
 //! Commands and files of a session, as functions that let other work go on while they wait. [`super::engine`] polls
 //! them.
 
-use super::settle::{Line, Pause, Trouble};
+use super::settle::{CallError, Line, YieldOnce};
 use crate::ends::Endpoint;
 use crate::error::SshError;
 use crate::remote::RunOutput;
@@ -69,7 +69,7 @@ pub async fn run(
             return Ok(None);
         }
         if !moved {
-            Pause(false).await;
+            YieldOnce(false).await;
         }
     }
     line.settle(|| channel.close()).await?;
@@ -119,7 +119,7 @@ async fn write(line: &Line, sftp: &Sftp, path: &Path, content: &[u8], mode: u32)
     line.settle(|| file.setstat(permissions.clone())).await?;
     let mut sent = 0;
     while sent < content.len() {
-        let count = line.settle(|| file.write(&content[sent..])).await.map_err(|error| taken(line, &error))?;
+        let count = line.settle(|| file.write(&content[sent..])).await.map_err(|error| libssh2_error(line, &error))?;
         sent += count;
     }
     line.settle(|| file.close()).await
@@ -170,7 +170,8 @@ pub async fn download(line: &Line, host: &str, path: &str) -> Result<Vec<u8>, Ss
         let mut content = Vec::new();
         let mut buffer = vec![0; 128 * 1024];
         loop {
-            let count = line.settle(|| file.read(&mut buffer)).await.map_err(|error| failed(taken(line, &error)))?;
+            let count =
+                line.settle(|| file.read(&mut buffer)).await.map_err(|error| failed(libssh2_error(line, &error)))?;
             if count == 0 {
                 break;
             }
@@ -185,7 +186,7 @@ pub async fn download(line: &Line, host: &str, path: &str) -> Result<Vec<u8>, Ss
 }
 
 /// The error of libssh2 behind an error of the standard library, which has lost its code.
-fn taken(line: &Line, error: &std::io::Error) -> ssh2::Error {
-    debug_assert!(!error.is_not_yet());
+fn libssh2_error(line: &Line, error: &std::io::Error) -> ssh2::Error {
+    debug_assert!(!error.would_block());
     ssh2::Error::last_session_error(&line.session).unwrap_or_else(ssh2::Error::unknown)
 }

@@ -16,10 +16,10 @@ pub struct Attempt {
 }
 
 /// Beginnings of the lines that `-v` adds.
-const CHATTER: &[&str] = &["debug", "OpenSSH_", "Authenticated to ", "Transferred: ", "Bytes per second: "];
+const DEBUG_PREFIXES: &[&str] = &["debug", "OpenSSH_", "Authenticated to ", "Transferred: ", "Bytes per second: "];
 
 /// Beginnings of the lines that say why a connection has ended.
-const LAST_WORDS: &[&str] = &[
+const CLOSING_PREFIXES: &[&str] = &[
     "Timeout, server ",
     "Connection to ",
     "Connection closed by ",
@@ -42,15 +42,17 @@ const LAST_WORDS: &[&str] = &[
 
 /// The lines that are for people, without those that `-v` adds.
 pub fn without_debug(stderr: &str) -> String {
-    let is_talk = |line: &&str| !CHATTER.iter().any(|start| line.starts_with(start)) && !line.trim().is_empty();
-    stderr.lines().filter(is_talk).map(|line| format!("{}\n", line.trim_end())).collect()
+    let is_message =
+        |line: &&str| !DEBUG_PREFIXES.iter().any(|start| line.starts_with(start)) && !line.trim().is_empty();
+    stderr.lines().filter(is_message).map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// Why an established connection has ended. The output of `-v` contains our scripts, which have several lines, and all
 /// but the first of them look like messages. So only lines that begin as the messages of ssh at an end do are taken.
-pub fn last_words(stderr: &str) -> String {
+pub fn closing_reason(stderr: &str) -> String {
     let said = without_debug(stderr);
-    let known: Vec<&str> = said.lines().filter(|line| LAST_WORDS.iter().any(|start| line.starts_with(start))).collect();
+    let known: Vec<&str> =
+        said.lines().filter(|line| CLOSING_PREFIXES.iter().any(|start| line.starts_with(start))).collect();
     match (known.is_empty(), said.lines().next_back()) {
         (false, _) => known.join("; "),
         // Another version of ssh may use other words, in its last line.
@@ -261,7 +263,7 @@ mod tests {
              done'\r\n\
              debug1: client_input_channel_req: channel 2 rtype exit-status reply 0\r\n\
              Timeout, server 127.0.0.1 not responding.\r\n";
-        assert_eq!(last_words(said), "Timeout, server 127.0.0.1 not responding.");
+        assert_eq!(closing_reason(said), "Timeout, server 127.0.0.1 not responding.");
     }
 
     #[test]
@@ -271,8 +273,8 @@ mod tests {
              Transferred: sent 3540, received 3336 bytes, in 0.3 seconds\r\n\
              Bytes per second: sent 11800.1, received 11120.2\r\n\
              debug1: Exit status -1\r\n";
-        assert_eq!(last_words(said), "Connection to 127.0.0.1 closed by remote host.");
-        assert_eq!(last_words("debug1: x\n"), "ssh has ended");
-        assert_eq!(last_words("debug1: x\nin new words\n"), "in new words");
+        assert_eq!(closing_reason(said), "Connection to 127.0.0.1 closed by remote host.");
+        assert_eq!(closing_reason("debug1: x\n"), "ssh has ended");
+        assert_eq!(closing_reason("debug1: x\nin new words\n"), "in new words");
     }
 }

@@ -3,7 +3,7 @@
 //! All processes are started from this thread: the kernel ends them when the thread that started them ends.
 
 use super::children;
-use super::explain::{Attempt, explain, last_words};
+use super::explain::{Attempt, closing_reason, explain};
 use super::folder::{Asked, PrivateFolder};
 use super::relay::RelayHandle;
 use crate::asker::{Question, Secret};
@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 /// The line that the master prints when it is connected.
 pub const READY: &str = "ipclusterz-ready";
 /// How many bytes of the master's output are kept for an error.
-const KEPT: usize = 256 * 1024;
+const OUTPUT_MAX: usize = 256 * 1024;
 /// Timeout of a process that nobody waits for, such as one that cancels a forward.
-const ERRAND: Duration = Duration::from_secs(5);
+const ERRAND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the keeper is asked to do.
 pub enum Command {
@@ -62,16 +62,16 @@ struct Master {
     child: Child,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
-    said: String,
-    printed: String,
+    stderr_text: String,
+    stdout_text: String,
 }
 
 impl Master {
     /// Reads the available output without blocking.
     fn read(&mut self) {
         let mut buffer = [0; 16 * 1024];
-        take(&mut self.stdout, &mut buffer, &mut self.printed);
-        take(&mut self.stderr, &mut buffer, &mut self.said);
+        read_pipe(&mut self.stdout, &mut buffer, &mut self.stdout_text);
+        read_pipe(&mut self.stderr, &mut buffer, &mut self.stderr_text);
     }
 
     /// Whether it has ended. It closes its standard output when it needs it no more, and its standard error when it
@@ -87,7 +87,7 @@ impl Drop for Master {
     }
 }
 
-fn take(pipe: &mut Option<impl Read>, buffer: &mut [u8], text: &mut String) {
+fn read_pipe(pipe: &mut Option<impl Read>, buffer: &mut [u8], text: &mut String) {
     while let Some(stream) = pipe {
         match stream.read(buffer) {
             Ok(0) => *pipe = None,
@@ -96,8 +96,8 @@ fn take(pipe: &mut Option<impl Read>, buffer: &mut [u8], text: &mut String) {
             Err(_) => *pipe = None,
         }
     }
-    if text.len() > KEPT
-        && let Some(cut) = (text.len() - KEPT / 2..text.len()).find(|at| text.is_char_boundary(*at))
+    if text.len() > OUTPUT_MAX
+        && let Some(cut) = (text.len() - OUTPUT_MAX / 2..text.len()).find(|at| text.is_char_boundary(*at))
     {
         text.drain(..cut);
     }
@@ -128,18 +128,18 @@ impl Keeper {
             set.clear();
             let waking = set.add(self.waker.as_fd(), true, false);
             let questions = set.add(self.folder.questions(), true, false);
-            add(&mut set, master);
+            add_pipes(&mut set, master);
             if !set.wait(Some(deadline)).map_err(SshError::local("waiting for ssh"))? {
                 let (host, doing) = (self.attempt.host.clone(), "connecting".to_owned());
                 return Err(SshError::Timeout { host, doing, seconds: self.timeout.as_secs_f64() });
             }
             master.read();
-            if master.printed.contains(READY) {
+            if master.stdout_text.contains(READY) {
                 return Ok(());
             }
             if master.has_ended() {
                 children::end(&mut master.child);
-                return Err(explain(&master.said, &self.attempt, &self.folder.shown_keys()));
+                return Err(explain(&master.stderr_text, &self.attempt, &self.folder.shown_keys()));
             }
             if set.is_ready(waking) {
                 // Nobody waits for the connection any more.
@@ -160,7 +160,7 @@ impl Keeper {
                     }
                     // ssh asks whether to trust a key. A key that is not in known_hosts is never trusted.
                     Asked::Confirm(prompt) => {
-                        master.said.push_str(&format!("{prompt}\n"));
+                        master.stderr_text.push_str(&format!("{prompt}\n"));
                         self.folder.answer(None);
                     }
                     Asked::Notice(text) => print_line(&text),
@@ -195,7 +195,7 @@ impl Keeper {
                     Command::Spawn(process, reply) => drop(reply.send(children::spawn(process))),
                     Command::Errand(process) => {
                         if let Ok(child) = children::spawn(process) {
-                            errands.push((child, Instant::now() + ERRAND));
+                            errands.push((child, Instant::now() + ERRAND_TIMEOUT));
                         }
                     }
                     Command::Relay(relay) if lost.is_some() => relay.end(),
@@ -221,7 +221,7 @@ impl Keeper {
             if let Some(present) = &mut master {
                 present.read();
                 if present.has_ended() {
-                    let reason = last_words(&present.said);
+                    let reason = closing_reason(&present.stderr_text);
                     master = None;
                     relays.drain(..).for_each(|relay| relay.end());
                     if let Some(tell) = on_loss.take() {
@@ -238,7 +238,7 @@ impl Keeper {
             set.add(self.waker.as_fd(), true, false);
             set.add(self.folder.questions(), true, false);
             if let Some(master) = &master {
-                add(&mut set, master);
+                add_pipes(&mut set, master);
             }
             // poll does not report the end of a child.
             let look = (!errands.is_empty()).then(|| Instant::now() + Duration::from_millis(100));
@@ -249,7 +249,7 @@ impl Keeper {
     }
 }
 
-fn add(set: &mut PollSet, master: &Master) {
+fn add_pipes(set: &mut PollSet, master: &Master) {
     for pipe in [master.stdout.as_ref().map(AsFd::as_fd), master.stderr.as_ref().map(AsFd::as_fd)].into_iter().flatten()
     {
         set.add(pipe, true, false);
@@ -260,7 +260,8 @@ fn start(process: Process, program: &str) -> Result<Master, SshError> {
     let start = || -> io::Result<Master> {
         let mut child = children::spawn(process)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let mut master = Master { child, stdout: None, stderr: None, said: String::new(), printed: String::new() };
+        let mut master =
+            Master { child, stdout: None, stderr: None, stderr_text: String::new(), stdout_text: String::new() };
         if let (Some(stdout), Some(stderr)) = (stdout, stderr) {
             children::unblock(&stdout)?;
             children::unblock(&stderr)?;

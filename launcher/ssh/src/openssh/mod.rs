@@ -36,11 +36,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Timeout of a file, in addition to the time that its bytes take at a slow megabyte per second.
 const TRANSFER_PATIENCE: Duration = Duration::from_secs(60);
 /// Interval between two checks whether anybody still waits for the connection.
-const LOOK: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Timeout of the keeper to notice that the master has ended.
 const NOTICE_PATIENCE: Duration = Duration::from_secs(5);
 /// Timeout of the keeper to end, which takes longer than ending any of its children.
-const GOODBYE: Duration = Duration::from_secs(10);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Exit status of our script when the file does not exist.
 const MISSING: i32 = 44;
 
@@ -96,7 +96,7 @@ pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Resu
         if asker.has_given_up() {
             return Err(SshError::GivenUp { host: target.to_string() });
         }
-        match news.recv_timeout(LOOK) {
+        match news.recv_timeout(CHECK_INTERVAL) {
             Ok(Progress::Ask(question, answer)) => {
                 let answered = asker.ask(&question);
                 if answered.is_none() && told_to_end() {
@@ -191,7 +191,7 @@ impl Openssh {
 
     /// Whether the connection is lost. A process that went through it may have noticed that before the keeper did, so
     /// this waits for the keeper if the master does not answer.
-    fn lost_by_now(&self) -> Result<Option<SshError>, SshError> {
+    fn wait_for_loss(&self) -> Result<Option<SshError>, SshError> {
         let deadline = Instant::now() + NOTICE_PATIENCE;
         let check = self.through_master(&["-O", "check", "--", "master"]);
         if self.communicate(check, b"", deadline, "asking the master whether it is there")?.status == 0 {
@@ -205,7 +205,7 @@ impl Openssh {
                 let reason = "the master does not answer".to_owned();
                 return Ok(Some(SshError::Lost { host: self.host.clone(), reason }));
             }
-            std::thread::sleep(LOOK / 10);
+            std::thread::sleep(CHECK_INTERVAL / 10);
         }
     }
 
@@ -304,7 +304,7 @@ impl Remote for Openssh {
         let output = self.communicate(process, stdin, deadline, &format!("running `{command}`"))?;
         // ssh reports its own failures by a status that a command may have as well.
         if output.status == 255 {
-            if let Some(lost) = self.lost_by_now()? {
+            if let Some(lost) = self.wait_for_loss()? {
                 return Err(lost);
             }
             let said = String::from_utf8_lossy(&output.stderr);
@@ -340,7 +340,7 @@ impl Remote for Openssh {
     fn forward_local(&mut self, listener: LocalListener, to: &Endpoint) -> Result<Forward, SshError> {
         self.forwards += 1;
         let near = self.folder.join(format!("f{}", self.forwards));
-        let specification = format!("{}:{}", near.display(), written(to));
+        let specification = format!("{}:{}", near.display(), forward_spec(to));
         self.request("forward", &["-L", &specification], &format!("{} to {to}", listener.endpoint()))?;
         let listens = listener.endpoint().clone();
         let relay = relay::start(listener, near)?;
@@ -349,7 +349,7 @@ impl Remote for Openssh {
     }
 
     fn forward_back(&mut self, listen: &Endpoint, to: &Endpoint) -> Result<Forward, SshError> {
-        let specification = format!("{}:{}", written(listen), written(to));
+        let specification = format!("{}:{}", forward_spec(listen), forward_spec(to));
         let printed = self.request("forward", &["-R", &specification], &format!("its {listen} to {to}"))?;
         let listens = match listen {
             Endpoint::Tcp { host, port: 0 } => {
@@ -373,7 +373,7 @@ impl Remote for Openssh {
 }
 
 /// Formats an endpoint as a part of `-L` and `-R`.
-fn written(endpoint: &Endpoint) -> String {
+fn forward_spec(endpoint: &Endpoint) -> String {
     match endpoint {
         Endpoint::Tcp { host, port } => host_and_port(host, *port),
         Endpoint::Unix(path) => path.display().to_string(),
@@ -384,6 +384,6 @@ impl Drop for Openssh {
     fn drop(&mut self) {
         self.send(Command::End);
         // The thread drops the sender when it ends, after its children have ended.
-        let _: Result<(), RecvTimeoutError> = self.ended.recv_timeout(GOODBYE);
+        let _: Result<(), RecvTimeoutError> = self.ended.recv_timeout(CLOSE_TIMEOUT);
     }
 }

@@ -61,14 +61,14 @@ impl Half {
             match from.read(&mut self.bytes) {
                 Ok(0) => self.source_ended = true,
                 Ok(count) => (self.start, self.end) = (0, count),
-                Err(error) if not_now(&error) => {}
+                Err(error) if would_block(&error) => {}
                 Err(error) => return Err(error),
             }
         }
         while self.wants_output() {
             match to.write(&self.bytes[self.start..self.end]) {
                 Ok(count) => self.start += count,
-                Err(error) if not_now(&error) => return Ok(()),
+                Err(error) if would_block(&error) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
@@ -80,7 +80,7 @@ impl Half {
     }
 }
 
-fn not_now(error: &io::Error) -> bool {
+fn would_block(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
