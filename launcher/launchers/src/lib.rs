@@ -1,14 +1,14 @@
-//! What starts engines: on this host, on others through SSH, under mpiexec or srun, through a queue; and the record of
-//! what was started.
+//! The launchers, which start engines: on this host, on others through SSH, under mpiexec or srun, through a queue.
+//! Also the record of what was started.
 //!
 //! A launcher is one file (or folder) behind [`contract::Launcher`]. It starts *sets*: engines that begin and end
-//! together, such as one process here, the ranks of one mpiexec, or one job. Responsible for processes and jobs; how
-//! many sets there are, and when they start and end, is the supervisor's business. In reading order:
+//! together, such as one process here, the ranks of one mpiexec, or one job. Responsible for processes and jobs; the
+//! supervisor decides how many sets there are, and when they start and end. In reading order:
 //!
 //! - [`set`], [`rank_loss`], [`record`], [`contract`]: what all launchers have in common
 //! - [`cluster`]: the folder of a cluster, its record, its lock and its logs
 //! - [`local`], [`program`], [`ssh`], [`batch`]: the launchers; the first is the shortest
-//! - [`maker`]: which one a profile asks for
+//! - [`maker`]: makes the launcher that a profile asks for
 
 pub mod batch;
 pub mod cluster;

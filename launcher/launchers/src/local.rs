@@ -1,4 +1,4 @@
-//! Engines as processes of this host, each a set of its own.
+//! Starts engines as processes of this host, each a set of its own.
 
 use crate::cluster::logs::{LogFolder, open_log};
 use crate::contract::Launcher;
@@ -24,12 +24,12 @@ pub struct LocalLauncher {
     environment: BTreeMap<String, String>,
     lease: f64,
     running: BTreeMap<SetId, (EngineSet, ChildProcess)>,
-    /// Engines that were started before: their logs go on.
+    /// Engines that were started before; a restarted engine appends to its log.
     known: BTreeSet<EngineId>,
 }
 
 impl LocalLauncher {
-    /// Starts nothing yet. `python` runs the engines, and `engine_file` tells them where the controller is.
+    /// Makes the launcher; starts nothing yet. `python` runs the engines; `engine_file` is their connection file.
     pub fn new(logs: LogFolder, engine_file: PathBuf, python: PathBuf, settings: &StartSettings) -> Self {
         let engines = &settings.tables.engines;
         Self {

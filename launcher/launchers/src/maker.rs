@@ -1,4 +1,4 @@
-//! Which launcher a profile asks for, and what it needs to know.
+//! Makes the launcher that a profile asks for, from its settings. Starts no engine.
 
 use crate::batch;
 use crate::batch::launcher::BatchLauncher;
@@ -19,10 +19,10 @@ use ipclusterz_profile::tables::engines::LauncherKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// For the queue to say when the time of the surrounding job is over.
+/// Timeout of the queue's command that tells when the surrounding job ends.
 const END_TIME_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What can be found out before anything is started, and makes the launcher once the controller listens.
+/// Checks what can be checked before anything is started, and makes the launcher once the controller listens.
 pub struct LauncherMaker<'a> {
     settings: &'a StartSettings,
     python: PathBuf,
@@ -30,7 +30,8 @@ pub struct LauncherMaker<'a> {
 }
 
 impl<'a> LauncherMaker<'a> {
-    /// Checks what can be checked on this host. `binary` is this program.
+    /// Checks the settings against this host. `binary` is the path of this program. May run mpiexec to ask for its
+    /// version.
     pub fn new(settings: &'a StartSettings, binary: &Path) -> Result<Self, Failure> {
         let tables = &settings.tables;
         let starter = match tables.engines.launcher {
@@ -43,7 +44,7 @@ impl<'a> LauncherMaker<'a> {
         };
         let search_path = std::env::var_os("PATH");
         let python = match (tables.engines.launcher, &settings.python) {
-            // It is a matter of the other hosts whether there is such a file.
+            // Whether the file exists matters on the other hosts alone.
             (LauncherKind::Ssh | LauncherKind::Batch, Some(python)) if python.contains('/') => PathBuf::from(python),
             (_, python) => python::find(python.as_deref(), binary, search_path.as_deref())?,
         };
@@ -55,7 +56,7 @@ impl<'a> LauncherMaker<'a> {
         &self.python
     }
 
-    /// Makes it. `run_id` names this run of the cluster.
+    /// Makes the launcher. `run_id` names this run of the cluster.
     pub fn make(&mut self, folder: &ClusterFolder, run_id: &str, wake: Wake) -> Result<Box<dyn Launcher>, Failure> {
         let python = self.python.clone();
         let settings = self.settings;
@@ -64,7 +65,7 @@ impl<'a> LauncherMaker<'a> {
             LauncherKind::Mpiexec => {
                 let again = || Starter::mpiexec(&settings.tables.mpiexec);
                 let starter = self.starter.take().map_or_else(again, Ok)?;
-                Box::new(ProgramLauncher::new(self.program(folder, run_id, starter)?))
+                Box::new(ProgramLauncher::new(self.program_settings(folder, run_id, starter)?))
             }
             LauncherKind::Ssh => {
                 let run = format!("{}-{run_id}", settings.cluster);
@@ -79,13 +80,18 @@ impl<'a> LauncherMaker<'a> {
                 let template = options.queue.start.clone();
                 let make = move |set: &EngineSet| batch::inside::argv(&options, set);
                 let starter = Starter::Prefix { make: Box::new(make), template };
-                Box::new(ProgramLauncher::new(self.program(folder, run_id, starter)?))
+                Box::new(ProgramLauncher::new(self.program_settings(folder, run_id, starter)?))
             }
         })
     }
 
-    /// What an mpiexec, or a queue's own start command in a job, starts.
-    fn program(&self, folder: &ClusterFolder, run_id: &str, starter: Starter) -> Result<ProgramSettings, Failure> {
+    /// The settings of a launcher that starts its ranks by mpiexec, or by a queue's start command inside a job.
+    fn program_settings(
+        &self,
+        folder: &ClusterFolder,
+        run_id: &str,
+        starter: Starter,
+    ) -> Result<ProgramSettings, Failure> {
         let tables = &self.settings.tables;
         let in_job = matches!(starter, Starter::Prefix { .. });
         let mut environment = self.settings.engine_environment.clone();
@@ -106,7 +112,7 @@ impl<'a> LauncherMaker<'a> {
         Ok(ProgramSettings {
             starter,
             command,
-            // Names and not patterns, and none twice: those of `environment` are passed anyway.
+            // Names, not patterns, and without duplicates: the variables of `environment` are passed anyway.
             pass: self
                 .settings
                 .passed_environment()
@@ -123,7 +129,7 @@ impl<'a> LauncherMaker<'a> {
     }
 }
 
-/// What jobs are made from; for `--print-script` and `profile check` too, where nothing is started.
+/// The options that jobs are made from; also for `--print-script` and `profile check`, which start nothing.
 pub fn batch_options(settings: &StartSettings, python: &Path, folder: &ClusterFolder) -> Result<BatchOptions, Failure> {
     let tables = &settings.tables;
     let environment =
@@ -141,7 +147,7 @@ pub fn batch_options(settings: &StartSettings, python: &Path, folder: &ClusterFo
     })
 }
 
-/// The working directory of the engines.
+/// The working directory of the engines, as an absolute path.
 fn directory(settings: &StartSettings) -> Result<PathBuf, Failure> {
     let wanted = &settings.tables.engines.directory;
     if wanted.is_empty() {

@@ -1,22 +1,25 @@
-//! What the loss of a rank is to the others of its MPI_COMM_WORLD: what the profile wants, and what can be had.
+//! What happens to the other ranks of an MPI_COMM_WORLD when one is lost: what the profile asks for, and what is
+//! possible. The supervisor carries it out.
 
 use ipclusterz_profile::tables::engines::OnRankLoss;
 use serde::{Deserialize, Serialize};
 
-/// What will be done.
+/// The policy that applies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RankLoss {
-    /// It.
+    /// What happens to the other ranks.
     pub policy: OnRankLoss,
-    /// Why it is not "shrink", which the profile wants.
+    /// Why the policy is not "shrink", which the profile asks for.
     pub obstacle: Option<String>,
-    /// The job of a set starts its ranks again, at the launcher's word, so that a set with a lost rank goes on.
+    /// Whether the job of a set restarts its ranks when the launcher asks for it, so that a set with a lost rank goes
+    /// on.
     #[serde(default)]
     pub in_job: bool,
 }
 
 impl RankLoss {
-    /// What is wanted, or a restart where survivors cannot be kept. `obstacle`: why they cannot.
+    /// The policy `wanted`, or restart when the profile wants "shrink" and survivors cannot be kept. `obstacle` is the
+    /// reason why they cannot.
     pub fn of(wanted: OnRankLoss, obstacle: Option<String>) -> Self {
         match obstacle {
             Some(obstacle) if wanted == OnRankLoss::Shrink => {
@@ -26,7 +29,7 @@ impl RankLoss {
         }
     }
 
-    /// What is to be said of it when it is not what the profile wants.
+    /// The notice for the user when the policy is not what the profile asks for.
     pub fn notice(&self) -> Option<String> {
         let obstacle = self.obstacle.as_ref()?;
         let policy = self.policy.word();

@@ -1,6 +1,6 @@
 //! What `cluster.json` keeps of each set: enough to end it when its launcher is gone.
 //!
-//! Plain data. Who can end what it names stands above all launchers.
+//! Plain data. The code that ends what a record names is in the layers above the launchers.
 
 use crate::set::EngineSet;
 use ipclusterz_host::identity::ProcessIdentity;
@@ -18,23 +18,23 @@ pub struct SetRecord {
     pub job: JobRecord,
 }
 
-/// What ends a set when its launcher is gone.
+/// What is needed to end a set when its launcher is gone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobRecord {
     /// A process of this host, leader of its own group.
     Process(ProcessIdentity),
-    /// Processes on another host.
+    /// Processes on another host, reached by SSH.
     Remote {
         /// The host as the profile names it.
         host: String,
-        /// Names the folder of the run there.
+        /// The name of the run's folder on that host.
         run: String,
-        /// Boot of that host on which the pids mean something.
+        /// Id of that host's boot; the pids are valid for this boot alone.
         boot_id: String,
-        /// Leaders of process groups there.
+        /// Leaders of process groups on that host.
         processes: Vec<ProcessIdentity>,
-        /// How to get there.
+        /// How to connect to it.
         ssh: Box<SshTable>,
     },
     /// A job of a queue.
@@ -64,7 +64,7 @@ impl fmt::Display for JobRecord {
     }
 }
 
-/// A job, and what of the queue's table it takes to end it: the profile may have changed since.
+/// A job, with the part of the queue's table that is needed to end it: the profile may have changed since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchRecord {
     /// The queue's name, for messages.
@@ -73,31 +73,31 @@ pub struct BatchRecord {
     pub job_id: String,
     /// The command that cancels it.
     pub cancel: Vec<String>,
-    /// The same with more force.
+    /// The command that cancels it with more force.
     pub kill: Vec<String>,
-    /// The command that tells of it.
+    /// The command that shows its state.
     pub status: Vec<String>,
     /// `queue.status_line`.
     pub status_line: String,
     /// `queue.unknown`.
     pub unknown: String,
-    /// States in which it is not over.
+    /// The states in which it has not ended.
     pub alive: Vec<String>,
 }
 
-/// A whole cluster on another host, as far as it is needed to look after it and to end it.
+/// A whole cluster on another host: what is needed to watch and to end it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClusterElsewhere {
     /// The host as the profile names it.
     pub host: String,
-    /// The cluster's name there, the same as here.
+    /// The cluster's name on that host, the same as here.
     pub cluster: String,
-    /// Names the folder there.
+    /// The name of the folder on that host.
     pub folder: String,
     /// The run of the cluster, once it is ready.
     pub run_id: Option<String>,
-    /// `ipclusterz` there, once it is found.
+    /// The path of `ipclusterz` on that host, once it is found.
     pub program: Option<String>,
-    /// How to get there.
+    /// How to connect to it.
     pub ssh: Box<SshTable>,
 }

@@ -1,11 +1,11 @@
-//! Sets: engines that begin and end together, what becomes of one, and how it is ended.
+//! Sets: engines that begin and end together; the events of a set, and how it is ended. Plain data.
 
 use ipclusterz_base::ids::EngineId;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// Counted by the supervisor, from 0; never used twice in a run.
+/// The number of a set. The supervisor counts from 0 and never reuses a number within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SetId(pub u32);
@@ -29,14 +29,14 @@ impl EngineSet {
     }
 }
 
-/// What became of a set since it was last asked about.
+/// What happened to a set since the last poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SetEvent {
-    /// It is not running yet; why, for a person, such as the queue's reason and the expected start.
+    /// It is not running yet. For a person: why, such as the queue's reason and the expected start.
     Waiting(String),
-    /// Its processes have been started: where, for a person.
+    /// Its processes have been started. For a person: where.
     Running(String),
-    /// It is over, wholly: no process of it is left.
+    /// It has ended completely: no process of it is left.
     Ended(SetEnd),
 }
 
@@ -45,23 +45,23 @@ pub enum SetEvent {
 pub struct SetEnd {
     /// All its engines were shut down in an orderly way.
     pub orderly: bool,
-    /// How, for a person: `exit status: 1`, `signal: 9 (SIGKILL)`, `job 17 was cancelled`.
+    /// How it ended, for a person: `exit status: 1`, `signal: 9 (SIGKILL)`, `job 17 was cancelled`.
     pub how: String,
-    /// A log with more about it.
+    /// A log with details.
     pub log: Option<PathBuf>,
 }
 
 /// How a set is to be ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Force {
-    /// SIGTERM, scancel: engines may still end in an orderly way.
+    /// SIGTERM or scancel: engines may still shut down in an orderly way.
     Terminate,
-    /// SIGKILL, and whatever else makes sure.
+    /// SIGKILL, and whatever else makes the end certain.
     Kill,
 }
 
 impl Force {
-    /// The signal for processes.
+    /// The signal for processes: SIGTERM or SIGKILL.
     pub fn signal(self) -> i32 {
         match self {
             Force::Terminate => libc::SIGTERM,

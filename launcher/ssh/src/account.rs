@@ -1,4 +1,4 @@
-//! Who we are on this host, as ssh sees it: name and home folder of the account.
+//! The account of this process's user on this host, as ssh sees it: its name and home folder. Also expands `~`.
 
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 pub struct Account {
     /// Its login name.
     pub name: String,
-    /// Its home folder by the account database, where the system's `ssh` looks, whatever `HOME` says.
+    /// Its home folder by the account database. The system's `ssh` uses this one, whatever `HOME` says.
     pub home: PathBuf,
 }
 
 impl Account {
-    /// Asks the account database, and the environment where that has no answer.
+    /// Reads the account database; falls back to `USER` and `HOME` where that has no answer.
     pub fn of_this_process() -> Self {
         let (name, home) = database_entry().unwrap_or_default();
         let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
@@ -23,12 +23,12 @@ impl Account {
     }
 }
 
-/// The home folder that `~` stands for: `HOME`, else the account's.
+/// The home folder that `~` stands for: `HOME`, else the account's home.
 pub fn home(account: &Account) -> PathBuf {
     std::env::var_os("HOME").filter(|home| !home.is_empty()).map_or_else(|| account.home.clone(), PathBuf::from)
 }
 
-/// `path` with a leading `~` replaced.
+/// Replaces a leading `~` of `path` by `home`. `~user` is left alone.
 pub fn expand(path: &str, home: &Path) -> PathBuf {
     match path.strip_prefix('~') {
         Some("") => home.to_path_buf(),

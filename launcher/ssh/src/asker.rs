@@ -1,18 +1,19 @@
-//! Questions that only the user can answer, and whoever is asked.
+//! Questions that only the user can answer, and the trait of whoever answers them. How the user is asked is in
+//! [`crate::terminal`].
 
 use std::fmt;
 
-/// Something that must not be printed. Overwritten when it is dropped.
+/// A text that must not be printed. Its memory is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes it over.
+    /// Takes ownership of the text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// For the one call that needs it.
+    /// The text, for the one call that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -28,37 +29,37 @@ impl Drop for Secret {
     fn drop(&mut self) {
         let mut bytes = std::mem::take(&mut self.0).into_bytes();
         bytes.fill(0);
-        // So that the compiler does not leave out what nobody reads.
+        // Keeps the compiler from removing a write that nothing reads.
         std::hint::black_box(&bytes);
     }
 }
 
-/// What is asked.
+/// A question for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// Text for the user, ending as a prompt does: `Password of me@n1: `.
     pub prompt: String,
-    /// How often the answer was wrong before.
+    /// How many answers to it were wrong before.
     pub attempt: u32,
 }
 
-/// Whoever answers.
+/// Answers questions.
 pub trait Asker {
-    /// The answer; `None` when there is nobody to ask, or who is asked does not want to answer.
+    /// The answer; `None` when there is nobody to ask, or the user does not answer. May block.
     fn ask(&mut self, question: &Question) -> Option<Secret>;
 
-    /// Why there was no answer, for an error.
+    /// Why the last question was not answered, for an error.
     fn reason(&self) -> &'static str {
         "there was nobody to ask"
     }
 
-    /// Whether whoever waits for the connection does so no more; looked at again and again while it is made.
+    /// Whether nobody waits for the connection any more. Checked repeatedly while the connection is made.
     fn has_given_up(&self) -> bool {
         false
     }
 }
 
-/// Answers nothing.
+/// An asker that answers no question.
 #[derive(Debug, Clone, Copy)]
 pub struct Nobody;
 

@@ -1,8 +1,8 @@
-//! From what a user wrote to where to go and with which keys, by way of `~/.ssh/config`.
+//! Resolves what a user wrote to an address, a user and keys, by way of `~/.ssh/config`.
 //!
-//! For the built-in SSH; the system's `ssh` reads its configuration itself. Honoured: `Host` with patterns, `Include`,
+//! For the built-in SSH; the system's `ssh` reads its configuration itself. Supported: `Host` with patterns, `Include`,
 //! `Match all`, `HostName`, `User`, `Port`, `IdentityFile`, `IdentitiesOnly`, `IdentityAgent`, `HostKeyAlias`,
-//! `ProxyJump`. `ProxyCommand` is an error; other blocks of `Match` do not apply.
+//! `ProxyJump`. `ProxyCommand` is an error; other `Match` blocks are ignored.
 
 use crate::account::{self, Account, expand};
 use crate::error::SshError;
@@ -12,43 +12,43 @@ use ssh2_config::{HostParams, ParseRule, SshConfig};
 use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
-/// The value of `config` that need not exist as a file.
-const USUAL: &str = "~/.ssh/config";
-/// A chain of jumps longer than this goes in a circle.
+/// The default value of `config`, whose file need not exist.
+const DEFAULT_CONFIG: &str = "~/.ssh/config";
+/// A longer chain of jumps is taken for a circle.
 const JUMPS_MAX: usize = 8;
 
-/// A destination with all that is needed to reach it.
+/// A destination with everything that is needed to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// As the user calls it.
+    /// The host as the user calls it.
     pub alias: String,
-    /// Where it is.
+    /// Its host name or address.
     pub host_name: String,
-    /// As whom to log in.
+    /// The user to log in as.
     pub user: String,
     /// Its port.
     pub port: u16,
-    /// Whether user and port were written with the alias, so that they beat any configuration.
+    /// The target as written; a user and a port in it take precedence over any configuration.
     pub written: Target,
     /// Private keys to try, in order.
     pub identity_files: Vec<PathBuf>,
-    /// Of the agent's keys only those that are among `identity_files`.
+    /// Whether to use only those keys of the agent that are among `identity_files`.
     pub identities_only: bool,
-    /// The agent's socket, where it is not the one of `SSH_AUTH_SOCK`; `none` for no agent.
+    /// The agent's socket, where it is another one than `SSH_AUTH_SOCK`; `none` for no agent.
     pub identity_agent: Option<String>,
-    /// The name under which the host's key is known, where it is another.
+    /// The name of the host's key in known_hosts, where it is another one than the host's.
     pub host_key_alias: Option<String>,
-    /// Hosts on the way, in the order in which they are passed.
+    /// The hosts to jump over, in order.
     pub jumps: Vec<Resolved>,
 }
 
 impl Resolved {
-    /// The host for messages: its alias, with what was written beside it.
+    /// The host for messages: its alias, with the user and the port that were written with it.
     pub fn shown(&self) -> String {
         self.written.to_string()
     }
 
-    /// Its name in known_hosts.
+    /// Its name in known_hosts: `n1`, or `[n1]:2222` for a port other than 22.
     pub fn known_as(&self) -> String {
         let name = self.host_key_alias.as_deref().unwrap_or(&self.host_name).to_lowercase();
         if self.port == 22 || self.host_key_alias.is_some() { name } else { format!("[{name}]:{}", self.port) }
@@ -60,7 +60,7 @@ impl Resolved {
     }
 }
 
-/// What a destination is resolved with.
+/// Resolves destinations by a configuration.
 pub struct Resolver<'a> {
     table: &'a SshTable,
     config: SshConfig,
@@ -70,7 +70,7 @@ pub struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    /// Reads the configuration that `table` names.
+    /// Reads the configuration that `table` names. An error when it cannot be read or parsed.
     pub fn new(table: &'a SshTable) -> Result<Self, SshError> {
         let account = Account::of_this_process();
         let home = account::home(&account);
@@ -85,7 +85,9 @@ impl<'a> Resolver<'a> {
         } else {
             match std::fs::read_to_string(&path) {
                 Ok(text) => text,
-                Err(error) if error.kind() == io::ErrorKind::NotFound && table.config == USUAL => String::new(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && table.config == DEFAULT_CONFIG => {
+                    String::new()
+                }
                 Err(error) => return Err(bad(error.to_string())),
             }
         };
@@ -95,7 +97,8 @@ impl<'a> Resolver<'a> {
         Ok(Self { table, config, path, home, account })
     }
 
-    /// Everything about `text`, and about the hosts on the way to it.
+    /// Resolves the destination `text`, and the hosts to jump over. An error when `text` is no destination, or needs
+    /// what the built-in SSH cannot do.
     pub fn resolve(&self, text: &str) -> Result<Resolved, SshError> {
         self.resolve_within(&text.parse()?, 0)
     }
@@ -116,7 +119,7 @@ impl<'a> Resolver<'a> {
         for (place, jump) in jumps.iter().enumerate() {
             let jump: Target = jump.parse()?;
             if place == 0 {
-                // As ssh does it: the first host is reached by its own ProxyJump, the others through the one before.
+                // As in ssh: the first host is reached by its own ProxyJump, each other host through the one before it.
                 let mut first = self.resolve_within(&jump, depth + jumps.len())?;
                 resolved.jumps.append(&mut first.jumps);
                 resolved.jumps.push(first);
@@ -185,7 +188,7 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// What stands for `%d` and its like (ssh_config(5), TOKENS).
+/// The values of `%d` and the other tokens (ssh_config(5), TOKENS).
 struct Tokens<'a> {
     home: &'a Path,
     local: &'a str,
@@ -220,8 +223,8 @@ impl Tokens<'_> {
     }
 }
 
-/// The text without its blocks of `Match`, whose lines the parser would take for those of the `Host` before; `Match
-/// all` becomes `Host *`.
+/// Removes the `Match` blocks, whose lines the parser would take for those of the `Host` before. `Match all` becomes
+/// `Host *`.
 fn without_matches(text: &str) -> String {
     let mut kept = String::new();
     let mut skipping = false;

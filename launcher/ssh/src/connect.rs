@@ -1,4 +1,4 @@
-//! A connection to a host by the backend that a profile asks for.
+//! Connects to a host with the backend that a profile asks for.
 
 use crate::asker::Asker;
 use crate::error::SshError;
@@ -6,7 +6,8 @@ use crate::remote::Remote;
 use crate::{config, libssh2, openssh};
 use ipclusterz_profile::tables::ssh::{BackendKind, SshTable};
 
-/// Connects to `host`, written as a user does, by the backend of `table`. `asker` is asked for passphrases and passwords.
+/// Connects to `host`, as a user writes it, with the backend of `table`. Asks `asker` for passphrases and passwords.
+/// Blocks until the connection is ready, has failed or has timed out; answers do not count towards the timeout.
 pub fn connect(host: &str, table: &SshTable, asker: &mut dyn Asker) -> Result<Box<dyn Remote>, SshError> {
     match table.backend {
         BackendKind::Libssh2 => {

@@ -1,4 +1,5 @@
-//! The ends of a forward: where somebody listens, and where connections go.
+//! The ends of a forward: listeners, and the addresses that connections go to. The bytes between them are carried by
+//! the backends.
 
 use crate::error::SshError;
 use crate::target::host_and_port;
@@ -12,8 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, fs, io};
 
-/// A connected socket. The type of the standard library for unix sockets serves for TCP as well: all calls that are
-/// made on it (read, write, shutdown, poll) are those of any stream socket.
+/// A connected socket. The standard library's type of unix sockets is used for TCP as well: all calls that are made on
+/// it (read, write, shutdown, poll) work on any stream socket.
 pub type Stream = UnixStream;
 
 /// An address, on this host or on another.
@@ -23,7 +24,7 @@ pub enum Endpoint {
     Tcp {
         /// Name or address.
         host: String,
-        /// Port; 0 stands for a free one where somebody is to listen.
+        /// Port; 0 asks for a free one where the endpoint is to listen.
         port: u16,
     },
     /// A unix socket.
@@ -36,7 +37,7 @@ impl Endpoint {
         Self::Tcp { host: Ipv4Addr::LOCALHOST.to_string(), port }
     }
 
-    /// As a connection file has it: `tcp://host:port` or `ipc:///path`.
+    /// Formats the endpoint as an address of a connection file: `tcp://host:port` or `ipc:///path`.
     pub fn to_address(&self) -> String {
         match self {
             Endpoint::Tcp { host, port } => format!("tcp://{}", host_and_port(host, *port)),
@@ -44,7 +45,7 @@ impl Endpoint {
         }
     }
 
-    /// From an address of a connection file.
+    /// Parses an address of a connection file; `None` when it is not one.
     pub fn from_address(address: &str) -> Option<Self> {
         if let Some(path) = address.strip_prefix("ipc://") {
             return path.starts_with('/').then(|| Self::Unix(PathBuf::from(path)));
@@ -54,7 +55,7 @@ impl Endpoint {
         Some(Self::Tcp { host: host.to_owned(), port: port.parse().ok()? })
     }
 
-    /// Connects to it from this host.
+    /// Connects from this host. The timeout is for TCP alone.
     pub fn connect(&self, timeout: Duration) -> io::Result<Stream> {
         match self {
             Endpoint::Unix(path) => UnixStream::connect(path),
@@ -72,7 +73,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Tries each address of `host` until one answers; what is sent is not held back.
+/// Connects to the first address of `host` that answers, with Nagle's algorithm off. Times out at `deadline`.
 pub fn connect_tcp(host: &str, port: u16, deadline: Instant) -> io::Result<TcpStream> {
     let mut problem = io::Error::new(io::ErrorKind::NotFound, "it has no address");
     for address in (host, port).to_socket_addrs()? {
@@ -91,7 +92,7 @@ pub fn connect_tcp(host: &str, port: u16, deadline: Instant) -> io::Result<TcpSt
     Err(problem)
 }
 
-/// The same socket as the type that serves for all.
+/// Converts a TCP socket to the common type.
 pub fn from_tcp(stream: TcpStream) -> Stream {
     Stream::from(OwnedFd::from(stream))
 }
@@ -102,19 +103,19 @@ enum Socket {
     Tcp(TcpListener),
 }
 
-/// Removes a socket's file when nobody listens there any more.
+/// Removes a socket's file when its last listener is dropped.
 #[derive(Debug)]
 struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // It may have been removed with its folder.
+        // The file may have been removed with its folder.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// Somebody who listens on this host. A clone listens at the same place: connections wait there, in the kernel, for
-/// as long as there is one listener left, whether it accepts them or not.
+/// A listener on this host. A clone listens at the same place: connections wait in the kernel, whether they are
+/// accepted or not, for as long as one listener is left.
 #[derive(Debug)]
 pub struct LocalListener {
     socket: Socket,
@@ -123,14 +124,15 @@ pub struct LocalListener {
 }
 
 impl LocalListener {
-    /// At a unix socket, 0600. Its folder is made if it is missing, and must be ours alone.
+    /// Listens at a unix socket, mode 0600. Creates its folder if that is missing; the folder must be private to this
+    /// user. Replaces a socket at which nothing listens.
     pub fn unix(path: &Path) -> Result<Self, SshError> {
         let failed = || SshError::local(format!("listening at {}", path.display()));
         if let Some(folder) = path.parent() {
             places::make_private_dir(folder).map_err(|error| failed()(io::Error::other(error)))?;
         }
         let listener = match UnixListener::bind(path) {
-            // Nobody answers there: left by a process that was killed.
+            // Nothing answers: a process that was killed left the socket.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && UnixStream::connect(path).is_err() => {
                 fs::remove_file(path).and_then(|()| UnixListener::bind(path))
             }
@@ -143,7 +145,7 @@ impl LocalListener {
         Ok(Self { socket: Socket::Unix(listener), endpoint: Endpoint::Unix(path.to_path_buf()), file: Some(file) })
     }
 
-    /// At a port of the loopback address; 0 for a free one.
+    /// Listens at a port of the loopback address; 0 asks for a free one.
     pub fn tcp(port: u16) -> Result<Self, SshError> {
         let bind = || -> io::Result<(TcpListener, u16)> {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
@@ -155,12 +157,12 @@ impl LocalListener {
         Ok(Self { socket: Socket::Tcp(listener), endpoint: Endpoint::loopback(port), file: None })
     }
 
-    /// Where.
+    /// Where it listens, with the actual port.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Another one at the same place.
+    /// A listener at the same place.
     pub fn try_clone(&self) -> io::Result<Self> {
         let socket = match &self.socket {
             Socket::Unix(listener) => Socket::Unix(listener.try_clone()?),
@@ -169,7 +171,7 @@ impl LocalListener {
         Ok(Self { socket, endpoint: self.endpoint.clone(), file: self.file.clone() })
     }
 
-    /// The next connection, if one waits.
+    /// Accepts the next connection; `None` when none waits. Does not block.
     pub fn accept(&self) -> io::Result<Option<Stream>> {
         let accepted = match &self.socket {
             Socket::Unix(listener) => listener.accept().map(|(stream, _)| stream),
@@ -180,7 +182,7 @@ impl LocalListener {
         };
         match accepted {
             Ok(stream) => Ok(Some(stream)),
-            // Whoever wanted to connect has given up.
+            // The peer has given up.
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionAborted) => {
                 Ok(None)
             }
@@ -198,19 +200,19 @@ impl AsFd for LocalListener {
     }
 }
 
-/// A forward that lasts until this is dropped or the connection ends. Connections that it carries end with it.
+/// A forward that lasts until this is dropped or the connection ends. The connections that it carries end with it.
 pub struct Forward {
     listens: Endpoint,
     end: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Forward {
-    /// `end` is called once, when it is dropped.
+    /// Makes a handle that calls `end` once, when it is dropped.
     pub fn new(listens: Endpoint, end: impl FnOnce() + Send + 'static) -> Self {
         Self { listens, end: Some(Box::new(end)) }
     }
 
-    /// Where it listens: here, or for a forward back there; with the port that was free.
+    /// Where it listens, with the actual port: on this host, or on the other host for a forward back.
     pub fn listens(&self) -> &Endpoint {
         &self.listens
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with SSH, in words that name the host, the file and the way out.
+//! The errors of SSH, with messages that name the host and the file, and hints on what to do.
 
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
@@ -9,23 +9,23 @@ use std::path::PathBuf;
 /// A host's key as the host showed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostKey {
-    /// The host's name as known_hosts has it: `n1`, or `[n1]:2222`.
+    /// The host's name in known_hosts: `n1`, or `[n1]:2222`.
     pub name: String,
     /// `ED25519`, `ECDSA`, `RSA`.
     pub kind: String,
-    /// `SHA256:…`; empty when it was not told.
+    /// `SHA256:…`; empty when it is not known.
     pub fingerprint: String,
     /// How to accept it.
     pub accept: Accept,
 }
 
-/// How a host's key gets into a file of known hosts. Not by ssh-keyscan, which knows neither names that stand for a host
-/// (HostKeyAlias) nor ways through others (ProxyJump).
+/// How to add a host's key to a file of known hosts. ssh-keyscan is no alternative: it knows neither aliases of a key
+/// (HostKeyAlias) nor ways through other hosts (ProxyJump).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accept {
-    /// By this line, which has the key as it was shown.
+    /// Append this line, which has the key as the host showed it.
     Line(String),
-    /// By `ssh` with these arguments, which asks.
+    /// Run `ssh` with these arguments, which asks.
     Login(String),
 }
 
@@ -41,10 +41,10 @@ impl Accept {
     }
 }
 
-/// Why SSH did not do what it should.
+/// Why an operation of SSH failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SshError {
-    /// Not what a host looks like.
+    /// The text is not a destination.
     #[error("{text:?} is no host for ssh: {why}")]
     BadTarget {
         /// What was given.
@@ -70,7 +70,7 @@ pub enum SshError {
         /// The host as the user calls it.
         host: String,
     },
-    /// No address for the name.
+    /// The host name cannot be resolved.
     #[error("cannot find the address of {host:?}: {source}")]
     Lookup {
         /// The name.
@@ -86,17 +86,17 @@ pub enum SshError {
         /// Why.
         message: String,
     },
-    /// A deadline passed.
+    /// The operation timed out.
     #[error("{host}: {doing}: no answer within {seconds:.0} s")]
     Timeout {
         /// Which host.
         host: String,
-        /// What was waited for.
+        /// What was being done.
         doing: String,
-        /// How long.
+        /// The timeout.
         seconds: f64,
     },
-    /// Whoever waited for the connection does so no more.
+    /// The connection was given up before it was made: nobody waits for it any more.
     #[error("connecting to {host} was given up")]
     GivenUp {
         /// Which host.
@@ -113,7 +113,7 @@ pub enum SshError {
         /// Where it was looked for.
         files: Vec<String>,
     },
-    /// The host's key is another one than before.
+    /// The host's key is not the known one.
     #[error(
         "the host key of {} HAS CHANGED: it shows a {} key with fingerprint {}, but {file}:{line} has another; \
          somebody may be intercepting the connection",
@@ -124,7 +124,7 @@ pub enum SshError {
         key: Box<HostKey>,
         /// Where the known key is.
         file: String,
-        /// In which line.
+        /// The line in it, from 1.
         line: usize,
     },
     /// The host's key is marked as revoked.
@@ -135,21 +135,21 @@ pub enum SshError {
     RevokedHostKey {
         /// The key.
         key: Box<HostKey>,
-        /// Where that is said.
+        /// The file that revokes it.
         file: String,
-        /// In which line.
+        /// The line in it, from 1.
         line: usize,
     },
-    /// The host does not let us in.
+    /// The host does not accept the login.
     #[error("{host} does not let user {user:?} in: tried {}{}", listed(tried), accepts(methods))]
     Authentication {
         /// Which host.
         host: String,
-        /// As whom.
+        /// The user.
         user: String,
         /// What was tried, and how that went.
         tried: Vec<String>,
-        /// What the host would accept.
+        /// The methods that the host accepts.
         methods: String,
     },
     /// The connection broke.
@@ -169,7 +169,7 @@ pub enum SshError {
         command: String,
         /// Its exit status.
         status: i32,
-        /// What it said.
+        /// Its standard error.
         stderr: String,
     },
     /// There is no such file on the host.
@@ -202,7 +202,7 @@ pub enum SshError {
         /// Why it failed.
         message: String,
     },
-    /// This backend cannot do it.
+    /// The built-in SSH cannot do it.
     #[error("the built-in SSH cannot {0}")]
     Unsupported(&'static str),
     /// The system's ssh cannot be started.
@@ -213,7 +213,7 @@ pub enum SshError {
         /// Why.
         source: io::Error,
     },
-    /// Something of this host.
+    /// An operation on this host failed.
     #[error("{doing}: {source}")]
     Local {
         /// What was being done.
@@ -224,13 +224,13 @@ pub enum SshError {
 }
 
 impl SshError {
-    /// For `map_err` on what this host does.
+    /// Makes a [`SshError::Local`], for `map_err`.
     pub fn local(doing: impl std::fmt::Display) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.to_string();
         move |source| Self::Local { doing, source }
     }
 
-    /// Whether trying again later may help, as it may for a host that is down and not for a wrong key.
+    /// Whether a later retry may succeed. It may for a host that is down, but not for a wrong key.
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
@@ -238,7 +238,7 @@ impl SshError {
         )
     }
 
-    /// What the user can do about it.
+    /// What the user can do about it; empty when there is no advice.
     pub fn hint(&self) -> String {
         match self {
             SshError::BadTarget { .. } => "give host, user@host, user@host:port, or a Host of ~/.ssh/config".to_owned(),
@@ -253,7 +253,7 @@ impl SshError {
                 "check that the host is up, that its port is right, and whether it needs a ProxyJump".to_owned()
             }
             SshError::UnknownHostKey { key, files } => {
-                // A table that names none has no hosts that are known.
+                // Without a file of known hosts, no host is known.
                 let Some(file) = files.first() else { return "name a file as known_hosts in [ssh]".to_owned() };
                 format!(
                     "compare the fingerprint with one from the host's administrator, then accept the key: {}",

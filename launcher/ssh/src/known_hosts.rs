@@ -1,7 +1,7 @@
-//! Whether a host's key is the one that known_hosts files have for it (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+//! Checks a host's key against known_hosts files (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
 //!
-//! Names may be plain, patterns or hashed; `@revoked` is honoured, `@cert-authority` is not (certificates of hosts are for
-//! the system's ssh). Reading and comparing is here; where the key comes from is the backend's business.
+//! Names may be plain, patterns or hashed. `@revoked` is supported; `@cert-authority` is not (certificates of hosts are
+//! left to the system's ssh). Responsible for parsing and comparing; the backend gets the key from the host.
 
 use crate::account::{Account, expand, home};
 use base64::Engine;
@@ -9,22 +9,22 @@ use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use ipclusterz_profile::tables::ssh::SshTable;
 use std::path::PathBuf;
 
-/// One line that is about a host.
+/// One line about a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The file.
     pub file: PathBuf,
-    /// Its line, from 1.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// The key is not to be trusted.
+    /// Whether the key is marked as revoked.
     pub revoked: bool,
-    /// `ssh-ed25519` and its like.
+    /// The type of the key, such as `ssh-ed25519`.
     pub key_type: String,
-    /// The key as it travels.
+    /// The key in its wire format.
     pub key: Vec<u8>,
 }
 
-/// What is known about a host's key.
+/// The result of the check of a host's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It is the known one.
@@ -37,13 +37,13 @@ pub enum Verdict {
     Revoked(Entry),
 }
 
-/// Tells whether a hashed name is that of a host.
+/// Matches hashed names.
 pub trait HashedNames {
-    /// `hashed` is the first field of a line, `|1|salt|hash`.
+    /// Whether `hashed`, the first field of a line in the form `|1|salt|hash`, is the name of `host`.
     fn is_name_of(&self, hashed: &str, host: &str) -> bool;
 }
 
-/// The lines about `host` (`n1` or `[n1]:2222`) in `files`; a file that is not there has none.
+/// The lines about `host` (`n1` or `[n1]:2222`) in `files`. A file that cannot be read counts as empty.
 pub fn entries(files: &[PathBuf], host: &str, hashes: &dyn HashedNames) -> Vec<Entry> {
     let mut found = Vec::new();
     for file in files {
@@ -61,7 +61,7 @@ pub fn entries(files: &[PathBuf], host: &str, hashes: &dyn HashedNames) -> Vec<E
     found
 }
 
-/// Compares the key that a host showed with the lines about it.
+/// Compares the key that a host showed with the lines about the host.
 pub fn judge(entries: &[Entry], key: &[u8]) -> Verdict {
     if let Some(revoked) = entries.iter().find(|entry| entry.revoked && entry.key == key) {
         return Verdict::Revoked(revoked.clone());
@@ -70,20 +70,20 @@ pub fn judge(entries: &[Entry], key: &[u8]) -> Verdict {
     if trusted.clone().any(|entry| entry.key == key) {
         return Verdict::Known;
     }
-    // Of the same type by preference: it is the one that was replaced.
+    // Prefer a key of the same type: that is the one that was replaced.
     let own_type = key_type(key);
     let other = trusted.clone().find(|entry| Some(entry.key_type.as_str()) == own_type).or_else(|| trusted.next());
     other.map_or(Verdict::Unknown, |entry| Verdict::Changed(entry.clone()))
 }
 
-/// The type that a key names itself.
+/// The type that the key itself states; `None` when it is malformed.
 pub fn key_type(key: &[u8]) -> Option<&str> {
     let length: [u8; 4] = key.get(..4)?.try_into().ok()?;
     let name = key.get(4..4 + usize::try_from(u32::from_be_bytes(length)).ok()?)?;
     std::str::from_utf8(name).ok()
 }
 
-/// A type for people: `ED25519`, as ssh-keygen has it.
+/// The name of a key type for people, such as `ED25519`, as ssh-keygen prints it.
 pub fn kind(key_type: &str) -> &'static str {
     match key_type {
         "ssh-ed25519" => "ED25519",
@@ -96,17 +96,17 @@ pub fn kind(key_type: &str) -> &'static str {
     }
 }
 
-/// The line that makes a key known under a name.
+/// The line of known_hosts for a key under a name.
 pub fn line(name: &str, key: &[u8]) -> String {
     format!("{name} {} {}", key_type(key).unwrap_or("unknown"), BASE64_STANDARD.encode(key))
 }
 
-/// `SHA256:…` from the digest of a key.
+/// Formats the SHA-256 digest of a key: `SHA256:…`.
 pub fn fingerprint(digest: &[u8]) -> String {
     format!("SHA256:{}", BASE64_STANDARD_NO_PAD.encode(digest))
 }
 
-/// Names and key of a line; `None` for comments and for what cannot be read.
+/// Parses the names and the key of a line; `None` for comments and for lines that cannot be parsed.
 fn parse(line: &str) -> Option<(&str, Entry)> {
     let mut words = line.split_whitespace();
     let mut names = words.next()?;
@@ -140,7 +140,7 @@ fn names_match(names: &str, host: &str, hashes: &dyn HashedNames) -> bool {
     matched
 }
 
-/// `*` for any text, `?` for one letter, without regard to case.
+/// Matches a pattern: `*` matches any text and `?` one character; case is ignored.
 fn pattern_matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.to_lowercase().into_bytes(), text.to_lowercase().into_bytes());
     let (mut at, mut from, mut star) = (0, 0, None);
@@ -151,7 +151,7 @@ fn pattern_matches(pattern: &str, text: &str) -> bool {
         } else if pattern.get(at).is_some_and(|letter| *letter == b'?' || *letter == text[from]) {
             (at, from) = (at + 1, from + 1);
         } else if let Some((star_at, star_from)) = star {
-            // Let the star stand for one letter more.
+            // Backtrack: let the star match one character more.
             star = Some((star_at, star_from + 1));
             (at, from) = (star_at + 1, star_from + 1);
         } else {

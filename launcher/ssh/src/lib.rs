@@ -1,14 +1,15 @@
-//! SSH: commands, files and forwards on other hosts, by a library compiled in or by the system's `ssh`.
+//! SSH: commands, files and forwards on other hosts, by a library that is compiled in or by the system's `ssh`.
 //!
-//! Knows hosts and connections, and no cluster. In reading order:
+//! Responsible for hosts and connections; it knows nothing of clusters. In reading order:
 //!
-//! - [`target`], [`config`], [`account`]: from what a user writes to where to go
-//! - [`error`], [`asker`], [`terminal`], [`answers`], [`whom`], [`remembering`]: what is said and asked, and of whom
-//! - [`known_hosts`]: whether a host is the one that it was
+//! - [`target`], [`config`], [`account`]: parses and resolves what a user writes
+//! - [`error`], [`asker`], [`terminal`], [`answers`], [`whom`], [`remembering`]: errors, questions, and who answers
+//!   them
+//! - [`known_hosts`]: checks the keys of hosts
 //! - [`remote`], [`ends`]: what both backends offer
 //! - [`libssh2`], [`openssh`], [`connect()`]: the backends, and the choice between them
-//! - [`tunnel`]: one forward that comes back after an outage
-//! - [`sitting`]: the session of `sshd` there, which must not outlive the lease
+//! - [`tunnel`]: one forward that is restored after an outage
+//! - [`sitting`]: the `sshd` session on the other host, which must not outlive the lease
 //! - [`poll`]: waiting for descriptors
 
 pub mod account;

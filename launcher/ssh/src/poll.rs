@@ -1,4 +1,4 @@
-//! poll(2), and a descriptor that wakes whoever polls.
+//! poll(2), and a descriptor that wakes a thread that polls it.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -13,13 +13,13 @@ pub struct PollSet {
 }
 
 impl PollSet {
-    /// Forgets all of them.
+    /// Removes all descriptors.
     pub fn clear(&mut self) {
         self.entries.clear();
     }
 
-    /// Adds one, and returns its place. One that is waited for neither way is not looked at: a broken connection
-    /// would wake the caller again and again.
+    /// Adds a descriptor, and returns its place. With neither `read` nor `write` it is not polled at all: a broken
+    /// connection would wake the caller again and again.
     pub fn add(&mut self, descriptor: BorrowedFd<'_>, read: bool, write: bool) -> usize {
         let events = if read { libc::POLLIN } else { 0 } | if write { libc::POLLOUT } else { 0 };
         let fd = if events == 0 { -1 } else { descriptor.as_raw_fd() };
@@ -27,12 +27,12 @@ impl PollSet {
         self.entries.len() - 1
     }
 
-    /// Waits until one is ready or `deadline` has come; false for the latter.
+    /// Waits until a descriptor is ready or `deadline` has passed; returns false for the latter. Goes on after signals.
     pub fn wait(&mut self, deadline: Option<Instant>) -> io::Result<bool> {
         loop {
             let timeout = deadline.map_or(-1, |deadline| {
                 let left = deadline.saturating_duration_since(Instant::now());
-                // Rounded up: a wait that ends too early would be made again and again.
+                // Rounded up: the caller would repeat a wait that ends too early, again and again.
                 i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
             });
             let count = libc::nfds_t::try_from(self.entries.len()).map_err(io::Error::other)?;
@@ -48,7 +48,7 @@ impl PollSet {
         }
     }
 
-    /// Whether the one at this place is ready, in whatever way; also when it is broken.
+    /// Whether the descriptor at this place is ready, for reading or writing, or broken.
     pub fn is_ready(&self, place: usize) -> bool {
         self.entries.get(place).is_some_and(|entry| entry.revents != 0)
     }
@@ -61,7 +61,7 @@ pub struct Waker {
 }
 
 impl Waker {
-    /// A new one, not set.
+    /// Makes a waker that is not set.
     pub fn new() -> io::Result<Self> {
         // SAFETY: eventfd takes two integers.
         let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
@@ -73,13 +73,13 @@ impl Waker {
         Ok(Self { event: Arc::new(File::from(descriptor)) })
     }
 
-    /// Sets it.
+    /// Sets it, which wakes the thread. Does not block.
     pub fn wake(&self) {
-        // The only way to fail is a counter that is full, which is set already.
+        // Fails only when the counter is full, and then it is set already.
         let _ = (&*self.event).write(&1_u64.to_ne_bytes());
     }
 
-    /// Unsets it.
+    /// Resets it.
     pub fn reset(&self) {
         // Fails when it was not set.
         let _ = (&*self.event).read(&mut [0; 8]);

@@ -1,11 +1,11 @@
-//! An asker that remembers right answers, so that a connection can be made again without its user.
+//! An asker that remembers right answers, so that a connection can be restored without its user.
 
 use crate::asker::{Asker, Nobody, Question, Secret};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Remembers right answers in memory. Its copies by [`Remembering::without_asking`] share them.
+/// Remembers right answers, in memory alone. Its copies by [`Remembering::without_asking`] share them.
 pub struct Remembering {
     inner: Box<dyn Asker + Send>,
     answers: Arc<Mutex<BTreeMap<String, Secret>>>,
@@ -13,12 +13,13 @@ pub struct Remembering {
 }
 
 impl Remembering {
-    /// Asks `inner` for what is not known yet. `given_up` is set when nobody waits for connections any more.
+    /// Asks `inner` the questions that have no remembered answer. `given_up` is set when nobody waits for connections
+    /// any more.
     pub fn new(inner: Box<dyn Asker + Send>, given_up: Arc<AtomicBool>) -> Self {
         Self { inner, answers: Arc::default(), given_up }
     }
 
-    /// With the same memory, but with nobody behind it.
+    /// A copy with the same answers that asks nobody.
     pub fn without_asking(&self) -> Self {
         let (answers, given_up) = (Arc::clone(&self.answers), Arc::clone(&self.given_up));
         Self { inner: Box::new(Nobody), answers, given_up }

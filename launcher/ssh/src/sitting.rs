@@ -1,28 +1,28 @@
-//! The process of `sshd` that serves our connection on the other host, which must not outlive the lease.
+//! The `sshd` process that serves our connection on the other host. It must not outlive the lease.
 //!
-//! When the network between is cut, or this machine loses power, nobody tells `sshd`: unless its administrator has set
-//! `ClientAliveInterval`, it keeps the session, and the ports that it forwards, for hours. So our scripts write down
-//! which process serves them, and what ends by its lease there ends that too. It is the user's own process.
+//! When the network fails in between, or this machine loses power, `sshd` is not told. Unless its administrator has set
+//! `ClientAliveInterval`, it keeps the session, and the ports that it forwards, for hours. So our scripts record which
+//! process serves them, and whatever ends by its lease on that host ends this process too. It is the user's own
+//! process.
 
 use ipclusterz_host::identity::ProcessIdentity;
 use std::path::Path;
 
-/// The file beside what else a run has on its host: `PID START-TIME SECONDS-SINCE-1970`.
+/// The file in the run's folder on the host: `PID START-TIME SECONDS-SINCE-1970`.
 pub const FILE: &str = "session";
-/// Names of the processes that serve sessions begin with one of these; nothing else is ours to end.
+/// Names of the processes that serve sessions begin with one of these. No other process is ours to end.
 const SERVERS: [&str; 2] = ["sshd", "dropbear"];
-/// Shell for the start time of process `$1`; without a single quote, so that it may be inside of some.
+/// Shell for the start time of process `$1`. It has no single quote, so that it can be put between single quotes.
 const START: &str = r#"$(sed "s/.*) //" /proc/$1/stat 2>/dev/null | cut -d" " -f20)"#;
 
-/// A line of shell that writes down which process serves this script, and that it did so now. `folder` is a word of
-/// shell.
+/// A line of shell that records which process serves this script, and when. `folder` is a word of shell.
 pub fn note(folder: &str) -> String {
     let start = START.replace("$1", "$PPID");
     format!("printf '%s %s %s\\n' \"$PPID\" \"{start}\" \"$(date +%s)\" >{folder}/{FILE}\n")
 }
 
-/// A line of shell, without a single quote, that ends the process which was written down, unless that was less than
-/// `silence` seconds ago.
+/// A line of shell, without a single quote, that ends the recorded process, unless it was recorded less than `silence`
+/// seconds ago.
 pub fn end_if_silent(folder: &str, silence: u32) -> String {
     let start = START.replace("$1", "$pid");
     let servers = SERVERS.map(|name| format!("{name}*")).join("|");
@@ -32,7 +32,7 @@ pub fn end_if_silent(folder: &str, silence: u32) -> String {
     )
 }
 
-/// Ends the process that was written down in `folder`, on this host.
+/// Ends the process that is recorded in `folder`, on this host. Does nothing when there is no record.
 pub fn end(folder: &Path) {
     let Ok(text) = std::fs::read_to_string(folder.join(FILE)) else { return };
     let mut words = text.split_whitespace();
@@ -43,7 +43,7 @@ pub fn end(folder: &Path) {
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         SERVERS.iter().any(|server| name.starts_with(server)) && server.is_alive()
     };
-    // It may be gone by now.
+    // The process may have ended by now.
     let _ = ipclusterz_host::system::signal_exactly(pid, libc::SIGTERM, is_meant);
 }
 
@@ -53,7 +53,7 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Child, Command};
 
-    /// A process with the name of one that serves sessions, or with another.
+    /// A process with this name, such as that of a process that serves sessions.
     fn named(folder: &Path, name: &str) -> Child {
         let program = folder.join(name);
         std::fs::copy("/bin/sleep", &program).expect("copy");

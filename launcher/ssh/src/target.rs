@@ -1,6 +1,7 @@
-//! Where to go, as a user writes it: `host`, `user@host`, `user@host:port`, `[v6]:port`, a `Host` of the configuration.
+//! A destination as a user writes it: `host`, `user@host`, `user@host:port`, `[v6]:port`, or a `Host` of the
+//! configuration.
 //!
-//! Pure parsing; what a name stands for is [`super::config`]'s business.
+//! Pure parsing; [`super::config`] resolves what a name stands for.
 
 use crate::error::SshError;
 use std::fmt;
@@ -9,11 +10,11 @@ use std::str::FromStr;
 /// A destination as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The user, when one is named; beats the configuration.
+    /// The user, when one is named; takes precedence over the configuration.
     pub user: Option<String>,
     /// Host name, address or alias; an IPv6 address without its brackets.
     pub host: String,
-    /// The port, when one is named; beats the configuration.
+    /// The port, when one is named; takes precedence over the configuration.
     pub port: Option<u16>,
 }
 
@@ -46,7 +47,7 @@ impl FromStr for Target {
         if host.is_empty() {
             return Err(bad("the host is missing"));
         }
-        // ssh would take it for an option, and white space ends a word of its configuration.
+        // ssh would take a leading - for an option, and white space ends a word of its configuration.
         if host.starts_with('-') || user.is_some_and(|user| user.starts_with('-')) {
             return Err(bad("a host or user does not begin with -"));
         }

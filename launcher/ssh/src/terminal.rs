@@ -1,4 +1,4 @@
-//! Questions on the terminal: what is typed is not shown, and a wait for it ends when it is told to.
+//! Asks questions on the terminal. What is typed is not shown, and the wait ends when the process is told to end.
 
 use crate::asker::{Asker, Question, Secret};
 use crate::poll::PollSet;
@@ -8,11 +8,11 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
-/// Between two looks whether anybody still wants the answer.
-pub const LOOK: Duration = Duration::from_millis(100);
+/// Interval between two checks whether anybody still wants the answer.
+pub const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Longest time until a signal is taken.
-const TAKEN: Duration = Duration::from_secs(1);
+/// Timeout of the thread that handles signals.
+const SIGNAL_TIMEOUT: Duration = Duration::from_secs(1);
 const CONTROL_C: u8 = 3;
 const CONTROL_D: u8 = 4;
 const CONTROL_U: u8 = 21;
@@ -46,14 +46,14 @@ impl Asker for Terminal {
     }
 }
 
-/// Keeps the terminal from showing what is typed, and from turning keys into signals: a process that a signal ends would
-/// leave it so.
-struct Quiet<'a> {
+/// Keeps the terminal from showing what is typed, and from turning keys into signals: a process that a signal ends
+/// would leave the terminal in this mode.
+struct EchoOff<'a> {
     terminal: &'a File,
     before: libc::termios,
 }
 
-impl<'a> Quiet<'a> {
+impl<'a> EchoOff<'a> {
     fn new(terminal: &'a File) -> io::Result<Self> {
         // SAFETY: termios is plain data that tcgetattr fills in.
         let mut before: libc::termios = unsafe { std::mem::zeroed() };
@@ -68,7 +68,7 @@ impl<'a> Quiet<'a> {
     }
 }
 
-impl Drop for Quiet<'_> {
+impl Drop for EchoOff<'_> {
     fn drop(&mut self) {
         // A terminal that is gone needs no settings.
         let _ = set(self.terminal, &self.before);
@@ -90,60 +90,61 @@ fn read_answer(terminal: &mut File, prompt: &str) -> Result<Secret, &'static str
     let mut output = terminal.try_clone().map_err(|_| NO_TERMINAL)?;
     let answer = {
         let settings = terminal.try_clone().map_err(|_| NO_TERMINAL)?;
-        // Before the prompt: what is typed as soon as it is there must not be shown either.
-        let _quiet = Quiet::new(&settings).map_err(|_| NO_TERMINAL)?;
+        // Before the prompt: what is typed as soon as the prompt appears must not be shown either.
+        let _quiet = EchoOff::new(&settings).map_err(|_| NO_TERMINAL)?;
         output.write_all(prompt.as_bytes()).map_err(|_| NO_TERMINAL)?;
         read_line(terminal)
     };
     // The key that ended the line was not shown.
     let _ = output.write_all(b"\r\n");
-    if matches!(answer, Err(Key::Interrupt)) {
-        // To the whole process, as the terminal would have done: the thread that waits for signals takes it, and ends the
-        // asking once it has been told to who must know before this fails.
+    if matches!(answer, Err(NoLine::Interrupt)) {
+        // The signal goes to the whole process, as the terminal would have sent it. The thread that waits for signals
+        // handles it. It first informs whoever must know, then ends the asking. That has to happen before this call
+        // fails, so this waits for it.
         // SAFETY: kill takes two integers, and the process is this one.
         unsafe { libc::kill(libc::getpid(), libc::SIGINT) };
-        let deadline = Instant::now() + TAKEN;
+        let deadline = Instant::now() + SIGNAL_TIMEOUT;
         while !told_to_end() && Instant::now() < deadline {
-            std::thread::sleep(LOOK / 10);
+            std::thread::sleep(CHECK_INTERVAL / 10);
         }
         tell_to_end();
     }
     answer.map_err(|key| match key {
-        Key::End => NO_ANSWER,
-        Key::Interrupt | Key::Over => INTERRUPTED,
+        NoLine::EndOfInput => NO_ANSWER,
+        NoLine::Interrupt | NoLine::Cancelled => INTERRUPTED,
     })
 }
 
 /// Why there is no line.
-enum Key {
-    /// Ctrl-D at its beginning, or the terminal is gone.
-    End,
+enum NoLine {
+    /// Ctrl-D at the beginning of the line, or the terminal is gone.
+    EndOfInput,
     /// Ctrl-C.
     Interrupt,
-    /// Nobody wants it any more.
-    Over,
+    /// The process was told to end.
+    Cancelled,
 }
 
-fn read_line(terminal: &mut File) -> Result<Secret, Key> {
+fn read_line(terminal: &mut File) -> Result<Secret, NoLine> {
     let mut line = Vec::new();
     let result = loop {
         if told_to_end() {
-            break Err(Key::Over);
+            break Err(NoLine::Cancelled);
         }
         let mut set = PollSet::default();
         set.add(terminal.as_fd(), true, false);
-        if !set.wait(Some(Instant::now() + LOOK)).unwrap_or(true) {
+        if !set.wait(Some(Instant::now() + CHECK_INTERVAL)).unwrap_or(true) {
             continue;
         }
         let mut byte = [0];
         match terminal.read(&mut byte) {
             Ok(1..) => {}
-            Ok(0) | Err(_) => break Err(Key::End),
+            Ok(0) | Err(_) => break Err(NoLine::EndOfInput),
         }
         match byte[0] {
             b'\r' | b'\n' => break Ok(()),
-            CONTROL_C => break Err(Key::Interrupt),
-            CONTROL_D if line.is_empty() => break Err(Key::End),
+            CONTROL_C => break Err(NoLine::Interrupt),
+            CONTROL_D if line.is_empty() => break Err(NoLine::EndOfInput),
             CONTROL_U => line.clear(),
             key if BACKSPACE.contains(&key) => erase(&mut line),
             key => line.push(key),
@@ -155,7 +156,7 @@ fn read_line(terminal: &mut File) -> Result<Secret, Key> {
     text
 }
 
-/// Takes back the last letter, which may have several bytes.
+/// Deletes the last character, which may have several bytes.
 fn erase(line: &mut Vec<u8>) {
     while line.pop().is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000) {}
 }

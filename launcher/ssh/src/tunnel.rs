@@ -1,9 +1,9 @@
-//! One forward that comes back after an outage.
+//! One forward that is restored after an outage. The first connection is made by the caller.
 //!
-//! The listener here stays for as long as the tunnel does. While there is no connection nobody accepts: peers that
-//! connect wait in the kernel, with what they have sent already, and go on the moment the connection is back. That is
-//! faster than refusing them, for a peer that is refused waits before it tries again, and longer each time. Connections
-//! that were under way end with the outage, for what was in flight is lost; peers connect anew.
+//! The listener here stays for as long as the tunnel does. While there is no connection, nothing accepts: peers that
+//! connect wait in the kernel, with what they have sent already, and go on as soon as the connection is restored. That
+//! is faster than refusing them: a peer that is refused waits before it retries, and longer each time. Connections that
+//! were under way end with the outage, because the bytes in flight are lost; peers connect again.
 
 use crate::connect::connect;
 use crate::ends::{Endpoint, Forward, LocalListener};
@@ -17,29 +17,29 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Before the first new attempt; doubles with each.
+/// Wait before the first attempt to reconnect; it doubles with each.
 const BACK_OFF_MIN: Duration = Duration::from_millis(200);
-/// Between late attempts.
+/// The longest wait between attempts.
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
-/// Says a line to the user.
+/// Shows a line to the user.
 pub type Say = Box<dyn FnMut(&str) + Send>;
 
-/// How a tunnel's host is reached again.
+/// How to reconnect to a tunnel's host.
 pub struct Way {
-    /// As the user wrote it.
+    /// The host as the user wrote it.
     pub host: String,
     /// The settings of SSH.
     pub table: SshTable,
-    /// Knows the answers that let us in the first time.
+    /// Remembers the answers of the first login.
     pub asker: Remembering,
-    /// Set when connections are to be given up; the asker looks at it.
+    /// Set when connections are to be given up; the asker reads it.
     pub given_up: Arc<AtomicBool>,
 }
 
 enum Event {
     Lost(String),
-    /// The answer is dropped where there is no connection.
+    /// The sender of the answer is dropped when there is no connection.
     Run {
         command: &'static str,
         stdin: Vec<u8>,
@@ -49,7 +49,7 @@ enum Event {
     Stop,
 }
 
-/// See the module's documentation. Ends when it is dropped.
+/// See the module's documentation. The tunnel ends when this is dropped.
 pub struct Tunnel {
     host: String,
     events: Sender<Event>,
@@ -58,7 +58,8 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// Takes over a connection with its forward from `listener` to `to`.
+    /// Takes over a connection and its forward from `listener` to `to`, and restores both after every loss. `say` gets
+    /// a line about each loss and each attempt.
     pub fn keep(
         remote: Box<dyn Remote>,
         forward: Forward,
@@ -67,23 +68,23 @@ impl Tunnel {
         way: Way,
         say: Say,
     ) -> Result<Self, SshError> {
-        let (events, happened) = channel();
+        let (events, received) = channel();
         let given_up = Arc::clone(&way.given_up);
         let host = way.host.clone();
-        let keeper = Keeper { listener, to, way, say, events: events.clone(), happened };
+        let keeper = Keeper { listener, to, way, say, events: events.clone(), received };
         let work = move || keeper.run(remote, forward);
         let thread = std::thread::Builder::new().name("tunnel".to_owned()).spawn(work);
         let thread = thread.map_err(SshError::local("starting a thread"))?;
         Ok(Self { host, events, given_up, thread: Some(thread) })
     }
 
-    /// What runs commands through the same connection.
+    /// A handle that runs commands through the same connection.
     pub fn runner(&self) -> Runner {
         Runner { host: self.host.clone(), events: self.events.clone() }
     }
 }
 
-/// Runs commands through the connection of a [`Tunnel`], which may end before this does.
+/// Runs commands through the connection of a [`Tunnel`]. It may outlive the tunnel.
 #[derive(Clone)]
 pub struct Runner {
     host: String,
@@ -91,13 +92,14 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// As [`Remote::run`]; an error at once while there is no connection.
+    /// Runs a command as [`Remote::run`] does. While there is no connection it fails with [`SshError::Lost`]: at once,
+    /// or at `deadline` at the latest during an attempt to reconnect.
     pub fn run(&self, command: &'static str, stdin: &[u8], deadline: Instant) -> Result<RunOutput, SshError> {
         let (answer, answered) = channel();
         let lost = || SshError::Lost { host: self.host.clone(), reason: "there is no connection".to_owned() };
         let event = Event::Run { command, stdin: stdin.to_vec(), deadline, answer };
         self.events.send(event).map_err(|_| lost())?;
-        // The tunnel's thread may be about to connect, which has a deadline of its own.
+        // The tunnel's thread may be connecting, which has a timeout of its own.
         answered.recv_timeout(deadline.saturating_duration_since(Instant::now())).map_err(|_| lost())?
     }
 }
@@ -107,7 +109,7 @@ impl Drop for Tunnel {
         self.given_up.store(true, Ordering::Release);
         let _ = self.events.send(Event::Stop);
         if let Some(thread) = self.thread.take() {
-            // Every wait of that thread looks at one of the two above.
+            // Every wait of that thread ends by one of the two above.
             let _ = thread.join();
         }
     }
@@ -119,7 +121,7 @@ struct Keeper {
     way: Way,
     say: Say,
     events: Sender<Event>,
-    happened: Receiver<Event>,
+    received: Receiver<Event>,
 }
 
 impl Keeper {
@@ -128,10 +130,10 @@ impl Keeper {
             let events = self.events.clone();
             remote.when_lost(Box::new(move |reason| drop(events.send(Event::Lost(reason)))));
             let reason = loop {
-                match self.happened.recv() {
+                match self.received.recv() {
                     Ok(Event::Lost(reason)) => break reason,
                     Ok(Event::Run { command, stdin, deadline, answer }) => {
-                        // Whoever asked may wait no more.
+                        // The caller may have stopped waiting.
                         let _ = answer.send(remote.run(command, &stdin, deadline));
                     }
                     Ok(Event::Stop) | Err(_) => return,
@@ -140,27 +142,27 @@ impl Keeper {
             drop(forward);
             drop(remote);
             (self.say)(&format!("the connection to {} is lost: {reason}; connecting again", self.way.host));
-            let Some(again) = self.again() else { return };
-            (remote, forward) = again;
+            let Some(restored) = self.reconnect() else { return };
+            (remote, forward) = restored;
             (self.say)(&format!("connected to {} again", self.way.host));
         }
     }
 
-    /// Connects until it succeeds; `None` when told to stop.
-    fn again(&mut self) -> Option<(Box<dyn Remote>, Forward)> {
+    /// Retries until it is connected; `None` when told to stop.
+    fn reconnect(&mut self) -> Option<(Box<dyn Remote>, Forward)> {
         let mut wait = BACK_OFF_MIN;
         loop {
             let until = Instant::now() + wait;
             loop {
-                match self.happened.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                match self.received.recv_timeout(until.saturating_duration_since(Instant::now())) {
                     Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return None,
-                    // Of the connection before.
+                    // These are about the previous connection.
                     Ok(Event::Lost(_) | Event::Run { .. }) => {}
                     Err(RecvTimeoutError::Timeout) => break,
                 }
             }
             wait = next_wait(wait);
-            match self.once() {
+            match self.connect_once() {
                 Ok(connected) => return Some(connected),
                 Err(SshError::GivenUp { .. }) => return None,
                 Err(error) => (self.say)(&format!(
@@ -172,7 +174,7 @@ impl Keeper {
         }
     }
 
-    fn once(&mut self) -> Result<(Box<dyn Remote>, Forward), SshError> {
+    fn connect_once(&mut self) -> Result<(Box<dyn Remote>, Forward), SshError> {
         let mut remote = connect(&self.way.host, &self.way.table, &mut self.way.asker)?;
         let listener = self.listener.try_clone().map_err(SshError::local("duplicating a socket"))?;
         let forward = remote.forward_local(listener, &self.to)?;

@@ -1,12 +1,16 @@
-//! The part of a job's script that starts lost ranks again: in the same job, as often as the launcher says.
+//! The part of a job's script that restarts lost ranks in the same job, each time the launcher asks for it.
+//!
+//! Responsible for the shell text and for the file through which the launcher asks. When a restart is due is the
+//! supervisor's decision.
 //!
 //! # Format
 //!
-//! The launcher's word is a file of lines. The first says that all ranks have been there: before that, a command that fails
-//! is a job that fails. Each further one has the script end what is left of the ranks and start all of them again. Lines
-//! are appended, so that none is read half; what they say is for a person.
+//! The file has one line per message of the launcher. The first line says that all ranks have registered; until it is
+//! there, a command that fails makes the job fail. Each further line makes the script end the ranks that are left and
+//! start all of them again. Lines are appended, so that no line is read in part. The script only counts them; their
+//! text is for a person.
 //!
-//! Nothing here is of a particular queue, and any `sh` runs it.
+//! Nothing here depends on a particular queue, and any `sh` runs it.
 
 use super::placeholders::command_line;
 use std::fs::OpenOptions;
@@ -14,10 +18,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Seconds that the script waits for a line after the ranks have ended: the launcher hears of a loss from the controller.
+/// Seconds that the script waits for a line after the ranks have ended: the launcher learns of a loss from the
+/// controller.
 const PATIENCE: u32 = 30;
 
-/// Runs `command`, a line of shell, as often as there are lines in `words`.
+/// The shell lines that run `command`, itself a line of shell, as many times as `words` has lines, but at least once.
 pub fn lines(command: &str, words: &Path) -> Vec<String> {
     let words = command_line(&[words.to_string_lossy().into_owned()]);
     let script = format!(
@@ -54,14 +59,14 @@ done"#
     script.lines().map(str::to_owned).collect()
 }
 
-/// Begins the launcher's word anew, without a line.
+/// Creates the launcher's file without a line, or empties it.
 ///
-/// The file is there before anybody looks for it: that a file is not there is remembered by NFS for up to a minute.
+/// Must be called before the job starts: NFS remembers for up to a minute that a file does not exist.
 pub fn create(words: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(words).map(drop)
 }
 
-/// Adds a line to the launcher's word.
+/// Appends a line to the launcher's file. Line ends within `line` become spaces.
 pub fn write(words: &Path, line: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).open(words)?;
     file.write_all(format!("{}\n", line.replace('\n', " ")).as_bytes())

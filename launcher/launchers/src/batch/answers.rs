@@ -1,6 +1,6 @@
-//! Reading what a queue's commands print, by the patterns and lists of words in `[queue]`.
+//! Parses what a queue's commands print, by the patterns and lists of words in `[queue]`.
 //!
-//! Responsible for text; it runs nothing and decides nothing.
+//! Responsible for text alone: it runs no command and decides nothing.
 
 use super::clock;
 use ipclusterz_host::exit_code::Exit;
@@ -9,14 +9,14 @@ use ipclusterz_profile::tables::queue::QueueTable;
 use regex::{Captures, Regex, RegexBuilder};
 use std::collections::BTreeMap;
 
-/// A job, or a task of an array, as the queue told of it.
+/// A job, or a task of an array, as the queue listed it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sighting {
     /// The job's id.
     pub id: String,
     /// The queue's word for its state.
     pub state: String,
-    /// Why it waits, in the queue's words.
+    /// Why it is pending, in the queue's words.
     pub reason: Option<String>,
     /// When it is expected to start, as printed.
     pub start: Option<String>,
@@ -24,20 +24,20 @@ pub struct Sighting {
     pub nodes: Option<String>,
 }
 
-/// What all sightings of one job come to.
+/// The state of one job, combined from all its sightings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum View {
-    /// The queue did not tell of it.
+    /// The queue did not list it.
     Absent,
-    /// It waits: why, and until when, for a person.
+    /// It is pending. For a person: why, and until when.
     Waiting(String),
-    /// It runs: where, for a person; empty when the queue does not tell.
+    /// It runs. For a person: on which nodes; empty when the queue does not tell.
     Running(String),
-    /// It stays in the queue and will not run: how, for a person.
+    /// It stays in the queue and will not run. For a person: why.
     Stuck(String),
-    /// It is over.
+    /// It has ended.
     Over {
-        /// The queue's word.
+        /// The queue's word for its state.
         state: String,
         /// Whether that is one of `queue.failed`.
         failed: bool,
@@ -57,7 +57,7 @@ pub struct Outcome {
     pub signal: Option<i32>,
 }
 
-/// The patterns, compiled.
+/// The patterns of a `[queue]` table, compiled.
 #[derive(Debug)]
 pub struct Reader {
     queue: QueueTable,
@@ -68,7 +68,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Compiles the patterns of a table.
+    /// Compiles the patterns of a table. A pattern that is invalid, or lacks a required group, is a usage error.
     pub fn new(queue: &QueueTable) -> Result<Self, Failure> {
         let optional = |pattern: &String| Some(pattern.clone()).filter(|pattern| !pattern.is_empty());
         let outcome = optional(&queue.outcome_line).map(|pattern| compile("outcome_line", &pattern, &[]));
@@ -82,22 +82,22 @@ impl Reader {
         })
     }
 
-    /// The id of the job that was submitted.
+    /// The id of the submitted job, from the output of `queue.submit`; `None` when the pattern does not match.
     pub fn job_id(&self, printed: &str) -> Option<String> {
         Some(self.job_id.captures(printed)?.name("id")?.as_str().to_owned())
     }
 
-    /// Whether a command failed only because there is no such job.
+    /// Whether a command's output says that the job does not exist.
     pub fn says_unknown(&self, printed: &str) -> bool {
         self.unknown.as_ref().is_some_and(|pattern| pattern.is_match(printed))
     }
 
-    /// The jobs that a status command told of.
+    /// The jobs that a status command listed.
     pub fn sightings(&self, printed: &str) -> Vec<Sighting> {
         sightings(&self.status, printed)
     }
 
-    /// What the sightings of the job `id` come to; `now` in seconds since 1970.
+    /// The state of the job `id`, combined from its sightings. `now` is in seconds since 1970.
     pub fn view(&self, sightings: &[Sighting], id: &str, now: i64) -> View {
         let ours: Vec<&Sighting> = sightings.iter().filter(|sighting| sighting.id == id).collect();
         let among = |states: &[String]| {
@@ -126,16 +126,16 @@ impl Reader {
 
     fn waiting(&self, sighting: &Sighting, now: i64) -> String {
         let word = |word: &str| self.queue.reasons.get(word).cloned();
-        // A queue without reasons may still have states that say more than others: held, suspended.
+        // A queue that prints no reasons may still have states that explain themselves, such as held or suspended.
         let reason = sighting.reason.as_deref().map(|reason| word(reason).unwrap_or_else(|| reason.to_owned()));
         let reason = reason.or_else(|| word(&sighting.state)).unwrap_or_else(|| sighting.state.clone());
         let start = sighting.start.as_deref().map(|start| clock::expected_start(start, now));
         [Some(reason), start].into_iter().flatten().collect::<Vec<String>>().join("; ")
     }
 
-    /// How a job ended; `None` when nothing about that was found.
+    /// How a job ended; `None` when the output says nothing about it.
     ///
-    /// Of several exits, those of an array's tasks, the first that was no success counts.
+    /// An array prints one exit per task: the first one that is not a success counts.
     pub fn outcome(&self, printed: &str) -> Option<Outcome> {
         let pattern = self.outcome.as_ref()?;
         let mut outcome = Outcome::default();
@@ -165,7 +165,7 @@ impl Reader {
     }
 }
 
-/// The jobs that a status command told of, by `queue.status_line`.
+/// The jobs that a status command listed, by `queue.status_line`.
 pub(super) fn sightings(pattern: &Regex, printed: &str) -> Vec<Sighting> {
     let mut sightings: Vec<Sighting> = Vec::new();
     for found in pattern.captures_iter(printed) {
@@ -185,7 +185,7 @@ pub(super) fn sightings(pattern: &Regex, printed: &str) -> Vec<Sighting> {
     sightings
 }
 
-/// `CODE` or `CODE:SIGNAL`. A shell says 128 + N for signal N, and PBS 256 + N.
+/// Parses `CODE` or `CODE:SIGNAL`. For signal N a shell returns the code 128 + N, and PBS 256 + N.
 fn exit(text: &str) -> Option<(i32, Option<i32>)> {
     let (code, signal) = text.split_once(':').unwrap_or((text, "0"));
     let (code, signal): (i32, i32) = (code.trim().parse().ok()?, signal.trim().parse().ok()?);
@@ -197,7 +197,7 @@ fn exit(text: &str) -> Option<(i32, Option<i32>)> {
     Some((code, Some(signal).filter(|signal| *signal != 0).or(in_code)))
 }
 
-/// What a group found, unless that is one of the ways in which queues print nothing.
+/// The text of a group; `None` for the words that queues print in place of a missing value.
 fn value(found: &Captures<'_>, group: &str) -> Option<String> {
     const NOTHING: [&str; 8] = ["", "-", "--", "N/A", "None", "(null)", "Unknown", "undefined"];
     let text = found.name(group)?.as_str().trim();

@@ -1,10 +1,12 @@
-//! Time limits as people write them, and times of day as queues print them.
+//! Time limits as people write them, and times of day as queues print them. Responsible for parsing and formatting
+//! alone.
 
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Reads `batch.time_limit`: minutes, `HH:MM:SS`, `D-HH`, `D-HH:MM`, `D-HH:MM:SS`; `None` when it is empty.
+/// Parses `batch.time_limit`: minutes, `HH:MM:SS`, `D-HH`, `D-HH:MM` or `D-HH:MM:SS`. `None` when it is empty; zero and
+/// anything else are usage errors.
 pub fn time_limit(text: &str) -> Result<Option<Duration>, Failure> {
     let text = text.trim();
     if text.is_empty() {
@@ -12,7 +14,7 @@ pub fn time_limit(text: &str) -> Result<Option<Duration>, Failure> {
     }
     let seconds = seconds_of(text).filter(|seconds| *seconds > 0);
     seconds.map(|seconds| Some(Duration::from_secs(seconds))).ok_or_else(|| {
-        // HH:MM and MM:SS look alike, and queues disagree about which it is.
+        // HH:MM and MM:SS look alike, and queues disagree about which of them it is.
         Failure::new(Exit::Usage, format!("batch.time_limit = {text:?} is not a time"))
             .with_hint("write minutes (\"90\"), \"HH:MM:SS\" or \"D-HH:MM:SS\"")
     })
@@ -37,13 +39,13 @@ fn seconds_of(text: &str) -> Option<u64> {
     }
 }
 
-/// `HH:MM:SS`, with as many hours as there are.
+/// Formats as `HH:MM:SS`, without days: hours may exceed 23.
 pub fn hours(duration: Duration) -> String {
     let seconds = duration.as_secs();
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// `40 s`, `12 min`, `3 h 5 min`, `2 days`: as exact as a person who waits wants it.
+/// Formats as `40 s`, `12 min`, `3 h 5 min` or `2 days`: as precise as a waiting person needs.
 pub fn rough(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -54,12 +56,13 @@ pub fn rough(duration: Duration) -> String {
     }
 }
 
-/// Seconds since 1970, now.
+/// The current time, in seconds since 1970.
 pub fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
-/// Reads a time as queues print it: `YYYY-MM-DDTHH:MM:SS` in this host's time zone, or seconds since 1970.
+/// Parses a time as queues print it, `YYYY-MM-DDTHH:MM:SS` in this host's time zone or seconds since 1970, into seconds
+/// since 1970.
 pub fn epoch_of(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<i64>() {
         return Some(seconds);
@@ -84,7 +87,7 @@ pub fn epoch_of(text: &str) -> Option<i64> {
     (epoch >= 0).then_some(epoch)
 }
 
-/// `14:05`, or `2026-11-24 14:05` when that is not within a day of `now`, in this host's time zone.
+/// Formats a time as `14:05`, or as `2026-11-24 14:05` when it is not within a day of `now`, in this host's time zone.
 pub fn time_of_day(epoch: i64, now: i64) -> String {
     // SAFETY: tm is plain data, for which all zeroes is a value.
     let mut parts: libc::tm = unsafe { std::mem::zeroed() };
@@ -99,7 +102,8 @@ pub fn time_of_day(epoch: i64, now: i64) -> String {
     format!("{}-{:02}-{:02} {time}", i64::from(parts.tm_year) + 1900, parts.tm_mon + 1, parts.tm_mday)
 }
 
-/// `expected to start at 14:05, in 12 min`, from what the queue printed.
+/// Formats the expected start that a queue printed: `expected to start at 14:05, in 12 min`. A time that cannot be
+/// parsed is shown as printed.
 pub fn expected_start(text: &str, now: i64) -> String {
     let Some(epoch) = epoch_of(text) else { return format!("expected to start: {text}") };
     match u64::try_from(epoch - now) {

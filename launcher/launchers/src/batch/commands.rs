@@ -1,6 +1,6 @@
-//! Running a queue's commands: none may block for ever, and one that fails is shown whole.
+//! Runs a queue's commands. Each has a timeout, and a failure is reported with the whole command and its output.
 //!
-//! Responsible for processes; what the commands print is read by [`super::answers`].
+//! Responsible for processes; [`super::answers`] parses what the commands print.
 
 use super::placeholders::command_line;
 use ipclusterz_host::exit_code::Exit;
@@ -23,7 +23,7 @@ pub struct Printed {
     pub stderr: String,
 }
 
-/// Why a command did not do what it should.
+/// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// It could not be started.
@@ -34,32 +34,32 @@ pub enum CommandError {
         /// Why.
         source: io::Error,
     },
-    /// It took too long and was killed.
+    /// It timed out and was killed.
     #[error("`{command}` did not end within {} s and was killed{}", .patience.as_secs(), indented(.stderr))]
     TooLong {
         /// As a line of shell.
         command: String,
-        /// How long it was given.
+        /// Its timeout.
         patience: Duration,
-        /// Its standard error.
+        /// What it printed to standard error before that.
         stderr: String,
     },
-    /// It said that it has failed.
+    /// It exited with a failure.
     #[error("`{command}` failed ({status}){}", indented(&both(.printed)))]
     Failed {
         /// As a line of shell.
         command: String,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
         /// What it printed.
         printed: Printed,
     },
-    /// What it printed is not what the profile says.
+    /// Its output does not match the profile's pattern.
     #[error("`{command}` printed no {what}{}", indented(&both(.printed)))]
     Unreadable {
         /// As a line of shell.
         command: String,
-        /// What was looked for, with its pattern.
+        /// What was expected, with its pattern.
         what: String,
         /// What it printed.
         printed: Printed,
@@ -67,7 +67,7 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// Whether it is certain that the command changed nothing, so that it may be tried again.
+    /// Whether the command certainly changed nothing, so that it is safe to retry.
     pub fn did_nothing(&self) -> bool {
         matches!(self, CommandError::Start { .. } | CommandError::Failed { .. })
     }
@@ -89,17 +89,17 @@ fn both(printed: &Printed) -> String {
     format!("{}\n{}", printed.stderr.trim(), printed.stdout.trim())
 }
 
-/// Lines below a message; nothing when there are none.
+/// The text as indented lines below a message; empty when there are none.
 fn indented(text: &str) -> String {
     const MOST: usize = 20;
     let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
     lines.take(MOST).map(|line| format!("\n    {line}")).collect()
 }
 
-/// Runs a command to its end.
+/// Runs a command until it exits or `patience` has passed. Then everything that is left of its process group is killed.
 ///
-/// `input` is its standard input. `parsed`: messages are to be in English, for patterns to find them; not for a command
-/// that hands its environment on.
+/// `input` becomes its standard input. `parsed` sets the C locale, so that patterns find English messages; it must be
+/// false for a command that passes its environment on to jobs.
 pub fn run(
     command: &[String],
     input: Option<&Path>,
@@ -113,7 +113,8 @@ pub fn run(
     let stdout = read(child.stdout.take()).map_err(failed)?;
     let stderr = read(child.stderr.take()).map_err(failed)?;
     let ended = system::wait_for_end(child.id(), patience).map_err(failed)?;
-    // What it has started in its group would hold the pipes open. The group is still its own: it is not reaped yet.
+    // Processes that it started in its group would hold the pipes open. The group id still is its own: it is not reaped
+    // yet.
     let _ = system::signal_group(child.id(), libc::SIGKILL);
     let status = child.wait().map_err(failed)?;
     let grace = deadline.max(Instant::now() + Duration::from_millis(200));
@@ -144,14 +145,14 @@ fn start(arguments: &[String], input: Option<&Path>, parsed: bool) -> io::Result
     spawn::spawn_with_input(command, options)
 }
 
-/// Reads a pipe in a thread of its own, so that neither pipe can fill up and that nothing can hold us.
+/// Reads a pipe in a thread of its own, so that neither pipe fills up and none that stays open blocks the caller.
 fn read(pipe: Option<impl Read + Send + 'static>) -> io::Result<Receiver<Vec<u8>>> {
     const MOST_BYTES: u64 = 16 << 20;
     let (sender, receiver) = channel();
     std::thread::Builder::new().name("queue output".to_owned()).spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
-            // A broken pipe ends what there is to read, and so does an answer beyond all measure.
+            // A broken pipe ends the output. So does the size limit: the rest is discarded.
             let _ = pipe.by_ref().take(MOST_BYTES).read_to_end(&mut bytes);
             let _ = io::copy(&mut pipe, &mut io::sink());
         }

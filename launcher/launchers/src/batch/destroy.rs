@@ -1,4 +1,5 @@
-//! Ending a job whose launcher is gone, from what the record keeps of it.
+//! Cancels a job whose launcher is gone, with the commands that its record keeps. Which jobs are orphaned is for the
+//! caller to know.
 
 use super::answers;
 use super::commands::{self, CommandError};
@@ -8,16 +9,18 @@ use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use std::time::{Duration, Instant};
 
-/// How long one command of the queue may take.
+/// Timeout of one command of the queue.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Between two times that a job is cancelled, and after how long with more force.
-const AGAIN: Duration = Duration::from_secs(5);
+/// Interval between two cancellations of the job.
+const CANCEL_INTERVAL: Duration = Duration::from_secs(5);
+/// After this long, the stronger command is used.
 const FORCE_AFTER: Duration = Duration::from_secs(10);
 
-/// Cancels the job and waits until the queue says that it is gone; whether there was anything to end.
+/// Cancels the job and waits until the queue no longer lists it as alive. Returns whether it was alive; times out at
+/// `deadline`.
 ///
-/// By its id alone. An id that the queue does not know is one that is gone. The caller must know that the launcher is
-/// gone, or be it.
+/// The job is found by its id alone; a job whose id the queue does not know is gone. The caller must know that the
+/// launcher is gone, or be that launcher.
 pub fn destroy(record: &BatchRecord, deadline: Instant) -> Result<bool, Failure> {
     let began = Instant::now();
     let mut was_there = false;
@@ -28,7 +31,7 @@ pub fn destroy(record: &BatchRecord, deadline: Instant) -> Result<bool, Failure>
     loop {
         match is_alive(record) {
             Ok(true) => (was_there, absent, trouble) = (true, 0, None),
-            // A job that was submitted just before the launcher died may not be listed at once, but can be cancelled.
+            // A job that was submitted just before the launcher died may not be listed yet, but can be cancelled.
             Ok(false) if cancelled.is_some() && absent > 0 => return Ok(was_there),
             Ok(false) => (absent, trouble) = (absent + 1, None),
             Err(failure) => trouble = Some(failure.message),
@@ -39,19 +42,19 @@ pub fn destroy(record: &BatchRecord, deadline: Instant) -> Result<bool, Failure>
             let hint = format!("try `{}`", command_line(&record.kill));
             return Err(Failure::new(Exit::Timeout, message).with_hint(hint));
         }
-        if cancelled.is_none_or(|at| at.elapsed() >= AGAIN) {
+        if cancelled.is_none_or(|at| at.elapsed() >= CANCEL_INTERVAL) {
             let command = if began.elapsed() >= FORCE_AFTER { &record.kill } else { &record.cancel };
-            // Whether it worked is seen in the queue: commands differ in what they say of a job that is over.
+            // The queue shows whether it worked: commands differ in what they report about a job that has ended.
             let _ = commands::run(command, None, true, PATIENCE);
             cancelled = Some(Instant::now());
         }
-        // The queue can only be asked.
+        // A queue sends no notifications, so it is polled.
         std::thread::sleep(pause.min(deadline.saturating_duration_since(Instant::now())));
         pause = (pause * 2).min(Duration::from_secs(1));
     }
 }
 
-/// Whether the queue has the job and it is not over.
+/// Whether the queue lists the job in a state in which it has not ended.
 fn is_alive(record: &BatchRecord) -> Result<bool, Failure> {
     let pattern = answers::compile("status_line", &record.status_line, &["id", "state"])?;
     let printed = match commands::run(&record.status, None, true, PATIENCE) {
@@ -72,7 +75,7 @@ fn says_unknown(record: &BatchRecord, printed: &commands::Printed) -> Result<boo
 mod tests {
     use super::*;
 
-    /// A queue that is three shell commands and a file.
+    /// A queue made of three shell commands and a file.
     fn queue(folder: &std::path::Path, cancel: &str) -> BatchRecord {
         let shell = |script: String| vec!["sh".to_owned(), "-c".to_owned(), script];
         let file = folder.join("queue").display().to_string();

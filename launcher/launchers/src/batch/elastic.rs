@@ -1,24 +1,24 @@
-//! Elastic blocks: how many jobs there should be for the load-balanced work there is. Pure.
+//! Elastic blocks: how many jobs there should be for the load-balanced work that is queued. Pure.
 //!
-//! Responsible for the decision alone: the supervisor starts and drains what it says. It grows by what is useful and
-//! no more, which is why jobs that still wait in the queue count; it shrinks after [`Elastic`]'s idle time, which is
-//! also what keeps it from flapping: a block that has work now and then is never idle for that long.
+//! Responsible for the decision alone; the supervisor starts and drains the blocks. The number grows only as far as the
+//! work can use, so jobs that are pending in the queue count as present. It shrinks after [`Elastic`]'s idle time. The
+//! idle time also prevents flapping: a block that gets work now and then is never idle for that long.
 
 use crate::set::SetId;
 use ipclusterz_profile::tables::batch::Blocks;
 use std::time::{Duration, Instant};
 
-/// How long work must have been waiting before another block is asked for: a burst of short tasks is over sooner.
+/// How long work must have been queued before another block is started: a burst of short tasks ends sooner.
 const GROW_AFTER: Duration = Duration::from_secs(1);
 
-/// What a block does.
+/// The state of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockState {
-    /// It waits in the queue, or its engines have not registered yet.
+    /// It is pending in the queue, or its engines have not registered yet.
     Pending,
     /// At least one of its engines has work.
     Busy,
-    /// None has, since then.
+    /// None of its engines has had work since then.
     Idle(Instant),
     /// It gets no new work and will end.
     Draining,
@@ -29,7 +29,7 @@ pub enum BlockState {
 pub struct Block {
     /// Its set.
     pub set: SetId,
-    /// What it does.
+    /// Its state.
     pub state: BlockState,
 }
 
@@ -38,32 +38,32 @@ pub struct Block {
 pub enum Decision {
     /// Start one more block.
     Start,
-    /// Give this one back: drain it if it runs, cancel it if it waits.
+    /// Give this block back: drain it if it runs, cancel it if it is pending.
     Drain(SetId),
 }
 
-/// The rules and what must be remembered between two decisions.
+/// The rules, and the state that is kept between two decisions.
 #[derive(Debug, Clone)]
 pub struct Elastic {
     blocks: Blocks,
     idle_time: Duration,
     engines_per_block: u32,
-    /// Since when balanced tasks have been waiting, and since when none has.
+    /// Since when load-balanced tasks have been queued, and since when none has.
     waiting_since: Option<Instant>,
     quiet_since: Option<Instant>,
 }
 
 impl Elastic {
-    /// Rules of a profile.
+    /// Rules of a profile. `idle_time`: how long a block must be idle before it is given back.
     pub fn new(blocks: Blocks, idle_time: Duration, engines_per_block: u32) -> Self {
         let engines_per_block = engines_per_block.max(1);
         Self { blocks, idle_time, engines_per_block, waiting_since: None, quiet_since: None }
     }
 
-    /// What to do now. `queued`: balanced tasks that no engine has been given.
+    /// Decides what to do now. `queued` is the number of load-balanced tasks that no engine has been given.
     ///
-    /// To be asked about once a second, and with the blocks as they are after the last decisions: a block that was to
-    /// be started is pending.
+    /// The caller asks about once a second, and `blocks` must reflect the previous decisions: a block that was to be
+    /// started is pending.
     pub fn decide(&mut self, now: Instant, queued: usize, blocks: &[Block]) -> Vec<Decision> {
         if queued > 0 {
             self.quiet_since = None;
@@ -83,15 +83,15 @@ impl Elastic {
         let count = |wanted: fn(BlockState) -> bool| blocks.iter().filter(|block| wanted(block.state)).count();
         let useful = count(|state| state != BlockState::Draining);
         let below = usize_of(self.blocks.min).saturating_sub(useful);
-        // Blocks that are there and have no work would take it if they could: the queue waits for something else, or
-        // will be given to them in a moment.
+        // Idle blocks would take the work if they could: either the tasks wait for something else, or the blocks will
+        // be given them in a moment.
         let coming = count(|state| matches!(state, BlockState::Pending | BlockState::Idle(_)));
         let waited = self.waiting_since.is_some_and(|since| now.saturating_duration_since(since) >= GROW_AFTER);
         let wanted = match waited || (queued > 0 && useful == 0) {
             true => queued.div_ceil(usize_of(self.engines_per_block)).saturating_sub(coming),
             false => 0,
         };
-        // A job that drains still is a job, and max is about jobs.
+        // A draining block still is a job, and max limits jobs.
         below.max(wanted).min(usize_of(self.blocks.max).saturating_sub(blocks.len()))
     }
 
@@ -99,7 +99,7 @@ impl Elastic {
         let long_ago = |since: Instant| now.saturating_duration_since(since) >= self.idle_time;
         let useful = blocks.iter().filter(|block| block.state != BlockState::Draining).count();
         let spare = useful.saturating_sub(usize_of(self.blocks.min));
-        // What still waits in the queue costs nothing yet, so that it goes last to come and first to go.
+        // A pending block costs nothing yet, so it is given back before idle ones.
         let quiet = queued == 0 && self.quiet_since.is_some_and(long_ago);
         let pending = blocks.iter().filter(|block| quiet && block.state == BlockState::Pending);
         let mut idle: Vec<(Instant, SetId)> = blocks.iter().filter_map(idle_since).collect();
@@ -109,7 +109,7 @@ impl Elastic {
         candidates.take(spare).map(Decision::Drain).collect()
     }
 
-    /// When the next decision may differ although nothing happens.
+    /// When the next decision may differ without any other event; `None` when it cannot.
     pub fn next(&self, blocks: &[Block]) -> Option<Instant> {
         let idle = blocks.iter().filter_map(idle_since).map(|(since, _)| since + self.idle_time);
         let grow = self.waiting_since.map(|since| since + GROW_AFTER);

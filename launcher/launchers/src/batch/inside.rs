@@ -1,4 +1,6 @@
-//! Using the job that this process itself runs in: its allocation is there already, so that nothing is submitted.
+//! Starts engines in the job that this process itself runs in: the allocation exists already, so nothing is submitted.
+//!
+//! Responsible for the queue's side: the job's id, its start command and its end. [`crate::program`] runs that command.
 
 use super::commands;
 use super::options::BatchOptions;
@@ -7,7 +9,7 @@ use ipclusterz_host::failure::Failure;
 use ipclusterz_profile::tables::queue::QueueTable;
 use std::time::Duration;
 
-/// The id of the job that this process runs in, by the variable that `queue.inside` names.
+/// The id of the job that this process runs in, from the environment variable that `queue.inside` names.
 pub fn job_id(queue: &QueueTable) -> Option<String> {
     if queue.inside.is_empty() {
         return None;
@@ -15,19 +17,20 @@ pub fn job_id(queue: &QueueTable) -> Option<String> {
     std::env::var(&queue.inside).ok().filter(|id| !id.is_empty())
 }
 
-/// The queue's command that starts the engines of a set over the nodes of the job that this process runs in, to be put
-/// before the engine's own; empty when the queue has none, and all engines are on this node.
+/// The arguments to put before the engine's own: the queue's command that starts the engines of a set on the nodes of
+/// the job that this process runs in. Empty when the queue has no such command; then all engines run on this node.
 ///
 /// The engines get the same options as those of a submitted job: `--first-engine-id` and `--ranks`.
 pub fn argv(options: &BatchOptions, set: &EngineSet) -> Result<Vec<String>, Failure> {
     options.values(set)?.command(&options.queue.start, "queue.start")
 }
 
-/// When the time of the job that this process runs in is over, in seconds since 1970; `None` when nobody knows.
+/// When the job that this process runs in reaches its time limit, in seconds since 1970; `None` when that is not known.
+/// The value is for `IPCLUSTERZ_END_TIME` of the engines.
 ///
-/// May take until `patience` is over: it asks the queue. For `IPCLUSTERZ_END_TIME` of the engines.
+/// Runs a command of the queue, for at most `patience`.
 pub fn end_time(queue: &QueueTable, patience: Duration) -> Option<i64> {
-    // A job of ours has been told already.
+    // A job that ipclusterz submitted has the variable already.
     let told = std::env::var("IPCLUSTERZ_END_TIME").ok().and_then(|text| text.parse().ok());
     if told.is_some() || queue.end_time.is_empty() || job_id(queue).is_none() {
         return told;
@@ -56,7 +59,7 @@ mod tests {
         queue.inside = "NO_SUCH_VARIABLE_IPCLUSTERZ".to_owned();
         queue.end_time = "echo 5".to_owned();
         assert_eq!((job_id(&queue), end_time(&queue, Duration::from_secs(5))), (None, None));
-        // Set for every process on Unix that a test runner starts.
+        // Any test runner sets PATH.
         queue.inside = "PATH".to_owned();
         assert_eq!(end_time(&queue, Duration::from_secs(30)), Some(5));
     }

@@ -1,8 +1,8 @@
-//! The life of one job: submitted, waiting, running, over. A pure state machine.
+//! The life of one job, as a pure state machine: submitted, pending, running, ended.
 //!
-//! [`Job::handle`] takes what was learned and gives back what to do; it knows no command, clock or thread. The thread
-//! in [`super::launcher`] runs the commands. What ends a job for good is [`SetEvent::Ended`], told exactly once, after
-//! which nothing is done any more.
+//! [`Job::handle`] takes an event and returns actions; it knows no command, clock or thread. The thread in
+//! [`super::launcher`] runs the commands. A job's last action is [`SetEvent::Ended`], told exactly once; events after
+//! it have no effect.
 
 use super::answers::{Outcome, View};
 use super::words;
@@ -11,96 +11,96 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// What was learned.
+/// An event: what was learned about the job.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// The queue took the job under this id.
     Submitted(String),
-    /// It did not; what it said, and whether it is certain that there is no job.
+    /// The queue did not take the job.
     Refused {
-        /// For a person.
+        /// The queue's message, for a person.
         message: String,
-        /// The command may be tried again without there being two jobs.
+        /// It is certain that there is no job, so that a retry cannot make two.
         again: bool,
     },
-    /// The queue was asked about its jobs.
+    /// The queue was asked for its jobs, and this is the job's state.
     Seen(View),
-    /// It was asked, and did not answer as it should.
+    /// The queue was asked for its jobs and did not answer as expected.
     NotSeen(String),
-    /// The queue was asked how the job ended; `None` when it could not tell.
+    /// The queue was asked how the job ended; `None` when it did not tell.
     Outcome(Option<Outcome>),
-    /// Cancelling failed.
+    /// The command that cancels the job failed.
     NotCancelled(String),
-    /// The job is not wanted any more.
+    /// The job is to be ended.
     End(Force),
     /// Time has passed.
     Tick,
 }
 
-/// What is to be done.
+/// An action for the launcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Submit it.
+    /// Submit the job.
     Submit,
-    /// Cancel it; `kill`: with what is stronger.
+    /// Cancel the job.
     Cancel {
-        /// Whether the queue was asked before.
+        /// Whether to use the stronger command.
         kill: bool,
     },
-    /// Ask how it ended.
+    /// Ask the queue how the job ended.
     AskOutcome,
-    /// Tell the supervisor.
+    /// Tell the supervisor this event.
     Tell(SetEvent),
 }
 
-/// How patient to be; what there is to say.
+/// Limits, intervals and texts from the profile.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// How often a refused submission is tried again.
+    /// How often a refused submission is retried.
     pub retries: u32,
-    /// The longest time between two looks.
+    /// The longest interval between two queries of its state.
     pub poll: Duration,
-    /// How long it may wait in the queue.
+    /// How long it may be pending before it is cancelled; `None` for no limit.
     pub queue_timeout: Option<Duration>,
-    /// It is an array: after the end of one task others may still wait.
+    /// It is an array: when one task has ended, others may still be pending.
     pub array: bool,
     /// Whether the queue can be asked how a job ended.
     pub outcome: bool,
     /// The words of `queue.endings`.
     pub endings: BTreeMap<String, String>,
-    /// The job's output.
+    /// The file with the job's output.
     pub log: PathBuf,
 }
 
-/// After this long without an answer, a person is told.
+/// After this long without an answer, the user is told.
 const SILENCE_TOLD: Duration = Duration::from_secs(15);
-/// After this long without an answer, a job that is not known to run is given up.
+/// After this long without an answer, a job that is not known to run, or is being ended, is given up.
 const SILENCE_FATAL: Duration = Duration::from_secs(600);
-/// A queue may be slow to list a job that it has just taken.
+/// A queue may be slow to list a job that it has just accepted.
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
 /// Accounting lags behind: Grid Engine flushes its file every 15 seconds.
 const OUTCOME_WITHIN: Duration = Duration::from_secs(30);
-/// Between two times that the same is said with another time.
-const SAY_AGAIN: Duration = Duration::from_secs(30);
-/// Between two commands that cancel the same job, gently and not.
-const CANCEL_AGAIN: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(3)];
+/// Interval between two reports that differ only in the time.
+const REPORT_INTERVAL: Duration = Duration::from_secs(30);
+/// Intervals between two cancellations of the same job: gentle, and with force.
+const CANCEL_INTERVALS: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(3)];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
-    /// The command runs, or runs again at `again`.
+    /// The submission runs, or is retried at `again`.
     Submitting { again: Option<Instant> },
-    /// The queue has it.
+    /// The queue has accepted the job.
     Queued,
-    /// The queue has it no more; how it ended is being asked since then.
+    /// The job has ended, at `since`; the queue is being asked how.
     Over { since: Instant, ask: Option<Instant>, known: Outcome },
-    /// All is told.
+    /// The end has been told.
     Ended,
 }
 
 #[derive(Debug, Clone)]
 struct Ending {
     force: Force,
-    /// Why we end it ourselves; `None`: because we were told to.
+    /// Why this state machine decided to end it; `None` when the supervisor asked for it.
     why: Option<String>,
     last: Option<Instant>,
     trouble: Option<String>,
@@ -113,14 +113,14 @@ pub struct Job {
     id: Option<String>,
     stage: Stage,
     attempts: u32,
-    /// When it was started, and when the queue took it.
+    /// When the first submission began; later, when the queue accepted the job.
     since: Instant,
     listed: bool,
-    /// Consecutive looks that did not find it.
+    /// Consecutive queries that did not list it.
     missing: u32,
     running: bool,
     reason: String,
-    said: Option<(String, Instant)>,
+    reported: Option<(String, Instant)>,
     silent_since: Option<Instant>,
     silence: String,
     ending: Option<Ending>,
@@ -129,7 +129,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// A new job, whose submission is the first thing to do.
+    /// A new job and its first action, which is to submit it.
     pub fn new(rules: Rules, now: Instant) -> (Self, Vec<Action>) {
         let job = Self {
             rules,
@@ -141,7 +141,7 @@ impl Job {
             missing: 0,
             running: false,
             reason: String::new(),
-            said: None,
+            reported: None,
             silent_since: None,
             silence: String::new(),
             ending: None,
@@ -151,23 +151,23 @@ impl Job {
         (job, vec![Action::Submit])
     }
 
-    /// Its id, once it has one.
+    /// Its id, once the queue has accepted it.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// Whether all is told.
+    /// Whether its end has been told. Events have no effect any more.
     pub fn is_over(&self) -> bool {
         self.stage == Stage::Ended
     }
 
-    /// When the queue is to be asked about it: soon after something has begun to change, then less and less often.
+    /// When to query its state next: soon after something has begun to change, then at growing intervals.
     pub fn next_look(&self) -> Option<Instant> {
         let doubled = Duration::from_millis(500).saturating_mul(1 << self.looks.min(16));
         (self.stage == Stage::Queued).then(|| self.looked + doubled.min(self.rules.poll))
     }
 
-    /// When to send [`Event::Tick`].
+    /// When to send [`Event::Tick`]; `None` when none is needed.
     pub fn next_tick(&self) -> Option<Instant> {
         match self.stage {
             Stage::Submitting { again } => again,
@@ -176,7 +176,7 @@ impl Job {
         }
     }
 
-    /// Takes in what was learned.
+    /// Handles an event; returns what to do now, in this order.
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
         if self.is_over() {
             return Vec::new();
@@ -233,7 +233,7 @@ impl Job {
         match view {
             View::Absent => {
                 self.missing += 1;
-                // One look may hit a moment in which the queue's server is between two lists.
+                // A single query may hit a moment in which the queue's server is between two lists.
                 let listed = self.listed || now.saturating_duration_since(self.since) >= LISTED_WITHIN;
                 if self.missing >= 2 && listed { self.over(Outcome::default(), now) } else { Vec::new() }
             }
@@ -258,7 +258,7 @@ impl Job {
         }
     }
 
-    /// Says why the job waits, or gives it up.
+    /// Reports why the job is pending, or cancels it after the timeout.
     fn still_waiting(&mut self, now: Instant) -> Vec<Action> {
         let waited = now.saturating_duration_since(self.since);
         if self.rules.queue_timeout.is_some_and(|timeout| waited >= timeout) {
@@ -267,15 +267,16 @@ impl Job {
         }
         let text = words::waiting(self.name(), &self.reason, waited);
         let told = Action::Tell(SetEvent::Waiting(text));
-        self.say(self.reason.clone(), now).then_some(told).into_iter().collect()
+        self.should_report(self.reason.clone(), now).then_some(told).into_iter().collect()
     }
 
-    /// Whether `what` is new, or was said long ago.
-    fn say(&mut self, what: String, now: Instant) -> bool {
-        let known = |(said, at): &(String, Instant)| *said == what && now.saturating_duration_since(*at) < SAY_AGAIN;
-        let new = !self.said.as_ref().is_some_and(known);
+    /// Whether to report `what`: it is new, or was last reported long ago. Notes that it is.
+    fn should_report(&mut self, what: String, now: Instant) -> bool {
+        let known =
+            |(said, at): &(String, Instant)| *said == what && now.saturating_duration_since(*at) < REPORT_INTERVAL;
+        let new = !self.reported.as_ref().is_some_and(known);
         if new {
-            self.said = Some((what, now));
+            self.reported = Some((what, now));
         }
         new
     }
@@ -290,7 +291,7 @@ impl Job {
         self.silence = message;
         let mut actions = Vec::new();
         if silent >= SILENCE_FATAL && (!self.running || self.ending.is_some()) {
-            // Nobody may hear it, but if the job is there, this is the last chance to end it.
+            // The queue may not receive this, but if the job exists, it is the last chance to end it.
             actions.push(Action::Cancel { kill: true });
             let text = format!("job {}: no answer for {}: {}", self.name(), super::clock::rough(silent), self.silence);
             actions.extend(self.ended(false, text));
@@ -299,7 +300,7 @@ impl Job {
         if self.ending.is_some() {
             return self.cancel_again(now);
         }
-        if silent >= SILENCE_TOLD && self.say(format!("silence: {}", self.silence), now) {
+        if silent >= SILENCE_TOLD && self.should_report(format!("silence: {}", self.silence), now) {
             let silence = format!("no answer from the queue for {}: {}", super::clock::rough(silent), self.silence);
             let id = self.name();
             actions.push(Action::Tell(match self.running {
@@ -317,7 +318,7 @@ impl Job {
         let force = if stronger { force } else { ending.force };
         self.ending = Some(Ending { force, ..ending });
         match self.stage {
-            // The command runs; whether there is a job is known when it has ended.
+            // The submission runs; whether there is a job is known when it has exited.
             Stage::Submitting { again: None } | Stage::Ended => Vec::new(),
             Stage::Submitting { again: Some(_) } => self.ended(false, "no job was submitted".to_owned()),
             Stage::Queued if stronger => {
@@ -340,13 +341,13 @@ impl Job {
 
     fn cancel_again(&mut self, now: Instant) -> Vec<Action> {
         let Some(ending) = &self.ending else { return Vec::new() };
-        let patience = CANCEL_AGAIN[usize::from(ending.force == Force::Kill)];
+        let patience = CANCEL_INTERVALS[usize::from(ending.force == Force::Kill)];
         let due = ending.last.is_none_or(|last| now.saturating_duration_since(last) >= patience);
         if due { self.cancel(now) } else { Vec::new() }
     }
 
     fn over(&mut self, known: Outcome, now: Instant) -> Vec<Action> {
-        // Whoever ends a job wants it gone, and accounting may take half a minute.
+        // The caller wants the job gone, and accounting may lag by half a minute.
         let hurry = self.ending.is_some() && (known.state.is_none() || known.failed);
         if !self.rules.outcome || hurry {
             return self.ended_as(&known);

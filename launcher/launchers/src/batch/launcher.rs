@@ -1,6 +1,8 @@
-//! The launcher of jobs: a thread that runs the queue's commands, between the supervisor and the state machines.
+//! The launcher of jobs: a thread runs the queue's commands, between the supervisor and the state machines of
+//! [`super::jobs`].
 //!
-//! Responsible for when which command runs. One at a time, each with a deadline; cancelling goes before anything else.
+//! Responsible for which command runs when: one at a time, each with a timeout, cancellations first. What a job needs
+//! next is decided by its state machine.
 
 use super::answers::{Reader, View};
 use super::commands::{self, CommandError, Printed};
@@ -24,13 +26,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a submission may take: a queue's server may be busy for long.
+/// Timeout of a submission: a queue's server may be busy for long.
 const SUBMIT_PATIENCE: Duration = Duration::from_secs(60);
-/// How long any other command may.
+/// Timeout of any other command.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The lines of a job's log in which the end of a rank is looked for.
-const LAST_WORDS: usize = 200;
-/// How long the thread sleeps when it has nothing to wait for but requests.
+/// How many of the last lines of a job's log are searched for the end of a rank.
+const LOG_LINES: usize = 200;
+/// How long the thread sleeps when it waits for nothing but requests.
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// See the module's documentation.
@@ -40,7 +42,7 @@ pub struct BatchLauncher {
     shared: Arc<Shared>,
 }
 
-/// What both sides see.
+/// What the thread shares with the launcher.
 #[derive(Default)]
 struct Shared {
     events: Mutex<Vec<(SetId, SetEvent)>>,
@@ -53,7 +55,7 @@ enum Request {
 }
 
 impl BatchLauncher {
-    /// Checks the tables and starts the thread, which ends with the launcher.
+    /// Checks the tables and starts the thread, which exits when the launcher is dropped.
     pub fn new(options: BatchOptions, wake: Wake) -> Result<Self, Failure> {
         options.check()?;
         let reader = Reader::new(&options.queue)?;
@@ -73,15 +75,16 @@ impl BatchLauncher {
         Ok(Self { options, requests, shared })
     }
 
-    /// Script and description of a set, as they would be submitted.
+    /// The script and the description of a set, as they would be submitted.
     pub fn render(&self, set: &EngineSet) -> Result<Rendered, Failure> {
         script::render(&self.options, set)
     }
 }
 
-/// Has the queue look at the script of a set without running it; what it says. `None`: this queue cannot.
+/// Lets the queue check the script of a set without running it. Returns what the queue printed; `None` when this queue
+/// has no such command.
 ///
-/// Takes as long as the queue takes to answer. Writes the script, and removes it again.
+/// Blocks until the queue answers or the command times out. Writes the script, and removes it again.
 pub fn dry_run(options: &BatchOptions, set: &EngineSet) -> Result<Option<String>, Failure> {
     options.check()?;
     if options.queue.check.is_empty() {
@@ -93,7 +96,7 @@ pub fn dry_run(options: &BatchOptions, set: &EngineSet) -> Result<Option<String>
     let input = options.queue.submit_on_stdin.then_some(files.script.as_path());
     let printed = command.and_then(|command| Ok(commands::run(&command, input, false, SUBMIT_PATIENCE)?));
     for file in [&files.script, &files.description] {
-        // What is left would be overwritten by the next start.
+        // A leftover file is overwritten by the next start.
         let _ = std::fs::remove_file(file);
     }
     printed.map(|Printed { stdout, stderr }| Some(format!("{}\n{}", stdout.trim(), stderr.trim()).trim().to_owned()))
@@ -117,7 +120,7 @@ impl Launcher for BatchLauncher {
     }
 
     fn end(&mut self, set: SetId, force: Force) {
-        // Without the thread there is nobody left to end anything; what it started is in the records.
+        // Without the thread nothing can be ended; the records keep what it started.
         let _ = self.requests.send(Request::End(set, force));
     }
 
@@ -134,7 +137,7 @@ impl Launcher for BatchLauncher {
     }
 
     fn how_rank_ended(&self, set: &EngineSet, rank: u32) -> Option<String> {
-        let (lines, _) = logs::tail(&self.log(set), LAST_WORDS).ok()?;
+        let (lines, _) = logs::tail(&self.log(set), LOG_LINES).ok()?;
         Some(ending::end_of_rank(&lines, rank)?.how)
     }
 
@@ -152,7 +155,7 @@ impl Launcher for BatchLauncher {
     }
 }
 
-/// A thread that panicked has left whole values behind: each is changed in one step.
+/// The values are consistent even after a panic: each is changed in one step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -190,7 +193,7 @@ impl Worker {
                 continue;
             }
             self.tick();
-            self.look();
+            self.query_states();
         }
     }
 
@@ -205,7 +208,7 @@ impl Worker {
                 let id = set.id;
                 let (job, actions) = Job::new(self.rules(id), Instant::now());
                 self.jobs.insert(id, Entry { set, submit, job });
-                self.queue(id, actions);
+                self.dispatch(id, actions);
             }
             Request::End(set, force) => self.handle(set, Event::End(force)),
         }
@@ -228,15 +231,15 @@ impl Worker {
         let Some(entry) = self.jobs.get_mut(&set) else { return };
         let actions = entry.job.handle(event, Instant::now());
         let over = entry.job.is_over();
-        self.queue(set, actions);
+        self.dispatch(set, actions);
         if over {
             self.jobs.remove(&set);
             self.actions.retain(|(other, _)| *other != set);
         }
     }
 
-    /// Tells at once what is to be told; the commands wait for their turn.
-    fn queue(&mut self, set: SetId, actions: Vec<Action>) {
+    /// Tells events and cancels at once; the other actions are queued.
+    fn dispatch(&mut self, set: SetId, actions: Vec<Action>) {
         for action in actions {
             match action {
                 Action::Tell(event) => {
@@ -246,7 +249,7 @@ impl Worker {
                     lock(&self.shared.events).push((set, event));
                     (self.wake)();
                 }
-                // Before anything else, and while the job is known: after its end it is forgotten.
+                // Before anything else, and while the job is known: after its end its entry is removed.
                 Action::Cancel { kill } => self.cancel(set, kill),
                 other => self.actions.push_back((set, other)),
             }
@@ -301,7 +304,7 @@ impl Worker {
     fn ask_outcome(&self, entry: &Entry) -> Event {
         let Some(id) = entry.job.id() else { return Event::Outcome(None) };
         let printed = commands::run(&about(&self.options.queue.outcome, &[id]), None, true, PATIENCE);
-        // Accounting that does not know the job yet is asked again, and so is one that fails.
+        // The state machine asks again when accounting does not know the job yet, and when the command failed.
         Event::Outcome(printed.ok().and_then(|printed| self.reader.outcome(&printed.stdout)))
     }
 
@@ -313,8 +316,8 @@ impl Worker {
         }
     }
 
-    /// One command for all jobs, as soon as one of them is to be looked at.
-    fn look(&mut self) {
+    /// Queries the states of all jobs with one command, as soon as one of them is due.
+    fn query_states(&mut self) {
         let now = Instant::now();
         if !self.jobs.values().any(|entry| entry.job.next_look().is_some_and(|at| at <= now)) {
             return;

@@ -1,16 +1,17 @@
-//! Engines as jobs of a queue that a profile describes wholly: `[batch]` says what to ask for, `[queue]` how.
+//! Starts engines as jobs of a queue. The profile describes the queue completely: `[batch]` says what to ask for,
+//! `[queue]` how.
 //!
-//! Responsible for jobs: their scripts, the queue's commands and what they print, and what became of each job. No
-//! queue's name is in this code. In reading order:
+//! Responsible for jobs: their scripts, the queue's commands and their output, and how each job ended. No queue's name
+//! is in this code. In reading order:
 //!
 //! - [`options`]: what all jobs of a cluster have in common, and how engines are spread over nodes
-//! - [`placeholders`], [`script`], [`again`]: the text of a job; the part of it that starts lost ranks again
-//! - [`commands`], [`answers`]: running the queue's commands; reading what they print
+//! - [`placeholders`], [`script`], [`again`]: the text of a job; the part of it that restarts lost ranks
+//! - [`commands`], [`answers`]: runs the queue's commands; parses what they print
 //! - [`clock`]: time limits, and times of day as queues print them
 //! - [`jobs`], [`words`]: the life of one job, as a pure state machine, and what is said about it
 //! - [`launcher`]: the thread that brings these together behind [`crate::contract::Launcher`]
-//! - [`record`], [`destroy`](mod@destroy): what is kept of a job, and ending one whose launcher is gone
-//! - [`inside`]: using the allocation that this process runs in
+//! - [`record`], [`destroy`](mod@destroy): what is recorded of a job; cancels one whose launcher is gone
+//! - [`inside`]: uses the allocation that this process runs in
 //! - [`elastic`], [`walltime`]: how many jobs there should be, and when one needs a successor
 
 pub mod again;

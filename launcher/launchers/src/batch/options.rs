@@ -1,6 +1,7 @@
-//! What the jobs of a cluster have in common, and how the engines of one are spread over nodes.
+//! What the jobs of a cluster have in common, and how the engines of one job are spread over nodes.
 //!
-//! Responsible for turning tables into the values of placeholders, and for refusing combinations that cannot be.
+//! Responsible for turning tables into the values of placeholders, and for rejecting combinations that cannot work.
+//! [`super::script`] makes the text.
 
 use super::clock;
 use super::placeholders::Values;
@@ -22,11 +23,11 @@ use std::time::Duration;
 pub struct BatchOptions {
     /// The cluster's name.
     pub cluster: String,
-    /// What to ask the queue for.
+    /// What to request from the queue: `[batch]`.
     pub batch: BatchTable,
-    /// How to talk to it.
+    /// How to talk to the queue: `[queue]`.
     pub queue: QueueTable,
-    /// What the engines get.
+    /// Settings of the engines: `[engines]`.
     pub engines: EnginesTable,
     /// The Python that runs them.
     pub python: PathBuf,
@@ -41,13 +42,13 @@ pub struct BatchOptions {
 }
 
 impl BatchOptions {
-    /// What the loss of a rank is to the others of its job.
+    /// What happens to the other ranks of a job when one is lost.
     pub fn rank_loss(&self) -> RankLoss {
         let loss = RankLoss::of(self.engines.on_rank_loss, obstacle_of_command(&self.queue.start));
         RankLoss { in_job: loss.policy == OnRankLoss::Restart, ..loss }
     }
 
-    /// Whether the script of a job starts lost ranks again.
+    /// Whether the script of a job restarts lost ranks.
     pub fn starts_ranks_again(&self) -> bool {
         self.batch.check_world && self.rank_loss().in_job
     }
@@ -58,16 +59,16 @@ impl BatchOptions {
 pub struct JobFiles {
     /// What the job runs.
     pub script: PathBuf,
-    /// What describes it to a queue that wants that apart.
+    /// The job's description, for a queue that wants it in a file of its own.
     pub description: PathBuf,
     /// Its standard output and error.
     pub log: PathBuf,
-    /// The launcher's word about its ranks, see [`super::again`].
+    /// The launcher's messages about its ranks, see [`super::again`].
     pub words: PathBuf,
 }
 
 impl JobFiles {
-    /// Those of the set `id`.
+    /// The files of the set `id`.
     pub fn of(logs: &LogFolder, id: SetId) -> Self {
         let file = |suffix| logs.job(id, suffix);
         Self { script: file("sh"), description: file("submit"), log: file("log"), words: file("words") }
@@ -79,12 +80,12 @@ impl JobFiles {
 pub struct Spread {
     /// Nodes to ask for; `None` leaves it to the queue.
     pub nodes: Option<u32>,
-    /// Engines on each, if that is fixed.
+    /// Engines on each node, if that is fixed.
     pub engines_per_node: Option<u32>,
 }
 
 impl BatchOptions {
-    /// Refuses what cannot work whatever the queue says.
+    /// Rejects settings that cannot work with any queue, as a usage error.
     pub fn check(&self) -> Result<(), Failure> {
         let (batch, queue) = (&self.batch, &self.queue);
         let refuse = |message: String, hint: &str| Err(Failure::new(Exit::Usage, message).with_hint(hint));
@@ -144,23 +145,23 @@ impl BatchOptions {
         clock::time_limit(&batch.time_limit).map(|_| ())
     }
 
-    /// What `blocks` or `nodes` say.
+    /// The nodes of a job, by `batch.blocks` or `batch.nodes`; 0 when neither says.
     fn nodes_of_a_job(&self) -> u32 {
         if self.batch.blocks.max > 0 { self.batch.blocks.nodes } else { self.batch.nodes }
     }
 
-    /// Engines of one set when `count` are wanted: those of a block, or all.
+    /// The number of engines of one set when `count` are wanted: those of a block, or all.
     pub fn set_size(&self, count: u32) -> u32 {
         let blocks = self.batch.blocks;
         if blocks.max == 0 { count } else { blocks.nodes.saturating_mul(self.batch.engines_per_node).max(1) }
     }
 
-    /// The time limit, if the profile gives one.
+    /// The time limit, if the profile sets one. An error when it cannot be parsed.
     pub fn time_limit(&self) -> Result<Option<Duration>, Failure> {
         clock::time_limit(&self.batch.time_limit)
     }
 
-    /// How `count` engines are spread over nodes.
+    /// How `count` engines are spread over nodes. A usage error when they do not fit.
     pub fn spread(&self, count: u32) -> Result<Spread, Failure> {
         let per_node = Some(self.batch.engines_per_node).filter(|number| *number > 0);
         let nodes = Some(self.nodes_of_a_job()).filter(|number| *number > 0);
@@ -178,7 +179,7 @@ impl BatchOptions {
                     nodes.saturating_mul(per_node)
                 )));
             }
-            // A queue that counts engines per node would give a part of the engines twice the room otherwise.
+            // Capped: a queue that counts engines per node would otherwise give some of the engines twice the room.
             (Some(nodes), Some(per_node)) => Spread { nodes: Some(nodes), engines_per_node: Some(per_node.min(count)) },
             (Some(nodes), None) => {
                 Spread { nodes: Some(nodes.min(count)), engines_per_node: Some(count.div_ceil(nodes)) }
@@ -237,7 +238,7 @@ pub(super) mod tests {
     use super::*;
     use ipclusterz_base::ids::EngineId;
 
-    /// What a profile says on top of the default one.
+    /// The options of a profile on top of the default one.
     pub fn options(profile: &str) -> BatchOptions {
         let mut tables: toml::Table =
             include_str!("../../../../profiles/default.toml").parse().expect("default profile");

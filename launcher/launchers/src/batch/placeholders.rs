@@ -1,6 +1,6 @@
-//! Placeholders such as `{log}` in directives and commands.
+//! Fills in placeholders such as `{log}` in directives and commands.
 //!
-//! Not responsible for what the values are: see [`super::options`].
+//! Not responsible for the values: see [`super::options`].
 
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
@@ -9,32 +9,32 @@ use regex::Regex;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-/// `${NAME}` is the shell's; its names in capitals cannot be taken for ours.
+/// `${NAME}` belongs to the shell: variable names in capitals do not match this pattern.
 static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| {
     #[expect(clippy::unwrap_used, reason = "a constant pattern, which every test compiles")]
     Regex::new(r"\{([a-z_]+)\}").unwrap()
 });
 
-/// A part that may be left out alone.
+/// A part that is omitted alone when a value is missing.
 static OPTIONAL: LazyLock<Regex> = LazyLock::new(|| {
     #[expect(clippy::unwrap_used, reason = "a constant pattern, which every test compiles")]
     Regex::new(r"\[\[(.*?)\]\]").unwrap()
 });
 
-/// What placeholders stand for; some have no value.
+/// The values of placeholders; a known placeholder may have no value.
 #[derive(Debug, Clone, Default)]
 pub struct Values(BTreeMap<&'static str, Option<String>>);
 
 impl Values {
-    /// Makes `name` known, with its value if it has one.
+    /// Defines the placeholder `name`, with its value if it has one.
     pub fn set(&mut self, name: &'static str, value: Option<impl ToString>) {
         self.0.insert(name, value.map(|value| value.to_string()));
     }
 
-    /// The template with its placeholders filled in, each through `quote`; `None` when one has no value.
+    /// Fills in a template, each value passed through `quote`; `None` when a placeholder has no value.
     ///
-    /// A part in `[[…]]` is left out alone when a placeholder in it has no value. `key` is where the template is from,
-    /// for the error about a placeholder that there is not.
+    /// A part in `[[…]]` is omitted alone when a placeholder in it has no value. An unknown placeholder, or a value
+    /// with a control character, is a usage error that names `key`, where the template is from.
     pub fn fill(&self, template: &str, key: &str, quote: fn(&str) -> String) -> Result<Option<String>, Failure> {
         let mut whole = String::new();
         let mut end = 0;
@@ -72,7 +72,7 @@ impl Values {
         Ok(complete.then_some(text))
     }
 
-    /// A command with its placeholders filled in; arguments with one that has no value are left out.
+    /// Fills in a command. An argument that has a placeholder without a value is omitted.
     pub fn command(&self, templates: &[String], key: &str) -> Result<Vec<String>, Failure> {
         let filled = templates.iter().map(|template| self.fill(template, key, str::to_owned));
         filled.filter_map(Result::transpose).collect()
@@ -85,12 +85,13 @@ impl Values {
     }
 }
 
-/// A command as a line of shell.
+/// A command as a line of shell, each argument quoted.
 pub fn command_line(arguments: &[String]) -> String {
     arguments.iter().map(|argument| quote(argument)).collect::<Vec<_>>().join(" ")
 }
 
-/// A command about jobs: `{job_ids}` is all of them with commas, an argument that is just `{job_id}` is repeated.
+/// Fills in a command about jobs: `{job_ids}` becomes all ids joined by commas; an argument that is just `{job_id}` is
+/// repeated for each id.
 pub fn about(command: &[String], ids: &[&str]) -> Vec<String> {
     let mut arguments = Vec::new();
     for argument in command {

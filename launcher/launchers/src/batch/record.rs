@@ -1,4 +1,4 @@
-//! The record of a job, made from the queue's table.
+//! Makes the record of a job from the queue's table. The record's type is [`BatchRecord`].
 
 use super::placeholders::about;
 use crate::record::BatchRecord;

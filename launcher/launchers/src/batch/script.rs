@@ -1,10 +1,13 @@
-//! The script of a job, from tables and a set.
+//! Renders the script of a job, and its description, from tables and a set.
 //!
 //! # Format
 //!
-//! Shell line; directives; end of the job's time; working directory; `pass_env`; set-up lines; `[engines.env]`; then
-//! the shell becomes the engines' command, so that signals reach it and its exit code is the job's; where lost ranks are
-//! started again in the same job, it runs that command instead, see [`super::again`]. Values of the environment stand in the script alone, which only its owner can read; never in an argument.
+//! The parts, in order: the shell line; directives; the job's end time; the working directory; `pass_env`; set-up
+//! lines; `[engines.env]`; the engines' command. The shell execs that command, so that signals reach it and its exit
+//! code is the job's. Where the job restarts lost ranks, the shell runs the command in a loop instead, see
+//! [`super::again`].
+//!
+//! Values of the environment are in the script alone, which only its owner can read, and never in an argument.
 
 use super::again;
 use super::options::{BatchOptions, JobFiles};
@@ -19,19 +22,19 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The files that a queue is given.
+/// The files that are submitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
     /// What the job runs.
     pub script: String,
-    /// The description beside it, for a queue that wants one.
+    /// The description, for a queue that wants it in a file of its own.
     pub description: Option<String>,
 }
 
 impl Rendered {
-    /// Writes the files.
+    /// Writes the files, readable by their owner alone; replaces existing ones.
     pub fn write(&self, files: &JobFiles) -> io::Result<()> {
-        // A queue that runs the very file, as HTCondor does, needs it executable.
+        // A queue that runs the file itself, as HTCondor does, needs it executable.
         write_private(&files.script, 0o700, &self.script)?;
         self.description.as_ref().map_or(Ok(()), |text| write_private(&files.description, 0o600, text))
     }
@@ -45,7 +48,7 @@ fn write_private(path: &Path, mode: u32, text: &str) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?.write_all(text.as_bytes())
 }
 
-/// Renders script and description of a set.
+/// Renders the script and the description of a set. Invalid settings are usage errors.
 pub fn render(options: &BatchOptions, set: &EngineSet) -> Result<Rendered, Failure> {
     let values = options.values(set)?;
     let mut lines = vec![options.queue.shell.clone()];
@@ -85,7 +88,7 @@ fn directives(options: &BatchOptions, values: &Values) -> Result<Vec<String>, Fa
     Ok(lines.into_iter().map(|line| format!("{} {line}", queue.prefix).trim_start().to_owned()).collect())
 }
 
-/// The description's lines; further directives come before the last one, which is what queues a job.
+/// The description's lines. Further directives come before the last line, which is the one that queues the job.
 fn description(options: &BatchOptions, values: &Values) -> Result<Option<String>, Failure> {
     let Some((last, first)) = options.queue.description.split_last() else { return Ok(None) };
     let fill = |template: &String| values.fill(template, "queue.description", str::to_owned);
@@ -95,7 +98,8 @@ fn description(options: &BatchOptions, values: &Values) -> Result<Option<String>
     Ok(Some(lines.join("\n") + "\n"))
 }
 
-/// Tells the engines when the job's time is over: as the queue says, or else counted from here.
+/// The lines that tell the engines when the job reaches its time limit: as the queue says, else counted from the job's
+/// start.
 fn end_time(options: &BatchOptions) -> Result<Vec<String>, Failure> {
     let limit = options.time_limit()?.map(|limit| format!("$(($(date +%s) + {}))", limit.as_secs()));
     let queue = Some(&options.queue.end_time).filter(|shell| !shell.is_empty());
@@ -110,7 +114,7 @@ fn end_time(options: &BatchOptions) -> Result<Vec<String>, Failure> {
     } else if let Some(limit) = limit {
         lines.push(format!("IPCLUSTERZ_END_TIME={limit}"));
     } else {
-        // The job may have inherited the variable of another.
+        // The job may have inherited the variable of another job.
         return Ok(vec!["unset IPCLUSTERZ_END_TIME".to_owned()]);
     }
     lines.push("export IPCLUSTERZ_END_TIME".to_owned());
@@ -299,7 +303,7 @@ exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-b
         }
     }
 
-    /// The whole script through a shell whose start command and Python only tell what they were given.
+    /// Runs the whole script in a shell; its start command and Python only print what they were given.
     #[test]
     fn a_shell_runs_it() {
         let folder = tempfile::tempdir().expect("temporary folder");

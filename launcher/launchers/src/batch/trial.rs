@@ -1,4 +1,4 @@
-//! Whether a queue answers, found out without submitting anything.
+//! Checks whether a queue answers, without submitting anything.
 
 use super::answers::Reader;
 use super::commands::{self, CommandError};
@@ -7,10 +7,11 @@ use ipclusterz_host::failure::Failure;
 use ipclusterz_profile::tables::queue::QueueTable;
 use std::time::Duration;
 
-/// A job that may or may not be there: its state is not what is asked about.
+/// A job that may or may not exist: its state does not matter here.
 const SOME_JOB: &str = "1";
 
-/// Asks the queue about a job. That there is no such job is an answer. What was asked, for a person.
+/// Queries the queue for a job; the answer that there is no such job is a success. Returns what was asked, for a
+/// person. Blocks for at most `patience`.
 pub fn answers(queue: &QueueTable, patience: Duration) -> Result<String, Failure> {
     let reader = Reader::new(queue)?;
     let command = about(&queue.status, &[SOME_JOB]);

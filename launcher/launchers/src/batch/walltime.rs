@@ -1,7 +1,7 @@
-//! Renewal: when to submit the job that takes over from one whose time runs out. Pure.
+//! Renewal: when to submit the job that takes over from one that reaches its time limit. Pure.
 //!
-//! The successor should be running when its predecessor begins to drain, and not much sooner. How long the queue will
-//! let it wait is guessed from how long it let the last jobs wait.
+//! The successor should be running when its predecessor begins to drain, and not much earlier. How long the successor
+//! will be pending is estimated from how long the last jobs were pending.
 
 use crate::set::SetId;
 use std::collections::VecDeque;
@@ -9,25 +9,25 @@ use std::time::{Duration, Instant};
 
 /// How many waits are remembered.
 const REMEMBERED: usize = 5;
-/// What engines take to start and register, with room.
+/// The time that engines take to start and register, with a margin.
 const START: Duration = Duration::from_secs(60);
-/// What a wait is guessed to be before one is known.
+/// The estimate before any wait is known.
 const FIRST_GUESS: Duration = Duration::from_secs(300);
 
-/// A set whose job has an end of time.
+/// A set whose job has a time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Term {
     /// The set.
     pub set: SetId,
     /// When it began to run.
     pub began: Instant,
-    /// When its time is over.
+    /// When it reaches its time limit.
     pub ends: Instant,
-    /// A successor has been submitted, or none is wanted: it drains, or is to be stopped.
+    /// It needs no successor: one has been submitted, or it drains or is to be stopped.
     pub settled: bool,
 }
 
-/// What is remembered of the queue.
+/// The rule, and the last waits in the queue.
 #[derive(Debug, Clone)]
 pub struct Renewal {
     drain_before: Duration,
@@ -35,12 +35,12 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    /// `drain_before`: the profile's, for a successor should be there by then.
+    /// `drain_before` is the profile's: a successor should be running that long before the end.
     pub fn new(drain_before: Duration) -> Self {
         Self { drain_before, waits: VecDeque::new() }
     }
 
-    /// A job waited this long in the queue.
+    /// Notes that a job was pending for this long.
     pub fn waited(&mut self, wait: Duration) {
         if self.waits.len() == REMEMBERED {
             self.waits.pop_front();
@@ -48,9 +48,9 @@ impl Renewal {
         self.waits.push_back(wait);
     }
 
-    /// How long before the end of `term` its successor is to be submitted.
+    /// How long before the end of `term` to submit its successor.
     ///
-    /// At most half of the term: whoever waits longer than that in the queue would otherwise have two jobs always.
+    /// At most half of the term: a job that is pending for longer than that would otherwise always have two jobs.
     pub fn lead(&self, term: &Term) -> Duration {
         let longest = self.waits.iter().max().copied();
         let wait = longest.map_or(FIRST_GUESS, |longest| longest + longest / 2);
@@ -58,18 +58,18 @@ impl Renewal {
         (wait + START + self.drain_before).min(length / 2)
     }
 
-    /// When the successor of `term` is to be submitted.
+    /// When to submit the successor of `term`; not before `term` began.
     pub fn submit_at(&self, term: &Term) -> Instant {
         term.ends.checked_sub(self.lead(term)).map_or(term.began, |at| at.max(term.began))
     }
 
-    /// Sets whose successors are to be submitted now.
+    /// The sets whose successors are to be submitted now.
     pub fn due(&self, now: Instant, terms: &[Term]) -> Vec<SetId> {
         let due = terms.iter().filter(|term| !term.settled && self.submit_at(term) <= now);
         due.map(|term| term.set).collect()
     }
 
-    /// When the next one will be.
+    /// When the next successor is to be submitted.
     pub fn next(&self, terms: &[Term]) -> Option<Instant> {
         terms.iter().filter(|term| !term.settled).map(|term| self.submit_at(term)).min()
     }

@@ -1,4 +1,4 @@
-//! What a person is told about a job.
+//! The messages about a job, for a person. Responsible for wording alone.
 
 use super::answers::Outcome;
 use super::clock;
@@ -32,7 +32,7 @@ pub fn ended(id: &str, outcome: &Outcome, endings: &BTreeMap<String, String>) ->
     format!("job {id} {how}{exit}")
 }
 
-/// `signal: 9 (SIGKILL)`, as the standard library says it.
+/// A signal as the standard library prints it: `signal: 9 (SIGKILL)`.
 fn signal_name(signal: i32) -> String {
     use std::os::unix::process::ExitStatusExt;
     std::process::ExitStatus::from_raw(signal).to_string()

@@ -1,10 +1,11 @@
-//! The files of a cluster of which no process is left.
+//! Removes the files of a cluster that has no process left. The caller makes sure of that.
 
 use super::folder::ClusterFolder;
 use super::handle::ClusterHandle;
 use ipclusterz_host::removal::{RemoveError, removed};
 
-/// Removes sockets, shared memory, connection files and, last, the record.
+/// Removes sockets, shared memory, connection files and, last, the record. Files that are missing are no error. Logs
+/// stay.
 pub fn remove_files(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<(), RemoveError> {
     for directory in [&handle.socket_dir, &handle.shared_memory_dir] {
         removed(directory, std::fs::remove_dir_all(directory))?;

@@ -1,4 +1,5 @@
-//! The folder of one cluster: the names of the files in it.
+//! The folder of one cluster and the names of the files in it. Responsible for paths alone: it creates and removes
+//! nothing.
 
 use super::logs::LogFolder;
 use ipclusterz_base::places::{self, PlacesError};
@@ -31,22 +32,23 @@ impl ClusterFolder {
         self.path.join("cluster.json")
     }
 
-    /// The record of a tunnel that has this folder, in place of a cluster here.
+    /// The record of a tunnel, when this folder belongs to a tunnel instead of a cluster of this host.
     pub fn tunnel_file(&self) -> PathBuf {
         self.path.join("tunnel.json")
     }
 
-    /// Locked by the launcher as long as it lives; never removed, for a removed file can be locked by two.
+    /// Locked by the launcher for as long as it lives. Never removed: once it is, two processes can lock it, each in a
+    /// file of its own.
     pub fn lock_file(&self) -> PathBuf {
         self.path.join("lock")
     }
 
-    /// What a client needs.
+    /// The connection file of clients.
     pub fn client_file(&self) -> PathBuf {
         self.path.join("client.json")
     }
 
-    /// What an engine needs.
+    /// The connection file of engines.
     pub fn engine_file(&self) -> PathBuf {
         self.path.join("engine.json")
     }

@@ -1,9 +1,10 @@
-//! `cluster.json`: the launcher's record of what it runs, from which any later command can find, watch and stop it.
+//! `cluster.json`: the launcher's record of what it runs. Any later command finds, watches and stops the cluster with
+//! it.
 //!
 //! # Format
 //!
-//! JSON, mode 0600, replaced whole. `version` is read first. Written before the first process is started, so that
-//! nothing can be left behind without a record, and removed last.
+//! JSON, mode 0600, replaced atomically. `version` is read first. The record is written before the first process is
+//! started, so that no process is left without a record, and is removed last.
 
 use crate::record::SetRecord;
 use ipclusterz_base::places::{self, PlacesError};
@@ -17,13 +18,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The version written, and the only one read.
 pub const HANDLE_VERSION: u32 = 2;
 
-/// How far a cluster is.
+/// The phase of a cluster's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Not all engines have registered yet.
     Starting,
-    /// They have.
+    /// All engines have registered.
     Running,
     /// It is being stopped.
     Stopping,
@@ -36,13 +37,13 @@ pub struct ClusterHandle {
     pub version: u32,
     /// Name of the cluster.
     pub cluster: String,
-    /// Changes with every start.
+    /// Random id of this run; changes with every start.
     pub run_id: String,
-    /// How far it is.
+    /// Its phase.
     pub phase: Phase,
     /// Host of the launcher and the controller.
     pub host: String,
-    /// Boot of that host on which the pids below mean something.
+    /// Id of the host's boot; the pids below are valid for this boot alone.
     pub boot_id: String,
     /// When it was started, in seconds since 1970.
     pub started: u64,
@@ -50,7 +51,7 @@ pub struct ClusterHandle {
     pub profile: String,
     /// How many engines were asked for.
     pub engines_wanted: u32,
-    /// The process that watches over all others.
+    /// The launcher's process.
     pub launcher: ProcessIdentity,
     /// The controller, once it is started.
     pub controller: Option<ProcessIdentity>,
@@ -63,7 +64,7 @@ pub struct ClusterHandle {
 }
 
 impl ClusterHandle {
-    /// The record of a cluster that this process is about to start, in a run of its own. Nothing is written yet.
+    /// The record of a cluster that this process is about to start, with a new run id. Writes nothing.
     pub fn starting(cluster: &str, profile: &str, engines_wanted: u32) -> Result<Self, Failure> {
         let run_id = places::random_hex(4);
         let places::RunDirs { socket_dir, shared_memory_dir } = places::run_dirs(cluster, &run_id)?;
@@ -85,17 +86,18 @@ impl ClusterHandle {
         })
     }
 
-    /// Reads `path`; `None` when there is no such file, as for a cluster that is not running.
+    /// Reads `path`; `None` when there is no such file, as for a cluster that is not running. A damaged record and
+    /// another version are errors.
     pub fn read(path: &Path) -> Result<Option<Self>, RecordError> {
         read_record(path, HANDLE_VERSION)
     }
 
-    /// Parses the text of a record; `path` is for errors alone.
+    /// Parses the text of a record. `path` is used in errors alone.
     pub fn parse(text: &[u8], path: &Path) -> Result<Self, RecordError> {
         parse_record(text, path, HANDLE_VERSION)
     }
 
-    /// Writes it to `path`, whole or not at all.
+    /// Writes the record to `path` atomically.
     pub fn write(&self, path: &Path) -> Result<(), PlacesError> {
         write_record(self, path)
     }

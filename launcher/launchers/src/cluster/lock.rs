@@ -1,4 +1,4 @@
-//! One launcher per cluster: an exclusive `flock` for as long as the launcher lives.
+//! One launcher per cluster: the launcher holds an exclusive `flock` for as long as it lives.
 //!
 //! The kernel releases it when the process ends, however it ends, so that a lock is never stale.
 
@@ -14,7 +14,7 @@ pub struct ClusterLock {
 }
 
 impl ClusterLock {
-    /// Takes the lock of `folder`, which must exist; `None` when another process has it.
+    /// Takes the lock of `folder`, which must exist. `None` when another process has it; does not wait.
     pub fn take(folder: &ClusterFolder) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.lock_file())?;
         match file.try_lock() {

@@ -1,4 +1,4 @@
-//! The log files of a cluster: their names, and the last lines of one.
+//! The log files of a cluster: their names, and the last lines of one. What is written to them is not decided here.
 
 use crate::set::SetId;
 use ipclusterz_base::ids::EngineId;
@@ -34,7 +34,7 @@ impl LogFolder {
         self.path.join("launcher.log")
     }
 
-    /// The log of what ends jobs and engines elsewhere when the launcher was killed.
+    /// The guard's log. The guard ends jobs and engines on other hosts when the launcher was killed.
     pub fn guard(&self) -> PathBuf {
         self.path.join("guard.log")
     }
@@ -44,17 +44,17 @@ impl LogFolder {
         self.path.join(format!("engine-{id}.log"))
     }
 
-    /// Standard output and error of a set whose engines have one log together, and of what starts them.
+    /// Standard output and error of a set whose engines share one log, and of the program that starts them.
     pub fn set(&self, id: SetId) -> PathBuf {
         self.path.join(format!("set-{}.log", id.0))
     }
 
-    /// A file of the job that is the set `set`: its output is its `log`, its script `sh`.
+    /// A file of the job of the set `set`. The suffix `log` is its output, `sh` its script.
     pub fn job(&self, set: SetId, suffix: &str) -> PathBuf {
         self.path.join(format!("job-{}.{suffix}", set.0))
     }
 
-    /// All logs there are: launcher, guard, controller, then sets, jobs and engines by number.
+    /// All existing logs: launcher, guard, controller, then sets, jobs and engines by number.
     pub fn all(&self) -> io::Result<Vec<PathBuf>> {
         let common = [self.launcher(), self.guard(), self.controller()].into_iter().filter(|path| path.exists());
         let sets = self.numbers("set-", ".log")?.into_iter().map(|set| self.set(SetId(set)));
@@ -73,7 +73,7 @@ impl LogFolder {
         files.iter().try_for_each(std::fs::remove_file)
     }
 
-    /// The numbers in the names of files that begin and end so.
+    /// The numbers in the names of the files that begin and end like this, sorted.
     fn numbers(&self, begin: &str, end: &str) -> io::Result<Vec<u32>> {
         let mut numbers: Vec<u32> = Vec::new();
         for entry in std::fs::read_dir(&self.path)? {
@@ -87,15 +87,15 @@ impl LogFolder {
     }
 }
 
-/// Opens a log for appending, so that standard output and error do not overwrite each other. Logs of earlier runs have
-/// been removed by then.
+/// Opens a log for appending, so that standard output and error do not overwrite each other. The logs of earlier runs
+/// must have been removed before.
 pub fn open_log(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
-/// The last `count` lines of a file, and how long the file was when they were read.
+/// The last `count` lines of a file, and the file's length in bytes when they were read.
 ///
-/// Reads no more than the last 4 MiB; bytes that are not UTF-8 are replaced.
+/// Reads at most the last 4 MiB. Bytes that are not UTF-8 are replaced.
 pub fn tail(path: &Path, count: usize) -> io::Result<(Vec<String>, u64)> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -109,7 +109,7 @@ pub fn tail(path: &Path, count: usize) -> io::Result<(Vec<String>, u64)> {
     Ok((lines[skipped..].iter().map(|line| (*line).to_owned()).collect(), length))
 }
 
-/// How much of a log's end is ever read: an engine may have printed gigabytes.
+/// The most that is read of a log's end: an engine may have printed gigabytes.
 const TAIL_BYTES: u64 = 4 << 20;
 
 #[cfg(test)]

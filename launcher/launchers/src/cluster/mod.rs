@@ -1,8 +1,9 @@
-//! A cluster as its folder shows it: who runs it, and whether they still live. In reading order:
+//! A cluster as its folder shows it: who runs it, and whether it is alive. Talking to it is not done here. In reading
+//! order:
 //!
 //! - [`folder`], [`logs`]: the names of its files
-//! - [`handle`], [`state`]: the launcher's record, and what it tells
-//! - [`files`]: removing them
+//! - [`handle`], [`state`]: the launcher's record, and the cluster's state derived from it
+//! - [`files`]: removes them
 //! - [`lock`]: one launcher at a time
 //! - [`tunnel`]: the record of a tunnel, which may have such a folder too
 

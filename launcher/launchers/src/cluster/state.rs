@@ -1,4 +1,4 @@
-//! Whether a cluster lives, told from its `cluster.json` alone.
+//! Whether a cluster is alive, derived from its `cluster.json` and the process table, without a connection to it.
 
 use super::handle::{ClusterHandle, Phase};
 use crate::cluster::folder::ClusterFolder;
@@ -6,21 +6,21 @@ use ipclusterz_base::places;
 use ipclusterz_host::identity;
 use ipclusterz_host::record_file::RecordError;
 
-/// What is known about a cluster without talking to it.
+/// The state of a cluster as far as it is known without talking to it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClusterState {
     /// It has no record: it was never started, or was stopped in an orderly way.
     Absent,
     /// Its launcher runs on this host.
     Live(ClusterHandle),
-    /// Its launcher is gone without having cleaned up.
+    /// Its launcher has ended without cleaning up.
     Stale(ClusterHandle),
     /// Its launcher was started on another host, whose processes cannot be seen from here.
     Elsewhere(ClusterHandle),
 }
 
 impl ClusterState {
-    /// Reads the record in `folder` and looks for the launcher.
+    /// Reads the record in `folder` and checks whether the launcher is alive.
     pub fn of(folder: &ClusterFolder) -> Result<Self, RecordError> {
         let handle = ClusterHandle::read(&folder.handle_file())?;
         Ok(handle

@@ -1,9 +1,10 @@
-//! `tunnel.json`: the record of an `ipclusterz tunnel`, beside the connection file that it keeps.
+//! `tunnel.json`: the record of an `ipclusterz tunnel`, beside the connection file that the tunnel writes.
 //!
 //! # Format
 //!
-//! JSON, mode 0600, replaced whole. `version` is read first. Written before there is anything else and removed last. It is
-//! in a cluster's folder when the tunnel has a name (`--as`), else in the folder of its socket.
+//! JSON, mode 0600, replaced atomically. `version` is read first. The record is written before anything else of the
+//! tunnel exists, and removed last. It is in a cluster's folder when the tunnel has a name (`--as`), else in the folder
+//! of its socket.
 
 use super::folder::ClusterFolder;
 use ipclusterz_base::places::{self, PlacesError};
@@ -23,25 +24,25 @@ pub const TUNNEL_VERSION: u32 = 1;
 pub struct TunnelRecord {
     /// [`TUNNEL_VERSION`].
     pub version: u32,
-    /// The process that keeps it.
+    /// The process that runs the tunnel.
     pub owner: Owner,
     /// When it was started, in seconds since 1970.
     pub started: u64,
-    /// Where it leads, as the user wrote it.
+    /// The host that it leads to, as the user wrote it.
     pub host: String,
-    /// Name of the cluster there, once that is found.
+    /// Name of the cluster on that host, once it is found.
     pub cluster: Option<String>,
-    /// Folder of its socket here.
+    /// Folder of its socket on this host.
     pub socket_dir: PathBuf,
 }
 
 impl TunnelRecord {
-    /// The record in `folder`; `None` when no tunnel has that.
+    /// Reads the record in `folder`; `None` when the folder belongs to no tunnel.
     pub fn read(folder: &ClusterFolder) -> Result<Option<Self>, RecordError> {
         read_record(&folder.tunnel_file(), TUNNEL_VERSION)
     }
 
-    /// Writes it to `folder`, whole or not at all.
+    /// Writes the record to `folder` atomically.
     pub fn write(&self, folder: &ClusterFolder) -> Result<(), PlacesError> {
         write_record(self, &folder.tunnel_file())
     }
@@ -56,7 +57,7 @@ impl TunnelRecord {
         }
     }
 
-    /// `to cluster "default" on me@n1`.
+    /// The destination for messages: `to cluster "default" on me@n1`.
     pub fn where_to(&self) -> String {
         match &self.cluster {
             Some(cluster) => format!("to cluster {cluster:?} on {}", self.host),
@@ -64,8 +65,8 @@ impl TunnelRecord {
         }
     }
 
-    /// Removes its socket, its connection file and, last, itself. The caller must know that the owner is gone, or be it,
-    /// and have the lock of a folder that has a name.
+    /// Removes the socket, the connection file and, last, the record itself. The caller must know that the owner is
+    /// gone, or be the owner, and must hold the lock of a folder that has a name.
     pub fn remove_remains(&self, folder: &ClusterFolder) -> Result<(), RemoveError> {
         owned::remove(&self.socket_dir)?;
         for file in [folder.client_file(), folder.tunnel_file()] {
@@ -78,7 +79,7 @@ impl TunnelRecord {
 /// A tunnel's name, if it has one, its folder, and its record.
 pub type Found = (Option<String>, ClusterFolder, Result<TunnelRecord, RecordError>);
 
-/// All tunnels of this user: those with names, in the order of these, then the others.
+/// All tunnels of this user: those with names, sorted by name, then the others.
 pub fn all() -> Result<Vec<Found>, PlacesError> {
     let mut found = Vec::new();
     let mut look = |name: Option<String>, folder: ClusterFolder| {

@@ -1,7 +1,7 @@
-//! The arguments with which each flavour starts the ranks of a set, from `[mpiexec]`.
+//! The arguments with which each flavour of mpiexec starts the ranks of a set, from `[mpiexec]`. It starts nothing.
 //!
-//! Arguments can be read by every user of a host, the environment cannot: variables are named here, and their values
-//! are in the environment of the program.
+//! Every user of a host can read arguments, but not the environment of others' processes. So arguments have only the
+//! names of variables; their values are in the environment of the program.
 
 use super::flavour::{Flavour, Survival};
 use super::slots::{ArgvError, Host, equal_slots, hosts, names, with_slots};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// What is to be started.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// The wishes of the profile.
+    /// The settings of the profile.
     pub table: &'a MpiexecTable,
     /// How many ranks.
     pub ranks: u32,
@@ -20,28 +20,28 @@ pub struct Request<'a> {
     pub directory: &'a Path,
     /// Names of variables that ranks on other hosts are to get as well.
     pub pass: &'a [String],
-    /// Put the rank before each line of output, where the program can.
+    /// Whether to prefix each line of output with its rank, where the program can.
     pub label: bool,
-    /// What becomes of the other ranks when one is lost.
+    /// What happens to the other ranks when one is lost.
     pub survival: Survival,
-    /// A folder of this set alone, for files of the program.
+    /// A folder for files of the program, which only this set uses.
     pub scratch: &'a Path,
     /// The command of each rank.
     pub command: Vec<OsString>,
 }
 
-/// How to start it.
+/// How to invoke the program.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Invocation {
     /// Arguments of the program.
     pub arguments: Vec<OsString>,
     /// Variables for the program itself.
     pub environment: Vec<(&'static str, OsString)>,
-    /// A file that must be there before it starts, and what is in it.
+    /// A file that must exist before the program starts: its path and its content.
     pub machine_file: Option<(PathBuf, String)>,
 }
 
-/// The arguments of this flavour.
+/// The invocation for this flavour. An error when the table asks for something that it cannot do.
 pub fn invocation(flavour: Flavour, request: Request<'_>) -> Result<Invocation, ArgvError> {
     if let Some(bad) = request.pass.iter().find(|name| !is_variable(name)) {
         return Err(ArgvError::BadVariable(bad.clone()));
@@ -60,7 +60,7 @@ pub fn invocation(flavour: Flavour, request: Request<'_>) -> Result<Invocation, 
     Ok(invocation)
 }
 
-/// Open MPI 4. Version 5 takes the same words.
+/// Open MPI 4. Version 5 takes the same arguments.
 fn open_mpi(invocation: &mut Invocation, request: &Request<'_>, hosts: &[Host<'_>]) {
     let table = request.table;
     invocation.add(["-n", &request.ranks.to_string()]);
@@ -115,7 +115,7 @@ fn intel(invocation: &mut Invocation, request: &Request<'_>, hosts: &[Host<'_>])
     } else if !table.hostfile.is_empty() {
         invocation.add_path("-machinefile", &absolute(&table.hostfile));
     }
-    // Its pinning is a matter of variables.
+    // Intel MPI is told by variables where to pin ranks.
     match table.bind {
         Binding::Unset => {}
         Binding::None => invocation.environment.push(("I_MPI_PIN", "0".into())),
@@ -132,7 +132,8 @@ fn hydra(invocation: &mut Invocation, request: &Request<'_>) {
     invocation.add(["-genvall"]);
     invocation.add_path("-wdir", request.directory);
     if request.label {
-        // The statuses of all ranks tell which one failed; hydra's message names one of those that it killed itself.
+        // The statuses of all ranks show which one failed; hydra's own message names one of the ranks that it killed
+        // itself.
         invocation.add(["-prepend-rank", "-print-all-exitcodes"]);
     }
     invocation.add(["-n", &request.ranks.to_string()]);
@@ -162,7 +163,7 @@ fn srun(invocation: &mut Invocation, request: &Request<'_>, hosts: &[Host<'_>]) 
     invocation.add(["--ntasks", &request.ranks.to_string(), "--export=ALL"]);
     match request.survival {
         Survival::Ended => invocation.add(["--kill-on-bad-exit=1"]),
-        // Nor when a node is gone, nor because some ranks have ended long before the others.
+        // The job step also goes on when a node fails, and when some ranks have ended long before the others.
         Survival::Kept | Survival::Ulfm => invocation.add(["--kill-on-bad-exit=0", "--no-kill", "--wait=0"]),
     }
     if !hosts.is_empty() {
@@ -170,7 +171,7 @@ fn srun(invocation: &mut Invocation, request: &Request<'_>, hosts: &[Host<'_>]) 
         invocation.add(["--nodes", &hosts.len().to_string(), "--nodelist", &names(hosts)]);
         invocation.add(["--ntasks-per-node", &slots.to_string()]);
     } else if !table.hostfile.is_empty() {
-        // A list with a slash in it is the name of a file.
+        // srun takes a list that contains a slash for the name of a file.
         invocation.add_path("--nodelist", &absolute(&table.hostfile));
     }
     if table.oversubscribe {
@@ -196,7 +197,7 @@ impl Invocation {
     }
 }
 
-/// The program's word for a binding, of those for none, core, socket and NUMA domain.
+/// The program's word for a binding; `words` are those for none, core, socket and NUMA domain.
 fn word(bind: Binding, words: [&'static str; 4]) -> Option<&'static str> {
     let [none, core, socket, numa] = words;
     match bind {
@@ -208,7 +209,7 @@ fn word(bind: Binding, words: [&'static str; 4]) -> Option<&'static str> {
     }
 }
 
-/// The working directory of the program is not always that of `ipclusterz`.
+/// Makes a path absolute: the working directory of the program is not always that of `ipclusterz`.
 fn absolute(path: &str) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.into())
 }

@@ -1,4 +1,5 @@
-//! Runs a command for what it prints, with a deadline. Nothing of it is left when the deadline has passed.
+//! Runs a command for its output, with a timeout. None of its processes is left when the timeout has passed. What the
+//! output means is for the caller to parse.
 
 use ipclusterz_host::marked::{self, Mark};
 use ipclusterz_host::spawn::{self, ChildOptions};
@@ -7,10 +8,10 @@ use std::io::{self, Read, Seek};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// What a command did.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Answer {
-    /// How it ended; nothing when it had to be killed at the deadline.
+    /// Its exit status; `None` when it timed out and was killed.
     pub status: Option<ExitStatus>,
     /// Its standard output.
     pub output: String,
@@ -27,20 +28,20 @@ impl Answer {
         }
     }
 
-    /// Whether it ended by itself, and well.
+    /// Whether it exited successfully by itself.
     pub fn is_success(&self) -> bool {
         self.status.is_some_and(|status| status.success())
     }
 
-    /// The last line of its errors, else of its output.
+    /// The last line of its standard error that is not blank, else of its standard output.
     pub fn last_line(&self) -> Option<&str> {
         [&self.errors, &self.output].into_iter().find_map(|text| text.lines().rfind(|line| !line.trim().is_empty()))
     }
 }
 
-/// Runs it, and blocks until it has ended or `deadline` has passed.
+/// Runs the command. Blocks until it has exited or `deadline`, which is a timeout, has passed; then it is killed.
 pub fn ask(mut command: Command, deadline: Duration) -> io::Result<Answer> {
-    // Files, not pipes: whatever a killed command leaves could keep a pipe open for ever.
+    // Files, not pipes: a process that a killed command leaves behind could keep a pipe open for ever.
     let (mut output, mut errors) = (system::memory_file()?, system::memory_file()?);
     let mark = Mark::of_trial(&ipclusterz_base::places::random_hex(8));
     command.env(marked::VARIABLE, mark.value());
@@ -54,7 +55,7 @@ pub fn ask(mut command: Command, deadline: Duration) -> io::Result<Answer> {
     Ok(Answer { status: in_time.then_some(status), output: content(&mut output)?, errors: content(&mut errors)? })
 }
 
-/// Kills what the command has started and left.
+/// Kills the processes that the command has started and left behind.
 fn end_marked(mark: &Mark) {
     const PATIENCE: Duration = Duration::from_secs(2);
     let give_up = Instant::now() + PATIENCE;
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn nothing_outlives_the_deadline() {
-        // Neither the command nor a child in a session of its own.
+        // Neither the command nor its child, which has a session of its own, is left.
         let script = "setsid sleep 1000 & echo $!; exec sleep 1000";
         let deadline = Duration::from_millis(300);
         let answer = ask(shell(script), deadline).expect("run");

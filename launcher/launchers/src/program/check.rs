@@ -1,5 +1,6 @@
-//! A hello of two ranks, for `ipclusterz doctor`: whether the program starts ranks here, and whether the MPI of mpi4py is
-//! the one that it belongs to. When it is not, each rank believes to be alone in its world, and nothing says so.
+//! Starts two ranks that say hello, for `ipclusterz doctor`. This shows whether the program starts ranks here, and
+//! whether mpi4py uses the MPI that the program belongs to. When it uses another one, each rank believes that it is
+//! alone in its world, and no error is reported.
 
 use super::argv::{self, Request};
 use super::ask::{self, Answer};
@@ -12,12 +13,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hello {
     /// Two ranks said hello.
     Ok {
-        /// They met in one MPI world, of this library; nothing where Python has no mpi4py.
+        /// The library of the MPI world in which they met; `None` where Python has no mpi4py.
         library: Option<String>,
     },
     /// Each rank was alone in its own world.
@@ -27,14 +28,14 @@ pub enum Hello {
     },
     /// No two ranks said hello.
     Failed {
-        /// How it ended.
+        /// How the program ended.
         how: String,
         /// The last lines that it printed to standard error, else to standard output.
         errors: String,
     },
 }
 
-/// What each rank runs. One write each, so that the lines of two ranks do not mix.
+/// What each rank runs. Each rank makes a single write, so that the lines of two ranks do not mix.
 const SCRIPT: &str = r#"
 import contextlib, os
 names = (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMI_RANK", "PMI_SIZE"), ("PALS_RANKID", "PALS_SIZE"),
@@ -58,12 +59,12 @@ else:
 os.write(1, f"ipclusterz-hello\t{rank}\t{size}\t{world}\t{library}\n".encode())
 "#;
 
-/// What the ranks are.
+/// What the ranks run with.
 #[derive(Debug, Clone, Copy)]
 pub struct Ranks<'a> {
     /// The Python that runs them.
     pub python: &'a Path,
-    /// Variables that engines are given, among them those that choose a library of MPI.
+    /// Variables that engines get, including those that select an MPI library.
     pub environment: &'a BTreeMap<String, String>,
     /// A folder for files of the program.
     pub scratch: &'a Path,
@@ -75,11 +76,11 @@ impl Ranks<'_> {
     }
 }
 
-/// Has the program start them. Blocks until it has ended or `deadline` has passed.
+/// Lets the program start the ranks. Blocks until it has exited or `deadline`, which is a timeout, has passed.
 pub fn hello(program: &Program, table: &MpiexecTable, ranks: Ranks<'_>, deadline: Duration) -> Result<Hello, Failure> {
     let scratch = ranks.scratch;
     program.check_root(table)?;
-    // Two ranks must fit on any host, such as one with a single core.
+    // Oversubscribed, so that two ranks fit even on a host with a single core.
     let table = MpiexecTable { oversubscribe: true, ..table.clone() };
     let pass: Vec<String> = ranks.environment.keys().cloned().collect();
     let request = Request {
@@ -102,7 +103,8 @@ pub fn hello(program: &Program, table: &MpiexecTable, ranks: Ranks<'_>, deadline
     Ok(judge(&answer, deadline))
 }
 
-/// Has the command start them that is put before engines in a job, for two of them.
+/// Lets `prefix` start the ranks: the command that is put before engines in a job, for two of them. Blocks as [`hello`]
+/// does.
 pub fn hello_in_job(prefix: &[String], ranks: Ranks<'_>, deadline: Duration) -> Result<Hello, Failure> {
     let mut words = prefix.iter().map(OsString::from).chain(ranks.argv());
     let program = words.next().unwrap_or_default();

@@ -1,25 +1,26 @@
-//! Which rank ended a set, and how, from what the program that started it said last.
+//! Which rank ended a set, and how, from the last output of the program that started the ranks.
 //!
-//! The exit status of mpiexec is not enough: it is one number for all ranks, and not the same one in each MPI. Pure: gets
-//! the last lines of a log, and knows the words of every flavour, so that it does not matter which one wrote them.
+//! The exit status of mpiexec is not enough: it is one number for all ranks, and each MPI chooses it differently. Pure:
+//! it takes the last lines of a log. It knows the messages of every flavour, so that the caller need not say which one
+//! wrote them.
 
 use crate::set::EngineSet;
 use ipclusterz_base::ids::EngineId;
 use regex::{Captures, Regex};
 
-/// What the program said.
+/// The cause of an end, as the program reported it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cause {
-    /// The rank that was first.
+    /// The rank that ended first.
     pub rank: Option<u32>,
-    /// The host that it was on.
+    /// The host of that rank.
     pub host: Option<String>,
-    /// What became of it, in the words of an exit status where it has one.
+    /// How it ended, in the words of an exit status where it has one.
     pub how: String,
 }
 
 impl Cause {
-    /// For a person, with the engine that the rank was.
+    /// Describes the cause for a person, with the id of the rank's engine.
     pub fn describe(&self, set: &EngineSet) -> String {
         let rank = self.rank.filter(|rank| *rank < set.count);
         let who = rank.map(|rank| format!("engine {} (rank {rank})", EngineId(set.first.0 + rank)));
@@ -32,13 +33,13 @@ impl Cause {
     }
 }
 
-/// How to make a cause of what a pattern has found.
+/// Makes a cause of a pattern's groups.
 type Reading = fn(&Captures<'_>) -> Option<Cause>;
 
-/// The first that is found says most. `¶` is the beginning of a line. A space is any white space, be it with the end of a
-/// line in it: each version breaks its lines in other places.
+/// The patterns, the most informative first: the first match counts. `¶` is the beginning of a line. A space matches
+/// any white space and line breaks, because each version breaks its lines in other places.
 const PATTERNS: [(&str, Reading); 14] = [
-    // Open MPI, before anything has started.
+    // Open MPI, when it cannot start any rank.
     (
         r"was unable to (?:launch|find) the specified (?:application|executable).*?Executable: (\S+).*?Node: (\S+)",
         |found| Some(Cause { host: Some(text(found, 2)), ..cause(None, format!("cannot run {}", &found[1])) }),
@@ -73,11 +74,11 @@ const PATTERNS: [(&str, Reading); 14] = [
         let how = "exit status: 0, while others still ran".to_owned();
         Some(Cause { host: Some(text(found, 2)), ..cause(number(found, 1), how) })
     }),
-    // Slurm, whose own kills follow with "Terminated".
+    // Slurm. The kills that it makes itself follow as "Terminated".
     (
         r"¶ srun: error: (\S+): task (\d+): (Exited with exit code (\d+)|Killed|Aborted|Bus error|Segmentation fault|Floating point exception|Illegal instruction)",
         |found| {
-            let how = number(found, 4).map_or_else(|| in_signals(&found[3]), |code| format!("exit status: {code}"));
+            let how = number(found, 4).map_or_else(|| signal_by_name(&found[3]), |code| format!("exit status: {code}"));
             Some(Cause { host: Some(text(found, 1)), ..cause(number(found, 2), how) })
         },
     ),
@@ -89,11 +90,12 @@ const PATTERNS: [(&str, Reading); 14] = [
         };
         Some(Cause { host: Some(text(found, 1)), ..cause(number(found, 2), how) })
     }),
-    // Hydra, when asked for the statuses of all.
-    (r"¶ \[mpiexec@[^\]]*\] Exit codes: ((?:\[[^\]]*\] [\d,-]+ ?)+)", |found| of_statuses(&found[1])),
-    // When they do not tell.
+    // Hydra, when it was asked for the statuses of all ranks.
+    (r"¶ \[mpiexec@[^\]]*\] Exit codes: ((?:\[[^\]]*\] [\d,-]+ ?)+)", |found| cause_in_statuses(&found[1])),
+    // Hydra, when the statuses do not show the cause.
     (r"TERMINATED WITH THE EXIT STRING: [\w ]+ \(signal (\d+)\)", |found| Some(cause(None, signal(number(found, 1)?)))),
-    // When a proxy has failed meanwhile, and neither is said. The process that it names may have been killed by itself.
+    // Hydra, when a proxy has failed meanwhile and it prints neither of these. Hydra may have killed the named process
+    // itself.
     (
         r"BAD TERMINATION OF ONE OF YOUR APPLICATION PROCESSES ¶ = PID (\d+) RUNNING AT (\S+) ¶ = EXIT CODE: (\d+)",
         |found| {
@@ -104,7 +106,7 @@ const PATTERNS: [(&str, Reading); 14] = [
     ),
 ];
 
-/// The cause, if the program told it.
+/// The cause, if the program reported it.
 pub fn cause_in(lines: &[impl AsRef<str>]) -> Option<Cause> {
     let words = lines.iter().flat_map(|line| std::iter::once("¶").chain(line.as_ref().split_whitespace()));
     let said = words.collect::<Vec<_>>().join(" ");
@@ -114,11 +116,11 @@ pub fn cause_in(lines: &[impl AsRef<str>]) -> Option<Cause> {
     })
 }
 
-/// How one rank has ended while others went on, if the program told it: the last time, for a rank of that number may have
-/// been there before.
+/// How one rank ended while others went on, if the program reported it. The last report counts: an earlier rank may
+/// have had the same number.
 pub fn end_of_rank(lines: &[impl AsRef<str>], rank: u32) -> Option<Cause> {
     let told = Regex::new(r"ipclusterz: rank (\d+) ended with status (\d+)").ok()?;
-    // Of several that ended in the same way, srun tells in one line.
+    // srun reports several ranks that ended in the same way in one line.
     let tasks = Regex::new(r"^srun: error: \S+ tasks ([\d,-]+): (.*)").ok()?;
     lines.iter().rev().find_map(|line| {
         let line = line.as_ref();
@@ -143,9 +145,10 @@ fn is_among(number: u32, list: &str) -> bool {
     })
 }
 
-/// From the wait statuses of all ranks by host: `[n1] 9,768,0`. One that was killed may be hydra's own doing, so that a
-/// code counts first, then a signal that hydra does not send, then one that differs from all others.
-fn of_statuses(statuses: &str) -> Option<Cause> {
+/// The cause by the wait statuses of all ranks by host: `[n1] 9,768,0`. Hydra itself may have killed a rank. So an exit
+/// code counts first, then a signal that hydra does not send, then SIGKILL, then any status but 0; each counts only if
+/// a single rank has it.
+fn cause_in_statuses(statuses: &str) -> Option<Cause> {
     let group = Regex::new(r"\[([^\]:]*)[^\]]*\] ([\d,-]+)").ok()?;
     let mut ranks: Vec<(String, i32)> = Vec::new();
     for found in group.captures_iter(statuses) {
@@ -173,12 +176,12 @@ fn of_statuses(statuses: &str) -> Option<Cause> {
     };
     let (host, status) = &ranks[index];
     let how = describe_status(*status);
-    // The order of ranks over several hosts is not told.
+    // Hydra does not tell the order of ranks over several hosts.
     let rank = u32::try_from(index).ok().filter(|_| single_host);
     Some(Cause { rank, host: Some(host.clone()), how })
 }
 
-/// What a wait status means.
+/// Describes a wait status.
 fn describe_status(status: i32) -> String {
     if libc::WIFEXITED(status) {
         format!("exit status: {}", libc::WEXITSTATUS(status))
@@ -187,13 +190,14 @@ fn describe_status(status: i32) -> String {
     }
 }
 
-/// The signal that an exit code stands for, as Open MPI and shells have it. Open MPI does not always say more.
+/// The signal that an exit code stands for, by the convention of Open MPI and shells. Open MPI does not always report
+/// more.
 pub fn signal_of_code(code: i32) -> Option<String> {
     u32::try_from(code).ok()?.checked_sub(128).filter(|number| (1..=64).contains(number)).map(signal)
 }
 
-/// The signal that strsignal(3) calls so.
-fn in_signals(words: &str) -> String {
+/// The signal that has this name in strsignal(3).
+fn signal_by_name(words: &str) -> String {
     let known = [
         ("Killed", libc::SIGKILL),
         ("Aborted", libc::SIGABRT),
@@ -206,7 +210,7 @@ fn in_signals(words: &str) -> String {
     found.map_or_else(|| words.to_lowercase(), |(_, number)| signal(number.unsigned_abs()))
 }
 
-/// As an exit status of this host is displayed.
+/// Formats a signal as an exit status of this host is displayed.
 fn signal(number: u32) -> String {
     use std::os::unix::process::ExitStatusExt;
     // The lowest seven bits of a wait status are the signal.

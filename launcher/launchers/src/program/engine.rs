@@ -1,36 +1,38 @@
-//! The command of an engine that is one of the ranks of a set.
+//! The command line of an engine that is one of the ranks of a set. What starts it is in [`super::argv`] and
+//! [`super::launcher`].
 
 use crate::set::EngineSet;
 use ipclusterz_profile::tables::engines::OnRankLoss;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What all engines of a cluster are started with. The ranks of one set have the same command: an engine adds its rank,
-/// which the MPI tells it, to the id of the first.
+/// The settings of the command, the same for all engines of a cluster. All ranks of one set get the same command: each
+/// engine adds its rank, which MPI tells it, to the id of the first engine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EngineCommand {
-    /// Put before everything.
+    /// Words before the Python.
     pub wrap: Vec<String>,
-    /// Lines of shell before it.
+    /// Lines of shell that run before the engine.
     pub setup: Vec<String>,
     /// The Python that runs the engines.
     pub python: PathBuf,
     /// The file with the controller's addresses and the key.
     pub connection_file: PathBuf,
-    /// Seconds that an engine goes on without a controller; nothing where engines end with a local controller.
+    /// Seconds that an engine goes on without a controller; `None` where engines exit with a local controller.
     pub lease: Option<f64>,
-    /// Seconds until all must have registered.
+    /// Timeout in seconds until all engines must have registered.
     pub timeout: f64,
-    /// Engines start MPI and check that the ranks of the set are the whole of one world.
+    /// Whether engines start MPI and check that the ranks of the set are the whole of one world.
     pub check_world: bool,
-    /// What becomes of the others when one is lost.
+    /// What happens to the other ranks when one is lost.
     pub on_rank_loss: OnRankLoss,
-    /// A shell around each engine says how it ended, where the program that starts them does not.
+    /// Whether a shell around each engine reports how it ended, for a program that starts ranks without reporting that.
     pub says_end: bool,
 }
 
-/// The end of a rank is in the log even when nothing else tells. It forgets a SIGTERM: that is its engine's to obey. It ends
-/// as the engine did: Open MPI 5 ends a job in which two ranks have had an exit status, and not for signals.
+/// The shell around an engine: it writes the end of a rank to the log even when nothing else does. A SIGTERM does not
+/// end it, because the engine handles that. It ends in the same way as the engine, by an exit status or by a signal,
+/// because Open MPI 5 ends a job in which two ranks had an exit status, but not for signals.
 const SAY_END: &str = r#"trap : TERM INT
 "$@"
 status=$?
@@ -41,14 +43,14 @@ trap - TERM INT
 exit "$status""#;
 
 impl EngineCommand {
-    /// The arguments that start one engine of the set, program first.
+    /// The command line of an engine of the set, program first.
     pub fn argv(&self, set: &EngineSet) -> Vec<OsString> {
         let mut argv: Vec<OsString> = Vec::new();
         if self.says_end {
             argv.extend(["/bin/sh", "-c", SAY_END, "ipclusterz"].map(OsString::from));
         }
         if !self.setup.is_empty() {
-            // A login shell, because `module` and `conda` are functions that only such a one is sure to have.
+            // A login shell: `module` and `conda` are functions that only a login shell is sure to have.
             let script = format!("{}\nexec \"$@\"", self.setup.join("\n"));
             argv.extend(["/bin/bash", "-lc", &script, "ipclusterz"].map(OsString::from));
         }

@@ -1,4 +1,5 @@
-//! Which program starts the ranks: found on PATH, and asked which MPI it belongs to.
+//! Finds the program that starts ranks on PATH, and asks it which MPI it belongs to. Its arguments are made in
+//! [`super::argv`].
 
 use super::ask;
 use ipclusterz_host::exit_code::Exit;
@@ -16,9 +17,9 @@ use std::time::Duration;
 /// A family of programs that take the same arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flavour {
-    /// Open MPI, also its later versions, whose mpiexec is PRRTE's.
+    /// Open MPI, including later versions, whose mpiexec is PRRTE's.
     OpenMpi,
-    /// MPICH's hydra, which others such as MVAPICH have too.
+    /// MPICH's hydra, which others such as MVAPICH use too.
     Mpich,
     /// Intel MPI, whose hydra has options of its own.
     Intel,
@@ -43,11 +44,11 @@ impl fmt::Display for Flavour {
 /// The program that starts ranks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// Which it is.
+    /// Its flavour.
     pub flavour: Flavour,
-    /// Its version, when it was asked and said so.
+    /// Its version, if it was asked and told it.
     pub version: Option<String>,
 }
 
@@ -61,13 +62,13 @@ impl fmt::Display for Program {
     }
 }
 
-/// Why it is not known.
+/// Why the program cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FlavourError {
     /// There is no such program.
     #[error("mpiexec.program: there is no program {0:?} that could be run")]
     NotFound(String),
-    /// It could not be asked.
+    /// It could not be run.
     #[error("mpiexec.program: cannot run {} --version: {source}", path.display())]
     Run {
         /// The program.
@@ -75,15 +76,15 @@ pub enum FlavourError {
         /// Why.
         source: std::io::Error,
     },
-    /// It is one of those that are known, but says that it does not work here.
+    /// It is of a known flavour, but reports that it does not work here.
     #[error("mpiexec.program: {} does not work here: {reason}", path.display())]
     NotWorking {
         /// The program.
         path: PathBuf,
-        /// Its own words.
+        /// Its own message.
         reason: String,
     },
-    /// Its answer is not one of those that are known.
+    /// Its output is of no known flavour.
     #[error("mpiexec.program: {} --version does not say which MPI it is ({how}): {answer:?}", path.display())]
     NotUnderstood {
         /// The program.
@@ -115,22 +116,23 @@ impl From<FlavourError> for Failure {
     }
 }
 
-/// How long a program may take to say its version: it is loaded over a network, on a busy login node.
+/// Timeout of a program that is asked for its version: it may be loaded over a network, on a busy login node.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What becomes of the other ranks when one is lost.
+/// What happens to the other ranks when one is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Survival {
     /// The program ends them.
     Ended,
-    /// It goes on with them.
+    /// The program keeps them running.
     Kept,
-    /// It goes on with them, and so does the MPI library (User-Level Failure Mitigation, Open MPI since 5).
+    /// The program keeps them running, and so does the MPI library (User-Level Failure Mitigation, Open MPI since 5).
     Ulfm,
 }
 
 impl Program {
-    /// The program of the table, looked for on `search_path`. Blocks while it is asked.
+    /// Finds the program of the table on `search_path`. Runs it to learn its flavour unless the table states it; this
+    /// blocks.
     pub fn find(table: &MpiexecTable, search_path: Option<&OsStr>) -> Result<Self, FlavourError> {
         let path = find_on(&table.program, search_path)?;
         let flavour = match table.flavour {
@@ -144,7 +146,7 @@ impl Program {
         Ok(Self { path, flavour, version: None })
     }
 
-    /// Why its ranks cannot outlive one of them; `None` when they can.
+    /// Why its ranks cannot outlive the loss of one of them; `None` when they can.
     pub fn obstacle_to_shrink(&self) -> Option<String> {
         match self.flavour {
             Flavour::OpenMpi | Flavour::Srun => None,
@@ -153,12 +155,13 @@ impl Program {
         }
     }
 
-    /// Whether it says itself how a rank has ended while others go on.
+    /// Whether it reports by itself how a rank ended while others go on.
     pub fn tells_of_ranks(&self) -> bool {
         self.flavour != Flavour::OpenMpi
     }
 
-    /// How the other ranks can be kept. Blocks while it is asked for its version, where the profile has named the flavour.
+    /// How the other ranks can be kept. Blocks while the program is asked for its version, when the profile has stated
+    /// the flavour.
     pub fn survival(&self) -> Survival {
         let asked = || ask_version(self.path.clone()).ok()?.version;
         let version = || self.version.clone().or_else(asked)?.split('.').next()?.parse::<u32>().ok();
@@ -168,7 +171,8 @@ impl Program {
         }
     }
 
-    /// An error where it is known to refuse to run: as root, unless the table or the MPI's own variables allow it.
+    /// An error when the program is known to refuse to run as root: this process is root, and neither the table nor the
+    /// MPI's own variables allow it.
     pub fn check_root(&self, table: &MpiexecTable) -> Result<(), FlavourError> {
         let allowed = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"]
             .iter()
@@ -202,14 +206,14 @@ fn ask_version(path: PathBuf) -> Result<Program, FlavourError> {
     if let Some((flavour, version)) = recognise(&text) {
         return Ok(Program { path, flavour, version: Some(version) });
     }
-    if let Some(reason) = trouble_of_srun(&text) {
+    if let Some(reason) = failure_of_srun(&text) {
         return Err(FlavourError::NotWorking { path, reason });
     }
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
     Err(FlavourError::NotUnderstood { path, how: answer.how(DEADLINE), answer: first })
 }
 
-/// Flavour and version from what `--version` prints. Lines of warnings around it do not matter.
+/// Parses flavour and version from the output of `--version`. Lines of warnings around it do not matter.
 fn recognise(text: &str) -> Option<(Flavour, String)> {
     const PATTERNS: [(Flavour, &str); 5] = [
         (Flavour::OpenMpi, r"(?m)^\S+ \((?:OpenRTE|Open MPI|PRRTE|PMIx Reference RTE)\) (\S+)"),
@@ -224,12 +228,12 @@ fn recognise(text: &str) -> Option<(Flavour, String)> {
     })
 }
 
-/// Even for its version, srun needs a Slurm that it can reach.
-fn trouble_of_srun(text: &str) -> Option<String> {
+/// Why srun failed, if it did: it has to reach its Slurm even to tell its version.
+fn failure_of_srun(text: &str) -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix("srun: fatal: ")).map(str::to_owned)
 }
 
-/// For messages: the last part of a path.
+/// The last part of a path, for messages.
 pub(crate) fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
@@ -284,7 +288,7 @@ pub(super) mod tests {
                     srun: error: fetch_config: DNS SRV lookup failed\n\
                     srun: fatal: Could not establish a configuration source\n";
         assert_eq!(recognise(text), None);
-        assert_eq!(trouble_of_srun(text).as_deref(), Some("Could not establish a configuration source"));
+        assert_eq!(failure_of_srun(text).as_deref(), Some("Could not establish a configuration source"));
     }
 
     #[test]

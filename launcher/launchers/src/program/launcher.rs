@@ -1,9 +1,9 @@
-//! Starts, watches and ends sets that are one program of this host with many ranks.
+//! Starts, watches and ends sets. Each set is one program of this host that starts many ranks.
 //!
-//! Both when a set is told to end and when its program ends by itself, nothing of it stays on this host: whatever has the
-//! set's mark in its environment is killed until there is nothing more, then the files that ranks left are removed, and only
-//! then is the set said to have ended. Ranks on other hosts are ended by the program's own daemons there, which notice that
-//! it is gone, and by their lease.
+//! No process of a set is left on this host after its end, whether the set was told to end or its program ended by
+//! itself. Every process that has the set's mark in its environment is killed until none is left, then the files that
+//! ranks left are removed, and only then is the set reported as ended. Ranks on other hosts are ended by the program's
+//! own daemons there, which notice that the program is gone, and by their lease.
 
 use super::argv::{self, Request};
 use super::ending;
@@ -39,23 +39,24 @@ pub enum Starter {
     Mpiexec {
         /// The program.
         program: Program,
-        /// The profile's wishes.
+        /// The profile's settings.
         table: MpiexecTable,
     },
-    /// A command that the engine's command is put behind, such as srun with the arguments of a queue's profile.
+    /// A command that is put before the engine's command, such as srun with the arguments of a queue's profile.
     Prefix {
-        /// Makes it for a set.
+        /// Makes the command for a set.
         make: Prefix,
-        /// As it is in the profile.
+        /// The command's template in the profile.
         template: Vec<String>,
     },
 }
 
-/// Makes the arguments that stand before the engine's, program first, for a set.
+/// Makes the arguments that are put before the engine's for a set, program first.
 pub type Prefix = Box<dyn Fn(&EngineSet) -> Result<Vec<String>, Failure>>;
 
 impl Starter {
-    /// The mpiexec that the table asks for, found on PATH. Blocks while it is asked which one it is.
+    /// Finds the mpiexec of the table on PATH, and checks that it can be used. Blocks while it is asked for its
+    /// version.
     pub fn mpiexec(table: &MpiexecTable) -> Result<Self, Failure> {
         let program = Program::find(table, std::env::var_os("PATH").as_deref())?;
         program.check_root(table)?;
@@ -66,7 +67,7 @@ impl Starter {
         Ok(Starter::Mpiexec { program, table: table.clone() })
     }
 
-    /// Why its ranks cannot outlive one of them; `None` when they can.
+    /// Why its ranks cannot outlive the loss of one of them; `None` when they can.
     fn obstacle_to_shrink(&self) -> Option<String> {
         match self {
             Starter::Mpiexec { program, .. } => program.obstacle_to_shrink(),
@@ -83,23 +84,23 @@ impl Starter {
 pub struct ProgramSettings {
     /// What starts the ranks.
     pub starter: Starter,
-    /// The engine's command; what it says of a lost rank is what the profile wants.
+    /// The engine's command; its `on_rank_loss` is what the profile asks for.
     pub command: EngineCommand,
     /// Variables set for the engines.
     pub environment: BTreeMap<String, String>,
-    /// Names of variables of this process that ranks on other hosts are to get too.
+    /// Names of variables of this process that ranks on other hosts get too.
     pub pass: Vec<String>,
     /// Working directory of the engines.
     pub directory: PathBuf,
-    /// Where the sets have their logs.
+    /// The folder of the sets' logs.
     pub logs: LogFolder,
-    /// A folder on a disk of this host that only this user can enter; each set has its own in there while it lives.
+    /// A folder on a local disk that only this user can enter; each running set has a folder of its own in it.
     pub scratch: PathBuf,
-    /// Random id of the run of the cluster.
+    /// Random id of this run of the cluster.
     pub run_id: String,
 }
 
-/// The launcher.
+/// See the module's documentation.
 pub struct ProgramLauncher {
     settings: ProgramSettings,
     rank_loss: RankLoss,
@@ -116,30 +117,33 @@ struct Running {
     log: PathBuf,
     scratch: PathBuf,
     program_name: String,
-    /// Where the program has its temporary files.
+    /// The folder of the program's temporary files.
     temporary: PathBuf,
     segments: Segments,
     started: Instant,
-    next_look: Instant,
-    look_again_after: Duration,
-    /// The program has ended like this, and what it left has been killed since then.
+    next_scan: Instant,
+    scan_interval: Duration,
+    /// The status with which the program ended, and since when the processes that it left are being killed.
     ended: Option<(ExitStatus, Instant)>,
 }
 
-/// Between two looks at whether something is left.
-const SWEEP: Duration = Duration::from_millis(10);
-/// How long a killed process may take to go. One that hangs in the kernel (a file system that does not answer) may never.
-const SWEEP_PATIENCE: Duration = Duration::from_secs(10);
-/// Ranks map their segments when they start MPI, soon after their start but nobody knows when: so often until there are
-/// any, for so long, and then ever more rarely.
-const FIRST_LOOK: Duration = Duration::from_millis(500);
-const FIRST_LOOKS: Duration = Duration::from_secs(30);
-const LONGEST_LOOK: Duration = Duration::from_secs(60);
-/// The lines of a log in which the program's last words are.
-const LAST_WORDS: usize = 200;
+/// Interval between two checks for processes that are left.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(10);
+/// How long a killed process may take to exit. One that hangs in the kernel (a file system that does not answer) may
+/// never exit.
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// First interval between two scans for the ranks' segments. Ranks map them when they start MPI, at an unknown time
+/// soon after their start.
+const SCAN_INTERVAL: Duration = Duration::from_millis(500);
+/// How long the interval stays as it is while no segments are found.
+const FIRST_SCANS: Duration = Duration::from_secs(30);
+/// The longest interval; from the first segments or the end of the first scans on, the interval doubles up to this.
+const SCAN_INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// How many of the last lines of a log are searched for the program's last messages.
+const LOG_LINES: usize = 200;
 
 impl ProgramLauncher {
-    /// Starts nothing yet. May ask the program for its version.
+    /// Makes the launcher; starts nothing yet. Blocks while the program is asked for its version, if that matters.
     pub fn new(mut settings: ProgramSettings) -> Self {
         let rank_loss = RankLoss::of(settings.command.on_rank_loss, settings.starter.obstacle_to_shrink());
         let shrinks = rank_loss.policy == OnRankLoss::Shrink;
@@ -152,13 +156,13 @@ impl ProgramLauncher {
         Self { settings, rank_loss, survival, sets: BTreeMap::new(), events: Vec::new() }
     }
 
-    /// The command that starts a set, complete, and where it is.
+    /// The complete command that starts a set, and its name for messages.
     fn command(&self, set: &EngineSet, scratch: &Path, mark: &Mark) -> Result<(Command, String), Failure> {
         let settings = &self.settings;
         let engine = settings.command.argv(set);
         let (mut command, name) = match &settings.starter {
             Starter::Mpiexec { program, table } => {
-                // The program gives its ranks of this host all of its environment.
+                // The program passes all of its environment to the ranks of this host.
                 let pass = settings.pass.iter().filter(|name| std::env::var_os(name).is_some());
                 let mut pass: Vec<String> = pass.chain(settings.environment.keys()).cloned().collect();
                 pass.push(marked::VARIABLE.to_owned());
@@ -195,7 +199,7 @@ impl ProgramLauncher {
         Ok((command, name))
     }
 
-    /// As the program finds it.
+    /// The folder of temporary files, as the program determines it.
     fn temporary(&self) -> PathBuf {
         let stated = self.settings.environment.get("TMPDIR").filter(|path| !path.is_empty());
         stated.map_or_else(std::env::temp_dir, PathBuf::from)
@@ -209,7 +213,7 @@ impl ProgramLauncher {
         let errors = output.try_clone().map_err(Failure::io(format!("cannot open {}", log.display())))?;
         command.stdout(output).stderr(errors);
         let program_name = name_of(Path::new(command.get_program()));
-        // SIGTERM, so that it ends its ranks before itself.
+        // SIGTERM, so that the program ends its ranks before itself.
         let options = ChildOptions { signal_at_launcher_end: libc::SIGTERM, raise_file_limit: false };
         let mut child = spawn::spawn(command, options)
             .map_err(|error| Failure::new(Exit::StartFailed, format!("cannot run {name}: {error}")))?;
@@ -232,8 +236,8 @@ impl ProgramLauncher {
             temporary: self.temporary(),
             segments: Segments::default(),
             started: Instant::now(),
-            next_look: Instant::now() + FIRST_LOOK,
-            look_again_after: FIRST_LOOK,
+            next_scan: Instant::now() + SCAN_INTERVAL,
+            scan_interval: SCAN_INTERVAL,
             ended: None,
         };
         Ok((running, name))
@@ -266,7 +270,7 @@ impl Launcher for ProgramLauncher {
 
     fn end(&mut self, set: SetId, force: Force) {
         let Some(running) = self.sets.get_mut(&set).filter(|running| running.ended.is_none()) else { return };
-        // As long as the child is not reaped, its pid is its own.
+        // As long as the child is not reaped, its pid is not reused.
         match force {
             Force::Terminate => {
                 let _ = system::signal_process(running.identity.pid, libc::SIGTERM);
@@ -305,18 +309,18 @@ impl Launcher for ProgramLauncher {
             .collect()
     }
 
-    /// One set is one world.
+    /// The ranks of one set are one world.
     fn rank_loss(&self) -> Option<RankLoss> {
         let is_world = matches!(self.settings.starter, Starter::Mpiexec { .. }) || self.settings.command.check_world;
         is_world.then(|| self.rank_loss.clone())
     }
 
     fn how_rank_ended(&self, set: &EngineSet, rank: u32) -> Option<String> {
-        let (lines, _) = logs::tail(&self.sets.get(&set.id)?.log, LAST_WORDS).ok()?;
+        let (lines, _) = logs::tail(&self.sets.get(&set.id)?.log, LOG_LINES).ok()?;
         Some(ending::end_of_rank(&lines, rank)?.how)
     }
 
-    /// Each program counts the slots for itself alone.
+    /// Each program counts only the slots that it uses itself, so the sum is checked here.
     fn check_room(&self, engines: u32) -> Result<(), Failure> {
         match &self.settings.starter {
             Starter::Mpiexec { table, .. } => Ok(slots::check_room(table, engines)?),
@@ -335,18 +339,18 @@ impl Launcher for ProgramLauncher {
 
 impl Running {
     fn next_poll(&self) -> Instant {
-        if self.ended.is_some() { Instant::now() + SWEEP } else { self.next_look }
+        if self.ended.is_some() { Instant::now() + SWEEP_INTERVAL } else { self.next_scan }
     }
 
-    /// The end, once nothing is left of it on this host.
+    /// The end of the set, once no process of it is left on this host.
     fn poll(&mut self) -> Option<SetEnd> {
         let now = Instant::now();
         if self.ended.is_none() {
             if !system::child_has_ended(self.identity.pid).unwrap_or(true) {
-                self.look(now);
+                self.scan_segments(now);
                 return None;
             }
-            // While the zombie keeps the number.
+            // Before the child is reaped: the zombie keeps the pid from being reused.
             let _ = system::signal_group(self.identity.pid, libc::SIGKILL);
             let status = self.child.wait().ok()?;
             self.ended = Some((status, now));
@@ -355,7 +359,7 @@ impl Running {
         let left = self.mark.processes();
         self.segments.look(&left);
         marked::kill(&left);
-        if !left.is_empty() && now < since + SWEEP_PATIENCE {
+        if !left.is_empty() && now < since + SWEEP_TIMEOUT {
             return None;
         }
         self.segments.remove();
@@ -365,7 +369,7 @@ impl Running {
     }
 
     fn end(&self, status: ExitStatus, left: &[ProcessIdentity]) -> SetEnd {
-        let lines = logs::tail(&self.log, LAST_WORDS).map(|(lines, _)| lines).unwrap_or_default();
+        let lines = logs::tail(&self.log, LOG_LINES).map(|(lines, _)| lines).unwrap_or_default();
         let cause = if status.success() { None } else { ending::cause_in(&lines) };
         let mut how = match cause {
             Some(cause) => cause.describe(&self.set),
@@ -380,34 +384,34 @@ impl Running {
         SetEnd { orderly: status.success(), how, log: Some(self.log.clone()) }
     }
 
-    /// Remembers the segments of the ranks while they have them.
-    fn look(&mut self, now: Instant) {
-        if now >= self.next_look {
+    /// Notes the segments of the ranks while they have them mapped.
+    fn scan_segments(&mut self, now: Instant) {
+        if now >= self.next_scan {
             self.segments.look(&self.mark.processes());
-            if !self.segments.is_empty() || now > self.started + FIRST_LOOKS {
-                self.look_again_after = (self.look_again_after * 2).min(LONGEST_LOOK);
+            if !self.segments.is_empty() || now > self.started + FIRST_SCANS {
+                self.scan_interval = (self.scan_interval * 2).min(SCAN_INTERVAL_MAX);
             }
-            self.next_look = now + self.look_again_after;
+            self.next_scan = now + self.scan_interval;
         }
     }
 }
 
-/// Where the supervisor is unwound before it has ended its sets, they must not stay.
+/// No set may be left when the supervisor is unwound before it has ended its sets.
 impl Drop for ProgramLauncher {
     fn drop(&mut self) {
         let sets: Vec<SetId> = self.sets.keys().copied().collect();
         for set in sets {
             self.end(set, Force::Kill);
         }
-        let give_up = Instant::now() + SWEEP_PATIENCE;
+        let give_up = Instant::now() + SWEEP_TIMEOUT;
         while !self.sets.is_empty() && Instant::now() < give_up {
             self.poll();
-            std::thread::sleep(SWEEP);
+            std::thread::sleep(SWEEP_INTERVAL);
         }
     }
 }
 
-/// Appending, so that standard output and error do not overwrite each other.
+/// Opens a log for appending, so that standard output and error do not overwrite each other.
 fn open_log(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }

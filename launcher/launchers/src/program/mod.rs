@@ -1,16 +1,17 @@
-//! The launcher of sets that are one program of this host, which starts many ranks: mpiexec, or srun in an allocation.
+//! Starts sets that are one program of this host, which starts many ranks: mpiexec, or srun in an allocation.
+//! Responsible for the program and its ranks; [`crate::batch`] submits jobs.
 //!
 //! In reading order:
 //!
-//! - [`flavour`]: which program it is; it is asked itself, with [`ask`]
+//! - [`flavour`]: which MPI the program belongs to; it is asked by [`ask`]
 //! - [`engine`]: the command of an engine that is one of many ranks
 //! - [`slots`], [`argv`]: the hosts of a profile; the arguments of each flavour
 //! - [`launcher`]: starts, watches and ends the sets
-//! - [`ending`]: which rank ended first and how, from what the program said
-//! - [`obstacle`]: whether ranks that a queue starts can outlive one of them
+//! - [`ending`]: which rank ended first and how, from the program's output
+//! - [`obstacle`]: whether ranks that a queue's command starts can outlive the loss of one of them
 //! - [`segments`]: shared memory that ranks leave behind when they are killed
 //! - [`srun`]: why ranks of srun do not find each other
-//! - [`check`]: a hello of two ranks, for `ipclusterz doctor`
+//! - [`check`]: starts two ranks that say hello, for `ipclusterz doctor`
 
 pub mod argv;
 pub mod ask;

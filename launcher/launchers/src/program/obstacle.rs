@@ -1,8 +1,9 @@
-//! Whether ranks that a command of a queue starts can outlive one of them.
+//! Whether ranks that a queue's command starts can outlive the loss of one of them. For mpiexec, see
+//! [`super::flavour`].
 
 use super::flavour::name_of;
 
-/// Why the ranks that this command of a queue starts cannot outlive one of them; `None` when they can.
+/// Why the ranks that this command of a queue starts cannot outlive the loss of one of them; `None` when they can.
 pub fn obstacle_of_command(command: &[String]) -> Option<String> {
     let Some(program) = command.first() else { return Some("no command of the queue starts the ranks".to_owned()) };
     if name_of(program.as_ref()) != "srun" {

@@ -1,8 +1,9 @@
-//! What a killed program and its ranks leave on this host: files in `/dev/shm` through which the ranks talk, and the
-//! session folder of Open MPI.
+//! Removes what a killed program and its ranks leave on this host: the shared memory files in `/dev/shm` through which
+//! the ranks communicate, and the session folder of Open MPI.
 //!
-//! The files' names say little about whose they are. So they are looked up while the ranks have them mapped, and removed
-//! when the set is over and nobody has put another file in that place. The session folder has the program's pid in its name.
+//! The files' names hardly show whose they are. So the launcher notes them while the ranks have them mapped, and
+//! removes them when the set has ended, unless another file has taken the same name. The session folder has the
+//! program's pid in its name.
 
 use ipclusterz_host::identity::ProcessIdentity;
 use ipclusterz_host::system;
@@ -10,8 +11,8 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// What the files are called of Open MPI 4 and 5, MPICH (also that of Cray), UCX, Intel MPI and PSM. Others that a rank has
-/// mapped may be of its user, who may want to keep them.
+/// Prefixes of the files of Open MPI 4 and 5, MPICH (also Cray's), UCX, Intel MPI and PSM. Other files that a rank has
+/// mapped may be the user's, who may want to keep them.
 const PREFIXES: [&str; 8] = [
     "vader_segment.",
     "sm_segment.",
@@ -30,7 +31,7 @@ const FOLDER: &str = "/dev/shm/";
 pub struct Segments(BTreeSet<(PathBuf, u64)>);
 
 impl Segments {
-    /// Remembers those that these processes have mapped.
+    /// Notes the files that these processes have mapped.
     pub fn look(&mut self, processes: &[ProcessIdentity]) {
         for process in processes {
             if let Ok(maps) = std::fs::read_to_string(format!("/proc/{}/maps", process.pid)) {
@@ -44,22 +45,22 @@ impl Segments {
         self.0.is_empty()
     }
 
-    /// Removes them. The processes must be gone.
+    /// Removes the noted files. The processes must have ended.
     pub fn remove(&mut self) {
         for (path, inode) in std::mem::take(&mut self.0) {
             if std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.ino() == inode) {
-                // It may have been removed by the MPI in this moment.
+                // MPI may have just removed the file itself.
                 let _ = std::fs::remove_file(path);
             }
         }
     }
 }
 
-/// Removes the session of the mpiexec that had this pid, from the folder that it took for temporary files: `ompi.HOST.UID/pid.PID`
-/// of Open MPI 4, `ompi.PID` of version 5.
+/// Removes the session folder of the mpiexec that had this pid. It is in mpiexec's folder for temporary files:
+/// `ompi.HOST.UID/pid.PID` of Open MPI 4, `ompi.PID` of version 5.
 ///
-/// An option would put it elsewhere; but version 4 then wants the same place on each host, and ranks do not start
-/// when it is asked for the local one alone.
+/// An option could put it elsewhere. But then version 4 wants the same place on each host, and ranks do not start when
+/// the option is given for the local host alone.
 pub fn remove_session(program: u32, temporary: &Path) {
     let user = system::effective_user();
     let ours = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|data| data.is_dir() && data.uid() == user);
@@ -70,7 +71,7 @@ pub fn remove_session(program: u32, temporary: &Path) {
         if !ours(&path) {
             continue;
         }
-        // Nothing can be done about what cannot be removed; the MPI may also be at it itself.
+        // Errors are ignored: nothing can be done about them, and MPI may be removing the folder at the same time.
         if rest == program.to_string() {
             let _ = std::fs::remove_dir_all(&path);
         } else if rest.ends_with(&format!(".{user}")) {
@@ -78,8 +79,8 @@ pub fn remove_session(program: u32, temporary: &Path) {
             if ours(&session) {
                 let _ = std::fs::remove_dir_all(session);
             }
-            // Only when no other mpiexec of this user has a session in there. Ours may have been killed just before it did
-            // this itself.
+            // Succeeds only when no other mpiexec of this user has a session in it. Our mpiexec may have been killed
+            // just before it would have removed the folder.
             let _ = std::fs::remove_dir(path);
         }
     }

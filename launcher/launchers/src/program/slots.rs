@@ -1,4 +1,5 @@
-//! The hosts of `[mpiexec]` with their slots, and why a set cannot be started as the table says.
+//! Parses the hosts of `[mpiexec]` with their slots, and checks that a set fits. The arguments are made in
+//! [`super::argv`].
 
 use super::flavour::Flavour;
 use ipclusterz_host::exit_code::Exit;
@@ -8,21 +9,21 @@ use ipclusterz_profile::tables::mpiexec::MpiexecTable;
 /// Why a set cannot be started as the table says.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ArgvError {
-    /// A host that no program would understand.
+    /// An entry that no program would accept as a host.
     #[error("mpiexec.hosts: {0:?} is not a host, or a host with its slots")]
     BadHost(String),
-    /// Fewer slots than ranks.
+    /// The hosts have fewer slots than the set has ranks.
     #[error("mpiexec.hosts has {slots} slots, fewer than {ranks} engines")]
     TooFewSlots {
-        /// In all.
+        /// Slots of all hosts.
         slots: u64,
         /// Engines of the set.
         ranks: u32,
     },
-    /// A program that takes one number of slots for all hosts.
+    /// The hosts have different numbers of slots, but the program takes one number for all hosts.
     #[error("mpiexec.hosts: {0} takes the same number of slots on each host")]
     UnequalSlots(Flavour),
-    /// Not a name.
+    /// A name that no environment variable can have.
     #[error("{0:?} cannot be the name of an environment variable")]
     BadVariable(String),
 }
@@ -46,11 +47,12 @@ impl From<ArgvError> for Failure {
 pub struct Host<'a> {
     /// Its name.
     pub name: &'a str,
-    /// How many ranks it takes.
+    /// How many ranks it may run.
     pub slots: u32,
 }
 
-/// The hosts of the table; an error when they cannot take that many ranks.
+/// Parses the hosts of the table. An error when they have fewer slots than `ranks`, unless the table oversubscribes
+/// them.
 pub fn hosts(table: &MpiexecTable, ranks: u32) -> Result<Vec<Host<'_>>, ArgvError> {
     let hosts = table.hosts.iter().map(|text| host(text)).collect::<Result<Vec<_>, _>>()?;
     let slots: u64 = hosts.iter().map(|host| u64::from(host.slots)).sum();
@@ -60,12 +62,12 @@ pub fn hosts(table: &MpiexecTable, ranks: u32) -> Result<Vec<Host<'_>>, ArgvErro
     Ok(hosts)
 }
 
-/// Whether the hosts of the table have slots for that many ranks, of all sets together.
+/// Checks that the hosts of the table have slots for the ranks of all sets together.
 pub fn check_room(table: &MpiexecTable, ranks: u32) -> Result<(), ArgvError> {
     hosts(table, ranks).map(drop)
 }
 
-/// `n1:4`, or `n1` for one slot.
+/// Parses a host: `n1:4`, or `n1` for one slot.
 fn host(text: &str) -> Result<Host<'_>, ArgvError> {
     let bad = || ArgvError::BadHost(text.to_owned());
     let (name, slots) = match text.split_once(':') {
@@ -79,17 +81,17 @@ fn host(text: &str) -> Result<Host<'_>, ArgvError> {
     Ok(Host { name, slots })
 }
 
-/// `n1:4,n2:4`.
+/// Formats the hosts with their slots: `n1:4,n2:4`.
 pub fn with_slots(hosts: &[Host<'_>], separator: &str) -> String {
     hosts.iter().map(|host| format!("{}:{}", host.name, host.slots)).collect::<Vec<_>>().join(separator)
 }
 
-/// `n1,n2`.
+/// Formats the names of the hosts: `n1,n2`.
 pub fn names(hosts: &[Host<'_>]) -> String {
     hosts.iter().map(|host| host.name).collect::<Vec<_>>().join(",")
 }
 
-/// The one number of slots that all hosts have; 1 without hosts.
+/// The number of slots that all hosts have; 1 without hosts. An error when they differ.
 pub fn equal_slots(flavour: Flavour, hosts: &[Host<'_>]) -> Result<u32, ArgvError> {
     let first = hosts.first().map_or(1, |host| host.slots);
     if hosts.iter().all(|host| host.slots == first) { Ok(first) } else { Err(ArgvError::UnequalSlots(flavour)) }

@@ -1,5 +1,5 @@
-//! What to do about ranks that srun has started and that do not find each other: srun was told to speak something else
-//! than their MPI does.
+//! Advice for ranks that srun started and that do not find each other. The cause is that srun was told to use another
+//! process management interface (`--mpi`) than their MPI library uses.
 
 use super::ask;
 use super::flavour::name_of;
@@ -9,24 +9,24 @@ use ipclusterz_profile::tables::mpiexec::FlavourChoice;
 use std::process::Command;
 use std::time::Duration;
 
-/// How long srun may take to say what it offers.
+/// Timeout of `srun --mpi=list`.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What engines say that are alone, and what Open MPI says last when srun has told it nothing.
-const SIGNS: [&str; 2] = ["each believe to be rank 0 of 1", "pointing to the SLURM PMI library location"];
+/// What engines log when each is alone, and the last words of Open MPI when srun has told it nothing.
+const ALONE_MESSAGES: [&str; 2] = ["each believe to be rank 0 of 1", "pointing to the SLURM PMI library location"];
 
-/// How this profile starts ranks with srun.
+/// How a profile starts ranks with srun.
 struct Use<'a> {
     program: &'a str,
     arguments: &'a [String],
-    /// Where those are from.
+    /// The profile's key of the arguments.
     key: &'static str,
 }
 
-/// A hint, if ranks that srun has started said in their log that they are alone. Asks srun what it offers.
+/// A hint, if the log says that ranks which srun started are alone. Blocks while srun is asked what it offers.
 pub fn hint(tables: &Tables, log: &str) -> Option<String> {
     // Each version breaks its lines in other places.
     let said = log.split_whitespace().collect::<Vec<_>>().join(" ");
-    if !SIGNS.iter().any(|sign| said.contains(sign)) {
+    if !ALONE_MESSAGES.iter().any(|sign| said.contains(sign)) {
         return None;
     }
     let Use { program, arguments, key } = use_of(tables)?;
@@ -54,7 +54,7 @@ fn use_of(tables: &Tables) -> Option<Use<'_>> {
     }
 }
 
-/// The value of `--mpi`, which beats the variable.
+/// The value of `--mpi`, which takes precedence over the variable.
 fn tried(arguments: &[String], variable: Option<&str>) -> Option<String> {
     let stated = arguments.iter().enumerate().rev().find_map(|(index, argument)| match argument.as_str() {
         "--mpi" => arguments.get(index + 1).cloned(),
@@ -63,7 +63,8 @@ fn tried(arguments: &[String], variable: Option<&str>) -> Option<String> {
     stated.or_else(|| variable.map(str::to_owned))
 }
 
-/// The types that `srun --mpi=list` prints, one in a line; versions of one are in a line behind a colon.
+/// Parses the types that `srun --mpi=list` prints: one on each line, and the versions of a type on one line after a
+/// colon.
 fn offered(answer: &str) -> Vec<String> {
     let mut types: Vec<String> = Vec::new();
     for line in answer.lines() {
@@ -82,7 +83,7 @@ fn offered(answer: &str) -> Vec<String> {
     types
 }
 
-/// What is known of libraries.
+/// The MPI libraries that are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Library {
     OpenMpi,
@@ -112,8 +113,9 @@ impl Library {
         }
     }
 
-    /// What it speaks with srun, the usual first. Others of that beginning are versions of it.
-    fn speaks(self) -> &'static [&'static str] {
+    /// The types of `--mpi` that it usually supports, the usual first. Types that begin with one of these are versions
+    /// of it.
+    fn mpi_types(self) -> &'static [&'static str] {
         match self {
             Library::OpenMpi => &["pmix"],
             Library::Mpich | Library::Intel => &["pmi2"],
@@ -136,17 +138,17 @@ fn advice(tried: Option<&str>, offered: &[String], library: Option<Library>, key
             "{tried_text}; {offered_text}; Open MPI wants --mpi=pmix, MPICH and Intel MPI --mpi=pmi2: set it in {key}"
         );
     };
-    let spoken = |name: &&String| library.speaks().iter().any(|speaks| name.starts_with(speaks));
+    let spoken = |name: &&String| library.mpi_types().iter().any(|speaks| name.starts_with(speaks));
     let name = library.name();
     let works = offered.iter().filter(spoken).map(|name| format!("--mpi={name}")).collect::<Vec<_>>();
     let what = match (tried, &works[..]) {
-        (Some(tried), works) if library.speaks().contains(&tried) && (offered.is_empty() || !works.is_empty()) => {
+        (Some(tried), works) if library.mpi_types().contains(&tried) && (offered.is_empty() || !works.is_empty()) => {
             format!("{name} usually speaks that, so this one was built without it: start it by its own mpiexec")
         }
         (_, []) if !offered.is_empty() => {
             format!("{name} speaks none of these: start it by its own mpiexec (engines.launcher = \"mpiexec\")")
         }
-        (_, []) => format!("{name} wants --mpi={}: set it in {key}", library.speaks()[0]),
+        (_, []) => format!("{name} wants --mpi={}: set it in {key}", library.mpi_types()[0]),
         (_, works) => format!("{name} wants {}: set it in {key}", works.join(" or ")),
     };
     format!("{tried_text}; {offered_text}; {what}")

@@ -1,7 +1,8 @@
-//! One host: a thread that keeps the SSH connection and looks after the engines there.
+//! One host of the SSH launcher: a thread keeps the connection to it, and starts, watches and ends its engines. The
+//! scripts that it runs there are in [`super::script`].
 //!
-//! Engines outlive the connection. When it is lost the thread connects again, with a growing wait, and takes up where it
-//! was; engines that have ended meanwhile are reported then.
+//! Engines outlive the connection. When it is lost, the thread reconnects, with a growing back-off, and resumes
+//! watching; engines that have ended meanwhile are reported then.
 
 use super::script::{self, Answer, HostPlan};
 use crate::cluster::ClusterFolder;
@@ -22,31 +23,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// For one script to run on the host.
+/// Timeout of one script on the host.
 const SCRIPT_PATIENCE: Duration = Duration::from_secs(60);
-/// How often engines are looked at; the controller knows of their end sooner.
-const LOOK_INTERVAL: Duration = Duration::from_secs(3);
-/// The same while some are being ended.
-const LOOK_SOON: Duration = Duration::from_millis(150);
-/// First and longest wait before a lost connection is tried again.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Interval between two checks of the engines; the controller learns of their end sooner.
+const CHECK_INTERVAL: Duration = Duration::from_secs(3);
+/// The interval while some engines are being ended.
+const CHECK_INTERVAL_ENDING: Duration = Duration::from_millis(150);
+/// The first and the longest wait before reconnecting.
+const BACK_OFF_MIN: Duration = Duration::from_millis(500);
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
-/// What the launcher wants of a host.
+/// What the launcher asks of the thread.
 pub enum Command {
-    /// An engine to be started.
+    /// Start an engine.
     Start(EngineSet),
-    /// An engine to be ended.
+    /// End an engine.
     End(SetId, Force),
-    /// The end of the thread; what the run left on the host is removed.
+    /// End the thread, and remove what the run left on the host.
     Quit,
 }
 
-/// Where news go.
+/// Where the thread reports events.
 pub struct News {
-    /// For the launcher's `poll`.
+    /// Events for the launcher's `poll`.
     pub events: Arc<Mutex<Vec<(SetId, SetEvent)>>>,
-    /// Tells that there are some.
+    /// Tells the supervisor that there are events.
     pub wake: Wake,
 }
 
@@ -60,7 +61,7 @@ impl News {
 /// Engines that run on a host.
 #[derive(Debug, Clone, Default)]
 pub struct Engines {
-    /// The boot on which their pids mean something.
+    /// Id of the host's boot; the pids are valid for this boot alone.
     pub boot_id: String,
     /// The process of each.
     pub processes: BTreeMap<SetId, ProcessIdentity>,
@@ -70,9 +71,9 @@ pub struct Engines {
 pub struct HostThread {
     /// The host as the profile names it.
     pub name: String,
-    /// How many engines it may have.
+    /// How many engines it may run.
     pub engines: u32,
-    /// Names the folder of this run there.
+    /// The name of this run's folder on the host.
     pub run: String,
     commands: Sender<Command>,
     state: Arc<Mutex<Engines>>,
@@ -80,8 +81,8 @@ pub struct HostThread {
 }
 
 impl HostThread {
-    /// Starts the thread, which connects when there is something to do. With `controller`, engines get there through
-    /// the connection.
+    /// Starts the thread, which connects as soon as there is something to do. With `controller`, engines reach the
+    /// controller through the connection.
     pub fn start(
         host: &SshHost,
         plan: HostPlan,
@@ -109,7 +110,7 @@ impl HostThread {
             prepared: false,
             port: 0,
             retry: None,
-            wait: FIRST_WAIT,
+            back_off: BACK_OFF_MIN,
         };
         let thread = std::thread::Builder::new()
             .name(format!("ssh {}", host.host))
@@ -119,13 +120,13 @@ impl HostThread {
         Ok(Self { name, engines, run, commands, state, thread: Some(thread) })
     }
 
-    /// Has something done.
+    /// Sends the thread a command; does not wait for it.
     pub fn tell(&self, command: Command) {
-        // The thread ends after Quit alone.
+        // Cannot fail before Quit: the thread ends only then.
         let _ = self.commands.send(command);
     }
 
-    /// The engines there, for the record.
+    /// The engines that run on the host, for the record.
     pub fn engines_now(&self) -> Engines {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -135,7 +136,7 @@ impl Drop for HostThread {
     fn drop(&mut self) {
         self.tell(Command::Quit);
         if let Some(thread) = self.thread.take() {
-            // A panic of that thread was printed when it happened.
+            // A panic of the thread was printed when it happened.
             let _ = thread.join();
         }
     }
@@ -143,9 +144,9 @@ impl Drop for HostThread {
 
 struct Connection {
     remote: Box<dyn Remote>,
-    /// The folder of the run there.
+    /// The path of the run's folder on the host.
     folder: String,
-    /// Brings engines to the controller, where they cannot get there by themselves.
+    /// Forwards engines to the controller, where they cannot reach it directly.
     forward: Option<Forward>,
 }
 
@@ -154,29 +155,29 @@ struct Worker {
     plan: HostPlan,
     folder: ClusterFolder,
     table: SshTable,
-    /// Where to bring engines that cannot get to the controller by themselves.
+    /// The controller's address to forward to, where engines cannot reach it directly.
     controller: Option<Endpoint>,
     asker: Arc<Mutex<Remembering>>,
     news: News,
     state: Arc<Mutex<Engines>>,
     connection: Option<Connection>,
-    /// What was started here and has not ended.
+    /// The sets that were started on the host and have not ended.
     sets: BTreeMap<SetId, EngineSet>,
     ending: bool,
-    /// There is a folder of the run on the host.
+    /// Whether the run may have a folder on the host.
     prepared: bool,
-    /// The port there that is forwarded back; engines know it, so that it stays.
+    /// The forwarded port on the host. It stays the same, because engines know it.
     port: u16,
-    /// When to connect again, after the connection was lost.
+    /// When to reconnect, after the connection was lost.
     retry: Option<Instant>,
-    wait: Duration,
+    back_off: Duration,
 }
 
 impl Worker {
     fn serve(&mut self, commands: &Receiver<Command>) {
         let mut quitting = false;
         while !quitting {
-            let first = match self.next_look() {
+            let first = match self.next_check() {
                 Some(wait) => commands.recv_timeout(wait),
                 None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -198,25 +199,25 @@ impl Worker {
                 self.end_engines(&ends);
             }
             if !quitting {
-                self.look();
+                self.check_engines();
             }
         }
         self.remove_folder();
     }
 
-    fn next_look(&self) -> Option<Duration> {
+    fn next_check(&self) -> Option<Duration> {
         if let Some(retry) = self.retry {
             return Some(retry.saturating_duration_since(Instant::now()));
         }
-        let interval = if self.ending { LOOK_SOON } else { LOOK_INTERVAL };
+        let interval = if self.ending { CHECK_INTERVAL_ENDING } else { CHECK_INTERVAL };
         (!self.sets.is_empty()).then_some(interval)
     }
 
-    /// Connects unless connected; makes the folder there.
+    /// Connects unless connected, and makes the run's folder on the host.
     fn connect(&mut self) -> Result<&mut Connection, SshError> {
         if self.connection.is_none() {
             let mut remote = {
-                // One host after the other asks for a passphrase.
+                // Locked, so that hosts ask for a passphrase one after the other.
                 let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
                 ipclusterz_ssh::connect(&self.name, &self.table, &mut *asker)?
             };
@@ -232,12 +233,12 @@ impl Worker {
                 None => None,
             };
             self.connection = Some(Connection { remote, folder, forward });
-            (self.retry, self.wait) = (None, FIRST_WAIT);
+            (self.retry, self.back_off) = (None, BACK_OFF_MIN);
         }
         self.connection.as_mut().ok_or_else(|| SshError::Lost { host: self.name.clone(), reason: String::new() })
     }
 
-    /// A port there that leads to the controller.
+    /// Forwards a port of the host to the controller.
     fn forward(&mut self, remote: &mut dyn Remote, to: &Endpoint) -> Result<Forward, SshError> {
         let forward = remote.forward_back(&Endpoint::loopback(self.port), to)?;
         if let Endpoint::Tcp { port, .. } = forward.listens() {
@@ -246,20 +247,20 @@ impl Worker {
         Ok(forward)
     }
 
-    /// Runs a script; a connection that is lost by that is dropped.
+    /// Runs a script. Drops the connection if it was lost meanwhile.
     fn run(&mut self, text: &str) -> Result<Answer, SshError> {
         let connection = self.connect()?;
         let result = run(connection.remote.as_mut(), text);
-        // A script that fails leaves the connection as it was.
+        // A script that fails does not end the connection.
         if result.as_ref().is_err_and(SshError::is_passing) {
             self.connection = None;
         }
         result
     }
 
-    /// Writes the connection file there; the last engine that ends removes it. Not with each connection: when a cluster
-    /// ends, the file is gone here while there still are engines to be ended there.
-    fn upload(&mut self) -> Result<(), SshError> {
+    /// Writes the engines' connection file on the host; the last engine that ends removes it. This is not done on each
+    /// connection: when a cluster ends, the local file is already gone while engines still have to be ended there.
+    fn upload_connection_file(&mut self) -> Result<(), SshError> {
         let mut file = ConnectionFile::read(&self.folder.engine_file()).map_err(|error| SshError::Local {
             doing: "reading the engines' connection file".to_owned(),
             source: std::io::Error::other(error),
@@ -279,12 +280,12 @@ impl Worker {
 
     fn start_engines(&mut self, sets: &[EngineSet]) {
         let engines: Vec<EngineId> = sets.iter().map(|set| set.first).collect();
-        let answer = self.upload().and_then(|()| self.run(&script::start(&self.plan, &engines)));
+        let answer = self.upload_connection_file().and_then(|()| self.run(&script::start(&self.plan, &engines)));
         for set in sets {
             match &answer {
                 Err(error) => self.news.tell(set.id, SetEvent::Ended(failed(error.to_string()))),
                 Ok(answer) => match answer.processes.get(&set.first) {
-                    // One that has ended by now is seen at the first look.
+                    // An engine that has already ended is noticed at the first check.
                     Some(process) => {
                         let process = process.unwrap_or(ProcessIdentity { pid: 0, start_time: 0 });
                         self.state.lock().unwrap_or_else(PoisonError::into_inner).processes.insert(set.id, process);
@@ -313,13 +314,13 @@ impl Worker {
             if !chosen.is_empty()
                 && let Err(error) = self.run(&script::signal(force.signal(), &boot_id, chosen))
             {
-                self.lost(&error);
+                self.connection_lost(&error);
             }
         }
     }
 
-    /// Looks at the engines; when the connection is lost, connects again if it is time.
-    fn look(&mut self) {
+    /// Checks the engines; reconnects when the connection is lost and it is time.
+    fn check_engines(&mut self) {
         if self.sets.is_empty() || self.retry.is_some_and(|retry| retry > Instant::now()) {
             return;
         }
@@ -327,7 +328,7 @@ impl Worker {
         let by_engine: BTreeMap<EngineId, ProcessIdentity> =
             self.sets.values().filter_map(|set| Some((set.first, *processes.get(&set.id)?))).collect();
         match self.run(&script::look(&self.plan.run, &by_engine)) {
-            Err(error) => self.lost(&error),
+            Err(error) => self.connection_lost(&error),
             Ok(answer) => {
                 let ended: Vec<EngineSet> = self
                     .sets
@@ -338,15 +339,16 @@ impl Worker {
                     .cloned()
                     .collect();
                 for set in ended {
-                    self.ended(&set, answer.statuses.get(&set.first).copied());
+                    self.report_end(&set, answer.statuses.get(&set.first).copied());
                 }
             }
         }
         self.ending &= !self.sets.is_empty();
     }
 
-    /// An engine has ended. Its log is brought here, for what was on the host goes with the run.
-    fn ended(&mut self, set: &EngineSet, status: Option<i32>) {
+    /// Reports the end of an engine. Its log is copied here first, because the run's folder on the host will be
+    /// removed.
+    fn report_end(&mut self, set: &EngineSet, status: Option<i32>) {
         self.sets.remove(&set.id);
         self.state.lock().unwrap_or_else(PoisonError::into_inner).processes.remove(&set.id);
         let log = self.folder.logs().engine(set.first);
@@ -356,7 +358,7 @@ impl Worker {
                 connection.remote.run(script::SHELL, script::tail(&self.plan.run, set.first).as_bytes(), deadline)
             && !output.stdout.is_empty()
         {
-            // Without it the message has less to show.
+            // Without the log the message shows less.
             let _ = places::write_private(&log, &output.stdout);
         }
         let how = match status {
@@ -368,20 +370,20 @@ impl Worker {
         self.news.tell(set.id, SetEvent::Ended(end));
     }
 
-    fn lost(&mut self, error: &SshError) {
+    fn connection_lost(&mut self, error: &SshError) {
         self.connection = None;
-        // Who ends a cluster does not wait for long.
-        let wait = if self.ending { FIRST_WAIT } else { self.wait };
+        // The user who ends a cluster does not wait for long.
+        let wait = if self.ending { BACK_OFF_MIN } else { self.back_off };
         self.retry = Some(Instant::now() + wait);
         if let Some(set) = self.sets.keys().next() {
             let wait = wait.as_secs_f64();
             self.news.tell(*set, SetEvent::Waiting(format!("{error}; trying again in {wait:.1} s")));
         }
-        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        self.back_off = (self.back_off * 2).min(BACK_OFF_MAX);
     }
 
-    /// The last that is done on a host: nothing of the run is left there. A host that cannot be reached keeps its few
-    /// files, and is named.
+    /// Removes the run's folder as the last step on a host. A host that cannot be reached keeps its few files, and a
+    /// line on standard error names it.
     fn remove_folder(&mut self) {
         let engines_left = !self.sets.is_empty();
         if !self.prepared || engines_left {

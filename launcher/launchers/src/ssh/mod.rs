@@ -1,10 +1,11 @@
-//! Engines on other hosts through SSH, each a set of its own: any engine can be added, removed and started again alone.
+//! Starts engines on other hosts through SSH. Each engine is a set of its own, so that any engine can be added, removed
+//! and restarted alone.
 //!
-//! - [`script`]: what is said to the shells there
-//! - [`host`]: the thread that keeps the connection to one host and looks after the engines there
+//! - [`script`]: the scripts for the shells of other hosts
+//! - [`host`]: the thread that keeps the connection to one host and watches the engines there
 //!
-//! The SSH connection starts, watches and ends engines; what engines and controller say to each other does not go
-//! through it, unless the profile says `reverse = true`.
+//! The SSH connection starts, watches and ends engines. The traffic between engines and controller does not go through
+//! it, unless the profile says `reverse = true`.
 
 pub mod host;
 pub mod script;
@@ -29,9 +30,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-const MORE_ROOM: &str =
+const ROOM_HINT: &str =
     "add a host to ssh.hosts of the profile, or raise the number of engines of one, and start the cluster again";
-/// For a host to end what a crashed launcher left there.
+/// Timeout of a host that ends what a crashed launcher left there.
 const DESTROY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts engines on the hosts of `[ssh]`.
@@ -44,8 +45,8 @@ pub struct SshLauncher {
 }
 
 impl SshLauncher {
-    /// Connects to no host before the first engine is to run there. `run` names this run of the cluster, `python` is
-    /// the Python of hosts that have none of their own.
+    /// Starts a thread for each host; a host is connected to when its first engine is to run there. `run` names this
+    /// run of the cluster; `python` is the Python of hosts that have none of their own in the profile.
     pub fn new(
         folder: &ClusterFolder,
         run: &str,
@@ -56,11 +57,11 @@ impl SshLauncher {
         let engines = &settings.tables.engines;
         let table = settings.tables.ssh.clone();
         let asker = of_terminal(table.ask);
-        // The same passphrase serves for all hosts.
+        // The hosts share the remembered answers, so that one passphrase serves all of them.
         let asker = Arc::new(Mutex::new(Remembering::new(asker, Arc::default())));
         let news = Arc::new(Mutex::new(Vec::new()));
         let here = std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default();
-        let controller = if table.reverse { Some(controller_here(folder, settings)?) } else { None };
+        let controller = if table.reverse { Some(controller_endpoint(folder, settings)?) } else { None };
         let mut hosts = Vec::new();
         for host in &table.hosts {
             let either = |own: &str, common: &str| if own.is_empty() { common.to_owned() } else { own.to_owned() };
@@ -74,7 +75,8 @@ impl SshLauncher {
                 directory: either(&host.directory, &directory),
                 options: vec![
                     format!("--lease={}", engines.lease),
-                    // Shorter than the launcher's patience: what an engine has to say is read before the start ends.
+                    // Shorter than the launcher's timeout, so that the engine's message is read before the start times
+                    // out.
                     format!("--timeout={}", settings.timeout.as_secs_f64() * 0.7),
                 ],
             };
@@ -84,8 +86,8 @@ impl SshLauncher {
         Ok(Self { hosts, logs: folder.logs(), placed: BTreeMap::new(), news, table })
     }
 
-    /// The first host with room.
-    fn place(&self) -> Option<usize> {
+    /// The first host that has room for an engine.
+    fn host_with_room(&self) -> Option<usize> {
         let used = |index: usize| self.placed.values().filter(|(host, _)| *host == index).count();
         (0..self.hosts.len()).find(|index| used(*index) < self.hosts[*index].engines as usize)
     }
@@ -93,9 +95,9 @@ impl SshLauncher {
 
 impl Launcher for SshLauncher {
     fn start(&mut self, set: &EngineSet) -> Result<(), Failure> {
-        let Some(index) = self.place() else {
+        let Some(index) = self.host_with_room() else {
             let message = format!("no host has room for engine {}: {}", set.first, room(&self.table.hosts));
-            return Err(Failure::new(Exit::Usage, message).with_hint(MORE_ROOM));
+            return Err(Failure::new(Exit::Usage, message).with_hint(ROOM_HINT));
         };
         self.placed.insert(set.id, (index, set.clone()));
         self.hosts[index].tell(Command::Start(set.clone()));
@@ -146,7 +148,7 @@ impl Launcher for SshLauncher {
     }
 }
 
-/// `n1 (2), n2 (4)`: the hosts with their engines.
+/// Formats the hosts with the number of engines that each may run: `n1 (2), n2 (4)`.
 fn room(hosts: &[SshHost]) -> String {
     hosts.iter().map(|host| format!("{} ({})", host.host, host.engines)).collect::<Vec<_>>().join(", ")
 }
@@ -157,11 +159,11 @@ fn check_room(hosts: &[SshHost], engines: u32) -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!("no host has room: {engines} engines, and there is room for {there}: {}", room(hosts));
-    Err(Failure::new(Exit::Usage, message).with_hint(MORE_ROOM))
+    Err(Failure::new(Exit::Usage, message).with_hint(ROOM_HINT))
 }
 
-/// Where the controller can be reached from this host by TCP, whose keys keep other users of the forwarded port out.
-fn controller_here(folder: &ClusterFolder, settings: &StartSettings) -> Result<Endpoint, Failure> {
+/// The TCP address of the controller as seen from this host. Its keys keep other users of the forwarded port out.
+fn controller_endpoint(folder: &ClusterFolder, settings: &StartSettings) -> Result<Endpoint, Failure> {
     let file = ConnectionFile::read(&folder.engine_file())?;
     let tcp = file.addresses.iter().filter_map(|address| Endpoint::from_address(address));
     let port =
@@ -176,7 +178,8 @@ fn controller_here(folder: &ClusterFolder, settings: &StartSettings) -> Result<E
     }
 }
 
-/// Ends processes that a crashed launcher left on a host, and removes the folder of their run there. Their number.
+/// Kills the processes that a crashed launcher left on a host, and removes the folder of their run there. Returns the
+/// number of processes that were signalled. Blocks until that is done or has timed out.
 pub fn destroy(
     host: &str,
     run: &str,

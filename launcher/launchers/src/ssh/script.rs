@@ -1,8 +1,8 @@
-//! What is said to the shell of another host, and what its answers mean. Pure.
+//! The scripts for the shell of another host, and what their answers mean. Pure.
 //!
-//! Every script goes to the standard input of a shell there, so that no value of the environment and no path is ever
-//! in the arguments of a process. Engines are started detached, each the leader of a session of its own: they outlive
-//! the SSH connection, and end by themselves when no controller has answered for their lease.
+//! Every script goes to the standard input of a shell there, so that no value of the environment and no path ever
+//! appears in the arguments of a process. Engines are started detached, each the leader of a session of its own. So
+//! they outlive the SSH connection; they exit by themselves when no controller has answered within their lease.
 
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::identity::{ProcessIdentity, parse_stat};
@@ -11,41 +11,41 @@ use ipclusterz_ssh::sitting;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// The command that takes a script: a login shell, so that `module` and the like are there.
+/// The command that reads a script: a login shell, so that `module` and the like are defined.
 pub const SHELL: &str = "if command -v bash >/dev/null 2>&1; then exec bash -l -s; else exec sh -l -s; fi";
 
-/// What marks our lines among what a login shell may print.
+/// The mark of our lines among whatever else a login shell prints.
 const MARK: &str = "@ipclusterz";
 
-/// A launcher that has not looked for so many seconds is gone, or cannot come; it looks every three.
+/// A launcher that has not checked its engines for this many seconds is gone, or cannot connect; it checks every three.
 const SILENCE: u32 = 9;
 
 /// What all engines of a host have in common.
 #[derive(Debug, Clone)]
 pub struct HostPlan {
-    /// Names the folder of this run on the host.
+    /// The name of this run's folder on the host.
     pub run: String,
-    /// The Python there.
+    /// The Python on the host.
     pub python: String,
-    /// Words before it.
+    /// Words before the Python.
     pub wrap: Vec<String>,
-    /// Lines of shell before all.
+    /// Lines of shell that run before the engines.
     pub setup: Vec<String>,
     /// Variables to set.
     pub environment: BTreeMap<String, String>,
-    /// Working directory, home when there is no such folder.
+    /// Working directory; the home folder is used when it does not exist.
     pub directory: String,
     /// Further options of the engine.
     pub options: Vec<String>,
 }
 
-/// The folder of a run on the host, as a word of its shell.
+/// The path of a run's folder on the host, as a word of its shell.
 fn folder(run: &str) -> String {
     let root = r#""${IPCLUSTERZ_HOME:-${XDG_STATE_HOME:-$HOME/.local/state}/ipclusterz}""#;
     format!("{root}/hosts/{}", quote(run))
 }
 
-/// Makes the folder and tells where it is, and what the host is called.
+/// Makes the folder; prints its path and the id of the host's boot.
 pub fn prepare(run: &str) -> String {
     format!(
         "umask 077\ndir={}\nmkdir -p \"$dir\" && cd \"$dir\" && printf '{MARK} folder %s\\n' \"$PWD\"\n\
@@ -54,7 +54,7 @@ pub fn prepare(run: &str) -> String {
     )
 }
 
-/// Starts engines; tells the process of each.
+/// Starts engines; prints the process of each.
 pub fn start(plan: &HostPlan, engines: &[EngineId]) -> String {
     let mut text = format!("umask 077\ndir={}\ncd \"$dir\" || exit 1\n", folder(&plan.run));
     for (name, value) in &plan.environment {
@@ -67,8 +67,8 @@ pub fn start(plan: &HostPlan, engines: &[EngineId]) -> String {
     let words: Vec<String> = plan.wrap.iter().chain([&plan.python]).map(|word| quote(word)).collect();
     let options: Vec<String> = plan.options.iter().map(|option| quote(option)).collect();
     for id in engines {
-        // The inner shell keeps the exit status; a trap, unlike an ignored signal, is not inherited by the engine. With
-        // the last engine goes the connection file: the launcher that would remove it may be gone.
+        // The inner shell records the exit status. It has a trap, which the engine does not inherit, unlike an ignored
+        // signal. The last engine removes the connection file: the launcher that would remove it may be gone.
         let _ = writeln!(
             text,
             "rm -f \"$dir\"/status-{id}; : >\"$dir\"/alive-{id}\n\
@@ -85,7 +85,7 @@ pub fn start(plan: &HostPlan, engines: &[EngineId]) -> String {
     text
 }
 
-/// Tells how each of the processes is, and how those that have ended did.
+/// Prints the state of each process, and the exit statuses of those that have ended.
 pub fn look(run: &str, processes: &BTreeMap<EngineId, ProcessIdentity>) -> String {
     let mut text = format!("dir={}\n{}", folder(run), sitting::note("\"$dir\""));
     for (id, process) in processes {
@@ -99,7 +99,7 @@ pub fn look(run: &str, processes: &BTreeMap<EngineId, ProcessIdentity>) -> Strin
     text
 }
 
-/// Sends `signal` to the groups of those processes that still are the recorded ones.
+/// Sends `signal` to the process groups of those processes that still are the recorded ones.
 pub fn signal(signal: i32, boot_id: &str, processes: impl IntoIterator<Item = ProcessIdentity>) -> String {
     // A pid means something only on the boot on which it was recorded.
     let mut text = format!(
@@ -116,7 +116,7 @@ pub fn signal(signal: i32, boot_id: &str, processes: impl IntoIterator<Item = Pr
     text
 }
 
-/// The end of an engine's log.
+/// Prints the end of an engine's log.
 pub fn tail(run: &str, id: EngineId) -> String {
     format!("tail -c 65536 {}/engine-{id}.log 2>/dev/null\n", folder(run))
 }
@@ -129,20 +129,20 @@ pub fn remove(run: &str) -> String {
 /// What a host answered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Where the folder of the run is.
+    /// The path of the run's folder.
     pub folder: Option<String>,
-    /// Which boot of the host this is.
+    /// Id of the host's boot.
     pub boot_id: Option<String>,
-    /// Processes that run, by engine; none for one that does not.
+    /// The processes by engine; `None` for one that does not run.
     pub processes: BTreeMap<EngineId, Option<ProcessIdentity>>,
-    /// Exit statuses of those that have ended.
+    /// Exit statuses of the engines that have ended.
     pub statuses: BTreeMap<EngineId, i32>,
     /// Pids that got a signal.
     pub signalled: Vec<u32>,
 }
 
 impl Answer {
-    /// Reads the lines that are ours.
+    /// Parses the lines that have our mark, and ignores all others.
     pub fn parse(text: &str) -> Self {
         let mut answer = Answer::default();
         for line in text.lines() {
@@ -197,7 +197,7 @@ mod tests {
         let answer = Answer::parse(&shell(home, &prepare("lab-1234")));
         assert_eq!(answer.folder, Some(format!("{}/hosts/lab-1234", home.display())));
         let boot_id = answer.boot_id.expect("told");
-        // `sh -c SCRIPT` plays the part of Python: it gets the engine's arguments.
+        // `sh -c SCRIPT` stands in for Python: it gets the engine's arguments.
         let plan = HostPlan {
             run: "lab-1234".to_owned(),
             python: "sh".to_owned(),

@@ -1,4 +1,4 @@
-//! Jobs of Grid Engine, which the test installs in a root that is thrown away: it runs itself again in there.
+//! Jobs of Grid Engine. The test installs Grid Engine in a temporary root and runs itself again inside of it.
 
 use crate::player::{Player, ends, runs, set, waits};
 use crate::slurm::PATIENCE;
@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 const SGE: &str = include_str!("../../../../profiles/sge.toml");
-/// Set when the queue is there.
+/// Set when the test runs inside of the root that has the queue.
 const INSIDE: &str = "IPCLUSTERZ_TEST_GRID_ENGINE";
 
 #[test]

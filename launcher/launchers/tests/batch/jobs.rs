@@ -1,4 +1,4 @@
-//! What becomes of jobs of Slurm.
+//! How jobs of Slurm start, wait and end.
 
 use crate::player::{Player, ends, now, runs, set, waits};
 use crate::slurm::{PATIENCE, Slurm, until};
@@ -31,7 +31,7 @@ fn a_job_over_two_nodes_runs_and_ends() {
     assert_eq!(runs(&mut launcher), "job 1 runs on n[1-2]");
     assert_eq!(launcher.records().len(), 1);
     player.engines_run(4);
-    // What has begun to be printed may not be there yet.
+    // The engines run, but their lines may not be in the log yet.
     let log = until("four lines of log", PATIENCE, || Some(player.log()).filter(|log| log.lines().count() == 4));
     for rank in 0..4 {
         assert!(log.contains(&format!("engine {rank} on ")), "{log}");
@@ -53,7 +53,7 @@ fn an_exit_code_is_told_with_the_log() {
     let player = player(&slurm, "");
     let mut launcher = start(&player, 0, 2);
     player.end_engine(0, 3);
-    // The other engine lives on.
+    // The other engine goes on running.
     player.end_engine(1, 0);
     let end = ends(&mut launcher, PATIENCE);
     assert_eq!((end.orderly, end.how.as_str()), (false, "job 1 failed (FAILED), exit code 3"));

@@ -1,6 +1,6 @@
-//! Jobs of real queues, started by the tests in folders of their own and gone when they end.
+//! Jobs of real queues. Each test starts a queue in a folder of its own and ends it.
 //!
-//! The part of Python is played by a shell script: what an engine does is tested elsewhere.
+//! A shell script stands in for Python: what an engine does is tested elsewhere.
 
 mod gridengine;
 mod jobs;

@@ -1,8 +1,8 @@
-//! Jobs of queues that cannot be installed here: PBS, LSF, HTCondor. Their commands are played by a script, which prints
-//! what the test says next.
+//! Jobs of queues that cannot be installed here: PBS, LSF, HTCondor. A script stands in for their commands, and prints
+//! what the test has prepared.
 //!
-//! What it prints is in the formats of the manuals and of what users have reported (see `src/batch/answers/tests.rs`):
-//! nothing of it was captured from these queues.
+//! The output is in the formats of the manuals and of users' reports (see `src/batch/answers/tests.rs`); none of it was
+//! captured from these queues.
 
 use crate::player::{Player, ends, runs, set, waits};
 use crate::slurm::{PATIENCE, until};
@@ -18,7 +18,7 @@ const PBS: &str = include_str!("../../../../profiles/pbs.toml");
 const LSF: &str = include_str!("../../../../profiles/lsf.toml");
 const HTCONDOR: &str = include_str!("../../../../profiles/htcondor.toml");
 
-/// Any of the commands: notes how it was called, and does what is its turn.
+/// Stands in for any of the commands: logs its arguments, then acts as the test has prepared.
 const COMMAND: &str = r#"#!/bin/sh
 name=${0##*/}
 echo "$name $*" >> "FOLDER/calls"
@@ -52,11 +52,12 @@ impl Queue {
         Self { folder, player }
     }
 
-    /// What a command does from now on; `NAME.outcome` where a queue is asked for a finished job with the same one.
+    /// Sets what a command does from now on. `NAME.outcome` is for a queue that uses the same command to ask about a
+    /// job that has ended.
     fn answer(&self, command: &str, stdout: &str, stderr: &str, code: i32) {
         let answers = self.folder.path().join("answers");
         let text = format!("cat <<'END'\n{stdout}END\ncat >&2 <<'END'\n{stderr}END\nexit {code}\n");
-        // At once: the launcher may ask at any time.
+        // Replaced atomically: the launcher may run the command at any time.
         std::fs::write(answers.join("next"), text).expect("write");
         std::fs::rename(answers.join("next"), answers.join(command)).expect("rename");
     }
@@ -84,14 +85,15 @@ impl Queue {
         self.player.options.logs.job(set(0, 2).id, "sh").display().to_string()
     }
 
-    /// A job that fails is told with its output.
+    /// Asserts that a job failed, and that its end names its output.
     #[track_caller]
     fn failed(&self, end: &SetEnd, how: &str) {
         assert_eq!((end.orderly, end.how.as_str()), (false, how));
         assert_eq!(end.log, Some(self.player.options.logs.job(set(0, 2).id, "log")));
     }
 
-    /// What a dead launcher left is cancelled by its record, and that it is gone already is no failure.
+    /// Asserts that a job of a launcher that is gone is cancelled by its record, and that a job that no longer exists
+    /// is no error.
     #[track_caller]
     fn record_is_cancelled(&self, launcher: BatchLauncher, cancel: &str, gone: impl Fn(&Self)) {
         let records = launcher.records();

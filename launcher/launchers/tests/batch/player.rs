@@ -1,4 +1,4 @@
-//! A launcher of jobs in a folder of its own, and the script that plays Python in them.
+//! A launcher of jobs in a folder of its own, and the script that stands in for Python in them.
 
 use crate::slurm::{PATIENCE, until};
 use ipclusterz_base::ids::EngineId;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use toml::{Table, Value};
 
-/// Says who it is, then waits until its gate is opened, and ends as it is told there.
+/// Prints who it is, waits until its gate is opened, and exits with the code that it reads there.
 const ENGINE: &str = r#"#!/bin/sh
 number=${SLURM_ARRAY_TASK_ID:-${SGE_TASK_ID:-${SLURM_PROCID:-0}}}
 [ "$number" != undefined ] || number=0
@@ -34,7 +34,7 @@ pub struct Player {
 }
 
 impl Player {
-    /// Options of the profiles `layers` on top of the default one, the strongest last.
+    /// Options of the profiles `layers` on top of the default one; later layers take precedence.
     pub fn new(folder: &Path, layers: &[&str], environment: &[String]) -> Self {
         for name in ["logs", "gates", "work"] {
             std::fs::create_dir_all(folder.join(name)).expect("create");
@@ -72,11 +72,11 @@ impl Player {
         BatchLauncher::new(self.options.clone(), Arc::new(|| ())).expect("a launcher")
     }
 
-    /// Tells the engine `number` to end with an exit code.
+    /// Makes the engine `number` exit with a code.
     pub fn end_engine(&self, number: u32, code: i32) {
         let gate = self.folder.join(format!("gates/{number}"));
         let mut file = until(&format!("engine {number} waits"), PATIENCE, || {
-            // Fails as long as nobody reads.
+            // Fails as long as the engine does not read.
             OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&gate).ok()
         });
         writeln!(file, "{code}").expect("write");
@@ -109,7 +109,7 @@ pub fn set(first: u32, count: u32) -> EngineSet {
     EngineSet { id: SetId(0), first: EngineId(first), count }
 }
 
-/// Waits for an event that `wanted` makes something of; `seen` collects all on the way.
+/// Waits for the first event for which `wanted` returns a value; collects the events before it.
 #[track_caller]
 pub fn event<T>(
     launcher: &mut BatchLauncher,
@@ -154,7 +154,7 @@ pub fn ends(launcher: &mut BatchLauncher, patience: Duration) -> SetEnd {
     })
 }
 
-/// Seconds since 1970, by the clock that scripts ask.
+/// The current time in seconds since 1970, by the clock that scripts use.
 pub fn now() -> i64 {
     let output = Command::new("date").arg("+%s").output().expect("date");
     String::from_utf8(output.stdout).expect("UTF-8").trim().parse().expect("seconds")

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long anything may take that happens within a second on an idle machine.
+/// Timeout of anything that happens within a second on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for a condition.
@@ -25,7 +25,7 @@ pub fn until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option
     }
 }
 
-/// Ends with everything that runs in it when it is dropped.
+/// The private Slurm. It ends, with all its jobs, when it is dropped.
 pub struct Slurm {
     folder: TempDir,
     daemons: Vec<Child>,
@@ -71,12 +71,12 @@ impl Slurm {
         self.folder.path().join(name)
     }
 
-    /// What is put before a command to have it talk to this Slurm.
+    /// Words before a command that make it talk to this Slurm.
     pub fn environment(&self) -> [String; 2] {
         ["env".to_owned(), format!("SLURM_CONF={}", self.path("slurm.conf").display())]
     }
 
-    /// Output of a command; empty when it fails.
+    /// The standard output of a command, which is empty for most that fail.
     pub fn query(&self, program: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(program);
         command.args(arguments).env("SLURM_CONF", self.path("slurm.conf"));
@@ -87,7 +87,7 @@ impl Slurm {
         let mut command = Command::new(format!("/usr/sbin/{program}"));
         command.args(arguments).env("SLURM_CONF", self.path("slurm.conf"));
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        // SIGTERM when the test's thread ends, however that happens.
+        // The daemon gets SIGTERM when the test's thread ends, in whatever way.
         let options = ChildOptions { signal_at_launcher_end: libc::SIGTERM, raise_file_limit: false };
         self.daemons.push(spawn::spawn(command, options).expect("install slurm-wlm and munge"));
     }
@@ -119,7 +119,7 @@ impl Drop for Slurm {
     }
 }
 
-/// slurmstepd processes, which slurmd leaves alone, that have a file of this folder open.
+/// The slurmstepd processes that have a file of this folder open; slurmd does not end them.
 fn processes_in(folder: &Path) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -148,7 +148,7 @@ fn user() -> String {
 fn configuration(folder: &Path) -> String {
     let host = String::from_utf8(Command::new("hostname").arg("-s").output().expect("hostname").stdout).expect("UTF-8");
     let (host, user, path) = (host.trim(), user(), folder.display());
-    // Held until all are known, so that they differ.
+    // All ports are held until all are known, so that they differ.
     let listeners: Vec<TcpListener> =
         (0..=NODES).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
     let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().expect("address").port()).collect();

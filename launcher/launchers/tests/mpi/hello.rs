@@ -1,4 +1,4 @@
-//! The hello of two ranks.
+//! The two ranks that say hello for `ipclusterz doctor`.
 
 use super::support::{Mpi, PATIENCE};
 use ipclusterz_launchers::program::Program;
@@ -16,7 +16,7 @@ fn find(table: &MpiexecTable) -> Program {
 fn two_ranks_say_hello(mpi: Mpi) {
     let scratch = tempfile::tempdir().expect("temporary folder");
     let table = mpi.table();
-    // Isolated, so that an mpi4py of this user is not found.
+    // A link in an empty folder, so that Python does not find an mpi4py of this user.
     let python = scratch.path().join("python");
     std::os::unix::fs::symlink("/usr/bin/python3", &python).expect("link");
     let ranks = Ranks { python: &python, environment: &BTreeMap::new(), scratch: scratch.path() };

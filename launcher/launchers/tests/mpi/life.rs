@@ -1,4 +1,4 @@
-//! Sets start with their ranks in order, and end wholly when they are told to or their launcher is gone.
+//! Sets start with their ranks in order. They end completely when they are told to, and when their launcher is gone.
 
 use super::support::{Mpi, Trial};
 use ipclusterz_host::marked;
@@ -44,7 +44,7 @@ fn sigterm_ends_all(mpi: Mpi) {
     trial.launcher.end(SetId(0), Force::Terminate);
     let end = trial.wait_for_end();
     assert_eq!(end.log, Some(trial.path("logs/set-0.log")));
-    // Again, and more: it is gone already.
+    // A second request, with more force, has no effect: the set has ended.
     trial.launcher.end(SetId(0), Force::Kill);
     assert_eq!(trial.launcher.poll(), []);
 }
@@ -57,7 +57,7 @@ fn sigkill_ends_all(mpi: Mpi) {
     assert!(end.how.ends_with("signal: 9 (SIGKILL)") && !end.orderly, "{end:?}");
 }
 
-/// Hydra waits for whoever has a descriptor of a rank, be the rank itself long gone.
+/// Hydra waits for every process that holds a descriptor of a rank, even after the rank has ended.
 fn sigkill_ends_what_hangs(mpi: Mpi) {
     let mut trial = Trial::new(mpi);
     trial.start(2);
@@ -72,7 +72,7 @@ fn all_ranks_end_well(mpi: Mpi) {
     let mut trial = Trial::new(mpi);
     trial.start(2);
     for rank in 0..2 {
-        // With MPICH, a rank takes its leave from hydra before it ends.
+        // With MPICH, a rank tells hydra before it exits.
         trial.order(rank, "[ -z \"$PMI_FD\" ] || { echo cmd=finalize >&$PMI_FD; read -r answer <&$PMI_FD; }; exit 0");
     }
     let end = trial.wait_for_end();
@@ -87,20 +87,20 @@ fn a_second_set_lives_on(mpi: Mpi) {
     first.launcher.end(SetId(0), Force::Kill);
     first.wait_for_end();
     assert!(second.program().is_alive());
-    // mpiexec, two ranks and what they have started; with MPICH the proxy too.
+    // mpiexec, two ranks and their child processes; with MPICH the proxy too.
     assert!(marked::processes_of_run(&second.run_id).len() >= 5);
     second.launcher.end(SetId(0), Force::Terminate);
     second.wait_for_end();
 }
 
-/// The kernel tells mpiexec when the thread ends that has started it.
+/// The kernel signals mpiexec when the thread that started it ends.
 fn nothing_outlives_the_launcher(mpi: Mpi) {
     let (run_id, program, folder) = std::thread::spawn(move || {
         let mut trial = Trial::new(mpi);
         trial.start(2);
         let program = trial.program();
         let Trial { launcher, folder, run_id, .. } = trial;
-        // What kill -9 does not do either.
+        // The launcher is not dropped, as after kill -9.
         std::mem::forget(launcher);
         (run_id, program, folder)
     })
@@ -110,7 +110,7 @@ fn nothing_outlives_the_launcher(mpi: Mpi) {
     loop {
         let left = marked::processes_of_run(&run_id);
         if !left.contains(&program) {
-            // mpiexec is gone, and its ranks are. What left group and session is found by a later command.
+            // mpiexec and its ranks have ended. A later command finds the processes that left group and session.
             marked::kill(&left);
         }
         if left.is_empty() {

@@ -1,11 +1,11 @@
-//! The launcher of mpiexec's sets, with the real Open MPI and MPICH: a script plays the engine.
+//! The launcher of mpiexec's sets, with the real Open MPI and MPICH. A script stands in for the engine.
 
 mod hello;
 mod life;
 mod support;
 mod trouble;
 
-/// A test for each MPI of this host.
+/// Makes a test for each MPI of this host.
 macro_rules! with_each_mpi {
     ($($name:ident),* $(,)?) => {
         mod open_mpi {

@@ -1,4 +1,4 @@
-//! A folder of its own for each test, a script that plays the engine, and waits with a deadline.
+//! A folder for each test, the script that stands in for the engine, and waits with a timeout.
 
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::places::random_hex;
@@ -20,10 +20,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long anything may take that happens within a second on an idle machine.
+/// Timeout of anything that happens within a second on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Those of Debian's packages openmpi-bin and mpich.
+/// The MPIs of Debian's packages openmpi-bin and mpich.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mpi {
     Open,
@@ -50,8 +50,8 @@ impl Mpi {
     }
 }
 
-/// Tells its rank, as a rank of MPICH says hello to hydra (so that hydra cares how it ends), starts a process that leaves
-/// group and session as a daemon does, and does what it is told.
+/// Prints its rank, and reads and runs an order. A rank of MPICH first initialises PMI, so that hydra cares how the
+/// rank ends. It also starts a process that leaves group and session as a daemon does.
 const ENGINE: &str = r#"#!/bin/bash
 rank=${OMPI_COMM_WORLD_RANK:-$PMI_RANK}
 size=${OMPI_COMM_WORLD_SIZE:-$PMI_SIZE}
@@ -70,7 +70,7 @@ read -r order < "$FOLDER/orders-$rank"
 eval "$order"
 "#;
 
-/// The same without tricks, but in a real MPI_COMM_WORLD.
+/// An engine in a real MPI_COMM_WORLD, without a child process.
 const ENGINE_WITH_MPI: &str = r#"#!/usr/bin/python3
 import ctypes, os
 environment, folder = os.environ, os.environ["FOLDER"]
@@ -85,7 +85,7 @@ os.rename(f"{folder}/rank-{rank}.new", f"{folder}/rank-{rank}")
 exec(open(f"{folder}/orders-{rank}").read())
 "#;
 
-/// The launcher of a cluster's sets, and what the script tells.
+/// The launcher of a cluster's sets, and the files through which the script reports.
 pub struct Trial {
     pub launcher: ProgramLauncher,
     pub folder: TempDir,
@@ -103,7 +103,7 @@ impl Trial {
         Self::with_starter(|_| Starter::mpiexec(table)).expect("a program")
     }
 
-    /// Its set is to go on when a rank is lost.
+    /// A trial whose set goes on when a rank is lost.
     pub fn shrinking(mpi: Mpi) -> Self {
         Self::with(|_| Starter::mpiexec(&mpi.table()), OnRankLoss::Shrink).expect("a program")
     }
@@ -149,7 +149,7 @@ impl Trial {
         Ok(Self { launcher: ProgramLauncher::new(settings), folder, run_id, ended: None, pid: None })
     }
 
-    /// Engines are in a real MPI_COMM_WORLD from now on, and are ordered lines of Python.
+    /// Makes engines that start from now on join a real MPI_COMM_WORLD; their orders are lines of Python.
     pub fn with_mpi(self) -> Self {
         std::fs::write(self.path("engine"), ENGINE_WITH_MPI).expect("write");
         self
@@ -163,7 +163,7 @@ impl Trial {
         std::fs::read_to_string(self.path("logs/set-0.log")).unwrap_or_default()
     }
 
-    /// Starts set 0 with engines from id 10 on, and waits until all its ranks have told who they are: rank, size, pid,
+    /// Starts set 0 with engines from id 10 on, and waits until all its ranks have reported. Returns rank, size, pid,
     /// variable, folder and arguments of each.
     pub fn start(&mut self, count: u32) -> Vec<Vec<String>> {
         for rank in 0..count {
@@ -182,13 +182,13 @@ impl Trial {
         told.map(|told| told.split_whitespace().map(str::to_owned).collect()).collect()
     }
 
-    /// Has a rank run a line of its language.
+    /// Makes a rank run a line of its language.
     pub fn order(&self, rank: u32, line: &str) {
         let mut orders = OpenOptions::new().write(true).open(self.path(&format!("orders-{rank}"))).expect("open");
         writeln!(orders, "{line}").expect("write");
     }
 
-    /// The process that was started.
+    /// The process that the launcher started.
     pub fn program(&self) -> ProcessIdentity {
         match self.launcher.records().first().map(|record| record.job.clone()) {
             Some(JobRecord::Process(identity)) => identity,
@@ -196,7 +196,7 @@ impl Trial {
         }
     }
 
-    /// Polls as the supervisor does until set 0 has ended; then nothing of it is left.
+    /// Polls as the supervisor does until set 0 has ended, and asserts that nothing of it is left.
     #[track_caller]
     pub fn wait_for_end(&mut self) -> SetEnd {
         self.until("the set has ended", |trial| trial.ended.is_some());
@@ -210,7 +210,7 @@ impl Trial {
         assert!(self.launcher.records().is_empty() && self.launcher.next_poll().is_none());
         let left: Vec<_> = std::fs::read_dir(self.path("scratch")).expect("list").flatten().collect();
         assert!(left.is_empty(), "{left:?}");
-        // Those of sets under way elsewhere have other pids; this set's own is known while it runs.
+        // Sessions of sets of other tests have other pids; the pid of this set is known since its start.
         if let Some(pid) = self.pid {
             let sessions = std::fs::read_dir(std::env::temp_dir()).expect("list").flatten().map(|entry| entry.path());
             let mut sessions = sessions

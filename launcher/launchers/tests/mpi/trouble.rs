@@ -1,4 +1,4 @@
-//! One rank that ends is the end of its set, and what does not start says why.
+//! A set ends when one of its ranks does, and a set that does not start says why.
 
 use super::support::{Mpi, Trial};
 use ipclusterz_base::ids::EngineId;
@@ -31,7 +31,7 @@ fn a_code_of_one_rank_is_told(mpi: Mpi) {
     assert!(!end.orderly);
 }
 
-/// Neither MPI says each time which rank it was; when it does, it is right.
+/// Neither MPI always tells which rank ended; when it does, it must name the right one.
 #[track_caller]
 fn assert_engine(end: &SetEnd, engine: u32, rank: u32) {
     if end.how.starts_with("engine ") {
@@ -70,7 +70,7 @@ fn engines_that_cannot_be_run_are_named(mpi: Mpi) {
     assert!(end.how.contains(&format!("cannot run {}", trial.path("engine").display())), "{end:?}");
 }
 
-/// Without MPI_Finalize, which an engine that ends so may never have come to.
+/// The rank exits without MPI_Finalize, which an engine that exits in this way may never reach.
 fn a_rank_that_leaves_the_world_ends_the_set(mpi: Mpi) {
     for code in [3, 0] {
         let mut trial = Trial::new(mpi).with_mpi();
@@ -93,7 +93,7 @@ fn shared_memory_of_killed_ranks_is_removed(mpi: Mpi) {
         let paths = maps.lines().filter_map(|line| line.find("/dev/shm/").map(|at| PathBuf::from(&line[at..])));
         segments.extend(paths.filter(|path| path.exists()));
     }
-    // MPICH 4.0 takes the names away as soon as all ranks have opened the files.
+    // MPICH 4.0 unlinks the files as soon as all ranks have opened them.
     assert!(!segments.is_empty() || mpi == Mpi::Mpich);
     trial.launcher.end(SetId(0), Force::Kill);
     trial.wait_for_end();
@@ -140,7 +140,7 @@ fn more_ranks_than_slots_are_started_only_when_asked_for() {
     assert_eq!(failure.message, "mpiexec.hosts has 2 slots, fewer than 3 engines");
     trial.assert_nothing_left();
 
-    // The same, where only Open MPI knows the slots.
+    // The same with a hostfile, so that only Open MPI knows the slots.
     let hostfile = trial.path("hosts");
     std::fs::write(&hostfile, "localhost slots=2\n").expect("write");
     let hostfile = hostfile.display().to_string();
@@ -168,7 +168,7 @@ fn open_mpi_is_not_started_as_root_unless_allowed() {
     assert!(failure.message.ends_with(") does not run as root"), "{failure:?}");
     let hint = "run as another user, or set mpiexec.allow_root = true in a profile";
     assert_eq!(failure.hint.as_deref(), Some(hint));
-    // MPICH does not mind.
+    // MPICH runs as root.
     assert!(Starter::mpiexec(&MpiexecTable { allow_root: false, ..Mpi::Mpich.table() }).is_ok());
 }
 

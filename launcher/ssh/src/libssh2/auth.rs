@@ -1,4 +1,4 @@
-//! Being let in: the agent, key files, then passwords; what was tried is remembered for the error.
+//! Authenticates to a host: with the agent, then key files, then passwords. Keeps what was tried for the error message.
 
 use crate::asker::{Asker, Question, Secret};
 use crate::config::Resolved;
@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use ssh2::{ErrorCode, KeyboardInteractivePrompt, Prompt, Session};
 use std::path::{Path, PathBuf};
 
-/// How often a passphrase or a password may be wrong.
+/// How many attempts the user has at a passphrase or a password.
 const ATTEMPTS: u32 = 3;
 /// `LIBSSH2_ERROR_AUTHENTICATION_FAILED` and `LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED`: refused, but the connection goes on.
 const REFUSED: [ErrorCode; 2] = [ErrorCode::Session(-18), ErrorCode::Session(-19)];
@@ -20,11 +20,11 @@ struct Login<'a> {
     tried: Vec<String>,
 }
 
-/// Logs in, or says all that was tried. `agent`: whether to ask the agent.
+/// Logs in. The error lists everything that was tried. `agent`: whether to ask the agent.
 pub fn login(session: &Session, resolved: &Resolved, agent: bool, asker: &mut dyn Asker) -> Result<(), SshError> {
     let methods = match session.auth_methods(&resolved.user) {
         Ok(methods) => methods.to_owned(),
-        // Some hosts let in whoever comes.
+        // Some hosts accept anybody without authentication.
         Err(_) if session.authenticated() => return Ok(()),
         Err(error) => {
             let message = format!("asking how to log in: {}", error.message());
@@ -33,17 +33,17 @@ pub fn login(session: &Session, resolved: &Resolved, agent: bool, asker: &mut dy
     };
     let offers = |method: &str| methods.split(',').any(|offered| offered == method);
     let mut login = Login { session, resolved, asker, tried: Vec::new() };
-    let mut in_already = false;
+    let mut authenticated = false;
     if offers("publickey") {
-        in_already = (agent && login.with_agent()) || login.with_files();
+        authenticated = (agent && login.with_agent()) || login.with_files();
     }
-    if !in_already && offers("keyboard-interactive") {
-        in_already = login.with_dialogue();
+    if !authenticated && offers("keyboard-interactive") {
+        authenticated = login.with_dialogue();
     }
-    if !in_already && offers("password") {
-        in_already = login.with_password();
+    if !authenticated && offers("password") {
+        authenticated = login.with_password();
     }
-    if in_already {
+    if authenticated {
         return Ok(());
     }
     Err(SshError::Authentication { host: resolved.shown(), user: resolved.user.clone(), tried: login.tried, methods })
@@ -91,7 +91,7 @@ impl Login<'_> {
         Ok(false)
     }
 
-    /// Unencrypted keys first, so that nobody is asked for what is not needed.
+    /// Tries unencrypted keys first, so that the user is not asked for a passphrase that is not needed.
     fn with_files(&mut self) -> bool {
         let mut encrypted = Vec::new();
         for file in &self.resolved.identity_files {
@@ -115,7 +115,7 @@ impl Login<'_> {
                 self.tried.push(format!("{} (encrypted; {})", file.display(), self.asker.reason()));
                 return false;
             };
-            // What libssh2 says about a wrong passphrase is that it does not know the format.
+            // For a wrong passphrase, libssh2 reports that it does not know the format.
             if let Some(is_in) = self.with_key(file, Some(&answer)) {
                 return is_in;
             }
@@ -125,7 +125,7 @@ impl Login<'_> {
         false
     }
 
-    /// Whether the key opens; `None` when it could not be used, so that it was not even offered.
+    /// Whether the host accepts the key; `None` when the key could not be used, so that it was not offered.
     fn with_key(&mut self, file: &Path, passphrase: Option<&Secret>) -> Option<bool> {
         let passphrase = passphrase.map(Secret::reveal);
         match self.session.userauth_pubkey_file(&self.resolved.user, None, file, passphrase) {
@@ -174,7 +174,7 @@ impl Login<'_> {
                 self.tried.push(format!("keyboard-interactive ({})", self.asker.reason()));
                 return false;
             }
-            // The host offers it without having anything to ask.
+            // The host offers the method but asks nothing.
             if asked == 0 {
                 return false;
             }
@@ -184,7 +184,7 @@ impl Login<'_> {
     }
 }
 
-/// Hands the host's questions on.
+/// Forwards the host's questions to the asker.
 struct Dialogue<'a> {
     asker: &'a mut dyn Asker,
     whom: &'a str,
@@ -209,14 +209,15 @@ impl KeyboardInteractivePrompt for Dialogue<'_> {
     }
 }
 
-/// Errors about reading a key have the code of a refusal, too; only their words differ (`userauth.c`, `pem.c`).
+/// Whether an error is about reading the key file: such errors have the code of a refusal, and differ in their messages
+/// alone (`userauth.c`, `pem.c`).
 fn is_about_the_file(error: &ssh2::Error) -> bool {
     ["Unable to extract public key", "private key file", "nsupported private key"]
         .iter()
         .any(|words| error.message().contains(words))
 }
 
-/// The public half beside a private key.
+/// Reads the public key in the `.pub` file of a private key.
 fn public_key(file: &Path) -> Option<Vec<u8>> {
     let mut path = file.as_os_str().to_owned();
     path.push(".pub");
@@ -224,7 +225,7 @@ fn public_key(file: &Path) -> Option<Vec<u8>> {
     BASE64_STANDARD.decode(text.split_whitespace().nth(1)?).ok()
 }
 
-/// Whether a private key needs a passphrase: PEM says so in its head, OpenSSH's own format names its cipher.
+/// Whether a private key needs a passphrase: PEM states it in its header, OpenSSH's own format names its cipher.
 fn is_encrypted(text: &str) -> bool {
     const OPENSSH: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
     let Some(body) = text.trim_start().strip_prefix(OPENSSH) else { return text.contains("ENCRYPTED") };

@@ -1,7 +1,8 @@
-//! The thread that owns a session: everything that goes over one connection goes through its loop.
+//! The thread that owns a session. All traffic of one connection goes through its loop.
 //!
-//! It waits for the session's socket, for the sockets of forwards, and for commands; then it gives each connection and
-//! each task (see [`super::tasks`]) its turn. Tasks are futures without any runtime: polled when something has come in.
+//! The loop waits for the session's socket, for the sockets of forwards, and for commands. Then it gives each forwarded
+//! connection and each task (see [`super::tasks`]) a turn. Tasks are futures without a runtime: all are polled in each
+//! turn of the loop.
 
 use super::intake::Intake;
 use super::link::{Link, Turn};
@@ -22,22 +23,23 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::task::Context;
 use std::time::{Duration, Instant};
 
-/// See [`Engine::look_again`].
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// For a program on this host to take a connection that came back through a forward.
+/// See [`Engine::longest_wait`].
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+/// Timeout of connecting to a program on this host for a connection that came back through a forward.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
-/// Connections that may wait at a listener of the host until they are accepted.
+/// How many connections may wait at a listener of the host until they are accepted.
 const WAITING_MAX: u32 = 1024;
-/// Before connections are accepted again after that has failed.
+/// Pause before connections are accepted again after a failure.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// Signs of life that may stay unanswered.
-const SILENT_MAX: u32 = 3;
-/// A kind of channel that no host has: it is refused, which is an answer. The usual sign of life is a global request, and
-/// libssh2 never takes the answers to these out of its queue, where the next forward takes one for its own.
-const SIGN_OF_LIFE: &str = "sign-of-life@ipclusterz";
-const SIGN_WINDOW: u32 = 1024;
+/// How many keep-alives may stay unanswered.
+const UNANSWERED_MAX: u32 = 3;
+/// The keep-alive: a channel of a type that no host has. The host refuses it, and the refusal is the answer. The usual
+/// keep-alive is a global request; libssh2 never takes the answers to those out of its queue, where the next forward
+/// would take one for its own.
+const KEEP_ALIVE_CHANNEL: &str = "sign-of-life@ipclusterz";
+const KEEP_ALIVE_WINDOW: u32 = 1024;
 
-/// Where a result is to go.
+/// The channel for the result of a command.
 pub type Reply<T> = Sender<Result<T, SshError>>;
 
 /// What the engine is asked to do.
@@ -48,19 +50,19 @@ pub enum Command {
     Upload { path: String, content: Vec<u8>, mode: u32, reply: Reply<()> },
     /// Read a file.
     Download { path: String, reply: Reply<Vec<u8>> },
-    /// Carry connections from here to there.
+    /// Forward connections from a listener here to an address there.
     ForwardLocal { id: u64, listener: LocalListener, to: Endpoint },
-    /// Carry connections from a port there to here; the reply is the port.
+    /// Forward connections from a port there to an address here; the reply is the port.
     ForwardBack { id: u64, host: String, port: u16, to: Endpoint, reply: Reply<u16> },
     /// End a forward and its connections.
     EndForward { id: u64 },
-    /// Join a socket of this process with a connection from there.
+    /// Connect a socket of this process with an address there.
     Join { to: Endpoint, stream: Stream, reply: Reply<()> },
-    /// Somebody here has taken a connection that came back, or not.
+    /// The result of connecting here, for a connection that came back through a forward.
     Connected { number: u64, result: std::io::Result<Stream> },
     /// Call this when the connection is lost.
     WhenLost(OnLoss),
-    /// Say goodbye and end.
+    /// Disconnect and end the thread.
     End,
 }
 
@@ -70,9 +72,9 @@ struct BackForward {
     listener: Listener,
 }
 
-/// What tasks leave for the loop.
+/// What tasks have opened, for the loop to take over.
 #[derive(Default)]
-struct Made {
+struct Opened {
     links: Vec<Link>,
     backs: Vec<BackForward>,
 }
@@ -88,19 +90,20 @@ pub struct Engine {
     sender: Sender<Command>,
     waker: Waker,
     keep_alive: Duration,
-    /// A sign of life waits for its answer.
-    asking: Rc<Cell<bool>>,
-    /// It has come: perhaps in the call that asked for it, and then the socket had nothing to tell.
-    answered: Rc<Cell<bool>>,
-    /// There is, or will be, an answer in libssh2's queue that a forward would take for its own.
-    confused: bool,
+    /// Whether a keep-alive waits for its answer.
+    keep_alive_pending: Rc<Cell<bool>>,
+    /// Whether the answer has come. It may come within the call that asked for it, and then the socket does not become
+    /// readable.
+    keep_alive_answered: Rc<Cell<bool>>,
+    /// Whether libssh2's queue has, or will have, an answer that a forward would take for its own.
+    stray_answer: bool,
     tasks: Vec<Task>,
-    made: Rc<RefCell<Made>>,
+    opened: Rc<RefCell<Opened>>,
     locals: Vec<(u64, LocalListener, Endpoint)>,
     links: Vec<Link>,
-    /// Channels that came back and wait for somebody here.
-    arriving: BTreeMap<u64, (u64, Channel)>,
-    arrived: u64,
+    /// Channels that came back through forwards, and wait for a connection here.
+    incoming: BTreeMap<u64, (u64, Channel)>,
+    incoming_count: u64,
     on_loss: Option<OnLoss>,
     /// When to accept connections again.
     accept_from: Option<Instant>,
@@ -108,7 +111,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// For a session that is let in.
+    /// Takes over a session that is authenticated.
     pub fn new(
         line: Line,
         host: String,
@@ -125,51 +128,52 @@ impl Engine {
             sender,
             waker,
             keep_alive,
-            asking: Rc::default(),
-            answered: Rc::default(),
-            confused: false,
+            keep_alive_pending: Rc::default(),
+            keep_alive_answered: Rc::default(),
+            stray_answer: false,
             tasks: Vec::new(),
-            made: Rc::default(),
+            opened: Rc::default(),
             locals: Vec::new(),
             links: Vec::new(),
-            arriving: BTreeMap::new(),
-            arrived: 0,
+            incoming: BTreeMap::new(),
+            incoming_count: 0,
             on_loss: None,
             accept_from: None,
             ended: false,
         }
     }
 
-    /// Works until it is told to end or the connection is lost; then says why to whoever asks, until nobody can any more.
+    /// Runs the loop until it is told to end or the connection is lost. After a loss, answers every command with the
+    /// reason until no sender is left.
     pub fn run(mut self) {
         let mut set = PollSet::default();
         let mut last_heard = Instant::now();
-        let mut next_sign = last_heard + self.keep_alive;
+        let mut next_keep_alive = last_heard + self.keep_alive;
         let reason = loop {
-            self.take_commands();
+            self.handle_commands();
             if self.ended {
                 break None;
             }
-            self.take_in();
-            let more = self.work();
+            self.read_socket();
+            let more = self.give_turns();
             if let Some(reason) = self.line.lost() {
                 break Some(reason);
             }
             let now = Instant::now();
-            if self.answered.take() {
+            if self.keep_alive_answered.take() {
                 last_heard = now;
             }
-            if now >= next_sign {
-                next_sign = now + self.keep_alive;
-                if let Err(error) = self.give_sign() {
+            if now >= next_keep_alive {
+                next_keep_alive = now + self.keep_alive;
+                if let Err(error) = self.send_keep_alive() {
                     break Some(error.message().to_owned());
                 }
             }
-            let silent_until = last_heard + self.keep_alive * SILENT_MAX + self.keep_alive / 2;
+            let silent_until = last_heard + self.keep_alive * UNANSWERED_MAX + self.keep_alive / 2;
             if now >= silent_until {
                 break Some(format!("{:.0} s without a sign of life", (now - last_heard).as_secs_f64()));
             }
-            let deadline = if more { now } else { next_sign.min(silent_until).min(now + self.look_again()) };
+            let deadline = if more { now } else { next_keep_alive.min(silent_until).min(now + self.longest_wait()) };
             match self.wait(&mut set, deadline) {
                 Ok(true) => last_heard = Instant::now(),
                 Ok(false) => {}
@@ -179,49 +183,50 @@ impl Engine {
         self.close(reason);
     }
 
-    /// Asks for a sign of life, unless one is awaited already.
-    fn give_sign(&mut self) -> Result<(), ssh2::Error> {
-        if self.asking.get() {
+    /// Sends a keep-alive, unless one is unanswered.
+    fn send_keep_alive(&mut self) -> Result<(), ssh2::Error> {
+        if self.keep_alive_pending.get() {
             return Ok(());
         }
         if self.line.is_opening() {
-            // One at a time; and what is being opened may take its time.
-            self.confused = true;
+            // libssh2 opens one channel at a time, and the current one may take long.
+            self.stray_answer = true;
             self.line.session.set_keepalive(true, 1);
             let sent = self.line.attempt(|| self.line.session.keepalive_send());
-            // While there is an interval libssh2 sends more of them by itself, in calls that block.
+            // With an interval set, libssh2 would send more of them by itself, in calls that block.
             self.line.session.set_keepalive(false, 0);
             return sent.map(drop);
         }
-        self.asking.set(true);
-        let (line, asking, answered) = (Rc::clone(&self.line), Rc::clone(&self.asking), Rc::clone(&self.answered));
+        self.keep_alive_pending.set(true);
+        let (line, keep_alive_pending, keep_alive_answered) =
+            (Rc::clone(&self.line), Rc::clone(&self.keep_alive_pending), Rc::clone(&self.keep_alive_answered));
         self.spawn(async move {
-            let ask = || line.session.channel_open(SIGN_OF_LIFE, SIGN_WINDOW, SIGN_WINDOW, None);
+            let ask = || line.session.channel_open(KEEP_ALIVE_CHANNEL, KEEP_ALIVE_WINDOW, KEEP_ALIVE_WINDOW, None);
             // The refusal is the answer.
             let _ = line.settle_opening(ask).await;
-            asking.set(false);
-            answered.set(true);
+            keep_alive_pending.set(false);
+            keep_alive_answered.set(true);
         });
         Ok(())
     }
 
-    /// How long to wait at most. What one call reads from the socket may be for another that has had its turn already,
-    /// and then the socket has nothing to tell; libssh2 does not say when that is so.
-    fn look_again(&self) -> Duration {
+    /// The longest wait. One call may read data from the socket for another one that has already had its turn. Then the
+    /// socket does not become readable, and libssh2 does not report it.
+    fn longest_wait(&self) -> Duration {
         match (self.tasks.is_empty(), self.links.is_empty()) {
-            (false, _) => LOOK_AGAIN,
-            (true, false) => LOOK_AGAIN * 5,
+            (false, _) => RETRY_INTERVAL,
+            (true, false) => RETRY_INTERVAL * 5,
             (true, true) => self.keep_alive,
         }
     }
 
-    fn take_commands(&mut self) {
+    fn handle_commands(&mut self) {
         self.waker.reset();
         loop {
             match self.commands.try_recv() {
-                Ok(command) => self.take(command),
+                Ok(command) => self.handle(command),
                 Err(TryRecvError::Empty) => return,
-                // Cannot be: this thread has a sender itself.
+                // Impossible: this thread has a sender itself.
                 Err(TryRecvError::Disconnected) => {
                     self.ended = true;
                     return;
@@ -230,15 +235,15 @@ impl Engine {
         }
     }
 
-    fn take(&mut self, command: Command) {
+    fn handle(&mut self, command: Command) {
         let line = Rc::clone(&self.line);
-        let made = Rc::clone(&self.made);
+        let opened = Rc::clone(&self.opened);
         let host = self.host.clone();
         match command {
             Command::Run { command, input, deadline, reply } => self.spawn(async move {
                 let result = tasks::run(&line, &command, &input, deadline).await;
-                // Whoever asked may have stopped waiting; so everywhere below.
-                let _ = reply.send(result.map_err(|error| trouble(&host, &error.to_string())));
+                // The caller may have stopped waiting, here and below.
+                let _ = reply.send(result.map_err(|error| lost_error(&host, &error.to_string())));
             }),
             Command::Upload { path, content, mode, reply } => self.spawn(async move {
                 let _ = reply.send(tasks::upload(&line, &host, &path, &content, mode).await);
@@ -247,18 +252,18 @@ impl Engine {
                 let _ = reply.send(tasks::download(&line, &host, &path).await);
             }),
             Command::ForwardLocal { id, listener, to } => self.locals.push((id, listener, to)),
-            Command::ForwardBack { reply, .. } if self.confused => {
-                // A new connection is not.
+            Command::ForwardBack { reply, .. } if self.stray_answer => {
+                // A new connection does not have that problem.
                 let why = "a forward cannot be told apart from a sign of life";
                 line.lose(why);
-                let _ = reply.send(Err(trouble(&host, why)));
+                let _ = reply.send(Err(lost_error(&host, why)));
             }
             Command::ForwardBack { id, host: listen, port, to, reply } => self.spawn(async move {
                 let listening = || line.session.channel_forward_listen(port, Some(&listen), Some(WAITING_MAX));
                 let result = line.settle_opening(listening).await;
                 let _ = reply.send(match result {
                     Ok((listener, port)) => {
-                        made.borrow_mut().backs.push(BackForward { id, to, listener });
+                        opened.borrow_mut().backs.push(BackForward { id, to, listener });
                         Ok(port)
                     }
                     Err(error) => {
@@ -273,14 +278,14 @@ impl Engine {
                     Ok(channel) => Link::new(0, channel, stream).map_err(|error| error.to_string()),
                     Err(error) => Err(error.message().to_owned()),
                 };
-                let joined = joined.map(|link| made.borrow_mut().links.push(link));
+                let joined = joined.map(|link| opened.borrow_mut().links.push(link));
                 let _ = reply.send(joined.map_err(|message| SshError::Connect {
                     host: to.to_string(),
                     message: format!("through {host}: {message}"),
                 }));
             }),
             Command::Connected { number, result } => {
-                let Some((id, mut channel)) = self.arriving.remove(&number) else { return };
+                let Some((id, mut channel)) = self.incoming.remove(&number) else { return };
                 let link = result.and_then(|stream| Link::new(id, channel.clone(), stream));
                 match link {
                     Ok(link) => self.links.push(link),
@@ -301,14 +306,14 @@ impl Engine {
     fn end_forward(&mut self, id: u64) {
         self.locals.retain(|(local, ..)| *local != id);
         let line = Rc::clone(&self.line);
-        // Dropping a listener tells the host, in one go.
-        line.blocking(|| self.made.borrow_mut().backs.retain(|back| back.id != id));
+        // Dropping a listener tells the host, with a call that blocks.
+        line.blocking(|| self.opened.borrow_mut().backs.retain(|back| back.id != id));
         for link in self.links.iter_mut().filter(|link| link.forward == id) {
             link.close();
         }
-        let gone: Vec<u64> = self.arriving.iter().filter(|(_, (of, _))| *of == id).map(|(number, _)| *number).collect();
+        let gone: Vec<u64> = self.incoming.iter().filter(|(_, (of, _))| *of == id).map(|(number, _)| *number).collect();
         for number in gone {
-            if let Some((_, mut channel)) = self.arriving.remove(&number) {
+            if let Some((_, mut channel)) = self.incoming.remove(&number) {
                 let line = Rc::clone(&line);
                 self.spawn(async move {
                     let _ = line.settle(|| channel.close()).await;
@@ -317,19 +322,19 @@ impl Engine {
         }
     }
 
-    /// Has libssh2 read what has come in.
-    fn take_in(&mut self) {
-        if let Err(error) = self.line.attempt(|| self.intake.take_in()) {
+    /// Lets libssh2 read what has arrived.
+    fn read_socket(&mut self) {
+        if let Err(error) = self.line.attempt(|| self.intake.read_socket()) {
             self.line.lose(error.message());
         }
     }
 
-    /// Gives everybody a turn; whether somebody wants another one at once.
-    fn work(&mut self) -> bool {
+    /// Gives every task and connection a turn. Returns whether one of them wants another turn at once.
+    fn give_turns(&mut self) -> bool {
         self.accept();
         let mut context = Context::from_waker(std::task::Waker::noop());
         self.tasks.retain_mut(|task| task.as_mut().poll(&mut context).is_pending());
-        self.links.append(&mut self.made.borrow_mut().links);
+        self.links.append(&mut self.opened.borrow_mut().links);
         let mut more = false;
         let line = &self.line;
         self.links.retain_mut(|link| match link.turn(line) {
@@ -352,7 +357,7 @@ impl Engine {
                     match listener.accept() {
                         Ok(Some(stream)) => opening.push((*id, stream, to.clone())),
                         Ok(None) => break,
-                        // No descriptors are left: who connects waits until there are.
+                        // No descriptors are left: peers wait until there are some.
                         Err(_) => {
                             self.accept_from = Some(Instant::now() + ACCEPT_PAUSE);
                             break;
@@ -362,23 +367,23 @@ impl Engine {
             }
         }
         for (id, stream, to) in opening {
-            let (line, made) = (Rc::clone(&self.line), Rc::clone(&self.made));
+            let (line, opened) = (Rc::clone(&self.line), Rc::clone(&self.opened));
             self.spawn(async move {
-                // When it cannot be opened the stream is dropped, which tells the peer.
+                // When the channel cannot be opened, the stream is dropped, which tells the peer.
                 if let Ok(channel) = tasks::open(&line, &to).await
                     && let Ok(link) = Link::new(id, channel, stream)
                 {
-                    made.borrow_mut().links.push(link);
+                    opened.borrow_mut().links.push(link);
                 }
             });
         }
-        let mut made = self.made.borrow_mut();
-        for back in &mut made.backs {
-            // An error that is not EAGAIN stands for "none" as well.
+        let mut opened = self.opened.borrow_mut();
+        for back in &mut opened.backs {
+            // An error other than EAGAIN also means that there is none.
             while let Ok(Some(channel)) = self.line.attempt(|| back.listener.accept()) {
-                self.arrived += 1;
-                let number = self.arrived;
-                self.arriving.insert(number, (back.id, channel));
+                self.incoming_count += 1;
+                let number = self.incoming_count;
+                self.incoming.insert(number, (back.id, channel));
                 let (to, sender, waker) = (back.to.clone(), self.sender.clone(), self.waker.clone());
                 let connect = move || {
                     let result = to.connect(CONNECT_PATIENCE);
@@ -394,7 +399,8 @@ impl Engine {
         }
     }
 
-    /// Waits until there is something to do; whether the host has been heard of.
+    /// Waits until there is something to do. Returns whether the session's socket is ready, so that the host has been
+    /// heard of.
     fn wait(&mut self, set: &mut PollSet, deadline: Instant) -> std::io::Result<bool> {
         set.clear();
         let socket = set.add(self.line.socket.as_fd(), true, false);
@@ -410,7 +416,7 @@ impl Engine {
         Ok(set.is_ready(socket))
     }
 
-    /// Ends everything. With a reason, goes on to tell it to whoever asks for something.
+    /// Ends everything. With a reason, which means a loss, it goes on to answer every command with that.
     fn close(mut self, reason: Option<String>) {
         self.locals.clear();
         let reason = reason.inspect(|reason| {
@@ -418,20 +424,20 @@ impl Engine {
                 tell(reason.clone());
             }
         });
-        // What libssh2 frees may want to say goodbye, for which there is a short while.
-        const GOODBYE: u32 = 500;
-        self.line.session.set_timeout(GOODBYE);
+        // Freeing objects of libssh2 may send messages, for which there is a short timeout in milliseconds.
+        const CLOSE_TIMEOUT: u32 = 500;
+        self.line.session.set_timeout(CLOSE_TIMEOUT);
         if reason.is_some() {
-            // Nothing can be sent any more, and nothing will try.
+            // Nothing can be sent any more; after this, no call tries to.
             let _ = self.line.socket.shutdown(std::net::Shutdown::Both);
         } else {
             let _ = self.line.attempt(|| self.line.session.disconnect(None, "the end", None));
             let _ = self.line.socket.shutdown(std::net::Shutdown::Both);
         }
         self.links.clear();
-        self.arriving.clear();
+        self.incoming.clear();
         self.tasks.clear();
-        *self.made.borrow_mut() = Made::default();
+        *self.opened.borrow_mut() = Opened::default();
         let Some(reason) = reason else { return };
         let Self { commands, sender, host, line, intake, .. } = self;
         drop((sender, intake, line));
@@ -450,11 +456,11 @@ impl Engine {
     }
 }
 
-fn trouble(host: &str, message: &str) -> SshError {
+fn lost_error(host: &str, message: &str) -> SshError {
     SshError::Lost { host: host.to_owned(), reason: message.to_owned() }
 }
 
-/// A forward whose end is told to the engine.
+/// Makes the handle of a forward; dropping it tells the engine to end the forward.
 pub fn forward(listens: Endpoint, id: u64, sender: Sender<Command>, waker: Waker) -> Forward {
     Forward::new(listens, move || {
         if sender.send(Command::EndForward { id }).is_ok() {

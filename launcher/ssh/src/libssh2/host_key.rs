@@ -1,4 +1,5 @@
-//! Which key a host may show: asked for before the handshake, checked after it.
+//! Checks a host's key: prefers known key types before the handshake, compares the key after it. Parsing known_hosts is
+//! in [`crate::known_hosts`].
 
 use crate::config::Resolved;
 use crate::error::{Accept, HostKey, SshError};
@@ -6,12 +7,12 @@ use crate::known_hosts::{self, Entry, HashedNames, Verdict};
 use ssh2::{CheckResult, HashType, KnownHostFileKind, MethodType, Session};
 use std::path::PathBuf;
 
-/// Lets libssh2 compute the hashes.
+/// Lets libssh2 compute the hashes of names.
 struct Hashes<'a>(&'a Session);
 
 impl HashedNames for Hashes<'_> {
     fn is_name_of(&self, hashed: &str, host: &str) -> bool {
-        // Any key: what is asked is whether the name is found, not whether the key is the right one.
+        // Any key will do: the question is whether the name matches, not whether the key does.
         let line = format!("{hashed} ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAQ==");
         let Ok(mut known) = self.0.known_hosts() else { return false };
         known.read_str(&line, KnownHostFileKind::OpenSSH).is_ok()
@@ -19,8 +20,8 @@ impl HashedNames for Hashes<'_> {
     }
 }
 
-/// Has the session ask for a key of a type that is known, and returns what is known. A host has several keys, and one of
-/// a type that nobody has recorded would look like a wrong one.
+/// Makes the session prefer key types that are known for the host; returns the known lines. A host has several keys,
+/// and one of a type that nobody has recorded would look like a changed key.
 pub fn prefer_known(session: &Session, resolved: &Resolved, files: &[PathBuf]) -> Result<Vec<Entry>, ssh2::Error> {
     let entries = known_hosts::entries(files, &resolved.known_as(), &Hashes(session));
     let is_known = |algorithm: &str| {
@@ -34,7 +35,7 @@ pub fn prefer_known(session: &Session, resolved: &Resolved, files: &[PathBuf]) -
     Ok(entries)
 }
 
-/// Refuses a key that is not the known one.
+/// Checks the key that the host showed. An error when it is unknown, changed or revoked.
 pub fn check(session: &Session, resolved: &Resolved, files: &[PathBuf], entries: &[Entry]) -> Result<(), SshError> {
     let no_key = || SshError::Connect { host: resolved.endpoint(), message: "it showed no host key".to_owned() };
     let (key, _) = session.host_key().ok_or_else(no_key)?;

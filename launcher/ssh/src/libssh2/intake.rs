@@ -1,8 +1,9 @@
-//! Has libssh2 read what has come in, also when there is no channel to read from.
+//! Lets libssh2 read what has arrived, even when there is no channel to read from.
 //!
-//! libssh2 reads from its socket only when some channel is read, and a session may have none. So one is kept: opened and
-//! closed when the session begins, so that it is nothing to the host any more (which counts open sessions), but not
-//! freed. `ssh2` answers for a closed channel without asking libssh2, hence the calls to that itself.
+//! libssh2 reads from its socket only when some channel is read, and a session may have none. So one channel is kept
+//! for this. It is opened and closed when the session begins but not freed, so that for the host, which counts open
+//! sessions, it does not exist any more. `ssh2` answers reads of a closed channel without asking libssh2; hence the
+//! direct calls of libssh2.
 
 use libssh2_sys as raw;
 use ssh2::{ErrorCode, Session};
@@ -15,7 +16,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Opens it; the session must be in blocking mode.
+    /// Opens and closes the channel. The session must be in blocking mode.
     pub fn open(session: &Session) -> Result<Self, ssh2::Error> {
         const KIND: &[u8] = b"session";
         let locked = session.raw();
@@ -42,8 +43,9 @@ impl Intake {
         if code == 0 { Ok(intake) } else { Err(ssh2::Error::from_errno(ErrorCode::Session(code))) }
     }
 
-    /// Takes in what there is. EAGAIN where that sends an answer that is stuck; then it must be called again.
-    pub fn take_in(&self) -> Result<(), ssh2::Error> {
+    /// Reads what has arrived. Fails with EAGAIN when libssh2 has to send an answer and cannot; then it must be called
+    /// again.
+    pub fn read_socket(&self) -> Result<(), ssh2::Error> {
         let mut buffer = [0_u8; 16];
         let locked = self.session.raw();
         // SAFETY: the channel belongs to this session, which is alive and locked; the buffer is as long as we say.

@@ -1,7 +1,7 @@
-//! One forwarded connection: a channel on one side, a socket on the other.
+//! One forwarded connection: a channel on one side, a socket on the other. Opening both is done by [`super::engine`].
 //!
-//! Back-pressure both ways: nothing is read from a side whose bytes the other does not take. The end of input of either
-//! side is passed on alone, so that a half-closed connection goes on the other way.
+//! Back-pressure works both ways: nothing is read from a side while the other side does not accept its bytes. The end
+//! of input of a side is forwarded by itself, so that a half-closed connection goes on in the other direction.
 
 use super::settle::Line;
 use crate::ends::Stream;
@@ -9,12 +9,12 @@ use ssh2::Channel;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
-/// Bytes in each direction; a few of the largest packets.
+/// Size of the buffer of each direction in bytes; a few packets of the largest size.
 const BUFFER: usize = 256 * 1024;
-/// Rounds before others get their turn.
+/// Rounds of a turn before other connections get theirs.
 const ROUNDS: usize = 8;
 
-/// Bytes on their way.
+/// The bytes that were read and not written yet.
 struct Buffer {
     bytes: Box<[u8]>,
     start: usize,
@@ -35,20 +35,20 @@ impl Buffer {
     }
 }
 
-/// How a connection stands after its turn.
+/// The state of a connection after its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// Nothing more can be done for now.
     Idle,
     /// There is more to do at once.
     More,
-    /// It is over, and the channel is closed.
+    /// It has ended, and the channel is closed.
     Over,
 }
 
 /// See the module's documentation.
 pub struct Link {
-    /// Of which forward; 0 for none.
+    /// Id of its forward; 0 for none.
     pub forward: u64,
     channel: Channel,
     stream: Stream,
@@ -62,7 +62,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Joins the two.
+    /// Connects a channel with a socket.
     pub fn new(forward: u64, channel: Channel, stream: Stream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         Ok(Self {
@@ -79,28 +79,28 @@ impl Link {
         })
     }
 
-    /// The local side.
+    /// The socket of the local side.
     pub fn stream(&self) -> &Stream {
         &self.stream
     }
 
-    /// Whether to wait until the local side can be read.
+    /// Whether to poll the local side for reading.
     pub fn wants_input(&self) -> bool {
         !self.closing && !self.local_ended && self.out.is_empty()
     }
 
-    /// Whether to wait until the local side can be written to.
+    /// Whether to poll the local side for writing.
     pub fn wants_output(&self) -> bool {
         !self.closing && !self.back.is_empty()
     }
 
-    /// Ends it, whatever is on its way.
+    /// Ends it; bytes on their way are lost. The next turns close the channel.
     pub fn close(&mut self) {
         self.closing = true;
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Moves what can be moved.
+    /// Moves as many bytes as possible without blocking.
     pub fn turn(&mut self, line: &Line) -> Turn {
         for _ in 0..ROUNDS {
             if self.closing {
@@ -111,7 +111,7 @@ impl Link {
             match moved {
                 Ok(true) => {}
                 Ok(false) => return Turn::Idle,
-                // One side broke off: the other is told by the close.
+                // One side is broken: closing tells the other one.
                 Err(_) => self.close(),
             }
             if self.end_sent && self.end_passed_on {
@@ -121,19 +121,19 @@ impl Link {
         Turn::More
     }
 
-    /// From here to there; whether anything moved.
+    /// Moves bytes from here to there. Returns whether anything moved.
     fn outwards(&mut self, line: &Line) -> io::Result<bool> {
         let mut moved = false;
         if self.wants_input() {
             match self.stream.read(&mut self.out.bytes) {
                 Ok(0) => self.local_ended = true,
                 Ok(count) => (self.out.start, self.out.end) = (0, count),
-                Err(error) if not_now(&error) => {}
+                Err(error) if would_block(&error) => {}
                 Err(error) => return Err(error),
             }
         }
         while !self.out.is_empty() {
-            // 0 stands for a full window.
+            // 0 means that the window is full.
             match line.attempt(|| self.channel.write(self.out.filled()))? {
                 None | Some(0) => break,
                 Some(count) => self.out.start += count,
@@ -147,7 +147,7 @@ impl Link {
         Ok(moved)
     }
 
-    /// From there to here; whether anything moved.
+    /// Moves bytes from there to here. Returns whether anything moved.
     fn inwards(&mut self, line: &Line) -> io::Result<bool> {
         let mut moved = false;
         if self.back.is_empty() && !self.remote_ended {
@@ -163,14 +163,14 @@ impl Link {
         while !self.back.is_empty() {
             match self.stream.write(self.back.filled()) {
                 Ok(count) => self.back.start += count,
-                Err(error) if not_now(&error) => break,
+                Err(error) if would_block(&error) => break,
                 Err(error) => return Err(error),
             }
             moved = true;
         }
         if self.remote_ended && self.back.is_empty() && !self.end_passed_on {
             self.end_passed_on = true;
-            // Fails when the peer is gone, who needs to be told nothing then.
+            // Fails when the peer is gone; then nobody has to be told.
             let _ = self.stream.shutdown(Shutdown::Write);
             moved = true;
         }
@@ -178,6 +178,6 @@ impl Link {
     }
 }
 
-fn not_now(error: &io::Error) -> bool {
+fn would_block(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

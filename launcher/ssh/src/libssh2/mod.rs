@@ -1,12 +1,12 @@
 //! SSH by the library that is compiled in.
 //!
-//! - [`host_key`], [`auth`]: who the host is, and who we are
-//! - [`settle`], [`intake`]: calls that would block, and reading when there is nobody to read for
-//! - [`tasks`], [`link`]: commands, files, forwarded connections
+//! - [`host_key`], [`auth`]: authenticates the host and the user
+//! - [`settle`], [`intake`]: calls that would block, and reading without an open channel
+//! - [`tasks`], [`link`]: commands and files; forwarded connections
 //! - [`engine`]: the thread that owns a session
 //!
 //! What it cannot do is an error that names the other backend: ProxyCommand, hardware keys, GSSAPI, listening at unix
-//! sockets of the host. libssh2 opens one channel at a time, so that connections through a forward are made one after
+//! sockets of the host. libssh2 opens one channel at a time, so the connections through a forward are opened one after
 //! the other.
 
 mod auth;
@@ -36,15 +36,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// For small requests that are neither commands nor files.
+/// Timeout of small requests that are neither commands nor files.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// For a file, on top of the time that its bytes take at a slow megabyte per second.
+/// Timeout of a file, in addition to the time that its bytes take at a slow megabyte per second.
 const TRANSFER_PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks whether anybody still waits for the connection.
-const LOOK: Duration = Duration::from_millis(100);
-/// For a session's thread to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(2);
-/// The fastest first: AES in GCM mode, which processors have instructions for, needs no second pass for its MAC.
+/// Interval between two checks whether anybody still waits for the connection.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// Timeout of a session's thread to disconnect.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The ciphers, fastest first: AES in GCM mode, for which processors have instructions, needs no second pass for its
+/// MAC.
 const CIPHERS: &str = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,\
                        chacha20-poly1305@openssh.com";
 
@@ -58,16 +59,17 @@ pub struct Libssh2 {
     forwards: u64,
 }
 
-/// The socket of a session whose thread may be stuck in it.
+/// The socket of a session, to shut down when the session's thread is stuck in it.
 type SharedSocket = Arc<Mutex<Option<Stream>>>;
 
-/// What the thread says while it connects.
+/// What the thread reports while it connects.
 enum Progress {
     Ask(Question, Sender<Result<Secret, &'static str>>),
     Done(Result<(), SshError>),
 }
 
-/// Connects to `resolved` over its jumps, each within the table's timeout, not counting the time that answers take.
+/// Connects to `resolved` over its jumps. Each hop has the table's timeout; the time that the user takes to answer does
+/// not count.
 pub fn connect(resolved: &Resolved, table: &SshTable, asker: &mut dyn Asker) -> Result<Libssh2, SshError> {
     let mut via: Option<Libssh2> = None;
     for hop in resolved.jumps.iter().chain([resolved]) {
@@ -102,7 +104,7 @@ fn connect_one(
     let queue = (commands.clone(), taken);
     let engine_waker = waker.clone();
     let work = move || {
-        // Dropped when this thread ends, however that comes about.
+        // Dropped when this thread ends, even by a panic.
         let _end: Sender<()> = end;
         opening.run(queue, engine_waker);
     };
@@ -117,7 +119,7 @@ fn connect_one(
             return Err(SshError::GivenUp { host: resolved.shown() });
         }
         let now = Instant::now();
-        match news.recv_timeout(deadline.saturating_duration_since(now).min(LOOK)) {
+        match news.recv_timeout(deadline.saturating_duration_since(now).min(CHECK_INTERVAL)) {
             Ok(Progress::Ask(question, answer)) => {
                 let asked = Instant::now();
                 let answered = asker.ask(&question);
@@ -129,7 +131,7 @@ fn connect_one(
             }
             Ok(Progress::Done(Ok(()))) => return Ok(remote),
             Ok(Progress::Done(Err(error))) => return Err(error),
-            // Dropping `remote` ends the thread's connection, so that the thread ends too.
+            // Returning drops `remote`, which ends the thread's connection, so that the thread ends too.
             Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
             Err(RecvTimeoutError::Timeout) => {
                 let doing = "connecting".to_owned();
@@ -155,13 +157,13 @@ struct Opening {
     progress: Sender<Progress>,
 }
 
-/// Asks whoever waits for the connection.
-struct Bridge {
+/// Forwards questions to the thread that waits for the connection.
+struct ForwardingAsker {
     progress: Sender<Progress>,
     reason: &'static str,
 }
 
-impl Asker for Bridge {
+impl Asker for ForwardingAsker {
     fn ask(&mut self, question: &Question) -> Option<Secret> {
         let (sender, receiver) = channel();
         self.progress.send(Progress::Ask(question.clone(), sender)).ok()?;
@@ -186,7 +188,7 @@ impl Opening {
         let host = self.resolved.shown();
         let engine = Engine::new(line, host, intake, queue, waker, self.keep_alive);
         if self.progress.send(Progress::Done(Ok(()))).is_ok() {
-            // The hosts on the way are needed until here is the end.
+            // The connections to the hosts on the way must last as long as this one.
             let _via = self.via;
             engine.run();
         }
@@ -194,7 +196,7 @@ impl Opening {
 
     fn open(&mut self) -> Result<(Line, Intake), SshError> {
         let endpoint = self.resolved.endpoint();
-        let stream = self.reach()?;
+        let stream = self.open_socket()?;
         let failed = |message: String| SshError::Connect { host: endpoint.clone(), message };
         let clone = |stream: &Stream| stream.try_clone().map_err(SshError::local("duplicating a socket"));
         *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(clone(&stream)?);
@@ -203,7 +205,7 @@ impl Opening {
         session.set_timeout(u32::try_from(self.timeout.as_millis()).unwrap_or(u32::MAX));
         session.set_tcp_stream(clone(&stream)?);
         for method in [MethodType::CryptCs, MethodType::CryptSc] {
-            // One that is not supported is left out by libssh2.
+            // libssh2 leaves out ciphers that it does not support.
             session.method_pref(method, CIPHERS).map_err(|error| failed(error.message().to_owned()))?;
         }
         let entries = host_key::prefer_known(&session, &self.resolved, &self.known_hosts)
@@ -211,14 +213,14 @@ impl Opening {
         session.handshake().map_err(|error| failed(format!("the SSH handshake failed: {}", error.message())))?;
         host_key::check(&session, &self.resolved, &self.known_hosts, &entries)?;
 
-        let mut bridge = Bridge { progress: self.progress.clone(), reason: "there was no answer" };
-        auth::login(&session, &self.resolved, self.agent, &mut bridge)?;
+        let mut asker = ForwardingAsker { progress: self.progress.clone(), reason: "there was no answer" };
+        auth::login(&session, &self.resolved, self.agent, &mut asker)?;
         let intake = Intake::open(&session).map_err(|error| failed(error.message().to_owned()))?;
         Ok((Line::new(session, stream, self.keep_alive * 3), intake))
     }
 
-    /// A socket to the host: by TCP, or through the host before it.
-    fn reach(&mut self) -> Result<Stream, SshError> {
+    /// Opens a socket to the host: by TCP, or through the host before it.
+    fn open_socket(&mut self) -> Result<Stream, SshError> {
         let Resolved { host_name, port, .. } = &self.resolved;
         if let Some(via) = &mut self.via {
             let (near, far) = Stream::pair().map_err(SshError::local("making a pair of sockets"))?;
@@ -228,7 +230,7 @@ impl Opening {
         }
         match connect_tcp(host_name, *port, Instant::now() + self.timeout) {
             Ok(stream) => Ok(from_tcp(stream)),
-            // The resolver has no error code of the system.
+            // Errors of the resolver have no error code of the system.
             Err(source) if source.raw_os_error().is_none() && source.kind() != std::io::ErrorKind::TimedOut => {
                 Err(SshError::Lookup { host: host_name.clone(), source })
             }
@@ -239,7 +241,7 @@ impl Opening {
 
 impl Libssh2 {
     fn send(&self, command: Command) {
-        // Fails only when the thread has ended; then nobody answers, which is noticed where an answer is awaited.
+        // Fails only when the thread has ended. Then there is no answer, which is noticed by whoever waits for one.
         if self.commands.send(command).is_ok() {
             self.waker.wake();
         }
@@ -258,12 +260,12 @@ impl Libssh2 {
         }
     }
 
-    /// Why there was no answer: what is under way when the connection is lost is dropped, and then the thread tells why
-    /// to whoever asks.
+    /// Why there was no answer. When the connection is lost, pending requests are dropped; after that the thread tells
+    /// the reason to whoever asks.
     fn lost(&self) -> SshError {
         let (tell, told) = channel();
         self.send(Command::WhenLost(Box::new(move |reason| drop(tell.send(reason)))));
-        let reason = told.recv_timeout(GOODBYE).unwrap_or_else(|_| "its thread has ended".to_owned());
+        let reason = told.recv_timeout(CLOSE_TIMEOUT).unwrap_or_else(|_| "its thread has ended".to_owned());
         SshError::Lost { host: self.host.clone(), reason }
     }
 
@@ -285,9 +287,9 @@ impl Remote for Libssh2 {
         self.send(Command::Run { command: command_line, input, deadline, reply });
         let mut received = answer.recv_timeout(deadline.saturating_duration_since(started));
         if matches!(received, Err(RecvTimeoutError::Timeout)) {
-            // So that the thread looks at the clock, gives up and closes the channel.
+            // Makes the thread check the deadline, give up and close the channel.
             self.waker.wake();
-            received = answer.recv_timeout(GOODBYE);
+            received = answer.recv_timeout(CLOSE_TIMEOUT);
         }
         match received {
             Ok(Ok(Some(output))) => Ok(output),
@@ -348,8 +350,8 @@ impl Remote for Libssh2 {
 impl Drop for Libssh2 {
     fn drop(&mut self) {
         self.send(Command::End);
-        // The sender is dropped with the thread.
-        if self.ended.recv_timeout(GOODBYE) == Err(RecvTimeoutError::Timeout)
+        // The thread drops the sender when it ends.
+        if self.ended.recv_timeout(CLOSE_TIMEOUT) == Err(RecvTimeoutError::Timeout)
             && let Some(socket) = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
             let _ = socket.shutdown(Shutdown::Both);

@@ -1,6 +1,7 @@
-//! What is asked of a session, as functions that let other work go on while they wait.
+//! Commands and files of a session, as functions that let other work go on while they wait. [`super::engine`] polls
+//! them.
 
-use super::settle::{Line, Pause, Trouble};
+use super::settle::{CallError, Line, YieldOnce};
 use crate::ends::Endpoint;
 use crate::error::SshError;
 use crate::remote::RunOutput;
@@ -13,7 +14,7 @@ use std::time::Instant;
 /// `SSH_FX_NO_SUCH_FILE` and `SSH_FX_NO_SUCH_PATH`.
 const NO_SUCH: [ErrorCode; 2] = [ErrorCode::SFTP(2), ErrorCode::SFTP(10)];
 
-/// Opens a channel to `to`, as seen from the host.
+/// Opens a channel to the address `to`, as seen from the host.
 pub async fn open(line: &Line, to: &Endpoint) -> Result<Channel, ssh2::Error> {
     match to {
         Endpoint::Tcp { host, port } => {
@@ -26,7 +27,7 @@ pub async fn open(line: &Line, to: &Endpoint) -> Result<Channel, ssh2::Error> {
     }
 }
 
-/// Runs a command; `None` when its deadline came first.
+/// Runs a command; `None` when it has not exited by `deadline`.
 pub async fn run(
     line: &Line,
     command: &str,
@@ -42,7 +43,7 @@ pub async fn run(
     loop {
         let mut moved = false;
         if sent < input.len() {
-            // A command that reads no further has closed its input: what it made of that is in its status.
+            // An error means that the command has closed its input. What it made of that is in its exit status.
             match line.attempt(|| channel.write(&input[sent..])) {
                 Ok(count) => {
                     sent += count.unwrap_or(0);
@@ -68,7 +69,7 @@ pub async fn run(
             return Ok(None);
         }
         if !moved {
-            Pause(false).await;
+            YieldOnce(false).await;
         }
     }
     line.settle(|| channel.close()).await?;
@@ -77,7 +78,7 @@ pub async fn run(
     Ok(Some(RunOutput { status, stdout, stderr }))
 }
 
-/// Writes a file beside its place, and moves it there.
+/// Writes a file atomically: to a temporary file beside it, which is then renamed.
 pub async fn upload(line: &Line, host: &str, path: &str, content: &[u8], mode: u32) -> Result<(), SshError> {
     let failed = |doing| {
         move |error: ssh2::Error| SshError::Transfer {
@@ -98,7 +99,7 @@ pub async fn upload(line: &Line, host: &str, path: &str, content: &[u8], mode: u
             Err(error) => Err(error),
         };
         if moved.is_err() {
-            // The error to report is the one that brought us here.
+            // The error to report is the one of the write.
             let _ = line.settle(|| sftp.unlink(&temporary)).await;
         }
         moved.map_err(failed("writing"))
@@ -112,19 +113,19 @@ async fn write(line: &Line, sftp: &Sftp, path: &Path, content: &[u8], mode: u32)
     let mode = i32::try_from(mode).unwrap_or(0o600);
     let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
     let mut file = line.settle(|| sftp.open_mode(path, flags, mode, OpenType::File)).await?;
-    // The mode above is only a wish that the host's umask cuts.
+    // The host's umask may clear bits of the mode above.
     let permissions =
         FileStat { perm: u32::try_from(mode).ok(), size: None, uid: None, gid: None, atime: None, mtime: None };
     line.settle(|| file.setstat(permissions.clone())).await?;
     let mut sent = 0;
     while sent < content.len() {
-        let count = line.settle(|| file.write(&content[sent..])).await.map_err(|error| taken(line, &error))?;
+        let count = line.settle(|| file.write(&content[sent..])).await.map_err(|error| libssh2_error(line, &error))?;
         sent += count;
     }
     line.settle(|| file.close()).await
 }
 
-/// Renames over what is there: OpenSSH has an extension for that, other servers have the target removed before.
+/// Renames and replaces the target. OpenSSH has an extension for that; with other servers the target is removed first.
 async fn replace(line: &Line, sftp: &Sftp, from: &Path, to: &Path) -> Result<(), ssh2::Error> {
     let flags = RenameFlags::OVERWRITE | RenameFlags::ATOMIC | RenameFlags::NATIVE;
     if line.settle(|| sftp.rename(from, to, Some(flags))).await.is_ok() {
@@ -134,7 +135,7 @@ async fn replace(line: &Line, sftp: &Sftp, from: &Path, to: &Path) -> Result<(),
     line.settle(|| sftp.rename(from, to, None)).await
 }
 
-/// Makes the folder of `path` and what is missing above it.
+/// Creates the folder of `path` and all that are missing above it.
 async fn make_folder(line: &Line, sftp: &Sftp, path: &Path) -> Result<(), ssh2::Error> {
     let mut missing = Vec::new();
     let mut folder = path.parent();
@@ -169,7 +170,8 @@ pub async fn download(line: &Line, host: &str, path: &str) -> Result<Vec<u8>, Ss
         let mut content = Vec::new();
         let mut buffer = vec![0; 128 * 1024];
         loop {
-            let count = line.settle(|| file.read(&mut buffer)).await.map_err(|error| failed(taken(line, &error)))?;
+            let count =
+                line.settle(|| file.read(&mut buffer)).await.map_err(|error| failed(libssh2_error(line, &error)))?;
             if count == 0 {
                 break;
             }
@@ -183,8 +185,8 @@ pub async fn download(line: &Line, host: &str, path: &str) -> Result<Vec<u8>, Ss
     result
 }
 
-/// The error of libssh2 behind one of the standard library, which has lost its code.
-fn taken(line: &Line, error: &std::io::Error) -> ssh2::Error {
-    debug_assert!(!error.is_not_yet());
+/// The error of libssh2 behind an error of the standard library, which has lost its code.
+fn libssh2_error(line: &Line, error: &std::io::Error) -> ssh2::Error {
+    debug_assert!(!error.would_block());
     ssh2::Error::last_session_error(&line.session).unwrap_or_else(ssh2::Error::unknown)
 }

@@ -1,4 +1,4 @@
-//! Processes of the system's `ssh`: started so that they end with us, and read with a deadline.
+//! Processes of the system's `ssh`: starts them so that they end with this process, and exchanges data with a timeout.
 
 use crate::poll::PollSet;
 use crate::remote::RunOutput;
@@ -9,12 +9,12 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-/// For a process that has closed its output, or was told to end, to be gone.
+/// Timeout of a process to exit after it has closed its output, or was told to end.
 const END_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Starts `command` in a session of its own, without a terminal, to be sent SIGTERM when the thread that calls this ends.
+/// Starts `command` in a session of its own, without a terminal. It gets SIGTERM when the calling thread ends.
 ///
-/// That is about the thread (prctl(2)): see [`ipclusterz_host::spawn`].
+/// The signal depends on the thread, not on the process (prctl(2)): see [`ipclusterz_host::spawn`].
 pub fn spawn(mut command: Command) -> io::Result<Child> {
     let parent = std::process::id();
     // SAFETY: the closure runs between fork and exec, and makes nothing but system calls on plain data.
@@ -28,7 +28,7 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
             {
                 return Err(io::Error::last_os_error());
             }
-            // We may have ended before prctl took effect.
+            // The parent may have ended before prctl took effect.
             if libc::getppid().unsigned_abs() != parent {
                 libc::_exit(1);
             }
@@ -38,12 +38,12 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
     command.spawn()
 }
 
-/// Ends a child: asked first, then by force.
+/// Ends a child with SIGTERM, then with SIGKILL, and reaps it.
 pub fn end(child: &mut Child) {
     if matches!(child.try_wait(), Ok(Some(_))) {
         return;
     }
-    // Not reaped yet, so that its pid is still its own.
+    // The child is not reaped yet, so its pid is not reused.
     let _ = system::signal_process(child.id(), libc::SIGTERM);
     if !system::wait_for_end(child.id(), END_PATIENCE).unwrap_or(false) {
         let _ = child.kill();
@@ -51,8 +51,8 @@ pub fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Feeds a child with piped streams and reads what it writes, until it has ended; `None` when `deadline` came first, and
-/// then it has been ended.
+/// Writes `input` to a child with piped streams, and reads its output until it exits. `None` when `deadline` came
+/// first; then the child has been ended.
 pub fn communicate(mut child: Child, input: &[u8], deadline: Instant) -> io::Result<Option<RunOutput>> {
     let result = exchange(&mut child, input, deadline);
     if !matches!(result, Ok(Some(_))) {
@@ -76,7 +76,7 @@ fn exchange(child: &mut Child, input: &[u8], deadline: Instant) -> io::Result<Op
     let mut set = PollSet::default();
     while stdout.is_some() || stderr.is_some() {
         set.clear();
-        // 0 when it is not there.
+        // `None` for a stream that is closed.
         let write = stdin.as_ref().map(|pipe| set.add(pipe.as_fd(), false, true));
         let read_out = stdout.as_ref().map(|pipe| set.add(pipe.as_fd(), true, false));
         let read_err = stderr.as_ref().map(|pipe| set.add(pipe.as_fd(), true, false));
@@ -96,21 +96,21 @@ fn exchange(child: &mut Child, input: &[u8], deadline: Instant) -> io::Result<Op
     Ok(Some((out, err)))
 }
 
-/// Whether there is more to write.
+/// Writes input without blocking. Returns whether there is more to write.
 fn feed(pipe: &mut Option<impl Write>, input: &[u8], sent: &mut usize) -> bool {
     let Some(pipe) = pipe else { return false };
     if *sent < input.len() {
         match pipe.write(&input[*sent..]) {
             Ok(count) => *sent += count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-            // It reads no further; what it made of that is in its status.
+            // The child has closed its input. What it made of that is in its exit status.
             Err(_) => return false,
         }
     }
     *sent < input.len()
 }
 
-/// Reads what is there; whether there may be more.
+/// Reads once what is available. Returns whether there may be more.
 fn drain(pipe: &mut Option<impl Read>, text: &mut Vec<u8>) -> io::Result<bool> {
     let Some(pipe) = pipe else { return Ok(false) };
     let mut buffer = [0; 64 * 1024];
@@ -119,7 +119,7 @@ fn drain(pipe: &mut Option<impl Read>, text: &mut Vec<u8>) -> io::Result<bool> {
     Ok(count > 0)
 }
 
-/// Makes reads and writes of a pipe fail rather than wait.
+/// Sets a pipe to non-blocking mode.
 pub fn unblock(pipe: &impl AsRawFd) -> io::Result<()> {
     // SAFETY: fcntl with integers on a descriptor that the pipe owns.
     let flags = unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_GETFL) };

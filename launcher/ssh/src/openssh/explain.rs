@@ -1,13 +1,13 @@
-//! What `ssh -v` writes to its standard error, as errors of ours.
+//! Turns what `ssh -v` writes to its standard error into errors. Parses text alone.
 
 use crate::error::{Accept, HostKey, SshError};
 
-/// Whom a connection was for.
+/// What a connection was for, and with which settings.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// The host as the user calls it.
     pub host: String,
-    /// What `ssh` has to be given to go there.
+    /// The arguments with which `ssh` connects to it.
     pub arguments: String,
     /// Files of known hosts.
     pub known_hosts: Vec<String>,
@@ -15,11 +15,11 @@ pub struct Attempt {
     pub reason: String,
 }
 
-/// What `-v` adds without a mark of its own.
-const CHATTER: &[&str] = &["debug", "OpenSSH_", "Authenticated to ", "Transferred: ", "Bytes per second: "];
+/// Beginnings of the lines that `-v` adds.
+const DEBUG_PREFIXES: &[&str] = &["debug", "OpenSSH_", "Authenticated to ", "Transferred: ", "Bytes per second: "];
 
-/// How lines begin that say why a connection has ended.
-const LAST_WORDS: &[&str] = &[
+/// Beginnings of the lines that say why a connection has ended.
+const CLOSING_PREFIXES: &[&str] = &[
     "Timeout, server ",
     "Connection to ",
     "Connection closed by ",
@@ -40,26 +40,29 @@ const LAST_WORDS: &[&str] = &[
     "ssh_packet_",
 ];
 
-/// The lines that are for people.
+/// The lines that are for people, without those that `-v` adds.
 pub fn without_debug(stderr: &str) -> String {
-    let is_talk = |line: &&str| !CHATTER.iter().any(|start| line.starts_with(start)) && !line.trim().is_empty();
-    stderr.lines().filter(is_talk).map(|line| format!("{}\n", line.trim_end())).collect()
+    let is_message =
+        |line: &&str| !DEBUG_PREFIXES.iter().any(|start| line.starts_with(start)) && !line.trim().is_empty();
+    stderr.lines().filter(is_message).map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// Why a connection has ended that was there. What `-v` tells of it has the text of our scripts, of several lines, and
-/// then all but the first look like talk; so what ssh says at an end is looked for.
-pub fn last_words(stderr: &str) -> String {
+/// Why an established connection has ended. The output of `-v` contains our scripts, which have several lines, and all
+/// but the first of them look like messages. So only lines that begin as the messages of ssh at an end do are taken.
+pub fn closing_reason(stderr: &str) -> String {
     let said = without_debug(stderr);
-    let known: Vec<&str> = said.lines().filter(|line| LAST_WORDS.iter().any(|start| line.starts_with(start))).collect();
+    let known: Vec<&str> =
+        said.lines().filter(|line| CLOSING_PREFIXES.iter().any(|start| line.starts_with(start))).collect();
     match (known.is_empty(), said.lines().next_back()) {
         (false, _) => known.join("; "),
-        // Another version may word it in another way, as its last line.
+        // Another version of ssh may use other words, in its last line.
         (true, Some(last)) => last.to_owned(),
         (true, None) => "ssh has ended".to_owned(),
     }
 }
 
-/// Why `ssh` gave up. `shown` has the keys that hosts have shown, as lines of known_hosts, where ssh could tell.
+/// Why `ssh` could not connect. `shown` has the keys that hosts have shown, as lines of known_hosts, where ssh could
+/// tell them.
 pub fn explain(stderr: &str, attempt: &Attempt, shown: &str) -> SshError {
     let host = || attempt.host.clone();
     let between = |start: &str, end: &str| {
@@ -93,7 +96,7 @@ pub fn explain(stderr: &str, attempt: &Attempt, shown: &str) -> SshError {
         let kind = between("No ", " host key is known for").unwrap_or_default();
         return SshError::UnknownHostKey { key: key(name, kind), files: attempt.known_hosts.clone() };
     }
-    // A host on the way was asked about, and the answer was no.
+    // ssh asked whether to trust a host on the way, and the answer was no.
     if let Some(name) =
         between("The authenticity of host '", " (").or_else(|| between("The authenticity of host '", "'"))
     {
@@ -107,7 +110,7 @@ pub fn explain(stderr: &str, attempt: &Attempt, shown: &str) -> SshError {
     if let Some(line) = stderr.lines().find(|line| line.contains(": Permission denied (")) {
         let (who, methods) = line.split_once(": Permission denied (").unwrap_or((line, ""));
         let (user, denied_by) = who.rsplit_once('@').unwrap_or(("", who));
-        // A host on the way may be the one that refuses.
+        // It may be a host on the way that refuses.
         let host = if attempt.host.contains(denied_by) {
             host()
         } else {
@@ -252,7 +255,7 @@ mod tests {
     }
     #[test]
     fn a_host_that_fell_silent() {
-        // The script that was sent is in what -v tells, each line of it but the first without a mark.
+        // The output of -v contains the script that was sent. Each of its lines but the first has no `debug1:`.
         let said = "Authenticated to 127.0.0.1 ([127.0.0.1]:22822) using \"publickey\".\r\n\
              debug1: Sending command: exec /bin/sh -c '\n\
              root=${IPCLUSTERZ_HOME:-$HOME/.local/state/ipclusterz}/clusters\n\
@@ -260,7 +263,7 @@ mod tests {
              done'\r\n\
              debug1: client_input_channel_req: channel 2 rtype exit-status reply 0\r\n\
              Timeout, server 127.0.0.1 not responding.\r\n";
-        assert_eq!(last_words(said), "Timeout, server 127.0.0.1 not responding.");
+        assert_eq!(closing_reason(said), "Timeout, server 127.0.0.1 not responding.");
     }
 
     #[test]
@@ -270,8 +273,8 @@ mod tests {
              Transferred: sent 3540, received 3336 bytes, in 0.3 seconds\r\n\
              Bytes per second: sent 11800.1, received 11120.2\r\n\
              debug1: Exit status -1\r\n";
-        assert_eq!(last_words(said), "Connection to 127.0.0.1 closed by remote host.");
-        assert_eq!(last_words("debug1: x\n"), "ssh has ended");
-        assert_eq!(last_words("debug1: x\nin new words\n"), "in new words");
+        assert_eq!(closing_reason(said), "Connection to 127.0.0.1 closed by remote host.");
+        assert_eq!(closing_reason("debug1: x\n"), "ssh has ended");
+        assert_eq!(closing_reason("debug1: x\nin new words\n"), "in new words");
     }
 }

@@ -1,7 +1,9 @@
-//! The private folder of one connection: configuration, control socket, and the way on which `ssh` asks questions.
+//! The private folder of one connection: its configuration, its control socket, and the pipes on which `ssh` asks
+//! questions. The processes are those of [`super::keeper`].
 //!
-//! `ssh` asks for passphrases and passwords through a small script (SSH_ASKPASS), which hands the question to this process
-//! on one named pipe and gets the answer on another: a secret is never in a file, an argument or the environment.
+//! `ssh` asks for passphrases and passwords through a small script (SSH_ASKPASS). The script passes the question to
+//! this process on one named pipe and gets the answer on another one, so that a secret is never in a file, an argument
+//! or the environment.
 
 use crate::account::{self, Account};
 use crate::answers::written_answer;
@@ -19,7 +21,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Leaves when nobody holds the other end of `answer`, which is when this process has ended.
+/// The script of SSH_ASKPASS. It exits when nobody holds the other end of `answer`, which is when this process has
+/// ended.
 const ASKPASS: &str = r#"#!/bin/sh
 kind=${SSH_ASKPASS_PROMPT:-secret}
 cd "$IPCLUSTERZ_ASKPASS" || exit 1
@@ -32,22 +35,23 @@ case $answer in
 esac
 "#;
 
-/// Notes the key that a host has shown, as a line for known_hosts; adds nothing to those that are known.
+/// Appends the key that a host has shown to a file, as a line for known_hosts. It prints nothing, so that it adds no
+/// known keys.
 const SHOW_KEY: &str = r#"if [ "$2" = HOSTNAME ]; then printf '%s %s %s\n' "$3" "$4" "$5" >> "$1"; fi
 "#;
 
 /// A question of `ssh`.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// For a passphrase, a password, a code.
+    /// It asks for a passphrase, a password or a code.
     Secret(String),
-    /// For yes or no: whether to trust a key, whether to use one.
+    /// It asks for yes or no: whether to trust a key, or to use one.
     Confirm(String),
     /// Not a question: `Confirm user presence for key …`.
     Notice(String),
 }
 
-/// Removed with all that is in it when dropped.
+/// The folder; it is removed with its content when dropped.
 pub struct PrivateFolder {
     folder: OwnedFolder,
     question: File,
@@ -56,12 +60,12 @@ pub struct PrivateFolder {
 }
 
 impl PrivateFolder {
-    /// Makes it for a connection to `host`, with a configuration that has `table`'s settings before those of the user's.
-    /// `tells_keys` says whether `ssh` can tell the keys that hosts show.
+    /// Creates the folder for a connection to `host`. Its configuration puts the settings of `table` before the user's.
+    /// `tells_keys`: whether `ssh` can tell the keys that hosts show.
     pub fn new(host: &str, table: &SshTable, tells_keys: bool) -> Result<Self, SshError> {
         let failed = || SshError::local("making a private folder for ssh");
         let other = |error: places::PlacesError| failed()(io::Error::other(error));
-        // Short: the path of a socket has 107 bytes, of which ssh wants 17 for itself.
+        // The name is short: the path of a socket has at most 107 bytes, of which ssh needs 17 for itself.
         let folder = OwnedFolder::new("ssh", &format!("connection of ssh to {host}")).map_err(other)?;
         let make = |path: &Path| -> io::Result<(File, File)> {
             let mut script = OpenOptions::new().write(true).create_new(true).mode(0o700).open(path.join("askpass"))?;
@@ -74,14 +78,14 @@ impl PrivateFolder {
         if tells_keys {
             places::write_private(&folder.path().join("show-key"), SHOW_KEY.as_bytes()).map_err(other)?;
             let (script, keys) = (quoted(&folder.path().join("show-key")), quoted(&folder.keys()));
-            // At the end, where one of the user's own comes before it.
+            // At the end, so that a setting of the user takes precedence.
             text.push_str(&format!("KnownHostsCommand /bin/sh {script} {keys} %I %H %t %K\n"));
         }
         places::write_private(&folder.config(), text.as_bytes()).map_err(other)?;
         Ok(folder)
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -110,12 +114,12 @@ impl PrivateFolder {
         self.path().join("keys")
     }
 
-    /// To be polled for reading: there is a question.
+    /// The descriptor to poll for reading; it is ready when there is a question.
     pub fn questions(&self) -> BorrowedFd<'_> {
         self.question.as_fd()
     }
 
-    /// The next question.
+    /// The next question; `None` when there is none.
     pub fn next_question(&mut self) -> Option<Asked> {
         let mut buffer = [0; 4096];
         if let Ok(count) = self.question.read(&mut buffer) {
@@ -128,21 +132,21 @@ impl PrivateFolder {
         Some(match kind {
             "none" => Asked::Notice(text.to_owned()),
             "confirm" => Asked::Confirm(text.to_owned()),
-            // Also where ssh is too old to say what kind it is.
+            // This also covers versions of ssh that are too old to tell the kind.
             _ if text.contains("(yes/no") => Asked::Confirm(text.to_owned()),
             _ => Asked::Secret(text.to_owned()),
         })
     }
 
-    /// Answers it.
+    /// Answers the last question; `None` refuses it.
     pub fn answer(&mut self, answer: Option<&Secret>) {
         let line = written_answer(answer);
-        // The pipe holds far more than an answer, so that this does not block.
+        // Does not block: the pipe holds far more than an answer.
         let _ = self.answer.write_all(line.reveal().as_bytes());
     }
 }
 
-/// A named pipe, open in both directions, so that neither end waits for the other to be opened.
+/// Makes a named pipe and opens it in both directions, so that neither end waits for the other to be opened.
 fn pipe(path: &Path) -> io::Result<File> {
     let name = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
     // SAFETY: name is a string with its end.
@@ -152,12 +156,13 @@ fn pipe(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
-/// As a word of ssh_config(5), where % begins a placeholder.
+/// A path as a word of ssh_config(5), where % begins a placeholder.
 fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display().to_string().replace('%', "%%"))
 }
 
-/// What comes first counts in ssh_config(5), and hosts on the way (ProxyJump) read this file as well.
+/// The text of the configuration. In ssh_config(5) the first value of an option counts. Hosts on the way (ProxyJump)
+/// read this file as well.
 fn configuration(table: &SshTable) -> Result<String, SshError> {
     let account = Account::of_this_process();
     let home = account::home(&account);
@@ -180,7 +185,7 @@ fn configuration(table: &SshTable) -> Result<String, SshError> {
         }
         text.push_str(&format!("Include \"{}\"\n", path.display()));
         if usual {
-            // What ssh reads by itself when it is given no file.
+            // The file that ssh reads by itself when it gets no -F.
             text.push_str("Include /etc/ssh/ssh_config\n");
         }
     }

@@ -1,9 +1,9 @@
-//! The thread that keeps one `ssh` process, the master, for others to go through.
+//! The thread that keeps one `ssh` process, the master, which other `ssh` processes go through.
 //!
-//! All processes are started from here: the kernel ends them when the thread that started them ends.
+//! All processes are started from this thread: the kernel ends them when the thread that started them ends.
 
 use super::children;
-use super::explain::{Attempt, explain, last_words};
+use super::explain::{Attempt, closing_reason, explain};
 use super::folder::{Asked, PrivateFolder};
 use super::relay::RelayHandle;
 use crate::asker::{Question, Secret};
@@ -17,34 +17,34 @@ use std::process::{Child, ChildStderr, ChildStdout, Command as Process};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// What the master prints when it is ready.
+/// The line that the master prints when it is connected.
 pub const READY: &str = "ipclusterz-ready";
-/// Of what the master says, this much is kept for an error.
-const KEPT: usize = 256 * 1024;
-/// For a message that nobody waits for, such as that a forward is over.
-const ERRAND: Duration = Duration::from_secs(5);
+/// How many bytes of the master's output are kept for an error.
+const OUTPUT_MAX: usize = 256 * 1024;
+/// Timeout of a process that nobody waits for, such as one that cancels a forward.
+const ERRAND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the keeper is asked to do.
 pub enum Command {
-    /// Start a process.
+    /// Start a process, and send the child back.
     Spawn(Process, Sender<io::Result<Child>>),
-    /// Run one to its end, whatever that is.
+    /// Start a process and reap it; its result does not matter.
     Errand(Process),
     /// End this relay with the connection.
     Relay(RelayHandle),
     /// Call this when the connection is lost.
     WhenLost(OnLoss),
-    /// Why the connection is lost, if it is.
+    /// Send back why the connection is lost, if it is.
     Ask(Sender<Option<String>>),
     /// End the master.
     End,
 }
 
-/// What is said while it connects.
+/// What the thread reports while it connects.
 pub enum Progress {
     /// A question for the user.
     Ask(Question, Sender<Result<Secret, &'static str>>),
-    /// The end of it.
+    /// The result.
     Done(Result<(), SshError>),
 }
 
@@ -62,19 +62,20 @@ struct Master {
     child: Child,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
-    said: String,
-    printed: String,
+    stderr_text: String,
+    stdout_text: String,
 }
 
 impl Master {
-    /// Reads what there is.
+    /// Reads the available output without blocking.
     fn read(&mut self) {
         let mut buffer = [0; 16 * 1024];
-        take(&mut self.stdout, &mut buffer, &mut self.printed);
-        take(&mut self.stderr, &mut buffer, &mut self.said);
+        read_pipe(&mut self.stdout, &mut buffer, &mut self.stdout_text);
+        read_pipe(&mut self.stderr, &mut buffer, &mut self.stderr_text);
     }
 
-    /// It closes its standard output when it needs it no more, and its standard error when it ends.
+    /// Whether it has ended. It closes its standard output when it needs it no more, and its standard error when it
+    /// ends.
     fn has_ended(&self) -> bool {
         self.stderr.is_none()
     }
@@ -86,7 +87,7 @@ impl Drop for Master {
     }
 }
 
-fn take(pipe: &mut Option<impl Read>, buffer: &mut [u8], text: &mut String) {
+fn read_pipe(pipe: &mut Option<impl Read>, buffer: &mut [u8], text: &mut String) {
     while let Some(stream) = pipe {
         match stream.read(buffer) {
             Ok(0) => *pipe = None,
@@ -95,15 +96,15 @@ fn take(pipe: &mut Option<impl Read>, buffer: &mut [u8], text: &mut String) {
             Err(_) => *pipe = None,
         }
     }
-    if text.len() > KEPT
-        && let Some(cut) = (text.len() - KEPT / 2..text.len()).find(|at| text.is_char_boundary(*at))
+    if text.len() > OUTPUT_MAX
+        && let Some(cut) = (text.len() - OUTPUT_MAX / 2..text.len()).find(|at| text.is_char_boundary(*at))
     {
         text.drain(..cut);
     }
 }
 
 impl Keeper {
-    /// Starts the master with `process`, and works until it is told to end.
+    /// Starts the master with `process`, and serves commands until it is told to end.
     pub fn run(mut self, process: Process, program: &str) {
         let mut master = match start(process, program) {
             Ok(master) => master,
@@ -127,21 +128,21 @@ impl Keeper {
             set.clear();
             let waking = set.add(self.waker.as_fd(), true, false);
             let questions = set.add(self.folder.questions(), true, false);
-            add(&mut set, master);
+            add_pipes(&mut set, master);
             if !set.wait(Some(deadline)).map_err(SshError::local("waiting for ssh"))? {
                 let (host, doing) = (self.attempt.host.clone(), "connecting".to_owned());
                 return Err(SshError::Timeout { host, doing, seconds: self.timeout.as_secs_f64() });
             }
             master.read();
-            if master.printed.contains(READY) {
+            if master.stdout_text.contains(READY) {
                 return Ok(());
             }
             if master.has_ended() {
                 children::end(&mut master.child);
-                return Err(explain(&master.said, &self.attempt, &self.folder.shown_keys()));
+                return Err(explain(&master.stderr_text, &self.attempt, &self.folder.shown_keys()));
             }
             if set.is_ready(waking) {
-                // Whoever waited for the connection does not any more.
+                // Nobody waits for the connection any more.
                 let message = "given up".to_owned();
                 return Err(SshError::Connect { host: self.attempt.host.clone(), message });
             }
@@ -157,9 +158,9 @@ impl Keeper {
                         let answer = self.ask(question);
                         self.folder.answer(answer.as_ref());
                     }
-                    // Whether to trust a key: it is in known_hosts or it is not trusted.
+                    // ssh asks whether to trust a key. A key that is not in known_hosts is never trusted.
                     Asked::Confirm(prompt) => {
-                        master.said.push_str(&format!("{prompt}\n"));
+                        master.stderr_text.push_str(&format!("{prompt}\n"));
                         self.folder.answer(None);
                     }
                     Asked::Notice(text) => print_line(&text),
@@ -173,13 +174,13 @@ impl Keeper {
         let (sender, receiver) = channel();
         self.progress.send(Progress::Ask(question, sender)).ok()?;
         let answer = receiver.recv().ok()?;
-        // For the error, should it come to one: then a given answer was no right one.
+        // For the error, if there will be one: a given answer was wrong in that case.
         let reason = answer.as_ref().map_or_else(|reason| *reason, |_| "wrong");
         reason.clone_into(&mut self.attempt.reason);
         answer.ok()
     }
 
-    /// Keeps the master until told to end; goes on to answer when it has ended by itself.
+    /// Keeps the master until told to end. Goes on answering commands when the master has ended by itself.
     fn serve(mut self, master: Master) {
         let mut master = Some(master);
         let mut lost: Option<String> = None;
@@ -194,7 +195,7 @@ impl Keeper {
                     Command::Spawn(process, reply) => drop(reply.send(children::spawn(process))),
                     Command::Errand(process) => {
                         if let Ok(child) = children::spawn(process) {
-                            errands.push((child, Instant::now() + ERRAND));
+                            errands.push((child, Instant::now() + ERRAND_TIMEOUT));
                         }
                     }
                     Command::Relay(relay) if lost.is_some() => relay.end(),
@@ -220,7 +221,7 @@ impl Keeper {
             if let Some(present) = &mut master {
                 present.read();
                 if present.has_ended() {
-                    let reason = last_words(&present.said);
+                    let reason = closing_reason(&present.stderr_text);
                     master = None;
                     relays.drain(..).for_each(|relay| relay.end());
                     if let Some(tell) = on_loss.take() {
@@ -229,7 +230,7 @@ impl Keeper {
                     lost = Some(reason);
                 }
             }
-            // Nobody answers questions any more.
+            // Questions are refused now: nobody answers them.
             while self.folder.next_question().is_some() {
                 self.folder.answer(None);
             }
@@ -237,9 +238,9 @@ impl Keeper {
             set.add(self.waker.as_fd(), true, false);
             set.add(self.folder.questions(), true, false);
             if let Some(master) = &master {
-                add(&mut set, master);
+                add_pipes(&mut set, master);
             }
-            // A child's end is not among what is waited for.
+            // poll does not report the end of a child.
             let look = (!errands.is_empty()).then(|| Instant::now() + Duration::from_millis(100));
             if set.wait(look).is_err() {
                 return;
@@ -248,7 +249,7 @@ impl Keeper {
     }
 }
 
-fn add(set: &mut PollSet, master: &Master) {
+fn add_pipes(set: &mut PollSet, master: &Master) {
     for pipe in [master.stdout.as_ref().map(AsFd::as_fd), master.stderr.as_ref().map(AsFd::as_fd)].into_iter().flatten()
     {
         set.add(pipe, true, false);
@@ -259,7 +260,8 @@ fn start(process: Process, program: &str) -> Result<Master, SshError> {
     let start = || -> io::Result<Master> {
         let mut child = children::spawn(process)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let mut master = Master { child, stdout: None, stderr: None, said: String::new(), printed: String::new() };
+        let mut master =
+            Master { child, stdout: None, stderr: None, stderr_text: String::new(), stdout_text: String::new() };
         if let (Some(stdout), Some(stderr)) = (stdout, stderr) {
             children::unblock(&stdout)?;
             children::unblock(&stderr)?;

@@ -1,9 +1,9 @@
-//! SSH by the system's `ssh`: one master process, through which commands, files and forwards go.
+//! SSH by the system's `ssh`: one master process, which commands, files and forwards go through.
 //!
-//! - [`folder`]: configuration, control socket, questions
+//! - [`folder`]: the configuration, the control socket and the pipes for questions
 //! - [`keeper`]: the thread that keeps the master
-//! - [`children`], [`relay`]: processes and local connections
-//! - [`explain`]: what `ssh` says, as errors
+//! - [`children`], [`relay`]: processes; local connections
+//! - [`explain`]: turns what `ssh` prints into errors
 
 mod children;
 mod explain;
@@ -31,17 +31,17 @@ use std::process::{Command as Process, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// For requests to the master.
+/// Timeout of requests to the master.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// For a file, on top of the time that its bytes take at a slow megabyte per second.
+/// Timeout of a file, in addition to the time that its bytes take at a slow megabyte per second.
 const TRANSFER_PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks whether anybody still waits for the connection.
-const LOOK: Duration = Duration::from_millis(100);
-/// For the keeper to notice that the master has ended.
+/// Interval between two checks whether anybody still waits for the connection.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// Timeout of the keeper to notice that the master has ended.
 const NOTICE_PATIENCE: Duration = Duration::from_secs(5);
-/// The keeper needs longer than any of its children to end.
-const GOODBYE: Duration = Duration::from_secs(10);
-/// Exit status of our script when there is no such file.
+/// Timeout of the keeper to end, which takes longer than ending any of its children.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Exit status of our script when the file does not exist.
 const MISSING: i32 = 44;
 
 /// A connection by the system's `ssh`.
@@ -56,7 +56,7 @@ pub struct Openssh {
     forwards: u64,
 }
 
-/// Connects to `target` as its configuration and `table` say.
+/// Connects to `target` as the user's configuration and `table` say. Asks `asker` for passphrases and passwords.
 pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Result<Openssh, SshError> {
     let timeout = Duration::from_secs_f64(table.connect_timeout.clamp(0.1, 86_400.0));
     let folder = PrivateFolder::new(&target.to_string(), table, tells_keys(&table.program))?;
@@ -84,7 +84,7 @@ pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Resu
     let keeper = Keeper { folder, attempt, commands: taken, waker, progress, timeout };
     let program = table.program.clone();
     let work = move || {
-        // Dropped when this thread ends, however that comes about.
+        // Dropped when this thread ends, even by a panic.
         let _end = end;
         keeper.run(process, &program);
     };
@@ -96,7 +96,7 @@ pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Resu
         if asker.has_given_up() {
             return Err(SshError::GivenUp { host: target.to_string() });
         }
-        match news.recv_timeout(LOOK) {
+        match news.recv_timeout(CHECK_INTERVAL) {
             Ok(Progress::Ask(question, answer)) => {
                 let answered = asker.ask(&question);
                 if answered.is_none() && told_to_end() {
@@ -114,18 +114,18 @@ pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Resu
     }
 }
 
-/// Whether this `ssh` has KnownHostsCommand, by which it tells the keys that hosts show: since OpenSSH 8.5.
+/// Whether this `ssh` has KnownHostsCommand (since OpenSSH 8.5), with which it tells the keys that hosts show. Runs it.
 fn tells_keys(program: &str) -> bool {
     let mut process = Process::new(program);
     process.args(["-F", "none", "-o", "KnownHostsCommand=none", "-G", "host"]);
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // One that cannot be started is reported where it is needed.
+    // A program that cannot be started is reported where it is needed.
     let output =
         children::spawn(process).and_then(|child| children::communicate(child, b"", Instant::now() + PATIENCE));
     matches!(output, Ok(Some(RunOutput { status: 0, .. })))
 }
 
-/// What a user gives to `ssh` to go to `target` by hand.
+/// The arguments with which a user connects to `target` by hand.
 fn arguments(target: &Target, table: &SshTable) -> String {
     let mut words = Vec::new();
     if !table.config.is_empty() && table.config != "~/.ssh/config" {
@@ -166,7 +166,7 @@ fn master(target: &Target, table: &SshTable, folder: &PrivateFolder) -> Process 
     process.args(["--", &target.host]);
     process.env("SSH_ASKPASS", folder.askpass()).env("SSH_ASKPASS_REQUIRE", "force");
     process.env("IPCLUSTERZ_ASKPASS", folder.path()).env("LC_ALL", "C");
-    // Without it, versions before 8.4 do not ask through a program.
+    // Versions before 8.4 do not ask through a program without it.
     if std::env::var_os("DISPLAY").is_none() {
         process.env("DISPLAY", ":0");
     }
@@ -176,7 +176,7 @@ fn master(target: &Target, table: &SshTable, folder: &PrivateFolder) -> Process 
 
 impl Openssh {
     fn send(&self, command: Command) {
-        // Fails only when the keeper has ended, which is noticed where an answer is awaited.
+        // Fails only when the keeper has ended, which is noticed by whoever waits for an answer.
         if self.commands.send(command).is_ok() {
             self.waker.wake();
         }
@@ -189,8 +189,9 @@ impl Openssh {
         Some(SshError::Lost { host: self.host.clone(), reason })
     }
 
-    /// Whether the connection is lost, where a process that went through it may have noticed that before the keeper did.
-    fn lost_by_now(&self) -> Result<Option<SshError>, SshError> {
+    /// Whether the connection is lost. A process that went through it may have noticed that before the keeper did, so
+    /// this waits for the keeper if the master does not answer.
+    fn wait_for_loss(&self) -> Result<Option<SshError>, SshError> {
         let deadline = Instant::now() + NOTICE_PATIENCE;
         let check = self.through_master(&["-O", "check", "--", "master"]);
         if self.communicate(check, b"", deadline, "asking the master whether it is there")?.status == 0 {
@@ -204,11 +205,11 @@ impl Openssh {
                 let reason = "the master does not answer".to_owned();
                 return Ok(Some(SshError::Lost { host: self.host.clone(), reason }));
             }
-            std::thread::sleep(LOOK / 10);
+            std::thread::sleep(CHECK_INTERVAL / 10);
         }
     }
 
-    /// A process that goes through the master, and nowhere if that is gone.
+    /// A process that goes through the master. It fails if the master is gone, and never connects by itself.
     fn through_master(&self, arguments: &[&str]) -> Process {
         let mut process = Process::new(&self.program);
         process.args(["-F", "none", "-S"]).arg(&self.control).args(["-T", "-o", "ControlMaster=no"]);
@@ -242,7 +243,7 @@ impl Openssh {
         })
     }
 
-    /// Asks the master for something; what it prints.
+    /// Sends a request to the master. Returns what it prints.
     fn request(&self, request: &str, arguments: &[&str], what: &str) -> Result<String, SshError> {
         let all = [&["-O", request], arguments, &["--", "master"]].concat();
         let deadline = Instant::now() + PATIENCE;
@@ -276,7 +277,7 @@ impl Openssh {
         }
     }
 
-    /// Runs one of our scripts, whose failure is an error.
+    /// Runs one of our scripts. A failure of the script is an error.
     fn script(&mut self, script: &str, input: &[u8], doing: &'static str, path: &str) -> Result<Vec<u8>, SshError> {
         let timeout = TRANSFER_PATIENCE + Duration::from_micros(u64::try_from(input.len()).unwrap_or(u64::MAX));
         let output = self.run(&sh(script), input, Instant::now() + timeout)?;
@@ -301,9 +302,9 @@ impl Remote for Openssh {
     fn run(&mut self, command: &str, stdin: &[u8], deadline: Instant) -> Result<RunOutput, SshError> {
         let process = self.through_master(&["--", "master", command]);
         let output = self.communicate(process, stdin, deadline, &format!("running `{command}`"))?;
-        // ssh's own failures have the status that a command may have as well.
+        // ssh reports its own failures by a status that a command may have as well.
         if output.status == 255 {
-            if let Some(lost) = self.lost_by_now()? {
+            if let Some(lost) = self.wait_for_loss()? {
                 return Err(lost);
             }
             let said = String::from_utf8_lossy(&output.stderr);
@@ -339,7 +340,7 @@ impl Remote for Openssh {
     fn forward_local(&mut self, listener: LocalListener, to: &Endpoint) -> Result<Forward, SshError> {
         self.forwards += 1;
         let near = self.folder.join(format!("f{}", self.forwards));
-        let specification = format!("{}:{}", near.display(), written(to));
+        let specification = format!("{}:{}", near.display(), forward_spec(to));
         self.request("forward", &["-L", &specification], &format!("{} to {to}", listener.endpoint()))?;
         let listens = listener.endpoint().clone();
         let relay = relay::start(listener, near)?;
@@ -348,7 +349,7 @@ impl Remote for Openssh {
     }
 
     fn forward_back(&mut self, listen: &Endpoint, to: &Endpoint) -> Result<Forward, SshError> {
-        let specification = format!("{}:{}", written(listen), written(to));
+        let specification = format!("{}:{}", forward_spec(listen), forward_spec(to));
         let printed = self.request("forward", &["-R", &specification], &format!("its {listen} to {to}"))?;
         let listens = match listen {
             Endpoint::Tcp { host, port: 0 } => {
@@ -371,8 +372,8 @@ impl Remote for Openssh {
     }
 }
 
-/// As a part of `-L` and `-R`.
-fn written(endpoint: &Endpoint) -> String {
+/// Formats an endpoint as a part of `-L` and `-R`.
+fn forward_spec(endpoint: &Endpoint) -> String {
     match endpoint {
         Endpoint::Tcp { host, port } => host_and_port(host, *port),
         Endpoint::Unix(path) => path.display().to_string(),
@@ -382,7 +383,7 @@ fn written(endpoint: &Endpoint) -> String {
 impl Drop for Openssh {
     fn drop(&mut self) {
         self.send(Command::End);
-        // The sender is dropped with the thread, whose children have ended before.
-        let _: Result<(), RecvTimeoutError> = self.ended.recv_timeout(GOODBYE);
+        // The thread drops the sender when it ends, after its children have ended.
+        let _: Result<(), RecvTimeoutError> = self.ended.recv_timeout(CLOSE_TIMEOUT);
     }
 }

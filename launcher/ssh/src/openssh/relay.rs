@@ -1,7 +1,7 @@
-//! Carries connections from our own listener to a socket of `ssh`.
+//! Carries connections from a listener of this process to a socket of `ssh`.
 //!
-//! `ssh -L` could listen itself, but its socket is gone while there is no connection; ours stays, so that peers find
-//! somebody to connect to and wait for the connection to be back.
+//! `ssh -L` could listen by itself, but its socket is gone while there is no connection. This listener stays, so that
+//! peers can connect at any time and wait until the connection is restored.
 
 use crate::ends::{LocalListener, Stream};
 use crate::error::SshError;
@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const BUFFER: usize = 256 * 1024;
-/// Before connections are accepted again after that has failed.
+/// Pause before connections are accepted again after a failure.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Ends a relay, from any thread.
+/// Ends a relay; usable from any thread.
 #[derive(Clone)]
 pub struct RelayHandle {
     ended: Arc<AtomicBool>,
@@ -26,14 +26,14 @@ pub struct RelayHandle {
 }
 
 impl RelayHandle {
-    /// Ends it and its connections.
+    /// Ends the relay and its connections. Does not wait for that.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Release);
         self.waker.wake();
     }
 }
 
-/// Bytes on their way from one socket to the other.
+/// One direction of a connection: the bytes that were read from one socket and not written to the other yet.
 struct Half {
     bytes: Box<[u8]>,
     start: usize,
@@ -61,14 +61,14 @@ impl Half {
             match from.read(&mut self.bytes) {
                 Ok(0) => self.source_ended = true,
                 Ok(count) => (self.start, self.end) = (0, count),
-                Err(error) if not_now(&error) => {}
+                Err(error) if would_block(&error) => {}
                 Err(error) => return Err(error),
             }
         }
         while self.wants_output() {
             match to.write(&self.bytes[self.start..self.end]) {
                 Ok(count) => self.start += count,
-                Err(error) if not_now(&error) => return Ok(()),
+                Err(error) if would_block(&error) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
@@ -80,7 +80,7 @@ impl Half {
     }
 }
 
-fn not_now(error: &io::Error) -> bool {
+fn would_block(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
@@ -98,7 +98,7 @@ impl Pair {
         Ok(Self { near, far, out: Half::new(), back: Half::new() })
     }
 
-    /// Whether it goes on.
+    /// Moves bytes in both directions. Returns whether the connection goes on.
     fn turn(&mut self) -> bool {
         let moved = self.out.turn(&self.near, &self.far).and_then(|()| self.back.turn(&self.far, &self.near));
         moved.is_ok() && !(self.out.end_passed_on && self.back.end_passed_on)
@@ -142,7 +142,7 @@ fn run(listener: &LocalListener, to: &std::path::Path, handle: &RelayHandle) {
         match listener.accept() {
             Ok(Some(near)) => match Stream::connect(to).and_then(|far| Pair::new(near, far)) {
                 Ok(pair) => pairs.push(pair),
-                // ssh has ended: whoever connects next is to wait at the listener until there is another one.
+                // ssh has ended. The next peers wait at the listener until there is another ssh.
                 Err(_) => return,
             },
             Ok(None) => {}

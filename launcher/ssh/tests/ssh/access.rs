@@ -1,4 +1,4 @@
-//! Who is let in, by whom, and on which way.
+//! Connections: checks of host keys, authentication, jumps, and hosts that do not answer.
 
 use super::sshd::{PATIENCE, Script, Sshd, on_both_backends, until};
 use ipclusterz_host::failure::Failure;
@@ -52,7 +52,7 @@ fn an_unknown_host_key_is_refused(backend: BackendKind) {
     server.connect(backend);
 }
 
-/// Does what the hint says.
+/// Runs the command of the hint.
 #[track_caller]
 fn accept(failure: Failure) {
     let hint = failure.hint.expect("a hint");
@@ -60,7 +60,7 @@ fn accept(failure: Failure) {
     assert!(Command::new("sh").args(["-c", command]).output().expect("sh").status.success(), "{command}");
 }
 
-/// As `ssh_config` has it.
+/// A `Host` block of `ssh_config`.
 fn host_block(name: &str, server: &Sshd) -> String {
     let (port, key) = (server.port, server.text("id"));
     format!("Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {key}\n  IdentitiesOnly yes\n")
@@ -76,7 +76,7 @@ fn unknown(host: &str, table: &SshTable) -> Failure {
     }
 }
 
-/// Neither its address nor its port is in the name of the key.
+/// The name of the key has neither the host's address nor its port.
 fn the_key_of_an_alias_is_accepted_as_the_hint_says(backend: BackendKind) {
     let server = Sshd::start();
     fs::write(server.path("config"), host_block("far", &server) + "  HostKeyAlias my-alias\n").expect("write");
@@ -84,7 +84,7 @@ fn the_key_of_an_alias_is_accepted_as_the_hint_says(backend: BackendKind) {
     fs::write(server.path("known_hosts"), "").expect("write");
     accept(unknown("far", &table));
     connect("far", &table, &mut Nobody).expect("let in");
-    // The same where another key is known.
+    // The same when another key is known.
     let other = fs::read_to_string(server.path("other_host_key.pub")).expect("a key");
     fs::write(server.path("known_hosts"), format!("my-alias {other}")).expect("write");
     let Err(error) = connect("far", &table, &mut Nobody) else { panic!("let in") };
@@ -92,7 +92,7 @@ fn the_key_of_an_alias_is_accepted_as_the_hint_says(backend: BackendKind) {
     connect("far", &table, &mut Nobody).expect("let in");
 }
 
-/// One after the other, as far as each lets see.
+/// One after the other: a host's key is seen only once the host before it is accepted.
 fn keys_on_the_way_are_accepted_as_the_hints_say(backend: BackendKind) {
     let (gate, inner) = (Sshd::start(), Sshd::start());
     gate.know(&[]);
@@ -122,7 +122,7 @@ fn a_changed_host_key_is_refused(backend: BackendKind) {
     server.connect(backend);
 }
 
-/// Does what the hint about a changed key says.
+/// Runs the commands of the hint about a changed key.
 #[track_caller]
 fn remove_and_accept(failure: Failure) {
     let hint = failure.hint.expect("a hint");
@@ -147,7 +147,7 @@ fn a_revoked_host_key_is_refused(backend: BackendKind) {
 
 fn a_hashed_host_is_known(backend: BackendKind) {
     let server = Sshd::start();
-    // With other keys before it, of a type that the server has not.
+    // Before it, a line of another host that has another key.
     let other = fs::read_to_string(server.path("other_host_key.pub")).expect("read");
     let known = fs::read_to_string(server.path("known_hosts")).expect("read");
     fs::write(server.path("known_hosts"), format!("elsewhere {other}{known}")).expect("write");
@@ -239,7 +239,7 @@ fn over_another_host(backend: BackendKind) {
         assert_eq!(there.split_whitespace().nth(3), Some(server.port.to_string().as_str()), "{there}");
         assert_eq!(remote.host(), name);
     }
-    // A key that is not known on the way is refused as well.
+    // An unknown key of a host on the way is refused as well.
     fs::write(gate.path("known_hosts"), fs::read_to_string(inner.path("known_hosts")).expect("read")).expect("write");
     let Err(error) = connect("inner", &table, &mut Nobody) else { panic!("let in") };
     assert!(
@@ -268,10 +268,10 @@ fn a_host_that_is_silent(backend: BackendKind) {
     assert!(error.is_passing(), "{error}");
 }
 
-/// Neither processes nor files, however the connection ends.
+/// A connection leaves neither processes nor files, in whatever way it ends.
 fn nothing_is_left_behind(backend: BackendKind) {
     let mut server = Sshd::start();
-    // Stands in the way of ssh, and notes its processes.
+    // A wrapper of ssh that logs its processes.
     let (wrapper, pids) = (server.path("ssh"), server.path("pids"));
     let script = format!("#!/bin/sh\necho $$ \"$IPCLUSTERZ_ASKPASS\" >> {}\nexec ssh \"$@\"\n", pids.display());
     fs::write(&wrapper, script).expect("write");

@@ -38,7 +38,7 @@ fn much_goes_both_ways(backend: BackendKind) {
     let content = bytes(9_000_000);
     let output = remote.run("tee /dev/stderr", &content, soon()).expect("runs");
     assert!(output.stdout == content && output.stderr == content);
-    // One that does not read its input.
+    // A command that does not read its input.
     let output = remote.run("exec 0<&-; echo x", &content, soon()).expect("runs");
     assert_eq!((output.status, &output.stdout[..]), (0, &b"x\n"[..]));
 }

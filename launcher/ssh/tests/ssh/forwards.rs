@@ -91,7 +91,7 @@ fn back_from_there_after_signs_of_life(backend: BackendKind) {
     let mut remote = connect(&server.host(), &table, &mut Nobody).expect("let in");
     let to = Endpoint::loopback(echo_tcp());
     for _ in 0..3 {
-        // Several signs are asked for and answered meanwhile.
+        // Several keep-alives are sent and answered meanwhile.
         let output = remote.run("sleep 2", b"", Instant::now() + PATIENCE).expect("sleeps");
         assert_eq!(output.status, 0);
         let forward = remote.forward_back(&Endpoint::loopback(0), &to).expect("forwards");
@@ -109,7 +109,7 @@ fn many_connections_at_once(backend: BackendKind) {
     let threads: Vec<_> = (0..60)
         .map(|number| std::thread::spawn(move || talk_tcp(ports[number % 2], bytes(50_000 + number * 1000))))
         .collect();
-    // Commands go on in between.
+    // Commands run in between.
     assert_eq!(remote.run("echo x", b"", Instant::now() + PATIENCE).expect("runs").stdout, b"x\n");
     for thread in threads {
         thread.join().expect("talks");
@@ -134,7 +134,7 @@ fn a_slow_reader_holds_up_nobody_else(backend: BackendKind) {
     let mut writer = slow.try_clone().expect("clone");
     let content = bytes(32 << 20);
     let sent = content.clone();
-    // Stops when everything on the way is full, for nothing is read.
+    // Blocks when all buffers are full, because nothing is read.
     let sender = std::thread::spawn(move || {
         writer.write_all(&sent).expect("send");
     });
@@ -155,7 +155,7 @@ fn nobody_listens_there(backend: BackendKind) {
     let mut stream = TcpStream::connect(("127.0.0.1", port_of(forward.listens()))).expect("somebody listens here");
     // Closed, by an end or a reset.
     assert_eq!(stream.read(&mut [0; 8]).unwrap_or(0), 0);
-    // A connection that comes back and finds nobody here is closed there.
+    // A connection that comes back and finds no listener here is closed there.
     let back = remote.forward_back(&Endpoint::loopback(0), &nobody).expect("forwards");
     let mut stream = TcpStream::connect(("127.0.0.1", port_of(back.listens()))).expect("somebody listens there");
     assert_eq!(stream.read(&mut [0; 8]).unwrap_or(0), 0);

@@ -1,4 +1,4 @@
-//! SSH against real servers, which each test starts for itself in a temporary folder; the same tests on both backends.
+//! SSH with real servers. Each test starts its own in a temporary folder; the same tests run on both backends.
 
 mod access;
 mod commands;

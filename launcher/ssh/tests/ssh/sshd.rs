@@ -14,10 +14,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long anything may take that happens within milliseconds on an idle machine.
+/// Timeout of anything that happens within milliseconds on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One test per backend from a function that takes it.
+/// Makes a test for each backend from a function that takes it.
 macro_rules! on_both_backends {
     ($($name:ident),* $(,)?) => {
         mod libssh2 {
@@ -30,7 +30,7 @@ macro_rules! on_both_backends {
 }
 pub(crate) use on_both_backends;
 
-/// A server; ends with all its sessions when dropped.
+/// A server. It ends, with all its sessions, when it is dropped.
 pub struct Sshd {
     folder: TempDir,
     child: Option<Child>,
@@ -38,7 +38,7 @@ pub struct Sshd {
 }
 
 impl Sshd {
-    /// Lets in whoever has the key `id`.
+    /// Starts a server that accepts the key `id`.
     pub fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("ipzs").tempdir_in("/tmp").expect("temporary folder");
         let mut server = Self { folder, child: None, port: 0 };
@@ -71,7 +71,7 @@ impl Sshd {
         assert!(command.status().expect("ssh-keygen").success());
     }
 
-    /// Makes known_hosts have these keys for this server.
+    /// Writes known_hosts with these keys for this server.
     pub fn know(&self, keys: &[&str]) {
         let public = |key: &&str| fs::read_to_string(self.path(&format!("{key}.pub"))).expect("a key");
         let lines: String = keys.iter().map(|key| format!("[127.0.0.1]:{} {}", self.port, public(key))).collect();
@@ -82,7 +82,7 @@ impl Sshd {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    /// Starts the server on its port; false when another process has that.
+    /// Starts the server on its port; false when another process has the port.
     pub fn listen(&mut self) -> bool {
         let folder = self.folder.path().display();
         let settings = format!(
@@ -94,7 +94,7 @@ impl Sshd {
         );
         fs::write(self.path("sshd_config"), settings).expect("write");
         let sshd = format!("exec /usr/sbin/sshd -D -e -f {folder}/sshd_config");
-        // As root it wants an empty folder /run/sshd; it gets a /run of its own.
+        // As root, sshd needs an empty folder /run/sshd, so it gets a /run of its own.
         let mut command = if system::effective_user() == 0 {
             let mut command = Command::new("unshare");
             command.args(["-m", "sh", "-c"]).arg(format!("mount -t tmpfs tmpfs /run && mkdir /run/sshd && {sshd}"));
@@ -120,10 +120,10 @@ impl Sshd {
         true
     }
 
-    /// Ends the server and every session of it at once, as when the host crashes.
+    /// Ends the server and all its sessions at once, as when the host crashes.
     pub fn crash(&mut self) {
         let Some(mut child) = self.child.take() else { return };
-        // Sessions have process groups of their own; stopped, it starts no new ones.
+        // Sessions have process groups of their own. The server is stopped first, so that it starts no new ones.
         system::signal_process(child.id(), libc::SIGSTOP).expect("stop");
         let sessions = descendants(child.id());
         child.kill().expect("kill");
@@ -184,7 +184,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
-/// Gives prepared answers, and remembers what was asked.
+/// Gives prepared answers, and records the questions.
 pub struct Script {
     answers: Vec<&'static str>,
     pub asked: Vec<String>,
@@ -220,7 +220,8 @@ impl Socket for UnixStream {
     }
 }
 
-/// Sends back what it gets, each connection in a thread of its own, until the test ends.
+/// Starts a TCP server that sends back what it gets, each connection in a thread of its own, until the test ends.
+/// Returns its port.
 pub fn echo_tcp() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
     let port = listener.local_addr().expect("address").port();
@@ -249,11 +250,11 @@ fn echo(mut from: impl Read, mut to: impl Socket) {
             return;
         }
     }
-    // After the end of its input, so that a test sees that each direction ends by itself.
+    // Sent after the end of the input, so that a test sees that each direction ends by itself.
     let _ = to.write_all(b"the end");
 }
 
-/// Sends `content`, ends the input, and expects it back with the server's last words.
+/// Sends `content`, ends the input, and expects the content back, followed by the server's last words.
 #[track_caller]
 pub fn talk(mut stream: impl Socket, mut writer: impl Socket + 'static, content: Vec<u8>) {
     let expected = content.clone();

@@ -47,7 +47,7 @@ fn comes_back_after_a_crash(backend: BackendKind) {
         assert_eq!(broken.read(&mut [0; 8]).unwrap_or(0), 0, "who was connected is told at once");
         heard(&said, "is lost");
         heard(&said, "next attempt in 0.4 s");
-        // Who connects now waits, and is served when the connection is back.
+        // A peer that connects now waits, and is served when the connection is restored.
         let mut waiting = UnixStream::connect(&path).expect("somebody listens");
         waiting.write_all(b"early").expect("send");
         assert!(server.listen(), "the port is taken");
@@ -67,7 +67,7 @@ fn ends_in_the_middle_of_an_attempt(backend: BackendKind) {
     let path = server.path("private/socket");
     let (tunnel, said) = open(&server, backend, &path);
     server.crash();
-    // Somebody who takes connections and says nothing.
+    // A server that accepts connections and sends nothing.
     let listener = std::net::TcpListener::bind(("127.0.0.1", server.port)).expect("listen");
     heard(&said, "is lost");
     let _silent = listener.accept().expect("an attempt");

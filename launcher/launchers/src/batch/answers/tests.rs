@@ -1,5 +1,5 @@
-//! What real queues print. Recorded here: Slurm 22.05.8 and Grid Engine 8.1.9. Of the others, formats as their manuals
-//! and their users' bug reports show them, each named at its test.
+//! Parsing of what real queues print. The output of Slurm 22.05.8 and Grid Engine 8.1.9 was recorded here. For the
+//! others, the formats are those of their manuals and of their users' bug reports, as each test says.
 
 use super::super::options::tests::options;
 use super::super::words;
@@ -30,7 +30,7 @@ fn htcondor() -> Reader {
 }
 
 impl Reader {
-    /// What one answer says of one job, at the time that the recordings were made.
+    /// The state of one job by one answer, at the time of the recordings.
     fn tell(&self, printed: &str, id: &str) -> View {
         let now = clock::epoch_of("2026-11-23T01:08:50").expect("a time");
         self.view(&self.sightings(printed), id, now)
@@ -161,8 +161,8 @@ fn grid_engine_qacct() {
     assert_eq!((output.code, output.failed), (Some(0), true));
 }
 
-/// `qstat -f` as in the PBS Professional reference guide and reports of users: a record of indented lines for each job,
-/// long values go on after a tab.
+/// `qstat -f` as in the PBS Professional reference guide and reports of users: each job is a record of indented lines,
+/// and a long value continues on a line that begins with a tab.
 const QSTAT_F: &str = "Job Id: 1017.pbs-server
     Job_Name = ipclusterz-lab
     Job_Owner = me@login1
@@ -211,11 +211,11 @@ fn pbs_exit_status() {
     assert_eq!(ended(finished), "job 1018 ended, signal: 15 (SIGTERM)");
     assert_eq!(ended("    Exit_status = 143\n"), "job 1018 ended, signal: 15 (SIGTERM)");
     assert_eq!(ended("    Exit_status = -29\n"), "job 1018 reached its time limit (-29)");
-    // Torque spells it so; both print negative numbers for what they did themselves.
+    // Torque's spelling. Torque and PBS print negative numbers for what they did themselves.
     assert_eq!(ended("    exit_status = -3\n"), "job 1018 ended (-3)");
 }
 
-/// `bjobs -noheader -o "… delimiter='|'"` as in the command's reference: fields without a value are dashes.
+/// `bjobs -noheader -o "… delimiter='|'"` as in the command's reference. Fields without a value are dashes.
 const BJOBS: &str = "3926|PEND|-|New job is waiting for scheduling;
 605|SSUSP|hostC|-
 1480|RUN|4*hostA:4*hostB|-
@@ -241,8 +241,8 @@ fn lsf_bjobs() {
     assert_eq!((done.code, done.failed, done.state.as_deref()), (None, false, Some("DONE")));
 }
 
-/// `condor_q -af`: the attributes of a job in a line, `undefined` for those that it does not have; JobStatus by its
-/// numbers in the manual's table of job attributes.
+/// `condor_q -af` prints the attributes of a job on one line, `undefined` for those that it does not have. The numbers
+/// of JobStatus are those of the manual's table of job attributes.
 const CONDOR_Q: &str = "12 1 undefined undefined
 13 2 slot1_1@exec1.example undefined
 13 1 undefined undefined

@@ -1,4 +1,4 @@
-//! Decisions one by one, and whole days of them against a queue that is played.
+//! Single decisions, and long sequences of them against a simulated queue.
 
 use super::*;
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ fn it_grows_by_what_is_useful() {
     let now = Instant::now();
     let mut rules = elastic(0, 8);
     assert_eq!(rules.decide(now, 0, &[]), []);
-    // With no block at all there is nothing to wait for.
+    // Without a block, it does not wait before it grows.
     assert_eq!(rules.decide(now, 10, &[]), [Decision::Start; 3]);
     let pending = blocks(&[BlockState::Pending; 3]);
     assert_eq!(rules.decide(now + IDLE, 10, &pending), []);
@@ -43,7 +43,7 @@ fn there_are_always_min() {
     assert_eq!(rules.decide(now, 0, &[]), [Decision::Start; 2]);
     let idle = blocks(&[BlockState::Idle(now); 3]);
     assert_eq!(rules.decide(now + IDLE, 0, &idle), [Decision::Drain(SetId(0))]);
-    // One that drains is not one of min, but is one of max.
+    // A draining block does not count towards min, but counts towards max.
     let draining = blocks(&[BlockState::Draining, BlockState::Draining, BlockState::Busy]);
     assert_eq!(rules.decide(now + IDLE, 0, &draining), []);
 }
@@ -58,7 +58,7 @@ fn what_waits_in_the_queue_is_given_back_first() {
     assert_eq!(rules.decide(now + IDLE, 0, &some), [Decision::Drain(SetId(2)), Decision::Drain(SetId(0))]);
 }
 
-/// Second by second: tasks that each take an engine for a while, jobs that wait in a queue.
+/// A simulation in steps of a second: each task occupies an engine for a while, and jobs are pending in a queue.
 struct Day {
     rules: Elastic,
     now: Instant,
@@ -137,7 +137,7 @@ proptest! {
         for arriving in arrivals {
             day.second(arriving, duration, queue_wait);
             prop_assert!(day.blocks.len() <= max as usize);
-            // Draining ones that still work may hold up what min asks for, for as long as a task takes.
+            // Draining blocks that still work may delay what min asks for, for as long as a task takes.
             prop_assert!(day.useful() >= min as usize || day.blocks.len() == max as usize);
         }
         // When the work is done, all but min are given back.

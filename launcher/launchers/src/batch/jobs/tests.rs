@@ -1,4 +1,4 @@
-//! Lives of jobs, told and drawn.
+//! Lives of jobs: written out one by one, and random ones.
 
 use super::*;
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ fn rules() -> Rules {
     }
 }
 
-/// A job and a clock.
+/// A job and a simulated clock.
 struct Story {
     job: Job,
     now: Instant,
@@ -186,7 +186,7 @@ fn a_refusal_is_tried_again_when_that_is_safe() {
     assert_eq!(story.after(4.0, Event::Tick), [Action::Submit]);
     let end = SetEnd { orderly: false, how: "server is down".to_owned(), log: None };
     assert_eq!(story.after(0.0, refused(true)), [Action::Tell(SetEvent::Ended(end.clone()))]);
-    // A command that was killed may have left a job.
+    // A submission that was killed may have left a job.
     assert_eq!(Story::begin(rules()).after(0.0, refused(false)), [Action::Tell(SetEvent::Ended(end))]);
 }
 
@@ -283,13 +283,13 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// Against a thread that does what it is told, answers are right, wrong or late in any order.
+    /// The launcher's thread does what it is told; answers may be right, wrong or late, in any order.
     #[test]
     fn it_ends_once_and_is_never_lost(steps in proptest::collection::vec((any_event(), 0.0..40.0f64), 1..80)) {
         let mut story = Story::begin(rules());
         let (mut ends, mut pending, mut submitted) = (0, vec![Action::Submit], false);
         for (event, seconds) in steps {
-            // What only an action brings about comes only after that action.
+            // An event that only an action causes comes only after that action.
             let asked = |wanted: &dyn Fn(&Action) -> bool| pending.iter().position(wanted);
             let cause = match &event {
                 Event::Submitted(_) | Event::Refused { .. } => asked(&|action| *action == Action::Submit),
@@ -311,12 +311,12 @@ proptest! {
             prop_assert!(submitted || !cancelled);
             pending.extend(actions.into_iter().filter(|action| !matches!(action, Action::Tell(_))));
             prop_assert_eq!(ends == 1, story.job.is_over());
-            // There is always something that will go on: a command, a look, a tick.
+            // Something always makes progress: a command, a query or a tick.
             let goes_on = story.job.next_look().is_some() || story.job.next_tick().is_some();
             let runs = pending.iter().any(|action| matches!(action, Action::Submit | Action::AskOutcome));
             prop_assert!(story.job.is_over() || goes_on || runs);
         }
-        // Once it is to end and the queue has it no more, it does end.
+        // Once it is to end and the queue no longer lists it, it ends.
         if pending.contains(&Action::Submit) {
             story.after(0.0, Event::Submitted("17".to_owned()));
         }

@@ -1,4 +1,4 @@
-//! The words of each program, from its manual.
+//! The arguments of each program, as in its manual.
 
 use super::super::flavour::tests::table;
 use super::super::slots::check_room;
@@ -128,7 +128,7 @@ fn a_hostfile_is_named_by_its_whole_path() {
 
 #[test]
 fn no_value_of_a_variable_is_an_argument() {
-    // There is no way to put one in: a request has names alone. What is no name is refused.
+    // A request has only names, so that no value can get in. Whatever is not a name is rejected.
     let pass = ["LAB=secret".to_owned()];
     let table = table();
     let request = Request {

@@ -1,4 +1,4 @@
-//! Recorded last words of each MPI.
+//! The last output of each MPI, as recorded.
 
 use super::super::engine::tests::set;
 use super::*;
@@ -99,7 +99,7 @@ slots that were requested by the application:
 
 #[test]
 fn hydra_is_believed_by_its_statuses() {
-    // It calls the rank that it killed itself, 13314, the bad one.
+    // Its message names 13314, a rank that it killed itself, as the bad one.
     let exit = "\
 ===================================================================================
 =   BAD TERMINATION OF ONE OF YOUR APPLICATION PROCESSES
@@ -115,7 +115,7 @@ This typically refers to a problem with your application.
     assert_cause(exit, Some(1), Some("vm"), "exit status: 3");
     assert_cause("[mpiexec@vm] Exit codes: [vm] 0,9,0\n", Some(1), Some("vm"), "signal: 9 (SIGKILL)");
     assert_cause("[mpiexec@vm] Exit codes: [vm] 9,11,9\n", Some(1), Some("vm"), "signal: 11 (SIGSEGV)");
-    // Several hosts: it does not say which ranks were where.
+    // Over several hosts it does not say which ranks were where.
     assert_cause("[mpiexec@n0] Exit codes: [n1] 9,9 [n2] 9,256\n", None, Some("n2"), "exit status: 1");
     assert_cause("[mpiexec@vm] Exit codes: [vm] 9,9,9\n", None, Some("vm"), "signal: 9 (SIGKILL)");
     assert_eq!(cause_in(&["[mpiexec@vm] Exit codes: [vm] 9,9,0"]), None);
@@ -169,7 +169,7 @@ fn engines_are_named_by_their_ids() {
     assert_eq!(cause.describe(&set(4)), "engine 9 (rank 1) on vm: exit status: 3");
     assert_eq!(signal_of_code(137).as_deref(), Some("signal: 9 (SIGKILL)"));
     assert_eq!((signal_of_code(128), signal_of_code(255), signal_of_code(1)), (None, None, None));
-    // What cannot be a rank of this set is not said.
+    // A number that cannot be a rank of this set is left out.
     assert_eq!(cause.describe(&set(1)), "on vm: exit status: 3");
     assert_eq!(cause_in(&["ordinary output", "Process name: something else"]), None);
 }
