@@ -1,4 +1,4 @@
-//! The clusters of this user, and the failures for one that is not there.
+//! Lists the clusters of this user, and makes the failures for one that is not there.
 
 use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
@@ -9,14 +9,14 @@ use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_launchers::cluster::tunnel::TunnelRecord;
 
-/// The failure for a cluster that is not there, naming those that are.
+/// The failure for a cluster that does not exist. Its hint names those that do.
 pub fn no_such_cluster(name: &str) -> Failure {
     let tunnel = ClusterFolder::of(name).ok().and_then(|folder| TunnelRecord::read(&folder).ok()?);
     if let Some(record) = tunnel {
         return is_a_tunnel(name, &record);
     }
     let failure = Failure::new(Exit::NoCluster, format!("there is no cluster {name:?}"));
-    // What is not listed cannot be suggested; the failure stands without.
+    // If the clusters cannot be listed, none is suggested. The failure stands without a suggestion.
     let running: Vec<String> = existing_clusters().unwrap_or_default().into_iter().map(|(name, _, _)| name).collect();
     if running.is_empty() {
         return failure.with_hint("there are none at all; `ipclusterz -n 4` starts one");
@@ -29,7 +29,7 @@ pub fn no_such_cluster(name: &str) -> Failure {
     ))
 }
 
-/// The failure for what can be done to clusters of this host alone.
+/// The failure for a command that works on clusters of this host only, and got the name of a tunnel.
 pub fn is_a_tunnel(name: &str, record: &TunnelRecord) -> Failure {
     let Owner { host, process, .. } = &record.owner;
     let message = format!("{name:?} is no cluster but a tunnel {}", record.where_to());
@@ -42,7 +42,7 @@ pub fn is_a_tunnel(name: &str, record: &TunnelRecord) -> Failure {
     }
 }
 
-/// All clusters with a record, in order of names; the record of one may be unreadable.
+/// All clusters with a record, sorted by name. The state of one is a failure if its record cannot be read.
 #[expect(clippy::type_complexity, reason = "a name, a folder and what is in it; used in two places")]
 pub fn existing_clusters() -> Result<Vec<(String, ClusterFolder, Result<ClusterState, Failure>)>, Failure> {
     let mut clusters = Vec::new();

@@ -1,4 +1,4 @@
-//! The controller as a child of the launcher: this binary, run again.
+//! The controller as a child of the launcher: this binary, started again as `ipclusterz controller`.
 
 use ipclusterz_host::addresses;
 use ipclusterz_host::identity::ProcessIdentity;
@@ -11,22 +11,22 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 
-/// A hundred years, in seconds.
-const FOR_EVER: &str = "3153600000";
+/// A hundred years, in seconds: the grace period never ends.
+const FOREVER: &str = "3153600000";
 
-/// The controller, before, while and after it runs.
+/// The controller process: before it starts, while it runs, and after it has exited.
 pub struct ControllerProcess {
     program: PathBuf,
     child: Option<ChildProcess>,
 }
 
 impl ControllerProcess {
-    /// Starts nothing yet. `program` is this binary.
+    /// Starts nothing yet. `program` is the path of this binary.
     pub fn new(program: PathBuf) -> Self {
         Self { program, child: None }
     }
 
-    /// Starts it; what it prints comes on the returned pipe.
+    /// Starts the controller. What it prints arrives on the returned pipe.
     pub fn start(
         &mut self,
         folder: &ClusterFolder,
@@ -46,8 +46,9 @@ impl ControllerProcess {
             command.args(["--advertise", &host]);
         }
         if settings.engines_per_block().is_some() || settings.tables.batch.renew {
-            // Work is what brings engines here; how long the queue lets them wait is not for us to say.
-            command.args(["--no-engine-grace", FOR_EVER]);
+            // The work decides when these engines are there. How long the queue lets their jobs wait is not for the
+            // launcher to decide.
+            command.args(["--no-engine-grace", FOREVER]);
         }
         command.stdout(Stdio::piped()).stderr(open_log(&folder.logs().controller())?);
         let options = ChildOptions { signal_at_launcher_end: libc::SIGKILL, raise_file_limit: true };
@@ -57,7 +58,7 @@ impl ControllerProcess {
         Ok(output)
     }
 
-    /// Its status, once it has ended; said once.
+    /// Reaps it: returns its status once it has exited, and only once.
     pub fn poll(&mut self) -> io::Result<Option<ExitStatus>> {
         let Some(child) = &mut self.child else { return Ok(None) };
         let status = child.reap()?;
@@ -79,13 +80,13 @@ impl ControllerProcess {
         self.child.is_some()
     }
 
-    /// For the record.
+    /// Its identity, for the cluster's record; `None` while it does not run.
     pub fn identity(&self) -> Option<ProcessIdentity> {
         self.child.as_ref().map(ChildProcess::identity)
     }
 }
 
-/// What the profile says, or all ways to this host when the controller listens on every interface.
+/// The hosts that the profile names, else all ways to this host if the controller listens on every interface.
 fn hosts_to_offer(settings: &StartSettings) -> Vec<String> {
     let listen = settings.listen.as_deref().unwrap_or_default();
     let every_v6 = listen.starts_with("[::]:");

@@ -1,11 +1,11 @@
-//! Failures of the runtime in the words of a command.
+//! Converts errors of the runtime into failures of a command.
 
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_runtime::client::ClientError;
 use ipclusterz_runtime::controller::ControllerError;
 
-/// A client could not connect, or was told off.
+/// A client could not connect, or was refused.
 pub fn of_client(error: ClientError) -> Failure {
     Failure::new(Exit::Unreachable, error.to_string())
 }

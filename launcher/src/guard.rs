@@ -1,19 +1,19 @@
-//! The guard of a cluster, on the launcher's side: a process that acts when the launcher was killed.
+//! Starts the guard of a cluster: a process that acts if the launcher is killed.
 //!
-//! What it does then is `ipclusterz guard`, in [`crate::commands`].
+//! What the guard then does is `ipclusterz guard`, in [`crate::commands`].
 
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A guard process. It acts when this process ends without having dropped this.
+/// A guard process. It acts when this process exits without having dropped this value.
 pub struct Guard {
     child: Child,
 }
 
 impl Guard {
-    /// Starts it by running `binary`, this program, again, in a session of its own.
+    /// Starts the guard: runs `binary`, this program, again in a session of its own.
     pub fn start(binary: &Path, cluster: &str, run_id: &str, log: std::fs::File) -> io::Result<Self> {
         let mut command = Command::new(binary);
         command.arg0("ipclusterz").args(["guard", "--cluster", cluster, "--run-id", run_id]);
@@ -27,7 +27,7 @@ impl Guard {
 }
 
 impl Drop for Guard {
-    /// The launcher ends in an orderly way: the guard sees that there is nothing to do.
+    /// The launcher ends in order, so the guard finds that there is nothing to do.
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.wait();

@@ -1,19 +1,20 @@
 //! The `ipclusterz` command: starts a cluster, watches over it, finds it again and stops it.
 //!
-//! What it stands on are crates of their own, each of which knows only those below it: `ipclusterz-launchers` (what
-//! starts engines, and the record of it), `ipclusterz-ssh`, `ipclusterz-profile` and `ipclusterz-host`. In reading
-//! order, from what a command is to what it stands on:
+//! It stands on four crates, each of which uses only those below itself: `ipclusterz-launchers` (what starts engines,
+//! and the record of it), `ipclusterz-ssh`, `ipclusterz-profile` and `ipclusterz-host`. In reading order, from the
+//! commands downwards:
 //!
 //! - [`commands`]: one file per command; each returns a [`report`], which [`output`] prints, or a failure
 //! - [`arguments`], [`usage`]: the command line as it is typed, and what is wrong with it
-//! - [`start`]: the order of events of a start
+//! - [`start`]: a start, from the command line to the supervisor
 //! - [`doctor`]: checks of this host and of what a profile needs
-//! - [`supervisor`]: the process that a cluster lives and dies with; [`remote`]: the same for a cluster on another host
-//! - [`guard`], [`cleanup`]: what ends and removes the remains of a launcher that was killed
+//! - [`supervisor`]: the process that starts, watches and ends a cluster; [`remote`]: the same for a cluster on another
+//!   host
+//! - [`guard`], [`cleanup`]: end and remove what a killed launcher left behind
 //! - [`clusters`]: the clusters of this user, and the failures for one that is not there
 //! - [`controller_process`]: the controller as a child
-//! - [`requests`]: what other commands ask a running launcher for
-//! - [`talk`], [`failures`]: what a running launcher says, and failures of the runtime in its words
+//! - [`requests`]: requests of other commands to a running launcher
+//! - [`talk`], [`failures`]: what a running launcher says; errors of the runtime as failures of a command
 
 pub mod arguments;
 pub mod cleanup;

@@ -1,4 +1,4 @@
-//! Prints what commands return: data on stdout, talk on stderr, or one versioned JSON value on stdout.
+//! Prints what commands return: data on stdout, talk on stderr; with `--json`, one versioned JSON value on stdout.
 
 use ipclusterz_host::failure::Failure;
 use serde::Serialize;
@@ -8,20 +8,20 @@ use std::io::{self, Write};
 /// Version of every JSON value that `ipclusterz` prints.
 pub const JSON_VERSION: u32 = 1;
 
-/// Something that a command returns.
+/// A result that a command returns.
 pub trait Report: Serialize {
     /// Data for stdout.
     fn to_text(&self) -> String {
         String::new()
     }
 
-    /// Words for stderr.
+    /// Talk for stderr.
     fn to_talk(&self) -> String {
         String::new()
     }
 }
 
-/// The way to the user.
+/// Prints results and failures, for people or as JSON.
 #[derive(Debug)]
 pub struct Output {
     json: bool,
@@ -29,7 +29,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Human or JSON.
+    /// Prints JSON if `json`, else text for people.
     pub fn new(json: bool) -> Self {
         Self { json, printed: false }
     }
@@ -50,7 +50,7 @@ impl Output {
         self.text(&report.to_text())
     }
 
-    /// Prints a result whose words were said while it came about, so that only its JSON is missing.
+    /// Prints a result only as JSON: its text was printed while the command worked.
     pub fn report_if_json(&mut self, report: &impl Report) -> Result<(), Failure> {
         if self.json { self.report(report) } else { Ok(()) }
     }
@@ -66,9 +66,9 @@ impl Output {
         print(&mut io::stdout(), &versioned(value))
     }
 
-    /// Prints a failure; as JSON too, unless a value was printed already: there is one value per command.
+    /// Prints a failure. Also prints it as JSON, unless a value has been printed: a command prints one value.
     pub fn failure(&mut self, failure: &Failure) {
-        // Nothing can be done about an output that is gone; the exit code still tells.
+        // Errors are ignored: nobody reads the output any more, and the exit code still reports the failure.
         let _ = print(&mut io::stderr(), &failure.to_text());
         if self.json && !self.printed {
             let _ = self.json_value(failure.to_json());
@@ -76,7 +76,7 @@ impl Output {
     }
 }
 
-/// A JSON object on one line, with the version put first, where a reader has to look first.
+/// A JSON object on one line. The version is first, because a reader must look at it first.
 pub fn versioned(value: Value) -> String {
     let mut text = format!("{{\"version\":{JSON_VERSION}");
     if let Value::Object(fields) = value {
@@ -88,7 +88,7 @@ pub fn versioned(value: Value) -> String {
     text
 }
 
-/// Writes and flushes. A reader that has gone away (`ipclusterz logs | head`) is no failure.
+/// Writes and flushes. It is no failure if the reader has gone away (`ipclusterz logs | head`).
 fn print(stream: &mut impl Write, text: &str) -> Result<(), Failure> {
     match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::io("writing the result")(error)),

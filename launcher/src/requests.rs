@@ -1,4 +1,4 @@
-//! What other commands ask a running launcher for, on a unix socket in the cluster's private folder.
+//! Requests of other commands to a running launcher, through a unix socket in the cluster's private folder.
 //!
 //! # Format
 //!
@@ -18,20 +18,20 @@ use std::time::Duration;
 
 /// The version of requests and answers.
 const VERSION: u32 = 2;
-/// For the launcher to answer; it never waits for anything before it does.
+/// How long the launcher may take to answer. It never waits for anything before it answers.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest question.
+/// The longest request, in bytes.
 const QUESTION_MAX: u64 = 64 << 10;
-/// Longest answer: a few hundred bytes for each of thousands of sets.
+/// The longest answer, in bytes: a few hundred for each of thousands of sets.
 const ANSWER_MAX: u64 = 16 << 20;
 
-/// What can be asked for.
+/// A request to a launcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Have more engines, or fewer.
     Scale(Change),
-    /// Tell how far the sets are.
+    /// Report how far the sets are.
     Progress,
 }
 
@@ -45,22 +45,22 @@ pub enum Reply {
     Progress(Progress),
 }
 
-/// How many engines there are to be.
+/// How many engines are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// So many more than now, or fewer.
+    /// This many more; fewer if it is negative.
     By(i64),
-    /// So many.
+    /// This many in all.
     To(u32),
 }
 
 /// The answer to [`Request::Scale`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scaled {
-    /// How many engines there were to be.
+    /// How many engines were wanted before.
     pub before: u32,
-    /// How many there are to be now.
+    /// How many engines are wanted now.
     pub wanted: u32,
 }
 
@@ -76,16 +76,16 @@ struct Answer {
     answer: Result<Reply, Failure>,
 }
 
-/// The socket in the cluster's socket folder.
+/// The path of the socket in the cluster's socket folder.
 pub fn socket_path(socket_dir: &Path) -> PathBuf {
     socket_dir.join("launcher.sock")
 }
 
-/// Where the answer to a request goes.
+/// The channel for the answer to a request.
 pub type AnswerTo = Sender<Result<Reply, Failure>>;
 
-/// Hands each request to `take`, with where its answer goes, until that returns false: then nobody takes requests any
-/// more.
+/// Starts the thread that accepts requests, and passes each to `take` with the channel for its answer. When `take`
+/// returns false, the thread ends, and no more requests are accepted.
 pub fn listen(socket_dir: &Path, mut take: impl FnMut(Request, AnswerTo) -> bool + Send + 'static) -> io::Result<()> {
     let path = socket_path(socket_dir);
     let listener = UnixListener::bind(&path)?;
@@ -93,7 +93,7 @@ pub fn listen(socket_dir: &Path, mut take: impl FnMut(Request, AnswerTo) -> bool
     let accept = move || {
         for stream in listener.incoming() {
             let Ok(stream) = stream else { continue };
-            // One at a time: each takes milliseconds, and a silent one is given up.
+            // One at a time: each takes milliseconds, and a silent peer times out.
             if serve(&stream, &mut take).is_none() {
                 return;
             }
@@ -102,7 +102,7 @@ pub fn listen(socket_dir: &Path, mut take: impl FnMut(Request, AnswerTo) -> bool
     std::thread::Builder::new().name("requests".to_owned()).spawn(accept).map(drop)
 }
 
-/// Answers one request; none when nobody takes requests any more.
+/// Answers one request; `None` if no more requests are accepted.
 fn serve(mut stream: &UnixStream, take: &mut impl FnMut(Request, AnswerTo) -> bool) -> Option<()> {
     let question = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
     let question = question.and_then(|()| read_line(stream, QUESTION_MAX));
@@ -121,13 +121,13 @@ fn serve(mut stream: &UnixStream, take: &mut impl FnMut(Request, AnswerTo) -> bo
     };
     if let Ok(mut line) = serde_json::to_vec(&Answer { version: VERSION, answer }) {
         line.push(b'\n');
-        // Whoever asked may be gone.
+        // The command that asked may have exited.
         let _ = stream.write_all(&line);
     }
     Some(())
 }
 
-/// Has the launcher whose socket is in `socket_dir` start engines or end some.
+/// Asks the launcher whose socket is in `socket_dir` for more or fewer engines.
 pub fn scale(socket_dir: &Path, change: Change) -> Result<Scaled, Failure> {
     match ask(socket_dir, Request::Scale(change), PATIENCE)? {
         Reply::Scaled(scaled) => Ok(scaled),
@@ -135,7 +135,7 @@ pub fn scale(socket_dir: &Path, change: Change) -> Result<Scaled, Failure> {
     }
 }
 
-/// Asks that launcher how far its sets are.
+/// Asks that launcher how far its sets are. `patience` is how long it may take to answer.
 pub fn progress(socket_dir: &Path, patience: Duration) -> Result<Progress, Failure> {
     match ask(socket_dir, Request::Progress, patience)? {
         Reply::Progress(progress) => Ok(progress),

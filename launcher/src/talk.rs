@@ -1,4 +1,5 @@
-//! What a running launcher says: lines on stderr, and to the shell that it was detached from until it is ready.
+//! What a running launcher says: lines on stderr, and until it is ready also on the pipe to the process that detached
+//! it.
 
 use crate::report::StartReport;
 use ipclusterz_host::failure::Failure;
@@ -21,7 +22,7 @@ pub enum Message {
     Ask {
         /// Ends as a prompt does.
         prompt: String,
-        /// How often the answer was wrong before.
+        /// How many answers were wrong before.
         attempt: u32,
     },
     /// The last message: all engines are ready.
@@ -30,19 +31,19 @@ pub enum Message {
     Failed(Failure),
 }
 
-/// The launcher's voice.
+/// Says lines on stderr, and to the process that detached this one.
 #[derive(Debug, Default)]
 pub struct Talk {
     starter: Option<Arc<Mutex<File>>>,
 }
 
 impl Talk {
-    /// Speaks on stderr alone.
+    /// Says lines on stderr alone.
     pub fn on_stderr() -> Self {
         Self::default()
     }
 
-    /// Speaks to the process that detached this one as well.
+    /// Says lines to the process that detached this one as well.
     pub fn with_starter(pipe: Arc<Mutex<File>>) -> Self {
         Self { starter: Some(pipe) }
     }
@@ -54,7 +55,7 @@ impl Talk {
         self.tell(&Message::Say(line));
     }
 
-    /// Ends the conversation with the process that detached this one.
+    /// Sends the last message to the process that detached this one. Later lines go to stderr alone.
     pub fn conclude(&mut self, message: &Message) {
         self.tell(message);
         self.starter = None;
@@ -66,13 +67,13 @@ impl Talk {
         line.push(b'\n');
         let written = pipe.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line);
         if written.is_err() {
-            // The starter was killed. The cluster it asked for is there all the same, and `ipclusterz list` shows it.
+            // The starter was killed. The cluster exists all the same, and `ipclusterz list` shows it.
             self.starter = None;
         }
     }
 }
 
-/// Has questions of this process go to the one that detached it, through the pipe on which it also speaks.
+/// Passes questions of this process to the one that detached it, through the same pipe.
 pub fn ask_starter(pipe: Arc<Mutex<File>>) {
     ask_instead_of_terminal(move || Box::new(Starter { questions: Arc::clone(&pipe) }));
 }
@@ -88,7 +89,7 @@ impl Asker for Starter {
         let message = Message::Ask { prompt: question.prompt.clone(), attempt: question.attempt };
         let mut line = serde_json::to_vec(&message).ok()?;
         line.push(b'\n');
-        // Once the cluster is ready the starter has gone.
+        // Writing fails once the cluster is ready, because the starter has exited.
         self.questions.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line).ok()?;
         read_answer()
     }

@@ -1,10 +1,10 @@
-//! Turns clap's complaints into failures like all others: `error:` and `hint:` lines, or JSON.
+//! Turns clap's errors into failures like all others: `error:` and `hint:` lines, or JSON.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 
-/// What the command line asks for when clap ends the parsing.
+/// Why clap ended the parsing.
 #[derive(Debug)]
 pub enum Interruption {
     /// `--help` or `--version`: text for stdout.
@@ -53,7 +53,7 @@ fn hint(error: &clap::Error) -> String {
     }
 }
 
-/// One piece of clap's context as text; the last when there are several, which clap sorts by growing likeness.
+/// One piece of clap's context as text. Of several, the last, because clap sorts them by increasing similarity.
 fn text(error: &clap::Error, kind: ContextKind) -> Option<String> {
     match error.get(kind)? {
         ContextValue::String(text) => Some(text.clone()),

@@ -1,10 +1,12 @@
-//! Under which names and addresses this host can be reached from others.
+//! The names and addresses by which other hosts can reach this one. Tries no connection.
 
 use ipclusterz_base::places;
 use std::ffi::CStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The host's name, then the addresses of its interfaces that are up; neither loopback nor link-local ones.
+/// Returns the host's name, then the addresses of its interfaces that are up, without loopback and link-local ones.
+///
+/// An IPv6 address is in brackets. If the interfaces cannot be read, only the name is returned.
 pub fn of_this_host() -> Vec<String> {
     let mut hosts = vec![places::host_name()];
     for address in interfaces() {
@@ -19,7 +21,7 @@ pub fn of_this_host() -> Vec<String> {
     hosts
 }
 
-/// Whether another host could have a way to it.
+/// Whether another host could have a route to `address`.
 fn is_reachable(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local() && !address.is_unspecified(),
@@ -63,7 +65,7 @@ fn interfaces() -> Vec<IpAddr> {
     found
 }
 
-/// Every host with containers has such a bridge, with the same address.
+/// Whether the interface is the bridge of containers: every host with containers has one, with the same address.
 fn is_bridge_of_containers(entry: &libc::ifaddrs) -> bool {
     // SAFETY: the name is a C string in the list.
     let name = unsafe { CStr::from_ptr(entry.ifa_name) };

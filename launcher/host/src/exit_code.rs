@@ -40,12 +40,13 @@ impl Exit {
         (Exit::Interrupted, "Ctrl-C, or a signal before the cluster was ready"),
     ];
 
-    /// The number.
+    /// The exit code as a number.
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// The code for a number that another `ipclusterz` process handed over.
+    /// The exit code that another `ipclusterz` process reported as a number; [`Exit::Failure`] if the number is
+    /// unknown.
     pub fn from_code(code: u8) -> Exit {
         Exit::TABLE.iter().map(|(exit, _)| *exit).find(|exit| exit.code() == code).unwrap_or(Exit::Failure)
     }

@@ -1,17 +1,17 @@
-//! What a user is told when a command fails: message, advice and exit code.
+//! The failure of a command: message, advice and exit code.
 //!
-//! The modules have typed errors of their own; each is turned into a [`Failure`] where a command gives up, so that the
-//! exit codes and the wording of hints can be read in few places.
+//! The modules have typed errors of their own. A command converts an error into a [`Failure`] where it gives up, so
+//! that the exit codes and the wording of hints are in few places.
 
 use crate::exit_code::Exit;
 use ipclusterz_base::connection::ConnectionError;
 use ipclusterz_base::places::PlacesError;
 use serde::{Deserialize, Serialize};
 
-/// A command's end without success.
+/// Why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The exit code's number, as it crosses from a detached launcher to the shell that started it.
+    /// The exit code's number, as a detached launcher reports it to the shell that started it.
     exit_code: u8,
     /// What happened, with the values that were involved; may have several lines.
     pub message: String,
@@ -25,7 +25,7 @@ impl Failure {
         Self { exit_code: exit.code(), message: message.into(), hint: None }
     }
 
-    /// The same with advice.
+    /// Adds advice. An empty text counts as no advice.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into()).filter(|hint| !hint.is_empty());
         self
@@ -36,13 +36,14 @@ impl Failure {
         Exit::from_code(self.exit_code)
     }
 
-    /// An operation of the operating system that has no reason to fail.
+    /// For `map_err`: an operation of the operating system failed that normally succeeds. `doing` says what was being
+    /// done.
     pub fn io(doing: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Failure {
         let doing = doing.to_string();
         move |error| Failure::new(Exit::Failure, format!("{doing}: {error}"))
     }
 
-    /// `{"error": {"kind": …, "exit_code": …, "message": …, "hint": …}}`, to which the printer adds the version.
+    /// `{"error": {"kind": …, "exit_code": …, "message": …, "hint": …}}`. The printer adds the version.
     pub fn to_json(&self) -> serde_json::Value {
         let kind = match self.exit() {
             Exit::Ok => "ok",

@@ -1,7 +1,7 @@
-//! Processes that can be recognised later, by another program.
+//! Identifies processes so that another program can recognise them later.
 //!
-//! A pid alone is no name: it is given to another process after a while, and to any process after a reboot. A pid with
-//! the time at which its process started, on a boot with a known id, is one.
+//! A pid alone does not identify a process: the kernel gives it to another process after a while, and to any process
+//! after a reboot. A pid together with the start time of its process and the id of the boot does.
 
 use ipclusterz_base::places;
 use serde::{Deserialize, Serialize};
@@ -23,13 +23,13 @@ impl ProcessIdentity {
         Self::parse(pid, &stat).ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood: {stat:?}")))
     }
 
-    /// From the text of `/proc/PID/stat`, of this host or another.
+    /// Parses the text of `/proc/PID/stat`, of this host or another; `None` if it has an unknown form.
     pub fn parse(pid: u32, stat: &str) -> Option<Self> {
         let (_, start_time) = parse_stat(stat)?;
         Some(Self { pid, start_time })
     }
 
-    /// Whether that very process still runs. A zombie does not: it only waits for its parent to notice.
+    /// Whether this very process still runs. A zombie does not run: it has exited and waits to be reaped.
     pub fn is_alive(&self) -> bool {
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) else { return false };
         parse_stat(&stat)
@@ -40,22 +40,22 @@ impl ProcessIdentity {
 /// The process that something on disk belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// Its host.
+    /// The host that the process runs on.
     pub host: String,
-    /// Boot of that host on which the pid means something.
+    /// The boot of that host during which the pid is valid.
     pub boot_id: String,
     /// The process.
     pub process: ProcessIdentity,
 }
 
-/// What is known, on this host, of an [`Owner`].
+/// What this host knows about an [`Owner`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It runs.
     Alive,
-    /// It has ended: what it owned is left over.
+    /// It has exited: what it owned is orphaned.
     Gone,
-    /// It is a process of another host, which cannot be seen from here.
+    /// It is a process of another host, which this host cannot see.
     Elsewhere,
 }
 
@@ -78,9 +78,9 @@ impl Owner {
     }
 }
 
-/// Identifies the time since this host was booted.
+/// Identifies the current boot of this host. Empty if the kernel does not tell.
 pub fn boot_id() -> String {
-    // Where the kernel does not tell, every boot looks the same, and start times have to tell processes apart.
+    // Without an id, all boots look the same, and only the start times distinguish processes.
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| String::new(), |id| id.trim().to_owned())
 }
 

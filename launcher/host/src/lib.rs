@@ -1,13 +1,13 @@
 //! This host: its processes, signals, folders, limits and programs, and how a command fails on it.
 //!
-//! The ground of the launcher's crates: it knows no profile, no other host and no cluster. In reading order:
+//! The lowest of the launcher's crates: it knows no profile, no other host and no cluster. In reading order:
 //!
-//! - [`exit_code`], [`failure`]: what a shell and a user are told when a command fails
+//! - [`exit_code`], [`failure`]: what a command that fails reports to a shell and a user
 //! - [`identity`]: a process that can be recognised later, and the owner of something on disk
-//! - [`system`], [`signals`], [`spawn`], [`marked`]: system calls; signals as events; children; processes with a mark
+//! - [`system`], [`signals`], [`spawn`], [`marked`]: system calls; signals as events; child processes; marked processes
 //! - [`record_file`], [`removal`], [`owned`]: versioned records on disk, removing files, folders with an owner
-//! - [`limits`], [`addresses`], [`python`]: what this host allows, is called and has
-//! - [`units`], [`shell`], [`suggestion`]: times and sizes; words for a shell; "did you mean"
+//! - [`limits`], [`addresses`], [`python`]: this host's limits, its names and addresses, its Python
+//! - [`units`], [`shell`], [`suggestion`]: times and sizes; quoting for a shell; "did you mean"
 //! - [`stderr`]: a line for the user
 
 pub mod addresses;

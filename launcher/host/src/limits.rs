@@ -1,7 +1,7 @@
-//! Whether this host allows so many engines, found out before the first is started.
+//! Checks whether the limits of this host allow the wanted number of engines, before the first one starts.
 //!
-//! Without this, a start with too many engines would end halfway in "Resource temporarily unavailable", with the user's
-//! own shell unable to fork.
+//! Without this check, a start with too many engines would fail halfway with "Resource temporarily unavailable", and
+//! the user's own shell could not fork any more.
 
 use crate::exit_code::Exit;
 use crate::failure::Failure;
@@ -18,10 +18,10 @@ const TASKS_OF_CLUSTER: u64 = 16;
 const FILES_PER_ENGINE: u64 = 2;
 /// The controller's descriptors without any engine.
 const FILES_OF_CONTROLLER: u64 = 64;
-/// What a Python with this package and nothing else needs at the least.
+/// The least memory that a Python with this package and nothing else needs.
 const BYTES_PER_ENGINE: u64 = 10 << 20;
 
-/// One thing that there is only so much of.
+/// A limit on one resource of this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
     /// Its name, with the number that the administrator set.
@@ -34,7 +34,7 @@ pub struct Limit {
     pub per_engine: u64,
     /// What the rest of a cluster takes of it.
     pub fixed: u64,
-    /// Whether what one engine takes is a guess; a limit that is counted exactly is named before it.
+    /// Whether `per_engine` is an estimate. A limit that is counted exactly is reported before an estimated one.
     pub guessed: bool,
 }
 
@@ -72,7 +72,7 @@ impl From<TooManyEngines> for Failure {
     }
 }
 
-/// Refuses a number of engines that one of the limits does not allow; names the tightest of those.
+/// Fails if a limit does not allow this many engines. The error names the tightest of those limits.
 pub fn check(engines: u32, limits: &[Limit]) -> Result<(), TooManyEngines> {
     let wanted = u64::from(engines);
     let exceeded = limits.iter().filter(|limit| limit.engines() < wanted);
@@ -82,12 +82,14 @@ pub fn check(engines: u32, limits: &[Limit]) -> Result<(), TooManyEngines> {
     Err(TooManyEngines { engines, needed, limit: limit.clone(), most })
 }
 
-/// Descriptors that a controller of so many engines needs.
+/// How many descriptors a controller of this many engines needs.
 pub fn files_of_controller(engines: u32) -> u64 {
     u64::from(engines) * FILES_PER_ENGINE + FILES_OF_CONTROLLER
 }
 
 /// The limits of this host, user and control group, as far as they can be read.
+///
+/// `engines` only decides whether the user's own tasks are counted, which is slow.
 pub fn of_this_host(engines: u32) -> Vec<Limit> {
     let tasks_needed = u64::from(engines) * TASKS_PER_ENGINE + TASKS_OF_CLUSTER;
     let tasks = |name: String, available| Limit {
@@ -105,11 +107,11 @@ pub fn of_this_host(engines: u32) -> Vec<Limit> {
             limits.push(tasks(format!("{path} ({most})"), most.saturating_sub(running)));
         }
     }
-    // The kernel does not hold root to RLIMIT_NPROC.
+    // The kernel does not apply RLIMIT_NPROC to root.
     if system::effective_user() != 0
         && let Ok((Some(most), _)) = system::resource_limit(libc::RLIMIT_NPROC)
     {
-        // Counting the user's own tasks means reading all of /proc, so it is done only when it can matter.
+        // Counting the user's own tasks means reading all of /proc, so they are counted only when it can matter.
         let used = if tasks_needed + running <= most { running } else { tasks_of_user(system::effective_user()) };
         limits.push(tasks(format!("ulimit -u ({most})"), most.saturating_sub(used)));
     }
@@ -136,7 +138,7 @@ pub fn of_this_host(engines: u32) -> Vec<Limit> {
     limits
 }
 
-/// All tasks that there are: the number after the slash in `/proc/loadavg`.
+/// The number of all tasks on this host: the number after the slash in `/proc/loadavg`.
 fn tasks_of_host() -> u64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().nth(3).and_then(|field| field.split_once('/')?.1.parse().ok()).unwrap_or(0)
@@ -158,7 +160,7 @@ fn control_groups() -> Vec<(PathBuf, u64, u64)> {
     let mut found = Vec::new();
     for folder in text.lines().filter_map(control_group_folder) {
         for folder in folder.ancestors().take_while(|folder| *folder != Path::new("/sys/fs")) {
-            // The root group has no such file, and "max" is no number: neither is a limit.
+            // The root group has no such file, and "max" is no number: in both cases there is no limit.
             let limit = folder.join("pids.max");
             if let (Some(most), Some(used)) = (read_number(&limit), read_number(&folder.join("pids.current"))) {
                 found.push((limit, most, used));
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_known_is_no_limit() {
+    fn without_known_limits_nothing_is_refused() {
         assert!(check(u32::MAX, &[]).is_ok());
     }
 

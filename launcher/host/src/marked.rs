@@ -1,11 +1,11 @@
-//! Processes of a set that can be found by a mark in their environment, wherever they went.
+//! Finds and kills the processes of a set by a mark in their environment, whatever group or parent they have.
 //!
-//! What mpiexec starts leaves its process group and its session, and is given to another parent when mpiexec is killed.
-//! The environment that a process began with stays with it, and with whatever it starts. So each set has a mark there,
-//! `IPCLUSTERZ_SET`, made of the random id of the cluster's run and the number of the set.
+//! Processes that mpiexec starts leave its process group and its session, and are reparented when mpiexec is killed.
+//! But a process keeps the environment that it began with, and whatever it starts inherits it. So each set has a mark
+//! in the environment, `IPCLUSTERZ_SET`, made of the random id of the cluster's run and the number of the set.
 //!
-//! Only processes of this user are looked at, and each is killed through a descriptor that was opened before its start
-//! time was compared: a pid that was given to somebody else meanwhile is safe.
+//! Only processes of this user are searched. Each is killed through a descriptor that was opened before its start time
+//! was compared, so that a process that has got a reused pid is never hit.
 
 use crate::identity::ProcessIdentity;
 use crate::system;
@@ -35,26 +35,27 @@ impl Mark {
         &self.0
     }
 
-    /// The processes of this host, and this user, that have it and are alive.
+    /// The living processes of this user on this host that have the mark, except this process.
     pub fn processes(&self) -> Vec<ProcessIdentity> {
         find(|value| value == self.0)
     }
 }
 
-/// The processes of any set of a run of a cluster.
+/// The processes of all sets of one run of a cluster.
 pub fn processes_of_run(run_id: &str) -> Vec<ProcessIdentity> {
     find(|value| value.strip_prefix(run_id).is_some_and(|rest| rest.starts_with('-')))
 }
 
-/// Kills these very processes, and nobody who has got the pid of one that is gone.
+/// Kills exactly these processes. A process that has got the pid of one of them since is left alone.
 pub fn kill(processes: &[ProcessIdentity]) {
     for process in processes {
-        // One that is gone is what was wanted; one that may not be killed is still found by the next search.
+        // The error is ignored: a process that is gone needs no kill, and the next search finds one that may not be
+        // killed.
         let _ = system::signal_exactly(process.pid, libc::SIGKILL, || process.is_alive());
     }
 }
 
-/// Processes of this user whose mark is one that is wanted, but not this one. Zombies have no environment any more.
+/// The processes of this user whose mark is `wanted`, except this process. Zombies have no environment any more.
 fn find(wanted: impl Fn(&str) -> bool) -> Vec<ProcessIdentity> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let user = system::effective_user();
@@ -65,7 +66,8 @@ fn find(wanted: impl Fn(&str) -> bool) -> Vec<ProcessIdentity> {
             if pid == std::process::id() || entry.metadata().ok()?.uid() != user {
                 return None;
             }
-            // The identity comes first: should the pid change hands in between, it is the old one that would be killed.
+            // The identity is read first: if the pid is reused in between, the identity is that of the old process,
+            // which is gone, and so nothing is killed.
             let identity = ProcessIdentity::of(pid).ok()?;
             mark_of(pid).ok()?.is_some_and(|value| wanted(&value)).then_some(identity)
         })

@@ -1,9 +1,9 @@
-//! Private folders for sockets and pipes that belong to one process alone, and are found again should it be killed.
+//! Private folders for sockets and pipes. Each belongs to one process, and can be found and removed if that is killed.
 //!
 //! # Format
 //!
-//! Beside each folder is `NAME.owner`: JSON, mode 0600, `version` read first. It is written before the folder is made and
-//! removed after it, so that there never is a folder that nobody can tell the owner of.
+//! Beside each folder is `NAME.owner`: JSON, mode 0600, `version` read first. It is written before the folder is made
+//! and removed after it, so that the owner of every folder is known.
 
 use crate::identity::{Fate, Owner, ProcessIdentity};
 use crate::record_file::{RecordError, read_record, write_record};
@@ -21,18 +21,18 @@ const SUFFIX: &str = ".owner";
 struct Record {
     version: u32,
     owner: Owner,
-    /// For a person.
+    /// What the folder is for, in words for a person.
     what: String,
 }
 
-/// Removed with all that is in it when dropped.
+/// A private folder of this process. Dropping it removes the folder with its content, and then the record.
 #[derive(Debug)]
 pub struct OwnedFolder {
     path: PathBuf,
 }
 
 impl OwnedFolder {
-    /// Makes one whose name begins with `kind`; `what` it is for, a person may read one day.
+    /// Makes a folder whose name begins with `kind`. `what` says what it is for, in words for a person.
     pub fn new(kind: &str, what: &str) -> Result<Self, PlacesError> {
         Self::at(places::run_dirs(kind, &places::random_hex(4))?.socket_dir, what)
     }
@@ -46,7 +46,7 @@ impl OwnedFolder {
             path: PathBuf::from("/proc/self/stat"),
             source,
         })?;
-        // From here on dropping it removes what has been made.
+        // From here on, dropping `folder` removes what has been made.
         let folder = Self { path };
         write_record(&Record { version: VERSION, owner, what: what.to_owned() }, &record_of(&folder.path))?;
         places::make_private_dir(&folder.path)?;
@@ -74,11 +74,11 @@ pub struct LeftFolder {
     pub path: PathBuf,
     /// What it was for.
     pub what: String,
-    /// Whose it was.
+    /// The process that owned it.
     pub owner: ProcessIdentity,
 }
 
-/// The folders of dead owners, and records that cannot be read, on this host.
+/// The folders on this host whose owners are gone, and an error for each record that cannot be read.
 pub fn left() -> Vec<Result<LeftFolder, RecordError>> {
     let mut bases = vec![places::run_base(), places::run_base_without_session()];
     bases.dedup();
@@ -86,7 +86,7 @@ pub fn left() -> Vec<Result<LeftFolder, RecordError>> {
 }
 
 fn left_in(base: &Path) -> Vec<Result<LeftFolder, RecordError>> {
-    // Where nobody but this user can write, or where nothing was ever made.
+    // Nothing is listed if another user could write to `base`, or if it does not exist because nothing was ever made.
     let private = places::check_private_dir(base).is_ok();
     let entries = fs::read_dir(base).ok().filter(|_| private).into_iter().flatten().flatten();
     let mut records: Vec<PathBuf> =
@@ -98,7 +98,7 @@ fn left_in(base: &Path) -> Vec<Result<LeftFolder, RecordError>> {
             Ok(Some(record)) if record.owner.fate() == Fate::Gone => {
                 Some(Ok(LeftFolder { path, what: record.what, owner: record.owner.process }))
             }
-            // Its owner lives, or has just removed it.
+            // The owner lives, or has just removed its record.
             Ok(_) => None,
             Err(error) => Some(Err(error)),
         }
@@ -106,7 +106,7 @@ fn left_in(base: &Path) -> Vec<Result<LeftFolder, RecordError>> {
     records.into_iter().filter_map(left).collect()
 }
 
-/// Removes a folder and, last, the record of its owner.
+/// Removes a folder and then the record of its owner. It is no error if they are gone already.
 pub fn remove(path: &Path) -> Result<(), RemoveError> {
     removed(path, fs::remove_dir_all(path))?;
     let record = record_of(path);
@@ -120,7 +120,7 @@ fn record_of(path: &Path) -> PathBuf {
     PathBuf::from(record)
 }
 
-/// The folder that a file is the record of.
+/// The folder that `record` belongs to; `None` if the file is no record.
 fn folder_of(record: &Path) -> Option<PathBuf> {
     let name = record.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
     record.is_file().then(|| record.with_file_name(name))
@@ -143,7 +143,7 @@ mod tests {
         let path = private.join("tunnel-2");
         places::make_private_dir(&path.join("inside")).expect("a folder");
         write_record(&dead, &record_of(&path)).expect("write");
-        // Killed before it made its folder; and a cluster's folder, which its `cluster.json` tells of.
+        // An owner that was killed before it made its folder; and a cluster's folder, which `cluster.json` records.
         write_record(&dead, &record_of(&private.join("tunnel-3"))).expect("write");
         places::make_private_dir(&private.join("default-4")).expect("a folder");
         let found: Vec<LeftFolder> = left_in(&private).into_iter().map(|left| left.expect("readable")).collect();

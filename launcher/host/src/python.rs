@@ -1,4 +1,4 @@
-//! Which Python runs the engines.
+//! Finds the Python that runs the engines. Does not check what is installed in it.
 
 use crate::exit_code::Exit;
 use crate::failure::Failure;
@@ -6,13 +6,13 @@ use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Why there is none.
+/// Why no Python was found.
 #[derive(Debug, thiserror::Error)]
 pub enum PythonError {
-    /// The one that was asked for.
+    /// The Python that was asked for does not exist or is not executable.
     #[error("there is no Python {0:?} that could be run")]
     NotFound(String),
-    /// None was asked for.
+    /// No Python was asked for, and none was found.
     #[error("there is no python3 or python beside {} and no python3 on PATH", program.display())]
     NoneAnywhere {
         /// The ipclusterz program.
@@ -27,10 +27,10 @@ impl From<PythonError> for Failure {
     }
 }
 
-/// The Python to run: `wanted` if given (a path, or a name on `search_path`), else the one in `program`'s folder, else
-/// `python3` on `search_path`.
+/// Finds the Python to run: `wanted` if given (a path, or a name on `search_path`), else the one in `program`'s folder,
+/// else `python3` on `search_path`.
 ///
-/// Links are not followed: a virtual environment's `python3` is a link, and knows its environment by its own path.
+/// Links are not resolved: a virtual environment's `python3` is a link, and finds its environment by its own path.
 pub fn find(wanted: Option<&str>, program: &Path, search_path: Option<&OsStr>) -> Result<PathBuf, PythonError> {
     if let Some(wanted) = wanted {
         return on_search_path(wanted, search_path).ok_or_else(|| PythonError::NotFound(wanted.to_owned()));
@@ -43,17 +43,17 @@ pub fn find(wanted: Option<&str>, program: &Path, search_path: Option<&OsStr>) -
         .ok_or_else(|| PythonError::NoneAnywhere { program: program.to_path_buf() })
 }
 
-/// A program by its path, or by a name that is looked for on `search_path`.
+/// Resolves a program: a path, or a name that is looked up on `search_path`.
 pub fn on_search_path(program: &str, search_path: Option<&OsStr>) -> Option<PathBuf> {
     if program.contains('/') {
-        // Absolute, because a record of it must mean the same in another folder.
+        // Absolute, because a record of the path must mean the same in another working folder.
         return std::path::absolute(program).ok().filter(|path| is_executable(path));
     }
     let mut folders = std::env::split_paths(search_path.unwrap_or_default());
     folders.find_map(|folder| Some(folder.join(program)).filter(|path| is_executable(path)))
 }
 
-/// Whether it is a file that somebody may run.
+/// Whether `path` is a file that somebody may execute.
 pub fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_asked_for_must_exist() {
+    fn a_python_that_was_asked_for_must_exist() {
         let folder = tempfile::tempdir().expect("folder");
         let program = folder.path().join("ipclusterz");
         let path = folder.path().join("python3.12");

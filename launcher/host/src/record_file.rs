@@ -1,4 +1,4 @@
-//! Records on disk: JSON with a version that is read first, mode 0600, replaced whole.
+//! Records on disk: JSON with a version that is read first, mode 0600, always replaced as a whole.
 
 use crate::exit_code::Exit;
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Why a record cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The operating system refused.
+    /// The operating system could not read it.
     #[error("cannot read {path}: {source}")]
     Unreadable {
         /// The file.
@@ -34,7 +34,7 @@ pub enum RecordError {
         path: PathBuf,
         /// The version in it.
         found: u32,
-        /// The version that is read.
+        /// The version that this program reads.
         read: u32,
     },
 }
@@ -49,7 +49,7 @@ impl From<RecordError> for Failure {
     }
 }
 
-/// Reads the record at `path`, which must have this version; `None` when there is no such file.
+/// Reads the record at `path`. `None` if there is no such file; an error if its version is not `version`.
 pub fn read_record<T: DeserializeOwned>(path: &Path, version: u32) -> Result<Option<T>, RecordError> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
@@ -59,7 +59,7 @@ pub fn read_record<T: DeserializeOwned>(path: &Path, version: u32) -> Result<Opt
     parse_record(&text, path, version).map(Some)
 }
 
-/// Parses the text of a record; `path` is for errors alone.
+/// Parses the text of a record, which must have the version `read`. `path` is used in errors alone.
 pub fn parse_record<T: DeserializeOwned>(text: &[u8], path: &Path, read: u32) -> Result<T, RecordError> {
     #[derive(Deserialize)]
     struct Versioned {

@@ -1,15 +1,15 @@
-//! Removing files and folders of which it does not matter whether they were there.
+//! Removing files and folders that may be gone already.
 
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file or folder stays.
+/// A file or folder could not be removed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot remove {path}: {source}")]
 pub struct RemoveError {
-    /// What stays.
+    /// What could not be removed.
     pub path: PathBuf,
     /// Why.
     pub source: io::Error,
@@ -21,7 +21,7 @@ impl From<RemoveError> for Failure {
     }
 }
 
-/// The result of removing `path`, where a path that does not exist is a success too.
+/// Turns the result of removing `path` into an error that names the path. A path that does not exist is a success.
 pub fn removed(path: &Path, result: io::Result<()>) -> Result<(), RemoveError> {
     match result {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {

@@ -1,6 +1,6 @@
-//! Words for a shell, here or on another host.
+//! Quoting for a shell, on this host or another.
 
-/// `word` as one word of any Bourne shell, and of csh and fish when it has no `!` or newline.
+/// Quotes `word` as one word of any Bourne shell, and of csh and fish if it has no `!` or newline.
 pub fn quote(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {

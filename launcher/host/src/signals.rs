@@ -1,17 +1,17 @@
-//! Signals as events: blocked everywhere, and taken by one thread that waits for them.
+//! Turns signals into events: they are blocked in all threads, and one thread waits for them.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A signal has told this process to end.
+/// Whether a signal has told this process to end.
 static TOLD_TO_END: AtomicBool = AtomicBool::new(false);
 
-/// Notes that a signal has told this process to end.
+/// Records that a signal has told this process to end.
 pub fn tell_to_end() {
     TOLD_TO_END.store(true, Ordering::Release);
 }
 
-/// Whether a signal has told this process to end. Whoever waits for a person's answer must then give up.
+/// Whether a signal has told this process to end. Code that waits for a person's answer must then give up.
 pub fn told_to_end() -> bool {
     TOLD_TO_END.load(Ordering::Acquire)
 }
@@ -25,12 +25,12 @@ pub enum Signal {
     Terminate,
     /// SIGHUP: the terminal is gone.
     HangUp,
-    /// SIGCHLD: a child has ended, perhaps several.
+    /// SIGCHLD: a child has exited, perhaps several.
     ChildEnded,
-    /// SIGUSR1: the thread that started this process has ended, as asked for with `--exit-with-parent`.
+    /// SIGUSR1: the thread that started this process has exited; sent because of `--exit-with-parent`.
     ///
-    /// The kernel says so for a thread (prctl(2)), while the Python process that it belonged to may well live on; it
-    /// has ended only if we have another parent now.
+    /// The kernel reports the exit of a thread (prctl(2)). The Python process of that thread may well live on: the
+    /// parent has exited only if this process has another parent now.
     ParentChanged,
 }
 
@@ -46,7 +46,7 @@ impl Signal {
         }
     }
 
-    /// Whether it is meant to end this process.
+    /// Whether it tells this process to end.
     fn ends(self) -> bool {
         matches!(self, Signal::Interrupt | Signal::Terminate | Signal::HangUp)
     }
@@ -63,13 +63,14 @@ impl Signal {
     }
 }
 
-/// The signals that are blocked, ready to be waited for.
+/// The launcher's signals, blocked and ready to be waited for.
 pub struct BlockedSignals {
     set: libc::sigset_t,
 }
 
 impl BlockedSignals {
-    /// Blocks them in this thread, and so in every thread started from it later: call it before there is any other.
+    /// Blocks the signals in this thread, and so in every thread that it starts later. Call it before there is any
+    /// other.
     ///
     /// SIGINT and SIGHUP stay ignored if they are, as for `nohup ipclusterz` and for background jobs of a script.
     pub fn block() -> io::Result<Self> {
@@ -90,7 +91,7 @@ impl BlockedSignals {
         }
     }
 
-    /// Starts the thread that waits for them and hands each to `take`, until that returns false.
+    /// Starts the thread that waits for the signals. It passes each to `take`, and ends when `take` returns false.
     pub fn forward(self, mut take: impl FnMut(Signal) -> bool + Send + 'static) -> io::Result<()> {
         let wait = move || {
             loop {
@@ -101,7 +102,8 @@ impl BlockedSignals {
                     && let Some(signal) = Signal::from_number(number)
                 {
                     let goes_on = take(signal);
-                    // After `take`: a question that then fails for want of an answer is not why this process ends.
+                    // After `take`, so that the signal is known as the reason before a pending question fails for want
+                    // of an answer.
                     if signal.ends() {
                         tell_to_end();
                     }

@@ -1,12 +1,12 @@
-//! Children that cannot outlive the launcher.
+//! Child processes that cannot outlive the launcher.
 //!
-//! Each child leads a process group of its own, so that Ctrl-C in the terminal reaches the launcher alone and that a
-//! signal to the group reaches whatever the child has started; and each has the kernel send it a signal when the
-//! launcher ends, be it by `kill -9`.
+//! Each child leads a process group of its own. So Ctrl-C in the terminal reaches the launcher alone, and a signal to
+//! the group reaches whatever the child has started. The kernel sends each child a signal when the launcher exits, even
+//! if it is killed by `kill -9`.
 //!
-//! `PR_SET_PDEATHSIG` is about the *thread* that forked, not its process (prctl(2)): a child started from a thread that
-//! ends is killed although the launcher lives. So children are started from threads only that live as long as they: the
-//! main thread, which runs the supervisor until the launcher ends, and those that wait for a command of theirs.
+//! `PR_SET_PDEATHSIG` refers to the *thread* that forked, not to its process (prctl(2)): a child of a thread that exits
+//! is killed although the launcher lives. So children are started only by threads that live at least as long: the main
+//! thread, which runs the supervisor until the launcher exits, and threads that wait for the command they started.
 
 use crate::identity::ProcessIdentity;
 use crate::system;
@@ -14,17 +14,17 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
-/// How a child differs from a plain one.
+/// Options of a child process.
 #[derive(Debug, Clone, Copy)]
 pub struct ChildOptions {
-    /// What the kernel sends the child when the launcher is gone.
+    /// The signal that the kernel sends the child when the launcher exits.
     pub signal_at_launcher_end: i32,
     /// Raise the limit on open files to the hard limit. For the controller, which has two sockets per engine; not for
-    /// engines, where `select` in user code fails on descriptors above 1023.
+    /// engines, because `select` in user code fails on descriptors above 1023.
     pub raise_file_limit: bool,
 }
 
-/// A running child that can be recognised later, and that is reaped together with its process group.
+/// A running child with its identity. It is reaped together with its process group.
 #[derive(Debug)]
 pub struct ChildProcess {
     child: Child,
@@ -32,31 +32,31 @@ pub struct ChildProcess {
 }
 
 impl ChildProcess {
-    /// See [`spawn`].
+    /// Starts the child; see [`spawn`].
     pub fn start(command: Command, options: ChildOptions) -> io::Result<Self> {
         let child = spawn(command, options)?;
         let identity = ProcessIdentity::of(child.id())?;
         Ok(Self { child, identity })
     }
 
-    /// For the record.
+    /// Its identity, for the cluster's record.
     pub fn identity(&self) -> ProcessIdentity {
         self.identity
     }
 
-    /// Its standard output, if that is a pipe and was not taken yet.
+    /// Takes its standard output; `None` if that is no pipe or was taken already.
     pub fn take_stdout(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
     }
 
     /// Sends `signal` to its process group.
     pub fn signal_group(&self, signal: i32) {
-        // A child that has ended but is not reaped yet keeps its pid, so that this cannot hit anybody else.
+        // A child that has exited but has not been reaped keeps its pid, so the signal cannot hit another process.
         let _ = system::signal_group(self.identity.pid, signal);
     }
 
-    /// The status, if it has ended. What is left of its process group is killed first, while the zombie still keeps
-    /// the number.
+    /// Reaps the child and returns its status; `None` while it runs. Kills what is left of its process group first,
+    /// while the zombie still holds the group's number.
     pub fn reap(&mut self) -> io::Result<Option<ExitStatus>> {
         if !system::child_has_ended(self.identity.pid)? {
             return Ok(None);
@@ -72,7 +72,7 @@ pub fn spawn(mut command: Command, options: ChildOptions) -> io::Result<Child> {
     spawn_with_input(command, options)
 }
 
-/// The same with the input that `command` has been given.
+/// Like [`spawn`], with the standard input that `command` has been given.
 pub fn spawn_with_input(mut command: Command, options: ChildOptions) -> io::Result<Child> {
     let launcher = std::process::id();
     command.process_group(0);
@@ -90,12 +90,12 @@ fn prepare(launcher: u32, options: ChildOptions) -> io::Result<()> {
         if libc::prctl(libc::PR_SET_PDEATHSIG, options.signal_at_launcher_end) != 0 {
             return Err(io::Error::last_os_error());
         }
-        // The launcher may have ended before prctl took effect; nobody would send the signal then.
+        // The launcher may have exited before prctl took effect. Then the kernel sends no signal.
         if libc::getppid().unsigned_abs() != launcher {
             libc::_exit(1);
         }
-        // The launcher blocks the signals that it takes in its own thread, and a shell may have started it with SIGINT
-        // ignored; Python sets up KeyboardInterrupt only when it finds the default.
+        // The launcher blocks the signals that a thread of its own waits for, and a shell may have started it with
+        // SIGINT ignored. Python installs its handler for KeyboardInterrupt only if it finds the default.
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         if libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) != 0 {
@@ -110,7 +110,7 @@ fn prepare(launcher: u32, options: ChildOptions) -> io::Result<()> {
             let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
             if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
                 limit.rlim_cur = limit.rlim_max;
-                // Failing to raise it is no reason not to start: few engines need no more than the soft limit.
+                // A failure is no reason not to start: a few engines need no more than the soft limit.
                 libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
             }
         }
@@ -118,11 +118,11 @@ fn prepare(launcher: u32, options: ChildOptions) -> io::Result<()> {
     }
 }
 
-/// Marks all descriptors but the standard ones. They are not closed: one is the pipe on which the standard library
-/// reports that exec has failed.
+/// Has exec close all descriptors but the standard ones. They are not closed here, because one is the pipe on which the
+/// standard library reports that exec has failed.
 fn close_inherited_on_exec() -> io::Result<()> {
     const FIRST: u32 = 3;
-    // SAFETY: close_range takes three integers. By number, because older C libraries lack the function.
+    // SAFETY: close_range takes three integers. It is called by number, because older C libraries lack the function.
     let done = unsafe { libc::syscall(libc::SYS_close_range, FIRST, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if done == 0 {
         return Ok(());

@@ -1,8 +1,8 @@
 //! "Did you mean": the known name nearest to an unknown one.
 
-/// The candidate most like `name`, unless none is like it at all.
+/// Returns the candidate most like `name`; `None` if none is similar enough.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    /// Below this, a suggestion confuses more than it helps; clap uses the same.
+    /// Below this similarity, a suggestion confuses more than it helps. clap uses the same value.
     const LIKENESS: f64 = 0.7;
     candidates
         .into_iter()

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 /// Sends `signal` to the process group that `leader` leads.
 ///
-/// The caller must know that the group is still the one it means: its leader not yet reaped, or identified by its
-/// start time.
+/// The caller must know that the group is still the intended one: its leader has not been reaped, or was identified by
+/// its start time.
 pub fn signal_group(leader: u32, signal: i32) -> io::Result<()> {
     // SAFETY: kill takes two integers and touches no memory of ours.
     check(unsafe { libc::kill(-pid_of(leader)?, signal) })
@@ -19,11 +19,12 @@ pub fn signal_process(pid: u32, signal: i32) -> io::Result<()> {
     check(unsafe { libc::kill(pid_of(pid)?, signal) })
 }
 
-/// Sends `signal` to a process that may be gone, unless `still_meant` finds that its pid is another's by now.
+/// Sends `signal` to a process that may be gone; does nothing if `still_meant` finds that its pid has been reused.
 pub fn signal_exactly(pid: u32, signal: i32, still_meant: impl FnOnce() -> bool) -> io::Result<()> {
-    // The descriptor is of whoever has the pid now. If that is still the one that was meant, it stays of that one.
+    // The descriptor refers to the process that has the pid now. If that is still the intended one, it stays the
+    // intended one.
     let descriptor = match open_process(pid) {
-        // Linux before 5.3; there is a moment then in which the pid may change hands.
+        // Linux before 5.3 has no such descriptors: the pid may be reused between the check and the signal.
         Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
             return if still_meant() { signal_process(pid, signal) } else { Ok(()) };
         }
@@ -45,7 +46,7 @@ pub fn signal_exactly(pid: u32, signal: i32, still_meant: impl FnOnce() -> bool)
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Whether our child `pid` has ended; it stays a zombie, so that its pid cannot be given to another process yet.
+/// Whether our child `pid` has exited. It is not reaped, so that its pid cannot be reused yet.
 pub fn child_has_ended(pid: u32) -> io::Result<bool> {
     // SAFETY: siginfo_t is plain data, for which all zeroes is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
@@ -56,21 +57,21 @@ pub fn child_has_ended(pid: u32) -> io::Result<bool> {
     Ok(unsafe { info.si_pid() } != 0)
 }
 
-/// The pid of our parent; 1, or that of a subreaper, once the one that started us is gone.
+/// The pid of our parent. Once the process that started us has exited, it is 1 or that of a subreaper.
 pub fn parent_pid() -> u32 {
     // SAFETY: getppid cannot fail and touches no memory.
     unsafe { libc::getppid() }.unsigned_abs()
 }
 
-/// The user that we act as.
+/// The effective user id of this process.
 pub fn effective_user() -> u32 {
     // SAFETY: geteuid cannot fail and touches no memory.
     unsafe { libc::geteuid() }
 }
 
-/// Asks the kernel for `signal` when the thread that started us ends.
+/// Asks the kernel to send `signal` to this process when the thread that started it exits.
 ///
-/// The thread, not the process: see [`crate::signals::Signal::ParentChanged`] for how that is told apart.
+/// A thread, not a process: [`crate::signals::Signal::ParentChanged`] says how to distinguish the two.
 pub fn signal_when_parent_ends(signal: i32) -> io::Result<()> {
     // SAFETY: PR_SET_PDEATHSIG takes an integer and touches no memory of ours.
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) })
@@ -85,7 +86,7 @@ pub fn resource_limit(resource: libc::__rlimit_resource_t) -> io::Result<(Option
     Ok((finite(limit.rlim_cur), finite(limit.rlim_max)))
 }
 
-/// Size of the file system that `path` is in and what is left of it, in bytes.
+/// The size of the file system that `path` is in, and the space available in it, both in bytes.
 pub fn space(path: &std::path::Path) -> io::Result<(u64, u64)> {
     use std::os::unix::ffi::OsStrExt;
     let path = std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
@@ -96,7 +97,7 @@ pub fn space(path: &std::path::Path) -> io::Result<(u64, u64)> {
     Ok((answer.f_blocks * answer.f_frsize, answer.f_bavail * answer.f_frsize))
 }
 
-/// Takes over a descriptor that this process inherited, and keeps it from its own children.
+/// Takes over an inherited descriptor, and has exec close it so that our children do not inherit it.
 pub fn adopt_descriptor(number: i32) -> io::Result<OwnedFd> {
     // SAFETY: fcntl on any number is harmless: one that is not open gives EBADF.
     check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
@@ -104,7 +105,7 @@ pub fn adopt_descriptor(number: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Makes the standard output and error of this process go to `file`.
+/// Redirects the standard output and error of this process to `file`.
 pub fn redirect_output(file: &impl AsRawFd) -> io::Result<()> {
     for standard in [libc::STDOUT_FILENO, libc::STDERR_FILENO] {
         // SAFETY: both descriptors are open; dup2 replaces the second.
@@ -113,9 +114,11 @@ pub fn redirect_output(file: &impl AsRawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until the process `pid` has ended; false when `timeout` passed first, true also when there is none.
+/// Waits until the process `pid` has exited. Returns false if `timeout` passes first, and true if there is no such
+/// process.
 ///
-/// The pid must have been identified just before: a process that took it over would be waited for instead.
+/// The caller must have identified the process just before: if the pid has been reused, the other process is waited
+/// for.
 pub fn wait_for_end(pid: u32, timeout: Duration) -> io::Result<bool> {
     let descriptor = match open_process(pid) {
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(true),
@@ -135,7 +138,7 @@ pub fn wait_for_end(pid: u32, timeout: Duration) -> io::Result<bool> {
     }
 }
 
-/// A descriptor of a process, which stays its own when the pid is given to another.
+/// Opens a descriptor of a process. It keeps referring to that process when the pid is reused.
 fn open_process(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open takes two integers.
     let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid_of(pid)?, 0) };
@@ -157,7 +160,7 @@ pub fn memory_file() -> io::Result<std::fs::File> {
 }
 
 fn pid_of(pid: u32) -> io::Result<i32> {
-    // 0 and negative numbers mean groups and "everybody" to kill.
+    // To `kill`, 0 and negative numbers mean groups and "everybody".
     i32::try_from(pid).ok().filter(|pid| *pid > 0).ok_or_else(|| io::Error::other(format!("{pid} is not a pid")))
 }
 
@@ -165,7 +168,8 @@ fn check(result: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Runs in a child between fork and exec: signals as a program expects them, and SIGTERM when the launcher is gone.
+/// Runs in a child between fork and exec: unblocks all signals, and has the kernel send SIGTERM when the launcher
+/// exits.
 pub fn prepare_program(launcher: u32) -> io::Result<()> {
     // SAFETY: each call takes integers or pointers to values on this stack.
     unsafe {
@@ -179,7 +183,7 @@ pub fn prepare_program(launcher: u32) -> io::Result<()> {
     }
 }
 
-/// Runs in a child between fork and exec: signals as a program expects them, in a session of its own.
+/// Runs in a child between fork and exec: unblocks all signals, and starts a session of its own.
 pub fn own_session() -> io::Result<()> {
     // SAFETY: each call takes integers or pointers to values on this stack.
     unsafe {

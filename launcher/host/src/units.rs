@@ -14,7 +14,7 @@ pub struct BadTimeLimit(pub String);
 impl TimeLimit {
     /// Reads `HH:MM:SS`, `D-HH:MM:SS` or minutes.
     ///
-    /// Two numbers are refused: they are minutes and seconds to Slurm, hours and minutes to LSF.
+    /// Two numbers are refused: Slurm reads them as minutes and seconds, LSF as hours and minutes.
     pub fn parse(text: &str) -> Result<Self, BadTimeLimit> {
         let bad = || BadTimeLimit(text.to_owned());
         let number = |text: &str| {
@@ -60,9 +60,9 @@ impl std::fmt::Display for TimeLimit {
     }
 }
 
-/// Bytes in a size such as `16G`, `16GB`, `16gib` or `1.5T`; `None` when it is none.
+/// The number of bytes in a size such as `16G`, `16GB`, `16gib` or `1.5T`; `None` if the text is no size.
 ///
-/// A number without a unit is refused: it is mebibytes to Slurm, bytes to PBS and Grid Engine.
+/// A number without a unit is refused: Slurm reads it as mebibytes, PBS and Grid Engine as bytes.
 pub fn memory(text: &str) -> Option<u64> {
     let lower = text.to_ascii_lowercase();
     let unit_start = lower.find(|letter: char| letter.is_ascii_alphabetic())?;
@@ -82,7 +82,7 @@ pub fn memory(text: &str) -> Option<u64> {
     (bytes >= 1.0 && bytes < u64::MAX as f64).then_some(bytes as u64)
 }
 
-/// A size with a binary unit and three digits or so.
+/// A size for people: a binary unit and about three digits.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = count as f64;
@@ -94,7 +94,7 @@ pub fn bytes(count: u64) -> String {
     if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
-/// A time span in its two largest units.
+/// A time span for people, in its two largest units.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0) as u64;
     let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);

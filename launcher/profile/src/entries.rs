@@ -1,7 +1,7 @@
 //! The keys of a profile with their values and origins, and how layers of them are merged.
 //!
-//! A profile is kept flat, from key path to value: what a table is, the schema says, so that merging two layers is
-//! overwriting the keys of one with those of the other.
+//! A profile is kept flat, as a map from key path to value; the schema knows which paths are tables. So to merge two
+//! layers, the entries of the stronger one overwrite those of the weaker one.
 
 use crate::key_path::KeyPath;
 use crate::origin::Origin;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub struct Entry {
     /// The value.
     pub value: toml::Value,
-    /// Its place.
+    /// Where the value was set.
     pub origin: Origin,
 }
 
@@ -37,19 +37,19 @@ impl Entries {
         self.0.get(path)
     }
 
-    /// All of them, in order of paths.
+    /// All keys with their entries, sorted by path.
     pub fn iter(&self) -> impl Iterator<Item = (&KeyPath, &Entry)> {
         self.0.iter()
     }
 
-    /// Where the value at or around `path` came from: that of the key itself, else of the value that contains it.
+    /// Where the value of `path` was set: the origin of the key itself, else of the value that contains it.
     pub fn origin(&self, path: &KeyPath) -> Option<&Origin> {
         let parts = path.parts();
         let around = (1..=parts.len()).rev().map(|length| KeyPath::from_parts(parts[..length].to_vec()));
         around.into_iter().find_map(|path| self.0.get(&path)).map(|entry| &entry.origin)
     }
 
-    /// As nested tables, in which every table of the schema is present.
+    /// The entries as nested tables. Every open table of the schema is present, even if it is empty.
     pub fn to_table(&self) -> toml::Table {
         let mut root = toml::Table::new();
         for path in schema::open_tables() {
@@ -66,7 +66,7 @@ impl Entries {
     }
 }
 
-/// The table at `path`, made if need be; `None` when a value that is no table is in the way.
+/// The table at `path`, which is made if it is missing; `None` if a value that is no table is in the way.
 fn table_at<'a>(root: &'a mut toml::Table, path: &[String]) -> Option<&'a mut toml::Table> {
     path.iter().try_fold(root, |table, part| {
         table.entry(part.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new())).as_table_mut()

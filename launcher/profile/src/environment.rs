@@ -1,7 +1,7 @@
 //! The environment variables that `ipclusterz` reads, in one place.
 //!
-//! A variable beats the profile and is beaten by the option of the same meaning. `IPCLUSTERZ_HOME` belongs to
-//! [`ipclusterz_base::places`] and is read there.
+//! A variable overrides the profile, and the option of the same meaning overrides the variable. `IPCLUSTERZ_HOME`
+//! belongs to [`ipclusterz_base::places`] and is read there.
 
 use std::collections::BTreeMap;
 
@@ -29,14 +29,14 @@ pub const PARTITION: &str = "IPCLUSTERZ_PARTITION";
 pub const ACCOUNT: &str = "IPCLUSTERZ_ACCOUNT";
 /// Time limit of jobs: `batch.time_limit`.
 pub const TIME_LIMIT: &str = "IPCLUSTERZ_TIME_LIMIT";
-/// Path of the project's file, or `none`; looked for when not set.
+/// Path of the project's file, or `none`; if unset, the file is searched for.
 pub const PROJECT: &str = "IPCLUSTERZ_PROJECT";
 /// Folder of the site's profiles.
 pub const SITE_PROFILES: &str = "IPCLUSTERZ_SITE_PROFILES";
 /// What the controller logs, for example `debug` or `ipclusterz_runtime=debug`; `info` unless set.
 pub const LOG: &str = "IPCLUSTERZ_LOG";
 
-/// The variables that stand for one key of a profile each.
+/// The variables that set one key of a profile each.
 pub const KEYS: [(&str, &str); 10] = [
     (ENGINES, "engines.count"),
     (LAUNCHER, "engines.launcher"),
@@ -70,7 +70,7 @@ pub const TABLE: [(&str, &str); 16] = [
     (LOG, "what the controller logs: error, warn, info (default) or debug"),
 ];
 
-/// Variables that others read or are marked with: the package, and the processes that a launcher starts.
+/// Known variables that this program does not read: the package reads them, or they mark processes of a launcher.
 pub const OTHERS: [&str; 3] = ["IPCLUSTERZ_KEY_FILE", "IPCLUSTERZ_END_TIME", ipclusterz_host::marked::VARIABLE];
 
 /// Text for the end of `--help`.
@@ -87,14 +87,14 @@ pub fn help() -> String {
 pub struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    /// The variables of this process that are set to something.
+    /// The variables of this process that are not empty and are UTF-8.
     pub fn of_this_process() -> Self {
         Self::from_pairs(
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
         )
     }
 
-    /// A made-up environment. An empty value counts as not set.
+    /// An environment made of `pairs`. An empty value counts as not set.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect())
     }

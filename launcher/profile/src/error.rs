@@ -1,4 +1,4 @@
-//! What can be wrong with a profile.
+//! What can be wrong with a profile: each error with its place and its hint.
 
 use crate::origin::Origin;
 use crate::schema;
@@ -8,13 +8,13 @@ use ipclusterz_host::suggestion::nearest;
 use std::io;
 use std::path::PathBuf;
 
-/// The place and the name of a key that asks for a profile.
+/// The place and the name of a key that refers to a profile.
 pub type Asked = (Origin, &'static str);
 
 /// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
-    /// No file of that name.
+    /// No profile has that name.
     #[error("{}there is no profile {name:?}{}", prefix(asked.as_deref()), searched(folders))]
     NoSuchProfile {
         /// The name that was asked for.
@@ -23,10 +23,10 @@ pub enum ProfileError {
         asked: Option<Box<Asked>>,
         /// Where it was looked for.
         folders: Vec<PathBuf>,
-        /// The names there are.
+        /// The names of all profiles.
         known: Vec<String>,
     },
-    /// The operating system refused.
+    /// The operating system could not read the file.
     #[error("{}cannot read the profile {path}: {source}", prefix(asked.as_deref()))]
     Unreadable {
         /// The file.
@@ -41,7 +41,7 @@ pub enum ProfileError {
     Circle {
         /// The key that closes it.
         origin: Origin,
-        /// Those on it, the first again at the end.
+        /// The profiles on the circle, with the first repeated at the end.
         circle: Vec<String>,
     },
     /// A project's file that somebody else could have put there.
@@ -81,7 +81,7 @@ pub enum ProfileError {
         key: String,
         /// What is wrong with the value.
         message: String,
-        /// What would be right; `None`: where to read about it.
+        /// What would be right; if `None`, the hint says where to read about the key.
         hint: Option<String>,
     },
 }

@@ -1,4 +1,4 @@
-//! Where profiles are: the user's folder, the site's, the program itself, and the project's file.
+//! Finds profiles: in the user's folder, the site's folder and the program itself, and the project's file.
 
 use crate::environment::{self, Variables};
 use crate::error::{Asked, ProfileError};
@@ -33,14 +33,16 @@ pub enum Found {
     User(PathBuf),
     /// A file in the site's folder.
     Site(PathBuf),
-    /// Compiled in.
+    /// A profile that is compiled in.
     Shipped(&'static str),
     /// A file that was named by its path.
     Path(PathBuf),
 }
 
 impl Places {
-    /// Those of this process: its variables, its home folder, its working folder.
+    /// The places of this process, by its variables, its home folder and its working folder.
+    ///
+    /// Fails if the project's file belongs to another user.
     pub fn of_this_process(variables: &Variables) -> Result<Self, ProfileError> {
         let user = variables
             .get("XDG_CONFIG_HOME")
@@ -51,7 +53,7 @@ impl Places {
         let project = match variables.get(environment::PROJECT) {
             Some(NO_PROJECT) => None,
             Some(path) => Some(PathBuf::from(path)),
-            // Without a working folder there is no project; whatever needs the folder will say so.
+            // Without a working folder there is no project. Whatever needs the folder reports the error.
             None => match std::env::current_dir() {
                 Ok(folder) => project_file(&folder, variables.get("HOME").map(Path::new))?,
                 Err(_) => None,
@@ -64,7 +66,7 @@ impl Places {
     pub fn candidates(&self, name: &str) -> Vec<Found> {
         let in_folder = |folder: &Option<PathBuf>| {
             let path = folder.as_ref()?.join(format!("{name}.toml"));
-            // What cannot be looked at (no permission) is there as far as we know; reading it will tell.
+            // A file that cannot be examined (no permission) counts as present. Reading it reports the error.
             let absent = path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
             (!absent).then_some(path)
         };
@@ -74,7 +76,7 @@ impl Places {
         user.into_iter().chain(site).chain(shipped).collect()
     }
 
-    /// The names that there are, shipped ones first.
+    /// The names of all profiles, shipped ones first.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = shipped::names().map(str::to_owned).collect();
         let mut own: Vec<String> =
@@ -86,7 +88,9 @@ impl Places {
         names
     }
 
-    /// Finds what is called `name`; `after` is one of that name, and then the next weaker one is meant.
+    /// Finds the strongest profile called `name`. With `after`, which has that name too, finds the next weaker one.
+    ///
+    /// `asked` is the key that refers to the profile; errors name it.
     pub fn find(&self, name: &str, after: Option<&Found>, asked: Option<&Asked>) -> Result<Found, ProfileError> {
         let mut candidates = self.candidates(name).into_iter();
         if let Some(after) = after {
@@ -107,7 +111,7 @@ impl Found {
         name.contains('/') || name.ends_with(".toml")
     }
 
-    /// The name that it is looked for by; `None` for a path.
+    /// The name by which it is looked up; `None` for a path.
     pub fn name(&self) -> Option<&str> {
         match self {
             Found::User(path) | Found::Site(path) => path.file_stem().and_then(|stem| stem.to_str()),
@@ -124,12 +128,12 @@ impl Found {
         }
     }
 
-    /// Whether it is the end of every chain.
+    /// Whether it is the embedded default, which ends every chain.
     pub fn is_embedded_default(&self) -> bool {
         *self == Found::Shipped(DEFAULT_NAME)
     }
 
-    /// Where it is from, in one word.
+    /// Where it comes from, in one word.
     pub fn from_where(&self) -> &'static str {
         match self {
             Found::User(_) => "user",
@@ -139,7 +143,7 @@ impl Found {
         }
     }
 
-    /// Its text.
+    /// Its text. `asked` is the key that refers to it; errors name it.
     pub fn text(&self, asked: Option<&Asked>) -> Result<String, ProfileError> {
         match self {
             Found::Shipped(name) => Ok(shipped::text(name).unwrap_or_default().to_owned()),
@@ -153,7 +157,7 @@ impl Found {
         }
     }
 
-    /// Reads it.
+    /// Reads and parses it. `asked` is the key that refers to it; errors name it.
     pub fn read(&self, asked: Option<&Asked>) -> Result<Document, ProfileError> {
         let source = match self {
             Found::Shipped(name) => Source::Shipped(name),
@@ -174,9 +178,10 @@ impl std::fmt::Display for Found {
 }
 
 /// The nearest `ipclusterz.toml` in `folder` or above it, up to the root of its repository or the home folder,
-/// whichever comes first; in `folder` alone where neither is above, lest a file in `/tmp` be found from everywhere.
+/// whichever comes first. If neither is above `folder`, only `folder` is searched, so that a file in `/tmp` is not
+/// found from everywhere.
 ///
-/// One that belongs to another user (and not to root) is refused: it says which programs to run.
+/// A file that belongs to another user (except root) is refused, because it says which programs to run.
 fn project_file(folder: &Path, home: Option<&Path>) -> Result<Option<PathBuf>, ProfileError> {
     let is_boundary = |folder: &Path| folder.join(".git").exists() || home == Some(folder);
     let last = folder.ancestors().position(is_boundary).unwrap_or(0);
@@ -192,7 +197,7 @@ fn project_file(folder: &Path, home: Option<&Path>) -> Result<Option<PathBuf>, P
     Ok(None)
 }
 
-/// Names of the profiles in a folder. One that cannot be listed has none to offer.
+/// The names of the profiles in a folder; none if the folder cannot be listed.
 fn stems(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path());

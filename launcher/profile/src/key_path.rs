@@ -1,4 +1,4 @@
-//! The path of a key, and text in the quotes that TOML wants.
+//! The path of a key, and quoting of text for TOML.
 
 use std::fmt::{self, Write};
 
@@ -17,7 +17,7 @@ impl KeyPath {
         Self(parts)
     }
 
-    /// The path of a key in the table that this is the path of.
+    /// The path of `key` in the table at this path.
     pub fn join(&self, key: &str) -> Self {
         let mut parts = self.0.clone();
         parts.push(key.to_owned());
@@ -45,7 +45,7 @@ impl KeyPath {
     }
 }
 
-/// As it would be written in a file: parts that are no bare keys are quoted.
+/// As it would be written in a file: parts that are not bare keys are quoted.
 impl fmt::Display for KeyPath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts: Vec<String> = self.0.iter().map(|part| as_key(part)).collect();
@@ -59,7 +59,7 @@ fn as_key(part: &str) -> String {
     if !part.is_empty() && part.chars().all(bare) { part.to_owned() } else { quoted(part) }
 }
 
-/// A text in quotes: in single ones, where nothing is escaped, when it has backslashes or double quotes.
+/// Quotes a text for TOML. One with backslashes or double quotes gets single quotes, in which nothing is escaped.
 pub fn quoted(text: &str) -> String {
     let plain = !text.contains(|letter: char| letter == '\'' || letter.is_control());
     if plain && text.contains(['\\', '"']) {

@@ -9,7 +9,7 @@ use crate::read::{Role, Source, read};
 use crate::schema::{self, Kind};
 use toml::Value;
 
-/// The entries that variables stand for.
+/// The entries that the variables of [`KEYS`] set.
 pub fn of_variables(variables: &Variables) -> Result<Entries, ProfileError> {
     let mut entries = Entries::default();
     for (name, key) in KEYS {
@@ -26,7 +26,7 @@ pub fn of_variables(variables: &Variables) -> Result<Entries, ProfileError> {
     Ok(entries)
 }
 
-/// Text as a value of the kind that the key has.
+/// Parses text as a value of the kind that the key takes.
 fn value_of(text: &str, kind: Option<Kind>) -> Result<Value, String> {
     match kind {
         Some(Kind::Number) => {
@@ -39,13 +39,15 @@ fn value_of(text: &str, kind: Option<Kind>) -> Result<Value, String> {
     }
 }
 
-/// A list of texts, without empty ones.
+/// A list of texts, trimmed and without empty ones.
 pub fn list<'a>(items: impl IntoIterator<Item = &'a str>) -> Value {
     items.into_iter().map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect::<Vec<_>>().into()
 }
 
-/// The entries of `--set KEY=VALUE` options, in order. A value that is not TOML is text where the key takes one value,
-/// and so is a number, a truth or a time where it takes text: ten minutes are `10` or `00:10:00`.
+/// The entries of `--set KEY=VALUE` options; later ones override earlier ones.
+///
+/// A value that is not TOML is taken as text if the key takes a single value. A number, a boolean or a time is taken as
+/// text if the key takes text: ten minutes are `10` or `00:10:00`.
 pub fn of_set_options(assignments: &[String]) -> Result<Entries, ProfileError> {
     let source = Source::Option(SET_OPTION);
     let mut entries = Entries::default();
@@ -59,7 +61,7 @@ pub fn of_set_options(assignments: &[String]) -> Result<Entries, ProfileError> {
         let kind = kind_of(key.trim());
         let as_text = || read(&format!("{key}={}", Value::from(text.trim())), &source, Role::Option);
         let document = match read(assignment, &source, Role::Option) {
-            // What a number or a flag expects is said where types are checked.
+            // The check of types reports what a number or a flag expects.
             Err(ProfileError::Syntax { .. }) if matches!(kind, Some(Kind::Text | Kind::Number | Kind::Flag)) => {
                 as_text()?
             }
@@ -74,7 +76,7 @@ pub fn of_set_options(assignments: &[String]) -> Result<Entries, ProfileError> {
     Ok(entries)
 }
 
-/// Whether it is one value, written without quotes.
+/// Whether it is a single value that is written without quotes.
 fn is_plain(value: &Value) -> bool {
     matches!(value, Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_))
 }

@@ -1,17 +1,17 @@
-//! Profiles: what a cluster is made of, as TOML, and what a start makes of it.
+//! Profiles: TOML files that describe a cluster, and the settings that a start derives from them.
 //!
-//! Responsible for finding and reading all layers and merging them into one complete set of typed tables, of which
+//! Responsible for finding and reading all layers, and for merging them into one complete set of typed tables, in which
 //! each value remembers its origin. The layers, weakest first: the embedded default, what the profile extends, the
 //! profile, the project's file, variables, options. Starts nothing and asks no other host. In reading order:
 //!
 //! - [`tables`]: the tables of a profile, typed
-//! - [`environment`]: the variables that are read
-//! - `shipped`, `schema`, `key_path`: the profiles that are compiled in, and which keys there are
+//! - [`environment`]: the variables that `ipclusterz` reads
+//! - `shipped`, `schema`, `key_path`: the profiles that are compiled in, which keys exist, and their paths
 //! - [`find`], `read`, `position`: where files are, and one file with the places of its keys
 //! - `entries`, `origin`, `layers`: keys with values and origins, variables and options, and how layers are merged
-//! - [`Profile`]: all of it for one name
+//! - [`Profile`]: all layers of one profile, merged
 //! - [`write()`], [`starter`]: back to TOML
-//! - [`settings`]: a profile that makes sense for a start
+//! - [`settings`]: the checked settings of a start
 
 pub mod environment;
 pub mod find;

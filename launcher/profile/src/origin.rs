@@ -25,15 +25,15 @@ pub enum Origin {
     Variable(&'static str),
     /// An option of the command line.
     Option(&'static str),
-    /// A value that follows from others: in words, why.
+    /// A value that follows from other values; the text says why.
     Derived(String),
 }
 
-/// The option that can set any key; the others stand for one.
+/// The option that can set any key. Every other option stands for one key.
 pub const SET_OPTION: &str = "--set";
 
 impl Origin {
-    /// Whether nobody has chosen this value: it is from the embedded default profile.
+    /// Whether the value is from the embedded default profile, so that nobody has chosen it.
     pub fn is_default(&self) -> bool {
         matches!(self, Origin::Shipped { name: crate::shipped::DEFAULT_NAME, .. })
     }

@@ -1,4 +1,4 @@
-//! One profile: all its layers found, read, and merged into typed tables, of which each value remembers its origin.
+//! One profile: finds and reads its layers, and merges them into typed tables. Each value remembers its origin.
 
 use crate::entries::Entries;
 use crate::environment::{self, Variables};
@@ -12,7 +12,7 @@ use crate::{layers, read, schema};
 use ipclusterz_host::suggestion::nearest;
 use std::path::{Path, PathBuf};
 
-/// The options that bear on a profile.
+/// The command-line options that affect a profile.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// `--profile`
@@ -34,19 +34,21 @@ pub struct Profile {
     pub project: Option<PathBuf>,
     /// Every key with its value and origin.
     pub entries: Entries,
-    /// The same, typed.
+    /// The same values in typed tables.
     pub tables: Tables,
 }
 
 impl Profile {
-    /// Finds, reads and merges all layers.
+    /// Finds, reads and merges all layers. A bad value is an error even if a stronger layer overrides it.
     pub fn load(options: &Options, variables: &Variables, places: &Places) -> Result<Self, ProfileError> {
         let project = places.project.as_deref().map(read_project).transpose()?;
         let own = project.as_ref().and_then(|project| project.reference.clone());
         let (name, asked) = match (&options.profile, variables.get(environment::PROFILE), own) {
             (Some(name), _, _) => (name.clone(), None),
             (None, Some(name), _) => (name.to_owned(), Some((Origin::Variable(environment::PROFILE), "profile"))),
-            (None, None, Some((name, origin))) => (beside(&name, places.project.as_deref()), Some((origin, "profile"))),
+            (None, None, Some((name, origin))) => {
+                (resolve_reference(&name, places.project.as_deref()), Some((origin, "profile")))
+            }
             (None, None, None) => (DEFAULT_NAME.to_owned(), None),
         };
         let (chain, layers) = chain(&name, asked, places)?;
@@ -60,8 +62,8 @@ impl Profile {
         let mut entries = Entries::default();
         let mut tables = None;
         for (index, layer) in layers.into_iter().rev().chain(upper).enumerate() {
-            // Each layer is typed by itself over those below, lest a bad value hide behind a stronger one. The first
-            // is the default, which must be complete.
+            // Each layer is typed on top of those below it, so that a bad value cannot hide behind a stronger one. The
+            // first layer is the default, which must be complete.
             if index == 0 || layer.iter().next().is_some() {
                 entries.overlay(layer);
                 tables = Some(typed(&entries)?);
@@ -71,7 +73,7 @@ impl Profile {
         Ok(Self { name, chain, project: places.project.clone(), entries, tables })
     }
 
-    /// What it comes to and where it is from, on one line.
+    /// One line for people: the engines, the launcher, and the files that the profile comes from.
     pub fn summary(&self) -> String {
         let engines = &self.tables.engines;
         let chain: Vec<String> = self
@@ -90,7 +92,7 @@ impl Profile {
         )
     }
 
-    /// Replaces a value by one that follows from others.
+    /// Replaces a value by one that follows from other values. `reason` becomes its origin.
     pub fn derive(&mut self, key: &str, value: toml::Value, reason: String) -> Result<(), ProfileError> {
         self.entries.set(KeyPath::of(key), value, Origin::Derived(reason));
         self.tables = typed(&self.entries)?;
@@ -110,7 +112,7 @@ pub fn default_tables() -> Result<Tables, ProfileError> {
     Ok(profile.tables)
 }
 
-/// Reads the project's file, and says of what it is the file when it cannot.
+/// Reads the project's file. An error names it.
 fn read_project(path: &Path) -> Result<read::Document, ProfileError> {
     let text = std::fs::read_to_string(path).map_err(|source| ProfileError::Unreadable {
         path: path.to_path_buf(),
@@ -120,15 +122,15 @@ fn read_project(path: &Path) -> Result<read::Document, ProfileError> {
     read::read(&text, &read::Source::File(path.into()), read::Role::Project)
 }
 
-/// A reference as its file means it: a relative path starts in the file's folder.
-fn beside(reference: &str, file: Option<&Path>) -> String {
+/// Resolves a reference in `file`: a relative path starts in the folder of that file.
+fn resolve_reference(reference: &str, file: Option<&Path>) -> String {
     match file {
         Some(file) if Found::is_path(reference) => file.with_file_name(reference).display().to_string(),
         _ => reference.to_owned(),
     }
 }
 
-/// The profile `name` and what it extends, strongest first, and their entries.
+/// Follows `extends` from the profile `name`: the profiles, strongest first, and the entries of each.
 fn chain(name: &str, asked: Option<Asked>, places: &Places) -> Result<(Vec<Found>, Vec<Entries>), ProfileError> {
     let (mut chain, mut layers): (Vec<Found>, Vec<Entries>) = (Vec::new(), Vec::new());
     let (mut name, mut asked) = (name.to_owned(), asked);
@@ -136,7 +138,7 @@ fn chain(name: &str, asked: Option<Asked>, places: &Places) -> Result<(Vec<Found
         let found = if Found::is_path(&name) {
             Found::Path(PathBuf::from(&name))
         } else {
-            // A profile that extends its own name means the next weaker one of that name.
+            // A profile that extends its own name extends the next weaker one of that name.
             let after = chain.last().filter(|last| last.name() == Some(&name));
             places.find(&name, after, asked.as_ref())?
         };
@@ -153,13 +155,13 @@ fn chain(name: &str, asked: Option<Asked>, places: &Places) -> Result<(Vec<Found
             return Ok((chain, layers));
         }
         (name, asked) = match document.reference {
-            Some((name, origin)) => (beside(&name, file.as_deref()), Some((origin, schema::EXTENDS))),
+            Some((name, origin)) => (resolve_reference(&name, file.as_deref()), Some((origin, schema::EXTENDS))),
             None => (DEFAULT_NAME.to_owned(), None),
         };
     }
 }
 
-/// The typed tables of a complete set of entries.
+/// Deserialises the typed tables from a complete set of entries.
 fn typed(entries: &Entries) -> Result<Tables, ProfileError> {
     use serde_path_to_error::Segment;
     serde_path_to_error::deserialize(toml::Value::Table(entries.to_table())).map_err(|error| {
@@ -169,13 +171,13 @@ fn typed(entries: &Entries) -> Result<Tables, ProfileError> {
         });
         let path = KeyPath::from_parts(parts.collect());
         let origin = entries.origin(&path).cloned().unwrap_or(Origin::Derived("the merged profile".to_owned()));
-        let (message, hint) = in_words(error.inner().message());
+        let (message, hint) = reword(error.inner().message());
         ProfileError::BadValue { origin, key: error.path().to_string(), message, hint }
     })
 }
 
-/// serde's words for a wrong value in those of a user, and the nearest word where there is a choice of words.
-fn in_words(message: &str) -> (String, Option<String>) {
+/// Rewords serde's message about a wrong value for a user. Suggests the nearest word if the key takes one of several.
+fn reword(message: &str) -> (String, Option<String>) {
     const WORDS: [(&str, &str); 8] = [
         ("expected u32", "expected a whole number from 0 on"),
         ("expected f64", "expected a number"),

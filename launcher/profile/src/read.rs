@@ -1,6 +1,6 @@
-//! One file's text as entries: syntax, and keys that nobody reads.
+//! Parses one text into entries: refuses bad syntax and unknown keys.
 //!
-//! Types are not looked at here but where layers are merged, by deserialising what came of it.
+//! Does not check types: that happens where layers are merged, by deserialising the result.
 
 use crate::entries::Entries;
 use crate::error::ProfileError;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
-/// What is read.
+/// Where a text comes from.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// A profile that is compiled in.
@@ -35,14 +35,14 @@ impl Source {
     }
 }
 
-/// What a file may say besides its settings.
+/// Which reference to a profile a text may have besides its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// `extends`
     Profile,
     /// `profile`
     Project,
-    /// Nothing.
+    /// None.
     Option,
 }
 
@@ -56,16 +56,16 @@ impl Role {
     }
 }
 
-/// A file as read.
+/// A parsed text.
 #[derive(Debug, Default)]
 pub struct Document {
-    /// The profile that it names: what it extends, or the project's own; `None` also when that is empty.
+    /// The profile that it refers to: what it extends, or the project's profile. `None` also if the value is empty.
     pub reference: Option<(String, Origin)>,
     /// Its settings.
     pub entries: Entries,
 }
 
-/// Reads `text`.
+/// Parses `text`. Errors name the place in `source`; of several unknown keys, the first is reported.
 pub fn read(text: &str, source: &Source, role: Role) -> Result<Document, ProfileError> {
     let syntax = |error: toml::de::Error| ProfileError::Syntax {
         origin: source.at(text, error.span().map_or(0, |span| span.start)),
@@ -87,12 +87,13 @@ struct Reader<'a> {
     source: &'a Source,
     role: Role,
     document: Document,
-    /// The first unknown key in the file's order: the tables iterate in their own, but the user reads from the top.
+    /// The first unknown key in the order of the file: tables iterate in another order, but the user reads from the
+    /// top.
     unknown: Option<(usize, ProfileError)>,
 }
 
 impl Reader<'_> {
-    /// Refuses a table that is there under both of its names.
+    /// Refuses a table that appears under both of its names.
     fn aliases(&self, table: &DeTable<'_>) -> Result<(), ProfileError> {
         for (alias, name) in ALIASES {
             let start = |wanted: &str| table.iter().find(|(key, _)| key.get_ref() == wanted).map(|(key, _)| key.span());
@@ -109,7 +110,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads a table. `path` is its path, `written` the same with the names that the file uses.
+    /// Reads a table. `path` is its path; `written` is the same path with the names that the file uses.
     fn table(
         &mut self,
         spans: &DeTable<'_>,

@@ -1,7 +1,7 @@
-//! Which keys there are: those of the embedded default profile.
+//! Which keys exist: those of the embedded default profile.
 //!
-//! A key that is documented is a key that is accepted, and the other way round. Types are those of
-//! [`crate::tables`]; the default's values tell here only how the text of a variable is to be read.
+//! So every documented key is accepted, and every accepted key is documented. The types of values are those of
+//! [`crate::tables`]; the default's values only tell how to parse the text of a variable.
 
 use crate::key_path::KeyPath;
 use crate::shipped::{self, DEFAULT_NAME};
@@ -14,13 +14,13 @@ const OPEN_TABLES: [&str; 3] = ["engines.env", "queue.reasons", "queue.endings"]
 /// Keys of the tables in a list.
 const ITEM_KEYS: [(&str, &[&str]); 1] = [("ssh.hosts", &["directory", "engines", "host", "python"])];
 
-/// Other names of tables, and the names under which they are kept.
+/// Aliases of tables, and the names under which these are kept.
 pub const ALIASES: [(&str, &str); 1] = [("slurm", "batch")];
 
-/// Key of a profile's file that is no setting.
+/// The key of a profile's file that is no setting.
 pub const EXTENDS: &str = "extends";
 
-/// What is known of one path.
+/// What is at one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A table with fixed keys.
@@ -37,10 +37,10 @@ pub enum Kind {
     List,
 }
 
-/// All paths but those of open tables' keys, in the order of the default profile.
+/// All paths except the keys of open tables, in the order of the default profile.
 static KEYS: LazyLock<Vec<(KeyPath, Kind)>> = LazyLock::new(|| {
     let mut keys = Vec::new();
-    // That the default profile can be read is checked by a test, and again whenever it is read as a layer.
+    // A test checks that the default profile can be parsed, and every use of it as a layer checks that again.
     if let Some(text) = shipped::text(DEFAULT_NAME)
         && let Ok(table) = DeTable::parse(text)
     {
@@ -70,7 +70,7 @@ fn collect(table: &DeTable<'_>, path: &KeyPath, keys: &mut Vec<(KeyPath, Kind)>)
     }
 }
 
-/// What there is at `path`; `None` for an unknown key.
+/// What is at `path`; `None` for an unknown key.
 pub fn kind(path: &KeyPath) -> Option<Kind> {
     if OPEN_TABLES.iter().any(|open| KeyPath::of(open) == path.parent()) {
         return Some(Kind::Text);

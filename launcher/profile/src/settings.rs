@@ -1,4 +1,4 @@
-//! What `start` will do: the merged profile and the cluster's name, checked as far as anyone can without trying.
+//! The settings of a start: the merged profile and the cluster's name, checked as far as possible without a trial.
 
 mod checks;
 mod error;
@@ -15,7 +15,7 @@ use ipclusterz_base::places::{self, PlacesError};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A start that can be carried out as far as anyone can tell without trying.
+/// The settings of a start, which have passed all checks that need no trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StartSettings {
     /// Name of the cluster.
@@ -24,11 +24,11 @@ pub struct StartSettings {
     pub profile: String,
     /// How many engines; at least one.
     pub engines: u32,
-    /// Their Python: a path or a name; `None`: look for one.
+    /// Their Python: a path or a name; if `None`, one is searched for.
     pub python: Option<String>,
-    /// How long they may take to register.
+    /// How long engines may take to register.
     pub timeout: Duration,
-    /// Whether one that dies is started again.
+    /// Whether an engine that dies is started again.
     pub restart: bool,
     /// Variables set for engines on top of the launcher's own environment.
     pub engine_environment: BTreeMap<String, String>,
@@ -38,38 +38,38 @@ pub struct StartSettings {
     pub listen: Option<String>,
     /// Hosts to offer for the TCP address.
     pub advertise: Vec<String>,
-    /// The whole of the profile; what is above has been taken from it.
+    /// The whole profile. The fields above are taken from it.
     pub tables: Tables,
 }
 
-/// The cluster that is meant: option, variable or `default`. The name is checked.
+/// The cluster's name: the option, else the variable, else `default`. Fails if it is no valid name.
 pub fn cluster_name(option: Option<&str>, variables: &Variables) -> Result<String, PlacesError> {
     let name = option.or_else(|| variables.get(environment::CLUSTER)).unwrap_or(places::DEFAULT_CLUSTER);
     places::check_name(name)?;
     Ok(name.to_owned())
 }
 
-/// A merged profile with what follows from its values, before any check of what they mean.
+/// Merges a profile and sets the values that follow from others. Does not check what the values mean.
 pub fn merged_profile(options: &Options, variables: &Variables, places: &Places) -> Result<Profile, ProfileError> {
     let mut profile = Profile::load(options, variables, places)?;
     checks::derive(&mut profile)?;
     Ok(profile)
 }
 
-/// The same after all checks.
+/// Like [`merged_profile`], and fails if a check fails.
 pub fn checked_profile(options: &Options, variables: &Variables, places: &Places) -> Result<Profile, SettingsError> {
     let profile = merged_profile(options, variables, places)?;
     checks::check(&profile)?;
     Ok(profile)
 }
 
-/// The checks alone.
+/// Runs the checks on a merged profile.
 pub fn check_profile(profile: &Profile) -> Result<(), SettingsError> {
     checks::check(profile)
 }
 
 impl StartSettings {
-    /// Weighs all sources. `cluster` is the option `--cluster`.
+    /// The settings of all sources together, checked. `cluster` is the option `--cluster`.
     pub fn new(
         cluster: Option<&str>,
         options: &Options,
@@ -80,7 +80,7 @@ impl StartSettings {
         Self::of(cluster, checked_profile(options, variables, places)?)
     }
 
-    /// What a merged profile means for the cluster of that name.
+    /// The settings that a merged profile means for the cluster of that name. Checks only that the timeout is valid.
     pub fn of(cluster: String, profile: Profile) -> Result<Self, SettingsError> {
         let timeout = profile.origin("engines.timeout").about("engines.timeout");
         let tables = profile.tables;
@@ -102,7 +102,7 @@ impl StartSettings {
 }
 
 impl StartSettings {
-    /// Variables of this process that `engines.pass_env` lets through to engines elsewhere.
+    /// The variables of this process that `engines.pass_env` passes on to engines elsewhere.
     pub fn passed_environment(&self) -> BTreeMap<String, String> {
         let pass = &self.tables.engines.pass_env;
         let own = std::env::vars_os();
@@ -110,12 +110,12 @@ impl StartSettings {
         own.filter(|(name, _)| pass.iter().any(|pattern| name_matches(pattern, name))).collect()
     }
 
-    /// Variables for engines that do not inherit those of this process: what is passed, then `engines.env`.
+    /// The variables for engines that do not inherit those of this process: what is passed on, then `engines.env`.
     pub fn environment_elsewhere(&self) -> BTreeMap<String, String> {
         self.passed_environment().into_iter().chain(self.engine_environment.clone()).collect()
     }
 
-    /// How many engines a block has, where jobs come and go with the work.
+    /// How many engines an elastic block has; `None` without elastic blocks.
     pub fn engines_per_block(&self) -> Option<u32> {
         let batch = &self.tables.batch;
         (self.tables.engines.launcher == LauncherKind::Batch && batch.blocks.max > 0)
@@ -123,7 +123,7 @@ impl StartSettings {
     }
 }
 
-/// Whether `name` is what `pattern` says, in which `*` stands for any text.
+/// Whether `name` matches `pattern`, in which `*` stands for any text.
 pub fn name_matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,

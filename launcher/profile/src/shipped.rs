@@ -6,7 +6,7 @@ pub const DEFAULT_NAME: &str = "default";
 /// The complete profile that every other one extends.
 const DEFAULT_PROFILE: &str = include_str!("../../../profiles/default.toml");
 
-/// Name and text of each, in the order of `profile list`.
+/// The name and the text of each, in the order of `profile list`.
 const PROFILES: [(&str, &str); 11] = [
     (DEFAULT_NAME, DEFAULT_PROFILE),
     ("local", include_str!("../../../profiles/local.toml")),
@@ -21,17 +21,17 @@ const PROFILES: [(&str, &str); 11] = [
     ("htcondor", include_str!("../../../profiles/htcondor.toml")),
 ];
 
-/// The text of one, and its name for as long as the program runs.
+/// The name and the text of the shipped profile `name`. The returned name lives as long as the program.
 pub fn find(name: &str) -> Option<(&'static str, &'static str)> {
     PROFILES.iter().find(|(known, _)| *known == name).copied()
 }
 
-/// The text of one.
+/// The text of the shipped profile `name`.
 pub fn text(name: &str) -> Option<&'static str> {
     find(name).map(|(_, text)| text)
 }
 
-/// Their names.
+/// The names of all shipped profiles.
 pub fn names() -> impl Iterator<Item = &'static str> {
     PROFILES.iter().map(|(name, _)| *name)
 }

@@ -7,8 +7,10 @@ use crate::tables::engines::LauncherKind;
 use crate::write::one_line;
 use std::fmt::Write;
 
-/// The text of a profile to start from: it extends `extends`, and has every key that may matter to it with its explanation and the
-/// value that `base`, the profile it extends, gives it; as comments, so that nothing is set yet.
+/// The text of a new profile that extends `extends`.
+///
+/// It has every key that may matter, with its explanation and the value that `base`, the extended profile, gives it.
+/// All keys are commented out, so nothing is set yet.
 pub fn starter(name: &str, extends: &str, base: &Profile) -> String {
     let mut text = format!(
         "# {name}: say here what it is for; `ipclusterz profile list` prints this line.\n\
@@ -27,7 +29,7 @@ pub fn starter(name: &str, extends: &str, base: &Profile) -> String {
     };
     let wanted = |table: &str| ["engines", "controller"].contains(&table) || own_table == Some(table);
     let mut section = KeyPath::default();
-    // Comments that wait for what they are about.
+    // Comments that belong to the next key or table.
     let mut comments = String::new();
     for line in shipped::text(DEFAULT_NAME).unwrap_or_default().lines() {
         let table = section.parts().first().map_or("", String::as_str);
@@ -45,7 +47,7 @@ pub fn starter(name: &str, extends: &str, base: &Profile) -> String {
             {
                 let _ = write!(text, "{comments}#{key} = {}\n\n", one_line(&entry.value));
             } else if wanted(table) {
-                // A table on one line.
+                // An inline table, whose fields are entries of their own.
                 let path = section.join(key);
                 let below = base.entries.iter().filter(|(inner, _)| inner.starts_with(&path));
                 let fields: Vec<_> =

@@ -1,11 +1,11 @@
-//! A merged profile back as TOML, complete, in the order of the default profile.
+//! Writes a merged profile back as TOML: complete, in the order of the default profile.
 
 use crate::entries::Entries;
 use crate::key_path::{KeyPath, quoted};
 use crate::schema::{self, Kind};
 use std::fmt::Write;
 
-/// The text. With `origins`, each line ends in a comment that says where its value came from.
+/// Returns the text. With `origins`, each line ends in a comment that says where its value came from.
 pub fn write(entries: &Entries, origins: bool) -> String {
     let mut text = String::new();
     let mut section = String::new();
@@ -34,7 +34,7 @@ pub fn write(entries: &Entries, origins: bool) -> String {
     text
 }
 
-/// A value on one line: the library writes a text with line breaks over several.
+/// A value on one line. The library would write a text with line breaks over several lines.
 pub(crate) fn one_line(value: &toml::Value) -> String {
     match value {
         toml::Value::String(text) => quoted(text),

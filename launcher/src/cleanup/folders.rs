@@ -1,11 +1,11 @@
-//! Folders of sockets and pipes whose owner is gone.
+//! Removes folders of sockets and pipes whose owner is gone.
 
 use ipclusterz_host::identity::ProcessIdentity;
 use ipclusterz_host::owned;
 use ipclusterz_host::removal::RemoveError;
 
-/// Removes the folders that dead processes of this user have left on this host: those of `owner`, or all. What could
-/// not be removed is returned, and does not keep the others from being removed.
+/// Removes the folders that dead processes of this user have left on this host: those of `owner`, or all if it is
+/// `None`. Returns an error for each folder that could not be removed; the others are removed all the same.
 pub fn remove_left(owner: Option<ProcessIdentity>) -> Vec<RemoveError> {
     let left = owned::left().into_iter().flatten();
     let wanted = left.filter(|left| owner.is_none_or(|owner| left.owner == owner));

@@ -1,4 +1,4 @@
-//! Ending what the record of one set names, whatever started it.
+//! Ends what the record of one set names, whichever launcher started it.
 
 use crate::remote::there::There;
 use ipclusterz_host::failure::Failure;
@@ -7,16 +7,16 @@ use ipclusterz_launchers::record::JobRecord;
 use ipclusterz_launchers::{batch, ssh};
 use std::time::{Duration, Instant};
 
-/// For a queue to cancel a job.
+/// How long a queue may take to cancel a job.
 const DESTROY_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Ends what `job` names, from a command that has not started it; says what was ended, if it was still there.
+/// Ends what `job` names, for a command that has not started it. Returns what was ended; `None` if it was gone already.
 pub fn destroy(job: &JobRecord) -> Result<Option<String>, Failure> {
     match job {
         JobRecord::Process(process) => {
             let alive = process.is_alive();
             if alive {
-                // It may have ended since; then there is nothing to kill.
+                // The process may have exited since. Then there is nothing to kill.
                 let _ = signal_group(process.pid, libc::SIGKILL);
             }
             Ok(alive.then(|| format!("process {}", process.pid)))

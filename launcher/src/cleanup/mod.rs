@@ -1,9 +1,9 @@
-//! Removing what is left of launchers that could not clean up after themselves: above all launchers, for it ends what the
-//! record of any of them names. In reading order:
+//! Removes what is left of launchers that could not clean up after themselves. Stands above all launchers, because a
+//! record may be of any of them. In reading order:
 //!
-//! - [`jobs`]: ends what one set was: a process, processes on a host, a job, a cluster elsewhere
-//! - [`remains`]: a whole cluster
-//! - [`tunnels`], [`folders`]: tunnels, and folders of sockets
+//! - [`jobs`]: ends what one set consists of: a process, processes on a host, a job, a cluster elsewhere
+//! - [`remains`]: removes what is left of a whole cluster
+//! - [`tunnels`], [`folders`]: remove what is left of tunnels, and folders of sockets
 
 pub mod folders;
 pub mod jobs;

@@ -1,4 +1,4 @@
-//! Removing what a launcher left behind that could not do so itself.
+//! Removes what is left of a cluster whose launcher could not clean up after itself.
 
 use super::{folders, jobs};
 use ipclusterz_base::places;
@@ -17,12 +17,12 @@ use ipclusterz_launchers::record::JobRecord;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// For whoever has the cluster's lock to give it back: longer than a host takes that cannot be reached.
+/// How long to wait until another command releases the cluster's lock: longer than it may wait for an unreachable host.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
-/// Between two tries to take it.
+/// The time between two attempts to take the lock.
 const LOCK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What had to be done.
+/// What a cleanup had to end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cleaned {
     /// Pids of processes that still ran and were killed, each with its process group.
@@ -31,10 +31,10 @@ pub struct Cleaned {
     pub ended: Vec<String>,
 }
 
-/// Why something is still there.
+/// Why a cleanup is incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum CleanupError {
-    /// A file or folder stays.
+    /// A file or folder could not be removed.
     #[error(transparent)]
     Remove(#[from] RemoveError),
     /// A job, or processes on another host, may still be there.
@@ -46,7 +46,7 @@ pub enum CleanupError {
     /// The lock cannot be taken.
     #[error("locking the cluster's folder: {0}")]
     Lock(io::Error),
-    /// A process stays.
+    /// A process has not exited.
     #[error("process {pid} of the cluster does not end, although it was killed")]
     Process {
         /// Its pid.
@@ -65,8 +65,9 @@ impl From<CleanupError> for ipclusterz_host::failure::Failure {
     }
 }
 
-/// [`remove_remains`] by a command that does not have the cluster's lock, which it waits for: the guard may be at it.
-/// `None` when somebody else has done it meanwhile, or a new launcher has taken over.
+/// Calls [`remove_remains`] for a command that does not hold the cluster's lock. Waits for the lock, because the guard
+/// may be cleaning up. Returns `None` if another process has removed the remains, or a new launcher has taken over.
+/// Fails if the lock is not released in time.
 pub fn take_and_remove(
     cluster: &str,
     folder: &ClusterFolder,
@@ -94,10 +95,11 @@ pub fn take_and_remove(
     }
 }
 
-/// Ends what a cluster whose launcher is gone has left: processes here and elsewhere, jobs; then removes its files.
+/// Ends what is left of a cluster whose launcher is gone: processes on this host and elsewhere, and jobs. Then removes
+/// its files.
 ///
-/// The caller must know that the launcher is gone, or be it. A job is cancelled by its id. Where something cannot be
-/// reached the record stays, so that it can be tried again.
+/// The caller must know that the launcher is gone, or be the launcher. A job is cancelled by its id. If something
+/// cannot be reached, the record stays, so that the cleanup can be tried again.
 pub fn remove_remains(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<Cleaned, CleanupError> {
     let mut cleaned = Cleaned::default();
     let same_boot = handle.host == places::host_name() && handle.boot_id == identity::boot_id();
@@ -108,7 +110,7 @@ pub fn remove_remains(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<
         let what = jobs::destroy(&record.job).map_err(|failure| CleanupError::Job(failure.message))?;
         cleaned.ended.extend(what);
     }
-    // After the jobs, which cost somebody something.
+    // The folders come after the jobs, because a job that goes on costs somebody something.
     if same_boot && let Some(error) = folders::remove_left(Some(handle.launcher)).into_iter().next() {
         return Err(error.into());
     }
@@ -116,9 +118,9 @@ pub fn remove_remains(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<
     Ok(cleaned)
 }
 
-/// Kills the processes of a cluster on this host, waits for their ends, and returns their pids.
+/// Kills the processes of a cluster on this host, waits until they are gone, and returns their pids.
 ///
-/// A process is killed only when pid and start time are the recorded ones: it could be anybody's otherwise.
+/// A process is killed only if its pid and its start time are the recorded ones: otherwise it could be anybody's.
 fn kill_processes(handle: &ClusterHandle) -> Result<Vec<u32>, CleanupError> {
     let of_sets: Vec<ProcessIdentity> = handle
         .sets
@@ -131,7 +133,7 @@ fn kill_processes(handle: &ClusterHandle) -> Result<Vec<u32>, CleanupError> {
     let recorded = handle.controller.iter().chain(&of_sets).copied();
     let alive: Vec<ProcessIdentity> = recorded.filter(ProcessIdentity::is_alive).collect();
     for process in &alive {
-        // It may have ended since; then there is nothing to kill.
+        // The process may have exited since. Then there is nothing to kill.
         let _ = system::signal_group(process.pid, libc::SIGKILL);
     }
     alive.iter().try_for_each(wait_until_gone)?;
@@ -140,7 +142,8 @@ fn kill_processes(handle: &ClusterHandle) -> Result<Vec<u32>, CleanupError> {
     marked::kill(&ranks);
     ranks.iter().try_for_each(wait_until_gone)?;
     for process in of_sets {
-        // It may have been an mpiexec. The folder that it was told to use for temporary files is not known any more.
+        // The process may have been an mpiexec. Its folder for temporary files is not recorded, so the default one is
+        // searched.
         segments::remove_session(process.pid, &std::env::temp_dir());
     }
     Ok(alive.iter().chain(&ranks).map(|process| process.pid).collect())

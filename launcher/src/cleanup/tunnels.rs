@@ -1,4 +1,4 @@
-//! Tunnels whose process was killed.
+//! Removes what is left of tunnels whose process was killed.
 
 use super::remains::CleanupError;
 use ipclusterz_host::identity::Fate;
@@ -6,8 +6,8 @@ use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::lock::ClusterLock;
 use ipclusterz_launchers::cluster::tunnel::TunnelRecord;
 
-/// Removes what a killed tunnel left in the folder of the cluster `name`. Whether there was anything; a new one may have
-/// taken over.
+/// Removes what a killed tunnel left in the folder of the cluster `name`. Returns false if nothing is left, or if a new
+/// tunnel has taken over. Fails if another process holds the cluster's lock.
 pub fn take_and_remove(name: &str, folder: &ClusterFolder) -> Result<bool, CleanupError> {
     let lock = ClusterLock::take(folder).map_err(CleanupError::Lock)?;
     match TunnelRecord::read(folder) {

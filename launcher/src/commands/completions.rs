@@ -5,7 +5,7 @@ use crate::report::CompletionsReport;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 
-/// Makes the script.
+/// Generates the script.
 pub fn run(arguments: &CompletionsArguments) -> Result<CompletionsReport, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut parser(), "ipclusterz", &mut script);

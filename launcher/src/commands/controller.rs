@@ -51,7 +51,7 @@ fn announce(ready: &Ready) {
 fn print(line: &str) {
     let mut output = std::io::stdout();
     if let Err(error) = output.write_all(line.as_bytes()).and_then(|()| output.flush()) {
-        // The launcher is gone, and the kernel is about to end this process for it.
+        // The launcher has exited, and the kernel is about to kill this process because of that.
         tracing::error!(%error, "nobody reads this controller's standard output");
     }
 }

@@ -1,4 +1,4 @@
-//! `ipclusterz doctor`: everything that a start with a profile needs, looked at without starting anything.
+//! `ipclusterz doctor`: checks everything that a start with a profile needs, without starting anything.
 
 use crate::arguments::DoctorArguments;
 use crate::doctor::outside::Question;
@@ -17,7 +17,7 @@ use ipclusterz_profile::{Options, Places, Profile};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// Looks at everything and prints what it found; fails when anything did.
+/// Runs all checks and prints the findings. Returns [`Exit::Failure`] if a check failed.
 pub fn run(arguments: &DoctorArguments, variables: &Variables, output: &mut Output) -> Result<Exit, Failure> {
     let program = std::env::current_exe().map_err(Failure::io("finding the ipclusterz program"))?;
     let search_path = std::env::var_os("PATH");
@@ -34,7 +34,7 @@ pub fn run(arguments: &DoctorArguments, variables: &Variables, output: &mut Outp
         findings.extend(of_host(&profile));
         findings.extend(of_launcher(&profile, &program, search_path));
     } else {
-        // Here are only the tunnel's socket and the record; the rest is looked at where it runs.
+        // This host has only the tunnel's socket and the record. Everything else is checked on the host where it runs.
         findings.extend(folders::sockets());
         findings.extend(folders::state());
         let outside = Real::new(&profile, PathBuf::new());
@@ -47,8 +47,8 @@ pub fn run(arguments: &DoctorArguments, variables: &Variables, output: &mut Outp
     Ok(if report.ok { Exit::Ok } else { Exit::Failure })
 }
 
-/// The profile, and what is wrong with it. When it cannot be read, the default stands in for it, so that the rest can
-/// still be looked at.
+/// The profile, and the finding about it. If it cannot be read, the default profile stands in for it, so that
+/// everything else can still be checked.
 fn profile(arguments: &DoctorArguments, variables: &Variables) -> Result<(Profile, Finding), Failure> {
     const CHECK: &str = "profile";
     let options = Options { profile: arguments.profile.clone(), set: arguments.set.clone(), ..Options::default() };
@@ -68,7 +68,7 @@ fn profile(arguments: &DoctorArguments, variables: &Variables) -> Result<(Profil
     })
 }
 
-/// What any cluster needs of this host.
+/// Checks what any cluster needs on this host.
 fn of_host(profile: &Profile) -> Vec<Finding> {
     let engines = &profile.tables.engines;
     let mut findings = Vec::new();
@@ -82,11 +82,11 @@ fn of_host(profile: &Profile) -> Vec<Finding> {
     findings
 }
 
-/// What the profile's launcher needs; MPI, which users have apart from that, always.
+/// Checks what the profile's launcher needs. MPI is always checked, because users have it for other purposes too.
 fn of_launcher(profile: &Profile, program: &Path, search_path: Option<&OsStr>) -> Vec<Finding> {
     let tables = &profile.tables;
     let launcher = tables.engines.launcher;
-    // A Python that is not there has been reported; a hello without it will fail and say so.
+    // A missing Python has been reported already. The trial of MPI fails without it, and says so.
     let wanted = Some(tables.engines.python.as_str()).filter(|python| !python.is_empty());
     let python = python::find(wanted, program, search_path).unwrap_or_else(|_| PathBuf::from("python3"));
     let outside = Real::new(profile, python.clone());

@@ -1,4 +1,4 @@
-//! `ipclusterz gc`: finds what crashed clusters, tunnels and connections left behind, and removes it.
+//! `ipclusterz gc`: finds and removes what crashed clusters, tunnels and connections left behind.
 
 use crate::arguments::GcArguments;
 use crate::cleanup::remains::take_and_remove;
@@ -15,7 +15,8 @@ use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_launchers::cluster::{ClusterFolder, tunnel};
 
-/// Looks at all that a process of this user has left which is gone, and prints what it did; fails when something is left.
+/// Finds and removes what dead processes of this user left, and prints what it did. Returns [`Exit::Failure`] if
+/// something could not be removed.
 pub fn run(arguments: &GcArguments, output: &mut Output) -> Result<Exit, Failure> {
     let report = remove_all(arguments)?;
     output.report(&report)?;
@@ -42,7 +43,7 @@ fn remove_all(arguments: &GcArguments) -> Result<GcReport, Failure> {
     Ok(report)
 }
 
-/// The remains of one; none when somebody else has removed them, or a new launcher has taken over.
+/// The remains of one cluster. `None` if another process has removed them, or a new launcher has taken over.
 fn collect(cluster: &str, folder: &ClusterFolder, handle: &ClusterHandle, dry_run: bool) -> Option<Remains> {
     if dry_run {
         let jobs = handle.sets.iter().map(|record| record.job.to_string()).collect();
@@ -59,7 +60,7 @@ fn collect(cluster: &str, folder: &ClusterFolder, handle: &ClusterHandle, dry_ru
     Some(Remains::of_cluster(cluster, outcome))
 }
 
-/// What killed tunnels left that had names. The others have a folder alone.
+/// The remains of killed tunnels that had a name. Tunnels without a name have only a folder, which [`folders`] finds.
 fn tunnels(wanted: Option<&str>, dry_run: bool) -> Result<Vec<Remains>, Failure> {
     let mut found = Vec::new();
     for (name, folder, record) in tunnel::all()? {
@@ -82,7 +83,7 @@ fn tunnels(wanted: Option<&str>, dry_run: bool) -> Result<Vec<Remains>, Failure>
     Ok(found)
 }
 
-/// Folders of sockets and pipes.
+/// The orphaned folders of sockets and pipes.
 fn folders(dry_run: bool) -> Vec<Remains> {
     let remains = |left: Result<owned::LeftFolder, RecordError>| match left {
         Ok(left) => {

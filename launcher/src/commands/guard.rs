@@ -1,7 +1,8 @@
-//! `ipclusterz guard`, hidden: what ends jobs and engines elsewhere when the launcher was killed.
+//! `ipclusterz guard`, hidden: ends jobs and engines elsewhere after the launcher was killed.
 //!
-//! The kernel ends the launcher's children with it, and engines elsewhere end when their lease is over; but a job that
-//! still waits in a queue would begin some day for nobody. The guard does what `ipclusterz gc` does, at once.
+//! When a launcher is killed, the kernel kills its children, and engines elsewhere exit when their lease expires. But a
+//! job that still waits in a queue would start some day without anybody to use it. The guard does what `ipclusterz gc`
+//! does, at once.
 
 use crate::arguments::GuardArguments;
 use crate::cleanup::folders;
@@ -15,15 +16,15 @@ use ipclusterz_launchers::cluster::state::ClusterState;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-/// How long what cannot be reached is tried again.
+/// How long to retry what cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
-/// First and longest wait between two tries.
+/// The first wait between two attempts; each wait is twice as long as the one before, up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
-/// Between two looks, in such a wait, whether there still is anything to do.
+/// The time between two checks, during such a wait, whether anything is left to do.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Waits for the end of the launcher, which is the end of standard input.
+/// Waits until the launcher exits, which closes standard input. Then cleans up, and fails if that takes too long.
 pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
     let mut nothing = [0];
     while matches!(io::stdin().read(&mut nothing), Ok(1..)) {}
@@ -31,7 +32,7 @@ pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
     let deadline = Instant::now() + PATIENCE;
     let mut wait = FIRST_WAIT;
     loop {
-        // The lock is free once the launcher is gone. Whoever has it now cleans up, and may not succeed.
+        // The lock is free once the launcher is gone. Another process that holds it is cleaning up, and may fail.
         let lock = ClusterLock::take(&folder).map_err(Failure::io("locking the cluster's folder"))?;
         let handle = match ClusterState::of(&folder)? {
             ClusterState::Stale(handle) if handle.run_id == arguments.run_id => handle,
@@ -40,7 +41,7 @@ pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
         let problem = match lock.as_ref().map(|_| remove_remains(&folder, &handle)) {
             Some(Ok(cleaned)) => {
                 print_line(&format!("the launcher is gone; ended: {:?} {:?}", cleaned.killed, cleaned.ended));
-                // Those of other processes that were killed.
+                // Also removes the folders of other processes that were killed.
                 for error in folders::remove_left(None) {
                     print_line(&error.to_string());
                 }
@@ -55,7 +56,7 @@ pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
         }
         print_line(&format!("{problem}; trying again in {} s", wait.as_secs()));
         let until = Instant::now() + wait;
-        // Somebody else may have cleaned up.
+        // Another process may have cleaned up.
         while Instant::now() < until && folder.handle_file().exists() {
             std::thread::sleep(LOOK_INTERVAL.min(wait));
         }

@@ -1,4 +1,4 @@
-//! `ipclusterz list`: all clusters and tunnels of this user, told from their records alone.
+//! `ipclusterz list`: all clusters and tunnels of this user, from their records alone.
 
 use crate::arguments::ListArguments;
 use crate::clusters::existing_clusters;

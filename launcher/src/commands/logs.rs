@@ -1,4 +1,4 @@
-//! `ipclusterz logs`: the end of a cluster's logs, and what is appended.
+//! `ipclusterz logs`: prints the end of a cluster's logs, and follows them.
 
 use crate::arguments::LogsArguments;
 use crate::clusters::no_such_cluster;
@@ -17,10 +17,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often to look for new lines, as `tail -f` does where there are no notifications.
+/// How often to look for new lines. `tail -f` polls too where there are no notifications.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Prints them. Logs outlive their cluster, so that it need not be running.
+/// Prints the logs. The cluster need not be running, because logs outlive it.
 pub fn run(arguments: &LogsArguments, variables: &Variables, output: &mut Output) -> Result<(), Failure> {
     let cluster = cluster_name(arguments.common.cluster.as_deref(), variables)?;
     let folder = ClusterFolder::of(&cluster)?;
@@ -36,7 +36,7 @@ pub fn run(arguments: &LogsArguments, variables: &Variables, output: &mut Output
     if arguments.follow { follow(&folder, &mut followed, output) } else { Ok(()) }
 }
 
-/// The files that are meant, all of which exist.
+/// The selected log files, all of which exist.
 fn chosen(arguments: &LogsArguments, cluster: &str, folder: &ClusterFolder) -> Result<Vec<PathBuf>, Failure> {
     let logs = folder.logs();
     let all = match logs.all() {
@@ -61,7 +61,7 @@ fn name_of(path: &Path) -> String {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// One file whose new lines are printed.
+/// A log file whose new lines are printed.
 struct Followed {
     path: PathBuf,
     position: u64,
@@ -69,11 +69,11 @@ struct Followed {
 }
 
 impl Followed {
-    /// The lines that have been finished since the last call.
+    /// The lines that were completed since the last call.
     fn new_lines(&mut self) -> io::Result<Vec<String>> {
         let mut file = File::open(&self.path)?;
         if file.metadata()?.len() < self.position {
-            // A new start has begun the file anew.
+            // A new start has truncated or replaced the file.
             self.position = 0;
             self.unfinished.clear();
         }
@@ -87,15 +87,15 @@ impl Followed {
     }
 }
 
-/// Prints new lines until the cluster has ended; as JSON, one value per line of log.
+/// Prints new lines until the cluster has ended. With `--json`, each line of a log is one value.
 fn follow(folder: &ClusterFolder, files: &mut [Followed], output: &mut Output) -> Result<(), Failure> {
     let several = files.len() > 1;
     loop {
-        // Asked before the files are read, so that the last lines of an ending cluster are not missed.
+        // The state is read before the files, so that the last lines of an ending cluster are not missed.
         let alive = !matches!(ClusterState::of(folder)?, ClusterState::Absent | ClusterState::Stale(_));
         for file in files.iter_mut() {
             let name = name_of(&file.path);
-            // A file that is being replaced is there again at the next look.
+            // An error is ignored: a file that is being replaced is there again at the next look.
             for line in file.new_lines().unwrap_or_default() {
                 if output.is_json() {
                     output.json_value(serde_json::json!({ "log": name, "line": line }))?;

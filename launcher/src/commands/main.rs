@@ -1,4 +1,4 @@
-//! From the command line to the one command that it names, and to the exit code.
+//! Parses the command line, runs the command that it names, and returns the exit code.
 
 use super::{
     completions, controller, doctor, gc, guard, list, logs, profile, run, scale, start, status, stop, tunnel, wait,

@@ -1,7 +1,7 @@
 //! One file per command, and [`main()`], which chooses among them.
 //!
-//! A command gets its raw arguments, returns data, and leaves the printing to [`crate::output::Output`]. No command
-//! calls another one; what several need is in a room of its own.
+//! A command gets its raw arguments and returns data; [`crate::output::Output`] prints it. No command calls another
+//! one: what several commands need is in a module of its own.
 
 mod completions;
 mod controller;

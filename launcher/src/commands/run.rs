@@ -9,8 +9,8 @@ use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_profile::environment::{CLUSTER, Variables};
 
-/// Starts the cluster, runs the program with the environment in which a client finds it, stops everything. The exit
-/// code is the program's, once it was started.
+/// Starts the cluster, runs the program in an environment in which a client finds the cluster, and stops everything.
+/// Returns the program's exit code if the program was started.
 pub fn run(mut arguments: RunArguments, variables: &Variables, output: &mut Output) -> Result<u8, Failure> {
     let start = &mut arguments.start;
     if start.daemonize {
@@ -30,7 +30,7 @@ pub fn run(mut arguments: RunArguments, variables: &Variables, output: &mut Outp
     })
 }
 
-/// Jobs on several hosts may share the folder of clusters, and pids are a host's own.
+/// Part of the name, because jobs on several hosts may share the folder of clusters, and pids are unique per host only.
 fn short_host_name() -> String {
     let name = ipclusterz_base::places::host_name();
     let short = name.split('.').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `ipclusterz scale +4`: asks the launcher for more engines or fewer, then waits until it is so.
+//! `ipclusterz scale +4`: asks the launcher for more or fewer engines, and waits for the result.
 
 use super::reason::{self, ASK_INTERVAL, SAY_INTERVAL};
 use crate::arguments::ScaleArguments;
@@ -19,7 +19,7 @@ use ipclusterz_profile::settings::{cluster_name, seconds};
 use ipclusterz_runtime::client::{Client, Event};
 use std::time::Instant;
 
-/// Asks, and waits.
+/// Asks the launcher, and waits unless `--timeout` is 0.
 pub fn run(arguments: &ScaleArguments, variables: &Variables) -> Result<ScaleReport, Failure> {
     let change = parse(&arguments.change)?;
     let cluster = cluster_name(arguments.common.cluster.as_deref(), variables)?;
@@ -61,7 +61,7 @@ fn parse(text: &str) -> Result<Change, Failure> {
     }
 }
 
-/// Until there are as many as wanted, with words about it.
+/// Waits until there are as many engines as wanted, and says now and then why not yet.
 fn wait(handle: &ClusterHandle, folder: &ClusterFolder, scaled: Scaled, deadline: Instant) -> Result<usize, Failure> {
     let cluster = &handle.cluster;
     let left = |until: Instant| until.saturating_duration_since(Instant::now());
@@ -71,7 +71,7 @@ fn wait(handle: &ClusterHandle, folder: &ClusterFolder, scaled: Scaled, deadline
     let (mut next_ask, mut next_say) = (Instant::now() + ASK_INTERVAL, Instant::now() + SAY_INTERVAL);
     loop {
         let count = client.engines().len();
-        // A cluster may have engines that were started by hand.
+        // A cluster may also have engines that were started by hand.
         let there = if scaled.wanted >= scaled.before { count >= wanted } else { count <= wanted };
         if there {
             return Ok(count);
@@ -105,7 +105,7 @@ fn wait(handle: &ClusterHandle, folder: &ClusterFolder, scaled: Scaled, deadline
     }
 }
 
-/// The launcher wants fewer engines by now than it was asked for: it has lost some, or another command had them go.
+/// The launcher now wants fewer engines than it was asked for: it has lost some, or another command has removed some.
 fn given_up(cluster: &str, count: usize, scaled: Scaled, progress: &Progress) -> Failure {
     let (asked, now) = (scaled.wanted, progress.wanted);
     let lost = progress.lost.as_ref().map(|lost| format!(": {lost}")).unwrap_or_default();
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sign_means_by_and_none_means_to() {
+    fn a_change_with_a_sign_is_relative_and_one_without_is_absolute() {
         assert_eq!(parse("+4").expect("good"), Change::By(4));
         assert_eq!(parse("-2").expect("good"), Change::By(-2));
         assert_eq!(parse("16").expect("good"), Change::To(16));

@@ -1,4 +1,4 @@
-//! `ipclusterz start`: in the foreground, detached, or only the script of a job.
+//! `ipclusterz start`: in the foreground, detached, or only printing the script of a job.
 
 use crate::arguments::StartArguments;
 use crate::clusters::cluster_option;
@@ -23,7 +23,7 @@ use ipclusterz_profile::tables::engines::LauncherKind;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex};
 
-/// Starts a cluster, in the foreground until it ends or detached until it is ready. `raw` is the command line.
+/// Starts a cluster. Returns when it has ended, or, if it is detached, when it is ready. `raw` is the command line.
 pub fn run(
     arguments: &StartArguments,
     raw: &[OsString],
@@ -55,7 +55,7 @@ pub fn run(
     Ok(Exit::Ok.code())
 }
 
-/// The detached launcher: its starter hears of everything until the cluster is ready, its log from then on.
+/// The detached launcher. Until the cluster is ready it reports to the process that started it, then to its log alone.
 fn run_detached(arguments: &StartArguments, descriptor: i32, variables: &Variables) -> Result<u8, Failure> {
     let pipe = system::adopt_descriptor(descriptor).map_err(Failure::io("taking over --report-descriptor"))?;
     let pipe = Arc::new(Mutex::new(pipe.into()));
@@ -69,7 +69,7 @@ fn run_detached(arguments: &StartArguments, descriptor: i32, variables: &Variabl
         Ok(())
     });
     if let Some(file) = &arguments.lease_file {
-        lease::leave_word(file, &result);
+        lease::write_outcome(file, &result);
     }
     if let Err(failure) = &result {
         talk.conclude(&Message::Failed(failure.clone()));
@@ -77,7 +77,7 @@ fn run_detached(arguments: &StartArguments, descriptor: i32, variables: &Variabl
     result
 }
 
-/// For `--print-script`: what a queue would be given.
+/// `--print-script`: the script that a queue would be given.
 fn script(arguments: &StartArguments, variables: &Variables) -> Result<ScriptReport, Failure> {
     let settings = settings(arguments, variables)?;
     let launcher = settings.tables.engines.launcher;

@@ -1,4 +1,4 @@
-//! `ipclusterz status`: a cluster's engines and controller, as the controller tells them.
+//! `ipclusterz status`: a cluster's engines and controller, as the controller reports them.
 
 use super::reason;
 use crate::arguments::StatusArguments;
@@ -19,7 +19,7 @@ use ipclusterz_runtime::client::Client;
 use ipclusterz_runtime::wire::message::Status;
 use std::time::{Duration, Instant};
 
-/// Asks the controller.
+/// Asks the controller, or reports what is known without it.
 pub fn run(arguments: &StatusArguments, variables: &Variables) -> Result<StatusReport, Failure> {
     let cluster = cluster_name(arguments.common.cluster.as_deref(), variables)?;
     let timeout = seconds("--timeout", arguments.timeout)?;
@@ -41,7 +41,7 @@ pub fn run(arguments: &StatusArguments, variables: &Variables) -> Result<StatusR
         )));
     }
     let (addresses, controller) = match ConnectionFile::read(&folder.client_file()) {
-        // The controller writes it within milliseconds of its start.
+        // The connection file is not there yet: the controller writes it within milliseconds of its start.
         Err(ConnectionError::Missing(_)) if handle.phase == Phase::Starting => (Vec::new(), None),
         Err(error) => return Err(error.into()),
         Ok(file) => {
@@ -67,7 +67,7 @@ pub fn run(arguments: &StatusArguments, variables: &Variables) -> Result<StatusR
     })
 }
 
-/// Asks the controller at the other end.
+/// The status of a tunnel: asks the controller at its other end.
 fn of_tunnel(
     name: String,
     folder: &ClusterFolder,
@@ -112,7 +112,7 @@ fn ask(file: &ConnectionFile, timeout: Duration) -> Result<Status, Failure> {
     client.status(timeout).map_err(failures::of_client)
 }
 
-/// Says what is known about a controller that is silent.
+/// The failure for a controller that does not answer, with what is known about the cluster.
 fn not_answering(cluster: &str, folder: &ClusterFolder, state: &ClusterState, failure: &Failure) -> Failure {
     let silent = format!("the controller of cluster {cluster:?} does not answer: {}", failure.message);
     let ClusterState::Live(handle) = state else {

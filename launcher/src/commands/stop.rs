@@ -17,13 +17,13 @@ use ipclusterz_profile::settings::cluster_name;
 use ipclusterz_runtime::client::Client;
 use std::time::{Duration, Instant};
 
-/// For the launcher to end its cluster, whose own deadlines are shorter, before it is killed.
+/// How long the launcher may take to end its cluster before it is killed. Its own deadlines are shorter.
 const LAUNCHER_PATIENCE: Duration = Duration::from_secs(12);
-/// The same for one whose engines, or whole cluster, are on other hosts or in a queue.
+/// The same for a launcher whose engines, or whole cluster, are on other hosts or in a queue.
 const ELSEWHERE_PATIENCE: Duration = Duration::from_secs(45);
-/// For a killed launcher to be gone.
+/// How long a killed launcher may take to exit.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
-/// For a controller on another host to accept the request.
+/// How long a controller on another host may take to accept the request.
 const REMOTE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Stops one cluster, or all.
@@ -40,14 +40,14 @@ pub fn run(arguments: &StopArguments, variables: &Variables) -> Result<StopRepor
     for (name, folder, state) in existing_clusters()? {
         match state.and_then(|state| stop(&name, &folder, &state)) {
             Ok(done) => stopped.extend(done),
-            // The others are stopped all the same; the first failure is the one to report.
+            // The other clusters are stopped all the same. The first failure is reported.
             Err(failure) => failed = failed.or(Some(failure)),
         }
     }
     failed.map_or(Ok(StopReport { stopped }), Err)
 }
 
-/// Stops one; `None` when there is nothing to stop.
+/// Stops one cluster; `None` if there is nothing to stop.
 fn stop(name: &str, folder: &ClusterFolder, state: &ClusterState) -> Result<Option<Stopped>, Failure> {
     let started = Instant::now();
     let was = state.word();
@@ -64,13 +64,14 @@ fn stop(name: &str, folder: &ClusterFolder, state: &ClusterState) -> Result<Opti
     Ok(Some(Stopped { cluster: name.to_owned(), was, forced, killed: cleaned.killed, seconds }))
 }
 
-/// Asks the launcher to end its cluster, and kills it should it not. Whether it had to be killed, and what was left.
+/// Asks the launcher to end its cluster, and kills the launcher if it does not. Returns whether the launcher had to be
+/// killed, and what was left of the cluster.
 fn end_launcher(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> Result<(bool, Cleaned), Failure> {
     let pid = handle.launcher.pid;
     let doing = || format!("stopping cluster {name:?} by a signal to its launcher (pid {pid})");
     let ends_after = |signal, patience| -> Result<bool, Failure> {
         match system::signal_process(pid, signal) {
-            // It has ended since it was looked at.
+            // The launcher has exited since its record was read.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(true),
             other => other.map_err(Failure::io(doing()))?,
         }
@@ -82,19 +83,20 @@ fn end_launcher(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> R
     if forced && !ends_after(libc::SIGKILL, KILL_PATIENCE)? {
         return Err(Failure::new(Exit::Timeout, format!("{}: it does not end, although it was killed", doing())));
     }
-    // An orderly launcher has removed its record; what a killed one left is in the newest record, not in the one above.
+    // A launcher that exits in order removes its record. What a killed one left is in the newest record, which may be
+    // newer than `handle`.
     match ClusterState::of(folder)? {
         ClusterState::Stale(handle) => Ok((forced, clean(name, folder, &handle)?)),
         _ => Ok((forced, Cleaned::default())),
     }
 }
 
-/// Removes the remains of a dead launcher, unless somebody else has, or a new one has taken over.
+/// Removes the remains of a dead launcher, unless another process has removed them or a new launcher has taken over.
 fn clean(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> Result<Cleaned, Failure> {
     Ok(take_and_remove(name, folder, handle)?.unwrap_or_default())
 }
 
-/// Through the controller's TCP address; its launcher cleans up when the controller has ended.
+/// Stops the cluster through the controller's TCP address. Its launcher cleans up when the controller has exited.
 fn stop_elsewhere(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> Result<(), Failure> {
     let host = &handle.host;
     let through_controller = || -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! `ipclusterz tunnel`: one forward to a cluster on another host, and a connection file for it here.
+//! `ipclusterz tunnel`: a forward to a cluster on another host, and a connection file for it on this host.
 
 use crate::arguments::TunnelArguments;
 use crate::output::{Output, versioned};
@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Opens the tunnel and keeps it until a signal, or until the parent is gone when that was asked for.
+/// Opens the tunnel and keeps it until a signal arrives, or, with `--exit-with-parent`, until the parent exits.
 pub fn run(arguments: &TunnelArguments, variables: &Variables, output: &mut Output) -> Result<Exit, Failure> {
     let parent = parent_to_follow(arguments.exit_with_parent)?;
     let signals = BlockedSignals::block().map_err(Failure::io("blocking signals"))?;
@@ -44,7 +44,7 @@ pub fn run(arguments: &TunnelArguments, variables: &Variables, output: &mut Outp
 
     let opened = open(arguments, table, asker, Arc::clone(&given_up));
     let (report, _tunnel, _place) = match opened {
-        // Whoever gave up knows why it failed.
+        // The failure is not reported: it was caused by giving up, and the user knows the reason for that.
         Err(_) if given_up.load(Ordering::Acquire) => return Ok(Exit::Interrupted),
         other => other?,
     };
@@ -54,7 +54,7 @@ pub fn run(arguments: &TunnelArguments, variables: &Variables, output: &mut Outp
     Ok(Exit::Ok)
 }
 
-/// `[ssh]` of the profile, with what the command line says.
+/// `[ssh]` of the profile, with the options of the command line.
 fn table(arguments: &TunnelArguments, variables: &Variables) -> Result<SshTable, Failure> {
     let backend = arguments.backend.as_deref().map(|backend| ("--backend", "ssh.backend", backend.into()));
     let options =
@@ -75,8 +75,8 @@ fn asker(arguments: &TunnelArguments, table: &SshTable) -> Box<dyn Asker + Send>
     if arguments.ask_on_stdio { Box::new(Stdio) } else { of_terminal(table.ask) }
 }
 
-/// Asks the program that started this one: `{"version": 1, "question": "…", "attempt": 0}` on a line of its own. The
-/// answer is a line too, `+` and the secret, or `-` for none.
+/// Asks the program that started this one. A question is `{"version": 1, "question": "…", "attempt": 0}` on a line of
+/// its own. The answer is also a line: `+` and the secret, or `-` for none.
 struct Stdio;
 
 impl Asker for Stdio {
@@ -92,7 +92,8 @@ impl Asker for Stdio {
     }
 }
 
-/// What ends the tunnel, for a person. `given_up` is set first, for a connection that is being made.
+/// Reports what ends the tunnel, in words for a person. Sets `given_up` first, so that a pending connection is given
+/// up.
 fn ends(signals: BlockedSignals, parent: Option<u32>, given_up: Arc<AtomicBool>) -> Result<Receiver<String>, Failure> {
     let (sender, receiver) = channel();
     let take = move |signal: Signal| {
@@ -135,7 +136,8 @@ fn open(
     Ok((report, tunnel, place))
 }
 
-/// Where the tunnel's files are: a cluster's folder under a name of the user's, or a private one. Removed when dropped.
+/// The tunnel's files: in a cluster's folder if the user named the tunnel, else in a private folder. Dropping it
+/// removes them.
 struct Place {
     folder: ClusterFolder,
     record: TunnelRecord,
@@ -172,7 +174,7 @@ impl Place {
         places::socket_path(self.sockets.path())
     }
 
-    /// The tunnel is open, to this cluster.
+    /// Records that the tunnel is open and leads to this cluster.
     fn leads_to(&mut self, cluster: &str) -> Result<(), Failure> {
         self.record.cluster = Some(cluster.to_owned());
         Ok(self.record.write(&self.folder)?)
@@ -181,14 +183,14 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // Not the lock's own file: a removed one can be locked by two.
+        // The lock's own file stays: once it is removed, two processes could hold the lock.
         if let Err(error) = self.record.remove_remains(&self.folder) {
             print_line(&error.to_string());
         }
     }
 }
 
-/// The folder of the cluster `name`, for this process alone, without what a killed tunnel left in it.
+/// Claims the folder of the cluster `name` for this process, and removes what a killed tunnel left in it.
 fn claim(name: &str) -> Result<(ClusterFolder, ClusterLock), Failure> {
     let taken = |what: String| {
         let message = format!("--as: {what} is named {name:?} already");

@@ -1,4 +1,4 @@
-//! `ipclusterz wait`: returns when a cluster has so many engines.
+//! `ipclusterz wait`: returns when a cluster has a given number of engines.
 
 use super::reason::{self, SAY_INTERVAL};
 use crate::arguments::WaitArguments;
@@ -17,8 +17,8 @@ use ipclusterz_profile::settings::{cluster_name, seconds};
 use ipclusterz_runtime::client::{Client, Event};
 use std::time::{Duration, Instant};
 
-/// How often to look for a cluster that is not there yet. Looked for and not waited for, because a folder on a network
-/// file system has no notifications.
+/// How often to look for a cluster that does not exist yet. It is polled, because a folder on a network file system has
+/// no notifications.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Waits for the cluster, then for its engines.
@@ -58,7 +58,7 @@ pub fn run(arguments: &WaitArguments, variables: &Variables) -> Result<WaitRepor
     }
 }
 
-/// The connection file, as soon as the controller has written it.
+/// Waits for the connection file, which the controller writes.
 fn wait_for_controller(cluster: &str, folder: &ClusterFolder, deadline: Instant) -> Result<ConnectionFile, Failure> {
     let mut said = false;
     loop {
@@ -86,7 +86,7 @@ fn wait_for_controller(cluster: &str, folder: &ClusterFolder, deadline: Instant)
     }
 }
 
-/// What the launcher says about engines that are missing, if it runs on this host.
+/// Why engines are missing, if the launcher runs on this host and answers.
 fn why(folder: &ClusterFolder, deadline: Instant) -> Result<String, Failure> {
     Ok(match ClusterState::of(folder)? {
         ClusterState::Live(handle) => reason::after(reason::of(&handle, deadline).as_ref()),

@@ -1,4 +1,4 @@
-//! A whole cluster on another host (`ssh.controller`): what its start needs is looked at there, by `ipclusterz` there.
+//! A whole cluster on another host (`ssh.controller`): has the `ipclusterz` of that host check what the start needs.
 
 use super::hosts;
 use super::outside::{Outside, Question};
@@ -6,8 +6,8 @@ use crate::report::finding::{Finding, Level};
 use ipclusterz_profile::tables::ssh::SshTable;
 use serde::Deserialize;
 
-/// Reaches the host of `ssh.controller`, finds `ipclusterz` there, and takes over what that finds, each with the host's
-/// name before it. `stages` are said to be skipped when it does not come to that.
+/// Reaches the host of `ssh.controller`, finds `ipclusterz` there, and takes over its findings, each with the host's
+/// name before it. If a step fails, `stages` are reported as skipped.
 pub fn check(table: &SshTable, question: Question, stages: &[&str], outside: &dyn Outside) -> Vec<Finding> {
     let host = table.controller.as_str();
     let program = format!("ipclusterz on {host}");

@@ -1,4 +1,4 @@
-//! The variables that are set.
+//! Checks the variables of ipclusterz that are set.
 
 use crate::report::finding::Finding;
 use ipclusterz_host::suggestion::nearest;
@@ -6,7 +6,7 @@ use ipclusterz_profile::environment::{OTHERS, TABLE, Variables};
 
 const CHECK: &str = "environment";
 
-/// One line for those that are read, one for each that nothing reads.
+/// One finding for the variables that are read, and one for each variable that nothing reads.
 pub fn check(variables: &Variables) -> Vec<Finding> {
     let known: Vec<&str> = TABLE.iter().map(|(name, _)| *name).chain(OTHERS).collect();
     let set: Vec<(&str, &str)> = variables.with_prefix("IPCLUSTERZ_").collect();

@@ -1,4 +1,4 @@
-//! The folders that every cluster uses, tried the way a start uses them; what is made for that is removed again.
+//! Checks the folders that every cluster uses: uses them the way a start does, and removes again what that made.
 
 use super::scratch::Scratch;
 use crate::report::finding::Finding;
@@ -16,10 +16,10 @@ use std::time::{Duration, SystemTime};
 
 /// Below this much, logs and connection files may not fit.
 const LITTLE_SPACE: u64 = 100 << 20;
-/// Differences of clocks that hurt nobody.
+/// Clocks may differ this much without harm.
 const SMALL_SKEW: Duration = Duration::from_secs(2);
 
-/// The runtime folder, with a socket in it, and a TCP port of the loopback interface.
+/// Checks the runtime folder, with a socket in it, and a TCP port of the loopback interface.
 pub fn sockets() -> Vec<Finding> {
     const CHECK: &str = "runtime folder";
     let unix = match try_socket() {
@@ -38,7 +38,7 @@ pub fn sockets() -> Vec<Finding> {
     vec![unix, tcp]
 }
 
-/// Listens in a folder like a cluster's; the folder that such folders are in.
+/// Listens in a folder like a cluster's, and returns the folder that contains such folders.
 fn try_socket() -> Result<PathBuf, Failure> {
     let folder = places::run_dirs("doctor", &places::random_hex(4))?.socket_dir;
     let base = folder.parent().unwrap_or(&folder).to_path_buf();
@@ -47,7 +47,7 @@ fn try_socket() -> Result<PathBuf, Failure> {
     places::make_private_dir(&folder)?;
     let path = places::socket_path(&folder);
     let result = UnixListener::bind(&path).map(drop);
-    // What cannot be removed cannot be helped; the socket is what was asked about.
+    // Errors are ignored: only the socket is checked here.
     let _ = std::fs::remove_file(&path);
     let _ = std::fs::remove_dir(&folder);
     if is_new {
@@ -57,7 +57,7 @@ fn try_socket() -> Result<PathBuf, Failure> {
     Ok(base)
 }
 
-/// The folder of all clusters' records: writable, with locks that lock, room, and a clock like ours.
+/// Checks the folder of all clusters' records: it is writable, its locks work, it has room, and its clock is like ours.
 pub fn state() -> Vec<Finding> {
     match places::state_root() {
         Ok(root) => state_in(&root),
@@ -121,7 +121,7 @@ fn try_lock(path: &Path) -> io::Result<bool> {
     Ok(lock(&first)? && !lock(&second)?)
 }
 
-/// The time that the file system gives a file that is written now, and our own before and after.
+/// The time that the file system gives a file written now, and our own times before and after the write.
 fn file_time(path: &Path) -> io::Result<(SystemTime, SystemTime, SystemTime)> {
     let before = SystemTime::now();
     let mut file = OpenOptions::new().write(true).open(path)?;
@@ -131,7 +131,7 @@ fn file_time(path: &Path) -> io::Result<(SystemTime, SystemTime, SystemTime)> {
     Ok((modified, before, SystemTime::now()))
 }
 
-/// The kernel stamps files with the time of its last tick, hence a little before the call.
+/// The kernel stamps files with the time of its last tick, which is a little before the call.
 fn judge_skew(file: SystemTime, before: SystemTime, after: SystemTime) -> Finding {
     const CHECK: &str = "file clock";
     let behind = before.duration_since(file).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The hosts of `[ssh]`: whether they let us in, what time it is there, and their Python.
+//! Checks the hosts of `[ssh]`: whether they let us in, their clocks, and their Python.
 
 use super::outside::{Answer, Outside};
 use super::probe;
@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Differences of clocks that hurt nobody: a limit on time is a matter of a minute or more.
+/// Clocks may differ by this many seconds without harm: limits on time are a minute or more.
 const SMALL_SKEW: f64 = 2.0;
-/// On top of the time to connect: for the command itself.
+/// Time for the command itself, on top of the time to connect.
 const FOR_COMMAND: Duration = Duration::from_secs(10);
 
 /// The hosts with engines, each once.
@@ -29,7 +29,7 @@ pub fn of(table: &SshTable) -> Vec<&str> {
     hosts
 }
 
-/// Logs in to each.
+/// Logs in to each host with engines.
 pub fn reach(table: &SshTable, outside: &dyn Outside) -> Vec<Finding> {
     of(table).into_iter().map(|host| reach_one(host, outside, deadline(table))).collect()
 }
@@ -52,7 +52,7 @@ fn reach_one(host: &str, outside: &dyn Outside, deadline: Duration) -> Finding {
     }
 }
 
-/// What the host's clock says, read at some moment between `before` and `took` later.
+/// Judges the host's clock. `answer` has its time, read at some moment within `took` after `before`.
 fn judge(check: &str, answer: &Answer, took: Duration, before: SystemTime) -> Finding {
     let seconds = took.as_secs_f64();
     let time = answer.output.lines().rev().find_map(|line| line.trim().parse::<f64>().ok());
@@ -64,7 +64,7 @@ fn judge(check: &str, answer: &Answer, took: Duration, before: SystemTime) -> Fi
         );
     };
     let earliest = before.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    // The answer is cut to whole seconds.
+    // The host's time is cut to whole seconds.
     let off = if time + 1.0 < earliest { time + 1.0 - earliest } else { (time - earliest - seconds).max(0.0) };
     if off.abs() > SMALL_SKEW {
         let direction = if off > 0.0 { "ahead of" } else { "behind" };
@@ -77,8 +77,8 @@ fn judge(check: &str, answer: &Answer, took: Duration, before: SystemTime) -> Fi
     Finding::ok(check, format!("reached in {seconds:.1} s; its clock is like ours"))
 }
 
-/// Asks the Python of each host with engines, in the surroundings that engines get. `default` is that of hosts that name
-/// none.
+/// Asks the Python of each host with engines, in the environment that engines get. `default` is the Python of hosts
+/// that name none.
 pub fn pythons(profile: &Profile, default: &Path, outside: &dyn Outside) -> Vec<Finding> {
     let settings = StartSettings::of(places::DEFAULT_CLUSTER.to_owned(), profile.clone());
     let environment = settings.map(|settings| settings.environment_elsewhere()).unwrap_or_default();
@@ -95,7 +95,7 @@ pub fn pythons(profile: &Profile, default: &Path, outside: &dyn Outside) -> Vec<
     tables.ssh.hosts.iter().map(one).collect()
 }
 
-/// Lines of sh: variables, the profile's own lines, then the Python behind what is put before engines.
+/// The script of the question: exports the variables, runs `engines.setup`, then the Python under `engines.wrap`.
 fn probe_script(python: &str, engines: &EnginesTable, environment: &BTreeMap<String, String>) -> String {
     let mut lines: Vec<String> =
         environment.iter().map(|(name, value)| format!("export {name}={}", quote(value))).collect();

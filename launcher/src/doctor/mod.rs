@@ -1,8 +1,8 @@
 //! Checks of this host and of what a profile needs, for `ipclusterz doctor` and `ipclusterz profile check`.
 //!
 //! One file per family: [`environment`], [`versions`] (with [`probe`]), [`room`], [`folders`], [`hosts`], [`queue`],
-//! [`mpi`]; [`elsewhere`] has them looked at on another host. Each returns [findings](crate::report::finding).
-//! [`outside`] is the seam to other hosts and queues, [`real`] what is behind it.
+//! [`mpi`]; [`elsewhere`] has them run on another host. Each returns [findings](crate::report::finding).
+//! [`outside`] is the seam to other hosts and queues, [`real`] its real implementation.
 
 pub mod elsewhere;
 pub mod environment;

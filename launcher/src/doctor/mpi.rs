@@ -1,4 +1,4 @@
-//! The MPI of a profile: which one it is, and two ranks that say hello.
+//! Checks the MPI of a profile: which one it is, and whether two ranks can say hello.
 
 use super::outside::Outside;
 use super::scratch::Scratch;
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Finds the program, and has it start two ranks of `python`.
 ///
-/// `needed`: the profile starts engines with it; otherwise trouble is no failure.
+/// `needed`: the profile starts engines with it. If it is not needed, a failure is only a warning.
 pub fn check(tables: &Tables, needed: bool, python: &Path, search_path: Option<&OsStr>) -> Finding {
     let table = &tables.mpiexec;
     let program = match Program::find(table, search_path) {
@@ -35,7 +35,8 @@ pub fn check(tables: &Tables, needed: bool, python: &Path, search_path: Option<&
     unless_needed(needed, judge(&program.to_string(), result, PROGRAM_HINT))
 }
 
-/// Has the queue's command for a job start two ranks of `python`. Only inside a job it can; else it is said what to run.
+/// Has the queue's start command start two ranks of `python`. It works only inside a job; elsewhere the finding says
+/// what to run.
 pub fn check_in_job(profile: &Profile, python: &Path, outside: &dyn Outside) -> Finding {
     let tables = &profile.tables;
     let start = tables.queue.start.first().map_or("the queue", String::as_str);
@@ -65,7 +66,7 @@ fn with_ranks(
     start(Ranks { python, environment: &tables.engines.env, scratch: scratch.path() })
 }
 
-/// A failure of what is not needed is a warning.
+/// Turns a failure into a warning if the MPI is not needed.
 fn unless_needed(needed: bool, finding: Finding) -> Finding {
     match finding.level {
         crate::report::finding::Level::Failed if !needed => {

@@ -1,4 +1,4 @@
-//! Whether a Python can run engines: its version, and the package's, asked of the Python itself.
+//! Checks whether a Python can run engines: asks it for its own version and that of the package.
 
 use super::outside::Answer;
 use crate::report::finding::Finding;
@@ -22,10 +22,10 @@ pub const SCRIPT: &str = concat!(
     r#"print(json.dumps(dict(ipclusterz_probe=1, python=platform.python_version(), package=a[0], error=a[1])))")"#,
 );
 
-/// What the JSON begins with: a site's start-up files may print too.
+/// The beginning of the line of JSON. Other lines may be there too: a site's start-up files may print.
 const MARK: &str = r#"{"ipclusterz_probe":"#;
 
-/// What a Python says of itself.
+/// What a Python reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Probe {
     /// Its version.
@@ -44,7 +44,7 @@ impl Probe {
     }
 }
 
-/// Asks `python` here.
+/// Asks `python` on this host.
 pub fn here(check: &str, python: &Path) -> Finding {
     let mut command = Command::new(python);
     command.args(["-c", SCRIPT]);

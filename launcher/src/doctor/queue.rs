@@ -1,4 +1,4 @@
-//! The queue of a profile: its commands, and whether it answers.
+//! Checks the queue of a profile: whether its commands exist, and whether it answers.
 
 use super::outside::Outside;
 use crate::report::finding::Finding;
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 const CHECK: &str = "scheduler";
 
-/// How long the queue may take for an answer.
+/// How long the queue may take to answer.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The commands are there, and the queue answers.
+/// Checks that the commands exist and that the queue answers.
 pub fn check(table: &QueueTable, search_path: Option<&OsStr>, outside: &dyn Outside) -> Vec<Finding> {
     let commands = commands(table, search_path);
     let found = commands.level == crate::report::finding::Level::Ok;

@@ -1,4 +1,4 @@
-//! The real other hosts and queue of a profile.
+//! The implementation of [`Outside`] with the real hosts and the real queue of a profile.
 
 use super::outside::{Answer, Outside, Question};
 use super::probe::OWN_VERSION;
@@ -29,18 +29,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// See [`Outside`].
+/// The hosts and the queue of one profile; see [`Outside`].
 pub struct Real<'a> {
     profile: &'a Profile,
     python: PathBuf,
     asker: RefCell<Remembering>,
-    /// One for each host, so that nobody is asked twice.
+    /// One connection for each host, so that the user is asked only once.
     connections: RefCell<BTreeMap<String, Box<dyn Remote>>>,
-    /// What was found on the host of the whole cluster, with the path of a folder there.
+    /// The `ipclusterz` found on the host of the whole cluster, and the path of a folder there.
     there: RefCell<Option<(There, String)>>,
 }
 
-/// For all stages there, of which some wait for hosts and a queue.
+/// How long all stages there may take together. Some of them wait for hosts and a queue.
 const PATIENCE_THERE: Duration = Duration::from_secs(300);
 
 impl<'a> Real<'a> {
@@ -51,7 +51,7 @@ impl<'a> Real<'a> {
         Self { profile, python, asker, connections: RefCell::default(), there: RefCell::default() }
     }
 
-    /// Does something with a connection to a host, which stays open for what follows.
+    /// Calls `act` with a connection to a host. The connection stays open for later calls.
     fn with_host<T>(&self, host: &str, act: impl FnOnce(&mut dyn Remote) -> Result<T, Failure>) -> Result<T, Failure> {
         let mut connections = self.connections.borrow_mut();
         let remote = match connections.entry(host.to_owned()) {
@@ -63,7 +63,7 @@ impl<'a> Real<'a> {
         act(&mut **remote)
     }
 
-    /// What jobs would be made from, with scripts in `logs` rather than where a cluster's are.
+    /// The options that jobs would be made from. With `logs`, scripts go there and not into the cluster's folder.
     fn options(&self, logs: Option<&Path>) -> Result<BatchOptions, Failure> {
         let settings = StartSettings::of(places::DEFAULT_CLUSTER.to_owned(), self.profile.clone())?;
         let options = batch_options(&settings, &self.python, &ClusterFolder::of(&settings.cluster)?)?;
@@ -124,7 +124,7 @@ impl Outside for Real<'_> {
         let prepared = self.with_host(&host, |remote| {
             let prepared = there.prepare(remote, python, &own.to_string_lossy());
             if prepared.is_err() {
-                // Its folder; why there is no program says more than why that cannot be removed.
+                // Removes the folder there. An error is ignored: why there is no program says more.
                 let _ = there.remove(remote);
             }
             prepared
@@ -149,7 +149,7 @@ impl Outside for Real<'_> {
                 Ok(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE_THERE)?)
             });
             let removed = there.remove(remote);
-            // A check that fails ends with 1, and has printed what it found.
+            // A check that fails exits with 1, but has printed its findings.
             let output = asked?;
             removed?;
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

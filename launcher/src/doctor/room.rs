@@ -1,4 +1,4 @@
-//! Whether this host has room for the engines: processes, open files, memory, and shared memory for large payloads.
+//! Checks whether this host has room for the engines: processes, open files, memory, shared memory for large payloads.
 
 use crate::report::finding::Finding;
 use ipclusterz_host::failure::Failure;
@@ -7,10 +7,10 @@ use ipclusterz_host::{limits, system};
 use std::io;
 use std::path::Path;
 
-/// Below this much, large payloads soon travel as frames.
+/// With less than this, large payloads soon travel as frames.
 const LITTLE_SHARED_MEMORY: u64 = 64 << 20;
 
-/// The limits that so many local engines run into.
+/// Checks the limits that this many local engines could exceed.
 pub fn engines(count: u32) -> Finding {
     const CHECK: &str = "limits";
     let limits = limits::of_this_host(count);
@@ -24,7 +24,7 @@ pub fn engines(count: u32) -> Finding {
     }
 }
 
-/// Open files of the controller, which has two sockets for each engine wherever it runs.
+/// Checks the limit on open files of the controller, which has two sockets for each engine, wherever the engine runs.
 pub fn files(count: u32) -> Finding {
     const CHECK: &str = "open files";
     match system::resource_limit(libc::RLIMIT_NOFILE) {
@@ -45,7 +45,7 @@ pub fn files(count: u32) -> Finding {
     }
 }
 
-/// The file system that large payloads between processes of one host go through.
+/// Checks the file system through which processes of one host pass large payloads.
 pub fn shared_memory(path: &Path) -> Finding {
     judge_space(path, system::space(path))
 }

@@ -1,9 +1,9 @@
-//! A folder for trials inside the state folder, gone when they are over.
+//! A folder for trials inside the state folder, which is removed afterwards.
 
 use ipclusterz_base::places::{self, PlacesError};
 use std::path::{Path, PathBuf};
 
-/// Removed, with all that is in it and with what had to be made above it, when dropped.
+/// A folder for trials. Dropping it removes it with its content, and the parents that had to be made for it.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
@@ -12,7 +12,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// In the folder `root`, which is made if it is missing, as a start would.
+    /// Makes it in the folder `root`. If `root` is missing it is made, as a start would do.
     pub fn in_folder(root: &Path) -> Result<Self, PlacesError> {
         let made = root.ancestors().take_while(|folder| !folder.exists()).map(Path::to_path_buf).collect();
         let scratch = Self { path: root.join(format!("doctor-{}", places::random_hex(4))), made };
@@ -27,7 +27,7 @@ impl Scratch {
 }
 
 impl Drop for Scratch {
-    /// What cannot be removed cannot be helped: the trial has failed for the same reason, and said so.
+    /// Errors are ignored: the trial has failed for the same reason, and has said so.
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.path);
         for folder in &self.made {

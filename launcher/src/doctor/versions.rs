@@ -1,4 +1,4 @@
-//! Program, Python, package and libzmq.
+//! Checks the versions of the program, Python, the package and libzmq.
 
 use super::probe::{self, OWN_VERSION};
 use crate::report::finding::Finding;
@@ -8,7 +8,7 @@ use ipclusterz_runtime::transport::context;
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// This program and the library in it.
+/// Reports the version of this program and of the library in it.
 pub fn program(program: &Path) -> Vec<Finding> {
     let library = match context::check() {
         Ok(()) => Finding::ok("libzmq", format!("{} with CURVE and ROUTER_NOTIFY, built in", context::version())),
@@ -19,7 +19,7 @@ pub fn program(program: &Path) -> Vec<Finding> {
     vec![Finding::ok("program", format!("{}: version {OWN_VERSION}", program.display())), library]
 }
 
-/// The Python that engines on this host get. `wanted` is what the profile says.
+/// Checks the Python that engines on this host get. `wanted` is what the profile says.
 pub fn python(wanted: &str, program: &Path, search_path: Option<&OsStr>) -> Finding {
     const CHECK: &str = "python";
     let wanted = Some(wanted).filter(|wanted| !wanted.is_empty());

@@ -1,4 +1,4 @@
-//! What the scripts on the host of a whole cluster answer: lines with a mark, among what a login shell may print.
+//! Parses what scripts on the host of a whole cluster print: marked lines, among what a login shell may print.
 
 use crate::report::StartReport;
 use crate::report::progress::Progress;
@@ -6,35 +6,35 @@ use crate::requests::Scaled;
 use ipclusterz_host::failure::Failure;
 use serde::Deserialize;
 
-/// What marks our lines.
+/// The beginning of our lines.
 pub const MARK: &str = "@ipclusterz";
 
-/// How far a start is.
+/// How far a start has got.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct StartProgress {
-    /// The exit code of the start, when it is over.
+    /// The exit code of the start, once it is over.
     pub status: Option<u8>,
-    /// What it has said since it was last looked at; whole lines.
+    /// The lines that it has printed since the last look; only whole lines.
     pub lines: Vec<String>,
-    /// Up to where it has been read.
+    /// How many bytes of its log have been read.
     pub offset: usize,
 }
 
-/// What a look at a running cluster tells.
+/// What one look at a running cluster found.
 #[derive(Debug, Default, PartialEq)]
 pub struct Look {
-    /// Its record is there.
+    /// Whether its record is there.
     pub alive: bool,
-    /// How it ended, as its launcher says.
+    /// How it ended, as its launcher reports it.
     pub outcome: Option<Result<u8, Failure>>,
 }
 
-/// The value of a marked line.
+/// The value of the line that is marked with `key`.
 pub fn answer<'a>(told: &'a str, key: &str) -> Option<&'a str> {
     told.lines().find_map(|line| line.strip_prefix(MARK)?.strip_prefix(' ')?.strip_prefix(key)?.strip_prefix(' '))
 }
 
-/// How far a start is; `offset` is up to where its log had been read before.
+/// Parses how far a start has got. `offset` is how many bytes of its log had been read before.
 pub fn parse_progress(told: &str, offset: usize) -> StartProgress {
     let status = answer(told, "status").and_then(|status| status.trim().parse().ok());
     let log = told.split_once(&format!("{MARK} log\n")).map_or("", |(_, log)| log);
@@ -43,7 +43,7 @@ pub fn parse_progress(told: &str, offset: usize) -> StartProgress {
     StartProgress { status, lines, offset: offset + whole }
 }
 
-/// What a start has reported: the cluster, or why there is none.
+/// Parses the report of a start: the cluster, or why there is none. `None` if `text` is no report.
 pub fn parse_report(text: &str) -> Option<Result<StartReport, Failure>> {
     #[derive(Deserialize)]
     struct Refused {
@@ -56,18 +56,18 @@ pub fn parse_report(text: &str) -> Option<Result<StartReport, Failure>> {
     serde_json::from_str(line).ok().map(Ok)
 }
 
-/// What a look has told.
+/// Parses what one look at a running cluster found.
 pub fn parse_look(told: &str) -> Look {
     let outcome = answer(told, "outcome").and_then(|text| serde_json::from_str(text).ok());
     Look { alive: answer(told, "alive").is_some(), outcome }
 }
 
-/// What a launcher there has answered to a request for more engines or fewer.
+/// Parses the answer of a launcher to a request for more or fewer engines.
 pub fn parse_scaled(told: &str) -> Option<Result<Scaled, Failure>> {
     parse_answer(told)
 }
 
-/// How far the sets there are, from the status there.
+/// Parses how far the sets are from the status of the cluster.
 pub fn parse_status(told: &str) -> Option<Result<Progress, Failure>> {
     #[derive(Deserialize)]
     struct Status {

@@ -1,6 +1,6 @@
-//! A user's clusters on another host: which there are, and what a client needs for one.
+//! Finds a user's clusters on another host, and what a client needs to connect to one.
 //!
-//! Needs a shell and nothing else there: `ipclusterz` may be in an environment that is not on the PATH of a login.
+//! Needs only a shell there, because `ipclusterz` may be in an environment that is not on the PATH of a login.
 
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_base::places;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The rule for the folder is that of [`places::state_root`].
+/// Finds the folder of all clusters by the rule of [`places::state_root`].
 const LIST: &str = r#"
 root=${IPCLUSTERZ_HOME:-${XDG_STATE_HOME:-$HOME/.local/state}/ipclusterz}
 printf 'host %s\nroot %s\n' "$(uname -n)" "$root"
@@ -35,7 +35,7 @@ pub struct RemoteCluster {
     pub ends: Vec<Endpoint>,
 }
 
-/// What a host told of its clusters.
+/// What a host reported about its clusters.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Listing {
     host: String,
@@ -44,7 +44,7 @@ struct Listing {
     clusters: Vec<String>,
 }
 
-/// Finds the cluster `name`; with no name the default one, or the only one there is.
+/// Finds the cluster `name`; without a name the default cluster, or the only one. Fails if it is gone or unreachable.
 pub fn find(remote: &mut dyn Remote, name: Option<&str>) -> Result<RemoteCluster, Failure> {
     if let Some(name) = name {
         places::check_name(name)?;
@@ -81,7 +81,7 @@ pub fn find(remote: &mut dyn Remote, name: Option<&str>) -> Result<RemoteCluster
 fn parse(told: &str) -> Listing {
     let mut listing = Listing::default();
     for line in told.lines() {
-        // Whatever else a login prints is no line of ours.
+        // Any other line was printed by the login.
         match line.split_once(' ') {
             Some(("host", host)) => listing.host = host.to_owned(),
             Some(("root", root)) => listing.root = root.to_owned(),
@@ -119,7 +119,7 @@ fn choose(name: Option<&str>, listing: &Listing, shown: &str) -> Result<String, 
     }
 }
 
-/// Refuses a cluster whose launcher, on the host that was asked, is gone.
+/// Fails if the cluster's launcher ran on the host that was asked, and is gone.
 fn check_alive(remote: &mut dyn Remote, handle: &ClusterHandle, listing: &Listing) -> Result<(), Failure> {
     if handle.host != listing.host {
         return Ok(());
@@ -139,11 +139,11 @@ fn check_alive(remote: &mut dyn Remote, handle: &ClusterHandle, listing: &Listin
     )))
 }
 
-/// Where the controller of `client` is reached from the host named `here`.
+/// The ends through which the host named `here` reaches the controller of `client`.
 fn ends(client: &ConnectionFile, here: &str) -> Vec<Endpoint> {
     let mut ends: Vec<Endpoint> =
         client.addresses.iter().filter_map(|address| Endpoint::from_address(address)).collect();
-    // A unix socket is of use on its own host, TCP where there are keys.
+    // A unix socket works on its own host only, and TCP only with keys.
     ends.retain(|end| match end {
         Endpoint::Unix(_) => client.host == here,
         Endpoint::Tcp { .. } => client.curve.is_some(),

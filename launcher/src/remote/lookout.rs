@@ -1,4 +1,5 @@
-//! What is asked of the launcher there while its cluster runs: whether it lives, how far it is, more engines or fewer.
+//! Asks the launcher on another host while its cluster runs: whether it lives, how far it is, for more or fewer
+//! engines.
 
 use super::answers::{parse_look, parse_scaled, parse_status};
 use super::there::There;
@@ -14,29 +15,34 @@ use std::time::{Duration, Instant};
 
 /// Longest time between two looks at a cluster that runs.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// Time between two looks when its record has just gone.
+/// Time between two looks while its record is missing.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// For a launcher there to answer.
+/// How long a launcher there may take to answer.
 const SCALE_PATIENCE: Duration = Duration::from_secs(9);
-/// For a status there.
+/// How long a status there may take.
 const STATUS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Starts the thread that touches the lease and tells when the cluster is gone. What is returned makes it look at once;
-/// the thread ends when that is dropped.
-pub fn look_after(there: There, runner: Runner, lease: Duration, events: Sender<Event>) -> Result<Sender<()>, Failure> {
+/// Starts the thread that touches the lease and reports when the cluster is gone. A message on the returned sender
+/// makes it look at once; the thread ends when the sender is dropped.
+pub fn watch_cluster(
+    there: There,
+    runner: Runner,
+    lease: Duration,
+    events: Sender<Event>,
+) -> Result<Sender<()>, Failure> {
     let (look_now, wake) = channel();
     let interval = LOOK_INTERVAL.min(lease / 4);
     let work = move || {
         let mut missing = 0;
         loop {
-            // A record that is being replaced is there; one that is gone for a while is gone with its cluster.
+            // A record may be missing while it is being replaced. If it stays missing, the cluster is gone.
             let wait = if missing == 0 { interval } else { LOOK_AGAIN.min(interval) };
             match wake.recv_timeout(wait) {
                 Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             let output = runner.run(SHELL, there.look().as_bytes(), Instant::now() + LOOK_INTERVAL.max(lease));
-            // The tunnel says what is wrong with the connection, and makes a new one.
+            // An error is ignored: the tunnel reports what is wrong with the connection, and reconnects.
             let Ok(told) = output.and_then(|output| output.text(&there.record.host, "a look at the cluster")) else {
                 continue;
             };
@@ -48,7 +54,7 @@ pub fn look_after(there: There, runner: Runner, lease: Duration, events: Sender<
                 None => Err(Failure::new(Exit::NoCluster, format!("cluster {:?} is gone", there.record.cluster))
                     .with_hint("was it killed, or out of reach for longer than engines.lease?")),
             };
-            // The launcher may be on its way out; then nobody needs to know.
+            // The launcher may be exiting. Then nobody needs the event.
             let _ = events.send(Event::EndedElsewhere(outcome));
             return;
         }
@@ -58,7 +64,7 @@ pub fn look_after(there: There, runner: Runner, lease: Duration, events: Sender<
     Ok(look_now)
 }
 
-/// Has the launcher there have more engines or fewer.
+/// Asks the launcher there for more or fewer engines.
 pub fn scale(there: &There, runner: &Runner, change: Change) -> Result<Scaled, Failure> {
     let change = match change {
         Change::By(by) => format!("{by:+}"),
@@ -71,7 +77,7 @@ pub fn scale(there: &There, runner: &Runner, change: Change) -> Result<Scaled, F
     })
 }
 
-/// How far the sets are, as the launcher there tells it.
+/// How far the sets are, as the launcher there reports it.
 pub fn progress(there: &There, runner: &Runner) -> Result<Progress, Failure> {
     let output = runner.run(SHELL, there.status().as_bytes(), Instant::now() + STATUS_PATIENCE)?;
     let told = output.text(&there.record.host, "ipclusterz status")?;

@@ -1,5 +1,5 @@
-//! A whole cluster on another host: launcher, controller and engines run there, started by `ipclusterz` there; here
-//! are a tunnel, a record under the same name, and this process, which looks after them.
+//! A whole cluster on another host. Its launcher, controller and engines run there, started by the `ipclusterz` of that
+//! host. On this host are a tunnel, a record of the same name, and this process, which looks after the cluster.
 //!
 //! ```text
 //! here                                             there
@@ -10,10 +10,10 @@
 //! In reading order:
 //!
 //! - [`plan`]: what the start there is given
-//! - [`supervise`](mod@supervise), `starting`: the order of events, on this side
-//! - [`there`], [`answers`]: the scripts for the shell there, and what their answers mean
-//! - [`lookout`]: looking after a cluster that runs
-//! - [`clusters`], [`opened`]: the clusters of a user there, and a forward through which a controller answers
+//! - [`supervise`](mod@supervise), `starting`: the order of events on this side
+//! - [`there`], [`answers`]: the scripts for the shell there, and the meaning of their answers
+//! - [`lookout`]: watches a cluster that runs there
+//! - [`clusters`], [`opened`]: finds the clusters of a user there; a forward through which a controller answers
 
 pub mod answers;
 pub mod clusters;

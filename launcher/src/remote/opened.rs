@@ -1,4 +1,4 @@
-//! A forward to a controller on another host, once the controller has answered through it.
+//! Opens a forward to a controller on another host, and checks that the controller answers through it.
 
 use super::clusters::RemoteCluster;
 use ipclusterz_base::connection::ConnectionFile;
@@ -9,20 +9,20 @@ use ipclusterz_ssh::{Endpoint, Forward, LocalListener, Remote};
 use std::path::Path;
 use std::time::Duration;
 
-/// For a controller to answer through a new forward.
+/// How long a controller may take to answer through a new forward.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A forward through which a controller has answered.
 pub struct Opened {
     /// The forward.
     pub forward: Forward,
-    /// Its end here.
+    /// Its end on this host.
     pub listener: LocalListener,
     /// Its end there.
     pub to: Endpoint,
 }
 
-/// Forwards to each end in turn, until the controller answers through one. `socket` is the end here of a unix socket.
+/// Forwards to each end in turn, until the controller answers through one. `socket` is the path of a local unix socket.
 pub fn first_that_answers(
     remote: &mut dyn Remote,
     found: &RemoteCluster,
@@ -30,7 +30,7 @@ pub fn first_that_answers(
 ) -> Result<(Opened, ConnectionFile), Failure> {
     let mut problems = Vec::new();
     for to in &found.ends {
-        // Keys are for TCP, so that an end by TCP needs one here too.
+        // Keys are used with TCP alone, so an end with TCP there needs an end with TCP here.
         let listener = match to {
             Endpoint::Unix(_) => LocalListener::unix(socket)?,
             Endpoint::Tcp { .. } => LocalListener::tcp(0)?,

@@ -1,4 +1,4 @@
-//! What a start on another host is given: the merged profile as a file, and all that is settled here.
+//! What is decided on this host before a start on another host: the merged profile as a file, and the rest.
 
 use crate::supervisor::program::Program;
 use ipclusterz_host::failure::Failure;
@@ -10,32 +10,32 @@ use ipclusterz_profile::{Options, Places, Profile};
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// All that is settled before the host is asked for anything.
+/// Everything that is decided before the host is contacted.
 pub struct Plan<'a> {
     /// What was asked for.
     pub settings: &'a StartSettings,
     /// The profile for the start there.
     pub profile: String,
-    /// Where the record is, here; locked.
+    /// The folder of the record on this host; it is locked.
     pub folder: ClusterFolder,
     /// The record.
     pub handle: ClusterHandle,
     /// This binary.
     pub binary: PathBuf,
-    /// What the cluster is started for, if it ends with that.
+    /// The program that the cluster is started for, if any. The cluster ends when the program exits.
     pub program: Option<Program>,
-    /// Pid of a process that must not be outlived.
+    /// The pid of the process that this one must not outlive, if any.
     pub parent: Option<u32>,
     /// When the command was given.
     pub started: Instant,
 }
 
-/// All layers of the profile merged, as a text for a start on the host itself.
+/// Merges all layers of the profile, as text for a start on the host itself.
 pub fn profile_for(options: &Options, variables: &Variables, places: &Places) -> Result<String, Failure> {
     profile_of_host(merged_profile(options, variables, places)?)
 }
 
-/// The text of a merged profile for that host, on which the cluster is no cluster elsewhere.
+/// The text of a merged profile for that host, on which the cluster is a local one.
 pub fn profile_of_host(mut merged: Profile) -> Result<String, Failure> {
     merged.derive("ssh.controller", "".into(), "the host itself".to_owned())?;
     Ok(ipclusterz_profile::write(&merged.entries, false))

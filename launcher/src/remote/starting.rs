@@ -1,8 +1,8 @@
-//! A start on another host, on this side: what it says, and the tunnel once it is over.
+//! A start on another host, seen from this side: what it says, and the tunnel when it has succeeded.
 
 use super::clusters;
 use super::opened::{Opened, first_that_answers};
-use super::supervise::{Cluster, TheWay, interrupted};
+use super::supervise::{Cluster, Connection, interrupted};
 use crate::report::StartReport;
 use crate::report::progress::{Progress, SetProgress, SetState};
 use crate::requests::{Reply, Request};
@@ -21,15 +21,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often a start is looked at, there.
+/// How often the progress of the start is fetched.
 const START_INTERVAL: Duration = Duration::from_millis(200);
-/// How often it is said that nothing is heard.
+/// How often a silent start is reported.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a start may be silent beyond its own deadline. It speaks every few seconds while it waits for something.
+/// How long a start may be silent beyond its own deadline. A start that waits prints something every few seconds.
 const SILENCE: Duration = Duration::from_secs(60);
 
 impl Cluster<'_> {
-    /// Until the start there is over. The name of the signal that ended the wait, if one did.
+    /// Waits until the start there is over. Returns the name of the signal that ended the wait, if one did. Fails if
+    /// the start is silent for too long.
     pub(super) fn wait_for_start(&mut self) -> Result<Option<&'static str>, Failure> {
         let (mut offset, mut heard, mut quiet) = (0, Instant::now(), false);
         let mut next_progress = heard + PROGRESS_INTERVAL;
@@ -49,18 +50,18 @@ impl Cluster<'_> {
                         Request::Scale(_) => Err(Failure::new(Exit::Usage, "the cluster is still starting")
                             .with_hint("`ipclusterz wait` first")),
                     };
-                    // Whoever asked may be gone.
+                    // The command that asked may have exited.
                     let _ = answer.send(reply);
                 }
                 Ok(_) | Err(_) => {}
             }
-            let Some(TheWay::Direct(remote)) = &mut self.way else { return Ok(None) };
+            let Some(Connection::Direct(remote)) = &mut self.connection else { return Ok(None) };
             let progress = self.there.progress(&mut **remote, offset)?;
             offset = progress.offset;
             for line in progress.lines {
                 heard = Instant::now();
                 next_progress = heard + PROGRESS_INTERVAL;
-                // What comes then is in its report too.
+                // An error and what follows it are also in the report of the start.
                 quiet |= line.starts_with("error: ");
                 if !quiet {
                     self.talk.say(format!("{}: {line}", self.there.record.host));
@@ -82,13 +83,13 @@ impl Cluster<'_> {
         }
     }
 
-    /// What is known of the engines before the start there is over: what it said last.
+    /// What is known about the engines before the start there is over: the last line that it printed.
     fn progress_of_start(&self, begun: Instant, said: Option<(String, Instant)>) -> Progress {
         let wanted = self.plan.settings.engines;
         let (said, said_at) = said.unzip();
         let set = SetProgress {
             name: format!("cluster {:?} on {}", self.there.record.cluster, self.there.record.host),
-            set: self.whole(),
+            set: self.all_engines(),
             ready: 0,
             lost: Vec::new(),
             state: SetState::Waiting,
@@ -99,7 +100,7 @@ impl Cluster<'_> {
         Progress { wanted, sets: vec![set], ..Progress::default() }
     }
 
-    /// Takes requests of other commands.
+    /// Accepts requests of other commands.
     pub(super) fn listen(&self) -> Result<(), Failure> {
         let sockets = &self.plan.handle.socket_dir;
         if let Some(base) = sockets.parent() {
@@ -112,12 +113,14 @@ impl Cluster<'_> {
 
     /// Fetches the report, and makes the tunnel and the connection file for it.
     pub(super) fn connect_here(&mut self, folder: &str, asker: Remembering) -> Result<StartReport, Failure> {
-        let Some(TheWay::Direct(mut remote)) = self.way.take() else { return Err(interrupted("it was connected")) };
+        let Some(Connection::Direct(mut remote)) = self.connection.take() else {
+            return Err(interrupted("it was connected"));
+        };
         let opened = self.open(&mut *remote, folder);
         let (mut report, opened, client_file) = match opened {
             Ok(opened) => opened,
             Err(failure) => {
-                self.way = Some(TheWay::Direct(remote));
+                self.connection = Some(Connection::Direct(remote));
                 return Err(failure);
             }
         };
@@ -130,7 +133,7 @@ impl Cluster<'_> {
             given_up: Arc::clone(&self.given_up),
         };
         let tunnel = Tunnel::keep(remote, forward, listener, to, way, Box::new(print_line))?;
-        self.way = Some(TheWay::Tunnel(tunnel));
+        self.connection = Some(Connection::Tunnel(tunnel));
         report.client_file = client_file;
         report.launcher_pid = self.plan.handle.launcher.pid;
         report.run_id.clone_from(&self.plan.handle.run_id);
@@ -140,7 +143,7 @@ impl Cluster<'_> {
     }
 
     fn open(&mut self, remote: &mut dyn Remote, folder: &str) -> Result<(StartReport, Opened, PathBuf), Failure> {
-        let report = self.there.report(remote, folder).map_err(|failure| self.said_there(failure))?;
+        let report = self.there.report(remote, folder).map_err(|failure| self.prefix_host(failure))?;
         self.there.record.run_id = Some(report.run_id.clone());
         self.write_handle()?;
         let found = clusters::find(remote, Some(&self.there.record.cluster))?;

@@ -1,6 +1,6 @@
-//! Starts, watches and ends a cluster on another host: the order of events, on this side.
+//! Starts, watches and ends a cluster on another host: the order of events on this side.
 
-use super::lookout::{look_after, progress, scale};
+use super::lookout::{progress, scale, watch_cluster};
 use super::plan::Plan;
 use super::there::{STOP_PATIENCE, There};
 use crate::guard::Guard;
@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// For the program of `run` to end.
+/// How long the program of `run` may take to exit after each signal.
 const PROGRAM_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a cluster ends.
@@ -38,11 +38,12 @@ enum Ending {
     Signal(Signal),
     ParentGone,
     ProgramEnded,
-    /// By itself, there.
+    /// The cluster there has ended by itself.
     There(Result<u8, Failure>),
 }
 
-/// Starts the cluster there and returns when nothing is left of it. The program's exit code, if there is one.
+/// Starts the cluster there and returns when nothing is left of it. Returns the exit code: the program's, if there is
+/// one.
 pub fn supervise(
     plan: Plan<'_>,
     signals: BlockedSignals,
@@ -64,8 +65,18 @@ pub fn supervise(
     let table = &plan.settings.tables.ssh;
     let there = There::new(plan.settings.cluster.clone(), table);
     let asker = Remembering::new(of_terminal(table.ask), Arc::clone(&given_up));
-    let mut cluster =
-        Cluster { plan, there, given_up, connecting, sender, receiver, talk, guard: None, way: None, hurry: false };
+    let mut cluster = Cluster {
+        plan,
+        there,
+        given_up,
+        connecting,
+        sender,
+        receiver,
+        talk,
+        guard: None,
+        connection: None,
+        hurry: false,
+    };
     let supervised = cluster.supervise(asker, on_ready);
     if cluster.plan.program.is_none() {
         let (name, host) = (&cluster.there.record.cluster, &cluster.there.record.host);
@@ -80,32 +91,32 @@ pub fn supervise(
     }
 }
 
-/// The way to the host.
-pub(super) enum TheWay {
+/// The connection to the host.
+pub(super) enum Connection {
     /// While the cluster is being started.
     Direct(Box<dyn Remote>),
-    /// With a forward to the controller; comes back after an outage.
+    /// With a forward to the controller. It reconnects after an outage.
     Tunnel(Tunnel),
 }
 
 pub(super) struct Cluster<'a> {
     pub(super) plan: Plan<'a>,
     pub(super) there: There,
-    /// Set by a signal while `connecting`.
+    /// Set by a signal that arrives while `connecting`.
     pub(super) given_up: Arc<AtomicBool>,
     connecting: Arc<AtomicBool>,
     pub(super) sender: Sender<Event>,
     pub(super) receiver: Receiver<Event>,
     pub(super) talk: &'a mut Talk,
-    /// Ends the cluster there should this process be killed.
+    /// Ends the cluster there if this process is killed.
     guard: Option<Guard>,
-    pub(super) way: Option<TheWay>,
-    /// The program has been interrupted once.
+    pub(super) connection: Option<Connection>,
+    /// Whether Ctrl-C has interrupted the program; the second one ends the cluster.
     hurry: bool,
 }
 
 impl Cluster<'_> {
-    /// From the first connection to a reason to end.
+    /// From the first connection until there is a reason to end.
     fn supervise(&mut self, mut asker: Remembering, on_ready: OnReady<'_>) -> Result<Ending, Failure> {
         self.plan.handle.engines_wanted = self.plan.settings.engines;
         self.write_handle()?;
@@ -120,16 +131,16 @@ impl Cluster<'_> {
         let own = self.plan.binary.to_string_lossy().into_owned();
         let folder = self.there.prepare(&mut *remote, self.plan.settings.python.as_deref(), &own)?;
         remote.upload(&format!("{folder}/profile.toml"), self.plan.profile.as_bytes(), 0o600)?;
-        // From here on there is something to end there.
+        // From here on, there is something to end on the host.
         self.write_handle()?;
         let log = open_log(&self.plan.folder.logs().guard());
         let guard = log
             .and_then(|log| Guard::start(&self.plan.binary, &self.there.record.cluster, &self.plan.handle.run_id, log))
             .map_err(Failure::io("starting the guard"))?;
         self.guard = Some(guard);
-        let remote = match self.way.insert(TheWay::Direct(remote)) {
-            TheWay::Direct(remote) => remote,
-            TheWay::Tunnel(_) => return Err(interrupted("there was a tunnel")),
+        let remote = match self.connection.insert(Connection::Direct(remote)) {
+            Connection::Direct(remote) => remote,
+            Connection::Tunnel(_) => return Err(interrupted("there was a tunnel")),
         };
         self.there.begin(&mut **remote)?;
         self.listen()?;
@@ -141,11 +152,11 @@ impl Cluster<'_> {
         self.watch()
     }
 
-    /// Until there is a reason to end.
+    /// Waits until there is a reason to end.
     fn watch(&mut self) -> Result<Ending, Failure> {
         let Some(runner) = self.runner() else { return Err(interrupted("there was a tunnel")) };
         let lease = Duration::from_secs_f64(self.plan.settings.tables.engines.lease);
-        let look_now = look_after(self.there.clone(), runner.clone(), lease, self.sender.clone())?;
+        let look_now = watch_cluster(self.there.clone(), runner.clone(), lease, self.sender.clone())?;
         loop {
             let Ok(event) = self.receiver.recv() else { return Err(interrupted("all threads had ended")) };
             match event {
@@ -159,7 +170,7 @@ impl Cluster<'_> {
                         && signal == Signal::Interrupt
                         && !std::mem::replace(&mut self.hurry, true)
                     {
-                        // The terminal sent Ctrl-C to the program too, and the cluster ends with it.
+                        // The terminal has sent Ctrl-C to the program too, and the cluster ends when the program exits.
                         let name = program.name();
                         self.talk.say(format!("{name} was interrupted; a second Ctrl-C stops everything"));
                         continue;
@@ -167,9 +178,9 @@ impl Cluster<'_> {
                     return Ok(Ending::Signal(signal));
                 }
                 Event::EndedElsewhere(outcome) => {
-                    return Ok(Ending::There(outcome.map_err(|failure| self.said_there(failure))));
+                    return Ok(Ending::There(outcome.map_err(|failure| self.prefix_host(failure))));
                 }
-                // The cluster may have ended, or the tunnel broken.
+                // Either the cluster has ended or the tunnel is broken: the look finds out which.
                 Event::Client(ClientEvent::Disconnected { .. }) => drop(look_now.send(())),
                 Event::Request(request, answer) => {
                     let (there, runner) = (self.there.clone(), runner.clone());
@@ -178,7 +189,7 @@ impl Cluster<'_> {
                             Request::Scale(change) => scale(&there, &runner, change).map(Reply::Scaled),
                             Request::Progress => progress(&there, &runner).map(Reply::Progress),
                         };
-                        // Whoever asked may be gone.
+                        // The command that asked may have exited.
                         let _ = answer.send(reply);
                     };
                     let thread = std::thread::Builder::new().name("request".to_owned()).spawn(ask);
@@ -192,15 +203,15 @@ impl Cluster<'_> {
     /// Ends the cluster there unless it `has_ended`, and removes all files.
     fn shut_down(&mut self, has_ended: bool) -> Result<(), Failure> {
         self.plan.handle.phase = Phase::Stopping;
-        // The end goes on without it.
+        // The shutdown goes on even if the record cannot be written.
         let _ = self.write_handle();
         self.end_program();
         let deadline = Instant::now() + STOP_PATIENCE;
         let script = self.there.stop();
-        let output = match &mut self.way {
+        let output = match &mut self.connection {
             None => None,
-            Some(TheWay::Direct(remote)) => Some(remote.run(SHELL, script.as_bytes(), deadline)),
-            Some(TheWay::Tunnel(tunnel)) => Some(tunnel.runner().run(SHELL, script.as_bytes(), deadline)),
+            Some(Connection::Direct(remote)) => Some(remote.run(SHELL, script.as_bytes(), deadline)),
+            Some(Connection::Tunnel(tunnel)) => Some(tunnel.runner().run(SHELL, script.as_bytes(), deadline)),
         };
         let stopped = output.map(|output| output.map_err(Failure::from).and_then(|output| self.there.stopped(output)));
         if let Some(Err(failure)) = stopped
@@ -210,7 +221,7 @@ impl Cluster<'_> {
             self.talk
                 .say(format!("{}; it ends by itself when it has not heard from here for {lease} s", failure.message));
         }
-        self.way = None;
+        self.connection = None;
         Ok(remove_files(&self.plan.folder, &self.plan.handle)?)
     }
 
@@ -222,7 +233,7 @@ impl Cluster<'_> {
             while program.is_running() && !program.has_ended() {
                 match self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                     Err(RecvTimeoutError::Timeout) => break,
-                    // Its end comes as a signal.
+                    // The exit of the program arrives as a signal.
                     Ok(_) | Err(RecvTimeoutError::Disconnected) => {}
                 }
             }
@@ -230,8 +241,8 @@ impl Cluster<'_> {
     }
 
     fn runner(&self) -> Option<Runner> {
-        match &self.way {
-            Some(TheWay::Tunnel(tunnel)) => Some(tunnel.runner()),
+        match &self.connection {
+            Some(Connection::Tunnel(tunnel)) => Some(tunnel.runner()),
             _ => None,
         }
     }
@@ -240,20 +251,20 @@ impl Cluster<'_> {
         self.plan.parent.is_some_and(|parent| parent != system::parent_pid())
     }
 
-    pub(super) fn said_there(&self, mut failure: Failure) -> Failure {
+    pub(super) fn prefix_host(&self, mut failure: Failure) -> Failure {
         failure.message = format!("on {}: {}", self.there.record.host, failure.message);
         failure
     }
 
-    /// All engines, of whose sets only the launcher there knows.
-    pub(super) fn whole(&self) -> EngineSet {
+    /// All engines as one set: only the launcher there knows the real sets.
+    pub(super) fn all_engines(&self) -> EngineSet {
         EngineSet { id: SetId(0), first: EngineId(0), count: self.plan.settings.engines }
     }
 
-    /// Brings the record up to date: what it takes to end the cluster there.
+    /// Updates the record, which says how to end the cluster there.
     pub(super) fn write_handle(&mut self) -> Result<(), Failure> {
-        let set = self.whole();
-        // Before there is anything to end there, there is no reason to go there.
+        let set = self.all_engines();
+        // Until there is something to end on the host, the record has no job there.
         let job = self.there.record.program.is_some().then(|| JobRecord::Cluster(self.there.record.clone()));
         self.plan.handle.sets = job.map(|job| SetRecord { set, job }).into_iter().collect();
         Ok(self.plan.handle.write(&self.plan.folder.handle_file())?)

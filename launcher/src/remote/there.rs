@@ -1,6 +1,6 @@
-//! What is done on the host of a whole cluster, by scripts for its shell, and what their answers mean.
+//! Scripts for the shell on the host of a whole cluster, and the meaning of their answers.
 //!
-//! A run has a folder there, 0700, with the merged profile, the lease, and what the start has said:
+//! A run has a folder there, 0700, with the merged profile, the lease, and the output of the start:
 //!
 //! ```text
 //! <state>/remote/<8 hex digits>/profile.toml, lease, session, report.json, start.log, status, outcome.json
@@ -21,20 +21,21 @@ use ipclusterz_ssh::whom::of_terminal;
 use ipclusterz_ssh::{Remote, RunOutput, connect, sitting};
 use std::time::{Duration, Instant};
 
-/// For a script that waits for nothing.
+/// How long a script may take that waits for nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// For a cluster to end there: longer than `ipclusterz stop` takes to kill one that does not end by itself.
+/// How long a cluster may take to end there: longer than `ipclusterz stop` takes to kill one that does not end by
+/// itself.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(40);
 
-/// A cluster on another host, to look after it and to end it.
+/// A cluster on another host: runs and makes the scripts that start it, look after it and end it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct There {
-    /// What the record of the cluster here keeps of it.
+    /// What the record on this host keeps about it.
     pub record: ClusterElsewhere,
 }
 
 impl There {
-    /// On the host of `ssh.controller`; nothing is there yet.
+    /// A cluster on the host of `ssh.controller`. Nothing is there yet.
     pub fn new(cluster: String, table: &SshTable) -> Self {
         Self::of(ClusterElsewhere {
             host: table.controller.clone(),
@@ -46,13 +47,14 @@ impl There {
         })
     }
 
-    /// The one that a record names.
+    /// The cluster that a record names.
     pub fn of(record: ClusterElsewhere) -> Self {
         Self { record }
     }
 
-    /// Where `ipclusterz` may be: beside the engines' Python, where this program is here, on the path of a login, in
-    /// the folder of a user's own programs. Also makes the folder; its path is the answer.
+    /// Finds `ipclusterz` there: beside the engines' Python, at the path of this program here, on the PATH of a login,
+    /// in the folder of a user's own programs. Makes the run's folder and returns its path. Fails if the versions
+    /// differ.
     pub fn prepare(&mut self, remote: &mut dyn Remote, python: Option<&str>, own: &str) -> Result<String, Failure> {
         let beside = python.filter(|python| python.starts_with('/')).and_then(|python| python.rsplit_once('/'));
         let mut tried: Vec<String> = beside.map(|(folder, _)| format!("{folder}/ipclusterz")).into_iter().collect();
@@ -88,7 +90,7 @@ impl There {
         Ok(folder.to_owned())
     }
 
-    /// Begins the start, which goes on without the connection as long as the lease is touched.
+    /// Begins the start. It goes on without the connection as long as the lease is touched.
     pub fn begin(&self, remote: &mut dyn Remote) -> Result<(), Failure> {
         let (program, cluster) =
             (quote(self.record.program.as_deref().unwrap_or("ipclusterz")), quote(&self.record.cluster));
@@ -101,19 +103,20 @@ impl There {
         self.text(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE)?).map(drop)
     }
 
-    /// Shell that has `ipclusterz` look at the profile in the folder, by `profile check` or `doctor --profile`.
+    /// A script that has `ipclusterz` check the profile in the folder. `command` is `profile check` or `doctor
+    /// --profile`.
     pub fn look_at_profile(&self, command: &str) -> String {
         let program = quote(self.record.program.as_deref().unwrap_or("ipclusterz"));
         format!("{}cd\n{program} {command} \"$d/profile.toml\" --json </dev/null\n", self.prelude())
     }
 
-    /// Removes the folder, when nothing was started.
+    /// Removes the folder. Only for a cluster of which nothing was started.
     pub fn remove(&self, remote: &mut dyn Remote) -> Result<(), Failure> {
         let script = format!("{}rm -rf \"$d\"\n", self.prelude());
         self.text(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE)?).map(drop)
     }
 
-    /// Touches the lease and looks how far the start is; `offset` is that of the last look.
+    /// Touches the lease and fetches the progress of the start. `offset` is the one of the last look.
     pub fn progress(&self, remote: &mut dyn Remote, offset: usize) -> Result<StartProgress, Failure> {
         let script = format!(
             "{}{}if [ -e \"$d/status\" ]; then printf '{MARK} status %s\\n' \"$(cat \"$d/status\")\"; fi\n\
@@ -126,7 +129,7 @@ impl There {
         Ok(parse_progress(&told, offset))
     }
 
-    /// What the start has reported: the cluster, or why there is none.
+    /// Fetches the report of the start: the cluster, or why there is none.
     pub fn report(&self, remote: &mut dyn Remote, folder: &str) -> Result<StartReport, Failure> {
         let text = String::from_utf8_lossy(&remote.download(&format!("{folder}/report.json"))?).into_owned();
         parse_report(&text).unwrap_or_else(|| {
@@ -134,7 +137,7 @@ impl There {
         })
     }
 
-    /// Touches the lease and looks whether the cluster is there.
+    /// A script that touches the lease and looks whether the cluster is there.
     pub fn look(&self) -> String {
         format!(
             "{}{}if [ -e \"$d/outcome.json\" ]; then printf '{MARK} outcome %s\\n' \"$(cat \"$d/outcome.json\")\"; fi\n\
@@ -144,17 +147,17 @@ impl There {
         )
     }
 
-    /// Asks the launcher there for more engines or fewer.
+    /// A script that asks the launcher there for more or fewer engines.
     pub fn scale(&self, change: &str) -> String {
         self.ask(&format!("scale {} --timeout 0", quote(change)))
     }
 
-    /// Asks for the cluster's status there.
+    /// A script that asks for the cluster's status.
     pub fn status(&self) -> String {
         self.ask("status --timeout 2")
     }
 
-    /// Runs a command on the cluster there, and prints its JSON as the answer.
+    /// A script that runs a command on the cluster there, and prints the JSON of the command as its answer.
     fn ask(&self, command: &str) -> String {
         let (program, cluster) =
             (quote(self.record.program.as_deref().unwrap_or("ipclusterz")), quote(&self.record.cluster));
@@ -165,7 +168,8 @@ impl There {
         )
     }
 
-    /// Ends the cluster and removes the folder. Without its lease the cluster ends by itself; `stop` makes sure.
+    /// A script that ends the cluster and removes the folder. The cluster ends by itself without its lease; `stop`
+    /// makes sure.
     pub fn stop(&self) -> String {
         let nap = "sleep 0.1 2>/dev/null || sleep 1";
         let wait = match (&self.record.run_id, &self.record.program) {
@@ -187,7 +191,7 @@ impl There {
         )
     }
 
-    /// Whether there was something to end, from what [`There::stop`] has printed.
+    /// Whether there was something to end. `output` is that of [`There::stop`]. Fails if the cluster did not end.
     pub fn stopped(&self, output: RunOutput) -> Result<bool, Failure> {
         let told = self.text(output)?;
         if answer(&told, "ended").is_some() {
@@ -200,14 +204,14 @@ impl There {
         ))
     }
 
-    /// Ends it from a command that has not started it; whether there was something to end.
+    /// Ends the cluster, for a command that has not started it. Returns whether there was something to end.
     pub fn destroy(&self) -> Result<bool, Failure> {
         let mut remote = connect(&self.record.host, &self.record.ssh, &mut *of_terminal(self.record.ssh.ask))?;
         let output = remote.run(SHELL, self.stop().as_bytes(), Instant::now() + STOP_PATIENCE)?;
         self.stopped(output)
     }
 
-    /// `d` is the folder, and `there` is true while the record of the run is.
+    /// The beginning of every script: `d` is the folder, and `there` succeeds while the record of the run exists.
     fn prelude(&self) -> String {
         let record = format!("\"$root\"/clusters/{}/cluster.json", quote(&self.record.cluster));
         let run_id = quote(self.record.run_id.as_deref().unwrap_or("no run yet"));
@@ -223,7 +227,7 @@ impl There {
     }
 }
 
-/// Shell that touches the lease while it is there, and notes through which connection.
+/// The lines of a script that touch the lease if it exists, and note through which connection.
 fn touch() -> String {
     format!("if [ -e \"$d/lease\" ]; then touch \"$d/lease\"\n{}fi\n", sitting::note("\"$d\""))
 }

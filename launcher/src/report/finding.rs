@@ -1,14 +1,14 @@
-//! What one check found.
+//! The result of one check.
 
 use serde::{Deserialize, Serialize};
 
-/// How it looks.
+/// How good the result of a check is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Good.
     Ok,
-    /// Not looked at, for a reason that the finding gives.
+    /// Not checked. The finding gives the reason.
     Skipped,
     /// Works, but not as well as it should.
     Warning,
@@ -17,7 +17,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// The word for it.
+    /// Its name in reports.
     pub fn word(self) -> &'static str {
         match self {
             Level::Ok => "ok",
@@ -31,9 +31,9 @@ impl Level {
 /// One line of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What was looked at, in a word or two.
+    /// What was checked, in a word or two.
     pub check: String,
-    /// How it looks.
+    /// How good the result is.
     pub level: Level,
     /// What was found, with its values.
     pub message: String,
@@ -42,28 +42,28 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// All is well.
+    /// A finding that all is well.
     pub fn ok(check: &str, message: impl Into<String>) -> Self {
         Self { check: check.to_owned(), level: Level::Ok, message: message.into(), hint: None }
     }
 
-    /// Was not looked at.
+    /// A finding that something was not checked, with the reason.
     pub fn skipped(check: &str, reason: impl Into<String>) -> Self {
         Self { level: Level::Skipped, ..Self::ok(check, reason) }
     }
 
-    /// Works, but.
+    /// A finding that something works, but not as well as it should.
     pub fn warning(check: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { level: Level::Warning, ..Self::failed(check, message, hint) }
     }
 
-    /// Does not work.
+    /// A finding that something does not work. An empty hint counts as none.
     pub fn failed(check: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         let hint = Some(hint.into()).filter(|hint| !hint.is_empty());
         Self { check: check.to_owned(), level: Level::Failed, message: message.into(), hint }
     }
 
-    /// Does not work, as a failure says.
+    /// A finding that something does not work, with the message and the hint of `failure`.
     pub fn of_failure(check: &str, failure: ipclusterz_host::failure::Failure) -> Self {
         Self::failed(check, failure.message, failure.hint.unwrap_or_default())
     }

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 pub struct StartReport {
     /// Its name.
     pub cluster: String,
-    /// Names this run of it.
+    /// Identifies this run of the cluster.
     pub run_id: String,
     /// Where launcher, controller and engines run.
     pub host: String,
@@ -43,9 +43,9 @@ pub struct StartReport {
 /// Result of `start --print-script`.
 #[derive(Debug, Clone, Serialize)]
 pub struct ScriptReport {
-    /// What the queue would run.
+    /// The script that the queue would run.
     pub script: String,
-    /// What it would be told of that, where it takes a description rather than directives in the script.
+    /// The description of the job, if the queue takes one rather than directives in the script.
     pub description: Option<String>,
 }
 
@@ -58,7 +58,7 @@ pub struct Stopped {
     pub was: &'static str,
     /// Whether its launcher had to be killed.
     pub forced: bool,
-    /// Pids of processes that had outlived their launcher.
+    /// Pids of processes that had outlived their launcher and were killed.
     pub killed: Vec<u32>,
     /// How long it took.
     pub seconds: f64,
@@ -88,7 +88,7 @@ pub struct StatusReport {
     pub addresses: Vec<String>,
     /// Where the logs are; a tunnel has none.
     pub log_directory: Option<PathBuf>,
-    /// How far the sets of engines are, as the launcher tells it; absent where it cannot be asked.
+    /// How far the sets of engines are, as the launcher reports it; absent if it cannot be asked.
     pub progress: Option<Progress>,
     /// The controller's answer; absent while the cluster is starting.
     pub controller: Option<Status>,
@@ -112,7 +112,7 @@ pub struct ListedTunnel {
     pub name: Option<String>,
     /// `connecting`, `open`, `stale`, `elsewhere` or `damaged`.
     pub state: &'static str,
-    /// Where it leads; none when its record is damaged.
+    /// Where it leads; `None` if its record is damaged.
     pub to: Option<LeadsTo>,
     /// Host of the process that keeps it.
     pub host: String,
@@ -177,7 +177,7 @@ pub struct LogsReport {
 pub struct WaitReport {
     /// Name of the cluster.
     pub cluster: String,
-    /// The engines there are.
+    /// The engines that are registered.
     pub engines: Vec<EngineInfo>,
     /// How long it took.
     pub seconds: f64,
@@ -188,11 +188,11 @@ pub struct WaitReport {
 pub struct ScaleReport {
     /// Name of the cluster.
     pub cluster: String,
-    /// How many engines there were to be.
+    /// How many engines were wanted before.
     pub before: u32,
-    /// How many there are to be now.
+    /// How many engines are wanted now.
     pub wanted: u32,
-    /// How many there are; none when that was not waited for.
+    /// How many engines there are; `None` if that was not waited for.
     pub engines: Option<usize>,
     /// How long it took.
     pub seconds: f64,
@@ -201,23 +201,23 @@ pub struct ScaleReport {
 /// What one crashed cluster, tunnel or connection left.
 #[derive(Debug, Clone, Serialize)]
 pub struct Remains {
-    /// Name of the cluster, or the one that a tunnel has here.
+    /// Name of the cluster, or the name of a tunnel on this host.
     pub cluster: Option<String>,
     /// What it was, for a person: `cluster "lab"`.
     pub what: String,
-    /// Processes and jobs that were ended, or are to be.
+    /// Processes and jobs that were ended, or would be.
     pub ended: Vec<String>,
     /// Why something is still there.
     pub problem: Option<String>,
 }
 
 impl Remains {
-    /// Of a cluster, with the processes and jobs that were ended or are to be, or why that failed.
+    /// The remains of a cluster: the processes and jobs that were ended or would be, or why that failed.
     pub fn of_cluster(cluster: &str, outcome: Result<Vec<String>, String>) -> Self {
         Self::new(Some(cluster), format!("cluster {cluster:?}"), outcome)
     }
 
-    /// Of anything.
+    /// The remains of anything.
     pub fn new(cluster: Option<&str>, what: String, outcome: Result<Vec<String>, String>) -> Self {
         let (ended, problem) = match outcome {
             Ok(ended) => (ended, None),
@@ -230,7 +230,7 @@ impl Remains {
 /// Result of `gc`.
 #[derive(Debug, Clone, Serialize)]
 pub struct GcReport {
-    /// Nothing was removed.
+    /// Whether nothing was removed, only listed.
     pub dry_run: bool,
     /// In order of names.
     pub found: Vec<Remains>,
@@ -245,7 +245,7 @@ pub struct TunnelReport {
     pub address: String,
     /// Name of the cluster there.
     pub cluster: String,
-    /// Names this run of it.
+    /// Identifies this run of the cluster.
     pub run_id: String,
     /// The host as it was given.
     pub host: String,

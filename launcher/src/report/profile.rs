@@ -1,4 +1,4 @@
-//! What the commands about profiles return, and `doctor`.
+//! Results of the commands about profiles, and of `doctor`.
 
 use super::text::table;
 use crate::output::Report;
@@ -19,14 +19,14 @@ pub struct ListedProfile {
     pub path: Option<PathBuf>,
     /// Its first line of comment.
     pub description: String,
-    /// Whether a stronger one has the same name, so that only `extends` of that one can mean it.
+    /// Whether a stronger profile has the same name. Then only `extends` in that one can refer to it.
     pub shadowed: bool,
 }
 
 /// Result of `profile list`.
 #[derive(Debug, Clone, Serialize)]
 pub struct ProfileListReport {
-    /// Shipped names first, the strongest of a name first.
+    /// Shipped names first. Of equal names, the strongest profile is first.
     pub profiles: Vec<ListedProfile>,
     /// The user's folder.
     pub user_folder: Option<PathBuf>,
@@ -94,7 +94,7 @@ impl Report for InitReport {
 /// Result of `profile check` and `doctor`.
 #[derive(Debug, Clone, Serialize)]
 pub struct CheckReport {
-    /// The profile that was looked at.
+    /// The profile that was checked.
     pub profile: String,
     /// Whether nothing failed.
     pub ok: bool,

@@ -1,5 +1,5 @@
-//! How far the sets of a cluster are, and why they are no further: what `status` shows, and what `scale` and `wait` say
-//! while they wait. Filled by the supervisor.
+//! How far the sets of a cluster are, and why they are no further. `status` shows it; `scale` and `wait` say it while
+//! they wait. The supervisor fills it in.
 
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::units::duration;
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 /// All sets, as the launcher sees them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// How many engines there are to be, without those that are leaving.
+    /// How many engines are wanted, without those that are leaving.
     pub wanted: u32,
     /// In the order in which they were started.
     pub sets: Vec<SetProgress>,
     /// Why the set that was lost last is not started again.
     pub lost: Option<String>,
-    /// What the loss of a rank means, where sets are worlds.
+    /// What the loss of a rank means, if sets are worlds.
     #[serde(default)]
     pub rank_loss: Option<RankLoss>,
     /// The ranks and worlds that were lost, the latest last.
@@ -35,16 +35,16 @@ pub struct SetProgress {
     pub set: EngineSet,
     /// How many of its engines are ready.
     pub ready: u32,
-    /// Those of its engines that were lost while the others go on.
+    /// Its engines that were lost while the others go on.
     #[serde(default)]
     pub lost: Vec<EngineId>,
     /// How far it is.
     pub state: SetState,
-    /// Seconds for which it has been so.
+    /// Seconds since it reached this state.
     pub seconds: f64,
-    /// What its launcher told last: the job and the queue's reason, or where it runs.
+    /// What its launcher reported last: the job and the queue's reason, or where it runs.
     pub said: Option<String>,
-    /// Seconds since that was told.
+    /// Seconds since that report.
     pub said_seconds_ago: Option<f64>,
 }
 
@@ -54,28 +54,28 @@ pub struct SetProgress {
 pub enum SetState {
     /// Its processes have not been started: a queue may keep it waiting.
     Waiting,
-    /// They have, and not all of its engines have registered.
+    /// They have been started, but not all engines have registered.
     Starting,
-    /// All its engines have been there.
+    /// All its engines have registered.
     Running,
     /// It has ended, and is started again in a moment.
     Over,
-    /// It was told to go.
+    /// It was told to leave.
     Leaving,
 }
 
-/// How old a text may be without a word about its age.
+/// A text that is younger than this, in seconds, is shown without its age.
 const FRESH: f64 = 3.0;
-/// How many sets a text names.
+/// How many sets a text names at most.
 const SHOWN: usize = 8;
 
 impl Progress {
-    /// The sets that something is waited for.
+    /// The sets whose engines are waited for.
     pub fn waiting(&self) -> impl Iterator<Item = &SetProgress> {
         self.sets.iter().filter(|set| set.is_waited_for())
     }
 
-    /// A line for each set that something is waited for, up to a number of them.
+    /// A line for each set whose engines are waited for, up to a number of them; then a line that counts the others.
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.waiting().take(SHOWN).map(SetProgress::describe).collect();
         let more = self.waiting().count().saturating_sub(SHOWN);
@@ -85,7 +85,7 @@ impl Progress {
         lines
     }
 
-    /// Why there are not as many engines as wanted, in one line. Empty when nothing is known.
+    /// Why there are fewer engines than wanted, in one line. Empty if nothing is known.
     pub fn reason(&self) -> String {
         let more = match self.waiting().count().saturating_sub(1) {
             0 => String::new(),
@@ -120,7 +120,7 @@ impl SetProgress {
             SetState::Leaving => format!("{name}: to go when it is done"),
         };
         match (said, said_seconds_ago) {
-            // The queue's words tell how long it has waited.
+            // The queue's text already tells how long the set has waited.
             (Some(said), Some(ago)) if *state == SetState::Waiting => {
                 let age = if *ago < FRESH { String::new() } else { format!(" ({} ago)", duration(*ago)) };
                 format!("{name}: {said}{age}")
@@ -138,13 +138,13 @@ pub struct Loss {
     pub name: String,
     /// The ids that these engines had asked for.
     pub engines: Vec<EngineId>,
-    /// Where the engine was, if it is one.
+    /// The host of the engine, if only one was lost.
     pub host: Option<String>,
     /// How it was lost, for a person.
     pub how: String,
-    /// What was done about the rest.
+    /// What was done about the other ranks.
     pub policy: OnRankLoss,
-    /// The same for a person: `engines 0, 1, 2 go on`, `started again (restart 2 of 10 in 600 s)`.
+    /// What was done, in words for a person: `engines 0, 1, 2 go on`, `started again (restart 2 of 10 in 600 s)`.
     pub then: String,
     /// How long ago.
     pub seconds_ago: f64,

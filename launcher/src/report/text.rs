@@ -30,7 +30,7 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Without text: all of it is said on stderr while it happens.
+/// It has no text: everything was said on stderr while it happened.
 impl Report for StartReport {}
 
 impl Report for ScriptReport {
@@ -155,7 +155,7 @@ impl Report for StatusReport {
     }
 }
 
-/// The latest losses of ranks, a line for each, and why nothing better is done about them.
+/// The latest losses of ranks, one line each, below a notice if a better way to handle them is not available.
 fn losses(progress: Option<&Progress>) -> String {
     const SHOWN: usize = 10;
     let Some(progress) = progress else { return String::new() };
@@ -176,12 +176,12 @@ fn losses(progress: Option<&Progress>) -> String {
     text
 }
 
-/// What keeps engines from being there, a line for each set; nothing when all are.
+/// The sets whose engines are waited for, one line each. Empty if there are none.
 fn waited_for(progress: Option<&Progress>) -> String {
     let Some(progress) = progress else { return String::new() };
     let lines = progress.lines();
     if lines.is_empty() {
-        // Only a cluster that has lost engines has a reason then.
+        // Nothing is waited for. Only a cluster that has lost engines has a reason then.
         return progress.lost.as_ref().map(|lost| format!("\nlast lost: {lost}\n")).unwrap_or_default();
     }
     let missing: u32 = progress.waiting().map(|set| set.set.count - set.ready.min(set.set.count)).sum();

@@ -1,7 +1,7 @@
-//! `--daemonize`: the launcher started again, in a session of its own, while this process waits for it to be ready.
+//! `--daemonize`: starts the launcher again in a session of its own, and waits until it is ready.
 //!
-//! The detached launcher tells on a pipe what it does ([`crate::talk::Message`]), so that the shell sees the same lines
-//! and gets the same exit code as from a start in the foreground.
+//! The detached launcher reports what it does on a pipe ([`crate::talk::Message`]), so that the shell shows the same
+//! lines and gets the same exit code as from a start in the foreground.
 
 use crate::report::StartReport;
 use crate::talk::Message;
@@ -24,7 +24,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 
-/// What the waiting process hears.
+/// What the waiting process receives.
 enum Event {
     Signal(Signal),
     Message(Message),
@@ -41,7 +41,8 @@ pub fn start_detached(program: &Path, arguments: &[OsString]) -> Result<StartRep
     let mut command = Command::new(program);
     command.arg0("ipclusterz").args(arguments.iter().filter(|argument| *argument != "--daemonize"));
     command.arg(format!("--report-descriptor={descriptor}"));
-    // Started from an engine, it is to live on when that engine's set is swept away.
+    // If an engine started this process, the launcher must survive when the processes of that engine's set are killed
+    // by their mark.
     command.env_remove(ipclusterz_host::marked::VARIABLE);
     // Standard output and error become the launcher's log once it holds the cluster's lock.
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -66,21 +67,22 @@ pub fn start_detached(program: &Path, arguments: &[OsString]) -> Result<StartRep
             Ok(Event::Message(Message::Ask { prompt, attempt })) => {
                 let answer = terminal.ask(&Question { prompt, attempt });
                 if answer.is_none() && told_to_end() {
-                    // No answer, but the end: the signal that said so is the next event, and is passed on.
+                    // There is no answer, because a signal told this process to end. That signal is the next event, and
+                    // is passed on.
                     continue;
                 }
                 let line = written_answer(answer.as_ref());
-                // Where it has ended meanwhile, it says so.
+                // An error is ignored: if the launcher has exited, its last message or the end of its pipe says so.
                 let _ = answers.as_mut().map(|pipe| pipe.write_all(line.reveal().as_bytes()));
             }
             Ok(Event::Message(Message::Ready(report))) => return Ok(*report),
             Ok(Event::Message(Message::Failed(failure))) => {
-                // Only when it has ended is the name free for another start.
+                // The name is free for another start only when the launcher has exited.
                 let _ = child.wait();
                 return Err(failure);
             }
             Ok(Event::Signal(Signal::Interrupt | Signal::Terminate | Signal::HangUp)) => {
-                // It is in another session, and would go on; it cleans up and says so.
+                // The launcher is in another session, and would go on. It cleans up and reports that.
                 let _ = system::signal_process(child.id(), libc::SIGTERM);
             }
             Ok(Event::Signal(_)) => {}
@@ -112,7 +114,7 @@ fn detach(descriptor: i32) -> io::Result<()> {
 fn read_messages(pipe: PipeReader, events: Sender<Event>) -> io::Result<()> {
     let read = move || {
         for line in BufReader::new(pipe).lines() {
-            // A line that is no message was cut short by the launcher's end.
+            // A line that is no message was cut off by the exit of the launcher.
             let message = line.ok().and_then(|line| serde_json::from_str(&line).ok());
             let Some(message) = message else { break };
             if events.send(Event::Message(message)).is_err() {
@@ -124,7 +126,7 @@ fn read_messages(pipe: PipeReader, events: Sender<Event>) -> io::Result<()> {
     std::thread::Builder::new().name("launcher-messages".to_owned()).spawn(read).map(drop)
 }
 
-/// In the detached launcher, which must hold the cluster's lock: sends its output to `launcher.log`, a new one.
+/// For the detached launcher, which must hold the cluster's lock: redirects its output to a new `launcher.log`.
 pub fn redirect_to_log(logs: &LogFolder) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(logs.launcher())?;
     system::redirect_output(&file)

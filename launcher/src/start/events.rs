@@ -1,9 +1,9 @@
-//! The order of events of a start: checks, the cluster's lock, a clear way, and then the supervisor of this host or of a
-//! cluster on another one.
+//! The order of events of a start: checks, the cluster's lock, a free name, and then the supervisor of a cluster on
+//! this host or on another one.
 
 use super::detached;
 use super::parent::parent_to_follow;
-use super::vacancy::{already_running, clear_the_way};
+use super::vacancy::{already_running, free_name};
 use crate::arguments::StartArguments;
 use crate::remote;
 use crate::supervisor::program::Program;
@@ -23,7 +23,7 @@ use ipclusterz_profile::settings::StartSettings;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Starts a cluster and stays until it has ended; with a program, until that has.
+/// Starts a cluster and returns when it has ended. With a program, the cluster ends when the program exits.
 pub fn supervise(
     arguments: &StartArguments,
     program: Option<Program>,
@@ -44,7 +44,7 @@ pub fn supervise(
     let Some(_lock) = ClusterLock::take(&folder).map_err(Failure::io("locking the cluster's folder"))? else {
         return Err(already_running(&settings.cluster, &folder, &ClusterState::of(&folder)?));
     };
-    clear_the_way(&settings.cluster, &folder, talk)?;
+    free_name(&settings.cluster, &folder, talk)?;
     folder.logs().clear().map_err(Failure::io("removing the logs of an earlier run"))?;
     if arguments.report_descriptor.is_some() {
         detached::redirect_to_log(&folder.logs()).map_err(Failure::io("opening launcher.log"))?;
@@ -76,13 +76,13 @@ pub fn supervise(
     Supervisor::new(plan, signals, talk)?.run(on_ready)
 }
 
-/// What the command line, the variables and the profile ask for.
+/// Merges and checks the settings of the command line, the variables and the profile.
 pub fn settings(arguments: &StartArguments, variables: &Variables) -> Result<StartSettings, Failure> {
     let places = Places::of_this_process(variables)?;
     Ok(StartSettings::new(arguments.common.cluster.as_deref(), &arguments.options(), variables, &places)?)
 }
 
-/// This binary, which also is the controller.
+/// The path of this binary, which is also the controller.
 pub fn binary() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(Failure::io("finding the ipclusterz program"))
 }

@@ -2,8 +2,8 @@
 //!
 //! - [`events`]: the order of events
 //! - [`vacancy`]: whether the name is free
-//! - [`parent`]: a process that must not be outlived
-//! - [`detached`]: the launcher in a session of its own, while the command waits for it to be ready
+//! - [`parent`]: the process that this one must not outlive
+//! - [`detached`]: the launcher in a session of its own, while the command waits until it is ready
 
 pub mod detached;
 pub mod events;

@@ -1,4 +1,4 @@
-//! Whether a cluster of that name may be started: one that is stale is removed first.
+//! Makes sure that the name of a new cluster is free: removes a stale cluster, and refuses a name that is in use.
 
 use crate::cleanup::remains::remove_remains;
 use crate::clusters::{cluster_option, is_a_tunnel};
@@ -10,8 +10,8 @@ use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_launchers::cluster::tunnel::TunnelRecord;
 
-/// With the lock held: removes what a dead launcher left, and refuses when the cluster is alive on another host.
-pub fn clear_the_way(name: &str, folder: &ClusterFolder, talk: &mut Talk) -> Result<(), Failure> {
+/// Removes what a dead launcher or tunnel left. Fails if the name is in use. The caller must hold the cluster's lock.
+pub fn free_name(name: &str, folder: &ClusterFolder, talk: &mut Talk) -> Result<(), Failure> {
     match ClusterState::of(folder)? {
         ClusterState::Absent => match TunnelRecord::read(folder)? {
             None => Ok(()),
@@ -36,12 +36,12 @@ pub fn clear_the_way(name: &str, folder: &ClusterFolder, talk: &mut Talk) -> Res
             ));
             Ok(())
         }
-        // A live one holds the lock, unless its file system has no locks; that is caught here.
+        // A live cluster holds the lock, unless its file system has no locks. That case is caught here.
         state => Err(already_running(name, folder, &state)),
     }
 }
 
-/// The failure for a name that is taken.
+/// The failure for a name that is in use.
 pub fn already_running(name: &str, folder: &ClusterFolder, state: &ClusterState) -> Failure {
     let Some(handle) = state.handle() else {
         if let Ok(Some(record)) = TunnelRecord::read(folder) {

@@ -1,5 +1,4 @@
-//! What the supervisor does with its launcher, its controller and the cluster's record, for the core's actions and for
-//! requests of other commands.
+//! Carries out the core's actions and the requests of other commands, with the launcher, the controller and the record.
 
 use super::events::{self, ControllerLine};
 use super::inputs::{Action, Input};
@@ -22,11 +21,11 @@ use ipclusterz_profile::tables::engines::LauncherKind;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// For the controller to tell how busy engines are.
+/// How long the controller may take to report how busy engines are.
 const STATUS_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Supervisor<'_> {
-    /// The controller listens: now engines can register.
+    /// Starts the first engines. Called when the controller listens, so that engines can register.
     pub(super) fn start_engines(&mut self, launcher: Box<dyn Launcher>) -> Result<Vec<Action>, Failure> {
         let watched = events::watch_engines(self.plan.folder.client_file(), self.sender.clone());
         watched.map_err(Failure::io("starting the thread for the controller's notifications"))?;
@@ -57,14 +56,14 @@ impl Supervisor<'_> {
         let Some(launcher) = &mut self.launcher else { return Ok(Vec::new()) };
         let input = match launcher.start(set) {
             Ok(()) => Input::SetStarted { set: set.id, pid: pid_of(launcher.as_ref(), set.id) },
-            // A cluster that works otherwise does not end for it.
+            // A cluster that is ready does not end because one set cannot be started.
             Err(failure) if self.core.is_ready() => {
                 Input::SetNotStarted(set.id, SetEnd { orderly: false, how: failure.message, log: None })
             }
             Err(failure) => return Err(failure),
         };
         let actions = self.core.handle(input, Instant::now());
-        self.keep_record();
+        self.update_record();
         Ok(actions)
     }
 
@@ -99,7 +98,7 @@ impl Supervisor<'_> {
                 if self.plan.settings.tables.engines.launcher == LauncherKind::Local {
                     limits::check(more, &limits::of_this_host(more))?;
                 }
-                // Sets that are about to go have their place until they have gone.
+                // A set that is about to leave takes up its room until it has ended.
                 let there: u32 = self.core.sets().map(|set| set.set.count).sum();
                 launcher.check_room(there.saturating_add(more))?;
                 self.core.grow(more, launcher.set_size(more))
@@ -111,7 +110,7 @@ impl Supervisor<'_> {
             }
         };
         self.plan.handle.engines_wanted = wanted;
-        self.keep_record();
+        self.update_record();
         Ok((Scaled { before, wanted }, actions))
     }
 
@@ -156,15 +155,15 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    /// Brings the record up to date with what runs.
+    /// Updates the record with what runs.
     pub(super) fn write_handle(&mut self) -> Result<(), Failure> {
         self.plan.handle.controller = self.controller.identity();
         self.plan.handle.sets = self.launcher.as_ref().map(|launcher| launcher.records()).unwrap_or_default();
         Ok(self.plan.handle.write(&self.plan.folder.handle_file())?)
     }
 
-    /// The same, where a failure is no reason to end what works.
-    pub(super) fn keep_record(&mut self) {
+    /// Updates the record. A failure is reported, but does not end a cluster that works.
+    pub(super) fn update_record(&mut self) {
         if let Err(failure) = self.write_handle() {
             self.talk.say(format!("the cluster's record is out of date: {}", failure.message));
         }
@@ -172,11 +171,11 @@ impl Supervisor<'_> {
 
     pub(super) fn set_phase(&mut self, phase: Phase) {
         self.plan.handle.phase = phase;
-        self.keep_record();
+        self.update_record();
     }
 }
 
-/// The process of a set that is one process of this host.
+/// The pid of a set that is one process of this host.
 fn pid_of(launcher: &dyn Launcher, set: SetId) -> Option<u32> {
     launcher.records().into_iter().find(|record| record.set.id == set).and_then(|record| match record.job {
         JobRecord::Process(process) if record.set.count == 1 => Some(process.pid),

@@ -1,7 +1,8 @@
-//! Jobs that come and go: elastic blocks with the load-balanced work, successors before a job's time is over.
+//! Starts and ends jobs: elastic blocks with the load-balanced work, and successors before a job's time is over.
 //!
-//! What there should be is decided in [`ipclusterz_launchers::batch::elastic`] and [`ipclusterz_launchers::batch::walltime`]; here that is fed with
-//! what the controller and the sets tell, and carried out on the core.
+//! [`ipclusterz_launchers::batch::elastic`] and [`ipclusterz_launchers::batch::walltime`] decide which jobs there
+//! should be. This file feeds them with what the controller and the sets report, and carries out their decisions on the
+//! core.
 
 use super::core::Core;
 use super::inputs::Action;
@@ -18,24 +19,24 @@ use ipclusterz_runtime::wire::message::Status;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// What watches over the jobs of a cluster.
+/// The jobs of a cluster that start and end with the load or with their time.
 pub struct Blocks {
     elastic: Option<(Elastic, u32)>,
     renewal: Option<(Renewal, Duration)>,
     /// Since when each set has had nothing to do.
     idle: BTreeMap<SetId, Instant>,
-    /// When each set was seen first, until it runs: how long the queue lets jobs wait.
+    /// When each set that waits was first seen: tells how long the queue lets jobs wait.
     waiting: BTreeMap<SetId, Instant>,
-    /// Which set takes over from which.
+    /// For each successor, the set that it takes over from.
     successors: BTreeMap<SetId, SetId>,
     settled: BTreeSet<SetId>,
-    /// Sets that were started here and none of whose engines has registered.
+    /// Sets that were started here, and of which no engine has registered yet.
     unproven: BTreeSet<SetId>,
     trust: Trust,
 }
 
 impl Blocks {
-    /// None for a cluster whose jobs neither come and go nor are renewed.
+    /// `None` for a cluster that has neither elastic blocks nor jobs that are renewed.
     pub fn of(settings: &StartSettings) -> Option<Self> {
         let tables = &settings.tables;
         if tables.engines.launcher != LauncherKind::Batch {
@@ -59,7 +60,7 @@ impl Blocks {
         Self { elastic, renewal, idle, waiting, successors, settled, unproven, trust }
     }
 
-    /// What to do, by what the controller has just told.
+    /// Decides what to do, by what the controller has just reported.
     pub fn decide(&mut self, core: &mut Core, status: &Status, now: Instant) -> Vec<Action> {
         let busy: BTreeSet<EngineId> =
             status.engines.iter().filter(|engine| engine.queue > 0).map(|engine| engine.id).collect();
@@ -93,7 +94,7 @@ impl Blocks {
         actions
     }
 
-    /// Keeps the times since when sets are as they are.
+    /// Updates since when sets have been idle or waiting.
     fn observe(&mut self, core: &Core, busy: &BTreeSet<EngineId>, now: Instant) {
         let there: BTreeSet<SetId> = core.sets().map(|set| set.set.id).collect();
         self.idle.retain(|set, _| there.contains(set));
@@ -119,7 +120,7 @@ impl Blocks {
         }
     }
 
-    /// Takes in whether the sets that were started came about; says once that they do not.
+    /// Learns whether engines of the sets started here have registered. Warns about the first set that ended without.
     fn learn(&mut self, core: &Core, now: Instant) -> Option<Action> {
         let mut lost = false;
         self.unproven.retain(|id| match core.set(*id) {
@@ -146,7 +147,7 @@ impl Blocks {
         (!known).then_some(Action::Say(line))
     }
 
-    /// Submits successors, and lets predecessors go whose successors are there.
+    /// Submits successors, and retires predecessors whose successors are complete.
     fn renew(&mut self, core: &mut Core, now: Instant) -> Vec<Action> {
         let Some((renewal, limit)) = &self.renewal else { return Vec::new() };
         let mut actions = Vec::new();
@@ -158,7 +159,7 @@ impl Blocks {
                 self.unproven.remove(&predecessor);
                 actions.extend(core.retire_set(predecessor));
             } else {
-                // It did not come about; there is still time for another.
+                // The successor has ended. There is still time for another one.
                 self.settled.remove(&predecessor);
             }
         }

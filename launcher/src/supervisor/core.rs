@@ -1,7 +1,7 @@
-//! What the launcher does when something happens, as a pure state machine: no clock, no process, no socket.
+//! Decides what the launcher does when something happens: a pure state machine, without clock, process or socket.
 //!
-//! Its unit is the set (see [`ipclusterz_launchers`]): engines that begin and end together. Which engines go when a
-//! cluster shrinks is chosen in `scaling.rs`.
+//! Its unit is the set (see [`ipclusterz_launchers`]): engines that start and end together. `scaling.rs` chooses which
+//! engines leave when a cluster shrinks.
 
 use super::inputs::{Action, Ending, Input};
 use super::loss::Losses;
@@ -16,14 +16,14 @@ use ipclusterz_runtime::wire::message::EngineInfo;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long after it has left a local engine's process may take to end.
+/// How long the process of a local engine may take to exit after the engine has left.
 const END_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a set that is being ended may take before it is killed.
 const KILL_AFTER: Duration = Duration::from_secs(3);
-/// How often a wait for engines says what it waits for.
+/// How often a start that waits for engines says what it waits for.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The state.
+/// The state of all sets of a cluster.
 #[derive(Debug)]
 pub struct Core {
     pub(super) policy: Policy,
@@ -52,22 +52,22 @@ impl Core {
         }
     }
 
-    /// Whether all engines have been ready.
+    /// Whether the cluster has become ready. It stays ready when it loses engines.
     pub fn is_ready(&self) -> bool {
         self.ready
     }
 
-    /// Told by the launcher of the sets.
+    /// Sets what the loss of a rank means, as the launcher of the sets reports it.
     pub fn set_rank_loss(&mut self, rank_loss: Option<RankLoss>) {
         self.policy.rank_loss = rank_loss;
     }
 
-    /// How many engines there are, or are to be, without those that are leaving.
+    /// How many engines are wanted: those that are neither lost nor leaving, registered or not.
     pub fn wanted(&self) -> u32 {
-        self.staying().map(|set| set.left_of().count() as u32).sum()
+        self.staying().map(|set| set.remaining().count() as u32).sum()
     }
 
-    /// The sets that are neither leaving nor over, with the engines of each that have registered.
+    /// The sets that are not leaving. They may be waiting for a restart.
     pub fn staying(&self) -> impl Iterator<Item = &Set> {
         self.sets.values().filter(|set| !set.is_leaving())
     }
@@ -77,23 +77,24 @@ impl Core {
         self.sets.values()
     }
 
-    /// One of them.
+    /// The set with this id.
     pub fn set(&self, id: SetId) -> Option<&Set> {
         self.sets.get(&id)
     }
 
-    /// What to call a set.
+    /// The name of a set in messages.
     pub fn name_of(&self, id: SetId) -> String {
         self.sets.get(&id).map_or_else(|| format!("set {}", id.0), Set::name)
     }
 
-    /// When [`Input::Tick`] is due.
+    /// When [`Input::Tick`] is due next.
     pub fn next_tick(&self) -> Option<Instant> {
         let progress = (!self.ready && self.sets.values().any(Set::is_missing_engines)).then_some(self.next_progress);
         self.sets.values().flat_map(|set| set.next_tick(&self.policy)).chain(progress).min()
     }
 
-    /// Begins to add `count` engines, in sets of `set_size`. All of them to be ready at first, or more later.
+    /// Adds `count` engines in sets of `set_size`: the first ones of a cluster, or more later. Returns the actions to
+    /// start them.
     pub fn grow(&mut self, count: u32, set_size: u32) -> Vec<Action> {
         let mut left = count;
         let mut actions = Vec::new();
@@ -109,13 +110,13 @@ impl Core {
         actions
     }
 
-    /// Begins to remove `count` engines: idle ones first. `load` tells how many tasks an engine has.
+    /// Removes `count` engines, by the rules of [`scaling::choose`]. `load` tells how many tasks an engine has.
     pub fn shrink(&mut self, count: u32, load: impl Fn(EngineId) -> u64) -> Result<Vec<Action>, CannotRemove> {
         let candidates: Vec<Candidate> = self
             .staying()
             .map(|set| Candidate {
                 set: set.set.id,
-                engines: set.left_of().collect(),
+                engines: set.remaining().collect(),
                 loads: set.given_ids().map(|given| (given, load(given))).collect(),
             })
             .collect();
@@ -133,7 +134,7 @@ impl Core {
         Ok(actions)
     }
 
-    /// Retires all engines of a set; one whose engines have not registered is ended.
+    /// Retires all engines of a set. If none has registered, the set is ended.
     pub fn retire_set(&mut self, id: SetId) -> Vec<Action> {
         let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
         let given: Vec<EngineId> = set.given_ids().collect();
@@ -144,7 +145,7 @@ impl Core {
         vec![Action::Retire(given)]
     }
 
-    /// Nothing more is waited for: a cluster without engines is ready at once.
+    /// Makes the cluster ready if no engine is missing. Without engines, a cluster is ready at once.
     pub fn ready_if_complete(&mut self) -> Vec<Action> {
         if self.ready || self.sets.values().any(Set::is_missing_engines) {
             return Vec::new();
@@ -153,7 +154,7 @@ impl Core {
         vec![Action::Ready]
     }
 
-    /// What to do about `input`.
+    /// Handles `input`. Returns the actions to carry out, in order.
     pub fn handle(&mut self, input: Input, now: Instant) -> Vec<Action> {
         match input {
             Input::SetStarted { set, pid } => self.started(set, pid, now),
@@ -171,7 +172,7 @@ impl Core {
         }
     }
 
-    /// The lowest ids that no set has, `count` in a row.
+    /// The first of the lowest `count` consecutive ids that no set has.
     fn free_ids(&self, count: u32) -> EngineId {
         let mut taken: Vec<(u32, u32)> =
             self.sets.values().map(|set| (set.set.first.0, set.set.first.0 + set.set.count)).collect();
@@ -198,7 +199,7 @@ impl Core {
     fn running(&mut self, id: SetId, place: &str, now: Instant) -> Vec<Action> {
         let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
         set.stage = Stage::Running { since: now };
-        // Why it waited is no news any more.
+        // Why it waited is out of date.
         set.said = None;
         set.tell(place, now);
         if place.is_empty() { Vec::new() } else { vec![Action::Say(format!("{} started: {place}", set.name()))] }
@@ -207,7 +208,7 @@ impl Core {
     fn joined(&mut self, info: &EngineInfo, now: Instant) -> Vec<Action> {
         let EngineInfo { id, host, pid, .. } = info;
         let here = *host == self.policy.host;
-        // A Python that is started by a wrapper has another pid than the wrapper, but asks for the same id.
+        // A Python that a wrapper starts has another pid than the wrapper, but asks for the same id.
         let by_pid = self.sets.values().find(|set| here && set.is_process(*pid)).map(|set| (set.set.id, set.set.first));
         let by_id = || self.sets.values().find(|set| set.awaits(*id)).map(|set| (set.set.id, *id));
         let own = by_pid.or_else(by_id);
@@ -236,7 +237,7 @@ impl Core {
             return self.rank_lost(set, asked, &reason, now);
         }
         if set.is_process_of_one() {
-            // Its end says more, if it comes.
+            // The exit of its process says more, if it comes.
             set.left = set.is_running().then_some((now + END_PATIENCE, reason));
             return Vec::new();
         }
@@ -253,7 +254,7 @@ impl Core {
             return actions;
         }
         if !self.ready {
-            // Even one that had registered: a cluster that loses engines while it starts is not what was asked for.
+            // Also a set that had registered: a cluster that loses engines while it starts is not what was asked for.
             if set.attempts > self.policy.retries {
                 return vec![Action::Finish(Ending::SetFailed(set.set.clone(), end))];
             }
@@ -287,7 +288,7 @@ impl Core {
         }]
     }
 
-    /// Has a set ended that is not needed any more.
+    /// Ends a set that is not needed any more.
     fn end(&mut self, id: SetId, force: Force) -> Vec<Action> {
         if let Some(set) = self.sets.get_mut(&id) {
             set.leave();
@@ -312,7 +313,7 @@ impl Core {
             if let Some((_, reason)) = set.left.take_if(|(say_at, _)| *say_at <= now) {
                 actions.push(Action::Say(format!("{reason}; its process ({}) has not ended", set.process())));
             }
-            actions.extend(set.ask_how_ranks_ended(now));
+            actions.extend(set.questions_about_lost_ranks(now));
             if set.deadline(&self.policy).is_some_and(|deadline| deadline <= now) {
                 late.push(set.set.id);
             }
@@ -333,7 +334,7 @@ impl Core {
         actions
     }
 
-    /// Says what a start waits for, now and then.
+    /// Says at intervals what a start waits for.
     fn progress(&mut self, now: Instant) -> Option<Action> {
         if self.ready || now < self.next_progress {
             return None;

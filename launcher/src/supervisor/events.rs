@@ -1,5 +1,5 @@
-//! Where the supervisor's events come from: one thread for signals, one for the controller's first line, one for the
-//! controller's notifications. All go into one channel.
+//! The sources of the supervisor's events: threads for signals, for the controller's first line, for its notifications,
+//! and for what else must not block the supervisor. All send into one channel.
 
 use crate::failures;
 use crate::requests::{self, AnswerTo, Request};
@@ -18,72 +18,72 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-/// Something for the supervisor.
+/// An event for the supervisor.
 pub enum Event {
     /// A signal to this process.
     Signal(Signal),
-    /// The controller's standard output.
+    /// The first line of the controller's standard output.
     Controller(ControllerLine),
-    /// The controller let us in.
+    /// This process is connected to the controller.
     Connected(Arc<Client>),
-    /// It did not.
+    /// The controller could not be reached.
     NotConnected(Failure),
-    /// It tells of engines.
+    /// A notification of the controller about engines.
     Client(ClientEvent),
     /// A launcher has news.
     Launcher,
-    /// How busy the cluster is.
+    /// How busy the cluster is, as the controller reports it.
     Load(Box<Status>),
-    /// Another command asks for something; the answer goes back.
+    /// A request of another command, and the channel for the answer.
     Request(Request, AnswerTo),
-    /// Nobody looks after this cluster any more, which was started from another host; why.
+    /// The lease of this cluster, which was started from another host, has expired; why.
     LeaseOver(String),
-    /// The cluster on another host, which this process looks after, has ended; how.
+    /// The cluster on another host that this process looks after has ended; how.
     EndedElsewhere(Result<u8, Failure>),
     /// The controller's answer to the request to shut down.
     ShutdownAnswered(Result<(), String>),
 }
 
-/// All that a controller prints.
+/// What a controller prints on its standard output.
 pub enum ControllerLine {
     /// It listens.
     Ready(Box<Ready>),
-    /// It cannot, and says why.
+    /// It cannot listen, and says why.
     Refused(Failure),
-    /// It ended without a word.
+    /// It exited without printing a line.
     Nothing,
 }
 
-/// How long the controller, which has just said that it listens, may take to let its launcher in.
+/// How long the controller, which already listens, may take to accept the launcher's connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often the load is looked at, where jobs come and go with it.
+/// How often the load is fetched, if jobs start and end with it.
 const LOAD_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Longest wait for a notification; there is no need to look in between.
+/// The longest wait for a notification. There is nothing to do in between.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// What a launcher wakes the supervisor with.
+/// Makes the function that a launcher calls to wake the supervisor.
 pub fn waker(events: &Sender<Event>) -> Wake {
     let events = events.clone();
     Arc::new(move || {
-        // The supervisor may be on its way out; then nobody needs to know.
+        // The supervisor may be exiting. Then nobody needs the event.
         let _ = events.send(Event::Launcher);
     })
 }
 
-/// Sends signals as events. Call it before there is any other thread.
+/// Starts the thread that sends signals as events. Call it before there is any other thread.
 pub fn watch_signals(signals: BlockedSignals, events: Sender<Event>) -> io::Result<()> {
     signals.forward(move |signal| events.send(Event::Signal(signal)).is_ok())
 }
 
-/// Reads the one line that a controller prints.
+/// Starts the thread that reads the one line that a controller prints.
 pub fn watch_controller_output(output: ChildStdout, events: Sender<Event>) -> io::Result<()> {
     let read = move || {
         let mut line = String::new();
         let length = BufReader::new(output).read_line(&mut line).unwrap_or_default();
         let line = if length == 0 { ControllerLine::Nothing } else { interpret(&line) };
-        // The supervisor may be on its way out; then nobody needs to know.
+        // The supervisor may be exiting. Then nobody needs the event.
         let _ = events.send(Event::Controller(line));
     };
     std::thread::Builder::new().name("controller-output".to_owned()).spawn(read).map(drop)
@@ -111,7 +111,7 @@ fn interpret(line: &str) -> ControllerLine {
     })
 }
 
-/// Connects to the controller and passes on what it tells of engines.
+/// Starts the thread that connects to the controller and forwards its notifications about engines.
 pub fn watch_engines(client_file: PathBuf, events: Sender<Event>) -> io::Result<()> {
     let watch = move || {
         let client = ConnectionFile::read(&client_file)
@@ -129,8 +129,8 @@ pub fn watch_engines(client_file: PathBuf, events: Sender<Event>) -> io::Result<
         {
             return;
         }
-        // After a disconnection the client tries to come back; only the controller's end is the end, and its process
-        // tells that. An error, or nothing from a closed client, means that there is nothing more to hear.
+        // After a disconnection the client reconnects. Only the exit of the controller's process is the end, and is
+        // reported by that process. An error, or nothing from a closed client, means that no more notifications come.
         while let Ok(event) = client.wait_event(IDLE) {
             let going_on = match event {
                 Some(event) => events.send(Event::Client(event)).is_ok(),
@@ -144,11 +144,11 @@ pub fn watch_engines(client_file: PathBuf, events: Sender<Event>) -> io::Result<
     std::thread::Builder::new().name("engine-watch".to_owned()).spawn(watch).map(drop)
 }
 
-/// Tells every second how busy the cluster is.
+/// Starts the thread that reports every second how busy the cluster is.
 pub fn watch_load(client: Arc<Client>, events: Sender<Event>) -> io::Result<()> {
     let watch = move || {
         while !client.is_closed() {
-            // A controller that does not answer is seen to by others.
+            // Others handle a controller that does not answer.
             if let Ok(status) = client.status(CONNECT_TIMEOUT)
                 && events.send(Event::Load(Box::new(status))).is_err()
             {
@@ -160,7 +160,7 @@ pub fn watch_load(client: Arc<Client>, events: Sender<Event>) -> io::Result<()> 
     std::thread::Builder::new().name("load-watch".to_owned()).spawn(watch).map(drop)
 }
 
-/// Asks the controller to shut itself and all engines down, without waiting here for the answer.
+/// Asks the controller to shut down itself and all engines. Does not wait: the answer is an event.
 pub fn request_shutdown(client: Arc<Client>, timeout: Duration, events: Sender<Event>) -> io::Result<()> {
     let request = move || {
         let answer = client.shutdown(None, timeout).map_err(|error| error.to_string());
@@ -169,7 +169,7 @@ pub fn request_shutdown(client: Arc<Client>, timeout: Duration, events: Sender<E
     std::thread::Builder::new().name("shutdown".to_owned()).spawn(request).map(drop)
 }
 
-/// Requests of other commands as events, taken at a socket in the cluster's socket folder.
+/// Accepts requests of other commands at a socket in the cluster's socket folder, and sends them as events.
 pub fn watch_requests(socket_dir: &Path, events: Sender<Event>) -> io::Result<()> {
     requests::listen(socket_dir, move |request, answer| events.send(Event::Request(request, answer)).is_ok())
 }

@@ -1,4 +1,4 @@
-//! What the core is told, what it has done, and why a cluster ends: plain data.
+//! The inputs and actions of the core, and why a cluster ends: plain data.
 
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::signals::Signal;
@@ -14,23 +14,23 @@ pub enum Input {
     SetStarted {
         /// The set.
         set: SetId,
-        /// The one process of it, if it is one on this host: then it runs already.
+        /// The pid, if the set is one process on this host. Such a set runs already.
         pid: Option<u32>,
     },
-    /// The launcher could not even begin; why.
+    /// The launcher could not start the set; why.
     SetNotStarted(SetId, SetEnd),
-    /// The launcher tells of a set.
+    /// The launcher reports something about a set.
     Set(SetId, SetEvent),
-    /// An engine has registered, one of ours or not. May be told twice.
+    /// An engine has registered, of one of our sets or not. May be reported twice.
     EngineJoined(EngineInfo),
-    /// An engine is registered no more.
+    /// An engine is not registered any more.
     EngineLeft {
         /// Its id.
         id: EngineId,
         /// Why, as a sentence that names it.
         reason: String,
     },
-    /// How the rank ended that was this engine of a set which goes on; nothing when nobody has said so yet.
+    /// How this lost rank of a set that goes on ended; `None` if its end is not explained yet.
     Explained(SetId, EngineId, Option<String>),
     /// The controller's process has ended.
     ControllerEnded(ExitStatus),
@@ -51,13 +51,14 @@ pub enum Action {
     SayWithLog(String, PathBuf),
     /// All engines are ready for the first time.
     Ready,
-    /// Start a set; the second time under this number when it is started again.
+    /// Start a set. A set that is started again keeps its number.
     Start(EngineSet),
     /// End a set.
     End(SetId, Force),
-    /// Find out how the rank ended that asked for this id.
+    /// Ask how the rank ended that had asked for this id.
     Explain(EngineSet, EngineId),
-    /// Write this line for the job of a set: the first time that all its ranks have been there, then to start them again.
+    /// Write this line for the job of a set: once when all its ranks have registered, then each time they are to be
+    /// restarted.
     TellJob(EngineSet, String),
     /// Have the controller give these engines no more work, and shut each down when it is idle.
     Retire(Vec<EngineId>),
@@ -68,17 +69,17 @@ pub enum Action {
 /// Why a cluster ends.
 #[derive(Debug, PartialEq)]
 pub enum Ending {
-    /// By a signal.
+    /// By a signal to stop.
     Signal(Signal),
     /// The parent is gone.
     ParentGone,
-    /// The controller was told to shut down by a client.
+    /// A client told the controller to shut down.
     ShutDown,
     /// The controller ended otherwise.
     ControllerDied(ExitStatus),
     /// A set ended before all its engines had registered.
     SetFailed(EngineSet, SetEnd),
-    /// The deadline passed: for this set, while these engines of all sets have not registered.
+    /// Engines did not register in time: the set whose deadline passed, and the missing engines of all sets.
     TimedOut(EngineSet, Vec<EngineId>),
     /// The program that the cluster was started for has ended.
     ProgramEnded,

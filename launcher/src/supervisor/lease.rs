@@ -1,7 +1,8 @@
-//! The life of a cluster that was started from another host: as long as a file here is touched.
+//! The lease of a cluster that was started from another host: the cluster lives as long as a file on this host is
+//! touched.
 //!
-//! Whoever started it touches the file again and again, through SSH. When that has not happened for the lease, or the
-//! file is gone, nobody looks after the cluster any more, and it ends.
+//! The other host touches the file again and again, through SSH. If that does not happen for the duration of the lease,
+//! or the file is gone, nobody looks after the cluster any more, and it ends.
 
 use super::events::Event;
 use ipclusterz_host::failure::Failure;
@@ -13,13 +14,13 @@ use std::{fs, io};
 
 /// Longest time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// What may be beside the lease, in a folder that the one who started the cluster has made for it.
+/// The files that may be beside the lease, in a folder that the other host has made for them.
 const BESIDE: [&str; 7] = ["profile.toml", "report.json", "start.log", "status", "begun", "lease", sitting::FILE];
 
-/// Tells when the lease is over.
+/// Starts the thread that reports when the lease has expired.
 pub fn watch(file: PathBuf, lease: Duration, events: Sender<Event>) -> io::Result<()> {
     let look = move || {
-        // The time of the file is compared with itself alone: its file system may have another clock.
+        // The file's time is compared only with its own earlier value: its file system may have another clock.
         let (mut touched, mut since) = (modified(&file), Instant::now());
         loop {
             let now = modified(&file);
@@ -35,7 +36,7 @@ pub fn watch(file: PathBuf, lease: Duration, events: Sender<Event>) -> io::Resul
                 std::thread::sleep(LOOK_INTERVAL.min(lease / 8));
                 continue;
             };
-            // The supervisor may be on its way out; then nobody needs to know.
+            // The supervisor may be exiting. Then nobody needs the event.
             let _ = events.send(Event::LeaseOver(why));
             return;
         }
@@ -47,7 +48,7 @@ fn modified(file: &Path) -> Option<std::time::SystemTime> {
     fs::metadata(file).and_then(|metadata| metadata.modified()).ok()
 }
 
-/// Nobody will come for what is beside the lease, nor for the connection through which it was touched.
+/// Removes the lease, what is beside it, and the connection through which it was touched: nobody will come for them.
 fn remove(file: &Path) {
     let Some(folder) = file.parent() else { return };
     sitting::end(folder);
@@ -55,14 +56,14 @@ fn remove(file: &Path) {
         let _ = fs::remove_file(folder.join(name));
     }
     let _ = fs::remove_file(file);
-    // Stays when there is anything else in it.
+    // The folder stays if anything else is in it.
     let _ = fs::remove_dir(folder);
 }
 
-/// Leaves word beside the lease of how the cluster has ended, unless whoever started it has let it go.
-pub fn leave_word(file: &Path, outcome: &Result<u8, Failure>) {
+/// Writes beside the lease how the cluster has ended, unless the other host has removed the lease.
+pub fn write_outcome(file: &Path, outcome: &Result<u8, Failure>) {
     if let (true, Some(folder), Ok(text)) = (file.exists(), file.parent(), serde_json::to_vec(outcome)) {
-        // Without it the other side says only that the cluster is gone.
+        // Without it, the other side reports only that the cluster is gone.
         let _ = ipclusterz_base::places::write_private(&folder.join("outcome.json"), &text);
     }
 }

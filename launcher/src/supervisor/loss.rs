@@ -1,4 +1,4 @@
-//! Ranks and worlds that were lost: what became of the rest, and how often worlds may be started again. Pure.
+//! Records the ranks and worlds that were lost and what became of the rest, and limits restarts of worlds. Pure.
 
 use crate::report::progress::Loss;
 use ipclusterz_base::ids::EngineId;
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 /// How many losses are remembered.
 const KEPT: usize = 100;
 
-/// Those of a run, the latest last.
+/// The losses of a run, the latest last.
 #[derive(Debug, Default)]
 pub struct Losses(VecDeque<(Instant, Loss)>);
 
 impl Losses {
-    /// Remembers one.
+    /// Records a loss. Only the latest are kept.
     pub fn add(&mut self, loss: Loss, now: Instant) {
         self.0.push_back((now, loss));
         if self.0.len() > KEPT {
@@ -21,7 +21,8 @@ impl Losses {
         }
     }
 
-    /// How the rank that was this engine ended is known only now. `line` is the same with its name and host.
+    /// Completes a loss: how the rank of `engine` ended is known only now. `line` is the same with the rank's name and
+    /// host.
     pub fn explain(&mut self, engine: EngineId, how: &str, line: &str) {
         if let Some((_, loss)) = self.0.iter_mut().rev().find(|(_, loss)| loss.engines.contains(&engine)) {
             let how = if loss.engines.len() == 1 { how } else { line };
@@ -29,8 +30,8 @@ impl Losses {
         }
     }
 
-    /// All of them, for a report.
-    pub fn told(&self, now: Instant) -> Vec<Loss> {
+    /// All losses with their ages, for a report.
+    pub fn with_ages(&self, now: Instant) -> Vec<Loss> {
         let since = |at: &Instant| now.saturating_duration_since(*at).as_secs_f64();
         self.0.iter().map(|(at, loss)| Loss { seconds_ago: since(at), ..loss.clone() }).collect()
     }
@@ -39,9 +40,9 @@ impl Losses {
 /// How often a world may be started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// So often at most,
+    /// How many restarts are allowed within `window`.
     pub most: u32,
-    /// in this time.
+    /// The time in which restarts are counted.
     pub window: Duration,
 }
 
@@ -50,7 +51,7 @@ pub struct Limit {
 pub struct Restarts(VecDeque<Instant>);
 
 impl Restarts {
-    /// Whether there may be one more, what to say about it, and then it counts.
+    /// Counts one more restart, and returns what to say about it. Fails with the reason if the limit is reached.
     pub fn take(&mut self, limit: Limit, now: Instant) -> Result<String, String> {
         let Limit { most, window } = limit;
         while self.0.front().is_some_and(|at| now.saturating_duration_since(*at) >= window) {
@@ -100,7 +101,7 @@ mod tests {
         };
         (0..KEPT as u32 + 2).for_each(|id| losses.add(loss(id), now));
         losses.explain(EngineId(101), "signal: 9 (SIGKILL)", "engine 101: signal: 9 (SIGKILL)");
-        let told = losses.told(now + Duration::from_secs(5));
+        let told = losses.with_ages(now + Duration::from_secs(5));
         assert_eq!((told.len(), told[0].engines[0]), (KEPT, EngineId(2)));
         let last = "5 s ago: engine 101 on n1: signal: 9 (SIGKILL); engine 0 goes on";
         assert_eq!(told[KEPT - 1].describe(), last);

@@ -1,13 +1,13 @@
 //! The process that starts a cluster, watches over it and ends it. In reading order:
 //!
-//! - [`core`]: decides, without sockets, clock or processes; `inputs` is what it is told and what it wants done, `policy`
-//!   what it goes by, [`set`] one set, [`world`](self) the loss of ranks, [`loss`] their record, [`scaling`] which
-//!   engines go, `restart` how long to wait, `progress` how far all is
-//! - [`run`]: the loop that owns a cluster and turns events into inputs of the core; `act` performs its actions
-//! - `blocks`: jobs that come and go with the load
-//! - `shutdown`, `outcome`: the end, and what it means to the one who started the cluster
-//! - [`events`], [`lease`], [`program`]: where events come from
-//! - `names`, `tails`: words for engines, and the ends of logs
+//! - [`core`]: decides, without sockets, clock or processes; `inputs` has its inputs and actions, `policy` its
+//!   settings, [`set`] one set, [`world`](self) the loss of ranks, [`loss`] the record of losses, [`scaling`] which
+//!   engines leave, `restart` how long to wait before a restart, `progress` how far all sets are
+//! - [`run`]: the loop that owns a cluster and turns events into inputs of the core; `act` carries out its actions
+//! - `blocks`: jobs that start and end with the load
+//! - `shutdown`, `outcome`: the end, and the result of the command
+//! - [`events`], [`lease`], [`program`]: the sources of events
+//! - `names`, `tails`: names of engines in messages, and the ends of logs
 
 mod act;
 mod blocks;

@@ -1,4 +1,4 @@
-//! What to call engines in a line for the user.
+//! Names of engines in lines for the user.
 
 use ipclusterz_base::ids::EngineId;
 

@@ -1,4 +1,4 @@
-//! What the end of a cluster means to the one who started it: an exit code, or a failure with the end of a log.
+//! Turns the end of a cluster into the result of the command: an exit code, or a failure with the end of a log.
 
 use super::events::{ControllerLine, Event};
 use super::inputs::Ending;
@@ -14,11 +14,11 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Lines of a log that a failure shows.
+/// How many lines of a log a failure shows.
 const TAIL_LINES: usize = 20;
 
 impl Supervisor<'_> {
-    /// What the reason for the end is to the one who started the cluster.
+    /// The result of the command for this ending.
     pub(super) fn outcome(&mut self, ending: &Ending) -> Result<Exit, Failure> {
         let ready = self.core.is_ready();
         match ending {
@@ -55,7 +55,8 @@ impl Supervisor<'_> {
         )
     }
 
-    /// What the controller said. It is read by another thread, and may be on its way when the controller has ended.
+    /// What the controller printed. Another thread reads that, and may need up to a second more when the controller has
+    /// exited.
     fn controller_line(&mut self) -> &ControllerLine {
         let deadline = Instant::now() + Duration::from_secs(1);
         while self.controller_line.is_none() {
@@ -84,7 +85,7 @@ impl Supervisor<'_> {
         } else if let Some(hint) = srun::hint(&self.plan.settings.tables, &tail) {
             hint
         } else if tail.contains("error: ") {
-            // It said itself what is wrong.
+            // The engine itself said what is wrong.
             String::new()
         } else if end.log.is_some() {
             format!("does `{python} -m ipclusterz.engine --help` work? choose another Python with --python")

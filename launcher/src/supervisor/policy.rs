@@ -1,22 +1,22 @@
-//! What does not change while a cluster runs.
+//! The settings of the core. They do not change while a cluster runs, except `rank_loss`, which the launcher reports.
 
 use super::loss::Limit;
 use ipclusterz_launchers::rank_loss::RankLoss;
 use std::time::Duration;
 
-/// How sets are started again, and how long is waited for engines.
+/// How sets are started again, and how long engines are waited for.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// Start sets that die again.
+    /// Whether sets that die are started again.
     pub restart: bool,
-    /// How often a start that fails is tried again.
+    /// How often a failed start of a set is tried again.
     pub retries: u32,
-    /// What the loss of an engine is to the others of its set, if the sets are worlds.
+    /// What the loss of an engine means for the others of its set, if the sets are worlds.
     pub rank_loss: Option<RankLoss>,
     /// How often a world may be started again.
     pub restart_limit: Limit,
     /// How long engines may take to register once their processes run.
     pub timeout: Duration,
-    /// This host.
+    /// The name of this host.
     pub host: String,
 }

@@ -1,7 +1,7 @@
-//! The program of `ipclusterz run`: started when the engines are ready; the cluster ends with it.
+//! The program of `ipclusterz run`: it is started when the engines are ready, and the cluster ends when it exits.
 //!
-//! It stays in the launcher's process group and keeps its standard streams, so that it is the one that a terminal talks
-//! to: Ctrl-C reaches both, and the program decides what to do about it.
+//! It stays in the launcher's process group and keeps its standard streams, so that the terminal belongs to it: Ctrl-C
+//! reaches both processes, and the program decides what to do about it.
 
 use crate::report::StartReport;
 use ipclusterz_host::exit_code::Exit;
@@ -11,11 +11,11 @@ use std::ffi::OsString;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
 
-/// What `run` was given to run, before and while it runs.
+/// The program and its arguments, and the process when it runs.
 pub struct Program {
     words: Vec<OsString>,
     child: Option<Child>,
-    /// How it ended.
+    /// How it exited; `None` before.
     pub status: Option<ExitStatus>,
 }
 
@@ -50,7 +50,7 @@ impl Program {
         Ok(())
     }
 
-    /// Whether it has ended by now.
+    /// Whether it has exited by now. Reaps it if so.
     pub fn has_ended(&mut self) -> bool {
         if let Some(child) = &mut self.child
             && let Ok(Some(status)) = child.try_wait()
@@ -69,12 +69,12 @@ impl Program {
     /// Sends it a signal.
     pub fn signal(&self, signal: i32) {
         if let Some(child) = &self.child {
-            // Not reaped yet, so that the pid is its own.
+            // It has not been reaped, so the pid is still its own.
             let _ = system::signal_process(child.id(), signal);
         }
     }
 
-    /// The exit code as a shell would have it: 128 more than the signal that killed it.
+    /// The exit code as a shell reports it: 128 more than the number of the signal that killed it.
     pub fn code(&self) -> u8 {
         let code = |status: ExitStatus| status.code().or_else(|| status.signal().map(|signal| 128 + signal));
         self.status.and_then(code).and_then(|code| u8::try_from(code).ok()).unwrap_or(1)

@@ -1,4 +1,4 @@
-//! How far the sets of a running cluster are, for its [`Progress`].
+//! Reports how far the sets of a running cluster are, as a [`Progress`].
 
 use super::core::Core;
 use super::set::{Set, Stage};
@@ -14,7 +14,7 @@ impl Core {
             sets,
             lost: self.lost.clone(),
             rank_loss: self.policy.rank_loss.clone(),
-            losses: self.losses.told(now),
+            losses: self.losses.with_ages(now),
         }
     }
 }

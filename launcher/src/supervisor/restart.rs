@@ -1,17 +1,17 @@
-//! How long to wait before an engine that died is started again, and before the next job when jobs do not come about.
+//! Back-off: how long to wait before a dead engine is started again, and before the next job if jobs fail.
 
 use std::time::{Duration, Instant};
 
-/// Wait after the first death.
+/// The wait after the first death.
 const FIRST: Duration = Duration::from_millis(200);
-/// Wait after many.
+/// The longest wait.
 const LONGEST: Duration = Duration::from_secs(30);
-/// The same before another job of a queue, which others use too.
+/// The longest wait before another job of a queue, which other users need too.
 const LONGEST_FOR_JOBS: Duration = Duration::from_secs(600);
-/// An engine that lived so long has not died of being started.
+/// An engine that lived this long did not die of its start.
 const PROVEN: Duration = Duration::from_secs(60);
 
-/// The deaths of one engine.
+/// The deaths of one engine in a row, and the longest wait.
 #[derive(Debug)]
 pub struct BackOff {
     deaths: u32,
@@ -25,7 +25,8 @@ impl Default for BackOff {
 }
 
 impl BackOff {
-    /// When to start the engine again that was started at `started` and died at `now`.
+    /// When to start an engine again that was started at `started` and died at `now`. The wait doubles with each early
+    /// death.
     pub fn next_start(&mut self, started: Instant, now: Instant) -> Instant {
         if now.saturating_duration_since(started) >= PROVEN {
             self.deaths = 0;
@@ -36,8 +37,8 @@ impl BackOff {
     }
 }
 
-/// Whether new jobs come about: where one has ended before its engines had registered, the next will do so too, and a
-/// queue that starts jobs at once would be flooded with them.
+/// Whether new jobs may be expected to work. If a job ends before its engines have registered, the next one will
+/// probably do so too, and a queue that starts jobs at once would be flooded with them.
 #[derive(Debug)]
 pub struct Trust {
     back_off: BackOff,
@@ -51,23 +52,23 @@ impl Default for Trust {
 }
 
 impl Trust {
-    /// A job ended before its engines had registered.
+    /// Records that a job ended before its engines had registered.
     pub fn lost(&mut self, now: Instant) {
         self.again_at = Some(self.back_off.next_start(now, now));
     }
 
-    /// An engine of a new job has registered.
+    /// Records that an engine of a new job has registered.
     pub fn proved(&mut self) {
         *self = Self::default();
     }
 
-    /// Whether the last one that is known of was lost.
+    /// Whether the last job with a known fate ended before its engines had registered.
     pub fn is_lost(&self) -> bool {
         self.again_at.is_some()
     }
 
-    /// How many jobs may be started now: one, which is to prove itself, after one that was lost. `unproven`: jobs that
-    /// were started and none of whose engines has registered.
+    /// How many jobs may be started now: after a lost job only one, which must prove itself. `unproven` is the number
+    /// of jobs that were started and of which no engine has registered yet.
     pub fn room(&self, now: Instant, unproven: usize) -> usize {
         match self.again_at {
             None => usize::MAX,

@@ -29,31 +29,31 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// What the caller does when the cluster is ready.
+/// Called when the cluster is ready.
 pub type OnReady<'a> = &'a mut dyn FnMut(&StartReport, &mut Talk) -> Result<(), Failure>;
 
-/// Makes the launcher of engines, once the controller listens.
+/// Makes the launcher of engines. Called once the controller listens.
 pub type MakeLauncher<'a> = &'a mut dyn FnMut(Wake) -> Result<Box<dyn Launcher>, Failure>;
 
-/// All that is settled before the first process is started.
+/// Everything that is decided before the first process is started.
 pub struct Plan<'a> {
     /// What was asked for.
     pub settings: &'a StartSettings,
-    /// Where the cluster's files are; locked.
+    /// The folder of the cluster's files; it is locked.
     pub folder: ClusterFolder,
-    /// The record to keep.
+    /// The cluster's record, which is kept up to date.
     pub handle: ClusterHandle,
-    /// This binary, which also is the controller.
+    /// The path of this binary, which is also the controller.
     pub binary: PathBuf,
     /// The Python of the engines, for messages.
     pub python: PathBuf,
-    /// What starts engines.
+    /// Makes what starts engines.
     pub make_launcher: MakeLauncher<'a>,
-    /// What the cluster is started for, if it ends with that.
+    /// The program that the cluster is started for, if any. The cluster ends when the program exits.
     pub program: Option<Program>,
-    /// Pid of a process that must not be outlived.
+    /// The pid of the process that this one must not outlive, if any.
     pub parent: Option<u32>,
-    /// A file that somebody on another host touches as long as the cluster is to live.
+    /// A file that another host touches as long as the cluster is to live.
     pub lease_file: Option<PathBuf>,
     /// When the command was given.
     pub started: Instant,
@@ -65,17 +65,17 @@ pub struct Supervisor<'a> {
     pub(super) core: Core,
     pub(super) controller: ControllerProcess,
     pub(super) launcher: Option<Box<dyn Launcher>>,
-    /// Has jobs come and go.
+    /// Starts and ends jobs with the load.
     blocks: Option<Blocks>,
-    /// Ends what is elsewhere should this process be killed.
+    /// Ends what runs elsewhere if this process is killed.
     pub(super) guard: Option<Guard>,
     pub(super) sender: Sender<Event>,
     pub(super) receiver: Receiver<Event>,
     pub(super) client: Option<Arc<Client>>,
     pub(super) talk: &'a mut Talk,
-    /// Set by a second Ctrl-C.
+    /// Whether to kill rather than wait. Set by Ctrl-C during the shutdown, and by the first one while a program runs.
     pub(super) hurry: bool,
-    /// What the controller has said, once it has ended its sentence.
+    /// What the controller has printed, once the line is complete or its output has ended.
     pub(super) controller_line: Option<ControllerLine>,
 }
 
@@ -116,7 +116,8 @@ impl<'a> Supervisor<'a> {
         })
     }
 
-    /// Starts the cluster and returns when nothing is left of it. The program's exit code, if there is one and it ran.
+    /// Starts the cluster and returns when nothing is left of it. Returns the exit code: the program's, if there is one
+    /// and it ran.
     pub fn run(mut self, on_ready: OnReady<'_>) -> Result<u8, Failure> {
         let supervised = self.supervise(on_ready);
         let outcome = match &supervised {
@@ -133,7 +134,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// From the start of the controller to a reason to end.
+    /// From the start of the controller until there is a reason to end.
     fn supervise(&mut self, on_ready: OnReady<'_>) -> Result<Ending, Failure> {
         if let Some(file) = &self.plan.lease_file {
             let lease = Duration::from_secs_f64(self.plan.settings.tables.engines.lease);
@@ -188,7 +189,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// What an event means to the core; what only sets things up is done here.
+    /// Translates an event into actions of the core. Events that only set something up are handled here.
     fn take(&mut self, event: Event) -> Result<Vec<Action>, Failure> {
         let now = Instant::now();
         Ok(match event {
@@ -201,7 +202,7 @@ impl<'a> Supervisor<'a> {
             Event::Controller(line) => {
                 let launcher = match &line {
                     ControllerLine::Ready(_) => Some((self.plan.make_launcher)(events::waker(&self.sender))?),
-                    // After a refusal the controller ends at once, and its end is what is acted on.
+                    // A controller that refuses exits at once, and its exit is handled.
                     _ => None,
                 };
                 self.controller_line = Some(line);
@@ -214,7 +215,7 @@ impl<'a> Supervisor<'a> {
                         .map_err(Failure::io("starting the thread that watches the load"))?;
                 }
                 self.client = Some(client);
-                // Engines may be none, or have registered before this.
+                // There may be no engines, or they may have registered before this.
                 if self.launcher.is_some() { self.core.ready_if_complete() } else { Vec::new() }
             }
             Event::NotConnected(failure) => return Err(failure),
@@ -232,7 +233,7 @@ impl<'a> Supervisor<'a> {
                     Ok((scaled, actions)) => (Ok(Reply::Scaled(scaled)), actions),
                     Err(failure) => (Err(failure), Vec::new()),
                 };
-                // Whoever asked may be gone.
+                // The command that asked may have exited.
                 let _ = answer.send(reply);
                 actions
             }
@@ -240,8 +241,8 @@ impl<'a> Supervisor<'a> {
                 let _ = answer.send(Ok(Reply::Progress(self.core.how_far(now))));
                 Vec::new()
             }
-            // The end of the controller's process tells of a disconnection, with its status; the client goes on by
-            // itself when the connection is back.
+            // The exit of the controller's process, with its status, explains a disconnection. If only the connection
+            // is lost, the client reconnects by itself.
             Event::Client(_) | Event::ShutdownAnswered(_) | Event::EndedElsewhere(_) => Vec::new(),
             Event::LeaseOver(why) => {
                 self.talk.say(why);
@@ -252,7 +253,7 @@ impl<'a> Supervisor<'a> {
 
     fn signalled(&mut self, signal: Signal, now: Instant) -> Vec<Action> {
         if let Some(program) = self.plan.program.as_ref().filter(|program| program.is_running()) {
-            // The terminal sent Ctrl-C to the program too, and the cluster ends with it.
+            // The terminal has sent Ctrl-C to the program too, and the cluster ends when the program exits.
             if signal == Signal::Interrupt && !std::mem::replace(&mut self.hurry, true) {
                 let name = program.name();
                 return vec![Action::Say(format!("{name} was interrupted; a second Ctrl-C stops everything"))];
@@ -286,7 +287,7 @@ impl<'a> Supervisor<'a> {
         let now = Instant::now();
         let actions =
             events.into_iter().flat_map(|(set, event)| self.core.handle(Input::Set(set, event), now)).collect();
-        self.keep_record();
+        self.update_record();
         actions
     }
 }

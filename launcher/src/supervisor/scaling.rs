@@ -1,4 +1,4 @@
-//! Which engines go when a cluster shrinks. Pure.
+//! Chooses which engines leave when a cluster shrinks. Pure.
 
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_launchers::set::SetId;
@@ -11,7 +11,7 @@ pub struct Candidate {
     pub set: SetId,
     /// Its engines, registered or not.
     pub engines: Vec<EngineId>,
-    /// Of those that have registered: how many tasks each has.
+    /// The engines that have registered, and how many tasks each has.
     pub loads: Vec<(EngineId, u64)>,
 }
 
@@ -25,19 +25,19 @@ impl Candidate {
     }
 }
 
-/// What goes.
+/// The sets and engines that leave.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {
-    /// Whole sets, none of whose engines has registered.
+    /// Whole sets of which no engine has registered.
     pub sets: Vec<SetId>,
-    /// Engines that have.
+    /// Engines that have registered.
     pub engines: Vec<EngineId>,
 }
 
-/// Why not so many engines can go.
+/// Why this many engines cannot be removed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CannotRemove {
-    /// There are not so many.
+    /// There are fewer engines.
     #[error("{wanted} engines cannot be removed: there are {there}")]
     TooMany {
         /// How many were to go.
@@ -45,7 +45,7 @@ pub enum CannotRemove {
         /// How many there are.
         there: u32,
     },
-    /// They belong together.
+    /// They are ranks of worlds, which leave together.
     #[error(
         "{wanted} engines cannot be removed: engines of one MPI_COMM_WORLD go together, and the sets have {sizes} engines"
     )]
@@ -57,8 +57,9 @@ pub enum CannotRemove {
     },
 }
 
-/// Chooses `count` engines: first sets that have not registered, then idle engines, then those with the least to do;
-/// of equal ones those with the highest ids. With `together`, whole sets only.
+/// Chooses `count` engines to remove: first whole sets of which no engine has registered, then idle engines, then those
+/// with the fewest tasks. Of equal ones, those with the highest ids are chosen. With `together`, only whole sets are
+/// chosen.
 pub fn choose(candidates: &[Candidate], together: bool, count: u32) -> Result<Choice, CannotRemove> {
     let there: usize = candidates.iter().map(|candidate| candidate.engines.len()).sum();
     let mut left = count as usize;
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_goes_first_then_idle_engines_then_the_least_loaded() {
+    fn unregistered_sets_leave_first_then_idle_engines_then_the_least_loaded() {
         let sets =
             [candidate(0, 0..1, &[3]), candidate(1, 1..2, &[0]), candidate(2, 2..3, &[1]), candidate(3, 3..4, &[])];
         let choose = |count| choose(&sets, false, count).expect("possible");
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_ones_the_highest_id_goes_and_a_job_that_is_idle_as_a_whole() {
+    fn of_equal_engines_the_highest_id_leaves_and_an_idle_job_leaves_whole() {
         let sets = [candidate(0, 0..2, &[0, 4]), candidate(1, 2..4, &[0, 0])];
         assert_eq!(choose(&sets, false, 2).expect("possible").engines, ids(&[3, 2]));
         assert_eq!(choose(&sets, false, 3).expect("possible").engines, ids(&[3, 2, 0]));

@@ -1,4 +1,4 @@
-//! One set of engines as the supervisor knows it.
+//! The state of one set of engines, as the supervisor knows it.
 
 use super::loss::Restarts;
 use super::policy::Policy;
@@ -8,7 +8,7 @@ use ipclusterz_launchers::set::EngineSet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-/// How far a set is.
+/// How far a set has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Its launcher was told to start it; a queue may keep it waiting.
@@ -18,7 +18,7 @@ pub enum Stage {
         /// When.
         since: Instant,
     },
-    /// It has ended, and is to be started again.
+    /// It has ended and is to be started again.
     Over {
         /// When it ended.
         ended: Instant,
@@ -34,36 +34,37 @@ pub struct Set {
     pub set: EngineSet,
     /// How far it is.
     pub stage: Stage,
-    /// The ids that registered engines were given, by the ids that they asked for: another one when that was taken.
+    /// The ids that registered engines were given, by the ids that they asked for: another one if that was taken.
     registered: BTreeMap<EngineId, EngineId>,
-    /// Where those are, by the same ids.
+    /// The hosts of engines that have registered, by the ids that the engines asked for.
     places: BTreeMap<EngineId, String>,
     /// Ranks that were lost while the others go on, by the ids that they asked for.
     pub lost: BTreeSet<EngineId>,
-    /// Those of them of which nobody has said how they ended: when to ask, and how often it is still worth it.
+    /// The lost ranks whose end nobody has explained yet: when to ask next, and how many more times.
     pub unexplained: BTreeMap<EngineId, (Instant, u32)>,
     /// Its restarts, when it is a world.
     pub restarts: Restarts,
-    /// How often its job has started its ranks again; nothing until all have been there, or where jobs do not do that.
+    /// How often its job has restarted its ranks. `None` until all have registered, or if jobs do not restart ranks.
     pub in_job: Option<u32>,
-    /// Engines that were told to go, by the ids that they asked for.
+    /// Engines that were told to leave, by the ids that they asked for.
     pub leaving: BTreeSet<EngineId>,
-    /// Why its only engine left while its process ran, and when to say so unless the process ends, which says more.
+    /// Why its only engine left while its process ran, and when to say so. The exit of the process says more, if it
+    /// comes first.
     pub left: Option<(Instant, String)>,
-    /// When to have it ended, for one of its engines died.
+    /// When to end it, because one of its engines died.
     pub end_at: Option<Instant>,
-    /// When to kill it, for it was told to end.
+    /// When to kill it, because it was told to end.
     pub kill_at: Option<Instant>,
-    /// One of its engines died, and the others ended for that.
+    /// Whether one of its engines died, so that the others are ended.
     pub died: bool,
     /// How often it was started.
     pub attempts: u32,
-    /// When its launcher began to start it, the last time.
+    /// When its launcher last began to start it.
     pub began: Option<Instant>,
-    /// What its launcher told of it last, and when.
+    /// What its launcher reported last, and when.
     pub said: Option<(String, Instant)>,
     pid: Option<u32>,
-    /// All its engines have been there.
+    /// Whether all its engines have registered.
     complete: bool,
     gone: bool,
     back_off: BackOff,
@@ -96,40 +97,40 @@ impl Set {
         }
     }
 
-    /// Its launcher began to start it, and has started it if it is a process of this host.
+    /// Records that its launcher began to start it. If it is a process of this host, it runs already.
     pub fn began(&mut self, pid: Option<u32>, now: Instant) {
         self.attempts += 1;
         (self.pid, self.began) = (pid, Some(now));
         self.stage = if pid.is_some() { Stage::Running { since: now } } else { Stage::Waiting };
     }
 
-    /// Its launcher tells of it; an empty text is no news.
+    /// Records what its launcher reports. An empty text is no news.
     pub fn tell(&mut self, text: &str, now: Instant) {
         if !text.is_empty() {
             self.said = Some((text.to_owned(), now));
         }
     }
 
-    /// It has ended and is to be started again: when. `counted`: how often that may happen is limited, so that one that came
-    /// about need not wait.
+    /// Records that it has ended and is to be started again; returns when. `counted`: the number of restarts is
+    /// limited, so a set that was complete need not back off.
     pub fn over(&mut self, how: &str, counted: bool, now: Instant) -> Instant {
         let since = if let Stage::Running { since } = self.stage { since } else { now };
         if counted && self.complete {
             self.back_off = BackOff::default();
         }
         let again_at = self.back_off.next_start(since, now);
-        self.begin_anew(how, now);
+        self.reset(how, now);
         (self.stage, self.in_job) = (Stage::Over { ended: now, again_at }, None);
         again_at
     }
 
-    /// Its ranks are started again in its job, which goes on.
-    pub fn again_in_job(&mut self, how: &str, now: Instant) {
-        self.begin_anew(how, now);
+    /// Records that its job goes on and starts its ranks again.
+    pub fn restart_in_job(&mut self, how: &str, now: Instant) {
+        self.reset(how, now);
         (self.stage, self.in_job) = (Stage::Running { since: now }, self.in_job.map(|times| times + 1));
     }
 
-    fn begin_anew(&mut self, how: &str, now: Instant) {
+    fn reset(&mut self, how: &str, now: Instant) {
         self.tell(how, now);
         self.registered.clear();
         self.lost.clear();
@@ -137,7 +138,7 @@ impl Set {
         (self.left, self.end_at, self.kill_at, self.died, self.complete) = (None, None, None, false, false);
     }
 
-    /// Whether it is to be started again now; said once.
+    /// Whether it is to be started again now. Returns true only once.
     pub fn restart_due(&mut self, now: Instant) -> bool {
         let due = matches!(self.stage, Stage::Over { again_at, .. } if again_at <= now);
         if due {
@@ -181,28 +182,28 @@ impl Set {
         self.complete
     }
 
-    /// Whether all of it that is left was told to go.
+    /// Whether it is to end, or all its engines that are not lost were told to leave.
     pub fn is_leaving(&self) -> bool {
-        self.gone || (!self.leaving.is_empty() && self.left_of().next().is_none())
+        self.gone || (!self.leaving.is_empty() && self.remaining().next().is_none())
     }
 
-    /// The engines that are to stay: neither lost nor told to go.
-    pub fn left_of(&self) -> impl Iterator<Item = EngineId> {
+    /// The engines that are to stay: neither lost nor told to leave.
+    pub fn remaining(&self) -> impl Iterator<Item = EngineId> {
         self.set.engines().filter(|id| !self.lost.contains(id) && !self.leaving.contains(id))
     }
 
-    /// It is not needed any more.
+    /// Marks it as not needed any more.
     pub fn leave(&mut self) {
         self.gone = true;
     }
 
-    /// Those of its engines that were given one of these ids are not needed any more.
+    /// Marks its engines that were given one of these ids as leaving.
     pub fn retire(&mut self, given: &[EngineId]) {
         let asked = self.registered.iter().filter(|(_, id)| given.contains(id)).map(|(asked, _)| *asked);
         self.leaving.extend(asked);
     }
 
-    /// Whether an engine that asks for this id, or was given it, is one of this set that has not registered.
+    /// Whether an engine that was given this id can be the one of this set that asked for it.
     pub fn awaits(&self, id: EngineId) -> bool {
         !matches!(self.stage, Stage::Over { .. })
             && self.set.engines().any(|own| own == id)
@@ -219,14 +220,14 @@ impl Set {
         self.registered.values().copied()
     }
 
-    /// The engine that asked for one id was given another; false when that is known.
+    /// Registers an engine under the id that it was given. Returns false if that is known already.
     pub fn register(&mut self, asked: EngineId, given: EngineId, host: &str, now: Instant) -> bool {
         self.left = None;
         self.places.insert(asked, host.to_owned());
-        // It was only out of reach.
+        // The engine was only out of reach.
         self.lost.remove(&asked);
         self.unexplained.remove(&asked);
-        // Its launcher may hear later than the controller that it runs.
+        // The launcher may learn later than the controller that the set runs.
         if self.stage == Stage::Waiting {
             self.stage = Stage::Running { since: now };
         }
@@ -236,7 +237,8 @@ impl Set {
         news
     }
 
-    /// An engine is registered no more: the id that it had asked for, and whether it was told to go.
+    /// Removes an engine that is not registered any more. Returns the id that it had asked for, and whether it was told
+    /// to leave.
     pub fn unregister(&mut self, given: EngineId) -> (Option<EngineId>, bool) {
         let asked = self.registered.iter().find(|(_, id)| **id == given).map(|(asked, _)| *asked);
         let told = asked.is_some_and(|asked| {
@@ -256,12 +258,12 @@ impl Set {
         self.set.engines().filter(|id| !self.registered.contains_key(id))
     }
 
-    /// Whether one has not, and is expected to.
+    /// Whether an engine is missing that is neither lost nor leaving.
     pub fn is_missing_engines(&self) -> bool {
-        !self.is_leaving() && self.left_of().any(|id| !self.registered.contains_key(&id))
+        !self.is_leaving() && self.remaining().any(|id| !self.registered.contains_key(&id))
     }
 
-    /// When all must have registered.
+    /// When all its engines must have registered; `None` if nothing is missing, or the set does not run.
     pub fn deadline(&self, policy: &Policy) -> Option<Instant> {
         match self.stage {
             Stage::Running { since } if self.is_missing_engines() && !self.complete => Some(since + policy.timeout),
@@ -269,7 +271,7 @@ impl Set {
         }
     }
 
-    /// What is to be looked at, and when.
+    /// The times at which something about this set is due.
     pub fn next_tick(&self, policy: &Policy) -> impl Iterator<Item = Instant> {
         let again_at = if let Stage::Over { again_at, .. } = self.stage { Some(again_at) } else { None };
         let say_at = self.left.as_ref().map(|(say_at, _)| *say_at);

@@ -1,4 +1,4 @@
-//! The end of a cluster: asked politely, then SIGTERM, then SIGKILL, each with a deadline.
+//! Ends a cluster: asks the controller, then sends SIGTERM, then SIGKILL, each with a deadline.
 
 use super::events::{self, Event};
 use super::inputs::Ending;
@@ -12,26 +12,26 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-/// For the controller to tell its engines, and for them to end.
+/// How long the controller may take to tell its engines, and the engines to exit.
 const POLITE: Duration = Duration::from_secs(2);
-/// For processes to act on SIGTERM.
+/// How long processes may take to exit on SIGTERM.
 const TERMINATE: Duration = Duration::from_secs(1);
-/// For the kernel to act on SIGKILL; longer only for a process that hangs in a system call.
+/// How long the kernel may take to act on SIGKILL. Only a process that hangs in a system call takes longer.
 const KILL: Duration = Duration::from_secs(5);
-/// For a queue or another host to do any of that.
+/// How long a queue or another host may take for any of these steps.
 const ELSEWHERE: Duration = Duration::from_secs(15);
 
 impl Supervisor<'_> {
-    /// Ends all processes and jobs, and removes all files. The one who asked has been told why.
+    /// Ends all processes and jobs, and removes all files. If a set cannot be ended, its record stays for a later try.
     pub(super) fn shut_down(&mut self, ending: Option<&Ending>) -> Result<(), Failure> {
         self.set_phase(Phase::Stopping);
         let records = self.launcher.as_ref().map(|launcher| launcher.records()).unwrap_or_default();
         let elsewhere = records.iter().any(|record| !record.job.is_here());
         let mut left: BTreeSet<SetId> = records.into_iter().map(|record| record.set.id).collect();
         let politely = self.core.is_ready() && !matches!(ending, Some(Ending::ControllerDied(_)));
-        // The controller that ended by a client's wish has told the engines before it went.
+        // A controller that a client shut down has told the engines before it exited.
         let told = matches!(ending, Some(Ending::ShutDown));
-        if (politely && self.controller.is_running() && self.ask_politely()) || told {
+        if (politely && self.controller.is_running() && self.request_shutdown()) || told {
             self.wait_for_end(&mut left, POLITE, true);
         }
         for (force, patience) in [(Force::Terminate, TERMINATE), (Force::Kill, KILL)] {
@@ -54,13 +54,13 @@ impl Supervisor<'_> {
                 if left.len() == 1 { "one set of engines" } else { "some sets of engines" },
                 self.plan.settings.cluster
             ));
-            self.keep_record();
+            self.update_record();
             return Ok(());
         }
         Ok(remove_files(&self.plan.folder, &self.plan.handle)?)
     }
 
-    fn ask_politely(&mut self) -> bool {
+    fn request_shutdown(&mut self) -> bool {
         let Some(client) = self.client.take() else { return false };
         events::request_shutdown(client, POLITE, self.sender.clone()).is_ok()
     }
@@ -70,11 +70,11 @@ impl Supervisor<'_> {
         left.is_empty() && !self.controller.is_running() && !program
     }
 
-    /// Waits until nothing is left, `patience` is over or, if it may be, a Ctrl-C asks to hurry.
+    /// Waits until nothing is left or `patience` is over. With `may_hurry`, Ctrl-C ends the wait too.
     fn wait_for_end(&mut self, left: &mut BTreeSet<SetId>, patience: Duration, may_hurry: bool) {
         let deadline = Instant::now() + patience;
         loop {
-            // An error means that the child cannot be waited for; SIGKILL comes at the end in any case.
+            // An error means that the child cannot be waited for. SIGKILL comes at the end in any case.
             let _ = self.controller.poll();
             for (set, event) in self.launcher.as_mut().map(|launcher| launcher.poll()).unwrap_or_default() {
                 if matches!(event, SetEvent::Ended(_)) {

@@ -1,18 +1,18 @@
-//! The last lines of a log as the continuation of a message.
+//! The last lines of a log, as the continuation of a message.
 
 use ipclusterz_launchers::cluster::logs;
 use std::io;
 use std::path::Path;
 
-/// Lines of the log of a set of a cluster that goes on.
+/// How many lines are shown of the log of a set that has ended while its cluster goes on.
 const SHORT_TAIL_LINES: usize = 6;
 
-/// A few lines of the log of a set that has ended, as the continuation of a line; nothing when there are none.
+/// The last few lines of the log of a set that has ended, as the continuation of a line. Empty if there are none.
 pub fn short_tail(log: &Path) -> String {
     end_of(log, SHORT_TAIL_LINES).unwrap_or_default()
 }
 
-/// Its last lines; no error: there are none.
+/// The last `count` lines of `log`. The error is `None` if the log has no lines.
 pub fn end_of(log: &Path, count: usize) -> Result<String, Option<io::Error>> {
     let (lines, _) = logs::tail(log, count).map_err(Some)?;
     if lines.is_empty() {

@@ -1,4 +1,4 @@
-//! What the loss of a rank means to its world. Pure; a part of [`super::core`].
+//! Decides what the loss of a rank means for its world. Pure; a part of [`super::core`].
 
 use super::core::Core;
 use super::inputs::Action;
@@ -11,32 +11,32 @@ use ipclusterz_launchers::set::{SetEnd, SetId};
 use ipclusterz_profile::tables::engines::OnRankLoss;
 use std::time::{Duration, Instant};
 
-/// Between two looks at what the program that started a lost rank has said of it: it hears of it a moment later.
+/// The time between two questions how a lost rank ended: the program that started it learns that a moment later.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// How often it is looked at.
+/// How often to ask.
 const ASK_TIMES: u32 = 20;
 
-/// How long the program of a set that has lost an engine may take to end it by itself: it knows best which
-/// rank died, and how.
+/// How long the program of a set that has lost an engine may take to end the set by itself. That program knows best
+/// which rank died, and how.
 pub(super) const NOTICE_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Policy {
-    /// What a lost rank means; nothing where engines are independent.
+    /// What the loss of a rank means; `None` if engines are independent.
     pub fn on_rank_loss(&self) -> Option<OnRankLoss> {
         self.rank_loss.as_ref().map(|loss| loss.policy)
     }
 
-    /// Whether the jobs of sets start lost ranks again.
+    /// Whether the jobs of sets restart lost ranks themselves.
     pub(super) fn restarts_in_job(&self) -> bool {
         self.rank_loss.as_ref().is_some_and(|loss| loss.in_job)
     }
 
-    /// Whether a set that died is to be started again; what to say of it, or why not.
+    /// Whether a dead set is to be started again: what to say about it, or why not.
     pub(super) fn again(&self, set: &mut Set, now: Instant) -> Result<String, String> {
         match self.on_rank_loss() {
             Some(OnRankLoss::Restart) => {
                 let then = set.restarts.take(self.restart_limit, now)?;
-                // It may wait in the queue for hours, and what a user cancels is not to come back.
+                // A new job may wait in the queue for hours, and a job that a user cancelled must not come back.
                 let again = !self.restarts_in_job() || self.restart;
                 if again {
                     Ok(then)
@@ -54,7 +54,7 @@ impl Policy {
 }
 
 impl Core {
-    /// A rank is gone, and not because it was told to.
+    /// Handles the loss of a rank that was not told to leave.
     pub(super) fn rank_lost(&mut self, id: SetId, asked: EngineId, reason: &str, now: Instant) -> Vec<Action> {
         let shrinks = self.ready && self.policy.on_rank_loss() == Some(OnRankLoss::Shrink);
         let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
@@ -64,7 +64,7 @@ impl Core {
             && let Ok(then) = set.restarts.take(self.policy.restart_limit, now)
         {
             let line = format!("{reason}; {}: {then} in the same job", set.name());
-            set.again_in_job(&then, now);
+            set.restart_in_job(&then, now);
             set.unexplained.insert(asked, (now + ASK_AGAIN, ASK_TIMES));
             let tell = Action::TellJob(set.set.clone(), line.clone());
             self.losses.add(set.loss_of_all(reason, &then, OnRankLoss::Restart), now);
@@ -94,7 +94,7 @@ impl Core {
         vec![Action::Say(format!("{reason}; {then}"))]
     }
 
-    /// What the program that started a rank has said of its end.
+    /// Handles the answer of the program that started a rank: how the rank ended, or `None` if it does not know yet.
     pub(super) fn explained(&mut self, id: SetId, asked: EngineId, how: Option<String>, now: Instant) -> Vec<Action> {
         let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
         let Some((_, left)) = set.unexplained.remove(&asked) else { return Vec::new() };
@@ -117,18 +117,19 @@ impl Set {
         format!("engine {asked} (rank {}){place}", asked.0 - self.set.first.0)
     }
 
-    /// Looks at what has been said of the ranks that were lost.
-    pub(super) fn ask_how_ranks_ended(&self, now: Instant) -> impl Iterator<Item = Action> {
+    /// The questions that are due now about how lost ranks ended.
+    pub(super) fn questions_about_lost_ranks(&self, now: Instant) -> impl Iterator<Item = Action> {
         let due = self.unexplained.iter().filter(move |(_, (ask_at, _))| *ask_at <= now);
         due.map(|(asked, _)| Action::Explain(self.set.clone(), *asked))
     }
 
-    /// Whether a set that has ended was shut down: what the program says at the end is no news when a rank was lost before.
+    /// Whether a set that has ended was shut down. If a rank was lost before, the program's exit status says nothing
+    /// new.
     pub(super) fn has_ended_well(&self, end: &SetEnd) -> bool {
         !self.died && (end.orderly || (!self.lost.is_empty() && self.given_ids().next().is_none()))
     }
 
-    /// The loss of all of it.
+    /// The loss of the whole set.
     pub(super) fn loss_of_all(&self, how: &str, then: &str, policy: OnRankLoss) -> Loss {
         Loss {
             name: self.name(),

@@ -2,7 +2,7 @@
 
 use super::support::User;
 
-/// An empty PATH but for the shell's: no MPI, no queue of this machine.
+/// Runs `doctor` with a PATH without programs, so that it finds no MPI and no queue of this machine.
 fn doctor(user: &User, arguments: &str) -> super::support::Outcome {
     let mut command = user.command(&format!("doctor {arguments}"));
     user.outcome(command.env("PATH", "/nowhere").env("IPCLUSTERZ_ENGINSE", "3"))

@@ -1,4 +1,4 @@
-//! Clusters that run: found, asked, stopped and cleaned up after, from other processes.
+//! Running clusters: other processes find, query and stop them, and remove what they left.
 
 use super::support::{PATIENCE, User};
 use ipclusterz_host::system;
@@ -12,7 +12,7 @@ fn a_cluster_is_found_and_stopped_from_another_process() {
     assert_eq!(list["clusters"][0]["state"], "starting");
     assert_eq!(list["clusters"][0]["launcher_pid"], cluster.launcher.id());
 
-    // The controller answers while engines are still on their way.
+    // The controller answers while engines are still starting.
     let waiting = user.run("wait --engines 0 --timeout 30 --json");
     assert_eq!(waiting.code, Some(0), "{}", waiting.stderr);
     let status = user.run("status --json").json();

@@ -1,6 +1,6 @@
 //! The real binary, as a shell sees it: exit codes, stdout, stderr, and what is left behind.
 //!
-//! Engines are shell scripts, for these tests need no Python; those with Python are in the tests of the package.
+//! Engines are shell scripts, because these tests need no Python. The tests with Python are those of the package.
 
 mod bad_input;
 mod doctor;

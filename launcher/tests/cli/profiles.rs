@@ -3,7 +3,7 @@
 use super::support::User;
 use std::os::unix::fs::PermissionsExt;
 
-/// A Python that says it has the package in this program's version.
+/// A Python that reports the package in the version of this program.
 fn good_python() -> String {
     let version = env!("CARGO_PKG_VERSION");
     format!(r#"echo '{{"ipclusterz_probe": 1, "python": "3.12.1", "package": "{version}", "error": null}}'"#)
@@ -92,7 +92,7 @@ fn a_new_profile_is_private_commented_and_never_overwrites() {
         2,
         "error: \"../lab\" is no name for a profile: 1 to 63 letters, digits, '_', '.' and '-', the first a letter or digit\n",
     );
-    // Each shipped profile can be refined under its own name, and every commented key is a key.
+    // Each shipped profile can be extended under its own name, and every commented-out key is a valid key.
     for name in ["local", "ssh", "mpiexec", "slurm", "slurm-mpi", "slurm-gpu", "pbs", "lsf", "sge", "htcondor"] {
         assert_eq!(user.run(&format!("profile init {name} --json")).json()["extends"], name);
         let path = user.path(&format!("config/ipclusterz/profiles/{name}.toml"));

@@ -1,4 +1,4 @@
-//! A start whose job waits in a queue, which scripts play: what other commands say of it, and its script.
+//! A start whose job waits in a queue played by scripts: what other commands report about it, and its script.
 
 use super::support::{PATIENCE, User};
 use std::os::unix::fs::PermissionsExt;
@@ -76,7 +76,7 @@ fn why_engines_are_not_there_is_told_to_other_commands() {
 fn a_script_is_printed_as_it_is_or_as_json() {
     let user = User::new();
     let name = profile(&user);
-    // Minutes, without quotes.
+    // A time limit in minutes needs no quotes.
     let line = format!("start -n 2 --profile {name} --set batch.time_limit=10 --print-script");
     let plain = user.run(&line);
     assert_eq!(plain.code, Some(0), "{}", plain.stderr);

@@ -1,4 +1,4 @@
-//! Starts that come to nothing: at once, with the reason, and with nothing left.
+//! Starts that fail: at once, with the reason, and with nothing left behind.
 
 use super::support::User;
 

@@ -1,4 +1,4 @@
-//! A state folder of its own for each test, scripts that play the part of Python, and waits with a deadline.
+//! Support for the tests: a state folder for each test, scripts in place of Python, and waits with a deadline.
 
 use ipclusterz_host::system;
 use std::fs::{File, OpenOptions};
@@ -11,10 +11,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// How long anything may take that happens within milliseconds on an idle machine.
+/// How long anything may take that takes milliseconds on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a command that has ended did.
+/// The exit code and the output of a command that has exited.
 pub struct Outcome {
     pub code: Option<i32>,
     pub stdout: String,
@@ -77,7 +77,7 @@ impl User {
         command
     }
 
-    /// Runs it to its end. The folder of this user is `[USER]` in its output.
+    /// Runs it until it exits. In its output, `[USER]` stands for the folder of this user.
     pub fn run(&self, arguments: &str) -> Outcome {
         self.outcome(&mut self.command(arguments))
     }
@@ -97,9 +97,9 @@ impl User {
         path
     }
 
-    /// Starts a cluster in the foreground whose engines run but never register, and waits until they do.
+    /// Starts a cluster in the foreground whose engines run but never register. Returns when all of them run.
     pub fn start_sleeping(&self, arguments: &str, engines: usize) -> Sleeping {
-        // One for each cluster: the reader of an earlier one would take this one's lines.
+        // Each cluster has its own pipe: the reader of an earlier pipe would take the lines of this cluster.
         let number = self.pipes.fetch_add(1, Ordering::Relaxed);
         let fifo = self.path(&format!("fifo-{number}"));
         assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
@@ -112,7 +112,7 @@ impl User {
         Sleeping { engines: (0..engines).map(engine).collect(), launcher }
     }
 
-    /// That no process, socket, segment or connection file of this user is left.
+    /// Asserts that no process, socket, segment or connection file of this user is left.
     #[track_caller]
     pub fn assert_clean(&self, cluster: &str) {
         let sockets = self.path("run/ipclusterz");
@@ -144,7 +144,7 @@ impl Sleeping {
         system::signal_process(self.launcher.id(), signal).expect("signal");
     }
 
-    /// Waits for the launcher's end, and makes sure that the engines have ended too.
+    /// Waits until the launcher exits, and asserts that the engines have exited too.
     pub fn end(mut self) -> (Option<i32>, String) {
         assert!(system::wait_for_end(self.launcher.id(), PATIENCE).expect("wait"), "the launcher does not end");
         for engine in &self.engines {
@@ -156,9 +156,9 @@ impl Sleeping {
     }
 }
 
-/// The lines that are written to a named pipe, as they come. The thread that reads lives until the test ends.
+/// The lines that are written to a named pipe, as they arrive. The reading thread lives until the test ends.
 fn lines(fifo: &Path) -> Receiver<String> {
-    // Opened for writing too, so that it does not end when a writer leaves.
+    // Also opened for writing, so that reading does not end when a writer closes the pipe.
     let file: File = OpenOptions::new().read(true).write(true).open(fifo).expect("open the named pipe");
     let (sender, receiver) = channel();
     std::thread::spawn(move || {

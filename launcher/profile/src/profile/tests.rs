@@ -1,4 +1,4 @@
-//! Layers of real files: which wins, what extends what, and what is refused.
+//! Layers of real files: which one wins, what extends what, and what is refused.
 
 use super::*;
 use crate::write::write;
@@ -37,7 +37,7 @@ impl Site {
         Profile::load(&options, &Variables::from_pairs(variables), &self.places())
     }
 
-    /// An error's text, with the folder taken out.
+    /// The text and the hint of an error, without the folder of the test.
     fn error(&self, name: &str) -> (String, String) {
         let error = self.load(Some(name), &[], &[]).expect_err("must be refused");
         let root = format!("{}/", self.root.path().display());

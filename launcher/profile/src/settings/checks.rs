@@ -1,6 +1,6 @@
-//! What follows from a profile's values, and values that make no sense, alone or together.
+//! Sets values that follow from others, and refuses values that make no sense, alone or together.
 //!
-//! Only what this profile's launcher uses must make sense together; each value by itself always must.
+//! Each value must make sense by itself. Values must make sense together only if this profile's launcher uses them.
 
 use super::error::{LONGEST, SettingsError, seconds};
 use crate::error::ProfileError;
@@ -14,7 +14,7 @@ type Checked = Result<(), SettingsError>;
 /// Address of the controller when engines are elsewhere and the profile names none.
 const LISTEN_EVERYWHERE: &str = "0.0.0.0:0";
 
-/// Sets what nobody has chosen but other values imply.
+/// Sets values that nobody has chosen but that other values imply.
 pub fn derive(profile: &mut Profile) -> Result<(), ProfileError> {
     let launcher = profile.tables.engines.launcher;
     if launcher != LauncherKind::Local && profile.tables.controller.listen.is_empty() {
@@ -40,13 +40,13 @@ fn engines_of_hosts(profile: &Profile) -> u64 {
     profile.tables.ssh.hosts.iter().map(|host| u64::from(host.engines)).sum()
 }
 
-/// How many engines the nodes that a job asks for hold; 0 when it does not say.
+/// How many engines the nodes of a job hold; 0 if the profile does not say.
 fn engines_of_job(profile: &Profile) -> u64 {
     let batch = &profile.tables.batch;
     if batch.blocks.max > 0 || batch.array { 0 } else { u64::from(batch.nodes) * u64::from(batch.engines_per_node) }
 }
 
-/// All checks.
+/// Runs all checks and returns the first error.
 pub fn check(profile: &Profile) -> Checked {
     let checks = Checks(profile);
     checks.engines()?;
@@ -66,7 +66,7 @@ impl Checks<'_> {
         SettingsError::BadValue { origin: self.0.origin(key).about(key), message: message.into(), hint: hint.into() }
     }
 
-    /// `key` and where its value is from, for the other half of a contradiction.
+    /// `key` and the origin of its value, for the other half of a contradiction.
     fn other(&self, key: &str) -> String {
         format!("`{key}` ({})", self.0.origin(key))
     }
@@ -142,7 +142,7 @@ impl Checks<'_> {
         Ok(())
     }
 
-    /// Refuses what cannot be an address with a port; whether this host has it is the controller's to find out.
+    /// Refuses text that cannot be an address with a port. The controller finds out whether this host has that address.
     fn listen(&self, listen: &str) -> Checked {
         const HINT: &str = "give ADDRESS:PORT, such as 0.0.0.0:10101, [::]:10101, or 127.0.0.1:0 for a free port";
         let bad = |message: String| Err(self.error("controller.listen", message, HINT));
@@ -221,7 +221,7 @@ impl Checks<'_> {
         Ok(())
     }
 
-    /// `engines.on_rank_loss`, where the engines are the ranks of a world. The default fits everything.
+    /// Checks `engines.on_rank_loss` if the engines are the ranks of a world. The default suits every launcher.
     fn rank_loss(&self) -> Checked {
         const KEY: &str = "engines.on_rank_loss";
         let (tables, wanted) = (&self.0.tables, self.0.tables.engines.on_rank_loss);
@@ -267,7 +267,7 @@ impl Checks<'_> {
         Ok(())
     }
 
-    /// `[batch]`: sizes, times, blocks.
+    /// Checks the sizes, times and blocks of `[batch]`.
     fn resources(&self) -> Checked {
         let batch = &self.0.tables.batch;
         if !batch.memory.is_empty() && memory(&batch.memory).is_none() {
@@ -286,7 +286,7 @@ impl Checks<'_> {
             }
         }
         if batch.renew && batch.time_limit.trim().is_empty() {
-            // The queue's default limit is not known here, and would end the job all the same.
+            // The queue may have a default limit, which is not known here and would end the job all the same.
             return Err(self.error(
                 "batch.renew",
                 format!("when a job's time is nearly over is not known: {} is empty", self.other("batch.time_limit")),
@@ -314,7 +314,7 @@ impl Checks<'_> {
         Ok(())
     }
 
-    /// `[queue]`, when it is used.
+    /// Checks `[queue]` if it is used.
     fn queue(&self) -> Checked {
         let (batch, queue) = (&self.0.tables.batch, &self.0.tables.queue);
         for (key, pattern, groups) in [
@@ -388,7 +388,7 @@ impl Checks<'_> {
             return Ok(());
         }
         let regex = Regex::new(pattern).map_err(|error| {
-            // The last line says what is wrong; those before it draw the place.
+            // The last line says what is wrong. The lines before it draw the place.
             let text = error.to_string();
             let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             self.error(key, format!("{pattern:?} is not a regular expression: {reason}"), "see https://docs.rs/regex")

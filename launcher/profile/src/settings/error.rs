@@ -1,4 +1,4 @@
-//! Why a profile makes no sense for a start, and times as options and profiles give them.
+//! Why the settings of a start are refused, and the parsing of times that options and profiles give.
 
 use crate::error::ProfileError;
 use ipclusterz_base::places::PlacesError;
@@ -6,16 +6,16 @@ use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use std::time::Duration;
 
-/// Why there is no such start.
+/// Why the settings of a start are refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The profile.
+    /// The profile cannot be used.
     #[error(transparent)]
     Profile(#[from] ProfileError),
-    /// The cluster's name.
+    /// The cluster's name cannot be used.
     #[error(transparent)]
     Places(#[from] PlacesError),
-    /// A value, named with the place it came from.
+    /// A value makes no sense; the error names the place that it came from.
     #[error("{origin}: {message}")]
     BadValue {
         /// `--option`, the variable, or the profile's file, line and key.
@@ -37,10 +37,10 @@ impl From<SettingsError> for Failure {
     }
 }
 
-/// The longest time that is taken for one: thirty years. Far larger ones would overflow a clock.
+/// The longest time that is accepted, in seconds: thirty years. Far longer ones would overflow a clock.
 pub(crate) const LONGEST: f64 = 1e9;
 
-/// A positive number of seconds from an option.
+/// Converts a number of seconds from an option or a profile. Fails unless it is positive and not too long.
 pub fn seconds(origin: &str, value: f64) -> Result<Duration, SettingsError> {
     if value > 0.0 && value <= LONGEST {
         return Ok(Duration::from_secs_f64(value));

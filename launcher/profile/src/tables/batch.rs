@@ -1,16 +1,16 @@
-//! `[batch]`
+//! `[batch]`: what the jobs of a queue ask for.
 
 use serde::Deserialize;
 
-/// Elastic blocks: jobs that come and go with the load-balanced work.
+/// Elastic blocks: jobs that start and end with the load-balanced work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Blocks {
-    /// Jobs that are always there.
+    /// The fewest jobs at any time, even without work.
     pub min: u32,
-    /// Jobs that there may be; 0: no blocks, one job for all engines.
+    /// The most jobs at any time. 0 means no blocks: one job has all engines.
     pub max: u32,
-    /// Nodes of each.
+    /// The nodes of each job.
     pub nodes: u32,
 }
 

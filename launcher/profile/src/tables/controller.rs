@@ -1,4 +1,4 @@
-//! `[controller]`
+//! `[controller]`: where the controller listens.
 
 use serde::Deserialize;
 

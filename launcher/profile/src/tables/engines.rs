@@ -1,4 +1,4 @@
-//! `[engines]`
+//! `[engines]`: the engines, and what starts them.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub enum LauncherKind {
 }
 
 impl LauncherKind {
-    /// The word that a profile has for it.
+    /// Its name in a profile.
     pub fn word(self) -> &'static str {
         match self {
             LauncherKind::Local => "local",
@@ -33,17 +33,17 @@ impl LauncherKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnRankLoss {
-    /// All ranks end, and are started anew.
+    /// All ranks are ended and started again.
     #[default]
     Restart,
-    /// The others go on.
+    /// The other ranks go on.
     Shrink,
-    /// All ranks end.
+    /// All ranks are ended.
     Stop,
 }
 
 impl OnRankLoss {
-    /// The word that a profile has for it.
+    /// Its name in a profile.
     pub fn word(self) -> &'static str {
         match self {
             OnRankLoss::Restart => "restart",

@@ -9,7 +9,7 @@ pub mod ssh;
 
 use serde::Deserialize;
 
-/// All of them.
+/// All tables of a profile.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "profiles/default.toml explains every table")]

@@ -1,4 +1,4 @@
-//! `[mpiexec]`
+//! `[mpiexec]`: the program that starts ranks, and its options.
 
 use serde::Deserialize;
 
@@ -41,7 +41,7 @@ pub enum FlavourChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Binding {
-    /// As the MPI does.
+    /// Whatever the MPI does by default.
     #[default]
     #[serde(rename = "")]
     Unset,

@@ -1,4 +1,4 @@
-//! `[queue]`
+//! `[queue]`: the commands of a queue, and how to read their output.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;

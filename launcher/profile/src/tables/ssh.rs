@@ -1,8 +1,8 @@
-//! `[ssh]`
+//! `[ssh]`: other hosts, and how to reach them.
 
 use serde::{Deserialize, Serialize};
 
-/// What speaks SSH.
+/// The implementation of SSH.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendKind {

@@ -1,4 +1,4 @@
-//! `ipclusterz profile check`: the stages of a start, each tried as far as it goes without starting anything.
+//! `ipclusterz profile check`: tries each stage of a start as far as possible without starting anything.
 
 use crate::arguments::ProfileCheckArguments;
 use crate::doctor::outside::{Outside, Question};
@@ -15,7 +15,7 @@ use ipclusterz_profile::{Options, Places, Profile};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What stages look at.
+/// What the stages work with.
 struct Trial<'a> {
     profile: &'a Profile,
     /// This program.
@@ -27,11 +27,11 @@ struct Trial<'a> {
 /// One stage.
 struct Stage {
     name: &'static str,
-    /// Stages without which this one makes no sense.
+    /// Stages that must succeed before this one is tried.
     needs: &'static [&'static str],
-    /// Launchers that have it.
+    /// Launchers that have this stage.
     launchers: &'static [LauncherKind],
-    /// Why the others do not.
+    /// Why the other launchers do not have it.
     otherwise: &'static str,
     run: fn(&Trial<'_>) -> Vec<Finding>,
 }
@@ -106,7 +106,7 @@ const STAGES: [Stage; 6] = [
 ];
 
 impl Trial<'_> {
-    /// The Python of engines on this host. One that is not there is what the stage `python` reports.
+    /// The Python of engines on this host. If it does not exist, the stage `python` reports that.
     fn python(&self) -> PathBuf {
         let wanted = self.profile.tables.engines.python.as_str();
         let found = python::find(Some(wanted).filter(|it| !it.is_empty()), &self.program, self.search_path.as_deref());
@@ -114,7 +114,7 @@ impl Trial<'_> {
     }
 }
 
-/// Where engines run: on the hosts, else here, from where jobs and ranks take the path.
+/// Checks the Python where engines run: on the hosts of `[ssh]`, else on this host, whose path jobs and ranks use.
 fn python_and_package(trial: &Trial<'_>) -> Vec<Finding> {
     let tables = &trial.profile.tables;
     if tables.engines.launcher == Ssh {
@@ -159,7 +159,7 @@ fn stages(trial: &Trial<'_>) -> Vec<Finding> {
     let mut findings = vec![resolve];
     let table = &trial.profile.tables.ssh;
     if !table.controller.is_empty() && failed.is_empty() {
-        // The start is made there, so the stages are looked at there.
+        // The start happens on the other host, so the stages are tried there.
         let names: Vec<&str> = std::iter::once("resolve").chain(STAGES.iter().map(|stage| stage.name)).collect();
         findings.extend(elsewhere::check(table, Question::ProfileCheck, &names, trial.outside));
         return findings;
@@ -188,7 +188,7 @@ mod tests {
     use ipclusterz_host::exit_code::Exit;
     use std::time::Duration;
 
-    /// Hosts of which one is down, and a queue that takes anything or nothing.
+    /// Hosts of which one is down, and a queue that is up or down.
     struct Fake {
         queue_is_up: bool,
     }
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_that_fails_keeps_those_from_being_tried_that_need_it() {
+    fn a_failed_stage_skips_the_stages_that_need_it() {
         let hosts = "ssh.hosts=[{host=\"up\",engines=1},{host=\"down\",engines=1}]";
         let found = lines(&["engines.launcher=ssh", hosts], true);
         assert_eq!(names(&found, Level::Failed), ["host down"]);

@@ -9,7 +9,7 @@ use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::{DEFAULT_NAME, Found, Options, Places, Profile, starter};
 use std::path::{Path, PathBuf};
 
-/// Writes it into the user's folder.
+/// Writes the profile into the user's folder. Fails if it exists, unless `--force` is given.
 pub fn run(arguments: &ProfileInitArguments, places: &Places) -> Result<InitReport, Failure> {
     let name = arguments.name.as_str();
     check_name(name)?;
@@ -21,7 +21,8 @@ pub fn run(arguments: &ProfileInitArguments, places: &Places) -> Result<InitRepo
         return Err(Failure::new(Exit::Usage, format!("there is a profile {name:?} already: {}", path.display()))
             .with_hint("edit it, choose another name, or replace it with --force"));
     }
-    // Without the file that is to be replaced, nor the project's and the variables: what it is to extend.
+    // What the profile is to extend is resolved without the file that is replaced, the project's file and the
+    // variables.
     let below = Places { user: places.user.clone(), site: places.site.clone(), project: None };
     let extends = match &arguments.from {
         Some(from) if Found::is_path(from) => absolute(from)?,
@@ -46,14 +47,14 @@ pub fn run(arguments: &ProfileInitArguments, places: &Places) -> Result<InitRepo
     Ok(InitReport { profile: name.to_owned(), extends, path })
 }
 
-/// A path as the new file must say it, wherever that is.
+/// Makes a path absolute, so that it means the same in the new file, which is in another folder.
 fn absolute(path: &str) -> Result<String, Failure> {
     let path = std::path::absolute(path).map_err(Failure::io("finding the working folder"))?;
     Ok(path.display().to_string())
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
-    // The same rule as for clusters, in words of its own.
+    // The same rule as for clusters, with a message of its own.
     places::check_name(name).map_err(|_| {
         let rule = "1 to 63 letters, digits, '_', '.' and '-', the first a letter or digit";
         Failure::new(Exit::Usage, format!("{name:?} is no name for a profile: {rule}"))
@@ -66,8 +67,8 @@ fn check_name(name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the folder and what is missing above it, for the user alone. One that is there is left as it is: it is where
-/// other programs keep their settings too.
+/// Makes the folder and its missing parents, for the user alone. An existing folder is left as it is, because other
+/// programs keep their settings there too.
 fn make_folder(folder: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt;
     let path: PathBuf = folder.to_path_buf();

@@ -1,4 +1,4 @@
-//! `ipclusterz profile list`: every profile that a name can mean.
+//! `ipclusterz profile list`: every profile that a name can refer to.
 
 use crate::report::{ListedProfile, ProfileListReport};
 use ipclusterz_profile::{Found, Places};

@@ -1,4 +1,4 @@
-//! `ipclusterz profile`: one file per command.
+//! `ipclusterz profile`: dispatches to one file per command.
 
 mod check;
 mod init;

@@ -1,4 +1,4 @@
-//! `ipclusterz profile show`: what `start` would use, complete.
+//! `ipclusterz profile show`: the complete profile that `start` would use.
 
 use crate::arguments::ProfileShowArguments;
 use crate::report::ShowReport;
@@ -7,7 +7,8 @@ use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::merged_profile;
 use ipclusterz_profile::{Found, Options, Places, write};
 
-/// Merges all layers. Values that make no sense together are shown, not refused: this is where to look for the reason.
+/// Merges all layers. Values that make no sense together are shown, not refused, because here a user looks for the
+/// reason.
 pub fn run(arguments: &ProfileShowArguments, variables: &Variables, places: &Places) -> Result<ShowReport, Failure> {
     let options = Options { profile: arguments.profile.clone(), set: arguments.set.clone(), ..Options::default() };
     let profile = merged_profile(&options, variables, places)?;

@@ -43,7 +43,7 @@ impl Lab {
         Self { core, blocks: Blocks::new(Some((elastic, 2)), None), began, said: Vec::new() }
     }
 
-    /// One look, after so many seconds: which sets it has started.
+    /// One look after this many seconds. Returns the sets that it started.
     fn look(&mut self, second: u64) -> Vec<SetId> {
         let now = self.began + Duration::from_secs(second);
         let mut started = Vec::new();
@@ -89,7 +89,7 @@ fn a_queue_is_not_flooded_with_jobs_that_end_at_once() {
 }
 
 #[test]
-fn when_one_has_proved_itself_all_come_at_once_again() {
+fn after_one_job_has_worked_all_are_started_at_once_again() {
     let mut lab = Lab::new();
     for set in lab.look(0) {
         lab.end(set, 0);

@@ -17,7 +17,7 @@ fn shut_down() -> SetEnd {
     SetEnd { orderly: true, how: ExitStatus::from_raw(0).to_string(), log: None }
 }
 
-/// The set that is one engine of the same number.
+/// A set of one engine, with the same number as the engine.
 fn one(number: u32) -> EngineSet {
     EngineSet { id: SetId(number), first: EngineId(number), count: 1 }
 }
@@ -50,7 +50,7 @@ fn started(count: u32, restart: bool) -> (Core, Instant) {
     (core, now)
 }
 
-/// A core with `sets` sets of `size` engines, of which a queue knows more than this host.
+/// A core with `sets` sets of `size` engines that were submitted to a queue and have no pid on this host.
 fn queued(sets: u32, size: u32, on_rank_loss: Option<OnRankLoss>) -> (Core, Instant) {
     let now = Instant::now();
     let rank_loss = on_rank_loss.map(|wanted| RankLoss::of(wanted, None));
@@ -128,7 +128,7 @@ fn a_dead_engine_is_told_and_started_again_only_when_asked_for() {
     let set = EngineSet { id: SetId(0), first: EngineId(0), count: 1 };
     assert_eq!(core.handle(Input::Tick, again), [Action::Start(set)]);
     core.handle(Input::SetStarted { set: SetId(0), pid: Some(200) }, again);
-    // Waits grow although the engine was started anew in between.
+    // The wait grows although the engine was started again in between.
     core.handle(ended(0, killed()), again);
     assert!(core.next_tick().expect("restart is due") - again > again - now);
 }
@@ -162,7 +162,7 @@ fn an_engine_that_leaves_is_told_when_its_process_stays() {
 }
 
 #[test]
-fn the_controllers_end_is_the_clusters() {
+fn the_cluster_ends_with_its_controller() {
     let (mut core, now) = ready(1, false);
     assert_eq!(core.handle(Input::ControllerEnded(ExitStatus::from_raw(0)), now), [Action::Finish(Ending::ShutDown)]);
     let killed = ExitStatus::from_raw(9);
@@ -206,7 +206,7 @@ fn a_start_that_fails_is_tried_again_as_often_as_allowed() {
 }
 
 #[test]
-fn with_one_rank_ends_the_whole_set() {
+fn the_loss_of_one_rank_ends_the_whole_set() {
     let (mut core, now) = queued(1, 4, Some(OnRankLoss::Stop));
     assert_eq!(join(&mut core, 0..4, now).last(), Some(&Action::Ready));
     let left = Input::EngineLeft { id: EngineId(2), reason: "engine 2 died: its connection broke".to_owned() };
@@ -216,7 +216,7 @@ fn with_one_rank_ends_the_whole_set() {
     let late = now + NOTICE_PATIENCE;
     assert_eq!(core.handle(Input::Tick, late), [Action::End(SetId(0), Force::Terminate)]);
     assert_eq!(core.handle(Input::Tick, late + KILL_AFTER), [Action::End(SetId(0), Force::Kill)]);
-    // Even when the program around it ends as if nothing had happened.
+    // Even if the program around it exits with success.
     let said = core.handle(ended(0, shut_down()), now);
     assert_eq!(
         said,
@@ -343,7 +343,8 @@ fn a_world_that_shrinks_goes_on_and_tells_who_was_lost() {
     let lost = "0 s ago: engine 2 (rank 2) on here: signal: 9 (SIGKILL); engines 0, 1, 3 go on";
     assert_eq!(progress.losses[0].describe(), lost);
 
-    // What is left goes together, and is no death when its program ends with an error for the rank that was lost.
+    // The remaining engines leave together. It is no death when their program exits with an error for the rank that was
+    // lost.
     assert!(core.shrink(1, |_| 0).is_err());
     let actions = core.shrink(3, |_| 0).expect("all of them");
     assert_eq!(actions, [Action::Retire(vec![EngineId(0), EngineId(1), EngineId(3)])]);
@@ -400,7 +401,7 @@ fn a_job_that_is_over_is_not_submitted_again_unless_engines_that_die_are() {
 }
 
 #[test]
-fn a_world_that_shrinks_is_over_with_its_last_rank() {
+fn a_shrinking_world_ends_with_its_last_rank() {
     let (mut core, now) = world(OnRankLoss::Shrink);
     for id in 0..3 {
         assert!(!core.handle(broke(id), now).contains(&Action::End(SetId(0), Force::Terminate)));
