@@ -2,7 +2,6 @@
 
 use crate::names;
 use mpi::ffi;
-use std::ffi::c_int;
 
 /// Source, tag and bytes.
 pub type Status = (i32, i32, i64);
