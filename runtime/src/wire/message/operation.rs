@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What an engine is asked to do. The payload of each is described in the Python package's `serialize.py`.
+/// What an engine is asked to do. The payload of each is described in the Python package's `shared/serialize.py`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
