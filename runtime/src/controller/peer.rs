@@ -14,8 +14,8 @@ pub struct Peer {
     pub hello: Hello,
     /// For an engine: its id.
     pub engine_id: Option<EngineId>,
-    /// What ties its `data` connection to its `control` connection.
-    pub token: String,
+    /// What ties its `data` connection to its `control` connection, and a client that comes back to its session.
+    pub token: Token,
     /// Its first connection.
     pub control: Route,
     /// Its second one, once it is attached.
@@ -47,6 +47,39 @@ pub enum Presence {
     Away(Duration),
     /// It has said hello again, and had received so much.
     Returning(Counts),
+}
+
+/// A secret, and the number of the hello that it answers.
+///
+/// A late hello, from a connection that the client has given up, is answered too. Then the answer to the hello before it
+/// must not admit a `data` connection any more: the counts that the late one gave are older than what the client has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    secret: String,
+    hello: u32,
+}
+
+impl Token {
+    /// That of the first hello of a session.
+    pub fn new(secret: String) -> Self {
+        Self { secret, hello: 0 }
+    }
+
+    /// The one for another hello of the same session. Those before it admit no connection any more.
+    pub fn renew(&mut self) {
+        self.hello += 1;
+    }
+
+    /// What the peer is given: the secret, for a later hello with its number behind it.
+    pub fn text(&self) -> String {
+        if self.hello == 0 { self.secret.clone() } else { format!("{}.{}", self.secret, self.hello) }
+    }
+
+    /// Whether `text` is that of any hello of this session.
+    pub fn is_of_same_session(&self, text: &str) -> bool {
+        let number = |rest: &str| rest.strip_prefix('.').is_some_and(|number| number.parse::<u32>().is_ok());
+        text.strip_prefix(self.secret.as_str()).is_some_and(|rest| rest.is_empty() || number(rest))
+    }
 }
 
 impl Peer {

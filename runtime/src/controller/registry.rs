@@ -1,6 +1,6 @@
 //! Who is connected: peers, their two connections, and the ids of engines. Knows nothing of work.
 
-use super::peer::{Peer, Presence};
+use super::peer::{Peer, Presence, Token};
 use crate::transport::Route;
 use crate::wire::Channel;
 use crate::wire::message::{Counts, Hello, Resume};
@@ -26,7 +26,7 @@ const FORMER_MAX: usize = 4096;
 
 impl Registry {
     /// Lets a peer in. An engine gets the id that it asks for or had before, if that is free, else the lowest free one.
-    pub fn admit(&mut self, hello: Hello, keep: bool, control: Route, token: String, now: Duration) -> PeerId {
+    pub fn admit(&mut self, hello: Hello, keep: bool, control: Route, token: Token, now: Duration) -> PeerId {
         let engine = hello.role == Role::Engine;
         self.last_peer += 1;
         let id = PeerId(self.last_peer);
@@ -59,12 +59,16 @@ impl Registry {
     pub fn resume(&mut self, hello: &Hello, control: Route) -> Option<(PeerId, Vec<Route>)> {
         let Resume { peer: id, token, received } = hello.resume.as_ref()?;
         let peer = self.peers.get_mut(id).filter(|peer| {
-            peer.is_kept() && peer.token == *token && peer.hello.uuid == hello.uuid && hello.role == Role::Client
+            peer.is_kept()
+                && peer.token.is_of_same_session(token)
+                && peer.hello.uuid == hello.uuid
+                && hello.role == Role::Client
         })?;
         // It may come back before its old connections are known to be broken: what is still to come of them it sends
         // again.
         let mut former: Vec<Route> = [Some(peer.control), peer.data.take()].into_iter().flatten().collect();
         former.retain(|route| self.routes.remove(route).is_some());
+        peer.token.renew();
         peer.control = control;
         peer.hello.address.clone_from(&hello.address);
         peer.presence = Presence::Returning(*received);
@@ -99,12 +103,12 @@ impl Registry {
         EngineId(gap.unwrap_or(u32::try_from(self.engines.len()).unwrap_or(u32::MAX)))
     }
 
-    /// Ties a second connection to its peer; false when the token is not that peer's or it has one already.
+    /// Ties a second connection to its peer; false when the token is not that of the peer's last hello or it has one already.
     pub fn attach(&mut self, id: PeerId, token: &str, data: Route) -> bool {
         match self.peers.get_mut(&id) {
             // Its first connection may have broken again meanwhile.
             Some(peer) if matches!(peer.presence, Presence::Away(_)) => false,
-            Some(peer) if peer.token == token && peer.data.is_none() => {
+            Some(peer) if peer.token.text() == token && peer.data.is_none() => {
                 peer.data = Some(data);
                 self.routes.insert(data, (id, Channel::Data));
                 true

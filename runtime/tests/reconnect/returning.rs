@@ -1,7 +1,7 @@
 //! Peers that come back, too late or in time, and what is kept for them.
 
 use crate::steps::Step;
-use crate::world::{DATA, ENGINES, Link, World, standing};
+use crate::world::{DATA, ENGINES, Link, Messages, World, standing};
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_runtime::client::event::Event as ClientEvent;
@@ -65,6 +65,40 @@ fn only_the_client_itself_gets_its_session() {
         let fresh = |action: &Action| matches!(action, Action::Send { message: Message::Welcome(welcome), .. } if welcome.resumed.is_none());
         assert!(actions.iter().any(fresh), "{actions:?}");
     }
+}
+
+/// A hello that arrives late has counts of what the client had received then. No connection may be admitted for it to
+/// which the client has said that it received more.
+#[test]
+fn a_late_hello_does_not_have_answers_sent_again() {
+    let mut world = standing();
+    world.cut();
+    // Given up before its hello arrived.
+    world.connect();
+    world.cut();
+    let stand = |world: &mut World| {
+        for channel in [0, DATA] {
+            world.up(channel, 1);
+            world.down(channel, 1);
+        }
+    };
+    world.connect();
+    stand(&mut world);
+    world.submit(true, false);
+    world.up(DATA, usize::MAX);
+    (0..ENGINES).for_each(|engine| world.finish(engine));
+    world.down(DATA, usize::MAX);
+    assert_eq!(world.answered.len(), 1);
+    world.cut();
+    world.connect();
+    world.up(0, 1);
+    world.down(0, 1);
+    let is_hello = |(_, up): &(u32, Messages)| matches!(up.front(), Some((Message::Hello(_), _)));
+    let late = world.late.iter().position(is_hello).expect("a late hello");
+    world.late(late, false);
+    world.up(DATA, 1);
+    world.down(DATA, usize::MAX);
+    world.settle();
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use super::Core;
 use super::sending::to_peer;
 use crate::controller::event::Action;
-use crate::controller::peer::{Peer, Presence};
+use crate::controller::peer::{Peer, Presence, Token};
 use crate::transport::{Admitted, Route};
 use crate::wire::message::{Attach, Empty, EngineInfo, EngineLeft, Hello, Message, Refused, Welcome};
 use crate::wire::{Channel, Frame};
@@ -40,7 +40,7 @@ impl Core {
         {
             let (engine_id, engines, window) = (None, vec![], self.limits.window);
             let welcome =
-                Welcome { peer, token: token.clone(), engine_id, engines, window, grace, resumed: Some(*received) };
+                Welcome { peer, token: token.text(), engine_id, engines, window, grace, resumed: Some(*received) };
             self.actions.push(Action::Log(format!("hello again from {who}")));
             self.send(route, Message::Welcome(welcome));
             // These connections are dead, unless this hello is late and comes from a connection that the client has
@@ -54,12 +54,12 @@ impl Core {
         if let Some(old) = self.registry.of_uuid(hello.role, &hello.uuid) {
             self.forget(old, None, "its connection broke, and it came back", now);
         }
-        let token = (self.token)();
+        let token = Token::new((self.token)());
         let peer = self.registry.admit(hello, keep, route, token.clone(), now);
         let engine_id = self.registry.peer(peer).and_then(|peer| peer.engine_id);
         let engines = self.registry.engines().filter_map(|(_, peer)| peer.engine_info()).collect();
         let window = self.limits.window;
-        let welcome = Welcome { peer, token, engine_id, engines, window, grace, resumed: None };
+        let welcome = Welcome { peer, token: token.text(), engine_id, engines, window, grace, resumed: None };
         self.actions.push(Action::Log(format!("hello from {who}")));
         self.send(route, Message::Welcome(welcome));
     }
