@@ -10,6 +10,7 @@ use crate::cleanup::remains::remove_remains;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::stderr::print_line;
+use ipclusterz_host::system;
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::lock::ClusterLock;
 use ipclusterz_launchers::cluster::state::ClusterState;
@@ -24,6 +25,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// The time between two checks, during such a wait, whether anything is left to do.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// For a launcher that was killed to count as ended, once its end of the pipe is closed.
+const EXIT_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Waits until the launcher exits, which closes standard input. Then cleans up, and fails if that takes too long.
 pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
     let mut nothing = [0];
@@ -31,11 +35,21 @@ pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
     let folder = ClusterFolder::of(&arguments.cluster)?;
     let deadline = Instant::now() + PATIENCE;
     let mut wait = FIRST_WAIT;
+    let mut waited = false;
     loop {
         // The lock is free once the launcher is gone. Another process that holds it is cleaning up, and may fail.
         let lock = ClusterLock::take(&folder).map_err(Failure::io("locking the cluster's folder"))?;
         let handle = match ClusterState::of(&folder)? {
             ClusterState::Stale(handle) if handle.run_id == arguments.run_id => handle,
+            // The kernel closes the files of a killed process a moment before the process counts as ended. An orderly
+            // launcher waits for this process instead: so the wait is short, and there is one.
+            ClusterState::Live(handle)
+                if handle.run_id == arguments.run_id && !std::mem::replace(&mut waited, true) =>
+            {
+                // It may have ended since.
+                let _ = system::wait_for_end(handle.launcher.pid, EXIT_PATIENCE);
+                continue;
+            }
             _ => return Ok(()),
         };
         let problem = match lock.as_ref().map(|_| remove_remains(&folder, &handle)) {
