@@ -12,7 +12,7 @@ use super::flavour::{Program, Survival, name_of};
 use super::obstacle::obstacle_of_command;
 use super::segments::{self, Segments};
 use super::slots;
-use crate::cluster::logs::{self, LogFolder};
+use crate::cluster::logs::{self, LogFolder, open_log};
 use crate::contract::Launcher;
 use crate::rank_loss::RankLoss;
 use crate::record::{JobRecord, SetRecord};
@@ -27,8 +27,8 @@ use ipclusterz_profile::tables::engines::OnRankLoss;
 use ipclusterz_profile::tables::mpiexec::MpiexecTable;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -409,9 +409,4 @@ impl Drop for ProgramLauncher {
             std::thread::sleep(SWEEP_INTERVAL);
         }
     }
-}
-
-/// Opens a log for appending, so that standard output and error do not overwrite each other.
-fn open_log(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
