@@ -128,7 +128,9 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is functools.partial:
             return rebuild.make_partial, (), obj.__reduce__()[2], None, None, rebuild.set_partial
         if kind in _TYPE_NAMES and self._travels(obj):
-            return inside._decompose_typevar(obj) if kind is typing.TypeVar else (kind, (obj.__name__,))
+            if kind is typing.TypeVar:
+                return inside._make_typevar, inside._decompose_typevar(obj)
+            return kind, (obj.__name__,)
         if kind is typing.NewType and self._travels(obj):
             return typing.NewType, (obj.__name__, obj.__supertype__)
         if kind is functools.cached_property:
