@@ -334,5 +334,82 @@ for bad in (3, "no name", "a..b", "os", sys, "ipclusterz", "__main__"):
     ]
 
 
+def test_what_only_a_function_imports_travels_as_its_file_is_now(script: Script) -> None:
+    printed = script(
+        """
+write("late.py", "def f(): return 'of the engine'", engines)
+def task():
+    import late
+    from package.part import value
+    return late.f(), value()
+print(rc[0].apply_sync(task), rc[0].apply_sync(lambda: task()), "late" in sys.modules)
+write("late.py", "def f(): return 'edited'")
+print(rc[0].apply_sync(task)[0])
+import user
+print(rc[0].apply_sync(user.g))
+""",
+        late="import other\ndef f(): return other.text\n",
+        other="text = 'mine'\n",
+        package__in____init__="from . import part\n",
+        package__in__part="import package\nfrom other import text\n"
+        "def value(): return text, package.part is not None\n",
+        user="def g():\n    from late import f\n    return f()\n",
+    )
+    assert printed.splitlines() == [
+        "('mine', ('mine', True)) ('mine', ('mine', True)) False",
+        "edited",
+        "edited",
+    ]
+
+
+def test_autoreload(script: Script) -> None:
+    printed = script(
+        """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_cell("%load_ext autoreload\\n%autoreload 2\\nimport helpers\\nfrom helpers import f, A\\na = A()")
+names = shell.user_ns
+def run():
+    helpers = names["helpers"]
+    call = rc[0].apply_sync
+    return [call(helpers.f), call(names["f"]), call(lambda: helpers.f()), call(lambda a: a.m(), names["a"])]
+print(run())
+for folder in (engines, here):
+    write("helpers.py", "class A:\\n    def m(self): return 22\\ndef f(): return 22\\n", folder)
+os.utime("helpers.py", (time.time() + 10,) * 2)
+shell.run_cell("pass")
+print(run())
+""",
+        helpers="class A:\n    def m(self): return 1\ndef f(): return 1\n",
+    )
+    assert printed.splitlines() == ["[1, 1, 1, 1]", "[22, 22, 22, 22]"]
+
+
+@pytest.mark.parametrize("how", ["a folder of a .pth file", "a finder"])
+def test_an_editable_installation_that_engines_lack_travels(script: Script, tmp_path: Path, how: str) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "editable.py").write_text("def f(): return 'here'\n")
+    finder = """
+import importlib.util
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return importlib.util.spec_from_file_location(name, place) if name == "editable" else None
+sys.meta_path.append(Finder)
+"""
+    printed = script(
+        f"place = {str(tmp_path / 'project' / 'editable.py')!r}\n"
+        + ("sys.path.append(os.path.dirname(place))" if how != "a finder" else finder)
+        + """
+import editable
+print(rc[0].apply_sync(editable.f), rc[0].apply_sync(lambda: editable.f()))
+# Now the engines have it too.
+rc[:].apply_sync(lambda folder: __import__("sys").path.append(folder), os.path.dirname(place))
+print(rc[0].apply_sync(lambda: (editable.f(), "editable" in __import__("sys").modules)))
+"""
+    )
+    assert printed.splitlines() == ["here here", "('here', True)"]
+
+
 def test_the_fixture_keeps_the_folders_apart(script: Script, engines: Path) -> None:
     assert script("print(rc[0].apply_sync(os.getcwd))") == f"{engines}\n"

@@ -14,7 +14,7 @@ from opcode import opmap
 from types import CodeType, FunctionType, ModuleType
 
 from ..shared.serialize import LOCAL_NAMES
-from ..shared.sources import LOCAL
+from ..shared.sources import LOCAL, LOCATE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ _GLOBAL_WRITES = frozenset(opmap[name] for name in ("STORE_GLOBAL", "DELETE_GLOB
 _CELL_WRITES = frozenset(opmap[name] for name in ("STORE_DEREF", "DELETE_DEREF"))
 
 _LRU: Any = type(lru_cache(len))
+_NEVER = ("__main__", "__mp_main__", "ipclusterz", "cloudpickle")
+_IMPORT_NAME = opmap["IMPORT_NAME"]
 _PYTHON = (".py", ".pyc", ".pyw")
 
 # By name of a top-level module: the module, and whether it is local.
@@ -78,12 +80,37 @@ def _local() -> tuple[object, dict[str, ModuleType], tuple[bytes, ...]]:
     return _found
 
 
+def locate(name: str) -> str | None:
+    """The file of a module that `is_local` would be true of if it were imported; None when there is none."""
+    # Start-up: few functions import what this session has not imported.
+    from importlib.machinery import PathFinder
+
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names or top in _NEVER or (top in sys.modules and not is_local(top)):
+        return None
+    search: Any = None
+    spec: Any = None
+    folder = path = ""
+    parts = name.split(".")
+    for length in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:length]), search)
+        if spec is None or not isinstance(spec.origin, str) or not spec.origin.endswith(".py"):
+            return None
+        path = os.path.abspath(spec.origin)
+        search = spec.submodule_search_locations
+        folder = folder or os.path.dirname(path if search is None else os.path.dirname(path))
+    if _is_installed(spec.origin) or folder in _shared_folders():
+        return None
+    return path
+
+
 LOCAL.append(is_local)
+LOCATE.append(locate)
 LOCAL_NAMES.append(lambda: _local()[2])
 
 
 def _is_outside(name: str, module: object) -> bool:
-    if name in ("__main__", "__mp_main__", "ipclusterz", "cloudpickle") or not _is_python(module):
+    if name in _NEVER or not _is_python(module):
         return False
     file = getattr(module, "__file__", None)
     places = [file] if isinstance(file, str) else [os.path.join(each, "") for each in getattr(module, "__path__", ())]
@@ -147,6 +174,19 @@ def reference_of(value: object) -> tuple[dict[str, Any], str] | None:
     return (module.__dict__, path.partition(".")[0]) if found is value else None
 
 
+def _imports(code: CodeType) -> bool:
+    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return _IMPORT_NAME in code.co_code[::2] or any(map(_imports, inner))
+
+
+def _state_of(path: str) -> tuple[str, int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return path, -1, -1
+    return path, found.st_size, found.st_mtime_ns
+
+
 class Capture:
     """All that one function carries: its code, defaults, closure and the globals it names, and theirs in turn.
 
@@ -161,7 +201,20 @@ class Capture:
         A call can change what it carries, so that no call may see what another one left.
     """
 
-    __slots__ = ("bare", "bound", "cells", "fresh", "functions", "modules", "names", "root", "seen", "sizes", "stable")
+    __slots__ = (
+        "bare",
+        "bound",
+        "cells",
+        "files",
+        "fresh",
+        "functions",
+        "modules",
+        "names",
+        "root",
+        "seen",
+        "sizes",
+        "stable",
+    )
 
     def __init__(self, root: object, *, bound: bool) -> None:
         self.root: object = root
@@ -173,6 +226,7 @@ class Capture:
         self.cells: list[tuple[Any, object]] = []
         self.functions: list[tuple[FunctionType, CodeType, Any]] = []
         self.sizes: list[tuple[dict[str, Any], int]] = []
+        self.files: list[tuple[str, int, int]] = []
         self.seen: set[int] = set()
         self.visit(root)
         # A call can change a mutable value that the function carries.
@@ -180,7 +234,7 @@ class Capture:
         # This is kept beside a weak reference to the root, and must not keep the root alive.
         self.root = None
         self.seen.clear()
-        self.bare = not (self.names or self.cells or self.functions or self.modules)
+        self.bare = not (self.names or self.cells or self.functions or self.modules or self.files)
 
     def visit(self, value: Any) -> None:
         kind = type(value)
@@ -206,6 +260,9 @@ class Capture:
         """Everything carried is what it was when this was made; only asked of a stable one."""
         if self.modules and self.modules != len(sys.modules):
             return False
+        for path, size, changed in self.files:
+            if _state_of(path) != (path, size, changed):
+                return False
         for attributes, size in self.sizes:
             if len(attributes) != size:
                 return False
@@ -258,7 +315,11 @@ class Capture:
         if self.bound:
             return
         self._names(function.__globals__, names)
-        # What it imports when it runs.
+        # What it imports when it runs, from here or from files.
+        if _imports(function.__code__):
+            from ..shared.travel import late_imports
+
+            self.files += [_state_of(path) for path in late_imports(function.__code__, function.__globals__).values()]
         imported = [name for name in names if name in sys.modules and is_local(name)]
         self._names(sys.modules, imported)
         reached = [function.__globals__[name] for name in names if name in function.__globals__]

@@ -80,6 +80,34 @@ def fill_module(module: ModuleType, state: tuple[dict[str, Any], dict[str, str]]
         module._left_behind = left_behind
 
 
+class LateModule(TravelledModule):
+    """A module that was not imported where it came from: it is run here when it is imported for the first time."""
+
+    _late: tuple[bytes, dict[str, ModuleType]] | None = None
+
+
+def make_late(name: str, attributes: dict[str, Any]) -> ModuleType:
+    """A module that was not run yet."""
+    module = LateModule(name)
+    module.__dict__.update(attributes)
+    return module
+
+
+def set_late(module: LateModule, state: tuple[bytes, dict[str, ModuleType]]) -> None:
+    """Give it its source, and the modules that this imports."""
+    module._late = state
+
+
+def imported(module: ModuleType) -> ModuleType:
+    """The module, which was run by now."""
+    if isinstance(module, LateModule) and module._late is not None:
+        source, modules = module._late
+        module._late = None
+        module.__dict__["__builtins__"] = builtins.__dict__ | {"__import__": Importer(modules)}
+        exec(compile(source, module.__file__ or module.__name__, "exec", dont_inherit=True), module.__dict__)
+    return module
+
+
 def globals_of(module: ModuleType) -> dict[str, Any]:
     """Where the functions of a module have their globals."""
     return module.__dict__
@@ -100,13 +128,17 @@ class Importer:
         found = self.modules.get(full)
         if found is None:
             return builtins.__import__(name, globals, locals, fromlist, level)
+        parts = full.split(".")
+        for last in range(1, len(parts) + 1):
+            around = self.modules.get(".".join(parts[:last]))
+            if around is not None:
+                imported(around)
         for each in fromlist or ():
             if not hasattr(found, each) and f"{full}.{each}" in self.modules:
-                setattr(found, each, self.modules[f"{full}.{each}"])
+                setattr(found, each, imported(self.modules[f"{full}.{each}"]))
         if fromlist or level:
             return found
         # `import a.b` binds a, of which b is an attribute.
-        parts = full.split(".")
         for last in range(len(parts) - 1, 0, -1):
             parent, child = self.modules.get(".".join(parts[:last])), self.modules[".".join(parts[: last + 1])]
             if parent is None:

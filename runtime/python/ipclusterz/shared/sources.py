@@ -22,12 +22,28 @@ if TYPE_CHECKING:
     Stamps = tuple[tuple[str, bytes], ...]
     Pins = tuple[tuple[str, object, object], ...]
 
-__all__ = ["LOCAL", "ModuleDiffers", "find", "forget", "is_same", "pinned", "pins", "require_same", "stamp", "still"]
+__all__ = [
+    "LOCAL",
+    "LOCATE",
+    "ModuleDiffers",
+    "file_stamp",
+    "find",
+    "forget",
+    "is_same",
+    "pinned",
+    "pins",
+    "require_same",
+    "stamp",
+    "still",
+]
 
 LOCAL: list[Callable[[str], bool]] = []
 """Whether the module of a name is one that the other side may not have; a client fills this."""
 
 _LRU: Any = type(lru_cache(len))
+
+LOCATE: list[Callable[[str], str | None]] = []
+"""Where the file of such a module is that is not imported yet; a client fills this, too."""
 
 # By name: (module, its spec, the code of its functions, stamp). A reload gives a module a new spec.
 _known: dict[str, tuple[ModuleType, object, list[CodeType], bytes | None]] = {}
@@ -69,6 +85,12 @@ def stamp(name: str) -> bytes | None:
         _known[name] = (module, spec, codes, found)
     # A name that was taken from another module before that was reloaded: two versions in one module.
     return None if found is not None and _is_mixed(module) else found
+
+
+def file_stamp(path: str) -> bytes | None:
+    """The stamp that a module will have which is imported from a file now."""
+    source = _read(path)
+    return None if source is None else _hash(source)
 
 
 def is_same(stamps: Stamps) -> bool:

@@ -13,13 +13,14 @@ import io
 import sys
 import types
 import typing
+from opcode import opmap
 from types import FunctionType, ModuleType
 
 import cloudpickle  # type: ignore[import-untyped]
 from cloudpickle import cloudpickle as inside
 
 from . import rebuild
-from .sources import LOCAL, find, stamp
+from .sources import LOCAL, LOCATE, file_stamp, find, stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Traveller", "dumps", "function_dumps", "named_dumps"]
 
+IMPORT_NAME = opmap["IMPORT_NAME"]
 _LRU = type(functools.lru_cache(len))
 # The inner function of `functools.singledispatch`, by its code.
 _DISPATCH = vars(functools)["singledispatch"](len).__code__
@@ -100,8 +102,11 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
         self._shells: dict[int, _Shell] = {}
         self._choices: dict[str, Choice | None] = {}
         self._imported: dict[int, dict[str, ModuleType]] = {}
+        self._late: dict[str, _Late] = {}
         self._with_content = True
         self.used: set[str] = set()
+
+    _takes_late = True
 
     def _local(self, name: object) -> bool:
         if not is_local(name):
@@ -121,6 +126,9 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
             return rebuild.make_module, (self._choice(obj.name, ""), obj.name, obj.attributes)
         if kind is _Globals:
             return rebuild.globals_of, (obj.shell,)
+        if kind is _Late:
+            table = {name: self._importable(name) for name in obj.imports}
+            return rebuild.make_late, (obj.name, obj.attributes), (obj.source, table), None, None, rebuild.set_late
         if isinstance(obj, ModuleType):
             return self._module(obj)
         if isinstance(obj, type):
@@ -189,12 +197,22 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
     def _imports(self, func: Any, code: types.CodeType) -> dict[str, ModuleType] | None:
         """The local modules that a function imports itself; one dictionary for all functions of a module."""
         names = [name for name in imports_of(code, func.__globals__) if self._local(name)]
-        if not names:
+        late = late_imports(code, func.__globals__) if self._takes_late else {}
+        if not names and not late:
             return self._imported.get(id(func.__globals__))
         table = self._imported.setdefault(id(func.__globals__), {})
-        for name in names:
-            table[name] = sys.modules[name]
+        for name in (*names, *late):
+            table[name] = self._importable(name)
+        self.used.update(late)
         return table
+
+    def _importable(self, name: str) -> Any:
+        """A module for the table of a function: as it is, or to be run there."""
+        if name in sys.modules:
+            return sys.modules[name]
+        if name not in self._late:
+            self._late[name] = _Late(name, LOCATE[0](name) or "")
+        return self._late[name]
 
     def _class(self, obj: type) -> Any:
         if obj in _SINGLETONS or obj in inside._BUILTIN_TYPE_NAMES or not self._travels(obj):
@@ -275,6 +293,30 @@ class _Shell:
         self.space = _Globals(self)
 
 
+class _Late:
+    """A module that is not imported here, in a pickle: its source, and the local modules that this imports."""
+
+    def __init__(self, name: str, path: str) -> None:
+        import ast
+
+        is_package = path.endswith("__init__.py")
+        package = name if is_package else name.rpartition(".")[0]
+        with open(path, "rb") as file:
+            self.source = file.read()
+        self.name = name
+        self.attributes: dict[str, Any] = {"__file__": path, "__package__": package}
+        if is_package:
+            self.attributes["__path__"] = [path.rpartition("/")[0]]
+        names: list[str] = []
+        for node in ast.walk(ast.parse(self.source)):
+            if isinstance(node, ast.Import):
+                names += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                base = _absolute(node.module or "", node.level, package)
+                names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        self.imports = [each for name in names for each in _around(name) if is_local(each) or _where(each)]
+
+
 class _Globals:
     """The globals of a module's functions, in a pickle."""
 
@@ -330,6 +372,8 @@ class _Naming(Traveller):
 class _ByName(Traveller):
     """Takes every module for installed."""
 
+    _takes_late = False
+
     def _local(self, name: object) -> bool:
         return False
 
@@ -356,7 +400,7 @@ def stamps_of(modules: list[str]) -> Stamps | None:
     for name in reached(modules):
         if not is_stamped(name):
             continue
-        what = stamp(name)
+        what = stamp(name) if name in sys.modules else file_stamp(_where(name) or "")
         if what is None:
             return None
         found.append((name, what))
@@ -365,8 +409,10 @@ def stamps_of(modules: list[str]) -> Stamps | None:
 
 def is_stamped(name: str) -> bool:
     """Whether a module has a source at all: those in C and folders without ``__init__`` have none."""
-    origin = getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None)
-    return not (isinstance(origin, str) and not origin.endswith(".py")) and origin is not None
+    if name not in sys.modules:
+        return True
+    origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None)
+    return isinstance(origin, str) and origin.endswith(".py")
 
 
 def reached(modules: list[str]) -> list[str]:
@@ -375,7 +421,7 @@ def reached(modules: list[str]) -> list[str]:
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in found or not is_local(name):
+        if name in found or not (is_local(name) or (name not in sys.modules and _where(name))):
             continue
         found.add(name)
         parent = name.rpartition(".")[0]
@@ -397,6 +443,7 @@ def _used(module: ModuleType) -> Iterator[str]:
             yield origin
         if type(value) is FunctionType and origin == module.__name__:
             yield from imports_of(value.__code__, value.__globals__)
+            yield from late_imports(value.__code__, value.__globals__)
 
 
 def imports_of(code: types.CodeType, space: dict[str, Any]) -> Iterator[str]:
@@ -413,3 +460,45 @@ def imports_of(code: types.CodeType, space: dict[str, Any]) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from imports_of(constant, space)
+
+
+def late_imports(code: types.CodeType, space: dict[str, Any]) -> dict[str, str]:
+    """Local modules that code imports when it runs and that are not imported here yet, with their files."""
+    found: dict[str, str] = {}
+    # Most code imports nothing, and `dis` is slow.
+    if LOCATE and IMPORT_NAME in code.co_code[::2]:
+        from dis import get_instructions
+
+        level: Any = 0
+        names: Any = ()
+        before: list[Any] = [None, None]
+        for instruction in get_instructions(code):
+            if instruction.opname == "IMPORT_NAME":
+                level, names = before
+                base = _absolute(instruction.argval, level or 0, space.get("__package__") or "")
+                for name in (base, *(f"{base}.{each}" for each in names or ())):
+                    for each in _around(name):
+                        if path := _where(each):
+                            found[each] = path
+            before = [before[1], instruction.argval]
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= late_imports(constant, space)
+    return found
+
+
+def _absolute(name: str, level: int, package: str) -> str:
+    if not level:
+        return name
+    base = package.rsplit(".", level - 1)[0] if level > 1 else package
+    return f"{base}.{name}" if name else base
+
+
+def _around(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+
+
+def _where(name: str) -> str | None:
+    """The file of a local module that is not imported."""
+    return LOCATE[0](name) if LOCATE and name not in sys.modules else None
