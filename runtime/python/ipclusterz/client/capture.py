@@ -13,7 +13,7 @@ from functools import lru_cache
 from opcode import opmap
 from types import CodeType, FunctionType, ModuleType
 
-from ..shared.serialize import LOCAL_NAMES
+from ..shared.serialize import NAMES_LOCAL
 from ..shared.sources import LOCAL, LOCATE
 
 TYPE_CHECKING = False
@@ -66,11 +66,25 @@ def local_modules() -> dict[str, ModuleType]:
     return _local()[1]
 
 
+def _newest() -> tuple[int, str]:
+    """Changes when a module is imported, or replaced by another one, which is behind it."""
+    try:
+        return len(sys.modules), next(reversed(sys.modules))
+    except RuntimeError:
+        # Another thread is importing.
+        return 0, ""
+
+
+def names_local(data: bytes) -> bool:
+    """Whether a pickle names a local module; asked for each call with arguments that are no plain numbers or texts."""
+    marks = _found[2] if _found[0] == _newest() else _local()[2]
+    return bool(marks) and any(mark in data for mark in marks)
+
+
 def _local() -> tuple[object, dict[str, ModuleType], tuple[bytes, ...]]:
     global _found
-    # One that was replaced by another is behind it.
-    key = (len(sys.modules), next(reversed(sys.modules)))
-    if _found[0] == key:
+    key = _newest()
+    if _found[0] == key and key[0]:
         return _found
     names = [name for name in list(sys.modules) if is_local(name)]
     tops = {name: sys.modules[name] for name in names if "." not in name}
@@ -106,7 +120,7 @@ def locate(name: str) -> str | None:
 
 LOCAL.append(is_local)
 LOCATE.append(locate)
-LOCAL_NAMES.append(lambda: _local()[2])
+NAMES_LOCAL.append(names_local)
 
 
 def _is_outside(name: str, module: object) -> bool:

@@ -17,7 +17,7 @@ from ..error import SerializationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pickle import PickleBuffer
     from typing import Any
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FRESH",
-    "LOCAL_NAMES",
     "MAP",
+    "NAMES_LOCAL",
     "OUT_OF_BAND",
     "PROTOCOL",
     "code_of",
@@ -49,8 +49,8 @@ _PLAIN = frozenset({int, float, bool, complex, str, bytes, type(None)})
 
 _MAIN = b"__main__"
 
-LOCAL_NAMES: list[Callable[[], Iterable[bytes]]] = []
-"""What a pickle has in it when it names a module that the other side may not have; a client fills this."""
+NAMES_LOCAL: list[Callable[[bytes], bool]] = []
+"""Whether a pickle names a module that the other side may not have; a client fills this."""
 
 
 def dumps(value: object) -> list[Frame]:
@@ -85,7 +85,7 @@ def dumps(value: object) -> list[Frame]:
     except Exception:
         # Lambdas, local classes and the like: cloudpickle takes over. If it fails too, its message is shown.
         data = None
-    if data is None or _MAIN in data or (LOCAL_NAMES and any(name in data for name in LOCAL_NAMES[0]())):
+    if data is None or _MAIN in data or (NAMES_LOCAL and NAMES_LOCAL[0](data)):
         buffers.clear()
         data = cloud_dumps(value, collect)
     elif collect.read_only:
@@ -119,7 +119,7 @@ def cloud_dumps(value: object, buffer_callback: Callable[[PickleBuffer], object]
     try:
         return dumps(value, PROTOCOL, buffer_callback)
     except Exception as error:
-        if LOCAL_NAMES:
+        if NAMES_LOCAL:
             # What cannot travel is perhaps there.
             with suppress(Exception):
                 return named_dumps(value, PROTOCOL, str(error).strip(), buffer_callback)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Traveller", "dumps", "function_dumps", "named_dumps"]
 
+_REBUILD = vars(rebuild)
+_INSIDE = vars(inside)
 IMPORT_NAME = opmap["IMPORT_NAME"]
 _LRU = type(functools.lru_cache(len))
 # The inner function of `functools.singledispatch`, by its code.
@@ -41,9 +43,19 @@ _OWN_ATTRIBUTES = ("__file__", "__package__", "__path__")
 _OF_THE_IMPORT = frozenset({"__builtins__", "__cached__", "__loader__", "__name__", "__spec__", *_OWN_ATTRIBUTES})
 
 
+# Modules that belong together and are sent with each function; a larger package has to be where the function runs.
+_MOST_MODULES = 100
+# Such packages, which count as installed from then on.
+_large: set[str] = set()
+
+
+class TooLarge(Exception):
+    """So many modules belong together that they are not sent with each function."""
+
+
 def is_local(name: object) -> bool:
     """Whether a module travels."""
-    return isinstance(name, str) and bool(LOCAL) and LOCAL[0](name)
+    return isinstance(name, str) and bool(LOCAL) and LOCAL[0](name) and name.partition(".")[0] not in _large
 
 
 def dumps(value: object, protocol: int, buffer_callback: Any = None) -> bytes:
@@ -67,6 +79,9 @@ def function_dumps(function: object, protocol: int) -> tuple[bytes, bytes]:
     reason = ""
     try:
         pickler.dump(function)
+    except TooLarge:
+        # Without the package that is.
+        return function_dumps(function, protocol)
     except Exception as error:
         if not pickler.used:
             raise
@@ -74,8 +89,9 @@ def function_dumps(function: object, protocol: int) -> tuple[bytes, bytes]:
         stream = io.BytesIO()
     if not pickler.used:
         return stream.getvalue(), b""
-    modules = reached(sorted(pickler.used))
-    stamps = stamps_of(modules) or tuple((name, b"") for name in modules if is_stamped(name))
+    memo = pickler._memo
+    modules = reached(sorted(pickler.used), memo)
+    stamps = stamps_of(modules, memo) or tuple((name, b"") for name in modules if is_stamped(name))
     first = io.BytesIO()
     _ByName(first, protocol).dump(_Checked(_Check(stamps, reason), function))
     return first.getvalue(), stream.getvalue()
@@ -104,6 +120,8 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
         self._imported: dict[int, dict[str, ModuleType]] = {}
         self._late: dict[str, _Late] = {}
         self._with_content = True
+        self._tried = _Tried()
+        self._memo = _Memo({}, {})
         self.used: set[str] = set()
 
     _takes_late = True
@@ -111,12 +129,22 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
     def _local(self, name: object) -> bool:
         if not is_local(name):
             return False
-        self.used.add(name)  # type: ignore[arg-type]
+        self._use(name)  # type: ignore[arg-type]
         return True
+
+    def _use(self, name: str) -> None:
+        self.used.add(name)
+        if len(self.used) > _MOST_MODULES:
+            tops = [each.partition(".")[0] for each in self.used]
+            _large.add(max(tops, key=tops.count))
+            raise TooLarge(f"it belongs to a package of more than {_MOST_MODULES} modules")
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
         if kind is FunctionType:
+            # What pickles themselves call: looked up for each of them, it would take most of the time.
+            if (obj.__globals__ is _REBUILD or obj.__globals__ is _INSIDE) and "<" not in obj.__qualname__:
+                return NotImplemented
             if obj.__code__ is _DISPATCH and self._travels(obj):
                 return self._dispatch(obj)
             if not self._travels(obj):
@@ -173,7 +201,7 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
         if not self._local(module) or "<" in path:
             return None
         if module not in self._choices:
-            stamps = stamps_of([module])
+            stamps = stamps_of([module], self._memo)
             self._choices[module] = None if stamps is None else (stamps, module, "")
         choice = self._choices[module]
         return choice if choice is None or not path else (choice[0], module, path)
@@ -203,7 +231,6 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
         table = self._imported.setdefault(id(func.__globals__), {})
         for name in (*names, *late):
             table[name] = self._importable(name)
-        self.used.update(late)
         return table
 
     def _importable(self, name: str) -> Any:
@@ -211,6 +238,7 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
         if name in sys.modules:
             return sys.modules[name]
         if name not in self._late:
+            self._use(name)
             self._late[name] = _Late(name, LOCATE[0](name) or "")
         return self._late[name]
 
@@ -245,9 +273,9 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
     def _content(self, module: ModuleType) -> tuple[dict[str, Any], dict[str, str]]:
         """What a module holds, and what of it cannot travel."""
         held = {name: value for name, value in list(vars(module).items()) if name not in _OF_THE_IMPORT}
-        if not _why_not(held):
+        if not self._tried.why_not(held):
             return held, {}
-        left_behind = {name: reason for name, value in held.items() if (reason := _why_not(value))}
+        left_behind = {name: reason for name, value in held.items() if (reason := self._tried.why_not(value))}
         return {name: value for name, value in held.items() if name not in left_behind}, left_behind
 
     # -- wrappers -----------------------------------------------------------------------------------------------
@@ -327,9 +355,25 @@ class _Globals:
 class _Trial(Traveller):
     """Finds out whether something can travel; other modules are no part of it."""
 
-    def __init__(self) -> None:
+    _takes_late = False
+
+    def __init__(self, tried: _Tried) -> None:
         super().__init__(_Nowhere(), 5, lambda _buffer: False)
         self._with_content = False
+        self._before = tried
+        self.visited: list[int] = []
+
+    def _local(self, name: object) -> bool:
+        return is_local(name)
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, FunctionType | type):
+            if id(obj) in self._before.good:
+                return str, ("",)
+            if id(obj) in self._before.bad:
+                raise TypeError(self._before.bad[id(obj)])
+            self.visited.append(id(obj))
+        return super().reducer_override(obj)
 
     def _choice(self, module: str, path: str) -> Choice | None:
         return None
@@ -340,12 +384,26 @@ class _Nowhere:
         return len(data)
 
 
-def _why_not(value: object) -> str:
-    try:
-        _Trial().dump(value)
-    except Exception as error:
-        return str(error).strip() or type(error).__name__
-    return ""
+class _Tried:
+    """What is known of the functions and classes of one pickle: those that can travel, and why others cannot."""
+
+    def __init__(self) -> None:
+        self.good: set[int] = set()
+        self.bad: dict[int, str] = {}
+
+    def why_not(self, value: object) -> str:
+        """Empty when a value can travel."""
+        trial = _Trial(self)
+        try:
+            trial.dump(value)
+        except Exception as error:
+            reason = str(error).strip() or type(error).__name__
+            if isinstance(value, FunctionType | type):
+                self.bad[id(value)] = reason
+            return reason
+        # Everything that it refers to can.
+        self.good.update(trial.visited)
+        return ""
 
 
 class _Naming(Traveller):
@@ -362,7 +420,7 @@ class _Naming(Traveller):
         if is_local(module):
             path = getattr(obj, "__qualname__", "")
             if isinstance(path, str) and find(module, path) is obj:  # type: ignore[arg-type]
-                return rebuild.named, (stamps_of([module]) or (), self._reason, module, path)  # type: ignore[list-item]
+                return rebuild.named, (stamps_of([module], self._memo) or (), self._reason, module, path)  # type: ignore[list-item]
         return super().reducer_override(obj)
 
 
@@ -394,13 +452,25 @@ class _Checked:
         return rebuild.at_once, self._arguments
 
 
-def stamps_of(modules: list[str]) -> Stamps | None:
+class _Memo(typing.NamedTuple):
+    """What was found of modules for one pickle, in which it does not change."""
+
+    used: dict[str, list[str]]
+    stamps: dict[str, bytes | None]
+
+
+def stamps_of(modules: list[str], memo: _Memo) -> Stamps | None:
     """The stamps of local modules and of those that they use; None when one has none, so that it has to travel."""
     found: list[tuple[str, bytes]] = []
-    for name in reached(modules):
+    together = reached(modules, memo)
+    if len(together) > _MOST_MODULES:
+        return None
+    for name in together:
         if not is_stamped(name):
             continue
-        what = stamp(name) if name in sys.modules else file_stamp(_where(name) or "")
+        if name not in memo.stamps:
+            memo.stamps[name] = stamp(name) if name in sys.modules else file_stamp(_where(name) or "")
+        what = memo.stamps[name]
         if what is None:
             return None
         found.append((name, what))
@@ -415,11 +485,11 @@ def is_stamped(name: str) -> bool:
     return isinstance(origin, str) and origin.endswith(".py")
 
 
-def reached(modules: list[str]) -> list[str]:
+def reached(modules: list[str], memo: _Memo) -> list[str]:
     """Local modules, those that they use, and the packages around them; a package is before what is in it."""
     found: set[str] = set()
     waiting = list(modules)
-    while waiting:
+    while waiting and len(found) <= _MOST_MODULES:
         name = waiting.pop()
         if name in found or not (is_local(name) or (name not in sys.modules and _where(name))):
             continue
@@ -429,7 +499,9 @@ def reached(modules: list[str]) -> list[str]:
             waiting.append(parent)
         module = sys.modules.get(name)
         if isinstance(module, ModuleType):
-            waiting += _used(module)
+            if name not in memo.used:
+                memo.used[name] = list(dict.fromkeys(_used(module)))
+            waiting += memo.used[name]
     return sorted(found)
 
 
@@ -501,4 +573,6 @@ def _around(name: str) -> list[str]:
 
 def _where(name: str) -> str | None:
     """The file of a local module that is not imported."""
-    return LOCATE[0](name) if LOCATE and name not in sys.modules else None
+    if not LOCATE or name in sys.modules or name.partition(".")[0] in _large:
+        return None
+    return LOCATE[0](name)
