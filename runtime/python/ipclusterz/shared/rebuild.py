@@ -153,14 +153,15 @@ def make_function(
     code: CodeType,
     space: dict[str, Any],
     closure: tuple[Any, ...] | None,
-    modules: dict[str, ModuleType] | None,
+    imports: bool,
 ) -> FunctionType:
     """A function that has its code and nothing else, or the one that is here."""
     here = chosen(choice) if is_engine() else None
     if type(here) is FunctionType:
         return here
-    if modules is not None and not _is_real(space):
-        space["__builtins__"] = builtins.__dict__ | {"__import__": Importer(modules)}
+    if imports and not _is_real(space):
+        if _importer_of(space) is None:
+            space["__builtins__"] = builtins.__dict__ | {"__import__": Importer({})}
     else:
         space.setdefault("__builtins__", builtins.__dict__)
     function = FunctionType(code, space, None, None, closure)
@@ -168,12 +169,21 @@ def make_function(
     return function
 
 
-def set_function(function: FunctionType, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """Give a function that was made here its globals, closure, defaults and names."""
+def _importer_of(space: dict[str, Any]) -> Importer | None:
+    found = space.get("__builtins__")
+    importer = found.get("__import__") if isinstance(found, dict) else None
+    return importer if isinstance(importer, Importer) else None
+
+
+def set_function(function: FunctionType, state: tuple[Any, dict[str, ModuleType] | None]) -> None:
+    """Give a function that was made here its globals, closure, defaults and names, and the modules that it imports."""
     if function not in _functions:
         return
     _functions.discard(function)
-    attributes, slots = state
+    (attributes, slots), modules = state
+    importer = _importer_of(function.__globals__)
+    if modules and importer is not None:
+        importer.modules.update(modules)
     function.__dict__.update(attributes)
     names = slots.pop("__globals__")
     closure = slots.pop("__closure__")

@@ -219,8 +219,8 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
             space = self._shell(module).space
         state = inside._function_getstate(func)
         imported = self._imports(func, code)
-        arguments = (self._choice_of(func), code, space, closure, imported)
-        return rebuild.make_function, arguments, state, None, None, rebuild.set_function
+        arguments = (self._choice_of(func), code, space, closure, imported is not None)
+        return rebuild.make_function, arguments, (state, imported), None, None, rebuild.set_function
 
     def _imports(self, func: Any, code: types.CodeType) -> dict[str, ModuleType] | None:
         """The local modules that a function imports itself; one dictionary for all functions of a module."""
@@ -367,7 +367,7 @@ class _Trial(Traveller):
         return is_local(name)
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, FunctionType | type):
+        if isinstance(obj, FunctionType | type) and is_local(obj.__module__):
             if id(obj) in self._before.good:
                 return str, ("",)
             if id(obj) in self._before.bad:
