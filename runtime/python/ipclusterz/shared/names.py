@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 from .namespace import current
@@ -62,7 +61,9 @@ def reload(name: str) -> list[str]:
     ValueError
         When a part of it is written in C, which Python cannot import twice.
     """
-    # Start-up: no other call of an engine's beginning needs it.
+    # Start-up: clients import this file, and no other function of it needs these.
+    from importlib import import_module
+
     from .sources import forget
 
     namespace = current()
@@ -76,5 +77,5 @@ def reload(name: str) -> list[str]:
     for bound, value in list(namespace.names.items()):
         for each, module in before.items():
             if value is module:
-                namespace.names[bound] = importlib.import_module(each)
+                namespace.names[bound] = import_module(each)
     return gone
