@@ -33,6 +33,8 @@ def main(page: Path) -> str:
     blocks = blocks_of(page.read_text())
     config = Config(HistoryManager={"enabled": False}, InteractiveShell={"colors": "nocolor"})
     shell = InteractiveShell.instance(config=config)
+    # As IPython and Jupyter have it: files beside the session can be imported, behind all else.
+    sys.path.append("")
     failures = []
     with ExitStack() as stack:
         languages = {block.language for block in blocks}

@@ -68,6 +68,12 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda calls: calls.parallel()(abs)(3), TypeError, NO_SEQUENCE),
         (lambda calls: calls.parallel()(max)([1, 2], [1]), ValueError, r"equal lengths, not \[2, 1\]"),
     ],
+    "DirectCalls.reload": [
+        (lambda calls: calls.reload(3), TypeError, "a module or its name is needed, not int"),
+        (lambda calls: calls.reload("no name"), ValueError, "a name of a module is needed"),
+        (lambda calls: calls.reload("os.path"), ValueError, "'os.path' is a part of Python"),
+        (lambda calls: calls.reload("ipclusterz"), ValueError, "which engines do not reload"),
+    ],
     "DirectCalls.execute": [
         (lambda calls: calls.execute(b"1"), TypeError, "code is text, not bytes"),
         (lambda calls: calls.execute(None), TypeError, "code is text, not NoneType"),
@@ -263,6 +269,7 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda view: view.parallel(chunksize=0)(abs), ValueError, "chunksize"),
         (lambda view: view.parallel()(abs)([1], [2, 3]), ValueError, r"equal lengths, not \[1, 2\]"),
     ],
+    "LoadBalancedView.reload": [(lambda view: view.reload(None), TypeError, "a module or its name is needed")],
     "View.barrier": [(lambda view: view.barrier(3), TypeError, "results or message ids are needed, not int")],
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,10 @@ def locked():
 class Point:
     def __init__(self, x):
         self.x = x
+
+class Guarded:
+    def is_held(self):
+        return lock.locked()
 
 def is_point(value):
     return isinstance(value, Point)
@@ -72,14 +77,21 @@ def test_what_cannot_travel_by_value_names_the_module(rc: Client, module: Module
         rc[0].apply_sync(module.locked)
     assert "PYTHONPATH" in caught.value.hint
     with pytest.raises(RemoteError, match="No module named 'beside'"):
-        rc[0].apply_sync(repr, module.Point(1))
+        rc[0].apply_sync(repr, module.Guarded())
+    assert "lock" in caught.value.hint
+
+
+def test_what_can_travel_travels_as_an_argument_too(rc: Client, module: ModuleType) -> None:
+    assert rc[0].apply_sync(lambda point: point.x, module.Point(4)) == 4
+    assert type(rc[0].apply_sync(module.Point, 1)) is module.Point
+    assert rc[0].apply_sync(module.is_point, module.Point(1)) is True
 
 
 def test_by_reference_where_it_can(
     own_cluster: Callable[..., Cluster], module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(tmp_path))
+        environment.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
         cluster = own_cluster(1)
     with cluster.connect_client() as rc:
         assert [rc[0].apply_sync(module.count) for _ in range(3)] == [1, 2, 3]

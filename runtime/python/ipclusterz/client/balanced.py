@@ -14,6 +14,7 @@ from .view import View
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from types import ModuleType
     from typing import Any, Literal
 
     from .._core import Pending
@@ -228,6 +229,11 @@ class LoadBalancedView(View):
     ) -> Callable[..., ParallelFunction]:
         """Decorator: the function is called on chunks of sequences; see `DirectView.parallel`."""
         return lambda f: ParallelFunction(self, f, dist=dist, block=block, chunksize=chunksize)
+
+    def reload(self, module: ModuleType | str) -> Any:
+        """Have the engines of the view import a module again, as `Client.reload`."""
+        client: Any = self.client
+        return client.reload(module, targets="all" if self._targets is None else list(self._targets))
 
     # -- inside -------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,10 @@ given and submits it; it waits for nothing but its own result.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
+from ..shared import names as on_engine
 from ..shared.scatter import bounds
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
@@ -264,6 +268,50 @@ class DirectCalls(NamespaceCalls):
     def importer(self) -> SyncImports:
         """The same as ``sync_imports()``: ``with dview.importer: import numpy``."""
         return self.sync_imports()
+
+    def reload(self, module: ModuleType | str, *, targets: Targets | Own = OWN) -> Any:
+        """Have the engines import a module again where they use it next; always waits.
+
+        The engines forget their own copy of the module and of all modules below it, and the functions that they kept.
+        Names of their namespaces that stand for the module are bound to the new one. What they run of *your* module is
+        your code in any case; this is for what engines import themselves. It reloads nothing here: that is what
+        `importlib.reload` does.
+
+        Parameters
+        ----------
+        module : module or str
+            A module, or the name of one: ``helpers``, ``"package.part"``.
+        targets : optional
+            Engines.
+
+        Returns
+        -------
+        list of str, or dict of such lists
+            The modules that an engine had imported and has forgotten; empty when it had none.
+
+        Raises
+        ------
+        TypeError
+            When `module` is neither a module nor a text.
+        ValueError
+            When it is no name of a module, or of one that every Python has.
+        RemoteError, CompositeError
+            When the module cannot be imported twice, because it is written in C; or not at all any more.
+
+        Examples
+        --------
+        >>> rc[0].reload("colorsys_of_mine")
+        []
+        """
+        name = module.__name__ if isinstance(module, ModuleType) else module
+        if not isinstance(name, str):
+            raise TypeError(f"a module or its name is needed, not {type(module).__name__}: {module!r:.80}")
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(f"a name of a module is needed, not {name!r:.80}")
+        top = name.partition(".")[0]
+        if top in sys.stdlib_module_names or top in ("__main__", "ipclusterz"):
+            raise ValueError(f"{name!r} is a part of Python or of ipclusterz, which engines do not reload")
+        return self._on_engine(on_engine.reload, (name,), targets, True)
 
     # -- inside -------------------------------------------------------------------------------------------------
 

@@ -9,18 +9,16 @@ the client's half; the engine's is `engine.calls`.
 from __future__ import annotations
 
 import io
-from _thread import RLock
 from functools import partial
 from hashlib import blake2b
 from types import FunctionType
 from weakref import ref
 
-from ..error import SerializationError
 from ..shared.bound import rebuild, restore
 from ..shared.dependency import BOUND
 from ..shared.reference import Reference
-from ..shared.serialize import FRESH, MAP, PROTOCOL, cannot_serialize, cloud_dumps, code_of, plain_dumps
-from .capture import Capture, local_modules, reference_of
+from ..shared.serialize import FRESH, MAP, PROTOCOL, cannot_serialize, code_of, function_dumps, plain_dumps
+from .capture import Capture, reference_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +33,6 @@ __all__ = ["pack"]
 # One record for each function and flavour: (weak reference, packed, code, defaults, captured). A record keeps what the
 # function captured alive, so their number is limited, and a record is removed with its function.
 _CACHE_LIMIT = 1024
-# cloudpickle has one list of modules for all threads.
-_registering = RLock()
 _plain: dict[int, tuple[Any, Packed, CodeType | None, Any, Capture]] = {}
 _maps: dict[int, tuple[Any, Packed, CodeType | None, Any, Capture]] = {}
 _bounds: dict[int, tuple[Any, Packed, CodeType | None, Any, Capture]] = {}
@@ -89,8 +85,7 @@ def _pack(function: Callable[..., object], cache: dict[int, Any], bound: bool, m
         raise TypeError(f"a function is needed, not {type(function).__name__}: {function!r:.80}")
     bound = bound or getattr(function, BOUND, False)
     capture = Capture(function, bound=bound)
-    first = _bound_dumps(function) if bound else _dumps(function)
-    second = b"" if bound else _by_value(function, first)
+    first, second = (_bound_dumps(function), b"") if bound else _dumps(function)
     flags = (FRESH if capture.fresh else 0) | (MAP if mapped else 0)
     code = code_of(flags, first, second)
     packed = (blake2b(code, digest_size=16).digest(), code)
@@ -123,40 +118,18 @@ def _forget(cache: dict[int, Any], key: int, gone: object) -> None:
         del cache[key]
 
 
-def _dumps(function: Callable[..., object]) -> bytes:
+def _dumps(function: Callable[..., object]) -> tuple[bytes, bytes]:
     # An importable function is two strings; everything else needs cloudpickle at once, because plain pickle would
     # take a function of `__main__` by reference.
     if reference_of(function) is not None:
-        return plain_dumps(function, PROTOCOL)
-    return cloud_dumps(function)
-
-
-def _by_value(function: Callable[..., object], first: bytes) -> bytes:
-    """The second pickle: modules that the engine may not be able to import travel by value."""
-    import cloudpickle  # type: ignore[import-untyped]
-
-    local = [module for name, module in local_modules().items() if name.encode() in first]
-    if not local:
-        return b""
-    with _registering:
-        registered = cloudpickle.list_registry_pickle_by_value()
-        ours = [module for module in local_modules().values() if module.__name__ not in registered]
-        for module in ours:
-            cloudpickle.register_pickle_by_value(module)
-        try:
-            return cloud_dumps(function)
-        except SerializationError:
-            # A global of the module cannot travel, such as a lock. Engines that can import the module can run it.
-            return b""
-        finally:
-            for module in ours:
-                cloudpickle.unregister_pickle_by_value(module)
+        return plain_dumps(function, PROTOCOL), b""
+    return function_dumps(function)
 
 
 def _bound_dumps(function: Callable[..., object]) -> bytes:
-    import cloudpickle
+    from ..shared.travel import Traveller
 
-    class BoundPickler(cloudpickle.Pickler):  # type: ignore[misc]
+    class BoundPickler(Traveller):
         """Leaves the globals of every function behind that the engine does not import from an installed module."""
 
         def reducer_override(self, obj: Any) -> Any:

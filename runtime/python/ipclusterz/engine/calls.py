@@ -5,6 +5,8 @@ Everything here runs inside the loop's guard, deserialising included, and may ra
 
 from __future__ import annotations
 
+import sys
+
 from ..shared.progress import progress
 from ..shared.serialize import FRESH, MAP, dumps, loads, split_code
 from .shell import make_shell
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from ..shared.serialize import Frame
     from .outcome import Shell
     from .state import State
+
+    # A function, whether it is mapped, whether it has dependencies, and the modules on which it was decided.
+    Loaded = tuple[Callable[..., object], bool, bool, tuple[Any, ...]]
 
 __all__ = ["Calls"]
 
@@ -41,7 +46,8 @@ class Calls:
         self._namespace = namespace
         self._state = state
         self._shell: Shell | None = None
-        self._functions: dict[bytes, tuple[Callable[..., object], bool, bool]] = {}
+        self._functions: dict[bytes, Loaded] = {}
+        namespace.when_reloaded.append(self._functions.clear)
         self.of: dict[str, Callable[[Task], list[Frame]]] = {
             "apply": self.apply,
             "apply_bound": self.apply,
@@ -56,7 +62,9 @@ class Calls:
     def apply(self, task: Task) -> list[Frame]:
         """Call a function, or map it over a zip of sequences."""
         known = self._functions.get(task.function)  # type: ignore[arg-type]
-        function, mapped, dependent = known if known is not None else self._load(task)
+        if known is None or (known[3] and not _still(known[3])):
+            known = self._load(task)
+        function, mapped, dependent, _ = known
         if dependent:
             progress.begun = False
         frames = task.frames
@@ -108,7 +116,9 @@ class Calls:
         if task.kind not in ("apply", "apply_bound"):
             raise ValueError(f"{task.kind} is nothing that engines do together; there are: apply, apply_bound, execute")
         known = self._functions.get(task.function)  # type: ignore[arg-type]
-        function = (known if known is not None else self._load(task))[0]
+        if known is None or (known[3] and not _still(known[3])):
+            known = self._load(task)
+        function = known[0]
         arguments, keywords = loads(task.frames)
         return dumps(function(comm, *arguments, **keywords))
 
@@ -119,22 +129,36 @@ class Calls:
 
         return [for_engine.begin(bytes(task.frames[0]), self._namespace.engine_id, self._state).encode()]
 
-    def _load(self, task: Task) -> tuple[Callable[..., object], bool, bool]:
+    def _load(self, task: Task) -> Loaded:
         # Start-up: an engine is ready before it has a function.
         from ..shared.dependency import is_dependent
 
         flags, first, second = split_code(task.function_code())
+        _pinned()
         function: Any
         try:
             function = loads([first])
         except (ImportError, AttributeError):
-            # The client's module is not here, or another one has its name: use what came by value, if it did.
+            # The client's module is not here, or has another content: use what came by value, if it did.
             if not second:
                 raise
             function = loads([second])
-        loaded = (function, bool(flags & MAP), is_dependent(function))
+        loaded = (function, bool(flags & MAP), is_dependent(function), _pinned())
         if not flags & FRESH and task.function is not None:
             while len(self._functions) >= _CACHE_LIMIT:
                 del self._functions[next(iter(self._functions))]
             self._functions[task.function] = loaded
         return loaded
+
+
+def _pinned() -> tuple[Any, ...]:
+    """The modules that were compared with the client's since the last call of this."""
+    # A pickle that compares modules imports it.
+    sources: Any = sys.modules.get("ipclusterz.shared.sources")
+    return sources.pinned() if sources is not None else ()
+
+
+def _still(pins: tuple[Any, ...]) -> bool:
+    """Whether these modules are the same as then. A reload in between may have changed what was decided."""
+    still: bool = sys.modules["ipclusterz.shared.sources"].still(pins)
+    return still

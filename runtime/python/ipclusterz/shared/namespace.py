@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import ModuleType
     from typing import Any
 
@@ -42,10 +42,12 @@ class Namespace:
         Named in errors.
     """
 
-    __slots__ = ("engine_id", "module", "names")
+    __slots__ = ("engine_id", "module", "names", "when_reloaded")
 
     def __init__(self, engine_id: int) -> None:
         self.engine_id = engine_id
+        # Called when modules are forgotten: what was kept of them is old.
+        self.when_reloaded: list[Callable[[], object]] = []
         module_type = type(sys)
         self.module: ModuleType = module_type("__main__")
         self.names: dict[str, Any] = self.module.__dict__

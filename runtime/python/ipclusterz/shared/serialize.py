@@ -11,6 +11,7 @@ from __future__ import annotations
 from _pickle import Pickler
 from _pickle import dumps as plain_dumps
 from _pickle import loads as _loads
+from contextlib import suppress
 
 from ..error import SerializationError
 
@@ -24,7 +25,19 @@ if TYPE_CHECKING:
 
     Frame = bytes | bytearray | memoryview | Buffer
 
-__all__ = ["FRESH", "MAP", "OUT_OF_BAND", "PROTOCOL", "code_of", "dumps", "loads", "plain_dumps", "split_code"]
+__all__ = [
+    "FRESH",
+    "MAP",
+    "NAMES_LOCAL",
+    "OUT_OF_BAND",
+    "PROTOCOL",
+    "code_of",
+    "dumps",
+    "function_dumps",
+    "loads",
+    "plain_dumps",
+    "split_code",
+]
 
 PROTOCOL = 5
 
@@ -35,6 +48,9 @@ OUT_OF_BAND = 16 * 1024
 _PLAIN = frozenset({int, float, bool, complex, str, bytes, type(None)})
 
 _MAIN = b"__main__"
+
+NAMES_LOCAL: list[Callable[[bytes], bool]] = []
+"""Whether a pickle names a module that the other side may not have; a client fills this."""
 
 
 def dumps(value: object) -> list[Frame]:
@@ -69,7 +85,7 @@ def dumps(value: object) -> list[Frame]:
     except Exception:
         # Lambdas, local classes and the like: cloudpickle takes over. If it fails too, its message is shown.
         data = None
-    if data is None or _MAIN in data:
+    if data is None or _MAIN in data or (NAMES_LOCAL and NAMES_LOCAL[0](data)):
         buffers.clear()
         data = cloud_dumps(value, collect)
     elif collect.read_only:
@@ -97,12 +113,27 @@ def loads(frames: Sequence[Frame]) -> Any:
 
 def cloud_dumps(value: object, buffer_callback: Callable[[PickleBuffer], object] | None = None) -> bytes:
     """Serialise with cloudpickle; errors become a `SerializationError` that names the type."""
-    import cloudpickle  # type: ignore[import-untyped]
+    # Start-up: most of what is sent needs none of it.
+    from .travel import dumps, named_dumps
 
     try:
-        return bytes(cloudpickle.dumps(value, protocol=PROTOCOL, buffer_callback=buffer_callback))
+        return dumps(value, PROTOCOL, buffer_callback)
     except Exception as error:
+        if NAMES_LOCAL:
+            # What cannot travel is perhaps there.
+            with suppress(Exception):
+                return named_dumps(value, PROTOCOL, str(error).strip(), buffer_callback)
         raise cannot_serialize(value, error) from error
+
+
+def function_dumps(function: object) -> tuple[bytes, bytes]:
+    """Serialise a function by name and by value, as `travel.function_dumps`; errors are those of `cloud_dumps`."""
+    from .travel import function_dumps
+
+    try:
+        return function_dumps(function, PROTOCOL)
+    except Exception as error:
+        raise cannot_serialize(function, error) from error
 
 
 def cannot_serialize(value: object, error: BaseException) -> SerializationError:
