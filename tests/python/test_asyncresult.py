@@ -66,11 +66,18 @@ def test_failures(rc: Client) -> None:
     result = rc[:].apply_bound(lambda: fail_on_odd(number))  # type: ignore[name-defined] # noqa: F821
     with pytest.raises(CompositeError) as caught:
         result.get()
-    assert str(caught.value).splitlines() == [
+    lines = str(caught.value).splitlines()
+    assert lines[:5] == [
         "one or more exceptions from call to method: apply",
         "[1:apply]: ValueError: 1 is odd",
         "[3:apply]: ValueError: 3 is odd",
+        "",
+        "[1:apply]; 1 more like it:",
     ]
+    # Those of engine 3 differ by a number alone.
+    assert lines[5].startswith("Traceback ")
+    assert lines[-1] == "ValueError: 1 is odd"
+    assert lines.count(lines[5]) == 1
     assert [error.engine_id for error in caught.value] == [1, 3]
     assert not result.successful()
     assert repr(result) == "<AsyncResult: apply, failed>"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from ..shared.progress import progress
 from ..shared.serialize import FRESH, MAP, dumps, loads, split_code
+from .chunks import run_chunk
+from .failure import called_with
 from .shell import make_shell
 
 TYPE_CHECKING = False
@@ -33,13 +35,16 @@ class Calls:
     ----------
     of : dict
         From the name of an operation to the method that does it.
+    called_with : str
+        The arguments of a call that has failed, shortened; whoever reports it sets it back.
     """
 
-    __slots__ = ("_functions", "_namespace", "_shell", "_state", "of")
+    __slots__ = ("_functions", "_namespace", "_shell", "_state", "called_with", "of")
 
     def __init__(self, namespace: Namespace, state: State) -> None:
         self._namespace = namespace
         self._state = state
+        self.called_with = ""
         self._shell: Shell | None = None
         self._functions: dict[bytes, tuple[Callable[..., object], bool, bool]] = {}
         self.of: dict[str, Callable[[Task], list[Frame]]] = {
@@ -63,12 +68,14 @@ class Calls:
         if not frames:
             return dumps(function())
         if mapped:
-            sequences = loads(frames)
-            if len(sequences) == 1:
-                return dumps([function(item) for item in sequences[0]])
-            return dumps([function(*items) for items in zip(*sequences, strict=False)])
+            return run_chunk(function, loads(frames), self._state, self._namespace.engine_id)
         arguments, keywords = loads(frames)
-        return dumps(function(*arguments, **keywords))
+        try:
+            value = function(*arguments, **keywords)
+        except BaseException:
+            self.called_with = called_with(arguments, keywords)
+            raise
+        return dumps(value)
 
     def execute(self, task: Task) -> list[Frame]:
         """Run a cell of code."""

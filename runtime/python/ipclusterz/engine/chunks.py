@@ -1,0 +1,128 @@
+"""What an engine does with a chunk of a map: every element runs once, and those that fail take no other along.
+
+A chunk in which an element failed is answered with an error reply that has the results of the others too; `failure`
+says how. The happy path is a loop with one ``try`` around it; what an element was is only asked when it has failed.
+"""
+
+from __future__ import annotations
+
+from ..error import SerializationError, UnmetDependency
+from ..shared.progress import progress
+from ..shared.serialize import dumps
+from .failure import Partly, called_with, told_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from ..shared.serialize import Frame
+    from .failure import Told
+    from .state import State
+
+__all__ = ["run_chunk"]
+
+# Bytes of pickled exceptions in one answer. Those beyond go without their pickle: text and traceback are always there.
+_MOST_PICKLED = 16 * 1024 * 1024
+
+
+def run_chunk(function: Callable[..., object], sequences: tuple[Any, ...], state: State, engine_id: int) -> list[Frame]:
+    """Call a function on each element of a zip of sequences.
+
+    Returns
+    -------
+    list of buffers
+        The list of results.
+
+    Raises
+    ------
+    Partly
+        When elements failed: has what there is of each. A KeyboardInterrupt is the failure of the element that ran and
+        of those behind it, which are not run.
+    """
+    alone = len(sequences) == 1
+    rows: Iterator[Any] = iter(sequences[0]) if alone else zip(*sequences, strict=False)
+    count = min(map(len, sequences))
+    values: list[Any] = []
+    append = values.append
+    failed = _Failed(engine_id)
+    item: Any = None
+    while True:
+        try:
+            if alone:
+                for item in rows:
+                    append(function(item))
+            else:
+                for item in rows:
+                    append(function(*item))
+            break
+        except BaseException as error:
+            if state.forked or len(values) >= count:
+                # A forked child has no business with the rest. Or it is the sequence that fails, not an element.
+                raise
+            if isinstance(error, UnmetDependency) and not progress.begun:
+                # Nothing was run, so another engine may do all of it.
+                raise
+            interrupted = isinstance(error, KeyboardInterrupt)
+            failed.add(len(values), error, called_with((item,) if alone else item, {}))
+            # Its frames hold the locals of user code.
+            error.__traceback__ = None
+        # From here, not inside the handler: what the next element raises has nothing to do with this error.
+        append(None)
+        if interrupted:
+            while len(values) < count:
+                failed.add(len(values), KeyboardInterrupt("interrupted before its turn"), "")
+                append(None)
+            break
+    if not failed.told:
+        try:
+            return dumps(values)
+        except SerializationError:
+            failed.add_those_that_cannot_travel(values, sequences)
+            if not failed.told:
+                # Only all of them together fail.
+                raise
+    else:
+        failed.add_those_that_cannot_travel(values, sequences)
+    raise Partly(failed.frames(values))
+
+
+class _Failed:
+    """The elements of a chunk that failed."""
+
+    def __init__(self, engine_id: int) -> None:
+        self.told: dict[int, tuple[Told, str]] = {}
+        self._engine_id = engine_id
+        self._room = _MOST_PICKLED
+        self._known: dict[object, object] = {}
+
+    def add(self, position: int, error: BaseException, arguments: str) -> None:
+        told = told_of(error, "map", self._engine_id)
+        pickled = told["exception"]
+        if pickled is not None and pickled not in self._known:
+            self._room -= len(pickled)
+            if self._room < 0:
+                told["exception"] = None
+        # Elements often fail alike, and pickle writes one object once.
+        for key, value in told.items():
+            told[key] = self._known.setdefault(value, value)
+        self.told[position] = (told, arguments)
+
+    def add_those_that_cannot_travel(self, values: list[Any], sequences: tuple[Any, ...]) -> None:
+        """Replace results that cannot be sent by the errors that say why."""
+        for position, value in enumerate(values):
+            if position in self.told:
+                continue
+            try:
+                dumps(value)
+            except SerializationError as error:
+                arguments = tuple(sequence[position] for sequence in sequences)
+                self.add(position, error, called_with(arguments, {}))
+                values[position] = None
+
+    def frames(self, values: list[Any]) -> list[Frame]:
+        """The error reply: the report of the first failure, and beside it all elements."""
+        positions = sorted(self.told)
+        first, arguments = self.told[positions[0]]
+        elements = [(position, *self.told[position]) for position in positions]
+        return dumps({**first, "arguments": arguments, "values": values, "failed": elements})
