@@ -335,6 +335,34 @@ def test_arguments_are_short_whatever_they_are(rc: Client) -> None:
     assert len(caught.value.arguments) <= 200
 
 
+# -- repr and progress -------------------------------------------------------------------------------------------------
+
+
+def test_elements_are_counted(lview: LoadBalancedView, gate: Path) -> None:
+    def work(number: int, gate: str) -> float:
+        if number >= 36:
+            hold(gate)
+        return 1 / (number - 3)
+
+    result = lview.map_async(work, range(40), [str(gate)] * 40, chunksize=4)
+    until(lambda: result.progress == 36)
+    assert re.fullmatch(r"<AsyncResult: map, 36 of 40 elements, \d\.\d s>", repr(result))
+    gate.touch()
+    assert result.wait(20)
+    assert re.fullmatch(r"<AsyncResult: map, 1 of 40 elements failed, \d\.\d s>", repr(result))
+    done = lview.map_async(abs, range(40))
+    assert done.wait(20)
+    assert re.fullmatch(r"<AsyncResult: map, 40 elements done, \d\.\d s>", repr(done))
+
+
+def test_times_are_told_as_somebody_would(rc: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = rc[0].apply_async(abs, -1)
+    assert result.get() == 1
+    for seconds, text in ((0.04, "0.0 s"), (3.21, "3.2 s"), (12.3, "12 s"), (200, "3 min 20 s"), (7300, "2 h 1 min")):
+        monkeypatch.setattr(type(result), "elapsed", property(lambda _self, seconds=seconds: seconds))
+        assert repr(result) == f"<AsyncResult: apply, done, {text}>"
+
+
 def test_an_executor_gives_what_is_before_the_failed_element(lview: LoadBalancedView) -> None:
     with lview.executor as executor:
         results = executor.map(one_in_forty, range(40), chunksize=10)

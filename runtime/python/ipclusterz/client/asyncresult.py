@@ -210,7 +210,7 @@ class AsyncResult(LazyFuture):
         except ImportError:
             raise ImportError("wait_interactive() needs tqdm: pip install tqdm") from None
         deadline = None if timeout is None else monotonic() + timeout
-        with tqdm(total=len(self), desc=self._method, unit="task") as bar:
+        with tqdm(total=len(self), desc=self._method, unit=self._unit) as bar:
             while True:
                 bar.update(self.progress - bar.n)
                 if self.ready():
@@ -332,18 +332,29 @@ class AsyncResult(LazyFuture):
         return self._output(1)
 
     def __repr__(self) -> str:
-        done, total = self._pending.done(), len(self._pending)
-        if done < total:
-            state = "pending" if total == 1 else f"{done} of {total} done"
-        elif self.successful():
-            state = "finished"
-        else:
-            state = "failed"
-        return f"<AsyncResult: {self._method}, {state}>"
+        parts = [self._method, self._state_in_words(), _duration(self.elapsed)]
+        return f"<AsyncResult: {', '.join(part for part in parts if part)}>"
 
     # -- inside -------------------------------------------------------------------------------------------------
 
     _returns_exceptions = False
+    _unit = "call"
+
+    def _state_in_words(self) -> str:
+        """How far it has come, in words."""
+        done, total = self.progress, len(self)
+        if not self.ready():
+            return "pending" if self._single else f"{done} of {total} {self._unit}s"
+        failed = self._count_failed()
+        if self._single:
+            return "failed" if failed else "done"
+        what = f"{total} {self._unit}{'s' * (total != 1)}"
+        return f"{failed} of {what} failed" if failed else f"{what} done"
+
+    def _count_failed(self) -> int:
+        self._have(None)
+        return len(self._failed())
+
     def _outcomes(self, timeout: float | None) -> list[tuple[int, int, Any]]:
         """Index, engine, and value or `Failure` of each call, once all are there."""
         self._have(timeout)
@@ -430,3 +441,17 @@ class AsyncResult(LazyFuture):
     def _output(self, which: int) -> Any:
         texts = [self._pending.outputs(index)[which] for index in range(len(self._pending))]
         return texts[0] if self._single else texts
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as somebody would say them."""
+    if seconds < 9.95:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    minutes, whole = divmod(whole, 60)
+    if minutes < 120:
+        return f"{minutes} min {whole} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"

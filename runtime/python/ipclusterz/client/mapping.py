@@ -255,6 +255,8 @@ class MapResult(AsyncResult):
     2
     """
 
+    _unit = "element"
+
     def __init__(
         self,
         client: Owner,
@@ -407,6 +409,9 @@ class MapResult(AsyncResult):
                 self._chunk(chunk)
                 failed += value.failed.values()
         return failed
+
+    def _count_failed(self) -> int:
+        return len(self.failures())
 
     def _with_errors(self) -> list[Any]:
         return [value.error if type(value) is Failure else value for value in self._arriving()]
