@@ -316,6 +316,16 @@ def test_equal_tracebacks_are_counted(rc: Client) -> None:
     assert len(caught.value) == 1000
 
 
+def test_all_tracebacks_name_their_elements(rc: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CompositeError) as caught:
+        rc[0].map_sync(lambda number: 1 / (number % 2), range(100))
+    caught.value.print_tracebacks()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("[0:map], elements 0, 2, 4, 6, ")
+    assert printed[0].endswith(" and 18 more:")
+    assert len(printed) < 10
+
+
 def test_arguments_are_short_whatever_they_are(rc: Client) -> None:
     class Mute:
         def __repr__(self) -> str:

@@ -70,11 +70,25 @@ def _cell_name(filename: str) -> str | None:
 
 def grouped(elist: Sequence[Failed]) -> list[list[str]]:
     """The lines of each different traceback below the places of its engines, in order of the first of these."""
-    groups: dict[str, tuple[list[str], list[str]]] = {}
+    groups: dict[str, tuple[dict[str, list[int]], list[str]]] = {}
     for error in elist:
         lines = _traceback_lines(error)
-        groups.setdefault(_without_counts("\n".join(lines)), ([], lines))[0].append(_place(error))
-    return [[*(f"{place}:" for place in places), *lines] for places, lines in groups.values()]
+        places = groups.setdefault(_without_counts("\n".join(lines)), ({}, lines))[0]
+        indexes = places.setdefault(_place(error), [])
+        if (index := getattr(error, "index", None)) is not None:
+            indexes.append(index)
+    return [
+        [*(f"{place}{_elements(indexes)}:" for place, indexes in places.items()), *lines]
+        for places, lines in groups.values()
+    ]
+
+
+def _elements(indexes: list[int]) -> str:
+    if not indexes:
+        return ""
+    shown = ", ".join(map(str, indexes[:_MOST_LINES]))
+    more = f" and {len(indexes) - _MOST_LINES} more" if len(indexes) > _MOST_LINES else ""
+    return f", element{'s' * (len(indexes) > 1)} {shown}{more}"
 
 
 def _without_counts(text: str) -> str:

@@ -17,7 +17,7 @@ _LOOKUPS = frozenset({"pull", "zip_pull", "gather", "delete", "get_result"})
 _LOOKUPS |= {"allgather", "allreduce", "alltoall", "bcast", "reduce", "scan", "scatter"}
 
 # Calls of a user's function: its arguments are shown.
-_CALLS = frozenset({"apply", "map"})
+_CALLS = frozenset({"apply", "map", "parallel"})
 
 
 class ExecuteReply:
