@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..shared.progress import progress
 from ..shared.serialize import FRESH, MAP, dumps, loads, split_code
 from .chunks import run_chunk
+from .coroutines import value_of
 from .failure import called_with
 from .shell import make_shell
 
@@ -66,12 +67,12 @@ class Calls:
             progress.begun = False
         frames = task.frames
         if not frames:
-            return dumps(function())
+            return dumps(value_of(function()))
         if mapped:
             return run_chunk(function, loads(frames), self._state, self._namespace.engine_id)
         arguments, keywords = loads(frames)
         try:
-            value = function(*arguments, **keywords)
+            value = value_of(function(*arguments, **keywords))
         except BaseException:
             self.called_with = called_with(arguments, keywords)
             raise
@@ -117,7 +118,7 @@ class Calls:
         known = self._functions.get(task.function)  # type: ignore[arg-type]
         function = (known if known is not None else self._load(task))[0]
         arguments, keywords = loads(task.frames)
-        return dumps(function(comm, *arguments, **keywords))
+        return dumps(value_of(function(comm, *arguments, **keywords)))
 
     def reform(self, task: Task) -> list[Frame]:
         """Form the communicator of an epoch, at the controller's wish."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..error import SerializationError, UnmetDependency
 from ..shared.progress import progress
 from ..shared.serialize import dumps
+from .coroutines import is_asynchronous, value_of
 from .failure import Partly, called_with, told_of
 
 TYPE_CHECKING = False
@@ -74,14 +75,17 @@ def run_chunk(function: Callable[..., object], sequences: tuple[Any, ...], state
                 failed.add(len(values), KeyboardInterrupt("interrupted before its turn"), "")
                 append(None)
             break
+    # The last one tells, as far as it can: a function that gives coroutines mostly does so each time.
+    if failed.told or (values and is_asynchronous(values[-1])):
+        failed.add_those_of_coroutines(values, sequences)
     if not failed.told:
         try:
             return dumps(values)
         except SerializationError:
+            failed.add_those_of_coroutines(values, sequences)
             failed.add_those_that_cannot_travel(values, sequences)
             if not failed.told:
-                # Only all of them together fail.
-                raise
+                return dumps(values)
     else:
         failed.add_those_that_cannot_travel(values, sequences)
     raise Partly(failed.frames(values))
@@ -108,6 +112,23 @@ class _Failed:
             told[key] = self._known.setdefault(value, value)
         self.told[position] = (told, arguments)
 
+    def add_those_of_coroutines(self, values: list[Any], sequences: tuple[Any, ...]) -> None:
+        """Run the coroutines among the values, one after the other, for what they give or raise."""
+        interrupted = False
+        for position, value in enumerate(values):
+            if position in self.told or not is_asynchronous(value):
+                continue
+            values[position] = None
+            if interrupted:
+                self.add(position, KeyboardInterrupt("interrupted before its turn"), "")
+                continue
+            try:
+                values[position] = value_of(value)
+            except BaseException as error:
+                interrupted = isinstance(error, KeyboardInterrupt)
+                self.add(position, error, _arguments(sequences, position))
+                error.__traceback__ = None
+
     def add_those_that_cannot_travel(self, values: list[Any], sequences: tuple[Any, ...]) -> None:
         """Replace results that cannot be sent by the errors that say why."""
         for position, value in enumerate(values):
@@ -116,8 +137,7 @@ class _Failed:
             try:
                 dumps(value)
             except SerializationError as error:
-                arguments = tuple(sequence[position] for sequence in sequences)
-                self.add(position, error, called_with(arguments, {}))
+                self.add(position, error, _arguments(sequences, position))
                 values[position] = None
 
     def frames(self, values: list[Any]) -> list[Frame]:
@@ -126,3 +146,7 @@ class _Failed:
         first, arguments = self.told[positions[0]]
         elements = [(position, *self.told[position]) for position in positions]
         return dumps({**first, "arguments": arguments, "values": values, "failed": elements})
+
+
+def _arguments(sequences: tuple[Any, ...], position: int) -> str:
+    return called_with(tuple(sequence[position] for sequence in sequences), {})
