@@ -49,6 +49,7 @@ class AsyncResult(LazyFuture):
         self._method = method
         self._single = single
         self._values: list[Any] = _NOTHING
+        client._results.add(self)
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
@@ -58,7 +59,8 @@ class AsyncResult(LazyFuture):
         Parameters
         ----------
         timeout : float, optional
-            Seconds to wait; for ever when left out. Ctrl-C ends the wait at once and leaves the work running.
+            Seconds to wait; for ever when left out. Ctrl-C ends the wait at once and leaves the work running; the
+            KeyboardInterrupt says how much, and `Client.outstanding` keeps the result.
         return_exceptions : bool, optional
             Put the errors of failed calls in the places of their values, and raise none of them. Left out, as the call
             was told.
@@ -118,7 +120,11 @@ class AsyncResult(LazyFuture):
         bool
             Whether they are.
         """
-        return self._pending.wait(timeout)
+        try:
+            return self._pending.wait(timeout)
+        except KeyboardInterrupt as error:
+            self._leave(error)
+            raise
 
     def ready(self) -> bool:
         """Whether all answers are there."""
@@ -378,10 +384,28 @@ class AsyncResult(LazyFuture):
 
     def _collect(self, timeout: float | None) -> None:
         pending = self._pending
-        if not pending.wait(timeout):
+        if not self.wait(timeout):
             raise errors.TimeoutError("Result not ready.")
         method = self._method
         self._values = [value_at(pending, index, method) for index in range(len(pending))]
+
+    def _leave(self, interrupt: KeyboardInterrupt) -> None:
+        """After Ctrl-C in a wait: say what goes on, and let the client keep this result."""
+        pending = self._pending
+        missing = len(pending) - pending.done()
+        if not missing:
+            return
+        left = self._client._left
+        left[:] = [result for result in left if not result._taken() and result is not self]
+        left.append(self)
+        interrupt.args = (
+            f"{missing} task{'s go' if missing > 1 else ' goes'} on: rc.abort() gives up what no engine has begun, "
+            "rc.interrupt() ends what runs, and rc.outstanding has the results",
+        )
+
+    def _taken(self) -> bool:
+        """Whether somebody has had all values."""
+        return self._values is not _NOTHING
 
     def _refuse_cancelled(self, timeout: float | None) -> None:
         self._have(timeout)
@@ -428,7 +452,11 @@ class AsyncResult(LazyFuture):
     def _value(self, index: int) -> Any:
         if self._values is not _NOTHING:
             return self._values[index]
-        self._pending.wait_index(index, None)
+        try:
+            self._pending.wait_index(index, None)
+        except KeyboardInterrupt as error:
+            self._leave(error)
+            raise
         return value_at(self._pending, index, self._method)
 
     def _checked(self, index: int) -> Any:

@@ -436,7 +436,11 @@ class MapResult(AsyncResult):
     def _as_they_arrive(self) -> Iterator[int]:
         # All loops over one result see the same order, also at the same time in several threads.
         for nth in range(len(self._sizes)):
-            index = self._pending.nth_done(nth, None)
+            try:
+                index = self._pending.nth_done(nth, None)
+            except KeyboardInterrupt as error:
+                self._leave(error)
+                raise
             if index is None:
                 return
             yield index
