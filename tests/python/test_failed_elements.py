@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from cells import Run
 from helpers import hold, until
@@ -371,6 +372,21 @@ def test_times_are_told_as_somebody_would(rc: Client, monkeypatch: pytest.Monkey
     for seconds, text in ((0.04, "0.0 s"), (3.21, "3.2 s"), (12.3, "12 s"), (200, "3 min 20 s"), (7300, "2 h 1 min")):
         monkeypatch.setattr(type(result), "elapsed", property(lambda _self, seconds=seconds: seconds))
         assert repr(result) == f"<AsyncResult: apply, done, {text}>"
+
+
+def test_elements_are_what_a_loop_sees(rc: Client, lview: LoadBalancedView) -> None:
+
+    series = pd.Series([1, 0, 2, 0], index=[20, 10, 40, 30])
+    for view in (rc[:2], lview):
+        for values in (series, np.array([1, 0, 2, 0]), bytes([1, 0, 2, 0])):
+            result = view.map_async(lambda number: 1 / int(number), values)
+            assert [(failed.index, failed.error.ename) for failed in result.failures()] == [
+                (1, "ZeroDivisionError"),
+                (3, "ZeroDivisionError"),
+            ]
+            assert [failed.index for failed in result.retry().failures()] == [1, 3]
+    result = rc[0].map_async(lambda number: threading.Lock() if number else number, series)
+    assert [failed.error.arguments for failed in result.failures()] == ["1", "2"]
 
 
 def test_an_executor_gives_what_is_before_the_failed_element(lview: LoadBalancedView) -> None:

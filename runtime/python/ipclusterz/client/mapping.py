@@ -420,12 +420,13 @@ class MapResult(AsyncResult):
         """The arguments of elements, by their indexes."""
         parts = [] if self._again is None else self._again.parts
         wanted = set(failed)
-        return [
-            tuple(column[place] for column in part)
-            for chunk, part in enumerate(parts)
-            for place in range(self._sizes[chunk])
-            if self._indexes[self._starts[chunk] + place] in wanted
-        ]
+        found: list[tuple[Any, ...]] = []
+        for chunk, part in enumerate(parts):
+            indexes = self._indexes[self._starts[chunk] : self._starts[chunk + 1]]
+            if not wanted.isdisjoint(indexes):
+                rows = zip(indexes, zip(*part, strict=False), strict=True)
+                found += [row for index, row in rows if index in wanted]
+        return found
 
     def _joined(self) -> list[Any]:
         return [value for index in self._order() for value in self._values[index]]

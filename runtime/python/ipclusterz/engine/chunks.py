@@ -6,6 +6,8 @@ says how. The happy path is a loop with one ``try`` around it; what an element w
 
 from __future__ import annotations
 
+from itertools import islice
+
 from ..error import SerializationError, UnmetDependency
 from ..shared.progress import progress
 from ..shared.serialize import dumps
@@ -46,7 +48,7 @@ def run_chunk(function: Callable[..., object], sequences: tuple[Any, ...], state
     count = min(map(len, sequences))
     values: list[Any] = []
     append = values.append
-    failed = _Failed(engine_id)
+    failed = _Failed(engine_id, state)
     item: Any = None
     while True:
         try:
@@ -94,7 +96,8 @@ def run_chunk(function: Callable[..., object], sequences: tuple[Any, ...], state
 class _Failed:
     """The elements of a chunk that failed."""
 
-    def __init__(self, engine_id: int) -> None:
+    def __init__(self, engine_id: int, state: State) -> None:
+        self._state = state
         self.told: dict[int, tuple[Told, str]] = {}
         self._engine_id = engine_id
         self._room = _MOST_PICKLED
@@ -125,6 +128,8 @@ class _Failed:
             try:
                 values[position] = value_of(value)
             except BaseException as error:
+                if self._state.forked:
+                    raise
                 interrupted = isinstance(error, KeyboardInterrupt)
                 self.add(position, error, _arguments(sequences, position))
                 error.__traceback__ = None
@@ -149,4 +154,5 @@ class _Failed:
 
 
 def _arguments(sequences: tuple[Any, ...], position: int) -> str:
-    return called_with(tuple(sequence[position] for sequence in sequences), {})
+    # As the loop sees it: an index of a pandas series is a label.
+    return called_with(next(islice(zip(*sequences, strict=False), position, None), ()), {})

@@ -159,11 +159,14 @@ def _user_part(stack: list[FrameSummary]) -> list[FrameSummary]:
 
 def _is_machinery(filename: str) -> bool:
     # A cell that is no Python fails in `ast`, before any of it runs.
-    return filename.startswith(_PACKAGE) or "/IPython/core/" in filename or filename == _ast_file()
+    if filename.startswith(_PACKAGE) or "/IPython/core/" in filename:
+        return True
+    # The loop of a coroutine, which is ours when it is above the user's code.
+    return filename in (_file_of("ast"), _file_of("asyncio.base_events"))
 
 
-def _ast_file() -> str:
-    return getattr(sys.modules.get("ast"), "__file__", "")
+def _file_of(module: str) -> str:
+    return getattr(sys.modules.get(module), "__file__", "")
 
 
 def _hint(error: BaseException) -> str:
