@@ -183,6 +183,8 @@ def test_the_chunks_of_a_dead_engine(own_cluster: Callable[..., Any]) -> None:
         with pytest.raises(CompositeError) as caught:
             result.get()
         assert len(caught.value) == 1
+        assert list(caught.value[0].indexes) == [3, 4, 5]
+        assert str(caught.value).splitlines()[1].endswith(" (elements 3, 4, 5)")
         # The engines that are left do it.
         until(lambda: rc.ids == {0})
         assert result.retry().get(20) == [0, 1, 2, 3, 4, 5]

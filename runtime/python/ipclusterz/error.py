@@ -33,6 +33,8 @@ class IpclusterzError(Exception):
         The engine that it came from, -1 when there is none.
     method : str
         The call that failed ("apply", "execute", "map", …), empty when there is none.
+    indexes : sequence of int
+        The elements of a map that were lost together by it, by their places in the sequences; mostly empty.
 
     Examples
     --------
@@ -43,6 +45,7 @@ class IpclusterzError(Exception):
 
     engine_id: int = -1
     method: str = ""
+    indexes: Sequence[int] = ()
 
     def __init__(self, message: str = "", hint: str = "") -> None:
         super().__init__(message)
@@ -240,7 +243,7 @@ class RemoteError(IpclusterzError):
 
     def __reduce__(self) -> tuple[object, ...]:
         state = (self.ename, self.evalue, self.traceback, self.engine_id, self.method, self._pickled, self.hint)
-        return type(self), state, {"index": self.index, "arguments": self.arguments}
+        return type(self), state, {"index": self.index, "indexes": self.indexes, "arguments": self.arguments}
 
     def raise_exception(self) -> NoReturn:
         """Raise the exception as its own class, with this error as its cause; this error when that cannot be."""

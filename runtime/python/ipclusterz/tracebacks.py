@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         message: str
         engine_id: int
         method: str
+        indexes: Sequence[int]
 
 
 __all__ = ["called", "first_tracebacks", "grouped", "one_line", "overview", "rendered", "shortened"]
@@ -83,7 +84,7 @@ def grouped(elist: Sequence[Failed]) -> list[list[str]]:
     ]
 
 
-def _elements(indexes: list[int]) -> str:
+def _elements(indexes: Sequence[int]) -> str:
     if not indexes:
         return ""
     shown = ", ".join(map(str, indexes[:_MOST_LINES]))
@@ -126,7 +127,7 @@ def one_line(error: Failed) -> str:
 def _element(error: Failed) -> str:
     index = getattr(error, "index", None)
     if index is None:
-        return ""
+        return f" ({_elements(error.indexes)[2:]})" if error.indexes else ""
     arguments = getattr(error, "arguments", "")
     return f" (element {index}: {arguments})" if arguments else f" (element {index})"
 

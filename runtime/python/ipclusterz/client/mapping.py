@@ -374,6 +374,7 @@ class MapResult(AsyncResult):
         if type(value) is Elements:
             return value.numbered(self._indexes[self._starts[chunk] : self._starts[chunk + 1]])
         if type(value) is Failure:
+            value.error.indexes = self._indexes[self._starts[chunk] : self._starts[chunk + 1]]
             return [value] * self._sizes[chunk]
         values: list[Any] = value
         return values
@@ -404,6 +405,7 @@ class MapResult(AsyncResult):
         failed: list[IpclusterzError] = []
         for chunk, value in enumerate(self._values):
             if type(value) is Failure:
+                self._chunk(chunk)
                 failed.append(value.error)
             elif type(value) is Elements:
                 self._chunk(chunk)
