@@ -1,7 +1,7 @@
 """What an engine does with a chunk of a map: every element runs once, and those that fail take no other along.
 
 A chunk in which an element failed is answered with an error reply that has the results of the others too; `failure`
-says how. The happy path is a loop with one ``try`` around it; what an element was is only asked when it has failed.
+says how. On the happy path nothing is done for each element; what an element was is only asked when it has failed.
 """
 
 from __future__ import annotations
@@ -43,22 +43,19 @@ def run_chunk(function: Callable[..., object], sequences: tuple[Any, ...], state
         When elements failed: has what there is of each. A KeyboardInterrupt is the failure of the element that ran and
         of those behind it, which are not run.
     """
-    alone = len(sequences) == 1
-    rows: Iterator[Any] = iter(sequences[0]) if alone else zip(*sequences, strict=False)
     count = min(map(len, sequences))
+    # As fast as a comprehension, and what has been appended when an element raises stays.
+    results = map(function, *sequences)
+    arguments: Iterator[tuple[int, Any]] = enumerate(zip(*sequences, strict=False))
     values: list[Any] = []
-    append = values.append
     failed = _Failed(engine_id, state)
-    item: Any = None
     while True:
         try:
-            if alone:
-                for item in rows:
-                    append(function(item))
-            else:
-                for item in rows:
-                    append(function(*item))
-            break
+            values.extend(results)
+            if len(values) >= count:
+                break
+            # `extend` takes it for the end of the iterator.
+            raise StopIteration("raised by the function")
         except BaseException as error:
             if state.forked or len(values) >= count:
                 # A forked child has no business with the rest. Or it is the sequence that fails, not an element.
@@ -67,15 +64,17 @@ def run_chunk(function: Callable[..., object], sequences: tuple[Any, ...], state
                 # Nothing was run, so another engine may do all of it.
                 raise
             interrupted = isinstance(error, KeyboardInterrupt)
-            failed.add(len(values), error, called_with((item,) if alone else item, {}))
+            position = len(values)
+            item = next((item for index, item in arguments if index == position), ())
+            failed.add(position, error, called_with(item, {}))
             # Its frames hold the locals of user code.
             error.__traceback__ = None
         # From here, not inside the handler: what the next element raises has nothing to do with this error.
-        append(None)
+        values.append(None)
         if interrupted:
             while len(values) < count:
                 failed.add(len(values), KeyboardInterrupt("interrupted before its turn"), "")
-                append(None)
+                values.append(None)
             break
     # The last one tells, as far as it can: a function that gives coroutines mostly does so each time.
     if failed.told or (values and is_asynchronous(values[-1])):
