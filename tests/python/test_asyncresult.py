@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from datetime import UTC, datetime
 from multiprocessing import TimeoutError as MultiprocessingTimeoutError
@@ -25,7 +26,7 @@ def test_the_life_of_a_result(rc: Client, gate: Path) -> None:
             result.get(0.01)
     with pytest.raises(ValueError, match="not ready"):
         result.successful()
-    assert repr(result) == "<AsyncResult: apply, 0 of 4 done>"
+    assert re.fullmatch(r"<AsyncResult: apply, 0 of 4 calls, \d\.\d s>", repr(result))
     first = result.elapsed
     assert result.elapsed > first
     gate.touch()
@@ -36,7 +37,7 @@ def test_the_life_of_a_result(rc: Client, gate: Path) -> None:
     assert result.get() == result.result() == result.r == list(result)
     assert result[-1] == result.get()[3]
     assert result.elapsed == result.elapsed
-    assert repr(result) == "<AsyncResult: apply, finished>"
+    assert re.fullmatch(r"<AsyncResult: apply, 4 calls done, \d\.\d s>", repr(result))
 
 
 def test_each_answer_is_given_as_soon_as_it_is_there(rc: Client, gate: Path) -> None:
@@ -50,7 +51,7 @@ def test_each_answer_is_given_as_soon_as_it_is_there(rc: Client, gate: Path) -> 
     assert [next(values) for _ in range(3)] == ["done"] * 3
     assert result[1] == "done"
     assert not result.ready()
-    assert repr(result) == "<AsyncResult: apply, 3 of 4 done>"
+    assert re.fullmatch(r"<AsyncResult: apply, 3 of 4 calls, \d\.\d s>", repr(result))
     gate.touch()
     assert next(values) == "done"
 
@@ -66,14 +67,21 @@ def test_failures(rc: Client) -> None:
     result = rc[:].apply_bound(lambda: fail_on_odd(number))  # type: ignore[name-defined] # noqa: F821
     with pytest.raises(CompositeError) as caught:
         result.get()
-    assert str(caught.value).splitlines() == [
+    lines = str(caught.value).splitlines()
+    assert lines[:5] == [
         "one or more exceptions from call to method: apply",
         "[1:apply]: ValueError: 1 is odd",
         "[3:apply]: ValueError: 3 is odd",
+        "",
+        "[1:apply]; 1 more like it:",
     ]
+    # Those of engine 3 differ by a number alone.
+    assert lines[5].startswith("Traceback ")
+    assert lines[-1] == "ValueError: 1 is odd"
+    assert lines.count(lines[5]) == 1
     assert [error.engine_id for error in caught.value] == [1, 3]
     assert not result.successful()
-    assert repr(result) == "<AsyncResult: apply, failed>"
+    assert re.fullmatch(r"<AsyncResult: apply, 2 of 4 calls failed, \d\.\d s>", repr(result))
     assert result[2] == 2
     with pytest.raises(RemoteError, match="3 is odd"):
         result[3]

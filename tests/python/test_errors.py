@@ -59,6 +59,10 @@ def test_a_composite_error_names_each_engine(capsys: pytest.CaptureFixture[str])
         "two failed",
         "[3:apply]: KeyError: 'k'",
         "[?:call]: EngineError: what happened",
+        "",
+        "[3:apply]:",
+        "Traceback…",
+        "KeyError: 'k'",
         "hint: look",
         "hint: what to do",
     ]

@@ -168,13 +168,15 @@ def test_engines_share_the_work(rc: Client) -> None:
 def test_an_error_is_raised_in_its_turn(rc: Client, make: Make, chunksize: int) -> None:
     taken = Taken()
     results = make(rc).imap(lambda x: 12 // (6 - x), taken, max_outstanding=2, chunksize=chunksize)
-    # The results of a chunk come together.
-    good = 6 // chunksize * chunksize
-    assert [next(results) for _ in range(good)] == [12 // (6 - x) for x in range(good)]
-    with pytest.raises(RemoteError, match="ZeroDivisionError"):
+    assert [next(results) for _ in range(6)] == [12 // (6 - x) for x in range(6)]
+    with pytest.raises(RemoteError, match="ZeroDivisionError") as caught:
         next(results)
+    assert caught.value.index == 6
+    # The others of its chunk, and those behind it, are there.
+    assert [next(results) for _ in range(5)] == [12 // (6 - x) for x in range(7, 12)]
+    results.close()
     assert list(results) == []
-    assert taken.count <= 6 + 2 * chunksize
+    assert taken.count <= 12 + 2 * chunksize
 
 
 @pytest.mark.parametrize("chunksize", [1, 4])

@@ -33,6 +33,8 @@ class IpclusterzError(Exception):
         The engine that it came from, -1 when there is none.
     method : str
         The call that failed ("apply", "execute", "map", …), empty when there is none.
+    indexes : sequence of int
+        The elements of a map that were lost together by it, by their places in the sequences; mostly empty.
 
     Examples
     --------
@@ -43,6 +45,7 @@ class IpclusterzError(Exception):
 
     engine_id: int = -1
     method: str = ""
+    indexes: Sequence[int] = ()
 
     def __init__(self, message: str = "", hint: str = "") -> None:
         super().__init__(message)
@@ -191,12 +194,22 @@ class RemoteError(IpclusterzError):
     hint : str, optional
         What to do about it.
 
+    Attributes
+    ----------
+    index : int or None
+        Of an element of a map, its place in the sequences.
+    arguments : str
+        What the function was called with, shortened to a line; empty for other calls than apply and map.
+
     Examples
     --------
     >>> error = RemoteError("NameError", "name 'b' is not defined", "", 0)
     >>> print(error)
     NameError(name 'b' is not defined)
     """
+
+    index: int | None = None
+    arguments: str = ""
 
     def __init__(
         self,
@@ -217,9 +230,11 @@ class RemoteError(IpclusterzError):
         self._pickled = pickled
 
     def __str__(self) -> str:
-        from .tracebacks import shortened
+        from .tracebacks import called, shortened
 
         lines = [shortened(self.message)]
+        if place := called(self):
+            lines.append(place)
         if self.traceback:
             lines.append(shortened(self.traceback.rstrip("\n")))
         if self.hint and self.hint not in self.traceback:
@@ -228,7 +243,7 @@ class RemoteError(IpclusterzError):
 
     def __reduce__(self) -> tuple[object, ...]:
         state = (self.ename, self.evalue, self.traceback, self.engine_id, self.method, self._pickled, self.hint)
-        return type(self), state
+        return type(self), state, {"index": self.index, "indexes": self.indexes, "arguments": self.arguments}
 
     def raise_exception(self) -> NoReturn:
         """Raise the exception as its own class, with this error as its cause; this error when that cannot be."""
@@ -259,12 +274,15 @@ class RemoteKeyError(RemoteError, builtins.KeyError):
 class CompositeError(IpclusterzError):
     """One or more of the calls of one submission failed.
 
+    Its text has a line for each, and the engine's traceback of the first one; equal tracebacks are shown once.
+
     Parameters
     ----------
     message : str
         The first line of the text.
     elist : sequence of exceptions
-        One `RemoteError`, `EngineError` or `AbortedError` for each call that failed, in the order of the engines.
+        One `RemoteError`, `EngineError` or `AbortedError` for each call that failed, in the order of the engines; of a
+        map, one for each element that failed, and one for each chunk that was lost as a whole.
 
     Examples
     --------
@@ -284,10 +302,15 @@ class CompositeError(IpclusterzError):
         return type(self), (self.message, self.elist), self.__dict__
 
     def __str__(self) -> str:
-        from .tracebacks import one_line
+        from .tracebacks import first_tracebacks
+
+        return "\n".join(self._lines(first_tracebacks(self.elist)))
+
+    def _lines(self, tracebacks: list[str]) -> list[str]:
+        from .tracebacks import overview
 
         hints = dict.fromkeys(f"hint: {error.hint}" for error in self.elist if error.hint)
-        return "\n".join([self.message, *map(one_line, self.elist), *hints])
+        return [self.message, *overview(self.elist), *tracebacks, *hints]
 
     def __len__(self) -> int:
         return len(self.elist)

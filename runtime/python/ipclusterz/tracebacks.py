@@ -18,13 +18,18 @@ if TYPE_CHECKING:
         message: str
         engine_id: int
         method: str
+        indexes: Sequence[int]
 
 
-__all__ = ["grouped", "one_line", "rendered", "shortened"]
+__all__ = ["called", "first_tracebacks", "grouped", "one_line", "overview", "rendered", "shortened"]
 
 # Characters that are shown of a text. The whole text is in the attributes of the error.
 _LONGEST = 10_000
 _LONGEST_LINE = 500
+
+# Lines of errors, and different tracebacks, in the text of several errors. `print_tracebacks` prints all of them.
+_MOST_LINES = 32
+_MOST_TRACEBACKS = 3
 
 _RULE = "-" * 75
 
@@ -66,11 +71,25 @@ def _cell_name(filename: str) -> str | None:
 
 def grouped(elist: Sequence[Failed]) -> list[list[str]]:
     """The lines of each different traceback below the places of its engines, in order of the first of these."""
-    groups: dict[str, tuple[list[str], list[str]]] = {}
+    groups: dict[str, tuple[dict[str, list[int]], list[str]]] = {}
     for error in elist:
         lines = _traceback_lines(error)
-        groups.setdefault(_without_counts("\n".join(lines)), ([], lines))[0].append(_place(error))
-    return [[*(f"{place}:" for place in places), *lines] for places, lines in groups.values()]
+        places = groups.setdefault(_without_counts("\n".join(lines)), ({}, lines))[0]
+        indexes = places.setdefault(_place(error), [])
+        if (index := getattr(error, "index", None)) is not None:
+            indexes.append(index)
+    return [
+        [*(f"{place}{_elements(indexes)}:" for place, indexes in places.items()), *lines]
+        for places, lines in groups.values()
+    ]
+
+
+def _elements(indexes: Sequence[int]) -> str:
+    if not indexes:
+        return ""
+    shown = ", ".join(map(str, indexes[:_MOST_LINES]))
+    more = f" and {len(indexes) - _MOST_LINES} more" if len(indexes) > _MOST_LINES else ""
+    return f", element{'s' * (len(indexes) > 1)} {shown}{more}"
 
 
 def _without_counts(text: str) -> str:
@@ -102,17 +121,82 @@ def one_line(error: Failed) -> str:
     first, _, more = text.partition("\n")
     if more or len(first) > _LONGEST_LINE:
         first = f"{first[:_LONGEST_LINE]} …"
-    return f"{_place(error)}: {ename}: {first}"
+    return f"{_place(error)}: {ename}: {first}{_element(error)}"
+
+
+def _element(error: Failed) -> str:
+    index = getattr(error, "index", None)
+    if index is None:
+        return f" ({_elements(error.indexes)[2:]})" if error.indexes else ""
+    arguments = getattr(error, "arguments", "")
+    return f" (element {index}: {arguments})" if arguments else f" (element {index})"
+
+
+def called(error: Failed) -> str:
+    """Which element of a map an error is from, and what the function was called with; empty when neither is known."""
+    index, arguments = getattr(error, "index", None), getattr(error, "arguments", "")
+    parts = [] if index is None else [f"element {index} of the map"]
+    if arguments:
+        parts.append(f"called with ({arguments})")
+    return ", ".join(parts)
+
+
+def overview(elist: Sequence[Failed]) -> list[str]:
+    """A line for each error, as far as somebody reads."""
+    lines = [one_line(error) for error in elist[:_MOST_LINES]]
+    if more := len(elist) - len(lines):
+        lines.append(f"… and {more} more")
+    return lines
+
+
+def first_tracebacks(elist: Sequence[Failed]) -> list[str]:
+    """The traceback of the first error, then those that differ from it; each once, with the number of its errors."""
+    groups: dict[str, list[Failed]] = {}
+    for error in elist:
+        text: str = getattr(error, "traceback", "").rstrip("\n")
+        if text:
+            groups.setdefault(_frames_of(text, getattr(error, "ename", "")), []).append(error)
+    lines: list[str] = []
+    for errors in list(groups.values())[:_MOST_TRACEBACKS]:
+        first = errors[0]
+        place = called(first)
+        title = f"{_place(first)}, {place}" if place else _place(first)
+        if more := len(errors) - 1:
+            title += f"; {more} more like it"
+        lines += ["", f"{title}:", *shortened(first.traceback.rstrip("\n")).splitlines()]  # type: ignore[attr-defined]
+    if (more := len(groups) - _MOST_TRACEBACKS) > 0:
+        lines += ["", f"… and {more} other traceback{'s' * (more > 1)}: print_tracebacks() of this error"]
+    return lines
+
+
+def _frames_of(text: str, ename: str) -> str:
+    """What makes a traceback: its places and class, not the text of its error, which often differs by a number only."""
+    places = [line for line in _without_counts(text).splitlines() if line.startswith("  File ")]
+    return "\n".join([*places, ename]) if places else text
 
 
 def rendered(error: Failed) -> list[str]:
     """What IPython shows of an error: the user's own frames and the text, without the package's frames."""
     kind = type(error).__name__
     lines = [_RULE, _title(kind), *_callers(error)]
+    text = str(error)
     if getattr(error, "_with_tracebacks", False):
         for group in grouped(error.elist):  # type: ignore[attr-defined]
             lines += [*group, ""]
-    return [*lines, *f"{kind}: {error}".splitlines()]
+        text = _short_text(error)
+    elif _of_cells(error):
+        text = _short_text(error)
+    return [*lines, *f"{kind}: {text}".splitlines()]
+
+
+def _of_cells(error: Failed) -> bool:
+    """Whether it is several errors of cells, which whoever sits at a prompt has just typed."""
+    elist = getattr(error, "elist", ())
+    return bool(elist) and all(each.method == "execute" for each in elist)
+
+
+def _short_text(error: Failed) -> str:
+    return "\n".join(error._lines([]))  # type: ignore[attr-defined]
 
 
 def shortened(text: str) -> str:

@@ -6,6 +6,8 @@ kinds of results.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from .. import error as errors
 from ..error import EngineError, IpclusterzError, RankLost, RejectedError, SerializationError
 from ..shared.reply import ExecuteReply, remote_error
@@ -14,12 +16,28 @@ from .displays import settled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
-    from typing import Any
 
     from .._core import Pending, Reply
 
-__all__ = ["Failure", "metadata_of", "value_at", "value_of"]
+__all__ = ["Elements", "Failed", "Failure", "Succeeded", "metadata_of", "value_at", "value_of"]
+
+
+class Succeeded(NamedTuple):
+    """One of the calls of a submission that gave a value."""
+
+    index: int  # type: ignore[assignment]
+    value: Any
+    engine: int
+
+
+class Failed(NamedTuple):
+    """One of the calls of a submission that failed."""
+
+    index: int  # type: ignore[assignment]
+    error: IpclusterzError
+    engine: int
 
 
 class Failure:
@@ -29,6 +47,24 @@ class Failure:
 
     def __init__(self, error: IpclusterzError) -> None:
         self.error = error
+
+
+class Elements:
+    """A chunk of a map of which some elements failed: the results, with a `Failure` in the place of each of these."""
+
+    __slots__ = ("failed", "values")
+
+    def __init__(self, values: list[Any], failed: dict[int, IpclusterzError]) -> None:
+        self.values = values
+        self.failed = failed
+        for position, error in failed.items():
+            values[position] = Failure(error)
+
+    def numbered(self, indexes: Sequence[int]) -> list[Any]:
+        """The values, once the errors know which elements of the map they are from."""
+        for position, error in self.failed.items():
+            error.index = indexes[position]  # type: ignore[attr-defined]
+        return self.values
 
 
 def value_at(pending: Pending, index: int, method: str) -> Any:
@@ -41,7 +77,7 @@ def value_at(pending: Pending, index: int, method: str) -> Any:
 
 
 def value_of(reply: Reply, method: str) -> Any:
-    """The value that a reply carries, or a `Failure`. Never raises an `Exception`."""
+    """The value that a reply carries, a `Failure`, or `Elements` of both. Never raises an `Exception`."""
     if reply.status == "ok":
         try:
             value = loads(reply.frames)
@@ -50,7 +86,21 @@ def value_of(reply: Reply, method: str) -> Any:
         if method == "execute":
             return _execute_reply(reply, value)
         return value
+    if reply.status == "error":
+        try:
+            return _told(loads(reply.frames), reply.engine_id, method)
+        except Exception as error:
+            return Failure(_cannot_rebuild(reply, method, error))
     return Failure(_error_of(reply, method))
+
+
+def _told(told: dict[str, Any], engine_id: int, method: str) -> Failure | Elements:
+    if "failed" not in told:
+        return Failure(remote_error(told, engine_id, method))
+    failed: dict[int, IpclusterzError] = {}
+    for position, of_element, arguments in told["failed"]:
+        failed[position] = remote_error({**of_element, "arguments": arguments}, engine_id, method)
+    return Elements(told["values"], failed)
 
 
 def _execute_reply(reply: Reply, outcome: dict[str, Any]) -> ExecuteReply:
@@ -66,11 +116,6 @@ def _execute_reply(reply: Reply, outcome: dict[str, Any]) -> ExecuteReply:
 
 
 def _error_of(reply: Reply, method: str) -> IpclusterzError:
-    if reply.status == "error":
-        try:
-            return remote_error(loads(reply.frames), reply.engine_id, method)
-        except Exception as error:
-            return _cannot_rebuild(reply, method, error)
     failure: IpclusterzError
     if reply.status == "lost":
         return EngineError(reply.message, engine_id=reply.engine_id, method=method)

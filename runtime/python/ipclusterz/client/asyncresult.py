@@ -10,7 +10,7 @@ from __future__ import annotations
 from time import monotonic, time
 
 from .. import error as errors
-from .answers import Failure, metadata_of, value_at
+from .answers import Failed, Failure, Succeeded, metadata_of, value_at
 from .displays import settled
 from .future import LazyFuture
 
@@ -49,16 +49,21 @@ class AsyncResult(LazyFuture):
         self._method = method
         self._single = single
         self._values: list[Any] = _NOTHING
+        client._results.add(self)
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
-    def get(self, timeout: float | None = None) -> Any:
+    def get(self, timeout: float | None = None, *, return_exceptions: bool | None = None) -> Any:
         """Wait for the result and return it.
 
         Parameters
         ----------
         timeout : float, optional
-            Seconds to wait; for ever when left out. Ctrl-C ends the wait at once and leaves the work running.
+            Seconds to wait; for ever when left out. Ctrl-C ends the wait at once and leaves the work running; the
+            KeyboardInterrupt says how much, and `Client.outstanding` keeps the result.
+        return_exceptions : bool, optional
+            Put the errors of failed calls in the places of their values, and raise none of them. Left out, as the call
+            was told.
 
         Returns
         -------
@@ -74,8 +79,9 @@ class AsyncResult(LazyFuture):
         CompositeError
             When one or more of the calls on several engines failed.
         """
-        if self._values is _NOTHING:
-            self._collect(timeout)
+        self._have(timeout)
+        if self._returns_exceptions if return_exceptions is None else return_exceptions:
+            return self._with_errors()
         self._raise_failures()
         return self._joined()
 
@@ -92,8 +98,7 @@ class AsyncResult(LazyFuture):
         dict
             Engine id to value.
         """
-        if self._values is _NOTHING:
-            self._collect(timeout)
+        self._have(timeout)
         self._raise_failures()
         return self._by_engine(zip(self.engine_ids, self._values, strict=True))
 
@@ -115,7 +120,11 @@ class AsyncResult(LazyFuture):
         bool
             Whether they are.
         """
-        return self._pending.wait(timeout)
+        try:
+            return self._pending.wait(timeout)
+        except KeyboardInterrupt as error:
+            self._leave(error)
+            raise
 
     def ready(self) -> bool:
         """Whether all answers are there."""
@@ -131,9 +140,59 @@ class AsyncResult(LazyFuture):
         """
         if not self.ready():
             raise ValueError(f"{self!r} not ready")
-        if self._values is _NOTHING:
-            self._collect(None)
-        return not any(type(value) is Failure for value in self._values)
+        self._have(None)
+        return not self._failed()
+
+    def successes(self, timeout: float | None = None) -> list[Succeeded]:
+        """Wait, and return what the calls gave that did not fail.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            As for `get`.
+
+        Returns
+        -------
+        list of (index, value, engine)
+            Named tuples. Of a map, `index` is the element's place in the sequences; otherwise the call's among the
+            engines that were asked.
+
+        Examples
+        --------
+        >>> ar = rc[:].map_async(lambda x: 1 / x, [4, 0, 2])
+        >>> [(index, value) for index, value, engine in ar.successes()]
+        [(0, 0.25), (2, 0.5)]
+        """
+        return [
+            Succeeded(index, value, engine)
+            for index, engine, value in self._outcomes(timeout)
+            if type(value) is not Failure
+        ]
+
+    def failures(self, timeout: float | None = None) -> list[Failed]:
+        """Wait, and return which calls failed, and how.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            As for `get`.
+
+        Returns
+        -------
+        list of (index, error, engine)
+            Named tuples; `index` as for `successes`. The engine is -1 for a call that none has answered.
+
+        Examples
+        --------
+        >>> ar = rc[:].map_async(lambda x: 1 / x, [4, 0, 2])
+        >>> [(failed.index, failed.engine, failed.error.ename) for failed in ar.failures()]
+        [(1, 1, 'ZeroDivisionError')]
+        """
+        return [
+            Failed(index, value.error, engine)
+            for index, engine, value in self._outcomes(timeout)
+            if type(value) is Failure
+        ]
 
     def wait_interactive(self, interval: float = 0.1, timeout: float | None = None) -> None:
         """Wait with a progress bar, in the terminal or in a notebook.
@@ -157,7 +216,7 @@ class AsyncResult(LazyFuture):
         except ImportError:
             raise ImportError("wait_interactive() needs tqdm: pip install tqdm") from None
         deadline = None if timeout is None else monotonic() + timeout
-        with tqdm(total=len(self), desc=self._method, unit="task") as bar:
+        with tqdm(total=len(self), desc=self._method, unit=self._unit) as bar:
             while True:
                 bar.update(self.progress - bar.n)
                 if self.ready():
@@ -279,27 +338,77 @@ class AsyncResult(LazyFuture):
         return self._output(1)
 
     def __repr__(self) -> str:
-        done, total = self._pending.done(), len(self._pending)
-        if done < total:
-            state = "pending" if total == 1 else f"{done} of {total} done"
-        elif self.successful():
-            state = "finished"
-        else:
-            state = "failed"
-        return f"<AsyncResult: {self._method}, {state}>"
+        parts = [self._method, self._state_in_words(), _duration(self.elapsed)]
+        return f"<AsyncResult: {', '.join(part for part in parts if part)}>"
 
     # -- inside -------------------------------------------------------------------------------------------------
 
+    _returns_exceptions = False
+    _unit = "call"
+
+    def _state_in_words(self) -> str:
+        """How far it has come, in words."""
+        done, total = self.progress, len(self)
+        if not self.ready():
+            return "pending" if self._single else f"{done} of {total} {self._unit}s"
+        failed = self._count_failed()
+        if self._single:
+            return "failed" if failed else "done"
+        what = f"{total} {self._unit}{'s' * (total != 1)}"
+        return f"{failed} of {what} failed" if failed else f"{what} done"
+
+    def _count_failed(self) -> int:
+        self._have(None)
+        return len(self._failed())
+
+    def _outcomes(self, timeout: float | None) -> list[tuple[int, int, Any]]:
+        """Index, engine, and value or `Failure` of each call, once all are there."""
+        self._have(timeout)
+        return [(index, *each) for index, each in enumerate(zip(self.engine_ids, self._values, strict=False))]
+
+    def _failed(self) -> list[IpclusterzError]:
+        """The errors of those that failed, once all are there."""
+        return [value.error for value in self._values if type(value) is Failure]
+
+    def _with_errors(self) -> Any:
+        """What `get` returns when it is to raise nothing."""
+        if not self._failed():
+            return self._joined()
+        values = [self._raised(value.error) if type(value) is Failure else value for value in self._values]
+        return values[0] if self._single else values
+
+    def _have(self, timeout: float | None) -> None:
+        """Wait for the values, unless they are here."""
+        if self._values is _NOTHING:
+            self._collect(timeout)
+
     def _collect(self, timeout: float | None) -> None:
         pending = self._pending
-        if not pending.wait(timeout):
+        if not self.wait(timeout):
             raise errors.TimeoutError("Result not ready.")
         method = self._method
         self._values = [value_at(pending, index, method) for index in range(len(pending))]
 
+    def _leave(self, interrupt: KeyboardInterrupt) -> None:
+        """After Ctrl-C in a wait: say what goes on, and let the client keep this result."""
+        pending = self._pending
+        missing = len(pending) - pending.done()
+        if not missing:
+            return
+        left = self._client._left
+        left[:] = [result for result in left if not result._taken() and result is not self]
+        left.append(self)
+        interrupt.args = (
+            f"{missing} task{'s go' if missing > 1 else ' goes'} on: rc.abort() gives up what no engine has begun, "
+            "rc.interrupt() ends what runs, and rc.outstanding has the results",
+        )
+
+    def _taken(self) -> bool:
+        """Whether somebody has had all values."""
+        return self._values is not _NOTHING
+
     def _refuse_cancelled(self, timeout: float | None) -> None:
-        if self._values is _NOTHING:
-            self._collect(timeout)
+        self._have(timeout)
         values = self._values
         aborted = errors.AbortedError
         if values and all(type(value) is Failure and isinstance(value.error, aborted) for value in values):
@@ -319,13 +428,17 @@ class AsyncResult(LazyFuture):
 
     def _raise_failures(self) -> None:
         # `e` is what it is called in the debugger: this is the frame in which %debug begins.
-        e = self._error()
+        e = self._failures_as_one()
         if e is not None:
             raise e
 
     def _error(self) -> BaseException | None:
+        """What `get` raises."""
+        return None if self._returns_exceptions else self._failures_as_one()
+
+    def _failures_as_one(self) -> BaseException | None:
         """What the failed ones among the values are raised as."""
-        failed: list[IpclusterzError] = [value.error for value in self._values if type(value) is Failure]
+        failed = self._failed()
         if not failed:
             return None
         if self._single:
@@ -339,7 +452,11 @@ class AsyncResult(LazyFuture):
     def _value(self, index: int) -> Any:
         if self._values is not _NOTHING:
             return self._values[index]
-        self._pending.wait_index(index, None)
+        try:
+            self._pending.wait_index(index, None)
+        except KeyboardInterrupt as error:
+            self._leave(error)
+            raise
         return value_at(self._pending, index, self._method)
 
     def _checked(self, index: int) -> Any:
@@ -352,3 +469,17 @@ class AsyncResult(LazyFuture):
     def _output(self, which: int) -> Any:
         texts = [self._pending.outputs(index)[which] for index in range(len(self._pending))]
         return texts[0] if self._single else texts
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as somebody would say them."""
+    if seconds < 9.95:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    minutes, whole = divmod(whole, 60)
+    if minutes < 120:
+        return f"{minutes} min {whole} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from ..shared.serialize import dumps
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
 from .direct import DirectCalls
 from .functions import pack
-from .mapping import MapResult, chunk_bounds, chunk_frames, columns_of, lazy_map
+from .mapping import Again, MapResult, chunk_bounds, chunk_frames, chunk_of, columns_of, lazy_map
 from .remote import ParallelFunction, RemoteFunction
 from .targets import waits
 from .view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import ModuleType
     from typing import Any, Literal
 
     from .._core import Pending
     from ..shared.serialize import Frame
     from .connection import Connection
+    from .mapping import LazyResults, Part
     from .remote import Parts
     from .targets import Targets
 
@@ -148,6 +150,7 @@ class LoadBalancedView(View):
         chunksize: int | None = None,
         ordered: bool = True,
         block: bool | None = None,
+        return_exceptions: bool = False,
     ) -> Any:
         """Call `f` on each element, in chunks that engines take as they become free.
 
@@ -163,6 +166,8 @@ class LoadBalancedView(View):
             Give results in the order of the elements; otherwise as they arrive.
         block : bool, optional
             Instead of the view's `block`.
+        return_exceptions : bool
+            Put the errors of elements that fail in the places of their results, and raise none of them.
 
         Returns
         -------
@@ -173,13 +178,20 @@ class LoadBalancedView(View):
         ------
         ValueError
             When `chunksize` is less than one.
+        CompositeError
+            When waiting: what elements raised. All others are done nevertheless.
         """
         function = pack(f, mapped=True)
-        columns, length = columns_of(sequences)
-        chunks = chunk_bounds(length, chunksize, len(self))
-        items = [(None, chunk_frames(columns, start, stop)) for start, stop in chunks]
-        pending = self._submit("apply", items, function)
-        result = MapResult(self.client, pending, [stop - start for start, stop in chunks], ordered)
+
+        def submit(columns: list[Any], length: int) -> tuple[Pending, list[int], list[Part]]:
+            chunks = chunk_bounds(length, chunksize, len(self))
+            parts = [chunk_of(columns, start, stop) for start, stop in chunks]
+            pending = self._submit("apply", [(None, dumps(part)) for part in parts], function)
+            return pending, [stop - start for start, stop in chunks], parts
+
+        pending, sizes, parts = submit(*columns_of(sequences))
+        again = Again(submit, parts)
+        result = MapResult(self.client, pending, sizes, ordered, again=again, return_exceptions=return_exceptions)
         return result.get() if waits(self, block) else result
 
     def map_async(
@@ -189,9 +201,12 @@ class LoadBalancedView(View):
         *sequences: Iterable[Any],
         chunksize: int | None = None,
         ordered: bool = True,
+        return_exceptions: bool = False,
     ) -> MapResult:
         """Like `map`, and never waits."""
-        result: MapResult = self.map(f, *sequences, chunksize=chunksize, ordered=ordered, block=False)
+        result: MapResult = self.map(
+            f, *sequences, chunksize=chunksize, ordered=ordered, block=False, return_exceptions=return_exceptions
+        )
         return result
 
     def map_sync(
@@ -201,9 +216,12 @@ class LoadBalancedView(View):
         *sequences: Iterable[Any],
         chunksize: int | None = None,
         ordered: bool = True,
+        return_exceptions: bool = False,
     ) -> list[Any]:
         """Like `map`, and always waits."""
-        values: list[Any] = self.map(f, *sequences, chunksize=chunksize, ordered=ordered, block=True)
+        values: list[Any] = self.map(
+            f, *sequences, chunksize=chunksize, ordered=ordered, block=True, return_exceptions=return_exceptions
+        )
         return values
 
     def imap(
@@ -214,11 +232,12 @@ class LoadBalancedView(View):
         max_outstanding: int | None = None,
         ordered: bool = True,
         chunksize: int = 1,
-    ) -> Iterator[Any]:
+        return_exceptions: bool = False,
+    ) -> LazyResults:
         """Map lazily, as engines become free; see `DirectView.imap`."""
         if max_outstanding is None:
             max_outstanding = 2 * max(1, len(self))
-        return lazy_map(self._submit_chunk(f), sequences, max_outstanding, ordered, chunksize)
+        return lazy_map(self._submit_chunk(f), sequences, max_outstanding, ordered, chunksize, return_exceptions)
 
     def remote(self, *, block: bool | None = None) -> Callable[..., RemoteFunction]:
         """Decorator: calling the function runs it on one engine; see `DirectView.remote`."""
@@ -242,12 +261,12 @@ class LoadBalancedView(View):
         pending = self._submit("apply_bound" if bound else "apply", [(None, frames)], pack(f, bound=bound))
         return AsyncResult(self.client, pending, "apply", True)
 
-    def _submit_chunk(self, f: Callable[..., Any]) -> Callable[[list[Any], int], MapResult]:
+    def _submit_chunk(self, f: Callable[..., Any]) -> Callable[[list[Any], int, int], MapResult]:
         function = pack(f, mapped=True)
 
-        def submit(columns: list[Any], size: int) -> MapResult:
+        def submit(columns: list[Any], first: int, size: int) -> MapResult:
             pending = self._submit("apply", [(None, chunk_frames(columns, 0, size))], function)
-            return MapResult(self.client, pending, [size], True)
+            return MapResult(self.client, pending, [size], True, indexes=range(first, first + size))
 
         return submit
 

@@ -241,12 +241,14 @@ class Client(Connection, DirectCalls):
         *sequences: Iterable[Any],
         targets: Targets | Own = OWN,
         block: bool | None = None,
+        return_exceptions: bool = False,
     ) -> Any:
         """Call `f` on each element and wait for all of them, like the builtin, unless ``block=False``.
 
         Otherwise as `DirectView.map`.
         """
-        return super().map(f, *sequences, targets=targets, block=block is None or block)
+        waits = block is None or block
+        return super().map(f, *sequences, targets=targets, block=waits, return_exceptions=return_exceptions)
 
     def remote(self, *, targets: Targets | Own = None, block: bool | None = None) -> Callable[..., RemoteFunction]:
         """Decorator: calling the function runs it on one engine, the one with least to do, or on `targets`.

@@ -1,7 +1,7 @@
 """A client without its calls: the engines, waiting, control, and the end of the connection.
 
-It keeps no results and no list of calls: what nobody refers to is freed. The I/O thread of the extension module sends
-and receives.
+It keeps no results and no list of calls, but for those whose wait Ctrl-C has ended: what nobody refers to is freed. The
+I/O thread of the extension module sends and receives.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import weakref
 from time import monotonic
+from weakref import WeakSet
 
 from .. import error as errors
 from .asyncresult import AsyncResult
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from .._core import Client as Core
+    from .future import LazyFuture
     from .targets import Own, Targets
     from .tunnel import Tunnel
 
@@ -39,7 +41,17 @@ class Connection:
         What it goes through; closed with it.
     """
 
-    __slots__ = ("__weakref__", "_core", "_owner", "_targets", "_tunnel", "_watcher", "block")
+    __slots__ = (
+        "__weakref__",
+        "_core",
+        "_left",
+        "_owner",
+        "_results",
+        "_targets",
+        "_tunnel",
+        "_watcher",
+        "block",
+    )
 
     def __init__(self, core: Core, tunnel: Tunnel | None) -> None:
         self._core = core
@@ -47,6 +59,8 @@ class Connection:
         self._owner: object = None
         self._targets: Targets = "all"
         self._watcher = Watcher(core)
+        self._results: WeakSet[LazyFuture] = WeakSet()
+        self._left: list[LazyFuture] = []
         # The watcher's thread holds the connection. The connection is closed when this object is freed.
         weakref.finalize(self, core.stop_watching).atexit = False
         self.block = False
@@ -136,12 +150,49 @@ class Connection:
             return None if deadline is None else max(0.0, deadline - monotonic())
 
         # First, so that an unknown id is refused before the wait.
-        done = not (jobs is None or ids) or self._core.wait_requests(None if jobs is None else ids, left())
+        try:
+            done = not (jobs is None or ids) or self._core.wait_requests(None if jobs is None else ids, left())
+        except KeyboardInterrupt as error:
+            error.args = (
+                "what was submitted goes on: rc.abort() gives up what no engine has begun, rc.interrupt() ends what "
+                "runs, and rc.outstanding has the results",
+            )
+            raise
         late = sum(not result.wait(left()) for result in results)
         if late:
             raise errors.TimeoutError(f"{late} of {len(results)} results are not ready after {timeout:g} s")
         if not done:
             raise errors.TimeoutError(f"not all of what was submitted is ready after {timeout:g} s")
+
+    @property
+    def outstanding(self) -> list[Any]:
+        """The results that are on their way, the oldest first.
+
+        They are those that you still have, and those of calls in which Ctrl-C has ended the wait, such as `map_sync`;
+        these stay here until somebody takes their values. `abort` and `interrupt` end what goes on.
+
+        Returns
+        -------
+        list of AsyncResult
+
+        Examples
+        --------
+        >>> ar = rc[:].apply_async(abs, -1)
+        >>> rc.barrier()
+        >>> rc.outstanding
+        []
+        """
+        while True:
+            try:
+                known = list(self._results)
+                break
+            except RuntimeError:
+                # Another thread has submitted something.
+                continue
+        self._left[:] = [result for result in self._left if not result._taken()]
+        open_ones = {id(result): result for result in self._left}
+        open_ones.update({id(result): result for result in known if not result.ready()})
+        return sorted(open_ones.values(), key=lambda result: result._pending.submitted)
 
     # -- control ------------------------------------------------------------------------------------------------
 

@@ -11,20 +11,23 @@ from types import ModuleType
 
 from ..shared import names as on_engine
 from ..shared.scatter import bounds
+from ..shared.serialize import dumps
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
 from .functions import pack
-from .mapping import MapResult, chunk_frames, columns_of
+from .mapping import Again, MapResult, chunk_of, columns_of
 from .namespaces import NamespaceCalls
 from .remote import ParallelFunction, RemoteFunction
 from .targets import OWN, waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from typing import Any, Literal
 
+    from .._core import Pending
     from .imports import SyncImports
+    from .mapping import LazyResults, Part
     from .targets import Own, Targets
 
 __all__ = ["DirectCalls"]
@@ -66,6 +69,7 @@ class DirectCalls(NamespaceCalls):
         *sequences: Iterable[Any],
         targets: Targets | Own = OWN,
         block: bool | None = None,
+        return_exceptions: bool = False,
     ) -> Any:
         """Call `f` on each element, one contiguous block of elements for each engine.
 
@@ -79,6 +83,8 @@ class DirectCalls(NamespaceCalls):
             Engines; None shares the elements out by load.
         block : bool, optional
             Whether to wait.
+        return_exceptions : bool
+            Put the errors of elements that fail in the places of their results, and raise none of them.
 
         Returns
         -------
@@ -89,6 +95,8 @@ class DirectCalls(NamespaceCalls):
         ------
         TypeError
             When `f` cannot be called, or there is no sequence.
+        CompositeError
+            When waiting: what elements raised. All others are done nevertheless.
 
         Examples
         --------
@@ -96,28 +104,41 @@ class DirectCalls(NamespaceCalls):
         [0, 1, 4, 9, 16]
         """
         if targets is None:
-            return self._owner_client._balanced(None).map(f, *sequences, block=waits(self, block))
+            view = self._owner_client._balanced(None)
+            return view.map(f, *sequences, block=waits(self, block), return_exceptions=return_exceptions)
+        client, core = self._owner_client, self._core
         chosen, _ = self._choose(targets)
         function = pack(f, mapped=True)
-        columns, length = columns_of(sequences)
-        shares = [
-            (engine_id, start, stop)
-            for engine_id, (start, stop) in zip(chosen, bounds(length, len(chosen)), strict=True)
-            if stop > start
-        ]
-        items = [([engine_id], chunk_frames(columns, start, stop)) for engine_id, start, stop in shares]
-        pending = self._core.submit("apply", items, function=function)
-        result = MapResult(self._owner_client, pending, [stop - start for _, start, stop in shares], True)
+
+        def submit(columns: list[Any], length: int, engines: list[int]) -> tuple[Pending, list[int], list[Part]]:
+            shares = [
+                (engine_id, start, stop)
+                for engine_id, (start, stop) in zip(engines, bounds(length, len(engines)), strict=True)
+                if stop > start
+            ]
+            parts = [chunk_of(columns, start, stop) for _, start, stop in shares]
+            items = [([engine_id], dumps(part)) for (engine_id, _, _), part in zip(shares, parts, strict=True)]
+            pending = core.submit("apply", items, function=function)
+            return pending, [stop - start for _, start, stop in shares], parts
+
+        def submit_again(columns: list[Any], length: int) -> tuple[Pending, list[int], list[Part]]:
+            # One of them may be dead by now, which leaves the work to the others.
+            live = set(client._live())
+            return submit(columns, length, [engine_id for engine_id in chosen if engine_id in live] or chosen)
+
+        pending, sizes, parts = submit(*columns_of(sequences), chosen)
+        again = Again(submit_again, parts)
+        result = MapResult(client, pending, sizes, True, again=again, return_exceptions=return_exceptions)
         return result.get() if waits(self, block) else result
 
-    def map_async(self, f: Callable[..., Any], /, *sequences: Any) -> MapResult:
+    def map_async(self, f: Callable[..., Any], /, *sequences: Any, return_exceptions: bool = False) -> MapResult:
         """Like `map`, and never waits."""
-        result: MapResult = self.map(f, *sequences, block=False)
+        result: MapResult = self.map(f, *sequences, block=False, return_exceptions=return_exceptions)
         return result
 
-    def map_sync(self, f: Callable[..., Any], /, *sequences: Any) -> list[Any]:
+    def map_sync(self, f: Callable[..., Any], /, *sequences: Any, return_exceptions: bool = False) -> list[Any]:
         """Like `map`, and always waits."""
-        values: list[Any] = self.map(f, *sequences, block=True)
+        values: list[Any] = self.map(f, *sequences, block=True, return_exceptions=return_exceptions)
         return values
 
     def imap(
@@ -129,7 +150,8 @@ class DirectCalls(NamespaceCalls):
         ordered: bool = True,
         chunksize: int = 1,
         targets: Targets | Own = OWN,
-    ) -> Iterator[Any]:
+        return_exceptions: bool = False,
+    ) -> LazyResults:
         """Map lazily: elements are taken as engines become free, so the sequences may be endless.
 
         Parameters
@@ -146,11 +168,14 @@ class DirectCalls(NamespaceCalls):
             Elements in a task.
         targets : optional
             The engines that share the work; None is all of them.
+        return_exceptions : bool
+            Give the errors of elements that fail in the places of their results, and raise none of them.
 
         Returns
         -------
         iterator
-            Gives one result for each element. An error is raised in its turn.
+            Gives one result for each element. An error is raised in its turn, and the iterator goes on behind it. Its
+            `close` gives up what no engine has begun, as does its end.
 
         Raises
         ------
@@ -168,8 +193,13 @@ class DirectCalls(NamespaceCalls):
         # One of the engines of a view may be dead by now, which leaves the work to the others.
         chosen = None if targets is None else self._choose(targets)[0]
         view = self._owner_client._balanced(chosen)
-        values: Iterator[Any] = view.imap(
-            f, *sequences, max_outstanding=max_outstanding, ordered=ordered, chunksize=chunksize
+        values: LazyResults = view.imap(
+            f,
+            *sequences,
+            max_outstanding=max_outstanding,
+            ordered=ordered,
+            chunksize=chunksize,
+            return_exceptions=return_exceptions,
         )
         return values
 

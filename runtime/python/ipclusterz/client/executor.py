@@ -13,6 +13,7 @@ from threading import Condition, Lock
 from time import monotonic
 
 from ..error import RemoteError
+from .answers import Elements, Failure
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
 from .functions import pack
@@ -60,6 +61,25 @@ class ViewFuture(AsyncResult):
         super().__init__(view.client, view._submit("apply", [(None, frames)], function), method, True)
         self._executor = executor
         self._exception_raised: BaseException | None = None
+
+    def _elements(self, timeout: float | None, first: int) -> list[Any]:
+        """The results of a chunk of a map up to the first that failed, and then its `Failure`.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            As for `get`.
+        first : int
+            The index of its first element.
+        """
+        self._refuse_cancelled(timeout)
+        value = self._values[0]
+        if type(value) is Failure:
+            return [value]
+        if type(value) is not Elements:
+            values: list[Any] = value
+            return values
+        return value.numbered(range(first, first + len(value.values)))[: min(value.failed) + 1]
 
     def _raised(self, error: IpclusterzError) -> BaseException:
         # The same object each time, as a Future has it.
@@ -242,16 +262,23 @@ class ViewExecutor(Executor):
 
 
 def _results(under_way: deque[ViewFuture], more: Iterator[ViewFuture], deadline: float | None) -> Iterator[Any]:
+    first = 0
     try:
         while under_way:
             under_way.extend(islice(more, 1))
             left = None if deadline is None else max(0.0, deadline - monotonic())
-            values = under_way[0].result(left)
+            values = under_way[0]._elements(left, first)
+            first += len(values)
             # Neither the future nor a result is referred to from here once it is given out.
-            under_way.popleft()
+            future = under_way.popleft()
+            failed = values.pop() if type(values[-1]) is Failure else None
+            if failed is None:
+                del future
             values.reverse()
             while values:
                 yield values.pop()
+            if failed is not None:
+                raise future._raised(failed.error)
     finally:
         # Who stops early does not want the rest.
         for future in under_way:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Generator
     from typing import Any, Protocol
+    from weakref import WeakSet
 
     from .._core import Client as Core
     from .._core import Pending
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
         _core: Core
         _watcher: Watcher
+        # Results that somebody still has, and those that a wait was broken off for.
+        _results: WeakSet[LazyFuture]
+        _left: list[LazyFuture]
 
 
 __all__ = ["LazyFuture"]
@@ -51,6 +55,7 @@ class LazyFuture(Future):  # type: ignore[type-arg]
         def engine_ids(self) -> list[int]: ...
         def ready(self) -> bool: ...
         def wait(self, timeout: float | None = None) -> bool: ...
+        def _taken(self) -> bool: ...
         def abort(self) -> None: ...
         def _refuse_cancelled(self, timeout: float | None) -> None: ...
         def _error(self) -> BaseException | None: ...

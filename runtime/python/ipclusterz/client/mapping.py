@@ -5,24 +5,41 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, wait
-from itertools import islice
+from itertools import accumulate, islice
 
 from ..shared.scatter import sliceable
 from ..shared.serialize import dumps
+from .answers import Elements, Failure
 from .asyncresult import AsyncResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from typing import Any
 
     from .._core import Pending
+    from ..error import IpclusterzError
     from ..shared.serialize import Frame
     from .future import Owner
 
-__all__ = ["MapResult", "at_least_one", "chunk_bounds", "chunk_frames", "columns_of", "lazy_map"]
+    # One chunk of the sequences.
+    Part = tuple[Any, ...]
+    Submit = Callable[[list[Any], int], tuple[Pending, list[int], list[Part]]]
+
+__all__ = [
+    "Again",
+    "LazyResults",
+    "MapResult",
+    "at_least_one",
+    "chunk_bounds",
+    "chunk_frames",
+    "chunk_of",
+    "columns_of",
+    "lazy_map",
+]
 
 # Chunks for each engine, when the caller does not say: enough for a fast engine to take work from a slow one, few
 # enough for the cost of a task not to matter.
@@ -94,24 +111,30 @@ def at_least_one(name: str, value: Any) -> int:
     return number
 
 
+def chunk_of(columns: list[Any], start: int, stop: int) -> Part:
+    """One chunk of the sequences: a slice of each."""
+    return tuple(column[start:stop] for column in columns)
+
+
 def chunk_frames(columns: list[Any], start: int, stop: int) -> list[Frame]:
     """The arguments of one chunk, as the engine expects them: a tuple of sequences."""
-    return dumps(tuple(column[start:stop] for column in columns))
+    return dumps(chunk_of(columns, start, stop))
 
 
 def lazy_map(
-    submit: Callable[[list[Any], int], MapResult],
+    submit: Callable[[list[Any], int, int], MapResult],
     sequences: tuple[Iterable[Any], ...],
     max_outstanding: int,
     ordered: bool,
     chunksize: int,
-) -> Iterator[Any]:
+    return_exceptions: bool,
+) -> LazyResults:
     """The results of a map whose sequences are only consumed as tasks end; see `LoadBalancedView.imap`.
 
     Parameters
     ----------
     submit : callable
-        Sends one chunk: takes the columns and their length.
+        Sends one chunk: takes the columns, the index of their first element, and their length.
 
     Raises
     ------
@@ -122,19 +145,65 @@ def lazy_map(
         raise TypeError("imap() needs at least one sequence")
     max_outstanding = at_least_one("max_outstanding", max_outstanding)
     chunksize = at_least_one("chunksize", chunksize)
-    return _lazily(submit, _rows(sequences), max_outstanding, ordered, chunksize)
+    return LazyResults(_lazily(submit, _rows(sequences), max_outstanding, ordered, chunksize), return_exceptions)
+
+
+class LazyResults:
+    """An iterator over the results of a map, which goes on behind an element that failed. Made by `imap`.
+
+    Examples
+    --------
+    >>> results = rc.imap(lambda x: 1 / x, [2, 0, 4])
+    >>> next(results)
+    0.5
+    >>> try:
+    ...     next(results)
+    ... except RemoteError as error:
+    ...     print(error.index, error.ename)
+    1 ZeroDivisionError
+    >>> next(results)
+    0.25
+    """
+
+    __slots__ = ("_results", "_returns_exceptions")
+
+    def __init__(self, results: Generator[Any, None, None], return_exceptions: bool) -> None:
+        self._results = results
+        self._returns_exceptions = return_exceptions
+
+    def __iter__(self) -> LazyResults:
+        return self
+
+    def __next__(self) -> Any:
+        """The next result; the error of an element is raised in its turn, and the one after it is given next."""
+        value = next(self._results)
+        if type(value) is not Failure:
+            return value
+        error = value.error.with_traceback(None)
+        if self._returns_exceptions:
+            return error
+        try:
+            raise error
+        finally:
+            # Its traceback has this frame: it would keep the iterator, and with it what is under way.
+            del error, value
+
+    def close(self) -> None:
+        """Give up what no engine has begun."""
+        self._results.close()
 
 
 def _lazily(
-    submit: Callable[[list[Any], int], MapResult],
+    submit: Callable[[list[Any], int, int], MapResult],
     rows: Iterator[tuple[Any, ...]],
     max_outstanding: int,
     ordered: bool,
     chunksize: int,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     under_way: deque[MapResult] = deque()
     more = True
     failure: Exception | None = None
+    taken = 0
     try:
         while True:
             while more and len(under_way) < max_outstanding:
@@ -147,7 +216,9 @@ def _lazily(
                 # To ask again behind the end would take another element of each sequence before the shortest one.
                 more = failure is None and len(chunk) == chunksize
                 if chunk:
-                    under_way.append(submit([list(column) for column in zip(*chunk, strict=True)], len(chunk)))
+                    columns = [list(column) for column in zip(*chunk, strict=True)]
+                    under_way.append(submit(columns, taken, len(chunk)))
+                    taken += len(chunk)
             if not under_way:
                 if failure is not None:
                     raise failure
@@ -156,8 +227,13 @@ def _lazily(
             if not ordered:
                 done = wait(under_way, return_when=FIRST_COMPLETED).done
                 first = next(result for result in under_way if result in done)
-            yield from first
+            values = list(first._arriving())
             under_way.remove(first)
+            del first
+            # What was given out is not referred to from here.
+            values.reverse()
+            while values:
+                yield values.pop()
     finally:
         # Who stops early does not want the rest.
         for result in under_way:
@@ -167,7 +243,8 @@ def _lazily(
 class MapResult(AsyncResult):
     """The results of a map: a list once it is ready, and iterable as the chunks arrive.
 
-    ``len`` and `progress` count elements, not chunks. Made by `map`.
+    ``len``, `progress` and indexes are about elements, not chunks. An element that fails takes no other along:
+    the others of its chunk run, and have their results. Made by `map`.
 
     Examples
     --------
@@ -178,40 +255,59 @@ class MapResult(AsyncResult):
     2
     """
 
-    def __init__(self, client: Owner, pending: Pending, sizes: list[int], ordered: bool) -> None:
+    _unit = "element"
+
+    def __init__(
+        self,
+        client: Owner,
+        pending: Pending,
+        sizes: list[int],
+        ordered: bool,
+        *,
+        indexes: Sequence[int] | None = None,
+        again: Again | None = None,
+        return_exceptions: bool = False,
+    ) -> None:
         super().__init__(client, pending, "map", False)
         self._sizes = sizes
+        self._starts = [0, *accumulate(sizes)]
         self._ordered = ordered
+        # Of each element that was sent, its index in the whole map.
+        self._indexes: Sequence[int] = range(self._starts[-1]) if indexes is None else indexes
+        # What `retry` needs; let go of when nothing failed.
+        self._again = again
+        self._returns_exceptions = return_exceptions
 
     def __len__(self) -> int:
-        return sum(self._sizes)
+        return len(self._indexes)
 
     @property
     def progress(self) -> int:
         """How many elements of the map are done."""
         pending = self._pending
         if pending.done() == len(self._sizes):
-            return sum(self._sizes)
+            return len(self)
         return sum(size for index, size in enumerate(self._sizes) if pending.is_done(index))
 
     def __iter__(self) -> Iterator[Any]:
         """The results: in order, or chunk by chunk as they arrive for an unordered map.
 
-        An error is raised when its chunk's turn comes.
+        An error is raised when its element's turn comes; the iterator goes on behind it.
         """
-        for index in self._order():
-            yield from self._checked(index)
+        return LazyResults(self._arriving(), self._returns_exceptions)
 
     def __getitem__(self, index: int | slice) -> Any:
         """Wait for one of the results, by its position in the sequences, or for those of a slice."""
         position = range(len(self))[index]
         if isinstance(position, range):
             return [self[place] for place in position]
-        for chunk, size in enumerate(self._sizes):
-            if position < size:
-                return self._checked(chunk)[position]
-            position -= size
-        raise IndexError(index)
+        value = self._at(position)
+        if type(value) is not Failure:
+            return value
+        e = value.error.with_traceback(None)
+        if self._returns_exceptions:
+            return e
+        raise e
 
     def get_dict(self, timeout: float | None = None) -> dict[int, Any]:
         """Not for a map, whose results belong to elements and not to engines.
@@ -228,6 +324,112 @@ class MapResult(AsyncResult):
         """
         raise TypeError("the results of a map belong to elements, not to engines: use get()")
 
+    def retry(self) -> MapResult:
+        """Run the elements that failed again, once all are done.
+
+        They are called with what they were called with before. Arrays are not copied for that: one that was changed
+        meanwhile is sent as it is now.
+
+        Returns
+        -------
+        MapResult
+            Of the same shape: it has the results that were there, and those of the elements that ran again. It can be
+            retried, too.
+
+        Raises
+        ------
+        UnknownEngine
+            When none of the engines is there any more.
+
+        Examples
+        --------
+        >>> import os
+        >>> def work(number):
+        ...     if number == 2 and not os.path.exists("/tmp/the-disk-is-there"):
+        ...         raise OSError("no disk")
+        ...     return number**2
+        >>> ar = rc[:].map_async(work, range(4))
+        >>> ar.failures()[0].index
+        2
+        >>> open("/tmp/the-disk-is-there", "w").close()
+        >>> ar.retry().get()
+        [0, 1, 4, 9]
+        >>> os.remove("/tmp/the-disk-is-there")
+        """
+        outcomes = self._outcomes(None)
+        failed = [index for index, _, value in outcomes if type(value) is Failure]
+        again, rows = self._again, self._rows_of(failed)
+        if again is None:
+            # Nothing failed.
+            return self
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        pending, sizes, parts = again.submit(columns, len(rows))
+        return _Retried(self, pending, sizes, failed, outcomes, Again(again.submit, parts))
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _chunk(self, chunk: int) -> list[Any]:
+        """The results of a chunk, with a `Failure` in the place of each that failed; waits for it."""
+        value = self._value(chunk)
+        if type(value) is Elements:
+            return value.numbered(self._indexes[self._starts[chunk] : self._starts[chunk + 1]])
+        if type(value) is Failure:
+            value.error.indexes = self._indexes[self._starts[chunk] : self._starts[chunk + 1]]
+            return [value] * self._sizes[chunk]
+        values: list[Any] = value
+        return values
+
+    def _at(self, position: int) -> Any:
+        chunk = bisect_right(self._starts, position) - 1
+        return self._chunk(chunk)[position - self._starts[chunk]]
+
+    def _arriving(self) -> Generator[Any, None, None]:
+        for chunk in self._order():
+            yield from self._chunk(chunk)
+
+    def _collect(self, timeout: float | None) -> None:
+        super()._collect(timeout)
+        if not any(type(value) is Failure or type(value) is Elements for value in self._values):
+            self._again = None
+
+    def _outcomes(self, timeout: float | None) -> list[tuple[int, int, Any]]:
+        self._have(timeout)
+        found: list[tuple[int, int, Any]] = []
+        for chunk, engine in enumerate(self.engine_ids):
+            for value in self._chunk(chunk):
+                found.append((self._indexes[len(found)], engine, value))
+        return found
+
+    def _failed(self) -> list[IpclusterzError]:
+        # A chunk that was lost as a whole has one error.
+        failed: list[IpclusterzError] = []
+        for chunk, value in enumerate(self._values):
+            if type(value) is Failure:
+                self._chunk(chunk)
+                failed.append(value.error)
+            elif type(value) is Elements:
+                self._chunk(chunk)
+                failed += value.failed.values()
+        return failed
+
+    def _count_failed(self) -> int:
+        return len(self.failures())
+
+    def _with_errors(self) -> list[Any]:
+        return [value.error if type(value) is Failure else value for value in self._arriving()]
+
+    def _rows_of(self, failed: list[int]) -> list[tuple[Any, ...]]:
+        """The arguments of elements, by their indexes."""
+        parts = [] if self._again is None else self._again.parts
+        wanted = set(failed)
+        found: list[tuple[Any, ...]] = []
+        for chunk, part in enumerate(parts):
+            indexes = self._indexes[self._starts[chunk] : self._starts[chunk + 1]]
+            if not wanted.isdisjoint(indexes):
+                rows = zip(indexes, zip(*part, strict=False), strict=True)
+                found += [row for index, row in rows if index in wanted]
+        return found
+
     def _joined(self) -> list[Any]:
         return [value for index in self._order() for value in self._values[index]]
 
@@ -237,7 +439,87 @@ class MapResult(AsyncResult):
     def _as_they_arrive(self) -> Iterator[int]:
         # All loops over one result see the same order, also at the same time in several threads.
         for nth in range(len(self._sizes)):
-            index = self._pending.nth_done(nth, None)
+            try:
+                index = self._pending.nth_done(nth, None)
+            except KeyboardInterrupt as error:
+                self._leave(error)
+                raise
             if index is None:
                 return
             yield index
+
+
+class Again:
+    """How the elements of a map are sent again.
+
+    Attributes
+    ----------
+    submit : callable
+        Takes columns and their length; gives what is pending, the sizes of its chunks, and these.
+    parts : list of tuple
+        The chunks that were sent, as they were cut out of the sequences.
+    """
+
+    __slots__ = ("parts", "submit")
+
+    def __init__(self, submit: Submit, parts: list[Part]) -> None:
+        self.submit = submit
+        self.parts = parts
+
+
+class _Retried(MapResult):
+    """What `retry` gives: the elements that ran again among those that did not fail before."""
+
+    def __init__(
+        self,
+        before: MapResult,
+        pending: Pending,
+        sizes: list[int],
+        failed: list[int],
+        outcomes: list[tuple[int, int, Any]],
+        again: Again,
+    ) -> None:
+        super().__init__(
+            before._client,
+            pending,
+            sizes,
+            before._ordered,
+            indexes=failed,
+            again=again,
+            return_exceptions=before._returns_exceptions,
+        )
+        self._places = {index: place for place, index in enumerate(failed)}
+        self._before = outcomes
+
+    def __len__(self) -> int:
+        return len(self._before)
+
+    @property
+    def progress(self) -> int:
+        """How many elements of the map are done, those before included."""
+        sent = len(self._indexes)
+        pending = self._pending
+        missing = sum(size for index, size in enumerate(self._sizes) if not pending.is_done(index))
+        return len(self._before) - min(sent, missing)
+
+    def _at(self, position: int) -> Any:
+        index, _, value = self._before[position]
+        place = self._places.get(index)
+        return value if place is None else super()._at(place)
+
+    def _arriving(self) -> Generator[Any, None, None]:
+        if self._ordered:
+            for position in range(len(self._before)):
+                yield self._at(position)
+            return
+        for index, _, value in self._before:
+            if index not in self._places:
+                yield value
+        yield from super()._arriving()
+
+    def _outcomes(self, timeout: float | None) -> list[tuple[int, int, Any]]:
+        again = {outcome[0]: outcome for outcome in super()._outcomes(timeout)}
+        return [again.get(before[0], before) for before in self._before]
+
+    def _joined(self) -> list[Any]:
+        return list(self._arriving())

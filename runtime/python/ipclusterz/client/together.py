@@ -8,7 +8,6 @@ from __future__ import annotations
 from ..error import EngineError, IpclusterzError, MPIError, MPITimeout, RankLost, RejectedError, RemoteError
 from ..shared.scatter import join
 from ..shared.serialize import loads
-from .answers import Failure
 from .asyncresult import AsyncResult
 from .shapes import ExecuteResult, GatherResult
 
@@ -29,9 +28,9 @@ class _Together(AsyncResult):
     _agreed = False
     """Whether ranks compare notes, so that equal errors are one error."""
 
-    def _error(self) -> BaseException | None:
-        failed = [value.error for value in self._values if type(value) is Failure]
-        return (_once(self._method, failed, self._agreed) if failed else None) or super()._error()
+    def _failures_as_one(self) -> BaseException | None:
+        failed = self._failed()
+        return (_once(self._method, failed, self._agreed) if failed else None) or super()._failures_as_one()
 
 
 class GroupResult(_Together):

@@ -9,6 +9,9 @@ import sys
 
 from ..shared.progress import progress
 from ..shared.serialize import FRESH, MAP, dumps, loads, split_code
+from .chunks import run_chunk
+from .coroutines import value_of
+from .failure import called_with
 from .shell import make_shell
 
 TYPE_CHECKING = False
@@ -38,13 +41,16 @@ class Calls:
     ----------
     of : dict
         From the name of an operation to the method that does it.
+    called_with : str
+        The arguments of a call that has failed, shortened; whoever reports it sets it back.
     """
 
-    __slots__ = ("_functions", "_namespace", "_shell", "_state", "of")
+    __slots__ = ("_functions", "_namespace", "_shell", "_state", "called_with", "of")
 
     def __init__(self, namespace: Namespace, state: State) -> None:
         self._namespace = namespace
         self._state = state
+        self.called_with = ""
         self._shell: Shell | None = None
         self._functions: dict[bytes, Loaded] = {}
         namespace.when_reloaded.append(self._functions.clear)
@@ -69,14 +75,16 @@ class Calls:
             progress.begun = False
         frames = task.frames
         if not frames:
-            return dumps(function())
+            return dumps(value_of(function()))
         if mapped:
-            sequences = loads(frames)
-            if len(sequences) == 1:
-                return dumps([function(item) for item in sequences[0]])
-            return dumps([function(*items) for items in zip(*sequences, strict=False)])
+            return run_chunk(function, loads(frames), self._state, self._namespace.engine_id)
         arguments, keywords = loads(frames)
-        return dumps(function(*arguments, **keywords))
+        try:
+            value = value_of(function(*arguments, **keywords))
+        except BaseException:
+            self.called_with = called_with(arguments, keywords)
+            raise
+        return dumps(value)
 
     def execute(self, task: Task) -> list[Frame]:
         """Run a cell of code."""
@@ -120,7 +128,7 @@ class Calls:
             known = self._load(task)
         function = known[0]
         arguments, keywords = loads(task.frames)
-        return dumps(function(comm, *arguments, **keywords))
+        return dumps(value_of(function(comm, *arguments, **keywords)))
 
     def reform(self, task: Task) -> list[Frame]:
         """Form the communicator of an epoch, at the controller's wish."""

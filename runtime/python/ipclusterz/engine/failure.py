@@ -1,7 +1,12 @@
 """Exceptions to error replies: whatever was raised, something readable goes back.
 
-An error reply is one pickled dictionary with ``ename``, ``evalue``, ``traceback``, ``method``, ``hint`` and
-``exception`` (the pickled exception, or None). The client makes a `RemoteError` of it.
+An error reply is one pickled dictionary with ``ename``, ``evalue``, ``traceback``, ``method``, ``hint``, ``exception``
+(the pickled exception, or None) and ``arguments`` (what the function was called with, shortened). The client makes a
+`RemoteError` of it.
+
+The reply to a chunk of a map in which elements failed has two more entries: ``values``, the results with None in the
+places of those that failed, and ``failed``, for each of these its place in the chunk, its own dictionary, and its
+arguments.
 """
 
 from __future__ import annotations
@@ -13,9 +18,18 @@ from ..shared.serialize import PROTOCOL, dumps, loads, plain_dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from reprlib import Repr
     from traceback import FrameSummary
+    from typing import Any
 
-__all__ = ["error_frames"]
+    from ..shared.serialize import Frame
+
+    # What is said of an exception.
+    Told = dict[str, Any]
+
+
+__all__ = ["Partly", "called_with", "error_frames", "told_of"]
 
 _PACKAGE = __file__.rpartition("engine")[0]
 _SIGNAL_HANDLER = f"{_PACKAGE}engine/state.py"
@@ -24,17 +38,38 @@ _SIGNAL_HANDLER = f"{_PACKAGE}engine/state.py"
 _LARGEST_EXCEPTION = 1024 * 1024
 
 
-def error_frames(error: BaseException, method: str, engine_id: int) -> list[bytes]:
+# Characters of the arguments of a failed call, and of one of them.
+_LONGEST_ARGUMENTS = 200
+_LONGEST_ARGUMENT = 80
+_MOST_ARGUMENTS = 8
+
+
+class Partly(Exception):
+    """Raised for a chunk of which some elements failed; has the reply."""
+
+    def __init__(self, frames: list[Frame]) -> None:
+        super().__init__()
+        self.frames = frames
+
+
+def error_frames(error: BaseException, method: str, engine_id: int, arguments: str = "") -> list[Frame]:
     """The frames of the reply to a call that raised `error`.
 
     Never raises: an exception whose text or pickle fails arrives without them.
     """
+    if isinstance(error, Partly):
+        return error.frames
+    return [plain_dumps({**told_of(error, method, engine_id), "arguments": arguments}, PROTOCOL)]
+
+
+def told_of(error: BaseException, method: str, engine_id: int) -> Told:
+    """What is said of an exception. Never raises."""
     try:
-        return [plain_dumps(_describe(error, method, engine_id), PROTOCOL)]
+        return _describe(error, method, engine_id)
     except BaseException:
         # Out of memory or of stack while describing, or a module that is needed for it is broken: what is always there.
         bare = {"ename": type(error).__name__, "evalue": _text(error), "traceback": "", "method": method}
-        return [plain_dumps(bare, PROTOCOL)]
+        return {**bare, "hint": "", "exception": None}
 
 
 def _text(error: BaseException) -> str:
@@ -44,7 +79,52 @@ def _text(error: BaseException) -> str:
         return ""
 
 
-def _describe(error: BaseException, method: str, engine_id: int) -> dict[str, object]:
+def called_with(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> str:
+    """The arguments of a call in one short line. Survives objects whose `repr` fails."""
+    if not arguments and not keywords:
+        return ""
+    try:
+        shorten = _shortener()
+        shown = [_short(shorten, value) for value in arguments[:_MOST_ARGUMENTS]]
+        shown += [f"{name}={_short(shorten, value)}" for name, value in list(keywords.items())[:_MOST_ARGUMENTS]]
+        if max(len(arguments), len(keywords)) > _MOST_ARGUMENTS:
+            shown.append("…")
+        text = ", ".join(shown)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return "…"
+    return text if len(text) <= _LONGEST_ARGUMENTS else f"{text[: _LONGEST_ARGUMENTS - 1]}…"
+
+
+def _shortener() -> Repr:
+    import reprlib
+
+    class Shortener(reprlib.Repr):
+        """Looks at the beginning of large things only."""
+
+        def repr_bytes(self, value: bytes | bytearray, _level: int) -> str:
+            return repr(value) if len(value) <= self.maxstring else f"{value[: self.maxstring - 10]!r}…"
+
+        repr_bytearray = repr_bytes
+
+    shorten = Shortener()
+    shorten.maxother = shorten.maxlong = _LONGEST_ARGUMENT
+    shorten.maxstring = 60
+    return shorten
+
+
+def _short(shorten: Repr, value: object) -> str:
+    try:
+        text = " ".join(shorten.repr(value).split())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return f"<{type(value).__name__} whose repr() raised {type(error).__name__}>"
+    return text if len(text) <= _LONGEST_ARGUMENT else f"{text[: _LONGEST_ARGUMENT - 1]}…"
+
+
+def _describe(error: BaseException, method: str, engine_id: int) -> Told:
     try:
         text = error.message if isinstance(error, IpclusterzError) else str(error)
     except BaseException as second:
@@ -86,11 +166,14 @@ def _user_part(stack: list[FrameSummary]) -> list[FrameSummary]:
 
 def _is_machinery(filename: str) -> bool:
     # A cell that is no Python fails in `ast`, before any of it runs.
-    return filename.startswith(_PACKAGE) or "/IPython/core/" in filename or filename == _ast_file()
+    if filename.startswith(_PACKAGE) or "/IPython/core/" in filename:
+        return True
+    # The loop of a coroutine, which is ours when it is above the user's code.
+    return filename in (_file_of("ast"), _file_of("asyncio.base_events"))
 
 
-def _ast_file() -> str:
-    return getattr(sys.modules.get("ast"), "__file__", "")
+def _file_of(module: str) -> str:
+    return getattr(sys.modules.get(module), "__file__", "")
 
 
 def _hint(error: BaseException) -> str:

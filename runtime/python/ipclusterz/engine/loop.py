@@ -18,6 +18,7 @@ from .state import State
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._core import Engine, Task
+    from ..shared.serialize import Frame
 
 __all__ = ["Loop"]
 
@@ -85,9 +86,10 @@ class Loop:
             os._exit(1)
         if task.kind == "reform":
             # For the controller, which reads text alone.
-            frames = [f"{type(error).__name__}: {error}".encode()]
+            frames: list[Frame] = [f"{type(error).__name__}: {error}".encode()]
         else:
-            frames = error_frames(error, task.kind, self._engine_id)
+            frames = error_frames(error, task.kind, self._engine_id, self._calls.called_with)
+        self._calls.called_with = ""
         # The exception holds the frames of user code, and these its locals: let go of them.
         error.__traceback__ = None
         unmet = isinstance(error, UnmetDependency) and not progress.begun

@@ -16,6 +16,9 @@ _LOOKUPS = frozenset({"pull", "zip_pull", "gather", "delete", "get_result"})
 # The same for calls in which all ranks of a group look the name up.
 _LOOKUPS |= {"allgather", "allreduce", "alltoall", "bcast", "reduce", "scan", "scatter"}
 
+# Calls of a user's function: its arguments are shown.
+_CALLS = frozenset({"apply", "map", "parallel"})
+
 
 class ExecuteReply:
     """What running a cell of code gave on one engine. It is shown like an entry of the Results List.
@@ -106,7 +109,7 @@ class ExecuteReply:
 def remote_error(told: dict[str, Any], engine_id: int, method: str) -> RemoteError:
     """The error that an engine reported; `engine.failure` says what is in the report."""
     kind = RemoteKeyError if told["ename"] == "KeyError" and method in _LOOKUPS else RemoteError
-    return kind(
+    error = kind(
         told["ename"],
         told["evalue"],
         told["traceback"],
@@ -115,3 +118,6 @@ def remote_error(told: dict[str, Any], engine_id: int, method: str) -> RemoteErr
         told.get("exception"),
         told.get("hint", ""),
     )
+    if method in _CALLS:
+        error.arguments = told.get("arguments", "")
+    return error
