@@ -283,6 +283,7 @@ WITHOUT = {
     "Client.remote",
     "Client.targets",
     "Client.ids",
+    "Client.outstanding",
     "Client.cluster",
     "Client.closed",
     "Client.close",

@@ -33,6 +33,13 @@ def pid() -> int:
     return os.getpid()
 
 
+def meet(folder: Path) -> int:
+    """Wait until two engines are here."""
+    (folder / str(os.getpid())).touch()
+    until(lambda: len(list(folder.iterdir())) > 1, message="no second engine was given a task")
+    return os.getpid()
+
+
 def fail_on(number: int, bad: int) -> int:
     if number == bad:
         raise ValueError(f"{number} is bad")
@@ -64,9 +71,9 @@ def test_options(options: dict[str, object]) -> None:
     assert Parallel(**options)(delayed(abs)(-i) for i in range(50)) == list(range(50))
 
 
-def test_tasks_run_on_the_engines(rc: Client) -> None:
+def test_tasks_run_on_the_engines(rc: Client, tmp_path: Path) -> None:
     engines = set(rc[:].apply_sync(os.getpid).values())
-    used = set(Parallel(batch_size=1)(delayed(pid)() for _ in range(200)))
+    used = set(Parallel(batch_size=1)(delayed(meet)(tmp_path) for _ in range(4)))
     assert used <= engines
     assert len(used) > 1
 

@@ -40,6 +40,7 @@ _PYTHON = (".py", ".pyc", ".pyw")
 # By name of a top-level module: the module, and whether it is local.
 _verdicts: dict[str, tuple[object, bool]] = {}
 _installed: list[str] = []
+_places: tuple[object, set[str]] = (None, set())
 _found: tuple[object, dict[str, ModuleType], tuple[bytes, ...]] = (None, {}, ())
 
 
@@ -102,20 +103,34 @@ def locate(name: str) -> str | None:
     top = name.partition(".")[0]
     if top in sys.stdlib_module_names or top in _NEVER or (top in sys.modules and not is_local(top)):
         return None
+    if top in _elsewhere():
+        return None
     search: Any = None
     spec: Any = None
-    folder = path = ""
+    path = ""
     parts = name.split(".")
     for length in range(1, len(parts) + 1):
         spec = PathFinder.find_spec(".".join(parts[:length]), search)
-        if spec is None or not isinstance(spec.origin, str) or not spec.origin.endswith(".py"):
+        if spec is None or not isinstance(spec.origin, str):
             return None
         path = os.path.abspath(spec.origin)
         search = spec.submodule_search_locations
-        folder = folder or os.path.dirname(path if search is None else os.path.dirname(path))
-    if _is_installed(spec.origin) or folder in _shared_folders():
-        return None
+        folder = os.path.dirname(path if search is None else os.path.dirname(path))
+        if length == 1 and (_is_installed(spec.origin) or folder in _shared_folders()):
+            _elsewhere().add(top)
+            return None
+        if not path.endswith(".py"):
+            return None
     return path
+
+
+def _elsewhere() -> set[str]:
+    """Top-level modules that are installed though not imported: where `sys.path` is what it was, so are they."""
+    global _places
+    places = (tuple(sys.path), os.environ.get("PYTHONPATH"))
+    if _places[0] != places:
+        _places = (places, set())
+    return _places[1]
 
 
 LOCAL.append(is_local)

@@ -33,22 +33,29 @@ def _best_shell(namespace: Namespace) -> Shell:
         # A broken IPython, or one that is too old, must not take `execute` away. That there is none is no fault.
         if isinstance(error, ModuleNotFoundError) and error.name == "IPython":
             return PlainShell(namespace)
-        import sys
-
-        print(f"IPython cannot be used, plain Python runs the cells: {error!r}", file=sys.stderr)
-        return PlainShell(namespace)
+        return PlainShell(namespace, f"IPython cannot be used, plain Python runs the cells: {error!r}")
 
 
 class PlainShell:
-    """A prompt without IPython: the value of a last expression is shown as text, and is ``_`` afterwards."""
+    """A prompt without IPython: the value of a last expression is shown as text, and is ``_`` afterwards.
 
-    def __init__(self, namespace: Namespace) -> None:
+    Parameters
+    ----------
+    namespace : Namespace
+        Where cells run.
+    notice : str
+        What the first cell writes to standard error.
+    """
+
+    def __init__(self, namespace: Namespace, notice: str = "") -> None:
         self._names: dict[str, Any] = namespace.names
+        self._notice = notice
         self.count = 0
 
     def run(self, code: str, silent: bool) -> Outcome:
         import ast
 
+        self._give_notice()
         if not silent:
             self.count += 1
         filename = f"<cell {self.count}>"
@@ -68,6 +75,13 @@ class PlainShell:
 
     def reset(self) -> None:
         """Nothing is kept but the count."""
+
+    def _give_notice(self) -> None:
+        if self._notice:
+            import sys
+
+            print(self._notice, file=sys.stderr)
+            self._notice = ""
 
     def _remember_source(self, filename: str, code: str) -> None:
         # Tracebacks and inspect.getsource look here for the lines of a file that does not exist.

@@ -536,9 +536,18 @@ def imports_of(code: types.CodeType, space: dict[str, Any]) -> Iterator[str]:
 
 def late_imports(code: types.CodeType, space: dict[str, Any]) -> dict[str, str]:
     """Local modules that code imports when it runs and that are not imported here yet, with their files."""
-    found: dict[str, str] = {}
+    if not LOCATE:
+        return {}
+    names = _named_imports(code, space.get("__package__") or "")
+    return {name: path for name in names if (path := _where(name))}
+
+
+@functools.lru_cache(10_000)
+def _named_imports(code: types.CodeType, package: str) -> tuple[str, ...]:
+    """What code imports when it runs: modules, those around them, and names that may be modules."""
+    found: list[str] = []
     # Most code imports nothing, and `dis` is slow.
-    if LOCATE and IMPORT_NAME in code.co_code[::2]:
+    if IMPORT_NAME in code.co_code[::2]:
         from dis import get_instructions
 
         level: Any = 0
@@ -547,16 +556,15 @@ def late_imports(code: types.CodeType, space: dict[str, Any]) -> dict[str, str]:
         for instruction in get_instructions(code):
             if instruction.opname == "IMPORT_NAME":
                 level, names = before
-                base = _absolute(instruction.argval, level or 0, space.get("__package__") or "")
-                for name in (base, *(f"{base}.{each}" for each in names or ())):
-                    for each in _around(name):
-                        if path := _where(each):
-                            found[each] = path
+                base = _absolute(instruction.argval, level or 0, package)
+                found += [
+                    each for name in (base, *(f"{base}.{each}" for each in names or ())) for each in _around(name)
+                ]
             before = [before[1], instruction.argval]
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            found |= late_imports(constant, space)
-    return found
+            found += _named_imports(constant, package)
+    return tuple(dict.fromkeys(found))
 
 
 def _absolute(name: str, level: int, package: str) -> str:
