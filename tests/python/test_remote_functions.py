@@ -154,6 +154,8 @@ def test_map_of_a_function(rc: Client, make: Callable[[Client], Any], decorator:
     assert f.map(iter(range(5)), (y for y in range(9))) == [0, 1, 4, 9, 16]
     assert f.map([]) == []
     assert f.map(np.arange(3)) == [0, 1, 2]
+    inverse = getattr(caller, decorator)(block=True)(lambda x: 1 / x)
+    assert [type(value) for value in inverse.map([2, 0], return_exceptions=True)] == [float, RemoteError]
     later = getattr(caller, decorator)(block=False)(abs).map([-1, -2])
     assert isinstance(later, MapResult)
     assert later.get() == [1, 2]

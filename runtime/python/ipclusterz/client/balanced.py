@@ -278,8 +278,8 @@ class LoadBalancedView(View):
     def _workers(self) -> LoadBalancedView:
         return self
 
-    def _map(self, f: Callable[..., Any], sequences: Any, chunksize: int | None, block: bool) -> Any:
-        return self.map(f, *sequences, chunksize=chunksize, block=block)
+    def _map(self, f: Callable[..., Any], sequences: Any, chunksize: int | None, **options: bool) -> Any:
+        return self.map(f, *sequences, chunksize=chunksize, **options)
 
     def _parts(self, length: int, dist: str, chunksize: int | None) -> Parts:
         if dist == "r":

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
         def apply_async(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any: ...
         def map(self, f: Callable[..., Any], /, *sequences: Iterable[Any], block: bool | None = None) -> Any: ...
-        def _map(self, f: Callable[..., Any], sequences: Any, chunksize: int | None, block: bool) -> Any:
+        def _map(self, f: Callable[..., Any], sequences: Any, chunksize: int | None, **options: bool) -> Any:
             """`map`, with chunks of a size where that means something."""
 
         def _parts(self, length: int, dist: str, chunksize: int | None) -> Parts:
@@ -104,10 +104,13 @@ class RemoteFunction:
             return result
         return result._answer()
 
-    def map(self, *sequences: Iterable[Any]) -> Any:
+    def map(self, *sequences: Iterable[Any], return_exceptions: bool = False) -> Any:
         """Call it on each element; see `Client.map`."""
-        f = self.__wrapped__  # type: ignore[attr-defined]
-        return self.view.map(f, *sequences, block=waits(self._caller, self.block))
+        return self._map(sequences, None, return_exceptions)
+
+    def _map(self, sequences: Any, chunksize: int | None, return_exceptions: bool) -> Any:
+        f, block = self.__wrapped__, waits(self._caller, self.block)  # type: ignore[attr-defined]
+        return self.view._map(f, sequences, chunksize, block=block, return_exceptions=return_exceptions)
 
     def __repr__(self) -> str:
         f = self.__wrapped__  # type: ignore[attr-defined]
@@ -197,10 +200,9 @@ class ParallelFunction(RemoteFunction):
         result = GatherResult(view.client, pending, False, self.dist, "parallel")
         return result.get() if waits(self._caller, self.block) else result
 
-    def map(self, *sequences: Iterable[Any]) -> Any:
+    def map(self, *sequences: Iterable[Any], return_exceptions: bool = False) -> Any:
         """Call the function on each element, and give the list of results; see `Client.map`."""
-        view, block = self.view, waits(self._caller, self.block)
-        return view._map(self.__wrapped__, sequences, self.chunksize, block)  # type: ignore[attr-defined]
+        return self._map(sequences, self.chunksize, return_exceptions)
 
 
 def _itself(f: Callable[..., Any]) -> Callable[..., Any]:

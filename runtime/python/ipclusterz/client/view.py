@@ -279,8 +279,8 @@ class DirectView(View, DirectCalls):
     def _workers(self) -> Any:
         return self.client._balanced(self._targets)
 
-    def _map(self, f: Callable[..., Any], sequences: Any, _chunksize: int | None, block: bool) -> Any:
-        return self.map(f, *sequences, block=block)
+    def _map(self, f: Callable[..., Any], sequences: Any, _chunksize: int | None, **options: bool) -> Any:
+        return self.map(f, *sequences, **options)
 
     def _parts(self, length: int, _dist: str, _chunksize: int | None) -> Parts:
         return [[engine_id] for engine_id in self._targets[:length]], {}
