@@ -285,6 +285,20 @@ print(rc[0].apply_sync(where, 1) == rc[0].apply_sync(where, 1))
     assert printed == "True\n"
 
 
+def test_a_variable_with_the_name_of_a_module_imports_nothing(script: Script) -> None:
+    source = "calls = 0\ndef count():\n    global calls\n    calls += 1\n    return calls\n"
+    printed = script(
+        """
+import calls, counter
+write("counter.py", pathlib.Path("counter.py").read_text(), engines)
+print([rc[0].apply_sync(counter.count) for _ in range(3)])
+""",
+        calls="",
+        counter=source,
+    )
+    assert printed == "[1, 2, 3]\n"
+
+
 def test_what_an_engine_cannot_use_is_said(script: Script) -> None:
     printed = script(
         """

@@ -519,19 +519,10 @@ def _used(module: ModuleType) -> Iterator[str]:
 
 
 def imports_of(code: types.CodeType, space: dict[str, Any]) -> Iterator[str]:
-    """Local modules that code may import when it runs, of those that are imported here already."""
-    package = space.get("__package__")
-    for name in code.co_names:
+    """Local modules that code imports when it runs, of those that are imported here already."""
+    for name in _named_imports(code, space.get("__package__") or ""):
         if name in sys.modules and is_local(name):
             yield name
-        if package:
-            # `from . import x` has no name, `from .x import y` that of x.
-            full = f"{package}.{name}" if name else package
-            if full in sys.modules and is_local(full):
-                yield full
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from imports_of(constant, space)
 
 
 def late_imports(code: types.CodeType, space: dict[str, Any]) -> dict[str, str]:
