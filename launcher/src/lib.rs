@@ -5,7 +5,8 @@
 //! commands downwards:
 //!
 //! - [`commands`]: one file per command; each returns a [`report`], which [`output`] prints, or a failure
-//! - [`arguments`], [`usage`]: the command line as it is typed, and what is wrong with it
+//! - [`arguments`], [`usage`]: the command line as it is typed, and what is wrong with it; [`completion`]: how a shell
+//!   completes it
 //! - [`start`]: a start, from the command line to the supervisor
 //! - [`doctor`]: checks of this host and of what a profile needs
 //! - [`supervisor`]: the process that starts, watches and ends a cluster; [`remote`]: the same for a cluster on another
@@ -20,6 +21,7 @@ pub mod arguments;
 pub mod cleanup;
 pub mod clusters;
 pub mod commands;
+pub mod completion;
 pub mod controller_process;
 pub mod doctor;
 pub mod failures;

@@ -1,6 +1,7 @@
 //! Prints what commands return: data on stdout, talk on stderr; with `--json`, one versioned JSON value on stdout.
 
 use ipclusterz_host::failure::Failure;
+use ipclusterz_host::stderr::is_quiet;
 use serde::Serialize;
 use serde_json::Value;
 use std::io::{self, Write};
@@ -46,7 +47,9 @@ impl Output {
                 serde_json::to_value(report).map_err(|error| Failure::io("encoding the result")(error.into()))?;
             return self.json_value(value);
         }
-        print(&mut io::stderr(), &report.to_talk())?;
+        if !is_quiet() {
+            print(&mut io::stderr(), &report.to_talk())?;
+        }
         self.text(&report.to_text())
     }
 

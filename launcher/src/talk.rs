@@ -3,7 +3,7 @@
 
 use crate::report::StartReport;
 use ipclusterz_host::failure::Failure;
-use ipclusterz_host::stderr::print_line;
+use ipclusterz_host::stderr::{print_line, print_problem};
 use ipclusterz_ssh::answers::read_answer;
 use ipclusterz_ssh::whom::ask_instead_of_terminal;
 use ipclusterz_ssh::{Asker, Question, Secret};
@@ -52,6 +52,13 @@ impl Talk {
     pub fn say(&mut self, line: impl Into<String>) {
         let line = line.into();
         print_line(&line);
+        self.tell(&Message::Say(line));
+    }
+
+    /// Says a line about something that went wrong, which is wanted also in quiet.
+    pub fn warn(&mut self, line: impl Into<String>) {
+        let line = line.into();
+        print_problem(&line);
         self.tell(&Message::Say(line));
     }
 

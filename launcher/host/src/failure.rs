@@ -6,6 +6,7 @@
 use crate::exit_code::Exit;
 use ipclusterz_base::connection::ConnectionError;
 use ipclusterz_base::places::PlacesError;
+use ipclusterz_base::words::without_codes;
 use serde::{Deserialize, Serialize};
 
 /// Why a command failed.
@@ -22,7 +23,7 @@ pub struct Failure {
 impl Failure {
     /// A failure without advice.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit_code: exit.code(), message: message.into(), hint: None }
+        Self { exit_code: exit.code(), message: without_codes(&message.into()), hint: None }
     }
 
     /// Adds advice. An empty text counts as no advice.

@@ -8,7 +8,7 @@
 use crate::identity::{Fate, Owner, ProcessIdentity};
 use crate::record_file::{RecordError, read_record, write_record};
 use crate::removal::{RemoveError, removed};
-use crate::stderr::print_line;
+use crate::stderr::print_problem;
 use ipclusterz_base::places::{self, PlacesError};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -62,7 +62,7 @@ impl OwnedFolder {
 impl Drop for OwnedFolder {
     fn drop(&mut self) {
         if let Err(error) = remove(&self.path) {
-            print_line(&error.to_string());
+            print_problem(&error.to_string());
         }
     }
 }

@@ -79,13 +79,24 @@ impl BlockedSignals {
         // SAFETY: as above.
         unsafe { libc::sigemptyset(&raw mut set) };
         for number in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGCHLD, libc::SIGUSR1] {
-            if !is_ignored(number)? {
+            let may_stay_ignored = matches!(number, libc::SIGINT | libc::SIGHUP);
+            if !may_stay_ignored || !is_ignored(number)? {
                 // SAFETY: as above.
                 unsafe { libc::sigaddset(&raw mut set, number) };
             }
         }
-        // SAFETY: set is initialised, and the old mask is not asked for.
-        match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) } {
+        // Blocked but not waited for: a launcher that Ctrl-Z has stopped goes on in the background, where a terminal may
+        // stop again whoever prints (`stty tostop`).
+        let mut blocked = set;
+        // SAFETY: as above.
+        unsafe { libc::sigaddset(&raw mut blocked, libc::SIGTTOU) };
+        // The kernel reports no child to a process that ignores SIGCHLD, as some start their children.
+        // SAFETY: signal takes two integers.
+        if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: blocked is initialised, and the old mask is not asked for.
+        match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const blocked, std::ptr::null_mut()) } {
             0 => Ok(Self { set }),
             error => Err(io::Error::from_raw_os_error(error)),
         }

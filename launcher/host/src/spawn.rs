@@ -49,10 +49,13 @@ impl ChildProcess {
         self.child.stdout.take()
     }
 
-    /// Sends `signal` to its process group.
+    /// Sends `signal` to its process group, and continues processes in it that were stopped: they could not act on the
+    /// signal.
     pub fn signal_group(&self, signal: i32) {
-        // A child that has exited but has not been reaped keeps its pid, so the signal cannot hit another process.
-        let _ = system::signal_group(self.identity.pid, signal);
+        for signal in [signal, libc::SIGCONT] {
+            // A child that has exited but has not been reaped keeps its pid, so the signal cannot hit another process.
+            let _ = system::signal_group(self.identity.pid, signal);
+        }
     }
 
     /// Reaps the child and returns its status; `None` while it runs. Kills what is left of its process group first,

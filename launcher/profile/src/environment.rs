@@ -35,6 +35,8 @@ pub const PROJECT: &str = "IPCLUSTERZ_PROJECT";
 pub const SITE_PROFILES: &str = "IPCLUSTERZ_SITE_PROFILES";
 /// What the controller logs, for example `debug` or `ipclusterz_runtime=debug`; `info` unless set.
 pub const LOG: &str = "IPCLUSTERZ_LOG";
+/// Set by the script that a shell sources, when it asks for completions.
+pub const COMPLETE: &str = "IPCLUSTERZ_COMPLETE";
 
 /// The variables that set one key of a profile each.
 pub const KEYS: [(&str, &str); 10] = [
@@ -71,7 +73,8 @@ pub const TABLE: [(&str, &str); 16] = [
 ];
 
 /// Known variables that this program does not read: the package reads them, or they mark processes of a launcher.
-pub const OTHERS: [&str; 3] = ["IPCLUSTERZ_KEY_FILE", "IPCLUSTERZ_END_TIME", ipclusterz_host::marked::VARIABLE];
+pub const OTHERS: [&str; 4] =
+    [COMPLETE, "IPCLUSTERZ_KEY_FILE", "IPCLUSTERZ_END_TIME", ipclusterz_host::marked::VARIABLE];
 
 /// Text for the end of `--help`.
 pub fn help() -> String {

@@ -195,7 +195,28 @@ fn reword(message: &str) -> (String, Option<String>) {
         Some(_) => Some(format!("{wrong:?} is a profile: `extends = {wrong:?}`, or `--profile {wrong}`")),
         None => nearest(wrong, quoted).map(|likely| format!("did you mean {likely:?}?")),
     });
-    (message, hint)
+    (refused(&message), hint)
+}
+
+/// `"x" is not a number` for `invalid type: string "x", expected a number`.
+fn refused(message: &str) -> String {
+    if let Some(field) = message.strip_prefix("missing field ") {
+        return format!("{field} is missing");
+    }
+    let about_value = ["invalid type: ", "invalid value: "].iter().find_map(|prefix| message.strip_prefix(prefix));
+    let Some((got, wanted)) = about_value.and_then(|about| about.split_once(", expected ")) else {
+        return message.to_owned();
+    };
+    let kinds = ["string ", "integer ", "floating point ", "boolean ", "datetime "];
+    let value = match got {
+        "map" => "a table",
+        "sequence" => "a list",
+        _ => kinds.iter().find_map(|kind| got.strip_prefix(kind)).unwrap_or(got).trim_matches('`'),
+    };
+    match wanted {
+        "true or false" => format!("{value} is neither true nor false"),
+        _ => format!("{value} is not {wanted}"),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Options of the commands about clusters that were started, here or elsewhere.
 
 use super::common::CommonArguments;
+use super::numbers;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -12,10 +13,10 @@ pub struct ScaleArguments {
     pub change: String,
 
     /// Seconds to wait until new engines have registered and others are gone; 0: do not wait
-    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value_t = 60.0, value_parser = numbers::seconds)]
     pub timeout: f64,
 
-    /// Options of most commands.
+    /// Which cluster.
     #[command(flatten)]
     pub common: CommonArguments,
 }
@@ -27,7 +28,7 @@ pub struct GcArguments {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Options of most commands.
+    /// Which cluster.
     #[command(flatten)]
     pub common: CommonArguments,
 }
@@ -36,10 +37,10 @@ pub struct GcArguments {
 #[derive(Debug, Args)]
 pub struct StopArguments {
     /// Stop every cluster of this user on this host
-    #[arg(long, conflicts_with = "cluster")]
+    #[arg(long)]
     pub all: bool,
 
-    /// Options of most commands.
+    /// Which cluster.
     #[command(flatten)]
     pub common: CommonArguments,
 }
@@ -48,10 +49,10 @@ pub struct StopArguments {
 #[derive(Debug, Args)]
 pub struct StatusArguments {
     /// Seconds to wait for the controller's answer
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value_t = 5.0)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value_t = 5.0, value_parser = numbers::seconds)]
     pub timeout: f64,
 
-    /// Options of most commands.
+    /// Which cluster.
     #[command(flatten)]
     pub common: CommonArguments,
 }
@@ -59,7 +60,7 @@ pub struct StatusArguments {
 /// `ipclusterz list`
 #[derive(Debug, Args)]
 pub struct ListArguments {
-    /// Options of most commands.
+    /// Which cluster.
     #[command(flatten)]
     pub common: CommonArguments,
 }
@@ -72,7 +73,7 @@ pub struct LogsArguments {
     pub follow: bool,
 
     /// The log of one engine alone
-    #[arg(long, value_name = "N", group = "which")]
+    #[arg(long, value_name = "N", group = "which", allow_negative_numbers = true, value_parser = numbers::engine_id)]
     pub engine: Option<u32>,
 
     /// The controller's log alone
@@ -84,10 +85,10 @@ pub struct LogsArguments {
     pub launcher: bool,
 
     /// How many lines of each
-    #[arg(short = 'n', long, value_name = "LINES", default_value_t = 20)]
-    pub lines: usize,
+    #[arg(short = 'n', long, value_name = "LINES", allow_negative_numbers = true, default_value_t = 20, value_parser = numbers::lines)]
+    pub lines: u32,
 
-    /// Options of most commands.
+    /// Which cluster.
     #[command(flatten)]
     pub common: CommonArguments,
 }
@@ -96,14 +97,14 @@ pub struct LogsArguments {
 #[derive(Debug, Args)]
 pub struct WaitArguments {
     /// How many engines there must be
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 1)]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, default_value_t = 1, value_parser = numbers::engines)]
     pub engines: u32,
 
     /// Seconds until giving up
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value_t = 60.0)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value_t = 60.0, value_parser = numbers::seconds)]
     pub timeout: f64,
 
-    /// Options of most commands.
+    /// Which cluster.
     #[command(flatten)]
     pub common: CommonArguments,
 }
@@ -142,10 +143,6 @@ pub struct TunnelArguments {
     /// Ask for passwords with JSON lines on stdout, answered by lines on stdin
     #[arg(long, hide = true, requires = "json")]
     pub ask_on_stdio: bool,
-
-    /// Print one versioned JSON value on stdout
-    #[arg(long)]
-    pub json: bool,
 
     /// Stop when the parent process ends, however it ends
     #[arg(long, hide = true)]

@@ -1,11 +1,12 @@
 //! The command line as clap reads it: raw values, not yet weighed against variables and profile.
 //!
 //! Doc comments in this folder are the text of `--help`. In reading order: `command` (the whole), `common`, `start`,
-//! `clusters`, `profiles`, `others` (the options of each command).
+//! `clusters`, `profiles`, `others` (the options of each command), `numbers` (values of options).
 
 mod clusters;
 mod command;
 mod common;
+mod numbers;
 mod others;
 mod profiles;
 mod start;
@@ -15,13 +16,14 @@ pub use clusters::{
     WaitArguments,
 };
 pub use command::{Arguments, Command, parser};
-pub use common::CommonArguments;
-pub use others::{CompletionsArguments, ControllerArguments, GuardArguments};
+pub use common::{CommonArguments, OutputArguments};
+pub use numbers::BadNumber;
+pub use others::{CompletionsArguments, ControllerArguments, GuardArguments, ManArguments};
 pub use profiles::{
     DoctorArguments, ProfileArguments, ProfileCheckArguments, ProfileCommand, ProfileInitArguments,
     ProfileShowArguments,
 };
-pub use start::{RunArguments, StartArguments};
+pub use start::{RunArguments, SettingsArguments, StartArguments, StartCommand};
 
 #[cfg(test)]
 mod settings_tests;

@@ -1,6 +1,5 @@
 //! Options of `completions`, and of the hidden commands that a launcher runs.
 
-use super::common::CommonArguments;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -10,10 +9,14 @@ pub struct CompletionsArguments {
     /// The shell
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
+}
 
-    /// Options of most commands.
-    #[command(flatten)]
-    pub common: CommonArguments,
+/// `ipclusterz man`
+#[derive(Debug, Args)]
+pub struct ManArguments {
+    /// The command that the page is about, such as start or profile check [default: ipclusterz itself]
+    #[arg(value_name = "COMMAND")]
+    pub command: Vec<String>,
 }
 
 /// `ipclusterz guard`

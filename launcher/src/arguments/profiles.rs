@@ -14,11 +14,7 @@ pub struct ProfileArguments {
 #[derive(Debug, Subcommand)]
 pub enum ProfileCommand {
     /// List profiles: yours, the site's, and those that come with the program
-    List {
-        /// Print one versioned JSON value on stdout
-        #[arg(long)]
-        json: bool,
-    },
+    List,
     /// Print a complete profile as TOML, all layers merged
     Show(ProfileShowArguments),
     /// Write a profile of your own to start from, every key explained
@@ -41,10 +37,6 @@ pub struct ProfileShowArguments {
     /// Set a key, such as batch.partition=gpu (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-
-    /// Print one versioned JSON value on stdout
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `ipclusterz profile init`
@@ -60,10 +52,6 @@ pub struct ProfileInitArguments {
     /// Replace a profile of that name
     #[arg(long)]
     pub force: bool,
-
-    /// Print one versioned JSON value on stdout
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `ipclusterz profile check`
@@ -76,10 +64,6 @@ pub struct ProfileCheckArguments {
     /// Set a key, such as batch.partition=gpu (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-
-    /// Print one versioned JSON value on stdout
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `ipclusterz doctor`
@@ -92,8 +76,4 @@ pub struct DoctorArguments {
     /// Set a key of the profile, such as batch.partition=gpu (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-
-    /// Print one versioned JSON value on stdout
-    #[arg(long)]
-    pub json: bool,
 }

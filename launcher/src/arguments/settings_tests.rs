@@ -13,14 +13,14 @@ use std::time::Duration;
 fn settings_of(line: &str, variables: &[(&str, &str)], profile: Option<&str>) -> Result<StartSettings, SettingsError> {
     let matches =
         parser().try_get_matches_from(line.split_whitespace().map(|word| word.replace('~', " "))).expect("arguments");
-    let arguments = Arguments::from_arg_matches(&matches).expect("arguments").start;
+    let arguments = Arguments::from_arg_matches(&matches).expect("arguments").start.settings;
     let variables = Variables::from_pairs(variables.iter().map(|(name, value)| (name.to_string(), value.to_string())));
     let folder = tempfile::tempdir().expect("temporary folder");
     if let Some(text) = profile {
         std::fs::write(folder.path().join("default.toml"), text).expect("write");
     }
     let places = Places { user: Some(folder.path().to_path_buf()), ..Places::default() };
-    StartSettings::new(arguments.common.cluster.as_deref(), &arguments.options(), &variables, &places)
+    StartSettings::new(arguments.cluster.as_deref(), &arguments.options(), &variables, &places)
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! Options of the commands that start a cluster.
 
-use super::common::CommonArguments;
+use super::numbers;
 use clap::Args;
 use ipclusterz_profile::Options;
 use std::path::PathBuf;
 
-/// `ipclusterz start`
-#[derive(Debug, Clone, Args)]
-pub struct StartArguments {
+/// What kind of cluster to start: options of `start` and `run`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SettingsArguments {
     /// How many engines to start [default: engines.count of the profile]
-    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::engines)]
     pub engines: Option<u32>,
 
     /// Profile: a name, or the path of a .toml file
@@ -33,12 +33,24 @@ pub struct StartArguments {
     pub advertise: Vec<String>,
 
     /// Seconds until all engines must have registered
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = numbers::seconds)]
     pub timeout: Option<f64>,
 
     /// Start an engine that dies again, under its id
     #[arg(long)]
     pub restart: bool,
+
+    /// Name of the cluster [default: default]
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+}
+
+/// How a cluster is started: the options of `start`, also without that word.
+#[derive(Debug, Clone, Default, Args)]
+pub struct StartArguments {
+    /// What kind of cluster.
+    #[command(flatten)]
+    pub settings: SettingsArguments,
 
     /// Print the script of the first job instead of starting anything
     #[arg(long)]
@@ -59,13 +71,21 @@ pub struct StartArguments {
     /// File that somebody touches as long as the cluster is to live
     #[arg(long, hide = true, value_name = "PATH")]
     pub lease_file: Option<PathBuf>,
-
-    /// Options of most commands.
-    #[command(flatten)]
-    pub common: CommonArguments,
 }
 
-impl StartArguments {
+/// `ipclusterz start`
+#[derive(Debug, Clone, Args)]
+pub struct StartCommand {
+    /// Name of the cluster [default: default]
+    #[arg(value_name = "NAME")]
+    pub cluster_name: Option<String>,
+
+    /// The options.
+    #[command(flatten)]
+    pub start: StartArguments,
+}
+
+impl SettingsArguments {
     /// Those that bear on the profile.
     pub fn options(&self) -> Options {
         let mut keys = Vec::new();
@@ -88,9 +108,9 @@ impl StartArguments {
 /// `ipclusterz run`
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// Options of `start`.
+    /// What kind of cluster.
     #[command(flatten)]
-    pub start: StartArguments,
+    pub settings: SettingsArguments,
 
     /// The program and its arguments; `Client()` in it finds the cluster
     #[arg(last = true, required = true, value_name = "PROGRAM")]

@@ -9,7 +9,7 @@ use crate::cleanup::folders;
 use crate::cleanup::remains::remove_remains;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
-use ipclusterz_host::stderr::print_line;
+use ipclusterz_host::stderr::{print_line, print_problem};
 use ipclusterz_host::system;
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::lock::ClusterLock;
@@ -57,7 +57,7 @@ pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
                 print_line(&format!("the launcher is gone; ended: {:?} {:?}", cleaned.killed, cleaned.ended));
                 // Also removes the folders of other processes that were killed.
                 for error in folders::remove_left(None) {
-                    print_line(&error.to_string());
+                    print_problem(&error.to_string());
                 }
                 return Ok(());
             }
@@ -68,7 +68,7 @@ pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
         if Instant::now() >= deadline {
             return Err(Failure::new(Exit::Timeout, problem));
         }
-        print_line(&format!("{problem}; trying again in {} s", wait.as_secs()));
+        print_problem(&format!("{problem}; trying again in {} s", wait.as_secs()));
         let until = Instant::now() + wait;
         // Another process may have cleaned up.
         while Instant::now() < until && folder.handle_file().exists() {

@@ -28,7 +28,7 @@ pub fn run(arguments: &LogsArguments, variables: &Variables, output: &mut Output
     let mut logs = Vec::new();
     for path in chosen(arguments, &cluster, &folder)? {
         let (lines, position) =
-            tail(&path, arguments.lines).map_err(Failure::io(format!("reading {}", path.display())))?;
+            tail(&path, arguments.lines as usize).map_err(Failure::io(format!("reading {}", path.display())))?;
         logs.push(LogTail { name: name_of(&path), path: path.clone(), lines });
         followed.push(Followed { path, position, unfinished: Vec::new() });
     }

@@ -1,28 +1,33 @@
 //! Parses the command line, runs the command that it names, and returns the exit code.
 
 use super::{
-    completions, controller, doctor, gc, guard, list, logs, profile, run, scale, start, status, stop, tunnel, wait,
+    completions, controller, doctor, gc, guard, list, logs, man, profile, run, scale, start, status, stop, tunnel, wait,
 };
-use crate::arguments::{Arguments, Command, parser};
+use crate::arguments::{Arguments, Command, StartCommand};
+use crate::completion;
 use crate::output::Output;
-use crate::usage::{Interruption, interpret};
-use clap::FromArgMatches;
+use crate::usage::{Interruption, keeps_log, read};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
+use ipclusterz_host::stderr;
 use ipclusterz_profile::environment::Variables;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs the command line `raw`, whose first word is the program's name.
 pub fn main(raw: Vec<OsString>) -> ExitCode {
-    let mut output = Output::new(Arguments::json_wanted(raw.iter().cloned()));
-    let parsed = parser().try_get_matches_from(&raw).and_then(|matches| Arguments::from_arg_matches(&matches));
-    let result = match parsed {
-        Ok(arguments) => dispatch(arguments, &raw[1..], &mut output),
-        Err(error) => match interpret(&error) {
-            Interruption::Text(text) => output.text(&text).map(|()| Exit::Ok.code()),
-            Interruption::Mistake(failure) => Err(failure),
-        },
+    if completion::answer(&raw) {
+        return Exit::Ok.into();
+    }
+    let mut output = Output::new(Arguments::has(&raw, "--json"));
+    let result = match read(&raw) {
+        Ok(arguments) => {
+            output = Output::new(arguments.output.json);
+            stderr::set_quiet(arguments.output.quiet && !keeps_log(&arguments));
+            dispatch(arguments, &raw[1..], &mut output)
+        }
+        Err(Interruption::Text(text)) => output.text(&text).map(|()| Exit::Ok.code()),
+        Err(Interruption::Mistake(failure)) => Err(failure),
     };
     let code = result.unwrap_or_else(|failure| {
         output.failure(&failure);
@@ -33,8 +38,9 @@ pub fn main(raw: Vec<OsString>) -> ExitCode {
 
 fn dispatch(arguments: Arguments, raw: &[OsString], output: &mut Output) -> Result<u8, Failure> {
     let variables = Variables::of_this_process();
-    match arguments.command.unwrap_or(Command::Start(arguments.start)) {
-        Command::Start(arguments) => return start::run(&arguments, raw, &variables, output),
+    let start = StartCommand { cluster_name: None, start: arguments.start };
+    match arguments.command.unwrap_or(Command::Start(start)) {
+        Command::Start(command) => return start::run(&command.start, raw, &variables, output),
         Command::Run(arguments) => return run::run(arguments, &variables, output),
         Command::Scale(arguments) => output.report(&scale::run(&arguments, &variables)?)?,
         Command::Gc(arguments) => return gc::run(&arguments, output).map(Exit::code),
@@ -48,6 +54,7 @@ fn dispatch(arguments: Arguments, raw: &[OsString], output: &mut Output) -> Resu
         Command::Wait(arguments) => output.report(&wait::run(&arguments, &variables)?)?,
         Command::Profile(arguments) => return profile::run(&arguments, &variables, output).map(Exit::code),
         Command::Doctor(arguments) => return doctor::run(&arguments, &variables, output).map(Exit::code),
+        Command::Man(arguments) => output.report(&man::run(&arguments)?)?,
         Command::Completions(arguments) => output.report(&completions::run(&arguments)?)?,
     }
     Ok(Exit::Ok.code())

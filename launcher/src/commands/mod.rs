@@ -11,6 +11,7 @@ mod guard;
 mod list;
 mod logs;
 mod main;
+mod man;
 mod profile;
 mod reason;
 mod run;

@@ -1,31 +1,25 @@
 //! `ipclusterz run -n 8 -- python analysis.py`: a cluster for as long as one program runs.
 
-use crate::arguments::RunArguments;
+use crate::arguments::{RunArguments, StartArguments};
 use crate::output::Output;
 use crate::start::events::supervise;
 use crate::supervisor::program::Program;
 use crate::talk::Talk;
-use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_profile::environment::{CLUSTER, Variables};
 
 /// Starts the cluster, runs the program in an environment in which a client finds the cluster, and stops everything.
 /// Returns the program's exit code if the program was started.
 pub fn run(mut arguments: RunArguments, variables: &Variables, output: &mut Output) -> Result<u8, Failure> {
-    let start = &mut arguments.start;
-    if start.daemonize {
-        return Err(Failure::new(Exit::Usage, "--daemonize: a cluster for one program ends with it")
-            .with_hint("leave the option out, or `ipclusterz start --daemonize` and run the program yourself"));
-    }
-    if start.common.cluster.is_none() && variables.get(CLUSTER).is_none() {
+    if arguments.settings.cluster.is_none() && variables.get(CLUSTER).is_none() {
         // A name of its own, so that it disturbs no other cluster of the user's.
-        start.common.cluster = Some(format!("run-{}-{}", short_host_name(), std::process::id()));
+        arguments.settings.cluster = Some(format!("run-{}-{}", short_host_name(), std::process::id()));
     }
-    let program = Program::new(std::mem::take(&mut arguments.program));
+    let program = Program::new(arguments.program);
+    let start = StartArguments { settings: arguments.settings, ..StartArguments::default() };
     let mut talk = Talk::on_stderr();
-    supervise(&arguments.start, Some(program), variables, &mut talk, &mut |report, talk| {
-        let count = report.engines.len();
-        talk.say(format!("cluster {:?}: {count} engines ready in {:.2} s", report.cluster, report.seconds));
+    supervise(&start, Some(program), variables, &mut talk, &mut |report, talk| {
+        talk.say(format!("cluster {:?}: {} ready in {:.2} s", report.cluster, report.count(), report.seconds));
         output.report_if_json(report)
     })
 }

@@ -79,7 +79,7 @@ fn run_detached(arguments: &StartArguments, descriptor: i32, variables: &Variabl
 
 /// `--print-script`: the script that a queue would be given.
 fn script(arguments: &StartArguments, variables: &Variables) -> Result<ScriptReport, Failure> {
-    let settings = settings(arguments, variables)?;
+    let settings = settings(&arguments.settings, variables)?;
     let launcher = settings.tables.engines.launcher;
     if launcher != LauncherKind::Batch {
         let message = format!("--print-script: engines.launcher is {:?}, which has no jobs", launcher.word());
@@ -94,14 +94,8 @@ fn script(arguments: &StartArguments, variables: &Variables) -> Result<ScriptRep
 }
 
 fn say_how_to_connect(report: &StartReport, talk: &mut Talk, foreground: bool) {
-    let count = report.engines.len();
     let ending = if foreground { "; Ctrl-C stops all" } else { "" };
-    talk.say(format!(
-        "cluster {:?}: {count} engine{} ready in {:.2} s{ending}",
-        report.cluster,
-        if count == 1 { "" } else { "s" },
-        report.seconds
-    ));
+    talk.say(format!("cluster {:?}: {} ready in {:.2} s{ending}", report.cluster, report.count(), report.seconds));
     let argument =
         if report.cluster == places::DEFAULT_CLUSTER { String::new() } else { format!("{:?}", report.client_file) };
     talk.say(format!("connect:  from ipclusterz import client; rc = client.Client({argument})"));

@@ -35,6 +35,10 @@ pub fn run(arguments: &StopArguments, variables: &Variables) -> Result<StopRepor
         let stopped = stop(&name, &folder, &state)?.ok_or_else(|| no_such_cluster(&name))?;
         return Ok(StopReport { stopped: vec![stopped] });
     }
+    if let Some(name) = &arguments.common.cluster {
+        let message = format!("`--all` and the name {name:?} exclude each other");
+        return Err(Failure::new(Exit::Usage, message).with_hint("`--all` stops every cluster of yours on this host"));
+    }
     let mut stopped = Vec::new();
     let mut failed: Option<Failure> = None;
     for (name, folder, state) in existing_clusters()? {
@@ -75,6 +79,8 @@ fn end_launcher(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> R
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(true),
             other => other.map_err(Failure::io(doing()))?,
         }
+        // One that Ctrl-Z has stopped acts on nothing else until it is continued. An error is ignored: it has exited.
+        let _ = system::signal_process(pid, libc::SIGCONT);
         Ok(system::wait_for_end(pid, patience).map_err(Failure::io(doing()))? || !handle.launcher.is_alive())
     };
     let elsewhere = handle.sets.iter().any(|record| !record.job.is_here());

@@ -12,7 +12,7 @@ use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::{Fate, Owner};
 use ipclusterz_host::owned::OwnedFolder;
 use ipclusterz_host::signals::{BlockedSignals, Signal};
-use ipclusterz_host::stderr::print_line;
+use ipclusterz_host::stderr::{print_line, print_problem};
 use ipclusterz_host::system;
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::lock::ClusterLock;
@@ -185,7 +185,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         // The lock's own file stays: once it is removed, two processes could hold the lock.
         if let Err(error) = self.record.remove_remains(&self.folder) {
-            print_line(&error.to_string());
+            print_problem(&error.to_string());
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The result of one check.
 
+use ipclusterz_base::words::without_codes;
 use serde::{Deserialize, Serialize};
 
 /// How good the result of a check is.
@@ -60,7 +61,7 @@ impl Finding {
     /// A finding that something does not work. An empty hint counts as none.
     pub fn failed(check: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         let hint = Some(hint.into()).filter(|hint| !hint.is_empty());
-        Self { check: check.to_owned(), level: Level::Failed, message: message.into(), hint }
+        Self { check: check.to_owned(), level: Level::Failed, message: without_codes(&message.into()), hint }
     }
 
     /// A finding that something does not work, with the message and the hint of `failure`.

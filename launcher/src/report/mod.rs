@@ -8,6 +8,7 @@ mod text;
 
 pub use self::profile::{CheckReport, InitReport, ListedProfile, ProfileListReport, ShowReport};
 
+use ipclusterz_base::words::without_codes;
 use ipclusterz_runtime::wire::message::{EngineInfo, Status};
 use progress::Progress;
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,14 @@ pub struct StartReport {
     pub engines: Vec<EngineInfo>,
     /// Seconds from the command to the last engine.
     pub seconds: f64,
+}
+
+impl StartReport {
+    /// `1 engine` or `4 engines`.
+    pub fn count(&self) -> String {
+        let count = self.engines.len();
+        format!("{count} engine{}", if count == 1 { "" } else { "s" })
+    }
 }
 
 /// Result of `start --print-script`.
@@ -221,7 +230,7 @@ impl Remains {
     pub fn new(cluster: Option<&str>, what: String, outcome: Result<Vec<String>, String>) -> Self {
         let (ended, problem) = match outcome {
             Ok(ended) => (ended, None),
-            Err(problem) => (Vec::new(), Some(problem)),
+            Err(problem) => (Vec::new(), Some(without_codes(&problem))),
         };
         Self { cluster: cluster.map(str::to_owned), what, ended, problem }
     }
@@ -249,6 +258,15 @@ pub struct TunnelReport {
     pub run_id: String,
     /// The host as it was given.
     pub host: String,
+}
+
+/// Result of `man`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ManReport {
+    /// The page's name, such as `ipclusterz-start`.
+    pub name: String,
+    /// The page, for `man -l -`.
+    pub page: String,
 }
 
 /// Result of `completions`.

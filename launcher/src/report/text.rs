@@ -1,8 +1,8 @@
 //! Reports as text for people.
 
 use super::{
-    CompletionsReport, GcReport, LeadsTo, ListReport, LogsReport, ScaleReport, ScriptReport, StartReport, StatusReport,
-    StopReport, TunnelReport, WaitReport,
+    CompletionsReport, GcReport, LeadsTo, ListReport, LogsReport, ManReport, ScaleReport, ScriptReport, StartReport,
+    StatusReport, StopReport, TunnelReport, WaitReport,
 };
 use crate::output::Report;
 use crate::report::progress::Progress;
@@ -276,6 +276,12 @@ impl Report for LogsReport {
 impl Report for WaitReport {
     fn to_talk(&self) -> String {
         format!("cluster {:?} has {} engines after {:.1} s\n", self.cluster, self.engines.len(), self.seconds)
+    }
+}
+
+impl Report for ManReport {
+    fn to_text(&self) -> String {
+        self.page.clone()
     }
 }
 

@@ -4,7 +4,7 @@
 use super::detached;
 use super::parent::parent_to_follow;
 use super::vacancy::{already_running, free_name};
-use crate::arguments::StartArguments;
+use crate::arguments::{SettingsArguments, StartArguments};
 use crate::remote;
 use crate::supervisor::program::Program;
 use crate::supervisor::run::{OnReady, Plan, Supervisor};
@@ -33,7 +33,7 @@ pub fn supervise(
 ) -> Result<u8, Failure> {
     let started = Instant::now();
     let parent = parent_to_follow(arguments.exit_with_parent)?;
-    let settings = settings(arguments, variables)?;
+    let settings = settings(&arguments.settings, variables)?;
     let binary = binary()?;
     let elsewhere = !settings.tables.ssh.controller.is_empty();
     let maker = if elsewhere { None } else { Some(LauncherMaker::new(&settings, &binary)?) };
@@ -52,7 +52,8 @@ pub fn supervise(
     let signals = BlockedSignals::block().map_err(Failure::io("blocking signals"))?;
     let handle = ClusterHandle::starting(&settings.cluster, &settings.profile, settings.engines)?;
     let Some(mut maker) = maker else {
-        let profile = remote::plan::profile_for(&arguments.options(), variables, &Places::of_this_process(variables)?)?;
+        let profile =
+            remote::plan::profile_for(&arguments.settings.options(), variables, &Places::of_this_process(variables)?)?;
         let plan =
             remote::plan::Plan { settings: &settings, profile, folder, handle, binary, program, parent, started };
         return remote::supervise::supervise(plan, signals, talk, on_ready);
@@ -77,9 +78,9 @@ pub fn supervise(
 }
 
 /// Merges and checks the settings of the command line, the variables and the profile.
-pub fn settings(arguments: &StartArguments, variables: &Variables) -> Result<StartSettings, Failure> {
+pub fn settings(arguments: &SettingsArguments, variables: &Variables) -> Result<StartSettings, Failure> {
     let places = Places::of_this_process(variables)?;
-    Ok(StartSettings::new(arguments.common.cluster.as_deref(), &arguments.options(), variables, &places)?)
+    Ok(StartSettings::new(arguments.cluster.as_deref(), &arguments.options(), variables, &places)?)
 }
 
 /// The path of this binary, which is also the controller.

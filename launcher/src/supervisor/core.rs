@@ -3,6 +3,7 @@
 //! Its unit is the set (see [`ipclusterz_launchers`]): engines that start and end together. `scaling.rs` chooses which
 //! engines leave when a cluster shrinks.
 
+use super::announcements::Announcements;
 use super::inputs::{Action, Ending, Input};
 use super::loss::Losses;
 use super::names::name_engines;
@@ -34,6 +35,7 @@ pub struct Core {
     pub(super) losses: Losses,
     /// Why the set that was lost last is not started again.
     pub(super) lost: Option<String>,
+    announcements: Announcements,
     next_progress: Instant,
 }
 
@@ -48,6 +50,7 @@ impl Core {
             ready: false,
             losses: Losses::default(),
             lost: None,
+            announcements: Announcements::default(),
             next_progress,
         }
     }
@@ -90,7 +93,8 @@ impl Core {
     /// When [`Input::Tick`] is due next.
     pub fn next_tick(&self) -> Option<Instant> {
         let progress = (!self.ready && self.sets.values().any(Set::is_missing_engines)).then_some(self.next_progress);
-        self.sets.values().flat_map(|set| set.next_tick(&self.policy)).chain(progress).min()
+        let of_sets = self.sets.values().flat_map(|set| set.next_tick(&self.policy));
+        of_sets.chain(progress).chain(self.announcements.next_tick()).min()
     }
 
     /// Adds `count` engines in sets of `set_size`: the first ones of a cluster, or more later. Returns the actions to
@@ -218,16 +222,26 @@ impl Core {
         if !set.register(asked, *id, host, now) {
             return Vec::new();
         }
-        let mut actions = vec![Action::Say(format!("engine {id} is ready on {host} (pid {pid})"))];
+        let mut tell = None;
         if self.policy.restarts_in_job() && set.is_complete() && set.in_job.is_none() {
             set.in_job = Some(0);
-            actions.push(Action::TellJob(set.set.clone(), "all ranks have been there".to_owned()));
+            tell = Some(Action::TellJob(set.set.clone(), "all ranks have been there".to_owned()));
         }
+        self.announcements.add(info, now);
+        let mut actions = self.announce(now);
+        actions.extend(tell);
         actions.extend(self.ready_if_complete());
         actions
     }
 
+    /// The announcements of engines that are due.
+    fn announce(&mut self, now: Instant) -> Vec<Action> {
+        let awaited = self.staying().flat_map(Set::awaited).collect();
+        self.announcements.lines(&awaited, now).into_iter().map(Action::Say).collect()
+    }
+
     fn left(&mut self, id: EngineId, reason: String, now: Instant) -> Vec<Action> {
+        self.announcements.forget(id);
         let Some(set) = self.sets.values_mut().find(|set| set.has(id)) else { return vec![Action::Say(reason)] };
         let (asked, told) = set.unregister(id);
         let orderly = told || reason.ends_with("was shut down");
@@ -250,6 +264,7 @@ impl Core {
         if set.is_leaving() {
             self.sets.remove(&id);
             let mut actions = vec![Action::Say(format!("{name} ended"))];
+            actions.extend(self.announce(now));
             actions.extend(self.ready_if_complete());
             return actions;
         }
@@ -319,7 +334,8 @@ impl Core {
             }
         }
         if let Some(set) = late.first().and_then(|id| self.sets.get(id)).filter(|_| !self.ready) {
-            return vec![Action::Finish(Ending::TimedOut(set.set.clone(), self.missing()))];
+            let late = Action::Finish(Ending::TimedOut(set.set.clone(), self.missing()));
+            return self.announce(now).into_iter().chain([late]).collect();
         }
         for id in late {
             let Some(set) = self.sets.get(&id) else { continue };
@@ -330,6 +346,7 @@ impl Core {
             actions.push(Action::Say(line));
             actions.extend(self.end(id, Force::Kill));
         }
+        actions.extend(self.announce(now));
         actions.extend(self.progress(now));
         actions
     }

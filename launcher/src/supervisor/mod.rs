@@ -2,7 +2,8 @@
 //!
 //! - [`core`]: decides, without sockets, clock or processes; `inputs` has its inputs and actions, `policy` its
 //!   settings, [`set`] one set, [`world`](self) the loss of ranks, [`loss`] the record of losses, [`scaling`] which
-//!   engines leave, `restart` how long to wait before a restart, `progress` how far all sets are
+//!   engines leave, `restart` how long to wait before a restart, `progress` how far all sets are,
+//!   `announcements` who is ready
 //! - [`run`]: the loop that owns a cluster and turns events into inputs of the core; `act` carries out its actions
 //! - `blocks`: jobs that start and end with the load
 //! - `shutdown`, `outcome`: the end, and the result of the command
@@ -10,6 +11,7 @@
 //! - `names`, `tails`: names of engines in messages, and the ends of logs
 
 mod act;
+mod announcements;
 mod blocks;
 pub mod core;
 pub mod events;

@@ -66,11 +66,13 @@ impl Program {
         self.child.is_some()
     }
 
-    /// Sends it a signal.
+    /// Sends it a signal, and continues it if it was stopped: it could not act on the signal.
     pub fn signal(&self, signal: i32) {
         if let Some(child) = &self.child {
-            // It has not been reaped, so the pid is still its own.
-            let _ = system::signal_process(child.id(), signal);
+            for signal in [signal, libc::SIGCONT] {
+                // It has not been reaped, so the pid is still its own.
+                let _ = system::signal_process(child.id(), signal);
+            }
         }
     }
 

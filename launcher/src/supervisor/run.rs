@@ -154,7 +154,7 @@ impl<'a> Supervisor<'a> {
             while let Some(action) = actions.pop_front() {
                 match action {
                     Action::Say(line) => self.talk.say(line),
-                    Action::SayWithLog(line, log) => self.talk.say(line + &short_tail(&log)),
+                    Action::SayWithLog(line, log) => self.talk.warn(line + &short_tail(&log)),
                     Action::Ready => self.ready(on_ready)?,
                     Action::Start(set) => actions.extend(self.start_set(&set)?),
                     Action::End(set, force) => {

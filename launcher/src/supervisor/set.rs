@@ -260,7 +260,12 @@ impl Set {
 
     /// Whether an engine is missing that is neither lost nor leaving.
     pub fn is_missing_engines(&self) -> bool {
-        !self.is_leaving() && self.remaining().any(|id| !self.registered.contains_key(&id))
+        !self.is_leaving() && self.awaited().next().is_some()
+    }
+
+    /// The engines that are to stay and have not registered.
+    pub fn awaited(&self) -> impl Iterator<Item = EngineId> {
+        self.remaining().filter(|id| !self.registered.contains_key(id))
     }
 
     /// When all its engines must have registered; `None` if nothing is missing, or the set does not run.

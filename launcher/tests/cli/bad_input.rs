@@ -99,9 +99,16 @@ fn values_that_contradict_each_other() {
          hint: \"slurm\" is a profile: `extends = \"slurm\"`, or `--profile slurm`\n",
     );
     let hint = "hint: `ipclusterz profile show default` prints every key with an example of its type\n";
-    for (key, expected) in [("count", "a whole number from 0 on"), ("restart", "true or false")] {
-        let message = format!("error: --set: `engines.{key}`: invalid type: string \"x\", expected {expected}\n{hint}");
-        user.run(&format!("start --set engines.{key}=x")).assert_fails(2, &message);
+    for (set, refusal) in [
+        ("engines.count=x", "`engines.count`: \"x\" is not a whole number from 0 on"),
+        ("engines.count=-1", "`engines.count`: -1 is not a whole number from 0 on"),
+        ("engines.count=99999999999", "`engines.count`: 99999999999 is not a whole number from 0 on"),
+        ("engines.timeout=soon", "`engines.timeout`: \"soon\" is not a number"),
+        ("engines.restart=x", "`engines.restart`: \"x\" is neither true nor false"),
+        ("engines.wrap=3", "`engines.wrap`: 3 is not a list"),
+        ("ssh.hosts=[{}]", "`ssh.hosts[0]`: `host` is missing"),
+    ] {
+        user.run(&format!("start --set {set}")).assert_fails(2, &format!("error: --set: {refusal}\n{hint}"));
     }
     user.run("-n 1 --set engines.cuont=2").assert_fails(
         2,
@@ -161,14 +168,94 @@ fn help_and_completions_are_data() {
     let help = user.run("--help");
     assert_eq!(help.code, Some(0));
     assert!(help.stdout.contains("Exit codes:") && help.stdout.contains("IPCLUSTERZ_HOME"), "{}", help.stdout);
-    for (shell, part) in
-        [("bash", "complete -F _ipclusterz"), ("zsh", "#compdef ipclusterz"), ("fish", "complete -c ipclusterz")]
-    {
+    assert!(help.stdout.contains("source <(ipclusterz completions bash)"), "{}", help.stdout);
+    for (shell, part) in [
+        ("bash", "-F _clap_complete_ipclusterz ipclusterz"),
+        ("zsh", "#compdef ipclusterz"),
+        ("fish", "--command ipclusterz"),
+        ("elvish", "edit:completion:arg-completer[ipclusterz]"),
+        ("powershell", "-CommandName ipclusterz"),
+    ] {
         let outcome = user.run(&format!("completions {shell}"));
         assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
         assert!(outcome.stdout.contains(part), "{shell}");
         let json = user.run(&format!("completions {shell} --json")).json();
         assert_eq!(json["script"].as_str(), Some(outcome.stdout.as_str()));
+    }
+}
+
+/// Asks for completions as the script of bash does.
+fn completions(user: &User, line: &str) -> Vec<String> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let mut command = user.command("--");
+    command.args(&words).env("IPCLUSTERZ_COMPLETE", "bash").env("_CLAP_IFS", "\n");
+    command.env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string()).env("_CLAP_COMPLETE_COMP_TYPE", "9");
+    let outcome = user.outcome(&mut command);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{line}");
+    outcome.stdout.lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
+#[test]
+fn commands_options_clusters_and_profiles_are_completed() {
+    let user = User::new();
+    std::fs::write(user.path("config/ipclusterz/profiles/lab.toml"), "[engines]\ncount = 1\n").expect("write");
+    let _clusters = ["lab-1", "other"].map(|name| user.start_sleeping(&format!("-n 1 --cluster {name}"), 1));
+    assert_eq!(completions(&user, "ipclusterz sta"), ["start", "status"]);
+    assert_eq!(completions(&user, "ipclusterz status --time"), ["--timeout"]);
+    for line in ["stop ", "status ", "--cluster ", "status --cluster ", "scale +1 "] {
+        let names = completions(&user, &format!("ipclusterz {line}"));
+        let names: Vec<&String> = names.iter().filter(|name| !name.starts_with('-')).collect();
+        assert_eq!(names, ["lab-1", "other"], "{line}");
+    }
+    assert_eq!(completions(&user, "ipclusterz stop la"), ["lab-1"]);
+    for line in ["start --profile l", "profile show l", "profile init x --from l", "doctor --profile l"] {
+        assert_eq!(completions(&user, &format!("ipclusterz {line}")), ["local", "lsf", "lab"], "{line}");
+    }
+    assert_eq!(completions(&user, "ipclusterz completions z"), ["zsh"]);
+}
+
+#[test]
+fn manual_pages_have_every_option() {
+    let user = User::new();
+    let page = user.run("man");
+    assert_eq!((page.code, page.stderr.as_str()), (Some(0), ""));
+    for part in [".TH ipclusterz 1", "\\-\\-engines", "ipclusterz\\-profile", "130  Ctrl\\-C", "IPCLUSTERZ_HOME"] {
+        assert!(page.stdout.contains(part), "no {part}\n{}", page.stdout);
+    }
+    let page = user.run("man profile check --json").json();
+    assert_eq!(page["name"], "ipclusterz-profile-check");
+    assert!(page["page"].as_str().is_some_and(|page| page.contains("\\-\\-set")));
+    user.run("man strat").assert_fails(
+        2,
+        "error: there is no command \"strat\"\nhint: did you mean \"start\"? commands there are: start, run, scale, stop, \
+         status, list, logs, wait, tunnel, gc, profile, doctor, completions, man\n",
+    );
+}
+
+#[test]
+fn errors_of_the_system_are_told_as_other_programs_do() {
+    let outcome = User::new().run("start --profile /nowhere.toml");
+    outcome.assert_fails(
+        2,
+        "error: cannot read the profile /nowhere.toml: No such file or directory\n\
+         hint: is the path right, and the file readable by you?\n",
+    );
+}
+
+#[test]
+fn quiet_says_errors_alone() {
+    let user = User::new();
+    let outcome = user.run("list -q");
+    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (Some(0), "", ""));
+    user.run("--quiet stop lab").assert_fails(
+        3,
+        "error: there is no cluster \"lab\"\nhint: there are none at all; `ipclusterz -n 4` starts one\n",
+    );
+    let python = user.python("exit 3");
+    for extra in ["", " --daemonize"] {
+        let outcome = user.run(&format!("start -q -n 1 --python {}{extra}", python.display()));
+        assert_eq!(outcome.code, Some(5));
+        assert!(outcome.stderr.starts_with("error: engine 0 ended"), "{}", outcome.stderr);
     }
 }
 

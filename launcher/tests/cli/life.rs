@@ -45,6 +45,21 @@ fn a_cluster_is_found_and_stopped_from_another_process() {
 }
 
 #[test]
+fn a_launcher_that_control_z_has_stopped_is_ended_as_quickly_as_another() {
+    let user = User::new();
+    let cluster = user.start_sleeping("start lab -n 1", 1);
+    cluster.signal(libc::SIGSTOP);
+    let stop = user.run("stop lab --json");
+    assert_eq!(stop.code, Some(0), "{}", stop.stderr);
+    let stopped = &stop.json()["stopped"][0];
+    assert_eq!(stopped["forced"], false, "{stopped}");
+    assert!(stopped["seconds"].as_f64().is_some_and(|seconds| seconds < 8.0), "{stopped}");
+    let (code, stderr) = cluster.end();
+    assert_eq!(code, Some(130), "{stderr}");
+    user.assert_clean("lab");
+}
+
+#[test]
 fn control_c_stops_everything() {
     let user = User::new();
     let cluster = user.start_sleeping("-n 2 --json", 2);

@@ -1,6 +1,7 @@
 //! The runtime's errors as classes of `ipclusterz.error`, which are written in Python.
 
 use ipclusterz_base::connection::ConnectionError;
+use ipclusterz_base::words::without_codes;
 use ipclusterz_runtime::client::ClientError;
 use ipclusterz_runtime::engine::EngineError;
 use pyo3::exceptions::PyRuntimeError;
@@ -8,10 +9,11 @@ use pyo3::prelude::*;
 
 /// An instance of `ipclusterz.error.<class>`.
 pub fn raise(py: Python<'_>, class: &str, message: &str, hint: &str) -> PyErr {
-    let make = || py.import("ipclusterz.error")?.getattr(class)?.call1((message, hint));
+    let message = without_codes(message);
+    let make = || py.import("ipclusterz.error")?.getattr(class)?.call1((&message, hint));
     match make() {
         Ok(error) => PyErr::from_value(error),
-        Err(_) => PyRuntimeError::new_err(message.to_owned()),
+        Err(_) => PyRuntimeError::new_err(message),
     }
 }
 

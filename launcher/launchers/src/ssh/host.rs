@@ -13,7 +13,7 @@ use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::places;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::ProcessIdentity;
-use ipclusterz_host::stderr::print_line;
+use ipclusterz_host::stderr::print_problem;
 use ipclusterz_profile::tables::ssh::{SshHost, SshTable};
 use ipclusterz_ssh::remembering::Remembering;
 use ipclusterz_ssh::{Endpoint, Forward, Remote, SshError};
@@ -398,7 +398,7 @@ impl Worker {
             }
         };
         if let Err(error) = removed {
-            print_line(&format!("{}: the folder of this run stays there: {error}", self.name));
+            print_problem(&format!("{}: the folder of this run stays there: {error}", self.name));
         }
     }
 }

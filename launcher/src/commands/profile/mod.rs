@@ -16,7 +16,7 @@ use ipclusterz_profile::environment::Variables;
 pub fn run(arguments: &ProfileArguments, variables: &Variables, output: &mut Output) -> Result<Exit, Failure> {
     let places = Places::of_this_process(variables)?;
     match &arguments.command {
-        ProfileCommand::List { .. } => output.report(&list::run(&places))?,
+        ProfileCommand::List => output.report(&list::run(&places))?,
         ProfileCommand::Show(arguments) => output.report(&show::run(arguments, variables, &places)?)?,
         ProfileCommand::Init(arguments) => output.report(&init::run(arguments, &places)?)?,
         ProfileCommand::Check(arguments) => {
