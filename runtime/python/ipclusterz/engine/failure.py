@@ -142,12 +142,16 @@ def _describe(error: BaseException, method: str, engine_id: int) -> Told:
 
 
 def _traceback_text(error: BaseException) -> str:
+    # Start-up: no engine needs these before something fails.
     import traceback
+
+    from ..shared.codes import traceback_lines
 
     if isinstance(error, SerializationError):
         # The frames are pickle's and ours; the text says which type it was and why.
         return ""
-    told = traceback.TracebackException(type(error), error, error.__traceback__)
+    with traceback_lines(error):
+        told = traceback.TracebackException(type(error), error, error.__traceback__)
     links: list[traceback.TracebackException | None] = [told]
     for link in links:
         if link is not None:

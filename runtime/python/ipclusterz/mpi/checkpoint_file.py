@@ -170,7 +170,7 @@ def _header(file: IO[bytes]) -> tuple[Header, list[int], bytes]:
 
 def _pickled(values: dict[str, Any]) -> tuple[bytes, list[memoryview]]:
     # It pickles by value what __main__ defines, which a new process does not have.
-    import cloudpickle  # type: ignore[import-untyped]
+    from ..shared.travel import dumps
 
     buffers: list[memoryview] = []
 
@@ -185,4 +185,4 @@ def _pickled(values: dict[str, Any]) -> tuple[bytes, list[memoryview]]:
         buffers.append(raw)
         return False
 
-    return cloudpickle.dumps(values, 5, buffer_callback=keep), buffers
+    return dumps(values, 5, keep), buffers

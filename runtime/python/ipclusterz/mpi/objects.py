@@ -74,10 +74,10 @@ def _slowly(value: Any) -> bytes:
     try:
         return pickle.dumps(value, 5)
     except (pickle.PicklingError, AttributeError, TypeError):
-        import cloudpickle  # type: ignore[import-untyped, unused-ignore]
+        # Start-up: few objects need it.
+        from ..shared.travel import dumps
 
-        body: bytes = cloudpickle.dumps(value, 5)
-        return body
+        return dumps(value, 5)
 
 
 def decode(data: Any) -> Any:

@@ -14,6 +14,7 @@ import weakref
 from importlib import import_module
 from types import CodeType, FunctionType, ModuleType
 
+from . import codes
 from .namespace import is_engine
 from .sources import find, is_same, require_same
 
@@ -21,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .codes import Lines
     from .sources import Stamps
 
     Choice = tuple[Stamps, str, str]
@@ -101,10 +103,15 @@ def set_late(module: LateModule, state: tuple[bytes, dict[str, ModuleType]]) -> 
 def imported(module: ModuleType) -> ModuleType:
     """The module, which was run by now."""
     if isinstance(module, LateModule) and module._late is not None:
+        # Start-up: hardly a call imports what its client has not imported.
+        from importlib.util import decode_source
+
         source, modules = module._late
         module._late = None
         module.__dict__["__builtins__"] = builtins.__dict__ | {"__import__": Importer(modules)}
-        exec(compile(source, module.__file__ or module.__name__, "exec", dont_inherit=True), module.__dict__)
+        file = module.__file__ or module.__name__
+        codes.keep_lines(file, (1, decode_source(source)))
+        exec(compile(source, file, "exec", dont_inherit=True), module.__dict__)
     return module
 
 
@@ -146,6 +153,11 @@ class Importer:
             if not hasattr(parent, parts[last]):
                 setattr(parent, parts[last], child)
         return self.modules[parts[0]]
+
+
+def make_code(parts: tuple[Any, ...], lines: Lines | None) -> CodeType:
+    """Code with the names and the lines that it has where it comes from."""
+    return codes.make(parts, lines)
 
 
 def make_function(

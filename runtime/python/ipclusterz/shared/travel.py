@@ -20,6 +20,7 @@ import cloudpickle  # type: ignore[import-untyped]
 from cloudpickle import cloudpickle as inside
 
 from . import rebuild
+from .codes import lines_of, parts_of
 from .sources import LOCAL, LOCATE, file_stamp, find, stamp
 
 TYPE_CHECKING = False
@@ -120,6 +121,7 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
         self._imported: dict[int, dict[str, ModuleType]] = {}
         self._late: dict[str, _Late] = {}
         self._with_content = True
+        self._inner_codes: set[int] = set()
         self._tried = _Tried()
         self._memo = _Memo({}, {})
         self.used: set[str] = set()
@@ -150,6 +152,8 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
             if not self._travels(obj):
                 return NotImplemented
             return self._dynamic_function_reduce(obj)
+        if kind is types.CodeType:
+            return self._code(obj)
         if kind is _Shell:
             return rebuild.make_module, (self._choice(obj.name, ""), obj.name, obj.attributes)
         if kind is _Globals:
@@ -221,6 +225,12 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
         imported = self._imports(func, code)
         arguments = (self._choice_of(func), code, space, closure, imported is not None)
         return rebuild.make_function, arguments, (state, imported), None, None, rebuild.set_function
+
+    def _code(self, code: types.CodeType) -> Any:
+        """Code with its names and lines, which cloudpickle leaves out; those of the code inside are among them."""
+        lines = None if id(code) in self._inner_codes else lines_of(code)
+        self._inner_codes.update(id(each) for each in code.co_consts if isinstance(each, types.CodeType))
+        return rebuild.make_code, (parts_of(code), lines)
 
     def _imports(self, func: Any, code: types.CodeType) -> dict[str, ModuleType] | None:
         """The local modules that a function imports itself; one dictionary for all functions of a module."""
