@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -158,3 +159,20 @@ def test_many_small_calls(lview: LoadBalancedView) -> None:
 def test_a_parallel_function_by_load_has_blocks(rc: Client) -> None:
     total = rc[None].parallel(dist="b", block=True)(lambda part: [sum(part)])
     assert sum(total(range(10))) == 45
+
+
+def began(element: int) -> tuple[int, float, int]:
+    """On an engine: which one, when, and the element; the first four are long."""
+    started = time.monotonic()
+    time.sleep(0.3 if element < 4 else 0.02)
+    return os.getpid(), started, element
+
+
+def test_after_short_tasks_a_map_begins_in_order(lview: LoadBalancedView) -> None:
+    """What engines were given ahead goes back to its place, whichever of them gives it back first."""
+    lview.map_sync(abs, range(400), chunksize=1)
+    ran = sorted(lview.map_sync(began, range(40), chunksize=1))
+    engines = {engine for engine, _, _ in ran}
+    orders = {engine: [element for other, _, element in ran if other == engine] for engine in engines}
+    assert len(orders) == 4
+    assert all(elements == sorted(elements) for elements in orders.values()), orders

@@ -1,11 +1,11 @@
 //! Balanced tasks of one client that wait for an engine. Knows which engines a task may go to; not what it is about.
 //!
-//! Tasks that may go to the same engines stand in one line, first come first served, and the lines have turns: a line
-//! whose engines are all busy holds up no other.
+//! Tasks that may go to the same engines stand in one line, in the order of their numbers, and the lines have turns: a
+//! line whose engines are all busy holds up no other. A task that comes back has its place again.
 
 use super::load::Loads;
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ impl Choice {
 #[derive(Debug)]
 struct Line {
     choice: Rc<Choice>,
-    tasks: VecDeque<TaskId>,
+    tasks: BTreeSet<TaskId>,
 }
 
 /// All that one client has waiting. No line is empty.
@@ -92,12 +92,11 @@ impl Queue {
         self.lines.is_empty()
     }
 
-    /// A task is to wait, before or behind all others that may go to the same engines.
-    pub fn push(&mut self, task: TaskId, choice: &Rc<Choice>, first: bool) {
+    /// A task is to wait, behind all that were submitted before it and may go to the same engines.
+    pub fn push(&mut self, task: TaskId, choice: &Rc<Choice>) {
         match self.lines.iter_mut().find(|line| line.choice == *choice) {
-            Some(line) if first => line.tasks.push_front(task),
-            Some(line) => line.tasks.push_back(task),
-            None => self.lines.push_back(Line { choice: Rc::clone(choice), tasks: VecDeque::from([task]) }),
+            Some(line) => drop(line.tasks.insert(task)),
+            None => self.lines.push_back(Line { choice: Rc::clone(choice), tasks: BTreeSet::from([task]) }),
         }
     }
 
@@ -106,9 +105,11 @@ impl Queue {
     pub fn take(&mut self, loads: &Loads, now: Duration, waits: impl Fn(TaskId) -> bool) -> Option<(TaskId, EngineId)> {
         for _ in 0..self.lines.len() {
             let mut line = self.lines.pop_front()?;
-            while line.tasks.pop_front_if(|task| !waits(*task)).is_some() {}
+            while line.tasks.first().is_some_and(|task| !waits(*task)) {
+                line.tasks.pop_first();
+            }
             let engine = loads.least(|engine| line.choice.allows_now(engine, loads, now));
-            let taken = engine.and_then(|engine| line.tasks.pop_front().map(|task| (task, engine)));
+            let taken = engine.and_then(|engine| line.tasks.pop_first().map(|task| (task, engine)));
             if !line.tasks.is_empty() {
                 self.lines.push_back(line);
             }
@@ -166,7 +167,7 @@ mod tests {
         let (free, only_0, only_1) =
             (Choice::default(), Choice::of(Some(engines(&[0])), None), Choice::of(Some(engines(&[1])), None));
         for (number, choice) in (1..).zip([&only_0, &only_0, &free, &free, &only_1, &only_1]) {
-            queue.push(TaskId(number), &Rc::new(choice.clone()), false);
+            queue.push(TaskId(number), &Rc::new(choice.clone()));
         }
         // Engine 1 stays open: nothing is given to it here.
         let given: Vec<u64> =
@@ -176,5 +177,17 @@ mod tests {
         assert_eq!(queue.take(&loads, NOW, |_| true), Some((TaskId(1), EngineId(0))));
         assert_eq!(queue.take_all(|choice| !choice.allows(EngineId(1), &loads)), [TaskId(2)]);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn tasks_that_come_back_have_their_places_again() {
+        let mut loads = Loads::default();
+        loads.insert(EngineId(0), PeerId(0), Horizon::default());
+        let (mut queue, anywhere) = (Queue::default(), Rc::default());
+        for number in [7, 9, 8, 2, 6, 4, 2] {
+            queue.push(TaskId(number), &anywhere);
+        }
+        let given = std::iter::from_fn(|| queue.take(&loads, NOW, |task| task != TaskId(6)));
+        assert_eq!(given.map(|(task, _)| task.0).collect::<Vec<_>>(), [2, 4, 7, 8, 9]);
     }
 }

@@ -131,8 +131,7 @@ impl Work {
     /// An engine has left: its tasks are lost, or restarted elsewhere if the request allows that.
     pub fn engine_left(&mut self, engine: EngineId, reason: &str, now: Duration) {
         let outstanding = self.loads.remove(engine);
-        // From the last to the first, so that tasks to be restarted keep their order.
-        for task in outstanding.into_iter().rev() {
+        for task in outstanding {
             let Some(state) = self.tasks.get_mut(&task) else { continue };
             match &mut state.balanced {
                 Some(Balanced { retries, choice, .. })

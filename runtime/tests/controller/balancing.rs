@@ -82,3 +82,32 @@ fn the_wait_for_an_engine_begins_with_what_waits() {
         world.settle();
     }
 }
+
+#[test]
+fn what_comes_back_from_several_engines_has_its_places_again() {
+    let mut world = World::new();
+    let client = world.join(Role::Client, None);
+    let engines = [0, 1, 2].map(|_| world.join(Role::Engine, None));
+    // All have been quick up to now.
+    for _ in 0..2 {
+        engines.iter().for_each(|_| world.submit(client, ANYWHERE, false, 0));
+        engines.iter().for_each(|engine| world.finish(*engine, 0, TaskOutcome::Ok));
+    }
+    let first = world.clients[&client].next_request + 1;
+    (0..30).for_each(|_| world.submit(client, ANYWHERE, false, 0));
+    world.now += Duration::from_millis(50);
+    world.feed(Event::Tick);
+    // The last engine is the first to give back what waits, and one dies.
+    [2, 0, 1].into_iter().for_each(|index: usize| world.answer_recall(engines[index]));
+    world.gone(engines[1], false);
+    let mut begun = Vec::new();
+    while let Some(engine) = [engines[2], engines[0]].into_iter().find(|engine| !world.engines[engine].inbox.is_empty())
+    {
+        let task = world.engines[&engine].inbox[0];
+        begun.push(world.keys[&task].1.0 - first);
+        world.finish(engine, 100, TaskOutcome::Ok);
+    }
+    let expected: Vec<u64> = [2, 3].into_iter().chain(4..30).chain([0]).collect();
+    assert_eq!(begun, expected, "engine 2 goes on while engine 0 is at its first");
+    world.settle();
+}

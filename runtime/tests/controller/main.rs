@@ -2,7 +2,8 @@
 //!
 //! What must hold whatever happens: each target of each request gets exactly one final answer; nothing is sent to a
 //! connection that is gone; an engine is never given what it gave back while it has it, nor a balanced task that may
-//! not go to it, that it said it cannot do, or that it would not finish before its end; one that is being retired is
+//! not go to it, that it said it cannot do, that it would not finish before its end, or that was made after one that
+//! waits for the same engines; one that is being retired is
 //! given nothing, and told to end once it has done everything; what a client aborts is answered, or the client is told
 //! that it has begun; nothing is held in the end.
 //!

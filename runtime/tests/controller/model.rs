@@ -50,6 +50,12 @@ pub struct Goes {
 }
 
 impl Goes {
+    /// Whether tasks of both stand in one line.
+    pub fn is_like(&self, other: &Goes) -> bool {
+        let only = |goes: &Goes| goes.only.as_ref().map(|only| only.iter().copied().collect::<BTreeSet<_>>());
+        only(self) == only(other) && self.duration == other.duration && self.tried == other.tried
+    }
+
     pub fn may_go_to(&self, control: u32, engine: EngineId) -> bool {
         self.only.as_ref().is_none_or(|only| only.contains(&engine)) && !self.tried.contains(&control)
     }

@@ -1,6 +1,6 @@
 //! What engines and clients are sent, and what must hold of it.
 
-use crate::world::{FUNCTION, World};
+use crate::world::{FUNCTION, Key, World};
 use ipclusterz_base::ids::RequestId;
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::*;
@@ -22,6 +22,7 @@ impl World {
                     let id = engine.id.expect("registered");
                     assert!(goes.may_go_to(control, id), "{key:?} was given to engine {id}: {goes:?}");
                     assert!(engine.takes(goes.duration, self.now), "{goes:?} at {:?}: {engine:?}", self.now);
+                    assert_eq!(self.waits_before(key), None, "{key:?} was given first");
                 }
                 if task.function.is_some() {
                     self.function_asks.push((route & !1, task.id));
@@ -38,6 +39,20 @@ impl World {
             Message::Attached(_) | Message::Refused(_) => {}
             other => panic!("an engine got {other:?}"),
         }
+    }
+
+    /// A request that waits for the same engines as `key`, and was made before it.
+    fn waits_before(&self, key: Key) -> Option<Key> {
+        let (client, request) = key;
+        let goes = &self.balanced[&key];
+        let answered = |key: &Key| self.clients.get(&client).is_none_or(|c| c.answered.contains(&(key.1, 0)));
+        let given = |key: &Key| {
+            let mut inboxes = self.engines.values().flat_map(|engine| &engine.inbox);
+            inboxes.any(|task| self.keys[task] == *key)
+        };
+        let before = self.balanced.range((client, RequestId(0))..(client, request));
+        let mut waiting = before.filter(|(key, other)| other.is_like(goes) && !answered(key) && !given(key));
+        waiting.next().map(|(key, _)| *key)
     }
 
     pub fn client_gets(&mut self, control: u32, message: Message, payload: &[Frame]) {

@@ -13,13 +13,13 @@ impl Work {
     }
 
     /// Has a balanced task wait for an engine, unless it is one that could only wait in vain.
-    pub(super) fn enqueue(&mut self, task: TaskId, first: bool) {
+    pub(super) fn enqueue(&mut self, task: TaskId) {
         let Some(TaskState { client: id, balanced: Some(balanced), .. }) = self.tasks.get(&task) else { return };
         if balanced.choice.is_hopeless(&self.loads) {
             return self.nowhere_to_go(task);
         }
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.queue.push(task, &balanced.choice, first);
+        client.queue.push(task, &balanced.choice);
         self.queued += 1;
         // A client is in `turns` as long as its queue is not empty and it takes its replies.
         if !self.turns.contains(id) {
@@ -27,10 +27,11 @@ impl Work {
         }
     }
 
+    /// A task that was at an engine waits again, in its former place.
     pub(super) fn requeue(&mut self, task: TaskId) {
         if let Some(state) = self.tasks.get_mut(&task) {
             state.place = Place::Queued;
-            self.enqueue(task, true);
+            self.enqueue(task);
         }
     }
 

@@ -19,7 +19,7 @@ impl Work {
                 self.effects.push(Effect::ToClient(state.client, Channel::Data, message, vec![]));
             }
         }
-        for task in recalled.returned.iter().rev() {
+        for task in &recalled.returned {
             if !self.loads.take(engine, *task, None, now) {
                 continue;
             }

@@ -63,7 +63,7 @@ impl Work {
 
     /// Gives a new task to its engine, or queues it.
     fn start(&mut self, task: TaskId, target: Option<EngineId>, now: Duration) {
-        let Some(engine) = target else { return self.enqueue(task, false) };
+        let Some(engine) = target else { return self.enqueue(task) };
         match self.loads.get(engine) {
             Some(load) if load.horizon.retiring => {
                 let reason = format!("engine {engine} is being retired and takes nothing new");
