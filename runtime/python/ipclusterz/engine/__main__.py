@@ -27,6 +27,22 @@ _STACK_SIGNAL = SIGRTMIN + 7
 _LAST_WORDS = 10
 
 
+def working_folder_last() -> None:
+    """Keep what lies in the working folder from taking the place of a module that is installed.
+
+    ``python -m`` puts the folder first, where a user's ``random.py`` would be everybody's. It stays importable.
+    """
+    try:
+        folder = os.getcwd()
+    except OSError:
+        # It was removed.
+        return
+    if not sys.flags.safe_path and sys.path and sys.path[0] in ("", folder):
+        del sys.path[0]
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
 def fail(message: str, hint: str) -> NoReturn:
     """Say why this engine cannot run, and end with status 1."""
     sys.stderr.write(f"error: {message}\n")
@@ -74,6 +90,8 @@ def main(arguments: list[str]) -> None:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)
         return
+    # Before anything is imported that has a file; what is imported above has none, or is ours.
+    working_folder_last()
     try:
         options = read(arguments, os.environ)
     except ValueError as error:

@@ -32,9 +32,16 @@ def error_frames(error: BaseException, method: str, engine_id: int) -> list[byte
     try:
         return [plain_dumps(_describe(error, method, engine_id), PROTOCOL)]
     except BaseException:
-        # Out of memory or of stack while describing: the name alone is always there.
-        bare = {"ename": type(error).__name__, "evalue": "", "traceback": "", "method": method}
+        # Out of memory or of stack while describing, or a module that is needed for it is broken: what is always there.
+        bare = {"ename": type(error).__name__, "evalue": _text(error), "traceback": "", "method": method}
         return [plain_dumps(bare, PROTOCOL)]
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:
+        return ""
 
 
 def _describe(error: BaseException, method: str, engine_id: int) -> dict[str, object]:

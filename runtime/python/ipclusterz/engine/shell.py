@@ -29,10 +29,10 @@ def _best_shell(namespace: Namespace) -> Shell:
         from .ipython import IPythonShell
 
         return IPythonShell(namespace)
-    except ImportError:
-        return PlainShell(namespace)
     except Exception as error:
-        # A broken IPython, or one that is too old, must not take `execute` away.
+        # A broken IPython, or one that is too old, must not take `execute` away. That there is none is no fault.
+        if isinstance(error, ModuleNotFoundError) and error.name == "IPython":
+            return PlainShell(namespace)
         import sys
 
         print(f"IPython cannot be used, plain Python runs the cells: {error!r}", file=sys.stderr)
