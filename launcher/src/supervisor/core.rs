@@ -34,6 +34,8 @@ pub struct Core {
     pub(super) losses: Losses,
     /// Why the set that was lost last is not started again.
     pub(super) lost: Option<String>,
+    /// Whether engines died, or did not come.
+    pub(super) failed: bool,
     next_progress: Instant,
 }
 
@@ -48,6 +50,7 @@ impl Core {
             ready: false,
             losses: Losses::default(),
             lost: None,
+            failed: false,
             next_progress,
         }
     }
@@ -253,6 +256,7 @@ impl Core {
             actions.extend(self.ready_if_complete());
             return actions;
         }
+        self.failed |= !(self.ready && set.has_ended_well(&end));
         if !self.ready {
             // Also a set that had registered: a cluster that loses engines while it starts is not what was asked for.
             if set.attempts > self.policy.retries {
@@ -321,6 +325,7 @@ impl Core {
         if let Some(set) = late.first().and_then(|id| self.sets.get(id)).filter(|_| !self.ready) {
             return vec![Action::Finish(Ending::TimedOut(set.set.clone(), self.missing()))];
         }
+        self.failed |= !late.is_empty();
         for id in late {
             let Some(set) = self.sets.get(&id) else { continue };
             let missing = name_engines(&set.missing().collect::<Vec<_>>());

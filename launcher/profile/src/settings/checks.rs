@@ -139,6 +139,10 @@ impl Checks<'_> {
                 "set controller.listen, or local = true",
             ));
         }
+        let days = self.0.tables.logs.keep_days;
+        if !(0.0..=LONGEST).contains(&days) {
+            return Err(self.error("logs.keep_days", format!("{days} is not a number of days"), "give 0 or more"));
+        }
         Ok(())
     }
 
