@@ -13,6 +13,8 @@ import user
 from helpers import until
 from sites import CommandFailed, Site
 
+from ipclusterz._core import cores
+
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -74,6 +76,10 @@ def test_a_cluster_from_start_to_stop(site: Site) -> None:
             assert [int(rank) for _, _, rank in found.values()] == [first + engine for engine in range(4)]
             assert sorted(Counter(hosts).values()) == [2, 2]
         assert [engine["host"] for engine in site.engines().values()] == hosts
+        around = prompt.do(user.surroundings).values()
+        for host, threads, _ in around:
+            assert 1 <= int(threads) <= max(1, cores() // hosts.count(host))
+        assert len({found for _, _, found in around}) == 1
         assert prompt.do(user.scatter_and_gather) == (True, True)
         squares, used = prompt.do(user.balanced)
         assert squares == [x * x for x in range(100)]

@@ -21,6 +21,8 @@ from hosts import VirtualHosts
 from prompt import PromptError
 from sites import IPCLUSTERZ, CommandFailed, Site
 
+from ipclusterz._core import cores
+
 pytestmark = pytest.mark.timeout(120)
 
 # Signs of life every second, so that a cut is noticed after three.
@@ -356,6 +358,13 @@ def test_a_controller_on_another_host(site: Site, separate: VirtualHosts) -> Non
     assert (scaled["before"], scaled["wanted"], scaled["engines"]) == (4, 5, 5)
     assert site.stop()["stopped"][0]["forced"] is False
     until(lambda: not left_on(separate), 20, lambda: str(left_on(separate)))
+
+
+def test_a_host_with_the_whole_cluster_finds_out_how_many_engines(site: Site) -> None:
+    profile = site.write_profile('[engines]\nlauncher = "local"\n[ssh]\nhosts = []\ncontroller = "n3"\n')
+    report = site.ipclusterz("start", "--profile", profile, "--daemonize")
+    assert [engine["host"] for engine in report["engines"]] == ["n3"] * cores()
+    assert site.status()["engines_wanted"] == cores()
 
 
 def test_a_controller_elsewhere_that_a_client_shuts_down(site: Site, separate: VirtualHosts) -> None:

@@ -18,6 +18,14 @@ def describe(rc: Any, variable: str = "") -> Any:
     return rc[:].apply_sync(lambda name: (os.getpid(), socket.gethostname(), os.environ.get(name)), variable)
 
 
+def surroundings(rc: Any) -> Any:
+    """Of each engine: its host, its threads of BLAS, and the hash of a text."""
+    import os
+    import socket
+
+    return rc[:].apply_sync(lambda: (socket.gethostname(), os.environ["OPENBLAS_NUM_THREADS"], hash("a text")))
+
+
 def answers(rc: Any) -> Any:
     """42 from each engine."""
     return rc[:].apply_sync(lambda x: x + 1, 41)

@@ -298,6 +298,41 @@ def test_registering_a_default(rc: Client, as_before: None) -> None:
     assert used <= set(rc[:].apply_sync(os.getpid).values())
 
 
+def blas_threads() -> list[int]:
+    import numpy
+    from threadpoolctl import threadpool_info
+
+    assert numpy.linalg
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_inner_max_num_threads(rc: Client) -> None:
+    usual = rc[0].apply_sync(blas_threads)
+    for limit in (1, 3):
+        with parallel_config(backend="ipclusterz", client=rc, inner_max_num_threads=limit):
+            found = Parallel(batch_size=1)(delayed(blas_threads)() for _ in range(8))
+            assert {number for numbers in found for number in numbers} == {limit}
+    assert rc[0].apply_sync(blas_threads) == usual
+    with (
+        parallel_config(backend="ipclusterz", client=rc, inner_max_num_threads=0),
+        pytest.raises(ValueError, match="inner_max_num_threads is 0"),
+    ):
+        Parallel()(delayed(blas_threads)() for _ in range(2))
+
+
+def test_what_a_limited_task_loads_is_not_limited_afterwards(
+    own_cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    with own_cluster(2).connect_client() as client:
+        loaded = client[:].apply_sync(eval, "'numpy' in __import__('sys').modules")
+        assert loaded == {0: False, 1: False}
+        with parallel_config(backend="ipclusterz", client=client, inner_max_num_threads=1):
+            assert Parallel(batch_size=1)(delayed(blas_threads)() for _ in range(4)) == [[1]] * 4
+        assert client[:].apply_sync(blas_threads) == {0: [2], 1: [2]}
+        assert client[0].apply_sync(os.getenv, "OPENBLAS_NUM_THREADS") == "2"
+
+
 SCRIPT = """
 import os, sys, threading
 import joblib

@@ -6,6 +6,7 @@
 //! supervisor decides how many sets there are, and when they start and end. In reading order:
 //!
 //! - [`set`], [`rank_loss`], [`record`], [`contract`]: what all launchers have in common
+//! - [`engine_words`]: what the command lines of all engines have in common
 //! - [`cluster`]: the folder of a cluster, its record, its lock and its logs
 //! - [`local`], [`program`], [`ssh`], [`batch`]: the launchers; the first is the shortest
 //! - [`maker`]: makes the launcher that a profile asks for
@@ -13,6 +14,7 @@
 pub mod batch;
 pub mod cluster;
 pub mod contract;
+pub mod engine_words;
 pub mod local;
 pub mod maker;
 pub mod program;

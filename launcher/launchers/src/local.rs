@@ -2,6 +2,7 @@
 
 use crate::cluster::logs::{LogFolder, open_log};
 use crate::contract::Launcher;
+use crate::engine_words;
 use crate::record::{JobRecord, SetRecord};
 use crate::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
 use ipclusterz_base::ids::EngineId;
@@ -9,6 +10,7 @@ use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::spawn::{ChildOptions, ChildProcess};
 use ipclusterz_profile::settings::StartSettings;
+use ipclusterz_profile::tables::engines::Shared;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -23,6 +25,9 @@ pub struct LocalLauncher {
     directory: Option<PathBuf>,
     environment: BTreeMap<String, String>,
     lease: f64,
+    threads: Shared,
+    /// How many engines were asked for.
+    engines: u32,
     running: BTreeMap<SetId, (EngineSet, ChildProcess)>,
     /// Engines that were started before; a restarted engine appends to its log.
     known: BTreeSet<EngineId>,
@@ -40,6 +45,8 @@ impl LocalLauncher {
             directory: Some(PathBuf::from(&engines.directory)).filter(|path| !path.as_os_str().is_empty()),
             environment: engines.env.clone(),
             lease: engines.lease,
+            threads: engines.threads,
+            engines: settings.engines,
             running: BTreeMap::new(),
             known: BTreeSet::new(),
         }
@@ -53,8 +60,10 @@ impl LocalLauncher {
         let python = self.python.as_os_str().to_owned();
         let mut words = self.wrap.iter().map(std::ffi::OsString::from).chain([python]);
         let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words).args(["-m", "ipclusterz.engine", "--connection-file"]).arg(&self.engine_file);
+        command.args(words).args(engine_words::PROGRAM).arg("--connection-file").arg(&self.engine_file);
         command.args(["--engine-id", &id.to_string(), "--lease", &self.lease.to_string()]).envs(&self.environment);
+        let beside = u32::try_from(self.running.len() + 1).unwrap_or(u32::MAX);
+        command.args(engine_words::threads(self.threads, 0, self.engines.max(beside)));
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }

@@ -5,6 +5,7 @@ use crate::batch::launcher::BatchLauncher;
 use crate::batch::options::BatchOptions;
 use crate::cluster::ClusterFolder;
 use crate::contract::{Launcher, Wake};
+use crate::engine_words;
 use crate::local::LocalLauncher;
 use crate::program::engine::EngineCommand;
 use crate::program::launcher::{ProgramLauncher, ProgramSettings, Starter};
@@ -105,6 +106,12 @@ impl<'a> LauncherMaker<'a> {
             connection_file: folder.engine_file(),
             lease: Some(tables.engines.lease),
             timeout: self.settings.timeout.as_secs_f64(),
+            // The ranks know themselves how many of them share a host.
+            threads: engine_words::threads(
+                tables.engines.threads,
+                if in_job { tables.batch.cores_per_engine } else { 0 },
+                1,
+            ),
             check_world: if in_job { tables.batch.check_world } else { tables.mpiexec.check_world },
             on_rank_loss: tables.engines.on_rank_loss,
             says_end: false,

@@ -82,14 +82,13 @@ impl Profile {
             .map(|path| path.display().to_string())
             .chain(self.chain.iter().map(Found::to_string))
             .collect();
-        let plural = if engines.count == 1 { "" } else { "s" };
-        format!(
-            "{}: {} engine{plural}, launcher {}; {}",
-            self.name,
-            engines.count,
-            engines.launcher.word(),
-            chain.join(" over ")
-        )
+        let count = match engines.count {
+            // The other host decides.
+            0 => "as many engines as cores".to_owned(),
+            1 => "1 engine".to_owned(),
+            count => format!("{count} engines"),
+        };
+        format!("{}: {count}, launcher {}; {}", self.name, engines.launcher.word(), chain.join(" over "))
     }
 
     /// Replaces a value by one that follows from other values. `reason` becomes its origin.

@@ -10,7 +10,7 @@ use crate::error::ProfileError;
 use crate::find::Places;
 use crate::profile::{Options, Profile};
 use crate::tables::Tables;
-use crate::tables::engines::LauncherKind;
+use crate::tables::engines::{EnginesTable, LauncherKind, Shared};
 use ipclusterz_base::places::{self, PlacesError};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -77,7 +77,9 @@ impl StartSettings {
         places: &Places,
     ) -> Result<Self, SettingsError> {
         let cluster = cluster_name(cluster, variables)?;
-        Self::of(cluster, checked_profile(options, variables, places)?)
+        let mut profile = checked_profile(options, variables, places)?;
+        set_hash_seed(&mut profile.tables.engines, variables);
+        Self::of(cluster, profile)
     }
 
     /// The settings that a merged profile means for the cluster of that name. Checks only that the timeout is valid.
@@ -123,6 +125,26 @@ impl StartSettings {
     }
 }
 
+/// The variable with which a Python that starts is given its hash seed.
+const HASH_SEED: &str = "PYTHONHASHSEED";
+
+/// Has all engines start with one hash seed, if `engines.hash_seed` says so: what the variable says, wherever they run,
+/// else the profile's number, else one that is new for each cluster.
+fn set_hash_seed(engines: &mut EnginesTable, variables: &Variables) {
+    let seed = match (variables.get(HASH_SEED), engines.hash_seed) {
+        (_, Shared::Unset) => return,
+        (Some(own), _) => own.to_owned(),
+        (None, Shared::Number(seed)) => seed.to_string(),
+        (None, Shared::Share) => random_seed().to_string(),
+    };
+    engines.env.entry(HASH_SEED.to_owned()).or_insert(seed);
+}
+
+/// Any seed but 0, with which Python would not mix hashes at all.
+fn random_seed() -> u32 {
+    u32::from_str_radix(&places::random_hex(4), 16).unwrap_or_default().max(1)
+}
+
 /// Whether `name` matches `pattern`, in which `*` stands for any text.
 pub fn name_matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
@@ -136,6 +158,25 @@ pub fn name_matches(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_engines_of_a_cluster_have_one_hash_seed() {
+        let seed = |profile: &[&str], variable: &[(&str, &str)]| {
+            let options =
+                Options { set: profile.iter().map(|text| (*text).to_owned()).collect(), ..Options::default() };
+            let variables =
+                Variables::from_pairs(variable.iter().map(|(name, text)| (name.to_string(), text.to_string())));
+            let settings = StartSettings::new(None, &options, &variables, &Places::default()).expect("settings");
+            assert_eq!(settings.engine_environment, settings.tables.engines.env);
+            settings.engine_environment.get(HASH_SEED).cloned()
+        };
+        let (first, second) = (seed(&[], &[]).expect("a seed"), seed(&[], &[]).expect("a seed"));
+        assert!(first.parse::<u32>().is_ok_and(|number| number > 0) && first != second, "{first} {second}");
+        assert_eq!(seed(&["engines.hash_seed=7"], &[]).as_deref(), Some("7"));
+        assert_eq!(seed(&["engines.hash_seed=7"], &[(HASH_SEED, "random")]).as_deref(), Some("random"));
+        assert_eq!(seed(&["engines.hash_seed=unset"], &[(HASH_SEED, "3")]), None);
+        assert_eq!(seed(&["engines.env.PYTHONHASHSEED=5"], &[(HASH_SEED, "3")]).as_deref(), Some("5"));
+    }
 
     #[test]
     fn stars_stand_for_any_text() {

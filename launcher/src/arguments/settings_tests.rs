@@ -31,7 +31,9 @@ fn option_beats_variable_beats_profile_beats_default() {
     assert_eq!(count("ipclusterz -n 7", &variable, profile), 7);
     assert_eq!(count("ipclusterz --json", &variable, profile), 5);
     assert_eq!(count("ipclusterz --json", &[], profile), 3);
-    assert_eq!(count("ipclusterz --json", &[], None), 4);
+    assert_eq!(count("ipclusterz --json", &[], None) as usize, ipclusterz_base::cores::available());
+    let as_default = Some("[engines]\ncount = 0\n");
+    assert_eq!(count("ipclusterz --json", &[], as_default), count("ipclusterz --json", &[], None));
 }
 
 #[test]
@@ -59,7 +61,7 @@ fn refused_values_name_their_origin() {
     let cases: [Case<'_>; 9] = [
         ("ipclusterz -n 0", &[], None, "--engines: 0 engines"),
         ("ipclusterz --json", &[("IPCLUSTERZ_ENGINES", "many")], None, "IPCLUSTERZ_ENGINES: \"many\""),
-        ("ipclusterz --json", &[], Some("[engines]\ncount = 0"), "default.toml:2:9: `engines.count`: 0 engines"),
+        ("ipclusterz --json", &[], Some("[engines]\nthreads = 0"), "default.toml:2:11: `engines.threads`: 0 threads"),
         ("ipclusterz -n 1 --timeout 0", &[], None, "--timeout: 0 is not"),
         ("ipclusterz -n 1 --timeout nan", &[], None, "--timeout: NaN is not"),
         ("ipclusterz -n 1 --listen 10101", &[], None, "--listen: \"10101\" has no port"),

@@ -62,7 +62,7 @@ fn profile(arguments: &DoctorArguments, variables: &Variables) -> Result<(Profil
             (profile, finding)
         }
         Err(error) => {
-            let default = Profile::load(&Options::default(), &Variables::default(), &Places::default())?;
+            let default = merged_profile(&Options::default(), &Variables::default(), &Places::default())?;
             (default, Finding::of_failure(CHECK, error.into()))
         }
     })

@@ -1,4 +1,5 @@
-//! `ipclusterz gc`: finds and removes what crashed clusters, tunnels and connections left behind.
+//! `ipclusterz gc`: finds and removes what crashed clusters, tunnels and connections left behind, and logs that are not
+//! kept any longer.
 
 use crate::arguments::GcArguments;
 use crate::cleanup::remains::take_and_remove;
@@ -13,19 +14,26 @@ use ipclusterz_host::owned;
 use ipclusterz_host::record_file::RecordError;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_launchers::cluster::state::ClusterState;
-use ipclusterz_launchers::cluster::{ClusterFolder, tunnel};
+use ipclusterz_launchers::cluster::{ClusterFolder, ended, tunnel};
+use ipclusterz_profile::environment::Variables;
+use ipclusterz_profile::settings::merged_profile;
+use ipclusterz_profile::tables::logs::LogsTable;
+use ipclusterz_profile::{Options, Places};
 
 /// Finds and removes what dead processes of this user left, and prints what it did. Returns [`Exit::Failure`] if
 /// something could not be removed.
-pub fn run(arguments: &GcArguments, output: &mut Output) -> Result<Exit, Failure> {
-    let report = remove_all(arguments)?;
+pub fn run(arguments: &GcArguments, variables: &Variables, output: &mut Output) -> Result<Exit, Failure> {
+    let mut report = remove_all(arguments)?;
+    if arguments.common.cluster.is_none() {
+        report.logs = ended::prune(&limits(variables)?, None, arguments.dry_run)?;
+    }
     output.report(&report)?;
     Ok(if report.found.iter().all(|remains| remains.problem.is_none()) { Exit::Ok } else { Exit::Failure })
 }
 
 fn remove_all(arguments: &GcArguments) -> Result<GcReport, Failure> {
     let (dry_run, wanted) = (arguments.dry_run, arguments.common.cluster.as_deref());
-    let mut report = GcReport { dry_run, found: Vec::new() };
+    let mut report = GcReport { dry_run, found: Vec::new(), logs: Vec::new() };
     for (cluster, folder, state) in existing_clusters()? {
         if wanted.is_some_and(|wanted| wanted != cluster) {
             continue;
@@ -41,6 +49,12 @@ fn remove_all(arguments: &GcArguments) -> Result<GcReport, Failure> {
         report.found.extend(folders(dry_run));
     }
     Ok(report)
+}
+
+/// What the profile says about logs of clusters that have ended.
+fn limits(variables: &Variables) -> Result<LogsTable, Failure> {
+    let places = Places::of_this_process(variables)?;
+    Ok(merged_profile(&Options::default(), variables, &places)?.tables.logs)
 }
 
 /// The remains of one cluster. `None` if another process has removed them, or a new launcher has taken over.

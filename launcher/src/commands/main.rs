@@ -43,7 +43,7 @@ fn dispatch(arguments: Arguments, raw: &[OsString], output: &mut Output) -> Resu
         Command::Start(command) => return start::run(&command.start, raw, &variables, output),
         Command::Run(arguments) => return run::run(arguments, &variables, output),
         Command::Scale(arguments) => output.report(&scale::run(&arguments, &variables)?)?,
-        Command::Gc(arguments) => return gc::run(&arguments, output).map(Exit::code),
+        Command::Gc(arguments) => return gc::run(&arguments, &variables, output).map(Exit::code),
         Command::Guard(arguments) => guard::run(&arguments)?,
         Command::Controller(arguments) => controller::run(arguments, &variables)?,
         Command::Stop(arguments) => output.report(&stop::run(&arguments, &variables)?)?,

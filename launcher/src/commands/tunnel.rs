@@ -14,10 +14,10 @@ use ipclusterz_host::owned::OwnedFolder;
 use ipclusterz_host::signals::{BlockedSignals, Signal};
 use ipclusterz_host::stderr::{print_line, print_problem};
 use ipclusterz_host::system;
-use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::lock::ClusterLock;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_launchers::cluster::tunnel::{TUNNEL_VERSION, TunnelRecord};
+use ipclusterz_launchers::cluster::{ClusterFolder, ended};
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::tables::ssh::SshTable;
 use ipclusterz_profile::{Options, Places, Profile};
@@ -142,7 +142,7 @@ struct Place {
     folder: ClusterFolder,
     record: TunnelRecord,
     sockets: OwnedFolder,
-    _lock: Option<ClusterLock>,
+    lock: Option<ClusterLock>,
 }
 
 impl Place {
@@ -161,7 +161,7 @@ impl Place {
             Some((folder, lock)) => (folder, Some(lock)),
             None => (ClusterFolder::at(sockets.path()), None),
         };
-        let place = Self { folder, record, sockets, _lock: lock };
+        let place = Self { folder, record, sockets, lock };
         place.record.write(&place.folder)?;
         Ok(place)
     }
@@ -183,9 +183,13 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // The lock's own file stays: once it is removed, two processes could hold the lock.
         if let Err(error) = self.record.remove_remains(&self.folder) {
             print_problem(&error.to_string());
+        }
+        // Logs are those of a cluster that had this name before.
+        if let Some(lock) = self.lock.take().filter(|_| !self.folder.logs().path().exists()) {
+            // A folder that stays is removed with those of ended clusters.
+            let _ = ended::remove(&self.folder, lock);
         }
     }
 }
@@ -198,8 +202,7 @@ fn claim(name: &str) -> Result<(ClusterFolder, ClusterLock), Failure> {
             .with_hint("choose another name; `ipclusterz list` shows clusters and tunnels")
     };
     let folder = ClusterFolder::of(name)?;
-    places::make_private_dir(folder.path())?;
-    let lock = ClusterLock::take(&folder).map_err(Failure::io("locking the cluster's folder"))?;
+    let lock = ClusterLock::take_new(&folder)?;
     if let Some(handle) = ClusterState::of(&folder)?.handle() {
         return Err(taken(format!("a cluster of {} (launcher pid {})", handle.host, handle.launcher.pid)));
     }

@@ -14,10 +14,10 @@ pub const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long a Python may take to import the package: long, for it may come from a slow shared file system.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Prints one line of JSON. It has no line break, single quote or exclamation mark, so that any shell can pass it on
+/// Prints one line of JSON. Nothing is imported from the working folder, as engines do not. It has no line break, single quote or exclamation mark, so that any shell can pass it on
 /// in single quotes.
 pub const SCRIPT: &str = concat!(
-    r#"exec("import json, platform\ntry:\n import ipclusterz as p; a = p.__version__, None\n"#,
+    r#"exec("import sys; sys.path[:] = filter(None, sys.path)\nimport json, platform\ntry:\n import ipclusterz as p; a = p.__version__, None\n"#,
     r#"except Exception as e:\n a = None, repr(e)\n"#,
     r#"print(json.dumps(dict(ipclusterz_probe=1, python=platform.python_version(), package=a[0], error=a[1])))")"#,
 );

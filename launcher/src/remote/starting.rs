@@ -85,7 +85,7 @@ impl Cluster<'_> {
 
     /// What is known about the engines before the start there is over: the last line that it printed.
     fn progress_of_start(&self, begun: Instant, said: Option<(String, Instant)>) -> Progress {
-        let wanted = self.plan.settings.engines;
+        let wanted = self.plan.handle.engines_wanted;
         let (said, said_at) = said.unzip();
         let set = SetProgress {
             name: format!("cluster {:?} on {}", self.there.record.cluster, self.there.record.host),
@@ -135,6 +135,8 @@ impl Cluster<'_> {
         let tunnel = Tunnel::keep(remote, forward, listener, to, way, Box::new(print_line))?;
         self.connection = Some(Connection::Tunnel(tunnel));
         report.client_file = client_file;
+        // The host may have found out itself how many it has room for.
+        self.plan.handle.engines_wanted = u32::try_from(report.engines.len()).unwrap_or(u32::MAX);
         report.launcher_pid = self.plan.handle.launcher.pid;
         report.run_id.clone_from(&self.plan.handle.run_id);
         report.log_directory = self.plan.folder.logs().path().to_path_buf();

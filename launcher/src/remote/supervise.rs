@@ -258,7 +258,7 @@ impl Cluster<'_> {
 
     /// All engines as one set: only the launcher there knows the real sets.
     pub(super) fn all_engines(&self) -> EngineSet {
-        EngineSet { id: SetId(0), first: EngineId(0), count: self.plan.settings.engines }
+        EngineSet { id: SetId(0), first: EngineId(0), count: self.plan.handle.engines_wanted }
     }
 
     /// Updates the record, which says how to end the cluster there.

@@ -243,6 +243,8 @@ pub struct GcReport {
     pub dry_run: bool,
     /// In order of names.
     pub found: Vec<Remains>,
+    /// Names of ended clusters whose logs were removed, or would be.
+    pub logs: Vec<String>,
 }
 
 /// A tunnel that is open.

@@ -87,7 +87,7 @@ impl Report for ScaleReport {
 
 impl Report for GcReport {
     fn to_talk(&self) -> String {
-        if self.found.is_empty() {
+        if self.found.is_empty() && self.logs.is_empty() {
             return "nothing was left behind\n".to_owned();
         }
         let mut text = String::new();
@@ -99,6 +99,13 @@ impl Report for GcReport {
                 None => writeln!(text, "{} is removed: {ended}", remains.what),
             };
         }
+        let clusters = match self.logs.len() {
+            0 => return text,
+            1 => "1 ended cluster".to_owned(),
+            count => format!("{count} ended clusters"),
+        };
+        let removed = if self.dry_run { "would be" } else { "are" };
+        let _ = writeln!(text, "the logs of {clusters} {removed} removed");
         text
     }
 }

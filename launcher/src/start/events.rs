@@ -10,16 +10,19 @@ use crate::supervisor::program::Program;
 use crate::supervisor::run::{OnReady, Plan, Supervisor};
 use crate::talk::Talk;
 use ipclusterz_base::places;
+use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::BlockedSignals;
-use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_host::stderr::print_line;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_launchers::cluster::lock::ClusterLock;
 use ipclusterz_launchers::cluster::state::ClusterState;
+use ipclusterz_launchers::cluster::{ClusterFolder, ended};
 use ipclusterz_launchers::maker::LauncherMaker;
 use ipclusterz_profile::Places;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::StartSettings;
+use ipclusterz_profile::tables::logs::KeepLogs;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -39,13 +42,15 @@ pub fn supervise(
     let maker = if elsewhere { None } else { Some(LauncherMaker::new(&settings, &binary)?) };
 
     let folder = ClusterFolder::of(&settings.cluster)?;
-    places::make_private_dir(folder.path())?;
-    places::make_private_dir(folder.logs().path())?;
-    let Some(_lock) = ClusterLock::take(&folder).map_err(Failure::io("locking the cluster's folder"))? else {
+    let Some(lock) = ClusterLock::take_new(&folder)? else {
         return Err(already_running(&settings.cluster, &folder, &ClusterState::of(&folder)?));
     };
+    let claimed = Claimed { folder: folder.clone(), lock, keep: settings.tables.logs.keep };
     free_name(&settings.cluster, &folder, talk)?;
+    places::make_private_dir(folder.logs().path())?;
     folder.logs().clear().map_err(Failure::io("removing the logs of an earlier run"))?;
+    // What cannot be removed now is tried again at the next start.
+    let _ = ended::prune(&settings.tables.logs, Some(&settings.cluster), false);
     if arguments.report_descriptor.is_some() {
         detached::redirect_to_log(&folder.logs()).map_err(Failure::io("opening launcher.log"))?;
     }
@@ -56,7 +61,10 @@ pub fn supervise(
             remote::plan::profile_for(&arguments.settings.options(), variables, &Places::of_this_process(variables)?)?;
         let plan =
             remote::plan::Plan { settings: &settings, profile, folder, handle, binary, program, parent, started };
-        return remote::supervise::supervise(plan, signals, talk, on_ready);
+        let with_program = plan.program.is_some();
+        let result = remote::supervise::supervise(plan, signals, talk, on_ready);
+        claimed.leave_logs(is_well(&result, with_program));
+        return result;
     };
     let python = maker.python().to_path_buf();
     let run_id = handle.run_id.clone();
@@ -74,7 +82,40 @@ pub fn supervise(
         lease_file,
         started,
     };
-    Supervisor::new(plan, signals, talk)?.run(on_ready)
+    let with_program = plan.program.is_some();
+    let mut supervisor = Supervisor::new(plan, signals, talk)?;
+    let result = supervisor.run(on_ready);
+    let well = is_well(&result, with_program) && !supervisor.has_lost_engines();
+    // Its guard ends with it, and looks into the folder.
+    drop(supervisor);
+    claimed.leave_logs(well);
+    result
+}
+
+/// Whether a cluster, and its program if there was one, ended as they should.
+fn is_well(result: &Result<u8, Failure>, with_program: bool) -> bool {
+    result.as_ref().is_ok_and(|code| !with_program || *code == Exit::Ok.code())
+}
+
+/// The folder of a cluster, which this process has locked.
+struct Claimed {
+    folder: ClusterFolder,
+    lock: ClusterLock,
+    keep: KeepLogs,
+}
+
+impl Claimed {
+    /// For a cluster that has ended: keeps the folder for its logs, or removes it.
+    fn leave_logs(self, well: bool) {
+        let keeps = match self.keep {
+            KeepLogs::All => true,
+            KeepLogs::Failures => !well,
+            KeepLogs::None => false,
+        };
+        if !keeps && let Err(error) = ended::remove(&self.folder, self.lock) {
+            print_line(&format!("the logs of the cluster stay: {error}"));
+        }
+    }
 }
 
 /// Merges and checks the settings of the command line, the variables and the profile.

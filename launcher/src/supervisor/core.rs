@@ -36,6 +36,8 @@ pub struct Core {
     /// Why the set that was lost last is not started again.
     pub(super) lost: Option<String>,
     announcements: Announcements,
+    /// Whether engines died, or did not come.
+    pub(super) failed: bool,
     next_progress: Instant,
 }
 
@@ -51,6 +53,7 @@ impl Core {
             losses: Losses::default(),
             lost: None,
             announcements: Announcements::default(),
+            failed: false,
             next_progress,
         }
     }
@@ -268,6 +271,7 @@ impl Core {
             actions.extend(self.ready_if_complete());
             return actions;
         }
+        self.failed |= !(self.ready && set.has_ended_well(&end));
         if !self.ready {
             // Also a set that had registered: a cluster that loses engines while it starts is not what was asked for.
             if set.attempts > self.policy.retries {
@@ -337,6 +341,7 @@ impl Core {
             let late = Action::Finish(Ending::TimedOut(set.set.clone(), self.missing()));
             return self.announce(now).into_iter().chain([late]).collect();
         }
+        self.failed |= !late.is_empty();
         for id in late {
             let Some(set) = self.sets.get(&id) else { continue };
             let missing = name_engines(&set.missing().collect::<Vec<_>>());

@@ -118,7 +118,7 @@ impl<'a> Supervisor<'a> {
 
     /// Starts the cluster and returns when nothing is left of it. Returns the exit code: the program's, if there is one
     /// and it ran.
-    pub fn run(mut self, on_ready: OnReady<'_>) -> Result<u8, Failure> {
+    pub fn run(&mut self, on_ready: OnReady<'_>) -> Result<u8, Failure> {
         let supervised = self.supervise(on_ready);
         let outcome = match &supervised {
             Ok(ending) => self.outcome(ending),
@@ -132,6 +132,11 @@ impl<'a> Supervisor<'a> {
             (Exit::Ok, Some(program)) if program.status.is_some() => Ok(program.code()),
             (exit, _) => Ok(exit.code()),
         }
+    }
+
+    /// Whether engines died or did not come.
+    pub fn has_lost_engines(&self) -> bool {
+        self.core.failed
     }
 
     /// From the start of the controller until there is a reason to end.

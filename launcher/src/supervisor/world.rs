@@ -56,6 +56,7 @@ impl Policy {
 impl Core {
     /// Handles the loss of a rank that was not told to leave.
     pub(super) fn rank_lost(&mut self, id: SetId, asked: EngineId, reason: &str, now: Instant) -> Vec<Action> {
+        self.failed = true;
         let shrinks = self.ready && self.policy.on_rank_loss() == Some(OnRankLoss::Shrink);
         let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
         let others: Vec<EngineId> = set.given_ids().collect();

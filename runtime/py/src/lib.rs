@@ -27,12 +27,25 @@ fn find_connection_file(py: Python<'_>, cluster: Option<&str>) -> PyResult<Strin
     }
 }
 
+/// How many cores this process may use; with `bound_as`, if it were bound as the process of that pid is, and `None` if
+/// that cannot be told.
+#[pyfunction]
+#[pyo3(signature = (bound_as=None))]
+fn cores(bound_as: Option<u32>) -> Option<usize> {
+    match bound_as {
+        Some(pid) => ipclusterz_base::cores::available_as(pid),
+        None => Some(ipclusterz_base::cores::available()),
+    }
+}
+
 #[pymodule]
 mod _core {
     #[pymodule_export]
     use super::buffers::Buffer;
     #[pymodule_export]
     use super::client::Client;
+    #[pymodule_export]
+    use super::cores;
     #[pymodule_export]
     use super::engine::{Engine, Task, end_with_parent};
     #[pymodule_export]

@@ -2,7 +2,7 @@
 # nothing of pickle, functions or views; those are the Python package's, which is the only caller of this module.
 
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Literal, final, overload
 
 from typing_extensions import Buffer as _Readable
 
@@ -14,6 +14,7 @@ __all__ = [
     "Pending",
     "Reply",
     "Task",
+    "cores",
     "end_with_parent",
     "find_connection_file",
 ]
@@ -27,6 +28,12 @@ _Activities = dict[int, tuple[bool, str, str] | None]
 _Stream = Literal["stdout", "stderr", "display"]
 
 def find_connection_file(cluster: str | None) -> str: ...
+
+# How many cores this process may use; or could, if it were bound as the process of that pid is. None: who knows.
+@overload
+def cores() -> int: ...
+@overload
+def cores(bound_as: int) -> int | None: ...
 
 # SIGTERM for this process when its parent ends. False: that process is not its parent, or not any more.
 def end_with_parent(parent: int) -> bool: ...

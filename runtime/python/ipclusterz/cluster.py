@@ -38,8 +38,9 @@ class Cluster:
 
     Parameters
     ----------
-    n : int
-        Number of engines.
+    n : int, optional
+        Number of engines; as many as there are cores for this process when left out, unless the profile or the
+        environment says how many.
     cluster : str, optional
         Name of the cluster; a name that nobody else uses when left out.
     python : path-like, optional
@@ -70,7 +71,7 @@ class Cluster:
 
     def __init__(
         self,
-        n: int = 4,
+        n: int | None = None,
         *,
         cluster: str | None = None,
         python: str | os.PathLike[str] | None = None,
@@ -101,7 +102,9 @@ class Cluster:
         """
         if self.running:
             raise ClusterError(f"cluster {self.name!r} is running already")
-        command = [program(), "start", "-n", str(self.n), "--cluster", self.name, "--exit-with-parent", "--json"]
+        command = [program(), "start", "--cluster", self.name, "--exit-with-parent", "--json"]
+        if self.n is not None:
+            command += ["-n", str(self.n)]
         command += ["--timeout", f"{self.timeout:g}", "--python", self.python]
         if self.listen is not None:
             command += ["--listen", self.listen]
@@ -189,7 +192,9 @@ class Cluster:
         await _to_its_end(self.stop)
 
     def __repr__(self) -> str:
-        state = f"{self.n} engines" if self.running else "not running"
+        # Before the report is there, only what was asked for is known.
+        count = len(self.report.get("engines", ())) or self.n or "some"
+        state = f"{count} engines" if self.running else "not running"
         return f"<Cluster {self.name!r}: {state}>"
 
     # -- inside -------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 use super::again;
 use super::options::{BatchOptions, JobFiles};
 use super::placeholders::{Values, command_line};
+use crate::engine_words;
 use crate::set::EngineSet;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
@@ -145,7 +146,8 @@ fn engines_command(options: &BatchOptions, set: &EngineSet, values: &Values) -> 
     }
     words.extend(engines.wrap.iter().cloned());
     words.push(options.python.to_string_lossy().into_owned());
-    words.extend(["-m", "ipclusterz.engine", "--connection-file"].map(str::to_owned));
+    words.extend(engine_words::PROGRAM.map(str::to_owned));
+    words.push("--connection-file".to_owned());
     words.push(options.engine_file.to_string_lossy().into_owned());
     let first = set.first.0;
     let mut line = command_line(&words);
@@ -158,6 +160,8 @@ fn engines_command(options: &BatchOptions, set: &EngineSet, values: &Values) -> 
     };
     line += &format!(" --lease {} --timeout {}", engines.lease, engines.timeout);
     line += &format!(" --warn-before {} --drain-before {}", batch.warn_before, batch.drain_before);
+    let threads = engine_words::threads(engines.threads, batch.cores_per_engine, 1);
+    line.extend(threads.iter().map(|word| format!(" {word}")));
     if batch.check_world {
         line += &format!(" --check-world --on-rank-loss {}", options.rank_loss().policy.word());
     }
@@ -215,8 +219,8 @@ module load python
 export GREETING='it'\\''s
 $HOME'
 exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-bad-exit=0 --no-kill --wait=0 --overlap \
-/opt/python/bin/python3 -m ipclusterz.engine --connection-file /home/me/clusters/lab/engine.json \
---first-engine-id 0 --ranks 8 --lease 60 --timeout 120 --warn-before 60 --drain-before 120
+/opt/python/bin/python3 -P -m ipclusterz.engine --connection-file /home/me/clusters/lab/engine.json \
+--first-engine-id 0 --ranks 8 --lease 60 --timeout 120 --warn-before 60 --drain-before 120 --threads 1
 "
         );
     }
@@ -245,7 +249,7 @@ exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-b
         let script = script.expect("a script").script;
         assert!(script.contains("#SBATCH --array=1-3\n"), "{script}");
         assert!(script.contains("#SBATCH --ntasks=1\n"), "{script}");
-        assert!(script.contains("\nexec /opt/python/bin/python3 -m ipclusterz.engine"), "{script}");
+        assert!(script.contains("\nexec /opt/python/bin/python3 -P -m ipclusterz.engine"), "{script}");
         assert!(script.contains(" --engine-id $((4 + (SLURM_ARRAY_TASK_ID) - 1)) --lease"), "{script}");
     }
 
@@ -327,6 +331,6 @@ exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-b
         assert_eq!(parts[..2], ["b c", "'\"; exit 7 #\\"]);
         let left = parts[2].parse::<i64>().expect("a time") - super::super::clock::now();
         assert!((590..=600).contains(&left), "{left}");
-        assert!(parts[3].starts_with("-m ipclusterz.engine --connection-file"), "{}", parts[3]);
+        assert!(parts[3].starts_with("-P -m ipclusterz.engine --connection-file"), "{}", parts[3]);
     }
 }

@@ -5,7 +5,7 @@ use super::handle::ClusterHandle;
 use ipclusterz_host::removal::{RemoveError, removed};
 
 /// Removes sockets, shared memory, connection files and, last, the record. Files that are missing are no error. Logs
-/// stay.
+/// stay; [`super::ended`] removes them.
 pub fn remove_files(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<(), RemoveError> {
     for directory in [&handle.socket_dir, &handle.shared_memory_dir] {
         removed(directory, std::fs::remove_dir_all(directory))?;

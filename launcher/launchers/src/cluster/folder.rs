@@ -37,8 +37,8 @@ impl ClusterFolder {
         self.path.join("tunnel.json")
     }
 
-    /// Locked by the launcher for as long as it lives. Never removed: once it is, two processes can lock it, each in a
-    /// file of its own.
+    /// Locked by the launcher for as long as it lives. Removed with the whole folder alone, by the process that has
+    /// locked it.
     pub fn lock_file(&self) -> PathBuf {
         self.path.join("lock")
     }
@@ -53,7 +53,7 @@ impl ClusterFolder {
         self.path.join("engine.json")
     }
 
-    /// Folder of logs, which outlive the cluster.
+    /// Folder of logs, which outlive a cluster that fails.
     pub fn logs(&self) -> LogFolder {
         LogFolder::at(self.path.join("logs"))
     }

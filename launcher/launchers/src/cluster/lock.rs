@@ -1,11 +1,15 @@
 //! One launcher per cluster: the launcher holds an exclusive `flock` for as long as it lives.
 //!
 //! The kernel releases it when the process ends, however it ends, so that a lock is never stale.
+//!
+//! The folder of an ended cluster is removed together with its lock, by the holder. Another process may have opened that
+//! file just before; so a lock counts only if its file still is the one in the folder.
 
 use crate::cluster::folder::ClusterFolder;
-use std::fs::{File, OpenOptions, TryLockError};
+use ipclusterz_base::places::{self, PlacesError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 /// Held by the launcher of a cluster; dropping it lets the next one in.
 #[derive(Debug)]
@@ -14,14 +18,49 @@ pub struct ClusterLock {
 }
 
 impl ClusterLock {
-    /// Takes the lock of `folder`, which must exist. `None` when another process has it; does not wait.
+    /// Takes the lock of `folder`. `None` when another process has it, or there is no such folder; does not wait.
     pub fn take(folder: &ClusterFolder) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(folder.lock_file())?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        loop {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(false).mode(0o600);
+            let file = match options.open(folder.lock_file()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                opened => opened?,
+            };
+            match file.try_lock() {
+                Ok(()) if is_at(&file, folder)? => return Ok(Some(Self { _file: file })),
+                // Its folder was removed meanwhile.
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
         }
+    }
+
+    /// Like [`ClusterLock::take`], and makes the folder unless it is there.
+    pub fn take_new(folder: &ClusterFolder) -> Result<Option<Self>, PlacesError> {
+        loop {
+            places::make_private_dir(folder.path())?;
+            let lock = Self::take(folder).map_err(|source| PlacesError::Io {
+                what: "locking",
+                path: folder.path().to_path_buf(),
+                source,
+            })?;
+            // An ended cluster's folder may be removed between the two steps.
+            if lock.is_some() || folder.path().exists() {
+                return Ok(lock);
+            }
+        }
+    }
+}
+
+/// Whether `file` is the lock in the folder.
+fn is_at(file: &File, folder: &ClusterFolder) -> io::Result<bool> {
+    let own = file.metadata()?;
+    match fs::metadata(folder.lock_file()) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (own.dev(), own.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

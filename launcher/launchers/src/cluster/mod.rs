@@ -6,7 +6,9 @@
 //! - [`files`]: removes them
 //! - [`lock`]: one launcher at a time
 //! - [`tunnel`]: the record of a tunnel, which may have such a folder too
+//! - [`ended`]: removes folders in which only logs are left
 
+pub mod ended;
 pub mod files;
 pub mod folder;
 pub mod handle;

@@ -1,6 +1,7 @@
 //! The command line of an engine that is one of the ranks of a set. What starts it is in [`super::argv`] and
 //! [`super::launcher`].
 
+use crate::engine_words;
 use crate::set::EngineSet;
 use ipclusterz_profile::tables::engines::OnRankLoss;
 use std::ffi::OsString;
@@ -22,6 +23,8 @@ pub struct EngineCommand {
     pub lease: Option<f64>,
     /// Timeout in seconds until all engines must have registered.
     pub timeout: f64,
+    /// The options for threads; see [`engine_words::threads`].
+    pub threads: Vec<String>,
     /// Whether engines start MPI and check that the ranks of the set are the whole of one world.
     pub check_world: bool,
     /// What happens to the other ranks when one is lost.
@@ -56,7 +59,8 @@ impl EngineCommand {
         }
         argv.extend(self.wrap.iter().map(OsString::from));
         argv.push(self.python.clone().into());
-        argv.extend(["-m", "ipclusterz.engine", "--connection-file"].map(OsString::from));
+        argv.extend(engine_words::PROGRAM.map(OsString::from));
+        argv.push("--connection-file".into());
         argv.push(self.connection_file.clone().into());
         let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value].map(OsString::from));
         option("--first-engine-id", set.first.to_string());
@@ -65,6 +69,7 @@ impl EngineCommand {
             option("--lease", lease.to_string());
         }
         option("--timeout", self.timeout.to_string());
+        argv.extend(self.threads.iter().map(OsString::from));
         if self.check_world {
             argv.extend(["--check-world", "--on-rank-loss", self.on_rank_loss.word()].map(OsString::from));
         }
@@ -86,6 +91,7 @@ pub(super) mod tests {
             connection_file: "/home/me/engine.json".into(),
             lease: Some(60.0),
             timeout: 90.5,
+            threads: vec!["--threads".to_owned(), "2".to_owned()],
             check_world: true,
             on_rank_loss: OnRankLoss::Restart,
             says_end: false,
@@ -99,8 +105,8 @@ pub(super) mod tests {
     #[test]
     fn an_engine_is_told_the_first_id_and_the_number_of_ranks() {
         let argv = example().argv(&set(4));
-        let expected = "/opt/python3 -m ipclusterz.engine --connection-file /home/me/engine.json --first-engine-id 8 \
-                        --ranks 4 --lease 60 --timeout 90.5 --check-world --on-rank-loss restart";
+        let expected = "/opt/python3 -P -m ipclusterz.engine --connection-file /home/me/engine.json --first-engine-id 8 \
+                        --ranks 4 --lease 60 --timeout 90.5 --threads 2 --check-world --on-rank-loss restart";
         assert_eq!(argv, expected.split(' ').map(OsString::from).collect::<Vec<_>>());
     }
 
@@ -110,6 +116,7 @@ pub(super) mod tests {
             setup: vec!["module load x".to_owned(), "export A='b c'".to_owned()],
             wrap: vec!["numactl".to_owned(), "--localalloc".to_owned()],
             lease: None,
+            threads: Vec::new(),
             check_world: false,
             ..example()
         };

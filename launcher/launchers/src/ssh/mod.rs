@@ -13,6 +13,7 @@ pub mod script;
 use crate::cluster::ClusterFolder;
 use crate::cluster::logs::LogFolder;
 use crate::contract::{Launcher, Wake};
+use crate::engine_words;
 use crate::record::{JobRecord, SetRecord};
 use crate::set::{EngineSet, Force, SetEvent, SetId};
 use crate::ssh::host::{Command, Engines, HostThread, News};
@@ -63,7 +64,9 @@ impl SshLauncher {
         let here = std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default();
         let controller = if table.reverse { Some(controller_endpoint(folder, settings)?) } else { None };
         let mut hosts = Vec::new();
-        for host in &table.hosts {
+        for (index, host) in table.hosts.iter().enumerate() {
+            let threads =
+                engine_words::threads(engines.threads, 0, engines_beside(&table.hosts, index, settings.engines));
             let either = |own: &str, common: &str| if own.is_empty() { common.to_owned() } else { own.to_owned() };
             let directory = if engines.directory.is_empty() { here.clone() } else { engines.directory.clone() };
             let plan = HostPlan {
@@ -73,12 +76,15 @@ impl SshLauncher {
                 setup: engines.setup.clone(),
                 environment: settings.environment_elsewhere(),
                 directory: either(&host.directory, &directory),
-                options: vec![
+                options: [
                     format!("--lease={}", engines.lease),
                     // Shorter than the launcher's timeout, so that the engine's message is read before the start times
                     // out.
                     format!("--timeout={}", settings.timeout.as_secs_f64() * 0.7),
-                ],
+                ]
+                .into_iter()
+                .chain(threads)
+                .collect(),
             };
             let tell = News { events: Arc::clone(&news), wake: Arc::clone(&wake) };
             hosts.push(HostThread::start(host, plan, folder, &table, controller.clone(), Arc::clone(&asker), tell)?);
@@ -148,6 +154,21 @@ impl Launcher for SshLauncher {
     }
 }
 
+/// How many engines share the host at `index` when `engines` fill the hosts in order. A host that is left empty counts as
+/// full, for it gets engines when the cluster grows.
+fn engines_beside(hosts: &[SshHost], index: usize, engines: u32) -> u32 {
+    let mut left = engines;
+    let mut beside = 0;
+    for host in hosts {
+        let here = left.min(host.engines);
+        left -= here;
+        if host.host == hosts[index].host {
+            beside += if here == 0 { host.engines } else { here };
+        }
+    }
+    beside
+}
+
 /// Formats the hosts with the number of engines that each may run: `n1 (2), n2 (4)`.
 fn room(hosts: &[SshHost]) -> String {
     hosts.iter().map(|host| format!("{} ({})", host.host, host.engines)).collect::<Vec<_>>().join(", ")
@@ -200,14 +221,20 @@ pub fn destroy(
 mod tests {
     use super::*;
 
+    fn host(name: &str, engines: u32) -> SshHost {
+        SshHost { host: name.to_owned(), engines, python: String::new(), directory: String::new() }
+    }
+
+    #[test]
+    fn engines_share_a_host_with_those_that_are_placed_there() {
+        let hosts = [host("n1", 4), host("n2", 4), host("n3", 2), host("n1", 1)];
+        let beside = |engines| [0, 1, 2, 3].map(|index| engines_beside(&hosts, index, engines));
+        assert_eq!(beside(11), [5, 4, 2, 5]);
+        assert_eq!(beside(6), [5, 2, 2, 5]);
+    }
+
     #[test]
     fn the_room_is_that_of_all_hosts_together() {
-        let host = |name: &str, engines| SshHost {
-            host: name.to_owned(),
-            engines,
-            python: String::new(),
-            directory: String::new(),
-        };
         let hosts = [host("n1", 2), host("n2", 1)];
         assert_eq!(check_room(&hosts, 3), Ok(()));
         let failure = check_room(&hosts, 4).expect_err("one too many");

@@ -4,6 +4,7 @@
 //! appears in the arguments of a process. Engines are started detached, each the leader of a session of its own. So
 //! they outlive the SSH connection; they exit by themselves when no controller has answered within their lease.
 
+use crate::engine_words::PROGRAM;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::identity::{ProcessIdentity, parse_stat};
 use ipclusterz_host::shell::quote;
@@ -74,11 +75,12 @@ pub fn start(plan: &HostPlan, engines: &[EngineId]) -> String {
             "rm -f \"$dir\"/status-{id}; : >\"$dir\"/alive-{id}\n\
              setsid sh -c 'trap : TERM INT USR1; dir=$1; id=$2; shift 2; \"$@\"; echo $? >\"$dir/status-$id\"; \
              rm -f \"$dir/alive-$id\"; set -- \"$dir\"/alive-*; [ -e \"$1\" ] || {{ rm -f \"$dir/engine.json\"; {}; }}' sh \
-             \"$dir\" {id} {} -m ipclusterz.engine --connection-file \"$dir\"/engine.json --engine-id {id} {} \
+             \"$dir\" {id} {} {} --connection-file \"$dir\"/engine.json --engine-id {id} {} \
              </dev/null >>\"$dir\"/engine-{id}.log 2>&1 &\n\
              printf '{MARK} engine {id} %s\\n' \"$(cat /proc/$!/stat)\"",
             sitting::end_if_silent("\"$dir\"", SILENCE),
             words.join(" "),
+            PROGRAM.join(" "),
             options.join(" ")
         );
     }
@@ -208,7 +210,7 @@ mod tests {
             options: vec!["--lease".to_owned(), "5".to_owned()],
         };
         let script = start(&plan, &[EngineId(3)]).replace(
-            "sh -m ipclusterz.engine",
+            "sh -P -m ipclusterz.engine",
             "sh -c 'echo \"$greeting $NAME $PWD $*\"; trap \"exit 7\" TERM; while :; do sleep 0.05; done' engine",
         );
         let answer = Answer::parse(&shell(home, &script));

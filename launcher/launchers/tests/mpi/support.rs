@@ -131,6 +131,7 @@ impl Trial {
             connection_file: "engine.json".into(),
             lease: None,
             timeout: 60.0,
+            threads: Vec::new(),
             check_world: false,
             on_rank_loss,
             says_end: false,

@@ -53,7 +53,7 @@ fn the_default_profile_needs_no_file_and_every_shipped_one_is_good() {
         assert!(profile.chain.last().is_some_and(Found::is_embedded_default), "{name}");
     }
     let default = site.load(None, &[], &[]).expect("default");
-    assert_eq!((default.name.as_str(), default.tables.engines.count), ("default", 4));
+    assert_eq!((default.name.as_str(), default.tables.engines.count), ("default", 0));
     assert!(default.origin("engines.count").is_default());
 }
 

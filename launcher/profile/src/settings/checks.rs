@@ -4,8 +4,10 @@
 
 use super::error::{LONGEST, SettingsError, seconds};
 use crate::error::ProfileError;
+use crate::origin::Origin;
 use crate::profile::Profile;
-use crate::tables::engines::{LauncherKind, OnRankLoss};
+use crate::tables::engines::{LauncherKind, OnRankLoss, Shared};
+use ipclusterz_base::cores;
 use ipclusterz_host::units::{TimeLimit, memory};
 use regex::Regex;
 
@@ -14,6 +16,9 @@ type Checked = Result<(), SettingsError>;
 /// Address of the controller when engines are elsewhere and the profile names none.
 const LISTEN_EVERYWHERE: &str = "0.0.0.0:0";
 
+/// How many engines jobs have when nothing says how many: a queue has no size of its own.
+const A_FEW: u64 = 4;
+
 /// Sets values that nobody has chosen but that other values imply.
 pub fn derive(profile: &mut Profile) -> Result<(), ProfileError> {
     let launcher = profile.tables.engines.launcher;
@@ -21,19 +26,35 @@ pub fn derive(profile: &mut Profile) -> Result<(), ProfileError> {
         let reason = format!("as engines.launcher is \"{}\"", launcher.word());
         profile.derive("controller.listen", LISTEN_EVERYWHERE.into(), reason)?;
     }
-    if profile.origin("engines.count").is_default() {
+    if nobody_says_how_many(profile) {
         let room = match launcher {
-            LauncherKind::Ssh => Some((engines_of_hosts(profile), "as ssh.hosts say")),
-            LauncherKind::Batch => Some((engines_of_job(profile), "as batch.nodes and batch.engines_per_node say")),
-            LauncherKind::Local | LauncherKind::Mpiexec => None,
+            LauncherKind::Ssh => (engines_of_hosts(profile), "as ssh.hosts say"),
+            LauncherKind::Batch => (engines_of_job(profile), "as batch.nodes and batch.engines_per_node say"),
+            // The host itself finds out.
+            _ if !profile.tables.ssh.controller.is_empty() => return Ok(()),
+            LauncherKind::Local => (cores::available() as u64, "as many as cores here"),
+            LauncherKind::Mpiexec => match slots(&profile.tables.mpiexec.hosts) {
+                0 => (cores::available_whole() as u64, "as many as cores here"),
+                slots => (slots, "as mpiexec.hosts say"),
+            },
         };
-        if let Some((count, reason)) = room
-            && count > 0
-        {
-            profile.derive("engines.count", i64::try_from(count).unwrap_or(i64::MAX).into(), reason.to_owned())?;
-        }
+        let (count, reason) = if room.0 > 0 { room } else { (A_FEW, "as nothing else says how many") };
+        profile.derive("engines.count", i64::try_from(count).unwrap_or(i64::MAX).into(), reason.to_owned())?;
     }
     Ok(())
+}
+
+/// Whether the number of engines is the default's, or a profile says 0 as that does.
+fn nobody_says_how_many(profile: &Profile) -> bool {
+    match profile.origin("engines.count") {
+        Origin::Shipped { .. } | Origin::File { .. } => profile.tables.engines.count == 0,
+        Origin::Variable(_) | Origin::Option(_) | Origin::Derived(_) => false,
+    }
+}
+
+/// The slots of the hosts of `[mpiexec]`, of which one without a number has one; 0 if there are no hosts.
+fn slots(hosts: &[String]) -> u64 {
+    hosts.iter().map(|host| host.rsplit_once(':').and_then(|(_, slots)| slots.parse::<u64>().ok()).unwrap_or(1)).sum()
 }
 
 fn engines_of_hosts(profile: &Profile) -> u64 {
@@ -77,11 +98,20 @@ impl Checks<'_> {
 
     fn engines(&self) -> Checked {
         let engines = &self.0.tables.engines;
-        if engines.count == 0 {
+        // A host that is to find out how many it has room for is told 0.
+        let found_out_there = nobody_says_how_many(self.0) && !self.0.tables.ssh.controller.is_empty();
+        if engines.count == 0 && !found_out_there {
             return Err(self.error(
                 "engines.count",
                 "0 engines cannot do anything",
                 "start at least one: `ipclusterz -n 1`",
+            ));
+        }
+        if engines.threads == Shared::Number(0) {
+            return Err(self.error(
+                "engines.threads",
+                "0 threads cannot do anything",
+                "give 1 or more, \"share\" or \"unset\"",
             ));
         }
         let bad = |name: &String| name.is_empty() || name.contains(['=', '\0']) || engines.env[name].contains('\0');
@@ -116,6 +146,10 @@ impl Checks<'_> {
             if !(0.0..=LONGEST).contains(&value) {
                 return Err(self.error(key, format!("{value} is not a number of seconds"), "give 0 or more"));
             }
+        }
+        let days = self.0.tables.logs.keep_days;
+        if !(0.0..=LONGEST).contains(&days) {
+            return Err(self.error("logs.keep_days", format!("{days} is not a number of days"), "give 0 or more"));
         }
         Ok(())
     }

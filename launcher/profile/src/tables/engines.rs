@@ -1,6 +1,7 @@
 //! `[engines]`: the engines, and what starts them.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// Which launcher starts the engines.
@@ -53,6 +54,36 @@ impl OnRankLoss {
     }
 }
 
+/// A number, or one of two words: the form of `engines.threads` and `engines.hash_seed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shared {
+    /// `"share"`: as it fits the other engines.
+    Share,
+    /// This number.
+    Number(u32),
+    /// `"unset"`: nothing is set.
+    Unset,
+}
+
+impl<'de> Deserialize<'de> for Shared {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const EXPECTED: &str = "\"share\", \"unset\" or a whole number from 0 on";
+        // What options and variables say is text.
+        let number = |text: &str| text.parse().map(Shared::Number).ok();
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(text) => match text.as_str() {
+                "share" => Ok(Shared::Share),
+                "unset" => Ok(Shared::Unset),
+                text => number(text).ok_or_else(|| D::Error::invalid_value(Unexpected::Str(text), &EXPECTED)),
+            },
+            other => {
+                let text = other.to_string();
+                number(&text).ok_or_else(|| D::Error::invalid_value(Unexpected::Other(&text), &EXPECTED))
+            }
+        }
+    }
+}
+
 /// See `profiles/default.toml`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +99,8 @@ pub struct EnginesTable {
     pub restart_limit: u32,
     pub restart_window: f64,
     pub lease: f64,
+    pub threads: Shared,
+    pub hash_seed: Shared,
     pub directory: String,
     pub wrap: Vec<String>,
     pub setup: Vec<String>,

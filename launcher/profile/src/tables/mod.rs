@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod controller;
 pub mod engines;
+pub mod logs;
 pub mod mpiexec;
 pub mod queue;
 pub mod ssh;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 pub struct Tables {
     pub engines: engines::EnginesTable,
     pub controller: controller::ControllerTable,
+    pub logs: logs::LogsTable,
     pub ssh: ssh::SshTable,
     pub mpiexec: mpiexec::MpiexecTable,
     pub batch: batch::BatchTable,

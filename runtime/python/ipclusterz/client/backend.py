@@ -20,7 +20,7 @@ except ImportError:
     raise ImportError("the joblib backend needs joblib 1.4 or newer: pip install joblib") from None
 
 from ..error import NoEnginesRegistered
-from ..shared.batches import run
+from ..shared.batches import run, run_limited
 from .arguments import argument_frames
 from .capture import local_modules
 from .functions import pack
@@ -67,6 +67,10 @@ class IpclusterzBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
     inside that runs sequentially. When a task fails, or its ``timeout`` is over, the tasks that no engine has begun are
     given up; what runs goes on to its end, because an engine may be working for others.
 
+    With ``inner_max_num_threads``, BLAS, OpenMP and the like use so many threads on each engine while it works on these
+    tasks, for which engines need the package threadpoolctl. Without, they use what ``engines.threads`` of the profile
+    says.
+
     Examples
     --------
     >>> import joblib, ipclusterz.joblib
@@ -79,6 +83,7 @@ class IpclusterzBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
     _connect: ClassVar[Callable[[], Connection]]
 
     supports_retrieve_callback = True
+    supports_inner_max_num_threads = True
     default_n_jobs = -1
 
     def __init__(self, *, view: View | None = None, client: Connection | None = None, **options: Any) -> None:
@@ -112,6 +117,9 @@ class IpclusterzBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
     def configure(self, n_jobs: int = 1, parallel: Any = None, **options: Any) -> int:
         """Begin a call of `joblib.Parallel`, or a ``with`` block of it."""
         self.parallel = parallel
+        limit = self.inner_max_num_threads
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise ValueError(f"inner_max_num_threads is {limit!r}: it is a number of threads, 1 or more")
         number = self.effective_n_jobs(n_jobs)
         workers = self._all_workers()
         if number < len(workers):
@@ -126,14 +134,15 @@ class IpclusterzBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
         if self._executor is None:
             # Two generators share this backend, and the other one has ended it.
             self._executor = self._all_workers().executor
-        frames = argument_frames((func,), {})
+        limit = self.inner_max_num_threads
+        frames = argument_frames((func,) if limit is None else (limit, func), {})
         pickled = bytes(frames[0])
         if any(name.encode() in pickled for name in local_modules()):
             # The engine may not be able to import the functions: packed as functions they can travel by value.
-            batch = partial(run, [function for function, _, _ in func.items], self.get_nested_backend())
+            batch = partial(run, [function for function, _, _ in func.items], self.get_nested_backend(), limit)
             future = self._executor.submit(batch, [arguments for _, *arguments in func.items])
         else:
-            future = self._executor._send(pack(call), frames, "apply")
+            future = self._executor._send(pack(call if limit is None else run_limited), frames, "apply")
         if callback is not None:
             future.add_done_callback(callback)
         return future

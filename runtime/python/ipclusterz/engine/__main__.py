@@ -110,6 +110,7 @@ def main(arguments: list[str]) -> None:
     from .loop import Loop
     from .state import State
     from .streams import install
+    from .threads import set_threads
 
     state = State()
     ending = Ending(options.end_time, options.warn_before)
@@ -120,6 +121,7 @@ def main(arguments: list[str]) -> None:
 
         if options.parent is not None and not end_with_parent(options.parent):
             fail(f"process {options.parent}, which started this engine, has ended", "")
+        set_threads(options, os.environ)
         engine_id, told = place(options)
         core = Engine(
             options.connection_file,

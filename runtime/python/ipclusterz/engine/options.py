@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["END_TIME", "ON_RANK_LOSS", "USAGE", "Options", "read"]
+__all__ = ["END_TIME", "ON_RANK_LOSS", "THREADS", "USAGE", "Options", "read"]
 
 END_TIME = "IPCLUSTERZ_END_TIME"
 """Variable of the environment for `--end-time`: job scripts know it before they start anything."""
@@ -30,6 +30,9 @@ usage: python -m ipclusterz.engine --connection-file FILE [options]
   --on-rank-loss POLICY   with --check-world, when another rank is lost: "restart" (all end and
                           are started anew), "shrink" (the others go on), "stop" (restart)
   --timeout SECONDS       to register in (30)
+  --threads COUNT         of BLAS, OpenMP and the like, where the environment does not say:
+                          a number, "share" (of the cores of this host; the default) or "unset"
+  --host-engines N        so many engines share the host; ranks know that themselves (1)
   --lease SECONDS         to go on for without a controller, if that is on another host (60)
   --end-time SECONDS      since 1970: when this process will be ended from outside
                           (environment: {END_TIME})
@@ -39,13 +42,18 @@ usage: python -m ipclusterz.engine --connection-file FILE [options]
 ON_RANK_LOSS = ("restart", "shrink", "stop")
 """What may become of the other ranks."""
 
+THREADS = ("share", "unset")
+"""What may stand for a number of threads."""
+
 _VALUES = {
     "--connection-file": str,
     "--on-rank-loss": str,
+    "--threads": str,
     "--engine-id": int,
     "--first-engine-id": int,
     "--engines": int,
     "--ranks": int,
+    "--host-engines": int,
     "--timeout": float,
     "--lease": float,
     "--end-time": float,
@@ -66,6 +74,10 @@ class Options:
         Of the cluster.
     engine_id, first_engine_id, engines, ranks, parent : int or None
         As given.
+    threads : str
+        A number, or one of `THREADS`.
+    host_engines : int
+        How many engines share the host, where they are not ranks.
     check_world : bool
         MPI itself is to be asked.
     on_rank_loss : str
@@ -84,10 +96,12 @@ class Options:
         "engine_id",
         "engines",
         "first_engine_id",
+        "host_engines",
         "lease",
         "on_rank_loss",
         "parent",
         "ranks",
+        "threads",
         "timeout",
         "warn_before",
     )
@@ -101,6 +115,8 @@ class Options:
         self.parent: int | None = None
         self.check_world = False
         self.on_rank_loss = "restart"
+        self.threads = "share"
+        self.host_engines = 1
         self.timeout = 30.0
         self.lease = 60.0
         self.end_time: float | None = None
@@ -109,7 +125,9 @@ class Options:
 
     def arguments(self, engine_id: int | None, parent: int) -> list[str]:
         """The command line of one of several engines; the environment is inherited."""
-        arguments = ["--connection-file", self.connection_file, "--parent", str(parent)]
+        arguments = ["--connection-file", self.connection_file, "--parent", str(parent), "--threads", self.threads]
+        if self.engines is not None:
+            arguments += ["--host-engines", str(self.engines)]
         if engine_id is not None:
             arguments += ["--engine-id", str(engine_id)]
         for name in ("timeout", "lease", "end_time", "warn_before", "drain_before"):
@@ -161,6 +179,8 @@ def _value(name: str, text: str) -> str | int | float:
         raise ValueError(f"{name} needs a value")
     if name == "--on-rank-loss" and text not in ON_RANK_LOSS:
         raise ValueError(f"{name} must be {', '.join(ON_RANK_LOSS[:-1])} or {ON_RANK_LOSS[-1]}, not {text!r}")
+    if name == "--threads" and text not in THREADS and not (text.isdecimal() and int(text) > 0):
+        raise ValueError(f"{name} must be a number above 0, {' or '.join(THREADS)}, not {text!r}")
     kind = _VALUES.get(name, float)
     value: Any
     try:
@@ -168,7 +188,7 @@ def _value(name: str, text: str) -> str | int | float:
     except ValueError:
         wanted = "a whole number" if kind is int else "a number of seconds"
         raise ValueError(f"{name} needs {wanted}, not {text!r}") from None
-    least = 1 if name in ("--engines", "--ranks", "--parent") else 0
+    least = 1 if name in ("--engines", "--ranks", "--parent", "--host-engines") else 0
     # Written so that a NaN is refused too.
     if kind is not str and not least <= value < float("inf"):
         raise ValueError(f"{name} must be {least} or more, not {text}")

@@ -55,7 +55,7 @@ def run(options: Options) -> int:
 
 
 def _start(options: Options, engine_id: int | None) -> int:
-    command = [sys.executable, "-m", "ipclusterz.engine", *options.arguments(engine_id, os.getpid())]
+    command = [sys.executable, "-P", "-m", "ipclusterz.engine", *options.arguments(engine_id, os.getpid())]
     # A group of its own: an engine that is ended takes with it what user code has started, and nothing else.
     return os.posix_spawn(sys.executable, command, os.environ, setpgroup=0, setsigmask=[], setsigdef=_PASSED_ON)
 
