@@ -56,6 +56,14 @@ pub struct StartArguments {
     #[arg(long, hide = true, value_name = "NUMBER", conflicts_with_all = ["daemonize", "exit_with_parent"])]
     pub report_descriptor: Option<i32>,
 
+    /// Take settings as JSON on stdin, and report as JSON lines on stdout, where questions are asked too
+    #[arg(long, hide = true, conflicts_with_all = ["daemonize", "report_descriptor", "json", "print_script"])]
+    pub talk_on_stdio: bool,
+
+    /// Python of the engines where neither options nor profile name one
+    #[arg(long, hide = true, value_name = "PATH")]
+    pub default_python: Option<String>,
+
     /// File that somebody touches as long as the cluster is to live
     #[arg(long, hide = true, value_name = "PATH")]
     pub lease_file: Option<PathBuf>,
