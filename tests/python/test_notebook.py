@@ -205,3 +205,48 @@ def test_the_stop_button(kernel: tuple[Any, Any], cluster: Cluster, rc: Client) 
     assert error[0]["ename"] == "CompositeError"
     assert "[3:execute]: KeyboardInterrupt" in "\n".join(error[0]["traceback"])
     assert rc[:].apply_sync(abs, -1) == dict.fromkeys(range(4), 1)
+
+
+def executed(client: Any, code: str, seen: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    """Run a cell, show what it writes and displays as it comes, and return the reply."""
+    reply: dict[str, Any] = client.execute_interactive(code, timeout=40, output_hook=seen)
+    return reply["content"]  # type: ignore[no-any-return]
+
+
+def test_a_cluster_from_a_cell(kernel: tuple[Any, Any]) -> None:
+    _, client = kernel
+    shown: list[dict[str, Any]] = []
+    first = (
+        "import ipclusterz as ipz, asyncio\nassert asyncio.get_running_loop().is_running()\n"
+        "started = ipz.Cluster(2).start(); rc = started.connect_client()\nrc[:].apply_sync(abs, -1)"
+    )
+    for cell in (first, "started", "rc", "rc[:]", "rc[0].apply_async(abs, -1)"):
+        assert executed(client, cell, shown.append)["status"] == "ok", shown
+    second = "started.stop()\nasync with ipz.Cluster(1) as rc:\n    print(await rc[:].apply_async(abs, -1))"
+    assert executed(client, second, shown.append)["status"] == "ok", shown
+    results = [message["content"]["data"] for message in shown if message["msg_type"] == "execute_result"]
+    assert results[0]["text/plain"] == "{0: 1, 1: 1}"
+    assert ["<table>" in result.get("text/html", "") for result in results] == [False, True, True, True, True]
+    written = [message["content"] for message in shown if message["msg_type"] == "stream"]
+    assert [(content["name"], content["text"]) for content in written] == [("stdout", "[1]\n")]
+
+
+def test_the_stop_button_ends_a_start(kernel: tuple[Any, Any], tmp_path: Path) -> None:
+    """What a slow start waits for is shown; afterwards nothing of it is left, as the check of each test sees."""
+    manager, client = kernel
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    shown: list[str] = []
+
+    def stop(message: dict[str, Any]) -> None:
+        if message["msg_type"] == "stream":
+            shown.append(message["content"]["text"])
+            if "begun" in shown[-1]:
+                manager.interrupt_kernel()
+
+    begun = "import ipclusterz as ipz, threading\nthreading.Timer(1, print, ['begun']).start()"
+    cell = f"{begun}\nipz.Cluster(1, python={str(slow)!r}).start()"
+    reply = executed(client, cell, stop)
+    assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt")
+    assert executed(client, "ipz.Cluster(1).start().stop()", stop)["status"] == "ok"

@@ -73,8 +73,13 @@ pub const TABLE: [(&str, &str); 16] = [
 ];
 
 /// Known variables that this program does not read: the package reads them, or they mark processes of a launcher.
-pub const OTHERS: [&str; 4] =
-    [COMPLETE, "IPCLUSTERZ_KEY_FILE", "IPCLUSTERZ_END_TIME", ipclusterz_host::marked::VARIABLE];
+pub const OTHERS: [&str; 5] = [
+    COMPLETE,
+    "IPCLUSTERZ_KEY_FILE",
+    "IPCLUSTERZ_ENGINE_FILE",
+    "IPCLUSTERZ_END_TIME",
+    ipclusterz_host::marked::VARIABLE,
+];
 
 /// Text for the end of `--help`.
 pub fn help() -> String {

@@ -121,11 +121,15 @@ impl ProfileError {
     }
 }
 
-/// "did you mean": a key of the same table, else the same key of another table.
+/// "did you mean": the same key of another table, else a key of the same table, else a key of any.
 fn likely_key(name: &str, known: &[String]) -> String {
-    let mut likely: Vec<String> = schema::named(name).into_iter().map(|path| format!("`{path}`")).collect();
+    let paths = |name: &str| schema::named(name).into_iter().map(|path| format!("`{path}`")).collect::<Vec<_>>();
+    let mut likely = paths(name);
     if likely.is_empty() {
         likely.extend(nearest(name, known.iter().map(String::as_str)).map(|likely| format!("`{likely}`")));
+    }
+    if likely.is_empty() {
+        likely.extend(nearest(name, schema::in_order().map(|(path, _)| path.last())).into_iter().flat_map(paths));
     }
     if likely.is_empty() { String::new() } else { format!("did you mean {}? ", likely.join(" or ")) }
 }

@@ -57,12 +57,14 @@ pub fn of_set_options(assignments: &[String]) -> Result<Entries, ProfileError> {
             let message = format!("{assignment:?} has no `=`: give KEY=VALUE, such as engines.count=8");
             return Err(syntax(message));
         };
+        let key = full_key(key.trim()).map_err(syntax)?;
+        let assignment = &format!("{key}={text}");
         // More than one line would be more than one key.
-        let kind = kind_of(key.trim());
+        let kind = kind_of(&key);
         let as_text = || read(&format!("{key}={}", Value::from(text.trim())), &source, Role::Option);
         let document = match read(assignment, &source, Role::Option) {
-            // The check of types reports what a number or a flag expects.
-            Err(ProfileError::Syntax { .. }) if matches!(kind, Some(Kind::Text | Kind::Number | Kind::Flag)) => {
+            // The check of types reports what a number or a flag expects, and reading that a key is unknown.
+            Err(ProfileError::Syntax { .. }) if matches!(kind, None | Some(Kind::Text | Kind::Number | Kind::Flag)) => {
                 as_text()?
             }
             Ok(document) if kind == Some(Kind::Text) && document.entries.iter().any(|(_, it)| is_plain(&it.value)) => {
@@ -74,6 +76,23 @@ pub fn of_set_options(assignments: &[String]) -> Result<Entries, ProfileError> {
         entries.overlay(document.entries);
     }
     Ok(entries)
+}
+
+/// The path of a key that is written without its table, if only one table has it: `partition` is `batch.partition`.
+fn full_key(key: &str) -> Result<String, String> {
+    let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
+    let is_alias = schema::ALIASES.iter().any(|(alias, _)| *alias == first);
+    if is_alias || schema::kind(&KeyPath::of(first)).is_some() {
+        return Ok(key.to_owned());
+    }
+    match schema::named(first)[..] {
+        [] => Ok(key.to_owned()),
+        [only] => Ok(rest.map_or_else(|| only.to_string(), |rest| format!("{only}.{rest}"))),
+        [ref some @ .., last] => {
+            let some: Vec<String> = some.iter().map(|path| format!("`{path}`")).collect();
+            Err(format!("`{first}` can be {} or `{last}`: say which", some.join(", ")))
+        }
+    }
 }
 
 /// Whether it is a single value that is written without quotes.
@@ -113,6 +132,14 @@ mod tests {
         let error = set("batch.blocks={ max = }").expect_err("no TOML").to_string();
         assert!(error.starts_with("--set: \"batch.blocks={ max = }\": "), "{error}");
         assert!(set("engines.count").expect_err("no value").to_string().contains("has no `=`"));
+        assert_eq!(set("partition=gpu").expect("bare")["batch"]["partition"].as_str(), Some("gpu"));
+        assert_eq!(set("env.A=1").expect("bare table")["engines"]["env"]["A"].as_str(), Some("1"));
+        assert_eq!(set("blocks.max=2").expect("bare table")["batch"]["blocks"]["max"].as_integer(), Some(2));
+        let error = set("hosts=[]").expect_err("two").to_string();
+        assert_eq!(error, "--set: `hosts` can be `ssh.hosts` or `mpiexec.hosts`: say which");
+        let error = set("partitoin=gpu").expect_err("unknown");
+        assert_eq!(error.to_string(), "--set: unknown key `partitoin`");
+        assert!(error.hint().starts_with("did you mean `batch.partition`? "), "{}", error.hint());
         let error = set("engines.cuont=8").expect_err("unknown").to_string();
         assert_eq!(error, "--set: unknown key `engines.cuont`");
     }

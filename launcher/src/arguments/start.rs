@@ -24,6 +24,10 @@ pub struct SettingsArguments {
     #[arg(long, value_name = "PATH")]
     pub python: Option<String>,
 
+    /// Python of the engines where neither options nor profile name one
+    #[arg(long, hide = true, value_name = "PATH")]
+    pub default_python: Option<String>,
+
     /// Listen on TCP as well, encrypted; port 0 for a free one
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
@@ -67,6 +71,10 @@ pub struct StartArguments {
     /// File descriptor on which a detached launcher reports to the one that started it
     #[arg(long, hide = true, value_name = "NUMBER", conflicts_with_all = ["daemonize", "exit_with_parent"])]
     pub report_descriptor: Option<i32>,
+
+    /// Take settings as JSON on stdin, and report as JSON lines on stdout, where questions are asked too
+    #[arg(long, hide = true, conflicts_with_all = ["daemonize", "report_descriptor", "json", "print_script"])]
+    pub talk_on_stdio: bool,
 
     /// File that somebody touches as long as the cluster is to live
     #[arg(long, hide = true, value_name = "PATH")]

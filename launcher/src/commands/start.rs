@@ -6,6 +6,7 @@ use crate::output::Output;
 use crate::report::{ScriptReport, StartReport};
 use crate::start::detached;
 use crate::start::events::{binary, settings, supervise};
+use crate::start::given::read_settings;
 use crate::supervisor::lease;
 use crate::talk::{Message, Talk, ask_starter};
 use ipclusterz_base::ids::EngineId;
@@ -21,6 +22,8 @@ use ipclusterz_launchers::set::{EngineSet, SetId};
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::tables::engines::LauncherKind;
 use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 
 /// Starts a cluster. Returns when it has ended, or, if it is detached, when it is ready. `raw` is the command line.
@@ -36,6 +39,9 @@ pub fn run(
     }
     if let Some(descriptor) = arguments.report_descriptor {
         return run_detached(arguments, descriptor, variables);
+    }
+    if arguments.talk_on_stdio {
+        return run_for_program(arguments, variables);
     }
     if !arguments.daemonize {
         let mut talk = Talk::on_stderr();
@@ -58,19 +64,38 @@ pub fn run(
 /// The detached launcher. Until the cluster is ready it reports to the process that started it, then to its log alone.
 fn run_detached(arguments: &StartArguments, descriptor: i32, variables: &Variables) -> Result<u8, Failure> {
     let pipe = system::adopt_descriptor(descriptor).map_err(Failure::io("taking over --report-descriptor"))?;
-    let pipe = Arc::new(Mutex::new(pipe.into()));
+    let result = run_for_starter(arguments, pipe.into(), arguments.lease_file.is_none(), variables);
+    if let Some(file) = &arguments.lease_file {
+        lease::write_outcome(file, &result);
+    }
+    result
+}
+
+/// `--talk-on-stdio`: for a program that shows the progress and answers the questions.
+fn run_for_program(arguments: &StartArguments, variables: &Variables) -> Result<u8, Failure> {
+    let stdout = std::io::stdout().as_fd().try_clone_to_owned().map_err(Failure::io("taking over standard output"))?;
+    let mut arguments = arguments.clone();
+    arguments.set.extend(read_settings()?);
+    run_for_starter(&arguments, stdout.into(), false, variables)
+}
+
+/// Starts a cluster, and reports to the process that started this one until the cluster is ready.
+fn run_for_starter(
+    arguments: &StartArguments,
+    pipe: File,
+    say_how: bool,
+    variables: &Variables,
+) -> Result<u8, Failure> {
+    let pipe = Arc::new(Mutex::new(pipe));
     ask_starter(Arc::clone(&pipe));
     let mut talk = Talk::with_starter(pipe);
     let result = supervise(arguments, None, variables, &mut talk, &mut |report, talk| {
-        if arguments.lease_file.is_none() {
+        if say_how {
             say_how_to_connect(report, talk, false);
         }
         talk.conclude(&Message::Ready(Box::new(report.clone())));
         Ok(())
     });
-    if let Some(file) = &arguments.lease_file {
-        lease::write_outcome(file, &result);
-    }
     if let Err(failure) = &result {
         talk.conclude(&Message::Failed(failure.clone()));
     }

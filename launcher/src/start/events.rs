@@ -121,7 +121,9 @@ impl Claimed {
 /// Merges and checks the settings of the command line, the variables and the profile.
 pub fn settings(arguments: &SettingsArguments, variables: &Variables) -> Result<StartSettings, Failure> {
     let places = Places::of_this_process(variables)?;
-    Ok(StartSettings::new(arguments.cluster.as_deref(), &arguments.options(), variables, &places)?)
+    let mut settings = StartSettings::new(arguments.cluster.as_deref(), &arguments.options(), variables, &places)?;
+    settings.python = settings.python.or_else(|| arguments.default_python.clone());
+    Ok(settings)
 }
 
 /// The path of this binary, which is also the controller.

@@ -3,9 +3,11 @@
 //! - [`events`]: the order of events
 //! - [`vacancy`]: whether the name is free
 //! - [`parent`]: the process that this one must not outlive
+//! - [`given`]: settings that come on standard input
 //! - [`detached`]: the launcher in a session of its own, while the command waits until it is ready
 
 pub mod detached;
 pub mod events;
+pub mod given;
 pub mod parent;
 pub mod vacancy;

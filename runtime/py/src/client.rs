@@ -4,6 +4,7 @@ use crate::buffers::Sources;
 use crate::engine::{Activities, activities};
 use crate::errors;
 use crate::pending::Pending;
+use crate::process::OfProcess;
 use crate::waiting::{deadline, duration, wait};
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_base::ids::EngineId;
@@ -22,9 +23,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A connection to a controller.
 #[pyclass(frozen, module = "ipclusterz._core")]
 pub struct Client {
-    core: Arc<Core>,
+    core: OfProcess<Arc<Core>>,
     /// Begins its message ids.
     name: Arc<str>,
+    #[pyo3(get)]
+    uuid: String,
+    #[pyo3(get)]
+    cluster: String,
+    /// Changes with every start of the cluster.
+    #[pyo3(get)]
+    run_id: String,
 }
 
 enum Stopped {
@@ -62,30 +70,32 @@ impl Client {
         let timeout = duration(timeout)?;
         let check = || Python::attach(|py| py.check_signals()).map_err(Stopped::Signal);
         match py.detach(|| Core::connect_with(&file, timeout, check)) {
-            Ok(core) => Ok(Client { name: core.name().into(), core: Arc::new(core) }),
+            Ok(core) => Ok(Client {
+                name: core.name().into(),
+                uuid: core.uuid().to_owned(),
+                cluster: core.cluster().to_owned(),
+                run_id: file.run_id,
+                core: OfProcess::new(Arc::new(core)),
+            }),
             Err(Stopped::Signal(error)) => Err(error),
             Err(Stopped::Failed(error)) => Err(errors::of_client(py, &error)),
         }
     }
 
     #[getter]
-    fn uuid(&self) -> &str {
-        self.core.uuid()
-    }
-
-    #[getter]
-    fn cluster(&self) -> &str {
-        self.core.cluster()
-    }
-
-    #[getter]
-    fn address(&self) -> String {
-        self.core.address()
+    fn address(&self) -> PyResult<String> {
+        Ok(self.core.get()?.address())
     }
 
     #[getter]
     fn closed(&self) -> bool {
-        self.core.is_closed()
+        self.core.here().is_none_or(|core| core.is_closed())
+    }
+
+    /// The process that made it, if this one is a fork of that.
+    #[getter]
+    fn forked_from(&self) -> Option<u32> {
+        self.core.forked_from()
     }
 
     #[pyo3(signature = (op, items, *, function = None, retries = 0, engines = None, duration = None, collective = false))]
@@ -101,6 +111,7 @@ impl Client {
         duration: Option<f64>,
         collective: bool,
     ) -> PyResult<Pending> {
+        let core = self.core.get()?;
         let op = Op::from_name(op).ok_or_else(|| {
             let names = Op::ALL.map(Op::name).join(", ");
             PyValueError::new_err(format!("no operation {op:?}; there are: {names}"))
@@ -114,27 +125,28 @@ impl Client {
         };
         let mut prepared = Vec::with_capacity(items.len()?);
         for item in items.try_iter()? {
-            prepared.push(self.item(py, &item?)?);
+            prepared.push(pack_item(py, core, &item?)?);
         }
-        if self.core.is_full() {
-            self.wait_for_room(py)?;
+        if core.is_full() {
+            wait_for_room(py, core)?;
         }
         let counts = prepared.iter().map(|item| item.targets.as_ref().map_or(1, Vec::len) as u32).collect();
         let engines = engines.map(engine_ids);
         let submission = Submission { op, function, retries, engines: engines.as_deref(), duration, collective };
-        let (first, inner) = self.core.submit(submission, prepared).map_err(|error| errors::of_client(py, &error))?;
-        let (client, client_name) = (Arc::downgrade(&self.core), Arc::clone(&self.name));
-        Ok(Pending { inner, client, client_name, counts, first })
+        let (first, inner) = core.submit(submission, prepared).map_err(|error| errors::of_client(py, &error))?;
+        let (client, client_name) = (Arc::downgrade(core), Arc::clone(&self.name));
+        Ok(Pending { inner: OfProcess::new(inner), client, client_name, counts, first })
     }
 
     fn engine_ids(&self, py: Python<'_>) -> PyResult<Vec<u32>> {
-        let ids = self.core.engine_ids().map_err(|error| errors::of_client(py, &error))?;
+        let ids = self.core.get()?.engine_ids().map_err(|error| errors::of_client(py, &error))?;
         Ok(ids.into_iter().map(|id| id.0).collect())
     }
 
     #[pyo3(signature = (n, timeout))]
     fn wait_for_engines(&self, py: Python<'_>, n: usize, timeout: Option<f64>) -> PyResult<bool> {
-        let step = |slice| match self.core.wait_for_engines(n, slice) {
+        let core = self.core.get()?;
+        let step = |slice| match core.wait_for_engines(n, slice) {
             Ok(true) => Some(Ok(())),
             Ok(false) => None,
             Err(error) => Some(Err(error)),
@@ -147,9 +159,10 @@ impl Client {
 
     #[pyo3(signature = (message_ids, timeout))]
     fn wait_requests(&self, py: Python<'_>, message_ids: Option<Vec<String>>, timeout: Option<f64>) -> PyResult<bool> {
-        let ids = message_ids.map(|texts| self.core.answer_ids(&texts)).transpose();
+        let core = self.core.get()?;
+        let ids = message_ids.map(|texts| core.answer_ids(&texts)).transpose();
         let mut ids = ids.map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let step = |slice| match self.core.wait_answers(ids.as_mut(), slice) {
+        let step = |slice| match core.wait_answers(ids.as_mut(), slice) {
             Ok(true) => Some(Ok(())),
             Ok(false) => None,
             Err(error) => Some(Err(error)),
@@ -162,70 +175,74 @@ impl Client {
 
     /// For a thread of its own, which gets no signals: it waits without the interpreter until there is something.
     fn next_watched(&self, py: Python<'_>) -> Option<u64> {
-        py.detach(|| self.core.watched().next())
+        let core = self.core.here()?;
+        py.detach(|| core.watched().next())
     }
 
     fn stop_watching(&self) {
-        self.core.watched().stop();
+        if let Some(core) = self.core.here() {
+            core.watched().stop();
+        }
     }
 
     #[pyo3(signature = (targets))]
     fn abort_all(&self, py: Python<'_>, targets: Option<Vec<u32>>) -> PyResult<()> {
-        self.core.abort(None, targets.map(engine_ids)).map_err(|error| errors::of_client(py, &error))
+        self.core.get()?.abort(None, targets.map(engine_ids)).map_err(|error| errors::of_client(py, &error))
     }
 
     fn interrupt(&self, py: Python<'_>, targets: Vec<u32>) -> PyResult<()> {
-        self.core.interrupt(engine_ids(targets)).map_err(|error| errors::of_client(py, &error))
+        self.core.get()?.interrupt(engine_ids(targets)).map_err(|error| errors::of_client(py, &error))
     }
 
     fn retire(&self, py: Python<'_>, targets: Vec<u32>) -> PyResult<()> {
-        self.core.retire(engine_ids(targets)).map_err(|error| errors::of_client(py, &error))
+        self.core.get()?.retire(engine_ids(targets)).map_err(|error| errors::of_client(py, &error))
     }
 
     #[pyo3(signature = (targets))]
     fn shutdown(&self, py: Python<'_>, targets: Option<Vec<u32>>) -> PyResult<()> {
-        self.core.request_shutdown(targets.map(engine_ids)).map_err(|error| errors::of_client(py, &error))
+        self.core.get()?.request_shutdown(targets.map(engine_ids)).map_err(|error| errors::of_client(py, &error))
     }
 
     fn status(&self, py: Python<'_>, timeout: f64) -> PyResult<String> {
         let timeout = duration(timeout)?;
-        let status = py.detach(|| self.core.status(timeout)).map_err(|error| errors::of_client(py, &error))?;
+        let core = self.core.get()?;
+        let status = py.detach(|| core.status(timeout)).map_err(|error| errors::of_client(py, &error))?;
         serde_json::to_string(&status).map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
     /// What engines are doing: id to `(busy, stack, calls)`, or to None where there is no such engine.
     fn inspect(&self, py: Python<'_>, engines: Vec<u32>, timeout: f64) -> PyResult<Activities> {
         let (engines, timeout) = (engine_ids(engines), duration(timeout)?);
-        let found =
-            py.detach(|| self.core.inspect(&engines, timeout)).map_err(|error| errors::of_client(py, &error))?;
+        let core = self.core.get()?;
+        let found = py.detach(|| core.inspect(&engines, timeout)).map_err(|error| errors::of_client(py, &error))?;
         Ok(activities(found))
     }
 
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.core.close());
+        if let Some(core) = self.core.here() {
+            py.detach(|| core.close());
+        }
     }
 }
 
-impl Client {
-    /// One item: `(targets or None, buffers)`.
-    fn item(&self, py: Python<'_>, item: &Bound<'_, PyAny>) -> PyResult<Item> {
-        let item = item.cast::<PyTuple>()?;
-        let (targets, frames) = (item.get_item(0)?, item.get_item(1)?);
-        let targets = if targets.is_none() { None } else { Some(engine_ids(targets.extract::<Vec<u32>>()?)) };
-        let sources = Sources::hold(&frames)?;
-        let packed = sources.copy(py, |slices| self.core.pack(slices));
-        Ok(Item { targets, packed: packed.map_err(|error| errors::of_client(py, &error))? })
-    }
+/// One item: `(targets or None, buffers)`.
+fn pack_item(py: Python<'_>, core: &Core, item: &Bound<'_, PyAny>) -> PyResult<Item> {
+    let item = item.cast::<PyTuple>()?;
+    let (targets, frames) = (item.get_item(0)?, item.get_item(1)?);
+    let targets = if targets.is_none() { None } else { Some(engine_ids(targets.extract::<Vec<u32>>()?)) };
+    let sources = Sources::hold(&frames)?;
+    let packed = sources.copy(py, |slices| core.pack(slices));
+    Ok(Item { targets, packed: packed.map_err(|error| errors::of_client(py, &error))? })
+}
 
-    fn wait_for_room(&self, py: Python<'_>) -> PyResult<()> {
-        let step = |slice| self.core.wait_for_room(slice).then_some(());
-        if wait(py, Some(Instant::now() + PATIENCE), step)?.is_none() {
-            let said = "ipclusterz: more than 1 GiB waits to be sent; submitting goes on as engines finish\n";
-            py.import("sys")?.getattr("stderr")?.call_method1("write", (said,))?;
-            wait(py, None, step)?;
-        }
-        Ok(())
+fn wait_for_room(py: Python<'_>, core: &Core) -> PyResult<()> {
+    let step = |slice| core.wait_for_room(slice).then_some(());
+    if wait(py, Some(Instant::now() + PATIENCE), step)?.is_none() {
+        let said = "ipclusterz: more than 1 GiB waits to be sent; submitting goes on as engines finish\n";
+        py.import("sys")?.getattr("stderr")?.call_method1("write", (said,))?;
+        wait(py, None, step)?;
     }
+    Ok(())
 }
 
 fn engine_ids(ids: Vec<u32>) -> Vec<EngineId> {

@@ -2,7 +2,9 @@
 
 use crate::buffers::{Buffer, Sources};
 use crate::errors;
+use crate::process::OfProcess;
 use crate::waiting::duration;
+use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_runtime::engine::{EndOfTime, Engine as Core, EngineConfig, MpiFunctions, StackFile, TaskHandle};
 use ipclusterz_runtime::wire::message::{Activity, Broken, Rank, Stream, TaskOutcome};
@@ -12,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How often an idle engine looks at signals.
@@ -30,11 +32,16 @@ pub fn activities(found: ipclusterz_runtime::inspections::Activities) -> Activit
 /// A registered engine; none once it has ended.
 #[pyclass(frozen, module = "ipclusterz._core")]
 pub struct Engine {
-    core: Mutex<Option<Arc<Core>>>,
+    core: OfProcess<Mutex<Option<Arc<Core>>>>,
     #[pyo3(get)]
     id: u32,
     #[pyo3(get)]
     uuid: String,
+    #[pyo3(get)]
+    cluster: String,
+    /// Changes with every start of the cluster.
+    #[pyo3(get)]
+    run_id: String,
 }
 
 /// A task in the hands of user code.
@@ -79,10 +86,13 @@ impl Engine {
         let mpi = mpi.map(|(end_epoch, calls, break_off)| unsafe { MpiFunctions::at(end_epoch, calls, break_off) });
         let stack = stack.map(|(signal, descriptor)| StackFile { signal, descriptor });
         let config = EngineConfig { wanted_id: engine_id.map(EngineId), timeout, lease, end, world, mpi, stack };
-        let core = py.detach(|| Core::register(Path::new(connection_file), &config));
+        let file = Path::new(connection_file);
+        let told = ConnectionFile::read(file).map_err(|error| errors::of_connection(py, &error))?;
+        let core = py.detach(|| Core::register(file, &config));
         let core = core.map_err(|error| errors::of_engine(py, &error))?;
         let (id, uuid) = (core.id().0, core.uuid().to_owned());
-        Ok(Engine { core: Mutex::new(Some(Arc::new(core))), id, uuid })
+        let core = OfProcess::new(Mutex::new(Some(Arc::new(core))));
+        Ok(Engine { core, id, uuid, cluster: told.cluster, run_id: told.run_id })
     }
 
     #[getter]
@@ -101,7 +111,7 @@ impl Engine {
                 Ok(None) => py.check_signals()?,
                 Err(_ended) => {
                     // Sends what is left before the process ends.
-                    let last = self.core.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    let last = self.slot().and_then(|mut slot| slot.take());
                     py.detach(|| drop((core, last)));
                     return Ok(None);
                 }
@@ -155,8 +165,13 @@ impl Engine {
 }
 
 impl Engine {
+    fn slot(&self) -> Option<MutexGuard<'_, Option<Arc<Core>>>> {
+        self.core.here().map(|core| core.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// None once it has ended, and in a fork.
     fn core(&self) -> Option<Arc<Core>> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.slot().and_then(|slot| slot.clone())
     }
 }
 
@@ -167,7 +182,7 @@ impl Task {
         Task { handle: Mutex::new(handle), id, op, kind }
     }
 
-    fn handle(&self) -> std::sync::MutexGuard<'_, TaskHandle> {
+    fn handle(&self) -> MutexGuard<'_, TaskHandle> {
         self.handle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

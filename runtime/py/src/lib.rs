@@ -5,14 +5,16 @@
 //! 1. [`errors`]: the runtime's errors as classes of `ipclusterz.error`.
 //! 2. [`buffers`]: frames as Python buffers, and the other way round.
 //! 3. [`waiting`]: waits that release the GIL and honour Ctrl-C.
-//! 4. [`pending`], [`client`]: the client.
-//! 5. [`engine`]: the engine.
+//! 4. [`process`]: what a fork must not touch.
+//! 5. [`pending`], [`client`]: the client.
+//! 6. [`engine`]: the engine.
 
 mod buffers;
 mod client;
 mod engine;
 mod errors;
 mod pending;
+mod process;
 mod waiting;
 
 use pyo3::prelude::*;

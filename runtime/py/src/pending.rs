@@ -1,20 +1,28 @@
 //! Awaited answers, and one answer.
 
-use crate::buffers::Buffer;
+use crate::buffers::{Buffer, Sources};
 use crate::errors;
+use crate::process::OfProcess;
 use crate::waiting::{deadline, wait};
-use ipclusterz_base::ids::RequestId;
+use ipclusterz_base::ids::{EngineId, RequestId};
 use ipclusterz_runtime::client::{Answer, AnswerId, Client as Core, Pending as Inner};
+use ipclusterz_runtime::system::wall_clock;
+use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::Outcome;
-use pyo3::exceptions::PyValueError;
+use ipclusterz_runtime::wire::part::Part;
+use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// How long a claim waits for the engine's word before it asks again.
+const ABORT_AGAIN: Duration = Duration::from_secs(1);
 
 /// N expected answers of one submission.
 #[pyclass(frozen, module = "ipclusterz._core")]
 pub struct Pending {
-    pub inner: Arc<Inner>,
+    pub inner: OfProcess<Arc<Inner>>,
     pub client: Weak<Core>,
     /// Begins its message ids, also when the client is gone.
     pub client_name: Arc<str>,
@@ -24,18 +32,33 @@ pub struct Pending {
 }
 
 impl Pending {
+    fn inner(&self) -> PyResult<&Arc<Inner>> {
+        self.inner.get()
+    }
+
+    /// The request that an answer is of.
+    fn request_of(&self, index: usize) -> RequestId {
+        let mut end = 0;
+        let before = self.counts.iter().take_while(|count| {
+            end += **count as usize;
+            end <= index
+        });
+        RequestId(self.first.0 + before.count() as u64)
+    }
+
     fn index(&self, index: isize) -> PyResult<usize> {
+        let inner = self.inner()?;
         usize::try_from(index)
             .ok()
-            .filter(|index| *index < self.inner.len())
-            .ok_or_else(|| PyValueError::new_err(format!("no answer {index}: there are {}", self.inner.len())))
+            .filter(|index| *index < inner.len())
+            .ok_or_else(|| PyValueError::new_err(format!("no answer {index}: there are {}", inner.len())))
     }
 }
 
 #[pymethods]
 impl Pending {
-    fn __len__(&self) -> usize {
-        self.inner.len()
+    fn __len__(&self) -> PyResult<usize> {
+        Ok(self.inner()?.len())
     }
 
     fn message_ids(&self) -> Vec<String> {
@@ -46,82 +69,144 @@ impl Pending {
             .collect()
     }
 
-    fn targets(&self) -> Vec<i64> {
-        self.inner.targets.iter().map(|target| target.map_or(-1, |id| i64::from(id.0))).collect()
+    fn targets(&self) -> PyResult<Vec<i64>> {
+        Ok(self.inner()?.targets.iter().map(|target| target.map_or(-1, |id| i64::from(id.0))).collect())
     }
 
     #[getter]
-    fn submitted(&self) -> f64 {
-        self.inner.submitted
+    fn submitted(&self) -> PyResult<f64> {
+        Ok(self.inner()?.submitted)
     }
 
-    fn statuses(&self) -> Vec<Option<&'static str>> {
-        self.inner.statuses()
+    fn statuses(&self) -> PyResult<Vec<Option<&'static str>>> {
+        Ok(self.inner()?.statuses())
     }
 
-    fn done(&self) -> usize {
-        self.inner.done()
+    fn done(&self) -> PyResult<usize> {
+        Ok(self.inner()?.done())
     }
 
     fn is_done(&self, index: isize) -> PyResult<bool> {
-        Ok(self.inner.is_done(self.index(index)?))
+        let index = self.index(index)?;
+        Ok(self.inner()?.is_done(index))
     }
 
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let step = |slice| self.inner.wait(slice).then_some(());
+        let inner = self.inner()?;
+        let step = |slice| inner.wait(slice).then_some(());
         Ok(wait(py, deadline(timeout)?, step)?.is_some())
     }
 
     fn wait_index(&self, py: Python<'_>, index: isize, timeout: Option<f64>) -> PyResult<bool> {
-        let index = self.index(index)?;
-        let step = |slice| self.inner.wait_index(index, slice).then_some(());
+        let (inner, index) = (self.inner()?, self.index(index)?);
+        let step = |slice| inner.wait_index(index, slice).then_some(());
         Ok(wait(py, deadline(timeout)?, step)?.is_some())
     }
 
     fn nth_done(&self, py: Python<'_>, n: usize, timeout: Option<f64>) -> PyResult<Option<usize>> {
-        let step = |slice| self.inner.nth_done(n, slice);
+        let inner = self.inner()?;
+        let step = |slice| inner.nth_done(n, slice);
         Ok(wait(py, deadline(timeout)?, step)?.flatten())
     }
 
     fn wait_news(&self, py: Python<'_>, version: u64, timeout: Option<f64>) -> PyResult<u64> {
-        let step = |slice| self.inner.wait_news(version, slice);
+        let inner = self.inner()?;
+        let step = |slice| inner.wait_news(version, slice);
         Ok(wait(py, deadline(timeout)?, step)?.unwrap_or(version))
     }
 
-    fn watch(&self, token: u64) -> bool {
-        self.inner.watch(token)
+    fn watch(&self, token: u64) -> PyResult<bool> {
+        Ok(self.inner()?.watch(token))
     }
 
     fn reply(&self, py: Python<'_>, index: isize) -> PyResult<Reply> {
-        let index = self.index(index)?;
-        let answer = self.inner.answer(index);
+        let (inner, index) = (self.inner()?, self.index(index)?);
+        let answer = inner.answer(index);
         let answer = answer.ok_or_else(|| PyValueError::new_err(format!("answer {index} is not there yet")))?;
-        let (stdout, stderr) = self.inner.outputs(index).unwrap_or_default();
-        Reply::new(py, answer, self.inner.submitted, stdout, stderr)
+        let (stdout, stderr) = inner.outputs(index).unwrap_or_default();
+        Reply::new(py, answer, inner.submitted, stdout, stderr)
     }
 
     fn outputs(&self, index: isize) -> PyResult<(String, String)> {
-        Ok(self.inner.outputs(self.index(index)?).unwrap_or_default())
+        let index = self.index(index)?;
+        Ok(self.inner()?.outputs(index).unwrap_or_default())
     }
 
     fn output_since(&self, index: isize, cursor: usize) -> PyResult<(usize, Vec<(&'static str, String)>)> {
-        let news = self.inner.output_since(self.index(index)?, cursor);
+        let index = self.index(index)?;
+        let news = self.inner()?.output_since(index, cursor);
         let (cursor, chunks) =
             news.ok_or_else(|| PyValueError::new_err(format!("{cursor} is no cursor of answer {index}")))?;
         Ok((cursor, chunks.into_iter().map(|(stream, text)| (stream.name(), text)).collect()))
     }
 
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
+        self.inner()?;
         let Some(client) = self.client.upgrade() else { return Ok(()) };
         let requests = self.first..RequestId(self.first.0 + self.counts.len() as u64);
         client.abort(Some(requests), None).map_err(|error| errors::of_client(py, &error))
     }
 
+    /// Takes one back that no engine has begun, to be done here; waits for the engine's word. False: it is not ours.
+    fn claim(&self, py: Python<'_>, index: isize) -> PyResult<bool> {
+        let (inner, index) = (self.inner()?, self.index(index)?);
+        let Some(client) = self.client.upgrade().filter(|_| inner.claim(index)) else { return Ok(false) };
+        let request = self.request_of(index);
+        let requests = request..RequestId(request.0 + 1);
+        let engines = inner.targets[index].map(|engine| vec![engine]);
+        let mut next = Instant::now();
+        let step = |slice| {
+            // Again, because a request that had not been sent when the abort was is not known to the controller.
+            if Instant::now() >= next {
+                next += ABORT_AGAIN;
+                if let Err(error) = client.abort(Some(requests.clone()), engines.clone()) {
+                    return Some(Err(error));
+                }
+            }
+            inner.wait_claim(index, slice).map(Ok)
+        };
+        let ours = wait(py, None, step);
+        if !matches!(ours, Ok(Some(Ok(_)))) {
+            inner.unclaim(index, wall_clock());
+        }
+        ours?.unwrap_or(Ok(false)).map_err(|error| errors::of_client(py, &error))
+    }
+
+    /// The answer of one that was claimed: "ok" or "error", and its frames.
+    #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn fulfil(
+        &self,
+        py: Python<'_>,
+        index: isize,
+        outcome: &str,
+        frames: &Bound<'_, PyAny>,
+        engine: (u32, &str),
+        started: f64,
+        completed: f64,
+    ) -> PyResult<()> {
+        let (inner, index) = (self.inner()?, self.index(index)?);
+        let parts = Sources::hold(frames)?.copy(py, |slices| slices.into_iter().map(Frame::copy_from).collect());
+        let parts: Option<Vec<Frame>> = parts;
+        let parts = parts.ok_or_else(|| PyMemoryError::new_err("no memory for a result"))?;
+        let answer = Answer {
+            outcome: if outcome == "ok" { Outcome::Ok } else { Outcome::Error },
+            engine: Some(EngineId(engine.0)),
+            engine_uuid: Some(engine.1.into()),
+            parts: parts.into_iter().map(Part::Frame).collect(),
+            started,
+            completed,
+            received: completed,
+        };
+        inner.fulfil(index, answer);
+        Ok(())
+    }
+
     fn cancel(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        if self.inner.done() < self.inner.len() {
+        let inner = self.inner()?;
+        if inner.done() < inner.len() {
             self.abort(py)?;
         }
-        let step = |slice| self.inner.wait_verdict(slice);
+        let step = |slice| inner.wait_verdict(slice);
         Ok(wait(py, deadline(timeout)?, step)?.unwrap_or(false))
     }
 }

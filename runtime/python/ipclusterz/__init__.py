@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .client.client import Client
     from .client.remote import ParallelFunction, RemoteFunction
     from .client.view import DirectView
+    from .client.worker import worker_client
     from .cluster import Cluster
     from .engine.ending import before_end
     from .error import (
@@ -91,6 +92,7 @@ __all__ = [
     "error",
     "interactive",
     "require",
+    "worker_client",
 ]
 
 _MODULE_OF = {
@@ -107,6 +109,7 @@ _MODULE_OF = {
     "depend": "shared.dependency",
     "interactive": "shared.dependency",
     "require": "shared.dependency",
+    "worker_client": "client.worker",
 }
 
 

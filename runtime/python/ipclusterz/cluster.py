@@ -1,40 +1,39 @@
-"""A cluster around a block of code: start local engines, connect, stop them.
+"""A cluster around a block of code: start engines, here or wherever a profile says, connect, stop them.
 
-All work is the `ipclusterz` command's, which this file runs as a child process; the cluster ends with the Python
+All work is the `ipclusterz` command's, which `starting` runs as a child process; the cluster ends with the Python
 process that started it, however that ends.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import selectors
-import subprocess
 import sys
-import tempfile
-import time
 import uuid
 import weakref
+from collections.abc import Mapping
 
 from .client.client import Client
-from .client.command import program
+from .client.tables import numbers, table
 from .error import ClusterError
+from .shared.own import ENGINE_FILE
+from .starting import Start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
     from types import TracebackType
-    from typing import IO, Any
+    from typing import Any
 
 __all__ = ["Cluster"]
 
-# The command needs a few seconds at most to end its processes by force; only a hanging kernel takes longer.
-_STOP_SECONDS = 20.0
-_TAIL_LINES = 20
-
 
 class Cluster:
-    """A controller and local engines that live as long as a block, or until `stop`.
+    """A controller and engines that live as long as a block, or until `stop`.
+
+    It starts whatever ``ipclusterz start`` can: engines on this host, or on others by any profile. A start that takes
+    long, as in a queue, shows on ``sys.stderr`` what it waits for; Ctrl-C, or a notebook's stop button, gives it up and
+    ends what was started.
 
     Parameters
     ----------
@@ -43,24 +42,39 @@ class Cluster:
         environment says how many.
     cluster : str, optional
         Name of the cluster; a name that nobody else uses when left out.
+    profile : str or path-like, optional
+        Name of a profile (``ipclusterz profile list`` shows them), or a ``.toml`` file.
+    engines : str, int or mapping, optional
+        What starts the engines (``"local"``, ``"ssh"``, ``"mpiexec"`` or ``"batch"``), or their number, or keys of the
+        profile's table ``[engines]``.
     python : path-like, optional
-        Python of the engines; this one when left out.
+        Python of the engines; left out, the profile's, else this one.
     listen : str, optional
         ``host:port`` to listen on with TCP as well, encrypted; port 0 is a free one.
-    timeout : float
-        Seconds until all engines must be there.
+    timeout : float, optional
+        Seconds until all engines must be there, counted from when their processes or jobs have started; left out, as
+        the profile says: 60, if nothing else.
+    **settings
+        Further keys of the profile, stronger than what it says: a table with its keys
+        (``batch={"partition": "gpu"}``), a key that only one table has (``partition="gpu"``), or a key with its path
+        (``**{"batch.partition": "gpu"}``). None leaves a key as it is.
 
     Raises
     ------
     ClusterError
-        By `start` and ``with``: the command was not found, or the engines did not start; with the end of what they
-        wrote.
+        By `start` and ``with``: the command was not found, it refuses a setting, or the engines did not start; with the
+        end of what they wrote.
+    TypeError
+        By `start` and ``with``: a value that no profile can have.
 
     Examples
     --------
     >>> with Cluster(n=2) as rc:
     ...     rc[:].apply_sync(abs, -1)
     {0: 1, 1: 1}
+    >>> with Cluster(n=1, env={"GREETING": "hello"}, engines={"restart": True}) as rc:
+    ...     rc[0].apply_sync(lambda: __import__("os").environ["GREETING"])
+    'hello'
     >>> async def main():
     ...     async with Cluster(n=2) as rc:
     ...         return await rc[:].apply_async(abs, -1)
@@ -74,21 +88,28 @@ class Cluster:
         n: int | None = None,
         *,
         cluster: str | None = None,
+        profile: str | os.PathLike[str] | None = None,
+        engines: str | int | Mapping[str, Any] | None = None,
         python: str | os.PathLike[str] | None = None,
         listen: str | None = None,
-        timeout: float = 60,
+        timeout: float | None = None,
+        **settings: Any,
     ) -> None:
-        self.n = n
         self.name = cluster if cluster is not None else f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.python = os.fspath(python) if python is not None else sys.executable
-        self.listen = listen
-        self.timeout = timeout
+        self.profile = None if profile is None else os.fspath(profile)
         self.report: dict[str, Any] = {}
-        self._process: subprocess.Popen[bytes] | None = None
-        self._errors: IO[bytes] | None = None
-        self._finalizer: weakref.finalize[Any, Any] | None = None
+        self._settings = [
+            *settings.items(),
+            (_MEANING.get(type(engines), "engines"), engines),
+            ("engines.count", n),
+            ("engines.python", None if python is None else os.fspath(python)),
+            ("controller.listen", listen),
+            ("engines.timeout", timeout),
+        ]
+        self._start: Start | None = None
         self._clients: weakref.WeakSet[Client] = weakref.WeakSet()
         self._unwanted = False
+        self._process_id = os.getpid()
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -102,44 +123,59 @@ class Cluster:
         """
         if self.running:
             raise ClusterError(f"cluster {self.name!r} is running already")
-        command = [program(), "start", "--cluster", self.name, "--exit-with-parent", "--json"]
-        if self.n is not None:
-            command += ["-n", str(self.n)]
-        command += ["--timeout", f"{self.timeout:g}", "--python", self.python]
-        if self.listen is not None:
-            command += ["--listen", self.listen]
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
-        # A group of its own: Ctrl-C at the prompt is for the prompt, not for the cluster.
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors, process_group=0
-        )
-        self._finalizer = weakref.finalize(self, _end, self._process)
+        if ENGINE_FILE in os.environ and (module := _imported_module()):
+            raise ClusterError(
+                f"cluster {self.name!r} is not started: this process is an engine, or was started by one, and "
+                f"{module} starts a cluster when it is imported",
+                hint='put the start into a function, or under: if __name__ == "__main__":',
+            )
+        options = ["--default-python", sys.executable]
+        if self.profile is not None:
+            options += ["--profile", self.profile]
+        self._start = start = Start(self.name, options, self._settings)
         try:
             if self._unwanted:
                 raise ClusterError(f"starting cluster {self.name!r} was given up")
-            self.report = self._read_report(command)
+            self.report = start.report()
         except BaseException:
             self.stop()
             raise
         return self
 
     def stop(self) -> None:
-        """Close the clients made here, end the engines and the controller, and wait until they are gone."""
+        """Close the clients made here, end the engines and the controller, and wait until they are gone.
+
+        In a child that was forked off it does nothing: the cluster is its parent's.
+        """
+        if self._is_forked:
+            return
         for client in list(self._clients):
             client.close()
         self._clients.clear()
-        if self._finalizer is not None:
-            self._finalizer()
-        if self._process is not None and self._process.stdout is not None:
-            self._process.stdout.close()
-        if self._errors is not None:
-            self._errors.close()
-        self._process = self._errors = self._finalizer = None
+        if self._start is not None:
+            self._start.end()
+        self._start = None
         self._unwanted = False
 
     @property
+    def n(self) -> int:
+        """Number of engines that were ready when the cluster had started; 0 before."""
+        return len(self.report.get("engines", ()))
+
+    @property
     def running(self) -> bool:
-        """Whether the cluster was started and has not ended."""
+        """Whether the cluster was started and has not ended.
+
+        Raises
+        ------
+        ClusterError
+            In a child that was forked off.
+        """
+        if self._is_forked:
+            raise ClusterError(
+                f"cluster {self.name!r} belongs to process {self._process_id}, of which this one is a fork",
+                hint=f"connect to it from here with Client(cluster={self.name!r})",
+            )
         return self._process is not None and self._process.poll() is None
 
     def connect_client(self, timeout: float = 10) -> Client:
@@ -192,12 +228,39 @@ class Cluster:
         await _to_its_end(self.stop)
 
     def __repr__(self) -> str:
-        # Before the report is there, only what was asked for is known.
-        count = len(self.report.get("engines", ())) or self.n or "some"
-        state = f"{count} engines" if self.running else "not running"
-        return f"<Cluster {self.name!r}: {state}>"
+        return f"<Cluster {self.name!r}: {self._state()}>"
+
+    def _repr_html_(self) -> str:
+        return table("Cluster", self._rows)
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_forked(self) -> bool:
+        return os.getpid() != self._process_id
+
+    @property
+    def _process(self) -> subprocess.Popen[bytes] | None:
+        return None if self._start is None else self._start.process
+
+    def _state(self) -> str:
+        if self._is_forked:
+            return f"of process {self._process_id}, of which this one is a fork"
+        if not self.running:
+            return "not running"
+        return f"{self.n} engines" if self.report else "starting"
+
+    def _rows(self) -> list[tuple[str, object]]:
+        rows: list[tuple[str, object]] = [("name", self.name)]
+        if self.profile is not None:
+            rows.append(("profile", self.profile))
+        if self._is_forked or not self.running or not self.report:
+            return [*rows, ("state", self._state())]
+        engines = self.report["engines"]
+        hosts = dict.fromkeys(str(engine["host"]) for engine in engines)
+        rows.append(("engines", f"{len(engines)}: {numbers(int(engine['id']) for engine in engines)}"))
+        rows.append(("hosts", ", ".join(hosts)))
+        return [*rows, ("logs", self.report["log_directory"])]
 
     def _give_up(self) -> None:
         """Have `start`, in another thread, fail soon."""
@@ -207,50 +270,25 @@ class Cluster:
         if process is not None:
             process.terminate()
 
-    def _read_report(self, command: list[str]) -> dict[str, Any]:
-        """The one line of JSON that the command prints: when the engines are ready, or when it gives up."""
-        assert self._process is not None
-        assert self._process.stdout is not None
-        # The command keeps the deadline itself; a little later it must have said so.
-        deadline = time.monotonic() + self.timeout + _STOP_SECONDS
-        output = b""
-        descriptor = self._process.stdout.fileno()
-        with selectors.DefaultSelector() as selector:
-            selector.register(descriptor, selectors.EVENT_READ)
-            while b"\n" not in output:
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    raise self._failure(command, {"message": f"no answer within {self.timeout:g} s"})
-                chunk = os.read(descriptor, 65536)
-                if not chunk:
-                    break
-                output += chunk
-        try:
-            report: dict[str, Any] = json.loads(output)
-        except ValueError:
-            raise self._failure(command, {}) from None
-        if "error" in report:
-            raise self._failure(command, report["error"])
-        return report
 
-    def _failure(self, command: list[str], told: dict[str, Any]) -> ClusterError:
-        assert self._process is not None
-        if self._finalizer is not None:
-            self._finalizer()
-        message = f"cluster {self.name!r} could not be started: {told.get('message') or 'the command ended'}"
-        if not told.get("message"):
-            message += f"\n  {' '.join(command)}\n  ended with status {self._process.returncode}"
-        tail = self._error_tail()
-        if tail and tail.strip() not in message:
-            message += f"\n{tail}"
-        return ClusterError(message, hint=told.get("hint") or "")
+def _imported_module() -> str:
+    """The module that is being imported and has led here, and the line it is at; empty when none has."""
+    line, frame = "", sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "<module>":
+            line = f"{frame.f_globals.get('__name__')} (line {frame.f_lineno} of {code.co_filename})"
+        elif line and (
+            code.co_filename == "<frozen importlib._bootstrap>"
+            or code.co_filename.endswith("ipclusterz/shared/rebuild.py")
+        ):
+            return line
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
 
-    def _error_tail(self) -> str:
-        if self._errors is None:
-            return ""
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").splitlines()
-        # The command says its error on stderr too, where the report has it already.
-        return "\n".join(f"  {line}" for line in lines[-_TAIL_LINES:] if not line.startswith(("error: ", "hint: ")))
+
+# What `engines` is short for.
+_MEANING: dict[type, str] = {str: "engines.launcher", int: "engines.count"}
 
 
 async def _to_its_end(
@@ -286,15 +324,3 @@ async def _to_its_end(
             raise
     finally:
         pool.shutdown(wait=False)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the command, which ends what it started."""
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

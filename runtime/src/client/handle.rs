@@ -9,6 +9,7 @@ use super::shared::{Shared, State};
 use crate::transport::session::Session;
 use crate::wire::Channel;
 use crate::wire::message::{Hello, Message};
+use crate::wire::reaper;
 use crate::wire::segment::SegmentFolder;
 use ipclusterz_base::connection::{ConnectionFile, Role};
 use ipclusterz_base::places;
@@ -40,6 +41,8 @@ impl Client {
         if file.role != Role::Client {
             return Err(ClientError::WrongRole(file.role).into());
         }
+        // Not at the first segment: a fork just then would have it half begun.
+        reaper::begin();
         let uuid = places::random_hex(16);
         let pid = std::process::id();
         let hello = Hello::new(Role::Client, uuid.clone(), places::host_name(), pid);
@@ -148,11 +151,11 @@ impl Client {
 
     /// Sends what is left and closes the connection; what is under way is lost to this client.
     pub fn close(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if std::process::id() != self.pid {
-            // After a fork the thread is not in this process, and its sockets belong to the parent.
-            return std::mem::forget(thread);
+        if self.check_process().is_err() {
+            // The thread is not in this process, its sockets belong to the parent, and locks may be held for ever.
+            return;
         }
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.shared.lock().closed.get_or_insert_with(|| "the client was closed".to_owned());
         self.shared.waker.wake();
         if let Some(thread) = thread {

@@ -35,6 +35,10 @@ struct Slot {
     written: Transcript,
     /// It was to be given up and had begun already.
     started: bool,
+    /// Whoever waits wants to do it in person, if no engine has begun it.
+    claimed: bool,
+    /// No engine will do it: its answer is what [`Pending::fulfil`] is given.
+    ours: bool,
     answer: Option<Answer>,
 }
 
@@ -159,6 +163,42 @@ impl Pending {
         Some(state.slots.iter().all(given_up))
     }
 
+    /// From here on, an answer that it was given up leaves it to the caller; false if its answer is here, or if an engine
+    /// has begun it.
+    pub fn claim(&self, index: usize) -> bool {
+        let mut state = self.lock();
+        let Some(slot) = state.slots.get_mut(index) else { return false };
+        slot.claimed = slot.answer.is_none() && !slot.started;
+        slot.claimed
+    }
+
+    /// After a claim and an abort: waits until it is known whose it is. `None`: the deadline.
+    pub fn wait_claim(&self, index: usize, timeout: Duration) -> Option<bool> {
+        let known = |state: &State| {
+            state.slots.get(index).is_none_or(|slot| slot.answer.is_some() || slot.started || slot.ours)
+        };
+        self.wait_until(timeout, known).map(|state| state.slots.get(index).is_some_and(|slot| slot.ours))
+    }
+
+    /// The caller of `claim` does not want it any more: what was or will be given up is aborted.
+    pub fn unclaim(&self, index: usize, now: f64) {
+        if let Some(slot) = self.lock().slots.get_mut(index) {
+            slot.claimed = false;
+            if !std::mem::take(&mut slot.ours) {
+                return;
+            }
+        }
+        self.abandon(index, &Outcome::Aborted, now);
+    }
+
+    /// The answer of one that was claimed; any other is ignored.
+    pub fn fulfil(&self, index: usize, answer: Answer) {
+        let mut state = self.lock();
+        if state.slots.get_mut(index).is_some_and(|slot| std::mem::take(&mut slot.ours)) {
+            self.settle(state, index, answer);
+        }
+    }
+
     /// The answer, if it is here.
     pub fn answer(&self, index: usize) -> Option<Answer> {
         self.lock().slots.get(index)?.answer.clone()
@@ -208,10 +248,18 @@ impl Pending {
 
     /// An answer arrived; a second one is ignored.
     pub(super) fn resolve(&self, index: usize, answer: Answer) {
-        let state = self.lock();
-        if state.slots.get(index).is_some_and(|slot| slot.answer.is_none()) {
-            self.settle(state, index, answer);
+        let mut state = self.lock();
+        let Some(slot) = state.slots.get_mut(index).filter(|slot| slot.answer.is_none() && !slot.ours) else { return };
+        if answer.outcome != Outcome::Aborted || !std::mem::take(&mut slot.claimed) {
+            return self.settle(state, index, answer);
         }
+        slot.ours = true;
+        // For `wait_verdict` it has begun.
+        if !std::mem::replace(&mut slot.started, true) {
+            state.undecided -= 1;
+        }
+        drop(state);
+        self.changed.notify_all();
     }
 
     fn settle(&self, mut state: MutexGuard<'_, State>, index: usize, answer: Answer) {
@@ -242,5 +290,62 @@ impl Pending {
             received,
         };
         self.resolve(index, answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending() -> Arc<Pending> {
+        Pending::new(vec![None, None], 0.0, Arc::default())
+    }
+
+    fn answer(outcome: Outcome) -> Answer {
+        let (parts, started, completed, received) = (vec![], 0.0, 0.0, 0.0);
+        Answer { outcome, engine: None, engine_uuid: None, parts, started, completed, received }
+    }
+
+    #[test]
+    fn what_is_claimed_and_given_up_is_answered_by_the_caller() {
+        let pending = pending();
+        assert!(pending.claim(0));
+        assert_eq!(pending.wait_claim(0, Duration::ZERO), None);
+        pending.resolve(0, answer(Outcome::Aborted));
+        assert_eq!(pending.wait_claim(0, Duration::ZERO), Some(true));
+        assert!(!pending.is_done(0) && !pending.claim(0));
+        pending.resolve(0, answer(Outcome::Error));
+        pending.fulfil(0, answer(Outcome::Ok));
+        pending.fulfil(0, answer(Outcome::Error));
+        assert_eq!(pending.statuses(), [Some("ok"), None]);
+        assert!(!pending.wait(Duration::ZERO));
+        pending.resolve(1, answer(Outcome::Aborted));
+        assert_eq!(pending.statuses(), [Some("ok"), Some("aborted")]);
+        assert_eq!(pending.wait_verdict(Duration::ZERO), Some(false));
+    }
+
+    #[test]
+    fn what_is_not_wanted_after_all_is_aborted() {
+        let pending = pending();
+        assert!(pending.claim(0) && pending.claim(1));
+        pending.resolve(0, answer(Outcome::Aborted));
+        pending.unclaim(0, 0.0);
+        pending.unclaim(1, 0.0);
+        assert_eq!(pending.statuses(), [Some("aborted"), None]);
+        pending.resolve(1, answer(Outcome::Aborted));
+        assert_eq!(pending.statuses(), [Some("aborted"); 2]);
+    }
+
+    #[test]
+    fn what_an_engine_has_begun_is_not_the_callers() {
+        let pending = pending();
+        assert!(pending.claim(0) && pending.claim(1));
+        pending.started(0);
+        assert_eq!(pending.wait_claim(0, Duration::ZERO), Some(false));
+        pending.resolve(1, answer(Outcome::Ok));
+        assert_eq!(pending.wait_claim(1, Duration::ZERO), Some(false));
+        pending.fulfil(1, answer(Outcome::Error));
+        assert_eq!(pending.statuses(), [None, Some("ok")]);
+        assert_eq!(pending.wait_claim(7, Duration::ZERO), Some(false));
     }
 }

@@ -24,6 +24,11 @@ pub fn later(job: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// Starts the thread, unless there is one.
+pub fn begin() {
+    REAPER.get_or_init(start);
+}
+
 /// Waits until everything handed over before is done.
 pub fn finish() {
     let (done, wait) = channel();

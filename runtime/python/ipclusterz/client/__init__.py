@@ -33,6 +33,7 @@ from .client import Client
 from .mapping import MapResult
 from .remote import ParallelFunction, RemoteFunction
 from .view import DirectView, View
+from .worker import worker_client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ __all__ = [
     "depend",
     "interactive",
     "require",
+    "worker_client",
 ]
 
 

@@ -13,6 +13,7 @@ from .. import error as errors
 from .answers import Failed, Failure, Succeeded, metadata_of, value_at
 from .displays import settled
 from .future import LazyFuture
+from .tables import numbers, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ..error import IpclusterzError
     from .future import Owner
 
-__all__ = ["AsyncResult"]
+__all__ = ["AsyncResult", "give_up"]
 
 _NOTHING: Any = object()
 
@@ -338,8 +339,14 @@ class AsyncResult(LazyFuture):
         return self._output(1)
 
     def __repr__(self) -> str:
+        owner = self._client._core.forked_from
+        if owner is not None:
+            return f"<AsyncResult: {self._method}, of process {owner} before a fork>"
         parts = [self._method, self._state_in_words(), _duration(self.elapsed)]
         return f"<AsyncResult: {', '.join(part for part in parts if part)}>"
+
+    def _repr_html_(self) -> str:
+        return table(type(self).__name__, self._rows)
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -356,6 +363,21 @@ class AsyncResult(LazyFuture):
             return "failed" if failed else "done"
         what = f"{total} {self._unit}{'s' * (total != 1)}"
         return f"{failed} of {what} failed" if failed else f"{what} done"
+
+    def _rows(self) -> list[tuple[str, object]]:
+        # Not `_state_in_words`, which looks at all values.
+        statuses = self._pending.statuses()
+        failed = sum(status not in ("ok", None) for status in statuses)
+        state = "done" if self.ready() else "pending"
+        if failed:
+            state += f", {failed} of {len(statuses)} task{'s' * (len(statuses) != 1)} failed"
+        return [
+            ("call", self._method),
+            ("state", state),
+            (f"{self._unit}s", f"{self.progress} of {len(self)}"),
+            ("time", _duration(self.elapsed)),
+            ("engines", numbers({engine for engine in self.engine_ids if engine >= 0}) or "any"),
+        ]
 
     def _count_failed(self) -> int:
         self._have(None)
@@ -469,6 +491,13 @@ class AsyncResult(LazyFuture):
     def _output(self, which: int) -> Any:
         texts = [self._pending.outputs(index)[which] for index in range(len(self._pending))]
         return texts[0] if self._single else texts
+
+
+def give_up(results: Iterable[AsyncResult]) -> None:
+    """Abort what nobody waits for any more, unless it is the business of the process that this one was forked from."""
+    for result in results:
+        if result._client._core.forked_from is None:
+            result.abort()
 
 
 def _duration(seconds: float) -> str:

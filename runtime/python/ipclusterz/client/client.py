@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from ..shared.own import here
 from .balanced import LoadBalancedView
 from .connect import connect, through_ssh
 from .connection import Connection
@@ -40,7 +41,7 @@ class Client(Connection, DirectCalls):
         A connection file, or the address of a controller: ``tcp://host:port`` or ``ipc:///path``.
     cluster : str, optional
         Name of a cluster. With none of these, it is the one that the variable ``IPCLUSTERZ_CLUSTER`` names, else the
-        default cluster, or the only one there is.
+        default cluster, or the only one there is. On an engine it is the engine's own; see also `worker_client`.
     profile : str, optional
         Name of the profile that the cluster was started with. With `sshserver`, the profile of this host whose table
         ``[ssh]`` says how to get there; a name, or a file.
@@ -113,6 +114,11 @@ class Client(Connection, DirectCalls):
             raise TypeError("sshbackend=, sshkey= and password= go with sshserver='user@host'")
         else:
             core = connect(path_or_url, cluster, profile, key, timeout)
+        if here() is not None:
+            # Start-up: this is for clients in tasks.
+            from .nested import nested
+
+            core = nested(core)
         super().__init__(core, tunnel)
         _offer_magics(self)
 

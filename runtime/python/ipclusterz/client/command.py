@@ -1,7 +1,8 @@
-"""Where the `ipclusterz` command is, which starts clusters and opens tunnels."""
+"""The `ipclusterz` command, which starts clusters and opens tunnels: where it is, and who answers its questions."""
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from ..error import ClusterError
 
-__all__ = ["program"]
+__all__ = ["answer_to", "has_user", "printable", "program"]
 
 
 def program() -> str:
@@ -29,3 +30,22 @@ def program() -> str:
             hint="install it with `pip install ipclusterz` in this environment",
         )
     return found
+
+
+def has_user() -> bool:
+    """Whether somebody can be asked: on a terminal, or in a notebook."""
+    return "ipykernel" in sys.modules or (sys.stdin is not None and sys.stdin.isatty())
+
+
+def answer_to(question: str) -> str | None:
+    """What the user answers to a question of the command, not shown while it is typed; None: nobody can be asked.
+
+    An answer of several lines is none: the rest would be taken for the next one.
+    """
+    answer = getpass.getpass(printable(question)) if has_user() else None
+    return None if answer is None or "\n" in answer else answer
+
+
+def printable(line: str) -> str:
+    """A line that came from elsewhere, without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() or letter == "\t" else repr(letter)[1:-1] for letter in line)

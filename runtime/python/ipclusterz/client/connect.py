@@ -13,6 +13,7 @@ from pathlib import Path
 from .._core import Client as Core
 from .._core import find_connection_file
 from ..error import ConnectionFileError
+from ..shared.own import ENGINE_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ def connect(
         return Core(_of_profile(profile), timeout)
     if cluster is None:
         cluster = os.environ.get(CLUSTER) or None
+    engine_file = os.environ.get(ENGINE_FILE)
+    if engine_file and (found := _of_engine(engine_file, cluster)):
+        return Core(found[0], timeout, address=found[1])
     return Core(find_connection_file(cluster), timeout)
 
 
@@ -178,6 +182,34 @@ def _of_profile(profile: str) -> str:
     )
 
 
+def _of_engine(engine_file: str, cluster: str | None) -> tuple[str, str | None] | None:
+    """The file for clients of the cluster whose engine runs this code, and the address to use if not one of the file's.
+
+    None: another cluster is meant, or the engine's own has ended.
+
+    Raises
+    ------
+    ConnectionFileError
+        When there is no key for clients on this host.
+    """
+    engine = _read(Path(engine_file))
+    if engine is None or cluster not in (None, engine.get("cluster")):
+        return None
+    name = str(engine.get("cluster"))
+    places = dict.fromkeys((Path(engine_file).with_name("client.json"), _clusters() / name / "client.json"))
+    for file in places:
+        found = _read(file)
+        if found is not None and found.get("run_id") == engine.get("run_id"):
+            # The near end of a tunnel is the only way from here.
+            return str(file), engine["addresses"][0] if engine.get("forwarded") else None
+    raise ConnectionFileError(
+        f"this engine of cluster {name!r} has no key for clients of it on its host: looked for "
+        f"{' and '.join(map(str, places))}",
+        hint="an engine's key does not admit clients, and hosts that do not share the cluster's folder have no other; "
+        "have the client at home submit the calls, or hand the task the address and key: Client('tcp://…', key=text)",
+    )
+
+
 def _clusters() -> Path:
     # The same rule as the launcher's: see the documentation of IPCLUSTERZ_HOME.
     home = os.environ.get("IPCLUSTERZ_HOME")
@@ -191,11 +223,16 @@ def _read_all(name: str) -> list[tuple[Path, dict[str, Any]]]:
     """The files of this name of the user's own clusters, with what is in them."""
     found = []
     for file in sorted(_clusters().glob(f"*/{name}")):
-        try:
-            content = json.loads(file.read_text())
-        except (OSError, ValueError):
-            # A cluster that is just being made or removed is not the one that is asked for.
-            continue
-        if isinstance(content, dict):
+        # A cluster that is just being made or removed is not the one that is asked for.
+        if (content := _read(file)) is not None:
             found.append((file, content))
     return found
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """What is in a file of JSON; None when it cannot be read."""
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

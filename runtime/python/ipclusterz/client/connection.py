@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from .. import error as errors
 from .asyncresult import AsyncResult
+from .tables import numbers, table
 from .targets import OWN, resolve
 from .watcher import Watcher
 
@@ -305,7 +306,7 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Whether the client was closed."""
+        """Whether the client was closed; in a child that was forked off it counts as closed."""
         return self._core.closed
 
     def close(self) -> None:
@@ -323,6 +324,8 @@ class Connection:
         self.close()
 
     def __repr__(self) -> str:
+        if self._core.forked_from is not None:
+            return f"<Client: made in process {self._core.forked_from} before a fork>"
         if self.closed:
             return "<Client: closed>"
         try:
@@ -331,8 +334,23 @@ class Connection:
             return f"<Client: cluster {self.cluster!r} at {self._core.address}, which has ended or cannot be reached>"
         return f"<Client: cluster {self.cluster!r} at {self._core.address}, {engines} engine{'s' * (engines != 1)}>"
 
+    def _repr_html_(self) -> str:
+        return table("Client", self._rows)
+
+    def _rows(self) -> list[tuple[str, object]]:
+        if self._core.forked_from is not None:
+            return [("state", f"made in process {self._core.forked_from} before a fork")]
+        if self.closed:
+            return [("state", "closed")]
+        engines = self._live()
+        return [
+            ("cluster", self.cluster),
+            ("address", self._core.address),
+            ("engines", f"{len(engines)}: {numbers(engines)}" if engines else "none"),
+        ]
+
     def _live(self) -> list[int]:
-        if self._core.closed:
+        if self._core.closed and self._core.forked_from is None:
             raise errors.ClientClosed("this client is closed", hint="make a new Client()")
         return self._core.engine_ids()
 

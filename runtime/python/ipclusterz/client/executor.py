@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Executor
 from itertools import islice
-from threading import Condition, Lock
 from time import monotonic
 
 from ..error import RemoteError
 from .answers import Elements, Failure
 from .arguments import argument_frames
-from .asyncresult import AsyncResult
+from .asyncresult import AsyncResult, give_up
 from .functions import pack
 from .mapping import chunk_frames
+from .owned import OwnLock, own_condition
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,8 +119,8 @@ class ViewExecutor(Executor):
         self._shut_down = False
         # What `shutdown` has to wait for; a future that is settled is its owner's alone.
         self._under_way: set[ViewFuture] = set()
-        self._changed = Condition()
-        self._submitting = Lock()
+        self._changed = own_condition()
+        self._submitting = OwnLock()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> ViewFuture:
         """Call ``fn(*args, **kwargs)`` on an engine.
@@ -201,7 +201,7 @@ class ViewExecutor(Executor):
         return _results(deque(islice(futures, buffersize)), futures, deadline)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls. The engines go on.
+        """Take no more calls. The engines go on. In a child that was forked off, nothing is waited for or given up.
 
         Parameters
         ----------
@@ -216,6 +216,8 @@ class ViewExecutor(Executor):
             When a callback of one of its futures waits for it.
         """
         self._shut_down = True
+        if self.view.client._core.forked_from is not None:
+            return
         with self._submitting, self._changed:
             under_way = list(self._under_way)
         if cancel_futures:
@@ -281,5 +283,4 @@ def _results(under_way: deque[ViewFuture], more: Iterator[ViewFuture], deadline:
                 raise future._raised(failed.error)
     finally:
         # Who stops early does not want the rest.
-        for future in under_way:
-            future.abort()
+        give_up(under_way)

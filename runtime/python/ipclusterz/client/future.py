@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 
 from .. import error as errors
+from .owned import own_condition
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ class LazyFuture(Future):  # type: ignore[type-arg]
         # Several threads may be here at once, and a lock could meet itself in a garbage collection. Each attribute is
         # the one of whoever came first; everybody uses the condition first, so it is made last, and registers.
         own, fresh = self.__dict__, vars(Future())
-        condition = fresh.pop("_condition")
+        del fresh["_condition"]
+        condition = own_condition()
         for name, value in fresh.items():
             own.setdefault(name, value)
         if own.setdefault("_condition", condition) is condition:

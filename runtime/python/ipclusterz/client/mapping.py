@@ -13,7 +13,7 @@ from itertools import accumulate, islice
 from ..shared.scatter import sliceable
 from ..shared.serialize import dumps
 from .answers import Elements, Failure
-from .asyncresult import AsyncResult
+from .asyncresult import AsyncResult, give_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -236,8 +236,7 @@ def _lazily(
                 yield values.pop()
     finally:
         # Who stops early does not want the rest.
-        for result in under_way:
-            result.abort()
+        give_up(under_way)
 
 
 class MapResult(AsyncResult):

@@ -7,18 +7,16 @@ the user is; what is answered goes through a pipe.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import os
 import selectors
 import subprocess
-import sys
 import tempfile
 import time
 import weakref
 
 from ..error import ClusterError, ConnectionFileError, ControllerUnreachable, IpclusterzError
-from .command import program
+from .command import answer_to, program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,7 +96,7 @@ class Tunnel:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, process_group=0
             )
-            self.close = weakref.finalize(self, _end, self._process)
+            self.close = weakref.finalize(self, _end, self._process, os.getpid())
             try:
                 report = self._open(sshserver)
             except BaseException:
@@ -150,9 +148,8 @@ class Tunnel:
                 output += chunk
 
     def _answer(self, question: str, attempt: int) -> None:
-        answer = self._password if attempt == 0 else None
-        if self._password is None and _has_user():
-            answer = getpass.getpass(question)
+        given = self._password if attempt == 0 else None
+        answer = answer_to(question) if self._password is None else given
         assert self._process.stdin is not None
         # A password of several lines is none: the rest would be taken for the next answer.
         usable = answer is not None and "\n" not in answer
@@ -164,19 +161,17 @@ class Tunnel:
             pass
 
 
-def _has_user() -> bool:
-    """Whether somebody can be asked: on a terminal, or in a notebook."""
-    return "ipykernel" in sys.modules or (sys.stdin is not None and sys.stdin.isatty())
-
-
 def _error(told: dict[str, Any]) -> IpclusterzError:
     message = str(told.get("message", ""))
     kind = _KINDS.get(str(told.get("kind")), ClusterError)
     return kind(message, hint=str(told.get("hint") or ""))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], owner: int) -> None:
     """End the command, which removes its files."""
+    if os.getpid() != owner:
+        # A child that was forked off: the tunnel is its parent's.
+        return
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             # What was still to be written is of no use any more.

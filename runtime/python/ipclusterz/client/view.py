@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..shared import names
 from .direct import DirectCalls
+from .tables import numbers, table
 from .targets import OWN, resolve
 
 TYPE_CHECKING = False
@@ -36,6 +37,11 @@ class View:
     """
 
     __slots__ = ("__weakref__", "_block", "_core", "bound", "client")
+
+    if TYPE_CHECKING:
+
+        @property
+        def targets(self) -> Any: ...
 
     def __init__(self, client: Connection) -> None:
         self.client = client
@@ -95,6 +101,17 @@ class View:
         self.client.barrier(jobs, timeout)
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _repr_html_(self) -> str:
+        return table(type(self).__name__, self._rows)
+
+    def _rows(self) -> list[tuple[str, object]]:
+        chosen = self.targets
+        return [
+            ("engines", "all" if chosen is None else numbers(chosen)),
+            ("cluster", self.client.cluster),
+            ("block", self.block),
+        ]
 
     def _view_of(self, targets: Targets | Own) -> Any:
         return self if targets is OWN else self.client._view_of(targets)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 from itertools import count
 from threading import Lock, Thread, current_thread
 from weakref import WeakSet
@@ -114,6 +115,15 @@ class Watcher:
 _running: WeakSet[Watcher] = WeakSet()
 _ended = False
 _lock = Lock()
+
+
+def _forget() -> None:
+    """In a forked child: the threads are the parent's, and one of them may hold the lock."""
+    global _lock, _running
+    _lock, _running = Lock(), WeakSet()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 @atexit.register

@@ -18,7 +18,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    from .._core import Engine
+    from .loop import Loop
     from .options import Options
+    from .state import State
 
 
 # One that nobody else uses.
@@ -83,6 +86,17 @@ def tell_stacks() -> tuple[int, int]:
     file = os.memfd_create("stack")
     faulthandler.register(_STACK_SIGNAL, file, all_threads=False)
     return _STACK_SIGNAL, file
+
+
+def for_own_clients(connection_file: str, core: Engine, loop: Loop, state: State) -> None:
+    """Have clients in tasks, and in the processes that these start, go to this engine's cluster."""
+    from ..shared.own import ENGINE_FILE, is_here
+    from .here import Here
+
+    # What the launcher was started with was meant for the launcher.
+    os.environ["IPCLUSTERZ_CLUSTER"] = core.cluster
+    os.environ[ENGINE_FILE] = os.path.abspath(connection_file)
+    is_here(Here(core, loop.calls, state))
 
 
 def main(arguments: list[str]) -> None:
@@ -150,7 +164,9 @@ def main(arguments: list[str]) -> None:
     install(core, state)
     # The namespace becomes `__main__`. This module stays reachable under its own name: its globals are the loop's.
     sys.modules.setdefault("ipclusterz.engine.__main__", sys.modules["__main__"])
-    Loop(core, Namespace(core.id), state).run()
+    loop = Loop(core, Namespace(core.id), state)
+    for_own_clients(options.connection_file, core, loop, state)
+    loop.run()
     # The interpreter ends MPI, if there is any, and that waits for ever for ranks that cannot be reached any more.
     signal(SIGALRM, SIG_DFL)
     alarm(_LAST_WORDS)

@@ -86,6 +86,13 @@ class Calls:
             raise
         return dumps(value)
 
+    def is_dependent(self, task: Task) -> bool:
+        """Whether the function of a task has dependencies. One that cannot be loaded fails when it is called."""
+        try:
+            return (self._functions.get(task.function) or self._load(task))[2]  # type: ignore[arg-type]
+        except Exception:
+            return False
+
     def execute(self, task: Task) -> list[Frame]:
         """Run a cell of code."""
         code, silent = loads(task.frames)

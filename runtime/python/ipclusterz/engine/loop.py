@@ -34,14 +34,19 @@ class Loop:
         The user's names.
     state : State
         Shared with the signal handler and the streams.
+
+    Attributes
+    ----------
+    calls : Calls
+        What tasks do.
     """
 
-    __slots__ = ("_calls", "_core", "_current", "_engine_id", "_state")
+    __slots__ = ("_core", "_current", "_engine_id", "_state", "calls")
 
     def __init__(self, core: Engine, namespace: Namespace, state: State) -> None:
         self._core = core
         self._engine_id = core.id
-        self._calls = Calls(namespace, state)
+        self.calls = Calls(namespace, state)
         self._state = state
         self._current: Task | None = None
 
@@ -60,7 +65,7 @@ class Loop:
     def _serve(self) -> None:
         next_task = self._core.next_task
         finish = self._core.finish
-        operations = self._calls.of
+        operations = self.calls.of
         state = self._state
         while True:
             task = next_task()
@@ -88,8 +93,8 @@ class Loop:
             # For the controller, which reads text alone.
             frames: list[Frame] = [f"{type(error).__name__}: {error}".encode()]
         else:
-            frames = error_frames(error, task.kind, self._engine_id, self._calls.called_with)
-        self._calls.called_with = ""
+            frames = error_frames(error, task.kind, self._engine_id, self.calls.called_with)
+        self.calls.called_with = ""
         # The exception holds the frames of user code, and these its locals: let go of them.
         error.__traceback__ = None
         unmet = isinstance(error, UnmetDependency) and not progress.begun

@@ -14,13 +14,16 @@ class State:
         User code is running: an interrupt is for it, and so is what is written.
     forked : bool
         This is a child that user code forked off; the connection belongs to its parent.
+    interrupts : int
+        How many interrupts user code has got.
     """
 
-    __slots__ = ("_held", "busy", "forked")
+    __slots__ = ("_held", "busy", "forked", "interrupts")
 
     def __init__(self) -> None:
         self.busy = False
         self.forked = False
+        self.interrupts = 0
         # An interrupt waits for the end of a block in which it must not be raised; None outside of one.
         self._held: bool | None = None
 
@@ -29,6 +32,7 @@ class State:
         if self._held is not None:
             self._held = True
         elif self.busy:
+            self.interrupts += 1
             raise KeyboardInterrupt
 
     def __enter__(self) -> None:
@@ -38,6 +42,7 @@ class State:
     def __exit__(self, *_error: object) -> None:
         held, self._held = self._held, None
         if held:
+            self.interrupts += 1
             raise KeyboardInterrupt
 
     def after_fork(self) -> None:

@@ -9,6 +9,7 @@ In reading order:
 4. `namespace`, `names`, `cells`: what an engine holds, and the functions on it that clients call by reference.
 5. `reply`, `entries`: what a cell gave, and how that is shown.
 6. `scatter`: sequences to parts and back. `batches`: joblib's tasks. `ranks`: which rank a process is.
+7. `own`: which engine this process is, for clients in its tasks.
 
 This file is empty on purpose: every engine imports it before it registers.
 """
