@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-__all__ = ["MISSING", "ROOT", "Capture", "is_local", "local_modules", "reference_of"]
+__all__ = ["MISSING", "ROOT", "Capture", "is_installed", "is_local", "local_modules", "reference_of"]
 
 MISSING = object()
 """Stands for a global name that does not exist."""
@@ -40,6 +40,8 @@ _PYTHON = (".py", ".pyc", ".pyw")
 # By name of a top-level module: the module, and whether it is local.
 _verdicts: dict[str, tuple[object, bool]] = {}
 _installed: list[str] = []
+# A path, and the top-level modules that were found installed on it; looking for one takes long.
+_seen_installed: list[Any] = [[], set()]
 _found: tuple[object, dict[str, ModuleType], tuple[bytes, ...]] = (None, {}, ())
 
 
@@ -102,6 +104,10 @@ def locate(name: str) -> str | None:
     top = name.partition(".")[0]
     if top in sys.stdlib_module_names or top in _NEVER or (top in sys.modules and not is_local(top)):
         return None
+    if _seen_installed[0] != sys.path:
+        _seen_installed[:] = [list(sys.path), set()]
+    if top in _seen_installed[1]:
+        return None
     search: Any = None
     spec: Any = None
     folder = path = ""
@@ -113,9 +119,10 @@ def locate(name: str) -> str | None:
         path = os.path.abspath(spec.origin)
         search = spec.submodule_search_locations
         folder = folder or os.path.dirname(path if search is None else os.path.dirname(path))
-    if _is_installed(spec.origin) or folder in _shared_folders():
+    if is_installed(spec.origin):
+        _seen_installed[1].add(top)
         return None
-    return path
+    return None if folder in _shared_folders() else path
 
 
 LOCAL.append(is_local)
@@ -134,7 +141,7 @@ def _is_outside(name: str, module: object) -> bool:
         path = os.path.abspath(place)
         folder = os.path.dirname(path) if place.endswith(_PYTHON) else path
         root = os.path.dirname(folder) if hasattr(module, "__path__") else folder
-        if _is_installed(path) or root in _shared_folders():
+        if is_installed(path) or root in _shared_folders():
             return False
     return True
 
@@ -147,7 +154,8 @@ def _is_python(module: object) -> bool:
     return file.endswith(_PYTHON) if isinstance(file, str) else hasattr(module, "__path__")
 
 
-def _is_installed(path: str) -> bool:
+def is_installed(path: str) -> bool:
+    """Whether a file is in a folder into which Python or pip installs."""
     if not _installed:
         # Start-up: only what sends modules asks.
         import site

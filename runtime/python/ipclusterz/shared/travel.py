@@ -547,25 +547,32 @@ def imports_of(code: types.CodeType, space: dict[str, Any]) -> Iterator[str]:
 def late_imports(code: types.CodeType, space: dict[str, Any]) -> dict[str, str]:
     """Local modules that code imports when it runs and that are not imported here yet, with their files."""
     found: dict[str, str] = {}
-    # Most code imports nothing, and `dis` is slow.
+    # Most code imports nothing.
     if LOCATE and IMPORT_NAME in code.co_code[::2]:
-        from dis import get_instructions
-
-        level: Any = 0
-        names: Any = ()
-        before: list[Any] = [None, None]
-        for instruction in get_instructions(code):
-            if instruction.opname == "IMPORT_NAME":
-                level, names = before
-                base = _absolute(instruction.argval, level or 0, space.get("__package__") or "")
-                for name in (base, *(f"{base}.{each}" for each in names or ())):
-                    for each in _around(name):
-                        if path := _where(each):
-                            found[each] = path
-            before = [before[1], instruction.argval]
+        for level, module, names in _import_statements(code):
+            base = _absolute(module, level, space.get("__package__") or "")
+            for name in (base, *(f"{base}.{each}" for each in names)):
+                for each in _around(name):
+                    if path := _where(each):
+                        found[each] = path
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             found |= late_imports(constant, space)
+    return found
+
+
+@functools.lru_cache(1024)
+def _import_statements(code: types.CodeType) -> list[tuple[int, str, tuple[str, ...]]]:
+    """Of each: the level, the module, and the names that are taken from it."""
+    # Start-up: see the caller. It is slow, and a function may be sent with each call.
+    from dis import get_instructions
+
+    found: list[tuple[int, str, tuple[str, ...]]] = []
+    before: list[Any] = [None, None]
+    for instruction in get_instructions(code):
+        if instruction.opname == "IMPORT_NAME":
+            found.append((before[0] or 0, instruction.argval, before[1] or ()))
+        before = [before[1], instruction.argval]
     return found
 
 
