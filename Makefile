@@ -3,8 +3,8 @@
 # All Rust is built with the release profile, tests and lints too: libzmq and libsodium (C++ and C, most of the
 # build time) are then compiled once for all of them.
 
-.PHONY: help run test check lint-layers lint-rust lint-python test-rust test-python mpi-bridge bench bench-mpi soak docs install \
-	testbed lock clean
+.PHONY: help run test check lint-layers lint-rust lint-python test-rust test-python test-oldest mpi-bridge bench bench-mpi \
+	soak docs install testbed lock clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL := /bin/bash
@@ -24,6 +24,8 @@ export CARGO_TARGET_DIR
 # The bridge is built once for each MPI library that the tests have.
 MPI_LIBRARIES := openmpi mpich openmpi5
 OPENMPI5 := $(CARGO_TARGET_DIR)/openmpi5
+# The oldest versions of what pyproject.toml names.
+OLDEST := $(CARGO_TARGET_DIR)/oldest
 MPI_BRIDGES := $(MPI_LIBRARIES:%=$(CARGO_TARGET_DIR)/mpi-bridge/%.stamp)
 MPI_SOURCES := $(shell find mpi-bridge -type f ! -path '*/target/*' ! -name '*.pyc')
 
@@ -38,7 +40,7 @@ help: ## Print this
 run: $(VENV)/package.stamp ## Start four engines, do a real job on them, stop them
 	scripts/run-on-engines 4 examples/stdlib_census.py
 
-test: check test-rust test-python ## Everything: make check, cargo test, pytest
+test: check test-rust test-python test-oldest ## Everything: make check, cargo test, pytest
 
 check: lint-layers lint-rust lint-python ## Formatting, lints, types and layers
 
@@ -73,6 +75,11 @@ test-rust: $(VENV)/tools.stamp testbed
 test-python: $(VENV)/package.stamp testbed mpi-bridge
 	$(BIN)/python -m pytest --numprocesses 2
 
+# What depends most on cloudpickle, IPython, joblib and numpy, with the oldest of these that are allowed.
+test-oldest: $(OLDEST)/package.stamp
+	$(OLDEST)/bin/python -m pytest --numprocesses 2 $(patsubst %,tests/python/test_%.py,errors remote_errors source_lines \
+		serialize functions modules edited_modules magics magics_output joblib)
+
 bench: $(BENCH_VENV)/package.stamp ## Measure ipclusterz against its peers; BENCH="--only ipclusterz" and so on
 	$(BENCH_VENV)/bin/python tests/bench $(BENCH)
 
@@ -89,8 +96,10 @@ install: $(VENV)/package.stamp ## Make .venv with the package in it
 
 lock: $(VENV)/tools.stamp ## Write requirements/*.txt from requirements/*.in with the newest versions
 	$(BIN)/python -m pip install --quiet uv
-	for name in dev bench openmpi5; do $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-		--no-emit-index-url --custom-compile-command 'make lock' requirements/$$name.in -o requirements/$$name.txt; done
+	lock() { $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
+		--custom-compile-command 'make lock' requirements/$$1.in -o requirements/$$1.txt "$${@:2}"; }; \
+	for name in dev bench openmpi5; do lock $$name; done; \
+	lock oldest pyproject.toml --all-extras --resolution lowest-direct
 
 clean: ## Remove everything that was built
 	rm -rf target wheeldata dist $(VENV) $(BENCH_VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -121,6 +130,18 @@ $(MPI_BRIDGES): $(CARGO_TARGET_DIR)/mpi-bridge/%.stamp: $(VENV)/tools.stamp $(MP
 $(BENCH_VENV)/tools.stamp: requirements/bench.txt $(SETUP)
 	scripts/setup/bootstrap
 	scripts/setup/venv $(BENCH_VENV) requirements/bench.txt
+	@touch $@
+
+$(OLDEST)/tools.stamp: requirements/oldest.txt $(SETUP)
+	scripts/setup/bootstrap
+	scripts/setup/venv $(OLDEST) requirements/oldest.txt
+	@touch $@
+
+# Built in the environment that has it built already, so that hardly anything is compiled.
+$(OLDEST)/package.stamp: $(OLDEST)/tools.stamp $(VENV)/package.stamp
+	rm -rf $(OLDEST)/wheel
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir $(OLDEST)/wheel .
+	$(OLDEST)/bin/python -m pip install --quiet --no-deps --force-reinstall $(OLDEST)/wheel/*.whl
 	@touch $@
 
 # Built with the maturin that is pinned in the environment. Nothing is looked up: cloudpickle is pinned there too.

@@ -370,6 +370,7 @@ def test_without_joblib() -> None:
 
 
 def test_grid_search(rc: Client) -> None:
+    pytest.importorskip("sklearn")
     from sklearn.datasets import make_classification
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.model_selection import GridSearchCV, cross_val_score

@@ -75,7 +75,7 @@ fn run_detached(arguments: &StartArguments, descriptor: i32, variables: &Variabl
 fn run_for_program(arguments: &StartArguments, variables: &Variables) -> Result<u8, Failure> {
     let stdout = std::io::stdout().as_fd().try_clone_to_owned().map_err(Failure::io("taking over standard output"))?;
     let mut arguments = arguments.clone();
-    arguments.set.extend(read_settings()?);
+    arguments.settings.set.extend(read_settings()?);
     run_for_starter(&arguments, stdout.into(), false, variables)
 }
 

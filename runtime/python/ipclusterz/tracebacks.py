@@ -64,8 +64,9 @@ def _cell_name(filename: str) -> str | None:
     """What IPython calls a cell that it runs, at the prompt as well as in a notebook; None for other files."""
     from IPython.core.getipython import get_ipython
 
-    shell = get_ipython()
-    named = None if shell is None else shell.compile.format_code_name(filename)
+    # Before IPython 8.8, cells have no names but those of their files.
+    name_of = getattr(getattr(get_ipython(), "compile", None), "format_code_name", None)
+    named = None if name_of is None else name_of(filename)
     return None if named is None else " ".join(named)
 
 

@@ -13,6 +13,7 @@ from ..error import EngineError, IpclusterzError, RankLost, RejectedError, Seria
 from ..shared.reply import ExecuteReply, remote_error
 from ..shared.serialize import loads
 from .displays import settled
+from .missing import with_hint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,10 +97,10 @@ def value_of(reply: Reply, method: str) -> Any:
 
 def _told(told: dict[str, Any], engine_id: int, method: str) -> Failure | Elements:
     if "failed" not in told:
-        return Failure(remote_error(told, engine_id, method))
+        return Failure(remote_error(with_hint(told), engine_id, method))
     failed: dict[int, IpclusterzError] = {}
     for position, of_element, arguments in told["failed"]:
-        failed[position] = remote_error({**of_element, "arguments": arguments}, engine_id, method)
+        failed[position] = remote_error({**with_hint(of_element), "arguments": arguments}, engine_id, method)
     return Elements(told["values"], failed)
 
 
@@ -130,10 +131,17 @@ def _error_of(reply: Reply, method: str) -> IpclusterzError:
     return failure
 
 
+# Whether it was not found here.
+_REBUILD_HINTS = {
+    True: "a class or module that the engine used is missing or different on the client",
+    False: "its class cannot make it again of its pickle: see its __init__, __reduce__ or __setstate__",
+}
+
+
 def _cannot_rebuild(reply: Reply, method: str, error: Exception) -> SerializationError:
     failure = SerializationError(
         f"the answer of engine {reply.engine_id} cannot be rebuilt here: {type(error).__name__}: {error}",
-        hint="a class or module that the engine used is missing or different on the client",
+        hint=_REBUILD_HINTS[isinstance(error, ImportError | AttributeError)],
     )
     failure.engine_id = reply.engine_id
     failure.method = method

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-__all__ = ["MISSING", "ROOT", "Capture", "is_local", "local_modules", "reference_of"]
+__all__ = ["MISSING", "ROOT", "Capture", "is_installed", "is_local", "local_modules", "reference_of"]
 
 MISSING = object()
 """Stands for a global name that does not exist."""
@@ -116,7 +116,7 @@ def locate(name: str) -> str | None:
         path = os.path.abspath(spec.origin)
         search = spec.submodule_search_locations
         folder = os.path.dirname(path if search is None else os.path.dirname(path))
-        if length == 1 and (_is_installed(spec.origin) or folder in _shared_folders()):
+        if length == 1 and (is_installed(spec.origin) or folder in _shared_folders()):
             _elsewhere().add(top)
             return None
         if not path.endswith(".py"):
@@ -149,7 +149,7 @@ def _is_outside(name: str, module: object) -> bool:
         path = os.path.abspath(place)
         folder = os.path.dirname(path) if place.endswith(_PYTHON) else path
         root = os.path.dirname(folder) if hasattr(module, "__path__") else folder
-        if _is_installed(path) or root in _shared_folders():
+        if is_installed(path) or root in _shared_folders():
             return False
     return True
 
@@ -162,7 +162,8 @@ def _is_python(module: object) -> bool:
     return file.endswith(_PYTHON) if isinstance(file, str) else hasattr(module, "__path__")
 
 
-def _is_installed(path: str) -> bool:
+def is_installed(path: str) -> bool:
+    """Whether a file is in a folder into which Python or pip installs."""
     if not _installed:
         # Start-up: only what sends modules asks.
         import site

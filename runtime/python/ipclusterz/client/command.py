@@ -27,7 +27,7 @@ def program() -> str:
         places = ", ".join(str(folder) for folder in dict.fromkeys(folders))
         raise ClusterError(
             f"the ipclusterz command was not found: looked in {places} and on PATH",
-            hint="install it with `pip install ipclusterz` in this environment",
+            hint=f"it comes with the package: install that again for this Python, {sys.executable}, with pip",
         )
     return found
 

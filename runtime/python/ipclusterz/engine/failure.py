@@ -1,8 +1,8 @@
 """Exceptions to error replies: whatever was raised, something readable goes back.
 
 An error reply is one pickled dictionary with ``ename``, ``evalue``, ``traceback``, ``method``, ``hint``, ``exception``
-(the pickled exception, or None) and ``arguments`` (what the function was called with, shortened). The client makes a
-`RemoteError` of it.
+(the pickled exception, or None) and ``arguments`` (what the function was called with, shortened), and for a missing
+module ``missing`` (its name) and ``python`` (the engine's). The client makes a `RemoteError` of it.
 
 The reply to a chunk of a map in which elements failed has two more entries: ``values``, the results with None in the
 places of those that failed, and ``failed``, for each of these its place in the chunk, its own dictionary, and its
@@ -136,7 +136,9 @@ def _describe(error: BaseException, method: str, engine_id: int) -> Told:
         "evalue": text,
         "traceback": _traceback_text(error),
         "method": method,
-        "hint": _hint(error),
+        "hint": (hint := _hint(error)),
+        "missing": _missing(error) if not hint else "",
+        "python": sys.executable,
         "exception": _pickled(error),
     }
 
@@ -180,15 +182,29 @@ def _file_of(module: str) -> str:
     return getattr(sys.modules.get(module), "__file__", "")
 
 
+def _missing(error: BaseException) -> str:
+    return error.name or "" if isinstance(error, ModuleNotFoundError) else ""
+
+
 def _hint(error: BaseException) -> str:
     hint = getattr(error, "hint", "")
     if isinstance(hint, str) and hint:
         return hint
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return (
-            f"the engine cannot import {error.name!r}: install it there, put its folder on the engines' PYTHONPATH, "
-            "or define what you need in __main__"
-        )
+        return _missing_hint(error.name)
+    return ""
+
+
+def _missing_hint(name: str) -> str:
+    """What can be said here of a module that is not there; empty when the client, who may have it, can say more."""
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return f"{top!r} is a part of Python that {sys.executable} does not have"
+    here = sys.modules.get(top)
+    if here is not None and top != name:
+        version = getattr(here, "__version__", None)
+        which = f"{top} {version}" if isinstance(version, str) else f"{top!r}"
+        return f"the engine has {which} at {getattr(here, '__file__', None)}, and no {name!r} in it"
     return ""
 
 

@@ -141,10 +141,13 @@ def cannot_serialize(value: object, error: BaseException) -> SerializationError:
     kind = type(value)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     reason = str(error).strip() or type(error).__name__
-    return SerializationError(
-        f"cannot serialize a value of type {name}: {reason}",
-        hint="locks, open files, sockets and generators cannot travel: make them on the engine, or send plain data",
-    )
+    # Start-up: most values can be sent.
+    from .unsendable import why_not
+
+    place, hint = why_not(value)
+    if place:
+        reason += f" ({place.lstrip()})"
+    return SerializationError(f"cannot serialize a value of type {name}: {reason}", hint=hint)
 
 
 class _Collector:
