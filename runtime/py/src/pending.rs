@@ -114,7 +114,7 @@ impl Pending {
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
         let Some(client) = self.client.upgrade() else { return Ok(()) };
         let requests = self.first..RequestId(self.first.0 + self.counts.len() as u64);
-        client.abort(Some(requests), None).map_err(|error| errors::of_client(py, &error))
+        client.abort(Some(requests)).map_err(|error| errors::of_client(py, &error))
     }
 
     fn cancel(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
