@@ -12,11 +12,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How often an idle engine looks at signals.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(200);
 
 /// By id of the engine: whether it is busy, its stack, its last MPI calls.
 pub type Activities = BTreeMap<u32, Option<(bool, String, String)>>;
@@ -31,6 +31,8 @@ pub fn activities(found: ipclusterz_runtime::inspections::Activities) -> Activit
 #[pyclass(frozen, module = "ipclusterz._core")]
 pub struct Engine {
     core: Mutex<Option<Arc<Core>>>,
+    /// The task that was handed out last, until it is finished: what a signal's handler raises may come between.
+    current: Mutex<Option<Py<Task>>>,
     #[pyo3(get)]
     id: u32,
     #[pyo3(get)]
@@ -82,7 +84,7 @@ impl Engine {
         let core = py.detach(|| Core::register(Path::new(connection_file), &config));
         let core = core.map_err(|error| errors::of_engine(py, &error))?;
         let (id, uuid) = (core.id().0, core.uuid().to_owned());
-        Ok(Engine { core: Mutex::new(Some(Arc::new(core))), id, uuid })
+        Ok(Engine { core: Mutex::new(Some(Arc::new(core))), current: Mutex::default(), id, uuid })
     }
 
     #[getter]
@@ -90,14 +92,17 @@ impl Engine {
         self.core().map(|core| core.address()).unwrap_or_default()
     }
 
-    fn next_task(&self, py: Python<'_>) -> PyResult<Option<Task>> {
+    fn next_task(&self, py: Python<'_>) -> PyResult<Option<Py<Task>>> {
+        if let Some(task) = &*self.current() {
+            return Ok(Some(task.clone_ref(py)));
+        }
         let Some(core) = self.core() else { return Ok(None) };
         if let Some(handle) = core.try_next() {
-            return Ok(Some(Task::new(handle)));
+            return self.hand_out(py, handle).map(Some);
         }
         loop {
             match py.detach(|| core.next(LOOK)) {
-                Ok(Some(handle)) => return Ok(Some(Task::new(handle))),
+                Ok(Some(handle)) => return self.hand_out(py, handle).map(Some),
                 Ok(None) => py.check_signals()?,
                 Err(_ended) => {
                     // Sends what is left before the process ends.
@@ -120,6 +125,9 @@ impl Engine {
         let packed =
             packed.map_err(|none| PyMemoryError::new_err(format!("no memory for a result of {} bytes", none.0)))?;
         core.finish(&task.handle(), outcome, packed);
+        // Dropped when it is unlocked again: that may run any code.
+        let finished = self.current().take();
+        drop(finished);
         Ok(())
     }
 
@@ -158,6 +166,16 @@ impl Engine {
     fn core(&self) -> Option<Arc<Core>> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn current(&self) -> MutexGuard<'_, Option<Py<Task>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hand_out(&self, py: Python<'_>, handle: TaskHandle) -> PyResult<Py<Task>> {
+        let task = Py::new(py, Task::new(handle))?;
+        *self.current() = Some(task.clone_ref(py));
+        Ok(task)
+    }
 }
 
 impl Task {
@@ -167,7 +185,7 @@ impl Task {
         Task { handle: Mutex::new(handle), id, op, kind }
     }
 
-    fn handle(&self) -> std::sync::MutexGuard<'_, TaskHandle> {
+    fn handle(&self) -> MutexGuard<'_, TaskHandle> {
         self.handle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -176,6 +176,7 @@ class Engine:
     # The controller's address that answered last.
     @property
     def address(self) -> str: ...
+    # The same task again until it is finished. Raises what a signal's handler raises.
     def next_task(self) -> Task | None: ...
     # "unmet": this engine lacks what the task needs; the frames are the error that says so. A balanced task goes to
     # another.

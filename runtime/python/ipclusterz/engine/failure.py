@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from traceback import FrameSummary
 
-__all__ = ["error_frames"]
+__all__ = ["error_frames", "tell_in_log"]
 
 _PACKAGE = __file__.rpartition("engine")[0]
 _SIGNAL_HANDLER = f"{_PACKAGE}engine/state.py"
@@ -35,6 +35,17 @@ def error_frames(error: BaseException, method: str, engine_id: int) -> list[byte
         # Out of memory or of stack while describing: the name alone is always there.
         bare = {"ename": type(error).__name__, "evalue": "", "traceback": "", "method": method}
         return [plain_dumps(bare, PROTOCOL)]
+
+
+def tell_in_log(error: BaseException) -> None:
+    """Write to the engine's log what the handler of a signal raised while no task ran, and go on."""
+    from traceback import format_exception
+
+    try:
+        text = "".join(format_exception(error))
+    except BaseException:
+        text = f"{type(error).__name__}\n"
+    print(f"ipclusterz: a signal's handler raised this while no task ran; the engine goes on:\n{text}", file=sys.stderr)
 
 
 def _describe(error: BaseException, method: str, engine_id: int) -> dict[str, object]:
