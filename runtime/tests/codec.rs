@@ -128,7 +128,7 @@ fn work() -> impl Strategy<Value = Message> {
         any::<[u8; 16]>().prop_map(|hash| Message::Function(FunctionCode { function: FunctionName(hash) })),
         vec(any::<[u8; 16]>().prop_map(FunctionName), 0..5)
             .prop_map(|functions| Message::ForgetFunctions(ForgetFunctions { functions })),
-        tasks().prop_map(|tasks| Message::Recall(TaskList { tasks })),
+        (tasks(), tasks()).prop_map(|(tasks, interrupt)| Message::Recall(Recall { tasks, interrupt })),
         (tasks(), tasks()).prop_map(|(returned, kept)| Message::Recalled(Recalled { returned, kept })),
         any::<(u64, u32)>()
             .prop_map(|(request, position)| { Message::Started(Started { request: RequestId(request), position }) }),
@@ -175,7 +175,14 @@ fn control() -> impl Strategy<Value = Message> {
         (any::<(u64, u32)>(), stream()).prop_map(|((request, position), stream)| {
             Message::RequestOutput(RequestOutput { request: RequestId(request), position, stream })
         }),
-        (requests, option::of(engines())).prop_map(|(requests, engines)| Message::Abort(Abort { requests, engines })),
+        (requests, option::of(engines()), any::<(bool, bool)>()).prop_map(
+            |(requests, engines, (all_clients, interrupt))| Message::Abort(Abort {
+                requests,
+                engines,
+                all_clients,
+                interrupt
+            })
+        ),
         option::of(engines()).prop_map(|engines| Message::Interrupt(Targets { engines })),
         option::of(engines()).prop_map(|engines| Message::Shutdown(Targets { engines })),
         engines().prop_map(|engines| Message::Retire(EngineList { engines })),

@@ -30,9 +30,10 @@ enum Step {
         client: u32,
         engine: u32,
     },
-    /// A client gives up all it has.
+    /// A client gives up all it has, or what all have.
     Abort {
         client: u32,
+        all_clients: bool,
     },
     /// An engine begins what it has, or ends it if it can.
     Work {
@@ -53,7 +54,7 @@ fn step(engines: u32) -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..CLIENTS, some).prop_map(|(client, engines)| Step::Together { client, engines }),
         2 => (0..CLIENTS, 0..engines).prop_map(|(client, engine)| Step::Alone { client, engine }),
-        1 => (0..CLIENTS).prop_map(|client| Step::Abort { client }),
+        1 => (0..CLIENTS, any::<bool>()).prop_map(|(client, all_clients)| Step::Abort { client, all_clients }),
         10 => (0..engines).prop_map(|engine| Step::Work { engine }),
         1 => (0..engines).prop_map(|engine| Step::Dies { engine }),
         2 => (0..engines, any::<bool>()).prop_map(|(engine, anew)| Step::Comes { engine, anew }),
@@ -327,8 +328,8 @@ impl World {
         match step {
             Step::Together { client, engines } => self.submit(client, &engines, true),
             Step::Alone { client, engine } => self.submit(client, &[engine], false),
-            Step::Abort { client } => {
-                let abort = Abort { requests: None, engines: None };
+            Step::Abort { client, all_clients } => {
+                let abort = Abort { all_clients, ..Abort::default() };
                 self.tell(2 + 2 * client + 1, Message::Abort(abort), vec![]);
             }
             Step::Work { engine } => drop(self.work(engine as usize)),

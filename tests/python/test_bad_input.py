@@ -179,6 +179,8 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda rc: rc.abort(3), TypeError, "results or message ids are needed, not int"),
         (lambda rc: rc.abort(["x"]), TypeError, "results are aborted, not message ids"),
         (lambda rc: rc.abort([], targets=0), TypeError, "jobs or targets, not both"),
+        (lambda rc: rc.abort([], all_clients=True), TypeError, "all_clients and interrupt, not both"),
+        (lambda rc: rc.abort([], interrupt=True), TypeError, "all_clients and interrupt, not both"),
         (lambda rc: rc.abort(targets=9), IndexError, "there is no engine 9"),
     ],
     "Client.interrupt": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -12,9 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from helpers import until
+from helpers import engine_pid, until
 
-from ipclusterz import Client, Cluster
+from ipclusterz import Client, Cluster, RemoteError
 
 # The terminal sends SIGINT to the foreground group of the session whose terminal it is; so the child makes it its own.
 PREAMBLE = """
@@ -120,3 +121,52 @@ def test_an_interrupt_of_the_first_cell_leaves_the_engine_its_ipython(own_cluste
             rc.interrupt()
         assert running.stderr == ""
         assert rc[0].execute("%who_ls int", block=True).result == "[]"
+
+
+def handle(*numbers: int) -> None:
+    """On an engine: have handlers for signals, which raise."""
+    import builtins
+    import threading
+
+    def handler(number: int, _frame: object) -> None:
+        builtins.handled.append((number, threading.current_thread() is threading.main_thread()))  # type: ignore[attr-defined]
+        raise SystemExit(3) if number == signal.SIGHUP else RuntimeError(f"handler of {number}")
+
+    builtins.handled = []  # type: ignore[attr-defined]
+    for number in numbers:
+        signal.signal(number, handler)
+
+
+def handled() -> list[tuple[int, bool]]:
+    import builtins
+
+    return builtins.handled  # type: ignore[attr-defined, no-any-return]
+
+
+def test_signals_that_arrive_while_an_engine_is_idle_do_not_end_it(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster(1)
+    log = Path(cluster.report["log_directory"]) / "engine-0.log"
+    numbers = [signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGTERM]
+    with cluster.connect_client() as rc:
+        rc[0].apply_sync(handle, *numbers)
+        rc[0].apply_sync(signal.setitimer, signal.ITIMER_REAL, 0.01)
+        for count, number in enumerate(numbers, 1):
+            if number != signal.SIGALRM:
+                os.kill(engine_pid(rc, 0), number)
+            said = "SystemExit: 3" if number == signal.SIGHUP else f"RuntimeError: handler of {number}"
+            until(lambda said=said: said in log.read_text(), 5)
+            assert rc[0].apply_sync(handled)[:count] == [(number, True) for number in numbers[:count]]
+        assert log.read_text().count("a signal's handler raised this while no task ran") == len(numbers)
+
+
+def test_signals_at_any_moment_lose_no_task(own_cluster: Callable[..., Cluster]) -> None:
+    """Each call has its answer, which may be what the handler raised."""
+    with own_cluster(1).connect_client() as rc:
+        rc[0].apply_sync(handle, signal.SIGALRM)
+        rc[0].apply_sync(signal.setitimer, signal.ITIMER_REAL, 0.001, 0.001)
+        results = [rc[0].apply_async(abs, -number) for number in range(2000)]
+        for number, result in enumerate(results):
+            error = result.exception(timeout=20)
+            assert error.ename == "RuntimeError" if isinstance(error, RemoteError) else result.get() == number
+        until(lambda: rc[0].apply_async(signal.setitimer, signal.ITIMER_REAL, 0).exception() is None)
+        assert len(rc[0].apply_sync(handled)) > 1

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import until
 
 from ipclusterz import Client, Cluster
 
@@ -250,3 +251,18 @@ def test_the_stop_button_ends_a_start(kernel: tuple[Any, Any], tmp_path: Path) -
     reply = executed(client, cell, stop)
     assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt")
     assert executed(client, "ipz.Cluster(1).start().stop()", stop)["status"] == "ok"
+
+
+def test_a_kernel_that_ends_takes_along_what_engines_have_not_begun(
+    notebook: Callable[..., list[Any]], rc: Client, gate: Path
+) -> None:
+    holds = (
+        "import os, time\n"
+        "def hold(gate):\n"
+        "    while not os.path.exists(gate):\n"
+        "        time.sleep(0.005)\n"
+        f"calls = [dv.apply_async(hold, {str(gate)!r}) for number in range(5)]"
+    )
+    outputs, _ = notebook(holds)
+    assert not failed(outputs)
+    until(lambda: max(engine["queue"] for engine in rc.status()["engines"]) <= 1)

@@ -1,8 +1,8 @@
 //! The command line as a whole, and the choice of a command.
 
 use super::clusters::{
-    GcArguments, ListArguments, LogsArguments, ScaleArguments, StatusArguments, StopArguments, TunnelArguments,
-    WaitArguments,
+    AbortArguments, GcArguments, ListArguments, LogsArguments, ScaleArguments, StatusArguments, StopArguments,
+    TunnelArguments, WaitArguments,
 };
 use super::common::{CommonArguments, OutputArguments, one_of};
 use super::others::{CompletionsArguments, ControllerArguments, GuardArguments, ManArguments};
@@ -46,6 +46,8 @@ pub enum Command {
     Run(RunArguments),
     /// Have more engines in a running cluster, or fewer
     Scale(ScaleArguments),
+    /// Give up the calls that wait on a cluster, those of all clients
+    Abort(AbortArguments),
     /// Stop a cluster, wherever it was started from
     Stop(StopArguments),
     /// Show a cluster's engines and controller

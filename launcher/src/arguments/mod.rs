@@ -12,8 +12,8 @@ mod profiles;
 mod start;
 
 pub use clusters::{
-    GcArguments, ListArguments, LogsArguments, ScaleArguments, StatusArguments, StopArguments, TunnelArguments,
-    WaitArguments,
+    AbortArguments, GcArguments, ListArguments, LogsArguments, ScaleArguments, StatusArguments, StopArguments,
+    TunnelArguments, WaitArguments,
 };
 pub use command::{Arguments, Command, parser};
 pub use common::{CommonArguments, OutputArguments};

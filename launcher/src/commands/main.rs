@@ -1,7 +1,8 @@
 //! Parses the command line, runs the command that it names, and returns the exit code.
 
 use super::{
-    completions, controller, doctor, gc, guard, list, logs, man, profile, run, scale, start, status, stop, tunnel, wait,
+    abort, completions, controller, doctor, gc, guard, list, logs, man, profile, run, scale, start, status, stop, tunnel,
+    wait,
 };
 use crate::arguments::{Arguments, Command, StartCommand};
 use crate::completion;
@@ -46,6 +47,7 @@ fn dispatch(arguments: Arguments, raw: &[OsString], output: &mut Output) -> Resu
         Command::Gc(arguments) => return gc::run(&arguments, &variables, output).map(Exit::code),
         Command::Guard(arguments) => guard::run(&arguments)?,
         Command::Controller(arguments) => controller::run(arguments, &variables)?,
+        Command::Abort(arguments) => output.report(&abort::run(&arguments, &variables)?)?,
         Command::Stop(arguments) => output.report(&stop::run(&arguments, &variables)?)?,
         Command::Status(arguments) => output.report(&status::run(&arguments, &variables)?)?,
         Command::List(arguments) => output.report(&list::run(&arguments)?)?,

@@ -3,6 +3,7 @@
 //! A command gets its raw arguments and returns data; [`crate::output::Output`] prints it. No command calls another
 //! one: what several commands need is in a module of its own.
 
+mod abort;
 mod completions;
 mod controller;
 mod doctor;

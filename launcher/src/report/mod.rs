@@ -8,6 +8,7 @@ mod text;
 
 pub use self::profile::{CheckReport, InitReport, ListedProfile, ProfileListReport, ShowReport};
 
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::words::without_codes;
 use ipclusterz_runtime::wire::message::{EngineInfo, Status};
 use progress::Progress;
@@ -190,6 +191,21 @@ pub struct WaitReport {
     pub engines: Vec<EngineInfo>,
     /// How long it took.
     pub seconds: f64,
+}
+
+/// Result of `abort`.
+#[derive(Debug, Clone, Serialize)]
+pub struct AbortReport {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// How many calls waited for an engine, or behind another call on one.
+    pub before: u64,
+    /// How many wait now.
+    pub waiting: u64,
+    /// The engines that run a call.
+    pub busy: Vec<EngineId>,
+    /// Whether what runs was interrupted.
+    pub interrupted: bool,
 }
 
 /// Result of `scale`.

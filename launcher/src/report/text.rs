@@ -1,11 +1,12 @@
 //! Reports as text for people.
 
 use super::{
-    CompletionsReport, GcReport, LeadsTo, ListReport, LogsReport, ManReport, ScaleReport, ScriptReport, StartReport,
-    StatusReport, StopReport, TunnelReport, WaitReport,
+    AbortReport, CompletionsReport, GcReport, LeadsTo, ListReport, LogsReport, ManReport, ScaleReport, ScriptReport,
+    StartReport, StatusReport, StopReport, TunnelReport, WaitReport,
 };
 use crate::output::Report;
 use crate::report::progress::Progress;
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::units::{bytes, duration};
 use ipclusterz_launchers::rank_loss::RankLoss;
 use ipclusterz_runtime::wire::message::Status;
@@ -72,6 +73,23 @@ impl Report for StopReport {
             text.push('\n');
         }
         if self.stopped.is_empty() { "there is no cluster to stop\n".to_owned() } else { text }
+    }
+}
+
+impl Report for AbortReport {
+    fn to_talk(&self) -> String {
+        let Self { cluster, before, waiting, busy, interrupted } = self;
+        let calls = |count: u64| if count == 1 { "1 call".to_owned() } else { format!("{count} calls") };
+        let mut text = format!("cluster {cluster:?}: {} waited, {waiting} wait now\n", calls(*before));
+        if !busy.is_empty() {
+            let ids: Vec<String> = busy.iter().map(EngineId::to_string).collect();
+            let (engines, still) = (ids.join(", "), if *interrupted { "still run" } else { "run" });
+            let _ = writeln!(text, "these engines {still} a call: {engines}");
+            if !interrupted {
+                text.push_str("hint: --interrupt stops that too\n");
+            }
+        }
+        text
     }
 }
 

@@ -22,6 +22,13 @@ fn a_cluster_is_found_and_stopped_from_another_process() {
     assert_eq!(late.code, Some(6), "{}", late.stderr);
     assert!(late.stderr.contains("error: cluster \"default\" has 0 of 2 engines after 0.2 s"), "{}", late.stderr);
 
+    let abort = user.run("abort default");
+    assert_eq!((abort.code, abort.stdout), (Some(0), String::new()));
+    assert_eq!(abort.stderr, "cluster \"default\": 0 calls waited, 0 wait now\n");
+    user.run("abort lab")
+        .assert_fails(3, "error: there is no cluster \"lab\"\nhint: clusters there are: default (--cluster NAME)\n");
+    assert_eq!(user.run("abort lab --cluster lab").code, Some(2));
+
     let second = user.run("start -n 1 --python /bin/true");
     assert_eq!(second.code, Some(4));
     let launcher = cluster.launcher.id();

@@ -185,9 +185,10 @@ impl Client {
         }
     }
 
-    #[pyo3(signature = (targets))]
-    fn abort_all(&self, py: Python<'_>, targets: Option<Vec<u32>>) -> PyResult<()> {
-        self.core.get()?.abort(None, targets.map(engine_ids)).map_err(|error| errors::of_client(py, &error))
+    #[pyo3(signature = (targets, all_clients, interrupt))]
+    fn abort_all(&self, py: Python<'_>, targets: Option<Vec<u32>>, all_clients: bool, interrupt: bool) -> PyResult<()> {
+        let aborted = self.core.get()?.abort_all(targets.map(engine_ids), all_clients, interrupt);
+        aborted.map_err(|error| errors::of_client(py, &error))
     }
 
     fn interrupt(&self, py: Python<'_>, targets: Vec<u32>) -> PyResult<()> {

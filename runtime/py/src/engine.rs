@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How often an idle engine looks at signals.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(200);
 
 /// By id of the engine: whether it is busy, its stack, its last MPI calls.
 pub type Activities = BTreeMap<u32, Option<(bool, String, String)>>;
@@ -33,6 +33,8 @@ pub fn activities(found: ipclusterz_runtime::inspections::Activities) -> Activit
 #[pyclass(frozen, module = "ipclusterz._core")]
 pub struct Engine {
     core: OfProcess<Mutex<Option<Arc<Core>>>>,
+    /// The task that was handed out last, until it is finished: what a signal's handler raises may come between.
+    current: Mutex<Option<Py<Task>>>,
     #[pyo3(get)]
     id: u32,
     #[pyo3(get)]
@@ -92,7 +94,8 @@ impl Engine {
         let core = core.map_err(|error| errors::of_engine(py, &error))?;
         let (id, uuid) = (core.id().0, core.uuid().to_owned());
         let core = OfProcess::new(Mutex::new(Some(Arc::new(core))));
-        Ok(Engine { core, id, uuid, cluster: told.cluster, run_id: told.run_id })
+        let (cluster, run_id) = (told.cluster, told.run_id);
+        Ok(Engine { core, current: Mutex::default(), id, uuid, cluster, run_id })
     }
 
     #[getter]
@@ -100,14 +103,17 @@ impl Engine {
         self.core().map(|core| core.address()).unwrap_or_default()
     }
 
-    fn next_task(&self, py: Python<'_>) -> PyResult<Option<Task>> {
+    fn next_task(&self, py: Python<'_>) -> PyResult<Option<Py<Task>>> {
+        if let Some(task) = &*self.current() {
+            return Ok(Some(task.clone_ref(py)));
+        }
         let Some(core) = self.core() else { return Ok(None) };
         if let Some(handle) = core.try_next() {
-            return Ok(Some(Task::new(handle)));
+            return self.hand_out(py, handle).map(Some);
         }
         loop {
             match py.detach(|| core.next(LOOK)) {
-                Ok(Some(handle)) => return Ok(Some(Task::new(handle))),
+                Ok(Some(handle)) => return self.hand_out(py, handle).map(Some),
                 Ok(None) => py.check_signals()?,
                 Err(_ended) => {
                     // Sends what is left before the process ends.
@@ -130,6 +136,9 @@ impl Engine {
         let packed =
             packed.map_err(|none| PyMemoryError::new_err(format!("no memory for a result of {} bytes", none.0)))?;
         core.finish(&task.handle(), outcome, packed);
+        // Dropped when it is unlocked again: that may run any code.
+        let finished = self.current().take();
+        drop(finished);
         Ok(())
     }
 
@@ -172,6 +181,16 @@ impl Engine {
     /// None once it has ended, and in a fork.
     fn core(&self) -> Option<Arc<Core>> {
         self.slot().and_then(|slot| slot.clone())
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Py<Task>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hand_out(&self, py: Python<'_>, handle: TaskHandle) -> PyResult<Py<Task>> {
+        let task = Py::new(py, Task::new(handle))?;
+        *self.current() = Some(task.clone_ref(py));
+        Ok(task)
     }
 }
 

@@ -12,7 +12,7 @@ use super::event::Event;
 use super::functions::Functions;
 use super::request::{Outgoing, UnderWay};
 use crate::inspections::Inspections;
-use crate::wire::message::{Ack, EngineInfo, Outcome, Resume, Status, Welcome, Window};
+use crate::wire::message::{Abort, Ack, EngineInfo, Outcome, Resume, Status, Welcome, Window};
 use crate::wire::resend::{Sending, Sent};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -65,6 +65,8 @@ pub struct Core {
     acked: Ack,
     /// Acknowledge at once: a segment stays until its reply is acknowledged, and an acknowledgement may have been lost.
     acknowledge: bool,
+    /// What another client aborted, to be sent behind all that was sent before.
+    abort: Option<Abort>,
     token: String,
     /// There is no connection; the session is resumed when there is one.
     away: bool,
@@ -124,6 +126,7 @@ impl Core {
             return;
         }
         self.engines.clear();
+        self.abort = None;
         self.functions.session_lost();
         (self.open_replies, self.open_bytes, self.backlog_bytes) = (0, 0, 0);
         let outcome = Outcome::Lost(reason.to_owned());

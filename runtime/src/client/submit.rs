@@ -124,15 +124,30 @@ impl Client {
         Ok((first, pending))
     }
 
-    /// Aborts what has not started: of these requests or of all, on these engines or on any.
-    pub fn abort(&self, requests: Option<Range<RequestId>>, engines: Option<Vec<EngineId>>) -> Result<(), ClientError> {
-        if engines.is_none() {
+    /// Aborts what has not started of these requests, or of all.
+    pub fn abort(&self, requests: Option<Range<RequestId>>) -> Result<(), ClientError> {
+        self.abort_some(requests, Abort::default())
+    }
+
+    /// Aborts what has not started: on these engines or on any, of this client or of all. Interrupts the rest if
+    /// `interrupt`.
+    pub fn abort_all(
+        &self,
+        engines: Option<Vec<EngineId>>,
+        all_clients: bool,
+        interrupt: bool,
+    ) -> Result<(), ClientError> {
+        self.abort_some(None, Abort { requests: None, engines, all_clients, interrupt })
+    }
+
+    fn abort_some(&self, requests: Option<Range<RequestId>>, abort: Abort) -> Result<(), ClientError> {
+        if abort.engines.is_none() {
             self.usable()?.core.abort_unsent(requests.as_ref(), wall_clock());
             self.shared.changed.notify_all();
         }
         let requests = requests.map(|requests| (requests.start.0..requests.end.0).map(RequestId).collect());
         // On `data`: behind the requests that it names.
-        self.send(Channel::Data, Message::Abort(Abort { requests, engines }))
+        self.send(Channel::Data, Message::Abort(Abort { requests, ..abort }))
     }
 
     /// The answers that these message ids name.

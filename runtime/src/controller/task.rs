@@ -71,6 +71,13 @@ pub(super) struct Span {
     pub open: u32,
 }
 
+impl Span {
+    /// Their numbers; some may have their answers.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskId> + use<> {
+        (self.first.0..self.first.0 + u64::from(self.count)).map(TaskId)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct ClientState {
     pub requests: HashMap<RequestId, Span>,

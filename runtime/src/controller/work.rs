@@ -107,8 +107,9 @@ impl Work {
         self.clients.insert(client, ClientState::default());
     }
 
-    /// A client has left: its queued tasks are dropped. Engines finish what they have; nobody gets the answers.
-    pub fn client_left(&mut self, client: PeerId) {
+    /// A client has left: its queued tasks are dropped. Engines give back what they have not started of it, but do what
+    /// was sent to them by name if it said `goodbye`. Nobody gets the answers.
+    pub fn client_left(&mut self, client: PeerId, goodbye: bool) {
         let Some(mut state) = self.clients.remove(&client) else { return };
         for task in state.queue.take_all(|_| true) {
             if self.is_queued(task) {
@@ -116,6 +117,7 @@ impl Work {
                 self.forget(task);
             }
         }
+        self.recall_all_of(&state, |task| task.balanced.is_some() || !goodbye);
         self.turns.retain(|other| *other != client);
         self.held_bytes -= state.functions.values().map(|code| code.len() as u64).sum::<u64>();
         self.effects.extend(state.reply_segments.into_iter().map(|(_, name)| Effect::Unlink(name)));

@@ -103,8 +103,10 @@ impl Core {
                 }
                 self.ask().into_iter().collect()
             }
-            Message::Recall(list) => {
-                let mut asked: BTreeSet<TaskId> = list.tasks.into_iter().collect();
+            Message::Recall(recall) => {
+                let runs = |(task, _): (TaskId, bool)| recall.interrupt.contains(&task);
+                let interrupt = self.running.is_some_and(runs).then_some(Action::Interrupt);
+                let mut asked: BTreeSet<TaskId> = recall.tasks.into_iter().collect();
                 let mut returned = Vec::new();
                 self.inbox.retain(|job| {
                     let recalled = asked.remove(&job.id);
@@ -113,7 +115,7 @@ impl Core {
                 });
                 let recalled = Recalled { returned, kept: asked.into_iter().collect() };
                 let answer = Action::SendData(Message::Recalled(recalled), vec![]);
-                std::iter::once(answer).chain(self.ask()).collect()
+                [Some(answer), interrupt, self.ask()].into_iter().flatten().collect()
             }
             Message::Interrupt(_) if self.running.is_some() => vec![Action::Interrupt],
             Message::Shutdown(_) => vec![Action::Stop],
@@ -178,7 +180,7 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::message::{FunctionCode, Targets, TaskList};
+    use crate::wire::message::{FunctionCode, Recall, Targets};
 
     fn task(id: u64, function: Option<u8>) -> Message {
         let function = function.map(|byte| FunctionName([byte; 16]));
@@ -211,11 +213,23 @@ mod tests {
         }
         assert_eq!(core.start_next().map(|job| job.id), Some(TaskId(1)));
         let tasks = [1, 2, 3, 4].map(TaskId).to_vec();
-        let actions = feed(&mut core, Message::Recall(TaskList { tasks }), vec![]);
+        let actions = feed(&mut core, Message::Recall(Recall { tasks, interrupt: vec![] }), vec![]);
         let [Action::SendData(Message::Recalled(answer), _)] = &actions[..] else { panic!("{actions:?}") };
         let (returned, kept) = ([2, 3].map(TaskId).to_vec(), [1, 4].map(TaskId).to_vec());
         assert_eq!(*answer, Recalled { returned, kept });
         assert!(core.start_next().is_none());
+    }
+
+    #[test]
+    fn a_recall_interrupts_the_task_that_it_names_and_no_other() {
+        let mut core = Core::default();
+        (1..=2).for_each(|id| drop(feed(&mut core, task(id, None), vec![])));
+        assert_eq!(core.start_next().map(|job| job.id), Some(TaskId(1)));
+        for (interrupt, interrupted) in [(vec![TaskId(2), TaskId(7)], false), (vec![TaskId(1)], true)] {
+            let actions = feed(&mut core, Message::Recall(Recall { tasks: vec![], interrupt }), vec![]);
+            assert_eq!(actions.iter().any(|action| matches!(action, Action::Interrupt)), interrupted, "{actions:?}");
+        }
+        assert!(core.is_running());
     }
 
     #[test]

@@ -19,7 +19,7 @@
 //! | `need_function`, `function` | E → K, K → E | data | none; the code | functions |
 //! | `forget_functions` | C → K | data | none | functions |
 //! | `output`, `request_output` | E → K, K → C | data, before the result they belong to | the text, UTF-8 | output |
-//! | `abort` | C → K | data, behind the requests it names | none | stop |
+//! | `abort` | C → K, K → C | data, behind the requests it names | none | stop |
 //! | `interrupt` | C → K → E | data, behind the requests it is meant for | none | stop |
 //! | `shutdown` | C → K → E | control | none | stop |
 //! | `retire` | C → K | data, behind the requests that still go there | none | stop |
@@ -57,7 +57,7 @@ pub use output::{Output, RequestOutput, Stream};
 pub use request::{Outcome, Placement, Reply, Request};
 pub use session::{Ack, Attach, Counts, Goodbye, Hello, Refused, Resume, Welcome, Window};
 pub use status::{EngineStatus, Status};
-pub use stop::{Abort, EngineList, Recalled, Started, Targets, TaskList};
+pub use stop::{Abort, EngineList, Recall, Recalled, Started, Targets};
 pub use task::{Task, TaskOutcome, TaskResult};
 pub use world::{EpochOver, Group, Rank, Reform, WorldStatus};
 
@@ -98,7 +98,7 @@ pub enum Message {
     Output(Output),
     /// The same, on its way to the client.
     RequestOutput(RequestOutput),
-    /// Cancel what has not started.
+    /// Cancel what has not started, and interrupt what has if asked to.
     Abort(Abort),
     /// Raise KeyboardInterrupt in the running code.
     Interrupt(Targets),
@@ -106,8 +106,8 @@ pub enum Message {
     Shutdown(Targets),
     /// End engines once their tasks are done: they get no new ones, and those that have not started go to others.
     Retire(EngineList),
-    /// Give these tasks back unless they have started.
-    Recall(TaskList),
+    /// Give tasks back unless they have started, or interrupt the one that has.
+    Recall(Recall),
     /// Answer to `recall`.
     Recalled(Recalled),
     /// A target of an aborted request has already started: it runs to its end.

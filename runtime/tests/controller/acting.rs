@@ -47,7 +47,32 @@ impl World {
         let last = RequestId(client.next_request);
         client.aborted.extend(client.expected.iter().filter(|(request, _)| all || *request == last));
         let requests = if all { None } else { Some(vec![last]) };
-        self.tell(control + 1, Message::Abort(Abort { requests, engines: None }), vec![]);
+        self.tell(control + 1, Message::Abort(Abort { requests, ..Abort::default() }), vec![]);
+    }
+
+    /// Everything of all clients, on these engines or on any.
+    pub fn abort_all(&mut self, control: u32, engines: Option<Vec<EngineId>>, interrupt: bool) {
+        // Elsewhere it is not undecided: what is asked of some engines may be nothing at all.
+        for client in self.clients.values_mut().filter(|_| engines.is_none()) {
+            client.aborted.extend(client.expected.iter().copied());
+        }
+        for client in self.clients.values_mut().filter(|_| engines.is_some()) {
+            client.elsewhere.extend(client.expected.iter().copied());
+        }
+        self.interrupts |= interrupt;
+        self.clients.iter_mut().filter(|(other, _)| **other != control).for_each(|(_, client)| client.told += 1);
+        let abort = Abort { requests: None, engines, all_clients: true, interrupt };
+        self.tell(control + 1, Message::Abort(abort), vec![]);
+        self.interrupts = false;
+    }
+
+    /// A client closes its connection, or its process is killed.
+    pub fn client_leaves(&mut self, control: u32, goodbye: bool, data: bool) {
+        if goodbye {
+            self.goodbyes.insert(control);
+            self.tell(control + 1, Message::Goodbye(Goodbye { reason: "closed".to_owned() }), vec![]);
+        }
+        self.gone(control, data);
     }
 
     /// Engines are to end when they have done what they have.

@@ -5,18 +5,20 @@
 //! not go to it, that it said it cannot do, that it would not finish before its end, or that was made after one that
 //! waits for the same engines; one that is being retired is
 //! given nothing, and told to end once it has done everything; what a client aborts is answered, or the client is told
-//! that it has begun; nothing is held in the end.
+//! that it has begun; what a client that was killed has at engines is taken back unless it has begun; nothing is held in the
+//! end.
 //!
 //! 1. `model`: what an engine and a client know; `world`: a controller with these around it.
 //! 2. `acting`: what they do; `received`: what they may be sent; `settle`: what must hold in the end.
 //! 3. `steps`: what can happen; `any_order`: whatever happens, in any order.
-//! 4. One situation a test: `balancing`, `unmet`, `ending`, `answers`, `peers`.
+//! 4. One situation a test: `balancing`, `unmet`, `ending`, `leaving`, `answers`, `peers`.
 
 mod acting;
 mod answers;
 mod any_order;
 mod balancing;
 mod ending;
+mod leaving;
 mod model;
 mod peers;
 mod received;

@@ -35,6 +35,10 @@ pub struct ModelClient {
     /// Targets that it wanted to give up, and those of them that it was told have begun.
     pub aborted: BTreeSet<(RequestId, u32)>,
     pub started: BTreeSet<(RequestId, u32)>,
+    /// Targets that were given up on some engines, if they were there.
+    pub elsewhere: BTreeSet<(RequestId, u32)>,
+    /// How often it is to be told that another client gave up everything.
+    pub told: u32,
     pub received: Ack,
     pub read: Vec<(Stream, String)>,
     pub knows_function: bool,

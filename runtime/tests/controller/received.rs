@@ -28,7 +28,12 @@ impl World {
                     self.function_asks.push((route & !1, task.id));
                 }
             }
-            Message::Recall(list) => engine.recalls.push_back(list.tasks),
+            Message::Recall(Recall { tasks, interrupt }) => {
+                assert!(interrupt.is_empty() || self.interrupts, "nobody wanted that: {interrupt:?}");
+                let asked = interrupt.iter().all(|task| engine.inbox.contains(task));
+                assert!(asked, "{interrupt:?}, of {:?}", engine.inbox);
+                engine.recalls.push_back(tasks);
+            }
             Message::Function(code) => {
                 assert_eq!((code.function, &*payload[0]), (FUNCTION, &b"code"[..]));
             }
@@ -71,14 +76,20 @@ impl World {
                     let missing = matches!(&reply.outcome, Outcome::Lost(why) if says(why));
                     assert!(!missing || (nowhere && goes.tried.is_empty()), "{reply:?}: {goes:?}");
                     let unmet = reply.outcome == Outcome::Error && *payload[0] == *b"unmet";
-                    assert!(!unmet || nowhere || client.aborted.contains(&key), "{reply:?}: {goes:?}");
+                    let given_up = client.aborted.contains(&key) || client.elsewhere.contains(&key);
+                    assert!(!unmet || nowhere || given_up, "{reply:?}: {goes:?}");
                 }
                 client.received.replies += 1;
                 client.received.bytes += payload.iter().map(|frame| frame.len() as u64).sum::<u64>();
             }
+            Message::Abort(abort) => {
+                assert!(abort.all_clients && client.told > 0, "nobody gave that up: {abort:?}");
+                client.told -= 1;
+            }
             Message::Started(Started { request, position }) => {
                 let key = (request, position);
-                assert!(client.aborted.contains(&key) && !client.answered.contains(&key), "{key:?} has begun");
+                let given_up = client.aborted.contains(&key) || client.elsewhere.contains(&key);
+                assert!(given_up && !client.answered.contains(&key), "{key:?} has begun");
                 client.started.insert(key);
             }
             Message::RequestOutput(output) => {

@@ -3,6 +3,7 @@
 use crate::steps::Step;
 use crate::world::World;
 use ipclusterz_base::connection::Role;
+use ipclusterz_base::ids::TaskId;
 use ipclusterz_runtime::wire::message::TaskOutcome;
 
 impl World {
@@ -20,6 +21,16 @@ impl World {
             let undecided =
                 client.aborted.iter().find(|key| !client.answered.contains(key) && !client.started.contains(key));
             assert_eq!(undecided, None, "neither given up nor known to have begun");
+        }
+        for client in self.clients.values() {
+            assert_eq!(client.told, 0, "not told that another client gave up everything");
+        }
+        for engine in self.engines.values() {
+            let for_nobody = |task: &&TaskId| {
+                let (client, _) = self.keys[*task];
+                !self.clients.contains_key(&client) && !self.goodbyes.contains(&client)
+            };
+            assert_eq!(engine.inbox.iter().skip(1).find(for_nobody), None, "it waits for nobody");
         }
         for _ in 0..10_000 {
             let before = self.core.work().open_tasks();

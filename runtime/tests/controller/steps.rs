@@ -15,12 +15,13 @@ pub enum Step {
     Retire { client: usize, engines: Vec<EngineId> },
     EngineDies(usize),
     ClientJoins,
-    ClientLeaves(usize),
+    ClientLeaves { client: usize, goodbye: bool },
     Submit { client: usize, placement: Placement, function: bool, bytes: usize },
     Write { engine: usize, stream: Stream },
     Finish { engine: usize, milliseconds: u64, outcome: TaskOutcome },
     AnswerRecall(usize),
     Abort { client: usize, all: bool },
+    AbortAll { client: usize, engines: Option<Vec<EngineId>>, interrupt: bool },
     Acknowledge(usize),
     Wait(u64),
     Confuse { peer: usize, task: u64 },
@@ -42,6 +43,7 @@ fn placement() -> impl Strategy<Value = Placement> {
 
 pub fn step() -> impl Strategy<Value = Step> {
     let index = 0..6_usize;
+    let some_engines = proptest::option::of(proptest::collection::vec((0..5_u32).prop_map(EngineId), 0..3));
     let submit = (index.clone(), placement(), any::<bool>(), 0..2000_usize);
     let outcome = proptest::sample::select(TaskOutcome::ALL.to_vec());
     prop_oneof![
@@ -52,12 +54,14 @@ pub fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(client, engines)| Step::Retire { client, engines }),
         1 => index.clone().prop_map(Step::EngineDies),
         1 => Just(Step::ClientJoins),
-        1 => index.clone().prop_map(Step::ClientLeaves),
+        1 => (index.clone(), any::<bool>()).prop_map(|(client, goodbye)| Step::ClientLeaves { client, goodbye }),
         8 => submit.prop_map(|(client, placement, function, bytes)| Step::Submit { client, placement, function, bytes }),
         12 => (index.clone(), 0..60_u64, outcome).prop_map(|(engine, milliseconds, outcome)| Step::Finish { engine, milliseconds, outcome }),
         1 => (index.clone(), proptest::sample::select(Stream::ALL.to_vec())).prop_map(|(engine, stream)| Step::Write { engine, stream }),
         4 => index.clone().prop_map(Step::AnswerRecall),
         1 => (index.clone(), any::<bool>()).prop_map(|(client, all)| Step::Abort { client, all }),
+        1 => (index.clone(), some_engines, any::<bool>())
+            .prop_map(|(client, engines, interrupt)| Step::AbortAll { client, engines, interrupt }),
         2 => index.clone().prop_map(Step::Acknowledge),
         3 => (0..30_u64).prop_map(Step::Wait),
         1 => (index, 0..50_u64).prop_map(|(peer, task)| Step::Confuse { peer, task }),
@@ -85,9 +89,9 @@ impl World {
                     self.gone(control, index % 2 == 0);
                 }
             }
-            Step::ClientLeaves(index) => {
-                if let Some(control) = Self::nth(&self.clients, index) {
-                    self.gone(control, index % 2 == 0);
+            Step::ClientLeaves { client, goodbye } => {
+                if let Some(control) = Self::nth(&self.clients, client) {
+                    self.client_leaves(control, goodbye, client % 2 == 0);
                 }
             }
             Step::Submit { client, placement, function, bytes } => {
@@ -113,6 +117,11 @@ impl World {
             Step::Abort { client, all } => {
                 if let Some(control) = Self::nth(&self.clients, client) {
                     self.abort(control, all);
+                }
+            }
+            Step::AbortAll { client, engines, interrupt } => {
+                if let Some(control) = Self::nth(&self.clients, client) {
+                    self.abort_all(control, engines, interrupt);
                 }
             }
             Step::Acknowledge(index) => {

@@ -29,6 +29,10 @@ pub struct World {
     /// What the tasks belong to, as their payload says.
     pub keys: BTreeMap<TaskId, Key>,
     pub unlinked: Vec<String>,
+    /// Clients that left in order.
+    pub goodbyes: BTreeSet<u32>,
+    /// What runs is to be interrupted now.
+    pub interrupts: bool,
 }
 
 pub const FUNCTION: FunctionName = FunctionName([9; 16]);
@@ -66,6 +70,8 @@ impl World {
             balanced: BTreeMap::new(),
             keys: BTreeMap::new(),
             unlinked: Vec::new(),
+            goodbyes: BTreeSet::new(),
+            interrupts: false,
         }
     }
 

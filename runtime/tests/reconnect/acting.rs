@@ -1,6 +1,7 @@
 //! What the client and the engines do.
 
 use crate::world::{ENGINES, World};
+use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, TaskId};
 use ipclusterz_runtime::client::Pending;
 use ipclusterz_runtime::client::request::Outgoing;
@@ -45,8 +46,16 @@ impl World {
         let requests = (!all).then(|| vec![*last]);
         // What was submitted before goes first, as from `Client::abort`.
         let mut first = self.client.next_sends();
-        first.push((Channel::Data, Message::Abort(Abort { requests, engines: None }), vec![]));
+        first.push((Channel::Data, Message::Abort(Abort { requests, ..Abort::default() }), vec![]));
         self.flush(first);
+    }
+
+    pub fn abort_by_other(&mut self) {
+        let (control, data) = (500, 501);
+        let (peer, token) = self.welcome(control, Role::Client, "other");
+        self.tell(data, Message::Attach(Attach { peer, token }), vec![]);
+        self.tell(data, Message::Abort(Abort { all_clients: true, ..Abort::default() }), vec![]);
+        [control, data].into_iter().for_each(|route| self.gone(route));
     }
 
     pub fn ask_status(&mut self) {

@@ -14,6 +14,8 @@ pub enum Step {
     Abort {
         all: bool,
     },
+    /// Another client gives up what all have.
+    AbortByOther,
     AskStatus,
     Write(u32),
     Finish(u32),
@@ -44,6 +46,7 @@ pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => any::<(bool, bool)>().prop_map(|(balanced, function)| Step::Submit { balanced, function }),
         1 => any::<bool>().prop_map(|all| Step::Abort { all }),
+        1 => Just(Step::AbortByOther),
         1 => Just(Step::AskStatus),
         3 => engine.clone().prop_map(Step::Write),
         6 => engine.clone().prop_map(Step::Finish),
@@ -65,6 +68,7 @@ impl World {
             Step::Abort { all } if self.client.standing.is_some() => self.abort(all),
             Step::AskStatus if self.client.standing.is_some() => self.ask_status(),
             Step::Submit { .. } | Step::Abort { .. } | Step::AskStatus => {}
+            Step::AbortByOther => self.abort_by_other(),
             Step::Write(engine) => self.write(engine),
             Step::Finish(engine) => self.finish(engine),
             Step::AnswerRecall(engine) => self.answer_recall(engine),

@@ -1,7 +1,7 @@
 //! A client's core, a controller's core, two engines, and what is under way between them.
 
 use ipclusterz_base::connection::Role;
-use ipclusterz_base::ids::{RequestId, TaskId};
+use ipclusterz_base::ids::{PeerId, RequestId, TaskId};
 use ipclusterz_runtime::client::Pending;
 use ipclusterz_runtime::client::core::Core as Client;
 use ipclusterz_runtime::client::watched::Watched;
@@ -83,17 +83,23 @@ impl World {
         };
         for engine in 0..ENGINES {
             world.engines.push(ModelEngine::default());
-            let hello = Hello::new(Role::Engine, format!("engine {engine}"), "here".to_owned(), engine);
-            let actions = world.handle(2 * engine, Admitted::Local, Message::Hello(hello), vec![]);
-            let welcome = actions.into_iter().find_map(|action| match action {
-                Action::Send { message: Message::Welcome(welcome), .. } => Some(welcome),
-                _ => None,
-            });
-            let Welcome { peer, token, .. } = welcome.expect("a welcome");
+            let (peer, token) = world.welcome(2 * engine, Role::Engine, &format!("engine {engine}"));
             world.handle(2 * engine + 1, Admitted::Local, Message::Attach(Attach { peer, token }), vec![]);
         }
         world.connect();
         world
+    }
+
+    /// A peer of this host says hello.
+    pub fn welcome(&mut self, control: u32, role: Role, uuid: &str) -> (PeerId, String) {
+        let hello = Hello::new(role, uuid.to_owned(), "here".to_owned(), control);
+        let actions = self.handle(control, Admitted::Local, Message::Hello(hello), vec![]);
+        let welcome = actions.into_iter().find_map(|action| match action {
+            Action::Send { message: Message::Welcome(welcome), .. } => Some(welcome),
+            _ => None,
+        });
+        let Welcome { peer, token, .. } = welcome.expect("a welcome");
+        (peer, token)
     }
 
     pub fn handle(&mut self, route: u32, admitted: Admitted, message: Message, payload: Vec<Frame>) -> Vec<Action> {
@@ -136,7 +142,7 @@ impl World {
                     self.tell(2 * number + 1, need, vec![]);
                 }
             }
-            Message::Recall(list) => engine.recalls.push_back(list.tasks),
+            Message::Recall(recall) => engine.recalls.push_back(recall.tasks),
             Message::Function(_) => assert_eq!(&*payload[0], b"code"),
             Message::Attached(_) => {}
             other => panic!("an engine got {other:?}"),

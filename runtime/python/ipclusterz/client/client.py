@@ -5,8 +5,12 @@ Waiting, control and the connection's end are in `connection`, calls on chosen e
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import sys
+import weakref
 
+from ..error import IpclusterzError
 from ..shared.own import here
 from .balanced import LoadBalancedView
 from .connect import connect, through_ssh
@@ -280,6 +284,22 @@ def _offer_magics(client: Client) -> None:
     """At an IPython prompt, ``%px`` works without further ado; elsewhere IPython is not even imported."""
     if "IPython" in sys.modules:
         # IPython is optional.
+        from IPython import get_ipython
+
         from .magics import load_default
 
         load_default(client)
+        if getattr(get_ipython(), "kernel", None) is not None:
+            _of_this_kernel.add(client)
+
+
+_of_this_kernel: weakref.WeakSet[Client] = weakref.WeakSet()
+"""The clients of a notebook's kernel."""
+
+
+@atexit.register
+def _end_of_kernel() -> None:
+    """A kernel that is restarted takes along what it has waiting, as one that is killed does."""
+    for client in list(_of_this_kernel):
+        with contextlib.suppress(IpclusterzError):
+            client._core.abort_all(None, False, False)

@@ -197,8 +197,15 @@ class Connection:
 
     # -- control ------------------------------------------------------------------------------------------------
 
-    def abort(self, jobs: AsyncResult | Iterable[AsyncResult] | None = None, targets: Targets | Own = OWN) -> None:
-        """Give up calls that no engine has started; what runs goes on.
+    def abort(
+        self,
+        jobs: AsyncResult | Iterable[AsyncResult] | None = None,
+        targets: Targets | Own = OWN,
+        *,
+        all_clients: bool = False,
+        interrupt: bool = False,
+    ) -> None:
+        """Give up calls that no engine has started; what runs goes on, unless it is to be interrupted.
 
         Parameters
         ----------
@@ -207,17 +214,32 @@ class Connection:
         targets : optional
             Only those waiting on these engines, for when `jobs` is left out; ``"all"`` includes those that wait for a
             free engine. Left out, the client's `targets`.
+        all_clients : bool
+            Also the calls of all other clients, and what clients that have left are still having done. In a shell:
+            ``ipclusterz abort``.
+        interrupt : bool
+            Also raise KeyboardInterrupt in those of the calls that run.
 
         Raises
         ------
         TypeError
-            When `jobs` are no results, or both are given.
+            When `jobs` are no results, or are given with another argument.
+
+        Examples
+        --------
+        >>> from time import sleep
+        >>> ar = rc[:].apply_async(sleep, 60)
+        >>> rc.abort(all_clients=True, interrupt=True)
+        >>> ar.wait(timeout=10)
+        True
         """
         if jobs is None:
             chosen = self._targets if targets is OWN else targets
             everywhere = isinstance(chosen, str) and chosen == "all"
-            self._core.abort_all(None if everywhere else self._choose(chosen)[0])
+            self._core.abort_all(None if everywhere else self._choose(chosen)[0], all_clients, interrupt)
             return
+        if all_clients or interrupt:
+            raise TypeError("results are given up one by one: give jobs, or all_clients and interrupt, not both")
         if targets is not OWN:
             raise TypeError("results have engines of their own: give jobs or targets, not both")
         results, ids = _jobs(jobs)

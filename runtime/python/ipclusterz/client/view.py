@@ -270,9 +270,17 @@ class DirectView(View, DirectCalls):
 
     # -- control ------------------------------------------------------------------------------------------------
 
-    def abort(self) -> None:
-        """Give up all calls of this client that wait on these engines; what runs goes on."""
-        self._core.abort_all(self._targets)
+    def abort(self, *, all_clients: bool = False, interrupt: bool = False) -> None:
+        """Give up all calls of this client that wait on these engines; what runs goes on.
+
+        Parameters
+        ----------
+        all_clients : bool
+            Also the calls of all other clients.
+        interrupt : bool
+            Also raise KeyboardInterrupt in those of the calls that run.
+        """
+        self._core.abort_all(self._targets, all_clients, interrupt)
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the code that these engines run now; their namespaces survive."""

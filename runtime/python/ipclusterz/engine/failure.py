@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Told = dict[str, Any]
 
 
-__all__ = ["Partly", "called_with", "error_frames", "told_of"]
+__all__ = ["Partly", "called_with", "error_frames", "tell_in_log", "told_of"]
 
 _PACKAGE = __file__.rpartition("engine")[0]
 _SIGNAL_HANDLER = f"{_PACKAGE}engine/state.py"
@@ -77,6 +77,17 @@ def _text(error: BaseException) -> str:
         return str(error)
     except BaseException:
         return ""
+
+
+def tell_in_log(error: BaseException) -> None:
+    """Write to the engine's log what the handler of a signal raised while no task ran, and go on."""
+    from traceback import format_exception
+
+    try:
+        text = "".join(format_exception(error))
+    except BaseException:
+        text = f"{type(error).__name__}\n"
+    print(f"ipclusterz: a signal's handler raised this while no task ran; the engine goes on:\n{text}", file=sys.stderr)
 
 
 def called_with(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from ..error import UnmetDependency
 from ..shared.namespace import Namespace
 from ..shared.progress import progress
 from .calls import Calls
-from .failure import error_frames
+from .failure import error_frames, tell_in_log
 from .state import State
 
 TYPE_CHECKING = False
@@ -52,15 +52,18 @@ class Loop:
 
     def run(self) -> None:
         """Serve until the cluster shuts the engine down."""
+        raised: BaseException | None = None
         while True:
             try:
-                if self._current is not None:
-                    self._answer_interrupted()
+                if raised is not None:
+                    self._answer_raised(raised)
+                    raised = None
                 self._serve()
                 return
-            except KeyboardInterrupt:
-                # It came in the few instructions around user code; the task, if one was there, is answered above.
+            except BaseException as error:
+                # A signal's handler raised it while nothing ran, or in the few instructions around user code.
                 self._state.busy = False
+                raised = error
 
     def _serve(self) -> None:
         next_task = self._core.next_task
@@ -101,7 +104,11 @@ class Loop:
         progress.begun = True
         self._core.finish(task, "unmet" if unmet else "error", frames)
 
-    def _answer_interrupted(self) -> None:
-        task, self._current = self._current, None
-        if task is not None:
-            self._fail(task, KeyboardInterrupt())
+    def _answer_raised(self, error: BaseException) -> None:
+        """Answer the task that was there with what a signal's handler raised; without one, tell it in the log."""
+        if self._current is not None:
+            # A task that was answered already is not answered again.
+            self._fail(self._current, error)
+            self._current = None
+        elif not isinstance(error, KeyboardInterrupt):
+            tell_in_log(error)

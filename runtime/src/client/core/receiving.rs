@@ -3,7 +3,7 @@
 use super::Core;
 use crate::client::event::Event;
 use crate::client::pending::Answer;
-use crate::wire::message::{Message, Outcome, Reply, RequestOutput, Started};
+use crate::wire::message::{Abort, Message, Outcome, Reply, RequestOutput, Started};
 use crate::wire::part::Part;
 use crate::wire::{Channel, Frame};
 use std::sync::Arc;
@@ -31,6 +31,7 @@ impl Core {
                 self.engines.remove(&left.id);
                 self.happened(Event::EngineLeft { id: left.id, reason: left.reason });
             }
+            Message::Abort(abort) => self.aborted_by_other(abort, now),
             Message::Received(counts) => self.sent.arrived(counts),
             Message::Goodbye(goodbye) => self.lost(&goodbye.reason, now),
             Message::StatusReply(status) => self.status = (self.status.0 + 1, Some(*status)),
@@ -69,6 +70,14 @@ impl Core {
             self.open_bytes -= request.bytes;
             self.requests.remove(&reply.request);
         }
+    }
+
+    /// Another client aborts what all have: also what is on its way to the controller, and what was not sent.
+    fn aborted_by_other(&mut self, abort: Abort, now: f64) {
+        if abort.engines.is_none() {
+            self.abort_unsent(None, now);
+        }
+        self.abort = Some(Abort { all_clients: false, ..abort });
     }
 
     fn started(&self, started: Started) {

@@ -35,7 +35,8 @@ impl Core {
     /// Everything that may be sent now.
     pub fn next_sends(&mut self) -> Vec<Sending> {
         let Some(Standing { window, .. }) = self.standing else { return Vec::new() };
-        let mut sends = Vec::new();
+        let abort = self.abort.take().map(|abort| (Channel::Data, Message::Abort(abort), vec![]));
+        let mut sends: Vec<Sending> = abort.into_iter().collect();
         while let Some(outgoing) = self.next_that_fits(window) {
             sends.push(self.send(outgoing));
         }

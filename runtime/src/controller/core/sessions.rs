@@ -161,7 +161,7 @@ impl Core {
             }
             None => {
                 self.actions.push(Action::Log(format!("client {} left", peer.hello.uuid)));
-                self.work.client_left(id);
+                self.work.client_left(id, peer.leaving);
             }
         }
         self.perform(now);

@@ -1,13 +1,28 @@
-//! Interrupting what runs, and ending engines or the whole cluster.
+//! Aborting what waits, interrupting what runs, and ending engines or the whole cluster.
 
 use super::Core;
 use crate::controller::event::Action;
 use crate::wire::Channel;
-use crate::wire::message::{Goodbye, Message, Targets};
-use ipclusterz_base::ids::EngineId;
+use crate::wire::message::{Abort, Goodbye, Message, Targets};
+use ipclusterz_base::ids::{EngineId, PeerId};
 use std::time::Duration;
 
 impl Core {
+    /// Aborts requests. If they are those of all clients, these are told, for they may have more that they have not sent.
+    pub(super) fn abort(&mut self, client: PeerId, abort: Abort, now: Duration) {
+        self.work.abort(client, &abort, now);
+        if !abort.all_clients {
+            return;
+        }
+        let hello = self.registry.peer(client).map(|peer| &peer.hello);
+        let who = hello.map(|hello| format!(" (pid {} on {})", hello.pid, hello.host)).unwrap_or_default();
+        self.actions.push(Action::Log(format!("client {client}{who} aborted the requests of all clients")));
+        let others: Vec<PeerId> = self.registry.clients().map(|(id, _)| id).filter(|id| *id != client).collect();
+        for other in others {
+            self.send_client(other, Channel::Data, Message::Abort(Abort { requests: None, ..abort.clone() }), vec![]);
+        }
+    }
+
     pub(super) fn interrupt(&mut self, targets: Targets) {
         for engine in self.resolve(targets.engines) {
             self.send_engine(engine, Channel::Data, Message::Interrupt(Targets { engines: None }), vec![]);

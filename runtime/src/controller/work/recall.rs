@@ -1,22 +1,20 @@
-//! Taking back tasks that have not started: because a client aborts them, an engine is retired, they wait behind a long
-//! task, or no engine comes.
+//! Taking back tasks that have not started: because a client aborts them or is gone, an engine is retired, they wait
+//! behind a long task, or no engine comes.
 
 use super::{Effect, Work};
-use crate::controller::task::{Place, Span};
+use crate::controller::task::{ClientState, Place, Span, TaskState};
 use crate::wire::Channel;
-use crate::wire::message::{Abort, Message, Outcome, Recalled, Started, TaskList};
+use crate::wire::message::{Abort, Message, Outcome, Recall, Recalled, Started};
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 impl Work {
     /// An engine gives tasks back that it has not started, and says which it keeps.
     pub fn recalled(&mut self, engine: EngineId, recalled: &Recalled, now: Duration) {
         for task in &recalled.kept {
-            let Some(state) = self.tasks.get(task).filter(|state| state.place == Place::At(engine)) else { continue };
-            if state.abort && self.clients.contains_key(&state.client) {
-                let message = Message::Started(Started { request: state.request, position: state.position });
-                self.effects.push(Effect::ToClient(state.client, Channel::Data, message, vec![]));
+            if self.tasks.get(task).is_some_and(|state| state.place == Place::At(engine) && state.abort) {
+                self.tell_started(*task);
             }
         }
         for task in &recalled.returned {
@@ -35,38 +33,69 @@ impl Work {
         self.dispatch(now);
     }
 
-    /// Aborts what a client names, as far as it has not started.
+    /// Aborts what a client names, as far as it has not started, and interrupts the rest if it asks for that.
     pub fn abort(&mut self, client: PeerId, abort: &Abort, now: Duration) {
-        let Some(state) = self.clients.get(&client) else { return };
-        let spans: Vec<Span> = match &abort.requests {
-            Some(requests) => requests.iter().filter_map(|request| state.requests.get(request).copied()).collect(),
-            None => state.requests.values().copied().collect(),
-        };
-        let mut at_engines: HashMap<EngineId, Vec<TaskId>> = HashMap::new();
-        for task in spans.iter().flat_map(|span| (span.first.0..span.first.0 + u64::from(span.count)).map(TaskId)) {
+        let mut recalls: BTreeMap<EngineId, Recall> = BTreeMap::new();
+        for task in self.named(client, abort) {
             let Some(state) = self.tasks.get_mut(&task) else { continue };
             match state.place {
                 Place::Queued if abort.engines.is_none() => {
                     self.unqueued();
                     self.answer(task, None, Outcome::Aborted);
                 }
-                // If one member of a group has started, the others need it.
-                Place::At(_) if state.job.group.is_some() => {
-                    let message = Message::Started(Started { request: state.request, position: state.position });
-                    self.effects.push(Effect::ToClient(state.client, Channel::Data, message, vec![]));
-                }
                 Place::At(engine) if abort.engines.as_ref().is_none_or(|engines| engines.contains(&engine)) => {
-                    state.abort = true;
-                    at_engines.entry(engine).or_default().push(task);
+                    let recall = recalls.entry(engine).or_default();
+                    recall.interrupt.extend(abort.interrupt.then_some(task));
+                    if state.job.group.is_some() {
+                        // If one member of a group has started, the others need it.
+                        self.tell_started(task);
+                    } else {
+                        state.abort = true;
+                        recall.tasks.push(task);
+                    }
                 }
                 _ => {}
             }
         }
-        for (engine, mut tasks) in at_engines {
-            tasks.sort_unstable();
-            self.recall(engine, tasks);
-        }
+        recalls.into_iter().for_each(|(engine, recall)| self.recall(engine, recall));
         self.dispatch(now);
+    }
+
+    /// The tasks that an abort means, in order.
+    fn named(&self, client: PeerId, abort: &Abort) -> Vec<TaskId> {
+        let state = self.clients.get(&client);
+        let mut tasks: Vec<TaskId> = match (&abort.requests, state) {
+            _ if abort.all_clients => self.tasks.keys().copied().collect(),
+            (_, None) => vec![],
+            (Some(requests), Some(state)) => {
+                requests.iter().filter_map(|request| state.requests.get(request)).flat_map(Span::tasks).collect()
+            }
+            (None, Some(state)) => state.requests.values().flat_map(Span::tasks).collect(),
+        };
+        tasks.sort_unstable();
+        tasks
+    }
+
+    /// Takes back what engines have of a client that is gone, unless it has started. What engines do together stays:
+    /// if one of them has started, the others need it.
+    pub(super) fn recall_all_of(&mut self, client: &ClientState, which: impl Fn(&TaskState) -> bool) {
+        let mut recalls: BTreeMap<EngineId, Recall> = BTreeMap::new();
+        for task in client.requests.values().flat_map(Span::tasks) {
+            let state = self.tasks.get(&task).filter(|state| state.job.group.is_none() && which(state));
+            if let Some(Place::At(engine)) = state.map(|state| state.place) {
+                recalls.entry(engine).or_default().tasks.push(task);
+            }
+        }
+        recalls.into_iter().for_each(|(engine, recall)| self.recall(engine, recall));
+    }
+
+    /// Tells the client of a task that it wanted to give up that this goes on.
+    fn tell_started(&mut self, task: TaskId) {
+        let Some(state) = self.tasks.get(&task).filter(|state| self.clients.contains_key(&state.client)) else {
+            return;
+        };
+        let message = Message::Started(Started { request: state.request, position: state.position });
+        self.effects.push(Effect::ToClient(state.client, Channel::Data, message, vec![]));
     }
 
     /// An engine gets no new tasks from now on; balanced tasks that it has not started go to others.
@@ -76,7 +105,7 @@ impl Work {
         let tasks: Vec<TaskId> = load.outstanding.iter().copied().filter(balanced).collect();
         self.loads.retire(engine);
         if !tasks.is_empty() {
-            self.recall(engine, tasks);
+            self.recall(engine, Recall { tasks, interrupt: vec![] });
         }
     }
 
@@ -99,7 +128,7 @@ impl Work {
             let behind: Vec<TaskId> = load.outstanding.iter().skip(1).copied().filter(balanced).collect();
             self.loads.hold_back(engine);
             if !behind.is_empty() {
-                self.recall(engine, behind);
+                self.recall(engine, Recall { tasks: behind, interrupt: vec![] });
             }
         }
         if self.no_engine_since.is_some_and(|since| now.saturating_sub(since) >= self.limits.no_engine_grace) {
@@ -116,8 +145,8 @@ impl Work {
         }
     }
 
-    fn recall(&mut self, engine: EngineId, tasks: Vec<TaskId>) {
+    fn recall(&mut self, engine: EngineId, recall: Recall) {
         // On `data`, behind the tasks it names, so that the engine has them all.
-        self.effects.push(Effect::ToEngine(engine, Channel::Data, Message::Recall(TaskList { tasks }), vec![]));
+        self.effects.push(Effect::ToEngine(engine, Channel::Data, Message::Recall(recall), vec![]));
     }
 }

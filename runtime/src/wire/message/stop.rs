@@ -4,12 +4,19 @@ use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// See [`super::Message::Abort`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Abort {
     /// These requests; none: every request of this client.
     pub requests: Option<Vec<RequestId>>,
     /// Only on these engines; none: on any.
     pub engines: Option<Vec<EngineId>>,
+    /// Every request of every client, whatever `requests` says. To a client: another one did that; it aborts all its own,
+    /// also what is on its way and what it has not sent.
+    #[serde(default)]
+    pub all_clients: bool,
+    /// Also raise KeyboardInterrupt in what has started.
+    #[serde(default)]
+    pub interrupt: bool,
 }
 
 /// See [`super::Message::Started`].
@@ -36,10 +43,13 @@ pub struct EngineList {
 }
 
 /// See [`super::Message::Recall`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskList {
-    /// Their numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recall {
+    /// Give these back unless they have started.
     pub tasks: Vec<TaskId>,
+    /// Raise KeyboardInterrupt in that one of these which runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interrupt: Vec<TaskId>,
 }
 
 /// See [`super::Message::Recalled`]. Every task that was asked for is in one of the lists.
