@@ -64,9 +64,11 @@ agent = false
     )
     started = []
 
-    def start(*arguments: str) -> pexpect.spawn:
-        command = ["start", "-n", "1", "--profile", str(profile), "--cluster", cluster, *arguments]
-        process = pexpect.spawn(str(IPCLUSTERZ), command, timeout=SECONDS, encoding="utf-8")
+    def start(*arguments: str, program: str = "") -> pexpect.spawn:
+        command = [str(IPCLUSTERZ), "start", "-n", "1", "--profile", str(profile), "--cluster", cluster, *arguments]
+        if program:
+            command = [sys.executable, "-c", program, cluster, str(profile)]
+        process = pexpect.spawn(command[0], command[1:], timeout=SECONDS, encoding="utf-8")
         started.append(process)
         return process
 
@@ -140,3 +142,31 @@ def test_wrong_answers_are_refused_in_the_end(start: Spawn) -> None:
     process.expect(pexpect.EOF)
     process.wait()
     assert process.exitstatus not in (0, 130)
+
+
+PROGRAM = """
+import sys
+import ipclusterz as ipz
+
+with ipz.Cluster(1, cluster=sys.argv[1], profile=sys.argv[2]) as rc:
+    print("ready", rc.ids)
+"""
+
+
+def test_in_a_program_of_the_user(start: Spawn) -> None:
+    process = start(program=PROGRAM)
+    shown = process.logfile_read = io.StringIO()
+    answered(process)
+    process.expect("ready {0}")
+    process.expect(pexpect.EOF)
+    process.wait()
+    assert process.exitstatus == 0
+    assert PASSWORD not in shown.getvalue()
+
+
+def test_ctrl_c_at_the_question_of_a_program(start: Spawn) -> None:
+    process = start(program=PROGRAM)
+    process.expect("(?i)pass(word|phrase)[^:]*: ?")
+    process.sendintr()
+    process.expect("KeyboardInterrupt")
+    process.expect(pexpect.EOF)

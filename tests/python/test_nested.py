@@ -27,6 +27,7 @@ WAYS: list[Callable[[Any], Any]] = [
     lambda client: through_futures(client),
     lambda client: through_asyncio(client),
     lambda client: through_joblib(client),
+    lambda client: through_polling(client),
 ]
 
 
@@ -59,6 +60,15 @@ def through_asyncio(client: Client) -> Any:
         return list(await asyncio.gather(*(client[None].apply_async(square, x) for x in range(10))))
 
     return asyncio.run(gathered())
+
+
+def through_polling(client: Client) -> Any:
+    from threading import Event
+
+    result = client[None].map_async(square, range(10))
+    while not result.ready():
+        Event().wait(0.01)
+    return result.get(timeout=0)
 
 
 def through_joblib(client: Client) -> Any:

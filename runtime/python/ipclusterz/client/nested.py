@@ -36,6 +36,8 @@ __all__ = ["nested"]
 # How often a wait for other engines looks what they are doing, and how long it waits for their answer.
 _LOOK_SECONDS = 1.0
 _ANSWER_SECONDS = 0.5
+# Who asks again after so long whether calls are done, waits for them in a loop.
+_POLL_SECONDS = 0.1
 
 
 def nested(core: Core) -> Core:
@@ -146,6 +148,7 @@ class NestedPending:
         self._pending = pending
         self._balanced = balanced
         self._for_here = for_here
+        self._polled: float | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pending, name)
@@ -174,6 +177,17 @@ class NestedPending:
             timeout,
         )
         return found
+
+    def done(self) -> int:
+        done = self._pending.done()
+        if done < len(self) and self._core.here.busy:
+            now = monotonic()
+            if self._polled is None:
+                self._polled = now
+            elif now - self._polled > _POLL_SECONDS:
+                self._polled = now
+                self._core.help_later(self)
+        return done
 
     def watch(self, token: int) -> bool:
         watched = self._pending.watch(token)
