@@ -88,7 +88,9 @@ impl Client {
         self.core.is_closed()
     }
 
-    #[pyo3(signature = (op, items, *, function = None, retries = 0, engines = None, duration = None, collective = false))]
+    #[pyo3(signature = (
+        op, items, *, function = None, retries = 0, engines = None, duration = None, collective = false, keep = None,
+    ))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn submit(
         &self,
@@ -100,6 +102,7 @@ impl Client {
         engines: Option<Vec<u32>>,
         duration: Option<f64>,
         collective: bool,
+        keep: Option<&str>,
     ) -> PyResult<Pending> {
         let op = Op::from_name(op).ok_or_else(|| {
             let names = Op::ALL.map(Op::name).join(", ");
@@ -121,7 +124,7 @@ impl Client {
         }
         let counts = prepared.iter().map(|item| item.targets.as_ref().map_or(1, Vec::len) as u32).collect();
         let engines = engines.map(engine_ids);
-        let submission = Submission { op, function, retries, engines: engines.as_deref(), duration, collective };
+        let submission = Submission { op, function, retries, engines: engines.as_deref(), duration, collective, keep };
         let (first, inner) = self.core.submit(submission, prepared).map_err(|error| errors::of_client(py, &error))?;
         let (client, client_name) = (Arc::downgrade(&self.core), Arc::clone(&self.name));
         Ok(Pending { inner, client, client_name, counts, first })

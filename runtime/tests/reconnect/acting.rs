@@ -35,6 +35,7 @@ impl World {
             base,
             count,
             collective: false,
+            keep: None,
         });
         self.submitted.insert(id, pending);
         self.flush(vec![]);
