@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .shared.dependency import depend, interactive, require
     from .shared.reference import Reference
     from .shared.reply import ExecuteReply
+    from .shared.uploads import uploaded
 
 __all__ = [
     "AbortedError",
@@ -91,6 +92,7 @@ __all__ = [
     "error",
     "interactive",
     "require",
+    "uploaded",
 ]
 
 _MODULE_OF = {
@@ -107,6 +109,7 @@ _MODULE_OF = {
     "depend": "shared.dependency",
     "interactive": "shared.dependency",
     "require": "shared.dependency",
+    "uploaded": "shared.uploads",
 }
 
 

@@ -14,11 +14,14 @@ class State:
         User code is running: an interrupt is for it, and so is what is written.
     forked : bool
         This is a child that user code forked off; the connection belongs to its parent.
+    folder : str
+        Where the engine's connection file is.
     """
 
-    __slots__ = ("_held", "busy", "forked")
+    __slots__ = ("_held", "busy", "folder", "forked")
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str = "") -> None:
+        self.folder = folder
         self.busy = False
         self.forked = False
         # An interrupt waits for the end of a block in which it must not be raised; None outside of one.
