@@ -55,6 +55,7 @@ impl Session {
             base: 0,
             count: count as usize,
             collective: false,
+            keep: None,
         });
         self.sent();
         (id, pending)

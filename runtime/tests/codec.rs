@@ -102,16 +102,17 @@ fn handshake() -> impl Strategy<Value = Message> {
 }
 
 fn work() -> impl Strategy<Value = Message> {
-    let request = (any::<u64>(), placement(), op(), function(), any::<bool>(), segments(), any::<bool>());
+    let request =
+        (any::<u64>(), placement(), op(), function(), any::<bool>(), segments(), any::<bool>(), option::of(".*"));
     let group = option::of(any::<(u64, Vec<u32>)>());
     let task = (any::<u64>(), op(), function(), segments(), group);
     let ending = proptest::sample::select(TaskOutcome::ALL.to_vec());
     let result = (any::<u64>(), ending, time(), time(), segments());
     let reply = (any::<(u64, u32)>(), option::of(engine_id()), outcome(), time(), time(), segments());
     prop_oneof![
-        request.prop_map(|(id, placement, op, function, carries_function, segments, collective)| {
+        request.prop_map(|(id, placement, op, function, carries_function, segments, collective, keep)| {
             let id = RequestId(id);
-            Message::Request(Request { id, placement, op, function, carries_function, segments, collective })
+            Message::Request(Request { id, placement, op, function, carries_function, segments, collective, keep })
         }),
         task.prop_map(|(id, op, function, segments, group)| {
             let group = group.map(|(epoch, ranks)| Group { epoch, ranks });

@@ -320,6 +320,7 @@ impl World {
             carries_function: false,
             segments: vec![],
             collective,
+            keep: None,
         };
         self.tell(2 + 2 * client + 1, Message::Request(request), vec![Frame::from(id.to_be_bytes().to_vec())]);
     }

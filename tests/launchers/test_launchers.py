@@ -93,9 +93,14 @@ def test_a_cluster_from_start_to_stop(site: Site) -> None:
 def test_scaling(site: Site) -> None:
     site.start(4)
     with site.prompt() as prompt:
+        # What a user has put on the hosts is there for engines that come later, on other hosts too.
+        assert set(prompt.do(user.upload, "uploaded_here")) == {engine["host"] for engine in site.engines().values()}
         assert site.ipclusterz("scale", "+2")["engines"] == 6
         assert prompt.do(user.wait_for_ids, [0, 1, 2, 3, 4, 5]) == [0, 1, 2, 3, 4, 5]
         assert prompt.do(user.answers) == dict.fromkeys(range(6), 42)
+        copies = prompt.do(user.import_uploaded, "uploaded_here")
+        assert len(copies) == 6
+        assert len({file for file, _ in copies.values()}) == len({host for _, host in copies.values()})
         if site.together:
             with pytest.raises(CommandFailed, match="go together"):
                 site.ipclusterz("scale", "-1")

@@ -31,6 +31,24 @@ def answers(rc: Any) -> Any:
     return rc[:].apply_sync(lambda x: x + 1, 41)
 
 
+def upload(rc: Any, name: str) -> Any:
+    """Put a module on the hosts; the path on each of them."""
+    import os
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, f"{name}.py")
+        with open(path, "w") as file:
+            file.write("import os\nplace = os.path.realpath(__file__), os.uname().nodename\n")
+        return rc.upload(path).places
+
+
+def import_uploaded(rc: Any, name: str) -> Any:
+    """Where each engine has imported it from, and on which host."""
+    rc[:].execute(f"import {name}\nplace = {name}.place", block=True)
+    return rc[:]["place"]
+
+
 def scatter_and_gather(rc: Any) -> Any:
     """Whether the parts add up, and whether all came back."""
     import numpy as np

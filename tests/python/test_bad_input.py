@@ -199,6 +199,13 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda rc: rc.retire([]), ValueError, "empty"),
         (lambda rc: rc.retire("x"), TypeError, "engines are an id"),
     ],
+    "Client.upload": [
+        (lambda rc: rc.upload(3), TypeError, "not int"),
+        (lambda rc: rc.upload(b"/etc/hosts"), TypeError, "a path is a text or a pathlib.Path, not bytes"),
+        (lambda rc: rc.upload("/no/such"), FileNotFoundError, "/no/such does not exist"),
+        (lambda rc: rc.upload("/dev/null"), ValueError, "neither a file nor a folder"),
+        (lambda rc: rc.upload("/"), ValueError, "the root folder"),
+    ],
     "Client.status": [(lambda rc: rc.status("1"), TypeError, "str")],
     "DirectView.apply": [
         (lambda view: view.apply(3), TypeError, NO_FUNCTION),

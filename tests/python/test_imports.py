@@ -248,7 +248,7 @@ def test_a_module_that_an_engine_does_not_have(rc: Client, here: Path) -> None:
         import only_here
     assert caught.value.engine_id == 2
     assert caught.value.method == "sync_imports"
-    assert "is a module of yours, " in caught.value.hint
+    assert "is a module of yours: rc.upload(" in caught.value.hint
     rc[3].execute("import sys, types\nsys.modules['only_here'] = types.ModuleType('only_here')", block=True)
     try:
         missing = r"\[0:sync_imports\]: ModuleNotFoundError"

@@ -75,7 +75,7 @@ def test_a_whole_module_by_value(rc: Client, module: ModuleType) -> None:
 def test_what_cannot_travel_by_value_names_the_module(rc: Client, module: ModuleType) -> None:
     with pytest.raises(RemoteError, match="No module named 'beside'") as caught:
         rc[0].apply_sync(module.locked)
-    assert "PYTHONPATH" in caught.value.hint
+    assert "rc.upload() puts it there" in caught.value.hint
     with pytest.raises(RemoteError, match="No module named 'beside'"):
         rc[0].apply_sync(repr, module.Guarded())
     assert "lock" in caught.value.hint

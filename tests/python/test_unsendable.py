@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import functools
+import importlib.metadata
 import io
 import mmap
 import queue
@@ -73,7 +74,7 @@ KINDS: dict[str, tuple[Callable[[Client, Ended], object], str]] = {
     "weak reference": (lambda rc, _: weakref.ref(rc), "send the object, ref()"),
     "thread": (lambda _rc, _: threading.Thread(), "a thread belongs to its process"),
     "socket": (lambda _, ended: ended(socket.socket()), "send the address"),
-    "open file": (lambda _, ended: ended(open("/dev/null", "wb")), r"an open file belongs"),  # noqa: SIM115
+    "open file": (lambda _, ended: ended(open("/dev/null", "wb")), r"an open file belongs .* rc\.upload\(path\)"),  # noqa: SIM115
     "database": (lambda _, ended: ended(sqlite3.connect(":memory:")), "send the path, and open it there"),
     "mapped memory": (lambda _, ended: ended(mmap.mmap(-1, 10)), "send bytes of it"),
     "queue": (lambda _rc, _: queue.Queue(), "send what is in it"),
@@ -167,7 +168,7 @@ def lacking(rc: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def test_the_hint_for_a_missing_module_is_what_it_is_here(lacking: Callable[[str], str], tmp_path: Path) -> None:
-    mine = f"'of_mine' is a module of yours, {tmp_path / 'of_mine.py'}: put its folder on the engines' PYTHONPATH"
+    mine = f"'of_mine' is a module of yours: rc.upload({str(tmp_path / 'of_mine.py')!r}) puts it on the engines"
     assert lacking("import of_mine") == mine
     assert lacking("import nowhere").startswith("this Python does not have 'nowhere' either.")
     assert lacking("import numpy.nowhere").startswith("the engine has numpy ")
@@ -175,7 +176,7 @@ def test_the_hint_for_a_missing_module_is_what_it_is_here(lacking: Callable[[str
 
 
 def test_the_hint_has_the_name_that_pip_has(lacking: Callable[[str], str]) -> None:
-    version = pytest.importorskip("sklearn").__version__
+    version = importlib.metadata.version("scikit-learn")
     install = f"install it for the engines' Python: {sys.executable} -m pip install scikit-learn=={version}"
     assert lacking("import sklearn") == install
 

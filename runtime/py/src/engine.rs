@@ -5,8 +5,9 @@ use crate::errors;
 use crate::process::OfProcess;
 use crate::waiting::duration;
 use ipclusterz_base::connection::ConnectionFile;
-use ipclusterz_base::ids::EngineId;
+use ipclusterz_base::ids::{EngineId, FunctionHash};
 use ipclusterz_runtime::engine::{EndOfTime, Engine as Core, EngineConfig, MpiFunctions, StackFile, TaskHandle};
+use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::{Activity, Broken, Rank, Stream, TaskOutcome};
 use ipclusterz_runtime::wire::part::Part;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
@@ -14,11 +15,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 /// How often an idle engine looks at signals.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long the content of an upload may take to come.
+const FETCH: Duration = Duration::from_secs(600);
 
 /// By id of the engine: whether it is busy, its stack, its last MPI calls.
 pub type Activities = BTreeMap<u32, Option<(bool, String, String)>>;
@@ -57,6 +60,7 @@ pub struct Task {
     op: &'static str,
     #[pyo3(get)]
     kind: &'static str,
+    engine: Weak<Core>,
 }
 
 #[pymethods]
@@ -109,11 +113,11 @@ impl Engine {
         }
         let Some(core) = self.core() else { return Ok(None) };
         if let Some(handle) = core.try_next() {
-            return self.hand_out(py, handle).map(Some);
+            return self.hand_out(py, handle, &core).map(Some);
         }
         loop {
             match py.detach(|| core.next(LOOK)) {
-                Ok(Some(handle)) => return self.hand_out(py, handle).map(Some),
+                Ok(Some(handle)) => return self.hand_out(py, handle, &core).map(Some),
                 Ok(None) => py.check_signals()?,
                 Err(_ended) => {
                     // Sends what is left before the process ends.
@@ -187,22 +191,39 @@ impl Engine {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hand_out(&self, py: Python<'_>, handle: TaskHandle) -> PyResult<Py<Task>> {
-        let task = Py::new(py, Task::new(handle))?;
+    fn hand_out(&self, py: Python<'_>, handle: TaskHandle, core: &Arc<Core>) -> PyResult<Py<Task>> {
+        let task = Py::new(py, Task::new(handle, core))?;
         *self.current() = Some(task.clone_ref(py));
         Ok(task)
     }
 }
 
 impl Task {
-    fn new(handle: TaskHandle) -> Task {
+    fn new(handle: TaskHandle, engine: &Arc<Core>) -> Task {
         let (id, kind) = (handle.id.0, handle.op.name());
         let op = if handle.group.is_some() { "collective" } else { kind };
-        Task { handle: Mutex::new(handle), id, op, kind }
+        Task { handle: Mutex::new(handle), id, op, kind, engine: Arc::downgrade(engine) }
     }
 
     fn handle(&self) -> MutexGuard<'_, TaskHandle> {
         self.handle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The code of the function, which the engine does not have yet. Only for the task that runs.
+    fn fetch(&self, py: Python<'_>, name: FunctionHash) -> PyResult<Frame> {
+        let lost =
+            |reason: &str| errors::raise(py, "EngineError", &format!("what was sent did not come: {reason}"), "");
+        let engine = self.engine.upgrade().ok_or_else(|| lost("the engine has ended"))?;
+        let deadline = Instant::now() + FETCH;
+        engine.ask_code();
+        while Instant::now() < deadline {
+            match py.detach(|| engine.wait_code(name, LOOK)) {
+                Ok(Some(code)) => return Ok(code),
+                Ok(None) => py.check_signals()?,
+                Err(reason) => return Err(lost(&reason)),
+            }
+        }
+        Err(lost(&format!("it took more than {} s", FETCH.as_secs())))
     }
 }
 
@@ -229,8 +250,12 @@ impl Task {
     }
 
     fn function_code(&self, py: Python<'_>) -> PyResult<Py<Buffer>> {
-        let code = self.handle().function.as_ref().map(|(_, code)| code.clone());
-        let code = code.ok_or_else(|| PyValueError::new_err("this task has no function"))?;
+        let function = self.handle().function.clone();
+        let (name, code) = function.ok_or_else(|| PyValueError::new_err("this task has no function"))?;
+        let code = match code {
+            Some(code) => code,
+            None => self.fetch(py, name)?,
+        };
         Py::new(py, Buffer::of(Part::Frame(code)))
     }
 }

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .shared.dependency import depend, interactive, require
     from .shared.reference import Reference
     from .shared.reply import ExecuteReply
+    from .shared.uploads import uploaded
 
 __all__ = [
     "AbortedError",
@@ -92,6 +93,7 @@ __all__ = [
     "error",
     "interactive",
     "require",
+    "uploaded",
     "worker_client",
 ]
 
@@ -109,6 +111,7 @@ _MODULE_OF = {
     "depend": "shared.dependency",
     "interactive": "shared.dependency",
     "require": "shared.dependency",
+    "uploaded": "shared.uploads",
     "worker_client": "client.worker",
 }
 

@@ -21,7 +21,7 @@ __all__ = [
 
 VERSION: str
 
-_Operation = Literal["execute", "apply", "apply_bound", "push", "pull", "clear"]
+_Operation = Literal["execute", "apply", "apply_bound", "push", "pull", "clear", "upload"]
 _Status = Literal["ok", "error", "aborted", "lost", "rejected", "rank_lost"]
 # Of each engine: whether it is busy, its stack, its last MPI calls as JSON. None: there is no such engine.
 _Activities = dict[int, tuple[bool, str, str] | None]
@@ -140,6 +140,8 @@ class Client:
         duration: float | None = None,
         # Items with targets are done by these together, as a group of one MPI program.
         collective: bool = False,
+        # Also for engines that come later, until something else is kept under this name.
+        keep: str | None = None,
     ) -> Pending: ...
     def inspect(self, engines: list[int], timeout: float) -> _Activities: ...
     def engine_ids(self) -> list[int]: ...
@@ -172,6 +174,7 @@ class Task:
     def function(self) -> bytes | None: ...
     @property
     def frames(self) -> list[Buffer]: ...
+    # Of an upload, which is to run: waits for it.
     def function_code(self) -> Buffer: ...
 
 @final

@@ -28,6 +28,8 @@ pub struct Outgoing {
     pub count: usize,
     /// The engines execute it together.
     pub collective: bool,
+    /// Engines that come later do it too, until another request is kept under this name.
+    pub keep: Option<String>,
 }
 
 /// A request that was sent and lacks answers.

@@ -39,6 +39,8 @@ pub struct Submission<'a> {
     pub duration: Option<f64>,
     /// For items with targets: these engines execute it together, as a group of one MPI program.
     pub collective: bool,
+    /// Name under which engines that come later do it too.
+    pub keep: Option<&'a str>,
 }
 
 impl Submission<'_> {
@@ -116,6 +118,7 @@ impl Client {
                 base,
                 count,
                 collective: submission.collective,
+                keep: submission.keep.map(str::to_owned),
             });
             base += count;
         }

@@ -20,6 +20,11 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// Bytes of the function's code.
+    pub fn code_bytes(&self) -> u64 {
+        self.function.as_ref().map_or(0, |(_, code)| code.len() as u64)
+    }
+
     /// Names of the segments in its payload.
     pub fn segment_names(&self) -> impl Iterator<Item = &Frame> {
         segment_names(&self.segments, &self.payload)

@@ -16,7 +16,7 @@ mod submit;
 use super::limits::Limits;
 use super::load::{Horizon, Loads};
 use super::queue::Choice;
-use super::task::{Balanced, ClientState, TaskState, segment_names};
+use super::task::{Balanced, ClientState, Job, TaskState, segment_names};
 use crate::wire::message::{Message, Outcome};
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
@@ -52,6 +52,8 @@ pub struct Work {
     effects: Vec<Effect>,
     /// The choice of an ordinary balanced task.
     anywhere: Rc<Choice>,
+    /// What engines that come are to do first, by name.
+    kept: Vec<(String, Rc<Job>)>,
 }
 
 impl Work {
@@ -69,6 +71,7 @@ impl Work {
             no_engine_since: None,
             effects: Vec::new(),
             anywhere: Rc::default(),
+            kept: Vec::new(),
         }
     }
 
@@ -99,7 +102,8 @@ impl Work {
         let requests = self.tasks.values().flat_map(|task| task.job.segment_names());
         let unmet = self.tasks.values().filter_map(|task| task.balanced.as_ref()?.unmet.as_deref());
         let unmet = unmet.flat_map(|(reply, payload)| segment_names(&reply.segments, payload));
-        replies.chain(requests).chain(unmet).map(|name| name.to_vec()).collect()
+        let kept = self.kept.iter().flat_map(|(_, job)| job.segment_names());
+        replies.chain(requests).chain(unmet).chain(kept).map(|name| name.to_vec()).collect()
     }
 
     /// A client may submit from now on.
@@ -127,6 +131,9 @@ impl Work {
     pub fn engine_joined(&mut self, engine: EngineId, peer: PeerId, horizon: Horizon, now: Duration) {
         self.loads.insert(engine, peer, horizon);
         self.no_engine_since = None;
+        for (_, job) in self.kept.clone() {
+            self.give_for_nobody(job, engine, now);
+        }
         self.dispatch(now);
     }
 

@@ -127,7 +127,10 @@ impl Core {
 
     /// The next task, if it can be started.
     pub fn start_next(&mut self) -> Option<Job> {
-        let code = match self.inbox.front()?.function {
+        let job = self.inbox.front()?;
+        let code = match job.function {
+            // It asks itself.
+            Some((name, _)) if job.op == Op::Upload => Some((name, None)),
             Some((name, _)) => Some((name, Some(self.functions.code.get(&name)?.clone()))),
             None => None,
         };
@@ -140,12 +143,26 @@ impl Core {
     /// Asks for the function of the task that is next, once.
     pub fn ask(&mut self) -> Option<Action> {
         let job = self.inbox.front()?;
-        let (name, _) = job.function.as_ref()?;
+        let (name, _) = job.function.as_ref().filter(|_| job.op != Op::Upload)?;
         if self.functions.code.contains_key(name) || self.asked == Some(job.id) {
             return None;
         }
         self.asked = Some(job.id);
         Some(Action::SendData(Message::NeedFunction(NeedFunction { task: job.id }), vec![]))
+    }
+
+    /// The running task asks for the code of its function.
+    pub fn need(&self) -> Option<Action> {
+        let (task, true) = self.running? else { return None };
+        Some(Action::SendData(Message::NeedFunction(NeedFunction { task }), vec![]))
+    }
+
+    /// Hands over the code that `need` asked for, if it is there. It is not kept: hardly anybody needs it twice.
+    pub fn take_code(&mut self, name: FunctionName) -> Option<Frame> {
+        let code = self.functions.code.remove(&name)?;
+        self.functions.bytes -= code.len();
+        self.functions.order.retain(|other| *other != name);
+        Some(code)
     }
 
     /// Text that the running task wrote; none when nobody waits for it.

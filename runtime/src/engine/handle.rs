@@ -6,7 +6,7 @@ use super::shared::Shared;
 use crate::inspections::Activities;
 use crate::system::wall_clock;
 use crate::wire::Frame;
-use crate::wire::message::{Broken, Group, Message, Op, Stream, TaskOutcome};
+use crate::wire::message::{Broken, FunctionName, Group, Message, Op, Stream, TaskOutcome};
 use crate::wire::part::{NoMemory, Packed, Part};
 use ipclusterz_base::ids::{EngineId, FunctionHash, TaskId};
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub struct TaskHandle {
     pub id: TaskId,
     /// What to do.
     pub op: Op,
-    /// The function to call: hash and code.
-    pub function: Option<(FunctionHash, Frame)>,
+    /// The function to call: hash, and code unless it is to be fetched.
+    pub function: Option<(FunctionHash, Option<Frame>)>,
     /// The payload, or why it could not be read.
     pub payload: Result<Vec<Part>, String>,
     /// The engines that execute it together, if it is collective.
@@ -100,6 +100,37 @@ impl Engine {
         state.inspections.take(number)
     }
 
+    /// Asks for the code of a running task's function.
+    pub fn ask_code(&self) {
+        let mut state = self.shared.lock();
+        let need = state.core.need();
+        state.outbox.extend(need);
+        drop(state);
+        self.shared.waker.wake();
+    }
+
+    /// Waits for the code that was asked for. `Err`: it will not come.
+    pub fn wait_code(&self, name: FunctionHash, timeout: Duration) -> Result<Option<Frame>, String> {
+        let deadline = Instant::now() + timeout;
+        let mut state = self.shared.lock();
+        loop {
+            if let Some(code) = state.core.take_code(FunctionName(name)) {
+                return Ok(Some(code));
+            }
+            if let Some(reason) = &state.ended {
+                return Err(reason.clone());
+            }
+            if state.core.need().is_none() {
+                return Err("the connection to the controller was lost".to_owned());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            state = self.shared.wait_timeout(state, left);
+        }
+    }
+
     /// Copies a result's buffers into what will be sent.
     pub fn pack<'a>(&self, buffers: impl IntoIterator<Item = &'a [u8]>) -> Result<Packed, NoMemory> {
         let owner = self.shared.lock().registered.map(|(_, peer)| peer);
@@ -162,6 +193,6 @@ impl Drop for Engine {
 }
 
 fn started(job: Job) -> TaskHandle {
-    let function = job.function.and_then(|(name, code)| code.map(|code| (name.0, code)));
+    let function = job.function.map(|(name, code)| (name.0, code));
     TaskHandle { id: job.id, op: job.op, function, payload: job.payload, group: job.group, started: wall_clock() }
 }

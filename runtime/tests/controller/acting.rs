@@ -32,6 +32,7 @@ impl World {
             carries_function,
             segments: vec![],
             collective: false,
+            keep: None,
         };
         let bytes = [&control.to_be_bytes()[..], &id.0.to_be_bytes(), &vec![1; bytes]].concat();
         let mut payload = vec![Frame::from(bytes)];

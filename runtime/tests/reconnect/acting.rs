@@ -36,6 +36,7 @@ impl World {
             base,
             count,
             collective: false,
+            keep: None,
         });
         self.submitted.insert(id, pending);
         self.flush(vec![]);

@@ -53,6 +53,12 @@ impl ClusterFolder {
         self.path.join("engine.json")
     }
 
+    /// Folder in which engines of this host, or of all hosts that share it, keep what users have put there. It is beside
+    /// the engines' connection file, which is all that they know.
+    pub fn uploads(&self) -> PathBuf {
+        self.path.join("uploads")
+    }
+
     /// Folder of logs, which outlive a cluster that fails.
     pub fn logs(&self) -> LogFolder {
         LogFolder::at(self.path.join("logs"))

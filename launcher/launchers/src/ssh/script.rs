@@ -69,12 +69,12 @@ pub fn start(plan: &HostPlan, engines: &[EngineId]) -> String {
     let options: Vec<String> = plan.options.iter().map(|option| quote(option)).collect();
     for id in engines {
         // The inner shell records the exit status. It has a trap, which the engine does not inherit, unlike an ignored
-        // signal. The last engine removes the connection file: the launcher that would remove it may be gone.
+        // signal. The last engine removes the connection file and uploads: the launcher that would do it may be gone.
         let _ = writeln!(
             text,
             "rm -f \"$dir\"/status-{id}; : >\"$dir\"/alive-{id}\n\
              setsid sh -c 'trap : TERM INT USR1; dir=$1; id=$2; shift 2; \"$@\"; echo $? >\"$dir/status-$id\"; \
-             rm -f \"$dir/alive-$id\"; set -- \"$dir\"/alive-*; [ -e \"$1\" ] || {{ rm -f \"$dir/engine.json\"; {}; }}' sh \
+             rm -f \"$dir/alive-$id\"; set -- \"$dir\"/alive-*; [ -e \"$1\" ] || {{ rm -rf \"$dir/engine.json\" \"$dir/uploads\"; {}; }}' sh \
              \"$dir\" {id} {} {} --connection-file \"$dir\"/engine.json --engine-id {id} {} \
              </dev/null >>\"$dir\"/engine-{id}.log 2>&1 &\n\
              printf '{MARK} engine {id} %s\\n' \"$(cat /proc/$!/stat)\"",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any, overload
 
+    from ..shared.uploads import Uploaded
     from .remote import RemoteFunction
     from .targets import Own, Targets
 
@@ -266,6 +267,56 @@ class Client(Connection, DirectCalls):
         Otherwise as `DirectView.remote`.
         """
         return super().remote(targets=targets, block=block)
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    def upload(self, path: str | os.PathLike[str]) -> Uploaded:
+        """Put a file, folder, wheel or zip file on every host once, first on the `sys.path` of its engines.
+
+        Engines that come later have it before they do anything else, also on other hosts. Uploading it again replaces
+        it: engines that have imported it forget that, and import it anew. It stays until the cluster ends.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            A module (``.py``), a package (a folder with ``__init__.py``), a folder of modules, a wheel or zip file of
+            these, or any other file or folder: code on the engines finds it with `ipclusterz.uploaded`. Wheels and zip
+            files are unpacked. Of folders, ``__pycache__``, ``.git`` and the like, and virtual environments stay here.
+
+        Returns
+        -------
+        Uploaded
+            With ``name``, ``files``, ``bytes``, ``modules`` and ``places``, which is a dictionary from the name of a
+            host to the path there.
+
+        Raises
+        ------
+        FileNotFoundError, PermissionError
+            When it is not there, or cannot be read.
+        ValueError
+            When it is neither a file nor a folder, is larger than 1 GiB, is no good wheel or zip file, or would hide a
+            module of Python from the engines.
+        NoEnginesRegistered
+            When there is no engine.
+        CompositeError
+            When it cannot be written on a host, is a wheel for another Python, or replaces modules that cannot be
+            imported twice because they are written in C.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder, "greeting_of_mine.py")
+        ...     _ = file.write_text("text = 'hello'")
+        ...     rc.upload(file).modules
+        ('greeting_of_mine',)
+        >>> rc[0].execute("import greeting_of_mine; greeting_of_mine.text", block=True).result
+        "'hello'"
+        """
+        # Start-up: few clients upload.
+        from .uploads import upload
+
+        return upload(self, path)
 
     # -- inside -------------------------------------------------------------------------------------------------
 

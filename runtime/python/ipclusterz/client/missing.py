@@ -36,7 +36,7 @@ def _hint(name: str, python: str) -> str:
         )
     if not is_installed(place):
         path = os.path.dirname(place) if os.path.basename(place) == "__init__.py" else place
-        return f"{top!r} is a module of yours, {path}: put its folder on the engines' PYTHONPATH"
+        return f"{top!r} is a module of yours: rc.upload({path!r}) puts it on the engines"
     if (distribution := _distribution(top)) is None:
         return f"install the package that has {top!r} for the engines' Python, {python}"
     return f"install it for the engines' Python: {python} -m pip install {distribution}"

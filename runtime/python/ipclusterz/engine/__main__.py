@@ -126,7 +126,7 @@ def main(arguments: list[str]) -> None:
     from .streams import install
     from .threads import set_threads
 
-    state = State()
+    state = State(os.path.dirname(os.path.abspath(options.connection_file)))
     ending = Ending(options.end_time, options.warn_before)
     signal(SIGINT, state.on_interrupt)
     signal(SIGUSR1, ending.on_warning)

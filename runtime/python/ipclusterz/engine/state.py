@@ -16,11 +16,14 @@ class State:
         This is a child that user code forked off; the connection belongs to its parent.
     interrupts : int
         How many interrupts user code has got.
+    folder : str
+        Where the engine's connection file is.
     """
 
-    __slots__ = ("_held", "busy", "forked", "interrupts")
+    __slots__ = ("_held", "busy", "folder", "forked", "interrupts")
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str = "") -> None:
+        self.folder = folder
         self.busy = False
         self.forked = False
         self.interrupts = 0

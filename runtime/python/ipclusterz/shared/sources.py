@@ -132,8 +132,8 @@ def require_same(stamps: Stamps, reason: str) -> None:
     missing = ModuleNotFoundError(f"No module named {name!r}", name=name)
     if reason:
         missing.hint = (  # type: ignore[attr-defined]
-            f"the engine cannot import {name!r}, and it was not sent, because {reason}: install it there, put its "
-            "folder on the engines' PYTHONPATH, or make there what cannot travel"
+            f"the engine cannot import {name!r}, and it was not sent, because {reason}: rc.upload() puts it there, or "
+            "make there what cannot travel"
         )
     raise missing
 

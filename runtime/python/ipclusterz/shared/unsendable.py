@@ -77,7 +77,7 @@ _HINTS: tuple[tuple[str, str, str], ...] = (
     (
         "io",
         "IOBase",
-        "an open file belongs to its process: send its content or its path",
+        "an open file belongs to its process: send its content; rc.upload(path) puts it on each host",
     ),
     ("mmap", "mmap", "mapped memory belongs to its process: send bytes of it, or the path"),
     ("queue", "SimpleQueue", "a queue belongs to its process: send what is in it"),

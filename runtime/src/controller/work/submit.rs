@@ -9,6 +9,9 @@ use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use std::rc::Rc;
 use std::time::Duration;
 
+/// Who asks for what nobody waits for: no peer has this number.
+const NOBODY: PeerId = PeerId(0);
+
 /// A function that a request names, and its code if that is known.
 type Function = (FunctionName, Option<Frame>);
 
@@ -38,6 +41,7 @@ impl Work {
         let function = function.and_then(|(name, code)| code.map(|code| (name, code)));
         let job = Rc::new(Job { op: request.op, function, segments: request.segments, payload, bytes, group });
         self.held_bytes += bytes;
+        let kept = request.keep.map(|name| (name, targets.clone()));
         let count = count_of(&targets);
         let first = TaskId(self.last_task + 1);
         self.last_task += u64::from(count);
@@ -50,8 +54,36 @@ impl Work {
             self.tasks.insert(task, state);
             self.start(task, target, now);
         }
+        if let Some((name, targets)) = kept {
+            self.keep(name, &job, &targets, now);
+        }
         self.dispose(job);
         self.dispatch(now);
+    }
+
+    /// Keeps a job for engines that come later, and gives it to those that its client does not know yet.
+    fn keep(&mut self, name: String, job: &Rc<Job>, targets: &[Option<EngineId>], now: Duration) {
+        self.held_bytes += job.code_bytes();
+        if let Some(at) = self.kept.iter().position(|(kept, _)| *kept == name) {
+            let (_, former) = self.kept.remove(at);
+            self.held_bytes -= former.code_bytes();
+            self.dispose(former);
+        }
+        self.kept.push((name, Rc::clone(job)));
+        for engine in self.loads.engines().collect::<Vec<_>>() {
+            if !targets.contains(&Some(engine)) {
+                self.give_for_nobody(Rc::clone(job), engine, now);
+            }
+        }
+    }
+
+    /// Gives an engine a task whose answer nobody gets.
+    pub(super) fn give_for_nobody(&mut self, job: Rc<Job>, engine: EngineId, now: Duration) {
+        self.last_task += 1;
+        let (task, request, place) = (TaskId(self.last_task), RequestId(0), Place::At(engine));
+        let state = TaskState { client: NOBODY, request, position: 0, job, balanced: None, place, abort: false };
+        self.tasks.insert(task, state);
+        self.give(task, engine, now);
     }
 
     /// Answers for every target of a request that becomes no task.
@@ -121,6 +153,8 @@ fn objection(state: &ClientState, request: &Request, function: Option<&Function>
         Some(format!("request {} is under way already", request.id))
     } else if request.op == Op::Reform {
         Some("communicators are formed by the controller alone".to_owned())
+    } else if request.keep.is_some() && (request.collective || !matches!(request.placement, Placement::Engines(_))) {
+        Some("what is kept for later engines is done by each of them alone".to_owned())
     } else if last_segment.is_some_and(|last| payload.len() <= last) {
         Some("a segment is announced for a frame that is not there".to_owned())
     } else if matches!(&request.placement, Placement::Balanced { engines: Some(engines), .. } if engines.is_empty()) {

@@ -18,13 +18,17 @@ pub enum Op {
     Pull,
     /// Empty the namespace.
     Clear,
+    /// Take a file that users share among the engines of a host. Its content is the function's code, which an engine asks
+    /// for while the task runs, if no other engine of its host has.
+    Upload,
     /// Form the communicator of an epoch. Only the controller asks for it; the payload is a [`super::Reform`] as JSON.
     Reform,
 }
 
 impl Op {
     /// Every operation.
-    pub const ALL: [Op; 7] = [Op::Execute, Op::Apply, Op::ApplyBound, Op::Push, Op::Pull, Op::Clear, Op::Reform];
+    pub const ALL: [Op; 8] =
+        [Op::Execute, Op::Apply, Op::ApplyBound, Op::Push, Op::Pull, Op::Clear, Op::Upload, Op::Reform];
 
     /// Its name on the wire and in Python.
     pub fn name(self) -> &'static str {
@@ -35,6 +39,7 @@ impl Op {
             Op::Push => "push",
             Op::Pull => "pull",
             Op::Clear => "clear",
+            Op::Upload => "upload",
             Op::Reform => "reform",
         }
     }

@@ -41,6 +41,10 @@ pub struct Request {
     /// The engines execute it together, as a group of one MPI program: all of them or none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub collective: bool,
+    /// All other engines do it too, and engines that come later do it first, until a request comes that is kept under the
+    /// same name. Only the engines of the placement answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<String>,
 }
 
 /// How a request ended on one target.
