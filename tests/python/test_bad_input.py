@@ -300,6 +300,8 @@ WITHOUT = {
     "View.executor",
     "View.register_joblib_backend",
     "DirectView.targets",
+    "Client.activate",
+    "Client.outstanding",
     "DirectView.activate",
     "DirectView.abort",
     "DirectView.interrupt",

@@ -6,9 +6,11 @@ import gc
 import subprocess
 import sys
 import weakref
+from collections.abc import Callable
 
 import pytest
 from cells import ALL, Run
+from helpers import until
 from IPython.core.interactiveshell import InteractiveShell
 
 from ipclusterz import AsyncResult, Client, Cluster, DirectView
@@ -57,6 +59,53 @@ def test_a_client_brings_magics(cluster: Cluster, shell: InteractiveShell, run: 
             assert run("%px x = 1").stdout == ALL
     assert third.closed
     assert "closed" in str(fail("%px x = 1").error)
+
+
+def test_the_magics_go_back_to_the_client_before(
+    cluster: Cluster, own_cluster: Callable[..., Cluster], shell: InteractiveShell, run: Run, fail: Run
+) -> None:
+    other = own_cluster(1)
+    alone = ALL.replace("0, 1, 2, 3", "0")
+    with cluster.connect_client() as rc:
+        second = other.connect_client()
+        assert run("%px x = 1").stdout == alone
+        second.close()
+        back = run("%px x = 1")
+        assert back.stdout == ALL
+        assert back.stderr == f"the client of %px is closed: it goes to {rc!r}\n"
+        assert run("%px x = 1").stderr == ""
+        rc[2].activate()
+        third = Client(other.report["client_file"])
+        rc.block = third.block = True
+        third.activate()
+        gc.collect()
+        assert run("%px x = 1").stdout == alone
+        other.stop()
+        until(lambda: "cannot be reached" in repr(third))
+        back = run("%px x = 1")
+        assert back.stdout == ALL.replace("0, 1, 2, 3", "2")
+        assert "cluster 'own0-" in back.stderr
+        rc.activate()
+        assert run("%px x = 1").stdout == ALL
+        third.close()
+        assert run("%px x = 1").stderr == ""
+    hint = str(fail("%px x = 1").error)
+    assert "the client of %px is closed" in hint
+    assert "rc.activate() gives %px to another client" in hint
+
+
+def test_views_that_had_the_magics_do_not_keep_their_client(
+    cluster: Cluster, rc: Client, shell: InteractiveShell, run: Run
+) -> None:
+    first = cluster.connect_client()
+    first[1].activate()
+    gone = weakref.ref(first)
+    rc.block = True
+    rc[0].activate()
+    del first
+    gc.collect()
+    assert gone() is None
+    assert run("%px x = 1").stdout == ALL.replace("0, 1, 2, 3", "0")
 
 
 def test_magics_do_not_keep_a_client(cluster: Cluster, shell: InteractiveShell, fail: Run) -> None:

@@ -318,6 +318,19 @@ class Client(Connection, DirectCalls):
 
         return upload(self, path)
 
+    # -- IPython ------------------------------------------------------------------------------------------------
+
+    def activate(self, suffix: str = "") -> None:
+        """Give ``%px`` and the other magics to this client; see `DirectView.activate`.
+
+        A new client has them by itself, unless they were given to another one that is open. When that one is closed or
+        its cluster has ended, they go back to the one before.
+        """
+        # IPython is optional.
+        from .magics import activate
+
+        activate(self, suffix)
+
     # -- inside -------------------------------------------------------------------------------------------------
 
     @property

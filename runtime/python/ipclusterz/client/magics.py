@@ -10,7 +10,7 @@ import sys
 from contextlib import nullcontext
 from weakref import ref
 
-from ..error import CompositeError, EmptyTargets, UnknownEngine
+from ..error import CompositeError, ControllerUnreachable, EmptyTargets, UnknownEngine
 from ..shared.reply import ExecuteReply
 from .autopx import AutoCells
 from .follow import display_outputs, follow, show_values
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .asyncresult import AsyncResult
+    from .connection import Connection
     from .direct import DirectCalls
 
 __all__ = ["activate", "load_default"]
@@ -61,10 +62,7 @@ def load_default(client: DirectCalls) -> None:
     the client alive. Does nothing outside IPython.
     """
     shell = _shell()
-    if shell is None:
-        return
-    there = _families(shell).get("")
-    if there is None or not there.chosen_and_open:
+    if shell is not None:
         _Magics(shell, ref(client), "", chosen=False).register()
 
 
@@ -76,14 +74,58 @@ def _shell() -> Any:
     return get_ipython()
 
 
-def _families(shell: Any) -> dict[str, _Magics]:
+def _families(shell: Any) -> dict[str, _Family]:
     """The families of a shell, by suffix."""
-    families: dict[str, _Magics] = vars(shell).setdefault("_ipclusterz_magics", {})
+    families: dict[str, _Family] = vars(shell).setdefault("_ipclusterz_magics", {})
     return families
 
 
+class _Family:
+    """All who were given the magics of one suffix. The magics are those of the last one that can be used.
+
+    One that the user gave them to comes before the clients that have them by themselves.
+    """
+
+    def __init__(self, shell: Any, suffix: str) -> None:
+        self._suffix = suffix
+        self._members: list[_Magics] = []
+        self._used: _Magics | None = None
+        self.auto = AutoCells(shell, f"autopx{suffix}", lambda: _all_names(shell))
+
+    def add(self, magics: _Magics) -> None:
+        """The magics are this one's from here on."""
+        self.stop_auto()
+        client = magics.client
+        members = [member for member in self._members if member.is_open and member.client is not client]
+        if magics.chosen:
+            for member in members:
+                member.let_go()
+        self._members = sorted([*members, magics], key=lambda member: member.chosen)
+        self._used = None
+
+    def current(self) -> _Magics:
+        """The one that can be used. When there is none, the last one, which says why."""
+        *_, last = self._members
+        usable = next((member for member in reversed(self._members) if not member.problem()), last)
+        if usable is not last and usable is not self._used:
+            usable.hold()
+            print(f"the client of %px{self._suffix} {last.problem()}: it goes to {usable.client!r}", file=sys.stderr)
+        self._used = usable
+        return usable
+
+    def stop_auto(self) -> None:
+        """Let cells be run here again."""
+        if self.auto.on:
+            self.auto.stop()
+            print("Auto Parallel Disabled")
+
+
+def _all_names(shell: Any) -> set[str]:
+    return {name + suffix for suffix in _families(shell) for name in ("px", "autopx", "result", "pxconfig")}
+
+
 class _Magics:
-    """One family of magics.
+    """The magics of one view.
 
     Parameters
     ----------
@@ -101,30 +143,28 @@ class _Magics:
         self._shell = shell
         self._view_or_none = view
         self._suffix = suffix
-        self._chosen = chosen
+        self.chosen = chosen
         self._block = True
         self._stream = True
         self._verbose = True
-        self._auto = AutoCells(shell, f"autopx{suffix}", self._all_names)
 
     def register(self) -> None:
         """Make the magics known to the shell."""
         from IPython.core.magic import no_var_expand
 
         families = _families(self._shell)
-        if self._suffix in families:
-            families[self._suffix].stop_auto()
-        families[self._suffix] = self
+        family = families.setdefault(self._suffix, _Family(self._shell, self._suffix))
+        family.add(self)
         for name, kind, method in (
-            ("px", "line", self.px),
-            ("px", "cell", self.px_cell),
-            ("autopx", "line", self.autopx),
-            ("autopx", "cell", self.autopx_cell),
-            ("result", "line", self.result),
-            ("pxconfig", "line", self.pxconfig),
+            ("px", "line", _Magics.px),
+            ("px", "cell", _Magics.px_cell),
+            ("autopx", "line", _Magics.autopx),
+            ("autopx", "cell", _Magics.autopx_cell),
+            ("result", "line", _Magics.result),
+            ("pxconfig", "line", _Magics.pxconfig),
         ):
             # What stands in braces or behind a dollar sign is the engines' code.
-            magic = no_var_expand(_as_function(method))
+            magic = no_var_expand(_as_function(family, method))
             self._shell.register_magic_function(magic, kind, name + self._suffix)
 
     # -- the magics ---------------------------------------------------------------------------------------------
@@ -162,12 +202,13 @@ class _Magics:
         """Run everything that is typed on the engines of the active view, until %autopx is typed again."""
         if line.strip():
             raise _usage(f"%autopx{self._suffix} takes nothing, and was given {line.strip()!r}")
-        if self._auto.on:
-            self.stop_auto()
+        families = _families(self._shell)
+        if families[self._suffix].auto.on:
+            families[self._suffix].stop_auto()
             return
-        for family in _families(self._shell).values():
+        for family in families.values():
             family.stop_auto()
-        self._auto.start()
+        families[self._suffix].auto.start()
         print(f"Auto Parallel Enabled\nType %autopx{self._suffix} to disable")
 
     def autopx_cell(self, line: str, cell: str) -> None:
@@ -204,7 +245,7 @@ class _Magics:
         """
         options = self._only_options("pxconfig", line, CONFIG)
         view = self._view()
-        if options.block is not None and self._chosen:
+        if options.block is not None and self.chosen:
             view.block = options.block
         elif options.block is not None:
             self._block = options.block
@@ -223,29 +264,69 @@ class _Magics:
     # -- inside -------------------------------------------------------------------------------------------------
 
     @property
-    def chosen_and_open(self) -> bool:
-        """Whether the user gave these magics to a view that works."""
+    def client(self) -> Connection | None:
+        """The client of the view; None: it is gone."""
         view = self._view_or_none()
-        return self._chosen and view is not None and not view._owner_client.closed
+        return None if view is None else view._owner_client
 
-    def stop_auto(self) -> None:
-        """Let cells be run here again."""
-        if self._auto.on:
-            self._auto.stop()
-            print("Auto Parallel Disabled")
+    @property
+    def is_open(self) -> bool:
+        """Whether the client is there and open. Its cluster may be gone."""
+        client = self.client
+        return client is not None and not client.closed
+
+    def let_go(self) -> None:
+        """Do not keep the client alive: another view has the magics now."""
+        view = self._view_or_none()
+        if not self.chosen or view is None:
+            return
+        owner: Any = view._owner_client
+        client, block, targets = ref(owner), view.block, view.targets
+        if view is owner:
+            self._view_or_none = client
+            return
+
+        def again() -> DirectCalls | None:
+            there: Connection | None = client()
+            if there is None:
+                return None
+            view: DirectCalls = there._view_of(targets)
+            view.block = block
+            return view
+
+        self._view_or_none = again
+
+    def hold(self) -> None:
+        """Have the magics again."""
+        view = self._view_or_none()
+        if self.chosen:
+            self._view_or_none = lambda: view
+
+    def problem(self) -> str:
+        """Why the client cannot be used; empty when it can."""
+        client = self.client
+        if client is None:
+            return "is gone"
+        if client.closed:
+            return "is closed"
+        try:
+            len(client)
+        except ControllerUnreachable:
+            return f"is of cluster {client.cluster!r}, which has ended or cannot be reached"
+        return ""
 
     @property
     def _waits(self) -> bool:
-        return self._view().block if self._chosen else self._block
+        return self._view().block if self.chosen else self._block
 
     def _view(self) -> DirectCalls:
-        view = self._view_or_none()
-        if view is None:
-            raise _usage(f"the client of %px{self._suffix} is gone\nhint: make a Client, or activate() a view")
+        view, problem = self._view_or_none(), self.problem()
+        if view is None or problem:
+            suffix = repr(self._suffix) if self._suffix else ""
+            magic = f"%px{self._suffix}"
+            hint = f"rc.activate({suffix}) gives {magic} to another client; a new Client() has %px by itself"
+            raise _usage(f"the client of {magic} {problem}\nhint: {hint}")
         return view
-
-    def _all_names(self) -> set[str]:
-        return {name + suffix for suffix in _families(self._shell) for name in ("px", "autopx", "result", "pxconfig")}
 
     def _parse(self, magic: str, line: str, known: tuple[str, ...]) -> tuple[Options, str]:
         try:
@@ -285,7 +366,7 @@ class _Magics:
         return _value_of_imports(code, result) if is_line else None
 
     def _run_here(self, code: str) -> None:
-        catching = [family._auto for family in _families(self._shell).values() if family._auto.on]
+        catching = [family.auto for family in _families(self._shell).values() if family.auto.on]
         with catching[0].paused() if catching else nullcontext():
             self._shell.run_cell(code)
 
@@ -325,11 +406,11 @@ def _value_of_imports(code: str, result: AsyncResult) -> dict[int, None] | None:
     return dict.fromkeys(result.engine_ids)
 
 
-def _as_function(method: Callable[..., Any]) -> Callable[..., Any]:
+def _as_function(family: _Family, method: Callable[..., Any]) -> Callable[..., Any]:
     """A function with the method's name and help, for IPython to put marks on."""
 
     def magic(*arguments: str) -> Any:
-        return method(*arguments)
+        return method(family.current(), *arguments)
 
     magic.__name__, magic.__doc__ = method.__name__, method.__doc__
     return magic
