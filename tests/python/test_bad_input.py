@@ -301,7 +301,6 @@ WITHOUT = {
     "View.register_joblib_backend",
     "DirectView.targets",
     "Client.activate",
-    "Client.outstanding",
     "DirectView.activate",
     "DirectView.abort",
     "DirectView.interrupt",

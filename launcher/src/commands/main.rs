@@ -1,8 +1,8 @@
 //! Parses the command line, runs the command that it names, and returns the exit code.
 
 use super::{
-    abort, completions, controller, doctor, gc, guard, list, logs, man, profile, run, scale, start, status, stop, tunnel,
-    wait,
+    abort, completions, controller, doctor, gc, guard, list, logs, man, profile, run, scale, start, status, stop,
+    tunnel, wait,
 };
 use crate::arguments::{Arguments, Command, StartCommand};
 use crate::completion;
