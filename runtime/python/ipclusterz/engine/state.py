@@ -12,14 +12,17 @@ class State:
     ----------
     busy : bool
         User code is running: an interrupt is for it, and so is what is written.
+    task : int
+        The controller's number of the task that runs, or ran last.
     forked : bool
         This is a child that user code forked off; the connection belongs to its parent.
     """
 
-    __slots__ = ("_held", "busy", "forked")
+    __slots__ = ("_held", "busy", "forked", "task")
 
     def __init__(self) -> None:
         self.busy = False
+        self.task = 0
         self.forked = False
         # An interrupt waits for the end of a block in which it must not be raised; None outside of one.
         self._held: bool | None = None
