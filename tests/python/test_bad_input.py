@@ -292,6 +292,7 @@ WITHOUT = {
     "DirectView.targets",
     "Client.activate",
     "Client.outstanding",
+    "View.quiet",
     "DirectView.activate",
     "DirectView.abort",
     "DirectView.interrupt",
