@@ -4,7 +4,7 @@ use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
 use ipclusterz_runtime::client::core::Core;
 use ipclusterz_runtime::client::request::Outgoing;
 use ipclusterz_runtime::client::watched::Watched;
-use ipclusterz_runtime::client::{AnswerId, Pending};
+use ipclusterz_runtime::client::{AnswerId, Pending, Written};
 use ipclusterz_runtime::wire::message::*;
 use ipclusterz_runtime::wire::part::Packed;
 use ipclusterz_runtime::wire::{Channel, Frame};
@@ -43,7 +43,7 @@ impl Session {
     fn submit(&mut self, count: u32) -> (RequestId, Arc<Pending>) {
         let engines: Vec<EngineId> = (0..count).map(EngineId).collect();
         let targets = engines.iter().copied().map(Some).collect();
-        let pending = Pending::new(targets, 0.0, Arc::clone(&self.watched));
+        let pending = Pending::new(targets, 0.0, Arc::clone(&self.watched), Arc::default());
         let id = self.core.number(1);
         self.core.submit(Outgoing {
             id,
@@ -154,7 +154,8 @@ fn news_are_counted_and_output_keeps_its_order() {
     for (stream, text) in
         [(Stream::Stdout, "a"), (Stream::Display, "{}\n"), (Stream::Stdout, "b"), (Stream::Stderr, "c")]
     {
-        session.hear(Message::RequestOutput(RequestOutput { request, position: 1, stream }), &[text]);
+        let output = RequestOutput { request, position: 1, engine: EngineId(1), stream };
+        session.hear(Message::RequestOutput(output), &[text]);
     }
     assert_eq!(pending.wait_news(0, AT_ONCE), Some(4));
     assert_eq!(pending.wait_news(4, AT_ONCE), None);
@@ -166,6 +167,38 @@ fn news_are_counted_and_output_keeps_its_order() {
     session.answer(request, 1, Outcome::Ok);
     assert_eq!(pending.wait_news(4, AT_ONCE), Some(6));
     assert_eq!(pending.wait_news(6, AT_ONCE), Some(6), "nothing more can come");
+}
+
+#[test]
+fn output_is_taken_once_and_the_end_of_who_wrote_it_is_told() {
+    let mut session = Session::new(100);
+    let (request, pending) = session.submit(3);
+    let write = |session: &mut Session, position, text| {
+        let output = RequestOutput { request, position, engine: EngineId(7), stream: Stream::Stdout };
+        session.hear(Message::RequestOutput(output), &[text]);
+    };
+    let take = |pending: &Pending| {
+        let told = |written: Written| (written.index, written.engine, written.pieces.len(), written.done);
+        pending.take_output().into_iter().map(told).collect::<Vec<_>>()
+    };
+    assert!(pending.watch(4) && !pending.was_written());
+    write(&mut session, 2, "a");
+    write(&mut session, 0, "b");
+    assert_eq!(session.watched.next(), Some(4), "told once");
+    assert_eq!(take(&pending), [(2, Some(EngineId(7)), 1, false), (0, Some(EngineId(7)), 1, false)]);
+    assert_eq!(take(&pending), []);
+    pending.takes(true);
+    write(&mut session, 2, "c");
+    pending.takes(false);
+    assert_eq!(session.watched.next(), Some(4), "what the one who waited has not taken");
+    session.answer(request, 1, Outcome::Ok);
+    session.answer(request, 2, Outcome::Ok);
+    let engine = pending.answer(2).expect("an answer").engine;
+    assert_eq!(take(&pending), [(2, engine, 1, true)], "an end of one that wrote nothing is no news");
+    session.answer(request, 0, Outcome::Ok);
+    assert_eq!(session.watched.next(), Some(4), "the end is told in any case");
+    assert_eq!(take(&pending).len(), 1);
+    assert!(pending.was_written() && !pending.has_news());
 }
 
 #[test]

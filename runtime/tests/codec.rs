@@ -173,8 +173,9 @@ fn control() -> impl Strategy<Value = Message> {
     );
     prop_oneof![
         (any::<u64>(), stream()).prop_map(|(task, stream)| Message::Output(Output { task: TaskId(task), stream })),
-        (any::<(u64, u32)>(), stream()).prop_map(|((request, position), stream)| {
-            Message::RequestOutput(RequestOutput { request: RequestId(request), position, stream })
+        (any::<(u64, u32, u32)>(), stream()).prop_map(|((request, position, engine), stream)| {
+            let (request, engine) = (RequestId(request), EngineId(engine));
+            Message::RequestOutput(RequestOutput { request, position, engine, stream })
         }),
         (requests, option::of(engines()), any::<(bool, bool)>()).prop_map(
             |(requests, engines, (all_clients, interrupt))| Message::Abort(Abort {

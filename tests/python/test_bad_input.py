@@ -301,6 +301,7 @@ WITHOUT = {
     "View.register_joblib_backend",
     "DirectView.targets",
     "Client.activate",
+    "View.quiet",
     "DirectView.activate",
     "DirectView.abort",
     "DirectView.interrupt",

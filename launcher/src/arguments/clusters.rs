@@ -48,16 +48,12 @@ pub struct StopArguments {
 /// `ipclusterz abort`
 #[derive(Debug, Args)]
 pub struct AbortArguments {
-    /// Name of the cluster; the same as --cluster NAME
-    #[arg(value_name = "NAME", conflicts_with = "cluster")]
-    pub name: Option<String>,
-
     /// Also raise KeyboardInterrupt in the calls that engines run
     #[arg(long)]
     pub interrupt: bool,
 
     /// Seconds to wait until engines have given up what they had waiting
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value_t = 10.0)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = numbers::seconds, default_value = "10")]
     pub timeout: f64,
 
     /// Options of most commands.

@@ -131,6 +131,7 @@ impl Command {
     fn place(&mut self) -> Place<'_> {
         match self {
             Command::Scale(arguments) => Place::Common(&mut arguments.common),
+            Command::Abort(arguments) => Place::Common(&mut arguments.common),
             Command::Stop(arguments) => Place::Common(&mut arguments.common),
             Command::Status(arguments) => Place::Common(&mut arguments.common),
             Command::List(arguments) => Place::Common(&mut arguments.common),

@@ -19,8 +19,7 @@ const ASK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Aborts the calls of all clients, and waits until that is done.
 pub fn run(arguments: &AbortArguments, variables: &Variables) -> Result<AbortReport, Failure> {
-    let name = arguments.name.as_deref().or(arguments.common.cluster.as_deref());
-    let cluster = cluster_name(name, variables)?;
+    let cluster = cluster_name(arguments.common.cluster.as_deref(), variables)?;
     let timeout = seconds("--timeout", arguments.timeout)?;
     let file = ConnectionFile::read(&ClusterFolder::of(&cluster)?.client_file()).map_err(|error| match error {
         ConnectionError::Missing(_) => no_such_cluster(&cluster),

@@ -5,7 +5,7 @@ use crate::errors;
 use crate::process::OfProcess;
 use crate::waiting::duration;
 use ipclusterz_base::connection::ConnectionFile;
-use ipclusterz_base::ids::{EngineId, FunctionHash};
+use ipclusterz_base::ids::{EngineId, FunctionHash, TaskId};
 use ipclusterz_runtime::engine::{EndOfTime, Engine as Core, EngineConfig, MpiFunctions, StackFile, TaskHandle};
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::{Activity, Broken, Rank, Stream, TaskOutcome};
@@ -162,7 +162,7 @@ impl Engine {
         Ok(activities(py.detach(|| core.inspect(&engines, broken, timeout))))
     }
 
-    fn write(&self, py: Python<'_>, stream: &str, text: &str) -> PyResult<()> {
+    fn write(&self, py: Python<'_>, task: u64, stream: &str, text: &str) -> PyResult<bool> {
         let stream = Stream::from_name(stream).ok_or_else(|| {
             let names = Stream::ALL.map(Stream::name).join(", ");
             PyValueError::new_err(format!("no stream {stream:?}; there are: {names}"))
@@ -170,10 +170,8 @@ impl Engine {
         if stream == Stream::Display && !text.ends_with('\n') {
             return Err(PyValueError::new_err("what is displayed is a line of JSON and ends like one"));
         }
-        if let Some(core) = self.core() {
-            py.detach(|| core.write(stream, text));
-        }
-        Ok(())
+        let Some(core) = self.core() else { return Ok(false) };
+        Ok(py.detach(|| core.write(TaskId(task), stream, text)))
     }
 }
 

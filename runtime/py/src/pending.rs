@@ -3,12 +3,12 @@
 use crate::buffers::{Buffer, Sources};
 use crate::errors;
 use crate::process::OfProcess;
-use crate::waiting::{deadline, wait};
+use crate::waiting::{deadline, wait, wait_and};
 use ipclusterz_base::ids::{EngineId, RequestId};
-use ipclusterz_runtime::client::{Answer, AnswerId, Client as Core, Pending as Inner};
+use ipclusterz_runtime::client::{Answer, AnswerId, Client as Core, Pending as Inner, Written};
 use ipclusterz_runtime::system::wall_clock;
 use ipclusterz_runtime::wire::Frame;
-use ipclusterz_runtime::wire::message::Outcome;
+use ipclusterz_runtime::wire::message::{Outcome, Stream};
 use ipclusterz_runtime::wire::part::Part;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
@@ -55,6 +55,38 @@ impl Pending {
     }
 }
 
+type OnOutput<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+type Pieces = Vec<(&'static str, String)>;
+/// Index, engine, what it wrote, and whether that was all.
+type Taken = (usize, i64, Pieces, bool);
+
+fn named(pieces: Vec<(Stream, String)>) -> Pieces {
+    pieces.into_iter().map(|(stream, text)| (stream.name(), text)).collect()
+}
+
+impl Pending {
+    /// Waits, and calls `on_output` when there is output to be taken. If there ever was some, it is called at the end,
+    /// too: another thread may have taken it and be about to show it.
+    fn wait_taking<T: Send>(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        on_output: OnOutput<'_, '_>,
+        step: impl FnMut(Duration) -> Option<T> + Send,
+    ) -> PyResult<Option<T>> {
+        let Some(on_output) = on_output else { return wait(py, deadline(timeout)?, step) };
+        let inner = self.inner()?;
+        let tell = || if inner.has_news() { on_output.call0().map(drop) } else { Ok(()) };
+        inner.takes(true);
+        let mut found = deadline(timeout).and_then(|deadline| wait_and(py, deadline, step, tell));
+        if found.is_ok() && inner.was_written() {
+            found = on_output.call0().and(found);
+        }
+        inner.takes(false);
+        found
+    }
+}
+
 #[pymethods]
 impl Pending {
     fn __len__(&self) -> PyResult<usize> {
@@ -91,22 +123,53 @@ impl Pending {
         Ok(self.inner()?.is_done(index))
     }
 
-    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+    #[pyo3(signature = (timeout, on_output = None))]
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>, on_output: OnOutput<'_, '_>) -> PyResult<bool> {
         let inner = self.inner()?;
         let step = |slice| inner.wait(slice).then_some(());
-        Ok(wait(py, deadline(timeout)?, step)?.is_some())
+        Ok(self.wait_taking(py, timeout, on_output, step)?.is_some())
     }
 
-    fn wait_index(&self, py: Python<'_>, index: isize, timeout: Option<f64>) -> PyResult<bool> {
+    #[pyo3(signature = (index, timeout, on_output = None))]
+    fn wait_index(
+        &self,
+        py: Python<'_>,
+        index: isize,
+        timeout: Option<f64>,
+        on_output: OnOutput<'_, '_>,
+    ) -> PyResult<bool> {
         let (inner, index) = (self.inner()?, self.index(index)?);
         let step = |slice| inner.wait_index(index, slice).then_some(());
-        Ok(wait(py, deadline(timeout)?, step)?.is_some())
+        Ok(self.wait_taking(py, timeout, on_output, step)?.is_some())
     }
 
-    fn nth_done(&self, py: Python<'_>, n: usize, timeout: Option<f64>) -> PyResult<Option<usize>> {
+    #[pyo3(signature = (n, timeout, on_output = None))]
+    fn nth_done(
+        &self,
+        py: Python<'_>,
+        n: usize,
+        timeout: Option<f64>,
+        on_output: OnOutput<'_, '_>,
+    ) -> PyResult<Option<usize>> {
         let inner = self.inner()?;
         let step = |slice| inner.nth_done(n, slice);
-        Ok(wait(py, deadline(timeout)?, step)?.flatten())
+        Ok(self.wait_taking(py, timeout, on_output, step)?.flatten())
+    }
+
+    fn has_news(&self) -> PyResult<bool> {
+        Ok(self.inner()?.has_news())
+    }
+
+    fn is_taken(&self) -> PyResult<bool> {
+        Ok(self.inner()?.is_taken())
+    }
+
+    fn take_output(&self) -> PyResult<Vec<Taken>> {
+        let taken = |written: Written| {
+            let engine = written.engine.map_or(-1, |id| i64::from(id.0));
+            (written.index, engine, named(written.pieces), written.done)
+        };
+        Ok(self.inner()?.take_output().into_iter().map(taken).collect())
     }
 
     fn wait_news(&self, py: Python<'_>, version: u64, timeout: Option<f64>) -> PyResult<u64> {
@@ -132,12 +195,12 @@ impl Pending {
         Ok(self.inner()?.outputs(index).unwrap_or_default())
     }
 
-    fn output_since(&self, index: isize, cursor: usize) -> PyResult<(usize, Vec<(&'static str, String)>)> {
+    fn output_since(&self, index: isize, cursor: usize) -> PyResult<(usize, Pieces)> {
         let index = self.index(index)?;
         let news = self.inner()?.output_since(index, cursor);
         let (cursor, chunks) =
             news.ok_or_else(|| PyValueError::new_err(format!("{cursor} is no cursor of answer {index}")))?;
-        Ok((cursor, chunks.into_iter().map(|(stream, text)| (stream.name(), text)).collect()))
+        Ok((cursor, named(chunks)))
     }
 
     fn abort(&self, py: Python<'_>) -> PyResult<()> {

@@ -32,7 +32,17 @@ pub fn duration(seconds: f64) -> PyResult<Duration> {
 pub fn wait<T: Send>(
     py: Python<'_>,
     deadline: Option<Instant>,
+    step: impl FnMut(Duration) -> Option<T> + Send,
+) -> PyResult<Option<T>> {
+    wait_and(py, deadline, step, || Ok(()))
+}
+
+/// The same; `between` is called after each step without a result.
+pub fn wait_and<T: Send>(
+    py: Python<'_>,
+    deadline: Option<Instant>,
     mut step: impl FnMut(Duration) -> Option<T> + Send,
+    mut between: impl FnMut() -> PyResult<()>,
 ) -> PyResult<Option<T>> {
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -41,6 +51,7 @@ pub fn wait<T: Send>(
             return Ok(Some(result));
         }
         py.check_signals()?;
+        between()?;
         if left.is_some_and(|left| left <= slice) {
             return Ok(None);
         }

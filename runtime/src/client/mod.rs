@@ -29,7 +29,8 @@ pub use answer_id::{AnswerId, AnswerIdError};
 pub use error::ClientError;
 pub use event::Event;
 pub use handle::Client;
-pub use pending::{Answer, Pending};
+pub use pending::{Answer, Pending, Written};
 pub use submit::{Item, Submission};
+pub use transcript::Kept;
 
 pub use crate::wire::message::{EngineInfo, EngineStatus, Status};

@@ -3,11 +3,12 @@
 //! One `Pending` stands for all answers of one submission. Who holds it can wait; when nobody holds it any more,
 //! its answers are discarded as they arrive.
 
-use super::transcript::Transcript;
+use super::transcript::{Kept, Transcript};
 use super::watched::Watched;
 use crate::wire::message::{Outcome, Stream};
 use crate::wire::part::Part;
 use ipclusterz_base::ids::EngineId;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,9 +31,26 @@ pub struct Answer {
     pub received: f64,
 }
 
+/// What one call has written since it was asked last.
+#[derive(Debug)]
+pub struct Written {
+    /// The index of its answer.
+    pub index: usize,
+    /// Who wrote it.
+    pub engine: Option<EngineId>,
+    /// The streams and what was written to them, in order.
+    pub pieces: Vec<(Stream, String)>,
+    /// Its answer is here, and no more comes.
+    pub done: bool,
+}
+
 #[derive(Debug, Default)]
 struct Slot {
     written: Transcript,
+    /// Who wrote last.
+    writer: Option<EngineId>,
+    /// It is among the news.
+    in_news: bool,
     /// It was to be given up and had begun already.
     started: bool,
     /// Whoever waits wants to do it in person, if no engine has begun it.
@@ -42,7 +60,7 @@ struct Slot {
     answer: Option<Answer>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     slots: Vec<Slot>,
     /// Indexes of the answers that are here, in order of arrival.
@@ -51,13 +69,30 @@ struct State {
     undecided: usize,
     /// How many answers and pieces of output there were.
     version: u64,
-    /// Tokens for `watched`, put there with the last answer.
+    /// Tokens for `watched`, put there with the last answer, and when there is output to be taken.
     watches: Vec<u64>,
+    /// They were put there for output that nobody has taken yet.
+    announced: bool,
+    /// Slots that have output to be taken, or have ended behind it.
+    news: Vec<usize>,
+    /// Something was written at some time.
+    was_written: bool,
 }
 
 impl State {
     fn is_complete(&self) -> bool {
         self.arrived.len() == self.slots.len()
+    }
+
+    fn is_news(&mut self, index: usize) {
+        if !std::mem::replace(&mut self.slots[index].in_news, true) {
+            self.news.push(index);
+        }
+    }
+
+    /// Tokens that are to be told of output.
+    fn announce(&mut self) -> Vec<u64> {
+        if std::mem::replace(&mut self.announced, true) { Vec::new() } else { self.watches.clone() }
     }
 }
 
@@ -69,17 +104,20 @@ pub struct Pending {
     /// When it was submitted, seconds since 1970.
     pub submitted: f64,
     watched: Arc<Watched>,
+    kept: Arc<Kept>,
+    /// Threads that wait and take the output.
+    takers: AtomicUsize,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 impl Pending {
     /// Awaits one answer for each target.
-    pub fn new(targets: Vec<Option<EngineId>>, submitted: f64, watched: Arc<Watched>) -> Arc<Pending> {
+    pub fn new(targets: Vec<Option<EngineId>>, submitted: f64, watched: Arc<Watched>, kept: Arc<Kept>) -> Arc<Pending> {
         let slots: Vec<Slot> = targets.iter().map(|_| Slot::default()).collect();
-        let undecided = slots.len();
-        let state = State { slots, arrived: Vec::new(), undecided, version: 0, watches: Vec::new() };
-        Arc::new(Pending { targets, submitted, watched, state: Mutex::new(state), changed: Condvar::new() })
+        let state = Mutex::new(State { undecided: slots.len(), slots, ..State::default() });
+        let (takers, changed) = Default::default();
+        Arc::new(Pending { targets, submitted, watched, kept, takers, state, changed })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -145,14 +183,65 @@ impl Pending {
         self.wait_until(timeout, news).map(|state| state.version)
     }
 
-    /// Has `token` queued in the client's [`Watched`] when the last answer arrives. False: it is here already.
+    /// Has `token` queued in the client's [`Watched`] when the last answer arrives, and before that when there is output
+    /// to be taken. False: all answers are here already.
     pub fn watch(&self, token: u64) -> bool {
         let mut state = self.lock();
         if state.is_complete() {
             return false;
         }
         state.watches.push(token);
+        state.announced = !state.news.is_empty();
+        let news = state.announced;
+        drop(state);
+        if news {
+            self.watched.push(vec![token]);
+        }
         true
+    }
+
+    /// A thread begins or ends to wait and to take the output meanwhile, of which watchers are not told.
+    pub fn takes(&self, begins: bool) {
+        if begins {
+            self.takers.fetch_add(1, Relaxed);
+            return;
+        }
+        self.takers.fetch_sub(1, Relaxed);
+        let mut state = self.lock();
+        let tokens = if state.news.is_empty() || state.is_complete() { Vec::new() } else { state.announce() };
+        drop(state);
+        if !tokens.is_empty() {
+            self.watched.push(tokens);
+        }
+    }
+
+    /// Whether such a thread waits.
+    pub fn is_taken(&self) -> bool {
+        self.takers.load(Relaxed) > 0
+    }
+
+    /// Whether there is output to be taken.
+    pub fn has_news(&self) -> bool {
+        !self.lock().news.is_empty()
+    }
+
+    /// Whether there was any output.
+    pub fn was_written(&self) -> bool {
+        self.lock().was_written
+    }
+
+    /// What was written since this was called last, by whichever thread.
+    pub fn take_output(&self) -> Vec<Written> {
+        let mut state = self.lock();
+        state.announced = false;
+        let news = std::mem::take(&mut state.news);
+        let take = |index: usize| {
+            let slot = &mut state.slots[index];
+            slot.in_news = false;
+            let engine = slot.answer.as_ref().and_then(|answer| answer.engine).or(slot.writer);
+            Written { index, engine, pieces: slot.written.take(), done: slot.answer.is_some() }
+        };
+        news.into_iter().map(take).collect()
     }
 
     /// After an abort: waits until each answer is here or known to have begun, and tells whether all were given up.
@@ -226,13 +315,20 @@ impl Pending {
     }
 
     /// Text of a running task arrived.
-    pub(super) fn output(&self, index: usize, stream: Stream, text: &str) {
+    pub(super) fn output(&self, index: usize, engine: EngineId, stream: Stream, text: &str) {
         let mut state = self.lock();
         let Some(slot) = state.slots.get_mut(index) else { return };
-        slot.written.push(stream, text);
+        slot.written.write(stream, text, &self.kept);
+        slot.writer = Some(engine);
         state.version += 1;
+        state.was_written = true;
+        state.is_news(index);
+        let tokens = if self.is_taken() { Vec::new() } else { state.announce() };
         drop(state);
         self.changed.notify_all();
+        if !tokens.is_empty() {
+            self.watched.push(tokens);
+        }
     }
 
     /// It was to be given up, but has begun.
@@ -265,8 +361,13 @@ impl Pending {
     fn settle(&self, mut state: MutexGuard<'_, State>, index: usize, answer: Answer) {
         let slot = &mut state.slots[index];
         slot.answer = Some(answer);
-        if !slot.started {
+        slot.written.end(&self.kept);
+        let (started, wrote) = (slot.started, slot.written.len() > 0);
+        if !started {
             state.undecided -= 1;
+        }
+        if wrote {
+            state.is_news(index);
         }
         state.arrived.push(index);
         state.version += 1;
@@ -293,12 +394,19 @@ impl Pending {
     }
 }
 
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.kept.free(state.slots.iter().map(|slot| slot.written.len()).sum());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn pending() -> Arc<Pending> {
-        Pending::new(vec![None, None], 0.0, Arc::default())
+        Pending::new(vec![None, None], 0.0, Arc::default(), Arc::default())
     }
 
     fn answer(outcome: Outcome) -> Answer {

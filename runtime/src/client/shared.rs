@@ -1,6 +1,7 @@
 //! What the threads of a client share: the core under one lock, and how they wake each other.
 
 use super::core::Core;
+use super::transcript::Kept;
 use super::watched::Watched;
 use crate::transport::wake::Waker;
 use crate::wire::Channel;
@@ -18,12 +19,13 @@ pub(super) struct Shared {
     pub waker: Waker,
     pub segments: Option<SegmentFolder>,
     pub watched: Arc<Watched>,
+    pub kept: Arc<Kept>,
 }
 
 impl Shared {
     pub fn new(segments: Option<SegmentFolder>) -> std::io::Result<Self> {
-        let (state, changed, watched) = Default::default();
-        Ok(Shared { state, changed, waker: Waker::new()?, segments, watched })
+        let (state, changed, watched, kept) = Default::default();
+        Ok(Shared { state, changed, waker: Waker::new()?, segments, watched, kept })
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {

@@ -98,7 +98,12 @@ impl Client {
         submission: Submission<'_>,
         items: Vec<Item>,
     ) -> Result<(RequestId, Arc<Pending>), ClientError> {
-        let pending = Pending::new(targets_of(&items), wall_clock(), Arc::clone(&self.shared.watched));
+        let pending = Pending::new(
+            targets_of(&items),
+            wall_clock(),
+            Arc::clone(&self.shared.watched),
+            Arc::clone(&self.shared.kept),
+        );
         let mut state = self.usable()?;
         let first = state.core.number(items.len());
         let function = submission.function.map(|(hash, code)| {

@@ -1,6 +1,33 @@
 //! What one call writes while it runs: one log of chunks in the order in which they were written, whatever the stream.
+//! And how much of it all results of a client may keep.
 
 use crate::wire::message::Stream;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// Text that all results of a client keep, bytes.
+const KEPT_MAX: usize = 128 << 20;
+/// Text of one call that is kept in any case, so that what others keep does not silence it.
+const ALWAYS_KEPT: usize = 64 << 10;
+
+/// How much text the results of a client keep, bytes.
+#[derive(Debug, Default)]
+pub struct Kept(AtomicUsize);
+
+impl Kept {
+    /// Whether a call that keeps `own` bytes may keep `more`, which then count.
+    fn allows(&self, own: usize, more: usize) -> bool {
+        let allowed = own + more <= ALWAYS_KEPT || self.0.load(Relaxed) + more <= KEPT_MAX;
+        if allowed {
+            self.0.fetch_add(more, Relaxed);
+        }
+        allowed
+    }
+
+    /// These bytes are freed.
+    pub(super) fn free(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Relaxed);
+    }
+}
 
 #[derive(Debug)]
 struct Chunk {
@@ -14,6 +41,10 @@ struct Chunk {
 #[derive(Debug, Default)]
 pub(super) struct Transcript {
     chunks: Vec<Chunk>,
+    /// Cursor behind what was taken.
+    taken: usize,
+    /// Bytes of text that were not kept.
+    left_out: usize,
 }
 
 impl Transcript {
@@ -22,8 +53,32 @@ impl Transcript {
         self.chunks.last().map_or(0, |last| last.start + last.text.len())
     }
 
-    /// More was written.
-    pub fn push(&mut self, stream: Stream, text: &str) {
+    /// More was written; text is only kept as far as `kept` allows.
+    pub fn write(&mut self, stream: Stream, text: &str, kept: &Kept) {
+        if kept.allows(self.len(), text.len()) {
+            self.push(stream, text);
+        } else if stream != Stream::Display {
+            self.left_out += text.len();
+        }
+    }
+
+    /// Nothing more comes: says how much was not kept.
+    pub fn end(&mut self, kept: &Kept) {
+        if self.left_out > 0 {
+            let note = format!("\n[{} bytes of output were not kept: results keep too much already]\n", self.left_out);
+            kept.0.fetch_add(note.len(), Relaxed);
+            self.push(Stream::Stdout, &note);
+        }
+    }
+
+    /// What was written since this was called last.
+    pub fn take(&mut self) -> Vec<(Stream, String)> {
+        let news = self.since(self.taken).unwrap_or_default();
+        self.taken = self.len();
+        news
+    }
+
+    fn push(&mut self, stream: Stream, text: &str) {
         match self.chunks.last_mut() {
             Some(last) if last.stream == stream => last.text.push_str(text),
             _ => self.chunks.push(Chunk { stream, text: text.to_owned(), start: self.len() }),
@@ -78,5 +133,31 @@ mod tests {
         assert_eq!(seen, "ébcde");
         assert_eq!(log.since(cursor + 1), None, "beyond the end");
         assert_eq!(log.since(1), None, "inside a character");
+    }
+    #[test]
+    fn each_piece_is_taken_once() {
+        let (mut log, kept) = (Transcript::default(), Kept::default());
+        log.write(Stdout, "a", &kept);
+        assert_eq!(log.take(), [(Stdout, "a".to_owned())]);
+        log.write(Stdout, "b", &kept);
+        log.write(Stderr, "c", &kept);
+        assert_eq!(log.take(), [(Stdout, "b".to_owned()), (Stderr, "c".to_owned())]);
+        assert_eq!(log.take(), []);
+        assert_eq!(log.joined(Stdout), "ab");
+    }
+
+    #[test]
+    fn results_keep_so_much_together_and_each_call_a_little() {
+        let (mut full, mut other, kept) = (Transcript::default(), Transcript::default(), Kept::default());
+        full.write(Stdout, &"x".repeat(KEPT_MAX), &kept);
+        other.write(Stderr, "heard", &kept);
+        other.write(Stdout, &"x".repeat(ALWAYS_KEPT), &kept);
+        other.end(&kept);
+        let note = format!("\n[{ALWAYS_KEPT} bytes of output were not kept: results keep too much already]\n");
+        assert_eq!((other.joined(Stderr), other.joined(Stdout)), ("heard".to_owned(), note));
+        kept.free(full.len());
+        other.write(Stdout, &"x".repeat(ALWAYS_KEPT), &kept);
+        kept.free(other.len());
+        assert_eq!(kept.0.load(Relaxed), 0);
     }
 }

@@ -1,7 +1,7 @@
-//! Submissions that are complete, for the one thread that waits for any of them.
+//! Submissions that are complete or have written something, for the one thread that waits for any of them.
 //!
-//! Who watches a `Pending` gives it a token; the token is queued here when the last answer arrives. The I/O thread puts
-//! tokens in and never waits for who takes them out.
+//! Who watches a `Pending` gives it a token; the token is queued here when the last answer arrives, and when there is
+//! output that nobody has taken. The I/O thread puts tokens in and never waits for who takes them out.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ struct Queue {
     stopped: bool,
 }
 
-/// Tokens in the order in which their submissions became complete.
+/// Tokens in the order in which something became of their submissions.
 #[derive(Debug, Default)]
 pub struct Watched {
     queue: Mutex<Queue>,
@@ -32,7 +32,7 @@ impl Watched {
         self.changed.notify_all();
     }
 
-    /// These are complete.
+    /// These are complete, or have written something.
     pub(super) fn push(&self, tokens: Vec<u64>) {
         self.change(|queue| queue.tokens.extend(tokens));
     }

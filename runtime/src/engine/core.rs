@@ -184,6 +184,11 @@ impl Core {
         self.running.is_some()
     }
 
+    /// This task runs.
+    pub fn runs(&self, task: TaskId) -> bool {
+        self.running.is_some_and(|(running, _)| running == task)
+    }
+
     /// The session is over: the controller has answered for everything that was here. What runs goes on, for nobody.
     pub fn session_lost(&mut self) {
         self.inbox.clear();

@@ -1,8 +1,8 @@
 //! The engine as the thread that runs user code uses it: it takes tasks, returns results and writes output.
 
 use super::core::{Action, Job};
-use super::output::OUTPUT_CHUNK;
-use super::shared::Shared;
+use super::output::{Allowance, OUTPUT_CHUNK};
+use super::shared::{Shared, State};
 use crate::inspections::Activities;
 use crate::system::wall_clock;
 use crate::wire::Frame;
@@ -59,7 +59,7 @@ impl Engine {
     /// The next task if one is ready; never waits.
     pub fn try_next(&self) -> Option<TaskHandle> {
         let mut state = self.shared.lock();
-        if state.ended.is_some() { None } else { state.core.start_next().map(started) }
+        if state.ended.is_some() { None } else { start(&mut state) }
     }
 
     /// Waits for the next task. `Err`: the engine is to end. `Ok(None)`: nothing came in `timeout`.
@@ -70,8 +70,8 @@ impl Engine {
             if let Some(reason) = &state.ended {
                 return Err(reason.clone());
             }
-            if let Some(job) = state.core.start_next() {
-                return Ok(Some(started(job)));
+            if let Some(task) = start(&mut state) {
+                return Ok(Some(task));
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -145,7 +145,7 @@ impl Engine {
         let names: Vec<Frame> =
             packed.segments.iter().filter_map(|note| packed.frames.get(note.frame as usize).cloned()).collect();
         let mut state = self.shared.lock();
-        state.flush_output();
+        state.end_output();
         match state.core.finish(task.id, outcome, (task.started, wall_clock()), packed) {
             Some(action) => state.outbox.push(action),
             None => names.iter().for_each(|name| {
@@ -160,18 +160,18 @@ impl Engine {
         self.shared.waker.wake();
     }
 
-    /// Writes text of the running task; waits while too much is unsent. False: no task runs, and the text is dropped.
-    pub fn write(&self, stream: Stream, text: &str) -> bool {
+    /// Writes text of a task; waits while too much is unsent. False: it does not run any more, and the text is dropped.
+    pub fn write(&self, task: TaskId, stream: Stream, text: &str) -> bool {
         let mut state = self.shared.lock();
-        if !state.core.is_running() {
-            return false;
-        }
-        while state.output.bytes() > OUTPUT_MAX && state.ended.is_none() {
+        while state.core.runs(task) && state.output.bytes() > OUTPUT_MAX && state.ended.is_none() {
             state = self.shared.wait(state);
         }
+        if !state.core.runs(task) {
+            return false;
+        }
         let first = state.output.bytes() == 0;
-        state.output.push(stream, text);
-        let wake = first || state.output.bytes() > OUTPUT_CHUNK;
+        state.written(stream, text);
+        let wake = (first && state.output.bytes() > 0) || state.output.bytes() > OUTPUT_CHUNK;
         drop(state);
         if wake {
             self.shared.waker.wake();
@@ -190,6 +190,12 @@ impl Drop for Engine {
             let _ = thread.join();
         }
     }
+}
+
+fn start(state: &mut State) -> Option<TaskHandle> {
+    let job = state.core.start_next()?;
+    state.allowance = Some(Allowance::new(Instant::now()));
+    Some(started(job))
 }
 
 fn started(job: Job) -> TaskHandle {

@@ -1,13 +1,14 @@
 //! What the two threads of an engine share: the core under one lock, and how they wake each other.
 
 use super::core::{Action, Core};
-use super::output::Gathered;
+use super::output::{Allowance, Gathered};
 use crate::inspections::Inspections;
 use crate::transport::wake::Waker;
+use crate::wire::message::Stream;
 use crate::wire::segment::SegmentFolder;
 use ipclusterz_base::ids::{EngineId, PeerId};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -44,6 +45,8 @@ pub(super) struct State {
     pub outbox: Vec<Action>,
     /// Text not sent yet.
     pub output: Gathered,
+    /// How much text the running task may write.
+    pub allowance: Option<Allowance>,
     pub registered: Option<(EngineId, PeerId)>,
     /// The controller's address that answered.
     pub address: String,
@@ -56,6 +59,29 @@ pub(super) struct State {
 }
 
 impl State {
+    /// Takes text of the running task, as much of it as may be sent.
+    pub fn written(&mut self, stream: Stream, text: &str) {
+        // What is displayed is no text: nothing of it can be cut.
+        let Some(allowance) = self.allowance.as_mut().filter(|_| stream != Stream::Display) else {
+            return self.output.push(stream, text);
+        };
+        let (note, fits) = allowance.take(stream, text, Instant::now());
+        if let Some((stream, note)) = note {
+            self.output.push(stream, &note);
+        }
+        if !fits.is_empty() {
+            self.output.push(stream, fits);
+        }
+    }
+
+    /// The running task writes no more.
+    pub fn end_output(&mut self) {
+        if let Some((stream, note)) = self.allowance.take().and_then(|mut allowance| allowance.note()) {
+            self.output.push(stream, &note);
+        }
+        self.flush_output();
+    }
+
     /// Moves gathered text to the outbox, before whatever comes next.
     pub fn flush_output(&mut self) {
         for (stream, text) in self.output.take() {

@@ -14,7 +14,7 @@ impl World {
     pub fn submit(&mut self, balanced: bool, function: bool) {
         let targets = if balanced { vec![None] } else { (0..ENGINES).map(|id| Some(EngineId(id))).collect() };
         let count = targets.len();
-        let pending = Pending::new(targets, 0.0, Arc::clone(&self.watched));
+        let pending = Pending::new(targets, 0.0, Arc::clone(&self.watched), Arc::default());
         let id = self.client.number(1);
         let placement = if balanced {
             Placement::Balanced { retries: 0, engines: None, duration: None }

@@ -1,8 +1,8 @@
 """Results that are on their way.
 
 An `AsyncResult` holds the answers of one submission. It never talks to the cluster itself: it asks the extension
-module's `Pending`, and dropping it frees what was received and what will be. What makes it a Future is in `future`;
-results of a map are in `mapping`.
+module's `Pending`, and dropping it frees what was received and what will be. What makes it a Future is in `future`,
+what its calls write in `written`; results of a map are in `mapping`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from time import monotonic, time
 
 from .. import error as errors
 from .answers import Failed, Failure, Succeeded, metadata_of, value_at
-from .displays import settled
-from .future import LazyFuture
 from .tables import numbers, table
+from .written import Written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,12 +28,18 @@ __all__ = ["AsyncResult", "give_up"]
 _NOTHING: Any = object()
 
 
-class AsyncResult(LazyFuture):
+class AsyncResult(Written):
     """The result of a call that need not be there yet.
 
     It has the methods of `multiprocessing.pool.AsyncResult` (get, wait, ready, successful), it is a
     `concurrent.futures.Future` (result, exception, done, cancel, add_done_callback; `concurrent.futures.wait` and
     `as_completed` take it), and it can be awaited. Made by views, not by hand.
+
+    Attributes
+    ----------
+    quiet : bool
+        Do not show what the calls write while somebody waits for them. At first that of the view; True for cells of
+        code, whose replies show it.
 
     Examples
     --------
@@ -43,19 +48,22 @@ class AsyncResult(LazyFuture):
     [1024, 1024, 1024, 1024]
     """
 
-    def __init__(self, client: Owner, pending: Pending, method: str, single: bool) -> None:
+    def __init__(
+        self, client: Owner, pending: Pending, method: str, single: bool, *, quiet: bool | None = None
+    ) -> None:
         # Not Future's, whose state is made when it is looked at.
         self._client = client
         self._pending = pending
         self._method = method
         self._single = single
         self._values: list[Any] = _NOTHING
+        self.quiet: bool = method == "execute" or (client.quiet if quiet is None else quiet)
         client._results.add(self)
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
     def get(self, timeout: float | None = None, *, return_exceptions: bool | None = None) -> Any:
-        """Wait for the result and return it.
+        """Wait for the result and return it. What the calls write is shown meanwhile, unless `quiet` is set.
 
         Parameters
         ----------
@@ -109,7 +117,7 @@ class AsyncResult(LazyFuture):
         return self.get()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until all answers are there.
+        """Wait until all answers are there. What the calls write is shown meanwhile, unless `quiet` is set.
 
         Parameters
         ----------
@@ -121,11 +129,7 @@ class AsyncResult(LazyFuture):
         bool
             Whether they are.
         """
-        try:
-            return self._pending.wait(timeout)
-        except KeyboardInterrupt as error:
-            self._leave(error)
-            raise
+        return self._wait(timeout, self._shows)
 
     def ready(self) -> bool:
         """Whether all answers are there."""
@@ -141,7 +145,7 @@ class AsyncResult(LazyFuture):
         """
         if not self.ready():
             raise ValueError(f"{self!r} not ready")
-        self._have(None)
+        self._look()
         return not self._failed()
 
     def successes(self, timeout: float | None = None) -> list[Succeeded]:
@@ -217,14 +221,21 @@ class AsyncResult(LazyFuture):
         except ImportError:
             raise ImportError("wait_interactive() needs tqdm: pip install tqdm") from None
         deadline = None if timeout is None else monotonic() + timeout
+
+        def show() -> None:
+            with tqdm.external_write_mode():
+                self._show()
+
+        shows = None if self.quiet else show
         with tqdm(total=len(self), desc=self._method, unit=self._unit) as bar:
             while True:
                 bar.update(self.progress - bar.n)
                 if self.ready():
+                    self._wait(0, shows)
                     return
                 if deadline is not None and monotonic() >= deadline:
                     raise errors.TimeoutError(f"{self.progress} of {len(self)} are ready after {timeout:g} s")
-                self.wait(interval if deadline is None else min(interval, max(0.0, deadline - monotonic())))
+                self._wait(interval if deadline is None else min(interval, max(0.0, deadline - monotonic())), shows)
 
     def abort(self) -> None:
         """Give up the calls that no engine has started; they end with `AbortedError`, the others go on."""
@@ -307,37 +318,6 @@ class AsyncResult(LazyFuture):
         pending = self._pending
         return [metadata_of(pending, index, message_id) for index, message_id in enumerate(pending.message_ids())]
 
-    @property
-    def outputs(self) -> list[list[dict[str, Any]]]:
-        """What the calls have displayed until now: for each answer its figures, tables and so on, as mime bundles."""
-        logs = [settled(self._pending.output_since(index, 0)[1]) for index in range(len(self._pending))]
-        return [[content for stream, content in log if stream == "display"] for log in logs]
-
-    def display_outputs(self, group: str = "engine") -> None:
-        """Wait, and show what the calls wrote and displayed.
-
-        Parameters
-        ----------
-        group : {"engine", "type", "order"}
-            One engine after the other; or all standard output first, then errors, then displays; or like that, with
-            the first display of each engine before the second ones.
-        """
-        # Most results are never shown, and what shows them takes time to import.
-        from .follow import display_outputs
-
-        self.wait()
-        display_outputs(self, group)
-
-    @property
-    def stdout(self) -> Any:
-        """What the calls have written to standard output until now: one text, or a list for several engines."""
-        return self._output(0)
-
-    @property
-    def stderr(self) -> Any:
-        """What the calls have written to standard error until now: one text, or a list for several engines."""
-        return self._output(1)
-
     def __repr__(self) -> str:
         owner = self._client._core.forked_from
         if owner is not None:
@@ -352,6 +332,8 @@ class AsyncResult(LazyFuture):
 
     _returns_exceptions = False
     _unit = "call"
+    # The values were looked at while something may not be shown yet.
+    _unseen = False
 
     def _state_in_words(self) -> str:
         """How far it has come, in words."""
@@ -380,12 +362,15 @@ class AsyncResult(LazyFuture):
         ]
 
     def _count_failed(self) -> int:
-        self._have(None)
+        self._look()
         return len(self._failed())
 
     def _outcomes(self, timeout: float | None) -> list[tuple[int, int, Any]]:
         """Index, engine, and value or `Failure` of each call, once all are there."""
         self._have(timeout)
+        return self._listed()
+
+    def _listed(self) -> list[tuple[int, int, Any]]:
         return [(index, *each) for index, each in enumerate(zip(self.engine_ids, self._values, strict=False))]
 
     def _failed(self) -> list[IpclusterzError]:
@@ -400,19 +385,29 @@ class AsyncResult(LazyFuture):
         return values[0] if self._single else values
 
     def _have(self, timeout: float | None) -> None:
-        """Wait for the values, unless they are here."""
-        if self._values is _NOTHING:
-            self._collect(timeout)
-
-    def _collect(self, timeout: float | None) -> None:
-        pending = self._pending
+        """Wait for the values, unless they are here, and show what was written."""
+        if self._values is not _NOTHING:
+            if self._unseen:
+                self._unseen = False
+                self.wait(0)
+            return
         if not self.wait(timeout):
             raise errors.TimeoutError("Result not ready.")
-        method = self._method
+        self._take()
+
+    def _look(self) -> None:
+        """Have the values, whose answers are all there, and show nothing."""
+        if self._values is _NOTHING:
+            self._unseen = True
+            self._take()
+
+    def _take(self) -> None:
+        pending, method = self._pending, self._method
         self._values = [value_at(pending, index, method) for index in range(len(pending))]
 
     def _leave(self, interrupt: KeyboardInterrupt) -> None:
         """After Ctrl-C in a wait: say what goes on, and let the client keep this result."""
+        self._pause()
         pending = self._pending
         missing = len(pending) - pending.done()
         if not missing:
@@ -475,7 +470,7 @@ class AsyncResult(LazyFuture):
         if self._values is not _NOTHING:
             return self._values[index]
         try:
-            self._pending.wait_index(index, None)
+            self._pending.wait_index(index, None, self._shows)
         except KeyboardInterrupt as error:
             self._leave(error)
             raise
@@ -487,10 +482,6 @@ class AsyncResult(LazyFuture):
             e = self._raised(value.error.with_traceback(None))
             raise e
         return value
-
-    def _output(self, which: int) -> Any:
-        texts = [self._pending.outputs(index)[which] for index in range(len(self._pending))]
-        return texts[0] if self._single else texts
 
 
 def give_up(results: Iterable[AsyncResult]) -> None:

@@ -125,7 +125,9 @@ class IpclusterzBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
         if number < len(workers):
             targets = workers.targets
             chosen = (workers.client._live() if targets is None else targets)[:number]
+            quiet = workers.quiet
             workers = workers.client._balanced(workers.client._ids(chosen))
+            workers.quiet = quiet
         self._executor = workers.executor
         return number
 

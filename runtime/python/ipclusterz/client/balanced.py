@@ -9,7 +9,7 @@ from .direct import DirectCalls
 from .functions import pack
 from .mapping import Again, MapResult, chunk_bounds, chunk_frames, chunk_of, columns_of, lazy_map
 from .remote import ParallelFunction, RemoteFunction
-from .targets import waits
+from .targets import is_quiet, waits
 from .view import View
 
 TYPE_CHECKING = False
@@ -151,6 +151,7 @@ class LoadBalancedView(View):
         ordered: bool = True,
         block: bool | None = None,
         return_exceptions: bool = False,
+        quiet: bool | None = None,
     ) -> Any:
         """Call `f` on each element, in chunks that engines take as they become free.
 
@@ -168,6 +169,8 @@ class LoadBalancedView(View):
             Instead of the view's `block`.
         return_exceptions : bool
             Put the errors of elements that fail in the places of their results, and raise none of them.
+        quiet : bool, optional
+            Do not show what `f` writes while it runs, instead of the view's `quiet`.
 
         Returns
         -------
@@ -191,7 +194,8 @@ class LoadBalancedView(View):
 
         pending, sizes, parts = submit(*columns_of(sequences))
         again = Again(submit, parts)
-        result = MapResult(self.client, pending, sizes, ordered, again=again, return_exceptions=return_exceptions)
+        options: dict[str, Any] = {"return_exceptions": return_exceptions, "quiet": is_quiet(self, quiet)}
+        result = MapResult(self.client, pending, sizes, ordered, again=again, **options)
         return result.get() if waits(self, block) else result
 
     def map_async(
@@ -202,11 +206,11 @@ class LoadBalancedView(View):
         chunksize: int | None = None,
         ordered: bool = True,
         return_exceptions: bool = False,
+        quiet: bool | None = None,
     ) -> MapResult:
         """Like `map`, and never waits."""
-        result: MapResult = self.map(
-            f, *sequences, chunksize=chunksize, ordered=ordered, block=False, return_exceptions=return_exceptions
-        )
+        options: dict[str, Any] = {"return_exceptions": return_exceptions, "quiet": quiet}
+        result: MapResult = self.map(f, *sequences, chunksize=chunksize, ordered=ordered, block=False, **options)
         return result
 
     def map_sync(
@@ -217,11 +221,11 @@ class LoadBalancedView(View):
         chunksize: int | None = None,
         ordered: bool = True,
         return_exceptions: bool = False,
+        quiet: bool | None = None,
     ) -> list[Any]:
         """Like `map`, and always waits."""
-        values: list[Any] = self.map(
-            f, *sequences, chunksize=chunksize, ordered=ordered, block=True, return_exceptions=return_exceptions
-        )
+        options: dict[str, Any] = {"return_exceptions": return_exceptions, "quiet": quiet}
+        values: list[Any] = self.map(f, *sequences, chunksize=chunksize, ordered=ordered, block=True, **options)
         return values
 
     def imap(
@@ -233,11 +237,13 @@ class LoadBalancedView(View):
         ordered: bool = True,
         chunksize: int = 1,
         return_exceptions: bool = False,
+        quiet: bool | None = None,
     ) -> LazyResults:
         """Map lazily, as engines become free; see `DirectView.imap`."""
         if max_outstanding is None:
             max_outstanding = 2 * max(1, len(self))
-        return lazy_map(self._submit_chunk(f), sequences, max_outstanding, ordered, chunksize, return_exceptions)
+        submit = self._submit_chunk(f, is_quiet(self, quiet))
+        return lazy_map(submit, sequences, max_outstanding, ordered, chunksize, return_exceptions)
 
     def remote(self, *, block: bool | None = None) -> Callable[..., RemoteFunction]:
         """Decorator: calling the function runs it on one engine; see `DirectView.remote`."""
@@ -259,14 +265,14 @@ class LoadBalancedView(View):
     def _apply(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], bound: bool) -> AsyncResult:
         frames = argument_frames(args, kwargs)
         pending = self._submit("apply_bound" if bound else "apply", [(None, frames)], pack(f, bound=bound))
-        return AsyncResult(self.client, pending, "apply", True)
+        return AsyncResult(self.client, pending, "apply", True, quiet=self.quiet)
 
-    def _submit_chunk(self, f: Callable[..., Any]) -> Callable[[list[Any], int, int], MapResult]:
+    def _submit_chunk(self, f: Callable[..., Any], quiet: bool) -> Callable[[list[Any], int, int], MapResult]:
         function = pack(f, mapped=True)
 
         def submit(columns: list[Any], first: int, size: int) -> MapResult:
             pending = self._submit("apply", [(None, chunk_frames(columns, 0, size))], function)
-            return MapResult(self.client, pending, [size], True, indexes=range(first, first + size))
+            return MapResult(self.client, pending, [size], True, indexes=range(first, first + size), quiet=quiet)
 
         return submit
 

@@ -25,6 +25,7 @@ class Calls:
         _core: Core
         block: Any
         targets: Any
+        quiet: Any
 
         @property
         def _owner_client(self) -> Connection: ...

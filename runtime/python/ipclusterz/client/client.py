@@ -69,11 +69,16 @@ class Client(Connection, DirectCalls):
         for it, on a terminal or in a notebook.
     timeout : float
         Seconds to wait for the controller's answer.
+    quiet : bool
+        The attribute `quiet` at first.
 
     Attributes
     ----------
     block : bool
         Whether calls wait for their results, unless a view or a call says otherwise. False at first.
+    quiet : bool
+        Do not show what functions write on engines while somebody waits for them, unless a view or a call says
+        otherwise.
 
     Raises
     ------
@@ -109,6 +114,7 @@ class Client(Connection, DirectCalls):
         sshkey: str | os.PathLike[str] | None = None,
         password: str | None = None,
         timeout: float = 10,
+        quiet: bool = False,
     ) -> None:
         tunnel = None
         if sshserver is not None:
@@ -125,6 +131,7 @@ class Client(Connection, DirectCalls):
 
             core = nested(core)
         super().__init__(core, tunnel)
+        self.quiet = quiet
         _offer_magics(self)
 
     # -- views --------------------------------------------------------------------------------------------------
@@ -253,13 +260,15 @@ class Client(Connection, DirectCalls):
         targets: Targets | Own = OWN,
         block: bool | None = None,
         return_exceptions: bool = False,
+        quiet: bool | None = None,
     ) -> Any:
         """Call `f` on each element and wait for all of them, like the builtin, unless ``block=False``.
 
         Otherwise as `DirectView.map`.
         """
         waits = block is None or block
-        return super().map(f, *sequences, targets=targets, block=waits, return_exceptions=return_exceptions)
+        options: dict[str, Any] = {"return_exceptions": return_exceptions, "quiet": quiet}
+        return super().map(f, *sequences, targets=targets, block=waits, **options)
 
     def remote(self, *, targets: Targets | Own = None, block: bool | None = None) -> Callable[..., RemoteFunction]:
         """Decorator: calling the function runs it on one engine, the one with least to do, or on `targets`.

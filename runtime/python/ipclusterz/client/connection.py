@@ -52,6 +52,7 @@ class Connection:
         "_tunnel",
         "_watcher",
         "block",
+        "quiet",
     )
 
     def __init__(self, core: Core, tunnel: Tunnel | None) -> None:
@@ -65,6 +66,7 @@ class Connection:
         # The watcher's thread holds the connection. The connection is closed when this object is freed.
         weakref.finalize(self, core.stop_watching).atexit = False
         self.block = False
+        self.quiet = False
 
     # -- engines ------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from .functions import pack
 from .mapping import Again, MapResult, chunk_of, columns_of
 from .namespaces import NamespaceCalls
 from .remote import ParallelFunction, RemoteFunction
-from .targets import OWN, waits
+from .targets import OWN, is_quiet, waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class DirectCalls(NamespaceCalls):
         targets: Targets | Own = OWN,
         block: bool | None = None,
         return_exceptions: bool = False,
+        quiet: bool | None = None,
     ) -> Any:
         """Call `f` on each element, one contiguous block of elements for each engine.
 
@@ -85,6 +86,8 @@ class DirectCalls(NamespaceCalls):
             Whether to wait.
         return_exceptions : bool
             Put the errors of elements that fail in the places of their results, and raise none of them.
+        quiet : bool, optional
+            Do not show what `f` writes while it runs; left out, the attribute `quiet` of the client or view.
 
         Returns
         -------
@@ -105,6 +108,7 @@ class DirectCalls(NamespaceCalls):
         """
         if targets is None:
             view = self._owner_client._balanced(None)
+            view.quiet = is_quiet(self, quiet)
             return view.map(f, *sequences, block=waits(self, block), return_exceptions=return_exceptions)
         client, core = self._owner_client, self._core
         chosen, _ = self._choose(targets)
@@ -128,17 +132,24 @@ class DirectCalls(NamespaceCalls):
 
         pending, sizes, parts = submit(*columns_of(sequences), chosen)
         again = Again(submit_again, parts)
-        result = MapResult(client, pending, sizes, True, again=again, return_exceptions=return_exceptions)
+        options: dict[str, Any] = {"return_exceptions": return_exceptions, "quiet": is_quiet(self, quiet)}
+        result = MapResult(client, pending, sizes, True, again=again, **options)
         return result.get() if waits(self, block) else result
 
-    def map_async(self, f: Callable[..., Any], /, *sequences: Any, return_exceptions: bool = False) -> MapResult:
+    def map_async(
+        self, f: Callable[..., Any], /, *sequences: Any, return_exceptions: bool = False, quiet: bool | None = None
+    ) -> MapResult:
         """Like `map`, and never waits."""
-        result: MapResult = self.map(f, *sequences, block=False, return_exceptions=return_exceptions)
+        options: dict[str, Any] = {"return_exceptions": return_exceptions, "quiet": quiet}
+        result: MapResult = self.map(f, *sequences, block=False, **options)
         return result
 
-    def map_sync(self, f: Callable[..., Any], /, *sequences: Any, return_exceptions: bool = False) -> list[Any]:
+    def map_sync(
+        self, f: Callable[..., Any], /, *sequences: Any, return_exceptions: bool = False, quiet: bool | None = None
+    ) -> list[Any]:
         """Like `map`, and always waits."""
-        values: list[Any] = self.map(f, *sequences, block=True, return_exceptions=return_exceptions)
+        options: dict[str, Any] = {"return_exceptions": return_exceptions, "quiet": quiet}
+        values: list[Any] = self.map(f, *sequences, block=True, **options)
         return values
 
     def imap(
@@ -151,6 +162,7 @@ class DirectCalls(NamespaceCalls):
         chunksize: int = 1,
         targets: Targets | Own = OWN,
         return_exceptions: bool = False,
+        quiet: bool | None = None,
     ) -> LazyResults:
         """Map lazily: elements are taken as engines become free, so the sequences may be endless.
 
@@ -170,6 +182,8 @@ class DirectCalls(NamespaceCalls):
             The engines that share the work; None is all of them.
         return_exceptions : bool
             Give the errors of elements that fail in the places of their results, and raise none of them.
+        quiet : bool, optional
+            Do not show what `f` writes while it runs; left out, the attribute `quiet` of the client or view.
 
         Returns
         -------
@@ -200,6 +214,7 @@ class DirectCalls(NamespaceCalls):
             ordered=ordered,
             chunksize=chunksize,
             return_exceptions=return_exceptions,
+            quiet=is_quiet(self, quiet),
         )
         return values
 
@@ -362,4 +377,4 @@ class DirectCalls(NamespaceCalls):
         frames = argument_frames(args, kwargs)
         chosen, single = self._choose(targets)
         pending = self._core.submit("apply_bound" if bound else "apply", [(chosen, frames)], function=function)
-        return AsyncResult(self._owner_client, pending, "apply", single)
+        return AsyncResult(self._owner_client, pending, "apply", single, quiet=self.quiet)

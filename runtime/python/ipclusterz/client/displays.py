@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-__all__ = ["at_prompt", "entries", "settled", "show", "show_entry"]
+__all__ = ["at_prompt", "cell_number", "entries", "settled", "show", "show_entry"]
 
 
 def entries(lines: str) -> Iterator[dict[str, Any]]:
@@ -81,8 +81,18 @@ def show(data: dict[str, Any], metadata: dict[str, Any], **options: Any) -> None
 
 def at_prompt() -> bool:
     """Whether this is IPython, in a terminal or in a notebook."""
+    return _shell() is not None
+
+
+def cell_number() -> int:
+    """The number of the cell that runs now; 0 in a script."""
+    shell = _shell()
+    return 0 if shell is None else shell.execution_count
+
+
+def _shell() -> Any:
     if "IPython" not in sys.modules:
-        return False
+        return None
     from IPython.core.getipython import get_ipython
 
-    return get_ipython() is not None
+    return get_ipython()

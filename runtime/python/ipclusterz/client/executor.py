@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         """A `LoadBalancedView`."""
 
         client: Connection
+        quiet: bool
 
         @property
         def targets(self) -> Any: ...
@@ -58,7 +59,8 @@ class ViewFuture(AsyncResult):
 
     def __init__(self, executor: ViewExecutor, function: tuple[bytes, bytes], frames: list[Frame], method: str) -> None:
         view = executor.view
-        super().__init__(view.client, view._submit("apply", [(None, frames)], function), method, True)
+        pending = view._submit("apply", [(None, frames)], function)
+        super().__init__(view.client, pending, method, True, quiet=view.quiet)
         self._executor = executor
         self._exception_raised: BaseException | None = None
 

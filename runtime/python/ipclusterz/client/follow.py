@@ -84,12 +84,18 @@ def display_outputs(result: LazyFuture, group: str = "engine") -> None:
     ------
     ValueError
         When `group` is none of these.
+
+    Notes
+    -----
+    What was written is left out when a wait in the same cell, or before in a script, has just shown it.
     """
     if group not in GROUPS:
         raise ValueError(f"output is grouped by {', '.join(map(repr, GROUPS))}, not {group!r}")
-    result.wait()
     pending = result._pending
+    pending.wait(None)
     logs = [settled(pending.output_since(index, 0)[1]) for index in range(len(pending))]
+    if result._is_written_here():
+        logs = [[(stream, content) for stream, content in log if stream == "display"] for log in logs]
     sources = list(zip(result.engine_ids, logs, strict=True))
     lines = Lines(one_source=False)
     if group == "engine":

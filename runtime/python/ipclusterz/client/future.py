@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from contextlib import suppress
+from contextvars import copy_context
 
 from .. import error as errors
 from .owned import own_condition
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         # Results that somebody still has, and those that a wait was broken off for.
         _results: WeakSet[LazyFuture]
         _left: list[LazyFuture]
+        quiet: bool
 
 
 __all__ = ["LazyFuture"]
@@ -50,7 +52,10 @@ class LazyFuture(Future):  # type: ignore[type-arg]
         _client: Owner
         _pending: Pending
         _method: str
+        quiet: bool
 
+        def _show(self, at_once: bool = True) -> None: ...
+        def _is_written_here(self) -> bool: ...
         def get(self, timeout: float | None = None) -> Any: ...
         @property
         def engine_ids(self) -> list[int]: ...
@@ -156,6 +161,8 @@ class LazyFuture(Future):  # type: ignore[type-arg]
         for name, value in fresh.items():
             own.setdefault(name, value)
         if own.setdefault("_condition", condition) is condition:
+            # In a notebook the context says to which cell output belongs.
+            own.setdefault("_context", copy_context())
             try:
                 self._client._watcher.settle_when_done(self, self._pending)
             except BaseException:
@@ -173,6 +180,11 @@ class LazyFuture(Future):  # type: ignore[type-arg]
         else:
             # Who asks for the exception gets it from `exception`; this tells waiters that there is one.
             Future.set_exception(self, errors.IpclusterzError(self._method))
+
+    def _show_from_watcher(self) -> None:
+        """Show what was written, unless a thread that waits does it."""
+        if not self.quiet and self._pending.has_news() and not self._pending.is_taken():
+            self.__dict__["_context"].run(self._show, False)
 
     def _get_snapshot(self) -> tuple[bool, bool, Any, BaseException | None]:
         # `asyncio.wrap_future` of newer Pythons reads a Future by this alone.

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Lines"]
+__all__ = ["Lines", "printable"]
+
+# Colours; what else terminals are told, such as to move the cursor; and all other characters that are not for reading.
+_SPECIAL = re.compile(r"(\x1b\[[\d;:]*m)|(\x1b\[[0-?]*[ -/]*[@-~])|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_PLAIN = ("\x1b[0m", "\x1b[m")
+
+
+def printable(line: str) -> str:
+    """A line of another process as it may go to a terminal: colours stay, and do not reach beyond it.
+
+    Sequences that move the cursor or wipe what is there are left out. Other control characters are shown by their
+    numbers.
+
+    Examples
+    --------
+    >>> printable("\\x1b[2J\\x07bell")
+    '\\\\x07bell'
+    """
+    if line.isprintable():
+        return line
+    safe = _SPECIAL.sub(lambda found: found[0] if found[1] else "" if found[2] else repr(found[0])[1:-1], line)
+    return safe if "\x1b" not in safe or safe.endswith(_PLAIN) else safe + _PLAIN[0]
 
 
 class Lines:
@@ -35,6 +57,11 @@ class Lines:
         """Whether there is text that `show_unfinished` would show."""
         return any(map(self._presentable, self._waiting.values()))
 
+    def begin(self, one_source: bool) -> None:
+        """Go on after a while, in which the standard streams may have been replaced."""
+        self._one_source = one_source
+        self._written = sys.stdout
+
     def add(self, stream: str, engine_id: int, text: str) -> None:
         """An engine wrote something."""
         source = (stream, engine_id)
@@ -54,12 +81,24 @@ class Lines:
                 self._show(source, text, "")
         self.flush()
 
-    def end_of(self, engine_id: int) -> None:
-        """Something else of an engine is shown next: show what waits of it, and end the line on the screen."""
+    def complete(self, engine_id: int) -> None:
+        """An engine writes no more: show what waits of it."""
         for source in [source for source in self._waiting if source[1] == engine_id]:
             self._show(source, self._waiting.pop(source), "\n")
+        if self._open is not None and self._open[1] == engine_id:
+            self._end_open()
+
+    def end_of(self, engine_id: int) -> None:
+        """Something else of an engine is shown next: show what waits of it, and end the line on the screen."""
+        self.complete(engine_id)
         self._end_open()
         self.flush()
+
+    def pause(self) -> None:
+        """Something else is shown next: end the line on the screen, if there is one."""
+        if self._open is not None:
+            self._end_open()
+            self.flush()
 
     def end(self) -> None:
         """No more text comes: show what waits, and end its lines."""
@@ -69,9 +108,15 @@ class Lines:
         self._end_open()
         self.flush()
 
+    def note(self, text: str) -> None:
+        """Show a line of our own, on standard error."""
+        self._end_open()
+        self._write(("stderr", -1), f"{text}\n")
+
     def flush(self) -> None:
         """Let what was written appear. Not for each line: in a notebook that takes its time."""
-        self._written.flush()
+        if self._written is not None:
+            self._written.flush()
 
     def _end_open(self) -> None:
         if self._open is not None:
@@ -87,6 +132,7 @@ class Lines:
         prefix = f"[{stream}:{engine_id if engine_id >= 0 else '?'}] "
         # What a terminal would show of a line that was rewritten.
         rewritten, _, visible = text.rstrip("\r").rpartition("\r")
+        visible = printable(visible)
         if self._open != source:
             self._end_open()
             visible = prefix + visible
@@ -96,9 +142,14 @@ class Lines:
         self._open = None if end else source
 
     def _write(self, source: tuple[str, int], text: str) -> None:
-        file = sys.stderr if source[0] == "stderr" else sys.stdout
+        file: Any = sys.stderr if source[0] == "stderr" else sys.stdout
         if file is not self._written:
             # Both streams may go to one screen.
             self.flush()
             self._written = file
-        file.write(text)
+        # A program without a terminal may have no standard streams.
+        if file is not None:
+            try:
+                file.write(text)
+            except UnicodeEncodeError:
+                file.write(text.encode(file.encoding, "backslashreplace").decode(file.encoding))

@@ -266,8 +266,9 @@ class MapResult(AsyncResult):
         indexes: Sequence[int] | None = None,
         again: Again | None = None,
         return_exceptions: bool = False,
+        quiet: bool | None = None,
     ) -> None:
-        super().__init__(client, pending, "map", False)
+        super().__init__(client, pending, "map", False, quiet=quiet)
         self._sizes = sizes
         self._starts = [0, *accumulate(sizes)]
         self._ordered = ordered
@@ -386,13 +387,12 @@ class MapResult(AsyncResult):
         for chunk in self._order():
             yield from self._chunk(chunk)
 
-    def _collect(self, timeout: float | None) -> None:
-        super()._collect(timeout)
+    def _take(self) -> None:
+        super()._take()
         if not any(type(value) is Failure or type(value) is Elements for value in self._values):
             self._again = None
 
-    def _outcomes(self, timeout: float | None) -> list[tuple[int, int, Any]]:
-        self._have(timeout)
+    def _listed(self) -> list[tuple[int, int, Any]]:
         found: list[tuple[int, int, Any]] = []
         for chunk, engine in enumerate(self.engine_ids):
             for value in self._chunk(chunk):
@@ -412,7 +412,8 @@ class MapResult(AsyncResult):
         return failed
 
     def _count_failed(self) -> int:
-        return len(self.failures())
+        self._look()
+        return sum(type(value) is Failure for _, _, value in self._listed())
 
     def _with_errors(self) -> list[Any]:
         return [value.error if type(value) is Failure else value for value in self._arriving()]
@@ -439,7 +440,7 @@ class MapResult(AsyncResult):
         # All loops over one result see the same order, also at the same time in several threads.
         for nth in range(len(self._sizes)):
             try:
-                index = self._pending.nth_done(nth, None)
+                index = self._pending.nth_done(nth, None, self._shows)
             except KeyboardInterrupt as error:
                 self._leave(error)
                 raise
@@ -486,6 +487,7 @@ class _Retried(MapResult):
             indexes=failed,
             again=again,
             return_exceptions=before._returns_exceptions,
+            quiet=before.quiet,
         )
         self._places = {index: place for place, index in enumerate(failed)}
         self._before = outcomes
@@ -516,8 +518,8 @@ class _Retried(MapResult):
                 yield value
         yield from super()._arriving()
 
-    def _outcomes(self, timeout: float | None) -> list[tuple[int, int, Any]]:
-        again = {outcome[0]: outcome for outcome in super()._outcomes(timeout)}
+    def _listed(self) -> list[tuple[int, int, Any]]:
+        again = {outcome[0]: outcome for outcome in super()._listed()}
         return [again.get(before[0], before) for before in self._before]
 
     def _joined(self) -> list[Any]:

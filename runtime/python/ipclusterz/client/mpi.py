@@ -254,7 +254,9 @@ class Group(Collectives):
         # The communicator is an argument as well: there is no short form without any.
         items = [(self._engines(), argument_frames(args, kwargs) or dumps((args, kwargs)))]
         pending = calls._core.submit("apply", items, function=pack(f), collective=True)
-        return self._done(GroupResult(calls._owner_client, pending, method, agreed), block)
+        result = GroupResult(calls._owner_client, pending, method, agreed)
+        result.quiet = calls.quiet
+        return self._done(result, block)
 
     def _done(self, result: GroupResult | CellsTogether, block: bool | None) -> Any:
         if not waits(self._calls, self.block if block is None else block):

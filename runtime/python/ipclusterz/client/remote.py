@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         """A `DirectView` or `LoadBalancedView`."""
 
         client: Connection
+        quiet: Any
         _core: Core
 
         def apply_async(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any: ...
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
         @property
         def block(self) -> Any: ...
+        @property
+        def quiet(self) -> Any: ...
         def _view_of(self, targets: Targets | Own) -> Runs:
             """The view of these engines; `OWN` are those that the caller has now."""
 
@@ -198,6 +201,7 @@ class ParallelFunction(RemoteFunction):
         function = pack(self.__wrapped__)  # type: ignore[attr-defined]
         pending = view._core.submit("apply", items, function=function, **options)
         result = GatherResult(view.client, pending, False, self.dist, "parallel")
+        result.quiet = view.quiet
         return result.get() if waits(self._caller, self.block) else result
 
     def map(self, *sequences: Iterable[Any], return_exceptions: bool = False) -> Any:

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     class Caller(Protocol):
         @property
         def block(self) -> Any: ...
+        @property
+        def quiet(self) -> Any: ...
 
     Targets = int | slice | str | Iterable[int] | None
 
-__all__ = ["OWN", "Own", "resolve", "waits"]
+__all__ = ["OWN", "Own", "is_quiet", "resolve", "waits"]
 
 
 class Own:
@@ -32,6 +34,11 @@ OWN = Own()
 def waits(caller: Caller, block: bool | None) -> bool:
     """Whether a call is to wait: the ``block`` that it was given, else that of whom it is called on."""
     return caller.block if block is None else block
+
+
+def is_quiet(caller: Caller, quiet: bool | None) -> bool:
+    """Whether nothing is to be shown of what a call writes: as for `waits`."""
+    return caller.quiet if quiet is None else quiet
 
 
 def resolve(targets: Targets, live: list[int]) -> tuple[list[int], bool]:

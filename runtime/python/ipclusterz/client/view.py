@@ -36,7 +36,7 @@ class View:
         Whether `apply` lets functions see the engine's namespace, as `apply_bound` does. False at first.
     """
 
-    __slots__ = ("__weakref__", "_block", "_core", "bound", "client")
+    __slots__ = ("__weakref__", "_block", "_core", "_quiet", "bound", "client")
 
     if TYPE_CHECKING:
 
@@ -47,6 +47,7 @@ class View:
         self.client = client
         self._core = client._core
         self._block: bool | None = None
+        self._quiet: bool | None = None
         self.bound = False
 
     @property
@@ -58,6 +59,16 @@ class View:
     @block.setter
     def block(self, value: bool | None) -> None:
         self._block = value
+
+    @property
+    def quiet(self) -> bool:
+        """Do not show what functions write while somebody waits; the client's ``quiet`` until it is set here."""
+        own = self._quiet
+        return self.client.quiet if own is None else own
+
+    @quiet.setter
+    def quiet(self, value: bool | None) -> None:
+        self._quiet = value
 
     @property
     def executor(self) -> ViewExecutor:
@@ -114,7 +125,11 @@ class View:
         ]
 
     def _view_of(self, targets: Targets | Own) -> Any:
-        return self if targets is OWN else self.client._view_of(targets)
+        if targets is OWN:
+            return self
+        view = self.client._view_of(targets)
+        view.quiet = self._quiet
+        return view
 
     def _workers(self) -> Any:
         """The load-balanced view of these engines."""
@@ -302,7 +317,9 @@ class DirectView(View, DirectCalls):
         return resolve(targets, self.client._live())  # type: ignore[arg-type]
 
     def _workers(self) -> Any:
-        return self.client._balanced(self._targets)
+        workers = self.client._balanced(self._targets)
+        workers.quiet = self._quiet
+        return workers
 
     def _map(self, f: Callable[..., Any], sequences: Any, _chunksize: int | None, **options: bool) -> Any:
         return self.map(f, *sequences, **options)

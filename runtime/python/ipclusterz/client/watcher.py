@@ -1,7 +1,7 @@
 """The thread that settles futures: callbacks, `concurrent.futures.wait` and `await` hear of answers through it.
 
-There is one thread for each client, and only once somebody has asked for a Future's state. The extension module says
-which submissions have all their answers; nothing is polled.
+There is one thread for each client, and only once somebody has asked for a Future's state. It also shows what the calls
+write. The extension module says which submissions have output or all their answers; nothing is polled.
 """
 
 from __future__ import annotations
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
     class Result(Protocol):
         """A `future.LazyFuture`."""
+
+        def ready(self) -> bool:
+            """Whether all answers are there."""
+            ...
+
+        def _show_from_watcher(self) -> None:
+            """Show what was written."""
 
         def _settle(self) -> None:
             """Make the state final, and call what waits for it."""
@@ -72,6 +79,7 @@ class Watcher:
                 raise
         else:
             del self._waiting[token]
+            result._show_from_watcher()
             result._settle()
 
     def stop(self) -> None:
@@ -96,15 +104,23 @@ class Watcher:
 
     def _run(self) -> None:
         while (token := self._core.next_watched()) is not None:
-            self._settle(token)
+            self._hear(token)
 
-    def _settle(self, token: int) -> None:
-        # None: the thread that asked for it could not start this one.
-        result = self._waiting.pop(token, None)
+    def _hear(self, token: int) -> None:
+        # None: the thread that asked for it could not start this one. Or it is settled.
+        result = self._waiting.get(token)
         if result is None:
             return
         try:
-            result._settle()
+            # Asked before the output is taken: when all answers are there, so is all output.
+            ready = result.ready()
+            if ready:
+                self._waiting.pop(token, None)
+            try:
+                result._show_from_watcher()
+            finally:
+                if ready:
+                    result._settle()
         except BaseException:
             # A callback that raises SystemExit, say, is not to end this thread: others wait for it.
             _logger.critical("settling %r failed", result, exc_info=True)

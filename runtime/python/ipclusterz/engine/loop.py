@@ -13,6 +13,7 @@ from ..shared.namespace import Namespace
 from ..shared.progress import progress
 from .calls import Calls
 from .failure import error_frames, tell_in_log
+from .origin import begin
 from .state import State
 
 TYPE_CHECKING = False
@@ -76,6 +77,8 @@ class Loop:
                 return
             self._current = task
             try:
+                state.task = task.id
+                begin(state.task)
                 state.busy = True
                 frames = operations[task.op](task)
                 state.busy = False

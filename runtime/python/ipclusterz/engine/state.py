@@ -12,6 +12,8 @@ class State:
     ----------
     busy : bool
         User code is running: an interrupt is for it, and so is what is written.
+    task : int
+        The controller's number of the task that runs, or ran last.
     forked : bool
         This is a child that user code forked off; the connection belongs to its parent.
     interrupts : int
@@ -20,11 +22,12 @@ class State:
         Where the engine's connection file is.
     """
 
-    __slots__ = ("_held", "busy", "folder", "forked", "interrupts")
+    __slots__ = ("_held", "busy", "folder", "forked", "interrupts", "task")
 
     def __init__(self, folder: str = "") -> None:
         self.folder = folder
         self.busy = False
+        self.task = 0
         self.forked = False
         self.interrupts = 0
         # An interrupt waits for the end of a block in which it must not be raised; None outside of one.

@@ -1,14 +1,18 @@
 """``sys.stdout`` and ``sys.stderr`` of an engine, and its third stream: what the code displays.
 
-What is written while a task runs, from whichever thread, goes to the client; at any other time it goes to the process's
-own stream, which the launcher keeps in a log file. Batching and sending are the extension module's. What is written to
-the stream of displays is decided in `ipython`.
+What code of the running task writes, in whichever thread, goes to the task's client. All else goes to the process's own
+stream, which the launcher keeps in a log file: what is written between tasks, and what threads of a task write when it
+has ended. Whose code it is, is decided in `origin`; batching, sending and limits are the extension module's. What is
+written to the stream of displays is decided in `ipython`.
 """
 
 from __future__ import annotations
 
+import codecs
 import io
 import sys
+
+from .origin import follow_threads, task_here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Stream", "install", "installed"]
 
+_NEWLINES = (None, "", "\n", "\r", "\r\n")
+
 
 class Stream(io.TextIOBase):
-    """A text stream that writes to the running task's client.
+    """A text stream that writes to the client of the task whose code writes.
+
+    It has all of `io.TextIOWrapper` that code expects of ``sys.stdout``. It cannot be closed or detached: the next task
+    needs it.
 
     Attributes
     ----------
@@ -30,49 +39,66 @@ class Stream(io.TextIOBase):
         Is given all text that goes to the client too.
     """
 
+    mode = "w"
+    newlines = None
+
     def __init__(self, core: Engine, state: State, name: Literal["stdout", "stderr", "display"], own: TextIO) -> None:
         super().__init__()
         self._send = core.write
         self._state = state
+        self._stream: Literal["stdout", "stderr", "display"] = name
         self._own = own
+        self._encoding, self._errors = "utf-8", "replace"
+        self._line_buffering = self._write_through = False
         self.copy: Callable[[str], object] | None = None
-        self.name = name
+        self.name = f"<{name}>"
         self.buffer = _Bytes(self)
 
-    encoding = "utf-8"
-    errors = "replace"
-    newlines = None
+    # -- what it is ---------------------------------------------------------------------------------------------
 
     @property
-    def live(self) -> bool:
-        """Whether there is a client to write to."""
-        return self._state.busy and not self._state.forked
+    def encoding(self) -> str:  # type: ignore[override]
+        """What `buffer` takes bytes for, and what text must be made of; UTF-8 unless `reconfigure` was called."""
+        return self._encoding
 
-    def write(self, text: str) -> int:
-        if type(text) is not str:
-            if not isinstance(text, str):
-                raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-            text = str(text)
-        if self.live:
-            try:
-                self._send(self.name, text)
-            except UnicodeEncodeError:
-                # A lone surrogate, from a file name for instance, has no place in UTF-8.
-                text = text.encode("utf-8", "replace").decode()
-                self._send(self.name, text)
-            copy = self.copy
-            if copy is not None:
-                copy(text)
-        else:
-            self._own.write(text)
-            self._own.flush()
-        return len(text)
+    @property
+    def errors(self) -> str:  # type: ignore[override]
+        return self._errors
 
-    def writelines(self, lines: Iterable[Any]) -> None:
-        self.write("".join(lines))
+    @property
+    def line_buffering(self) -> bool:
+        return self._line_buffering
 
-    def flush(self) -> None:
-        """Do nothing: the I/O thread sends what there is within milliseconds."""
+    @property
+    def write_through(self) -> bool:
+        return self._write_through
+
+    def reconfigure(
+        self,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        line_buffering: bool | None = None,
+        write_through: bool | None = None,
+    ) -> None:
+        """As `io.TextIOWrapper.reconfigure`. Ends of lines are the client's, and what is written is sent soon."""
+        if newline not in _NEWLINES:
+            raise ValueError(f"illegal newline value: {newline!r}")
+        if encoding is not None:
+            if encoding == "locale":
+                encoding = "utf-8"
+            # LookupError: there is no such encoding.
+            codecs.lookup(encoding)
+            self._encoding, self._errors = encoding, errors or "strict"
+        elif errors is not None:
+            codecs.lookup_error(errors)
+            self._errors = errors
+        if line_buffering is not None:
+            self._line_buffering = bool(line_buffering)
+        if write_through is not None:
+            self._write_through = bool(write_through)
+        self.buffer.restart()
 
     def writable(self) -> bool:
         return True
@@ -84,32 +110,110 @@ class Stream(io.TextIOBase):
         # A child process that is given this stream writes to the engine's log.
         return self._own.fileno()
 
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def write(self, text: str) -> int:
+        if type(text) is not str:
+            if not isinstance(text, str):
+                raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+            text = str(text)
+        length = len(text)
+        if self._encoding != "utf-8":
+            text = self._encodable(text)
+        if not self._sent(text):
+            self._own.write(text)
+            self._own.flush()
+        return length
+
+    def writelines(self, lines: Iterable[Any]) -> None:
+        self.write("".join(lines))
+
+    def flush(self) -> None:
+        """Do nothing: the I/O thread sends what there is within milliseconds."""
+
     def close(self) -> None:
         """Do nothing: code that closes the standard output of a task must not close the next one's."""
 
+    def detach(self) -> Any:
+        """The stream of bytes. This one stays as it is, for the next task."""
+        return self.buffer
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> bool:
+        """Whether the code that asks has a client to write to."""
+        state = self._state
+        return state.busy and not state.forked and task_here() in (None, state.task)
+
+    def _sent(self, text: str) -> bool:
+        """Whether there was a client to send it to."""
+        state = self._state
+        if not state.busy or state.forked:
+            return False
+        task = task_here()
+        if task is None:
+            task = state.task
+        try:
+            sent = self._send(task, self._stream, text)
+        except UnicodeEncodeError:
+            # A lone surrogate, from a file name for instance, has no place in UTF-8.
+            text = self._encodable(text)
+            sent = self._send(task, self._stream, text)
+        copy = self.copy
+        if sent and copy is not None:
+            copy(text)
+        return sent
+
+    def _encodable(self, text: str) -> str:
+        """What a reader of the stream's bytes would see.
+
+        Raises
+        ------
+        UnicodeEncodeError
+            When there are no such bytes, and `errors` is strict.
+        """
+        return text.encode(self._encoding, self._errors).decode(self._encoding, "replace")
+
 
 class _Bytes(io.RawIOBase):
-    """``sys.stdout.buffer``: bytes are shown as UTF-8, a sequence split over two writes included."""
+    """``sys.stdout.buffer``: bytes are shown as text of the stream's encoding, a character in two writes included."""
+
+    mode = "wb"
 
     def __init__(self, stream: Stream) -> None:
         super().__init__()
         self._stream = stream
         self._decoder: Any = None
+        self.name = stream.name
+
+    @property
+    def raw(self) -> _Bytes:
+        """There is no buffer before it."""
+        return self
+
+    def restart(self) -> None:
+        """Bytes are of another encoding from here on."""
+        self._decoder = None
 
     def write(self, data: Any) -> int:
         if self._decoder is None:
-            import codecs
-
-            self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        content = bytes(data)
+            self._decoder = codecs.getincrementaldecoder(self._stream.encoding)("replace")
+        content = bytes(memoryview(data))
         self._stream.write(self._decoder.decode(content))
         return len(content)
 
     def writable(self) -> bool:
         return True
 
+    def isatty(self) -> bool:
+        return False
+
     def fileno(self) -> int:
         return self._stream.fileno()
+
+    def detach(self) -> _Bytes:
+        return self
 
     def close(self) -> None:
         """Do nothing, as for the text stream."""
@@ -121,6 +225,7 @@ installed: dict[str, Stream] = {}
 
 def install(core: Engine, state: State) -> None:
     """Replace ``sys.stdout`` and ``sys.stderr``, and open the stream of displays."""
+    follow_threads()
     installed["display"] = Stream(core, state, "display", sys.stdout)
     installed["stdout"] = sys.stdout = Stream(core, state, "stdout", sys.stdout)
     installed["stderr"] = sys.stderr = Stream(core, state, "stderr", sys.stderr)

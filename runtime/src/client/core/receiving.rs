@@ -94,7 +94,8 @@ impl Core {
         if let Some(request) = self.requests.get(&output.request)
             && let Some(pending) = request.pending.upgrade()
         {
-            pending.output(request.base + output.position as usize, output.stream, &String::from_utf8_lossy(text));
+            let index = request.base + output.position as usize;
+            pending.output(index, output.engine, output.stream, &String::from_utf8_lossy(text));
         }
     }
 }

@@ -24,7 +24,8 @@ impl Work {
             client.output_dropped = false;
         }
         client.sent.bytes += text.len() as u64;
-        let message = RequestOutput { request: task.request, position: task.position, stream: output.stream };
+        let (request, position, stream) = (task.request, task.position, output.stream);
+        let message = RequestOutput { request, position, engine, stream };
         self.effects.push(Effect::ToClient(task.client, Channel::Data, Message::RequestOutput(message), vec![text]));
     }
 

@@ -1,6 +1,6 @@
 //! What running code writes and displays, on its way to the client.
 
-use ipclusterz_base::ids::{RequestId, TaskId};
+use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// Where text was written to.
@@ -50,6 +50,8 @@ pub struct RequestOutput {
     pub request: RequestId,
     /// Which of its targets.
     pub position: u32,
+    /// Who wrote it.
+    pub engine: EngineId,
     /// Which stream.
     pub stream: Stream,
 }
