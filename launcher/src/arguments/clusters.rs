@@ -53,7 +53,7 @@ pub struct AbortArguments {
     pub interrupt: bool,
 
     /// Seconds to wait until engines have given up what they had waiting
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = numbers::seconds, default_value = "10")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value_t = 10.0, value_parser = numbers::seconds)]
     pub timeout: f64,
 
     /// Options of most commands.
