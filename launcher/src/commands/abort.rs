@@ -37,7 +37,7 @@ fn settled(client: &Client, interrupt: bool, timeout: Duration) -> Result<Status
     let deadline = Instant::now() + timeout;
     loop {
         let status = client.status(timeout).map_err(failures::of_client)?;
-        let done = waiting(&status) == 0 && !(interrupt && !busy(&status).is_empty());
+        let done = waiting(&status) == 0 && (!interrupt || busy(&status).is_empty());
         if done || Instant::now() >= deadline {
             return Ok(status);
         }

@@ -207,7 +207,7 @@ impl Pending {
         self.inner()?;
         let Some(client) = self.client.upgrade() else { return Ok(()) };
         let requests = self.first..RequestId(self.first.0 + self.counts.len() as u64);
-        client.abort(Some(requests)).map_err(|error| errors::of_client(py, &error))
+        client.abort(Some(requests), None).map_err(|error| errors::of_client(py, &error))
     }
 
     /// Takes one back that no engine has begun, to be done here; waits for the engine's word. False: it is not ours.

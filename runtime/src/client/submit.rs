@@ -132,9 +132,9 @@ impl Client {
         Ok((first, pending))
     }
 
-    /// Aborts what has not started of these requests, or of all.
-    pub fn abort(&self, requests: Option<Range<RequestId>>) -> Result<(), ClientError> {
-        self.abort_some(requests, Abort::default())
+    /// Aborts what has not started of these requests, or of all, on these engines or on any.
+    pub fn abort(&self, requests: Option<Range<RequestId>>, engines: Option<Vec<EngineId>>) -> Result<(), ClientError> {
+        self.abort_some(requests, Abort { engines, ..Abort::default() })
     }
 
     /// Aborts what has not started: on these engines or on any, of this client or of all. Interrupts the rest if
