@@ -163,7 +163,7 @@ def test_signals_at_any_moment_lose_no_task(own_cluster: Callable[..., Cluster])
     """Each call has its answer, which may be what the handler raised."""
     with own_cluster(1).connect_client() as rc:
         rc[0].apply_sync(handle, signal.SIGALRM)
-        rc[0].apply_sync(signal.setitimer, signal.ITIMER_REAL, 0.001, 0.001)
+        rc[0].apply_sync(signal.setitimer, signal.ITIMER_REAL, 0.002, 0.002)
         results = [rc[0].apply_async(abs, -number) for number in range(2000)]
         for number, result in enumerate(results):
             error = result.exception(timeout=20)

@@ -56,6 +56,15 @@ class Loop:
         raised: BaseException | None = None
         while True:
             try:
+                self._serve_on(raised)
+                return
+            except BaseException as error:
+                # A signal's handler raised it between two turns of the inner loop.
+                raised = error
+
+    def _serve_on(self, raised: BaseException | None) -> None:
+        while True:
+            try:
                 if raised is not None:
                     self._answer_raised(raised)
                     raised = None
