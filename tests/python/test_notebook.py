@@ -170,6 +170,17 @@ def test_progress(notebook: Callable[..., list[Any]]) -> None:
     assert bar["value"] == bar["max"] == 100
 
 
+def test_output_of_tasks_goes_to_the_cell_that_waits(notebook: Callable[..., list[Any]]) -> None:
+    called, submitted, waited, _ = notebook(
+        "def say(x):\n    print('said', x)\nresult = dv.map_async(say, range(2)); result.get(); result.get()",
+        "asked = dv.map_async(say, [7])",
+        "asked.get()",
+    )
+    assert sorted(text_of(called).splitlines()) == ["[stdout:0] said 0", "[stdout:1] said 1"]
+    assert text_of(submitted) == ""
+    assert text_of(waited) == "[stdout:0] said 7\n"
+
+
 @pytest.fixture
 def kernel(jupyter: None, cluster: Cluster, rc: Client) -> Iterator[tuple[Any, Any]]:
     """A kernel to talk to: its manager and its client."""
@@ -266,3 +277,26 @@ def test_a_kernel_that_ends_takes_along_what_engines_have_not_begun(
     outputs, _ = notebook(holds)
     assert not failed(outputs)
     until(lambda: max(engine["queue"] for engine in rc.status()["engines"]) <= 1)
+
+
+def test_output_of_a_future_goes_to_the_cell_that_made_it(
+    kernel: tuple[Any, Any], cluster: Cluster, rc: Client, gate: Path
+) -> None:
+    _, client = kernel
+    made = client.execute(
+        f"import ipclusterz\nrc = ipclusterz.Client({cluster.report['client_file']!r})\n"
+        f"def late():\n    import os, time\n    while not os.path.exists({str(gate)!r}): time.sleep(0.005)\n"
+        "    print('late')\nfuture = rc[0].executor.submit(late)"
+    )
+    later = client.execute(
+        f"from concurrent.futures import wait\nopen({str(gate)!r}, 'w').close(); done = wait([future])"
+    )
+    texts = {made: "", later: ""}
+    while True:
+        message = client.get_iopub_msg(timeout=30)
+        cell, content = message["parent_header"].get("msg_id"), message["content"]
+        if message["msg_type"] == "stream":
+            texts[cell] += content["text"]
+        elif cell == later and content.get("execution_state") == "idle":
+            break
+    assert texts == {made: "[stdout:0] late\n", later: ""}

@@ -33,7 +33,7 @@ def interrupt():
     seen = 0
     while seen < 20 or not os.path.exists(note):
         frame = sys._current_frames()[main_thread().ident]
-        seen = seen + 1 if frame.f_code.co_name in ("wait", "_value", "barrier", "_as_they_arrive") else 0
+        seen = seen + 1 if frame.f_code.co_name in ("_wait", "_value", "barrier", "_as_they_arrive") else 0
         Event().wait(0.005)
     os.kill(os.getpid(), signal.SIGINT)
 

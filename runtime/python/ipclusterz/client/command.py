@@ -27,7 +27,7 @@ def program() -> str:
         places = ", ".join(str(folder) for folder in dict.fromkeys(folders))
         raise ClusterError(
             f"the ipclusterz command was not found: looked in {places} and on PATH",
-            hint=f"it comes with the package: install that again for this Python, {sys.executable}, with pip",
+            hint=f"it comes with the package: pip install that again for this Python, {sys.executable}",
         )
     return found
 
