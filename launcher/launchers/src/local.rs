@@ -23,6 +23,7 @@ pub struct LocalLauncher {
     directory: Option<PathBuf>,
     environment: BTreeMap<String, String>,
     lease: f64,
+    end_timeout: f64,
     running: BTreeMap<SetId, (EngineSet, ChildProcess)>,
     /// Engines that were started before; a restarted engine appends to its log.
     known: BTreeSet<EngineId>,
@@ -40,6 +41,7 @@ impl LocalLauncher {
             directory: Some(PathBuf::from(&engines.directory)).filter(|path| !path.as_os_str().is_empty()),
             environment: engines.env.clone(),
             lease: engines.lease,
+            end_timeout: engines.end_timeout,
             running: BTreeMap::new(),
             known: BTreeSet::new(),
         }
@@ -54,7 +56,8 @@ impl LocalLauncher {
         let mut words = self.wrap.iter().map(std::ffi::OsString::from).chain([python]);
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).args(["-m", "ipclusterz.engine", "--connection-file"]).arg(&self.engine_file);
-        command.args(["--engine-id", &id.to_string(), "--lease", &self.lease.to_string()]).envs(&self.environment);
+        command.args(["--engine-id", &id.to_string(), "--lease", &self.lease.to_string()]);
+        command.args(["--end-timeout", &self.end_timeout.to_string()]).envs(&self.environment);
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
@@ -89,7 +92,7 @@ impl Launcher for LocalLauncher {
                 Err(error) => (false, format!("it cannot be watched: {error}")),
             };
             let log = Some(self.logs.engine(set.first));
-            events.push((*id, SetEvent::Ended(SetEnd { orderly, how, log })));
+            events.push((*id, SetEvent::Ended(SetEnd::new(orderly, how, log))));
         }
         for (id, _) in &events {
             self.running.remove(id);

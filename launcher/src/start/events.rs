@@ -20,6 +20,7 @@ use ipclusterz_launchers::maker::LauncherMaker;
 use ipclusterz_profile::Places;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::StartSettings;
+use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -39,9 +40,10 @@ pub fn supervise(
     let maker = if elsewhere { None } else { Some(LauncherMaker::new(&settings, &binary)?) };
 
     let folder = ClusterFolder::of(&settings.cluster)?;
+    places::refuse_foreign(&places::state_root()?)?;
     places::make_private_dir(folder.path())?;
     places::make_private_dir(folder.logs().path())?;
-    let Some(_lock) = ClusterLock::take(&folder).map_err(Failure::io("locking the cluster's folder"))? else {
+    let Some(_lock) = ClusterLock::take(&folder).map_err(cannot_lock)? else {
         return Err(already_running(&settings.cluster, &folder, &ClusterState::of(&folder)?));
     };
     free_name(&settings.cluster, &folder, talk)?;
@@ -50,7 +52,12 @@ pub fn supervise(
         detached::redirect_to_log(&folder.logs()).map_err(Failure::io("opening launcher.log"))?;
     }
     let signals = BlockedSignals::block().map_err(Failure::io("blocking signals"))?;
+    let end_timeout = settings.tables.engines.end_timeout;
     let handle = ClusterHandle::starting(&settings.cluster, &settings.profile, settings.engines)?;
+    let handle = ClusterHandle { end_timeout, ..handle };
+    if let Some(base) = handle.socket_dir.parent() {
+        places::make_private_dir(base)?;
+    }
     let Some(mut maker) = maker else {
         let profile =
             remote::plan::profile_for(&arguments.settings.options(), variables, &Places::of_this_process(variables)?)?;
@@ -75,6 +82,10 @@ pub fn supervise(
         started,
     };
     Supervisor::new(plan, signals, talk)?.run(on_ready)
+}
+
+fn cannot_lock(error: io::Error) -> Failure {
+    Failure::io("locking the cluster's folder")(error).with_hint(places::STATE_HINT)
 }
 
 /// Merges and checks the settings of the command line, the variables and the profile.

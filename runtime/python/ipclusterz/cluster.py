@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Cluster"]
 
-# The command needs a few seconds at most to end its processes by force; only a hanging kernel takes longer.
+# The command needs a few seconds at most to end its processes by force; only a hanging kernel takes longer, or what
+# engines do at their end (engines.end_timeout of the profile).
 _STOP_SECONDS = 20.0
 _TAIL_LINES = 20
 
@@ -115,6 +116,9 @@ class Cluster:
             if self._unwanted:
                 raise ClusterError(f"starting cluster {self.name!r} was given up")
             self.report = self._read_report(command)
+            self._finalizer.detach()
+            patience = _STOP_SECONDS + self.report["end_timeout"]
+            self._finalizer = weakref.finalize(self, _end, self._process, patience)
         except BaseException:
             self.stop()
             raise
@@ -283,13 +287,13 @@ async def _to_its_end(
         pool.shutdown(wait=False)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], patience: float = _STOP_SECONDS) -> None:
     """End the command, which ends what it started."""
     if process.poll() is not None:
         return
     process.terminate()
     try:
-        process.wait(_STOP_SECONDS)
+        process.wait(patience)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

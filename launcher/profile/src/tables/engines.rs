@@ -68,6 +68,7 @@ pub struct EnginesTable {
     pub restart_limit: u32,
     pub restart_window: f64,
     pub lease: f64,
+    pub end_timeout: f64,
     pub directory: String,
     pub wrap: Vec<String>,
     pub setup: Vec<String>,

@@ -62,7 +62,7 @@ impl Lab {
 
     fn end(&mut self, set: SetId, second: u64) {
         let how = format!("job {} failed (FAILED), exit code 3", set.0);
-        let end = SetEnd { orderly: false, how, log: Some("job.log".into()) };
+        let end = SetEnd::new(false, how, Some("job.log".into()));
         let now = self.began + Duration::from_secs(second);
         let actions = self.core.handle(Input::Set(set, SetEvent::Ended(end)), now);
         assert!(matches!(&actions[..], [Action::SayWithLog(line, _)] if line.contains("exit code 3")), "{actions:?}");

@@ -31,6 +31,8 @@ usage: python -m ipclusterz.engine --connection-file FILE [options]
                           are started anew), "shrink" (the others go on), "stop" (restart)
   --timeout SECONDS       to register in (30)
   --lease SECONDS         to go on for without a controller, if that is on another host (60)
+  --end-timeout SECONDS   for what runs at the end, functions of atexit for one, before it is
+                          killed (2)
   --end-time SECONDS      since 1970: when this process will be ended from outside
                           (environment: {END_TIME})
   --warn-before SECONDS   before that: call what ipclusterz.before_end took (60)
@@ -48,6 +50,7 @@ _VALUES = {
     "--ranks": int,
     "--timeout": float,
     "--lease": float,
+    "--end-timeout": float,
     "--end-time": float,
     "--warn-before": float,
     "--drain-before": float,
@@ -70,7 +73,7 @@ class Options:
         MPI itself is to be asked.
     on_rank_loss : str
         What becomes of this rank when another is lost: one of `ON_RANK_LOSS`.
-    timeout, lease, warn_before, drain_before : float
+    timeout, lease, end_timeout, warn_before, drain_before : float
         Seconds.
     end_time : float or None
         Seconds since 1970.
@@ -81,6 +84,7 @@ class Options:
         "connection_file",
         "drain_before",
         "end_time",
+        "end_timeout",
         "engine_id",
         "engines",
         "first_engine_id",
@@ -103,6 +107,7 @@ class Options:
         self.on_rank_loss = "restart"
         self.timeout = 30.0
         self.lease = 60.0
+        self.end_timeout = 2.0
         self.end_time: float | None = None
         self.warn_before = 60.0
         self.drain_before = 120.0
@@ -112,7 +117,7 @@ class Options:
         arguments = ["--connection-file", self.connection_file, "--parent", str(parent)]
         if engine_id is not None:
             arguments += ["--engine-id", str(engine_id)]
-        for name in ("timeout", "lease", "end_time", "warn_before", "drain_before"):
+        for name in ("timeout", "lease", "end_timeout", "end_time", "warn_before", "drain_before"):
             value = getattr(self, name)
             if value is not None:
                 arguments += [f"--{name.replace('_', '-')}", repr(value)]
