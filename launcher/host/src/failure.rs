@@ -74,7 +74,7 @@ impl Failure {
 impl From<PlacesError> for Failure {
     fn from(error: PlacesError) -> Self {
         let exit = if matches!(error, PlacesError::BadName(_)) { Exit::Usage } else { Exit::Failure };
-        Failure::new(exit, error.to_string())
+        Failure::new(exit, error.to_string()).with_hint(error.hint())
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The lowest of the launcher's crates: it knows no profile, no other host and no cluster. In reading order:
 //!
-//! - [`exit_code`], [`failure`]: what a command that fails reports to a shell and a user
+//! - [`exit_code`], [`failure`], [`hints`]: what a command that fails reports to a shell and a user
 //! - [`identity`]: a process that can be recognised later, and the owner of something on disk
 //! - [`system`], [`signals`], [`spawn`], [`marked`]: system calls; signals as events; child processes; marked processes
 //! - [`record_file`], [`removal`], [`owned`]: versioned records on disk, removing files, folders with an owner
@@ -13,6 +13,7 @@
 pub mod addresses;
 pub mod exit_code;
 pub mod failure;
+pub mod hints;
 pub mod identity;
 pub mod limits;
 pub mod marked;

@@ -2,6 +2,7 @@
 
 use crate::exit_code::Exit;
 use crate::failure::Failure;
+use crate::hints;
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -22,8 +23,7 @@ pub enum PythonError {
 
 impl From<PythonError> for Failure {
     fn from(error: PythonError) -> Self {
-        Failure::new(Exit::Usage, error.to_string())
-            .with_hint("name one that has the package ipclusterz: `--python PATH`, IPCLUSTERZ_PYTHON or engines.python in a profile")
+        Failure::new(Exit::Usage, error.to_string()).with_hint(hints::PYTHON)
     }
 }
 

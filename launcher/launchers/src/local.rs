@@ -28,6 +28,7 @@ pub struct LocalLauncher {
     threads: Shared,
     /// How many engines were asked for.
     engines: u32,
+    end_timeout: f64,
     running: BTreeMap<SetId, (EngineSet, ChildProcess)>,
     /// Engines that were started before; a restarted engine appends to its log.
     known: BTreeSet<EngineId>,
@@ -47,6 +48,7 @@ impl LocalLauncher {
             lease: engines.lease,
             threads: engines.threads,
             engines: settings.engines,
+            end_timeout: engines.end_timeout,
             running: BTreeMap::new(),
             known: BTreeSet::new(),
         }
@@ -61,7 +63,8 @@ impl LocalLauncher {
         let mut words = self.wrap.iter().map(std::ffi::OsString::from).chain([python]);
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).args(engine_words::PROGRAM).arg("--connection-file").arg(&self.engine_file);
-        command.args(["--engine-id", &id.to_string(), "--lease", &self.lease.to_string()]).envs(&self.environment);
+        command.args(["--engine-id", &id.to_string(), "--lease", &self.lease.to_string()]);
+        command.args(["--end-timeout", &self.end_timeout.to_string()]).envs(&self.environment);
         let beside = u32::try_from(self.running.len() + 1).unwrap_or(u32::MAX);
         command.args(engine_words::threads(self.threads, 0, self.engines.max(beside)));
         if let Some(directory) = &self.directory {
@@ -98,7 +101,7 @@ impl Launcher for LocalLauncher {
                 Err(error) => (false, format!("it cannot be watched: {error}")),
             };
             let log = Some(self.logs.engine(set.first));
-            events.push((*id, SetEvent::Ended(SetEnd { orderly, how, log })));
+            events.push((*id, SetEvent::Ended(SetEnd::new(orderly, how, log))));
         }
         for (id, _) in &events {
             self.running.remove(id);

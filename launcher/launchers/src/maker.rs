@@ -49,6 +49,10 @@ impl<'a> LauncherMaker<'a> {
             (LauncherKind::Ssh | LauncherKind::Batch, Some(python)) if python.contains('/') => PathBuf::from(python),
             (_, python) => python::find(python.as_deref(), binary, search_path.as_deref())?,
         };
+        if matches!(tables.engines.launcher, LauncherKind::Ssh | LauncherKind::Batch) {
+            refuse_bytes("the Python of the engines", "engines.python", &python)?;
+            refuse_bytes("the working folder", "engines.directory", &directory(settings)?)?;
+        }
         Ok(Self { settings, python, starter })
     }
 
@@ -105,6 +109,7 @@ impl<'a> LauncherMaker<'a> {
             python: self.python.clone(),
             connection_file: folder.engine_file(),
             lease: Some(tables.engines.lease),
+            end_timeout: tables.engines.end_timeout,
             timeout: self.settings.timeout.as_secs_f64(),
             // The ranks know themselves how many of them share a host.
             threads: engine_words::threads(
@@ -152,6 +157,15 @@ pub fn batch_options(settings: &StartSettings, python: &Path, folder: &ClusterFo
         logs: folder.logs(),
         environment: environment.collect(),
     })
+}
+
+/// Refuses a path that cannot stand in a script for another host or a job.
+fn refuse_bytes(what: &str, key: &str, path: &Path) -> Result<(), Failure> {
+    if path.to_str().is_some() {
+        return Ok(());
+    }
+    let message = format!("{what}, {path:?}, is not UTF-8 text, as scripts for other hosts and jobs are");
+    Err(Failure::new(Exit::Usage, message).with_hint(format!("name another one in {key} of the profile")))
 }
 
 /// The working directory of the engines, as an absolute path.

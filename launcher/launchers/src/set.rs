@@ -1,6 +1,7 @@
 //! Sets: engines that begin and end together; the events of a set, and how it is ended. Plain data.
 
 use ipclusterz_base::ids::EngineId;
+use ipclusterz_host::failure::Failure;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -49,6 +50,32 @@ pub struct SetEnd {
     pub how: String,
     /// A log with details.
     pub log: Option<PathBuf>,
+    /// Whether nothing of it was ever started: a host was not reached, or a queue did not take the job.
+    pub not_started: bool,
+    /// What to do about it, if its launcher knows.
+    pub hint: Option<String>,
+}
+
+impl SetEnd {
+    /// The end of a set that ran.
+    pub fn new(orderly: bool, how: impl Into<String>, log: Option<PathBuf>) -> Self {
+        Self { orderly, how: how.into(), log, not_started: false, hint: None }
+    }
+
+    /// The end of a set of which nothing was ever started, with the reason.
+    pub fn not_started(why: Failure) -> Self {
+        Self { not_started: true, hint: why.hint, ..Self::new(false, why.message, None) }
+    }
+
+    /// What happened to it, as the end of a sentence that its name begins. `many`: it has several engines.
+    pub fn told(&self, many: bool) -> String {
+        let how = &self.how;
+        match (self.not_started, many) {
+            (true, _) => format!("could not be started: {how}"),
+            (false, true) => format!("have died: {how}"),
+            (false, false) => format!("has died: {how}"),
+        }
+    }
 }
 
 /// How a set is to be ended.

@@ -3,7 +3,9 @@
 //! A variable overrides the profile, and the option of the same meaning overrides the variable. `IPCLUSTERZ_HOME`
 //! belongs to [`ipclusterz_base::places`] and is read there.
 
+use ipclusterz_base::places::HOME_VARIABLE;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 /// Name of the cluster: `--cluster`.
 pub const CLUSTER: &str = "IPCLUSTERZ_CLUSTER";
@@ -100,6 +102,14 @@ impl Variables {
         Self::from_pairs(
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
         )
+    }
+
+    /// A variable that this program reads and whose value is not UTF-8, with that value. Places of files are looked at
+    /// where they are used.
+    pub fn not_text() -> Option<(&'static str, OsString)> {
+        let names =
+            TABLE.iter().map(|(name, _)| *name).filter(|name| *name != HOME_VARIABLE).chain(["XDG_CONFIG_HOME"]);
+        names.filter_map(|name| Some((name, std::env::var_os(name)?))).find(|(_, value)| value.to_str().is_none())
     }
 
     /// An environment made of `pairs`. An empty value counts as not set.

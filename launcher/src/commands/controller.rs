@@ -15,10 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Runs a controller until it is told to stop.
 pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(variables.get(LOG).unwrap_or("info"));
-    let filter =
-        filter.map_err(|error| Failure::new(Exit::Usage, format!("{LOG}: {error}")).with_hint("for example: debug"));
-    let result = filter.and_then(|filter| {
+    let result = filter(variables).and_then(|filter| {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
         let mut limits = controller::Limits::default();
         if let Some(seconds) = arguments.no_engine_grace {
@@ -33,12 +30,25 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
             advertise: arguments.advertise,
             limits,
         };
+        if config.directory.to_str().is_none() {
+            let message = format!("--directory: {:?} is not UTF-8 text, as connection files are", config.directory);
+            return Err(Failure::new(Exit::Usage, message));
+        }
         controller::run(config, announce).map_err(failures::of_controller)
     });
     if let Err(failure) = &result {
         print(&versioned(failure.to_json()));
     }
     result
+}
+
+/// What is logged.
+fn filter(variables: &Variables) -> Result<EnvFilter, Failure> {
+    let wanted = variables.get(LOG).unwrap_or("info");
+    EnvFilter::try_new(wanted).map_err(|_| {
+        Failure::new(Exit::Usage, format!("{LOG}: there is no level {wanted:?}"))
+            .with_hint("there are error, warn, info and debug")
+    })
 }
 
 fn announce(ready: &Ready) {

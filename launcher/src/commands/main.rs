@@ -38,6 +38,10 @@ pub fn main(raw: Vec<OsString>) -> ExitCode {
 }
 
 fn dispatch(arguments: Arguments, raw: &[OsString], output: &mut Output) -> Result<u8, Failure> {
+    if let Some((name, value)) = Variables::not_text() {
+        let failure = Failure::new(Exit::Usage, format!("{name}: {value:?} is not UTF-8 text"));
+        return Err(failure.with_hint("unset the variable, or give it another value"));
+    }
     let variables = Variables::of_this_process();
     let start = StartCommand { cluster_name: None, start: arguments.start };
     match arguments.command.unwrap_or(Command::Start(start)) {

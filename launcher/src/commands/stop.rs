@@ -11,6 +11,7 @@ use ipclusterz_host::failure::Failure;
 use ipclusterz_host::system;
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
+use ipclusterz_launchers::cluster::logs::tail;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::cluster_name;
@@ -21,6 +22,8 @@ use std::time::{Duration, Instant};
 const LAUNCHER_PATIENCE: Duration = Duration::from_secs(12);
 /// The same for a launcher whose engines, or whole cluster, are on other hosts or in a queue.
 const ELSEWHERE_PATIENCE: Duration = Duration::from_secs(45);
+/// How many lines are shown of what had to be killed.
+const UNFINISHED_LINES: usize = 10;
 /// How long a killed launcher may take to exit.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a controller on another host may take to accept the request.
@@ -65,7 +68,9 @@ fn stop(name: &str, folder: &ClusterFolder, state: &ClusterState) -> Result<Opti
         }
     };
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Some(Stopped { cluster: name.to_owned(), was, forced, killed: cleaned.killed, seconds }))
+    // Written by the launcher alone, at its end; that of an earlier run is removed at each start.
+    let (unfinished, _) = tail(&folder.logs().killed(), UNFINISHED_LINES).unwrap_or_default();
+    Ok(Some(Stopped { cluster: name.to_owned(), was, forced, killed: cleaned.killed, unfinished, seconds }))
 }
 
 /// Asks the launcher to end its cluster, and kills the launcher if it does not. Returns whether the launcher had to be
@@ -85,6 +90,7 @@ fn end_launcher(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> R
     };
     let elsewhere = handle.sets.iter().any(|record| !record.job.is_here());
     let patience = if elsewhere { ELSEWHERE_PATIENCE } else { LAUNCHER_PATIENCE };
+    let patience = patience + Duration::try_from_secs_f64(handle.end_timeout).unwrap_or_default();
     let forced = !ends_after(libc::SIGTERM, patience)?;
     if forced && !ends_after(libc::SIGKILL, KILL_PATIENCE)? {
         return Err(Failure::new(Exit::Timeout, format!("{}: it does not end, although it was killed", doing())));

@@ -2,7 +2,7 @@
 
 use super::scratch::Scratch;
 use crate::report::finding::Finding;
-use ipclusterz_base::places;
+use ipclusterz_base::places::{self, RUNTIME_HINT, STATE_HINT};
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::system;
 use ipclusterz_host::units::bytes;
@@ -24,10 +24,7 @@ pub fn sockets() -> Vec<Finding> {
     const CHECK: &str = "runtime folder";
     let unix = match try_socket() {
         Ok(folder) => Finding::ok(CHECK, format!("{}: yours alone, and takes sockets", folder.display())),
-        Err(failure) => {
-            let hint = "set XDG_RUNTIME_DIR to a folder of yours with a short path, mode 700, on this host".to_owned();
-            Finding::failed(CHECK, failure.message, failure.hint.unwrap_or(hint))
-        }
+        Err(failure) => Finding::failed(CHECK, failure.message, failure.hint.unwrap_or(RUNTIME_HINT.to_owned())),
     };
     let tcp = match TcpListener::bind("127.0.0.1:0") {
         Ok(_) => Finding::ok("TCP", "can listen on 127.0.0.1"),
@@ -62,7 +59,7 @@ pub fn state() -> Vec<Finding> {
     match places::state_root() {
         Ok(root) => state_in(&root),
         Err(error) => {
-            vec![Finding::failed(STATE, error.to_string(), "set HOME, or IPCLUSTERZ_HOME to a folder of yours")]
+            vec![Finding::of_failure(STATE, error.into())]
         }
     }
 }
@@ -71,12 +68,10 @@ const STATE: &str = "state folder";
 
 fn state_in(root: &Path) -> Vec<Finding> {
     match Scratch::in_folder(root) {
-        Err(error) => vec![Finding::failed(STATE, error.to_string(), STATE_HINT)],
+        Err(error) => vec![Finding::of_failure(STATE, error.into())],
         Ok(scratch) => try_files(root, scratch.path()),
     }
 }
-
-const STATE_HINT: &str = "set IPCLUSTERZ_HOME to a folder of yours that can be written to, on a file system with locks";
 
 fn try_files(root: &Path, folder: &Path) -> Vec<Finding> {
     let path = folder.join("lock");

@@ -2,6 +2,7 @@
 
 use super::outside::Answer;
 use crate::report::finding::Finding;
+use ipclusterz_host::hints;
 use ipclusterz_launchers::program::ask::ask;
 use serde::Deserialize;
 use std::path::Path;
@@ -50,18 +51,15 @@ pub fn here(check: &str, python: &Path) -> Finding {
     command.args(["-c", SCRIPT]);
     match ask(command, PATIENCE) {
         Ok(answer) => judge(check, &python.display().to_string(), &Answer::of_command(answer, PATIENCE)),
-        Err(error) => Finding::failed(check, format!("{} cannot be run: {error}", python.display()), HINT),
+        Err(error) => Finding::failed(check, format!("{} cannot be run: {error}", python.display()), hints::PYTHON),
     }
 }
-
-const HINT: &str =
-    "name a Python that has the package ipclusterz: `--python PATH`, IPCLUSTERZ_PYTHON or engines.python in a profile";
 
 /// What the script's end means. `python` is the program, and the host where it is not this one.
 pub fn judge(check: &str, python: &str, answer: &Answer) -> Finding {
     let Some(probe) = Probe::read(&answer.output) else {
         let (how, reason) = (&answer.how, answer.reason());
-        return Finding::failed(check, format!("{python} is no working Python ({how}){reason}"), HINT);
+        return Finding::failed(check, format!("{python} is no working Python ({how}){reason}"), hints::PYTHON);
     };
     match (probe.package, probe.error) {
         (Some(version), _) if version == OWN_VERSION => {
@@ -70,12 +68,12 @@ pub fn judge(check: &str, python: &str, answer: &Answer) -> Finding {
         (Some(version), _) => Finding::failed(
             check,
             format!("{python} has version {version} of the package, but this program is {OWN_VERSION}"),
-            "install the same version of both: `python -m pip install ipclusterz` brings program and package",
+            hints::VERSIONS,
         ),
         (None, error) => Finding::failed(
             check,
             format!("{python} (Python {}) cannot import the package: {}", probe.python, error.unwrap_or_default()),
-            format!("install the package for that Python: {python} -m pip install ipclusterz; or {HINT}"),
+            hints::package_for(Path::new(python)),
         ),
     }
 }

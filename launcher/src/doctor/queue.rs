@@ -2,7 +2,7 @@
 
 use super::outside::Outside;
 use crate::report::finding::Finding;
-use ipclusterz_host::python;
+use ipclusterz_host::{hints, python};
 use ipclusterz_profile::tables::queue::QueueTable;
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -21,8 +21,7 @@ pub fn check(table: &QueueTable, search_path: Option<&OsStr>, outside: &dyn Outs
         findings.push(match outside.ask_queue(PATIENCE) {
             Ok(answer) => Finding::ok(CHECK, answer),
             Err(failure) => {
-                let hint =
-                    failure.hint.unwrap_or_else(|| "is its server up, and may this host and user ask it?".to_owned());
+                let hint = failure.hint.unwrap_or_else(|| hints::QUEUE_SERVER.to_owned());
                 Finding::failed(CHECK, failure.message, hint)
             }
         });
@@ -44,11 +43,7 @@ pub fn commands(table: &QueueTable, search_path: Option<&OsStr>) -> Finding {
     if missing.is_empty() {
         return Finding::ok(CHECK, format!("{}: found {}", table.name, programs.join(", ")));
     }
-    Finding::failed(
-        CHECK,
-        format!("{}: cannot find {} on PATH", table.name, missing.join(", ")),
-        "is this a login node of the cluster? load its module, or give the full paths in [queue]",
-    )
+    Finding::failed(CHECK, format!("{}: cannot find {} on PATH", table.name, missing.join(", ")), hints::QUEUE_COMMANDS)
 }
 
 #[cfg(test)]

@@ -206,7 +206,8 @@ impl Cluster<'_> {
         // The shutdown goes on even if the record cannot be written.
         let _ = self.write_handle();
         self.end_program();
-        let deadline = Instant::now() + STOP_PATIENCE;
+        let end_timeout = Duration::from_secs_f64(self.plan.settings.tables.engines.end_timeout);
+        let deadline = Instant::now() + STOP_PATIENCE + end_timeout;
         let script = self.there.stop();
         let output = match &mut self.connection {
             None => None,

@@ -38,6 +38,9 @@ pub struct StartReport {
     pub log_directory: PathBuf,
     /// Its engines.
     pub engines: Vec<EngineInfo>,
+    /// Seconds that engines have at their end.
+    #[serde(default)]
+    pub end_timeout: f64,
     /// Seconds from the command to the last engine.
     pub seconds: f64,
 }
@@ -70,6 +73,8 @@ pub struct Stopped {
     pub forced: bool,
     /// Pids of processes that had outlived their launcher and were killed.
     pub killed: Vec<u32>,
+    /// What its launcher had to kill, because its end took too long, for a person.
+    pub unfinished: Vec<String>,
     /// How long it took.
     pub seconds: f64,
 }

@@ -71,6 +71,9 @@ impl Report for StopReport {
                 let _ = write!(text, "; killed left-over processes: {}", pids.join(", "));
             }
             text.push('\n');
+            for line in &stopped.unfinished {
+                let _ = writeln!(text, "  {line}");
+            }
         }
         if self.stopped.is_empty() { "there is no cluster to stop\n".to_owned() } else { text }
     }

@@ -42,6 +42,7 @@ pub fn supervise(
     let maker = if elsewhere { None } else { Some(LauncherMaker::new(&settings, &binary)?) };
 
     let folder = ClusterFolder::of(&settings.cluster)?;
+    places::refuse_foreign(&places::state_root()?)?;
     let Some(lock) = ClusterLock::take_new(&folder)? else {
         return Err(already_running(&settings.cluster, &folder, &ClusterState::of(&folder)?));
     };
@@ -55,7 +56,12 @@ pub fn supervise(
         detached::redirect_to_log(&folder.logs()).map_err(Failure::io("opening launcher.log"))?;
     }
     let signals = BlockedSignals::block().map_err(Failure::io("blocking signals"))?;
+    let end_timeout = settings.tables.engines.end_timeout;
     let handle = ClusterHandle::starting(&settings.cluster, &settings.profile, settings.engines)?;
+    let handle = ClusterHandle { end_timeout, ..handle };
+    if let Some(base) = handle.socket_dir.parent() {
+        places::make_private_dir(base)?;
+    }
     let Some(mut maker) = maker else {
         let profile =
             remote::plan::profile_for(&arguments.settings.options(), variables, &Places::of_this_process(variables)?)?;

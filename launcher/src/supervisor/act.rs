@@ -57,9 +57,7 @@ impl Supervisor<'_> {
         let input = match launcher.start(set) {
             Ok(()) => Input::SetStarted { set: set.id, pid: pid_of(launcher.as_ref(), set.id) },
             // A cluster that is ready does not end because one set cannot be started.
-            Err(failure) if self.core.is_ready() => {
-                Input::SetNotStarted(set.id, SetEnd { orderly: false, how: failure.message, log: None })
-            }
+            Err(failure) if self.core.is_ready() => Input::SetNotStarted(set.id, SetEnd::not_started(failure)),
             Err(failure) => return Err(failure),
         };
         let actions = self.core.handle(input, Instant::now());
@@ -146,6 +144,7 @@ impl Supervisor<'_> {
             engine_file: controller.engine_file.clone(),
             log_directory: self.plan.folder.logs().path().to_path_buf(),
             engines,
+            end_timeout: self.plan.settings.tables.engines.end_timeout,
             seconds: self.plan.started.elapsed().as_secs_f64(),
         };
         on_ready(&report, self.talk)?;

@@ -6,7 +6,7 @@
 use super::announcements::Announcements;
 use super::inputs::{Action, Ending, Input};
 use super::loss::Losses;
-use super::names::name_engines;
+use super::names::{name_engines, took_too_long};
 use super::policy::Policy;
 use super::scaling::{self, Candidate, CannotRemove};
 use super::set::{Set, Stage};
@@ -38,13 +38,15 @@ pub struct Core {
     announcements: Announcements,
     /// Whether engines died, or did not come.
     pub(super) failed: bool,
+    /// When the controller must listen; `None` once it does.
+    listen_by: Option<Instant>,
     next_progress: Instant,
 }
 
 impl Core {
     /// A cluster without engines.
     pub fn new(policy: Policy, now: Instant) -> Self {
-        let next_progress = now + PROGRESS_INTERVAL;
+        let (next_progress, listen_by) = (now + PROGRESS_INTERVAL, Some(now + policy.listen_patience()));
         Self {
             policy,
             sets: BTreeMap::new(),
@@ -54,6 +56,7 @@ impl Core {
             lost: None,
             announcements: Announcements::default(),
             failed: false,
+            listen_by,
             next_progress,
         }
     }
@@ -66,6 +69,11 @@ impl Core {
     /// Sets what the loss of a rank means, as the launcher of the sets reports it.
     pub fn set_rank_loss(&mut self, rank_loss: Option<RankLoss>) {
         self.policy.rank_loss = rank_loss;
+    }
+
+    /// How long engines may take to end once they are told to.
+    pub fn end_timeout(&self) -> Duration {
+        self.policy.end_timeout
     }
 
     /// How many engines are wanted: those that are neither lost nor leaving, registered or not.
@@ -97,7 +105,7 @@ impl Core {
     pub fn next_tick(&self) -> Option<Instant> {
         let progress = (!self.ready && self.sets.values().any(Set::is_missing_engines)).then_some(self.next_progress);
         let of_sets = self.sets.values().flat_map(|set| set.next_tick(&self.policy));
-        of_sets.chain(progress).chain(self.announcements.next_tick()).min()
+        of_sets.chain(progress).chain(self.announcements.next_tick()).chain(self.listen_by).min()
     }
 
     /// Adds `count` engines in sets of `set_size`: the first ones of a cluster, or more later. Returns the actions to
@@ -171,7 +179,14 @@ impl Core {
             Input::EngineJoined(info) => self.joined(&info, now),
             Input::EngineLeft { id, reason } => self.left(id, reason, now),
             Input::Explained(set, engine, how) => self.explained(set, engine, how, now),
-            Input::ControllerEnded(status) if status.success() => vec![Action::Finish(Ending::ShutDown)],
+            Input::ControllerListens => {
+                self.listen_by = None;
+                Vec::new()
+            }
+            // Nobody can have shut down one that did not listen.
+            Input::ControllerEnded(status) if status.success() && self.listen_by.is_none() => {
+                vec![Action::Finish(Ending::ShutDown)]
+            }
             Input::ControllerEnded(status) => vec![Action::Finish(Ending::ControllerDied(status))],
             Input::Stop(signal) => vec![Action::Finish(Ending::Signal(signal))],
             Input::ParentGone => vec![Action::Finish(Ending::ParentGone)],
@@ -255,7 +270,10 @@ impl Core {
         }
         if set.is_process_of_one() {
             // The exit of its process says more, if it comes.
-            set.left = set.is_running().then_some((now + END_PATIENCE, reason));
+            set.shut_down = orderly;
+            let patience = if orderly { self.policy.end_timeout } else { END_PATIENCE };
+            set.left = set.is_running().then_some((now + patience, reason));
+            set.kill_at = (orderly && set.is_running()).then_some(now + patience);
             return Vec::new();
         }
         vec![Action::Say(reason)]
@@ -285,7 +303,7 @@ impl Core {
             self.sets.remove(&id);
             return vec![Action::Say(format!("{name} was shut down"))];
         }
-        let mut line = format!("{name} {} died: {}", if set.set.count == 1 { "has" } else { "have" }, end.how);
+        let mut line = format!("{name} {}", end.told(set.set.count > 1));
         let again = self.policy.again(set, now);
         let then = again.as_ref().unwrap_or_else(|why| why);
         if let Some(policy) = self.policy.on_rank_loss() {
@@ -316,6 +334,9 @@ impl Core {
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Action> {
+        if self.listen_by.is_some_and(|listen_by| listen_by <= now) {
+            return vec![Action::Finish(Ending::ControllerSilent(self.policy.listen_patience()))];
+        }
         let mut actions = Vec::new();
         let mut late = Vec::new();
         for set in self.sets.values_mut() {
@@ -326,11 +347,17 @@ impl Core {
                 set.kill_at = Some(now + KILL_AFTER);
                 actions.push(Action::End(set.set.id, Force::Terminate));
             }
+            if let Some((_, reason)) = set.left.take_if(|(say_at, _)| *say_at <= now) {
+                let process = set.process();
+                actions.push(Action::Say(if set.shut_down {
+                    let then = took_too_long(false, self.policy.end_timeout);
+                    format!("{reason}; its process ({process}) is killed: {then}")
+                } else {
+                    format!("{reason}; its process ({process}) has not ended")
+                }));
+            }
             if set.kill_at.take_if(|kill_at| *kill_at <= now).is_some() {
                 actions.push(Action::End(set.set.id, Force::Kill));
-            }
-            if let Some((_, reason)) = set.left.take_if(|(say_at, _)| *say_at <= now) {
-                actions.push(Action::Say(format!("{reason}; its process ({}) has not ended", set.process())));
             }
             actions.extend(set.questions_about_lost_ranks(now));
             if set.deadline(&self.policy).is_some_and(|deadline| deadline <= now) {

@@ -6,6 +6,7 @@ use ipclusterz_launchers::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
 use ipclusterz_runtime::wire::message::EngineInfo;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 /// Something that has happened.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub enum Input {
     },
     /// How this lost rank of a set that goes on ended; `None` if its end is not explained yet.
     Explained(SetId, EngineId, Option<String>),
+    /// The controller listens.
+    ControllerListens,
     /// The controller's process has ended.
     ControllerEnded(ExitStatus),
     /// A signal to stop has come.
@@ -75,6 +78,8 @@ pub enum Ending {
     ParentGone,
     /// A client told the controller to shut down.
     ShutDown,
+    /// The controller did not listen within this time.
+    ControllerSilent(Duration),
     /// The controller ended otherwise.
     ControllerDied(ExitStatus),
     /// A set ended before all its engines had registered.

@@ -1,6 +1,7 @@
-//! Names of engines in lines for the user.
+//! Names of engines, and what is said of several of them, in lines for the user.
 
 use ipclusterz_base::ids::EngineId;
+use std::time::Duration;
 
 /// `engine 3`, `engines 1, 2`, and no more than ten numbers.
 pub fn name_engines(ids: &[EngineId]) -> String {
@@ -23,5 +24,13 @@ pub fn name_ranges(ids: impl Iterator<Item = EngineId>) -> String {
         0 => first.to_string(),
         _ => format!("{first}-{last}"),
     });
-    format!("engines {}", names.collect::<Vec<_>>().join(", "))
+    let names: Vec<String> = names.collect();
+    let plural = if ranges.iter().map(|(first, last)| last - first + 1).sum::<u32>() == 1 { "" } else { "s" };
+    format!("engine{plural} {}", names.join(", "))
+}
+
+/// Why engines are killed at their end.
+pub fn took_too_long(many: bool, end_timeout: Duration) -> String {
+    let ends = if many { "their ends" } else { "its end" };
+    format!("{ends} took longer than {} s (engines.end_timeout)", end_timeout.as_secs_f64())
 }

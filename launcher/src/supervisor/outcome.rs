@@ -4,9 +4,10 @@ use super::events::{ControllerLine, Event};
 use super::inputs::Ending;
 use super::names::name_engines;
 use super::run::Supervisor;
-use super::tails::end_of;
+use super::tails::{end_of, short_tail};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
+use ipclusterz_host::hints;
 use ipclusterz_host::signals::Signal;
 use ipclusterz_launchers::program::srun;
 use ipclusterz_launchers::set::{EngineSet, SetEnd};
@@ -31,6 +32,12 @@ impl Supervisor<'_> {
             Ending::ShutDown => {
                 Err(Failure::new(Exit::Interrupted, "a client shut the cluster down before all engines were ready"))
             }
+            Ending::ControllerSilent(patience) => {
+                let seconds = patience.as_secs_f64();
+                let log = self.tail(&self.plan.folder.logs().controller());
+                Err(Failure::new(Exit::Timeout, format!("the controller did not listen within {seconds} s{log}"))
+                    .with_hint("a slow file system or host? give it more time with --timeout"))
+            }
             Ending::ControllerDied(status) => Err(self.controller_failure(&status.to_string())),
             Ending::SetFailed(set, end) => Err(self.set_failure(set, end)),
             Ending::ProgramEnded => Ok(Exit::Ok),
@@ -45,14 +52,14 @@ impl Supervisor<'_> {
     }
 
     fn controller_failure(&mut self, status: &str) -> Failure {
+        let log = self.plan.folder.logs().controller();
         if let ControllerLine::Refused(failure) = self.controller_line() {
-            return failure.clone();
+            let mut failure = failure.clone();
+            failure.message += &short_tail(&log);
+            return failure;
         }
         let exit = if self.core.is_ready() { Exit::Failure } else { Exit::StartFailed };
-        Failure::new(
-            exit,
-            format!("the controller has died ({status}){}", self.tail(&self.plan.folder.logs().controller())),
-        )
+        Failure::new(exit, format!("the controller has died ({status}){}", self.tail(&log)))
     }
 
     /// What the controller printed. Another thread reads that, and may need up to a second more when the controller has
@@ -72,6 +79,10 @@ impl Supervisor<'_> {
     fn set_failure(&self, set: &EngineSet, end: &SetEnd) -> Failure {
         let tail = end.log.as_deref().map(|log| self.tail(log)).unwrap_or_default();
         let names = name_engines(&set.engines().collect::<Vec<_>>());
+        if end.not_started {
+            let message = format!("{names} {}", end.told(set.count > 1));
+            return Failure::new(Exit::StartFailed, message).with_hint(end.hint.clone().unwrap_or_default());
+        }
         let python = self.plan.python.display();
         let message = format!(
             "{names} ended before all engines were ready ({}); {} run by {python}{tail}",
@@ -79,16 +90,14 @@ impl Supervisor<'_> {
             if set.count == 1 { "it was" } else { "they were" }
         );
         let hint = if tail.contains("No module named ipclusterz") || tail.contains("No module named 'ipclusterz'") {
-            format!(
-                "install the package for that Python: {python} -m pip install ipclusterz; or choose another with --python"
-            )
+            hints::package_for(&self.plan.python)
         } else if let Some(hint) = srun::hint(&self.plan.settings.tables, &tail) {
             hint
         } else if tail.contains("error: ") {
             // The engine itself said what is wrong.
             String::new()
         } else if end.log.is_some() {
-            format!("does `{python} -m ipclusterz.engine --help` work? choose another Python with --python")
+            format!("does `{python} -m ipclusterz.engine --help` work? else {}", hints::PYTHON)
         } else {
             String::new()
         };

@@ -15,8 +15,20 @@ pub struct Policy {
     pub rank_loss: Option<RankLoss>,
     /// How often a world may be started again.
     pub restart_limit: Limit,
+    /// How long engines may take to end once they are told to.
+    pub end_timeout: Duration,
     /// How long engines may take to register once their processes run.
     pub timeout: Duration,
     /// The name of this host.
     pub host: String,
+}
+
+/// So long a controller may take to listen, however short the timeout for engines is.
+const LISTEN_AT_LEAST: Duration = Duration::from_secs(10);
+
+impl Policy {
+    /// How long the controller may take to listen.
+    pub fn listen_patience(&self) -> Duration {
+        self.timeout.max(LISTEN_AT_LEAST)
+    }
 }

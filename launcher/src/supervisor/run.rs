@@ -93,6 +93,7 @@ impl<'a> Supervisor<'a> {
                 most: engines.restart_limit,
                 window: Duration::from_secs_f64(engines.restart_window),
             },
+            end_timeout: Duration::from_secs_f64(engines.end_timeout),
             timeout: plan.settings.timeout,
             host: plan.handle.host.clone(),
         };
@@ -127,8 +128,15 @@ impl<'a> Supervisor<'a> {
         if self.plan.program.is_none() {
             self.talk.say(format!("stopping cluster {:?}", self.plan.settings.cluster));
         }
-        self.shut_down(supervised.as_ref().ok())?;
-        match (outcome?, &self.plan.program) {
+        let exit = match (outcome, self.shut_down(supervised.as_ref().ok())) {
+            (Ok(exit), cleaned) => cleaned.map(|()| exit)?,
+            // Why the cluster has ended says more than what could not be removed because of it.
+            (Err(failure), cleaned) => {
+                cleaned.unwrap_or_else(|left| self.talk.warn(left.message));
+                return Err(failure);
+            }
+        };
+        match (exit, &self.plan.program) {
             (Exit::Ok, Some(program)) if program.status.is_some() => Ok(program.code()),
             (exit, _) => Ok(exit.code()),
         }
@@ -206,7 +214,10 @@ impl<'a> Supervisor<'a> {
             Event::Signal(signal) => self.signalled(signal, now),
             Event::Controller(line) => {
                 let launcher = match &line {
-                    ControllerLine::Ready(_) => Some((self.plan.make_launcher)(events::waker(&self.sender))?),
+                    ControllerLine::Ready(_) => {
+                        self.core.handle(Input::ControllerListens, now);
+                        Some((self.plan.make_launcher)(events::waker(&self.sender))?)
+                    }
                     // A controller that refuses exits at once, and its exit is handled.
                     _ => None,
                 };

@@ -51,6 +51,8 @@ pub struct Set {
     /// Why its only engine left while its process ran, and when to say so. The exit of the process says more, if it
     /// comes first.
     pub left: Option<(Instant, String)>,
+    /// Whether its only engine was shut down, so that its end is orderly, however long it takes.
+    pub shut_down: bool,
     /// When to end it, because one of its engines died.
     pub end_at: Option<Instant>,
     /// When to kill it, because it was told to end.
@@ -84,6 +86,7 @@ impl Set {
             in_job: None,
             leaving: BTreeSet::new(),
             left: None,
+            shut_down: false,
             end_at: None,
             kill_at: None,
             died: false,
@@ -136,6 +139,7 @@ impl Set {
         self.lost.clear();
         self.unexplained.clear();
         (self.left, self.end_at, self.kill_at, self.died, self.complete) = (None, None, None, false, false);
+        self.shut_down = false;
     }
 
     /// Whether it is to be started again now. Returns true only once.

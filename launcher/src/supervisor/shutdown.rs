@@ -2,17 +2,22 @@
 
 use super::events::{self, Event};
 use super::inputs::Ending;
+use super::names::{name_ranges, took_too_long};
 use super::run::Supervisor;
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::Signal;
 use ipclusterz_launchers::cluster::files::remove_files;
 use ipclusterz_launchers::cluster::handle::Phase;
-use ipclusterz_launchers::set::{Force, SetEvent, SetId};
+use ipclusterz_launchers::cluster::logs::open_log;
+use ipclusterz_launchers::record::{JobRecord, SetRecord};
+use ipclusterz_launchers::set::{EngineSet, Force, SetEvent, SetId};
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-/// How long the controller may take to tell its engines, and the engines to exit.
+/// How long the controller may take to tell its engines.
 const POLITE: Duration = Duration::from_secs(2);
 /// How long processes may take to exit on SIGTERM.
 const TERMINATE: Duration = Duration::from_secs(1);
@@ -27,13 +32,19 @@ impl Supervisor<'_> {
         self.set_phase(Phase::Stopping);
         let records = self.launcher.as_ref().map(|launcher| launcher.records()).unwrap_or_default();
         let elsewhere = records.iter().any(|record| !record.job.is_here());
+        // How a job ended that is cancelled while it ends is not known for sure.
+        let is_job = |record: &&SetRecord| matches!(record.job, JobRecord::Batch(_));
+        let jobs: BTreeSet<SetId> = records.iter().filter(is_job).map(|record| record.set.id).collect();
         let mut left: BTreeSet<SetId> = records.into_iter().map(|record| record.set.id).collect();
         let politely = self.core.is_ready() && !matches!(ending, Some(Ending::ControllerDied(_)));
         // A controller that a client shut down has told the engines before it exited.
         let told = matches!(ending, Some(Ending::ShutDown));
-        if (politely && self.controller.is_running() && self.request_shutdown()) || told {
-            self.wait_for_end(&mut left, POLITE, true);
+        let asked = (politely && self.controller.is_running() && self.request_shutdown()) || told;
+        if asked {
+            self.wait_for_end(&mut left, self.core.end_timeout(), true);
         }
+        let had_time = asked && !self.hurry;
+        let mut killed = BTreeSet::new();
         for (force, patience) in [(Force::Terminate, TERMINATE), (Force::Kill, KILL)] {
             if (self.hurry && force == Force::Terminate) || self.is_over(&left) {
                 continue;
@@ -46,10 +57,14 @@ impl Supervisor<'_> {
                 left.iter().for_each(|set| launcher.end(*set, force));
             }
             let patience = if elsewhere { ELSEWHERE } else { patience };
-            self.wait_for_end(&mut left, patience, force != Force::Kill);
+            killed.extend(self.wait_for_end(&mut left, patience, force != Force::Kill));
+        }
+        killed.retain(|set| !jobs.contains(set));
+        if had_time {
+            self.tell_killed(&killed);
         }
         if !left.is_empty() {
-            self.talk.say(format!(
+            self.talk.warn(format!(
                 "{} could not be ended; `ipclusterz stop --cluster {}` or `ipclusterz gc` tries again",
                 if left.len() == 1 { "one set of engines" } else { "some sets of engines" },
                 self.plan.settings.cluster
@@ -58,6 +73,25 @@ impl Supervisor<'_> {
             return Ok(());
         }
         Ok(remove_files(&self.plan.folder, &self.plan.handle)?)
+    }
+
+    /// Says which engines were killed because their end took too long: to the user, in the log of each, and in a log that
+    /// `ipclusterz stop` shows.
+    fn tell_killed(&mut self, killed: &BTreeSet<SetId>) {
+        let sets: Vec<EngineSet> = killed.iter().filter_map(|id| Some(self.core.set(*id)?.set.clone())).collect();
+        let engines: BTreeSet<EngineId> = sets.iter().flat_map(EngineSet::engines).collect();
+        if engines.is_empty() {
+            return;
+        }
+        let many = engines.len() > 1;
+        let (names, were) = (name_ranges(engines.into_iter()), if many { "were" } else { "was" });
+        let line = format!("{names} {were} killed: {}", took_too_long(many, self.core.end_timeout()));
+        let logs = sets.iter().filter_map(|set| self.launcher.as_ref().map(|launcher| launcher.log(set)));
+        for log in logs.filter(|log| log.exists()).chain([self.plan.folder.logs().killed()]) {
+            // The user is told in any case.
+            let _ = open_log(&log).and_then(|mut log| writeln!(log, "{line}"));
+        }
+        self.talk.warn(line);
     }
 
     fn request_shutdown(&mut self) -> bool {
@@ -70,19 +104,22 @@ impl Supervisor<'_> {
         left.is_empty() && !self.controller.is_running() && !program
     }
 
-    /// Waits until nothing is left or `patience` is over. With `may_hurry`, Ctrl-C ends the wait too.
-    fn wait_for_end(&mut self, left: &mut BTreeSet<SetId>, patience: Duration, may_hurry: bool) {
+    /// Waits until nothing is left or `patience` is over. With `may_hurry`, Ctrl-C ends the wait too. Returns the sets
+    /// that ended and not in order.
+    fn wait_for_end(&mut self, left: &mut BTreeSet<SetId>, patience: Duration, may_hurry: bool) -> BTreeSet<SetId> {
         let deadline = Instant::now() + patience;
+        let mut disorderly = BTreeSet::new();
         loop {
             // An error means that the child cannot be waited for. SIGKILL comes at the end in any case.
             let _ = self.controller.poll();
             for (set, event) in self.launcher.as_mut().map(|launcher| launcher.poll()).unwrap_or_default() {
-                if matches!(event, SetEvent::Ended(_)) {
+                if let SetEvent::Ended(end) = event {
                     left.remove(&set);
+                    disorderly.extend((!end.orderly).then_some(set));
                 }
             }
             if self.is_over(left) || (self.hurry && may_hurry) {
-                return;
+                return disorderly;
             }
             let poll = self.launcher.as_ref().and_then(|launcher| launcher.next_poll());
             let until = poll.map_or(deadline, |poll| poll.min(deadline));
@@ -93,11 +130,11 @@ impl Supervisor<'_> {
                 }
                 Ok(Event::ShutdownAnswered(Err(reason))) => {
                     self.talk.say(format!("the controller did not shut down: {reason}"));
-                    return;
+                    return disorderly;
                 }
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
-                Err(_) => return,
+                Err(_) => return disorderly,
             }
         }
     }

@@ -127,7 +127,7 @@ impl Set {
     /// Whether a set that has ended was shut down. If a rank was lost before, the program's exit status says nothing
     /// new.
     pub(super) fn has_ended_well(&self, end: &SetEnd) -> bool {
-        !self.died && (end.orderly || (!self.lost.is_empty() && self.given_ids().next().is_none()))
+        !self.died && (end.orderly || self.shut_down || (!self.lost.is_empty() && self.given_ids().next().is_none()))
     }
 
     /// The loss of the whole set.

@@ -54,7 +54,7 @@ fn an_unknown_key_in_a_profile() {
     let path = user.path("config/ipclusterz/profiles/lab.toml");
     std::fs::write(&path, "# the lab\n[engines]\nresart = true\n").expect("write");
     let expected = "error: [USER]/config/ipclusterz/profiles/lab.toml:3:1: unknown key `engines.resart`\n\
-                    hint: did you mean `restart`? keys known here: count, directory, env, launcher, lease, \
+                    hint: did you mean `restart`? keys known here: count, directory, end_timeout, env, launcher, lease, \
                     on_rank_loss, pass_env, python, restart, restart_limit, restart_window, retries, setup, timeout, \
                     wrap\n";
     user.run("start --profile lab").assert_fails(2, expected);
@@ -113,7 +113,7 @@ fn values_that_contradict_each_other() {
     user.run("-n 1 --set engines.cuont=2").assert_fails(
         2,
         "error: --set: unknown key `engines.cuont`\n\
-         hint: did you mean `count`? keys known here: count, directory, env, launcher, lease, on_rank_loss, pass_env, \
+         hint: did you mean `count`? keys known here: count, directory, end_timeout, env, launcher, lease, on_rank_loss, pass_env, \
          python, restart, restart_limit, restart_window, retries, setup, timeout, wrap\n",
     );
 }

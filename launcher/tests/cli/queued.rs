@@ -85,3 +85,28 @@ fn a_script_is_printed_as_it_is_or_as_json() {
     let script = json["script"].as_str().expect("a text").replace(&user.path("").display().to_string(), "[USER]/");
     assert_eq!((script, &json["description"]), (plain.stdout, &serde_json::Value::Null));
 }
+
+#[test]
+fn a_queue_that_does_not_take_the_job_is_the_reason_with_the_hint_of_the_doctor() {
+    let user = User::new();
+    let name = profile(&user);
+    let fail = "#!/bin/sh\necho 'Unable to contact the controller' >&2\nexit 1\n";
+    for tool in ["submit", "status"] {
+        std::fs::write(user.path(tool), fail).expect("write");
+    }
+    let outcome = user.run(&format!("start -n 2 --profile {name}"));
+    assert_eq!(outcome.code, Some(5), "{}", outcome.stderr);
+    let expected = "error: engines 0, 1 could not be started: `[USER]/submit` failed (exit status: 1)\n    \
+                    Unable to contact the controller\nhint: ";
+    let hint = outcome.stderr.split_once(expected).unwrap_or_else(|| panic!("{}", outcome.stderr)).1.trim_end();
+    let doctor = user.run(&format!("doctor --profile {name}")).stdout;
+    assert!(doctor.contains(&format!("hint: {hint}")), "no {hint}: {doctor}");
+    user.assert_clean("default");
+
+    std::fs::remove_file(user.path("submit")).expect("remove");
+    let outcome = user.run(&format!("start -n 2 --profile {name}"));
+    let hint = outcome.stderr.split_once("hint: ").unwrap_or_else(|| panic!("{}", outcome.stderr)).1.trim_end();
+    assert!(outcome.stderr.contains("cannot run `[USER]/submit`: No such file or directory\n"), "{}", outcome.stderr);
+    let doctor = user.run(&format!("doctor --profile {name}")).stdout;
+    assert!(doctor.contains(&format!("hint: {hint}")), "no {hint}: {doctor}");
+}

@@ -1,6 +1,10 @@
 //! Starts that fail: at once, with the reason, and with nothing left behind.
 
 use super::support::User;
+use ipclusterz_host::system;
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 #[test]
 fn an_engine_that_cannot_start_fails_the_start_with_the_end_of_its_log() {
@@ -13,7 +17,8 @@ fn an_engine_that_cannot_start_fails_the_start_with_the_end_of_its_log() {
             "stopping cluster \"default\"\n\
              error: engine 0 ended before all engines were ready (exit status: 3); it was run by [USER]/python3; \
              the end of [USER]/home/clusters/default/logs/engine-0.log:\n  first\n  ImportError: site is broken\n\
-             hint: does `[USER]/python3 -m ipclusterz.engine --help` work? choose another Python with --python\n",
+             hint: does `[USER]/python3 -m ipclusterz.engine --help` work? else name a Python that has the package \
+             ipclusterz: `--python PATH`, IPCLUSTERZ_PYTHON or engines.python in a profile\n",
         );
         user.assert_clean("default");
     }
@@ -65,4 +70,114 @@ fn an_address_that_cannot_be_listened_on() {
     assert!(outcome.stderr.contains(&expected), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("hint: "), "{}", outcome.stderr);
     user.assert_clean("default");
+}
+
+/// A name that is no text.
+fn bytes(start: &Path) -> OsString {
+    let mut path = start.as_os_str().as_bytes().to_vec();
+    path.extend(b"/caf\xe9");
+    OsString::from_vec(path)
+}
+
+#[test]
+fn folders_whose_names_are_no_text_are_refused_at_once() {
+    let user = User::new();
+    let odd = bytes(&user.path(""));
+    std::fs::create_dir(&odd).expect("create");
+    for (variable, folder) in [("IPCLUSTERZ_HOME", "caf\\xE9"), ("XDG_RUNTIME_DIR", "caf\\xE9/ipclusterz")] {
+        let outcome = user.outcome(user.command("start -n 1 --python /bin/false").env(variable, &odd));
+        outcome.assert_fails(
+            1,
+            &format!(
+                "error: \"[USER]//{folder}\", which {variable} names, is not UTF-8 text\n\
+                 hint: set {variable} to a folder with another name\n"
+            ),
+        );
+    }
+    for variable in ["IPCLUSTERZ_PROFILE", "IPCLUSTERZ_CLUSTER", "XDG_CONFIG_HOME"] {
+        let outcome = user.outcome(user.command("start -n 1 --python /bin/false").env(variable, &odd));
+        assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
+        assert!(outcome.stderr.starts_with(&format!("error: {variable}: \"[USER]//caf\\xE9\" is not UTF-8 text\n")));
+    }
+    let mut for_a_queue = user.command("start -n 1 --profile slurm --python /bin/false");
+    let outcome = user.outcome(for_a_queue.current_dir(&odd));
+    assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
+    assert!(outcome.stderr.starts_with("error: the working folder, \""), "{}", outcome.stderr);
+    // Engines of this host are started in any folder.
+    let python = user.python("exit 7");
+    let outcome = user.outcome(user.command("start -n 1 --python").arg(python).current_dir(&odd));
+    assert!(
+        outcome.stderr.contains("engine 0 ended before all engines were ready (exit status: 7)"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn a_start_ends_as_soon_as_its_controller_has_ended() {
+    let user = User::new();
+    let cluster = user.start_sleeping("-n 1 --timeout 300", 1);
+    let controller = user.run("status --json").json()["controller"]["pid"].as_u64().expect("a pid");
+    system::signal_process(u32::try_from(controller).expect("a pid"), libc::SIGKILL).expect("signal");
+    let (code, stderr) = cluster.end();
+    assert_eq!(code, Some(5), "{stderr}");
+    assert!(stderr.contains("error: the controller has died (signal: 9 (SIGKILL)); the end of "), "{stderr}");
+    user.assert_clean("default");
+
+    // One that cannot even begin.
+    let mut command = user.command("-n 1 --timeout 300 --python /bin/false");
+    let outcome = user.outcome(command.env("IPCLUSTERZ_LOG", "loud"));
+    assert_eq!(outcome.code, Some(5));
+    let expected = "error: the controller could not start: IPCLUSTERZ_LOG: there is no level \"loud\"";
+    assert!(outcome.stderr.contains(expected), "{}", outcome.stderr);
+    assert!(outcome.stderr.ends_with("hint: there are error, warn, info and debug\n"), "{}", outcome.stderr);
+    user.assert_clean("default");
+}
+
+#[test]
+fn a_launcher_hears_of_its_children_although_its_starter_does_not() {
+    let user = User::new();
+    let python = user.python("exit 3");
+    // A shell that ignores SIGCHLD hands that on to what it starts.
+    let mut shell = std::process::Command::new("sh");
+    let start = user.command("");
+    shell.arg("-c").arg("trap '' CHLD; exec \"$@\"").arg("sh").arg(start.get_program());
+    shell.envs(start.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let outcome = user.outcome(shell.args(["-n", "1", "--timeout", "300", "--python"]).arg(python));
+    assert_eq!(outcome.code, Some(5), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("engine 0 ended before all engines were ready"), "{}", outcome.stderr);
+}
+
+/// A folder of another user, with the number of that user.
+fn foreign(user: &User) -> (std::path::PathBuf, u32) {
+    const NOBODY: u32 = 65_534;
+    if system::effective_user() != 0 {
+        return ("/usr".into(), 0);
+    }
+    let path = user.path("foreign");
+    std::fs::create_dir(&path).expect("create");
+    let name = CString::new(path.as_os_str().as_bytes()).expect("no zero byte");
+    // SAFETY: the path ends with a zero byte.
+    assert_eq!(unsafe { libc::chown(name.as_ptr(), NOBODY, NOBODY) }, 0);
+    (path, NOBODY)
+}
+
+#[test]
+fn a_folder_of_another_user_is_named_with_its_owner_and_its_variable() {
+    let user = User::new();
+    let (folder, owner) = foreign(&user);
+    for variable in ["XDG_RUNTIME_DIR", "IPCLUSTERZ_HOME"] {
+        let hint = format!("hint: set {variable} to a folder of yours");
+        let outcome = user.outcome(user.command("start -n 1 --python /bin/false").env(variable, &folder));
+        assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+        let shown = outcome.stderr.lines().next().unwrap_or_default();
+        assert!(shown.contains(" belongs to user ") && shown.contains(&owner.to_string()), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(&hint) && outcome.stderr.contains("`su -`"), "{}", outcome.stderr);
+    }
+    // `doctor` has the same words for it.
+    let doctor = user.outcome(user.command("doctor --json").env("XDG_RUNTIME_DIR", &folder)).json();
+    let checks = doctor["checks"].as_array().expect("a list").iter();
+    let found = checks.filter(|one| one["check"] == "runtime folder").collect::<Vec<_>>();
+    assert!(found[0]["message"].as_str().is_some_and(|text| text.contains("belongs to user")), "{found:?}");
+    assert!(found[0]["hint"].as_str().is_some_and(|text| text.contains("XDG_RUNTIME_DIR")), "{found:?}");
 }

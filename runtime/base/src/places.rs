@@ -32,6 +32,24 @@ pub enum PlacesError {
     /// A cluster's name becomes part of paths.
     #[error("{0:?} is no name for a cluster: 1 to 63 letters, digits, '_', '.' and '-', the first a letter or digit")]
     BadName(String),
+    /// It belongs to somebody else, as what variables name does after `su`.
+    #[error("{path} belongs to user {owner}, and this process runs as user {user}")]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// Its owner: name and number.
+        owner: String,
+        /// The user of this process.
+        user: String,
+    },
+    /// Records and connection files are text, and hold paths.
+    #[error("{path:?}, which {variable} names, is not UTF-8 text")]
+    NotText {
+        /// The folder.
+        path: PathBuf,
+        /// The variable that names it.
+        variable: &'static str,
+    },
     /// Somebody else could read or replace what is in it.
     #[error("{path} is not private: {why}")]
     NotPrivate {
@@ -41,7 +59,7 @@ pub enum PlacesError {
         why: String,
     },
     /// The kernel's limit on the path of a unix socket.
-    #[error("{0} is too long for the path of a unix socket (107 bytes); set XDG_RUNTIME_DIR to a shorter one")]
+    #[error("{0} is too long for the path of a unix socket (107 bytes)")]
     SocketPathTooLong(PathBuf),
     /// The operating system refused.
     #[error("{what} {path}: {source}")]
@@ -60,18 +78,60 @@ impl PlacesError {
         let path = path.to_path_buf();
         move |source| PlacesError::Io { what, path, source }
     }
+
+    /// What the user can do about it; empty if the text says that already.
+    pub fn hint(&self) -> String {
+        match self {
+            PlacesError::NoHome => "set HOME, or IPCLUSTERZ_HOME to a folder of yours".to_owned(),
+            PlacesError::BadName(_) => String::new(),
+            PlacesError::SocketPathTooLong(_) => RUNTIME_HINT.to_owned(),
+            PlacesError::NotText { variable, .. } => format!("set {variable} to a folder with another name"),
+            PlacesError::Foreign { path, .. } if is_of_runtime(path) => {
+                format!("{RUNTIME_HINT}, or unset it; after `su` it is still the former user's, `su -` sets it anew")
+            }
+            PlacesError::Foreign { .. } => {
+                format!("{STATE_HINT}; after `su` the variables are still the former user's, `su -` sets them anew")
+            }
+            PlacesError::NotPrivate { path, .. } | PlacesError::Io { path, .. } if is_of_runtime(path) => {
+                RUNTIME_HINT.to_owned()
+            }
+            PlacesError::NotPrivate { .. } | PlacesError::Io { .. } => STATE_HINT.to_owned(),
+        }
+    }
+}
+
+/// What to do about a folder of sockets that cannot be used.
+pub const RUNTIME_HINT: &str = "set XDG_RUNTIME_DIR to a folder of yours with a short path, mode 700, on this host";
+/// What to do about a state root that cannot be used.
+pub const STATE_HINT: &str =
+    "set IPCLUSTERZ_HOME to a folder of yours that can be written to, on a file system with locks";
+
+/// Whether `path` is, or is in, the folder of sockets.
+fn is_of_runtime(path: &Path) -> bool {
+    let runtime = variable("XDG_RUNTIME_DIR");
+    runtime.is_some_and(|runtime| path.starts_with(runtime)) || path.starts_with(run_base_without_session())
+}
+
+/// The path that an environment variable names, unless it is empty.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Refuses a path that cannot be written down in a record.
+fn as_text(path: PathBuf, variable: &'static str) -> Result<PathBuf, PlacesError> {
+    if path.to_str().is_some() { Ok(path) } else { Err(PlacesError::NotText { path, variable }) }
 }
 
 /// Folder of everything that outlives a process; not created.
 pub fn state_root() -> Result<PathBuf, PlacesError> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(home) = set(HOME_VARIABLE) {
-        return Ok(home);
+    if let Some(home) = variable(HOME_VARIABLE) {
+        return as_text(home, HOME_VARIABLE);
     }
-    if let Some(state) = set("XDG_STATE_HOME") {
-        return Ok(state.join("ipclusterz"));
+    if let Some(state) = variable("XDG_STATE_HOME") {
+        return as_text(state.join("ipclusterz"), "XDG_STATE_HOME");
     }
-    set("HOME").map(|home| home.join(".local/state/ipclusterz")).ok_or(PlacesError::NoHome)
+    let home = variable("HOME").ok_or(PlacesError::NoHome)?;
+    as_text(home.join(".local/state/ipclusterz"), "HOME")
 }
 
 /// Folder that holds one folder per cluster; not created.
@@ -126,7 +186,10 @@ pub struct RunDirs {
 pub fn run_dirs(name: &str, run_id: &str) -> Result<RunDirs, PlacesError> {
     check_name(name)?;
     let uid = own_uid();
-    let base = run_base();
+    let base = as_text(run_base(), "XDG_RUNTIME_DIR")?;
+    if let Some(session) = base.parent().filter(|session| variable("XDG_RUNTIME_DIR").as_deref() == Some(*session)) {
+        refuse_foreign(session)?;
+    }
     let socket_dir = base.join(format!("{name}-{run_id}"));
     let socket = socket_path(&socket_dir);
     if socket.as_os_str().len() > SOCKET_PATH_MAX {
@@ -161,21 +224,65 @@ pub fn socket_path(socket_dir: &Path) -> PathBuf {
 
 /// Makes `path` and what is missing above it, each 0700, and refuses one that is not ours alone.
 pub fn make_private_dir(path: &Path) -> Result<(), PlacesError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(PlacesError::io("creating", path))?;
+    let made = match fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            // The nearest folder that is there is the one that does not let us in.
+            if let Some(there) = path.ancestors().find(|folder| fs::symlink_metadata(folder).is_ok()) {
+                refuse_foreign(there)?;
+            }
+            Err(PlacesError::io("creating", path)(error))
+        }
+        made => made.map_err(PlacesError::io("creating", path)),
+    };
+    made?;
     check_private_dir(path)
+}
+
+/// Refuses a folder of another user, if it exists.
+pub fn refuse_foreign(path: &Path) -> Result<(), PlacesError> {
+    let uid = effective_uid();
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.uid() != uid => Err(foreign(path, metadata.uid(), uid)),
+        _ => Ok(()),
+    }
+}
+
+fn foreign(path: &Path, owner: u32, user: u32) -> PlacesError {
+    PlacesError::Foreign { path: path.to_path_buf(), owner: user_name(owner), user: user_name(user) }
+}
+
+/// `anna (1000)`; the number alone if it has no name.
+fn user_name(uid: u32) -> String {
+    let mut buffer = vec![0_u8; 4096];
+    // SAFETY: passwd is plain data, for which all zeroes is a value.
+    let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+    let mut found: *mut libc::passwd = std::ptr::null_mut();
+    // SAFETY: all pointers are valid for writing, and the buffer has the length that is given.
+    let result =
+        unsafe { libc::getpwuid_r(uid, &raw mut entry, buffer.as_mut_ptr().cast(), buffer.len(), &raw mut found) };
+    if result != 0 || found.is_null() {
+        return uid.to_string();
+    }
+    // SAFETY: the entry was filled in, and its name is a string in the buffer, which still lives.
+    let name = unsafe { std::ffi::CStr::from_ptr(entry.pw_name) };
+    format!("{} ({uid})", name.to_string_lossy())
+}
+
+fn effective_uid() -> u32 {
+    // SAFETY: geteuid cannot fail and touches no memory.
+    unsafe { libc::geteuid() }
 }
 
 /// Refuses a folder that is a link, belongs to somebody else or lets others in.
 pub fn check_private_dir(path: &Path) -> Result<(), PlacesError> {
     let not_private = |why: String| Err(PlacesError::NotPrivate { path: path.to_path_buf(), why });
     let metadata = fs::symlink_metadata(path).map_err(PlacesError::io("examining", path))?;
-    // SAFETY: geteuid cannot fail and touches no memory.
-    let uid = unsafe { libc::geteuid() };
+    let uid = effective_uid();
     if !metadata.is_dir() {
         return not_private("it is a link or a file, not a folder".to_owned());
     }
     if metadata.uid() != uid {
-        return not_private(format!("it belongs to user {}, not to user {uid}", metadata.uid()));
+        return Err(foreign(path, metadata.uid(), uid));
     }
     if metadata.mode() & 0o077 != 0 {
         return not_private(format!("its mode is {:o}; run: chmod 700 {}", metadata.mode() & 0o777, path.display()));

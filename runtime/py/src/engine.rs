@@ -67,7 +67,7 @@ pub struct Task {
 impl Engine {
     #[new]
     #[pyo3(signature = (
-        connection_file, engine_id, timeout, *, lease, end_time = None, warn_before = 0.0, drain_before = 0.0,
+        connection_file, engine_id, timeout, *, lease, end_timeout = 2.0, end_time = None, warn_before = 0.0, drain_before = 0.0,
         world = None, mpi = None, stack = None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
@@ -77,6 +77,7 @@ impl Engine {
         engine_id: Option<u32>,
         timeout: f64,
         lease: f64,
+        end_timeout: f64,
         end_time: Option<f64>,
         warn_before: f64,
         drain_before: f64,
@@ -84,14 +85,15 @@ impl Engine {
         mpi: Option<(usize, usize, usize)>,
         stack: Option<(i32, i32)>,
     ) -> PyResult<Self> {
-        let (timeout, lease) = (duration(timeout)?, duration(lease)?);
+        let (timeout, lease, end_timeout) = (duration(timeout)?, duration(lease)?, duration(end_timeout)?);
         let (warn_before, drain_before) = (duration(warn_before)?, duration(drain_before)?);
         let end = end_time.map(|at| EndOfTime { at, warn_before, drain_before });
         let world = world.map(|(world, rank, size, survives)| Rank { world, rank, size, survives });
         // SAFETY: the package hands over what the extension module for MPI told; a module is never unloaded.
         let mpi = mpi.map(|(end_epoch, calls, break_off)| unsafe { MpiFunctions::at(end_epoch, calls, break_off) });
         let stack = stack.map(|(signal, descriptor)| StackFile { signal, descriptor });
-        let config = EngineConfig { wanted_id: engine_id.map(EngineId), timeout, lease, end, world, mpi, stack };
+        let wanted_id = engine_id.map(EngineId);
+        let config = EngineConfig { wanted_id, timeout, lease, end_timeout, end, world, mpi, stack };
         let file = Path::new(connection_file);
         let told = ConnectionFile::read(file).map_err(|error| errors::of_connection(py, &error))?;
         let core = py.detach(|| Core::register(file, &config));

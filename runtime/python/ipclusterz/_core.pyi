@@ -189,8 +189,9 @@ class Task:
 
 @final
 class Engine:
-    # `lease`: seconds to go on without a controller, if that is on another host. `end_time`: seconds since 1970;
-    # `warn_before` seconds ahead of it the process gets SIGUSR1.
+    # `lease`: seconds to go on without a controller, if that is on another host. `end_timeout`: seconds that code may
+    # go on after the engine was told to end. `end_time`: seconds since 1970; `warn_before` seconds ahead of it the
+    # process gets SIGUSR1.
     def __new__(
         cls,
         connection_file: str,
@@ -198,6 +199,7 @@ class Engine:
         timeout: float,
         *,
         lease: float,
+        end_timeout: float = 2.0,
         end_time: float | None = None,
         warn_before: float = 0.0,
         drain_before: float = 0.0,

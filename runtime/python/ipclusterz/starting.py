@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Start"]
 
-# The command needs a few seconds at most to end its processes by force; only a hanging kernel takes longer.
+# The command needs a few seconds at most to end its processes by force; only a hanging kernel takes longer, or what
+# engines do at their end (engines.end_timeout of the profile).
 _STOP_SECONDS = 20.0
 _TAIL_LINES = 20
 # A start that takes no longer says nothing.
@@ -67,6 +68,7 @@ class Start:
         self._command = [program(), "start", "--cluster", name, "--talk-on-stdio", "--exit-with-parent", *options]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this object)
         self._output = b""
+        self.end: Any = None
         # A group of its own: Ctrl-C at the prompt is for the prompt, not for the cluster.
         self.process = subprocess.Popen(
             self._command,
@@ -75,7 +77,7 @@ class Start:
             stderr=self._errors,
             process_group=0,
         )
-        self.end = weakref.finalize(self, _end, self.process, os.getpid())
+        self._may_end_within(_STOP_SECONDS)
         self._write(f"{line}\n")
 
     def report(self) -> dict[str, Any]:
@@ -94,6 +96,7 @@ class Start:
             message = self._message(max(0.0, shown_from - time.monotonic()) if said else None)
             if "ready" in message:
                 ready: dict[str, Any] = message["ready"]
+                self._may_end_within(_STOP_SECONDS + ready["end_timeout"])
                 return ready
             if "failed" in message:
                 raise self._failure(message["failed"])
@@ -106,6 +109,11 @@ class Start:
                 said.clear()
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _may_end_within(self, seconds: float) -> None:
+        if self.end is not None:
+            self.end.detach()
+        self.end = weakref.finalize(self, _end, self.process, os.getpid(), seconds)
 
     def _message(self, timeout: float | None) -> dict[str, Any]:
         """The next message of the command; empty when none comes in time."""
@@ -183,7 +191,7 @@ def _show(lines: list[str]) -> None:
         sys.stderr.flush()
 
 
-def _end(process: subprocess.Popen[bytes], owner: int) -> None:
+def _end(process: subprocess.Popen[bytes], owner: int, patience: float) -> None:
     """End the command, which ends what it started."""
     if os.getpid() != owner:
         # A child that was forked off: the command is its parent's.
@@ -196,7 +204,7 @@ def _end(process: subprocess.Popen[bytes], owner: int) -> None:
         return
     process.terminate()
     try:
-        process.wait(_STOP_SECONDS)
+        process.wait(patience)
     except BaseException as error:
         # It hangs, or Ctrl-C was pressed again. What a killed launcher has started ends with it, or its guard ends it.
         process.kill()

@@ -115,33 +115,30 @@ impl Reactor {
 
     /// True: the controller is done.
     fn handle(&mut self, event: Event) -> Result<bool, ControllerError> {
-        let mut events = vec![event];
-        while let Some(event) = events.pop() {
-            for action in self.core.handle(event, self.start.elapsed()) {
-                match action {
-                    Action::Send { route, message, payload, shared_memory } => {
-                        let (message, payload) = self.prepare(message, payload, shared_memory);
-                        match self.listener.send(route, &message, payload) {
-                            Ok(()) => {}
-                            // It broke a moment ago. The notice of that is still to come, and will then have no effect.
-                            Err(zmq::Error::EHOSTUNREACH) => events.push(Event::Gone(route)),
-                            Err(error) => return Err(error.into()),
-                        }
+        for action in self.core.handle(event, self.start.elapsed()) {
+            match action {
+                Action::Send { route, message, payload, shared_memory } => {
+                    let (message, payload) = self.prepare(message, payload, shared_memory);
+                    match self.listener.send(route, &message, payload) {
+                        // It broke a moment ago. The notice of that is still to come, behind the last of what the peer
+                        // sent: answers, or a goodbye.
+                        Ok(()) | Err(zmq::Error::EHOSTUNREACH) => {}
+                        Err(error) => return Err(error.into()),
                     }
-                    Action::Unlink(name) => {
-                        if let Some(folder) = &self.segments {
-                            folder.unlink(&name);
-                        }
-                    }
-                    Action::UnlinkPeer(peer, keep) => {
-                        if let Some(folder) = &self.segments {
-                            folder.unlink_owner(peer, |name| keep.contains(name));
-                        }
-                    }
-                    Action::Log(text) => tracing::info!("{text}"),
-                    Action::Rejected(text) => tracing::warn!("rejected: {text}"),
-                    Action::Exit => return Ok(true),
                 }
+                Action::Unlink(name) => {
+                    if let Some(folder) = &self.segments {
+                        folder.unlink(&name);
+                    }
+                }
+                Action::UnlinkPeer(peer, keep) => {
+                    if let Some(folder) = &self.segments {
+                        folder.unlink_owner(peer, |name| keep.contains(name));
+                    }
+                }
+                Action::Log(text) => tracing::info!("{text}"),
+                Action::Rejected(text) => tracing::warn!("rejected: {text}"),
+                Action::Exit => return Ok(true),
             }
         }
         Ok(false)

@@ -17,6 +17,8 @@ pub struct EngineConfig {
     pub timeout: Duration,
     /// How long an engine waits for a lost controller on another host.
     pub lease: Duration,
+    /// How long user code may go on after the engine was told to end.
+    pub end_timeout: Duration,
     /// When it is ended from outside, if that is known.
     pub end: Option<EndOfTime>,
     /// Which rank of an MPI program it is.

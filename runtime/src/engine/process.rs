@@ -1,5 +1,7 @@
 //! How an engine's process ends when it must: at once, and with all that user code started.
 
+use std::sync::atomic::{AtomicI32, Ordering};
+
 /// Ends this process, and its process group if it leads one (the launcher sees to that), without running anything else.
 ///
 /// Safe in a signal handler: it calls nothing but kill, getpgrp, getpid and _exit.
@@ -24,6 +26,26 @@ pub fn end_group_on_sigterm() {
         action.sa_sigaction = handler as *const () as usize;
         libc::sigemptyset(&raw mut action.sa_mask);
         libc::sigaction(libc::SIGTERM, &raw const action, std::ptr::null_mut());
+    }
+}
+
+/// Has the rest of this process's group, if it leads one, get SIGTERM when this process exits: what interrupted user code
+/// has started ends with it. Not what a forked child of it does at its own exit.
+pub fn end_group_at_exit() {
+    static OWNER: AtomicI32 = AtomicI32::new(0);
+    extern "C" fn end_others() {
+        // SAFETY: plain system calls without memory.
+        unsafe {
+            if libc::getpid() == OWNER.load(Ordering::Relaxed) && libc::getpgrp() == libc::getpid() {
+                libc::signal(libc::SIGTERM, libc::SIG_IGN);
+                libc::kill(0, libc::SIGTERM);
+            }
+        }
+    }
+    // SAFETY: getpid cannot fail, and the function that atexit is given is never unloaded.
+    unsafe {
+        OWNER.store(libc::getpid(), Ordering::Relaxed);
+        libc::atexit(end_others);
     }
 }
 

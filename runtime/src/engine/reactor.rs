@@ -14,6 +14,7 @@ use crate::transport::session::{Session, SessionEvent};
 use crate::wire::Channel;
 use crate::wire::message::{Activity, Inspect, Inspected, Message, Task, Usage};
 use crate::wire::part::unpack;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 const OUTPUT_DELAY: Duration = Duration::from_millis(20);
 /// How often memory use is reported.
 const USAGE_EVERY: Duration = Duration::from_secs(2);
-/// How long user code may still run after the engine was told to stop.
+/// So much later than at `end_timeout` the engine ends itself, should nobody else do it: who started it can say so.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// The thread's own state.
@@ -33,6 +34,7 @@ pub(super) struct Reactor {
     mpi: Option<MpiFunctions>,
     stack: Option<StackFile>,
     lease: Duration,
+    end_timeout: Duration,
     /// When to give up waiting for a session.
     give_up: Option<Instant>,
     /// When to end the process even if user code runs.
@@ -54,6 +56,7 @@ impl Reactor {
             mpi: config.mpi,
             stack: config.stack,
             lease: config.lease,
+            end_timeout: config.end_timeout,
             give_up: Some(Instant::now() + config.timeout),
             stop_at: None,
             warn_at: config.end.map(|end| Instant::now() + end.left().saturating_sub(end.warn_before)),
@@ -102,6 +105,9 @@ impl Reactor {
             self.user.warn();
         }
         if self.stop_at.is_some_and(|at| Instant::now() >= at) {
+            let seconds = self.end_timeout.as_secs_f64();
+            // For the log. Nobody may read it.
+            let _ = writeln!(io::stderr(), "this engine ends itself after {seconds} s (engines.end_timeout)");
             process::end_group(1);
         }
     }
@@ -236,11 +242,23 @@ impl Reactor {
         }
     }
 
-    /// Asks user code to end; the process ends soon in any case.
+    /// Interrupts user code, so that the process can end in order; at its deadline it ends in any case.
     fn stop(&mut self, reason: &str) {
-        self.stop_at.get_or_insert(Instant::now() + STOP_GRACE);
-        self.shared.lock().ended.get_or_insert_with(|| reason.to_owned());
+        if self.stop_at.is_some() {
+            return;
+        }
+        self.stop_at = Some(Instant::now() + self.end_timeout + STOP_GRACE);
+        let mut state = self.shared.lock();
+        state.ended.get_or_insert_with(|| reason.to_owned());
+        let running = state.core.is_running();
+        // What runs goes on for nobody: the controller answers for it.
+        state.core.session_lost();
+        drop(state);
         self.shared.changed.notify_all();
+        if running {
+            process::end_group_at_exit();
+            self.user.interrupt();
+        }
     }
 
     /// Registration failed, or the lease has expired.

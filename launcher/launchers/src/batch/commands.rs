@@ -5,6 +5,7 @@
 use super::placeholders::command_line;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
+use ipclusterz_host::hints;
 use ipclusterz_host::spawn::{self, ChildOptions};
 use ipclusterz_host::system;
 use std::fs::File;
@@ -76,9 +77,8 @@ impl CommandError {
 impl From<CommandError> for Failure {
     fn from(error: CommandError) -> Self {
         let hint = match &error {
-            CommandError::Start { .. } => "is the queue's software installed here, and on PATH?",
-            CommandError::TooLong { .. } => "is the queue's server up?",
-            CommandError::Failed { .. } => "",
+            CommandError::Start { .. } => hints::QUEUE_COMMANDS,
+            CommandError::TooLong { .. } | CommandError::Failed { .. } => hints::QUEUE_SERVER,
             CommandError::Unreadable { .. } => "correct the pattern in [queue]",
         };
         Failure::new(Exit::StartFailed, error.to_string()).with_hint(hint)
@@ -215,7 +215,7 @@ mod tests {
         let error = run(&["/no/such/sbatch".to_owned()], None, true, LONG).expect_err("no such program");
         let failure = Failure::from(error);
         assert!(failure.message.starts_with("cannot run `/no/such/sbatch`: No such file"), "{}", failure.message);
-        assert!(failure.hint.expect("hint").contains("on PATH"));
+        assert!(failure.hint.expect("hint").contains("login node"));
     }
 
     #[test]

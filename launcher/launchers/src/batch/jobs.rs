@@ -7,6 +7,7 @@
 use super::answers::{Outcome, View};
 use super::words;
 use crate::set::{Force, SetEnd, SetEvent};
+use ipclusterz_host::failure::Failure;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,8 +19,8 @@ pub enum Event {
     Submitted(String),
     /// The queue did not take the job.
     Refused {
-        /// The queue's message, for a person.
-        message: String,
+        /// Why, for a person, and what to do about it.
+        failure: Failure,
         /// It is certain that there is no job, so that a retry cannot make two.
         again: bool,
     },
@@ -183,7 +184,7 @@ impl Job {
         }
         match event {
             Event::Submitted(id) => self.submitted(id, now),
-            Event::Refused { message, again } => self.refused(message, again, now),
+            Event::Refused { failure, again } => self.refused(failure, again, now),
             Event::Seen(view) => self.seen(view, now),
             Event::NotSeen(message) => self.not_seen(message, now),
             Event::Outcome(outcome) => self.outcome(outcome, now),
@@ -209,15 +210,16 @@ impl Job {
         }
     }
 
-    fn refused(&mut self, message: String, again: bool, now: Instant) -> Vec<Action> {
+    fn refused(&mut self, failure: Failure, again: bool, now: Instant) -> Vec<Action> {
         if self.ending.is_some() || !again || self.attempts > self.rules.retries {
-            return self.ended(false, message);
+            self.stage = Stage::Ended;
+            return vec![Action::Tell(SetEvent::Ended(SetEnd::not_started(failure)))];
         }
         let wait = Duration::from_secs(1 << self.attempts.min(5)).min(Duration::from_secs(30));
         let (attempt, all) = (self.attempts, self.rules.retries + 1);
         self.attempts += 1;
         self.stage = Stage::Submitting { again: Some(now + wait) };
-        let text = format!("attempt {attempt} of {all}, the next in {} s: {message}", wait.as_secs());
+        let text = format!("attempt {attempt} of {all}, the next in {} s: {}", wait.as_secs(), failure.message);
         vec![Action::Tell(SetEvent::Waiting(text))]
     }
 
@@ -393,7 +395,7 @@ impl Job {
         }
         self.stage = Stage::Ended;
         let log = (!orderly && self.id.is_some()).then(|| self.rules.log.clone());
-        vec![Action::Tell(SetEvent::Ended(SetEnd { orderly, how, log }))]
+        vec![Action::Tell(SetEvent::Ended(SetEnd::new(orderly, how, log)))]
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Action> {

@@ -282,7 +282,7 @@ impl Worker {
                 lock(&self.shared.records).insert(entry.set.id, SetRecord { set: entry.set.clone(), job });
                 Event::Submitted(id)
             }
-            Err(error) => Event::Refused { message: error.to_string(), again: error.did_nothing() },
+            Err(error) => Event::Refused { again: error.did_nothing(), failure: error.into() },
         }
     }
 

@@ -158,7 +158,8 @@ fn engines_command(options: &BatchOptions, set: &EngineSet, values: &Values) -> 
     } else {
         format!(" --first-engine-id {first} --ranks {}", set.count)
     };
-    line += &format!(" --lease {} --timeout {}", engines.lease, engines.timeout);
+    line += &format!(" --lease {} --end-timeout {}", engines.lease, engines.end_timeout);
+    line += &format!(" --timeout {}", engines.timeout);
     line += &format!(" --warn-before {} --drain-before {}", batch.warn_before, batch.drain_before);
     let threads = engine_words::threads(engines.threads, batch.cores_per_engine, 1);
     line.extend(threads.iter().map(|word| format!(" {word}")));
@@ -220,7 +221,7 @@ export GREETING='it'\\''s
 $HOME'
 exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-bad-exit=0 --no-kill --wait=0 --overlap \
 /opt/python/bin/python3 -P -m ipclusterz.engine --connection-file /home/me/clusters/lab/engine.json \
---first-engine-id 0 --ranks 8 --lease 60 --timeout 120 --warn-before 60 --drain-before 120 --threads 1
+--first-engine-id 0 --ranks 8 --lease 60 --end-timeout 2 --timeout 120 --warn-before 60 --drain-before 120 --threads 1
 "
         );
     }

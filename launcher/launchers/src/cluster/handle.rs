@@ -51,6 +51,9 @@ pub struct ClusterHandle {
     pub profile: String,
     /// How many engines were asked for.
     pub engines_wanted: u32,
+    /// Seconds that engines have at their end: so much longer does stopping the cluster take.
+    #[serde(default)]
+    pub end_timeout: f64,
     /// The launcher's process.
     pub launcher: ProcessIdentity,
     /// The controller, once it is started.
@@ -78,6 +81,7 @@ impl ClusterHandle {
             started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             profile: profile.to_owned(),
             engines_wanted,
+            end_timeout: 0.0,
             launcher: ProcessIdentity::of(std::process::id()).map_err(Failure::io("reading /proc/self/stat"))?,
             controller: None,
             sets: Vec::new(),

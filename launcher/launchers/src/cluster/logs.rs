@@ -39,6 +39,11 @@ impl LogFolder {
         self.path.join("guard.log")
     }
 
+    /// What had to be killed when the cluster ended.
+    pub fn killed(&self) -> PathBuf {
+        self.path.join("killed.log")
+    }
+
     /// Standard output and error of one engine.
     pub fn engine(&self, id: EngineId) -> PathBuf {
         self.path.join(format!("engine-{id}.log"))
@@ -56,7 +61,8 @@ impl LogFolder {
 
     /// All existing logs: launcher, guard, controller, then sets, jobs and engines by number.
     pub fn all(&self) -> io::Result<Vec<PathBuf>> {
-        let common = [self.launcher(), self.guard(), self.controller()].into_iter().filter(|path| path.exists());
+        let common =
+            [self.launcher(), self.guard(), self.controller(), self.killed()].into_iter().filter(|path| path.exists());
         let sets = self.numbers("set-", ".log")?.into_iter().map(|set| self.set(SetId(set)));
         let jobs = self.numbers("job-", ".log")?.into_iter().map(|set| self.job(SetId(set), "log"));
         let engines = self.numbers("engine-", ".log")?.into_iter().map(|id| self.engine(EngineId(id)));

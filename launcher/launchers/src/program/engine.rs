@@ -21,6 +21,8 @@ pub struct EngineCommand {
     pub connection_file: PathBuf,
     /// Seconds that an engine goes on without a controller; `None` where engines exit with a local controller.
     pub lease: Option<f64>,
+    /// Seconds that an engine has at its end.
+    pub end_timeout: f64,
     /// Timeout in seconds until all engines must have registered.
     pub timeout: f64,
     /// The options for threads; see [`engine_words::threads`].
@@ -68,6 +70,7 @@ impl EngineCommand {
         if let Some(lease) = self.lease {
             option("--lease", lease.to_string());
         }
+        option("--end-timeout", self.end_timeout.to_string());
         option("--timeout", self.timeout.to_string());
         argv.extend(self.threads.iter().map(OsString::from));
         if self.check_world {
@@ -90,6 +93,7 @@ pub(super) mod tests {
             python: "/opt/python3".into(),
             connection_file: "/home/me/engine.json".into(),
             lease: Some(60.0),
+            end_timeout: 2.0,
             timeout: 90.5,
             threads: vec!["--threads".to_owned(), "2".to_owned()],
             check_world: true,
@@ -106,7 +110,8 @@ pub(super) mod tests {
     fn an_engine_is_told_the_first_id_and_the_number_of_ranks() {
         let argv = example().argv(&set(4));
         let expected = "/opt/python3 -P -m ipclusterz.engine --connection-file /home/me/engine.json --first-engine-id 8 \
-                        --ranks 4 --lease 60 --timeout 90.5 --threads 2 --check-world --on-rank-loss restart";
+                        --ranks 4 --lease 60 --end-timeout 2 --timeout 90.5 --threads 2 --check-world --on-rank-loss \
+                        restart";
         assert_eq!(argv, expected.split(' ').map(OsString::from).collect::<Vec<_>>());
     }
 

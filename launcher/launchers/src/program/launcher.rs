@@ -381,7 +381,7 @@ impl Running {
         if let Some(one) = left.first() {
             how.push_str(&format!("; process {} does not end, although it was killed", one.pid));
         }
-        SetEnd { orderly: status.success(), how, log: Some(self.log.clone()) }
+        SetEnd::new(status.success(), how, Some(self.log.clone()))
     }
 
     /// Notes the segments of the ranks while they have them mapped.

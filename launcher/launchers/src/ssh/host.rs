@@ -11,6 +11,7 @@ use crate::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::places;
+use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::ProcessIdentity;
 use ipclusterz_host::stderr::print_problem;
@@ -281,9 +282,10 @@ impl Worker {
     fn start_engines(&mut self, sets: &[EngineSet]) {
         let engines: Vec<EngineId> = sets.iter().map(|set| set.first).collect();
         let answer = self.upload_connection_file().and_then(|()| self.run(&script::start(&self.plan, &engines)));
+        let answer = answer.map_err(Failure::from);
         for set in sets {
             match &answer {
-                Err(error) => self.news.tell(set.id, SetEvent::Ended(failed(error.to_string()))),
+                Err(failure) => self.news.tell(set.id, SetEvent::Ended(SetEnd::not_started(failure.clone()))),
                 Ok(answer) => match answer.processes.get(&set.first) {
                     // An engine that has already ended is noticed at the first check.
                     Some(process) => {
@@ -293,8 +295,10 @@ impl Worker {
                         self.news.tell(set.id, SetEvent::Running(String::new()));
                     }
                     None => {
-                        let how = format!("the shell of {} did not start it; see engines.setup", self.name);
-                        self.news.tell(set.id, SetEvent::Ended(failed(how)));
+                        let why =
+                            Failure::new(Exit::StartFailed, format!("the shell of {} did not start it", self.name));
+                        let end = SetEnd::not_started(why.with_hint("see engines.setup in the profile"));
+                        self.news.tell(set.id, SetEvent::Ended(end));
                     }
                 },
             }
@@ -366,7 +370,7 @@ impl Worker {
             Some(status) => format!("exit status: {status} on {}", self.name),
             None => format!("killed on {}", self.name),
         };
-        let end = SetEnd { orderly: status == Some(0), how, log: Some(log) };
+        let end = SetEnd::new(status == Some(0), how, Some(log));
         self.news.tell(set.id, SetEvent::Ended(end));
     }
 
@@ -407,8 +411,4 @@ fn run(remote: &mut dyn Remote, text: &str) -> Result<Answer, SshError> {
     let host = remote.host().to_owned();
     let output = remote.run(script::SHELL, text.as_bytes(), Instant::now() + SCRIPT_PATIENCE)?;
     Ok(Answer::parse(&output.text(&host, "a shell script")?))
-}
-
-fn failed(how: String) -> SetEnd {
-    SetEnd { orderly: false, how, log: None }
 }

@@ -78,6 +78,7 @@ impl SshLauncher {
                 directory: either(&host.directory, &directory),
                 options: [
                     format!("--lease={}", engines.lease),
+                    format!("--end-timeout={}", engines.end_timeout),
                     // Shorter than the launcher's timeout, so that the engine's message is read before the start times
                     // out.
                     format!("--timeout={}", settings.timeout.as_secs_f64() * 0.7),

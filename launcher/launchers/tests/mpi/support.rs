@@ -130,6 +130,7 @@ impl Trial {
             python: engine,
             connection_file: "engine.json".into(),
             lease: None,
+            end_timeout: 2.0,
             timeout: 60.0,
             threads: Vec::new(),
             check_world: false,

@@ -130,6 +130,7 @@ impl Checks<'_> {
         for (key, value) in [
             ("engines.timeout", engines.timeout),
             ("engines.lease", engines.lease),
+            ("engines.end_timeout", engines.end_timeout),
             ("engines.restart_window", engines.restart_window),
             ("ssh.keep_alive", ssh.keep_alive),
             ("ssh.connect_timeout", ssh.connect_timeout),

@@ -101,6 +101,7 @@ pub struct EnginesTable {
     pub lease: f64,
     pub threads: Shared,
     pub hash_seed: Shared,
+    pub end_timeout: f64,
     pub directory: String,
     pub wrap: Vec<String>,
     pub setup: Vec<String>,

@@ -35,8 +35,8 @@ impl Lab {
         let began = Instant::now();
         let timeout = Duration::from_secs(60);
         let restart_limit = Limit { most: 10, window: timeout };
-        let policy =
-            Policy { restart: false, retries: 0, rank_loss: None, restart_limit, timeout, host: "here".to_owned() };
+        let (host, end_timeout) = ("here".to_owned(), Duration::from_secs(2));
+        let policy = Policy { restart: false, retries: 0, rank_loss: None, restart_limit, timeout, end_timeout, host };
         let mut core = Core::new(policy, began);
         core.ready_if_complete();
         let elastic = Elastic::new(batch::Blocks { min: 0, max: 3, nodes: 1 }, timeout, 2);
@@ -62,7 +62,7 @@ impl Lab {
 
     fn end(&mut self, set: SetId, second: u64) {
         let how = format!("job {} failed (FAILED), exit code 3", set.0);
-        let end = SetEnd { orderly: false, how, log: Some("job.log".into()) };
+        let end = SetEnd::new(false, how, Some("job.log".into()));
         let now = self.began + Duration::from_secs(second);
         let actions = self.core.handle(Input::Set(set, SetEvent::Ended(end)), now);
         assert!(matches!(&actions[..], [Action::SayWithLog(line, _)] if line.contains("exit code 3")), "{actions:?}");

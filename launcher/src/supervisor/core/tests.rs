@@ -8,13 +8,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+const END_TIMEOUT: Duration = Duration::from_secs(7);
 
 fn killed() -> SetEnd {
-    SetEnd { orderly: false, how: ExitStatus::from_raw(9).to_string(), log: None }
+    SetEnd::new(false, ExitStatus::from_raw(9).to_string(), None)
 }
 
 fn shut_down() -> SetEnd {
-    SetEnd { orderly: true, how: ExitStatus::from_raw(0).to_string(), log: None }
+    SetEnd::new(true, ExitStatus::from_raw(0).to_string(), None)
 }
 
 /// A set of one engine, with the same number as the engine.
@@ -32,7 +33,15 @@ fn info(id: u32, pid: u32) -> EngineInfo {
 
 fn policy(restart: bool) -> Policy {
     let restart_limit = Limit { most: 2, window: 10 * TIMEOUT };
-    Policy { restart, retries: 0, rank_loss: None, restart_limit, timeout: TIMEOUT, host: "here".to_owned() }
+    Policy {
+        restart,
+        retries: 0,
+        rank_loss: None,
+        restart_limit,
+        end_timeout: END_TIMEOUT,
+        timeout: TIMEOUT,
+        host: "here".to_owned(),
+    }
 }
 
 fn say(line: &str) -> Action {
@@ -43,6 +52,7 @@ fn say(line: &str) -> Action {
 fn started(count: u32, restart: bool) -> (Core, Instant) {
     let now = Instant::now();
     let mut core = Core::new(policy(restart), now);
+    core.handle(Input::ControllerListens, now);
     assert_eq!(core.grow(count, 1).len(), count as usize);
     for set in 0..count {
         assert!(core.handle(Input::SetStarted { set: SetId(set), pid: Some(100 + set) }, now).is_empty());
@@ -55,6 +65,7 @@ fn queued(sets: u32, size: u32, on_rank_loss: Option<OnRankLoss>) -> (Core, Inst
     let now = Instant::now();
     let rank_loss = on_rank_loss.map(|wanted| RankLoss::of(wanted, None));
     let mut core = Core::new(Policy { rank_loss, ..policy(false) }, now);
+    core.handle(Input::ControllerListens, now);
     core.grow(sets * size, size);
     for set in 0..sets {
         core.handle(Input::SetStarted { set: SetId(set), pid: None }, now);
@@ -162,6 +173,32 @@ fn an_engine_that_leaves_is_told_when_its_process_stays() {
 
     let stranger = Input::EngineLeft { id: EngineId(9), reason: "engine 9 left".to_owned() };
     assert_eq!(core.handle(stranger, now), [Action::Say("engine 9 left".to_owned())]);
+}
+
+#[test]
+fn an_engine_that_was_shut_down_is_killed_when_its_end_takes_too_long() {
+    let (mut core, now) = ready(2, true);
+    core.handle(Input::EngineLeft { id: EngineId(1), reason: "engine 1 was shut down".to_owned() }, now);
+    assert_eq!(core.next_tick(), Some(now + END_TIMEOUT));
+    let actions = core.handle(Input::Tick, now + END_TIMEOUT);
+    let why = "its end took longer than 7 s (engines.end_timeout)";
+    let said = format!("engine 1 was shut down; its process (pid 101) is killed: {why}");
+    assert_eq!(actions, [say(&said), Action::End(SetId(1), Force::Kill)]);
+    // It is not started again.
+    let over = core.handle(ended(1, killed()), now + END_TIMEOUT);
+    assert_eq!(over, [say("engine 1 (pid 101) was shut down")]);
+}
+
+#[test]
+fn a_start_ends_when_its_controller_does_not_listen_in_time_or_ends_before() {
+    let now = Instant::now();
+    let mut core = Core::new(policy(false), now);
+    assert_eq!(core.next_tick(), Some(now + TIMEOUT));
+    assert_eq!(core.handle(Input::Tick, now + TIMEOUT), [Action::Finish(Ending::ControllerSilent(TIMEOUT))]);
+    let mut core = Core::new(policy(false), now);
+    let ended = ExitStatus::from_raw(0);
+    let died = Action::Finish(Ending::ControllerDied(ended));
+    assert_eq!(core.handle(Input::ControllerEnded(ended), now), [died]);
 }
 
 #[test]

@@ -10,7 +10,16 @@ import os
 import sys
 
 # The C module: `signal` itself imports enum, for names that are not needed here.
-from _signal import SIG_DFL, SIGALRM, SIGINT, SIGRTMIN, SIGUSR1, alarm, signal  # type: ignore[import-not-found]
+from _signal import (  # type: ignore[import-not-found]
+    ITIMER_REAL,
+    SIG_DFL,
+    SIGALRM,
+    SIGINT,
+    SIGRTMIN,
+    SIGUSR1,
+    setitimer,
+    signal,
+)
 
 from .options import USAGE, read
 
@@ -26,8 +35,10 @@ if TYPE_CHECKING:
 
 # One that nobody else uses.
 _STACK_SIGNAL = SIGRTMIN + 7
-# Seconds for what the interpreter does at its end.
-_LAST_WORDS = 10
+# Seconds after `end_timeout` until the kernel ends a process that nobody else has ended. MPI may take them.
+_LAST_WORDS = 8
+# When so much of `end_timeout` is over, the log tells where the threads are.
+_NEARLY = 0.8
 
 
 def working_folder_last() -> None:
@@ -99,6 +110,15 @@ def for_own_clients(connection_file: str, core: Engine, loop: Loop, state: State
     is_here(Here(core, loop.calls, state))
 
 
+def end_soon(timeout: float) -> None:
+    """Have this process end in time, whatever functions of atexit, threads and the interpreter do at the end."""
+    if sys.__stderr__ is not None and timeout > 0:
+        faulthandler.dump_traceback_later(_NEARLY * timeout, file=sys.__stderr__)
+    # The interpreter ends MPI, if there is any, and that waits for ever for ranks that cannot be reached any more.
+    signal(SIGALRM, SIG_DFL)
+    setitimer(ITIMER_REAL, timeout + _LAST_WORDS)
+
+
 def main(arguments: list[str]) -> None:
     """Register with the controller and serve until told to stop."""
     if "-h" in arguments or "--help" in arguments:
@@ -142,6 +162,7 @@ def main(arguments: list[str]) -> None:
             engine_id,
             options.timeout,
             lease=options.lease,
+            end_timeout=options.end_timeout,
             end_time=options.end_time,
             warn_before=options.warn_before,
             drain_before=options.drain_before,
@@ -167,9 +188,7 @@ def main(arguments: list[str]) -> None:
     loop = Loop(core, Namespace(core.id), state)
     for_own_clients(options.connection_file, core, loop, state)
     loop.run()
-    # The interpreter ends MPI, if there is any, and that waits for ever for ranks that cannot be reached any more.
-    signal(SIGALRM, SIG_DFL)
-    alarm(_LAST_WORDS)
+    end_soon(options.end_timeout)
 
 
 if __name__ == "__main__":

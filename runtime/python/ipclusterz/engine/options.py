@@ -34,6 +34,8 @@ usage: python -m ipclusterz.engine --connection-file FILE [options]
                           a number, "share" (of the cores of this host; the default) or "unset"
   --host-engines N        so many engines share the host; ranks know that themselves (1)
   --lease SECONDS         to go on for without a controller, if that is on another host (60)
+  --end-timeout SECONDS   for what runs at the end, functions of atexit for one, before it is
+                          killed (2)
   --end-time SECONDS      since 1970: when this process will be ended from outside
                           (environment: {END_TIME})
   --warn-before SECONDS   before that: call what ipclusterz.before_end took (60)
@@ -56,6 +58,7 @@ _VALUES = {
     "--host-engines": int,
     "--timeout": float,
     "--lease": float,
+    "--end-timeout": float,
     "--end-time": float,
     "--warn-before": float,
     "--drain-before": float,
@@ -82,7 +85,7 @@ class Options:
         MPI itself is to be asked.
     on_rank_loss : str
         What becomes of this rank when another is lost: one of `ON_RANK_LOSS`.
-    timeout, lease, warn_before, drain_before : float
+    timeout, lease, end_timeout, warn_before, drain_before : float
         Seconds.
     end_time : float or None
         Seconds since 1970.
@@ -93,6 +96,7 @@ class Options:
         "connection_file",
         "drain_before",
         "end_time",
+        "end_timeout",
         "engine_id",
         "engines",
         "first_engine_id",
@@ -119,6 +123,7 @@ class Options:
         self.host_engines = 1
         self.timeout = 30.0
         self.lease = 60.0
+        self.end_timeout = 2.0
         self.end_time: float | None = None
         self.warn_before = 60.0
         self.drain_before = 120.0
@@ -130,7 +135,7 @@ class Options:
             arguments += ["--host-engines", str(self.engines)]
         if engine_id is not None:
             arguments += ["--engine-id", str(engine_id)]
-        for name in ("timeout", "lease", "end_time", "warn_before", "drain_before"):
+        for name in ("timeout", "lease", "end_timeout", "end_time", "warn_before", "drain_before"):
             value = getattr(self, name)
             if value is not None:
                 arguments += [f"--{name.replace('_', '-')}", repr(value)]

@@ -1,6 +1,7 @@
 //! Lives of jobs: written out one by one, and random ones.
 
 use super::*;
+use ipclusterz_host::exit_code::Exit;
 use proptest::prelude::*;
 
 fn rules() -> Rules {
@@ -53,9 +54,13 @@ fn running(text: &str) -> Action {
     Action::Tell(SetEvent::Running(text.to_owned()))
 }
 
+fn refusal(why: &str) -> Failure {
+    Failure::new(Exit::StartFailed, why).with_hint("ask again")
+}
+
 fn ended(orderly: bool, how: &str) -> Vec<Action> {
     let log = (!orderly).then(|| PathBuf::from("/logs/job-0.log"));
-    vec![Action::Tell(SetEvent::Ended(SetEnd { orderly, how: how.to_owned(), log }))]
+    vec![Action::Tell(SetEvent::Ended(SetEnd::new(orderly, how, log)))]
 }
 
 fn resources() -> View {
@@ -171,20 +176,20 @@ fn ending_while_the_submission_runs_cancels_what_came_of_it() {
     assert_eq!(story.after(1.0, Event::Submitted("17".to_owned())), [CANCEL]);
     let mut story = Story::begin(rules());
     story.after(0.0, Event::End(Force::Terminate));
-    let actions = story.after(1.0, Event::Refused { message: "no".to_owned(), again: true });
+    let actions = story.after(1.0, Event::Refused { failure: refusal("no"), again: true });
     assert!(matches!(actions.as_slice(), [Action::Tell(SetEvent::Ended(_))]));
 }
 
 #[test]
 fn a_refusal_is_tried_again_when_that_is_safe() {
-    let refused = |again| Event::Refused { message: "server is down".to_owned(), again };
+    let refused = |again| Event::Refused { failure: refusal("server is down"), again };
     let mut story = Story::begin(rules());
     assert_eq!(story.after(0.0, refused(true)), [waiting("attempt 1 of 3, the next in 2 s: server is down")]);
     assert_eq!(story.after(1.0, Event::Tick), []);
     assert_eq!(story.after(1.0, Event::Tick), [Action::Submit]);
     assert_eq!(story.after(0.0, refused(true)), [waiting("attempt 2 of 3, the next in 4 s: server is down")]);
     assert_eq!(story.after(4.0, Event::Tick), [Action::Submit]);
-    let end = SetEnd { orderly: false, how: "server is down".to_owned(), log: None };
+    let end = SetEnd::not_started(refusal("server is down"));
     assert_eq!(story.after(0.0, refused(true)), [Action::Tell(SetEvent::Ended(end.clone()))]);
     // A submission that was killed may have left a job.
     assert_eq!(Story::begin(rules()).after(0.0, refused(false)), [Action::Tell(SetEvent::Ended(end))]);
@@ -269,7 +274,7 @@ fn any_view() -> impl Strategy<Value = View> {
 fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         Just(Event::Submitted("17".to_owned())),
-        any::<bool>().prop_map(|again| Event::Refused { message: "no".to_owned(), again }),
+        any::<bool>().prop_map(|again| Event::Refused { failure: refusal("no"), again }),
         any_view().prop_map(Event::Seen),
         Just(Event::NotSeen("down".to_owned())),
         Just(Event::Outcome(None)),
