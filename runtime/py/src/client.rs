@@ -132,6 +132,10 @@ impl Client {
         Ok(ids.into_iter().map(|id| id.0).collect())
     }
 
+    fn what_became_of(&self, engine_id: u32) -> Option<String> {
+        self.core.what_became_of(EngineId(engine_id))
+    }
+
     #[pyo3(signature = (n, timeout))]
     fn wait_for_engines(&self, py: Python<'_>, n: usize, timeout: Option<f64>) -> PyResult<bool> {
         let step = |slice| match self.core.wait_for_engines(n, slice) {
