@@ -170,6 +170,7 @@ fn control() -> impl Strategy<Value = Message> {
         any::<(u32, u32, u64, u64, u64, u64)>(),
         time(),
         vec((info(), ".*", any::<(u64, u64, u64)>(), time(), option::of(time()), option::of(world_status())), 0..4),
+        vec((info(), ".*", time()), 0..4),
     );
     prop_oneof![
         (any::<u64>(), stream()).prop_map(|(task, stream)| Message::Output(Output { task: TaskId(task), stream })),
@@ -197,6 +198,7 @@ fn control() -> impl Strategy<Value = Message> {
         ".*".prop_map(|reason| Message::Goodbye(Goodbye { reason })),
         info().prop_map(Message::EngineJoined),
         (engine_id(), ".*").prop_map(|(id, reason)| Message::EngineLeft(EngineLeft { id, reason })),
+        (".*", option::of(".*")).prop_map(|(uuid, how)| Message::EngineEnded(EngineEnded { uuid, how })),
         Just(Message::StatusRequest(Empty {})),
         any::<u64>().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
         (any::<u64>(), ".*").prop_map(|(epoch, reason)| Message::EpochOver(EpochOver { epoch, reason })),
@@ -206,38 +208,47 @@ fn control() -> impl Strategy<Value = Message> {
             .prop_map(|(number, asker, engine, activity)| {
                 Message::Inspected(Inspected { number, asker, engine, activity })
             }),
-        status.prop_map(|(cluster, (pid, clients, pending, held_bytes, rejected, resident_bytes), uptime, engines)| {
-            let engines =
-                engines.into_iter().map(|(info, state, (queue, completed, resident_bytes), uptime, ends_in, world)| {
-                    let EngineInfo { id, uuid, host, pid, address } = info;
-                    EngineStatus {
-                        id,
-                        uuid,
-                        host,
-                        pid,
-                        address,
-                        state,
-                        queue,
-                        completed,
-                        resident_bytes,
-                        uptime,
-                        ends_in,
-                        world,
-                    }
+        status.prop_map(
+            |(cluster, (pid, clients, pending, held_bytes, rejected, resident_bytes), uptime, engines, losses)| {
+                let engines = engines.into_iter().map(
+                    |(info, state, (queue, completed, resident_bytes), uptime, ends_in, world)| {
+                        let EngineInfo { id, uuid, host, pid, address } = info;
+                        EngineStatus {
+                            id,
+                            uuid,
+                            host,
+                            pid,
+                            address,
+                            state,
+                            queue,
+                            completed,
+                            resident_bytes,
+                            uptime,
+                            ends_in,
+                            world,
+                        }
+                    },
+                );
+                let engines = engines.collect();
+                let losses = losses.into_iter().map(|(info, how, seconds_ago)| {
+                    let EngineInfo { id, uuid, host, pid, .. } = info;
+                    EngineLoss { id, uuid, host, pid, how, seconds_ago }
                 });
-            let engines = engines.collect();
-            Message::StatusReply(Box::new(Status {
-                cluster,
-                pid,
-                uptime,
-                clients,
-                pending,
-                held_bytes,
-                rejected,
-                resident_bytes,
-                engines,
-            }))
-        }),
+                let losses = losses.collect();
+                Message::StatusReply(Box::new(Status {
+                    cluster,
+                    pid,
+                    uptime,
+                    clients,
+                    pending,
+                    held_bytes,
+                    rejected,
+                    resident_bytes,
+                    engines,
+                    losses,
+                }))
+            }
+        ),
     ]
 }
 

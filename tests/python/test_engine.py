@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -170,21 +172,85 @@ def read_address_zero() -> None:
     ctypes.string_at(0)
 
 
-@pytest.mark.parametrize("death", [kill_itself, read_address_zero])
-def test_an_engine_that_dies_is_named_within_a_second(own_cluster: Callable[..., Cluster], death: Any) -> None:
-    with own_cluster(2).connect_client() as rc:
-        running = rc[1].apply_async(death)
-        queued = rc[1].apply_async(abs, -1)
+def exit_at_once() -> None:
+    os._exit(3)
+
+
+DEATHS = [
+    (kill_itself, "signal: 9 (SIGKILL)"),
+    (read_address_zero, "signal: 11 (SIGSEGV)"),
+    (exit_at_once, "exit status: 3"),
+]
+
+
+@pytest.mark.parametrize(("death", "how"), DEATHS)
+def test_an_engine_that_dies_is_named_within_a_second_with_how_it_died(
+    own_cluster: Callable[..., Cluster], death: Any, how: str
+) -> None:
+    cluster = own_cluster(2)
+    with cluster.connect_client() as rc:
+        view, balanced, pid = rc[1], rc.load_balanced_view(1), engine_pid(rc, 1)
+        running = view.apply_async(death)
+        queued = view.apply_async(abs, -1)
         begin = time.monotonic()
+        died = rf"engine 1 \(pid {pid} on .*\) died: {re.escape(how)}"
         for result in (running, queued):
-            with pytest.raises(EngineError, match="1") as caught:
+            with pytest.raises(EngineError, match=died) as caught:
                 result.get(timeout=10)
             assert caught.value.engine_id == 1
         assert time.monotonic() - begin < 1
         until(lambda: rc.ids == {0}, 1)
-        with pytest.raises(IndexError, match="no engine 1"):
+        with pytest.raises(IndexError, match=f"there is no engine 1: {died}"):
             rc[1]
+        with pytest.raises(EngineError, match=f"there is no engine 1: {died}"):
+            view.apply_sync(abs, -1)
+        with pytest.raises(EngineError, match=f"there is no engine 1: {died}"):
+            balanced.apply_sync(abs, -1)
+        [loss] = rc.status()["losses"]
+        assert (loss["id"], loss["pid"]) == (1, pid)
+        assert loss["how"].startswith(how)
         assert rc[0].apply_sync(abs, -1) == 1
+    words = [Path(sys.executable).with_name("ipclusterz"), "status", "--cluster", cluster.report["cluster"]]
+    status = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert re.search(rf"\nlost:\n  \d.* ago: engine 1 \(pid {pid}\) on .*: {re.escape(how)}", status), status
+
+
+def test_a_call_that_ended_every_engine_it_was_given_to_says_how(own_cluster: Callable[..., Cluster]) -> None:
+    with own_cluster(3).connect_client() as rc:
+        balanced = rc.load_balanced_view()
+        balanced.retries = 2
+        with pytest.raises(EngineError, match=re.escape("signal: 9 (SIGKILL)")):
+            balanced.apply_sync(kill_itself)
+        losses = rc.status()["losses"]
+        assert [loss["how"] for loss in losses] == ["signal: 9 (SIGKILL)"] * 3
+        assert {loss["id"] for loss in losses} == {0, 1, 2}
+
+
+@pytest.fixture
+def small_cgroup() -> Iterator[Path]:
+    """A cgroup with little memory; needs root, and the kernel's log."""
+    root, limit = Path("/sys/fs/cgroup"), "memory.max"
+    if (root / "memory/memory.limit_in_bytes").exists():
+        root, limit = root / "memory", "memory.limit_in_bytes"
+    folder = root / f"ipclusterz-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+        (folder / limit).write_text(str(256 << 20))
+        subprocess.run(["dmesg"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        if folder.exists():
+            folder.rmdir()
+        pytest.skip(f"no cgroup with a limit, or no kernel log: {error}")
+    yield folder
+    until(lambda: not (folder / "cgroup.procs").read_text())
+    folder.rmdir()
+
+
+def test_an_engine_that_ran_out_of_memory_says_so(own_cluster: Callable[..., Cluster], small_cgroup: Path) -> None:
+    with own_cluster(1).connect_client() as rc:
+        (small_cgroup / "cgroup.procs").write_text(str(engine_pid(rc, 0)))
+        with pytest.raises(EngineError, match=r"SIGKILL\), out of memory, says the kernel: .*Killed process"):
+            rc[0].apply_sync(lambda: len(bytearray(1) * (1 << 30)))
 
 
 def test_an_engine_that_is_killed_from_outside(own_cluster: Callable[..., Cluster], gate: Path) -> None:

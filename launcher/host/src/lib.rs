@@ -7,6 +7,7 @@
 //! - [`system`], [`signals`], [`spawn`], [`marked`]: system calls; signals as events; child processes; marked processes
 //! - [`record_file`], [`removal`], [`owned`]: versioned records on disk, removing files, folders with an owner
 //! - [`limits`], [`addresses`], [`python`]: this host's limits, its names and addresses, its Python
+//! - [`out_of_memory`]: whether the kernel killed a process for its memory
 //! - [`units`], [`shell`], [`suggestion`]: times and sizes; quoting for a shell; "did you mean"
 //! - [`stderr`]: a line for the user
 
@@ -17,6 +18,7 @@ pub mod hints;
 pub mod identity;
 pub mod limits;
 pub mod marked;
+pub mod out_of_memory;
 pub mod owned;
 pub mod python;
 pub mod record_file;

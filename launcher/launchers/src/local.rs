@@ -8,13 +8,15 @@ use crate::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
+use ipclusterz_host::out_of_memory::OutOfMemory;
 use ipclusterz_host::spawn::{ChildOptions, ChildProcess};
 use ipclusterz_profile::settings::StartSettings;
 use ipclusterz_profile::tables::engines::Shared;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 /// Starts one process for each engine.
 pub struct LocalLauncher {
@@ -29,6 +31,7 @@ pub struct LocalLauncher {
     /// How many engines were asked for.
     engines: u32,
     end_timeout: f64,
+    memory: OutOfMemory,
     running: BTreeMap<SetId, (EngineSet, ChildProcess)>,
     /// Engines that were started before; a restarted engine appends to its log.
     known: BTreeSet<EngineId>,
@@ -49,6 +52,7 @@ impl LocalLauncher {
             threads: engines.threads,
             engines: settings.engines,
             end_timeout: engines.end_timeout,
+            memory: OutOfMemory::default(),
             running: BTreeMap::new(),
             known: BTreeSet::new(),
         }
@@ -97,7 +101,7 @@ impl Launcher for LocalLauncher {
         for (id, (set, child)) in &mut self.running {
             let (orderly, how) = match child.reap() {
                 Ok(None) => continue,
-                Ok(Some(status)) => (status.success(), status.to_string()),
+                Ok(Some(status)) => (status.success(), describe(status, child.identity().pid, &mut self.memory)),
                 Err(error) => (false, format!("it cannot be watched: {error}")),
             };
             let log = Some(self.logs.engine(set.first));
@@ -123,5 +127,14 @@ impl Launcher for LocalLauncher {
 
     fn set_size(&self, _count: u32) -> u32 {
         1
+    }
+}
+
+/// How a process of this host ended, with the kernel's word if memory ran out.
+fn describe(status: ExitStatus, pid: u32, memory: &mut OutOfMemory) -> String {
+    let word = if status.signal() == Some(libc::SIGKILL) { memory.word(pid) } else { None };
+    match word {
+        Some(word) => format!("{status}, {word}"),
+        None => status.to_string(),
     }
 }

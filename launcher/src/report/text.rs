@@ -5,11 +5,11 @@ use super::{
     StartReport, StatusReport, StopReport, TunnelReport, WaitReport,
 };
 use crate::output::Report;
-use crate::report::progress::Progress;
+use crate::report::progress::{Loss, Progress};
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::units::{bytes, duration};
 use ipclusterz_launchers::rank_loss::RankLoss;
-use ipclusterz_runtime::wire::message::Status;
+use ipclusterz_runtime::wire::message::{EngineLoss, Status};
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -178,30 +178,40 @@ impl Report for StatusReport {
             text.push_str(&table(&["engine", "host", "pid", "state", "queue", "completed", "memory", "uptime"], &rows));
         }
         text.push_str(&waited_for(self.progress.as_ref()));
-        text.push_str(&losses(self.progress.as_ref()));
+        text.push_str(&losses(self.progress.as_ref(), &status.losses));
         text
     }
 }
 
-/// The latest losses of ranks, one line each, below a notice if a better way to handle them is not available.
-fn losses(progress: Option<&Progress>) -> String {
+/// The latest losses, one line each, below a notice if a better way to handle them is not available: those of ranks, of
+/// which the launcher says what became of the others, or else those of the engines that the controller has seen.
+fn losses(progress: Option<&Progress>, engines: &[EngineLoss]) -> String {
     const SHOWN: usize = 10;
-    let Some(progress) = progress else { return String::new() };
     let mut text = String::new();
-    if let Some(notice) = progress.rank_loss.as_ref().and_then(RankLoss::notice) {
+    if let Some(notice) = progress.and_then(|progress| progress.rank_loss.as_ref()).and_then(RankLoss::notice) {
         let _ = writeln!(text, "\n{notice}");
     }
-    let losses = &progress.losses;
-    if !losses.is_empty() {
+    let of_ranks = progress.map(|progress| &progress.losses[..]).unwrap_or_default();
+    let lines: Vec<String> = match of_ranks {
+        [] => engines.iter().map(loss_line).collect(),
+        _ => of_ranks.iter().map(Loss::describe).collect(),
+    };
+    if !lines.is_empty() {
         text.push_str("\nlost:\n");
     }
-    if losses.len() > SHOWN {
-        let _ = writeln!(text, "  {} before these", losses.len() - SHOWN);
+    if lines.len() > SHOWN {
+        let _ = writeln!(text, "  {} before these", lines.len() - SHOWN);
     }
-    for loss in &losses[losses.len().saturating_sub(SHOWN)..] {
-        let _ = writeln!(text, "  {}", loss.describe());
+    for line in &lines[lines.len().saturating_sub(SHOWN)..] {
+        let _ = writeln!(text, "  {line}");
     }
     text
+}
+
+/// `12 s ago: engine 3 (pid 17) on n1: signal: 9 (SIGKILL)`.
+fn loss_line(loss: &EngineLoss) -> String {
+    let EngineLoss { id, host, pid, how, seconds_ago, .. } = loss;
+    format!("{} ago: engine {id} (pid {pid}) on {host}: {how}", duration(*seconds_ago))
 }
 
 /// The sets whose engines are waited for, one line each. Empty if there are none.

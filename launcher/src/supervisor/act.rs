@@ -72,6 +72,16 @@ impl Supervisor<'_> {
         self.core.handle(Input::Explained(set.id, engine, how), Instant::now())
     }
 
+    /// Tells the controller how engines ended, which it passes on to clients.
+    pub(super) fn tell_ends(&mut self) {
+        for (uuid, how) in self.core.take_words() {
+            if let Some(client) = &self.client {
+                // A controller that is gone has nobody to tell.
+                let _ = client.engine_ended(uuid, how);
+            }
+        }
+    }
+
     pub(super) fn scale(&mut self, change: Change) -> Result<(Scaled, Vec<Action>), Failure> {
         let before = self.core.wanted();
         let wanted = match change {

@@ -4,6 +4,7 @@
 //! engines leave when a cluster shrinks.
 
 use super::announcements::Announcements;
+use super::ends::{Ends, Word};
 use super::inputs::{Action, Ending, Input};
 use super::loss::Losses;
 use super::names::{name_engines, took_too_long};
@@ -33,6 +34,8 @@ pub struct Core {
     pub(super) ready: bool,
     /// Ranks and worlds that were lost.
     pub(super) losses: Losses,
+    /// How engines ended.
+    pub(super) ends: Ends,
     /// Why the set that was lost last is not started again.
     pub(super) lost: Option<String>,
     announcements: Announcements,
@@ -53,6 +56,7 @@ impl Core {
             next_set: 0,
             ready: false,
             losses: Losses::default(),
+            ends: Ends::default(),
             lost: None,
             announcements: Announcements::default(),
             failed: false,
@@ -99,6 +103,11 @@ impl Core {
     /// The name of a set in messages.
     pub fn name_of(&self, id: SetId) -> String {
         self.sets.get(&id).map_or_else(|| format!("set {}", id.0), Set::name)
+    }
+
+    /// What the controller is to be told of engines that ended, since the last call.
+    pub fn take_words(&mut self) -> Vec<Word> {
+        self.ends.take_words()
     }
 
     /// When [`Input::Tick`] is due next.
@@ -228,7 +237,8 @@ impl Core {
     }
 
     fn joined(&mut self, info: &EngineInfo, now: Instant) -> Vec<Action> {
-        let EngineInfo { id, host, pid, .. } = info;
+        let EngineInfo { id, host, pid, uuid, .. } = info;
+        self.ends.joined(*id, uuid);
         let here = *host == self.policy.host;
         // A Python that a wrapper starts has another pid than the wrapper, but asks for the same id.
         let by_pid = self.sets.values().find(|set| here && set.is_process(*pid)).map(|set| (set.set.id, set.set.first));
@@ -260,8 +270,12 @@ impl Core {
 
     fn left(&mut self, id: EngineId, reason: String, now: Instant) -> Vec<Action> {
         self.announcements.forget(id);
-        let Some(set) = self.sets.values_mut().find(|set| set.has(id)) else { return vec![Action::Say(reason)] };
+        let Some(set) = self.sets.values_mut().find(|set| set.has(id)) else {
+            self.ends.left(id, None);
+            return vec![Action::Say(reason)];
+        };
         let (asked, told) = set.unregister(id);
+        self.ends.left(id, Some((set.set.id, asked.unwrap_or(id))));
         let orderly = told || reason.ends_with("was shut down");
         let is_world = set.set.count > 1 || self.policy.restarts_in_job();
         if self.policy.rank_loss.is_some() && is_world && !orderly && set.is_running() && !set.died {
@@ -282,6 +296,7 @@ impl Core {
     fn ended(&mut self, id: SetId, end: SetEnd, now: Instant) -> Vec<Action> {
         let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
         let name = set.name();
+        self.ends.set_ended(id, set.given_ids(), &end.how);
         if set.is_leaving() {
             self.sets.remove(&id);
             let mut actions = vec![Action::Say(format!("{name} ended"))];

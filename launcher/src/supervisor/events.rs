@@ -116,7 +116,7 @@ pub fn watch_engines(client_file: PathBuf, events: Sender<Event>) -> io::Result<
     let watch = move || {
         let client = ConnectionFile::read(&client_file)
             .map_err(Failure::from)
-            .and_then(|file| Client::connect(&file, CONNECT_TIMEOUT).map_err(failures::of_client));
+            .and_then(|file| Client::connect_as_launcher(&file, CONNECT_TIMEOUT).map_err(failures::of_client));
         let client = match client {
             Ok(client) => Arc::new(client),
             Err(failure) => {

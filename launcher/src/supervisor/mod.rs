@@ -1,9 +1,9 @@
 //! The process that starts a cluster, watches over it and ends it. In reading order:
 //!
 //! - [`core`]: decides, without sockets, clock or processes; `inputs` has its inputs and actions, `policy` its
-//!   settings, [`set`] one set, [`world`](self) the loss of ranks, [`loss`] the record of losses, [`scaling`] which
-//!   engines leave, `restart` how long to wait before a restart, `progress` how far all sets are,
-//!   `announcements` who is ready
+//!   settings, [`set`] one set, [`world`](self) the loss of ranks, [`loss`] the record of losses, `ends` what the
+//!   controller is told of them, [`scaling`] which engines leave, `restart` how long to wait before a restart,
+//!   `progress` how far all sets are, `announcements` who is ready
 //! - [`run`]: the loop that owns a cluster and turns events into inputs of the core; `act` carries out its actions
 //! - `blocks`: jobs that start and end with the load
 //! - `shutdown`, `outcome`: the end, and the result of the command
@@ -14,6 +14,7 @@ mod act;
 mod announcements;
 mod blocks;
 pub mod core;
+mod ends;
 pub mod events;
 pub mod inputs;
 pub mod lease;

@@ -164,6 +164,7 @@ impl<'a> Supervisor<'a> {
         }
         let mut actions = VecDeque::new();
         loop {
+            self.tell_ends();
             while let Some(action) = actions.pop_front() {
                 match action {
                     Action::Say(line) => self.talk.say(line),

@@ -107,6 +107,7 @@ impl Core {
         };
         let line = format!("{}: {how}", set.rank(asked));
         self.losses.explain(asked, &how, &line);
+        self.ends.engine_ended(id, asked, &how);
         vec![Action::Say(line)]
     }
 }

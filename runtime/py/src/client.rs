@@ -146,6 +146,10 @@ impl Client {
         Ok(ids.into_iter().map(|id| id.0).collect())
     }
 
+    fn what_became_of(&self, engine_id: u32) -> PyResult<Option<String>> {
+        Ok(self.core.get()?.what_became_of(EngineId(engine_id)))
+    }
+
     #[pyo3(signature = (n, timeout))]
     fn wait_for_engines(&self, py: Python<'_>, n: usize, timeout: Option<f64>) -> PyResult<bool> {
         let core = self.core.get()?;

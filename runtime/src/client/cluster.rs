@@ -6,7 +6,7 @@ use super::handle::Client;
 use super::shared::State;
 use crate::inspections::Activities;
 use crate::wire::Channel;
-use crate::wire::message::{Empty, EngineInfo, EngineList, Message, Status, Targets};
+use crate::wire::message::{Empty, EngineEnded, EngineInfo, EngineList, Message, Status, Targets};
 use ipclusterz_base::ids::EngineId;
 use std::time::Duration;
 
@@ -19,6 +19,16 @@ impl Client {
     /// Their ids, sorted.
     pub fn engine_ids(&self) -> Result<Vec<EngineId>, ClientError> {
         Ok(self.usable()?.core.engines.keys().copied().collect())
+    }
+
+    /// What became of the last engine with this id, if none has it now.
+    pub fn what_became_of(&self, engine: EngineId) -> Option<String> {
+        self.shared.lock().core.gone.get(&engine).cloned()
+    }
+
+    /// Tells how an engine's process ended, or that nothing is known of it; for launchers.
+    pub fn engine_ended(&self, uuid: String, how: Option<String>) -> Result<(), ClientError> {
+        self.send(Channel::Control, Message::EngineEnded(EngineEnded { uuid, how }))
     }
 
     /// Waits until there are `count` engines; false at the deadline.

@@ -48,6 +48,8 @@ pub struct Core {
     pub functions: Functions,
     /// Engines that are there.
     pub engines: BTreeMap<EngineId, (EngineInfo, Arc<str>)>,
+    /// What became of the last engine with an id that none has now.
+    pub gone: BTreeMap<EngineId, String>,
     /// The last answer to a status request, and how many there were.
     pub status: (u64, Option<Status>),
     /// Answers to what engines were asked.
@@ -96,6 +98,7 @@ impl Core {
             }
             self.engines.insert(info.id, (info.clone(), Arc::from(info.uuid)));
         }
+        self.gone.clear();
         Vec::new()
     }
 

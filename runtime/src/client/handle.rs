@@ -32,8 +32,22 @@ impl Client {
         Client::connect_with(file, timeout, || Ok(()))
     }
 
-    /// The same; `check` is called every few milliseconds and may end the wait with an error.
+    /// The same for a launcher: what is said of an engine that died waits for its [`Client::engine_ended`].
+    pub fn connect_as_launcher(file: &ConnectionFile, timeout: Duration) -> Result<Client, ClientError> {
+        Client::connect_as(true, file, timeout, || Ok(()))
+    }
+
+    /// As `connect`; `check` is called every few milliseconds and may end the wait with an error.
     pub fn connect_with<E: From<ClientError>>(
+        file: &ConnectionFile,
+        timeout: Duration,
+        check: impl FnMut() -> Result<(), E>,
+    ) -> Result<Client, E> {
+        Client::connect_as(false, file, timeout, check)
+    }
+
+    fn connect_as<E: From<ClientError>>(
+        launcher: bool,
         file: &ConnectionFile,
         timeout: Duration,
         mut check: impl FnMut() -> Result<(), E>,
@@ -45,7 +59,7 @@ impl Client {
         reaper::begin();
         let uuid = places::random_hex(16);
         let pid = std::process::id();
-        let hello = Hello::new(Role::Client, uuid.clone(), places::host_name(), pid);
+        let hello = Hello { launcher, ..Hello::new(Role::Client, uuid.clone(), places::host_name(), pid) };
         let context = zmq::Context::new();
         let session = Session::dial(&context, file, hello).map_err(ClientError::from)?;
         let segments = file.shared_memory.clone().filter(|_| session.is_local()).map(SegmentFolder::new);

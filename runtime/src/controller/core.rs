@@ -1,9 +1,10 @@
 //! The controller's state machine: messages and broken connections in, messages out. Pure: no socket, no clock.
 //!
 //! This file handles an event and carries out what follows from it. In `core/`: `messages`, who may say what; `sessions`,
-//! how peers connect, leave and come back; `stopping`; `questions`; `sending`. The work itself is in `work`; MPI programs
+//! how peers connect, leave and come back; `losses`, how engines ended; `stopping`; `questions`; `sending`. The work itself is in `work`; MPI programs
 //! are in `worlds`.
 
+mod losses;
 mod messages;
 mod questions;
 mod sending;
@@ -12,6 +13,7 @@ mod stopping;
 
 use super::event::{Action, Event};
 use super::limits::Limits;
+use super::losses::Losses;
 use super::registry::Registry;
 use super::work::{Effect, Work};
 use super::worlds::Worlds;
@@ -37,6 +39,7 @@ pub struct Core {
     registry: Registry,
     work: Work,
     worlds: Worlds,
+    losses: Losses,
     rejected: u64,
     stopping: Option<Duration>,
     /// Engines that end when they have finished their tasks.
@@ -59,6 +62,7 @@ impl Core {
             registry,
             work,
             worlds: Worlds::default(),
+            losses: Losses::default(),
             rejected: 0,
             stopping: None,
             retiring: BTreeSet::new(),
@@ -88,6 +92,7 @@ impl Core {
             Event::Tick => {
                 self.work.tick(now);
                 self.give_up_clients(now);
+                self.give_up_words(now);
             }
             Event::Stop => self.stop_all(now),
         }
@@ -98,7 +103,7 @@ impl Core {
     /// When `Event::Tick` should come next, if at all; a time in the past means soon.
     pub fn next_tick(&self) -> Option<Duration> {
         let away = self.away.front().map(|(since, _)| *since + self.limits.session_grace);
-        [self.work.next_tick(), self.stopping, away].into_iter().flatten().min()
+        [self.work.next_tick(), self.losses.next_tick(), self.stopping, away].into_iter().flatten().min()
     }
 
     /// What is held; for tests.
@@ -119,7 +124,9 @@ impl Core {
                     self.send_engine(engine, channel, message, payload);
                 }
                 Effect::ToClient(client, channel, message, payload) => {
-                    self.send_client(client, channel, message, payload);
+                    if let Some(message) = self.losses.hold(client, message) {
+                        self.send_client(client, channel, message, payload);
+                    }
                 }
                 Effect::Unlink(name) => self.actions.push(Action::Unlink(name)),
             }

@@ -18,6 +18,8 @@ pub struct Limits {
     pub no_engine_grace: Duration,
     /// How long the session of a client on another host outlives its connections.
     pub session_grace: Duration,
+    /// How long what is said of an engine that died waits for the launcher's word how it ended.
+    pub loss_grace: Duration,
     /// How long a shutdown waits for engines to leave.
     pub shutdown_grace: Duration,
 }
@@ -42,6 +44,7 @@ impl Default for Limits {
             output_bytes: 64 << 20,
             no_engine_grace: Duration::from_secs(10),
             session_grace: Duration::from_secs(300),
+            loss_grace: Duration::from_secs(2),
             shutdown_grace: Duration::from_secs(1),
         }
     }

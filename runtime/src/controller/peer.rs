@@ -26,6 +26,8 @@ pub struct Peer {
     pub resident_bytes: u64,
     /// It was asked to end, or has said goodbye.
     pub leaving: bool,
+    /// How an engine's process ended, if the launcher knew before its connections broke.
+    pub ended: Option<String>,
     /// What was sent to a client.
     pub sent: Sent,
     /// What a client has sent.

@@ -61,6 +61,11 @@ impl Choice {
         }
     }
 
+    /// The engines that it names.
+    pub fn named(&self) -> &[EngineId] {
+        self.only.as_deref().unwrap_or_default()
+    }
+
     /// Says that none of the engines is there.
     pub fn missing(&self) -> String {
         match self.only.as_deref() {

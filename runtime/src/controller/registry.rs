@@ -44,6 +44,7 @@ impl Registry {
             since: now,
             resident_bytes: 0,
             leaving: false,
+            ended: None,
             sent: Sent::new(keep && !engine),
             received: Counts::default(),
             received_bytes: 0,

@@ -20,7 +20,7 @@ use super::task::{Balanced, ClientState, Job, TaskState, segment_names};
 use crate::wire::message::{Message, Outcome};
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub struct Work {
     queued: u64,
     held_bytes: u64,
     no_engine_since: Option<Duration>,
+    /// What became of the last engine with an id that none has now.
+    gone: BTreeMap<EngineId, String>,
     effects: Vec<Effect>,
     /// The choice of an ordinary balanced task.
     anywhere: Rc<Choice>,
@@ -69,6 +71,7 @@ impl Work {
             queued: 0,
             held_bytes: 0,
             no_engine_since: None,
+            gone: BTreeMap::new(),
             effects: Vec::new(),
             anywhere: Rc::default(),
             kept: Vec::new(),
@@ -130,6 +133,7 @@ impl Work {
     /// An engine takes work from now on.
     pub fn engine_joined(&mut self, engine: EngineId, peer: PeerId, horizon: Horizon, now: Duration) {
         self.loads.insert(engine, peer, horizon);
+        self.gone.remove(&engine);
         self.no_engine_since = None;
         for (_, job) in self.kept.clone() {
             self.give_for_nobody(job, engine, now);
@@ -137,9 +141,24 @@ impl Work {
         self.dispatch(now);
     }
 
+    /// What was said of an engine that is gone is said better.
+    pub fn explained(&mut self, engine: EngineId, was: &str, is: &str) {
+        if let Some(reason) = self.gone.get_mut(&engine).filter(|reason| *reason == was) {
+            is.clone_into(reason);
+        }
+    }
+
+    /// What became of these engines, as far as they were there, to be put behind a text.
+    fn what_became_of(&self, engines: &[EngineId]) -> String {
+        let reasons: Vec<&str> =
+            engines.iter().filter_map(|engine| self.gone.get(engine)).map(String::as_str).collect();
+        if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) }
+    }
+
     /// An engine has left: its tasks are lost, or restarted elsewhere if the request allows that.
     pub fn engine_left(&mut self, engine: EngineId, reason: &str, now: Duration) {
         let outstanding = self.loads.remove(engine);
+        self.gone.insert(engine, reason.to_owned());
         for task in outstanding {
             let Some(state) = self.tasks.get_mut(&task) else { continue };
             match &mut state.balanced {

@@ -127,6 +127,13 @@ impl Worlds {
         }
     }
 
+    /// What was said of an engine that is gone is said better.
+    pub fn explained(&mut self, was: &str, is: &str) {
+        let of_worlds = self.worlds.values_mut().filter_map(|world| world.reason.as_mut());
+        let of_epochs = self.epochs.values_mut().filter_map(|(_, reason)| reason.as_mut());
+        of_worlds.chain(of_epochs).for_each(|reason| *reason = reason.replace(was, is));
+    }
+
     /// Whether this is a task of ours.
     pub fn is_own(task: TaskId) -> bool {
         task.0 >= FIRST_TASK

@@ -29,6 +29,7 @@
 //! | `received` | K → C | control | none | session |
 //! | `goodbye` | C → K, K → C | data, as the last one; control | none | session |
 //! | `engine_joined`, `engine_left` | K → C | control | none | engines |
+//! | `engine_ended` | C → K, from the launcher | control | none | engines |
 //! | `status_request`, `status_reply` | C → K, K → C | control | none | -, status |
 //! | `usage` | E → K | control | none | engines |
 //! | `epoch_over` | K → E | control, so that it overtakes the work | none | world |
@@ -49,14 +50,14 @@ mod stop;
 mod task;
 mod world;
 
-pub use engines::{EngineInfo, EngineLeft, Usage};
+pub use engines::{EngineEnded, EngineInfo, EngineLeft, Usage};
 pub use functions::{ForgetFunctions, FunctionCode, FunctionName, NeedFunction};
 pub use inspection::{Activity, Broken, Inspect, Inspected};
 pub use operation::{Op, SegmentNote};
 pub use output::{Output, RequestOutput, Stream};
 pub use request::{Outcome, Placement, Reply, Request};
 pub use session::{Ack, Attach, Counts, Goodbye, Hello, Refused, Resume, Welcome, Window};
-pub use status::{EngineStatus, Status};
+pub use status::{EngineLoss, EngineStatus, Status};
 pub use stop::{Abort, EngineList, Recall, Recalled, Started, Targets};
 pub use task::{Task, TaskOutcome, TaskResult};
 pub use world::{EpochOver, Group, Rank, Reform, WorldStatus};
@@ -122,6 +123,8 @@ pub enum Message {
     EngineJoined(EngineInfo),
     /// An engine has left.
     EngineLeft(EngineLeft),
+    /// How an engine's process ended, as its launcher saw it.
+    EngineEnded(EngineEnded),
     /// Ask for `status_reply`.
     StatusRequest(Empty),
     /// The state of the cluster.

@@ -67,6 +67,13 @@ impl World {
         self.interrupts = false;
     }
 
+    /// The launcher says how the process of an engine ended, or that it does not know.
+    pub fn explain(&mut self, engine: u32, how: Option<&str>) {
+        let Some(launcher) = self.launcher.filter(|launcher| self.clients.contains_key(launcher)) else { return };
+        let ended = EngineEnded { uuid: format!("uuid-{engine}"), how: how.map(str::to_owned) };
+        self.tell(launcher, Message::EngineEnded(ended), vec![]);
+    }
+
     /// A client closes its connection, or its process is killed.
     pub fn client_leaves(&mut self, control: u32, goodbye: bool, data: bool) {
         if goodbye {

@@ -9,8 +9,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
-    fn each_target_gets_exactly_one_answer_and_nothing_is_left(steps in proptest::collection::vec(step(), 0..120)) {
+    fn each_target_gets_exactly_one_answer_and_nothing_is_left(
+        steps in proptest::collection::vec(step(), 0..120),
+        launcher in any::<bool>(),
+    ) {
         let mut world = World::new();
+        launcher.then(|| world.launcher_joins());
         world.join(Role::Client, None);
         world.join(Role::Engine, None);
         for step in steps {

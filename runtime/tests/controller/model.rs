@@ -41,6 +41,9 @@ pub struct ModelClient {
     pub told: u32,
     pub received: Ack,
     pub read: Vec<(Stream, String)>,
+    /// What it was told of what it lost, and of engines that left.
+    pub lost: Vec<String>,
+    pub left: Vec<String>,
     pub knows_function: bool,
 }
 

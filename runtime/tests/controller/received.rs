@@ -56,7 +56,10 @@ impl World {
             inboxes.any(|task| self.keys[task] == *key)
         };
         let before = self.balanced.range((client, RequestId(0))..(client, request));
-        let mut waiting = before.filter(|(key, other)| other.is_like(goes) && !answered(key) && !given(key));
+        // Its loss may not have been told yet.
+        let lost = |key: &Key| self.launcher.is_some() && self.had.contains(key);
+        let waits = |key: &Key| !answered(key) && !given(key) && !lost(key);
+        let mut waiting = before.filter(|(key, other)| other.is_like(goes) && waits(key));
         waiting.next().map(|(key, _)| *key)
     }
 
@@ -73,11 +76,16 @@ impl World {
                     let mut engines = self.engines.iter().filter_map(|(control, engine)| Some((*control, engine.id?)));
                     let nowhere = !engines.any(|(control, id)| goes.may_go_to(control, id));
                     let says = |why: &str| why.contains(" is there") || why.contains("there is no ");
-                    let missing = matches!(&reply.outcome, Outcome::Lost(why) if says(why));
+                    // What waits for the launcher's word may be told when there is another engine with that id.
+                    let told_late = self.launcher.is_some();
+                    let missing = matches!(&reply.outcome, Outcome::Lost(why) if says(why) && !told_late);
                     assert!(!missing || (nowhere && goes.tried.is_empty()), "{reply:?}: {goes:?}");
                     let unmet = reply.outcome == Outcome::Error && *payload[0] == *b"unmet";
                     let given_up = client.aborted.contains(&key) || client.elsewhere.contains(&key);
                     assert!(!unmet || nowhere || given_up, "{reply:?}: {goes:?}");
+                }
+                if let Outcome::Lost(why) = &reply.outcome {
+                    client.lost.push(why.clone());
                 }
                 client.received.replies += 1;
                 client.received.bytes += payload.iter().map(|frame| frame.len() as u64).sum::<u64>();
@@ -98,7 +106,9 @@ impl World {
                 client.received.bytes += payload[0].len() as u64;
                 client.read.push((output.stream, String::from_utf8_lossy(&payload[0]).into_owned()));
             }
-            Message::Attached(_) | Message::EngineJoined(_) | Message::EngineLeft(_) | Message::Refused(_) => {}
+            Message::StatusReply(status) => self.losses = status.losses,
+            Message::EngineLeft(left) => client.left.push(left.reason),
+            Message::Attached(_) | Message::EngineJoined(_) | Message::Refused(_) => {}
             other => panic!("a client got {other:?}"),
         }
     }

@@ -4,9 +4,17 @@ use crate::steps::Step;
 use crate::world::World;
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::TaskId;
+use ipclusterz_runtime::controller::Limits;
+use ipclusterz_runtime::controller::event::Event;
 use ipclusterz_runtime::wire::message::TaskOutcome;
 
 impl World {
+    /// No word of the launcher comes any more.
+    fn give_up_words(&mut self) {
+        self.now += Limits::default().loss_grace;
+        self.feed(Event::Tick);
+    }
+
     /// Lets everything that is under way come to its end, and looks at what is left.
     pub fn settle(mut self) {
         // What waits for an engine that is about to end goes to one that comes, or is lost with the only one that it
@@ -17,6 +25,7 @@ impl World {
             self.gone(control, false);
         }
         self.answer_all_recalls();
+        self.give_up_words();
         for client in self.clients.values() {
             let undecided =
                 client.aborted.iter().find(|key| !client.answered.contains(key) && !client.started.contains(key));
@@ -45,6 +54,7 @@ impl World {
                 break;
             }
         }
+        self.give_up_words();
         assert_eq!(self.core.work().open_tasks(), 0, "tasks without an end");
         assert_eq!(self.engines.values().find(|engine| engine.retiring).map(|engine| engine.id), None, "not retired");
         assert_eq!(self.core.work().queued(), 0);

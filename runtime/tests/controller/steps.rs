@@ -14,6 +14,7 @@ pub enum Step {
     EngineJoins { wanted: Option<u32>, ends_in: Option<f64>, drain_before: f64 },
     Retire { client: usize, engines: Vec<EngineId> },
     EngineDies(usize),
+    Explain { engine: usize, known: bool },
     ClientJoins,
     ClientLeaves { client: usize, goodbye: bool },
     Submit { client: usize, placement: Placement, function: bool, bytes: usize },
@@ -53,6 +54,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => (index.clone(), proptest::collection::vec((0..5_u32).prop_map(EngineId), 0..3))
             .prop_map(|(client, engines)| Step::Retire { client, engines }),
         1 => index.clone().prop_map(Step::EngineDies),
+        1 => (index.clone(), any::<bool>()).prop_map(|(engine, known)| Step::Explain { engine, known }),
         1 => Just(Step::ClientJoins),
         1 => (index.clone(), any::<bool>()).prop_map(|(client, goodbye)| Step::ClientLeaves { client, goodbye }),
         8 => submit.prop_map(|(client, placement, function, bytes)| Step::Submit { client, placement, function, bytes }),
@@ -87,6 +89,12 @@ impl World {
             Step::EngineDies(index) => {
                 if let Some(control) = Self::nth(&self.engines, index) {
                     self.gone(control, index % 2 == 0);
+                }
+            }
+            Step::Explain { engine, known } => {
+                let all: Vec<u32> = self.dead.iter().rev().chain(self.engines.keys()).copied().collect();
+                if let Some(control) = all.get(engine) {
+                    self.explain(*control, known.then_some("signal: 9 (SIGKILL)"));
                 }
             }
             Step::ClientLeaves { client, goodbye } => {

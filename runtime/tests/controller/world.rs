@@ -33,6 +33,13 @@ pub struct World {
     pub goodbyes: BTreeSet<u32>,
     /// What runs is to be interrupted now.
     pub interrupts: bool,
+    /// The launcher's `control` route, once it is there, and those of engines that died.
+    pub launcher: Option<u32>,
+    pub dead: Vec<u32>,
+    /// As the last status has them.
+    pub losses: Vec<EngineLoss>,
+    /// What dead engines had.
+    pub had: BTreeSet<Key>,
 }
 
 pub const FUNCTION: FunctionName = FunctionName([9; 16]);
@@ -72,6 +79,10 @@ impl World {
             unlinked: Vec::new(),
             goodbyes: BTreeSet::new(),
             interrupts: false,
+            launcher: None,
+            dead: Vec::new(),
+            losses: Vec::new(),
+            had: BTreeSet::new(),
         }
     }
 
@@ -137,8 +148,24 @@ impl World {
         control
     }
 
+    /// The launcher, which is a client too, and knows how engines end.
+    pub fn launcher_joins(&mut self) -> u32 {
+        let control = self.next_route;
+        self.next_route += 2;
+        self.clients.insert(control, ModelClient::default());
+        let new = Hello::new(Role::Client, format!("uuid-{control}"), "host".to_owned(), control);
+        self.tell(control, Message::Hello(Hello { launcher: true, ..new }), vec![]);
+        let Welcome { peer, token, .. } = self.greeted[&control].clone();
+        self.tell(control + 1, Message::Attach(Attach { peer, token }), vec![]);
+        self.launcher = Some(control);
+        control
+    }
+
     pub fn gone(&mut self, control: u32, data: bool) {
-        self.engines.remove(&control);
+        if let Some(engine) = self.engines.remove(&control) {
+            self.dead.push(control);
+            self.had.extend(engine.inbox.iter().map(|task| self.keys[task]));
+        }
         self.clients.remove(&control);
         self.feed(Event::Gone(Route(control + u32::from(data))));
         // The other connection ends a moment later.

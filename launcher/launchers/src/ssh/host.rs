@@ -19,6 +19,8 @@ use ipclusterz_profile::tables::ssh::{SshHost, SshTable};
 use ipclusterz_ssh::remembering::Remembering;
 use ipclusterz_ssh::{Endpoint, Forward, Remote, SshError};
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -366,7 +368,7 @@ impl Worker {
             let _ = places::write_private(&log, &output.stdout);
         }
         let how = match status {
-            Some(status) if status > 128 => format!("signal {} on {}", status - 128, self.name),
+            Some(status) if status > 128 => format!("{} on {}", ExitStatus::from_raw(status - 128), self.name),
             Some(status) => format!("exit status: {status} on {}", self.name),
             None => format!("killed on {}", self.name),
         };

@@ -19,6 +19,7 @@ fn status(pending: u64) -> Status {
         rejected: 0,
         resident_bytes: 0,
         engines: Vec::new(),
+        losses: Vec::new(),
     }
 }
 

@@ -486,3 +486,31 @@ fn a_world_is_started_again_as_often_as_the_limit_allows_and_each_reason_is_kept
     assert_eq!(losses.iter().map(|loss| loss.engines.len()).collect::<Vec<_>>(), [4, 4, 4]);
     assert!(losses.iter().all(|loss| loss.how == "signal: 9 (SIGKILL)" && loss.policy == OnRankLoss::Restart));
 }
+
+#[test]
+fn the_controller_is_told_how_engines_ended_whatever_is_noticed_first() {
+    let told = |core: &mut Core| core.take_words();
+    let how = |uuid: &str| (uuid.to_owned(), Some("signal: 9 (SIGKILL)".to_owned()));
+    let (mut core, now) = ready(3, false);
+    core.handle(broke(1), now);
+    assert_eq!(told(&mut core), [], "its process is about to end");
+    core.handle(ended(1, killed()), now);
+    assert_eq!(told(&mut core), [how("uuid-101")]);
+    core.handle(ended(2, killed()), now);
+    core.handle(broke(2), now);
+    assert_eq!(told(&mut core), [how("uuid-102"), ("uuid-102".to_owned(), None)]);
+    // One that was started by hand.
+    core.handle(Input::EngineJoined(EngineInfo { host: "there".to_owned(), ..info(7, 7) }), now);
+    core.handle(broke(7), now);
+    assert_eq!(told(&mut core), [("uuid-7".to_owned(), None)]);
+
+    let (mut core, now) = world(OnRankLoss::Shrink);
+    core.handle(broke(2), now);
+    core.handle(Input::Explained(SetId(0), EngineId(2), None), now);
+    assert_eq!(told(&mut core), [], "asked again");
+    let explained = Input::Explained(SetId(0), EngineId(2), Some("signal: 9 (SIGKILL)".to_owned()));
+    core.handle(explained, now);
+    assert_eq!(told(&mut core), [how("uuid-502")]);
+    core.handle(ended(0, killed()), now);
+    assert_eq!(told(&mut core), [500, 501, 503].map(|pid| how(&format!("uuid-{pid}"))));
+}

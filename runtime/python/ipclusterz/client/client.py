@@ -16,7 +16,7 @@ from .balanced import LoadBalancedView
 from .connect import connect, through_ssh
 from .connection import Connection
 from .direct import DirectCalls
-from .targets import OWN, resolve
+from .targets import OWN
 from .view import DirectView
 
 TYPE_CHECKING = False
@@ -177,7 +177,7 @@ class Client(Connection, DirectCalls):
         -------
         DirectView
         """
-        chosen, single = resolve(targets, self._live())
+        chosen, single = self._resolve(targets)
         return DirectView(self, chosen, single)
 
     def load_balanced_view(self, targets: Targets = None, *, duration: float | None = None) -> LoadBalancedView:

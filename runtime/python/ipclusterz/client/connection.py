@@ -84,7 +84,7 @@ class Connection:
         if isinstance(value, str) and value == "all":
             self._targets = "all"
             return
-        chosen, single = resolve(value, self._live())
+        chosen, single = self._resolve(value)
         self._targets = chosen[0] if single else chosen
 
     @property
@@ -315,8 +315,8 @@ class Connection:
         Returns
         -------
         dict
-            With the keys cluster, pid, uptime (seconds), clients, pending, held_bytes, rejected, resident_bytes and
-            engines.
+            With the keys cluster, pid, uptime (seconds), clients, pending, held_bytes, rejected, resident_bytes,
+            engines and losses: the last ten engines that died, and how.
         """
         status: dict[str, Any] = json.loads(self._core.status(timeout))
         return status
@@ -378,11 +378,14 @@ class Connection:
             raise errors.ClientClosed("this client is closed", hint="make a new Client()")
         return self._core.engine_ids()
 
+    def _resolve(self, targets: Targets) -> tuple[list[int], bool]:
+        return resolve(targets, self._live(), self._core.what_became_of)
+
     def _choose(self, targets: Targets | Own) -> tuple[list[int], bool]:
-        return resolve(self._targets if targets is OWN else targets, self._live())  # type: ignore[arg-type]
+        return self._resolve(self._targets if targets is OWN else targets)  # type: ignore[arg-type]
 
     def _ids(self, targets: Targets) -> list[int]:
-        return resolve(targets, self._live())[0]
+        return self._resolve(targets)[0]
 
     # -- views, which stand above this class: `Client` makes them ------------------------------------------------
 

@@ -6,7 +6,7 @@ from ..error import EmptyTargets, NoEnginesRegistered, UnknownEngine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any, Protocol
 
     class Caller(Protocol):
@@ -41,7 +41,9 @@ def is_quiet(caller: Caller, quiet: bool | None) -> bool:
     return caller.quiet if quiet is None else quiet
 
 
-def resolve(targets: Targets, live: list[int]) -> tuple[list[int], bool]:
+def resolve(
+    targets: Targets, live: list[int], became: Callable[[int], str | None] = lambda _: None
+) -> tuple[list[int], bool]:
     """Engine ids for an index, and whether it means one engine (so that results are bare values).
 
     Parameters
@@ -50,6 +52,8 @@ def resolve(targets: Targets, live: list[int]) -> tuple[list[int], bool]:
         Negative numbers count from the last live engine; a slice cuts the sorted list of live ids.
     live : list of int
         The ids there are, sorted.
+    became : callable
+        Says what became of the engine with an id that none has now, if there was one.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def resolve(targets: Targets, live: list[int]) -> tuple[list[int], bool]:
     ([1, 3], False)
     """
     if isinstance(targets, int) or (hasattr(targets, "__index__") and not hasattr(targets, "__len__")):
-        return [_one(targets, live)], True
+        return [_one(targets, live, became)], True
     if targets is None:
         raise TypeError(
             "this needs engines, and targets=None is the load-balanced view\n"
@@ -97,7 +101,7 @@ def resolve(targets: Targets, live: list[int]) -> tuple[list[int], bool]:
         raise _not_an_index(targets) from None
     if not items:
         raise EmptyTargets("the list of engines is empty", hint=_HINT)
-    chosen = [_one(item, live) for item in items]
+    chosen = [_one(item, live, became) for item in items]
     if len(set(chosen)) != len(chosen):
         raise ValueError(f"an engine is named twice in {items}")
     return chosen, False
@@ -106,7 +110,7 @@ def resolve(targets: Targets, live: list[int]) -> tuple[list[int], bool]:
 _HINT = "rc[:] is all engines, rc.ids are those there are"
 
 
-def _one(item: object, live: list[int]) -> int:
+def _one(item: object, live: list[int], became: Callable[[int], str | None]) -> int:
     # numpy's integers are welcome, floats are not.
     index = getattr(type(item), "__index__", None)
     if index is None or isinstance(item, bool):
@@ -114,14 +118,16 @@ def _one(item: object, live: list[int]) -> int:
     engine_id: int = index(item)
     if engine_id in live:
         return engine_id
+    reason = became(engine_id) if engine_id >= 0 else None
     if not live:
         raise NoEnginesRegistered(
-            f"there is no engine {engine_id}: the cluster has no engines",
+            f"there is no engine {engine_id}: the cluster has no engines" + (f"; {reason}" if reason else ""),
             hint="start some, or wait for them with wait_for_engines(n)",
         )
     if -len(live) <= engine_id < 0:
         return live[engine_id]
-    raise UnknownEngine(f"there is no engine {engine_id}", hint=f"the engines are {_list(live)}")
+    text = f"there is no engine {engine_id}" + (f": {reason}" if reason else "")
+    raise UnknownEngine(text, hint=f"the engines are {_list(live)}")
 
 
 def _not_an_index(value: object) -> TypeError:

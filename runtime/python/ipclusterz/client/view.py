@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..shared import names
 from .direct import DirectCalls
 from .tables import numbers, table
-from .targets import OWN, resolve
+from .targets import OWN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class DirectView(View, DirectCalls):
 
     @targets.setter
     def targets(self, value: Targets) -> None:
-        self._targets, self._single = resolve(value, self.client._live())
+        self._targets, self._single = self.client._resolve(value)
 
     def __len__(self) -> int:
         return len(self._targets)
@@ -314,7 +314,7 @@ class DirectView(View, DirectCalls):
     def _choose(self, targets: Targets | Own) -> tuple[list[int], bool]:
         if targets is OWN:
             return self._targets, self._single
-        return resolve(targets, self.client._live())  # type: ignore[arg-type]
+        return self.client._resolve(targets)  # type: ignore[arg-type]
 
     def _workers(self) -> Any:
         workers = self.client._balanced(self._targets)

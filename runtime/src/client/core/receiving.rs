@@ -25,10 +25,12 @@ impl Core {
             Message::RequestOutput(output) => self.output(output, &payload),
             Message::EngineJoined(info) => {
                 self.engines.insert(info.id, (info.clone(), Arc::from(info.uuid.as_str())));
+                self.gone.remove(&info.id);
                 self.happened(Event::EngineJoined(info));
             }
             Message::EngineLeft(left) => {
                 self.engines.remove(&left.id);
+                self.gone.insert(left.id, left.reason.clone());
                 self.happened(Event::EngineLeft { id: left.id, reason: left.reason });
             }
             Message::Abort(abort) => self.aborted_by_other(abort, now),

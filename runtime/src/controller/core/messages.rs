@@ -112,6 +112,7 @@ impl Core {
                 self.work.ack(peer, ack, now);
             }
             (Channel::Control, Message::Shutdown(targets)) => self.shutdown(targets, now),
+            (Channel::Control, Message::EngineEnded(ended)) => self.engine_ended(&ended),
             (Channel::Control, Message::Inspect(inspect)) => self.inspect(peer, inspect),
             (Channel::Control, Message::StatusRequest(_)) => {
                 let status = self.status(now);

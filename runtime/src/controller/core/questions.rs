@@ -42,6 +42,7 @@ impl Core {
             rejected: self.rejected,
             resident_bytes: 0,
             engines: engines.collect(),
+            losses: self.losses.last(now),
         }
     }
 

@@ -8,7 +8,7 @@ use super::sending::to_peer;
 use crate::controller::event::Action;
 use crate::controller::peer::{Peer, Presence, Token};
 use crate::transport::{Admitted, Route};
-use crate::wire::message::{Attach, Empty, EngineInfo, EngineLeft, Hello, Message, Refused, Welcome};
+use crate::wire::message::{Attach, Empty, EngineInfo, Hello, Message, Refused, Welcome};
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::PeerId;
 use std::time::Duration;
@@ -91,6 +91,7 @@ impl Core {
                 if let Some(rank) = self.registry.peer(attach.peer).and_then(|peer| peer.hello.world.as_ref()) {
                     self.worlds.joined(info.id, rank);
                 }
+                self.give_up_word_about(info.id);
                 self.notify(&Message::EngineJoined(info));
             }
             None => self.work.client_joined(attach.peer),
@@ -149,15 +150,8 @@ impl Core {
         }
         match peer.engine_id {
             Some(engine) => {
-                let end = if peer.leaving { "was shut down".to_owned() } else { format!("died: {why}") };
-                let reason = format!("engine {engine} (pid {} on {}) {end}", peer.hello.pid, peer.hello.host);
-                self.actions.push(Action::Log(reason.clone()));
                 self.retiring.remove(&engine);
-                self.worlds.left(engine, &reason);
-                self.work.engine_left(engine, &reason, now);
-                if peer.data.is_some() {
-                    self.notify(&Message::EngineLeft(EngineLeft { id: engine, reason }));
-                }
+                self.lost_engine(engine, &peer, why, now);
             }
             None => {
                 self.actions.push(Action::Log(format!("client {} left", peer.hello.uuid)));

@@ -65,6 +65,7 @@ impl Core {
     /// The controller exits once all engines have left, or at the deadline of the shutdown.
     pub(super) fn leave_in_time(&mut self, now: Duration) {
         if self.stopping.is_some_and(|deadline| now >= deadline || self.registry.engines().next().is_none()) {
+            self.give_up_words(Duration::MAX);
             // Clients on other hosts then do not wait for it to come back.
             let goodbye = Message::Goodbye(Goodbye { reason: "the cluster was stopped".to_owned() });
             self.notify(&goodbye);

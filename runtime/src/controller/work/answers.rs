@@ -54,7 +54,8 @@ impl Work {
                 self.finish(task, reply, payload);
             }
             None => {
-                let reason = balanced.choice.missing();
+                let choice = Rc::clone(&balanced.choice);
+                let reason = choice.missing() + &self.what_became_of(choice.named());
                 self.answer(task, None, Outcome::Lost(reason));
             }
         }

@@ -102,7 +102,10 @@ impl Work {
                 self.answer(task, target, Outcome::Rejected(reason));
             }
             Some(_) => self.give(task, engine, now),
-            None => self.answer(task, target, Outcome::Lost(format!("there is no engine {engine}"))),
+            None => {
+                let became = self.what_became_of(&[engine]);
+                self.answer(task, target, Outcome::Lost(format!("there is no engine {engine}{became}")));
+            }
         }
     }
 

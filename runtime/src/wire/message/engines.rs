@@ -27,6 +27,15 @@ pub struct EngineLeft {
     pub reason: String,
 }
 
+/// See [`super::Message::EngineEnded`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineEnded {
+    /// Identifies its process.
+    pub uuid: String,
+    /// How that ended, for people: `signal: 11 (SIGSEGV)`; none: nothing is known.
+    pub how: Option<String>,
+}
+
 /// See [`super::Message::Usage`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {

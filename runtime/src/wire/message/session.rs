@@ -39,13 +39,16 @@ pub struct Hello {
     /// For an engine that is a rank of an MPI program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub world: Option<Box<Rank>>,
+    /// A client that tells how engines ended: the launcher.
+    #[serde(default)]
+    pub launcher: bool,
 }
 
 impl Hello {
     /// Of a peer with no special wishes.
     pub fn new(role: Role, uuid: String, host: String, pid: u32) -> Self {
         let (wanted_id, shared_memory, address, forwarded, ends_in, drain_before) = Default::default();
-        let (resume, world) = (None, None);
+        let (resume, world, launcher) = (None, None, false);
         Hello {
             role,
             uuid,
@@ -59,6 +62,7 @@ impl Hello {
             drain_before,
             resume,
             world,
+            launcher,
         }
     }
 }

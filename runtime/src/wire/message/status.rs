@@ -25,6 +25,26 @@ pub struct Status {
     pub resident_bytes: u64,
     /// By id.
     pub engines: Vec<EngineStatus>,
+    /// The engines that died last, the latest last.
+    #[serde(default)]
+    pub losses: Vec<EngineLoss>,
+}
+
+/// An engine that died.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EngineLoss {
+    /// What the user called it.
+    pub id: EngineId,
+    /// Identifies its process.
+    pub uuid: String,
+    /// Where it ran.
+    pub host: String,
+    /// Its process id there.
+    pub pid: u32,
+    /// How it ended, for people.
+    pub how: String,
+    /// How long ago.
+    pub seconds_ago: f64,
 }
 
 /// One engine in a [`Status`].
