@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// `ipclusterz start`
 #[derive(Debug, Clone, Args)]
 pub struct StartArguments {
-    /// How many engines to start [default: engines.count of the profile]
+    /// How many engines to start [default: engines.count of the profile, else as many as cores]
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
     pub engines: Option<u32>,
 

@@ -54,9 +54,9 @@ fn an_unknown_key_in_a_profile() {
     let path = user.path("config/ipclusterz/profiles/lab.toml");
     std::fs::write(&path, "# the lab\n[engines]\nresart = true\n").expect("write");
     let expected = "error: [USER]/config/ipclusterz/profiles/lab.toml:3:1: unknown key `engines.resart`\n\
-                    hint: did you mean `restart`? keys known here: count, directory, env, launcher, lease, \
-                    on_rank_loss, pass_env, python, restart, restart_limit, restart_window, retries, setup, timeout, \
-                    wrap\n";
+                    hint: did you mean `restart`? keys known here: count, directory, env, hash_seed, launcher, lease, \
+                    on_rank_loss, pass_env, python, restart, restart_limit, restart_window, retries, setup, threads, \
+                    timeout, wrap\n";
     user.run("start --profile lab").assert_fails(2, expected);
     user.run(&format!("start --profile {}", path.display())).assert_fails(2, expected);
     user.run("start --profile lob").assert_fails(
@@ -99,6 +99,9 @@ fn values_that_contradict_each_other() {
          hint: \"slurm\" is a profile: `extends = \"slurm\"`, or `--profile slurm`\n",
     );
     let hint = "hint: `ipclusterz profile show default` prints every key with an example of its type\n";
+    let share = "error: --set: `engines.threads`: invalid value: string \"x\", expected \"share\", \"unset\" or a whole \
+                 number from 0 on\n";
+    user.run("start --set engines.threads=x").assert_fails(2, &format!("{share}{hint}"));
     for (key, expected) in [("count", "a whole number from 0 on"), ("restart", "true or false")] {
         let message = format!("error: --set: `engines.{key}`: invalid type: string \"x\", expected {expected}\n{hint}");
         user.run(&format!("start --set engines.{key}=x")).assert_fails(2, &message);
@@ -106,8 +109,8 @@ fn values_that_contradict_each_other() {
     user.run("-n 1 --set engines.cuont=2").assert_fails(
         2,
         "error: --set: unknown key `engines.cuont`\n\
-         hint: did you mean `count`? keys known here: count, directory, env, launcher, lease, on_rank_loss, pass_env, \
-         python, restart, restart_limit, restart_window, retries, setup, timeout, wrap\n",
+         hint: did you mean `count`? keys known here: count, directory, env, hash_seed, launcher, lease, on_rank_loss, \
+         pass_env, python, restart, restart_limit, restart_window, retries, setup, threads, timeout, wrap\n",
     );
 }
 
