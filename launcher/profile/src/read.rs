@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(error.to_string(), "lab.toml:1:2: unknown key `enginse`");
         assert_eq!(
             error.hint(),
-            "did you mean `engines`? keys known here: batch, controller, engines, extends, mpiexec, queue, slurm, ssh"
+            "did you mean `engines`? keys known here: batch, controller, engines, extends, logs, mpiexec, queue, slurm, ssh"
         );
         let error = error_of("[ssh]\nhosts = [{ host = \"a\", engines = 1 },\n  { host = \"b\", engine = 2 }]\n");
         assert_eq!(error.to_string(), "lab.toml:3:17: unknown key `ssh.hosts[1].engine`");

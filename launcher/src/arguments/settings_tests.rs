@@ -37,6 +37,18 @@ fn option_beats_variable_beats_profile_beats_default() {
 }
 
 #[test]
+fn without_a_number_there_is_an_engine_for_each_place() {
+    let count = |profile: &str| settings_of("ipclusterz --json", &[], Some(profile)).expect(profile).engines;
+    let mpiexec = "[engines]\nlauncher = \"mpiexec\"\n";
+    assert_eq!(count(mpiexec) as usize, ipclusterz_base::cores::available_whole());
+    assert_eq!(count(&format!("{mpiexec}[mpiexec]\nhosts = [\"n1:4\", \"n2\"]\n")), 5);
+    assert_eq!(count("extends = \"slurm\"\n"), 4);
+    assert_eq!(count("extends = \"slurm\"\n[batch]\nnodes = 2\nengines_per_node = 3\n"), 6);
+    // The host of the whole cluster finds out.
+    assert_eq!(count("[ssh]\ncontroller = \"n1\"\n"), 0);
+}
+
+#[test]
 fn each_variable_is_honoured() {
     let variables = [
         ("IPCLUSTERZ_CLUSTER", "lab"),

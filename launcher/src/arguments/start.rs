@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// What kind of cluster to start: options of `start` and `run`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct SettingsArguments {
-    /// How many engines to start [default: engines.count of the profile]
+    /// How many engines to start [default: engines.count of the profile, else as many as cores]
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::engines)]
     pub engines: Option<u32>,
 

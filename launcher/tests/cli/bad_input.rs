@@ -54,9 +54,9 @@ fn an_unknown_key_in_a_profile() {
     let path = user.path("config/ipclusterz/profiles/lab.toml");
     std::fs::write(&path, "# the lab\n[engines]\nresart = true\n").expect("write");
     let expected = "error: [USER]/config/ipclusterz/profiles/lab.toml:3:1: unknown key `engines.resart`\n\
-                    hint: did you mean `restart`? keys known here: count, directory, end_timeout, env, launcher, lease, \
-                    on_rank_loss, pass_env, python, restart, restart_limit, restart_window, retries, setup, timeout, \
-                    wrap\n";
+                    hint: did you mean `restart`? keys known here: count, directory, end_timeout, env, hash_seed, \
+                    launcher, lease, on_rank_loss, pass_env, python, restart, restart_limit, restart_window, retries, \
+                    setup, threads, timeout, wrap\n";
     user.run("start --profile lab").assert_fails(2, expected);
     user.run(&format!("start --profile {}", path.display())).assert_fails(2, expected);
     user.run("start --profile lob").assert_fails(
@@ -105,6 +105,7 @@ fn values_that_contradict_each_other() {
         ("engines.count=99999999999", "`engines.count`: 99999999999 is not a whole number from 0 on"),
         ("engines.timeout=soon", "`engines.timeout`: \"soon\" is not a number"),
         ("engines.restart=x", "`engines.restart`: \"x\" is neither true nor false"),
+        ("engines.threads=x", "`engines.threads`: \"x\" is not \"share\", \"unset\" or a whole number from 0 on"),
         ("engines.wrap=3", "`engines.wrap`: 3 is not a list"),
         ("ssh.hosts=[{}]", "`ssh.hosts[0]`: `host` is missing"),
     ] {
@@ -113,8 +114,8 @@ fn values_that_contradict_each_other() {
     user.run("-n 1 --set engines.cuont=2").assert_fails(
         2,
         "error: --set: unknown key `engines.cuont`\n\
-         hint: did you mean `count`? keys known here: count, directory, end_timeout, env, launcher, lease, on_rank_loss, pass_env, \
-         python, restart, restart_limit, restart_window, retries, setup, timeout, wrap\n",
+         hint: did you mean `count`? keys known here: count, directory, end_timeout, env, hash_seed, launcher, lease, \
+         on_rank_loss, pass_env, python, restart, restart_limit, restart_window, retries, setup, threads, timeout, wrap\n",
     );
 }
 
