@@ -147,5 +147,4 @@ def test_clients_that_come_and_go_leave_no_complaint(own_cluster: Callable[..., 
             rc[0].apply_async(abs, -1)
     log = Path(cluster.report["log_directory"]) / "controller.log"
     until(lambda: log.read_text().count("left") >= 50)
-    cluster.stop()
     assert "rejected" not in log.read_text()

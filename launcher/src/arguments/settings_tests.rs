@@ -42,8 +42,9 @@ fn without_a_number_there_is_an_engine_for_each_place() {
     let mpiexec = "[engines]\nlauncher = \"mpiexec\"\n";
     assert_eq!(count(mpiexec) as usize, ipclusterz_base::cores::available_whole());
     assert_eq!(count(&format!("{mpiexec}[mpiexec]\nhosts = [\"n1:4\", \"n2\"]\n")), 5);
-    assert_eq!(count("extends = \"slurm\"\n"), 4);
-    assert_eq!(count("extends = \"slurm\"\n[batch]\nnodes = 2\nengines_per_node = 3\n"), 6);
+    let slurm = |rest| settings_of(&format!("ipclusterz --profile slurm{rest}"), &[], None).expect(rest).engines;
+    assert_eq!(slurm(""), 4);
+    assert_eq!(slurm(" --set batch.nodes=2 --set batch.engines_per_node=3"), 6);
     // The host of the whole cluster finds out.
     assert_eq!(count("[ssh]\ncontroller = \"n1\"\n"), 0);
 }

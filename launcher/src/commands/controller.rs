@@ -12,6 +12,7 @@ use ipclusterz_runtime::controller::{self, ControllerConfig, Ready};
 use std::io::Write;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Runs a controller until it is told to stop.
 pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), Failure> {
@@ -45,7 +46,9 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
 /// What is logged.
 fn filter(variables: &Variables) -> Result<EnvFilter, Failure> {
     let wanted = variables.get(LOG).unwrap_or("info");
-    EnvFilter::try_new(wanted).map_err(|_| {
+    // A word that is no level would be taken for the name of a module, and nothing else would be logged.
+    let is_level = wanted.contains(['=', ',']) || wanted.parse::<LevelFilter>().is_ok();
+    EnvFilter::try_new(wanted).ok().filter(|_| is_level).ok_or_else(|| {
         Failure::new(Exit::Usage, format!("{LOG}: there is no level {wanted:?}"))
             .with_hint("there are error, warn, info and debug")
     })

@@ -39,7 +39,7 @@ pub struct Core {
     /// Why the set that was lost last is not started again.
     pub(super) lost: Option<String>,
     announcements: Announcements,
-    /// Whether engines died, or did not come.
+    /// Whether engines died, did not come, or were killed at their end.
     pub(super) failed: bool,
     /// When the controller must listen; `None` once it does.
     listen_by: Option<Instant>,

@@ -142,7 +142,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Whether engines died or did not come.
+    /// Whether engines died, did not come, or were killed at their end.
     pub fn has_lost_engines(&self) -> bool {
         self.core.failed
     }

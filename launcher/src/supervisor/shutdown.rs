@@ -83,6 +83,7 @@ impl Supervisor<'_> {
         if engines.is_empty() {
             return;
         }
+        self.core.failed = true;
         let many = engines.len() > 1;
         let (names, were) = (name_ranges(engines.into_iter()), if many { "were" } else { "was" });
         let line = format!("{names} {were} killed: {}", took_too_long(many, self.core.end_timeout()));

@@ -71,12 +71,12 @@ fn an_unknown_key_in_a_profile() {
 #[test]
 fn the_working_folders_project_is_honoured() {
     let user = User::new();
-    std::fs::write(user.path("ipclusterz.toml"), "[engines]\ncount = 0\n").expect("write");
+    std::fs::write(user.path("ipclusterz.toml"), "[engines]\ncount = -1\n").expect("write");
     let outcome = user.outcome(user.command("start").current_dir(user.path("")));
     outcome.assert_fails(
         2,
-        "error: [USER]/ipclusterz.toml:2:9: `engines.count`: 0 engines cannot do anything\n\
-         hint: start at least one: `ipclusterz -n 1`\n",
+        "error: [USER]/ipclusterz.toml:2:9: `engines.count`: -1 is not a whole number from 0 on\n\
+         hint: `ipclusterz profile show default` prints every key with an example of its type\n",
     );
     let outcome = user.outcome(user.command("start").env("IPCLUSTERZ_PROJECT", user.path("ipclusterz.toml")));
     assert!(outcome.stderr.starts_with("error: [USER]/ipclusterz.toml:2:9: "), "{}", outcome.stderr);
@@ -159,7 +159,8 @@ fn the_python_that_was_asked_for_is_not_there() {
     outcome.assert_fails(
         2,
         "error: there is no Python \"/nowhere/python3\" that could be run\n\
-         hint: name one that has the package ipclusterz: `--python PATH`, IPCLUSTERZ_PYTHON or engines.python in a profile\n",
+         hint: name a Python that has the package ipclusterz: `--python PATH`, IPCLUSTERZ_PYTHON or engines.python in a \
+         profile\n",
     );
 }
 
@@ -228,8 +229,8 @@ fn manual_pages_have_every_option() {
     assert!(page["page"].as_str().is_some_and(|page| page.contains("\\-\\-set")));
     user.run("man strat").assert_fails(
         2,
-        "error: there is no command \"strat\"\nhint: did you mean \"start\"? commands there are: start, run, scale, stop, \
-         status, list, logs, wait, tunnel, gc, profile, doctor, completions, man\n",
+        "error: there is no command \"strat\"\nhint: did you mean \"start\"? commands there are: start, run, scale, abort, \
+         stop, status, list, logs, wait, tunnel, gc, profile, doctor, completions, man\n",
     );
 }
 

@@ -27,7 +27,7 @@ fn a_cluster_is_found_and_stopped_from_another_process() {
     assert_eq!(abort.stderr, "cluster \"default\": 0 calls waited, 0 wait now\n");
     user.run("abort lab")
         .assert_fails(3, "error: there is no cluster \"lab\"\nhint: clusters there are: default (--cluster NAME)\n");
-    assert_eq!(user.run("abort lab --cluster lab").code, Some(2));
+    assert_eq!(user.run("abort lab --cluster lob").code, Some(2));
 
     let second = user.run("start -n 1 --python /bin/true");
     assert_eq!(second.code, Some(4));

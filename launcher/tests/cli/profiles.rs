@@ -111,11 +111,12 @@ fn a_new_profile_is_private_commented_and_never_overwrites() {
 fn a_check_says_which_stage_fails() {
     let user = User::new();
     let python = user.python(&good_python());
-    let outcome = user.run(&format!("profile check --set engines.python={}", python.display()));
+    let line = format!("profile check --set engines.count=2 --set engines.python={}", python.display());
+    let outcome = user.run(&line);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
     let version = env!("CARGO_PKG_VERSION");
     let expected = format!(
-        "ok       resolve    default: 4 engines, launcher local; profiles/default.toml\n\
+        "ok       resolve    default: 2 engines, launcher local; profiles/default.toml\n\
          skipped  hosts      no engine is started through SSH\n\
          ok       python     [USER]/python3: Python 3.12.1, package {version}\n\
          skipped  MPI        no engine is started by mpiexec\n\

@@ -77,7 +77,8 @@ fn a_script_is_printed_as_it_is_or_as_json() {
     let user = User::new();
     let name = profile(&user);
     // A time limit in minutes needs no quotes.
-    let line = format!("start -n 2 --profile {name} --set batch.time_limit=10 --print-script");
+    let line =
+        format!("start -n 2 --profile {name} --set batch.time_limit=10 --set engines.hash_seed=7 --print-script");
     let plain = user.run(&line);
     assert_eq!(plain.code, Some(0), "{}", plain.stderr);
     assert!(plain.stdout.starts_with("#!/bin/bash\n#Q --minutes=10\n"), "{}", plain.stdout);
