@@ -347,7 +347,7 @@ class Capture:
         self._names(function.__globals__, names)
         # What it imports when it runs, from here or from files.
         if _imports(function.__code__):
-            from ..shared.travel import late_imports
+            from ..shared.reach import late_imports
 
             self.files += [_state_of(path) for path in late_imports(function.__code__, function.__globals__).values()]
         imported = [name for name in names if name in sys.modules and is_local(name)]

@@ -13,7 +13,6 @@ import io
 import sys
 import types
 import typing
-from opcode import opmap
 from types import FunctionType, ModuleType
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -21,11 +20,24 @@ from cloudpickle import cloudpickle as inside
 
 from . import rebuild
 from .codes import lines_of, parts_of
-from .sources import LOCAL, LOCATE, file_stamp, find, stamp
+from .reach import (
+    MOST_MODULES,
+    Memo,
+    absolute,
+    around,
+    imports_of,
+    is_local,
+    is_stamped,
+    large,
+    late_imports,
+    reached,
+    stamps_of,
+    where,
+)
+from .sources import LOCATE, find
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from .rebuild import Choice
@@ -35,7 +47,6 @@ __all__ = ["Traveller", "dumps", "function_dumps", "named_dumps"]
 
 _REBUILD = vars(rebuild)
 _INSIDE = vars(inside)
-IMPORT_NAME = opmap["IMPORT_NAME"]
 _LRU = type(functools.lru_cache(len))
 # The inner function of `functools.singledispatch`, by its code.
 _DISPATCH = vars(functools)["singledispatch"](len).__code__
@@ -44,19 +55,8 @@ _OWN_ATTRIBUTES = ("__file__", "__package__", "__path__")
 _OF_THE_IMPORT = frozenset({"__builtins__", "__cached__", "__loader__", "__name__", "__spec__", *_OWN_ATTRIBUTES})
 
 
-# Modules that belong together and are sent with each function; a larger package has to be where the function runs.
-_MOST_MODULES = 100
-# Such packages, which count as installed from then on.
-_large: set[str] = set()
-
-
 class TooLarge(Exception):
     """So many modules belong together that they are not sent with each function."""
-
-
-def is_local(name: object) -> bool:
-    """Whether a module travels."""
-    return isinstance(name, str) and bool(LOCAL) and LOCAL[0](name) and name.partition(".")[0] not in _large
 
 
 def dumps(value: object, protocol: int, buffer_callback: Any = None) -> bytes:
@@ -123,7 +123,7 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
         self._with_content = True
         self._inner_codes: set[int] = set()
         self._tried = _Tried()
-        self._memo = _Memo({}, {})
+        self._memo = Memo({}, {})
         self.used: set[str] = set()
 
     _takes_late = True
@@ -136,10 +136,10 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _use(self, name: str) -> None:
         self.used.add(name)
-        if len(self.used) > _MOST_MODULES:
+        if len(self.used) > MOST_MODULES:
             tops = [each.partition(".")[0] for each in self.used]
-            _large.add(max(tops, key=tops.count))
-            raise TooLarge(f"it belongs to a package of more than {_MOST_MODULES} modules")
+            large.add(max(tops, key=tops.count))
+            raise TooLarge(f"it belongs to a package of more than {MOST_MODULES} modules")
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
@@ -350,9 +350,9 @@ class _Late:
             if isinstance(node, ast.Import):
                 names += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
-                base = _absolute(node.module or "", node.level, package)
+                base = absolute(node.module or "", node.level, package)
                 names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        self.imports = [each for name in names for each in _around(name) if is_local(each) or _where(each)]
+        self.imports = [each for name in names for each in around(name) if is_local(each) or where(each)]
 
 
 class _Globals:
@@ -434,7 +434,7 @@ class _Naming(Traveller):
         return super().reducer_override(obj)
 
 
-# -- which modules belong together ----------------------------------------------------------------------------------
+# -- by name -----------------------------------------------------------------------------------------------------
 
 
 class _ByName(Traveller):
@@ -460,128 +460,3 @@ class _Checked:
 
     def __reduce__(self) -> Any:
         return rebuild.at_once, self._arguments
-
-
-class _Memo(typing.NamedTuple):
-    """What was found of modules for one pickle, in which it does not change."""
-
-    used: dict[str, list[str]]
-    stamps: dict[str, bytes | None]
-
-
-def stamps_of(modules: list[str], memo: _Memo) -> Stamps | None:
-    """The stamps of local modules and of those that they use; None when one has none, so that it has to travel."""
-    found: list[tuple[str, bytes]] = []
-    together = reached(modules, memo)
-    if len(together) > _MOST_MODULES:
-        return None
-    for name in together:
-        if not is_stamped(name):
-            continue
-        if name not in memo.stamps:
-            memo.stamps[name] = stamp(name) if name in sys.modules else file_stamp(_where(name) or "")
-        what = memo.stamps[name]
-        if what is None:
-            return None
-        found.append((name, what))
-    return tuple(found)
-
-
-def is_stamped(name: str) -> bool:
-    """Whether a module has a source at all: those in C and folders without ``__init__`` have none."""
-    if name not in sys.modules:
-        return True
-    origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None)
-    return isinstance(origin, str) and origin.endswith(".py")
-
-
-def reached(modules: list[str], memo: _Memo) -> list[str]:
-    """Local modules, those that they use, and the packages around them; a package is before what is in it."""
-    found: set[str] = set()
-    waiting = list(modules)
-    while waiting and len(found) <= _MOST_MODULES:
-        name = waiting.pop()
-        if name in found or not (is_local(name) or (name not in sys.modules and _where(name))):
-            continue
-        found.add(name)
-        parent = name.rpartition(".")[0]
-        if parent:
-            waiting.append(parent)
-        module = sys.modules.get(name)
-        if isinstance(module, ModuleType):
-            if name not in memo.used:
-                memo.used[name] = list(dict.fromkeys(_used(module)))
-            waiting += memo.used[name]
-    return sorted(found)
-
-
-def _used(module: ModuleType) -> Iterator[str]:
-    for value in list(vars(module).values()):
-        if isinstance(value, ModuleType):
-            yield value.__name__
-            continue
-        origin = getattr(value, "__module__", None) if callable(value) else type(value).__module__
-        if isinstance(origin, str):
-            yield origin
-        if type(value) is FunctionType and origin == module.__name__:
-            yield from imports_of(value.__code__, value.__globals__)
-            yield from late_imports(value.__code__, value.__globals__)
-
-
-def imports_of(code: types.CodeType, space: dict[str, Any]) -> Iterator[str]:
-    """Local modules that code imports when it runs, of those that are imported here already."""
-    for name in _named_imports(code, space.get("__package__") or ""):
-        if name in sys.modules and is_local(name):
-            yield name
-
-
-def late_imports(code: types.CodeType, space: dict[str, Any]) -> dict[str, str]:
-    """Local modules that code imports when it runs and that are not imported here yet, with their files."""
-    if not LOCATE:
-        return {}
-    names = _named_imports(code, space.get("__package__") or "")
-    return {name: path for name in names if (path := _where(name))}
-
-
-@functools.lru_cache(10_000)
-def _named_imports(code: types.CodeType, package: str) -> tuple[str, ...]:
-    """What code imports when it runs: modules, those around them, and names that may be modules."""
-    found: list[str] = []
-    # Most code imports nothing, and `dis` is slow.
-    if IMPORT_NAME in code.co_code[::2]:
-        from dis import get_instructions
-
-        level: Any = 0
-        names: Any = ()
-        before: list[Any] = [None, None]
-        for instruction in get_instructions(code):
-            if instruction.opname == "IMPORT_NAME":
-                level, names = before
-                base = _absolute(instruction.argval, level or 0, package)
-                found += [
-                    each for name in (base, *(f"{base}.{each}" for each in names or ())) for each in _around(name)
-                ]
-            before = [before[1], instruction.argval]
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            found += _named_imports(constant, package)
-    return tuple(dict.fromkeys(found))
-
-
-def _absolute(name: str, level: int, package: str) -> str:
-    if not level:
-        return name
-    base = package.rsplit(".", level - 1)[0] if level > 1 else package
-    return f"{base}.{name}" if name else base
-
-
-def _around(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
-
-
-def _where(name: str) -> str | None:
-    """The file of a local module that is not imported."""
-    if not LOCATE or name in sys.modules or name.partition(".")[0] in _large:
-        return None
-    return LOCATE[0](name)
