@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..shared.serialize import Frame
 
     Function = tuple[bytes, bytes] | None
+    OnOutput = Callable[[], object] | None
 
 __all__ = ["nested"]
 
@@ -156,17 +157,19 @@ class NestedPending:
     def __len__(self) -> int:
         return len(self._pending)
 
-    def wait(self, timeout: float | None) -> bool:
-        found: bool = self._waited(self._pending.wait, bool, timeout)
+    def wait(self, timeout: float | None, on_output: OnOutput = None) -> bool:
+        found: bool = self._waited(lambda left: self._pending.wait(left, on_output), bool, timeout)
         return found
 
-    def wait_index(self, index: int, timeout: float | None) -> bool:
-        found: bool = self._waited(lambda left: self._pending.wait_index(index, left), bool, timeout)
+    def wait_index(self, index: int, timeout: float | None, on_output: OnOutput = None) -> bool:
+        found: bool = self._waited(lambda left: self._pending.wait_index(index, left, on_output), bool, timeout)
         return found
 
-    def nth_done(self, n: int, timeout: float | None) -> int | None:
+    def nth_done(self, n: int, timeout: float | None, on_output: OnOutput = None) -> int | None:
         found: int | None = self._waited(
-            lambda left: self._pending.nth_done(n, left), lambda found: found is not None or n >= len(self), timeout
+            lambda left: self._pending.nth_done(n, left, on_output),
+            lambda found: found is not None or n >= len(self),
+            timeout,
         )
         return found
 

@@ -29,9 +29,12 @@ impl Core {
                 self.happened(Event::EngineJoined(info));
             }
             Message::EngineLeft(left) => {
-                self.engines.remove(&left.id);
+                let was_here = self.engines.remove(&left.id).is_some();
                 self.gone.insert(left.id, left.reason.clone());
-                self.happened(Event::EngineLeft { id: left.id, reason: left.reason });
+                // A second notice only says how it ended.
+                if was_here {
+                    self.happened(Event::EngineLeft { id: left.id, reason: left.reason });
+                }
             }
             Message::Abort(abort) => self.aborted_by_other(abort, now),
             Message::Received(counts) => self.sent.arrived(counts),

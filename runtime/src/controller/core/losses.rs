@@ -1,8 +1,8 @@
 //! How engines that died have ended.
 //!
-//! A connection that breaks does not say why. The launcher sees the process end, and says how a moment later. What the
-//! controller has to say of such an engine waits for that, for a moment at most: the answers for its tasks, and the
-//! notice to clients. The launcher itself is told at once.
+//! A connection that breaks does not say why. The launcher sees the process end, and says how a moment later. The
+//! answers for the tasks of such an engine wait for that, for a moment at most. Clients are told at once that it has
+//! left, and once more when it is known how.
 
 use super::Core;
 use crate::controller::event::Action;
@@ -35,7 +35,7 @@ impl Core {
         self.worlds.left(engine, &reason);
         self.work.engine_left(engine, &reason, now);
         if peer.data.is_some() {
-            self.tell_left(engine, &reason, |is_launcher| is_launcher || explained);
+            self.tell_left(engine, &reason, |_| true);
         }
     }
 
@@ -74,8 +74,8 @@ impl Core {
             self.actions.push(Action::Log(reason.clone()));
             self.worlds.explained(&loss.reason, &reason);
             self.work.explained(loss.engine, &loss.reason, &reason);
+            self.tell_left(loss.engine, &reason, |is_launcher| !is_launcher);
         }
-        self.tell_left(loss.engine, &reason, |is_launcher| !is_launcher);
         for (client, mut reply) in loss.replies {
             if let Outcome::Lost(why) | Outcome::RankLost(why) = &mut reply.outcome {
                 *why = why.replace(&loss.reason, &reason);
