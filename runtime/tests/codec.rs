@@ -197,7 +197,11 @@ fn control() -> impl Strategy<Value = Message> {
         counts().prop_map(Message::Received),
         ".*".prop_map(|reason| Message::Goodbye(Goodbye { reason })),
         info().prop_map(Message::EngineJoined),
-        (engine_id(), ".*").prop_map(|(id, reason)| Message::EngineLeft(EngineLeft { id, reason })),
+        (engine_id(), ".*", any::<bool>()).prop_map(|(id, reason, more)| Message::EngineLeft(EngineLeft {
+            id,
+            reason,
+            more
+        })),
         (".*", option::of(".*")).prop_map(|(uuid, how)| Message::EngineEnded(EngineEnded { uuid, how })),
         Just(Message::StatusRequest(Empty {})),
         any::<u64>().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),

@@ -118,7 +118,7 @@ def test_threads_and_pools_speak_for_the_task_that_calls_them(rc: Client) -> Non
         from concurrent.futures import ThreadPoolExecutor
 
         pool = vars(sys).setdefault("pool_of_test", ThreadPoolExecutor(2))
-        list(pool.map(print, [f"{name} pool"] * 2))
+        list(pool.map(sys.stdout.write, [f"{name} pool\n"] * 2))
         thread = threading.Thread(target=print, args=(f"{name} thread",))
         thread.start()
         thread.join()

@@ -76,6 +76,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "spmd": (abs,),
     "submit": (abs, -1),
     "update": ({"a": 1},),
+    "upload": (__file__,),
     "wait_for_engines": (1,),
     "zip_pull": (("a",),),
     "__contains__": ("a",),
@@ -91,7 +92,20 @@ SPECIAL = {
 }
 # What answers rather than raises: plain data of the object, what it looks like, and its end.
 ANSWERS = {
-    *("block", "bound", "chunksize", "client", "closed", "cluster", "duration", "name", "profile", "report", "retries"),
+    *(
+        "block",
+        "bound",
+        "chunksize",
+        "client",
+        "closed",
+        "cluster",
+        "duration",
+        "name",
+        "profile",
+        "quiet",
+        "report",
+        "retries",
+    ),
     *("view", "targets", "n", "msg_ids", "engines", "size", "timeout"),
     *("__repr__", "_repr_html_", "close", "shutdown", "stop", "__len__", "__await__"),
     # These make something that raises when it is used.
@@ -103,6 +117,7 @@ ANSWERS = {
         "mpi",
         "parallel",
         "remote",
+        "stream_output",
         "track",
         "sync_imports",
         "activate",
@@ -110,7 +125,7 @@ ANSWERS = {
     *("register_joblib_backend", "via"),
 }
 # What needs IPython, and what a map does not have.
-LEFT_OUT = {"DirectView.activate", "MapResult.get_dict"}
+LEFT_OUT = {"Client.activate", "DirectView.activate", "MapResult.get_dict"}
 
 
 def entries(thing: Any) -> Iterator[tuple[str, Callable[[], object]]]:

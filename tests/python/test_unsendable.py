@@ -148,6 +148,12 @@ class Hidden:
         if name in ("sklearn", "of_mine", "nowhere"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Hidden())
+shown = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "sklearn"}
+"""
+
+SHOW = """
+sys.meta_path.remove(next(each for each in sys.meta_path if isinstance(each, Hidden)))
+sys.modules.update(shown)
 """
 
 
@@ -164,7 +170,7 @@ def lacking(rc: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         return caught.value.hint
 
     yield hint
-    rc[0].execute("sys.meta_path.remove(next(each for each in sys.meta_path if isinstance(each, Hidden)))", block=True)
+    rc[0].execute(SHOW, block=True)
 
 
 def test_the_hint_for_a_missing_module_is_what_it_is_here(lacking: Callable[[str], str], tmp_path: Path) -> None:

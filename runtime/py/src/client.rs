@@ -146,8 +146,9 @@ impl Client {
         Ok(ids.into_iter().map(|id| id.0).collect())
     }
 
-    fn what_became_of(&self, engine_id: u32) -> PyResult<Option<String>> {
-        Ok(self.core.get()?.what_became_of(EngineId(engine_id)))
+    fn what_became_of(&self, py: Python<'_>, engine_id: u32) -> PyResult<Option<String>> {
+        let core = self.core.get()?;
+        Ok(py.detach(|| core.what_became_of(EngineId(engine_id))))
     }
 
     #[pyo3(signature = (n, timeout))]

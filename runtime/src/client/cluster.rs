@@ -10,6 +10,9 @@ use crate::wire::message::{Empty, EngineEnded, EngineInfo, EngineList, Message, 
 use ipclusterz_base::ids::EngineId;
 use std::time::Duration;
 
+/// How long to wait for the controller's last word about an engine; it comes earlier, see its `loss_grace`.
+const LOSS_PATIENCE: Duration = Duration::from_secs(3);
+
 impl Client {
     /// Engines that are there, by id.
     pub fn engines(&self) -> Vec<EngineInfo> {
@@ -21,9 +24,12 @@ impl Client {
         Ok(self.usable()?.core.engines.keys().copied().collect())
     }
 
-    /// What became of the last engine with this id, if none has it now.
+    /// What became of the last engine with this id, if none has it now. Waits a moment if more will be known of it soon.
     pub fn what_became_of(&self, engine: EngineId) -> Option<String> {
-        self.shared.lock().core.gone.get(&engine).cloned()
+        let waits = |state: &State| state.core.gone.get(&engine).is_some_and(|left| left.more);
+        // What is known by then has to do.
+        let _ = self.wait_until(LOSS_PATIENCE, |state| !waits(state) || state.core.standing.is_none());
+        self.shared.lock().core.gone.get(&engine).map(|left| left.reason.clone())
     }
 
     /// Tells how an engine's process ended, or that nothing is known of it; for launchers.

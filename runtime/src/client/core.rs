@@ -12,7 +12,7 @@ use super::event::Event;
 use super::functions::Functions;
 use super::request::{Outgoing, UnderWay};
 use crate::inspections::Inspections;
-use crate::wire::message::{Abort, Ack, EngineInfo, Outcome, Resume, Status, Welcome, Window};
+use crate::wire::message::{Abort, Ack, EngineInfo, EngineLeft, Outcome, Resume, Status, Welcome, Window};
 use crate::wire::resend::{Sending, Sent};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -49,7 +49,7 @@ pub struct Core {
     /// Engines that are there.
     pub engines: BTreeMap<EngineId, (EngineInfo, Arc<str>)>,
     /// What became of the last engine with an id that none has now.
-    pub gone: BTreeMap<EngineId, String>,
+    pub gone: BTreeMap<EngineId, EngineLeft>,
     /// The last answer to a status request, and how many there were.
     pub status: (u64, Option<Status>),
     /// Answers to what engines were asked.

@@ -71,7 +71,7 @@ fn no_loss_waits_for_a_word_that_does_not_come() {
         assert!(world.core.next_tick().is_some_and(|at| at <= world.now + grace));
         way(&mut world, engine);
         assert_eq!(world.clients[&client].lost, [died(engine, "its connection broke")]);
-        assert_eq!(world.clients[&client].left.len(), 1);
+        assert_eq!(world.clients[&client].left.len(), 2);
         world.explain(engine, Some(SEGFAULT));
         assert_eq!(world.clients[&client].lost.len(), 1, "late");
         world.settle();

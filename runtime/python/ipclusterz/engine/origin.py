@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _thread
 import sys
-import threading
 from contextvars import ContextVar
 
 TYPE_CHECKING = False
@@ -23,6 +22,8 @@ _task: ContextVar[int | None] = ContextVar("ipclusterz_task", default=None)
 
 # Where a thread carries its task.
 _ATTRIBUTE = "_ipclusterz_task"
+# What starts a thread; the last one from Python 3.13 on.
+_STARTERS = ("start_new_thread", "start_new", "start_joinable_thread")
 
 
 def begin(task: int) -> None:
@@ -33,26 +34,34 @@ def begin(task: int) -> None:
 def task_here() -> int | None:
     """The task that the code which calls this belongs to; None: nobody knows, as in a thread of a C library."""
     task = _task.get()
-    if task is None:
-        thread = threading._active.get(_thread.get_ident())  # type: ignore[attr-defined]
+    threading: Any = sys.modules.get("threading")
+    if task is None and threading is not None:
+        thread = threading._active.get(_thread.get_ident())
         task = getattr(thread, _ATTRIBUTE, None)
     return task
 
 
 def follow_threads() -> None:
     """Have threads that are started from here on carry their task."""
-    start, start_new = threading.Thread.start, _thread.start_new_thread
+    places = [(_thread, ""), (sys.modules.get("threading"), "_")]
+    for module, prefix in places:
+        for name in _STARTERS:
+            # `threading` takes them from `_thread` when it is imported, which most engines never do.
+            start = getattr(module, prefix + name, None)
+            if start is not None:
+                setattr(module, prefix + name, _with_task(start))
 
-    def start_of_task(thread: threading.Thread) -> None:
-        setattr(thread, _ATTRIBUTE, task_here())
+
+def _with_task(start: Callable[..., Any]) -> Callable[..., Any]:
+    def start_of_task(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        task = task_here()
         _follow_pools()
-        start(thread)
+        thread = getattr(function, "__self__", None)
+        if hasattr(thread, "_bootstrap"):
+            setattr(thread, _ATTRIBUTE, task)
+        return start(lambda *given, **named: _as_task(task, function, given, named), *args, **kwargs)
 
-    def start_new_of_task(function: Any, args: tuple[Any, ...], *keywords: Any) -> int:
-        return start_new(_as_task, (task_here(), function, args, *keywords))
-
-    threading.Thread.start = start_of_task  # type: ignore[method-assign,assignment]
-    _thread.start_new_thread = _thread.start_new = start_new_of_task
+    return start_of_task
 
 
 def _follow_pools() -> None:

@@ -30,7 +30,7 @@ impl Core {
             }
             Message::EngineLeft(left) => {
                 let was_here = self.engines.remove(&left.id).is_some();
-                self.gone.insert(left.id, left.reason.clone());
+                self.gone.insert(left.id, left.clone());
                 // A second notice only says how it ended.
                 if was_here {
                     self.happened(Event::EngineLeft { id: left.id, reason: left.reason });

@@ -21,6 +21,9 @@ pub struct EngineInfo {
 /// See [`super::Message::EngineLeft`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineLeft {
+    /// Another one comes, which says how it ended, or that nobody knows.
+    #[serde(default)]
+    pub more: bool,
     /// Its id.
     pub id: EngineId,
     /// Why, for people.
