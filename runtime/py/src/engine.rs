@@ -4,7 +4,6 @@ use crate::buffers::{Buffer, Sources};
 use crate::errors;
 use crate::process::OfProcess;
 use crate::waiting::duration;
-use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_base::ids::{EngineId, FunctionHash, TaskId};
 use ipclusterz_runtime::engine::{EndOfTime, Engine as Core, EngineConfig, MpiFunctions, StackFile, TaskHandle};
 use ipclusterz_runtime::wire::Frame;
@@ -94,13 +93,11 @@ impl Engine {
         let stack = stack.map(|(signal, descriptor)| StackFile { signal, descriptor });
         let wanted_id = engine_id.map(EngineId);
         let config = EngineConfig { wanted_id, timeout, lease, end_timeout, end, world, mpi, stack };
-        let file = Path::new(connection_file);
-        let told = ConnectionFile::read(file).map_err(|error| errors::of_connection(py, &error))?;
-        let core = py.detach(|| Core::register(file, &config));
+        let core = py.detach(|| Core::register(Path::new(connection_file), &config));
         let core = core.map_err(|error| errors::of_engine(py, &error))?;
         let (id, uuid) = (core.id().0, core.uuid().to_owned());
+        let (cluster, run_id) = (core.cluster().to_owned(), core.run_id().to_owned());
         let core = OfProcess::new(Mutex::new(Some(Arc::new(core))));
-        let (cluster, run_id) = (told.cluster, told.run_id);
         Ok(Engine { core, current: Mutex::default(), id, uuid, cluster, run_id })
     }
 

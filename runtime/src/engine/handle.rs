@@ -38,6 +38,8 @@ pub struct Engine {
     pub(super) thread: Option<JoinHandle<()>>,
     pub(super) id: EngineId,
     pub(super) uuid: String,
+    pub(super) cluster: String,
+    pub(super) run_id: String,
 }
 
 impl Engine {
@@ -49,6 +51,16 @@ impl Engine {
     /// Identifies its process.
     pub fn uuid(&self) -> &str {
         &self.uuid
+    }
+
+    /// Name of the cluster.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// Changes with every start of the cluster.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
     }
 
     /// The controller's address that answered, as its connection file offers it.

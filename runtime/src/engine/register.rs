@@ -35,7 +35,7 @@ impl Engine {
             .spawn(move || reactor.run())
             .map_err(|error| EngineError::System("starting the I/O thread", error))?;
         let id = await_registration(&shared)?;
-        Ok(Engine { shared, thread: Some(thread), id, uuid })
+        Ok(Engine { shared, thread: Some(thread), id, uuid, cluster: file.cluster, run_id: file.run_id })
     }
 }
 
