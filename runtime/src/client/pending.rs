@@ -192,11 +192,9 @@ impl Pending {
         }
         state.watches.push(token);
         state.announced = !state.news.is_empty();
-        let news = state.announced;
+        let tokens = if state.announced { vec![token] } else { Vec::new() };
         drop(state);
-        if news {
-            self.watched.push(vec![token]);
-        }
+        self.watched.push(tokens);
         true
     }
 
@@ -210,9 +208,7 @@ impl Pending {
         let mut state = self.lock();
         let tokens = if state.news.is_empty() || state.is_complete() { Vec::new() } else { state.announce() };
         drop(state);
-        if !tokens.is_empty() {
-            self.watched.push(tokens);
-        }
+        self.watched.push(tokens);
     }
 
     /// Whether such a thread waits.
@@ -326,9 +322,7 @@ impl Pending {
         let tokens = if self.is_taken() { Vec::new() } else { state.announce() };
         drop(state);
         self.changed.notify_all();
-        if !tokens.is_empty() {
-            self.watched.push(tokens);
-        }
+        self.watched.push(tokens);
     }
 
     /// It was to be given up, but has begun.
@@ -374,9 +368,7 @@ impl Pending {
         let watches = if state.is_complete() { std::mem::take(&mut state.watches) } else { Vec::new() };
         drop(state);
         self.changed.notify_all();
-        if !watches.is_empty() {
-            self.watched.push(watches);
-        }
+        self.watched.push(watches);
     }
 
     /// Ends whatever has no answer yet.

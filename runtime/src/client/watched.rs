@@ -34,6 +34,9 @@ impl Watched {
 
     /// These are complete, or have written something.
     pub(super) fn push(&self, tokens: Vec<u64>) {
+        if tokens.is_empty() {
+            return;
+        }
         self.change(|queue| queue.tokens.extend(tokens));
     }
 
