@@ -18,7 +18,7 @@ pub struct Limits {
     pub no_engine_grace: Duration,
     /// How long the session of a client on another host outlives its connections.
     pub session_grace: Duration,
-    /// How long what is said of an engine that died waits for the launcher's word how it ended.
+    /// How long answers that name an engine that died wait for the launcher's word how it ended.
     pub loss_grace: Duration,
     /// How long a shutdown waits for engines to leave.
     pub shutdown_grace: Duration,

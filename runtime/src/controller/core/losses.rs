@@ -35,7 +35,7 @@ impl Core {
         self.worlds.left(engine, &reason);
         self.work.engine_left(engine, &reason, now);
         if peer.data.is_some() {
-            self.tell_left(engine, &reason, !explained, |_| true);
+            self.tell_left(engine, &reason, !explained, true);
         }
     }
 
@@ -75,7 +75,7 @@ impl Core {
             self.worlds.explained(&loss.reason, &reason);
             self.work.explained(loss.engine, &loss.reason, &reason);
         }
-        self.tell_left(loss.engine, &reason, false, |is_launcher| !is_launcher);
+        self.tell_left(loss.engine, &reason, false, false);
         for (client, mut reply) in loss.replies {
             if let Outcome::Lost(why) | Outcome::RankLost(why) = &mut reply.outcome {
                 *why = why.replace(&loss.reason, &reason);
@@ -84,8 +84,9 @@ impl Core {
         }
     }
 
-    fn tell_left(&mut self, id: EngineId, reason: &str, more: bool, whom: impl Fn(bool) -> bool) {
-        let clients = self.registry.clients().filter(|(_, peer)| whom(peer.hello.launcher)).map(|(id, _)| id);
+    /// `more`: another notice will come. It is not for the launcher, which knows what it says.
+    fn tell_left(&mut self, id: EngineId, reason: &str, more: bool, to_launcher: bool) {
+        let clients = self.registry.clients().filter(|(_, peer)| to_launcher || !peer.hello.launcher).map(|(id, _)| id);
         for client in clients.collect::<Vec<_>>() {
             let left = EngineLeft { id, reason: reason.to_owned(), more };
             self.send_client(client, Channel::Control, Message::EngineLeft(left), vec![]);
