@@ -56,9 +56,10 @@ pub fn supervise(
         detached::redirect_to_log(&folder.logs()).map_err(Failure::io("opening launcher.log"))?;
     }
     let signals = BlockedSignals::block().map_err(Failure::io("blocking signals"))?;
-    let end_timeout = settings.tables.engines.end_timeout;
-    let handle = ClusterHandle::starting(&settings.cluster, &settings.profile, settings.engines)?;
-    let handle = ClusterHandle { end_timeout, ..handle };
+    let handle = ClusterHandle {
+        end_timeout: settings.tables.engines.end_timeout,
+        ..ClusterHandle::starting(&settings.cluster, &settings.profile, settings.engines)?
+    };
     if let Some(base) = handle.socket_dir.parent() {
         places::make_private_dir(base)?;
     }
