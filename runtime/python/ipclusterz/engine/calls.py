@@ -68,10 +68,7 @@ class Calls:
 
     def apply(self, task: Task) -> list[Frame]:
         """Call a function, or map it over a zip of sequences."""
-        known = self._functions.get(task.function)  # type: ignore[arg-type]
-        if known is None or (known[3] and not _still(known[3])):
-            known = self._load(task)
-        function, mapped, dependent, _ = known
+        function, mapped, dependent, _ = self._loaded(task)
         if dependent:
             progress.begun = False
         frames = task.frames
@@ -90,7 +87,7 @@ class Calls:
     def is_dependent(self, task: Task) -> bool:
         """Whether the function of a task has dependencies. One that cannot be loaded fails when it is called."""
         try:
-            return (self._functions.get(task.function) or self._load(task))[2]  # type: ignore[arg-type]
+            return self._loaded(task)[2]
         except Exception:
             return False
 
@@ -143,10 +140,7 @@ class Calls:
                 return self.execute(task)
         if task.kind not in ("apply", "apply_bound"):
             raise ValueError(f"{task.kind} is nothing that engines do together; there are: apply, apply_bound, execute")
-        known = self._functions.get(task.function)  # type: ignore[arg-type]
-        if known is None or (known[3] and not _still(known[3])):
-            known = self._load(task)
-        function = known[0]
+        function = self._loaded(task)[0]
         arguments, keywords = loads(task.frames)
         return dumps(value_of(function(comm, *arguments, **keywords)))
 
@@ -156,6 +150,13 @@ class Calls:
         from ..mpi import for_engine
 
         return [for_engine.begin(bytes(task.frames[0]), self._namespace.engine_id, self._state).encode()]
+
+    def _loaded(self, task: Task) -> Loaded:
+        """The function of a task: what is kept of it, unless a module that it uses has changed since."""
+        known = self._functions.get(task.function)  # type: ignore[arg-type]
+        if known is None or (known[3] and not _still(known[3])):
+            known = self._load(task)
+        return known
 
     def _load(self, task: Task) -> Loaded:
         # Start-up: an engine is ready before it has a function.
