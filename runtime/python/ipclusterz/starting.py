@@ -6,7 +6,6 @@ is said on the way is shown once a start takes long; questions, as for a passphr
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import selectors
@@ -18,7 +17,7 @@ import weakref
 from collections.abc import Mapping
 from numbers import Integral, Real
 
-from .client.command import answer_to, printable, program
+from .client.command import answer_to, printable, program, send, send_answer, terminate
 from .error import ClusterError
 
 TYPE_CHECKING = False
@@ -78,7 +77,7 @@ class Start:
             process_group=0,
         )
         self._may_end_within(_STOP_SECONDS)
-        self._write(f"{line}\n")
+        send(self.process, f"{line}\n")
 
     def report(self) -> dict[str, Any]:
         """Wait until the engines are ready, and return what the command says of the cluster.
@@ -101,7 +100,7 @@ class Start:
             if "failed" in message:
                 raise self._failure(message["failed"])
             if "ask" in message:
-                self._answer(str(message["ask"]["prompt"]))
+                send_answer(self.process, answer_to(str(message["ask"]["prompt"])))
             if "say" in message:
                 said.append(str(message["say"]))
             if said and time.monotonic() >= shown_from:
@@ -131,17 +130,6 @@ class Start:
         line, _, self._output = self._output.partition(b"\n")
         message: dict[str, Any] = json.loads(line)
         return message
-
-    def _answer(self, question: str) -> None:
-        answer = answer_to(question)
-        self._write("-\n" if answer is None else f"+{answer}\n")
-
-    def _write(self, line: str) -> None:
-        assert self.process.stdin is not None
-        # A command that has ended says why on its way out.
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(line.encode())
-            self.process.stdin.flush()
 
     def _failure(self, told: dict[str, Any]) -> ClusterError:
         self.end()
@@ -193,16 +181,8 @@ def _show(lines: list[str]) -> None:
 
 def _end(process: subprocess.Popen[bytes], owner: int, patience: float) -> None:
     """End the command, which ends what it started."""
-    if os.getpid() != owner:
-        # A child that was forked off: the command is its parent's.
+    if not terminate(process, owner):
         return
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
-    if process.poll() is not None:
-        return
-    process.terminate()
     try:
         process.wait(patience)
     except BaseException as error:

@@ -1,7 +1,8 @@
-"""The `ipclusterz` command, which starts clusters and opens tunnels: where it is, and who answers its questions."""
+"""The `ipclusterz` command, which starts clusters and opens tunnels: where it is, its questions, its end."""
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -11,7 +12,11 @@ from pathlib import Path
 
 from ..error import ClusterError
 
-__all__ = ["answer_to", "has_user", "printable", "program"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+__all__ = ["answer_to", "has_user", "printable", "program", "send", "send_answer", "terminate"]
 
 
 def program() -> str:
@@ -38,12 +43,40 @@ def has_user() -> bool:
 
 
 def answer_to(question: str) -> str | None:
-    """What the user answers to a question of the command, not shown while it is typed; None: nobody can be asked.
+    """What the user answers to a question of the command, not shown while it is typed; None: nobody can be asked."""
+    return getpass.getpass(printable(question)) if has_user() else None
+
+
+def send_answer(process: Popen[bytes], answer: str | None) -> None:
+    """Answer a question of the command.
 
     An answer of several lines is none: the rest would be taken for the next one.
     """
-    answer = getpass.getpass(printable(question)) if has_user() else None
-    return None if answer is None or "\n" in answer else answer
+    send(process, "-\n" if answer is None or "\n" in answer else f"+{answer}\n")
+
+
+def send(process: Popen[bytes], line: str) -> None:
+    """Write a line to the command's standard input."""
+    assert process.stdin is not None
+    # A command that has ended says why on its way out.
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(line.encode())
+        process.stdin.flush()
+
+
+def terminate(process: Popen[bytes], owner: int) -> bool:
+    """Ask the command to end; False when it has ended, or belongs to the process `owner` that this one is a fork of."""
+    if os.getpid() != owner:
+        return False
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            # What was still to be written is of no use any more.
+            with contextlib.suppress(OSError):
+                pipe.close()
+    if process.poll() is not None:
+        return False
+    process.terminate()
+    return True
 
 
 def printable(line: str) -> str:

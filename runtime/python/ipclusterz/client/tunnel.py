@@ -6,7 +6,6 @@ the user is; what is answered goes through a pipe.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import selectors
@@ -16,7 +15,7 @@ import time
 import weakref
 
 from ..error import ClusterError, ConnectionFileError, ControllerUnreachable, IpclusterzError
-from .command import answer_to, program
+from .command import answer_to, program, send_answer, terminate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,16 +148,7 @@ class Tunnel:
 
     def _answer(self, question: str, attempt: int) -> None:
         given = self._password if attempt == 0 else None
-        answer = answer_to(question) if self._password is None else given
-        assert self._process.stdin is not None
-        # A password of several lines is none: the rest would be taken for the next answer.
-        usable = answer is not None and "\n" not in answer
-        try:
-            self._process.stdin.write(f"+{answer}\n".encode() if usable else b"-\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            # It has ended, and the end of its output is noticed next.
-            pass
+        send_answer(self._process, answer_to(question) if self._password is None else given)
 
 
 def _error(told: dict[str, Any]) -> IpclusterzError:
@@ -169,17 +159,8 @@ def _error(told: dict[str, Any]) -> IpclusterzError:
 
 def _end(process: subprocess.Popen[bytes], owner: int) -> None:
     """End the command, which removes its files."""
-    if os.getpid() != owner:
-        # A child that was forked off: the tunnel is its parent's.
+    if not terminate(process, owner):
         return
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            # What was still to be written is of no use any more.
-            with contextlib.suppress(OSError):
-                pipe.close()
-    if process.poll() is not None:
-        return
-    process.terminate()
     try:
         process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
