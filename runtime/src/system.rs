@@ -1,6 +1,7 @@
 //! Small questions to the operating system that more than one part asks.
 
 use std::fs;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds since 1970.
@@ -14,6 +15,34 @@ pub fn resident_bytes() -> u64 {
     let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
     let pages = fs::read_to_string("/proc/self/statm").ok();
     pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or(0) * page
+}
+
+/// How many descriptors this process may have: `ulimit -n`.
+pub fn descriptor_limit() -> u64 {
+    limit(libc::RLIMIT_NOFILE)
+}
+
+/// How many processes and threads this user may have: `ulimit -u`.
+pub fn thread_limit() -> u64 {
+    limit(libc::RLIMIT_NPROC)
+}
+
+fn limit(which: libc::__rlimit_resource_t) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: fills the structure that it is given.
+    unsafe { libc::getrlimit(which, &raw mut limit) };
+    limit.rlim_cur
+}
+
+/// Whether so many descriptors can be opened now. They are opened, and closed again: a count would not know the gaps.
+pub fn has_descriptors(count: usize) -> bool {
+    // SAFETY: no memory involved; each descriptor is checked and owned by nobody else.
+    let open = || unsafe {
+        let fd = libc::eventfd(0, libc::EFD_CLOEXEC);
+        (fd >= 0).then(|| OwnedFd::from_raw_fd(fd))
+    };
+    let opened: Vec<OwnedFd> = (0..count).map_while(|_| open()).collect();
+    opened.len() == count
 }
 
 /// A thread that gets no signals: they are for the thread that runs user code.

@@ -96,6 +96,7 @@ fn handshake() -> impl Strategy<Value = Message> {
             Message::Welcome(Welcome { peer, token, engine_id, engines, window, grace, resumed })
         }),
         ".*".prop_map(|reason| Message::Refused(Refused { reason })),
+        ".*".prop_map(|reason| Message::Crowded(Refused { reason })),
         (any::<u64>(), ".*").prop_map(|(peer, token)| Message::Attach(Attach { peer: PeerId(peer), token })),
         Just(Message::Attached(Empty {})),
     ]

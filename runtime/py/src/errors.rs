@@ -4,6 +4,7 @@ use ipclusterz_base::connection::ConnectionError;
 use ipclusterz_base::words::without_codes;
 use ipclusterz_runtime::client::ClientError;
 use ipclusterz_runtime::engine::EngineError;
+use ipclusterz_runtime::transport::dial::DialError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -25,6 +26,11 @@ pub fn of_connection(py: Python<'_>, error: &ConnectionError) -> PyErr {
 /// A call of a client that failed.
 pub fn of_client(py: Python<'_>, error: &ClientError) -> PyErr {
     let (class, hint) = match error {
+        ClientError::Dial(DialError::Short(_)) | ClientError::System(..) => ("ControllerUnreachable", SHORT),
+        ClientError::Crowded(_) => (
+            "ControllerUnreachable",
+            "close clients that are not needed, or start the cluster where `ulimit -n` is higher",
+        ),
         ClientError::Dial(_) => ("ControllerUnreachable", "is the cluster running? see `ipclusterz list`"),
         ClientError::WrongRole(_) => ("AuthenticationError", "use client.json, which lies beside it"),
         ClientError::Refused(_) => {
@@ -40,10 +46,11 @@ pub fn of_client(py: Python<'_>, error: &ClientError) -> PyErr {
         ClientError::TooLarge { .. } | ClientError::NoMemory(_) => {
             ("PayloadTooLarge", "send it in parts, or let the engines load or make the data themselves")
         }
-        ClientError::System(..) => ("IpclusterzError", "see `ulimit -a`"),
     };
     raise(py, class, &error.to_string(), hint)
 }
+
+const SHORT: &str = "close what is not needed, or raise the limit: see `ulimit -a`";
 
 /// An engine that could not register.
 pub fn of_engine(py: Python<'_>, error: &EngineError) -> PyErr {
@@ -52,9 +59,11 @@ pub fn of_engine(py: Python<'_>, error: &EngineError) -> PyErr {
         EngineError::WrongRole(..) => {
             raise(py, "AuthenticationError", &error.to_string(), "use engine.json, which lies beside it")
         }
+        EngineError::Dial(DialError::Short(_)) | EngineError::System(..) => {
+            raise(py, "ControllerUnreachable", &error.to_string(), SHORT)
+        }
         EngineError::Refused(_) | EngineError::Dial(_) => {
             raise(py, "ControllerUnreachable", &error.to_string(), "is the cluster running? see `ipclusterz list`")
         }
-        EngineError::System(..) => raise(py, "IpclusterzError", &error.to_string(), "see `ulimit -a`"),
     }
 }

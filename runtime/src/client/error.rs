@@ -15,6 +15,9 @@ pub enum ClientError {
     /// The controller refused.
     #[error("{0}")]
     Refused(String),
+    /// The controller has no room.
+    #[error("{0}")]
+    Crowded(String),
     /// No controller in time.
     #[error("no controller within {0:.1} s: {1}")]
     Unreachable(f64, String),

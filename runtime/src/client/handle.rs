@@ -5,7 +5,8 @@
 use super::answer_id::CLIENT_DIGITS;
 use super::error::ClientError;
 use super::reactor;
-use super::shared::{Shared, State};
+use super::shared::{Refusal, Shared, State};
+use crate::transport::context;
 use crate::transport::session::Session;
 use crate::wire::Channel;
 use crate::wire::message::{Hello, Message};
@@ -60,7 +61,7 @@ impl Client {
         let uuid = places::random_hex(16);
         let pid = std::process::id();
         let hello = Hello { launcher, ..Hello::new(Role::Client, uuid.clone(), places::host_name(), pid) };
-        let context = zmq::Context::new();
+        let context = context::open().map_err(|shortage| ClientError::Dial(shortage.into()))?;
         let session = Session::dial(&context, file, hello).map_err(ClientError::from)?;
         let segments = file.shared_memory.clone().filter(|_| session.is_local()).map(SegmentFolder::new);
         let shared = Arc::new(Shared::new(segments).map_err(|error| ClientError::System("eventfd", error))?);
@@ -85,14 +86,17 @@ impl Client {
         let deadline = Instant::now() + timeout;
         loop {
             let mut state = self.shared.lock();
-            if state.core.standing.is_none() && !state.refused {
+            if state.core.standing.is_none() && state.refusal.is_none() {
                 state = self.shared.wait(state, Duration::from_millis(20));
             }
             if state.core.standing.is_some() {
                 return Ok(());
             }
-            if state.refused || state.closed.is_some() {
-                return Err(ClientError::Refused(state.problem.clone()).into());
+            match (state.refusal, &state.closed) {
+                (Some(Refusal::Key), _) => return Err(ClientError::Refused(state.problem.clone()).into()),
+                (Some(Refusal::Room), _) => return Err(ClientError::Crowded(state.problem.clone()).into()),
+                (None, Some(reason)) => return Err(ClientError::Disconnected(reason.clone()).into()),
+                (None, None) => {}
             }
             if Instant::now() >= deadline {
                 return Err(ClientError::Unreachable(timeout.as_secs_f64(), state.problem.clone()).into());

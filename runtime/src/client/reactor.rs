@@ -1,6 +1,6 @@
 //! The client's I/O thread: sockets around the core. It never needs the interpreter.
 
-use super::shared::{Shared, State};
+use super::shared::{Refusal, Shared, State};
 use crate::system::wall_clock;
 use crate::transport::session::{Session, SessionEvent};
 use crate::wire::Channel;
@@ -115,7 +115,7 @@ fn take(state: &mut State, segments: Option<&SegmentFolder>, session: &mut Sessi
             state.address = session.address();
             state.problem.clear();
             state.give_up = None;
-            state.refused = false;
+            state.refusal = None;
             state.again = state.core.established(welcome, wall_clock());
         }
         SessionEvent::Lost(reason) => {
@@ -133,8 +133,14 @@ fn take(state: &mut State, segments: Option<&SegmentFolder>, session: &mut Sessi
         SessionEvent::Refused(reason) => {
             end_session(state, session, &reason);
             state.problem = reason;
-            state.refused = true;
+            state.refusal = Some(Refusal::Key);
         }
+        // A session that waits to be resumed goes on waiting.
+        SessionEvent::Crowded(reason) if state.give_up.is_none() => {
+            state.problem = reason;
+            state.refusal = Some(Refusal::Room);
+        }
+        SessionEvent::Crowded(_) => {}
         SessionEvent::Message(channel, message, payload) => {
             let unpack = |frames, reply: &Reply| {
                 unpack(frames, &reply.segments, segments).map_err(|error| format!("the result cannot be read: {error}"))

@@ -38,6 +38,15 @@ impl Shared {
     }
 }
 
+/// Why a client was not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It is not admitted: retrying is of no use.
+    Key,
+    /// There was no room.
+    Room,
+}
+
 #[derive(Default)]
 pub(super) struct State {
     pub core: Core,
@@ -51,8 +60,8 @@ pub(super) struct State {
     pub address: String,
     /// Why there is no session.
     pub problem: String,
-    /// The controller refused this client: retrying is of no use.
-    pub refused: bool,
+    /// The controller refused this client.
+    pub refusal: Option<Refusal>,
     /// The client is closed, and why.
     pub closed: Option<String>,
 }

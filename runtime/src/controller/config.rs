@@ -1,7 +1,7 @@
 //! How a controller is to be run, what it says when it listens, and why it could not run.
 
 use super::limits::Limits;
-use crate::transport::context::ContextError;
+use crate::transport::context::{ContextError, Shortage};
 use ipclusterz_base::connection::ConnectionError;
 use ipclusterz_base::places::PlacesError;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,9 @@ pub enum ControllerError {
     /// libzmq lacks something.
     #[error(transparent)]
     Context(#[from] ContextError),
+    /// A context could not be made.
+    #[error(transparent)]
+    Short(#[from] Shortage),
     /// A folder could not be made private.
     #[error(transparent)]
     Places(#[from] PlacesError),

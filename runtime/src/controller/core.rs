@@ -84,6 +84,10 @@ impl Core {
                 }
                 self.reject(route, reason);
             }
+            Event::Crowded { route, reason } => {
+                self.send(route, Message::Crowded(Refused { reason: reason.clone() }));
+                self.reject(route, reason);
+            }
             Event::TurnedAway(reason) => {
                 self.rejected += 1;
                 self.actions.push(Action::Rejected(format!("a peer was turned away: {reason}")));

@@ -27,6 +27,13 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A peer said hello, and there is no room for it.
+    Crowded {
+        /// On which connection.
+        route: Route,
+        /// What there is too little of.
+        reason: String,
+    },
     /// A peer was turned away before it could say anything.
     TurnedAway(&'static str),
     /// A connection ended.

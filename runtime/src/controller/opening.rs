@@ -4,6 +4,7 @@
 use super::config::{ControllerConfig, ControllerError, Ready};
 use super::core::{Core, Identity};
 use super::reactor::Reactor;
+use crate::transport::context;
 use crate::transport::listen::Listener;
 use crate::transport::zap::Gate;
 use crate::wire::segment::SegmentFolder;
@@ -32,7 +33,7 @@ impl Files {
 /// Listens where `config` says, and writes the connection files. `files` names what was made, also after an error.
 pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Reactor, ControllerError> {
     let dirs = places::run_dirs(&config.cluster, &config.run_id)?;
-    let context = zmq::Context::new();
+    let context = context::open()?;
     let listener = Listener::new(&context)?;
     let mut segments = None;
     if config.local {

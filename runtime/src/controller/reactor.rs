@@ -3,7 +3,7 @@
 use super::config::ControllerError;
 use super::core::Core;
 use super::event::{Action, Event};
-use crate::system::resident_bytes;
+use crate::system::{descriptor_limit, has_descriptors, resident_bytes};
 use crate::transport::listen::{Incoming, Listener};
 use crate::transport::zap::Gate;
 use crate::transport::{self, FRAMES_MAX, Route};
@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 512;
 /// How often the controller looks for tasks that wait behind a long one, while tasks are stacked at all.
 const TICK: Duration = Duration::from_millis(10);
+/// Descriptors that a peer finds free when it comes: its second connection needs one, and those that are let in need others
+/// for their segments, as does the log.
+const RESERVE: usize = 16;
 
 /// The core with its sockets.
 pub(super) struct Reactor {
@@ -103,6 +106,7 @@ impl Reactor {
                     return Ok(Some(Event::Undecodable { route, reason }));
                 }
                 match codec::decode(&frames[0]) {
+                    Ok(Message::Hello(_)) if !has_descriptors(RESERVE) => crowded(route),
                     Ok(message) => {
                         frames.remove(0);
                         Event::Message { route, admitted, message, payload: frames }
@@ -168,4 +172,11 @@ impl Reactor {
         }
         (message, payload)
     }
+}
+
+/// A peer that would take one of the last descriptors.
+fn crowded(route: Route) -> Event {
+    let limit = descriptor_limit();
+    let reason = format!("the controller has no file descriptors for another peer: it may have {limit} (`ulimit -n`)");
+    Event::Crowded { route, reason }
 }

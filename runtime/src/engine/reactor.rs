@@ -215,6 +215,12 @@ impl Reactor {
                 self.shared.changed.notify_all();
             }
             SessionEvent::Refused(reason) => self.end(&reason),
+            SessionEvent::Crowded(reason) => {
+                // Where it was registered before, it is asked for again as long as the lease lasts.
+                if self.shared.lock().registered.is_none() {
+                    self.end(&reason);
+                }
+            }
             SessionEvent::Lost(reason) => {
                 self.shared.lock().core.session_lost();
                 if self.session.is_local() {

@@ -5,6 +5,8 @@ use super::handle::Engine;
 use super::process;
 use super::reactor::Reactor;
 use super::shared::Shared;
+use crate::transport::context;
+use crate::transport::dial::DialError;
 use crate::transport::session::Session;
 use crate::wire::message::Hello;
 use crate::wire::segment::SegmentFolder;
@@ -23,7 +25,7 @@ impl Engine {
             return Err(EngineError::WrongRole(connection_file.display().to_string(), file.role));
         }
         let uuid = places::random_hex(16);
-        let context = zmq::Context::new();
+        let context = context::open().map_err(DialError::Short)?;
         let mut session = Session::dial(&context, &file, hello(uuid.clone(), config))?;
         session.set_end(config.end.map(|end| Instant::now() + end.left()));
         let segments = file.shared_memory.filter(|_| session.is_local()).map(SegmentFolder::new);

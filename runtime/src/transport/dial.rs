@@ -1,14 +1,15 @@
 //! The peers' side: a DEALER socket to one address, and what becomes of its connection. Which of several addresses is
 //! taken is decided in `race`.
 
+use super::context::Shortage;
 use super::monitor;
 use super::multipart::PART_BYTES_MAX;
 use ipclusterz_base::connection::{ConnectionFile, CurveKeys};
-use std::cell::Cell;
 
 /// Dead TCP connections are noticed after this long, on either side: a ping every quarter of it, by libzmq's own
-/// thread, so that user code cannot delay it. Not on `data`, where a ping would wait behind large frames.
-const SILENCE_MAX_MS: i32 = 8_000;
+/// thread, so that user code cannot delay it. Not on `data`, where a ping would wait behind large frames. A handshake may
+/// take as long.
+pub(super) const SILENCE_MAX_MS: i32 = 8_000;
 
 /// How long one attempt to connect may take.
 const CONNECT_MAX_MS: i32 = 5_000;
@@ -22,12 +23,15 @@ pub enum DialError {
     /// TCP without keys.
     #[error("the connection file has no key for {0}")]
     NoKey(String),
+    /// Nothing can be dialled now.
+    #[error(transparent)]
+    Short(#[from] Shortage),
     /// The kernel refused something.
     #[error("preparing to dial: {0}")]
     System(std::io::Error),
     /// A socket failed.
     #[error("a socket failed: {0}")]
-    Libzmq(zmq::Error),
+    Libzmq(#[from] zmq::Error),
     /// libzmq refused.
     #[error("{what} {address}: {source}")]
     Socket {
@@ -40,6 +44,13 @@ pub enum DialError {
     },
 }
 
+impl DialError {
+    /// Of what the kernel said while a race was prepared.
+    pub(super) fn of_io(error: std::io::Error) -> DialError {
+        Shortage::of_io(&error).map_or_else(|| DialError::System(error), DialError::Short)
+    }
+}
+
 /// What became of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkEvent {
@@ -49,13 +60,10 @@ pub enum LinkEvent {
     Down,
     /// No connection, for now.
     Retrying,
-    /// Somebody listens there and does not let us in.
-    TurnedAway {
-        /// Why, for a person.
-        reason: &'static str,
-        /// Trying again is of no use. Otherwise it may be a tunnel whose far end is not there.
-        for_good: bool,
-    },
+    /// Somebody listens there, and says that we are not let in: trying again is of no use.
+    Refused(&'static str),
+    /// The handshake came to nothing, and why, as far as that can be known: whatever is between may be the cause.
+    Failed(&'static str),
 }
 
 /// One connection to a controller, and what is told of it.
@@ -65,7 +73,6 @@ pub struct Wire {
     /// The address as it was offered.
     pub address: String,
     endpoint: String,
-    ended: Cell<bool>,
 }
 
 impl Wire {
@@ -80,7 +87,10 @@ impl Wire {
     ) -> Result<Wire, DialError> {
         let failed = |what| {
             let address = address.to_owned();
-            move |source| DialError::Socket { what, address, source }
+            move |source| match Shortage::of(source) {
+                Some(shortage) => DialError::Short(shortage),
+                None => DialError::Socket { what, address, source },
+            }
         };
         let socket = dealer(context, keys(file, endpoint)).map_err(failed("preparing to dial"))?;
         if heartbeats {
@@ -88,23 +98,12 @@ impl Wire {
         }
         let monitor = monitor::attach(context, &socket).map_err(failed("watching"))?;
         socket.connect(endpoint).map_err(failed("dialling"))?;
-        Ok(Wire {
-            socket,
-            monitor,
-            address: address.to_owned(),
-            endpoint: endpoint.to_owned(),
-            ended: Cell::new(false),
-        })
+        Ok(Wire { socket, monitor, address: address.to_owned(), endpoint: endpoint.to_owned() })
     }
 
     /// Starts a second connection to the same address. Without heartbeats: they would wait behind large frames.
     pub fn dial_beside(&self, context: &zmq::Context, file: &ConnectionFile) -> Result<Wire, DialError> {
         Wire::dial(context, &self.address, &self.endpoint, file, false)
-    }
-
-    /// Whether `next_event` has told of an end.
-    pub fn has_ended(&self) -> bool {
-        self.ended.get()
     }
 
     /// The socket.
@@ -125,22 +124,16 @@ impl Wire {
 
     /// What became of it since the last call, if anything.
     pub fn next_event(&self) -> Result<Option<LinkEvent>, zmq::Error> {
-        while let Some(event) = monitor::next(&self.monitor)? {
+        while let Some((event, value)) = monitor::next(&self.monitor)? {
             let event = match event {
                 zmq::SocketEvent::HANDSHAKE_SUCCEEDED => LinkEvent::Up,
-                zmq::SocketEvent::DISCONNECTED => {
-                    self.ended.set(true);
-                    LinkEvent::Down
-                }
+                zmq::SocketEvent::DISCONNECTED => LinkEvent::Down,
                 zmq::SocketEvent::CONNECT_RETRIED => LinkEvent::Retrying,
-                zmq::SocketEvent::HANDSHAKE_FAILED_AUTH => LinkEvent::TurnedAway {
-                    reason: "not let in: the controller does not admit this key",
-                    for_good: true,
-                },
-                zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL | zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL => {
-                    let reason = "not let in: the handshake failed: another controller's key, or no controller there";
-                    LinkEvent::TurnedAway { reason, for_good: false }
-                }
+                zmq::SocketEvent::HANDSHAKE_FAILED_AUTH => LinkEvent::Refused(refusal(value)),
+                zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL => LinkEvent::Failed(failure(value)),
+                zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL => LinkEvent::Failed(
+                    "the handshake failed: another program listens there, or what is between damages it",
+                ),
                 _ => continue,
             };
             return Ok(Some(event));
@@ -149,10 +142,20 @@ impl Wire {
     }
 }
 
-impl Drop for Wire {
-    /// libzmq waits, in its only I/O thread, for somebody to take the news of a socket: it must stop telling them first.
-    fn drop(&mut self) {
-        monitor::detach(&self.socket);
+/// What a code of a refusal means: `EACCES` is of the unix socket, the others are of CURVE.
+fn refusal(code: u32) -> &'static str {
+    match code {
+        13 => "the socket there belongs to another user",
+        500 => "not let in: this is another controller's key",
+        _ => "not let in: the controller does not admit this key",
+    }
+}
+
+/// Why a handshake was not completed.
+fn failure(errno: u32) -> &'static str {
+    match i32::try_from(errno).unwrap_or_default() {
+        libc::ETIMEDOUT => "connected, but nobody answers: the controller hangs, or has no file descriptors left",
+        _ => "the connection was closed during the handshake",
     }
 }
 
@@ -171,6 +174,7 @@ fn dealer(context: &zmq::Context, keys: Option<&CurveKeys>) -> Result<zmq::Socke
     socket.set_reconnect_ivl_max(2000)?;
     // The kernel's own patience grows to minutes, and a network that comes back should be noticed sooner.
     socket.set_connect_timeout(CONNECT_MAX_MS)?;
+    socket.set_handshake_ivl(SILENCE_MAX_MS)?;
     socket.set_ipv6(true)?;
     if let Some(keys) = keys {
         let key = |text: &str| zmq::z85_decode(text).map_err(|_| zmq::Error::EINVAL);

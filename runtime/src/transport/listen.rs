@@ -1,5 +1,6 @@
 //! The controller's side: one ROUTER at a unix socket, a TCP port, or both.
 
+use super::dial::SILENCE_MAX_MS;
 use super::multipart::{self, PART_BYTES_MAX};
 use super::{Admitted, Route, monitor};
 use crate::wire::Frame;
@@ -9,6 +10,7 @@ use ipclusterz_base::connection::Role;
 /// Draft options of libzmq, which the zmq crate has no names for (zmq_draft.h).
 const ZMQ_ROUTER_NOTIFY: i32 = 97;
 const ZMQ_NOTIFY_DISCONNECT: i32 = 2;
+const ZMQ_ZAP_ENFORCE_DOMAIN: i32 = 93;
 
 /// Bytes of an id that libzmq gives to a peer: a zero and a number.
 const ROUTE_LENGTH: usize = 5;
@@ -41,6 +43,7 @@ impl Listener {
         socket.set_ipv6(true)?;
         socket.set_maxmsgsize(PART_BYTES_MAX)?;
         socket.set_backlog(4096)?;
+        socket.set_handshake_ivl(SILENCE_MAX_MS)?;
         set_int_option(&socket, ZMQ_ROUTER_NOTIFY, ZMQ_NOTIFY_DISCONNECT)?;
         let monitor = monitor::attach(context, &socket)?;
         Ok(Listener { socket, monitor })
@@ -57,6 +60,8 @@ impl Listener {
     /// Listens at a TCP address; only CURVE handshakes that the gate approves get through.
     pub fn bind_tcp(&self, address: &str, secret_key: &[u8]) -> Result<String, zmq::Error> {
         self.socket.set_zap_domain("ipclusterz")?;
+        // Nobody is let in when nobody answers at the gate.
+        set_int_option(&self.socket, ZMQ_ZAP_ENFORCE_DOMAIN, 1)?;
         self.socket.set_curve_server(true)?;
         self.socket.set_curve_secretkey(secret_key)?;
         // For a host that vanishes before its first heartbeat, and for `data`: 3 s + 3 × 2 s without a sign of its kernel.
@@ -82,14 +87,18 @@ impl Listener {
 
     /// Why the next peer was turned away before it could say anything, if one was.
     pub fn next_turned_away(&self) -> Result<Option<&'static str>, zmq::Error> {
-        while let Some(event) = monitor::next(&self.monitor)? {
-            match event {
-                zmq::SocketEvent::HANDSHAKE_FAILED_AUTH => return Ok(Some("its key is not admitted")),
-                zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL => return Ok(Some("it broke the handshake off")),
+        while let Some((event, value)) = monitor::next(&self.monitor)? {
+            let why = match event {
+                zmq::SocketEvent::HANDSHAKE_FAILED_AUTH => Some("its key is not admitted"),
+                zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL => Some(broken_off(value)),
                 zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL => {
-                    return Ok(Some("it has no key, another controller's, or speaks another protocol"));
+                    Some("it has no key, another controller's, or speaks another protocol")
                 }
-                _ => {}
+                zmq::SocketEvent::ACCEPT_FAILED => not_accepted(value),
+                _ => None,
+            };
+            if why.is_some() {
+                return Ok(why);
             }
         }
         Ok(None)
@@ -117,6 +126,27 @@ impl Listener {
         let mut id = [0; ROUTE_LENGTH];
         id[1..].copy_from_slice(&route.0.to_be_bytes());
         multipart::send(&self.socket, Some(Frame::from(&id[..])), message, payload)
+    }
+}
+
+/// Why a handshake was not completed.
+fn broken_off(errno: u32) -> &'static str {
+    match i32::try_from(errno).unwrap_or_default() {
+        libc::ETIMEDOUT => "it did not complete the handshake in time",
+        libc::EUSERS => "too many that were not let in were connected at once: the oldest go",
+        libc::EMFILE | libc::ENFILE => "no file descriptors are left: of those that were not let in the oldest goes",
+        libc::EMSGSIZE => "it sent too much before it was let in",
+        _ => "it broke the handshake off",
+    }
+}
+
+/// Why a connection was not accepted, unless it ended by itself.
+fn not_accepted(errno: u32) -> Option<&'static str> {
+    match i32::try_from(errno).unwrap_or_default() {
+        libc::EACCES => Some("another user's process is at the other end of the unix socket"),
+        libc::EMFILE => Some("no file descriptors are left (`ulimit -n`): it has to wait"),
+        libc::ENFILE => Some("the system has no file descriptors left: it has to wait"),
+        _ => None,
     }
 }
 

@@ -5,10 +5,11 @@
 //! Two frames: event (u16) and value (u32), in the machine's own order; then the address.
 
 use super::multipart;
-use crate::wire::socket::socket_pointer;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The events that this project looks at.
-const EVENTS: [zmq::SocketEvent; 6] = [
+const EVENTS: [zmq::SocketEvent; 7] = [
+    zmq::SocketEvent::ACCEPT_FAILED,
     zmq::SocketEvent::HANDSHAKE_SUCCEEDED,
     zmq::SocketEvent::HANDSHAKE_FAILED_AUTH,
     zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL,
@@ -19,7 +20,8 @@ const EVENTS: [zmq::SocketEvent; 6] = [
 
 /// A socket that tells what happens to the connections of `socket`.
 pub fn attach(context: &zmq::Context, socket: &zmq::Socket) -> Result<zmq::Socket, zmq::Error> {
-    let endpoint = format!("inproc://monitor-{}", ipclusterz_base::places::random_hex(8));
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let endpoint = format!("inproc://monitor-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let mask = EVENTS.into_iter().fold(0, |mask, event| mask | i32::from(event.to_raw()));
     socket.monitor(&endpoint, mask)?;
     let monitor = context.socket(zmq::PAIR)?;
@@ -28,17 +30,14 @@ pub fn attach(context: &zmq::Context, socket: &zmq::Socket) -> Result<zmq::Socke
     Ok(monitor)
 }
 
-/// Nothing more is told about `socket`.
-pub fn detach(socket: &zmq::Socket) {
-    // SAFETY: a null address is how libzmq is told to stop. It fails for a socket that is closed already, alone.
-    unsafe { zmq_sys::zmq_socket_monitor(socket_pointer(socket), std::ptr::null(), 0) };
-}
-
-/// The next thing that happened, if any.
-pub fn next(monitor: &zmq::Socket) -> Result<Option<zmq::SocketEvent>, zmq::Error> {
+/// The next thing that happened, if any, and the number that goes with it: an errno, or a code of a refusal.
+pub fn next(monitor: &zmq::Socket) -> Result<Option<(zmq::SocketEvent, u32)>, zmq::Error> {
     while let Some(frames) = multipart::receive(monitor)? {
-        if let Some([low, high, ..]) = frames.first().map(|frame| &**frame) {
-            return Ok(Some(zmq::SocketEvent::from_raw(u16::from_ne_bytes([*low, *high]))));
+        if let Some([low, high, value @ ..]) = frames.first().map(|frame| &**frame)
+            && let Ok(value) = <[u8; 4]>::try_from(value)
+        {
+            let event = zmq::SocketEvent::from_raw(u16::from_ne_bytes([*low, *high]));
+            return Ok(Some((event, u32::from_ne_bytes(value))));
         }
     }
     Ok(None)

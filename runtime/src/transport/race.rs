@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How long an explanation of a failure holds.
 const EXPLAINED: Duration = Duration::from_secs(10);
-/// The pause behind a handshake that failed.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The pause behind an attempt that failed.
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// Most numeric addresses that one name is dialled at.
 const PER_NAME_MAX: usize = 8;
 
@@ -20,7 +20,7 @@ const PER_NAME_MAX: usize = 8;
 pub enum RaceEvent {
     /// This one answered.
     Won(Wire),
-    /// Nobody will: every address has failed, and at least one for good.
+    /// Nobody will: every address has failed, and at least one has refused.
     Refused(String),
 }
 
@@ -30,8 +30,6 @@ pub struct Course {
     addresses: Vec<String>,
     /// The unix socket of a controller on this host.
     pub local: bool,
-    /// The addresses are near ends of tunnels.
-    forwarded: bool,
 }
 
 impl Course {
@@ -44,7 +42,7 @@ impl Course {
         if let (Some(tcp), None) = (addresses.iter().find(|address| address.starts_with("tcp://")), &file.curve) {
             return Err(DialError::NoKey(tcp.clone()));
         }
-        Ok(Course { addresses, local: file.local_address().is_some(), forwarded: file.forwarded })
+        Ok(Course { addresses, local: file.local_address().is_some() })
     }
 
     /// All of them, for people.
@@ -63,7 +61,7 @@ struct Way {
     /// It will not be let in, whatever time passes.
     hopeless: bool,
     explained: Option<Instant>,
-    /// When to dial with a fresh socket: after some failed handshakes libzmq does not dial again.
+    /// When to dial with a fresh socket: after some handshakes that failed libzmq does not dial again.
     again: Option<Instant>,
 }
 
@@ -72,8 +70,6 @@ pub struct Race {
     context: zmq::Context,
     file: ConnectionFile,
     course: Course,
-    /// A handshake that breaks off says nothing for good: there has been a session, or a tunnel is between.
-    patient: bool,
     ways: Vec<Way>,
     /// What became of each offered address before there was a way to it: a name that nobody knows.
     unknown: Vec<Option<String>>,
@@ -82,19 +78,13 @@ pub struct Race {
 }
 
 impl Race {
-    /// Starts to dial; `returning`: there has been a session.
-    pub fn start(
-        context: &zmq::Context,
-        file: &ConnectionFile,
-        course: &Course,
-        returning: bool,
-    ) -> Result<Race, DialError> {
-        let scouts = Scouts::new().map_err(DialError::System)?;
+    /// Starts to dial.
+    pub fn start(context: &zmq::Context, file: &ConnectionFile, course: &Course) -> Result<Race, DialError> {
+        let scouts = Scouts::new().map_err(DialError::of_io)?;
         let unknown = vec![None; course.addresses.len()];
         let (file, course) = (file.clone(), course.clone());
-        let patient = returning || course.forwarded;
         let context = context.clone();
-        let mut race = Race { context, file, course, patient, ways: Vec::new(), unknown, scouts, told: false };
+        let mut race = Race { context, file, course, ways: Vec::new(), unknown, scouts, told: false };
         for offer in 0..race.course.addresses.len() {
             match Target::parse(&race.course.addresses[offer]) {
                 Some(target) => race.dial(offer, target)?,
@@ -149,7 +139,7 @@ impl Race {
             }
         }
         for index in 0..self.ways.len() {
-            while let Some(event) = self.ways[index].wire.next_event().map_err(DialError::Libzmq)? {
+            while let Some(event) = self.ways[index].wire.next_event()? {
                 let way = &mut self.ways[index];
                 match event {
                     LinkEvent::Up => return Ok(Some(RaceEvent::Won(self.win(index)))),
@@ -160,13 +150,19 @@ impl Race {
                             self.scouts.explain(index, &way.target);
                         }
                     }
+                    LinkEvent::Refused(reason) => {
+                        way.said = Some(reason.to_owned());
+                        way.hopeless = true;
+                        way.again = None;
+                    }
+                    LinkEvent::Down | LinkEvent::Failed(_) if way.hopeless => {}
                     LinkEvent::Down => {
                         way.said.get_or_insert_with(|| "the connection broke".to_owned());
+                        way.again.get_or_insert_with(|| Instant::now() + AGAIN);
                     }
-                    LinkEvent::TurnedAway { reason, for_good } => {
+                    LinkEvent::Failed(reason) => {
                         way.said = Some(reason.to_owned());
-                        way.hopeless |= for_good || !self.patient;
-                        way.again = (!way.hopeless).then(|| Instant::now() + AGAIN);
+                        way.again = Some(Instant::now() + AGAIN);
                     }
                 }
             }

@@ -6,7 +6,7 @@
 
 use super::dial::{DialError, LinkEvent, Wire};
 use super::multipart;
-use super::race::{Course, Race, RaceEvent};
+use super::race::{AGAIN, Course, Race, RaceEvent};
 use crate::wire::message::{Attach, Hello, Message, Resume, Welcome};
 use crate::wire::resend::Sending;
 use crate::wire::{Channel, Frame, codec};
@@ -23,6 +23,8 @@ pub enum SessionEvent {
     Lost(String),
     /// The controller does not let this peer in.
     Refused(String),
+    /// The controller has no room for this peer now. It is asked again.
+    Crowded(String),
     /// A message of a standing session.
     Message(Channel, Message, Vec<Frame>),
 }
@@ -52,6 +54,8 @@ enum Way {
     Racing(Box<Race>),
     /// This one has.
     Linked(Box<Link>, Stage),
+    /// Nothing is tried before this moment: here or there something is short.
+    Waiting(Instant),
 }
 
 /// Both connections of a peer and how far they are.
@@ -65,13 +69,8 @@ pub struct Session {
     end: Option<Instant>,
     /// What is being asked for is not wanted any more: dial again.
     anew: bool,
-    /// Connections that were given up and may not know yet that they are broken, and until when they may find out.
-    given_up: Vec<(Wire, Instant)>,
     problem: String,
 }
-
-/// How long a connection that was given up may take to find out that it is broken.
-const GIVEN_UP: Duration = Duration::from_secs(2);
 
 /// Most messages taken per call, so that the other work of the thread gets its turn.
 const BATCH: usize = 512;
@@ -82,7 +81,7 @@ impl Session {
         let course = Course::of(file)?;
         hello.shared_memory = course.local && file.shared_memory.is_some();
         hello.forwarded = file.forwarded;
-        let race = Race::start(context, file, &course, false)?;
+        let race = Race::start(context, file, &course)?;
         let problem = race.problem();
         let way = Way::Racing(Box::new(race));
         Ok(Session {
@@ -93,7 +92,6 @@ impl Session {
             hello,
             end: None,
             anew: false,
-            given_up: Vec::new(),
             problem,
         })
     }
@@ -114,7 +112,7 @@ impl Session {
     pub fn address(&self) -> String {
         match &self.way {
             Way::Linked(link, _) => link.control.address.clone(),
-            Way::Racing(_) => self.course.names(),
+            Way::Racing(_) | Way::Waiting(_) => self.course.names(),
         }
     }
 
@@ -142,10 +140,7 @@ impl Session {
                     timeout = timeout.min(at.saturating_duration_since(Instant::now()));
                 }
             }
-        }
-        for (wire, until) in &self.given_up {
-            items.push(wire.monitor().as_poll_item(zmq::POLLIN));
-            timeout = timeout.min(until.saturating_duration_since(Instant::now()));
+            Way::Waiting(until) => timeout = timeout.min(until.saturating_duration_since(Instant::now())),
         }
         super::poll(&mut items, timeout)
     }
@@ -165,20 +160,10 @@ impl Session {
         if std::mem::take(&mut self.anew) && !matches!(self.way, Way::Linked(_, Stage::Standing)) {
             self.dial_again()?;
         }
-        if let Way::Racing(race) = &mut self.way {
-            let event = race.next_event().map_err(plain)?;
-            self.problem = race.problem();
-            match event {
-                Some(RaceEvent::Won(control)) => {
-                    let data = control.dial_beside(&self.context, &self.file).map_err(plain)?;
-                    self.way = Way::Linked(Box::new(Link { control, data }), Stage::Greeted);
-                    self.greet()?;
-                }
-                Some(RaceEvent::Refused(reason)) => events.push(SessionEvent::Refused(reason)),
-                None => {}
-            }
+        match self.look_for_way(events) {
+            Err(DialError::Short(shortage)) => self.wait_for_room(shortage.to_string()),
+            result => result.map_err(plain)?,
         }
-        self.bury()?;
         let broke = self.is_broken()?;
         // Of a connection that broke, everything that came before its end is still taken.
         let mut budget = if broke { usize::MAX } else { BATCH };
@@ -221,36 +206,45 @@ impl Session {
         Ok(false)
     }
 
-    /// Closes what was given up, once it knows of its end. libzmq aborts the process when a connection breaks in the
-    /// middle of a message while its socket is being closed (session_base_t::clean_pipes).
-    fn bury(&mut self) -> Result<(), zmq::Error> {
-        let now = Instant::now();
-        for index in (0..self.given_up.len()).rev() {
-            let (wire, until) = &self.given_up[index];
-            let mut over = *until <= now;
-            while let Some(event) = wire.next_event()? {
-                over |= event == LinkEvent::Down;
+    /// Goes on with a race, or begins one when it is time.
+    fn look_for_way(&mut self, events: &mut Vec<SessionEvent>) -> Result<(), DialError> {
+        if matches!(self.way, Way::Waiting(until) if until <= Instant::now()) {
+            self.dial_again()?;
+        }
+        let Way::Racing(race) = &mut self.way else { return Ok(()) };
+        let event = race.next_event();
+        self.problem = race.problem();
+        match event? {
+            Some(RaceEvent::Won(control)) => {
+                let data = control.dial_beside(&self.context, &self.file)?;
+                self.way = Way::Linked(Box::new(Link { control, data }), Stage::Greeted);
+                self.greet()?;
             }
-            if over {
-                self.given_up.swap_remove(index);
-            }
+            Some(RaceEvent::Refused(reason)) => events.push(SessionEvent::Refused(reason)),
+            None => {}
         }
         Ok(())
     }
 
+    /// Closes everything, which may give back what is short, and waits a moment.
+    fn wait_for_room(&mut self, problem: String) {
+        self.leave(Way::Waiting(Instant::now() + AGAIN));
+        self.problem = problem;
+    }
+
     fn dial_again(&mut self) -> Result<(), zmq::Error> {
-        let race = Race::start(&self.context, &self.file, &self.course, true).map_err(plain)?;
-        if let Way::Linked(link, _) = std::mem::replace(&mut self.way, Way::Racing(Box::new(race))) {
-            let until = Instant::now() + GIVEN_UP;
-            let Link { control, data } = *link;
-            for wire in [control, data] {
-                wire.give_up();
-                if !wire.has_ended() {
-                    self.given_up.push((wire, until));
-                }
-            }
+        match Race::start(&self.context, &self.file, &self.course) {
+            Ok(race) => self.leave(Way::Racing(Box::new(race))),
+            Err(DialError::Short(shortage)) => self.wait_for_room(shortage.to_string()),
+            Err(error) => return Err(plain(error)),
         }
         Ok(())
+    }
+
+    fn leave(&mut self, next: Way) {
+        if let Way::Linked(link, _) = std::mem::replace(&mut self.way, next) {
+            link.wires().into_iter().for_each(Wire::give_up);
+        }
     }
 
     /// The session is over, and every address is dialled again.
@@ -298,6 +292,11 @@ impl Session {
                 self.problem = format!("{} refused this peer: {}", link.control.address, refused.reason);
                 events.push(SessionEvent::Refused(self.problem.clone()));
             }
+            (Message::Crowded(crowded), _) => {
+                let problem = format!("{} has no room for this peer: {}", link.control.address, crowded.reason);
+                self.wait_for_room(problem.clone());
+                events.push(SessionEvent::Crowded(problem));
+            }
             (other, Stage::Standing) => events.push(SessionEvent::Message(channel, other, payload)),
             (other, Stage::Attaching(_, early)) => early.push((channel, other, payload)),
             (_, Stage::Greeted) => {}
@@ -306,11 +305,12 @@ impl Session {
     }
 }
 
-/// A race that is run again fails for want of sockets alone.
+/// A race that is run again fails for want of something alone, which is waited for.
 fn plain(error: DialError) -> zmq::Error {
     match error {
         DialError::Socket { source, .. } | DialError::Libzmq(source) => source,
-        DialError::NoAddress(_) | DialError::NoKey(_) => zmq::Error::EINVAL,
-        DialError::System(_) => zmq::Error::EMFILE,
+        DialError::NoAddress(_) | DialError::NoKey(_) | DialError::Short(_) | DialError::System(_) => {
+            zmq::Error::EINVAL
+        }
     }
 }

@@ -77,6 +77,8 @@ pub enum Message {
     Welcome(Welcome),
     /// Answer to `hello` or `attach`: the peer is refused, and why.
     Refused(Refused),
+    /// Answer to `hello`: there is no room for another peer now, and why. Later there may be.
+    Crowded(Refused),
     /// First message on `data`: which `control` connection it belongs to.
     Attach(Attach),
     /// Answer to `attach`. An engine is registered, and a client may submit, from here on.

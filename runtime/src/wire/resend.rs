@@ -20,6 +20,7 @@ pub fn is_counted(message: &Message) -> bool {
         Message::Hello(_)
             | Message::Welcome(_)
             | Message::Refused(_)
+            | Message::Crowded(_)
             | Message::Attach(_)
             | Message::Attached(_)
             | Message::Ack(_)

@@ -108,7 +108,7 @@ pub struct Window {
     pub request_bytes: u64,
 }
 
-/// See [`super::Message::Refused`].
+/// See [`super::Message::Refused`] and [`super::Message::Crowded`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// Why, for people.
