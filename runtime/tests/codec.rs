@@ -2,6 +2,7 @@
 
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
+use ipclusterz_runtime::wire::bounds::{self, LIST_MAX, NAME_MAX, OutOfBounds, REASON_MAX};
 use ipclusterz_runtime::wire::codec::{DecodeError, HEADER_MAX, decode, encode};
 use ipclusterz_runtime::wire::message::*;
 use proptest::collection::vec;
@@ -21,7 +22,8 @@ fn tasks() -> impl Strategy<Value = Vec<TaskId>> {
 }
 
 fn segments() -> impl Strategy<Value = Vec<SegmentNote>> {
-    vec(any::<(u32, u64)>().prop_map(|(frame, length)| SegmentNote { frame, length }), 0..4)
+    let notes = proptest::collection::btree_map(any::<u32>(), any::<u64>(), 0..4);
+    notes.prop_map(|notes| notes.into_iter().map(|(frame, length)| SegmentNote { frame, length }).collect())
 }
 
 fn function() -> impl Strategy<Value = Option<FunctionName>> {
@@ -265,9 +267,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn every_message_survives_the_way_to_bytes_and_back(message in message()) {
+    fn every_message_survives_the_way_to_bytes_and_back_within_bounds(message in message()) {
         let bytes = encode(&message);
-        prop_assert_eq!(decode(&bytes).expect("our own header"), message);
+        let mut within = message;
+        match bounds::apply(&mut within) {
+            Ok(()) => {
+                prop_assert_eq!(&decode(&bytes).expect("our own header"), &within);
+                prop_assert_eq!(decode(&encode(&within)).expect("within bounds"), within);
+            }
+            Err(wrong) => {
+                let found = decode(&bytes);
+                prop_assert!(matches!(&found, Err(DecodeError::OutOfBounds(same)) if *same == wrong), "{:?}", found);
+            }
+        }
     }
 
     #[test]
@@ -327,4 +339,71 @@ fn a_length_that_lies_takes_no_memory() {
     bytes.extend(b"requests");
     bytes.extend([0xdd, 0xff, 0xff, 0xff, 0xff]);
     assert!(matches!(decode(&bytes), Err(DecodeError::Malformed(_))));
+}
+
+fn received(message: Message) -> Result<Message, DecodeError> {
+    decode(&encode(&message))
+}
+
+fn hello() -> Hello {
+    Hello::new(Role::Engine, "u".to_owned(), "n1".to_owned(), 1)
+}
+
+#[test]
+fn a_hello_is_refused_for_what_cannot_be() {
+    let long = "x".repeat(NAME_MAX + 1);
+    let of = |rank, size| Some(Box::new(Rank { world: "w".to_owned(), rank, size, survives: true }));
+    let impossible = [
+        Hello { uuid: long.clone(), ..hello() },
+        Hello { host: long.clone(), ..hello() },
+        // Short, but not as it would be shown.
+        Hello { host: "\u{202e}".repeat(NAME_MAX / 4), ..hello() },
+        Hello { address: long, ..hello() },
+        Hello { ends_in: Some(f64::NAN), ..hello() },
+        Hello { ends_in: Some(-1.0), ..hello() },
+        Hello { drain_before: f64::INFINITY, ..hello() },
+        Hello { world: of(4, 4), ..hello() },
+        Hello { world: of(0, u32::MAX), ..hello() },
+    ];
+    for hello in impossible {
+        let found = received(Message::Hello(hello));
+        assert!(matches!(found, Err(DecodeError::OutOfBounds(_))), "{found:?}");
+    }
+    let far = received(Message::Hello(Hello { ends_in: Some(2_f64.powi(64)), ..hello() }));
+    let Ok(Message::Hello(Hello { ends_in: Some(seconds), .. })) = far else { panic!("{far:?}") };
+    assert!(seconds > 3e9 && seconds < 1e10, "as good as never: {seconds}");
+}
+
+#[test]
+fn names_and_reasons_are_lines_that_no_terminal_obeys() {
+    let found = received(Message::Hello(Hello { host: "n1\n\x1b[2J\u{9b}\u{202e}".to_owned(), ..hello() }));
+    let Ok(Message::Hello(hello)) = found else { panic!("{found:?}") };
+    assert_eq!(hello.host, r"n1\n\x1b[2J\x9b\u202e");
+    let how = Some(format!("\r{}", "é".repeat(REASON_MAX)));
+    let found = received(Message::EngineEnded(EngineEnded { uuid: "u".to_owned(), how }));
+    let Ok(Message::EngineEnded(EngineEnded { how: Some(how), .. })) = found else { panic!("{found:?}") };
+    assert!(how.starts_with(r"\ré") && how.ends_with('…') && how.len() <= REASON_MAX + 3, "{} bytes", how.len());
+}
+
+#[test]
+fn lists_and_notes_of_segments_are_bounded() {
+    let engines = Some(vec![EngineId(7); LIST_MAX + 1]);
+    let found = received(Message::Abort(Abort { engines, ..Abort::default() }));
+    assert!(matches!(found, Err(DecodeError::OutOfBounds(OutOfBounds::List { .. }))), "{found:?}");
+    for frames in [[1, 1], [1, 0]] {
+        let segments = frames.map(|frame| SegmentNote { frame, length: 1 }).to_vec();
+        let (id, outcome) = (TaskId(1), TaskOutcome::Ok);
+        let found = received(Message::Result(TaskResult { id, outcome, started: 0.0, completed: 0.0, segments }));
+        assert!(matches!(found, Err(DecodeError::OutOfBounds(OutOfBounds::Segments))), "{found:?}");
+    }
+}
+
+#[test]
+fn times_are_moved_to_where_calendars_have_them() {
+    for (told, kept) in [(f64::NAN, 0.0), (-5.0, 0.0), (f64::INFINITY, 253_402_300_799.0), (7.5, 7.5)] {
+        let (id, outcome) = (TaskId(1), TaskOutcome::Ok);
+        let result = TaskResult { id, outcome, started: told, completed: told, segments: vec![] };
+        let Ok(Message::Result(found)) = received(Message::Result(result)) else { panic!("{told}") };
+        assert_eq!((found.started, found.completed), (kept, kept));
+    }
 }

@@ -4,7 +4,7 @@
 //! 1. [`ids`]: newtypes for the numbers that identify things.
 //! 2. [`places`]: where a cluster keeps its files, and how they are made private.
 //! 3. [`cores`]: how many cores a process may use.
-//! 4. [`words`]: errors of the operating system in messages.
+//! 4. [`words`]: text as people may be shown it.
 //! 5. [`connection`]: the file by which a peer finds a controller and is admitted.
 
 pub mod connection;

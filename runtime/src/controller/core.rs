@@ -17,7 +17,7 @@ use super::losses::Losses;
 use super::registry::Registry;
 use super::work::{Effect, Work};
 use super::worlds::Worlds;
-use crate::wire::message::{Message, Refused, Targets};
+use crate::wire::message::{Message, Targets};
 use ipclusterz_base::ids::{EngineId, PeerId};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -78,12 +78,7 @@ impl Core {
             Event::Message { route, admitted, message, payload } => {
                 self.message(route, admitted, message, payload, now)
             }
-            Event::Undecodable { route, reason } => {
-                if self.registry.of_route(route).is_none() {
-                    self.send(route, Message::Refused(Refused { reason: reason.clone() }));
-                }
-                self.reject(route, reason);
-            }
+            Event::Undecodable { route, reason } => self.put_out(route, reason, now),
             Event::Crowded { route, reason } => {
                 self.send(route, Message::Crowded(Refused { reason: reason.clone() }));
                 self.reject(route, reason);

@@ -87,8 +87,8 @@ impl Token {
 impl Peer {
     /// Until when an engine takes what.
     pub fn horizon(&self) -> Horizon {
-        let length = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        let end = self.hello.ends_in.map(|seconds| self.since + length(seconds));
+        let length = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let end = self.hello.ends_in.map(|seconds| self.since.saturating_add(length(seconds)));
         Horizon { end, drain_before: length(self.hello.drain_before), retiring: false }
     }
 

@@ -9,6 +9,7 @@ use crate::transport::zap::Gate;
 use crate::transport::{self, FRAMES_MAX, Route};
 use crate::wire::segment::SegmentFolder;
 use crate::wire::{Frame, Message, codec};
+use ipclusterz_base::words::printable;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -140,8 +141,8 @@ impl Reactor {
                         folder.unlink_owner(peer, |name| keep.contains(name));
                     }
                 }
-                Action::Log(text) => tracing::info!("{text}"),
-                Action::Rejected(text) => tracing::warn!("rejected: {text}"),
+                Action::Log(text) => tracing::info!("{}", printable(&text)),
+                Action::Rejected(text) => tracing::warn!("rejected: {}", printable(&text)),
                 Action::Exit => return Ok(true),
             }
         }

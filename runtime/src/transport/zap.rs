@@ -9,6 +9,7 @@
 
 use super::multipart;
 use ipclusterz_base::connection::Role;
+use ipclusterz_base::words::printable;
 
 const ENDPOINT: &str = "inproc://zeromq.zap.01";
 
@@ -42,7 +43,7 @@ impl Gate {
             let (code, text) = if role.is_some() { ("200", "OK") } else { ("400", "this key is not admitted") };
             if role.is_none() {
                 let address = String::from_utf8_lossy(field(3));
-                tracing::warn!("a peer at {address} has no admitted key");
+                tracing::warn!("a peer at {} has no admitted key", printable(&address));
             }
             let id = field(1).to_vec();
             self.socket.send_multipart([b"1.0", &id[..], code.as_bytes(), text.as_bytes(), name.as_bytes(), b""], 0)?;

@@ -1,8 +1,10 @@
-//! Headers to bytes and back. Knows MessagePack and the version; not what a message means.
+//! Headers to bytes and back. Knows MessagePack and the version; not what a message means. What was decoded is within
+//! [`bounds`].
 //!
 //! A header is `{"v": 1, "<kind>": {…}}`. The version is looked at before anything else is decoded, so that a
 //! peer of another version gets an answer that says so.
 
+use super::bounds::{self, OutOfBounds};
 use super::message::{Message, WIRE_VERSION};
 
 /// Longest header that is decoded: a list of some 200,000 engines.
@@ -28,6 +30,9 @@ pub enum DecodeError {
     /// The right version, but no message of it.
     #[error("malformed header: {0}")]
     Malformed(#[from] rmp_serde::decode::Error),
+    /// A message with something in it that cannot be.
+    #[error(transparent)]
+    OutOfBounds(#[from] OutOfBounds),
     /// Bytes after the end.
     #[error("{0} bytes after the end of the header")]
     Trailing(usize),
@@ -67,10 +72,11 @@ pub fn decode(bytes: &[u8]) -> Result<Message, DecodeError> {
     body.push(VARIANT);
     body.extend_from_slice(rest);
     let mut decoder = rmp_serde::Deserializer::new(std::io::Cursor::new(&body));
-    let message = serde::Deserialize::deserialize(&mut decoder)?;
+    let mut message = serde::Deserialize::deserialize(&mut decoder)?;
     // `position` counts what was read of `body`.
-    match body.len() - usize::try_from(decoder.position()).unwrap_or(body.len()) {
-        0 => Ok(message),
-        extra => Err(DecodeError::Trailing(extra)),
+    match body.len().saturating_sub(usize::try_from(decoder.position()).unwrap_or(body.len())) {
+        0 => bounds::apply(&mut message)?,
+        extra => return Err(DecodeError::Trailing(extra)),
     }
+    Ok(message)
 }

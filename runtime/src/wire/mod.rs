@@ -2,7 +2,7 @@
 //!
 //! 1. [`channel`]: the two connections of each peer.
 //! 2. [`message`]: every message and its frames, in one table; the fields are in `message/`.
-//! 3. [`codec`]: headers to bytes and back.
+//! 3. [`bounds`]: what a message may contain; [`codec`]: headers to bytes and back.
 //! 4. [`frame`]: one payload frame, shared by reference; `socket`: what it needs of libzmq beyond the zmq crate.
 //! 5. [`pieces`]: long frames cut for the wire and joined again.
 //! 6. [`resend`]: what one side has sent and the other may not have received.
@@ -10,6 +10,7 @@
 //! 8. [`reaper`]: a thread that gives memory back.
 //! 9. [`part`]: payloads going out and coming in, by frame or by segment.
 
+pub mod bounds;
 pub mod channel;
 pub mod codec;
 pub mod frame;

@@ -7,6 +7,7 @@ use crate::transport::Route;
 use crate::wire::message::Message;
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId};
+use std::fmt::{self, Write};
 
 impl Core {
     /// Sends to a client; if it has no connection, as soon as it has one again.
@@ -52,6 +53,19 @@ pub(super) fn to_peer(peer: &Peer, channel: Channel, message: Message, payload: 
 
 /// What a message is called in a refusal; its content stays out of the log.
 pub(super) fn kind(message: &Message) -> String {
-    let text = format!("{message:?}");
-    text.split(['(', ' ']).next().unwrap_or_default().to_owned()
+    let mut kind = Kind(String::new());
+    // It stops at the end of the first word, however much comes behind that.
+    let _ = write!(kind, "{message:?}");
+    kind.0
+}
+
+/// Takes the first word of what is written to it.
+struct Kind(String);
+
+impl fmt::Write for Kind {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let word = text.split(['(', ' ']).next().unwrap_or_default();
+        self.0.push_str(word);
+        if word.len() == text.len() { Ok(()) } else { Err(fmt::Error) }
+    }
 }

@@ -9,7 +9,7 @@ use crate::controller::event::Action;
 use crate::controller::peer::{Peer, Presence, Token};
 use crate::transport::{Admitted, Route};
 use crate::wire::message::{Attach, Empty, EngineInfo, Hello, Message, Refused, Welcome};
-use crate::wire::{Channel, Frame};
+use crate::wire::{Channel, Frame, bounds};
 use ipclusterz_base::ids::PeerId;
 use std::time::Duration;
 
@@ -57,7 +57,9 @@ impl Core {
         let token = Token::new((self.token)());
         let peer = self.registry.admit(hello, keep, route, token.clone(), now);
         let engine_id = self.registry.peer(peer).and_then(|peer| peer.engine_id);
-        let engines = self.registry.engines().filter_map(|(_, peer)| peer.engine_info()).collect();
+        // Engines do not ask for each other.
+        let others = self.registry.engines().filter(|_| engine_id.is_none());
+        let engines = others.filter_map(|(_, peer)| peer.engine_info()).collect();
         let window = self.limits.window;
         let welcome = Welcome { peer, token: token.text(), engine_id, engines, window, grace, resumed: None };
         self.actions.push(Action::Log(format!("hello from {who}")));
@@ -136,8 +138,24 @@ impl Core {
         }
     }
 
+    /// Whoever is behind this connection has broken the rules, and is told so. What it said may have been an answer that
+    /// others wait for, or one of the messages that its session counts: so it starts anew, and its work is over.
+    pub fn put_out(&mut self, route: Route, mut reason: String, now: Duration) {
+        bounds::reason(&mut reason);
+        match self.registry.of_route(route) {
+            Some((peer, _)) => self.end(peer, None, &format!("it was put out: {reason}"), &reason, now),
+            None => self.send(route, Message::Refused(Refused { reason: reason.clone() })),
+        }
+        self.reject(route, reason);
+    }
+
     /// A peer has left for good; `known` is the connection that showed it.
     pub(super) fn forget(&mut self, id: PeerId, known: Option<Route>, why: &str, now: Duration) {
+        self.end(id, known, why, "the other connection broke", now);
+    }
+
+    /// The same; `told` is what the peer hears of it, if it still lives.
+    fn end(&mut self, id: PeerId, known: Option<Route>, why: &str, told: &str, now: Duration) {
         let routes = self.registry.peer(id).map(|peer| [Some(peer.control), peer.data]).into_iter().flatten().flatten();
         let standing = |route: &Route| {
             Some(*route) != known && self.registry.of_route(*route).is_some_and(|(owner, _)| owner == id)
@@ -146,7 +164,7 @@ impl Core {
         let Some(peer) = self.registry.remove(id) else { return };
         for route in standing {
             // If it still stands, the process lives and has to start anew.
-            self.send(route, Message::Refused(Refused { reason: "the other connection broke".to_owned() }));
+            self.send(route, Message::Refused(Refused { reason: told.to_owned() }));
         }
         match peer.engine_id {
             Some(engine) => {

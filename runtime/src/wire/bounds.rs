@@ -1,0 +1,266 @@
+//! What a message may contain, whoever sent it: how long its texts and lists are, and which numbers can be meant.
+//!
+//! [`codec::decode`](super::codec::decode) applies this, so that nothing else meets a message that is not like this:
+//!
+//! | what | may be | anything else |
+//! |---|---|---|
+//! | a name: of a host, a process, an address, an MPI program, a kept request | [`NAME_MAX`] bytes | is refused |
+//! | a reason, for people | [`REASON_MAX`] bytes | is cut |
+//! | a stack or another text of many lines | [`TEXT_MAX`] bytes | is cut |
+//! | a list | [`LIST_MAX`] entries | is refused |
+//! | frames that name segments | each once, in order | is refused |
+//! | a rank | below the size of its program, which has at most [`LIST_MAX`] | is refused |
+//! | a length of time in a `hello` | finite, from 0 on | is refused |
+//! | any other length of time, and any point in time | finite, from 0 on, in this century or the next few | is moved there |
+//!
+//! Names and reasons are one line each, and nothing in them is obeyed by a terminal:
+//! [`printable`](ipclusterz_base::words::printable). What is a number for somebody (an id, a count) may be any number: who
+//! uses it looks whether there is such a thing.
+
+use super::message::{Activity, Hello, Message, Outcome, Placement, Rank, SegmentNote, Status};
+use ipclusterz_base::words::{cut, printable, printable_lines};
+use std::borrow::Cow;
+
+/// Longest name, bytes. An address contains the path of a socket, or the name of a host.
+pub const NAME_MAX: usize = 512;
+/// Longest reason, bytes.
+pub const REASON_MAX: usize = 4 << 10;
+/// Longest text of many lines, bytes.
+pub const TEXT_MAX: usize = 64 << 10;
+/// Longest list.
+pub const LIST_MAX: usize = 1 << 16;
+/// Longest text that is data of other programs, bytes.
+const DATA_MAX: usize = 256 << 10;
+
+/// Seconds since 1970 of the last year that calendars of programs know, 9999.
+const LAST_TIME: f64 = 253_402_300_799.0;
+/// Longest length of time: a century. It can be added to any clock.
+const LONGEST: f64 = 3.2e9;
+
+/// What is wrong with a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OutOfBounds {
+    /// A name.
+    #[error("{what} of {length} bytes; the limit is {NAME_MAX}")]
+    Name {
+        /// Whose.
+        what: &'static str,
+        /// Bytes.
+        length: usize,
+    },
+    /// A list.
+    #[error("a list of {length} {what}; the limit is {LIST_MAX}")]
+    List {
+        /// Of what.
+        what: &'static str,
+        /// Entries.
+        length: usize,
+    },
+    /// Notes of segments.
+    #[error("frames that name segments are to be listed once each, in order")]
+    Segments,
+    /// A rank.
+    #[error("rank {rank} of {size}: ranks count from 0, and a program has at most {LIST_MAX}")]
+    Rank {
+        /// Its number.
+        rank: u32,
+        /// Of how many.
+        size: u32,
+    },
+    /// A length of time.
+    #[error("{what} is {value}: a number of seconds, from 0 on, is needed")]
+    Seconds {
+        /// Which.
+        what: &'static str,
+        /// As text: it may be no number at all.
+        value: String,
+    },
+}
+
+type Bounded = Result<(), OutOfBounds>;
+
+/// Brings a message within bounds, or says what is wrong with it.
+pub fn apply(message: &mut Message) -> Bounded {
+    match message {
+        Message::Hello(hello) => in_hello(hello)?,
+        Message::Welcome(welcome) => {
+            name("a token", &mut welcome.token)?;
+            length_of_time(&mut welcome.grace);
+            list("engines", &welcome.engines)?;
+            for info in &mut welcome.engines {
+                names(&mut info.uuid, &mut info.host, &mut info.address)?;
+            }
+        }
+        Message::Refused(refused) => reason(&mut refused.reason),
+        Message::Attach(attach) => name("a token", &mut attach.token)?,
+        Message::Request(request) => {
+            match &mut request.placement {
+                Placement::Engines(engines) => list("engines", engines)?,
+                Placement::Balanced { engines, .. } => engines.as_ref().map_or(Ok(()), |ids| list("engines", ids))?,
+            }
+            segments(&request.segments)?;
+            request.keep.as_mut().map_or(Ok(()), |keep| name("a name", keep))?;
+        }
+        Message::Task(task) => {
+            segments(&task.segments)?;
+            task.group.as_ref().map_or(Ok(()), |group| list("ranks", &group.ranks))?;
+        }
+        Message::Result(result) => {
+            point_in_time(&mut result.started);
+            point_in_time(&mut result.completed);
+            segments(&result.segments)?;
+        }
+        Message::Reply(reply) => {
+            point_in_time(&mut reply.started);
+            point_in_time(&mut reply.completed);
+            segments(&reply.segments)?;
+            if let Outcome::Lost(why) | Outcome::Rejected(why) | Outcome::RankLost(why) = &mut reply.outcome {
+                reason(why);
+            }
+        }
+        Message::ForgetFunctions(forget) => list("functions", &forget.functions)?,
+        Message::Abort(abort) => {
+            abort.requests.as_ref().map_or(Ok(()), |ids| list("requests", ids))?;
+            abort.engines.as_ref().map_or(Ok(()), |ids| list("engines", ids))?;
+        }
+        Message::Interrupt(targets) | Message::Shutdown(targets) => {
+            targets.engines.as_ref().map_or(Ok(()), |ids| list("engines", ids))?;
+        }
+        Message::Retire(retire) => list("engines", &retire.engines)?,
+        Message::Recall(recall) => {
+            list("tasks", &recall.tasks)?;
+            list("tasks", &recall.interrupt)?;
+        }
+        Message::Recalled(recalled) => {
+            list("tasks", &recalled.returned)?;
+            list("tasks", &recalled.kept)?;
+        }
+        Message::Goodbye(goodbye) => reason(&mut goodbye.reason),
+        Message::EngineJoined(info) => names(&mut info.uuid, &mut info.host, &mut info.address)?,
+        Message::EngineLeft(left) => reason(&mut left.reason),
+        Message::EngineEnded(ended) => {
+            name("a uuid", &mut ended.uuid)?;
+            ended.how.iter_mut().for_each(reason);
+        }
+        Message::StatusReply(status) => in_status(status)?,
+        Message::EpochOver(over) => reason(&mut over.reason),
+        Message::Inspect(inspect) => {
+            list("engines", &inspect.engines)?;
+            if let Some(broken) = &mut inspect.broken {
+                name("a communicator's name", &mut broken.comm)?;
+                reason(&mut broken.reason);
+            }
+        }
+        Message::Inspected(inspected) => inspected.activity.iter_mut().for_each(in_activity),
+        Message::Attached(_)
+        | Message::NeedFunction(_)
+        | Message::Function(_)
+        | Message::Output(_)
+        | Message::RequestOutput(_)
+        | Message::Started(_)
+        | Message::Ack(_)
+        | Message::Received(_)
+        | Message::StatusRequest(_)
+        | Message::Usage(_) => {}
+    }
+    Ok(())
+}
+
+fn in_hello(hello: &mut Hello) -> Bounded {
+    names(&mut hello.uuid, &mut hello.host, &mut hello.address)?;
+    hello.ends_in.as_mut().map_or(Ok(()), |seconds| seconds_in("ends_in", seconds))?;
+    seconds_in("drain_before", &mut hello.drain_before)?;
+    hello.resume.as_mut().map_or(Ok(()), |resume| name("a token", &mut resume.token))?;
+    match hello.world.as_deref_mut() {
+        Some(Rank { world, rank, size, .. }) => {
+            name("an MPI program's name", world)?;
+            let possible = *rank < *size && usize::try_from(*size).is_ok_and(|size| size <= LIST_MAX);
+            if possible { Ok(()) } else { Err(OutOfBounds::Rank { rank: *rank, size: *size }) }
+        }
+        None => Ok(()),
+    }
+}
+
+fn in_status(status: &mut Status) -> Bounded {
+    name("a cluster's name", &mut status.cluster)?;
+    list("engines", &status.engines)?;
+    list("losses", &status.losses)?;
+    for engine in &mut status.engines {
+        names(&mut engine.uuid, &mut engine.host, &mut engine.address)?;
+        name("a state", &mut engine.state)?;
+        if let Some(world) = &mut engine.world {
+            name("an MPI program's name", &mut world.name)?;
+            world.reason.iter_mut().for_each(reason);
+            world.hook_error.iter_mut().for_each(lines);
+        }
+    }
+    for loss in &mut status.losses {
+        name("a uuid", &mut loss.uuid)?;
+        name("a host's name", &mut loss.host)?;
+        reason(&mut loss.how);
+    }
+    Ok(())
+}
+
+fn in_activity(activity: &mut Activity) {
+    lines(&mut activity.stack);
+    // A part of it means nothing.
+    if activity.calls.len() > DATA_MAX {
+        activity.calls.clear();
+    }
+}
+
+fn names(uuid: &mut String, host: &mut String, address: &mut String) -> Bounded {
+    name("a uuid", uuid)?;
+    name("a host's name", host)?;
+    name("an address", address)
+}
+
+fn name(what: &'static str, text: &mut String) -> Bounded {
+    replace(text, printable);
+    if text.len() > NAME_MAX { Err(OutOfBounds::Name { what, length: text.len() }) } else { Ok(()) }
+}
+
+/// A reason as it may be passed on: one line, cut.
+pub fn reason(text: &mut String) {
+    replace(text, printable);
+    replace(text, |text| cut(text, REASON_MAX));
+}
+
+/// A text of many lines as it may be passed on.
+pub fn lines(text: &mut String) {
+    replace(text, printable_lines);
+    replace(text, |text| cut(text, TEXT_MAX));
+}
+
+fn replace(text: &mut String, with: impl Fn(&str) -> Cow<'_, str>) {
+    if let Cow::Owned(changed) = with(text) {
+        *text = changed;
+    }
+}
+
+fn list<T>(what: &'static str, entries: &[T]) -> Bounded {
+    if entries.len() > LIST_MAX { Err(OutOfBounds::List { what, length: entries.len() }) } else { Ok(()) }
+}
+
+fn segments(notes: &[SegmentNote]) -> Bounded {
+    let ascend = notes.is_sorted_by(|one, next| one.frame < next.frame);
+    if ascend { list("segments", notes) } else { Err(OutOfBounds::Segments) }
+}
+
+fn seconds_in(what: &'static str, seconds: &mut f64) -> Bounded {
+    if !seconds.is_finite() || *seconds < 0.0 {
+        return Err(OutOfBounds::Seconds { what, value: seconds.to_string() });
+    }
+    length_of_time(seconds);
+    Ok(())
+}
+
+/// `max` and `min` give the other number for what is none.
+fn length_of_time(seconds: &mut f64) {
+    *seconds = seconds.max(0.0).min(LONGEST);
+}
+
+fn point_in_time(seconds: &mut f64) {
+    *seconds = seconds.max(0.0).min(LAST_TIME);
+}
