@@ -1,6 +1,7 @@
 //! The peers' side: a DEALER socket to one address, and what becomes of its connection. Which of several addresses is
 //! taken is decided in `race`.
 
+use super::forks::{self, Held};
 use super::monitor;
 use super::multipart::PART_BYTES_MAX;
 use ipclusterz_base::connection::{ConnectionFile, CurveKeys};
@@ -66,6 +67,7 @@ pub struct Wire {
     pub address: String,
     endpoint: String,
     ended: Cell<bool>,
+    held: Cell<Option<Held>>,
 }
 
 impl Wire {
@@ -94,6 +96,7 @@ impl Wire {
             address: address.to_owned(),
             endpoint: endpoint.to_owned(),
             ended: Cell::new(false),
+            held: Cell::new(None),
         })
     }
 
@@ -125,11 +128,16 @@ impl Wire {
 
     /// What became of it since the last call, if anything.
     pub fn next_event(&self) -> Result<Option<LinkEvent>, zmq::Error> {
-        while let Some(event) = monitor::next(&self.monitor)? {
+        while let Some((event, value)) = monitor::next_with_value(&self.monitor)? {
             let event = match event {
+                zmq::SocketEvent::CONNECTED => {
+                    self.held.set(i32::try_from(value).ok().and_then(forks::close_in_children));
+                    continue;
+                }
                 zmq::SocketEvent::HANDSHAKE_SUCCEEDED => LinkEvent::Up,
                 zmq::SocketEvent::DISCONNECTED => {
                     self.ended.set(true);
+                    self.held.set(None);
                     LinkEvent::Down
                 }
                 zmq::SocketEvent::CONNECT_RETRIED => LinkEvent::Retrying,

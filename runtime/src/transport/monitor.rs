@@ -8,7 +8,8 @@ use super::multipart;
 use crate::wire::socket::socket_pointer;
 
 /// The events that this project looks at.
-const EVENTS: [zmq::SocketEvent; 6] = [
+const EVENTS: [zmq::SocketEvent; 7] = [
+    zmq::SocketEvent::CONNECTED,
     zmq::SocketEvent::HANDSHAKE_SUCCEEDED,
     zmq::SocketEvent::HANDSHAKE_FAILED_AUTH,
     zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL,
@@ -36,9 +37,15 @@ pub fn detach(socket: &zmq::Socket) {
 
 /// The next thing that happened, if any.
 pub fn next(monitor: &zmq::Socket) -> Result<Option<zmq::SocketEvent>, zmq::Error> {
+    Ok(next_with_value(monitor)?.map(|(event, _)| event))
+}
+
+/// The same with its value, which is the descriptor of a connection that was made.
+pub fn next_with_value(monitor: &zmq::Socket) -> Result<Option<(zmq::SocketEvent, u32)>, zmq::Error> {
     while let Some(frames) = multipart::receive(monitor)? {
-        if let Some([low, high, ..]) = frames.first().map(|frame| &**frame) {
-            return Ok(Some(zmq::SocketEvent::from_raw(u16::from_ne_bytes([*low, *high]))));
+        if let Some([low, high, value @ ..]) = frames.first().map(|frame| &**frame) {
+            let event = zmq::SocketEvent::from_raw(u16::from_ne_bytes([*low, *high]));
+            return Ok(Some((event, value.try_into().map_or(0, u32::from_ne_bytes))));
         }
     }
     Ok(None)
