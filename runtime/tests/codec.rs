@@ -2,6 +2,7 @@
 
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
+use ipclusterz_base::process::Table;
 use ipclusterz_runtime::wire::bounds::{self, LIST_MAX, NAME_MAX, OutOfBounds, REASON_MAX};
 use ipclusterz_runtime::wire::codec::{DecodeError, HEADER_MAX, decode, encode};
 use ipclusterz_runtime::wire::message::*;
@@ -84,12 +85,18 @@ fn handshake() -> impl Strategy<Value = Message> {
     let welcome = (any::<u64>(), ".*", option::of(engine_id()), vec(info(), 0..5), window);
     let session = (time(), option::of(counts()));
     let resume = option::of((any::<u64>(), ".*", counts()));
+    let process = option::of(any::<((u64, u64), u64, u64)>());
     prop_oneof![
-        (hello, reached, resume).prop_map(|(hello, (address, forwarded, ends_in, drain_before), resume)| {
+        (hello, reached, resume, process).prop_map(|(hello, reached, resume, process)| {
+            let (address, forwarded, ends_in, drain_before) = reached;
             let (role, uuid, host, pid, wanted_id, shared_memory) = hello;
             let mut hello = Hello { wanted_id, shared_memory, address, ..Hello::new(role, uuid, host, pid) };
             (hello.forwarded, hello.ends_in, hello.drain_before) = (forwarded, ends_in, drain_before);
             hello.resume = resume.map(|(peer, token, received)| Resume { peer: PeerId(peer), token, received });
+            hello.process = process.map(|(boot, namespace, start_time)| {
+                let table = Table { boot, namespace };
+                Process { table, start_time }
+            });
             Message::Hello(hello)
         }),
         (welcome, session).prop_map(|((peer, token, engine_id, engines, window), (grace, resumed))| {
@@ -205,7 +212,11 @@ fn control() -> impl Strategy<Value = Message> {
             reason,
             more
         })),
-        (".*", option::of(".*")).prop_map(|(uuid, how)| Message::EngineEnded(EngineEnded { uuid, how })),
+        (".*", option::of(".*"), any::<bool>()).prop_map(|(uuid, how, certain)| Message::EngineEnded(EngineEnded {
+            uuid,
+            how,
+            certain
+        })),
         Just(Message::StatusRequest(Empty {})),
         any::<u64>().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
         (any::<u64>(), ".*").prop_map(|(epoch, reason)| Message::EpochOver(EpochOver { epoch, reason })),

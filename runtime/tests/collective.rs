@@ -97,7 +97,7 @@ struct World {
 
 impl World {
     fn new(size: u32, survives: bool) -> World {
-        let identity = Identity { cluster: "test".to_owned(), pid: 1 };
+        let identity = Identity { cluster: "test".to_owned(), pid: 1, table: None, halt: |_, _| None };
         let mut world = World {
             core: Core::new(identity, Limits::default(), || "token".to_owned()),
             size,

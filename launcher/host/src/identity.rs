@@ -1,9 +1,10 @@
 //! Identifies processes so that another program can recognise them later.
 //!
-//! A pid alone does not identify a process: the kernel gives it to another process after a while, and to any process
-//! after a reboot. A pid together with the start time of its process and the id of the boot does.
+//! A pid alone does not do that: see [`ipclusterz_base::process`].
 
 use ipclusterz_base::places;
+pub use ipclusterz_base::process::boot_id;
+use ipclusterz_base::process::{self, Halt, Stat};
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -19,21 +20,22 @@ pub struct ProcessIdentity {
 impl ProcessIdentity {
     /// The process that has this pid now.
     pub fn of(pid: u32) -> io::Result<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        Self::parse(pid, &stat).ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood: {stat:?}")))
+        Ok(Self { pid, start_time: Stat::of(pid)?.start_time })
     }
 
     /// Parses the text of `/proc/PID/stat`, of this host or another; `None` if it has an unknown form.
     pub fn parse(pid: u32, stat: &str) -> Option<Self> {
-        let (_, start_time) = parse_stat(stat)?;
-        Some(Self { pid, start_time })
+        Some(Self { pid, start_time: Stat::parse(stat)?.start_time })
     }
 
     /// Whether this very process still runs. A zombie does not run: it has exited and waits to be reaped.
     pub fn is_alive(&self) -> bool {
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) else { return false };
-        parse_stat(&stat)
-            .is_some_and(|(state, start_time)| start_time == self.start_time && !matches!(state, 'Z' | 'X'))
+        Stat::of(self.pid).is_ok_and(|stat| stat.start_time == self.start_time && !stat.has_exited())
+    }
+
+    /// Why it does not go on, although it is there.
+    pub fn halt(&self) -> Option<Halt> {
+        process::halt(self.pid, self.start_time)
     }
 }
 
@@ -78,32 +80,9 @@ impl Owner {
     }
 }
 
-/// Identifies the current boot of this host. Empty if the kernel does not tell.
-pub fn boot_id() -> String {
-    // Without an id, all boots look the same, and only the start times distinguish processes.
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| String::new(), |id| id.trim().to_owned())
-}
-
-/// State and start time from the text of `/proc/PID/stat` (proc_pid_stat(5)).
-pub fn parse_stat(stat: &str) -> Option<(char, u64)> {
-    // The second field is the program's name in parentheses, and may have spaces and parentheses in it.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    let start_time = fields.nth(18)?.parse().ok()?;
-    Some((state, start_time))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_with_parentheses_does_not_confuse() {
-        let stat = "4242 (a) b (c)) S 1 4242 4242 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1 1";
-        assert_eq!(parse_stat(stat), Some(('S', 987_654)));
-        assert_eq!(parse_stat("garbage"), None);
-    }
 
     #[test]
     fn this_process_is_alive_and_one_with_another_start_is_not() {

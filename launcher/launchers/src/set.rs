@@ -50,6 +50,8 @@ pub struct SetEnd {
     pub how: String,
     /// A log with details.
     pub log: Option<PathBuf>,
+    /// Whether its launcher has seen its processes end, and does not only know it from a queue.
+    pub certain: bool,
     /// Whether nothing of it was ever started: a host was not reached, or a queue did not take the job.
     pub not_started: bool,
     /// What to do about it, if its launcher knows.
@@ -59,7 +61,7 @@ pub struct SetEnd {
 impl SetEnd {
     /// The end of a set that ran.
     pub fn new(orderly: bool, how: impl Into<String>, log: Option<PathBuf>) -> Self {
-        Self { orderly, how: how.into(), log, not_started: false, hint: None }
+        Self { orderly, how: how.into(), log, certain: true, not_started: false, hint: None }
     }
 
     /// The end of a set of which nothing was ever started, with the reason.

@@ -74,10 +74,10 @@ impl Supervisor<'_> {
 
     /// Tells the controller how engines ended, which it passes on to clients.
     pub(super) fn tell_ends(&mut self) {
-        for (uuid, how) in self.core.take_words() {
+        for word in self.core.take_words() {
             if let Some(client) = &self.client {
                 // A controller that is gone has nobody to tell.
-                let _ = client.engine_ended(uuid, how);
+                let _ = client.engine_ended(word);
             }
         }
     }

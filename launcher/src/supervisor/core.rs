@@ -4,7 +4,7 @@
 //! engines leave when a cluster shrinks.
 
 use super::announcements::Announcements;
-use super::ends::{Ends, Word};
+use super::ends::Ends;
 use super::inputs::{Action, Ending, Input};
 use super::loss::Losses;
 use super::names::{name_engines, took_too_long};
@@ -14,12 +14,14 @@ use super::set::{Set, Stage};
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_launchers::rank_loss::RankLoss;
 use ipclusterz_launchers::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
-use ipclusterz_runtime::wire::message::EngineInfo;
+use ipclusterz_runtime::wire::message::{EngineEnded, EngineInfo};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long the process of a local engine may take to exit after the engine has left.
 const END_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the controller may take to say whether engines of a set that has ended had been told to end.
+const WORD_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a set that is being ended may take before it is killed.
 const KILL_AFTER: Duration = Duration::from_secs(3);
 /// How often a start that waits for engines says what it waits for.
@@ -106,7 +108,7 @@ impl Core {
     }
 
     /// What the controller is to be told of engines that ended, since the last call.
-    pub fn take_words(&mut self) -> Vec<Word> {
+    pub fn take_words(&mut self) -> Vec<EngineEnded> {
         self.ends.take_words()
     }
 
@@ -277,6 +279,13 @@ impl Core {
         let (asked, told) = set.unregister(id);
         self.ends.left(id, Some((set.set.id, asked.unwrap_or(id))));
         let orderly = told || reason.ends_with("was shut down");
+        set.left_by_itself = !orderly;
+        let nobody_left = set.given_ids().next().is_none();
+        if let Some((_, end)) = set.over_with.take_if(|_| nobody_left) {
+            set.shut_down |= orderly;
+            let set = set.set.id;
+            return self.over(set, end, now);
+        }
         let is_world = set.set.count > 1 || self.policy.restarts_in_job();
         if self.policy.rank_loss.is_some() && is_world && !orderly && set.is_running() && !set.died {
             let (set, asked) = (set.set.id, asked.unwrap_or(id));
@@ -295,8 +304,18 @@ impl Core {
 
     fn ended(&mut self, id: SetId, end: SetEnd, now: Instant) -> Vec<Action> {
         let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
+        self.ends.set_ended(id, set.given_ids(), &end);
+        if self.ready && end.orderly && !set.is_leaving() && set.given_ids().next().is_some() {
+            set.over_with = Some((now + WORD_PATIENCE, end));
+            return Vec::new();
+        }
+        self.over(id, end, now)
+    }
+
+    /// A set has ended, and whether its engines had been told to end is known.
+    fn over(&mut self, id: SetId, end: SetEnd, now: Instant) -> Vec<Action> {
+        let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
         let name = set.name();
-        self.ends.set_ended(id, set.given_ids(), &end.how);
         if set.is_leaving() {
             self.sets.remove(&id);
             let mut actions = vec![Action::Say(format!("{name} ended"))];
@@ -315,8 +334,9 @@ impl Core {
             return vec![Action::Say(format!("{name} failed: {}; tried again in {wait:.1} s", end.how))];
         }
         if set.has_ended_well(&end) {
+            let were = if set.set.count > 1 { "were" } else { "was" };
             self.sets.remove(&id);
-            return vec![Action::Say(format!("{name} was shut down"))];
+            return vec![Action::Say(format!("{name} {were} shut down"))];
         }
         let mut line = format!("{name} {}", end.told(set.set.count > 1));
         let again = self.policy.again(set, now);
@@ -354,6 +374,7 @@ impl Core {
         }
         let mut actions = Vec::new();
         let mut late = Vec::new();
+        let mut over = Vec::new();
         for set in self.sets.values_mut() {
             if set.restart_due(now) {
                 actions.push(Action::Start(set.set.clone()));
@@ -374,10 +395,15 @@ impl Core {
             if set.kill_at.take_if(|kill_at| *kill_at <= now).is_some() {
                 actions.push(Action::End(set.set.id, Force::Kill));
             }
+            let word_late = set.over_with.take_if(|(word_by, _)| *word_by <= now);
+            over.extend(word_late.map(|(_, end)| (set.set.id, end)));
             actions.extend(set.questions_about_lost_ranks(now));
             if set.deadline(&self.policy).is_some_and(|deadline| deadline <= now) {
                 late.push(set.set.id);
             }
+        }
+        for (set, end) in over {
+            actions.extend(self.over(set, end, now));
         }
         if let Some(set) = late.first().and_then(|id| self.sets.get(id)).filter(|_| !self.ready) {
             let late = Action::Finish(Ending::TimedOut(set.set.clone(), self.missing()));

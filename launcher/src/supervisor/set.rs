@@ -4,7 +4,7 @@ use super::loss::Restarts;
 use super::policy::Policy;
 use super::restart::BackOff;
 use ipclusterz_base::ids::EngineId;
-use ipclusterz_launchers::set::EngineSet;
+use ipclusterz_launchers::set::{EngineSet, SetEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -53,6 +53,11 @@ pub struct Set {
     pub left: Option<(Instant, String)>,
     /// Whether its only engine was shut down, so that its end is orderly, however long it takes.
     pub shut_down: bool,
+    /// Whether the engine that left last had not been told to.
+    pub left_by_itself: bool,
+    /// It has ended with 0 while engines of it were registered: how, and until when the controller may say whether these
+    /// had been told to end.
+    pub over_with: Option<(Instant, SetEnd)>,
     /// When to end it, because one of its engines died.
     pub end_at: Option<Instant>,
     /// When to kill it, because it was told to end.
@@ -87,6 +92,8 @@ impl Set {
             leaving: BTreeSet::new(),
             left: None,
             shut_down: false,
+            left_by_itself: false,
+            over_with: None,
             end_at: None,
             kill_at: None,
             died: false,
@@ -139,7 +146,7 @@ impl Set {
         self.lost.clear();
         self.unexplained.clear();
         (self.left, self.end_at, self.kill_at, self.died, self.complete) = (None, None, None, false, false);
-        self.shut_down = false;
+        (self.shut_down, self.left_by_itself) = (false, false);
     }
 
     /// Whether it is to be started again now. Returns true only once.
@@ -226,7 +233,7 @@ impl Set {
 
     /// Registers an engine under the id that it was given. Returns false if that is known already.
     pub fn register(&mut self, asked: EngineId, given: EngineId, host: &str, now: Instant) -> bool {
-        self.left = None;
+        (self.left, self.left_by_itself) = (None, false);
         self.places.insert(asked, host.to_owned());
         // The engine was only out of reach.
         self.lost.remove(&asked);
@@ -284,7 +291,8 @@ impl Set {
     pub fn next_tick(&self, policy: &Policy) -> impl Iterator<Item = Instant> {
         let again_at = if let Stage::Over { again_at, .. } = self.stage { Some(again_at) } else { None };
         let say_at = self.left.as_ref().map(|(say_at, _)| *say_at);
+        let word_by = self.over_with.as_ref().map(|(word_by, _)| *word_by);
         let ask_at = self.unexplained.values().map(|(ask_at, _)| *ask_at).min();
-        [again_at, say_at, ask_at, self.end_at, self.kill_at, self.deadline(policy)].into_iter().flatten()
+        [again_at, say_at, word_by, ask_at, self.end_at, self.kill_at, self.deadline(policy)].into_iter().flatten()
     }
 }

@@ -126,9 +126,10 @@ impl Set {
     }
 
     /// Whether a set that has ended was shut down. If a rank was lost before, the program's exit status says nothing
-    /// new.
+    /// new. And an engine that nobody had told to end may have ended with 0.
     pub(super) fn has_ended_well(&self, end: &SetEnd) -> bool {
-        !self.died && (end.orderly || self.shut_down || (!self.lost.is_empty() && self.given_ids().next().is_none()))
+        let orderly = end.orderly && !self.left_by_itself;
+        !self.died && (orderly || self.shut_down || (!self.lost.is_empty() && self.given_ids().next().is_none()))
     }
 
     /// The loss of the whole set.

@@ -33,8 +33,8 @@ impl Client {
     }
 
     /// Tells how an engine's process ended, or that nothing is known of it; for launchers.
-    pub fn engine_ended(&self, uuid: String, how: Option<String>) -> Result<(), ClientError> {
-        self.send(Channel::Control, Message::EngineEnded(EngineEnded { uuid, how }))
+    pub fn engine_ended(&self, ended: EngineEnded) -> Result<(), ClientError> {
+        self.send(Channel::Control, Message::EngineEnded(ended))
     }
 
     /// Waits until there are `count` engines; false at the deadline.

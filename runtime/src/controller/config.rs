@@ -38,7 +38,7 @@ pub struct Ready {
     pub client_file: PathBuf,
     /// Connection file for engines.
     pub engine_file: PathBuf,
-    /// Folder of its unix socket.
+    /// Folder of its unix socket, and of the launcher's.
     pub socket_dir: Option<PathBuf>,
     /// Folder of segments.
     pub shared_memory_dir: Option<PathBuf>,

@@ -12,6 +12,7 @@ mod sessions;
 mod stopping;
 
 use super::event::{Action, Event};
+use super::exits::Exits;
 use super::limits::Limits;
 use super::losses::Losses;
 use super::registry::Registry;
@@ -19,6 +20,7 @@ use super::work::{Effect, Work};
 use super::worlds::Worlds;
 use crate::wire::message::{Message, Targets};
 use ipclusterz_base::ids::{EngineId, PeerId};
+use ipclusterz_base::process::{Halt, Table};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -29,6 +31,10 @@ pub struct Identity {
     pub cluster: String,
     /// The controller's process.
     pub pid: u32,
+    /// The process table that it shares with peers of this host.
+    pub table: Option<Table>,
+    /// Tells why the process with this pid and start time does not go on.
+    pub halt: fn(u32, u64) -> Option<Halt>,
 }
 
 /// The state of a controller.
@@ -40,6 +46,7 @@ pub struct Core {
     work: Work,
     worlds: Worlds,
     losses: Losses,
+    exits: Exits,
     rejected: u64,
     stopping: Option<Duration>,
     /// Engines that end when they have finished their tasks.
@@ -63,6 +70,7 @@ impl Core {
             work,
             worlds: Worlds::default(),
             losses: Losses::default(),
+            exits: Exits::default(),
             rejected: 0,
             stopping: None,
             retiring: BTreeSet::new(),
@@ -87,8 +95,11 @@ impl Core {
                 self.rejected += 1;
                 self.actions.push(Action::Rejected(format!("a peer was turned away: {reason}")));
             }
+            Event::ProcessEnded(peer, how) => self.process_ended(peer, how, now),
             Event::Gone(route) => self.gone(route, "its connection broke", now),
             Event::Tick => {
+                // Before others are given work: not to these.
+                self.give_up_exited(now);
                 self.work.tick(now);
                 self.give_up_clients(now);
                 self.give_up_words(now);
@@ -102,7 +113,8 @@ impl Core {
     /// When `Event::Tick` should come next, if at all; a time in the past means soon.
     pub fn next_tick(&self) -> Option<Duration> {
         let away = self.away.front().map(|(since, _)| *since + self.limits.session_grace);
-        [self.work.next_tick(), self.losses.next_tick(), self.stopping, away].into_iter().flatten().min()
+        let own = [self.losses.next_tick(), self.exits.next_tick(), self.stopping];
+        own.into_iter().chain([self.work.next_tick(), away]).flatten().min()
     }
 
     /// What is held; for tests.

@@ -38,6 +38,8 @@ pub enum Event {
     TurnedAway(&'static str),
     /// A connection ended.
     Gone(Route),
+    /// The process of a peer has ended, whatever its connections look like; how, if the kernel tells.
+    ProcessEnded(PeerId, Option<String>),
     /// The time that `next_tick` gave has come.
     Tick,
     /// A signal asks the controller to exit.
@@ -62,6 +64,17 @@ pub enum Action {
     Unlink(Frame),
     /// Remove all segments of a peer but these.
     UnlinkPeer(PeerId, HashSet<Vec<u8>>),
+    /// Watch the process of a peer, which is in this process table.
+    Watch {
+        /// Whose.
+        peer: PeerId,
+        /// Its process id.
+        pid: u32,
+        /// When it started, in clock ticks since boot.
+        start_time: u64,
+    },
+    /// Watch it no longer.
+    Unwatch(PeerId),
     /// Write to the log.
     Log(String),
     /// A message was refused: write it to the log.

@@ -20,6 +20,8 @@ pub struct Limits {
     pub session_grace: Duration,
     /// How long answers that name an engine that died wait for the launcher's word how it ended.
     pub loss_grace: Duration,
+    /// How long the connections of a peer whose process has ended may stay silent: what it sent is still taken.
+    pub exit_grace: Duration,
     /// How long a shutdown waits for engines to leave.
     pub shutdown_grace: Duration,
 }
@@ -45,6 +47,7 @@ impl Default for Limits {
             no_engine_grace: Duration::from_secs(10),
             session_grace: Duration::from_secs(300),
             loss_grace: Duration::from_secs(2),
+            exit_grace: Duration::from_millis(500),
             shutdown_grace: Duration::from_secs(1),
         }
     }

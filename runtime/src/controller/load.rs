@@ -31,6 +31,8 @@ pub struct Load {
     average: Option<f64>,
     /// Its head turned out to be long: what was behind it was taken back, and nothing comes until it ends.
     held_back: bool,
+    /// Its process has ended, though it is still registered.
+    over: bool,
     /// Tasks answered.
     pub completed: u64,
     /// Its end, as far as it is known.
@@ -62,7 +64,7 @@ impl Horizon {
 impl Load {
     fn new(peer: PeerId, horizon: Horizon) -> Self {
         let (outstanding, head_since) = Default::default();
-        Load { peer, outstanding, head_since, average: None, held_back: false, completed: 0, horizon }
+        Load { peer, outstanding, head_since, average: None, held_back: false, over: false, completed: 0, horizon }
     }
 
     fn prefetch(&self) -> usize {
@@ -76,7 +78,7 @@ impl Load {
     }
 
     fn is_open(&self) -> bool {
-        !self.held_back && !self.horizon.retiring && self.outstanding.len() < self.prefetch()
+        !self.held_back && !self.over && !self.horizon.retiring && self.outstanding.len() < self.prefetch()
     }
 }
 
@@ -182,6 +184,11 @@ impl Loads {
     /// This engine is to end when it has done what it has.
     pub fn retire(&mut self, engine: EngineId) {
         self.update(engine, |load| load.horizon.retiring = true);
+    }
+
+    /// This engine is given no balanced task any more: its process has ended.
+    pub fn end(&mut self, engine: EngineId) {
+        self.update(engine, |load| load.over = true);
     }
 
     /// Engines whose head has been running for long while others wait behind it.

@@ -1,4 +1,4 @@
-//! Engines that died: those whose end the launcher may still explain, with the answers that wait for that, and the last
+//! Engines that died: those whose end the launcher or the kernel may still explain, with the answers that wait for that, and the last
 //! ones. Data alone; what happens to it is in `core/losses.rs`.
 
 use crate::wire::message::{EngineLoss, Message, Outcome, Reply};
@@ -9,11 +9,19 @@ use std::time::Duration;
 /// How many losses are remembered.
 const KEPT: usize = 10;
 
-/// An engine that died, as long as the launcher may say how.
+/// An engine that died, as long as more may be known of that.
 #[derive(Debug)]
 pub struct Unexplained {
     /// Its id.
     pub engine: EngineId,
+    /// The peer that it was.
+    pub peer: PeerId,
+    /// Its process is watched.
+    pub watched: bool,
+    /// Who may still say how it ended.
+    pub awaited: Awaited,
+    /// How it ended, as far as it is known.
+    pub how: Option<String>,
     /// Identifies its process.
     pub uuid: String,
     /// `engine 3 (pid 17 on n1)`.
@@ -24,6 +32,22 @@ pub struct Unexplained {
     pub until: Duration,
     /// Answers that wait.
     pub replies: Vec<(PeerId, Reply)>,
+}
+
+/// Who may still say how an engine ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Awaited {
+    /// The launcher, which knows best.
+    pub launcher: bool,
+    /// The kernel of this host.
+    pub kernel: bool,
+}
+
+impl Awaited {
+    /// Whether anybody may.
+    pub fn any(self) -> bool {
+        self.launcher || self.kernel
+    }
 }
 
 /// Engines that died.
@@ -79,7 +103,12 @@ impl Losses {
         }
     }
 
-    /// The launcher may say more of one that died.
+    /// Notes what is known of losses; those of which nobody will say more can be taken out then.
+    pub fn note(&mut self, which: impl Fn(&Unexplained) -> bool, note: impl Fn(&mut Unexplained)) {
+        self.unexplained.iter_mut().filter(|loss| which(loss)).for_each(note);
+    }
+
+    /// More may be known in a moment of one that died.
     pub fn wait_for_word(&mut self, loss: Unexplained) {
         self.unexplained.push(loss);
     }

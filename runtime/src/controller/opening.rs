@@ -4,12 +4,14 @@
 use super::config::{ControllerConfig, ControllerError, Ready};
 use super::core::{Core, Identity};
 use super::reactor::Reactor;
+use super::watch::Watch;
 use crate::transport::context;
 use crate::transport::listen::Listener;
 use crate::transport::zap::Gate;
 use crate::wire::segment::SegmentFolder;
 use ipclusterz_base::connection::{CONNECTION_FILE_VERSION, ConnectionFile, CurveKeys, Role};
 use ipclusterz_base::places::{self, RunDirs};
+use ipclusterz_base::process::{self, Table};
 use std::fs;
 
 /// The files that have to be removed at the end.
@@ -36,8 +38,11 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
     let context = context::open()?;
     let listener = Listener::new(&context)?;
     let mut segments = None;
+    // Also for the launcher's socket, which is beside the controller's.
+    places::make_private_dir(&dirs.socket_dir)?;
+    files.ready.socket_dir = Some(dirs.socket_dir.clone());
     if config.local {
-        segments = make_folders(&dirs, &mut files.ready)?;
+        segments = make_segments(&dirs, &mut files.ready);
         let path = places::socket_path(&dirs.socket_dir).display().to_string();
         let bound = listener.bind_local(&path);
         files.ready.addresses.push(bound.map_err(|source| ControllerError::Bind { address: path, source })?);
@@ -50,20 +55,18 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
         files.ready.addresses.extend(offered(&bound, &config.advertise));
     }
     write_connection_files(config, &keys, &mut files.ready)?;
-    let identity = Identity { cluster: config.cluster.clone(), pid: std::process::id() };
+    let (cluster, pid) = (config.cluster.clone(), std::process::id());
+    let identity = Identity { cluster, pid, table: Table::own(), halt: process::halt };
     let core = Core::new(identity, config.limits.with_host_memory(), || places::random_hex(16));
-    Ok(Reactor::new(context, listener, gate, segments, core))
+    let watch = Watch::new().map_err(|error| ControllerError::System("epoll", error))?;
+    Ok(Reactor::new(context, listener, gate, segments, core, watch))
 }
 
-/// Makes the folder of the unix socket, and that of segments. Without /dev/shm large payloads travel as frames.
-fn make_folders(dirs: &RunDirs, ready: &mut Ready) -> Result<Option<SegmentFolder>, ControllerError> {
-    places::make_private_dir(&dirs.socket_dir)?;
-    ready.socket_dir = Some(dirs.socket_dir.clone());
-    if places::make_private_dir(&dirs.shared_memory_dir).is_err() {
-        return Ok(None);
-    }
+/// Makes the folder of segments. Without /dev/shm large payloads travel as frames.
+fn make_segments(dirs: &RunDirs, ready: &mut Ready) -> Option<SegmentFolder> {
+    places::make_private_dir(&dirs.shared_memory_dir).ok()?;
     ready.shared_memory_dir = Some(dirs.shared_memory_dir.clone());
-    Ok(Some(SegmentFolder::new(dirs.shared_memory_dir.clone())))
+    Some(SegmentFolder::new(dirs.shared_memory_dir.clone()))
 }
 
 /// Keys of this run: the controller's own, and one for each role.

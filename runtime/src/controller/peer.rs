@@ -28,6 +28,10 @@ pub struct Peer {
     pub leaving: bool,
     /// How an engine's process ended, if the launcher knew before its connections broke.
     pub ended: Option<String>,
+    /// Its process is watched.
+    pub watched: bool,
+    /// How its process ended, as the kernel says, while its connections stand.
+    pub exited: Option<String>,
     /// What was sent to a client.
     pub sent: Sent,
     /// What a client has sent.

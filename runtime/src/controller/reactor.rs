@@ -3,6 +3,7 @@
 use super::config::ControllerError;
 use super::core::Core;
 use super::event::{Action, Event};
+use super::watch::Watch;
 use crate::system::{descriptor_limit, has_descriptors, resident_bytes};
 use crate::transport::listen::{Incoming, Listener};
 use crate::transport::zap::Gate;
@@ -21,6 +22,16 @@ const TICK: Duration = Duration::from_millis(10);
 /// for their segments, as does the log.
 const RESERVE: usize = 16;
 
+/// What a wait has found.
+struct Ready {
+    /// A peer is at the gate.
+    knock: bool,
+    /// A signal has come.
+    signal: bool,
+    /// The process of a peer has ended.
+    exit: bool,
+}
+
 /// The core with its sockets.
 pub(super) struct Reactor {
     // Sockets close before the context.
@@ -28,6 +39,7 @@ pub(super) struct Reactor {
     gate: Gate,
     segments: Option<SegmentFolder>,
     core: Core,
+    watch: Watch,
     start: Instant,
     _context: zmq::Context,
 }
@@ -39,16 +51,20 @@ impl Reactor {
         gate: Gate,
         segments: Option<SegmentFolder>,
         core: Core,
+        watch: Watch,
     ) -> Reactor {
-        Reactor { listener, gate, segments, core, start: Instant::now(), _context: context }
+        Reactor { listener, gate, segments, core, watch, start: Instant::now(), _context: context }
     }
 
     /// Runs until the controller is done, or until `signals` is readable and all engines have left.
     pub fn run(&mut self, signals: &OwnedFd) -> Result<(), ControllerError> {
         loop {
-            let (knock, signal) = self.wait(signals)?;
+            let Ready { knock, signal, exit } = self.wait(signals)?;
             if knock {
                 self.answer_gate()?;
+            }
+            if exit {
+                self.take_exits()?;
             }
             if (signal && self.handle(Event::Stop)?) || self.take_messages()? {
                 return Ok(());
@@ -59,9 +75,10 @@ impl Reactor {
         }
     }
 
-    /// Waits for a message, a tick or a signal. Returns whether a peer is at the gate, and whether there is a signal.
-    fn wait(&self, signals: &OwnedFd) -> Result<(bool, bool), ControllerError> {
+    /// Waits for a message, a tick, a signal or the end of a process.
+    fn wait(&self, signals: &OwnedFd) -> Result<Ready, ControllerError> {
         let timeout = match self.core.next_tick() {
+            _ if self.watch.is_due() => Duration::ZERO,
             Some(at) => at.saturating_sub(self.start.elapsed()).max(TICK),
             None => Duration::from_secs(3600),
         };
@@ -70,9 +87,21 @@ impl Reactor {
             self.gate.socket().as_poll_item(zmq::POLLIN),
             zmq::PollItem::from_fd(signals.as_raw_fd(), zmq::POLLIN),
             self.listener.monitor().as_poll_item(zmq::POLLIN),
+            zmq::PollItem::from_fd(self.watch.fd(), zmq::POLLIN),
         ];
         transport::poll(&mut items, timeout)?;
-        Ok((items[1].is_readable() || items[3].is_readable(), items[2].is_readable()))
+        Ok(Ready {
+            knock: items[1].is_readable() || items[3].is_readable(),
+            signal: items[2].is_readable(),
+            exit: items[4].is_readable() || self.watch.is_due(),
+        })
+    }
+
+    fn take_exits(&mut self) -> Result<(), ControllerError> {
+        for (peer, how) in self.watch.ended() {
+            self.handle(Event::ProcessEnded(peer, how))?;
+        }
+        Ok(())
     }
 
     fn answer_gate(&mut self) -> Result<(), ControllerError> {
@@ -141,6 +170,8 @@ impl Reactor {
                         folder.unlink_owner(peer, |name| keep.contains(name));
                     }
                 }
+                Action::Watch { peer, pid, start_time } => self.watch.add(peer, pid, start_time),
+                Action::Unwatch(peer) => self.watch.remove(peer),
                 Action::Log(text) => tracing::info!("{}", printable(&text)),
                 Action::Rejected(text) => tracing::warn!("rejected: {}", printable(&text)),
                 Action::Exit => return Ok(true),

@@ -45,6 +45,8 @@ impl Registry {
             resident_bytes: 0,
             leaving: false,
             ended: None,
+            watched: false,
+            exited: None,
             sent: Sent::new(keep && !engine),
             received: Counts::default(),
             received_bytes: 0,
@@ -169,6 +171,11 @@ impl Registry {
     /// A peer by its number.
     pub fn peer_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
         self.peers.get_mut(&id)
+    }
+
+    /// The peer that is the engine with this id.
+    pub fn peer_of_engine(&self, id: EngineId) -> Option<PeerId> {
+        self.engines.get(&id).copied()
     }
 
     /// An engine by its id.

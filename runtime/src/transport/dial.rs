@@ -2,6 +2,7 @@
 //! taken is decided in `race`.
 
 use super::context::Shortage;
+use super::forks::{self, Held};
 use super::monitor;
 use super::multipart::PART_BYTES_MAX;
 use ipclusterz_base::connection::{ConnectionFile, CurveKeys};
@@ -73,6 +74,7 @@ pub struct Wire {
     /// The address as it was offered.
     pub address: String,
     endpoint: String,
+    held: Cell<Option<Held>>,
 }
 
 impl Wire {
@@ -98,7 +100,7 @@ impl Wire {
         }
         let monitor = monitor::attach(context, &socket).map_err(failed("watching"))?;
         socket.connect(endpoint).map_err(failed("dialling"))?;
-        Ok(Wire { socket, monitor, address: address.to_owned(), endpoint: endpoint.to_owned() })
+        Ok(Wire { socket, monitor, address: address.to_owned(), endpoint: endpoint.to_owned(), held: Cell::new(None) })
     }
 
     /// Starts a second connection to the same address. Without heartbeats: they would wait behind large frames.
@@ -126,8 +128,15 @@ impl Wire {
     pub fn next_event(&self) -> Result<Option<LinkEvent>, zmq::Error> {
         while let Some((event, value)) = monitor::next(&self.monitor)? {
             let event = match event {
+                zmq::SocketEvent::CONNECTED => {
+                    self.held.set(i32::try_from(value).ok().and_then(forks::close_in_children));
+                    continue;
+                }
                 zmq::SocketEvent::HANDSHAKE_SUCCEEDED => LinkEvent::Up,
-                zmq::SocketEvent::DISCONNECTED => LinkEvent::Down,
+                zmq::SocketEvent::DISCONNECTED => {
+                    self.held.set(None);
+                    LinkEvent::Down
+                }
                 zmq::SocketEvent::CONNECT_RETRIED => LinkEvent::Retrying,
                 zmq::SocketEvent::HANDSHAKE_FAILED_AUTH => LinkEvent::Refused(refusal(value)),
                 zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL => LinkEvent::Failed(failure(value)),

@@ -7,7 +7,7 @@
 //! 1. [`context`]: what libzmq was built with.
 //! 2. `multipart`: one message through a socket, sent and received.
 //! 3. `poll` and [`wake`]: how a thread waits for sockets, and how another thread wakes it.
-//! 4. [`monitor`]: what libzmq tells of connections.
+//! 4. [`monitor`]: what libzmq tells of connections; `forks`: what becomes of them in a child.
 //! 5. [`route`]: a connection as the controller sees it.
 //! 6. [`listen`]: the controller's side; [`zap`]: which keys get in, and as what.
 //! 7. [`dial`]: the peers' side: one address.
@@ -16,6 +16,7 @@
 
 pub mod context;
 pub mod dial;
+mod forks;
 pub mod listen;
 pub mod monitor;
 mod multipart;

@@ -8,8 +8,9 @@ use super::multipart;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The events that this project looks at.
-const EVENTS: [zmq::SocketEvent; 7] = [
+const EVENTS: [zmq::SocketEvent; 8] = [
     zmq::SocketEvent::ACCEPT_FAILED,
+    zmq::SocketEvent::CONNECTED,
     zmq::SocketEvent::HANDSHAKE_SUCCEEDED,
     zmq::SocketEvent::HANDSHAKE_FAILED_AUTH,
     zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL,

@@ -7,7 +7,7 @@
 use super::dial::{DialError, LinkEvent, Wire};
 use super::multipart;
 use super::race::{AGAIN, Course, Race, RaceEvent};
-use crate::wire::message::{Attach, Hello, Message, Resume, Welcome};
+use crate::wire::message::{Attach, Hello, Message, Process, Resume, Welcome};
 use crate::wire::resend::Sending;
 use crate::wire::{Channel, Frame, codec};
 use ipclusterz_base::connection::ConnectionFile;
@@ -81,6 +81,7 @@ impl Session {
         let course = Course::of(file)?;
         hello.shared_memory = course.local && file.shared_memory.is_some();
         hello.forwarded = file.forwarded;
+        hello.process = Process::own();
         let race = Race::start(context, file, &course)?;
         let problem = race.problem();
         let way = Way::Racing(Box::new(race));

@@ -70,7 +70,7 @@ impl World {
     /// The launcher says how the process of an engine ended, or that it does not know.
     pub fn explain(&mut self, engine: u32, how: Option<&str>) {
         let Some(launcher) = self.launcher.filter(|launcher| self.clients.contains_key(launcher)) else { return };
-        let ended = EngineEnded { uuid: format!("uuid-{engine}"), how: how.map(str::to_owned) };
+        let ended = EngineEnded { uuid: format!("uuid-{engine}"), how: how.map(str::to_owned), certain: false };
         self.tell(launcher, Message::EngineEnded(ended), vec![]);
     }
 

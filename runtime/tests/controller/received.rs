@@ -57,7 +57,7 @@ impl World {
         };
         let before = self.balanced.range((client, RequestId(0))..(client, request));
         // Its loss may not have been told yet.
-        let lost = |key: &Key| self.launcher.is_some() && self.had.contains(key);
+        let lost = |key: &Key| (self.launcher.is_some() || self.here) && self.had.contains(key);
         let waits = |key: &Key| !answered(key) && !given(key) && !lost(key);
         let mut waiting = before.filter(|(key, other)| other.is_like(goes) && waits(key));
         waiting.next().map(|(key, _)| *key)
@@ -76,8 +76,8 @@ impl World {
                     let mut engines = self.engines.iter().filter_map(|(control, engine)| Some((*control, engine.id?)));
                     let nowhere = !engines.any(|(control, id)| goes.may_go_to(control, id));
                     let says = |why: &str| why.contains(" is there") || why.contains("there is no ");
-                    // What waits for the launcher's word may be told when there is another engine with that id.
-                    let told_late = self.launcher.is_some();
+                    // What waits for the launcher's or the kernel's word may be told when there is another engine with that id.
+                    let told_late = self.launcher.is_some() || self.here;
                     let missing = matches!(&reply.outcome, Outcome::Lost(why) if says(why) && !told_late);
                     assert!(!missing || (nowhere && goes.tried.is_empty()), "{reply:?}: {goes:?}");
                     let unmet = reply.outcome == Outcome::Error && *payload[0] == *b"unmet";

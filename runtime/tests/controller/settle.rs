@@ -24,6 +24,7 @@ impl World {
         for control in ending.collect::<Vec<_>>() {
             self.gone(control, false);
         }
+        self.nothing_more_comes();
         self.answer_all_recalls();
         self.give_up_words();
         for client in self.clients.values() {
@@ -67,5 +68,7 @@ impl World {
         }
         assert_eq!(self.core.work().held_bytes(), 0, "payload is still held");
         assert!(self.core.registry().is_empty());
+        self.give_up_words();
+        assert!(self.watched.is_empty(), "watched for nobody");
     }
 }

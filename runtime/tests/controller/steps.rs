@@ -14,6 +14,7 @@ pub enum Step {
     EngineJoins { wanted: Option<u32>, ends_in: Option<f64>, drain_before: f64 },
     Retire { client: usize, engines: Vec<EngineId> },
     EngineDies(usize),
+    Exits { peer: usize, client: bool, known: bool },
     Explain { engine: usize, known: bool },
     ClientJoins,
     ClientLeaves { client: usize, goodbye: bool },
@@ -54,6 +55,8 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => (index.clone(), proptest::collection::vec((0..5_u32).prop_map(EngineId), 0..3))
             .prop_map(|(client, engines)| Step::Retire { client, engines }),
         1 => index.clone().prop_map(Step::EngineDies),
+        1 => (index.clone(), any::<bool>(), any::<bool>())
+            .prop_map(|(peer, client, known)| Step::Exits { peer, client, known }),
         1 => (index.clone(), any::<bool>()).prop_map(|(engine, known)| Step::Explain { engine, known }),
         1 => Just(Step::ClientJoins),
         1 => (index.clone(), any::<bool>()).prop_map(|(client, goodbye)| Step::ClientLeaves { client, goodbye }),
@@ -89,8 +92,13 @@ impl World {
             Step::EngineDies(index) => {
                 if let Some(control) = Self::nth(&self.engines, index) {
                     self.gone(control, index % 2 == 0);
+                    if self.here && index % 3 == 0 {
+                        let peer = self.greeted[&control].peer;
+                        self.feed(Event::ProcessEnded(peer, Some("exit status: 3".to_owned())));
+                    }
                 }
             }
+            Step::Exits { peer, client, known } => self.exits_silently(peer, client, known),
             Step::Explain { engine, known } => {
                 let all: Vec<u32> = self.dead.iter().rev().chain(self.engines.keys()).copied().collect();
                 if let Some(control) = all.get(engine) {
@@ -151,6 +159,14 @@ impl World {
             if self.engines.contains_key(&control) {
                 self.tell(control + 1, Message::NeedFunction(NeedFunction { task }), vec![]);
             }
+        }
+    }
+
+    fn exits_silently(&mut self, peer: usize, client: bool, known: bool) {
+        let control = if client { Self::nth(&self.clients, peer) } else { Self::nth(&self.engines, peer) };
+        if let Some(control) = control.filter(|control| self.here && Some(*control) != self.launcher) {
+            self.exits(control, known.then_some("signal: 9 (SIGKILL)"));
+            self.nothing_more_comes();
         }
     }
 

@@ -2,7 +2,8 @@
 
 use crate::model::{Goes, ModelClient, ModelEngine};
 use ipclusterz_base::connection::Role;
-use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
+use ipclusterz_base::process::Table;
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::core::{Core, Identity};
 use ipclusterz_runtime::controller::event::{Action, Event};
@@ -40,7 +41,15 @@ pub struct World {
     pub losses: Vec<EngineLoss>,
     /// What dead engines had.
     pub had: BTreeSet<Key>,
+    /// Peers are processes of the controller's host, which it can watch; those that it does, with their `control` routes.
+    pub here: bool,
+    pub watched: BTreeMap<PeerId, u32>,
+    /// Peers whose processes have ended while their connections stand.
+    pub over: Vec<u32>,
 }
+
+/// Where processes of the controller's host are.
+const TABLE: Option<Table> = Some(Table { boot: (1, 2), namespace: 3 });
 
 pub const FUNCTION: FunctionName = FunctionName([9; 16]);
 
@@ -65,7 +74,7 @@ impl World {
     }
 
     pub fn with(limits: Limits) -> World {
-        let identity = Identity { cluster: "test".to_owned(), pid: 1 };
+        let identity = Identity { cluster: "test".to_owned(), pid: 1, table: TABLE, halt: |_, _| None };
         World {
             core: Core::new(identity, limits, || "token".to_owned()),
             now: Duration::ZERO,
@@ -83,7 +92,15 @@ impl World {
             dead: Vec::new(),
             losses: Vec::new(),
             had: BTreeSet::new(),
+            here: false,
+            watched: BTreeMap::new(),
+            over: Vec::new(),
         }
+    }
+
+    /// One whose peers are processes of its host.
+    pub fn of_one_host() -> World {
+        World { here: true, ..World::new() }
     }
 
     pub fn feed(&mut self, event: Event) {
@@ -98,8 +115,11 @@ impl World {
     }
 
     pub fn take(&mut self, action: Action) {
-        if let Action::Unlink(name) = &action {
-            self.unlinked.push(String::from_utf8_lossy(name).into_owned());
+        match &action {
+            Action::Unlink(name) => self.unlinked.push(String::from_utf8_lossy(name).into_owned()),
+            Action::Watch { peer, pid, .. } => assert_eq!(self.watched.insert(*peer, *pid), None, "watched twice"),
+            Action::Unwatch(peer) => assert!(self.watched.remove(peer).is_some(), "not watched"),
+            _ => {}
         }
         let Action::Send { route: Route(route), message, payload, .. } = action else { return };
         let control = route & !1;
@@ -131,8 +151,17 @@ impl World {
         let uuid = format!("uuid-{control}");
         let wanted_id = wanted.map(EngineId);
         let new = Hello::new(role, uuid, "host".to_owned(), control);
-        let hello = Hello { wanted_id, shared_memory: true, ends_in, drain_before, ..new };
-        let taken: BTreeSet<EngineId> = self.engines.values().filter_map(|engine| engine.id).collect();
+        let process = TABLE.filter(|_| self.here).map(|table| Process { table, start_time: 1 });
+        let hello = Hello { wanted_id, shared_memory: true, ends_in, drain_before, process, ..new };
+        let mut taken: BTreeSet<EngineId> = self.engines.values().filter_map(|engine| engine.id).collect();
+        if let Some(id) = wanted_id {
+            // It has the place of one whose process has ended.
+            let over = |control: &u32| self.engines.get(control).is_some_and(|engine| engine.id == Some(id));
+            if let Some(former) = self.over.iter().copied().find(over) {
+                taken.remove(&id);
+                self.forgotten(former);
+            }
+        }
         self.tell(control, Message::Hello(hello), vec![]);
         let Welcome { peer, token, engine_id, .. } = self.greeted[&control].clone();
         if let Some(engine) = self.engines.get_mut(&control) {
@@ -161,12 +190,35 @@ impl World {
         control
     }
 
-    pub fn gone(&mut self, control: u32, data: bool) {
+    /// A peer is known no more.
+    fn forgotten(&mut self, control: u32) {
+        self.over.retain(|other| *other != control);
         if let Some(engine) = self.engines.remove(&control) {
             self.dead.push(control);
             self.had.extend(engine.inbox.iter().map(|task| self.keys[task]));
         }
         self.clients.remove(&control);
+    }
+
+    /// The process of a peer has ended, and something holds its connections.
+    pub fn exits(&mut self, control: u32, how: Option<&str>) {
+        let peer = self.greeted[&control].peer;
+        assert_eq!(self.watched.get(&peer), Some(&control), "watched");
+        self.over.push(control);
+        self.feed(Event::ProcessEnded(peer, how.map(str::to_owned)));
+    }
+
+    /// Nothing more comes from those whose processes have ended.
+    pub fn nothing_more_comes(&mut self) {
+        self.now += Limits::default().exit_grace;
+        for control in std::mem::take(&mut self.over) {
+            self.forgotten(control);
+        }
+        self.feed(Event::Tick);
+    }
+
+    pub fn gone(&mut self, control: u32, data: bool) {
+        self.forgotten(control);
         self.feed(Event::Gone(Route(control + u32::from(data))));
         // The other connection ends a moment later.
         self.feed(Event::Gone(Route(control + u32::from(!data))));

@@ -36,7 +36,8 @@ while :; do
   ranks=$!
   # A signal may have come before their number was known.
   [ -z "$ended" ] || kill -TERM "$ranks"
-  while sleep 1; do
+  # It ends with the ranks, or with this script, if no signal ends it before.
+  while sleep 1 && kill -0 "$ranks" 2>/dev/null && kill -0 "$$" 2>/dev/null; do
     if [ "$(words)" -gt "$started" ]; then kill -TERM "$ranks"; break; fi
   done &
   watch=$!

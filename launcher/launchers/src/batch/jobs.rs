@@ -395,7 +395,9 @@ impl Job {
         }
         self.stage = Stage::Ended;
         let log = (!orderly && self.id.is_some()).then(|| self.rules.log.clone());
-        vec![Action::Tell(SetEvent::Ended(SetEnd::new(orderly, how, log)))]
+        // A queue may lose sight of a job whose engines live.
+        let end = SetEnd { certain: false, ..SetEnd::new(orderly, how, log) };
+        vec![Action::Tell(SetEvent::Ended(end))]
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Action> {

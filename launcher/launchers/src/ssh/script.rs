@@ -6,7 +6,8 @@
 
 use crate::engine_words::PROGRAM;
 use ipclusterz_base::ids::EngineId;
-use ipclusterz_host::identity::{ProcessIdentity, parse_stat};
+use ipclusterz_base::process::Stat;
+use ipclusterz_host::identity::ProcessIdentity;
 use ipclusterz_host::shell::quote;
 use ipclusterz_ssh::sitting;
 use std::collections::BTreeMap;
@@ -174,8 +175,8 @@ impl Answer {
 /// The process of a `/proc/PID/stat`, unless it has ended.
 fn running(stat: &str) -> Option<ProcessIdentity> {
     let pid = stat.split_whitespace().next()?.parse().ok()?;
-    let (state, start_time) = parse_stat(stat)?;
-    (!matches!(state, 'Z' | 'X')).then_some(ProcessIdentity { pid, start_time })
+    let stat = Stat::parse(stat)?;
+    (!stat.has_exited()).then_some(ProcessIdentity { pid, start_time: stat.start_time })
 }
 
 #[cfg(test)]

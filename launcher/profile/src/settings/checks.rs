@@ -16,15 +16,24 @@ type Checked = Result<(), SettingsError>;
 /// Address of the controller when engines are elsewhere and the profile names none.
 const LISTEN_EVERYWHERE: &str = "0.0.0.0:0";
 
+/// Address of the controller when engines are here, and there is no unix socket for them.
+const LISTEN_HERE: &str = "127.0.0.1:0";
+
 /// How many engines jobs have when nothing says how many: a queue has no size of its own.
 const A_FEW: u64 = 4;
 
 /// Sets values that nobody has chosen but that other values imply.
 pub fn derive(profile: &mut Profile) -> Result<(), ProfileError> {
     let launcher = profile.tables.engines.launcher;
-    if launcher != LauncherKind::Local && profile.tables.controller.listen.is_empty() {
-        let reason = format!("as engines.launcher is \"{}\"", launcher.word());
-        profile.derive("controller.listen", LISTEN_EVERYWHERE.into(), reason)?;
+    let controller = &profile.tables.controller;
+    if controller.listen.is_empty() {
+        if launcher != LauncherKind::Local {
+            let reason = format!("as engines.launcher is \"{}\"", launcher.word());
+            profile.derive("controller.listen", LISTEN_EVERYWHERE.into(), reason)?;
+        } else if !controller.local {
+            let reason = "as controller.local = false, and engines are here".to_owned();
+            profile.derive("controller.listen", LISTEN_HERE.into(), reason)?;
+        }
     }
     if nobody_says_how_many(profile) {
         let room = match launcher {
@@ -165,13 +174,6 @@ impl Checks<'_> {
                 "controller.advertise",
                 "there is no TCP port to offer",
                 "add `--listen 0.0.0.0:0` or another address",
-            ));
-        }
-        if !controller.local {
-            return Err(self.error(
-                "controller.local",
-                "without a unix socket and without a TCP address nobody could reach the controller",
-                "set controller.listen, or local = true",
             ));
         }
         Ok(())

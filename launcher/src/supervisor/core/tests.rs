@@ -148,13 +148,40 @@ fn a_dead_engine_is_told_and_started_again_only_when_asked_for() {
 }
 
 #[test]
-fn an_engine_that_was_shut_down_stays_down() {
-    let (mut core, now) = ready(2, true);
-    core.handle(ended(1, shut_down()), now);
-    assert_eq!(core.next_tick(), None);
-    let left = Input::EngineLeft { id: EngineId(1), reason: "engine 1 was shut down".to_owned() };
-    assert_eq!(core.handle(left, now), [say("engine 1 was shut down")]);
-    assert_eq!(core.wanted(), 1);
+fn an_engine_that_was_shut_down_stays_down_and_one_that_ended_by_itself_with_0_does_not() {
+    for end_is_first in [true, false] {
+        for (reason, stays_down) in [("was shut down", true), ("died: exit status: 0", false)] {
+            let (mut core, now) = ready(2, true);
+            let left = Input::EngineLeft { id: EngineId(1), reason: format!("engine 1 {reason}") };
+            let inputs = if end_is_first { [ended(1, shut_down()), left] } else { [left, ended(1, shut_down())] };
+            let said: Vec<Action> = inputs.into_iter().flat_map(|input| core.handle(input, now)).collect();
+            let [Action::Say(line)] = &said[..] else { panic!("one line: {said:?}") };
+            assert_eq!(core.wanted(), if stays_down { 1 } else { 2 });
+            if stays_down {
+                assert_eq!(line, "engine 1 (pid 101) was shut down");
+                assert_eq!(core.next_tick(), None);
+            } else {
+                assert!(line.starts_with("engine 1 (pid 101) has died: exit status: 0; started again in"), "{line}");
+                let again = core.next_tick().expect("a restart is due");
+                assert_eq!(core.handle(Input::Tick, again), [Action::Start(one(1))]);
+            }
+        }
+    }
+    // The controller does not say.
+    let (mut core, now) = ready(1, true);
+    assert_eq!(core.handle(ended(0, shut_down()), now), []);
+    let due = core.next_tick().expect("a deadline");
+    assert_eq!(core.handle(Input::Tick, due), [say("engine 0 (pid 100) was shut down")]);
+}
+
+#[test]
+fn a_job_whose_last_engines_were_shut_down_has_ended_well_whatever_one_did_before() {
+    let (mut core, now) = queued(1, 2, None);
+    core.policy.restart = true;
+    join(&mut core, 0..2, now);
+    core.handle(broke(0), now);
+    core.handle(Input::EngineLeft { id: EngineId(1), reason: "engine 1 was shut down".to_owned() }, now);
+    assert_eq!(core.handle(ended(0, shut_down()), now), [say("engines 0 to 1 were shut down")]);
 }
 
 #[test]
@@ -490,7 +517,11 @@ fn a_world_is_started_again_as_often_as_the_limit_allows_and_each_reason_is_kept
 #[test]
 fn the_controller_is_told_how_engines_ended_whatever_is_noticed_first() {
     let told = |core: &mut Core| core.take_words();
-    let how = |uuid: &str| (uuid.to_owned(), Some("signal: 9 (SIGKILL)".to_owned()));
+    let word = |uuid: &str, how: Option<&str>| {
+        let (uuid, certain) = (uuid.to_owned(), how.is_some());
+        EngineEnded { uuid, how: how.map(str::to_owned), certain }
+    };
+    let how = |uuid: &str| word(uuid, Some("signal: 9 (SIGKILL)"));
     let (mut core, now) = ready(3, false);
     core.handle(broke(1), now);
     assert_eq!(told(&mut core), [], "its process is about to end");
@@ -498,11 +529,11 @@ fn the_controller_is_told_how_engines_ended_whatever_is_noticed_first() {
     assert_eq!(told(&mut core), [how("uuid-101")]);
     core.handle(ended(2, killed()), now);
     core.handle(broke(2), now);
-    assert_eq!(told(&mut core), [how("uuid-102"), ("uuid-102".to_owned(), None)]);
+    assert_eq!(told(&mut core), [how("uuid-102")]);
     // One that was started by hand.
     core.handle(Input::EngineJoined(EngineInfo { host: "there".to_owned(), ..info(7, 7) }), now);
     core.handle(broke(7), now);
-    assert_eq!(told(&mut core), [("uuid-7".to_owned(), None)]);
+    assert_eq!(told(&mut core), [word("uuid-7", None)]);
 
     let (mut core, now) = world(OnRankLoss::Shrink);
     core.handle(broke(2), now);

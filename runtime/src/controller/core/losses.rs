@@ -1,24 +1,30 @@
 //! How engines that died have ended.
 //!
-//! A connection that breaks does not say why. The launcher sees the process end, and says how a moment later. The
-//! answers for the tasks of such an engine wait for that, for a moment at most. Clients are told at once that it has
-//! left, and once more when it is known how.
+//! A connection that breaks does not say why. The launcher sees the process end, and says how a moment later; the kernel
+//! tells of processes of this host. The answers for the tasks of such an engine wait for that, for a moment at most.
+//! Clients are told at once that it has left, and once more when it is known how.
+//!
+//! And a connection need not break: a child that the process has left may hold its sockets. So what the launcher and the
+//! kernel say ends a peer, too, once nothing more comes from it.
 
 use super::Core;
 use crate::controller::event::Action;
-use crate::controller::losses::Unexplained;
-use crate::controller::peer::Peer;
+use crate::controller::losses::{Awaited, Unexplained};
+use crate::controller::peer::{Peer, Presence};
 use crate::wire::Channel;
 use crate::wire::message::{EngineEnded, EngineLeft, EngineLoss, Message, Outcome};
 use ipclusterz_base::connection::Role;
-use ipclusterz_base::ids::EngineId;
+use ipclusterz_base::ids::{EngineId, PeerId};
 use std::time::Duration;
+
+/// How a process ended of which no more is known.
+const ENDED: &str = "its process has ended";
 
 impl Core {
     /// An engine has left: its tasks are answered, and clients are told.
-    pub(super) fn lost_engine(&mut self, engine: EngineId, peer: &Peer, why: &str, now: Duration) {
+    pub(super) fn lost_engine(&mut self, id: PeerId, engine: EngineId, peer: &Peer, why: &str, now: Duration) {
         let who = format!("engine {engine} (pid {} on {})", peer.hello.pid, peer.hello.host);
-        let how = peer.ended.as_deref().unwrap_or(why);
+        let how = peer.ended.as_deref().or(peer.exited.as_deref()).unwrap_or(why);
         let reason = if peer.leaving { format!("{who} was shut down") } else { format!("{who} died: {how}") };
         self.actions.push(Action::Log(reason.clone()));
         if !peer.leaving {
@@ -26,51 +32,112 @@ impl Core {
             let loss = EngineLoss { id: engine, uuid, host, pid: peer.hello.pid, how, seconds_ago: 0.0 };
             self.losses.remember(loss, now);
         }
-        // One that never had its second connection had no tasks, and no client was told of it.
-        let explained = peer.leaving || peer.ended.is_some() || peer.data.is_none() || !self.has_launcher();
-        if !explained {
+        let awaited = self.awaited(peer);
+        if awaited.any() {
             let (uuid, reason, until) = (peer.hello.uuid.clone(), reason.clone(), now + self.limits.loss_grace);
-            self.losses.wait_for_word(Unexplained { engine, uuid, who, reason, until, replies: vec![] });
+            let (watched, how) = (peer.watched, peer.exited.clone());
+            let loss =
+                Unexplained { engine, peer: id, watched, awaited, how, uuid, who, reason, until, replies: vec![] };
+            self.losses.wait_for_word(loss);
+        } else {
+            self.unwatch(id, peer.watched);
         }
         self.worlds.left(engine, &reason);
         self.work.engine_left(engine, &reason, now);
         if peer.data.is_some() {
-            self.tell_left(engine, &reason, !explained, true);
+            self.tell_left(engine, &reason, awaited.any(), true);
         }
     }
 
+    /// Who may say in a moment how an engine ended that has left.
+    fn awaited(&self, peer: &Peer) -> Awaited {
+        // One that never had its second connection had no tasks, and no client was told of it.
+        let open = !peer.leaving && peer.ended.is_none() && peer.data.is_some();
+        Awaited { launcher: open && self.has_launcher(), kernel: open && peer.watched && peer.exited.is_none() }
+    }
+
+    pub(super) fn unwatch(&mut self, peer: PeerId, watched: bool) {
+        self.actions.extend(watched.then_some(Action::Unwatch(peer)));
+    }
+
     /// The launcher says how an engine's process ended, or that it does not know.
-    pub(super) fn engine_ended(&mut self, ended: &EngineEnded) {
+    pub(super) fn engine_ended(&mut self, ended: &EngineEnded, now: Duration) {
+        let of_it = |loss: &Unexplained| loss.uuid == ended.uuid;
+        self.losses.note(of_it, |loss| loss.awaited.launcher = false);
         if let Some(how) = &ended.how {
             self.losses.correct(&ended.uuid, how);
+            self.losses.note(of_it, |loss| (loss.how, loss.awaited.kernel) = (Some(how.clone()), false));
             let engine = self.registry.of_uuid(Role::Engine, &ended.uuid);
-            if let Some(peer) = engine.and_then(|peer| self.registry.peer_mut(peer)) {
+            if let Some((id, peer)) = engine.and_then(|id| Some((id, self.registry.peer_mut(id)?))) {
                 peer.ended = Some(how.clone());
+                if ended.certain {
+                    self.exits_soon(id, now);
+                }
             }
         }
-        for loss in self.losses.take(|loss| loss.uuid == ended.uuid) {
-            self.explain(loss, ended.how.as_deref());
+        self.explain_known();
+    }
+
+    /// The process of a peer has ended. What it sent before may still come.
+    fn exits_soon(&mut self, id: PeerId, now: Duration) {
+        self.exits.wait_until(id, now + self.limits.exit_grace);
+        if let Some(engine) = self.registry.peer(id).and_then(|peer| peer.engine_id) {
+            self.work.loads.end(engine);
+        }
+    }
+
+    /// The kernel says that a peer's process has ended, and perhaps how.
+    pub(super) fn process_ended(&mut self, id: PeerId, how: Option<String>, now: Duration) {
+        self.losses.note(
+            |loss| loss.peer == id,
+            |loss| {
+                loss.awaited.kernel = false;
+                loss.how = loss.how.take().or(how.clone());
+            },
+        );
+        self.explain_known();
+        let Some(peer) = self.registry.peer_mut(id) else { return };
+        peer.exited = Some(how.unwrap_or_else(|| ENDED.to_owned()));
+        match peer.presence {
+            // It has no connections, and will not come back.
+            Presence::Away(_) => self.forget(id, None, ENDED, now),
+            _ => self.exits_soon(id, now),
+        }
+    }
+
+    /// Gives up peers whose processes have ended, and of which nothing more came.
+    pub(super) fn give_up_exited(&mut self, now: Duration) {
+        for peer in self.exits.due(now) {
+            self.forget(peer, None, ENDED, now);
+        }
+    }
+
+    fn explain_known(&mut self) {
+        for loss in self.losses.take(|loss| !loss.awaited.any()) {
+            self.explain(loss);
         }
     }
 
     /// Waits no longer for a word about an engine whose id another one has now.
     pub(super) fn give_up_word_about(&mut self, engine: EngineId) {
         for loss in self.losses.take(|loss| loss.engine == engine) {
-            self.explain(loss, None);
+            self.explain(loss);
         }
     }
 
     /// Waits no longer for words that did not come in time.
     pub(super) fn give_up_words(&mut self, now: Duration) {
         for loss in self.losses.take(|loss| loss.until <= now) {
-            self.explain(loss, None);
+            self.explain(loss);
         }
     }
 
     /// Says what was kept back, with what is known now.
-    fn explain(&mut self, loss: Unexplained, how: Option<&str>) {
-        let reason = how.map_or_else(|| loss.reason.clone(), |how| format!("{} died: {how}", loss.who));
-        if how.is_some() {
+    fn explain(&mut self, loss: Unexplained) {
+        self.unwatch(loss.peer, loss.watched);
+        let reason = loss.how.as_ref().map_or_else(|| loss.reason.clone(), |how| format!("{} died: {how}", loss.who));
+        if let Some(how) = &loss.how {
+            self.losses.correct(&loss.uuid, how);
             self.actions.push(Action::Log(reason.clone()));
             self.worlds.explained(&loss.reason, &reason);
             self.work.explained(loss.engine, &loss.reason, &reason);

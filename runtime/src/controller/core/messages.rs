@@ -28,6 +28,9 @@ impl Core {
         let Some((peer, channel)) = self.registry.of_route(route) else {
             return self.stranger_says(route, admitted, message, now);
         };
+        if !self.exits.is_empty() && self.exits.has(peer) {
+            self.exits.wait_until(peer, now + self.limits.exit_grace);
+        }
         let (role, refused) = match self.registry.peer(peer).and_then(|peer| peer.engine_id) {
             Some(engine) => (Role::Engine, self.engine_says(peer, engine, channel, message, payload, now)),
             None => {
@@ -45,6 +48,8 @@ impl Core {
         match message {
             Message::Hello(hello) => self.hello(route, admitted, hello, now),
             Message::Attach(attach) => self.attach(route, &attach, now),
+            // A client that closes, and whose other connection was found closed before.
+            Message::Goodbye(_) => {}
             other => {
                 // A peer whose other connection broke still thinks that it is known: it must start anew.
                 self.send(route, Message::Refused(Refused { reason: "say hello first".to_owned() }));
@@ -112,7 +117,7 @@ impl Core {
                 self.work.ack(peer, ack, now);
             }
             (Channel::Control, Message::Shutdown(targets)) => self.shutdown(targets, now),
-            (Channel::Control, Message::EngineEnded(ended)) => self.engine_ended(&ended),
+            (Channel::Control, Message::EngineEnded(ended)) => self.engine_ended(&ended, now),
             (Channel::Control, Message::Inspect(inspect)) => self.inspect(peer, inspect),
             (Channel::Control, Message::StatusRequest(_)) => {
                 let status = self.status(now);

@@ -2,9 +2,11 @@
 //! asked.
 
 use super::Core;
+use crate::controller::peer::Peer;
 use crate::wire::Channel;
 use crate::wire::message::{EngineStatus, Inspect, Inspected, Message, Status};
 use ipclusterz_base::ids::PeerId;
+use ipclusterz_base::process::Halt;
 use std::time::Duration;
 
 impl Core {
@@ -19,6 +21,7 @@ impl Core {
                 pid: peer.hello.pid,
                 address: peer.hello.address.clone(),
                 state: match queue {
+                    _ if let Some(halt) = self.halt(peer) => halt.word(),
                     _ if load.is_some_and(|load| !load.horizon.takes(None, now)) => "draining",
                     0 => "idle",
                     _ => "busy",
@@ -44,6 +47,12 @@ impl Core {
             engines: engines.collect(),
             losses: self.losses.last(now),
         }
+    }
+
+    /// Why the process of a peer of this host does not go on.
+    fn halt(&self, peer: &Peer) -> Option<Halt> {
+        let process = peer.hello.process.filter(|_| peer.watched)?;
+        (self.identity.halt)(peer.hello.pid, process.start_time)
     }
 
     /// Passes a question on to the engines, and answers for those that are not there.

@@ -8,7 +8,7 @@ use super::sending::to_peer;
 use crate::controller::event::Action;
 use crate::controller::peer::{Peer, Presence, Token};
 use crate::transport::{Admitted, Route};
-use crate::wire::message::{Attach, Empty, EngineInfo, Hello, Message, Refused, Welcome};
+use crate::wire::message::{Attach, Empty, EngineInfo, Hello, Message, Process, Refused, Welcome};
 use crate::wire::{Channel, Frame, bounds};
 use ipclusterz_base::ids::PeerId;
 use std::time::Duration;
@@ -54,8 +54,19 @@ impl Core {
         if let Some(old) = self.registry.of_uuid(hello.role, &hello.uuid) {
             self.forget(old, None, "its connection broke, and it came back", now);
         }
+        // Another engine was started in the place of one that has ended.
+        let former = hello.wanted_id.and_then(|id| self.registry.peer_of_engine(id));
+        if let Some(former) = former.filter(|former| self.exits.has(*former)) {
+            self.forget(former, None, "another engine has taken its place", now);
+        }
         let token = Token::new((self.token)());
+        let process = hello.process.filter(|process| Some(process.table) == self.identity.table);
+        let pid = hello.pid;
         let peer = self.registry.admit(hello, keep, route, token.clone(), now);
+        if let Some((Process { start_time, .. }, admitted)) = process.zip(self.registry.peer_mut(peer)) {
+            admitted.watched = true;
+            self.actions.push(Action::Watch { peer, pid, start_time });
+        }
         let engine_id = self.registry.peer(peer).and_then(|peer| peer.engine_id);
         // Engines do not ask for each other.
         let others = self.registry.engines().filter(|_| engine_id.is_none());
@@ -161,6 +172,7 @@ impl Core {
             Some(*route) != known && self.registry.of_route(*route).is_some_and(|(owner, _)| owner == id)
         };
         let standing: Vec<Route> = routes.filter(standing).collect();
+        self.exits.forget(id);
         let Some(peer) = self.registry.remove(id) else { return };
         for route in standing {
             // If it still stands, the process lives and has to start anew.
@@ -169,9 +181,10 @@ impl Core {
         match peer.engine_id {
             Some(engine) => {
                 self.retiring.remove(&engine);
-                self.lost_engine(engine, &peer, why, now);
+                self.lost_engine(id, engine, &peer, why, now);
             }
             None => {
+                self.unwatch(id, peer.watched);
                 self.actions.push(Action::Log(format!("client {} left", peer.hello.uuid)));
                 self.work.client_left(id, peer.leaving);
             }

@@ -37,6 +37,9 @@ pub struct EngineEnded {
     pub uuid: String,
     /// How that ended, for people: `signal: 11 (SIGSEGV)`; none: nothing is known.
     pub how: Option<String>,
+    /// Whoever says so has seen it end: it is over, whatever its connections look like.
+    #[serde(default)]
+    pub certain: bool,
 }
 
 /// See [`super::Message::Usage`].

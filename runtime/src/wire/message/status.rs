@@ -60,7 +60,8 @@ pub struct EngineStatus {
     pub pid: u32,
     /// The controller's address through which it is connected.
     pub address: String,
-    /// `idle` or `busy`; `draining`: it is being retired, or its time is nearly over.
+    /// `idle` or `busy`; `draining`: it is being retired, or its time is nearly over; `stopped` by a signal, `traced` by a
+    /// debugger, `frozen` with its cgroup: on the controller's host.
     pub state: String,
     /// Tasks given to it and not answered.
     pub queue: u64,
