@@ -1,4 +1,4 @@
-"""Which tests pytest-xdist gives to the same worker: those that share virtual hosts, which take a while to start.
+"""Which tests pytest-xdist gives to the same worker: those that share virtual hosts, or clusters to be damaged.
 
 By the names of tests and of their parameters, which is all that the process that hands them out knows of them; the mark
 `xdist_group` and `--dist loadgroup` of pytest-xdist 3.8 have no effect with pytest 9.
@@ -12,7 +12,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 
 def hosts_of(nodeid: str) -> str:
-    """The virtual hosts that a test runs on; its own name when it needs none."""
+    """The virtual hosts that a test runs on; its own name when it needs none. Attacks of a file share a cluster."""
+    if "/attack/" in nodeid:
+        return nodeid.partition("::")[0]
     if "/launchers/" not in nodeid or "[local]" in nodeid or "test_asking.py" in nodeid:
         return nodeid
     if "gridengine" in nodeid or "grid_engine" in nodeid:

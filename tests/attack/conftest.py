@@ -39,7 +39,21 @@ class Faults:
         self._record(_SURVIVED, (area, kind, count, outcome))
 
 
-AREAS = ("strangers", "frames", "descriptors", "disks", "clocks", "signals", "stopped", "forks", "network", "ranks")
+AREAS = (
+    "strangers",
+    "frames",
+    "cuts",
+    "descriptors",
+    "disks",
+    "clocks",
+    "signals",
+    "stopped",
+    "forks",
+    "code",
+    "races",
+    "network",
+    "ranks",
+)
 
 
 @pytest.fixture

@@ -117,6 +117,9 @@ class Forward:
             each.close()
         self._selector.close()
 
+    def _pass(self, end: socket.socket, data: bytes) -> None:
+        self._pairs[end].sendall(data)
+
     def _ready(self, ready: socket.socket) -> None:
         if ready is self._wake:
             ready.recv(64)
@@ -135,7 +138,7 @@ class Forward:
             try:
                 data = ready.recv(1 << 20)
                 if data:
-                    self._pairs[ready].sendall(data)
+                    self._pass(ready, data)
             except OSError:
                 data = b""
             if not data:

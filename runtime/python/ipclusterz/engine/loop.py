@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Loop"]
 
+# So often the error of one task may fail to be told: a signal's handler may raise meanwhile, but not each time.
+_TRIES = 100
+
 
 class Loop:
     """Runs the tasks of one engine.
@@ -42,7 +45,7 @@ class Loop:
         What tasks do.
     """
 
-    __slots__ = ("_core", "_current", "_engine_id", "_state", "calls")
+    __slots__ = ("_core", "_current", "_engine_id", "_state", "_tries", "calls")
 
     def __init__(self, core: Engine, namespace: Namespace, state: State) -> None:
         self._core = core
@@ -50,6 +53,7 @@ class Loop:
         self.calls = Calls(namespace, state)
         self._state = state
         self._current: Task | None = None
+        self._tries = 0
 
     def run(self) -> None:
         """Serve until the cluster shuts the engine down."""
@@ -119,8 +123,20 @@ class Loop:
     def _answer_raised(self, error: BaseException) -> None:
         """Answer the task that was there with what a signal's handler raised; without one, tell it in the log."""
         if self._current is not None:
+            self._tries += 1
+            if self._tries > _TRIES:
+                _give_up()
             # A task that was answered already is not answered again.
             self._fail(self._current, error)
             self._current = None
+            self._tries = 0
         elif not isinstance(error, KeyboardInterrupt):
             tell_in_log(error)
+
+
+def _give_up() -> None:
+    """End the process: user code has broken what errors are told with, and nothing could ever be answered again."""
+    os.write(
+        2, b"ipclusterz: the engine ends: no error can be told, because user code replaced what Python itself needs\n"
+    )
+    os._exit(1)
