@@ -391,7 +391,7 @@ fn names_and_reasons_are_lines_that_no_terminal_obeys() {
     let Ok(Message::Hello(hello)) = found else { panic!("{found:?}") };
     assert_eq!(hello.host, r"n1\n\x1b[2J\x9b\u202e");
     let how = Some(format!("\r{}", "é".repeat(REASON_MAX)));
-    let found = received(Message::EngineEnded(EngineEnded { uuid: "u".to_owned(), how }));
+    let found = received(Message::EngineEnded(EngineEnded { uuid: "u".to_owned(), certain: false, how }));
     let Ok(Message::EngineEnded(EngineEnded { how: Some(how), .. })) = found else { panic!("{found:?}") };
     assert!(how.starts_with(r"\ré") && how.ends_with('…') && how.len() <= REASON_MAX + 3, "{} bytes", how.len());
 }

@@ -18,7 +18,7 @@ use super::losses::Losses;
 use super::registry::Registry;
 use super::work::{Effect, Work};
 use super::worlds::Worlds;
-use crate::wire::message::{Message, Targets};
+use crate::wire::message::{Message, Refused, Targets};
 use ipclusterz_base::ids::{EngineId, PeerId};
 use ipclusterz_base::process::{Halt, Table};
 use std::collections::{BTreeSet, VecDeque};

@@ -6,6 +6,7 @@ use super::forks::{self, Held};
 use super::monitor;
 use super::multipart::PART_BYTES_MAX;
 use ipclusterz_base::connection::{ConnectionFile, CurveKeys};
+use std::cell::Cell;
 
 /// Dead TCP connections are noticed after this long, on either side: a ping every quarter of it, by libzmq's own
 /// thread, so that user code cannot delay it. Not on `data`, where a ping would wait behind large frames. A handshake may

@@ -91,7 +91,7 @@ pub fn apply(message: &mut Message) -> Bounded {
                 names(&mut info.uuid, &mut info.host, &mut info.address)?;
             }
         }
-        Message::Refused(refused) => reason(&mut refused.reason),
+        Message::Refused(refused) | Message::Crowded(refused) => reason(&mut refused.reason),
         Message::Attach(attach) => name("a token", &mut attach.token)?,
         Message::Request(request) => {
             match &mut request.placement {
