@@ -1,5 +1,6 @@
 //! Why a client cannot do what it was asked to.
 
+use crate::transport::context::Shortage;
 use crate::transport::dial::DialError;
 use ipclusterz_base::connection::Role;
 
@@ -47,4 +48,12 @@ pub enum ClientError {
     /// The kernel refused something.
     #[error("{0}: {1}")]
     System(&'static str, std::io::Error),
+}
+
+impl ClientError {
+    /// Of what the kernel said about `what`.
+    pub(super) fn of_io(what: &'static str, error: std::io::Error) -> ClientError {
+        Shortage::of_io(&error)
+            .map_or_else(|| ClientError::System(what, error), |short| ClientError::Dial(short.into()))
+    }
 }

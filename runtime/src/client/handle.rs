@@ -64,14 +64,14 @@ impl Client {
         let context = context::open().map_err(|shortage| ClientError::Dial(shortage.into()))?;
         let session = Session::dial(&context, file, hello).map_err(ClientError::from)?;
         let segments = file.shared_memory.clone().filter(|_| session.is_local()).map(SegmentFolder::new);
-        let shared = Arc::new(Shared::new(segments).map_err(|error| ClientError::System("eventfd", error))?);
+        let shared = Arc::new(Shared::new(segments).map_err(|error| ClientError::of_io("eventfd", error))?);
         let thread = std::thread::Builder::new()
             .name("ipclusterz-io".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
                 move || reactor::run(session, shared, context)
             })
-            .map_err(|error| ClientError::System("starting the I/O thread", error))?;
+            .map_err(|error| ClientError::of_io("starting the I/O thread", error))?;
         let cluster = file.cluster.clone();
         let client = Client { shared, thread: Mutex::new(Some(thread)), uuid, cluster, pid };
         client.await_session(timeout, &mut check)?;

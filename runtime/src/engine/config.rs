@@ -2,6 +2,7 @@
 
 use super::inspection::{MpiFunctions, StackFile};
 use crate::system::wall_clock;
+use crate::transport::context::Shortage;
 use crate::transport::dial::DialError;
 use crate::wire::message::Rank;
 use ipclusterz_base::connection::{ConnectionError, Role};
@@ -65,4 +66,12 @@ pub enum EngineError {
     /// The kernel refused something.
     #[error("{0}: {1}")]
     System(&'static str, std::io::Error),
+}
+
+impl EngineError {
+    /// Of what the kernel said about `what`.
+    pub(super) fn of_io(what: &'static str, error: std::io::Error) -> EngineError {
+        Shortage::of_io(&error)
+            .map_or_else(|| EngineError::System(what, error), |short| EngineError::Dial(short.into()))
+    }
 }

@@ -30,6 +30,8 @@ pub struct TaskHandle {
     /// The engines that execute it together, if it is collective.
     pub group: Option<Group>,
     started: f64,
+    /// The same by a clock that nobody sets.
+    since: Instant,
 }
 
 /// A registered engine.
@@ -158,7 +160,7 @@ impl Engine {
             packed.segments.iter().filter_map(|note| packed.frames.get(note.frame as usize).cloned()).collect();
         let mut state = self.shared.lock();
         state.end_output();
-        match state.core.finish(task.id, outcome, (task.started, wall_clock()), packed) {
+        match state.core.finish(task.id, outcome, task.times(), packed) {
             Some(action) => state.outbox.push(action),
             None => names.iter().for_each(|name| {
                 if let Some(folder) = &self.shared.segments {
@@ -210,7 +212,15 @@ fn start(state: &mut State) -> Option<TaskHandle> {
     Some(started(job))
 }
 
+impl TaskHandle {
+    /// When it began, and when it ends if that is now, in seconds since 1970.
+    fn times(&self) -> (f64, f64) {
+        (self.started, self.started + self.since.elapsed().as_secs_f64())
+    }
+}
+
 fn started(job: Job) -> TaskHandle {
     let function = job.function.map(|(name, code)| (name.0, code));
-    TaskHandle { id: job.id, op: job.op, function, payload: job.payload, group: job.group, started: wall_clock() }
+    let (started, since) = (wall_clock(), Instant::now());
+    TaskHandle { id: job.id, op: job.op, function, payload: job.payload, group: job.group, started, since }
 }

@@ -29,13 +29,13 @@ impl Engine {
         let mut session = Session::dial(&context, &file, hello(uuid.clone(), config))?;
         session.set_end(config.end.map(|end| Instant::now() + end.left()));
         let segments = file.shared_memory.filter(|_| session.is_local()).map(SegmentFolder::new);
-        let shared = Arc::new(Shared::new(segments).map_err(|error| EngineError::System("eventfd", error))?);
+        let shared = Arc::new(Shared::new(segments).map_err(|error| EngineError::of_io("eventfd", error))?);
         process::end_group_on_sigterm();
         let reactor = Reactor::new(context, session, Arc::clone(&shared), config);
         let thread = std::thread::Builder::new()
             .name("ipclusterz-io".to_owned())
             .spawn(move || reactor.run())
-            .map_err(|error| EngineError::System("starting the I/O thread", error))?;
+            .map_err(|error| EngineError::of_io("starting the I/O thread", error))?;
         let id = await_registration(&shared)?;
         Ok(Engine { shared, thread: Some(thread), id, uuid, cluster: file.cluster, run_id: file.run_id })
     }

@@ -64,6 +64,8 @@ pub enum LinkEvent {
     Retrying,
     /// Somebody listens there, and says that we are not let in: trying again is of no use.
     Refused(&'static str),
+    /// The same, of somebody who could not read what we said. It may have been damaged.
+    Misunderstood(&'static str),
     /// The handshake came to nothing, and why, as far as that can be known: whatever is between may be the cause.
     Failed(&'static str),
 }
@@ -139,7 +141,7 @@ impl Wire {
                     LinkEvent::Down
                 }
                 zmq::SocketEvent::CONNECT_RETRIED => LinkEvent::Retrying,
-                zmq::SocketEvent::HANDSHAKE_FAILED_AUTH => LinkEvent::Refused(refusal(value)),
+                zmq::SocketEvent::HANDSHAKE_FAILED_AUTH => refusal(value),
                 zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL => LinkEvent::Failed(failure(value)),
                 zmq::SocketEvent::HANDSHAKE_FAILED_PROTOCOL => LinkEvent::Failed(
                     "the handshake failed: another program listens there, or what is between damages it",
@@ -153,11 +155,11 @@ impl Wire {
 }
 
 /// What a code of a refusal means: `EACCES` is of the unix socket, the others are of CURVE.
-fn refusal(code: u32) -> &'static str {
+fn refusal(code: u32) -> LinkEvent {
     match code {
-        13 => "the socket there belongs to another user",
-        500 => "not let in: this is another controller's key",
-        _ => "not let in: the controller does not admit this key",
+        13 => LinkEvent::Refused("the socket there belongs to another user"),
+        500 => LinkEvent::Misunderstood("not let in: this is another controller's key"),
+        _ => LinkEvent::Refused("not let in: the controller does not admit this key"),
     }
 }
 

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 const EXPLAINED: Duration = Duration::from_secs(10);
 /// The pause behind an attempt that failed.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
+/// The pause before something is said once more.
+const AT_ONCE: Duration = Duration::from_millis(50);
 /// Most numeric addresses that one name is dialled at.
 const PER_NAME_MAX: usize = 8;
 
@@ -58,6 +60,8 @@ struct Way {
     wire: Wire,
     /// What happened, if anything did.
     said: Option<String>,
+    /// It was not understood once.
+    doubtful: bool,
     /// It will not be let in, whatever time passes.
     hopeless: bool,
     explained: Option<Instant>,
@@ -97,7 +101,16 @@ impl Race {
     fn dial(&mut self, offer: usize, target: Target) -> Result<(), DialError> {
         let address = &self.course.addresses[offer];
         let wire = Wire::dial(&self.context, address, &target.endpoint(), &self.file, !self.course.local)?;
-        self.ways.push(Way { offer, target, wire, said: None, hopeless: false, explained: None, again: None });
+        self.ways.push(Way {
+            offer,
+            target,
+            wire,
+            said: None,
+            doubtful: false,
+            hopeless: false,
+            explained: None,
+            again: None,
+        });
         Ok(())
     }
 
@@ -150,7 +163,11 @@ impl Race {
                             self.scouts.explain(index, &way.target);
                         }
                     }
-                    LinkEvent::Refused(reason) => {
+                    LinkEvent::Misunderstood(reason) if !std::mem::replace(&mut way.doubtful, true) => {
+                        way.said = Some(reason.to_owned());
+                        way.again = Some(Instant::now() + AT_ONCE);
+                    }
+                    LinkEvent::Refused(reason) | LinkEvent::Misunderstood(reason) => {
                         way.said = Some(reason.to_owned());
                         way.hopeless = true;
                         way.again = None;

@@ -3,6 +3,7 @@
 //! Either may take as long as a resolver or a silent network likes. Nobody waits for these threads: they end by
 //! themselves, and what they report to a race that is over is dropped.
 
+use super::context::Shortage;
 use crate::system::block_all_signals;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -163,6 +164,9 @@ fn host_and_port(address: &str) -> Option<(&str, u16)> {
 
 /// In words that say what to look at.
 fn explanation(error: &io::Error) -> String {
+    if let Some(shortage @ Shortage::Descriptors(_)) = Shortage::of_io(error) {
+        return shortage.to_string();
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused: nobody listens there".to_owned(),
         io::ErrorKind::NotFound => "there is no such socket".to_owned(),
