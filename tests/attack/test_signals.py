@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
+import subprocess
+import sys
+import sysconfig
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +20,7 @@ from helpers import until
 
 from ipclusterz import Client, Cluster, ControllerUnreachable, EngineError, UnknownEngine
 
+PROGRAM = Path(sysconfig.get_path("scripts")) / "ipclusterz"
 WHOLE = os.environ.get("ATTACK") == "whole"
 SECONDS = 15
 
@@ -43,6 +48,13 @@ def name(number: signal.Signals) -> str:
 def launcher_pid(cluster: Cluster) -> int:
     record = Path(cluster.report["client_file"]).with_name("cluster.json")
     return int(json.loads(record.read_text())["launcher"]["pid"])
+
+
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def seven(rc: Client, engine: int) -> None:
@@ -88,7 +100,51 @@ def test_the_cluster_ends_at_once_or_goes_on(process: str, number, own_cluster: 
                 task.get(timeout=SECONDS)
             with pytest.raises((EngineError, ControllerUnreachable, UnknownEngine)):
                 until(lambda: rc[1].apply_async(int, "7").get(timeout=SECONDS) != 7, SECONDS)
-            until(lambda: not any(map(psutil.pid_exists, engines.values())), SECONDS, "engines outlive the cluster")
+            until(lambda: not any(map(lives, engines.values())), SECONDS, "engines outlive the cluster")
             assert time.monotonic() - began < SECONDS
             outcome = "calls fail within seconds, and every process ends"
+            if process == "launcher":
+                # Nobody is left who could remove its files.
+                gc = [PROGRAM, "gc", "--cluster", cluster.report["cluster"]]
+                assert subprocess.run(gc, capture_output=True, timeout=SECONDS).returncode == 0
     faults.survived("signals", f"{number.name} to the {process}", 1, outcome)
+
+
+FLOOD = """
+import sys, time, ipclusterz
+with ipclusterz.Client(sys.argv[1]) as rc:
+    print("there", flush=True)
+    view, large = rc.load_balanced_view(), bytes(1 << 20)
+    while True:
+        results = [view.apply_async(len, large) for _ in range(20)]
+        results += [rc[:].apply_async(time.sleep, 0.001) for _ in range(20)]
+        results[7].get()
+"""
+
+
+@pytest.mark.timeout(600)
+def test_a_client_that_dies_in_the_middle_leaves_nothing(own_cluster: Callable[..., Cluster], faults) -> None:
+    chance = random.Random(2)
+    count = faults.times(4, 200)
+    cluster = own_cluster(n=2)
+    file = cluster.report["client_file"]
+    segments = f"ipclusterz-*-{cluster.report['cluster']}-*/*"
+    with cluster.connect_client() as rc:
+        before = rc.status()
+        for _ in range(count):
+            command = [sys.executable, "-c", FLOOD, file]
+            client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            assert client.stdout is not None
+            client.stdout.readline()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                client.wait(chance.uniform(0, 0.1))
+            client.send_signal(chance.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGABRT)))
+            client.communicate(timeout=SECONDS)
+            seven(rc, 0)
+        until(lambda: rc.status()["clients"] == before["clients"], SECONDS, "dead clients are still there")
+        until(lambda: rc.status()["pending"] == 0, SECONDS, "calls of dead clients are still there")
+        assert rc.status()["held_bytes"] <= before["held_bytes"] + 65536
+        until(lambda: not list(Path("/dev/shm").glob(segments)), SECONDS, "segments of dead clients are still there")
+    faults.survived(
+        "signals", "SIGKILL, SIGTERM, SIGABRT to a client in the middle of its work", count, "nothing is left of it"
+    )
