@@ -3,8 +3,8 @@
 # All Rust is built with the release profile, tests and lints too: libzmq and libsodium (C++ and C, most of the
 # build time) are then compiled once for all of them.
 
-.PHONY: help run test check lint-layers lint-rust lint-python test-rust test-python test-oldest mpi-bridge bench bench-mpi \
-	soak docs install testbed lock clean
+.PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge bench \
+	bench-mpi soak attack fuzz docs install testbed lock clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL := /bin/bash
@@ -32,7 +32,7 @@ MPI_SOURCES := $(shell find mpi-bridge -type f ! -path '*/target/*' ! -name '*.p
 SETUP := $(wildcard scripts/setup/*)
 SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml pyproject.toml \
 	$(shell find runtime launcher third-party profiles -type f \
-		! -path '*/target/*' ! -path '*/fuzz/*' ! -name '*.pyc' ! -name '*.so')
+		! -path '*/target/*' ! -name '*.pyc' ! -name '*.so')
 
 help: ## Print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,7 +40,7 @@ help: ## Print this
 run: $(VENV)/package.stamp ## Start four engines, do a real job on them, stop them
 	scripts/run-on-engines 4 examples/stdlib_census.py
 
-test: check test-rust test-python test-oldest ## Everything: make check, cargo test, pytest
+test: check test-rust test-fuzz test-python test-oldest ## Everything: make check, cargo test, fuzz targets, pytest
 
 check: lint-layers lint-rust lint-python ## Formatting, lints, types and layers
 
@@ -72,6 +72,10 @@ CHECKED := $(foreach crate,ipclusterz-base ipclusterz-runtime ipclusterz-host ip
 test-rust: $(VENV)/tools.stamp testbed
 	cargo test --release --locked $(CHECKED)
 
+# Each target for half a minute, two at a time.
+test-fuzz: $(VENV)/tools.stamp
+	$(BIN)/python scripts/fuzz
+
 test-python: $(VENV)/package.stamp testbed mpi-bridge
 	$(BIN)/python -m pytest --numprocesses 2
 
@@ -90,6 +94,13 @@ bench-mpi: $(VENV)/package.stamp mpi-bridge ## Measure MPI among engines beside 
 
 soak: $(VENV)/package.stamp ## 100,000 calls while engines are killed; about ten minutes; SOAK="--calls 1000" and so on
 	$(BIN)/python tests/soak/soak.py $(SOAK)
+
+attack: $(VENV)/package.stamp ## Every attack as often as it can be, written to docs/reliability.md; half an hour
+	ATTACK=whole $(BIN)/python -m pytest --numprocesses 2 tests/attack --reliability docs/reliability.md
+
+FUZZ_SECONDS := 600
+fuzz: $(VENV)/tools.stamp ## Each fuzz target for FUZZ_SECONDS=600, and keep what reaches more of the code
+	$(BIN)/python scripts/fuzz --seconds $(FUZZ_SECONDS) --keep
 
 docs: $(VENV)/package.stamp ## The API reference as HTML, in target/docs
 	$(BIN)/python scripts/docs/build.py $(CARGO_TARGET_DIR)/docs

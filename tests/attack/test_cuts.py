@@ -110,8 +110,10 @@ def test_an_engine_is_cut_at_every_byte(tunnelled, tmp_path: Path, faults) -> No
         with cluster.connect_client() as rc:
             rc.wait_for_engines(3, timeout=SECONDS)
             cutter.cut_after(cuts(faults, ENGINE, 30))
-            while cutter.cuts_left:
-                until(lambda: 2 in rc.ids, SECONDS, "the engine does not come back")
+            while left := cutter.cuts_left:
+                until(
+                    lambda left=left: 2 in rc.ids or cutter.cuts_left < left, SECONDS, "the engine does not come back"
+                )
                 number = len(lost | answered)
                 lost_now = settle([call(rc, marks, number + each) for each in range(5)])
                 lost |= {number + each for each in lost_now}

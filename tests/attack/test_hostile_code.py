@@ -8,8 +8,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import hostile_deadly  # noqa: F401
+import hostile_lasting  # noqa: F401
+import hostile_passing  # noqa: F401
 import pytest
-from hostile import DEADLY, LASTING, PASSING, Kind
+from kinds import DEADLY, LASTING, PASSING, Kind
 
 from ipclusterz import Client, Cluster, EngineError, RemoteError, UnknownEngine
 from ipclusterz.error import SerializationError
@@ -49,6 +52,7 @@ def answer(rc: Client, engine: int, *call: Any) -> BaseException | None:
     return None
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", PASSING, ids=name)
 def test_a_task_ends_and_its_engine_goes_on(kind: Kind, rc: Client, faults, capfd) -> None:
     before = rc[0].apply_sync(os.getpid)

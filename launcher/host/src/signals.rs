@@ -16,6 +16,14 @@ pub fn told_to_end() -> bool {
     TOLD_TO_END.load(Ordering::Acquire)
 }
 
+/// Has a write beyond the limit of file sizes (`ulimit -f`) fail, as on a full disk; the signal for it would end this
+/// process. A handler, and not that the signal is ignored, because programs that this process starts would inherit that.
+pub fn survive_file_limit() {
+    extern "C" fn nothing(_signal: libc::c_int) {}
+    // SAFETY: the handler does nothing.
+    unsafe { libc::signal(libc::SIGXFSZ, nothing as *const () as libc::sighandler_t) };
+}
+
 /// A signal that means something to the launcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {

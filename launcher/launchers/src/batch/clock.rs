@@ -76,7 +76,7 @@ pub fn epoch_of(text: &str) -> Option<i64> {
     // SAFETY: tm is plain data, for which all zeroes is a value.
     let mut parts: libc::tm = unsafe { std::mem::zeroed() };
     parts.tm_year = year.checked_sub(1900)?;
-    parts.tm_mon = month - 1;
+    parts.tm_mon = month.checked_sub(1)?;
     parts.tm_mday = *day;
     parts.tm_hour = *hour;
     parts.tm_min = *minute;
@@ -96,7 +96,7 @@ pub fn time_of_day(epoch: i64, now: i64) -> String {
         return format!("{epoch} s after 1970");
     }
     let time = format!("{:02}:{:02}", parts.tm_hour, parts.tm_min);
-    if (epoch - now).abs() < 86_400 {
+    if epoch.abs_diff(now) < 86_400 {
         return time;
     }
     format!("{}-{:02}-{:02} {time}", i64::from(parts.tm_year) + 1900, parts.tm_mon + 1, parts.tm_mday)
@@ -106,7 +106,7 @@ pub fn time_of_day(epoch: i64, now: i64) -> String {
 /// parsed is shown as printed.
 pub fn expected_start(text: &str, now: i64) -> String {
     let Some(epoch) = epoch_of(text) else { return format!("expected to start: {text}") };
-    match u64::try_from(epoch - now) {
+    match u64::try_from(epoch.saturating_sub(now)) {
         Ok(seconds) if seconds > 0 => {
             let left = rough(Duration::from_secs(seconds));
             format!("expected to start at {}, in {left}", time_of_day(epoch, now))
@@ -150,6 +150,12 @@ mod tests {
         #[test]
         fn any_text_is_read_without_panic(text in "\\PC{0,24}") {
             let _ = (time_limit(&text), epoch_of(&text), expected_start(&text, 0));
+        }
+        #[test]
+        fn any_time_is_told_without_panic(epoch in any::<i64>(), now in any::<i64>(), parts in any::<[i32; 6]>()) {
+            let [year, month, day, hour, minute, second] = parts;
+            let _ = expected_start(&epoch.to_string(), now);
+            let _ = expected_start(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}"), now);
         }
         #[test]
         fn hours_read_back(seconds in 1u64..10_000_000) {

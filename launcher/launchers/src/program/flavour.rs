@@ -12,6 +12,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// A family of programs that take the same arguments.
@@ -214,18 +215,18 @@ fn ask_version(path: PathBuf) -> Result<Program, FlavourError> {
 }
 
 /// Parses flavour and version from the output of `--version`. Lines of warnings around it do not matter.
-fn recognise(text: &str) -> Option<(Flavour, String)> {
-    const PATTERNS: [(Flavour, &str); 5] = [
-        (Flavour::OpenMpi, r"(?m)^\S+ \((?:OpenRTE|Open MPI|PRRTE|PMIx Reference RTE)\) (\S+)"),
-        (Flavour::Intel, r"(?m)^Intel\(R\) MPI Library.* Version (\S+)"),
-        (Flavour::Mpich, r"(?m)^HYDRA build details:\s+Version:\s+(\S+)"),
-        (Flavour::Cray, r"(?m)^mpiexec version (\d\S*)"),
-        (Flavour::Srun, r"(?m)^slurm(?:-wlm)? (\d\S*)"),
-    ];
-    PATTERNS.iter().find_map(|(flavour, pattern)| {
-        let found = Regex::new(pattern).ok()?.captures(text)?;
-        Some((*flavour, found[1].to_owned()))
-    })
+pub fn recognise(text: &str) -> Option<(Flavour, String)> {
+    static PATTERNS: LazyLock<Vec<(Flavour, Regex)>> = LazyLock::new(|| {
+        let patterns = [
+            (Flavour::OpenMpi, r"(?m)^\S+ \((?:OpenRTE|Open MPI|PRRTE|PMIx Reference RTE)\) (\S+)"),
+            (Flavour::Intel, r"(?m)^Intel\(R\) MPI Library.* Version (\S+)"),
+            (Flavour::Mpich, r"(?m)^HYDRA build details:\s+Version:\s+(\S+)"),
+            (Flavour::Cray, r"(?m)^mpiexec version (\d\S*)"),
+            (Flavour::Srun, r"(?m)^slurm(?:-wlm)? (\d\S*)"),
+        ];
+        patterns.into_iter().filter_map(|(flavour, pattern)| Some((flavour, Regex::new(pattern).ok()?))).collect()
+    });
+    PATTERNS.iter().find_map(|(flavour, pattern)| Some((*flavour, pattern.captures(text)?[1].to_owned())))
 }
 
 /// Why srun failed, if it did: it has to reach its Slurm even to tell its version.

@@ -6,7 +6,7 @@
 //! - [`explain`]: turns what `ssh` prints into errors
 
 mod children;
-mod explain;
+pub mod explain;
 mod folder;
 mod keeper;
 mod relay;

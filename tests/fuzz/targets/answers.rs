@@ -1,0 +1,5 @@
+//! The target `answers` as a program of libFuzzer's.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ipclusterz_fuzz::answers(bytes));

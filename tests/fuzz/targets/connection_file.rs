@@ -1,0 +1,5 @@
+//! The target `connection_file` as a program of libFuzzer's.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ipclusterz_fuzz::connection_file(bytes));

@@ -1,0 +1,5 @@
+//! The target `profile` as a program of libFuzzer's.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ipclusterz_fuzz::profile(bytes));
