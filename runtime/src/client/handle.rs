@@ -6,6 +6,7 @@ use super::answer_id::CLIENT_DIGITS;
 use super::error::ClientError;
 use super::reactor;
 use super::shared::{Shared, State};
+use crate::system;
 use crate::transport::session::Session;
 use crate::wire::Channel;
 use crate::wire::message::{Hello, Message};
@@ -82,7 +83,7 @@ impl Client {
         timeout: Duration,
         check: &mut impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
-        let deadline = Instant::now() + timeout;
+        let deadline = system::deadline(timeout);
         loop {
             let mut state = self.shared.lock();
             if state.core.standing.is_none() && !state.refused {
@@ -119,7 +120,7 @@ impl Client {
 
     /// The first digits of its uuid; its message ids begin with them.
     pub fn name(&self) -> &str {
-        &self.uuid[..CLIENT_DIGITS]
+        self.uuid.get(..CLIENT_DIGITS).unwrap_or_default()
     }
 
     pub(super) fn check_process(&self) -> Result<(), ClientError> {
@@ -151,7 +152,7 @@ impl Client {
         timeout: Duration,
         mut ready: impl FnMut(&State) -> bool,
     ) -> Result<(), ClientError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = system::deadline(timeout);
         let mut state = self.shared.lock();
         while !ready(&state) {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -27,6 +27,13 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Handling an event panicked: of this connection, if it was of one.
+    Bug {
+        /// Which connection.
+        route: Option<Route>,
+        /// What whoever is behind it is told.
+        reason: String,
+    },
     /// A peer was turned away before it could say anything.
     TurnedAway(&'static str),
     /// A connection ended.
@@ -35,6 +42,17 @@ pub enum Event {
     Tick,
     /// A signal asks the controller to exit.
     Stop,
+}
+
+impl Event {
+    /// The connection that it is about, if it is about one.
+    pub fn route(&self) -> Option<Route> {
+        match self {
+            Event::Message { route, .. } | Event::Undecodable { route, .. } | Event::Gone(route) => Some(*route),
+            Event::Bug { route, .. } => *route,
+            Event::TurnedAway(_) | Event::Tick | Event::Stop => None,
+        }
+    }
 }
 
 /// What the core has the reactor do.

@@ -1,5 +1,6 @@
 //! The controller's loop: sockets, signals and the clock around its core. One thread.
 
+use super::bug;
 use super::config::ControllerError;
 use super::core::Core;
 use super::event::{Action, Event};
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 512;
 /// How often the controller looks for tasks that wait behind a long one, while tasks are stacked at all.
 const TICK: Duration = Duration::from_millis(10);
+/// How long nothing is looked for after a bug.
+const AFTER_BUG: Duration = Duration::from_secs(1);
 
 /// The core with its sockets.
 pub(super) struct Reactor {
@@ -26,6 +29,8 @@ pub(super) struct Reactor {
     segments: Option<SegmentFolder>,
     core: Core,
     start: Instant,
+    /// After a bug the clock is left alone for a moment.
+    no_tick_before: Duration,
     _context: zmq::Context,
 }
 
@@ -37,7 +42,8 @@ impl Reactor {
         segments: Option<SegmentFolder>,
         core: Core,
     ) -> Reactor {
-        Reactor { listener, gate, segments, core, start: Instant::now(), _context: context }
+        let (start, no_tick_before) = (Instant::now(), Duration::ZERO);
+        Reactor { listener, gate, segments, core, start, no_tick_before, _context: context }
     }
 
     /// Runs until the controller is done, or until `signals` is readable and all engines have left.
@@ -50,7 +56,7 @@ impl Reactor {
             if (signal && self.handle(Event::Stop)?) || self.take_messages()? {
                 return Ok(());
             }
-            if self.core.next_tick().is_some_and(|at| at <= self.start.elapsed()) && self.handle(Event::Tick)? {
+            if self.next_tick().is_some_and(|at| at <= self.start.elapsed()) && self.handle(Event::Tick)? {
                 return Ok(());
             }
         }
@@ -58,7 +64,7 @@ impl Reactor {
 
     /// Waits for a message, a tick or a signal. Returns whether a peer is at the gate, and whether there is a signal.
     fn wait(&self, signals: &OwnedFd) -> Result<(bool, bool), ControllerError> {
-        let timeout = match self.core.next_tick() {
+        let timeout = match self.next_tick() {
             Some(at) => at.saturating_sub(self.start.elapsed()).max(TICK),
             None => Duration::from_secs(3600),
         };
@@ -70,6 +76,10 @@ impl Reactor {
         ];
         transport::poll(&mut items, timeout)?;
         Ok((items[1].is_readable() || items[3].is_readable(), items[2].is_readable()))
+    }
+
+    fn next_tick(&self) -> Option<Duration> {
+        self.core.next_tick().map(|at| at.max(self.no_tick_before))
     }
 
     fn answer_gate(&mut self) -> Result<(), ControllerError> {
@@ -103,11 +113,9 @@ impl Reactor {
                     let reason = format!("more than {FRAMES_MAX} frames in a message");
                     return Ok(Some(Event::Undecodable { route, reason }));
                 }
-                match codec::decode(&frames[0]) {
-                    Ok(message) => {
-                        frames.remove(0);
-                        Event::Message { route, admitted, message, payload: frames }
-                    }
+                let header = frames.remove(0);
+                match codec::decode(&header) {
+                    Ok(message) => Event::Message { route, admitted, message, payload: frames },
                     Err(error) => Event::Undecodable { route, reason: error.to_string() },
                 }
             }
@@ -116,7 +124,13 @@ impl Reactor {
 
     /// True: the controller is done.
     fn handle(&mut self, event: Event) -> Result<bool, ControllerError> {
-        for action in self.core.handle(event, self.start.elapsed()) {
+        let now = self.start.elapsed();
+        let (actions, panicked) = bug::handle(&mut self.core, event, now);
+        if panicked {
+            // It may be the clock that leads there, each time.
+            self.no_tick_before = now.saturating_add(AFTER_BUG);
+        }
+        for action in actions {
             match action {
                 Action::Send { route, message, payload, shared_memory } => {
                     let (message, payload) = self.prepare(message, payload, shared_memory);

@@ -3,6 +3,8 @@
 use crate::steps::step;
 use crate::world::World;
 use ipclusterz_base::connection::Role;
+use ipclusterz_runtime::controller::Limits;
+use ipclusterz_runtime::wire::message::Window;
 use proptest::prelude::*;
 
 proptest! {
@@ -12,8 +14,12 @@ proptest! {
     fn each_target_gets_exactly_one_answer_and_nothing_is_left(
         steps in proptest::collection::vec(step(), 0..120),
         launcher in any::<bool>(),
+        bytes in prop_oneof![Just(1_u64 << 30), 500..8000_u64],
     ) {
-        let mut world = World::new();
+        // In a small window, what is asked for is refused now and then, and clients that have not read hold up their own.
+        let limits = Limits::default();
+        let window = Window { bytes, ..limits.window };
+        let mut world = World::with(Limits { window, ..limits });
         launcher.then(|| world.launcher_joins());
         world.join(Role::Client, None);
         world.join(Role::Engine, None);

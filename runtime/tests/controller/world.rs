@@ -110,7 +110,7 @@ impl World {
         if self.engines.contains_key(&control) {
             self.engine_gets(route, message, &payload);
         } else if self.clients.contains_key(&control) {
-            self.client_gets(control, message, &payload);
+            self.client_gets(route, message, &payload);
         } else {
             // The only thing that a connection without a peer may be told.
             assert!(matches!(message, Message::Refused(_)), "sent to nobody: {message:?}");

@@ -29,7 +29,8 @@ impl Core {
         // One that never had its second connection had no tasks, and no client was told of it.
         let explained = peer.leaving || peer.ended.is_some() || peer.data.is_none() || !self.has_launcher();
         if !explained {
-            let (uuid, reason, until) = (peer.hello.uuid.clone(), reason.clone(), now + self.limits.loss_grace);
+            let (uuid, reason, until) =
+                (peer.hello.uuid.clone(), reason.clone(), now.saturating_add(self.limits.loss_grace));
             self.losses.wait_for_word(Unexplained { engine, uuid, who, reason, until, replies: vec![] });
         }
         self.worlds.left(engine, &reason);
