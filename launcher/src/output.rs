@@ -1,5 +1,6 @@
 //! Prints what commands return: data on stdout, talk on stderr; with `--json`, one versioned JSON value on stdout.
 
+use ipclusterz_base::words::printable_lines;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::stderr::is_quiet;
 use serde::Serialize;
@@ -48,7 +49,7 @@ impl Output {
             return self.json_value(value);
         }
         if !is_quiet() {
-            print(&mut io::stderr(), &report.to_talk())?;
+            print(&mut io::stderr(), &printable_lines(&report.to_talk()))?;
         }
         self.text(&report.to_text())
     }
@@ -72,7 +73,7 @@ impl Output {
     /// Prints a failure. Also prints it as JSON, unless a value has been printed: a command prints one value.
     pub fn failure(&mut self, failure: &Failure) {
         // Errors are ignored: nobody reads the output any more, and the exit code still reports the failure.
-        let _ = print(&mut io::stderr(), &failure.to_text());
+        let _ = print(&mut io::stderr(), &printable_lines(&failure.to_text()));
         if self.json && !self.printed {
             let _ = self.json_value(failure.to_json());
         }

@@ -2,7 +2,8 @@
 
 use crate::wire::message::{Activity, Broken, Inspect, Inspected};
 use ipclusterz_base::ids::EngineId;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::Saturating;
 
 /// Who answered what; none: there is no such engine.
 pub type Activities = BTreeMap<EngineId, Option<Activity>>;
@@ -10,7 +11,7 @@ pub type Activities = BTreeMap<EngineId, Option<Activity>>;
 /// Questions under way.
 #[derive(Debug, Default)]
 pub struct Inspections {
-    last: u64,
+    last: Saturating<u64>,
     /// By number: how many answers are awaited, and those that have come.
     open: HashMap<u64, (usize, Activities)>,
 }
@@ -19,8 +20,10 @@ impl Inspections {
     /// The message that asks.
     pub fn ask(&mut self, engines: &[EngineId], broken: Option<Broken>) -> Inspect {
         self.last += 1;
-        self.open.insert(self.last, (engines.len(), Activities::new()));
-        Inspect { number: self.last, asker: None, engines: engines.to_vec(), broken }
+        // Each answers once.
+        let awaited = engines.iter().collect::<BTreeSet<_>>().len();
+        self.open.insert(self.last.0, (awaited, Activities::new()));
+        Inspect { number: self.last.0, asker: None, engines: engines.to_vec(), broken }
     }
 
     /// One has answered; perhaps too late.

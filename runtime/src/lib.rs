@@ -3,7 +3,7 @@
 //! Parts in reading order. Each uses only parts before it, and of the last three none uses another: `Cargo.toml` lists the
 //! layers, and `make check` keeps them.
 //!
-//! 1. [`system`]: small questions to the operating system.
+//! 1. [`system`]: small questions to the operating system; [`recent`]: what is remembered, and for how long.
 //! 2. [`wire`]: messages, frames and segments.
 //! 3. [`inspections`]: what engines are doing, asked and answered.
 //! 4. [`transport`]: ZeroMQ sockets, keys and heartbeats.
@@ -11,10 +11,34 @@
 //! 6. [`engine`]: the side that executes work, as far as it is not Python.
 //! 7. [`client`]: the side that submits it, as far as it is not Python.
 
+// Whatever comes from another process must not panic here. What cannot happen is allowed by name, with the reason.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable
+    )
+)]
+
 pub mod client;
 pub mod controller;
+#[allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "of deadlines and of text in memory")]
 pub mod engine;
 pub mod inspections;
+pub mod recent;
 pub mod system;
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_wrap,
+    clippy::indexing_slicing,
+    reason = "its numbers are deadlines and places in lists of its own"
+)]
 pub mod transport;
 pub mod wire;

@@ -2,11 +2,19 @@
 
 use std::fs;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+const CENTURY: Duration = Duration::from_secs(3_200_000_000);
 
 /// Seconds since 1970.
 pub fn wall_clock() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// The end of a wait that begins now. One that no clock can show is as good as never.
+pub fn deadline(timeout: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(timeout).or_else(|| now.checked_add(CENTURY)).unwrap_or(now)
 }
 
 /// Resident memory of this process, bytes; 0 where /proc does not tell.
@@ -14,7 +22,7 @@ pub fn resident_bytes() -> u64 {
     // SAFETY: no memory involved.
     let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
     let pages = fs::read_to_string("/proc/self/statm").ok();
-    pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or(0) * page
+    pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or(0).saturating_mul(page)
 }
 
 /// How many descriptors this process may have: `ulimit -n`.

@@ -94,7 +94,7 @@ def test_a_peer_with_a_key_of_its_own_gets_no_answer(open_cluster, stranger) -> 
 
 # Frames of so many bytes or more come in parts of so many.
 PART = 256 << 10
-LONG_HELLO = HELLO.replace(b"\xa4host\xa1h", b"\xa4host\xdb" + (PART + 9).to_bytes(4, "big") + b"h" * (PART + 9))
+LONG_HELLO = HELLO.replace(b"\x86", b"\x87") + b"\xa4more\xdb" + (PART + 9).to_bytes(4, "big") + b"x" * (PART + 9)
 
 
 @pytest.mark.parametrize("hello", [[HELLO], [LONG_HELLO[:PART], LONG_HELLO[PART:]]], ids=["short", "in parts"])

@@ -22,7 +22,7 @@ from helpers import hold, until
 
 import ipclusterz.joblib
 from ipclusterz import AsyncResult, Client, Cluster, DirectView
-from ipclusterz.client.lines import printable
+from ipclusterz.words import printable
 
 Captured = pytest.CaptureFixture[str]
 
@@ -286,11 +286,11 @@ def test_a_flood_is_cut(rc: Client, capsys: Captured) -> None:
 
 
 def test_what_a_terminal_must_not_get(rc: Client, capsys: Captured) -> None:
-    assert printable("plain ü text\tß") == "plain ü text\tß"
-    assert printable("\x1b[31mred") == "\x1b[31mred\x1b[0m"
-    assert printable("\x1b[1;32mgreen\x1b[0m") == "\x1b[1;32mgreen\x1b[0m"
-    assert printable("\x1b[2J\x1b[1Aup") == "up"
-    assert printable("\x1b]0;title\x07\x9b") == r"\x1b]0;title\x07\x9b"
+    assert printable("plain ü text\tß", colours=True) == "plain ü text\tß"
+    assert printable("\x1b[31mred", colours=True) == "\x1b[31mred\x1b[0m"
+    assert printable("\x1b[1;32mgreen\x1b[0m", colours=True) == "\x1b[1;32mgreen\x1b[0m"
+    assert printable("\x1b[2J\x1b[1Aup", colours=True) == "up"
+    assert printable("\x1b]0;title\x07\x9b", colours=True) == r"\x1b]0;title\x07\x9b"
     rc[0].apply_sync(print, "\x1b]0;title\x07\x1b[2Jtext\x00")
     assert capsys.readouterr().out == "[stdout:0] \\x1b]0;title\\x07text\\x00\n"
 

@@ -1,6 +1,6 @@
 //! Lines for the user on standard error.
 
-use ipclusterz_base::words::without_codes;
+use ipclusterz_base::words::{printable_lines, without_codes};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,8 +24,8 @@ pub fn print_line(line: &str) {
     }
 }
 
-/// Prints one line about something that went wrong. A terminal that has gone away is no reason to end a cluster, so
+/// Prints one line about something that went wrong. No terminal obeys what is in it, wherever that came from. A terminal that has gone away is no reason to end a cluster, so
 /// errors are ignored.
 pub fn print_problem(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", without_codes(line));
+    let _ = writeln!(std::io::stderr(), "{}", printable_lines(&without_codes(line)));
 }

@@ -3,7 +3,7 @@
 use crate::arguments::LogsArguments;
 use crate::clusters::no_such_cluster;
 use crate::output::Output;
-use crate::report::{LogTail, LogsReport};
+use crate::report::{LogTail, LogsReport, log_line};
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
@@ -100,9 +100,9 @@ fn follow(folder: &ClusterFolder, files: &mut [Followed], output: &mut Output) -
                 if output.is_json() {
                     output.json_value(serde_json::json!({ "log": name, "line": line }))?;
                 } else if several {
-                    output.text(&format!("{name}: {line}\n"))?;
+                    output.text(&format!("{name}: {}\n", log_line(&line)))?;
                 } else {
-                    output.text(&format!("{line}\n"))?;
+                    output.text(&format!("{}\n", log_line(&line)))?;
                 }
             }
         }

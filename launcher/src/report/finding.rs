@@ -1,6 +1,6 @@
 //! The result of one check.
 
-use ipclusterz_base::words::without_codes;
+use ipclusterz_base::words::{printable, printable_lines, without_codes};
 use serde::{Deserialize, Serialize};
 
 /// How good the result of a check is.
@@ -89,10 +89,11 @@ pub fn table(findings: &[Finding], colours: bool) -> String {
             (true, Level::Failed) => format!("\x1b[31m{word}\x1b[0m"),
             _ => word,
         };
-        let message = finding.message.replace('\n', &format!("\n{indent}"));
-        text.push_str(&format!("{word}  {:<check$}  {message}\n", finding.check));
+        // What other programs, files and hosts have said is in it.
+        let lines = |text: &str| printable_lines(text).replace('\n', &format!("\n{indent}"));
+        text.push_str(&format!("{word}  {:<check$}  {}\n", printable(&finding.check), lines(&finding.message)));
         if let Some(hint) = &finding.hint {
-            text.push_str(&format!("{indent}hint: {}\n", hint.replace('\n', &format!("\n{indent}"))));
+            text.push_str(&format!("{indent}hint: {}\n", lines(hint)));
         }
     }
     text

@@ -6,6 +6,8 @@ pub mod progress;
 mod profile;
 mod text;
 
+pub(crate) use self::text::log_line;
+
 pub use self::profile::{CheckReport, InitReport, ListedProfile, ProfileListReport, ShowReport};
 
 use ipclusterz_base::ids::EngineId;

@@ -7,23 +7,28 @@ use super::{
 use crate::output::Report;
 use crate::report::progress::{Loss, Progress};
 use ipclusterz_base::ids::EngineId;
+use ipclusterz_base::words::{printable, printable_lines};
 use ipclusterz_host::units::{bytes, duration};
 use ipclusterz_launchers::rank_loss::RankLoss;
 use ipclusterz_runtime::wire::message::{EngineLoss, Status};
+use std::borrow::Cow;
 use std::fmt::Write;
+use std::io::{self, IsTerminal};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Rows under a header, columns as wide as their widest cell.
+/// Rows under a header, columns as wide as their widest cell. What is in the cells came from other processes and files.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let printable = |row: &Vec<String>| row.iter().map(|cell| printable(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(printable).collect();
     let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut text = String::new();
     let header: Vec<String> = header.iter().map(|cell| (*cell).to_owned()).collect();
-    for row in std::iter::once(&header).chain(rows) {
+    for row in std::iter::once(&header).chain(&rows) {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
@@ -152,7 +157,7 @@ impl Report for StatusReport {
                 text.push_str("it is still connecting\n");
             }
             text.push_str(&waited_for(self.progress.as_ref()));
-            return text;
+            return printable_lines(&text).into_owned();
         };
         let _ = writeln!(text, "{}", controller_line(status));
         let rows: Vec<Vec<String>> = status
@@ -179,7 +184,7 @@ impl Report for StatusReport {
         }
         text.push_str(&waited_for(self.progress.as_ref()));
         text.push_str(&losses(self.progress.as_ref(), &status.losses));
-        text
+        printable_lines(&text).into_owned()
     }
 }
 
@@ -304,11 +309,16 @@ impl Report for LogsReport {
                 let _ = writeln!(text, "==> {} <==", log.path.display());
             }
             for line in &log.lines {
-                let _ = writeln!(text, "{line}");
+                let _ = writeln!(text, "{}", log_line(line));
             }
         }
         text
     }
+}
+
+/// A line of a log as it is printed: on a terminal, nothing in it is obeyed; whatever else reads it gets it as it is.
+pub(crate) fn log_line(line: &str) -> Cow<'_, str> {
+    if io::stdout().is_terminal() { printable_lines(line) } else { Cow::Borrowed(line) }
 }
 
 impl Report for WaitReport {

@@ -25,6 +25,11 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
+/// Whether `printable` would change nothing.
+pub fn is_printable(text: &str) -> bool {
+    !text.contains(is_special)
+}
+
 /// The same for text of several lines, such as a traceback: newlines and tabs stay.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |letter| matches!(letter, '\n' | '\t'))

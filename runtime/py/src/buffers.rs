@@ -1,5 +1,6 @@
 //! Frames as Python buffers, and Python buffers as bytes to be sent.
 
+use ipclusterz_guard::guarded;
 use ipclusterz_runtime::wire::part::Part;
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
@@ -17,10 +18,11 @@ pub struct Buffer {
 // count of references is not touched after construction.
 unsafe impl Sync for Buffer {}
 
+#[guarded]
 #[pymethods]
 impl Buffer {
-    fn __len__(&self) -> usize {
-        self.part.len()
+    fn __len__(&self) -> PyResult<usize> {
+        Ok(self.part.len())
     }
 
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {

@@ -8,6 +8,7 @@ use crate::process::OfProcess;
 use crate::waiting::{deadline, duration, wait};
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_base::ids::EngineId;
+use ipclusterz_guard::guarded;
 use ipclusterz_runtime::client::{Client as Core, ClientError, Item, Submission};
 use ipclusterz_runtime::wire::message::Op;
 use pyo3::exceptions::PyValueError;
@@ -46,6 +47,7 @@ impl From<ClientError> for Stopped {
     }
 }
 
+#[guarded]
 #[pymethods]
 impl Client {
     #[new]
@@ -88,14 +90,14 @@ impl Client {
     }
 
     #[getter]
-    fn closed(&self) -> bool {
-        self.core.here().is_none_or(|core| core.is_closed())
+    fn closed(&self) -> PyResult<bool> {
+        Ok(self.core.here().is_none_or(|core| core.is_closed()))
     }
 
     /// The process that made it, if this one is a fork of that.
     #[getter]
-    fn forked_from(&self) -> Option<u32> {
-        self.core.forked_from()
+    fn forked_from(&self) -> PyResult<Option<u32>> {
+        Ok(self.core.forked_from())
     }
 
     #[pyo3(signature = (
@@ -126,14 +128,14 @@ impl Client {
             }
             None => None,
         };
-        let mut prepared = Vec::with_capacity(items.len()?);
+        let mut prepared = Vec::new();
         for item in items.try_iter()? {
             prepared.push(pack_item(py, core, &item?)?);
         }
         if core.is_full() {
             wait_for_room(py, core)?;
         }
-        let counts = prepared.iter().map(|item| item.targets.as_ref().map_or(1, Vec::len) as u32).collect();
+        let counts = prepared.iter().map(|item| item.targets.as_ref().map_or(1, Vec::len)).collect();
         let engines = engines.map(engine_ids);
         let submission = Submission { op, function, retries, engines: engines.as_deref(), duration, collective, keep };
         let (first, inner) = core.submit(submission, prepared).map_err(|error| errors::of_client(py, &error))?;
@@ -182,15 +184,16 @@ impl Client {
     }
 
     /// For a thread of its own, which gets no signals: it waits without the interpreter until there is something.
-    fn next_watched(&self, py: Python<'_>) -> Option<u64> {
-        let core = self.core.here()?;
-        py.detach(|| core.watched().next())
+    fn next_watched(&self, py: Python<'_>) -> PyResult<Option<u64>> {
+        let core = self.core.here();
+        Ok(core.and_then(|core| py.detach(|| core.watched().next())))
     }
 
-    fn stop_watching(&self) {
+    fn stop_watching(&self) -> PyResult<()> {
         if let Some(core) = self.core.here() {
             core.watched().stop();
         }
+        Ok(())
     }
 
     #[pyo3(signature = (targets, all_clients, interrupt))]
@@ -227,10 +230,11 @@ impl Client {
         Ok(activities(found))
     }
 
-    fn close(&self, py: Python<'_>) {
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
         if let Some(core) = self.core.here() {
             py.detach(|| core.close());
         }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use crate::errors;
 use crate::process::OfProcess;
 use crate::waiting::duration;
 use ipclusterz_base::ids::{EngineId, FunctionHash, TaskId};
+use ipclusterz_guard::guarded;
 use ipclusterz_runtime::engine::{EndOfTime, Engine as Core, EngineConfig, MpiFunctions, StackFile, TaskHandle};
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::{Activity, Broken, Rank, Stream, TaskOutcome};
@@ -62,6 +63,7 @@ pub struct Task {
     engine: Weak<Core>,
 }
 
+#[guarded]
 #[pymethods]
 impl Engine {
     #[new]
@@ -102,8 +104,8 @@ impl Engine {
     }
 
     #[getter]
-    fn address(&self) -> String {
-        self.core().map(|core| core.address()).unwrap_or_default()
+    fn address(&self) -> PyResult<String> {
+        Ok(self.core().map(|core| core.address()).unwrap_or_default())
     }
 
     fn next_task(&self, py: Python<'_>) -> PyResult<Option<Py<Task>>> {
@@ -224,17 +226,18 @@ impl Task {
     }
 }
 
+#[guarded]
 #[pymethods]
 impl Task {
     /// Epoch and ranks, when it is collective.
     #[getter]
-    fn group(&self) -> Option<(u64, Vec<u32>)> {
-        self.handle().group.as_ref().map(|group| (group.epoch, group.ranks.clone()))
+    fn group(&self) -> PyResult<Option<(u64, Vec<u32>)>> {
+        Ok(self.handle().group.as_ref().map(|group| (group.epoch, group.ranks.clone())))
     }
 
     #[getter]
-    fn function<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.handle().function.as_ref().map(|(hash, _)| PyBytes::new(py, hash))
+    fn function<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        Ok(self.handle().function.as_ref().map(|(hash, _)| PyBytes::new(py, hash)))
     }
 
     /// The payload; handed over, so that its memory goes with the last use.
@@ -258,7 +261,8 @@ impl Task {
 }
 
 /// Has this process ended when `parent` ends, which must be its parent. False: it has ended already, or is another.
+#[guarded]
 #[pyfunction]
-pub fn end_with_parent(parent: u32) -> bool {
-    ipclusterz_runtime::engine::process::end_with_parent(parent)
+pub fn end_with_parent(parent: u32) -> PyResult<bool> {
+    Ok(ipclusterz_runtime::engine::process::end_with_parent(parent))
 }

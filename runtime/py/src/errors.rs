@@ -1,21 +1,35 @@
 //! The runtime's errors as classes of `ipclusterz.error`, which are written in Python.
 
 use ipclusterz_base::connection::ConnectionError;
-use ipclusterz_base::words::without_codes;
+use ipclusterz_base::words::{printable_lines, without_codes};
 use ipclusterz_runtime::client::ClientError;
 use ipclusterz_runtime::engine::EngineError;
 use ipclusterz_runtime::transport::dial::DialError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// An instance of `ipclusterz.error.<class>`.
 pub fn raise(py: Python<'_>, class: &str, message: &str, hint: &str) -> PyErr {
-    let message = without_codes(message);
+    let message = without_codes(&printable_lines(message));
     let make = || py.import("ipclusterz.error")?.getattr(class)?.call1((&message, hint));
     match make() {
         Ok(error) => PyErr::from_value(error),
         Err(_) => PyRuntimeError::new_err(message),
     }
+}
+
+/// What `call` gives; a bug in it is an error like others for Python. See `#[guarded]`.
+pub fn guarded<T>(call: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(Python::attach(|py| of_bug(py, &*panic))))
+}
+
+fn of_bug(py: Python<'_>, panic: &(dyn Any + Send)) -> PyErr {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    let message = format!("this is a bug in ipclusterz: {}", text.unwrap_or("it says no more"));
+    let place = concat!("please report it with the line that was printed: ", env!("CARGO_PKG_REPOSITORY"), "/issues");
+    raise(py, "InternalError", &message, place)
 }
 
 /// A connection file that cannot be used.

@@ -2,7 +2,7 @@
 //!
 //! Documentation, defaults and types for users are in the Python package; its `_core.pyi` describes this module.
 //!
-//! 1. [`errors`]: the runtime's errors as classes of `ipclusterz.error`.
+//! 1. [`errors`]: the runtime's errors, and its bugs, as classes of `ipclusterz.error`.
 //! 2. [`buffers`]: frames as Python buffers, and the other way round.
 //! 3. [`waiting`]: waits that release the GIL and honour Ctrl-C.
 //! 4. [`process`]: what a fork must not touch.
@@ -17,9 +17,11 @@ mod pending;
 mod process;
 mod waiting;
 
+use ipclusterz_guard::guarded;
 use pyo3::prelude::*;
 
 /// Path of the connection file for clients of a cluster.
+#[guarded]
 #[pyfunction]
 #[pyo3(signature = (cluster))]
 fn find_connection_file(py: Python<'_>, cluster: Option<&str>) -> PyResult<String> {
@@ -31,13 +33,14 @@ fn find_connection_file(py: Python<'_>, cluster: Option<&str>) -> PyResult<Strin
 
 /// How many cores this process may use; with `bound_as`, if it were bound as the process of that pid is, and `None` if
 /// that cannot be told.
+#[guarded]
 #[pyfunction]
 #[pyo3(signature = (bound_as=None))]
-fn cores(bound_as: Option<u32>) -> Option<usize> {
-    match bound_as {
+fn cores(bound_as: Option<u32>) -> PyResult<Option<usize>> {
+    Ok(match bound_as {
         Some(pid) => ipclusterz_base::cores::available_as(pid),
         None => Some(ipclusterz_base::cores::available()),
-    }
+    })
 }
 
 #[pymodule]

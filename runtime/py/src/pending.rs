@@ -5,6 +5,7 @@ use crate::errors;
 use crate::process::OfProcess;
 use crate::waiting::{deadline, wait, wait_and};
 use ipclusterz_base::ids::{EngineId, RequestId};
+use ipclusterz_guard::guarded;
 use ipclusterz_runtime::client::{Answer, AnswerId, Client as Core, Pending as Inner, Written};
 use ipclusterz_runtime::system::wall_clock;
 use ipclusterz_runtime::wire::Frame;
@@ -27,7 +28,7 @@ pub struct Pending {
     /// Begins its message ids, also when the client is gone.
     pub client_name: Arc<str>,
     /// Number of answers of each request, which have consecutive numbers.
-    pub counts: Vec<u32>,
+    pub counts: Vec<usize>,
     pub first: RequestId,
 }
 
@@ -38,12 +39,12 @@ impl Pending {
 
     /// The request that an answer is of.
     fn request_of(&self, index: usize) -> RequestId {
-        let mut end = 0;
+        let mut end = 0_usize;
         let before = self.counts.iter().take_while(|count| {
-            end += **count as usize;
+            end = end.saturating_add(**count);
             end <= index
         });
-        RequestId(self.first.0 + before.count() as u64)
+        RequestId(self.first.0.saturating_add(before.count() as u64))
     }
 
     fn index(&self, index: isize) -> PyResult<usize> {
@@ -87,18 +88,18 @@ impl Pending {
     }
 }
 
+#[guarded]
 #[pymethods]
 impl Pending {
     fn __len__(&self) -> PyResult<usize> {
         Ok(self.inner()?.len())
     }
 
-    fn message_ids(&self) -> Vec<String> {
+    fn message_ids(&self) -> PyResult<Vec<String>> {
         let requests = (self.first.0..).map(RequestId).zip(&self.counts);
-        requests
-            .flat_map(|(request, count)| (0..*count).map(move |position| AnswerId { request, position }))
-            .map(|id| id.text(&self.client_name))
-            .collect()
+        let ids = requests
+            .flat_map(|(request, count)| (0..).take(*count).map(move |position| AnswerId { request, position }));
+        Ok(ids.map(|id| id.text(&self.client_name)).collect())
     }
 
     fn targets(&self) -> PyResult<Vec<i64>> {
@@ -206,7 +207,7 @@ impl Pending {
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
         self.inner()?;
         let Some(client) = self.client.upgrade() else { return Ok(()) };
-        let requests = self.first..RequestId(self.first.0 + self.counts.len() as u64);
+        let requests = self.first..RequestId(self.first.0.saturating_add(self.counts.len() as u64));
         client.abort(Some(requests), None).map_err(|error| errors::of_client(py, &error))
     }
 
@@ -215,8 +216,8 @@ impl Pending {
         let (inner, index) = (self.inner()?, self.index(index)?);
         let Some(client) = self.client.upgrade().filter(|_| inner.claim(index)) else { return Ok(false) };
         let request = self.request_of(index);
-        let requests = request..RequestId(request.0 + 1);
-        let engines = inner.targets[index].map(|engine| vec![engine]);
+        let requests = request..RequestId(request.0.saturating_add(1));
+        let engines = inner.targets.get(index).copied().flatten().map(|engine| vec![engine]);
         let mut next = Instant::now();
         let step = |slice| {
             // Again, because a request that had not been sent when the abort was is not known to the controller.

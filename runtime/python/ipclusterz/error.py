@@ -86,6 +86,10 @@ class RejectedError(IpclusterzError):
     """The controller refused a request; the text says why."""
 
 
+class InternalError(IpclusterzError):
+    """A bug in ipclusterz: the text says what to report, and where."""
+
+
 class ClusterError(IpclusterzError):
     """A cluster could not be started or stopped."""
 

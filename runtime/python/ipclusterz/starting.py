@@ -17,8 +17,9 @@ import weakref
 from collections.abc import Mapping
 from numbers import Integral, Real
 
-from .client.command import answer_to, printable, program, send, send_answer, terminate
+from .client.command import answer_to, program, send, send_answer, terminate
 from .error import ClusterError
+from .words import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -26,10 +26,10 @@ impl Client {
 
     /// What became of the last engine with this id, if none has it now. Waits a moment if more will be known of it soon.
     pub fn what_became_of(&self, engine: EngineId) -> Option<String> {
-        let waits = |state: &State| state.core.gone.get(&engine).is_some_and(|left| left.more);
+        let waits = |state: &State| state.core.gone.0.get(&engine).is_some_and(|left| left.more);
         // What is known by then has to do.
         let _ = self.wait_until(LOSS_PATIENCE, |state| !waits(state) || state.core.standing.is_none());
-        self.shared.lock().core.gone.get(&engine).map(|left| left.reason.clone())
+        self.shared.lock().core.gone.0.get(&engine).map(|left| left.reason.clone())
     }
 
     /// Tells how an engine's process ended, or that nothing is known of it; for launchers.

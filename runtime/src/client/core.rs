@@ -12,15 +12,30 @@ use super::event::Event;
 use super::functions::Functions;
 use super::request::{Outgoing, UnderWay};
 use crate::inspections::Inspections;
+use crate::recent::Recent;
 use crate::wire::message::{Abort, Ack, EngineInfo, EngineLeft, Outcome, Resume, Status, Welcome, Window};
 use crate::wire::resend::{Sending, Sent};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::num::Saturating;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Most events that are kept.
 const EVENTS_MAX: usize = 1024;
+
+/// How many engines that are gone are remembered by their ids.
+const GONE_MAX: usize = 4096;
+
+/// What became of the last engine with an id that none has now.
+#[derive(Debug)]
+pub struct Gone(pub Recent<EngineId, EngineLeft>);
+
+impl Default for Gone {
+    fn default() -> Self {
+        Gone(Recent::new(GONE_MAX))
+    }
+}
 
 /// The session as far as the core cares.
 #[derive(Debug, Clone, Copy)]
@@ -49,22 +64,25 @@ pub struct Core {
     /// Engines that are there.
     pub engines: BTreeMap<EngineId, (EngineInfo, Arc<str>)>,
     /// What became of the last engine with an id that none has now.
-    pub gone: BTreeMap<EngineId, EngineLeft>,
+    pub gone: Gone,
     /// The last answer to a status request, and how many there were.
     pub status: (u64, Option<Status>),
     /// Answers to what engines were asked.
     pub inspections: Inspections,
     /// What happened; beyond a limit the oldest are dropped.
     pub events: VecDeque<Event>,
-    last_request: u64,
+    last_request: Saturating<u64>,
     /// What waits to be sent, by number, so that each is quickly found and removed.
     backlog: BTreeMap<RequestId, Outgoing>,
-    backlog_bytes: u64,
+    backlog_bytes: Saturating<u64>,
     requests: HashMap<RequestId, UnderWay>,
-    open_replies: u64,
-    open_bytes: u64,
+    open_replies: Saturating<u64>,
+    open_bytes: Saturating<u64>,
     received: Ack,
     acked: Ack,
+    /// Bytes of payload received, and as many when that was acknowledged last.
+    received_bytes: Saturating<u64>,
+    acked_bytes: Saturating<u64>,
     /// Acknowledge at once: a segment stays until its reply is acknowledged, and an acknowledgement may have been lost.
     acknowledge: bool,
     /// What another client aborted, to be sent behind all that was sent before.
@@ -98,7 +116,7 @@ impl Core {
             }
             self.engines.insert(info.id, (info.clone(), Arc::from(info.uuid)));
         }
-        self.gone.clear();
+        self.gone.0.clear();
         Vec::new()
     }
 
@@ -131,14 +149,14 @@ impl Core {
         self.engines.clear();
         self.abort = None;
         self.functions.session_lost();
-        (self.open_replies, self.open_bytes, self.backlog_bytes) = (0, 0, 0);
+        (self.open_replies, self.open_bytes, self.backlog_bytes) = Default::default();
         let outcome = Outcome::Lost(reason.to_owned());
         let waiting = std::mem::take(&mut self.backlog).into_values();
         let waiting = waiting.map(|outgoing| (outgoing.pending, outgoing.base, outgoing.count));
         let under_way = self.requests.drain().map(|(_, request)| (request.pending, request.base, request.count));
         for (pending, base, count) in waiting.chain(under_way) {
             if let Some(pending) = pending.upgrade() {
-                (base..base + count).for_each(|index| pending.abandon(index, &outcome, now));
+                (base..).take(count).for_each(|index| pending.abandon(index, &outcome, now));
             }
         }
         self.happened(Event::Disconnected { reason: reason.to_owned() });
@@ -153,7 +171,7 @@ impl Core {
 
     /// Requests that lack answers, sent or not.
     pub fn under_way(&self) -> usize {
-        self.requests.len() + self.backlog.len()
+        self.requests.len().saturating_add(self.backlog.len())
     }
 
     /// Whether there was such a request; the position is checked as long as the request is known.
@@ -163,14 +181,16 @@ impl Core {
             .get(&id.request)
             .map(|request| request.count)
             .or(self.backlog.get(&id.request).map(|unsent| unsent.count));
-        (1..=self.last_request).contains(&id.request.0) && count.is_none_or(|count| (id.position as usize) < count)
+        (1..=self.last_request.0).contains(&id.request.0) && count.is_none_or(|count| (id.position as usize) < count)
     }
 
     /// Whether this answer has not arrived. If nobody holds it, it counts until its request has all its answers.
     pub fn is_under_way(&self, id: AnswerId) -> bool {
         match self.requests.get(&id.request) {
-            Some(UnderWay { pending, base, .. }) => {
-                pending.upgrade().is_none_or(|pending| !pending.is_done(base + id.position as usize))
+            Some(under_way) => {
+                let pending = under_way.pending.upgrade();
+                let index = under_way.index(id.position);
+                pending.zip(index).is_none_or(|(pending, index)| !pending.is_done(index))
             }
             None => self.backlog.contains_key(&id.request),
         }

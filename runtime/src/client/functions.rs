@@ -3,6 +3,7 @@
 use crate::wire::Frame;
 use crate::wire::message::FunctionName;
 use std::collections::HashMap;
+use std::num::Saturating;
 
 /// Code that is kept for later calls, bytes.
 const BYTES_MAX: usize = 64 << 20;
@@ -21,14 +22,14 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Functions {
     known: HashMap<FunctionName, Known>,
-    bytes: usize,
+    bytes: Saturating<usize>,
     clock: u64,
 }
 
 impl Functions {
     /// The code of `name`, taken from `code` if it is new.
     pub fn code(&mut self, name: FunctionName, code: &[u8]) -> Frame {
-        self.clock += 1;
+        self.clock = self.clock.wrapping_add(1);
         let clock = self.clock;
         let known = self.known.entry(name).or_insert_with(|| {
             self.bytes += code.len();
@@ -36,6 +37,11 @@ impl Functions {
         });
         known.last_use = clock;
         known.code.clone()
+    }
+
+    /// Whether it is kept here.
+    pub fn knows(&self, name: FunctionName) -> bool {
+        self.known.contains_key(&name)
     }
 
     /// Whether the controller still has to be sent it; after this call it does not.
@@ -50,7 +56,7 @@ impl Functions {
 
     /// Forgets the least used ones beyond the bounds; those that the controller is to forget too.
     pub fn evict(&mut self) -> Vec<FunctionName> {
-        if self.bytes <= BYTES_MAX && self.known.len() <= COUNT_MAX {
+        if self.bytes.0 <= BYTES_MAX && self.known.len() <= COUNT_MAX {
             return Vec::new();
         }
         let mut by_age: Vec<(u64, FunctionName)> =
@@ -58,8 +64,9 @@ impl Functions {
         by_age.sort_unstable_by_key(|(last_use, _)| *last_use);
         // Down to half, so that this is rare; the newest stays, however large it is.
         let mut forgotten = Vec::new();
-        for (_, name) in &by_age[..by_age.len() - 1] {
-            if self.bytes <= BYTES_MAX / 2 && self.known.len() <= COUNT_MAX / 2 {
+        by_age.pop();
+        for (_, name) in &by_age {
+            if self.bytes.0 <= BYTES_MAX / 2 && self.known.len() <= COUNT_MAX / 2 {
                 break;
             }
             if let Some(known) = self.known.remove(name) {
@@ -97,7 +104,7 @@ mod tests {
             functions.code(name, &code);
             functions.first_use(name);
             functions.evict();
-            assert!(functions.bytes <= BYTES_MAX);
+            assert!(functions.bytes.0 <= BYTES_MAX);
             assert!(functions.known.contains_key(&name));
         }
     }

@@ -6,6 +6,7 @@ use super::answer_id::CLIENT_DIGITS;
 use super::error::ClientError;
 use super::reactor;
 use super::shared::{Refusal, Shared, State};
+use crate::system;
 use crate::transport::context;
 use crate::transport::session::Session;
 use crate::wire::Channel;
@@ -83,7 +84,7 @@ impl Client {
         timeout: Duration,
         check: &mut impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
-        let deadline = Instant::now() + timeout;
+        let deadline = system::deadline(timeout);
         loop {
             let mut state = self.shared.lock();
             if state.core.standing.is_none() && state.refusal.is_none() {
@@ -123,7 +124,7 @@ impl Client {
 
     /// The first digits of its uuid; its message ids begin with them.
     pub fn name(&self) -> &str {
-        &self.uuid[..CLIENT_DIGITS]
+        self.uuid.get(..CLIENT_DIGITS).unwrap_or_default()
     }
 
     pub(super) fn check_process(&self) -> Result<(), ClientError> {
@@ -155,7 +156,7 @@ impl Client {
         timeout: Duration,
         mut ready: impl FnMut(&State) -> bool,
     ) -> Result<(), ClientError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = system::deadline(timeout);
         let mut state = self.shared.lock();
         while !ready(&state) {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -5,9 +5,11 @@
 
 use super::transcript::{Kept, Transcript};
 use super::watched::Watched;
+use crate::system::deadline;
 use crate::wire::message::{Outcome, Stream};
 use crate::wire::part::Part;
 use ipclusterz_base::ids::EngineId;
+use std::num::Saturating;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -66,9 +68,9 @@ struct State {
     /// Indexes of the answers that are here, in order of arrival.
     arrived: Vec<usize>,
     /// Slots that have no answer and may be given up yet, as far as is known.
-    undecided: usize,
+    undecided: Saturating<usize>,
     /// How many answers and pieces of output there were.
-    version: u64,
+    version: Saturating<u64>,
     /// Tokens for `watched`, put there with the last answer, and when there is output to be taken.
     watches: Vec<u64>,
     /// They were put there for output that nobody has taken yet.
@@ -85,7 +87,9 @@ impl State {
     }
 
     fn is_news(&mut self, index: usize) {
-        if !std::mem::replace(&mut self.slots[index].in_news, true) {
+        if let Some(slot) = self.slots.get_mut(index)
+            && !std::mem::replace(&mut slot.in_news, true)
+        {
             self.news.push(index);
         }
     }
@@ -115,7 +119,7 @@ impl Pending {
     /// Awaits one answer for each target.
     pub fn new(targets: Vec<Option<EngineId>>, submitted: f64, watched: Arc<Watched>, kept: Arc<Kept>) -> Arc<Pending> {
         let slots: Vec<Slot> = targets.iter().map(|_| Slot::default()).collect();
-        let state = Mutex::new(State { undecided: slots.len(), slots, ..State::default() });
+        let state = Mutex::new(State { undecided: Saturating(slots.len()), slots, ..State::default() });
         let (takers, changed) = Default::default();
         Arc::new(Pending { targets, submitted, watched, kept, takers, state, changed })
     }
@@ -146,7 +150,7 @@ impl Pending {
 
     /// Waits until `ready` holds, and gives the state that it held in; none at the deadline.
     fn wait_until(&self, timeout: Duration, ready: impl Fn(&State) -> bool) -> Option<MutexGuard<'_, State>> {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline(timeout);
         let mut state = self.lock();
         while !ready(&state) {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -179,8 +183,8 @@ impl Pending {
     /// Waits for an answer or output that `version` does not count, unless all answers are here; the present count.
     /// `None`: the deadline.
     pub fn wait_news(&self, version: u64, timeout: Duration) -> Option<u64> {
-        let news = |state: &State| state.version > version || state.is_complete();
-        self.wait_until(timeout, news).map(|state| state.version)
+        let news = |state: &State| state.version.0 > version || state.is_complete();
+        self.wait_until(timeout, news).map(|state| state.version.0)
     }
 
     /// Has `token` queued in the client's [`Watched`] when the last answer arrives, and before that when there is output
@@ -232,19 +236,19 @@ impl Pending {
         state.announced = false;
         let news = std::mem::take(&mut state.news);
         let take = |index: usize| {
-            let slot = &mut state.slots[index];
+            let slot = state.slots.get_mut(index)?;
             slot.in_news = false;
             let engine = slot.answer.as_ref().and_then(|answer| answer.engine).or(slot.writer);
-            Written { index, engine, pieces: slot.written.take(), done: slot.answer.is_some() }
+            Some(Written { index, engine, pieces: slot.written.take(), done: slot.answer.is_some() })
         };
-        news.into_iter().map(take).collect()
+        news.into_iter().filter_map(take).collect()
     }
 
     /// After an abort: waits until each answer is here or known to have begun, and tells whether all were given up.
     /// `None`: the deadline.
     pub fn wait_verdict(&self, timeout: Duration) -> Option<bool> {
         let given_up = |slot: &Slot| slot.answer.as_ref().is_some_and(|answer| answer.outcome == Outcome::Aborted);
-        let state = self.wait_until(timeout, |state| state.undecided == 0)?;
+        let state = self.wait_until(timeout, |state| state.undecided.0 == 0)?;
         Some(state.slots.iter().all(given_up))
     }
 
@@ -353,7 +357,7 @@ impl Pending {
     }
 
     fn settle(&self, mut state: MutexGuard<'_, State>, index: usize, answer: Answer) {
-        let slot = &mut state.slots[index];
+        let Some(slot) = state.slots.get_mut(index) else { return };
         slot.answer = Some(answer);
         slot.written.end(&self.kept);
         let (started, wrote) = (slot.started, slot.written.len() > 0);

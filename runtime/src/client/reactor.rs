@@ -1,12 +1,13 @@
 //! The client's I/O thread: sockets around the core. It never needs the interpreter.
 
 use super::shared::{Refusal, Shared, State};
-use crate::system::wall_clock;
+use crate::system::{deadline, wall_clock};
 use crate::transport::session::{Session, SessionEvent};
 use crate::wire::Channel;
 use crate::wire::message::{Goodbye, Message, Reply};
 use crate::wire::part::unpack;
 use crate::wire::segment::SegmentFolder;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,11 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Runs until the client is closed.
 pub(super) fn run(mut session: Session, shared: Arc<Shared>, context: zmq::Context) {
     crate::system::block_all_signals();
-    let reason = match serve(&mut session, &shared) {
-        Ok(reason) => reason,
-        Err(error) => format!("the client's socket failed: {error}"),
+    // A bug ends this thread, which was printed; whoever waits for answers must not wait for ever.
+    let reason = match catch_unwind(AssertUnwindSafe(|| serve(&mut session, &shared))) {
+        Ok(Ok(reason)) => reason,
+        Ok(Err(error)) => format!("the client's socket failed: {error}"),
+        Err(_) => "a bug in ipclusterz ended the client's thread; please report what it printed".to_owned(),
     };
     let mut state = shared.lock();
     state.closed.get_or_insert_with(|| reason.clone());
@@ -124,7 +127,7 @@ fn take(state: &mut State, segments: Option<&SegmentFolder>, session: &mut Sessi
             state.problem.clone_from(&reason);
             match state.core.interrupted(&reason) {
                 Some((grace, resume)) => {
-                    state.give_up.get_or_insert(Instant::now() + grace);
+                    state.give_up.get_or_insert(deadline(grace));
                     session.set_resume(Some(resume));
                 }
                 None => end_session(state, session, &reason),

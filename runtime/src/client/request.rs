@@ -5,6 +5,7 @@ use crate::wire::Frame;
 use crate::wire::message::{FunctionName, Op, Placement};
 use crate::wire::part::Packed;
 use ipclusterz_base::ids::RequestId;
+use std::num::Saturating;
 use std::sync::Weak;
 
 /// A request before it is sent.
@@ -38,6 +39,14 @@ pub(super) struct UnderWay {
     pub pending: Weak<Pending>,
     pub base: usize,
     pub count: usize,
-    pub open: usize,
+    pub open: Saturating<usize>,
     pub bytes: u64,
+}
+
+impl UnderWay {
+    /// The place of the answer at this position among those of the submission; none: there is no such answer.
+    pub fn index(&self, position: u32) -> Option<usize> {
+        let position = usize::try_from(position).ok().filter(|position| *position < self.count)?;
+        self.base.checked_add(position)
+    }
 }

@@ -59,6 +59,9 @@ impl Submission<'_> {
 /// Bytes that may wait in this process for room in the controller's window; beyond that the caller waits for room.
 const BACKLOG_MAX: u64 = 1 << 30;
 
+/// Most requests that one message gives up.
+const ABORT_MAX: usize = 1 << 14;
+
 impl Client {
     /// Copies buffers into a payload; they may change as soon as this returns.
     pub fn pack<'a>(&self, buffers: impl IntoIterator<Item = &'a [u8]> + Clone) -> Result<Packed, ClientError> {
@@ -110,7 +113,7 @@ impl Client {
             let name = FunctionName(hash);
             (name, state.core.functions.code(name, code))
         });
-        let mut base = 0;
+        let mut base = 0_usize;
         for (id, item) in (first.0..).map(RequestId).zip(items) {
             let count = item.targets.as_ref().map_or(1, Vec::len);
             state.core.submit(Outgoing {
@@ -125,7 +128,7 @@ impl Client {
                 collective: submission.collective,
                 keep: submission.keep.map(str::to_owned),
             });
-            base += count;
+            base = base.saturating_add(count);
         }
         drop(state);
         self.shared.waker.wake();
@@ -153,9 +156,14 @@ impl Client {
             self.usable()?.core.abort_unsent(requests.as_ref(), wall_clock());
             self.shared.changed.notify_all();
         }
-        let requests = requests.map(|requests| (requests.start.0..requests.end.0).map(RequestId).collect());
         // On `data`: behind the requests that it names.
-        self.send(Channel::Data, Message::Abort(Abort { requests, ..abort }))
+        let Some(Range { start, end }) = requests else { return self.send(Channel::Data, Message::Abort(abort)) };
+        // A message names only so many.
+        for first in (start.0..end.0).step_by(ABORT_MAX) {
+            let requests = Some((first..end.0).take(ABORT_MAX).map(RequestId).collect());
+            self.send(Channel::Data, Message::Abort(Abort { requests, ..abort.clone() }))?;
+        }
+        Ok(())
     }
 
     /// The answers that these message ids name.

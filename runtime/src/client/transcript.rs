@@ -16,7 +16,7 @@ pub struct Kept(AtomicUsize);
 impl Kept {
     /// Whether a call that keeps `own` bytes may keep `more`, which then count.
     fn allows(&self, own: usize, more: usize) -> bool {
-        let allowed = own + more <= ALWAYS_KEPT || self.0.load(Relaxed) + more <= KEPT_MAX;
+        let allowed = own.saturating_add(more) <= ALWAYS_KEPT || self.0.load(Relaxed).saturating_add(more) <= KEPT_MAX;
         if allowed {
             self.0.fetch_add(more, Relaxed);
         }
@@ -50,7 +50,7 @@ pub(super) struct Transcript {
 impl Transcript {
     /// Bytes of all chunks: the cursor behind everything that is there.
     pub fn len(&self) -> usize {
-        self.chunks.last().map_or(0, |last| last.start + last.text.len())
+        self.chunks.last().map_or(0, |last| last.start.saturating_add(last.text.len()))
     }
 
     /// More was written; text is only kept as far as `kept` allows.
@@ -58,7 +58,7 @@ impl Transcript {
         if kept.allows(self.len(), text.len()) {
             self.push(stream, text);
         } else if stream != Stream::Display {
-            self.left_out += text.len();
+            self.left_out = self.left_out.saturating_add(text.len());
         }
     }
 
@@ -95,8 +95,8 @@ impl Transcript {
         if cursor > self.len() {
             return None;
         }
-        let first = self.chunks.partition_point(|chunk| chunk.start + chunk.text.len() <= cursor);
-        let unseen = self.chunks[first..].iter().map(|chunk| {
+        let first = self.chunks.partition_point(|chunk| chunk.start.saturating_add(chunk.text.len()) <= cursor);
+        let unseen = self.chunks.iter().skip(first).map(|chunk| {
             let seen = cursor.saturating_sub(chunk.start);
             Some((chunk.stream, chunk.text.get(seen..)?.to_owned()))
         });

@@ -22,6 +22,7 @@ use crate::wire::message::{Message, Refused, Targets};
 use ipclusterz_base::ids::{EngineId, PeerId};
 use ipclusterz_base::process::{Halt, Table};
 use std::collections::{BTreeSet, VecDeque};
+use std::num::Saturating;
 use std::time::Duration;
 
 /// What does not change while a controller runs.
@@ -47,12 +48,14 @@ pub struct Core {
     worlds: Worlds,
     losses: Losses,
     exits: Exits,
-    rejected: u64,
+    rejected: Saturating<u64>,
     stopping: Option<Duration>,
     /// Engines that end when they have finished their tasks.
     retiring: BTreeSet<EngineId>,
     /// Clients without connections and since when, in order; some of them may have come back.
     away: VecDeque<(Duration, PeerId)>,
+    /// Clients that do not read what they are sent, and are about to be put out.
+    unreading: Vec<PeerId>,
     /// Makes tokens; given from outside to keep the core free of randomness.
     token: fn() -> String,
     actions: Vec<Action>,
@@ -71,10 +74,11 @@ impl Core {
             worlds: Worlds::default(),
             losses: Losses::default(),
             exits: Exits::default(),
-            rejected: 0,
+            rejected: Saturating(0),
             stopping: None,
             retiring: BTreeSet::new(),
             away: VecDeque::new(),
+            unreading: Vec::new(),
             token,
             actions: Vec::new(),
         }
@@ -96,6 +100,9 @@ impl Core {
                 self.actions.push(Action::Rejected(format!("a peer was turned away: {reason}")));
             }
             Event::ProcessEnded(peer, how) => self.process_ended(peer, how, now),
+            Event::Bug { route: Some(route), reason } => self.put_out(route, reason, now),
+            // What it had done of the event is carried out below.
+            Event::Bug { route: None, .. } => {}
             Event::Gone(route) => self.gone(route, "its connection broke", now),
             Event::Tick => {
                 // Before others are given work: not to these.
@@ -112,7 +119,7 @@ impl Core {
 
     /// When `Event::Tick` should come next, if at all; a time in the past means soon.
     pub fn next_tick(&self) -> Option<Duration> {
-        let away = self.away.front().map(|(since, _)| *since + self.limits.session_grace);
+        let away = self.away.front().map(|(since, _)| since.saturating_add(self.limits.session_grace));
         let own = [self.losses.next_tick(), self.exits.next_tick(), self.stopping];
         own.into_iter().chain([self.work.next_tick(), away]).flatten().min()
     }
@@ -127,19 +134,37 @@ impl Core {
         &self.registry
     }
 
+    fn perform_effects(&mut self) {
+        // What is sent may be too much for a client, and then more is to be done.
+        loop {
+            let effects = self.work.take_effects();
+            if effects.is_empty() {
+                return;
+            }
+            effects.into_iter().for_each(|effect| self.perform_one(effect));
+        }
+    }
+
+    fn perform_one(&mut self, effect: Effect) {
+        match effect {
+            Effect::ToEngine(engine, channel, message, payload) => self.send_engine(engine, channel, message, payload),
+            Effect::ToClient(client, channel, message, payload) => {
+                if let Some(message) = self.losses.hold(client, message) {
+                    self.send_client(client, channel, message, payload);
+                }
+            }
+            Effect::Unlink(name) => self.actions.push(Action::Unlink(name)),
+        }
+    }
+
     /// Carries out what the work asks for, and exits when it is time.
     fn perform(&mut self, now: Duration) {
-        for effect in self.work.take_effects() {
-            match effect {
-                Effect::ToEngine(engine, channel, message, payload) => {
-                    self.send_engine(engine, channel, message, payload);
-                }
-                Effect::ToClient(client, channel, message, payload) => {
-                    if let Some(message) = self.losses.hold(client, message) {
-                        self.send_client(client, channel, message, payload);
-                    }
-                }
-                Effect::Unlink(name) => self.actions.push(Action::Unlink(name)),
+        self.perform_effects();
+        // One that does not read: others hear that it left.
+        while let Some(client) = self.unreading.pop() {
+            let route = self.registry.peer(client).map(|peer| peer.control);
+            if let Some(route) = route {
+                self.put_out(route, "it does not read what it is sent".to_owned(), now);
             }
         }
         for (engine, channel, message, payload) in self.worlds.take_sends() {

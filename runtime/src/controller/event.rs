@@ -34,6 +34,13 @@ pub enum Event {
         /// What there is too little of.
         reason: String,
     },
+    /// Handling an event panicked: of this connection, if it was of one.
+    Bug {
+        /// Which connection.
+        route: Option<Route>,
+        /// What whoever is behind it is told.
+        reason: String,
+    },
     /// A peer was turned away before it could say anything.
     TurnedAway(&'static str),
     /// A connection ended.
@@ -44,6 +51,20 @@ pub enum Event {
     Tick,
     /// A signal asks the controller to exit.
     Stop,
+}
+
+impl Event {
+    /// The connection that it is about, if it is about one.
+    pub fn route(&self) -> Option<Route> {
+        match self {
+            Event::Message { route, .. }
+            | Event::Undecodable { route, .. }
+            | Event::Crowded { route, .. }
+            | Event::Gone(route) => Some(*route),
+            Event::Bug { route, .. } => *route,
+            Event::TurnedAway(_) | Event::ProcessEnded(..) | Event::Tick | Event::Stop => None,
+        }
+    }
 }
 
 /// What the core has the reactor do.

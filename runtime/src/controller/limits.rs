@@ -1,8 +1,12 @@
 //! How much a controller holds for its clients, and for how long it waits.
 //!
-//! The policy: a client has at most `window` under way and keeps the rest to itself; while it does not take its
-//! replies, none of its queued tasks is started. So what a controller holds is bounded by the number of clients times
-//! the window, whatever they submit, and a client that is stopped or slow costs the others nothing.
+//! The policy: a client has at most `window` under way and keeps the rest to itself, and the controller refuses what is
+//! more; while it does not take what it is sent, none of its tasks is started, and what engines have not begun is taken back.
+//! So what a controller holds is bounded by the number of clients times the window, whatever they submit, and a client
+//! that is stopped or slow costs the others nothing. What engines are doing at that moment comes on top: one result each.
+//!
+//! Other bounds stand where they are kept: functions and uploads in `work/submit.rs`, notices in `work/holding.rs`, questions
+//! and interrupts in `core/sending.rs`, what is remembered of engines in `work.rs`, `registry.rs` and `worlds.rs`.
 
 use crate::wire::message::Window;
 use std::time::Duration;
@@ -10,7 +14,8 @@ use std::time::Duration;
 /// Limits of one controller.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// What each client may have under way, and how many bytes of replies may wait for it.
+    /// What each client may have under way, and how many bytes may wait for it. One request, and one result, has at most
+    /// `request_bytes`.
     pub window: Window,
     /// Bytes of output that may wait for a client; text beyond is dropped, and the client is told.
     pub output_bytes: u64,
@@ -33,7 +38,7 @@ impl Limits {
         let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
         let kib = total.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
         if let Some(kib) = kib {
-            self.window.request_bytes = self.window.request_bytes.min(kib * 1024 / 2);
+            self.window.request_bytes = self.window.request_bytes.min(kib.saturating_mul(1024) / 2);
         }
         self
     }

@@ -7,6 +7,7 @@
 
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::num::Saturating;
 use std::time::Duration;
 
 /// A head task that runs for longer than this is long: nothing should wait behind it.
@@ -34,7 +35,7 @@ pub struct Load {
     /// Its process has ended, though it is still registered.
     over: bool,
     /// Tasks answered.
-    pub completed: u64,
+    pub completed: Saturating<u64>,
     /// Its end, as far as it is known.
     pub horizon: Horizon,
 }
@@ -64,13 +65,15 @@ impl Horizon {
 impl Load {
     fn new(peer: PeerId, horizon: Horizon) -> Self {
         let (outstanding, head_since) = Default::default();
-        Load { peer, outstanding, head_since, average: None, held_back: false, over: false, completed: 0, horizon }
+        let completed = Saturating(0);
+        Load { peer, outstanding, head_since, average: None, held_back: false, over: false, completed, horizon }
     }
 
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     fn prefetch(&self) -> usize {
         match self.average {
             Some(average) if average < STUCK.as_secs_f64() => {
-                // The cast saturates; an average of 0 gives the maximum.
+                // An average of 0 gives the maximum.
                 ((AHEAD / average).ceil() as usize).saturating_add(1).clamp(2, PREFETCH_MAX)
             }
             _ => 1,

@@ -3,14 +3,16 @@
 //! 1. [`limits`]: how much it holds and how long it waits.
 //! 2. [`registry`]: who is connected; [`peer`]: one of them.
 //! 3. [`load`]: which engine is given the next balanced task; `queue`: which task of a client that is.
-//! 4. [`work`]: requests, their tasks, and every task's one answer; its data is in `task`. Pure.
+//! 4. [`work`]: requests, their tasks, and every task's one answer; its data is in `task` and `unread`. Pure.
 //! 5. [`worlds`]: MPI programs among the engines, and their epochs. Pure.
 //! 6. `losses`: engines that died, and what waits for a word how; `exits`: peers whose connections outlive their processes.
 //! 7. [`event`]: what the core is told, and what it wants done.
 //! 8. [`core`]: the state machine `handle(event, now) -> actions` over all of these. Pure.
-//! 9. `reactor`: sockets, signals and the clock around the core; `watch`: processes of this host.
+//! 9. [`bug`]: what becomes of a panic. `reactor`: sockets, signals and the clock around the core; `watch`: processes of
+//!    this host.
 //! 10. [`config`]: how it is to be run; `opening`: what it makes before it serves; `run`: its process from start to end.
 
+pub mod bug;
 pub mod config;
 pub mod core;
 pub mod event;
@@ -25,6 +27,7 @@ mod reactor;
 pub mod registry;
 mod run;
 mod task;
+mod unread;
 mod watch;
 pub mod work;
 pub mod worlds;

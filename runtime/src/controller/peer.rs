@@ -5,6 +5,7 @@ use crate::transport::Route;
 use crate::wire::message::{Counts, EngineInfo, Hello};
 use crate::wire::resend::Sent;
 use ipclusterz_base::ids::EngineId;
+use std::num::Saturating;
 use std::time::Duration;
 
 /// A process that was let in.
@@ -24,6 +25,8 @@ pub struct Peer {
     pub since: Duration,
     /// Resident memory as it last told, bytes.
     pub resident_bytes: u64,
+    /// Questions and interrupts that an engine was sent since it said something.
+    pub unanswered: u32,
     /// It was asked to end, or has said goodbye.
     pub leaving: bool,
     /// How an engine's process ended, if the launcher knew before its connections broke.
@@ -37,7 +40,7 @@ pub struct Peer {
     /// What a client has sent.
     pub received: Counts,
     /// Bytes of it, and how much of it the client was told of: messages and bytes.
-    pub received_bytes: u64,
+    pub received_bytes: Saturating<u64>,
     /// See `received_bytes`.
     pub told: (u64, u64),
     /// Whether a client has its connections.
@@ -73,7 +76,7 @@ impl Token {
 
     /// The one for another hello of the same session. Those before it admit no connection any more.
     pub fn renew(&mut self) {
-        self.hello += 1;
+        self.hello = self.hello.wrapping_add(1);
     }
 
     /// What the peer is given: the secret, for a later hello with its number behind it.

@@ -1,5 +1,6 @@
 //! The controller's loop: sockets, signals and the clock around its core. One thread.
 
+use super::bug;
 use super::config::ControllerError;
 use super::core::Core;
 use super::event::{Action, Event};
@@ -31,6 +32,8 @@ struct Ready {
     /// The process of a peer has ended.
     exit: bool,
 }
+/// How long nothing is looked for after a bug.
+const AFTER_BUG: Duration = Duration::from_secs(1);
 
 /// The core with its sockets.
 pub(super) struct Reactor {
@@ -41,6 +44,8 @@ pub(super) struct Reactor {
     core: Core,
     watch: Watch,
     start: Instant,
+    /// After a bug the clock is left alone for a moment.
+    no_tick_before: Duration,
     _context: zmq::Context,
 }
 
@@ -53,7 +58,8 @@ impl Reactor {
         core: Core,
         watch: Watch,
     ) -> Reactor {
-        Reactor { listener, gate, segments, core, watch, start: Instant::now(), _context: context }
+        let (start, no_tick_before) = (Instant::now(), Duration::ZERO);
+        Reactor { listener, gate, segments, core, watch, start, no_tick_before, _context: context }
     }
 
     /// Runs until the controller is done, or until `signals` is readable and all engines have left.
@@ -69,7 +75,7 @@ impl Reactor {
             if (signal && self.handle(Event::Stop)?) || self.take_messages()? {
                 return Ok(());
             }
-            if self.core.next_tick().is_some_and(|at| at <= self.start.elapsed()) && self.handle(Event::Tick)? {
+            if self.next_tick().is_some_and(|at| at <= self.start.elapsed()) && self.handle(Event::Tick)? {
                 return Ok(());
             }
         }
@@ -77,7 +83,7 @@ impl Reactor {
 
     /// Waits for a message, a tick, a signal or the end of a process.
     fn wait(&self, signals: &OwnedFd) -> Result<Ready, ControllerError> {
-        let timeout = match self.core.next_tick() {
+        let timeout = match self.next_tick() {
             _ if self.watch.is_due() => Duration::ZERO,
             Some(at) => at.saturating_sub(self.start.elapsed()).max(TICK),
             None => Duration::from_secs(3600),
@@ -102,6 +108,10 @@ impl Reactor {
             self.handle(Event::ProcessEnded(peer, how))?;
         }
         Ok(())
+    }
+
+    fn next_tick(&self) -> Option<Duration> {
+        self.core.next_tick().map(|at| at.max(self.no_tick_before))
     }
 
     fn answer_gate(&mut self) -> Result<(), ControllerError> {
@@ -135,12 +145,10 @@ impl Reactor {
                     let reason = format!("more than {FRAMES_MAX} frames in a message");
                     return Ok(Some(Event::Undecodable { route, reason }));
                 }
-                match codec::decode(&frames[0]) {
+                let header = frames.remove(0);
+                match codec::decode(&header) {
                     Ok(Message::Hello(_)) if !has_descriptors(RESERVE) => crowded(route),
-                    Ok(message) => {
-                        frames.remove(0);
-                        Event::Message { route, admitted, message, payload: frames }
-                    }
+                    Ok(message) => Event::Message { route, admitted, message, payload: frames },
                     Err(error) => Event::Undecodable { route, reason: error.to_string() },
                 }
             }
@@ -149,7 +157,13 @@ impl Reactor {
 
     /// True: the controller is done.
     fn handle(&mut self, event: Event) -> Result<bool, ControllerError> {
-        for action in self.core.handle(event, self.start.elapsed()) {
+        let now = self.start.elapsed();
+        let (actions, panicked) = bug::handle(&mut self.core, event, now);
+        if panicked {
+            // It may be the clock that leads there, each time.
+            self.no_tick_before = now.saturating_add(AFTER_BUG);
+        }
+        for action in actions {
             match action {
                 Action::Send { route, message, payload, shared_memory } => {
                     let (message, payload) = self.prepare(message, payload, shared_memory);

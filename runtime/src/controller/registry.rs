@@ -1,40 +1,53 @@
 //! Who is connected: peers, their two connections, and the ids of engines. Knows nothing of work.
 
 use super::peer::{Peer, Presence, Token};
+use crate::recent::Recent;
 use crate::transport::Route;
 use crate::wire::Channel;
 use crate::wire::message::{Counts, Hello, Resume};
 use crate::wire::resend::Sent;
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
+use std::num::Saturating;
 use std::time::Duration;
 
 /// All peers, by each of their names.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
     peers: HashMap<PeerId, Peer>,
     routes: HashMap<Route, (PeerId, Channel)>,
     engines: BTreeMap<EngineId, PeerId>,
-    former_ids: HashMap<String, EngineId>,
-    former_order: VecDeque<String>,
-    last_peer: u64,
+    uuids: HashMap<(Role, String), PeerId>,
+    /// The ids of engines that have left, by their uuid.
+    former_ids: Recent<String, EngineId>,
+    /// All ids of engines below this one are taken.
+    first_free: u32,
+    last_peer: Saturating<u64>,
 }
 
-/// How many departed engines are remembered by their uuid.
+/// How many departed engines are remembered.
 const FORMER_MAX: usize = 4096;
+
+impl Default for Registry {
+    fn default() -> Self {
+        let (peers, routes, engines, uuids, first_free, last_peer) = Default::default();
+        Registry { peers, routes, engines, uuids, former_ids: Recent::new(FORMER_MAX), first_free, last_peer }
+    }
+}
 
 impl Registry {
     /// Lets a peer in. An engine gets the id that it asks for or had before, if that is free, else the lowest free one.
     pub fn admit(&mut self, hello: Hello, keep: bool, control: Route, token: Token, now: Duration) -> PeerId {
         let engine = hello.role == Role::Engine;
         self.last_peer += 1;
-        let id = PeerId(self.last_peer);
+        let id = PeerId(self.last_peer.0);
         let engine_id = engine.then(|| self.free_engine_id(&hello));
         if let Some(engine_id) = engine_id {
             self.engines.insert(engine_id, id);
         }
         self.routes.insert(control, (id, Channel::Control));
+        self.uuids.insert((hello.role, hello.uuid.clone()), id);
         let peer = Peer {
             hello,
             engine_id,
@@ -43,13 +56,14 @@ impl Registry {
             data: None,
             since: now,
             resident_bytes: 0,
+            unanswered: 0,
             leaving: false,
             ended: None,
             watched: false,
             exited: None,
             sent: Sent::new(keep && !engine),
             received: Counts::default(),
-            received_bytes: 0,
+            received_bytes: Saturating(0),
             told: (0, 0),
             presence: Presence::Here,
         };
@@ -70,7 +84,8 @@ impl Registry {
         // It may come back before its old connections are known to be broken: what is still to come of them it sends
         // again.
         let mut former: Vec<Route> = [Some(peer.control), peer.data.take()].into_iter().flatten().collect();
-        former.retain(|route| self.routes.remove(route).is_some());
+        let routes = &mut self.routes;
+        former.retain(|route| is_of(routes, *route, *id) && routes.remove(route).is_some());
         peer.token.renew();
         peer.control = control;
         peer.hello.address.clone_from(&hello.address);
@@ -92,18 +107,19 @@ impl Registry {
 
     /// The peer of this kind and uuid.
     pub fn of_uuid(&self, role: Role, uuid: &str) -> Option<PeerId> {
-        let mut peers = self.peers.iter();
-        peers.find(|(_, peer)| peer.hello.role == role && peer.hello.uuid == uuid).map(|(id, _)| *id)
+        self.uuids.get(&(role, uuid.to_owned())).copied()
     }
 
-    fn free_engine_id(&self, hello: &Hello) -> EngineId {
+    fn free_engine_id(&mut self, hello: &Hello) -> EngineId {
         let wishes = [self.former_ids.get(&hello.uuid).copied(), hello.wanted_id];
         if let Some(id) = wishes.into_iter().flatten().find(|id| !self.engines.contains_key(id)) {
             return id;
         }
-        // Ids are sorted, so the first one that is not its own index is above a gap.
-        let gap = self.engines.keys().zip(0..).find(|(id, index)| id.0 != *index).map(|(_, index)| index);
-        EngineId(gap.unwrap_or(u32::try_from(self.engines.len()).unwrap_or(u32::MAX)))
+        // There are more ids than connections.
+        while self.engines.contains_key(&EngineId(self.first_free)) {
+            self.first_free = self.first_free.wrapping_add(1);
+        }
+        EngineId(self.first_free)
     }
 
     /// Ties a second connection to its peer; false when the token is not that of the peer's last hello or it has one already.
@@ -124,38 +140,27 @@ impl Registry {
     pub fn detach(&mut self, route: Route) -> Option<Route> {
         let (id, _) = *self.routes.get(&route)?;
         let peer = self.peers.get(&id).filter(|peer| peer.engine_id.is_none())?;
-        let other = [Some(peer.control), peer.data].into_iter().flatten().find(|other| *other != route)?;
-        self.routes.contains_key(&other).then(|| {
-            self.routes.remove(&route);
-            other
-        })
+        let mut others = [Some(peer.control), peer.data].into_iter().flatten().filter(|other| *other != route);
+        let other = others.find(|other| is_of(&self.routes, *other, id))?;
+        self.routes.remove(&route);
+        Some(other)
     }
 
     /// Forgets a peer.
     pub fn remove(&mut self, id: PeerId) -> Option<Peer> {
         let peer = self.peers.remove(&id)?;
         for route in [Some(peer.control), peer.data].into_iter().flatten() {
-            // One that broke before may have its number no more.
-            if self.routes.get(&route).is_some_and(|(owner, _)| *owner == id) {
+            if is_of(&self.routes, route, id) {
                 self.routes.remove(&route);
             }
         }
+        self.uuids.remove(&(peer.hello.role, peer.hello.uuid.clone()));
         if let Some(engine_id) = peer.engine_id {
             self.engines.remove(&engine_id);
-            self.remember(peer.hello.uuid.clone(), engine_id);
+            self.first_free = self.first_free.min(engine_id.0);
+            self.former_ids.insert(peer.hello.uuid.clone(), engine_id);
         }
         Some(peer)
-    }
-
-    fn remember(&mut self, uuid: String, id: EngineId) {
-        if self.former_ids.insert(uuid.clone(), id).is_none() {
-            self.former_order.push_back(uuid);
-        }
-        while self.former_order.len() > FORMER_MAX {
-            if let Some(oldest) = self.former_order.pop_front() {
-                self.former_ids.remove(&oldest);
-            }
-        }
     }
 
     /// The peer behind a connection, and which of its connections that is.
@@ -183,11 +188,9 @@ impl Registry {
         self.engines.get(&id).and_then(|peer| self.peers.get(peer))
     }
 
-    /// An engine was asked to end.
-    pub fn set_leaving(&mut self, id: EngineId) {
-        if let Some(peer) = self.engines.get(&id).and_then(|peer| self.peers.get_mut(peer)) {
-            peer.leaving = true;
-        }
+    /// An engine by its id.
+    pub fn engine_mut(&mut self, id: EngineId) -> Option<&mut Peer> {
+        self.engines.get(&id).and_then(|peer| self.peers.get_mut(peer))
     }
 
     /// Engines with both connections, by id.
@@ -207,4 +210,10 @@ impl Registry {
     pub fn is_empty(&self) -> bool {
         self.peers.is_empty() && self.routes.is_empty() && self.engines.is_empty()
     }
+}
+
+/// Whether a connection is this peer's. One that broke before may be another's: a peer can say that its own is broken, and
+/// start anew on it.
+fn is_of(routes: &HashMap<Route, (PeerId, Channel)>, route: Route, id: PeerId) -> bool {
+    routes.get(&route).is_some_and(|(owner, _)| *owner == id)
 }

@@ -1,5 +1,6 @@
 //! A controller's process, from its start to its end.
 
+use super::bug;
 use super::config::{ControllerConfig, ControllerError, Ready};
 use super::opening::{Files, listen};
 use crate::transport::context;
@@ -11,6 +12,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 ///
 /// The calling thread has SIGTERM and SIGINT blocked from then on. All files that it made are removed at the end.
 pub fn run(config: ControllerConfig, ready: impl FnOnce(&Ready)) -> Result<(), ControllerError> {
+    bug::log_panics();
     context::check()?;
     if !config.local && config.listen.is_none() {
         return Err(ControllerError::Nowhere);

@@ -1,10 +1,13 @@
 //! What the work is about: jobs, tasks, and what a client has under way. Data alone; what happens to it is `work.rs`.
 
 use super::queue::{Choice, Queue};
+use super::unread::Unread;
 use crate::wire::Frame;
-use crate::wire::message::{Ack, FunctionName, Group, Op, Outcome, Reply, SegmentNote};
+use crate::wire::message::{FunctionName, Group, Op, Outcome, Reply, SegmentNote};
+use crate::wire::weight::bytes_of;
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::num::Saturating;
 use std::rc::Rc;
 
 /// What all tasks of one request share.
@@ -33,7 +36,11 @@ impl Job {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
+    /// For any engine of its choice, in the queue of its client.
     Queued,
+    /// For this engine, when its client reads again.
+    Held(EngineId),
+    /// It has this task.
     At(EngineId),
 }
 
@@ -46,6 +53,8 @@ pub(super) struct TaskState {
     pub balanced: Option<Balanced>,
     pub place: Place,
     pub abort: bool,
+    /// How often an engine was sent the code of its function.
+    pub sent_code: u8,
 }
 
 /// What only a balanced task has.
@@ -65,7 +74,7 @@ pub(super) fn segment_names<'a>(segments: &'a [SegmentNote], payload: &'a [Frame
 
 /// Bytes of a payload.
 pub(super) fn size(payload: &[Frame]) -> u64 {
-    payload.iter().map(|frame| frame.len() as u64).sum()
+    bytes_of(payload, &[])
 }
 
 /// Tasks of one request: consecutive numbers, so that the first and how many say it all.
@@ -73,13 +82,15 @@ pub(super) fn size(payload: &[Frame]) -> u64 {
 pub(super) struct Span {
     pub first: TaskId,
     pub count: u32,
-    pub open: u32,
+    pub open: Saturating<u32>,
+    /// Bytes of the request, in frames and segments.
+    pub bytes: u64,
 }
 
 impl Span {
     /// Their numbers; some may have their answers.
     pub fn tasks(&self) -> impl Iterator<Item = TaskId> + use<> {
-        (self.first.0..self.first.0 + u64::from(self.count)).map(TaskId)
+        (self.first.0..).zip(0..self.count).map(|(task, _)| TaskId(task))
     }
 }
 
@@ -87,18 +98,36 @@ impl Span {
 pub(super) struct ClientState {
     pub requests: HashMap<RequestId, Span>,
     pub functions: HashMap<FunctionName, Frame>,
+    pub function_bytes: Saturating<u64>,
     pub queue: Queue,
-    pub sent: Ack,
-    pub acked: Ack,
+    /// Answers that it has not been sent, and bytes of the requests that lack some.
+    pub open_replies: Saturating<u64>,
+    pub open_bytes: Saturating<u64>,
+    /// Answers that it was sent.
+    pub replies: Saturating<u64>,
+    pub unread: Unread,
+    /// More than a window is unread.
+    pub full: bool,
+    /// Tasks for chosen engines that wait until it reads, and those that engines were asked to give back for that.
+    pub held: BTreeSet<TaskId>,
+    pub asked: BTreeSet<TaskId>,
     /// Segments in replies, with the number of the reply.
     pub reply_segments: VecDeque<(u64, Frame)>,
     pub output_dropped: bool,
 }
 
 impl ClientState {
-    /// Bytes sent and not acknowledged.
-    pub fn waiting_bytes(&self) -> u64 {
-        self.sent.bytes.saturating_sub(self.acked.bytes)
+    /// A task of a request has its answer.
+    pub fn close(&mut self, task: TaskId, request: RequestId) {
+        self.held.remove(&task);
+        self.asked.remove(&task);
+        let Some(span) = self.requests.get_mut(&request) else { return };
+        span.open -= 1;
+        self.open_replies -= 1;
+        if span.open.0 == 0 {
+            self.open_bytes -= span.bytes;
+            self.requests.remove(&request);
+        }
     }
 }
 

@@ -5,10 +5,12 @@
 //! request allows retries. A task for which an engine lacks something goes to another engine.
 //!
 //! This file handles clients and engines that join and leave. In `work/`, in the order of a task's life: `submit`,
-//! `dispatch`, `output`, `answers`; `recall` takes tasks back. The data is in `task`.
+//! `dispatch`, `output`, `answers`; `recall` takes tasks back, and `holding` has those of clients that do not read. The data
+//! is in `task`.
 
 mod answers;
 mod dispatch;
+mod holding;
 mod output;
 mod recall;
 mod submit;
@@ -17,10 +19,12 @@ use super::limits::Limits;
 use super::load::{Horizon, Loads};
 use super::queue::Choice;
 use super::task::{Balanced, ClientState, Job, TaskState, segment_names};
+use crate::recent::Recent;
 use crate::wire::message::{Message, Outcome};
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::num::Saturating;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,6 +39,9 @@ pub enum Effect {
     Unlink(Frame),
 }
 
+/// How many engines that are gone are remembered by their ids, with what became of them.
+const GONE_MAX: usize = 4096;
+
 /// All tasks, and who has them.
 #[derive(Debug)]
 pub struct Work {
@@ -45,12 +52,14 @@ pub struct Work {
     tasks: HashMap<TaskId, TaskState>,
     /// Load of each engine.
     pub loads: Loads,
-    last_task: u64,
-    queued: u64,
-    held_bytes: u64,
+    /// Those that do not read, as far as tasks wait for that.
+    holding: BTreeSet<PeerId>,
+    last_task: Saturating<u64>,
+    queued: Saturating<u64>,
+    held_bytes: Saturating<u64>,
     no_engine_since: Option<Duration>,
     /// What became of the last engine with an id that none has now.
-    gone: BTreeMap<EngineId, String>,
+    gone: Recent<EngineId, String>,
     effects: Vec<Effect>,
     /// The choice of an ordinary balanced task.
     anywhere: Rc<Choice>,
@@ -67,11 +76,12 @@ impl Work {
             turns: VecDeque::new(),
             tasks: HashMap::new(),
             loads: Loads::default(),
-            last_task: 0,
-            queued: 0,
-            held_bytes: 0,
+            holding: BTreeSet::new(),
+            last_task: Saturating(0),
+            queued: Saturating(0),
+            held_bytes: Saturating(0),
             no_engine_since: None,
-            gone: BTreeMap::new(),
+            gone: Recent::new(GONE_MAX),
             effects: Vec::new(),
             anywhere: Rc::default(),
             kept: Vec::new(),
@@ -85,12 +95,12 @@ impl Work {
 
     /// Balanced tasks not yet given to an engine.
     pub fn queued(&self) -> u64 {
-        self.queued
+        self.queued.0
     }
 
     /// Bytes of payload and functions held.
     pub fn held_bytes(&self) -> u64 {
-        self.held_bytes
+        self.held_bytes.0
     }
 
     /// Tasks without a final answer.
@@ -116,7 +126,7 @@ impl Work {
 
     /// A client has left: its queued tasks are dropped. Engines give back what they have not started of it, but do what
     /// was sent to them by name if it said `goodbye`. Nobody gets the answers.
-    pub fn client_left(&mut self, client: PeerId, goodbye: bool) {
+    pub fn client_left(&mut self, client: PeerId, goodbye: bool, now: Duration) {
         let Some(mut state) = self.clients.remove(&client) else { return };
         for task in state.queue.take_all(|_| true) {
             if self.is_queued(task) {
@@ -125,8 +135,12 @@ impl Work {
             }
         }
         self.recall_all_of(&state, |task| task.balanced.is_some() || !goodbye);
+        self.holding.remove(&client);
+        for task in std::mem::take(&mut state.held) {
+            if goodbye { self.give_held(task, now) } else { self.forget(task) }
+        }
         self.turns.retain(|other| *other != client);
-        self.held_bytes -= state.functions.values().map(|code| code.len() as u64).sum::<u64>();
+        self.held_bytes -= state.function_bytes;
         self.effects.extend(state.reply_segments.into_iter().map(|(_, name)| Effect::Unlink(name)));
     }
 
@@ -157,9 +171,10 @@ impl Work {
 
     /// An engine has left: its tasks are lost, or restarted elsewhere if the request allows that.
     pub fn engine_left(&mut self, engine: EngineId, reason: &str, now: Duration) {
-        let outstanding = self.loads.remove(engine);
+        let mut lost: Vec<TaskId> = self.loads.remove(engine).into();
+        lost.extend(self.held_for(engine));
         self.gone.insert(engine, reason.to_owned());
-        for task in outstanding {
+        for task in lost {
             let Some(state) = self.tasks.get_mut(&task) else { continue };
             match &mut state.balanced {
                 Some(Balanced { retries, choice, .. })
@@ -168,7 +183,7 @@ impl Work {
                         && self.clients.contains_key(&state.client)
                         && !choice.is_hopeless(&self.loads) =>
                 {
-                    *retries -= 1;
+                    *retries = retries.saturating_sub(1);
                     self.requeue(task);
                 }
                 _ if state.job.group.is_some() => {

@@ -5,10 +5,12 @@
 //! ids does, and counts on. Members are told to form it by a task of the controller's own, which goes the way of all tasks:
 //! what comes behind it finds the new communicator. That an epoch is over overtakes the tasks.
 
+use crate::recent::Recent;
 use crate::wire::message::{EpochOver, Group, Message, Op, Rank, Reform, Task, TaskOutcome, WorldStatus};
-use crate::wire::{Channel, Frame};
+use crate::wire::{Channel, Frame, bounds};
 use ipclusterz_base::ids::{EngineId, TaskId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::Saturating;
 
 /// Numbers of tasks from here on are these; others count from 1.
 const FIRST_TASK: u64 = 1 << 63;
@@ -69,14 +71,27 @@ pub enum NoGroup {
 }
 
 /// All MPI programs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Worlds {
     worlds: BTreeMap<String, World>,
     of: HashMap<EngineId, (String, u32)>,
     /// The last epoch in which each engine's id was a member.
-    epochs: HashMap<EngineId, (u64, Option<String>)>,
-    last_task: u64,
+    epochs: Epochs,
+    last_task: Saturating<u64>,
     sends: Vec<ToEngine>,
+}
+
+/// The last epoch in which an engine's id was a member, and why it ended if it did.
+type Epochs = Recent<EngineId, (u64, Option<String>)>;
+
+/// How many engines are remembered with their last epochs.
+const EPOCHS_MAX: usize = 1 << 16;
+
+impl Default for Worlds {
+    fn default() -> Self {
+        let (worlds, of, last_task, sends) = Default::default();
+        Worlds { worlds, of, epochs: Recent::new(EPOCHS_MAX), last_task, sends }
+    }
 }
 
 impl Worlds {
@@ -100,7 +115,7 @@ impl Worlds {
         });
         world.members.insert(rank.rank, engine);
         self.of.insert(engine, (rank.world.clone(), rank.rank));
-        let complete = world.members.len() == world.size as usize;
+        let complete = u32::try_from(world.members.len()) == Ok(world.size);
         if complete || (world.survives && world.phase != Phase::Gathering) {
             if matches!(world.phase, Phase::Forming(_) | Phase::Formed) {
                 self.end(&rank.world, &format!("rank {} (engine {engine}) came back", rank.rank));
@@ -113,7 +128,9 @@ impl Worlds {
     pub fn left(&mut self, engine: EngineId, why: &str) {
         let Some((name, rank)) = self.of.remove(&engine) else { return };
         let Some(world) = self.worlds.get_mut(&name) else { return };
-        world.members.remove(&rank);
+        if world.members.get(&rank) == Some(&engine) {
+            world.members.remove(&rank);
+        }
         // Also one whose epoch is over because it could not be formed: that may have been for this rank.
         let had_begun = world.phase != Phase::Gathering;
         if matches!(world.phase, Phase::Forming(_) | Phase::Formed) {
@@ -145,7 +162,8 @@ impl Worlds {
         let Some((name, rank)) = self.of.get(&engine).cloned() else { return };
         let Some(world) = self.worlds.get_mut(&name).filter(|world| world.task == task) else { return };
         let Phase::Forming(missing) = &mut world.phase else { return };
-        let text = payload.first().map(|frame| String::from_utf8_lossy(frame).into_owned()).unwrap_or_default();
+        let mut text = payload.first().map(|frame| String::from_utf8_lossy(frame).into_owned()).unwrap_or_default();
+        bounds::lines(&mut text);
         if outcome == TaskOutcome::Ok {
             if !text.is_empty() {
                 world.hook_errors.insert(rank, text);
@@ -155,7 +173,8 @@ impl Worlds {
                 world.phase = Phase::Formed;
             }
         } else {
-            let reason = format!("rank {rank} (engine {engine}) could not form epoch {}: {text}", world.epoch);
+            let mut reason = format!("rank {rank} (engine {engine}) could not form epoch {}: {text}", world.epoch);
+            bounds::reason(&mut reason);
             self.end(&name, &reason);
         }
     }
@@ -173,8 +192,7 @@ impl Worlds {
             };
             if *first.get_or_insert(name) != name {
                 return Err(NoGroup::Never(format!(
-                    "engines {} and {engine} are ranks of different MPI programs",
-                    engines[0]
+                    "engine {engine} is a rank of another MPI program than those before it"
                 )));
             }
             group.ranks.push(*rank);
@@ -230,11 +248,11 @@ impl Worlds {
         let before =
             world.members.values().filter_map(|engine| self.epochs.get(engine)).max_by_key(|(epoch, _)| *epoch);
         let before = before.cloned().unwrap_or_default();
-        world.epoch = before.0.max(world.epoch) + 1;
+        world.epoch = before.0.max(world.epoch).saturating_add(1);
         world.reason = world.reason.take().or(before.1);
         world.phase = Phase::Forming(world.members.values().copied().collect());
         self.last_task += 1;
-        world.task = TaskId(FIRST_TASK + self.last_task);
+        world.task = TaskId(FIRST_TASK.saturating_add(self.last_task.0));
         let reform = Reform {
             epoch: world.epoch,
             ranks: world.members.keys().copied().collect(),
@@ -247,8 +265,8 @@ impl Worlds {
         let payload = Frame::from(serde_json::to_vec(&reform).unwrap_or_default());
         for engine in world.members.values() {
             // One that comes back may be waiting in an epoch that ended while nobody could tell it.
-            if let (1.., Some(reason)) = (world.epoch - 1, &reform.reason) {
-                let over = EpochOver { epoch: world.epoch - 1, reason: reason.clone() };
+            if let (epoch @ 1.., Some(reason)) = (world.epoch.saturating_sub(1), &reform.reason) {
+                let over = EpochOver { epoch, reason: reason.clone() };
                 self.sends.push((*engine, Channel::Control, Message::EpochOver(over), vec![]));
             }
             let task = Task { id: world.task, op: Op::Reform, function: None, segments: vec![], group: None };
@@ -258,7 +276,7 @@ impl Worlds {
     }
 }
 
-fn group_lost(epochs: &HashMap<EngineId, (u64, Option<String>)>, engines: &[EngineId]) -> Option<String> {
+fn group_lost(epochs: &Epochs, engines: &[EngineId]) -> Option<String> {
     let (epoch, reason) = engines.iter().filter_map(|engine| epochs.get(engine)).max_by_key(|(epoch, _)| *epoch)?;
     Some(format!("epoch {epoch} is over: {}", reason.as_deref()?))
 }

@@ -11,6 +11,7 @@ use crate::wire::message::{
 use crate::wire::part::{Packed, Part};
 use ipclusterz_base::ids::TaskId;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::num::Saturating;
 
 /// Code of functions that is kept, bytes.
 const FUNCTION_BYTES_MAX: usize = 64 << 20;
@@ -51,18 +52,18 @@ pub enum Action {
 struct Functions {
     code: HashMap<FunctionName, Frame>,
     order: VecDeque<FunctionName>,
-    bytes: usize,
+    bytes: Saturating<usize>,
 }
 
 impl Functions {
     fn insert(&mut self, name: FunctionName, code: Frame) {
         self.bytes += code.len();
-        self.order.push_back(name);
-        if let Some(old) = self.code.insert(name, code) {
-            self.bytes -= old.len();
+        match self.code.insert(name, code) {
+            Some(old) => self.bytes -= old.len(),
+            None => self.order.push_back(name),
         }
         // The newest stays, however large it is.
-        while self.bytes > FUNCTION_BYTES_MAX && self.code.len() > 1 {
+        while self.bytes.0 > FUNCTION_BYTES_MAX && self.code.len() > 1 {
             let Some(oldest) = self.order.pop_front() else { break };
             if let Some(code) = self.code.remove(&oldest) {
                 self.bytes -= code.len();

@@ -8,6 +8,7 @@
 //! 6. `handle`: the calls for the thread that runs user code; `register`: how they come about.
 
 pub mod config;
+#[warn(clippy::arithmetic_side_effects)]
 pub mod core;
 mod handle;
 pub mod inspection;

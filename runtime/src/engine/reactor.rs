@@ -15,6 +15,7 @@ use crate::wire::Channel;
 use crate::wire::message::{Activity, Inspect, Inspected, Message, Task, Usage};
 use crate::wire::part::unpack;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,8 +69,11 @@ impl Reactor {
 
     pub fn run(mut self) {
         block_all_signals();
-        if let Err(error) = self.serve() {
-            self.end(&format!("the engine's socket failed: {error}"));
+        // A bug ends this thread, which was printed; the engine must not live on without it.
+        match catch_unwind(AssertUnwindSafe(|| self.serve())) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.end(&format!("the engine's socket failed: {error}")),
+            Err(_) => self.end("a bug in ipclusterz ended the engine's thread; please report what it printed"),
         }
     }
 

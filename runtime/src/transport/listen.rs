@@ -109,7 +109,7 @@ impl Listener {
         let Some(mut frames) = multipart::receive(&self.socket)? else { return Ok(None) };
         let first = frames.remove(0);
         let Some(route) = parse(&first) else { return Ok(Some(Incoming::Stranger)) };
-        if frames.len() == 1 && frames[0].is_empty() {
+        if matches!(&frames[..], [only] if only.is_empty()) {
             return Ok(Some(Incoming::Gone(route)));
         }
         // The routing id is one part, as it came from libzmq; what was joined has no properties any more.

@@ -175,9 +175,9 @@ impl Session {
                 let wire = if channel == Channel::Control { &link.control } else { &link.data };
                 let Some(mut frames) = multipart::receive(wire.socket())? else { break };
                 budget -= 1;
-                match codec::decode(&frames[0]) {
+                let header = frames.remove(0);
+                match codec::decode_answer(&header) {
                     Ok(message) => {
-                        frames.remove(0);
                         self.message(channel, message, frames, events)?;
                     }
                     Err(error) => {

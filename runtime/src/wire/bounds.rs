@@ -256,11 +256,15 @@ fn seconds_in(what: &'static str, seconds: &mut f64) -> Bounded {
     Ok(())
 }
 
-/// `max` and `min` give the other number for what is none.
 fn length_of_time(seconds: &mut f64) {
-    *seconds = seconds.max(0.0).min(LONGEST);
+    *seconds = between(*seconds, LONGEST);
 }
 
 fn point_in_time(seconds: &mut f64) {
-    *seconds = seconds.max(0.0).min(LAST_TIME);
+    *seconds = between(*seconds, LAST_TIME);
+}
+
+/// From 0 on, also what is no number.
+fn between(seconds: f64, last: f64) -> f64 {
+    if seconds.is_nan() { 0.0 } else { seconds.clamp(0.0, last) }
 }

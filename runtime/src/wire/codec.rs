@@ -7,8 +7,10 @@
 use super::bounds::{self, OutOfBounds};
 use super::message::{Message, WIRE_VERSION};
 
-/// Longest header that is decoded: a list of some 200,000 engines.
+/// Longest header of a peer that is decoded: a list of some 200,000 engines.
 pub const HEADER_MAX: usize = 1 << 20;
+/// Longest header of a controller that is decoded: the state of a large cluster.
+pub const ANSWER_MAX: usize = 64 << 20;
 
 /// Map of two entries, then the key `"v"`.
 const PREFIX: [u8; 3] = [0x82, 0xa1, b'v'];
@@ -25,8 +27,8 @@ pub enum DecodeError {
     #[error("protocol version {0}, this side speaks {WIRE_VERSION}")]
     Version(u8),
     /// Longer than any real one.
-    #[error("a header of {0} bytes; the limit is {HEADER_MAX}")]
-    TooLong(usize),
+    #[error("a header of {0} bytes; the limit is {1}")]
+    TooLong(usize, usize),
     /// The right version, but no message of it.
     #[error("malformed header: {0}")]
     Malformed(#[from] rmp_serde::decode::Error),
@@ -43,22 +45,27 @@ pub fn encode(message: &Message) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128);
     bytes.extend_from_slice(&PREFIX);
     bytes.push(WIRE_VERSION);
-    let body = bytes.len();
-    bytes.push(VARIANT);
     let mut rest = Vec::with_capacity(128);
-    // Writing to memory fails for no message: each variant is a struct of plain fields.
-    if rmp_serde::encode::write_named(&mut rest, message).is_err() || rest.first() != Some(&VARIANT) {
-        unreachable!("a message is always a map of one entry: {message:?}");
-    }
-    bytes.truncate(body);
-    bytes.extend_from_slice(&rest[1..]);
+    let written = rmp_serde::encode::write_named(&mut rest, message);
+    // Writing to memory fails for no message: each variant is a struct of plain fields, written as a map of one entry.
+    debug_assert!(written.is_ok() && rest.first() == Some(&VARIANT), "{message:?}");
+    bytes.extend_from_slice(rest.get(1..).unwrap_or_default());
     bytes
 }
 
-/// The message in `bytes`.
+/// The message of a peer in `bytes`.
 pub fn decode(bytes: &[u8]) -> Result<Message, DecodeError> {
-    if bytes.len() > HEADER_MAX {
-        return Err(DecodeError::TooLong(bytes.len()));
+    decode_up_to(HEADER_MAX, bytes)
+}
+
+/// The message of a controller in `bytes`.
+pub fn decode_answer(bytes: &[u8]) -> Result<Message, DecodeError> {
+    decode_up_to(ANSWER_MAX, bytes)
+}
+
+fn decode_up_to(most: usize, bytes: &[u8]) -> Result<Message, DecodeError> {
+    if bytes.len() > most {
+        return Err(DecodeError::TooLong(bytes.len(), most));
     }
     let (version, rest) = match bytes.strip_prefix(&PREFIX) {
         // MessagePack writes 0 to 127 as themselves.
@@ -68,7 +75,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, DecodeError> {
     if version != WIRE_VERSION {
         return Err(DecodeError::Version(version));
     }
-    let mut body = Vec::with_capacity(rest.len() + 1);
+    let mut body = Vec::with_capacity(rest.len().saturating_add(1));
     body.push(VARIANT);
     body.extend_from_slice(rest);
     let mut decoder = rmp_serde::Deserializer::new(std::io::Cursor::new(&body));

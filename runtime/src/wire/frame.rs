@@ -56,12 +56,12 @@ impl Frame {
     /// copied.
     pub fn joined(frames: Vec<Frame>, length: usize) -> Option<Frame> {
         let whole = Frame::allocate(length)?;
-        let mut end = 0;
+        let mut end = 0_usize;
         for frame in frames {
-            let bytes = &frame[..frame.len().min(length - end)];
+            let bytes = frame.get(..length.saturating_sub(end)).unwrap_or(&frame);
             // SAFETY: both are valid for so many bytes, which end within `length`, and the new one overlaps nothing.
             unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), whole.data().add(end), bytes.len()) };
-            end += bytes.len();
+            end = end.saturating_add(bytes.len());
         }
         Some(whole)
     }
@@ -80,7 +80,8 @@ impl Frame {
         unsafe {
             let mut raw: zmq_msg_t = std::mem::zeroed();
             if zmq_sys::zmq_msg_init_data(&mut raw, data, length, Some(release::<T>), hint) != 0 {
-                panic!("no memory for a message's description");
+                // No memory for a few bytes: as where Rust has none.
+                std::alloc::handle_alloc_error(std::alloc::Layout::new::<zmq_msg_t>());
             }
             Frame(UnsafeCell::new(raw))
         }

@@ -6,9 +6,10 @@
 //! 4. [`frame`]: one payload frame, shared by reference; `socket`: what it needs of libzmq beyond the zmq crate.
 //! 5. [`pieces`]: long frames cut for the wire and joined again.
 //! 6. [`resend`]: what one side has sent and the other may not have received.
-//! 7. [`segment`]: large frames in shared memory.
-//! 8. [`reaper`]: a thread that gives memory back.
-//! 9. [`part`]: payloads going out and coming in, by frame or by segment.
+//! 7. [`weight`]: how many bytes a message counts that a client has not received.
+//! 8. [`segment`]: large frames in shared memory.
+//! 9. [`reaper`]: a thread that gives memory back.
+//! 10. [`part`]: payloads going out and coming in, by frame or by segment.
 
 pub mod bounds;
 pub mod channel;
@@ -21,6 +22,7 @@ pub mod reaper;
 pub mod resend;
 pub mod segment;
 pub(crate) mod socket;
+pub mod weight;
 
 pub use channel::Channel;
 pub use frame::Frame;

@@ -69,7 +69,7 @@ pub struct NoMemory(pub usize);
 impl Packed {
     /// Copies `bytes` to the end of the payload: into a segment when they are many and there is a folder with room.
     pub fn push(&mut self, bytes: &[u8], home: Option<(&SegmentFolder, PeerId)>) -> Result<(), NoMemory> {
-        self.bytes += bytes.len() as u64;
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         if let (true, Some((folder, owner))) = (bytes.len() >= SEGMENT_MIN, home)
             && let Ok(name) = folder.create(owner, bytes)
         {

@@ -23,7 +23,7 @@ struct Slice {
 
 impl AsRef<[u8]> for Slice {
     fn as_ref(&self) -> &[u8] {
-        &self.frame[self.range.clone()]
+        self.frame.get(self.range.clone()).unwrap_or_default()
     }
 }
 
@@ -52,8 +52,8 @@ impl Iterator for Parts {
         if start == length {
             return Some(Frame::new());
         }
-        let end = length.min(start + PIECE);
-        if end - start == PIECE {
+        let end = length.min(start.saturating_add(PIECE));
+        if end.saturating_sub(start) == PIECE {
             (self.frame, self.start) = (Some(frame.clone()), end);
         }
         Some(Frame::from_owner(Slice { frame, range: start..end }))

@@ -34,15 +34,15 @@ impl Counts {
     pub fn count(&mut self, channel: Channel, message: &Message) {
         if is_counted(message) {
             match channel {
-                Channel::Control => self.control += 1,
-                Channel::Data => self.data += 1,
+                Channel::Control => self.control = self.control.saturating_add(1),
+                Channel::Data => self.data = self.data.saturating_add(1),
             }
         }
     }
 
     /// On both channels.
     pub fn total(self) -> u64 {
-        self.control + self.data
+        self.control.saturating_add(self.data)
     }
 }
 
@@ -58,7 +58,7 @@ impl Lane {
     fn arrived(&mut self, count: u64) {
         let news = usize::try_from(count.saturating_sub(self.arrived)).unwrap_or(usize::MAX).min(self.kept.len());
         self.kept.drain(..news);
-        self.arrived += news as u64;
+        self.arrived = self.arrived.saturating_add(news as u64);
     }
 }
 
@@ -113,7 +113,7 @@ impl Sent {
 
     /// Messages that are kept.
     pub fn len(&self) -> usize {
-        self.control.kept.len() + self.data.kept.len()
+        self.control.kept.len().saturating_add(self.data.kept.len())
     }
 
     /// None are.

@@ -85,8 +85,12 @@ impl World {
 
     /// Engines are to end when they have done what they have.
     pub fn retire(&mut self, control: u32, engines: Vec<EngineId>) {
-        for engine in self.engines.values_mut() {
-            engine.retiring |= engine.id.is_some_and(|id| engines.contains(&id));
+        let asked = || self.clients.iter().map(|(control, client)| (*control, RequestId(client.next_request)));
+        for engine in self.engines.values_mut().filter(|engine| !engine.retiring) {
+            if engine.id.is_some_and(|id| engines.contains(&id)) {
+                engine.retiring = true;
+                engine.asked_before = asked().collect();
+            }
         }
         self.tell(control + 1, Message::Retire(EngineList { engines }), vec![]);
     }
@@ -100,6 +104,14 @@ impl World {
     pub fn finish(&mut self, control: u32, milliseconds: u64, outcome: TaskOutcome) {
         let Some(engine) = self.engines.get_mut(&control) else { return };
         let Some(task) = engine.inbox.pop_front() else { return };
+        let (client, request) = self.keys[&task];
+        if !self.balanced.contains_key(&(client, request)) {
+            let before = engine.last_done.insert(client, request);
+            assert!(
+                before.is_none_or(|before| before <= request),
+                "done before one that was asked for earlier: {request}"
+            );
+        }
         if outcome == TaskOutcome::Unmet
             && let Some(goes) = self.balanced.get_mut(&self.keys[&task])
         {

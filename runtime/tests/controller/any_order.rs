@@ -3,6 +3,8 @@
 use crate::steps::step;
 use crate::world::World;
 use ipclusterz_base::connection::Role;
+use ipclusterz_runtime::controller::Limits;
+use ipclusterz_runtime::wire::message::Window;
 use proptest::prelude::*;
 
 proptest! {
@@ -13,8 +15,13 @@ proptest! {
         steps in proptest::collection::vec(step(), 0..120),
         launcher in any::<bool>(),
         here in any::<bool>(),
+        bytes in prop_oneof![Just(1_u64 << 30), 500..8000_u64],
     ) {
-        let mut world = if here { World::of_one_host() } else { World::new() };
+        // In a small window, what is asked for is refused now and then, and clients that have not read hold up their own.
+        let limits = Limits::default();
+        let window = Window { bytes, ..limits.window };
+        let limits = Limits { window, ..limits };
+        let mut world = if here { World::of_one_host(limits) } else { World::with(limits) };
         launcher.then(|| world.launcher_joins());
         world.join(Role::Client, None);
         world.join(Role::Engine, None);

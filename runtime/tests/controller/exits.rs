@@ -11,7 +11,7 @@ const KILLED: &str = "signal: 9 (SIGKILL)";
 
 /// A client with a call at an engine of the controller's host.
 fn called() -> (World, [u32; 2]) {
-    let mut world = World::of_one_host();
+    let mut world = World::of_one_host(Limits::default());
     let [client, engine] = [Role::Client, Role::Engine].map(|role| world.join(role, None));
     world.submit(client, at(&[0]), false, 0);
     (world, [client, engine])
@@ -60,7 +60,7 @@ fn the_kernel_explains_a_connection_that_broke() {
     assert_eq!(world.clients[&client].lost, [died(engine, KILLED)]);
 
     // With a launcher, which knows better.
-    let mut world = World::of_one_host();
+    let mut world = World::of_one_host(Limits::default());
     world.launcher_joins();
     let [client, engine] = [Role::Client, Role::Engine].map(|role| world.join(role, None));
     world.submit(client, at(&[0]), false, 0);

@@ -2,7 +2,7 @@
 
 use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
 use ipclusterz_runtime::wire::message::*;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 #[derive(Debug, Default)]
@@ -13,7 +13,11 @@ pub struct ModelEngine {
     /// When it will be ended, and from when on it takes only what will be done by then.
     pub end: Option<(Duration, Duration)>,
     pub retiring: bool,
+    /// Of each client, the last request that was made before it was to be retired.
+    pub asked_before: BTreeMap<u32, RequestId>,
     pub told_to_end: bool,
+    /// Of each client, the last of its requests for this engine that was done.
+    pub last_done: BTreeMap<u32, RequestId>,
 }
 
 impl ModelEngine {

@@ -2,8 +2,8 @@
 
 use crate::world::{FUNCTION, Key, World};
 use ipclusterz_base::ids::RequestId;
-use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::*;
+use ipclusterz_runtime::wire::{Channel, Frame};
 
 impl World {
     pub fn engine_gets(&mut self, route: u32, message: Message, payload: &[Frame]) {
@@ -11,13 +11,17 @@ impl World {
         let engine = self.engines.get_mut(&control).expect("an existing engine");
         match message {
             Message::Task(task) => {
-                assert!(!engine.told_to_end && !engine.retiring, "an engine that ends was given {task:?}");
+                assert!(!engine.told_to_end, "an engine that was told to end was given {task:?}");
                 assert!(!engine.inbox.contains(&task.id), "task {} came twice", task.id);
                 engine.inbox.push_back(task.id);
                 let (client, request) = payload[0][..12].split_at(4);
                 let request = RequestId(u64::from_be_bytes(request.try_into().expect("eight bytes")));
                 let key = (u32::from_be_bytes(client.try_into().expect("four bytes")), request);
                 self.keys.insert(task.id, key);
+                // What was asked for before may have had to wait until its client reads.
+                let before = engine.asked_before.get(&key.0).is_some_and(|last| request <= *last);
+                let due = !self.balanced.contains_key(&key) && before;
+                assert!(!engine.retiring || due, "an engine that is being retired was given {task:?}");
                 if let Some(goes) = self.balanced.get(&key) {
                     let id = engine.id.expect("registered");
                     assert!(goes.may_go_to(control, id), "{key:?} was given to engine {id}: {goes:?}");
@@ -63,8 +67,11 @@ impl World {
         waiting.next().map(|(key, _)| *key)
     }
 
-    pub fn client_gets(&mut self, control: u32, message: Message, payload: &[Frame]) {
+    pub fn client_gets(&mut self, route: u32, message: Message, payload: &[Frame]) {
+        let control = route & !1;
         let client = self.clients.get_mut(&control).expect("an existing client");
+        let channel = if route == control { Channel::Control } else { Channel::Data };
+        client.received.messages.count(channel, &message);
         match message {
             Message::Reply(reply) => {
                 let key = (reply.request, reply.position);
@@ -88,7 +95,6 @@ impl World {
                     client.lost.push(why.clone());
                 }
                 client.received.replies += 1;
-                client.received.bytes += payload.iter().map(|frame| frame.len() as u64).sum::<u64>();
             }
             Message::Abort(abort) => {
                 assert!(abort.all_clients && client.told > 0, "nobody gave that up: {abort:?}");
@@ -103,7 +109,6 @@ impl World {
             Message::RequestOutput(output) => {
                 let key = (output.request, output.position);
                 assert!(client.expected.contains(&key) && !client.answered.contains(&key), "late: {output:?}");
-                client.received.bytes += payload[0].len() as u64;
                 client.read.push((output.stream, String::from_utf8_lossy(&payload[0]).into_owned()));
             }
             Message::StatusReply(status) => self.losses = status.losses,

@@ -45,6 +45,7 @@ impl World {
         for _ in 0..10_000 {
             let before = self.core.work().open_tasks();
             self.answer_all_recalls();
+            (0..self.clients.len()).for_each(|client| self.step(Step::Acknowledge(client)));
             let controls: Vec<u32> = self.engines.keys().copied().collect();
             for control in controls {
                 self.finish(control, 1, TaskOutcome::Ok);

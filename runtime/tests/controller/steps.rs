@@ -176,8 +176,7 @@ impl World {
             TaskResult { id: TaskId(task), outcome: TaskOutcome::Ok, started: 0.0, completed: 0.0, segments: vec![] };
         if let Some(control) = Self::nth(&self.clients, peer) {
             self.tell(control + 1, Message::Result(result.clone()), vec![]);
-            let ack =
-                Ack { replies: u64::MAX, bytes: u64::MAX, messages: Counts { control: u64::MAX, data: u64::MAX } };
+            let ack = Ack { replies: u64::MAX, messages: Counts { control: u64::MAX, data: u64::MAX } };
             self.tell(control + 1, Message::Ack(ack), vec![]);
         }
         if let Some(control) = Self::nth(&self.engines, peer) {

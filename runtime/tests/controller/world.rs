@@ -99,8 +99,8 @@ impl World {
     }
 
     /// One whose peers are processes of its host.
-    pub fn of_one_host() -> World {
-        World { here: true, ..World::new() }
+    pub fn of_one_host(limits: Limits) -> World {
+        World { here: true, ..World::with(limits) }
     }
 
     pub fn feed(&mut self, event: Event) {
@@ -130,7 +130,7 @@ impl World {
         if self.engines.contains_key(&control) {
             self.engine_gets(route, message, &payload);
         } else if self.clients.contains_key(&control) {
-            self.client_gets(control, message, &payload);
+            self.client_gets(route, message, &payload);
         } else {
             // The only thing that a connection without a peer may be told.
             assert!(matches!(message, Message::Refused(_)), "sent to nobody: {message:?}");

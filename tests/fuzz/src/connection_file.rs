@@ -21,7 +21,12 @@ pub fn connection_file(bytes: &[u8]) {
         let shown = format!("{file:?}");
         let elsewhere = [&keys.server, &keys.public, &file.cluster, &file.host, &file.run_id];
         let told = shown.contains(&format!("{:?}", keys.secret));
-        assert!(!told || keys.secret.is_empty() || elsewhere.contains(&&keys.secret) || file.addresses.contains(&keys.secret));
+        assert!(
+            !told
+                || keys.secret.is_empty()
+                || elsewhere.contains(&&keys.secret)
+                || file.addresses.contains(&keys.secret)
+        );
     }
     for address in file.addresses.clone() {
         if let Ok(at) = file.clone().at(&address) {

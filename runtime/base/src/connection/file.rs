@@ -19,7 +19,9 @@ use super::CONNECTION_FILE_VERSION;
 use super::error::ConnectionError;
 use super::keys::{CurveKeys, Role};
 use crate::places::{self, PlacesError};
-use serde::{Deserialize, Serialize};
+use crate::words::is_printable;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -33,12 +35,16 @@ pub struct ConnectionFile {
     /// Whom it admits.
     pub role: Role,
     /// Name of the cluster.
+    #[serde(deserialize_with = "plain")]
     pub cluster: String,
     /// Changes with every start of the cluster's controller.
+    #[serde(deserialize_with = "plain")]
     pub run_id: String,
     /// Host of the controller; only peers there use its unix socket.
+    #[serde(deserialize_with = "plain")]
     pub host: String,
     /// `ipc://…` first, if there is one, then `tcp://host:port`.
+    #[serde(deserialize_with = "all_plain")]
     pub addresses: Vec<String>,
     /// Folder of segments for large payloads, on the controller's host.
     pub shared_memory: Option<PathBuf>,
@@ -47,6 +53,18 @@ pub struct ConnectionFile {
     /// The addresses are near ends of tunnels on the peer's own host; whatever is behind them is not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forwarded: bool,
+}
+
+/// A text that is shown, and has nothing in it that a terminal would obey.
+fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if is_printable(&text) { Ok(text) } else { Err(D::Error::custom("characters that cannot be shown")) }
+}
+
+fn all_plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let plain = texts.iter().all(|text| is_printable(text));
+    if plain { Ok(texts) } else { Err(D::Error::custom("characters that cannot be shown")) }
 }
 
 impl ConnectionFile {

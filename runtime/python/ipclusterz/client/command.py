@@ -11,12 +11,13 @@ import sysconfig
 from pathlib import Path
 
 from ..error import ClusterError
+from ..words import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from subprocess import Popen
 
-__all__ = ["answer_to", "has_user", "printable", "program", "send", "send_answer", "terminate"]
+__all__ = ["answer_to", "has_user", "program", "send", "send_answer", "terminate"]
 
 
 def program() -> str:
@@ -77,8 +78,3 @@ def terminate(process: Popen[bytes], owner: int) -> bool:
         return False
     process.terminate()
     return True
-
-
-def printable(line: str) -> str:
-    """A line that came from elsewhere, without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() or letter == "\t" else repr(letter)[1:-1] for letter in line)

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import sys
+
+from ..words import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Lines", "printable"]
-
-# Colours; what else terminals are told, such as to move the cursor; and all other characters that are not for reading.
-_SPECIAL = re.compile(r"(\x1b\[[\d;:]*m)|(\x1b\[[0-?]*[ -/]*[@-~])|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_PLAIN = ("\x1b[0m", "\x1b[m")
-
-
-def printable(line: str) -> str:
-    """A line of another process as it may go to a terminal: colours stay, and do not reach beyond it.
-
-    Sequences that move the cursor or wipe what is there are left out. Other control characters are shown by their
-    numbers.
-
-    Examples
-    --------
-    >>> printable("\\x1b[2J\\x07bell")
-    '\\\\x07bell'
-    """
-    if line.isprintable():
-        return line
-    safe = _SPECIAL.sub(lambda found: found[0] if found[1] else "" if found[2] else repr(found[0])[1:-1], line)
-    return safe if "\x1b" not in safe or safe.endswith(_PLAIN) else safe + _PLAIN[0]
+__all__ = ["Lines"]
 
 
 class Lines:
@@ -132,7 +112,7 @@ class Lines:
         prefix = f"[{stream}:{engine_id if engine_id >= 0 else '?'}] "
         # What a terminal would show of a line that was rewritten.
         rewritten, _, visible = text.rstrip("\r").rpartition("\r")
-        visible = printable(visible)
+        visible = printable(visible, colours=True)
         if self._open != source:
             self._end_open()
             visible = prefix + visible

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ..words import printable
 from .members import engines
 from .members import ranks as members
 
@@ -86,7 +87,7 @@ def _entered(calls: list[dict[str, Any]], comm: str, epoch: int) -> tuple[int, s
     """How many collectives a rank has entered there, and which other one it is inside of, in words."""
     entered = max((call["entered"] for call in calls if (call["comm"], call["epoch"]) == (comm, epoch)), default=0)
     other = [call for call in calls if call["inside"] and call["comm"] != comm]
-    return entered, f"is in {other[-1]['call']} of {other[-1]['comm']}" if other else ""
+    return entered, printable(f"is in {other[-1]['call']} of {other[-1]['comm']}") if other else ""
 
 
 def _told(stack: str) -> str:

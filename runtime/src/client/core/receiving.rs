@@ -5,6 +5,7 @@ use crate::client::event::Event;
 use crate::client::pending::Answer;
 use crate::wire::message::{Abort, Message, Outcome, Reply, RequestOutput, Started};
 use crate::wire::part::Part;
+use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame};
 use std::sync::Arc;
 
@@ -19,18 +20,19 @@ impl Core {
         unpack: impl FnOnce(Vec<Frame>, &Reply) -> Result<Vec<Part>, String>,
     ) {
         self.received.messages.count(channel, &message);
+        self.received_bytes += bytes_of(&payload, &[]);
         match message {
             Message::Reply(reply) => self.reply(reply, payload, now, unpack),
             Message::Started(started) => self.started(started),
             Message::RequestOutput(output) => self.output(output, &payload),
             Message::EngineJoined(info) => {
                 self.engines.insert(info.id, (info.clone(), Arc::from(info.uuid.as_str())));
-                self.gone.remove(&info.id);
+                self.gone.0.remove(&info.id);
                 self.happened(Event::EngineJoined(info));
             }
             Message::EngineLeft(left) => {
                 let was_here = self.engines.remove(&left.id).is_some();
-                self.gone.insert(left.id, left.clone());
+                self.gone.0.insert(left.id, left.clone());
                 // A second notice only says how it ended.
                 if was_here {
                     self.happened(Event::EngineLeft { id: left.id, reason: left.reason });
@@ -39,7 +41,7 @@ impl Core {
             Message::Abort(abort) => self.aborted_by_other(abort, now),
             Message::Received(counts) => self.sent.arrived(counts),
             Message::Goodbye(goodbye) => self.lost(&goodbye.reason, now),
-            Message::StatusReply(status) => self.status = (self.status.0 + 1, Some(*status)),
+            Message::StatusReply(status) => self.status = (self.status.0.wrapping_add(1), Some(*status)),
             Message::Inspected(inspected) => self.inspections.answered(inspected),
             _ => {}
         }
@@ -52,13 +54,12 @@ impl Core {
         now: f64,
         unpack: impl FnOnce(Vec<Frame>, &Reply) -> Result<Vec<Part>, String>,
     ) {
-        self.received.replies += 1;
-        self.received.bytes += payload.iter().map(|frame| frame.len() as u64).sum::<u64>();
+        self.received.replies = self.received.replies.saturating_add(1);
         self.acknowledge |= !reply.segments.is_empty();
         let Some(request) = self.requests.get_mut(&reply.request) else { return };
+        let Some(index) = request.index(reply.position) else { return };
         request.open -= 1;
         self.open_replies -= 1;
-        let index = request.base + reply.position as usize;
         if let Some(pending) = request.pending.upgrade() {
             let unpacked = unpack(payload, &reply);
             let engine_uuid = reply.engine.and_then(|id| self.engines.get(&id)).map(|(_, uuid)| Arc::clone(uuid));
@@ -71,7 +72,7 @@ impl Core {
                 Answer { outcome, engine: reply.engine, engine_uuid, parts, started, completed, received: now };
             pending.resolve(index, answer);
         }
-        if request.open == 0 {
+        if request.open.0 == 0 {
             self.open_bytes -= request.bytes;
             self.requests.remove(&reply.request);
         }
@@ -89,17 +90,16 @@ impl Core {
         if let Some(request) = self.requests.get(&started.request)
             && let Some(pending) = request.pending.upgrade()
         {
-            pending.started(request.base + started.position as usize);
+            request.index(started.position).into_iter().for_each(|index| pending.started(index));
         }
     }
 
     fn output(&mut self, output: RequestOutput, payload: &[Frame]) {
         let text = payload.first().map_or(&[][..], |text| text);
-        self.received.bytes += text.len() as u64;
         if let Some(request) = self.requests.get(&output.request)
             && let Some(pending) = request.pending.upgrade()
+            && let Some(index) = request.index(output.position)
         {
-            let index = request.base + output.position as usize;
             pending.output(index, output.engine, output.stream, &String::from_utf8_lossy(text));
         }
     }

@@ -3,20 +3,21 @@
 use super::{Core, Standing};
 use crate::client::request::{Outgoing, UnderWay};
 use crate::wire::Channel;
-use crate::wire::message::{ForgetFunctions, Message, Outcome, Request, Window};
+use crate::wire::message::{ForgetFunctions, FunctionName, Message, Outcome, Request, Window};
 use crate::wire::resend::Sending;
 use ipclusterz_base::ids::RequestId;
+use std::num::Saturating;
 use std::ops::Range;
 
-/// After so many replies an acknowledgement is sent.
-const ACK_REPLIES: u64 = 64;
+/// After so many messages an acknowledgement is sent.
+const ACK_MESSAGES: u64 = 64;
 /// After so many bytes an acknowledgement is sent.
 const ACK_BYTES: u64 = 1 << 20;
 
 impl Core {
     /// Reserves numbers for so many requests and returns the first; they must be submitted before any other.
     pub fn number(&mut self, requests: usize) -> RequestId {
-        let first = RequestId(self.last_request + 1);
+        let first = RequestId(self.last_request.0.saturating_add(1));
         self.last_request += requests as u64;
         first
     }
@@ -29,7 +30,7 @@ impl Core {
 
     /// Bytes submitted and not sent.
     pub fn backlog_bytes(&self) -> u64 {
-        self.backlog_bytes
+        self.backlog_bytes.0
     }
 
     /// Everything that may be sent now.
@@ -37,13 +38,13 @@ impl Core {
         let Some(Standing { window, .. }) = self.standing else { return Vec::new() };
         let abort = self.abort.take().map(|abort| (Channel::Data, Message::Abort(abort), vec![]));
         let mut sends: Vec<Sending> = abort.into_iter().collect();
+        // Before new ones: the controller keeps only so many.
+        sends.extend(forget(self.functions.evict()));
         while let Some(outgoing) = self.next_that_fits(window) {
+            // One that was given up before it was sent is not kept by the controller either.
+            let once = outgoing.function.as_ref().map(|(name, _)| *name).filter(|name| !self.functions.knows(*name));
             sends.push(self.send(outgoing));
-        }
-        let forgotten = self.functions.evict();
-        if !forgotten.is_empty() {
-            let message = Message::ForgetFunctions(ForgetFunctions { functions: forgotten });
-            sends.push((Channel::Data, message, vec![]));
+            sends.extend(forget(once.into_iter().collect()));
         }
         sends.extend(self.acknowledgement());
         sends
@@ -53,21 +54,21 @@ impl Core {
     fn next_that_fits(&mut self, window: Window) -> Option<Outgoing> {
         let entry = self.backlog.first_entry()?;
         let next = entry.get();
-        let fits = self.open_replies + next.count as u64 <= window.replies
-            && self.open_bytes + next.packed.bytes <= window.bytes;
+        let fits = (self.open_replies + Saturating(next.count as u64)).0 <= window.replies
+            && (self.open_bytes + Saturating(next.packed.bytes)).0 <= window.bytes;
         // A request larger than the window goes alone.
-        (fits || self.open_replies == 0).then(|| entry.remove())
+        (fits || self.open_replies.0 == 0).then(|| entry.remove())
     }
 
     /// Acknowledges what was received, if that is enough to be worth a message.
     fn acknowledgement(&mut self) -> Option<Sending> {
-        let (replies, bytes) = (self.received.replies - self.acked.replies, self.received.bytes - self.acked.bytes);
-        let messages = self.received.messages.total() - self.acked.messages.total();
-        let kept = self.sent.keeps() && messages >= ACK_REPLIES;
-        if replies < ACK_REPLIES && bytes < ACK_BYTES && !kept && !self.acknowledge {
+        let bytes = (self.received_bytes - self.acked_bytes).0;
+        let messages = self.received.messages.total().saturating_sub(self.acked.messages.total());
+        if messages < ACK_MESSAGES && bytes < ACK_BYTES && !self.acknowledge {
             return None;
         }
         self.acked = self.received;
+        self.acked_bytes = self.received_bytes;
         self.acknowledge = false;
         Some((Channel::Control, Message::Ack(self.acked), vec![]))
     }
@@ -88,7 +89,7 @@ impl Core {
         self.backlog_bytes -= packed.bytes;
         self.open_replies += count as u64;
         self.open_bytes += packed.bytes;
-        let under_way = UnderWay { pending, base, count, open: count, bytes: packed.bytes };
+        let under_way = UnderWay { pending, base, count, open: Saturating(count), bytes: packed.bytes };
         self.requests.insert(id, under_way);
         let mut payload = packed.frames;
         let name = function.as_ref().map(|(name, _)| *name);
@@ -115,9 +116,15 @@ impl Core {
         for outgoing in aborted {
             self.backlog_bytes -= outgoing.packed.bytes;
             if let Some(pending) = outgoing.pending.upgrade() {
-                let indexes = outgoing.base..outgoing.base + outgoing.count;
+                let indexes = (outgoing.base..).take(outgoing.count);
                 indexes.for_each(|index| pending.abandon(index, &Outcome::Aborted, now));
             }
         }
     }
+}
+
+/// The controller is to forget these functions.
+fn forget(functions: Vec<FunctionName>) -> Option<Sending> {
+    let some = !functions.is_empty();
+    some.then(|| (Channel::Data, Message::ForgetFunctions(ForgetFunctions { functions }), vec![]))
 }

@@ -34,7 +34,8 @@ impl Core {
         }
         let awaited = self.awaited(peer);
         if awaited.any() {
-            let (uuid, reason, until) = (peer.hello.uuid.clone(), reason.clone(), now + self.limits.loss_grace);
+            let until = now.saturating_add(self.limits.loss_grace);
+            let (uuid, reason) = (peer.hello.uuid.clone(), reason.clone());
             let (watched, how) = (peer.watched, peer.exited.clone());
             let loss =
                 Unexplained { engine, peer: id, watched, awaited, how, uuid, who, reason, until, replies: vec![] };

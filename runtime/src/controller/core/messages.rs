@@ -68,6 +68,9 @@ impl Core {
         payload: Vec<Frame>,
         now: Duration,
     ) -> Option<Message> {
+        if let Some(peer) = self.registry.peer_mut(peer) {
+            peer.unanswered = 0;
+        }
         match (channel, message) {
             (Channel::Data, Message::Result(result)) if Worlds::is_own(result.id) => {
                 self.worlds.answered(engine, result.id, result.outcome, &payload);
@@ -118,6 +121,12 @@ impl Core {
             }
             (Channel::Control, Message::Shutdown(targets)) => self.shutdown(targets, now),
             (Channel::Control, Message::EngineEnded(ended)) => self.engine_ended(&ended, now),
+            // Whoever does not read the answers to its questions gets no more of them.
+            (Channel::Control, question @ (Message::Inspect(_) | Message::StatusRequest(_)))
+                if !self.work.is_reading(peer) =>
+            {
+                return Some(question);
+            }
             (Channel::Control, Message::Inspect(inspect)) => self.inspect(peer, inspect),
             (Channel::Control, Message::StatusRequest(_)) => {
                 let status = self.status(now);

@@ -7,6 +7,7 @@ use crate::wire::Channel;
 use crate::wire::message::{EngineStatus, Inspect, Inspected, Message, Status};
 use ipclusterz_base::ids::PeerId;
 use ipclusterz_base::process::Halt;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl Core {
@@ -28,7 +29,7 @@ impl Core {
                 }
                 .to_owned(),
                 queue,
-                completed: load.map_or(0, |load| load.completed),
+                completed: load.map_or(0, |load| load.completed.0),
                 resident_bytes: peer.resident_bytes,
                 uptime: now.saturating_sub(peer.since).as_secs_f64(),
                 ends_in: peer.horizon().end.map(|end| end.saturating_sub(now).as_secs_f64()),
@@ -42,7 +43,7 @@ impl Core {
             clients: u32::try_from(self.registry.clients().count()).unwrap_or(u32::MAX),
             pending: self.work.queued(),
             held_bytes: self.work.held_bytes(),
-            rejected: self.rejected,
+            rejected: self.rejected.0,
             resident_bytes: 0,
             engines: engines.collect(),
             losses: self.losses.last(now),
@@ -59,7 +60,8 @@ impl Core {
     pub(super) fn inspect(&mut self, peer: PeerId, inspect: Inspect) {
         let Inspect { number, engines, broken, .. } = inspect;
         let asker = Some(peer);
-        for engine in engines {
+        // Each once, however often it is named.
+        for engine in BTreeSet::from_iter(engines) {
             if self.registry.engine(engine).is_some_and(|peer| peer.data.is_some()) {
                 let question = Inspect { number, asker, engines: vec![], broken: broken.clone() };
                 self.send_engine(engine, Channel::Control, Message::Inspect(question), vec![]);

@@ -9,10 +9,16 @@ use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId};
 use std::fmt::{self, Write};
 
+/// So many questions and interrupts are sent to an engine that says nothing; it gets no more until it does.
+const UNANSWERED_MAX: u32 = 1024;
+
 impl Core {
     /// Sends to a client; if it has no connection, as soon as it has one again.
     pub(super) fn send_client(&mut self, client: PeerId, channel: Channel, message: Message, payload: Vec<Frame>) {
         let Some(peer) = self.registry.peer_mut(client) else { return };
+        if !self.work.told(client, channel, &message, &payload) {
+            self.unreading.push(client);
+        }
         peer.sent.push(channel, &message, &payload);
         if peer.presence == Presence::Here {
             self.actions.extend(to_peer(peer, channel, message, payload));
@@ -20,9 +26,15 @@ impl Core {
     }
 
     pub(super) fn send_engine(&mut self, engine: EngineId, channel: Channel, message: Message, payload: Vec<Frame>) {
-        if let Some(peer) = self.registry.engine(engine) {
-            self.actions.extend(to_peer(peer, channel, message, payload));
+        let Some(peer) = self.registry.engine_mut(engine) else { return };
+        if matches!(message, Message::Inspect(_) | Message::Interrupt(_)) {
+            // Anybody may ask for these, as often as they like.
+            if peer.unanswered >= UNANSWERED_MAX {
+                return;
+            }
+            peer.unanswered = peer.unanswered.saturating_add(1);
         }
+        self.actions.extend(to_peer(peer, channel, message, payload));
     }
 
     pub(super) fn notify(&mut self, message: &Message) {

@@ -9,6 +9,7 @@ use crate::controller::event::Action;
 use crate::controller::peer::{Peer, Presence, Token};
 use crate::transport::{Admitted, Route};
 use crate::wire::message::{Attach, Empty, EngineInfo, Hello, Message, Process, Refused, Welcome};
+use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame, bounds};
 use ipclusterz_base::ids::PeerId;
 use std::time::Duration;
@@ -68,6 +69,10 @@ impl Core {
             self.actions.push(Action::Watch { peer, pid, start_time });
         }
         let engine_id = self.registry.peer(peer).and_then(|peer| peer.engine_id);
+        if engine_id.is_none() {
+            // What it is sent counts from here on.
+            self.work.client_joined(peer);
+        }
         // Engines do not ask for each other.
         let others = self.registry.engines().filter(|_| engine_id.is_none());
         let engines = others.filter_map(|(_, peer)| peer.engine_info()).collect();
@@ -94,20 +99,17 @@ impl Core {
             return self.actions.extend(sends);
         }
         let info = self.registry.peer(attach.peer).and_then(Peer::engine_info);
-        match info {
-            Some(info) => {
-                let EngineInfo { id, pid, host, address, .. } = &info;
-                let log = format!("engine {id} registered: pid {pid} on {host}, at {address}");
-                self.actions.push(Action::Log(log));
-                let horizon = self.registry.peer(attach.peer).map(Peer::horizon).unwrap_or_default();
-                self.work.engine_joined(info.id, attach.peer, horizon, now);
-                if let Some(rank) = self.registry.peer(attach.peer).and_then(|peer| peer.hello.world.as_ref()) {
-                    self.worlds.joined(info.id, rank);
-                }
-                self.give_up_word_about(info.id);
-                self.notify(&Message::EngineJoined(info));
+        if let Some(info) = info {
+            let EngineInfo { id, pid, host, address, .. } = &info;
+            let log = format!("engine {id} registered: pid {pid} on {host}, at {address}");
+            self.actions.push(Action::Log(log));
+            let horizon = self.registry.peer(attach.peer).map(Peer::horizon).unwrap_or_default();
+            self.work.engine_joined(info.id, attach.peer, horizon, now);
+            if let Some(rank) = self.registry.peer(attach.peer).and_then(|peer| peer.hello.world.as_ref()) {
+                self.worlds.joined(info.id, rank);
             }
-            None => self.work.client_joined(attach.peer),
+            self.give_up_word_about(info.id);
+            self.notify(&Message::EngineJoined(info));
         }
     }
 
@@ -129,7 +131,8 @@ impl Core {
 
     /// Drops clients that did not come back in time.
     pub(super) fn give_up_clients(&mut self, now: Duration) {
-        while let Some((since, peer)) = self.away.pop_front_if(|(since, _)| *since + self.limits.session_grace <= now) {
+        let grace = self.limits.session_grace;
+        while let Some((since, peer)) = self.away.pop_front_if(|(since, _)| since.saturating_add(grace) <= now) {
             if self.registry.peer(peer).is_some_and(|peer| peer.presence == Presence::Away(since)) {
                 self.forget(peer, None, "it did not come back", now);
             }
@@ -140,9 +143,9 @@ impl Core {
     pub(super) fn count(&mut self, id: PeerId, channel: Channel, message: &Message, payload: &[Frame]) {
         let Some(peer) = self.registry.peer_mut(id).filter(|peer| peer.sent.keeps()) else { return };
         peer.received.count(channel, message);
-        peer.received_bytes += payload.iter().map(|frame| frame.len() as u64).sum::<u64>();
-        let (messages, bytes) = (peer.received.total(), peer.received_bytes);
-        if messages - peer.told.0 >= ACK_MESSAGES || bytes - peer.told.1 >= ACK_BYTES {
+        peer.received_bytes += bytes_of(payload, &[]);
+        let (messages, bytes) = (peer.received.total(), peer.received_bytes.0);
+        if messages.saturating_sub(peer.told.0) >= ACK_MESSAGES || bytes.saturating_sub(peer.told.1) >= ACK_BYTES {
             peer.told = (messages, bytes);
             let (route, received) = (peer.control, peer.received);
             self.send(route, Message::Received(received));
@@ -186,7 +189,7 @@ impl Core {
             None => {
                 self.unwatch(id, peer.watched);
                 self.actions.push(Action::Log(format!("client {} left", peer.hello.uuid)));
-                self.work.client_left(id, peer.leaving);
+                self.work.client_left(id, peer.leaving, now);
             }
         }
         self.perform(now);

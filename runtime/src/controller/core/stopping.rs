@@ -5,6 +5,7 @@ use crate::controller::event::Action;
 use crate::wire::Channel;
 use crate::wire::message::{Abort, Goodbye, Message, Targets};
 use ipclusterz_base::ids::{EngineId, PeerId};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl Core {
@@ -34,7 +35,11 @@ impl Core {
             return self.stop_all(now);
         }
         for engine in self.resolve(targets.engines) {
-            self.registry.set_leaving(engine);
+            match self.registry.engine_mut(engine) {
+                Some(peer) if !peer.leaving => peer.leaving = true,
+                // It was told already.
+                _ => continue,
+            }
             self.send_engine(engine, Channel::Control, Message::Shutdown(Targets { engines: None }), vec![]);
         }
     }
@@ -53,13 +58,17 @@ impl Core {
     pub(super) fn stop_all(&mut self, now: Duration) {
         if self.stopping.is_none() {
             self.actions.push(Action::Log("stopping".to_owned()));
-            self.stopping = Some(now + self.limits.shutdown_grace);
+            self.stopping = Some(now.saturating_add(self.limits.shutdown_grace));
             self.shutdown(Targets { engines: Some(self.resolve(None)) }, now);
         }
     }
 
     fn resolve(&self, engines: Option<Vec<EngineId>>) -> Vec<EngineId> {
-        engines.unwrap_or_else(|| self.registry.engines().map(|(id, _)| id).collect())
+        match engines {
+            // Each once, however often it is named.
+            Some(engines) => BTreeSet::from_iter(engines).into_iter().collect(),
+            None => self.registry.engines().map(|(id, _)| id).collect(),
+        }
     }
 
     /// The controller exits once all engines have left, or at the deadline of the shutdown.

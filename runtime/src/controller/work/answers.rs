@@ -3,6 +3,7 @@
 use super::{Effect, Work};
 use crate::controller::task::{Job, empty_reply, segment_names, size};
 use crate::wire::message::{Message, Outcome, Reply, SegmentNote, TaskOutcome, TaskResult};
+use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use std::rc::Rc;
@@ -24,6 +25,13 @@ impl Work {
             segments: result.segments,
             ..empty_reply(Some(engine), if result.outcome == TaskOutcome::Ok { Outcome::Ok } else { Outcome::Error })
         };
+        let bytes = bytes_of(&payload, &reply.segments);
+        if known && bytes > self.limits.window.request_bytes {
+            self.unlink(&reply.segments, &payload);
+            let reason = format!("the result has {bytes} bytes; the limit is {}", self.limits.window.request_bytes);
+            self.answer(result.id, Some(engine), Outcome::Rejected(reason));
+            return self.dispatch(now);
+        }
         match known {
             true if unmet => self.unmet(result.id, engine, reply, payload),
             true => self.finish(result.id, reply, payload),
@@ -74,9 +82,8 @@ impl Work {
         reply.position = state.position;
         match self.clients.get_mut(&state.client) {
             Some(client) => {
-                client.sent.bytes += size(&payload);
-                client.sent.replies += 1;
-                let number = client.sent.replies;
+                client.replies += 1;
+                let number = client.replies.0;
                 let names = segment_names(&reply.segments, &payload).cloned();
                 client.reply_segments.extend(names.map(|name| (number, name)));
                 self.effects.push(Effect::ToClient(state.client, Channel::Data, Message::Reply(reply), payload));
@@ -96,7 +103,7 @@ impl Work {
         outcome: Outcome,
     ) {
         if let Some(state) = self.clients.get_mut(&client) {
-            state.sent.replies += 1;
+            state.replies += 1;
         }
         let reply = Reply { request, position, ..empty_reply(engine, outcome) };
         self.effects.push(Effect::ToClient(client, Channel::Data, Message::Reply(reply), Vec::new()));
@@ -109,13 +116,8 @@ impl Work {
     /// Drops a task that has its answer, or whose client is gone.
     pub(super) fn forget(&mut self, task: TaskId) {
         let Some(state) = self.tasks.remove(&task) else { return };
-        if let Some(client) = self.clients.get_mut(&state.client)
-            && let Some(span) = client.requests.get_mut(&state.request)
-        {
-            span.open -= 1;
-            if span.open == 0 {
-                client.requests.remove(&state.request);
-            }
+        if let Some(client) = self.clients.get_mut(&state.client) {
+            client.close(task, state.request);
         }
         self.dispose_unmet(state.balanced.and_then(|balanced| balanced.unmet));
         self.dispose(state.job);

@@ -38,23 +38,26 @@ impl Work {
     /// One task fewer waits. Where none does, none has been waiting in vain.
     pub(super) fn unqueued(&mut self) {
         self.queued -= 1;
-        if self.queued == 0 {
+        if self.queued.0 == 0 {
             self.no_engine_since = None;
         }
     }
 
     /// Gives queued tasks to open engines, one client after the other.
     pub(super) fn dispatch(&mut self, now: Duration) {
-        if self.loads.is_empty() && self.queued > 0 {
+        if !self.holding.is_empty() {
+            self.release(now);
+        }
+        if self.loads.is_empty() && self.queued.0 > 0 {
             self.no_engine_since.get_or_insert(now);
             return;
         }
         // Clients in a row all of whose tasks wait for engines that are busy.
-        let mut passed = 0;
+        let mut passed = 0_usize;
         while self.loads.any_open() && passed < self.turns.len() {
             let Some(client) = self.turns.pop_front() else { return };
             let Some(state) = self.clients.get_mut(&client) else { continue };
-            if state.waiting_bytes() > self.limits.window.bytes {
+            if state.full {
                 continue; // `ack` brings it back.
             }
             let tasks = &self.tasks;
@@ -62,7 +65,7 @@ impl Work {
             let next = state.queue.take(&self.loads, now, queued);
             if !state.queue.is_empty() {
                 self.turns.push_back(client);
-                passed += 1;
+                passed = passed.saturating_add(1);
             }
             if let Some((task, engine)) = next {
                 passed = 0;

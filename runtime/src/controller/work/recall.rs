@@ -5,19 +5,25 @@ use super::{Effect, Work};
 use crate::controller::task::{ClientState, Place, Span, TaskState};
 use crate::wire::Channel;
 use crate::wire::message::{Abort, Message, Outcome, Recall, Recalled, Started};
-use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
-use std::collections::BTreeMap;
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+/// Most tasks that are asked back in one message: an engine's answer is as long.
+const RECALL_MAX: usize = 1 << 14;
 
 impl Work {
     /// An engine gives tasks back that it has not started, and says which it keeps.
     pub fn recalled(&mut self, engine: EngineId, recalled: &Recalled, now: Duration) {
         for task in &recalled.kept {
+            self.said(*task);
             if self.tasks.get(task).is_some_and(|state| state.place == Place::At(engine) && state.abort) {
                 self.tell_started(*task);
             }
         }
         for task in &recalled.returned {
+            let was_asked = self.was_asked(*task);
+            self.said(*task);
             if !self.loads.take(engine, *task, None, now) {
                 continue;
             }
@@ -25,6 +31,7 @@ impl Work {
                 Some(state) if state.abort => self.answer(*task, Some(engine), Outcome::Aborted),
                 Some(state) if !self.clients.contains_key(&state.client) => self.forget(*task),
                 Some(state) if state.balanced.is_some() => self.requeue(*task),
+                Some(_) if was_asked => self.hold(*task, engine),
                 // It may not go elsewhere, and nobody asked for it back.
                 Some(_) => self.answer(*task, Some(engine), Outcome::Lost("the engine gave it back".to_owned())),
                 None => {}
@@ -36,27 +43,35 @@ impl Work {
     /// Aborts what a client names, as far as it has not started, and interrupts the rest if it asks for that.
     pub fn abort(&mut self, client: PeerId, abort: &Abort, now: Duration) {
         let mut recalls: BTreeMap<EngineId, Recall> = BTreeMap::new();
+        let engines: Option<BTreeSet<EngineId>> = abort.engines.as_ref().map(|ids| ids.iter().copied().collect());
+        let means = |engine: EngineId| engines.as_ref().is_none_or(|engines| engines.contains(&engine));
         for task in self.named(client, abort) {
             let Some(state) = self.tasks.get_mut(&task) else { continue };
             match state.place {
-                Place::Queued if abort.engines.is_none() => {
+                Place::Queued if engines.is_none() => {
                     self.unqueued();
                     self.answer(task, None, Outcome::Aborted);
                 }
-                Place::At(engine) if abort.engines.as_ref().is_none_or(|engines| engines.contains(&engine)) => {
+                // None of its group has started either, but the others go on.
+                Place::Held(engine) if means(engine) && engines.is_some() && state.job.group.is_some() => {
+                    self.tell_started(task);
+                }
+                Place::Held(engine) if means(engine) => self.answer(task, Some(engine), Outcome::Aborted),
+                Place::At(engine) if means(engine) => {
                     let recall = recalls.entry(engine).or_default();
                     recall.interrupt.extend(abort.interrupt.then_some(task));
                     if state.job.group.is_some() {
                         // If one member of a group has started, the others need it.
                         self.tell_started(task);
-                    } else {
-                        state.abort = true;
+                    } else if !std::mem::replace(&mut state.abort, true) {
+                        // Who asks again has the answer to the first question.
                         recall.tasks.push(task);
                     }
                 }
                 _ => {}
             }
         }
+        recalls.retain(|_, recall| !recall.tasks.is_empty() || !recall.interrupt.is_empty());
         recalls.into_iter().for_each(|(engine, recall)| self.recall(engine, recall));
         self.dispatch(now);
     }
@@ -68,7 +83,8 @@ impl Work {
             _ if abort.all_clients => self.tasks.keys().copied().collect(),
             (_, None) => vec![],
             (Some(requests), Some(state)) => {
-                requests.iter().filter_map(|request| state.requests.get(request)).flat_map(Span::tasks).collect()
+                let requests: BTreeSet<&RequestId> = requests.iter().collect();
+                requests.into_iter().filter_map(|request| state.requests.get(request)).flat_map(Span::tasks).collect()
             }
             (None, Some(state)) => state.requests.values().flat_map(Span::tasks).collect(),
         };
@@ -111,12 +127,13 @@ impl Work {
 
     /// Whether an engine is being retired and has finished everything.
     pub fn is_retired(&self, engine: EngineId) -> bool {
-        self.loads.get(engine).is_none_or(|load| load.horizon.retiring && load.outstanding.is_empty())
+        let idle = self.loads.get(engine).is_none_or(|load| load.horizon.retiring && load.outstanding.is_empty());
+        idle && self.held_for(engine).is_empty()
     }
 
     /// When `tick` should be called next, if at all.
     pub fn next_tick(&self) -> Option<Duration> {
-        let grace = self.no_engine_since.map(|since| since + self.limits.no_engine_grace);
+        let grace = self.no_engine_since.map(|since| since.saturating_add(self.limits.no_engine_grace));
         if self.loads.any_stacked() { Some(Duration::ZERO) } else { grace }
     }
 
@@ -145,8 +162,15 @@ impl Work {
         }
     }
 
-    fn recall(&mut self, engine: EngineId, recall: Recall) {
+    pub(super) fn recall(&mut self, engine: EngineId, recall: Recall) {
+        let Recall { mut tasks, mut interrupt } = recall;
+        let rest = |list: &mut Vec<TaskId>| list.split_off(list.len().min(RECALL_MAX));
+        let rest = Recall { tasks: rest(&mut tasks), interrupt: rest(&mut interrupt) };
+        let message = Message::Recall(Recall { tasks, interrupt });
         // On `data`, behind the tasks it names, so that the engine has them all.
-        self.effects.push(Effect::ToEngine(engine, Channel::Data, Message::Recall(recall), vec![]));
+        self.effects.push(Effect::ToEngine(engine, Channel::Data, message, vec![]));
+        if rest != Recall::default() {
+            self.recall(engine, rest);
+        }
     }
 }

@@ -2,15 +2,25 @@
 
 use super::{Effect, Work};
 use crate::controller::queue::Choice;
-use crate::controller::task::{Balanced, ClientState, Job, Place, Span, TaskState, size};
-use crate::wire::message::{FunctionCode, FunctionName, Group, Message, Op, Outcome, Placement, Request};
+use crate::controller::task::{Balanced, ClientState, Job, Place, Span, TaskState};
+use crate::wire::message::{FunctionCode, FunctionName, Group, Message, Op, Outcome, Placement, Request, Window};
+use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
+use std::collections::BTreeSet;
+use std::num::Saturating;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Who asks for what nobody waits for: no peer has this number.
 const NOBODY: PeerId = PeerId(0);
+
+/// Most functions that are kept for a client; it forgets some before it has so many.
+const FUNCTIONS_MAX: usize = 8192;
+/// Most names under which something is kept for later engines.
+const KEPT_MAX: usize = 1024;
+/// How often an engine is sent the code of one task's function. It may have forgotten it again before the task began.
+const SENT_CODE_MAX: u8 = 8;
 
 /// A function that a request names, and its code if that is known.
 type Function = (FunctionName, Option<Frame>);
@@ -26,9 +36,22 @@ impl Work {
         mut payload: Vec<Frame>,
         now: Duration,
     ) {
+        let window = self.limits.window;
         let Some(state) = self.clients.get_mut(&client) else { return };
-        let function = take_function(state, &mut self.held_bytes, &request, &mut payload);
-        let bad = objection(state, &request, function.as_ref(), &payload).map(Outcome::Rejected);
+        let code = (request.carries_function && !payload.is_empty()).then(|| payload.remove(0));
+        let bytes = bytes_of(&payload, &request.segments);
+        let bad = over_window(state, &request, bytes, code.as_ref(), window);
+        let (function, bad) = match bad {
+            // Then its code is not kept either.
+            Some(bad) => (None, Some(bad)),
+            None => {
+                let function = take_function(state, &mut self.held_bytes, &request, code);
+                let bad = objection(state, &request, function.as_ref(), &payload);
+                (function, bad)
+            }
+        };
+        let bad = bad.or_else(|| no_room_to_keep(&self.kept, &request, bytes, function.as_ref(), window));
+        let bad = bad.map(Outcome::Rejected);
         let (targets, mut balanced) = targets_of(request.placement, &self.anywhere);
         let (group, no_group) = match group.transpose() {
             Ok(group) => (group, None),
@@ -37,22 +60,24 @@ impl Work {
         if let Some(outcome) = bad.or(no_group) {
             return self.refuse(client, request.id, &targets, &outcome);
         }
-        let bytes = size(&payload);
         let function = function.and_then(|(name, code)| code.map(|code| (name, code)));
         let job = Rc::new(Job { op: request.op, function, segments: request.segments, payload, bytes, group });
         self.held_bytes += bytes;
         let kept = request.keep.map(|name| (name, targets.clone()));
         let count = count_of(&targets);
-        let first = TaskId(self.last_task + 1);
+        let first = TaskId((self.last_task + Saturating(1)).0);
         self.last_task += u64::from(count);
-        state.requests.insert(request.id, Span { first, count, open: count });
-        for (position, target) in (0..count).zip(targets) {
-            let task = TaskId(first.0 + u64::from(position));
+        let span = Span { first, count, open: Saturating(count), bytes };
+        state.open_replies += u64::from(count);
+        state.open_bytes += bytes;
+        state.requests.insert(request.id, span);
+        let held_up = self.held_up(client, &targets, job.group.is_some());
+        for ((position, target), task) in (0..count).zip(targets).zip(span.tasks()) {
             let place = target.map_or(Place::Queued, Place::At);
-            let (job, balanced) = (Rc::clone(&job), balanced.take());
-            let state = TaskState { client, request: request.id, position, job, balanced, place, abort: false };
+            let (job, balanced, abort, sent_code) = (Rc::clone(&job), balanced.take(), false, 0);
+            let state = TaskState { client, request: request.id, position, job, balanced, place, abort, sent_code };
             self.tasks.insert(task, state);
-            self.start(task, target, now);
+            self.start(task, target, &held_up, now);
         }
         if let Some((name, targets)) = kept {
             self.keep(name, &job, &targets, now);
@@ -80,8 +105,9 @@ impl Work {
     /// Gives an engine a task whose answer nobody gets.
     pub(super) fn give_for_nobody(&mut self, job: Rc<Job>, engine: EngineId, now: Duration) {
         self.last_task += 1;
-        let (task, request, place) = (TaskId(self.last_task), RequestId(0), Place::At(engine));
-        let state = TaskState { client: NOBODY, request, position: 0, job, balanced: None, place, abort: false };
+        let (task, request, place) = (TaskId(self.last_task.0), RequestId(0), Place::At(engine));
+        let (client, balanced, abort, sent_code) = (NOBODY, None, false, 0);
+        let state = TaskState { client, request, position: 0, job, balanced, place, abort, sent_code };
         self.tasks.insert(task, state);
         self.give(task, engine, now);
     }
@@ -94,13 +120,14 @@ impl Work {
     }
 
     /// Gives a new task to its engine, or queues it.
-    fn start(&mut self, task: TaskId, target: Option<EngineId>, now: Duration) {
+    fn start(&mut self, task: TaskId, target: Option<EngineId>, held_up: &BTreeSet<EngineId>, now: Duration) {
         let Some(engine) = target else { return self.enqueue(task) };
         match self.loads.get(engine) {
             Some(load) if load.horizon.retiring => {
                 let reason = format!("engine {engine} is being retired and takes nothing new");
                 self.answer(task, target, Outcome::Rejected(reason));
             }
+            Some(_) if held_up.contains(&engine) => self.hold(task, engine),
             Some(_) => self.give(task, engine, now),
             None => {
                 let became = self.what_became_of(&[engine]);
@@ -111,10 +138,12 @@ impl Work {
 
     /// An engine lacks a function.
     pub fn need_function(&mut self, engine: EngineId, task: TaskId) {
-        if let Some(TaskState { job, place: Place::At(at), .. }) = self.tasks.get(&task)
+        if let Some(TaskState { job, place: Place::At(at), sent_code, .. }) = self.tasks.get_mut(&task)
             && *at == engine
+            && *sent_code < SENT_CODE_MAX
             && let Some((function, code)) = &job.function
         {
+            *sent_code = sent_code.saturating_add(1);
             let message = Message::Function(FunctionCode { function: *function });
             self.effects.push(Effect::ToEngine(engine, Channel::Data, message, vec![code.clone()]));
         }
@@ -125,6 +154,7 @@ impl Work {
         let Some(state) = self.clients.get_mut(&client) else { return };
         for function in functions {
             if let Some(code) = state.functions.remove(function) {
+                state.function_bytes -= code.len() as u64;
                 self.held_bytes -= code.len() as u64;
             }
         }
@@ -134,19 +164,75 @@ impl Work {
 /// Keeps the code that comes with a request, and looks up the function that it names.
 fn take_function(
     state: &mut ClientState,
-    held_bytes: &mut u64,
+    held_bytes: &mut Saturating<u64>,
     request: &Request,
-    payload: &mut Vec<Frame>,
+    code: Option<Frame>,
 ) -> Option<Function> {
-    let code = (request.carries_function && !payload.is_empty()).then(|| payload.remove(0));
     let name = request.function?;
     if let Some(code) = code {
-        *held_bytes += code.len() as u64;
+        let before = state.function_bytes;
+        state.function_bytes += code.len() as u64;
         if let Some(old) = state.functions.insert(name, code) {
-            *held_bytes -= old.len() as u64;
+            state.function_bytes -= old.len() as u64;
         }
+        *held_bytes += state.function_bytes;
+        *held_bytes -= before;
     }
     Some((name, state.functions.get(&name).cloned()))
+}
+
+/// What a request is too much of, if it is: a client keeps to itself what the window has no room for, and sends what is
+/// larger than the window alone.
+fn over_window(
+    state: &ClientState,
+    request: &Request,
+    bytes: u64,
+    code: Option<&Frame>,
+    window: Window,
+) -> Option<String> {
+    let replies = match &request.placement {
+        Placement::Engines(engines) => engines.len() as u64,
+        Placement::Balanced { .. } => 1,
+    };
+    let largest = bytes.max(code.map_or(0, |code| code.len() as u64));
+    let (all_replies, all_bytes) =
+        ((state.open_replies + Saturating(replies)).0, (state.open_bytes + Saturating(bytes)).0);
+    let (functions, of_functions) = (state.functions.len(), state.function_bytes.0);
+    if largest > window.request_bytes {
+        Some(format!("it has {largest} bytes; the limit is {}", window.request_bytes))
+    } else if state.open_replies.0 > 0 && all_replies > window.replies {
+        Some(format!("with it, {all_replies} answers are under way; the window has room for {}", window.replies))
+    } else if state.open_replies.0 > 0 && all_bytes > window.bytes {
+        Some(format!("with it, {all_bytes} bytes are under way; the window has room for {}", window.bytes))
+    } else if code.is_some() && (functions > FUNCTIONS_MAX || of_functions > window.bytes) {
+        Some(format!(
+            "{functions} functions of {of_functions} bytes are kept for this client, and no more: forget some"
+        ))
+    } else {
+        None
+    }
+}
+
+/// What is kept for later engines is kept for ever.
+fn no_room_to_keep(
+    kept: &[(String, Rc<Job>)],
+    request: &Request,
+    bytes: u64,
+    function: Option<&Function>,
+    window: Window,
+) -> Option<String> {
+    let name = request.keep.as_ref()?;
+    let others = kept.iter().filter(|(other, _)| other != name);
+    let code = function.and_then(|(_, code)| code.as_ref()).map_or(0, |code| code.len() as u64);
+    let all = others.clone().map(|(_, job)| job.bytes.saturating_add(job.code_bytes())).fold(0, u64::saturating_add);
+    let all = all.saturating_add(bytes).saturating_add(code);
+    if others.count() >= KEPT_MAX {
+        Some(format!("{KEPT_MAX} uploads are kept, and no more"))
+    } else if all > window.request_bytes {
+        Some(format!("with it, {all} bytes of uploads are kept; the limit is {}", window.request_bytes))
+    } else {
+        None
+    }
 }
 
 /// What is wrong with a request, if anything is. `payload` is the operation's own.

@@ -159,9 +159,7 @@ pub struct Counts {
 pub struct Ack {
     /// Replies received.
     pub replies: u64,
-    /// Bytes of payload in them, and of text in outputs.
-    pub bytes: u64,
-    /// Messages: the controller need not keep them any longer.
+    /// Messages: the controller need not keep them any longer, nor count them as unread.
     pub messages: Counts,
 }
 

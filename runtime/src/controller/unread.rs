@@ -1,0 +1,53 @@
+//! What a client was sent and has not said that it has. Data alone.
+
+use crate::wire::message::{Counts, Message};
+use crate::wire::weight::weight;
+use crate::wire::{Channel, Frame};
+use std::collections::VecDeque;
+use std::num::Saturating;
+
+/// Messages on their way to one client.
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    sent: Counts,
+    /// Number and bytes of each.
+    control: VecDeque<(u64, u64)>,
+    data: VecDeque<(u64, u64)>,
+    bytes: Saturating<u64>,
+}
+
+impl Unread {
+    /// One more is sent.
+    pub fn push(&mut self, channel: Channel, message: &Message, payload: &[Frame]) {
+        let before = self.sent.total();
+        self.sent.count(channel, message);
+        if self.sent.total() == before {
+            return;
+        }
+        let bytes = weight(message, payload);
+        self.bytes += bytes;
+        match channel {
+            Channel::Control => self.control.push_back((self.sent.control, bytes)),
+            Channel::Data => self.data.push_back((self.sent.data, bytes)),
+        }
+    }
+
+    /// So much has arrived.
+    pub fn arrived(&mut self, counts: Counts) {
+        for (lane, count) in [(&mut self.control, counts.control), (&mut self.data, counts.data)] {
+            while let Some((_, bytes)) = lane.pop_front_if(|(number, _)| *number <= count) {
+                self.bytes -= bytes;
+            }
+        }
+    }
+
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.0
+    }
+
+    /// How many are no answers: of what happened in the cluster.
+    pub fn notices(&self) -> usize {
+        self.control.len()
+    }
+}

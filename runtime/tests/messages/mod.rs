@@ -1,0 +1,280 @@
+//! Messages of every kind, with anything in them: for the decoder, and as what a hostile peer says.
+
+use ipclusterz_base::connection::Role;
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
+use ipclusterz_base::process::Table;
+use ipclusterz_runtime::wire::message::*;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+/// Of something that may be there, of nothing, or the first and last of all.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![6 => 0..12_u64, 1 => Just(u64::MAX), 1 => Just(1 << 63), 1 => any::<u64>()]
+}
+
+/// The same.
+fn short() -> impl Strategy<Value = u32> {
+    prop_oneof![6 => 0..6_u32, 1 => Just(u32::MAX), 1 => any::<u32>()]
+}
+
+fn engine_id() -> impl Strategy<Value = EngineId> {
+    short().prop_map(EngineId)
+}
+
+fn engines() -> impl Strategy<Value = Vec<EngineId>> {
+    vec(engine_id(), 0..20)
+}
+
+fn tasks() -> impl Strategy<Value = Vec<TaskId>> {
+    vec(number().prop_map(TaskId), 0..20)
+}
+
+fn segments() -> impl Strategy<Value = Vec<SegmentNote>> {
+    let notes = proptest::collection::btree_map(short(), number(), 0..4);
+    notes.prop_map(|notes| notes.into_iter().map(|(frame, length)| SegmentNote { frame, length }).collect())
+}
+
+fn function() -> impl Strategy<Value = Option<FunctionName>> {
+    option::of(any::<[u8; 16]>().prop_map(FunctionName))
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    proptest::sample::select(Op::ALL.to_vec())
+}
+
+fn stream() -> impl Strategy<Value = Stream> {
+    proptest::sample::select(Stream::ALL.to_vec())
+}
+
+fn info() -> impl Strategy<Value = EngineInfo> {
+    (engine_id(), ".*", ".*", short(), ".*").prop_map(|(id, uuid, host, pid, address)| EngineInfo {
+        id,
+        uuid,
+        host,
+        pid,
+        address,
+    })
+}
+
+fn counts() -> impl Strategy<Value = Counts> {
+    (number(), number()).prop_map(|(control, data)| Counts { control, data })
+}
+
+/// A finite time: NaN is not equal to itself.
+fn time() -> impl Strategy<Value = f64> {
+    -1e18..1e18
+}
+
+fn placement() -> impl Strategy<Value = Placement> {
+    prop_oneof![
+        engines().prop_map(Placement::Engines),
+        (short(), option::of(engines()), option::of(time()))
+            .prop_map(|(retries, engines, duration)| Placement::Balanced { retries, engines, duration }),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        Just(Outcome::Ok),
+        Just(Outcome::Error),
+        Just(Outcome::Aborted),
+        ".*".prop_map(Outcome::Lost),
+        ".*".prop_map(Outcome::Rejected),
+        ".*".prop_map(Outcome::RankLost),
+    ]
+}
+
+fn handshake() -> impl Strategy<Value = Message> {
+    let role = proptest::sample::select(vec![Role::Client, Role::Engine]);
+    let hello = (role, ".*", ".*", short(), option::of(engine_id()), any::<bool>());
+    let reached = (".*", any::<bool>(), option::of(time()), time());
+    let window = (number(), number(), number());
+    let welcome = (number(), ".*", option::of(engine_id()), vec(info(), 0..5), window);
+    let session = (time(), option::of(counts()));
+    let resume = option::of((number(), ".*", counts()));
+    let process = option::of((((number(), number()), number()), number()));
+    prop_oneof![
+        (hello, reached, resume, process).prop_map(|(hello, reached, resume, process)| {
+            let (address, forwarded, ends_in, drain_before) = reached;
+            let (role, uuid, host, pid, wanted_id, shared_memory) = hello;
+            let mut hello = Hello { wanted_id, shared_memory, address, ..Hello::new(role, uuid, host, pid) };
+            (hello.forwarded, hello.ends_in, hello.drain_before) = (forwarded, ends_in, drain_before);
+            hello.resume = resume.map(|(peer, token, received)| Resume { peer: PeerId(peer), token, received });
+            hello.process = process.map(|((boot, namespace), start_time)| {
+                let table = Table { boot, namespace };
+                Process { table, start_time }
+            });
+            Message::Hello(hello)
+        }),
+        (welcome, session).prop_map(|((peer, token, engine_id, engines, window), (grace, resumed))| {
+            let (peer, (replies, bytes, request_bytes)) = (PeerId(peer), window);
+            let window = Window { replies, bytes, request_bytes };
+            Message::Welcome(Welcome { peer, token, engine_id, engines, window, grace, resumed })
+        }),
+        ".*".prop_map(|reason| Message::Refused(Refused { reason })),
+        ".*".prop_map(|reason| Message::Crowded(Refused { reason })),
+        (number(), ".*").prop_map(|(peer, token)| Message::Attach(Attach { peer: PeerId(peer), token })),
+        Just(Message::Attached(Empty {})),
+    ]
+}
+
+fn work() -> impl Strategy<Value = Message> {
+    let request = (number(), placement(), op(), function(), any::<bool>(), segments(), any::<bool>(), option::of(".*"));
+    let group = option::of(any::<(u64, Vec<u32>)>());
+    let task = (number(), op(), function(), segments(), group);
+    let ending = proptest::sample::select(TaskOutcome::ALL.to_vec());
+    let result = (number(), ending, time(), time(), segments());
+    let reply = ((number(), short()), option::of(engine_id()), outcome(), time(), time(), segments());
+    prop_oneof![
+        request.prop_map(|(id, placement, op, function, carries_function, segments, collective, keep)| {
+            let id = RequestId(id);
+            Message::Request(Request { id, placement, op, function, carries_function, segments, collective, keep })
+        }),
+        task.prop_map(|(id, op, function, segments, group)| {
+            let group = group.map(|(epoch, ranks)| Group { epoch, ranks });
+            Message::Task(Task { id: TaskId(id), op, function, segments, group })
+        }),
+        result.prop_map(|(id, outcome, started, completed, segments)| {
+            Message::Result(TaskResult { id: TaskId(id), outcome, started, completed, segments })
+        }),
+        reply.prop_map(|((request, position), engine, outcome, started, completed, segments)| {
+            let request = RequestId(request);
+            Message::Reply(Reply { request, position, engine, outcome, started, completed, segments })
+        }),
+        number().prop_map(|task| Message::NeedFunction(NeedFunction { task: TaskId(task) })),
+        any::<[u8; 16]>().prop_map(|hash| Message::Function(FunctionCode { function: FunctionName(hash) })),
+        vec(any::<[u8; 16]>().prop_map(FunctionName), 0..5)
+            .prop_map(|functions| Message::ForgetFunctions(ForgetFunctions { functions })),
+        (tasks(), tasks()).prop_map(|(tasks, interrupt)| Message::Recall(Recall { tasks, interrupt })),
+        (tasks(), tasks()).prop_map(|(returned, kept)| Message::Recalled(Recalled { returned, kept })),
+        (number(), short())
+            .prop_map(|(request, position)| { Message::Started(Started { request: RequestId(request), position }) }),
+    ]
+}
+
+fn activity() -> impl Strategy<Value = Activity> {
+    (any::<bool>(), ".*", ".*").prop_map(|(busy, stack, calls)| Activity { busy, stack, calls })
+}
+
+fn broken() -> impl Strategy<Value = Broken> {
+    (".*", number(), ".*", any::<bool>()).prop_map(|(comm, epoch, reason, at_once)| Broken {
+        comm,
+        epoch,
+        reason,
+        at_once,
+    })
+}
+
+fn world_status() -> impl Strategy<Value = WorldStatus> {
+    (".*", any::<(u32, u32, u64, bool)>(), option::of(".*"), option::of(".*")).prop_map(
+        |(name, (rank, size, epoch, formed), reason, hook_error)| WorldStatus {
+            name,
+            rank,
+            size,
+            epoch,
+            formed,
+            reason,
+            hook_error,
+        },
+    )
+}
+
+fn control() -> impl Strategy<Value = Message> {
+    let requests = option::of(vec(number().prop_map(RequestId), 0..20));
+    let status = (
+        ".*",
+        any::<(u32, u32, u64, u64, u64, u64)>(),
+        time(),
+        vec(
+            (info(), ".*", (number(), number(), number()), time(), option::of(time()), option::of(world_status())),
+            0..4,
+        ),
+        vec((info(), ".*", time()), 0..4),
+    );
+    prop_oneof![
+        (number(), stream()).prop_map(|(task, stream)| Message::Output(Output { task: TaskId(task), stream })),
+        ((number(), short(), short()), stream()).prop_map(|((request, position, engine), stream)| {
+            let (request, engine) = (RequestId(request), EngineId(engine));
+            Message::RequestOutput(RequestOutput { request, position, engine, stream })
+        }),
+        (requests, option::of(engines()), any::<(bool, bool)>()).prop_map(
+            |(requests, engines, (all_clients, interrupt))| Message::Abort(Abort {
+                requests,
+                engines,
+                all_clients,
+                interrupt
+            })
+        ),
+        option::of(engines()).prop_map(|engines| Message::Interrupt(Targets { engines })),
+        option::of(engines()).prop_map(|engines| Message::Shutdown(Targets { engines })),
+        engines().prop_map(|engines| Message::Retire(EngineList { engines })),
+        (number(), counts()).prop_map(|(replies, messages)| Message::Ack(Ack { replies, messages })),
+        counts().prop_map(Message::Received),
+        ".*".prop_map(|reason| Message::Goodbye(Goodbye { reason })),
+        info().prop_map(Message::EngineJoined),
+        (engine_id(), ".*", any::<bool>()).prop_map(|(id, reason, more)| Message::EngineLeft(EngineLeft {
+            id,
+            reason,
+            more
+        })),
+        (".*", option::of(".*"), any::<bool>()).prop_map(|(uuid, how, certain)| Message::EngineEnded(EngineEnded {
+            uuid,
+            how,
+            certain
+        })),
+        Just(Message::StatusRequest(Empty {})),
+        number().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
+        (number(), ".*").prop_map(|(epoch, reason)| Message::EpochOver(EpochOver { epoch, reason })),
+        (number(), option::of(number().prop_map(PeerId)), engines(), option::of(broken()))
+            .prop_map(|(number, asker, engines, broken)| Message::Inspect(Inspect { number, asker, engines, broken })),
+        (number(), option::of(number().prop_map(PeerId)), option::of(engine_id()), option::of(activity())).prop_map(
+            |(number, asker, engine, activity)| { Message::Inspected(Inspected { number, asker, engine, activity }) }
+        ),
+        status.prop_map(
+            |(cluster, (pid, clients, pending, held_bytes, rejected, resident_bytes), uptime, engines, losses)| {
+                let engines = engines.into_iter().map(
+                    |(info, state, (queue, completed, resident_bytes), uptime, ends_in, world)| {
+                        let EngineInfo { id, uuid, host, pid, address } = info;
+                        EngineStatus {
+                            id,
+                            uuid,
+                            host,
+                            pid,
+                            address,
+                            state,
+                            queue,
+                            completed,
+                            resident_bytes,
+                            uptime,
+                            ends_in,
+                            world,
+                        }
+                    },
+                );
+                let engines = engines.collect();
+                let losses = losses.into_iter().map(|(info, how, seconds_ago)| {
+                    let EngineInfo { id, uuid, host, pid, .. } = info;
+                    EngineLoss { id, uuid, host, pid, how, seconds_ago }
+                });
+                let losses = losses.collect();
+                Message::StatusReply(Box::new(Status {
+                    cluster,
+                    pid,
+                    uptime,
+                    clients,
+                    pending,
+                    held_bytes,
+                    rejected,
+                    resident_bytes,
+                    engines,
+                    losses,
+                }))
+            }
+        ),
+    ]
+}
+
+pub fn message() -> impl Strategy<Value = Message> {
+    prop_oneof![handshake(), work(), control()]
+}
