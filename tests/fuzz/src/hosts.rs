@@ -1,6 +1,7 @@
 //! What scripts, `ssh` and shells on other hosts print.
 
-use ipclusterz_host::identity::{ProcessIdentity, parse_stat};
+use ipclusterz_base::process::Stat;
+use ipclusterz_host::identity::ProcessIdentity;
 use ipclusterz_host::units;
 use ipclusterz_launchers::program::flavour;
 use ipclusterz_launchers::ssh::script::Answer;
@@ -20,7 +21,7 @@ pub fn hosts(bytes: &[u8]) {
         reason: "nobody is there".to_owned(),
     };
     assert!(!explain(text, &attempt, text).to_string().is_empty());
-    let _ = (ProcessIdentity::parse(1, text), parse_stat(text));
+    let _ = (ProcessIdentity::parse(1, text), Stat::parse(text));
     let _ = (units::TimeLimit::parse(text), units::memory(text), known_hosts::key_type(bytes));
     if let Ok(target) = text.parse::<Target>() {
         assert_eq!(target.to_string().parse::<Target>().ok(), Some(target));
