@@ -7,9 +7,11 @@
 use crate::account::{self, Account, expand};
 use crate::error::SshError;
 use crate::target::{Target, host_and_port};
+use ipclusterz_base::error::PlacesError;
+use ipclusterz_base::private::{self, Trust};
 use ipclusterz_profile::tables::ssh::SshTable;
 use ssh2_config::{HostParams, ParseRule, SshConfig};
-use std::io::{self, Cursor};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 /// The default value of `config`, whose file need not exist.
@@ -83,12 +85,11 @@ impl<'a> Resolver<'a> {
         let text = if table.config.is_empty() {
             String::new()
         } else {
-            match std::fs::read_to_string(&path) {
+            match private::read_text(&path, Trust::OurFile) {
                 Ok(text) => text,
-                Err(error) if error.kind() == io::ErrorKind::NotFound && table.config == DEFAULT_CONFIG => {
-                    String::new()
-                }
-                Err(error) => return Err(bad(error.to_string())),
+                Err(error) if error.is_missing() && table.config == DEFAULT_CONFIG => String::new(),
+                Err(PlacesError::Io { source, .. }) => return Err(bad(source.to_string())),
+                Err(error) => return Err(SshError::Place(error)),
             }
         };
         let rules = ParseRule::ALLOW_UNKNOWN_FIELDS | ParseRule::ALLOW_UNSUPPORTED_FIELDS;

@@ -4,6 +4,7 @@ use ipclusterz_base::connection::ConnectionError;
 use ipclusterz_base::words::without_codes;
 use ipclusterz_runtime::client::ClientError;
 use ipclusterz_runtime::engine::EngineError;
+use ipclusterz_runtime::transport::dial::DialError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -19,12 +20,15 @@ pub fn raise(py: Python<'_>, class: &str, message: &str, hint: &str) -> PyErr {
 
 /// A connection file that cannot be used.
 pub fn of_connection(py: Python<'_>, error: &ConnectionError) -> PyErr {
-    raise(py, "ConnectionFileError", &error.to_string(), error.hint())
+    raise(py, "ConnectionFileError", &error.to_string(), &error.hint())
 }
 
 /// A call of a client that failed.
 pub fn of_client(py: Python<'_>, error: &ClientError) -> PyErr {
     let (class, hint) = match error {
+        ClientError::Dial(DialError::Place(place)) => {
+            return raise(py, "ConnectionFileError", &place.to_string(), &place.hint());
+        }
         ClientError::Dial(_) => ("ControllerUnreachable", "is the cluster running? see `ipclusterz list`"),
         ClientError::WrongRole(_) => ("AuthenticationError", "use client.json, which lies beside it"),
         ClientError::Refused(_) => {
@@ -51,6 +55,9 @@ pub fn of_engine(py: Python<'_>, error: &EngineError) -> PyErr {
         EngineError::ConnectionFile(error) => of_connection(py, error),
         EngineError::WrongRole(..) => {
             raise(py, "AuthenticationError", &error.to_string(), "use engine.json, which lies beside it")
+        }
+        EngineError::Dial(DialError::Place(place)) => {
+            raise(py, "ConnectionFileError", &place.to_string(), &place.hint())
         }
         EngineError::Refused(_) | EngineError::Dial(_) => {
             raise(py, "ControllerUnreachable", &error.to_string(), "is the cluster running? see `ipclusterz list`")

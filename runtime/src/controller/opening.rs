@@ -9,7 +9,7 @@ use crate::transport::zap::Gate;
 use crate::wire::segment::SegmentFolder;
 use ipclusterz_base::connection::{CONNECTION_FILE_VERSION, ConnectionFile, CurveKeys, Role};
 use ipclusterz_base::places::{self, RunDirs};
-use std::fs;
+use ipclusterz_base::private;
 
 /// The files that have to be removed at the end.
 #[derive(Default)]
@@ -20,11 +20,9 @@ pub(super) struct Files {
 impl Files {
     pub fn remove(&self) {
         // Errors are ignored: nothing can be done about them here, and a later start or `stop` tries again.
-        for file in [&self.ready.client_file, &self.ready.engine_file] {
-            let _ = fs::remove_file(file);
-        }
-        for folder in [&self.ready.socket_dir, &self.ready.shared_memory_dir].into_iter().flatten() {
-            let _ = fs::remove_dir_all(folder);
+        let folders = [&self.ready.socket_dir, &self.ready.shared_memory_dir].into_iter().flatten();
+        for path in [&self.ready.client_file, &self.ready.engine_file].into_iter().chain(folders) {
+            let _ = private::remove(path);
         }
     }
 }
@@ -58,11 +56,9 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
 fn make_folders(dirs: &RunDirs, ready: &mut Ready) -> Result<Option<SegmentFolder>, ControllerError> {
     places::make_private_dir(&dirs.socket_dir)?;
     ready.socket_dir = Some(dirs.socket_dir.clone());
-    if places::make_private_dir(&dirs.shared_memory_dir).is_err() {
-        return Ok(None);
-    }
+    let Ok(segments) = SegmentFolder::make(&dirs.shared_memory_dir) else { return Ok(None) };
     ready.shared_memory_dir = Some(dirs.shared_memory_dir.clone());
-    Ok(Some(SegmentFolder::new(dirs.shared_memory_dir.clone())))
+    Ok(Some(segments))
 }
 
 /// Keys of this run: the controller's own, and one for each role.

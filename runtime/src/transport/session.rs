@@ -311,6 +311,7 @@ fn plain(error: DialError) -> zmq::Error {
     match error {
         DialError::Socket { source, .. } | DialError::Libzmq(source) => source,
         DialError::NoAddress(_) | DialError::NoKey(_) => zmq::Error::EINVAL,
+        DialError::Place(_) => zmq::Error::EACCES,
         DialError::System(_) => zmq::Error::EMFILE,
     }
 }
