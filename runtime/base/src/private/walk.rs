@@ -216,7 +216,7 @@ impl Place {
 
     /// Whether it is in the file system of processes.
     pub fn is_of_processes(&self) -> bool {
-        const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-        fs::fstatfs(&self.descriptor).is_ok_and(|system| i64::from(system.f_type) == PROC_SUPER_MAGIC)
+        const PROC_SUPER_MAGIC: fs::FsWord = 0x9fa0;
+        fs::fstatfs(&self.descriptor).is_ok_and(|system| system.f_type == PROC_SUPER_MAGIC)
     }
 }
