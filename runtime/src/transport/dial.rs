@@ -66,7 +66,7 @@ pub enum LinkEvent {
 
 /// Refuses a unix socket in a folder that is not this user's alone: whoever listens there would be believed. One that
 /// is missing may come.
-fn check_socket(endpoint: &str) -> Result<(), DialError> {
+pub(super) fn check_socket(endpoint: &str) -> Result<(), DialError> {
     let folder = endpoint.strip_prefix("ipc://").and_then(|path| Path::new(path).parent());
     match folder.map_or(Ok(()), check_private_dir) {
         Err(error) if !error.is_missing() => Err(DialError::Place(error)),
