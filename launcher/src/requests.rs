@@ -6,24 +6,32 @@
 //! a [`Reply`], or `{"version": 2, "answer": {"Err": …}}`.
 
 use crate::report::progress::Progress;
+use ipclusterz_base::private;
+use ipclusterz_base::words::without_codes;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use serde::{Deserialize, Serialize};
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Sender, channel};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 /// The version of requests and answers.
 const VERSION: u32 = 2;
 /// How long the launcher may take to answer. It never waits for anything before it answers.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest request, in bytes.
-const QUESTION_MAX: u64 = 64 << 10;
+const QUESTION_MAX: usize = 64 << 10;
 /// The longest answer, in bytes: a few hundred for each of thousands of sets.
-const ANSWER_MAX: u64 = 16 << 20;
+const ANSWER_MAX: usize = 16 << 20;
+/// How many connections may be open at once.
+const GUESTS_MAX: usize = 32;
+/// Pause before connections are accepted again after a failure.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// A request to a launcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,36 +92,65 @@ pub fn socket_path(socket_dir: &Path) -> PathBuf {
 /// The channel for the answer to a request.
 pub type AnswerTo = Sender<Result<Reply, Failure>>;
 
-/// Starts the thread that accepts requests, and passes each to `take` with the channel for its answer. When `take`
-/// returns false, the thread ends, and no more requests are accepted.
-pub fn listen(socket_dir: &Path, mut take: impl FnMut(Request, AnswerTo) -> bool + Send + 'static) -> io::Result<()> {
-    let path = socket_path(socket_dir);
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+/// A connection of another command.
+struct Guest {
+    stream: UnixStream,
+    /// It has made its request.
+    has_asked: AtomicBool,
+}
+
+/// The connections that are open, the oldest first.
+#[derive(Default)]
+struct Guests(Vec<Weak<Guest>>);
+
+impl Guests {
+    /// Adds a connection. If there are too many, the oldest of those that have not asked is ended.
+    fn admit(&mut self, stream: UnixStream) -> Arc<Guest> {
+        self.0.retain(|guest| guest.strong_count() > 0);
+        if self.0.len() >= GUESTS_MAX {
+            let open: Vec<Arc<Guest>> = self.0.iter().filter_map(Weak::upgrade).collect();
+            let silent = open.iter().find(|guest| !guest.has_asked.load(Ordering::Acquire));
+            // It may have gone by itself.
+            let _ = silent.or(open.first()).map(|guest| guest.stream.shutdown(Shutdown::Both));
+        }
+        let guest = Arc::new(Guest { stream, has_asked: AtomicBool::new(false) });
+        self.0.push(Arc::downgrade(&guest));
+        guest
+    }
+}
+
+/// Starts the thread that accepts connections. Each is served by a thread of its own, so that none waits for another;
+/// its request is passed to `take` with the channel for its answer. `take` returns false when the launcher is ending.
+pub fn listen(socket_dir: &Path, take: impl Fn(Request, AnswerTo) -> bool + Send + Sync + 'static) -> io::Result<()> {
+    let listener = private::listen(&socket_path(socket_dir))?;
     let accept = move || {
+        let (take, mut guests) = (Arc::new(take), Guests::default());
         for stream in listener.incoming() {
-            let Ok(stream) = stream else { continue };
-            // One at a time: each takes milliseconds, and a silent peer times out.
-            if serve(&stream, &mut take).is_none() {
-                return;
+            let Ok(stream) = stream else {
+                // No descriptor is left; one may become free.
+                std::thread::sleep(ACCEPT_PAUSE);
+                continue;
+            };
+            if private::check_peer(&stream).is_ok() {
+                let (guest, take) = (guests.admit(stream), Arc::clone(&take));
+                // Without a thread for it, the connection is closed.
+                let _ = std::thread::Builder::new().name("request".to_owned()).spawn(move || serve(&guest, &*take));
             }
         }
     };
     std::thread::Builder::new().name("requests".to_owned()).spawn(accept).map(drop)
 }
 
-/// Answers one request; `None` if no more requests are accepted.
-fn serve(mut stream: &UnixStream, take: &mut impl FnMut(Request, AnswerTo) -> bool) -> Option<()> {
-    let question = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
-    let question = question.and_then(|()| read_line(stream, QUESTION_MAX));
-    let question: Result<Question, String> =
-        question.map_err(|error| error.to_string()).and_then(|line| parse(&line).map_err(|error| error.to_string()));
+/// Answers one request.
+fn serve(guest: &Guest, take: &impl Fn(Request, AnswerTo) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    let question = read_line(&guest.stream, QUESTION_MAX, deadline);
+    guest.has_asked.store(true, Ordering::Release);
+    let question: Result<Question, String> = question
+        .map_err(|error| in_words(&error, PATIENCE))
+        .and_then(|line| parse(&line).map_err(|error| error.to_string()));
     let answer = match question {
-        Ok(Question { version: VERSION, request }) => {
-            let (sender, receiver) = channel();
-            take(request, sender).then_some(())?;
-            receiver.recv().ok()?
-        }
+        Ok(Question { version: VERSION, request }) => answer_of(request, take),
         Ok(Question { version, .. }) => {
             Err(Failure::new(Exit::Usage, format!("a request of version {version}; this launcher takes {VERSION}")))
         }
@@ -122,9 +159,24 @@ fn serve(mut stream: &UnixStream, take: &mut impl FnMut(Request, AnswerTo) -> bo
     if let Ok(mut line) = serde_json::to_vec(&Answer { version: VERSION, answer }) {
         line.push(b'\n');
         // The command that asked may have exited.
-        let _ = stream.write_all(&line);
+        let written = guest.stream.set_write_timeout(Some(PATIENCE));
+        let _ = written.and_then(|()| (&guest.stream).write_all(&line));
     }
-    Some(())
+}
+
+fn answer_of(request: Request, take: &impl Fn(Request, AnswerTo) -> bool) -> Result<Reply, Failure> {
+    let (sender, receiver) = channel();
+    let ending = || Failure::new(Exit::Unreachable, "the launcher is ending");
+    if !take(request, sender) {
+        return Err(ending());
+    }
+    match receiver.recv_timeout(PATIENCE) {
+        Ok(answer) => answer,
+        Err(RecvTimeoutError::Disconnected) => Err(ending()),
+        Err(RecvTimeoutError::Timeout) => {
+            Err(Failure::new(Exit::Unreachable, format!("the launcher was busy for {} s", PATIENCE.as_secs())))
+        }
+    }
 }
 
 /// Asks the launcher whose socket is in `socket_dir` for more or fewer engines.
@@ -150,24 +202,57 @@ fn unexpected(reply: &Reply) -> Failure {
 fn ask(socket_dir: &Path, request: Request, patience: Duration) -> Result<Reply, Failure> {
     let path = socket_path(socket_dir);
     let talk = || -> io::Result<Answer> {
-        let mut stream = UnixStream::connect(&path)?;
-        stream.set_read_timeout(Some(patience))?;
+        let deadline = Instant::now() + patience;
+        let mut stream = private::connect(&path, patience)?;
+        stream.set_write_timeout(Some(patience))?;
         let mut line = serde_json::to_vec(&Question { version: VERSION, request })?;
         line.push(b'\n');
         stream.write_all(&line)?;
-        parse(&read_line(&stream, ANSWER_MAX)?).map_err(Into::into)
+        parse(&read_line(&stream, ANSWER_MAX, deadline)?).map_err(Into::into)
     };
     let answer = talk().map_err(|error| {
-        let message = format!("the launcher does not answer at {}: {error}", path.display());
+        let message = format!("the launcher does not answer at {}: {}", path.display(), in_words(&error, patience));
         Failure::new(Exit::Unreachable, message).with_hint("is it still starting, or being stopped? see its log")
     })?;
     answer.answer
 }
 
-fn read_line(stream: &UnixStream, longest: u64) -> io::Result<String> {
-    let mut line = String::new();
-    BufReader::new(stream.take(longest)).read_line(&mut line)?;
-    Ok(line)
+/// What a user is told of an error of a connection with a deadline.
+fn in_words(error: &io::Error, patience: Duration) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            format!("nothing was heard within {} s", patience.as_secs_f64())
+        }
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+            "the connection was closed".to_owned()
+        }
+        _ => without_codes(&error.to_string()),
+    }
+}
+
+/// Reads a line of at most `longest` bytes, however slowly it comes, until `deadline`.
+fn read_line(mut stream: &UnixStream, longest: usize, deadline: Instant) -> io::Result<String> {
+    let (mut line, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        let new = match stream.read(&mut buffer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => &buffer[..count],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        line.extend_from_slice(new);
+        if line.len() > longest {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {longest} bytes")));
+        }
+        if new.contains(&b'\n') {
+            return String::from_utf8(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
+        }
+    }
 }
 
 fn parse<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, serde_json::Error> {
@@ -178,26 +263,79 @@ fn parse<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, serde_json::Error> 
 mod tests {
     use super::*;
 
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let path = root.path().join("sockets");
+        private::make_private_dir(&path).expect("make");
+        (root, path)
+    }
+
+    fn say(stream: &mut UnixStream, text: &[u8]) -> String {
+        stream.write_all(text).expect("write");
+        read_line(stream, ANSWER_MAX, Instant::now() + PATIENCE).expect("an answer")
+    }
+
     #[test]
     fn a_request_is_answered_and_nonsense_is_refused() {
-        let folder = tempfile::tempdir().expect("temporary folder");
+        let (_root, folder) = folder();
         let (sender, receiver) = channel();
-        listen(folder.path(), move |request, answer| sender.send((request, answer)).is_ok()).expect("listen");
+        listen(&folder, move |request, answer| sender.send((request, answer)).is_ok()).expect("listen");
         let supervisor = std::thread::spawn(move || {
             let Ok((Request::Scale(Change::By(by)), answer)) = receiver.recv() else { panic!("a request") };
             assert_eq!(by, -2);
             answer.send(Ok(Reply::Scaled(Scaled { before: 4, wanted: 2 }))).expect("asked for");
             let Ok((Request::Progress, answer)) = receiver.recv() else { panic!("a request") };
             answer.send(Ok(Reply::Progress(Progress { wanted: 2, ..Progress::default() }))).expect("asked for");
-            receiver
         });
-        let answer = scale(folder.path(), Change::By(-2)).expect("answered");
+        let answer = scale(&folder, Change::By(-2)).expect("answered");
         assert_eq!(answer, Scaled { before: 4, wanted: 2 });
-        assert_eq!(progress(folder.path(), PATIENCE).expect("answered").wanted, 2);
-        let _receiver = supervisor.join().expect("no panic");
+        assert_eq!(progress(&folder, PATIENCE).expect("answered").wanted, 2);
+        supervisor.join().expect("no panic");
+        assert_eq!(scale(&folder, Change::To(1)).expect_err("nobody is there").message, "the launcher is ending");
 
-        let mut stream = UnixStream::connect(socket_path(folder.path())).expect("connect");
-        stream.write_all(b"hello\n").expect("write");
-        assert!(read_line(&stream, ANSWER_MAX).expect("answer").contains("not a request"));
+        let connect = || UnixStream::connect(socket_path(&folder)).expect("connect");
+        assert!(say(&mut connect(), b"hello\n").contains("not a request"));
+        assert!(say(&mut connect(), b"\xff\n").contains("not a request"));
+        assert!(say(&mut connect(), b"{\"version\": 1, \"request\": \"progress\"}\n").contains("version 1"));
+        assert!(say(&mut connect(), &vec![b'x'; QUESTION_MAX + 1]).contains("longer than 65536 bytes"));
+    }
+
+    #[test]
+    fn silent_and_slow_connections_hold_up_nobody_and_are_bounded() {
+        let (_root, folder) = folder();
+        let take = |_, answer: AnswerTo| answer.send(Ok(Reply::Progress(Progress::default()))).is_ok();
+        listen(&folder, take).expect("listen");
+        let mut silent = Vec::new();
+        for _ in 0..3 * GUESTS_MAX {
+            let mut stream = UnixStream::connect(socket_path(&folder)).expect("connect");
+            stream.write_all(b"{").expect("write");
+            silent.push(stream);
+            let asked = Instant::now();
+            progress(&folder, PATIENCE).expect("answered");
+            assert!(asked.elapsed() < PATIENCE / 2);
+        }
+        // The oldest have been ended: what they read is the end.
+        let ended = |mut stream: &UnixStream| {
+            stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+            stream.read(&mut [0; 64]).is_ok()
+        };
+        assert!(silent[..GUESTS_MAX].iter().all(ended));
+    }
+
+    #[test]
+    fn no_answer_is_told_in_words() {
+        let (_root, folder) = folder();
+        let missing = progress(&folder, PATIENCE).expect_err("nobody").message;
+        let listener = private::listen(&socket_path(&folder)).expect("listen");
+        let silent = progress(&folder, Duration::from_millis(100)).expect_err("silent").message;
+        drop(listener);
+        let refused = progress(&folder, PATIENCE).expect_err("gone").message;
+        for (message, words) in [
+            (missing, "No such file or directory"),
+            (silent, "nothing was heard within 0.1 s"),
+            (refused, "Connection refused"),
+        ] {
+            assert!(message.ends_with(words), "{message}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! - [`exit_code`], [`failure`], [`hints`]: what a command that fails reports to a shell and a user
 //! - [`identity`]: a process that can be recognised later, and the owner of something on disk
 //! - [`system`], [`signals`], [`spawn`], [`marked`]: system calls; signals as events; child processes; marked processes
-//! - [`record_file`], [`removal`], [`owned`]: versioned records on disk, removing files, folders with an owner
+//! - [`record_file`], [`owned`]: versioned records on disk, folders with an owner
 //! - [`limits`], [`addresses`], [`python`]: this host's limits, its names and addresses, its Python
 //! - [`out_of_memory`]: whether the kernel killed a process for its memory
 //! - [`units`], [`shell`], [`suggestion`]: times and sizes; quoting for a shell; "did you mean"
@@ -22,7 +22,6 @@ pub mod out_of_memory;
 pub mod owned;
 pub mod python;
 pub mod record_file;
-pub mod removal;
 pub mod shell;
 pub mod signals;
 pub mod spawn;

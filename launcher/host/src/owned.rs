@@ -7,11 +7,10 @@
 
 use crate::identity::{Fate, Owner, ProcessIdentity};
 use crate::record_file::{RecordError, read_record, write_record};
-use crate::removal::{RemoveError, removed};
 use crate::stderr::print_problem;
 use ipclusterz_base::places::{self, PlacesError};
+use ipclusterz_base::private::{self, Folder};
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 const VERSION: u32 = 1;
@@ -87,11 +86,8 @@ pub fn left() -> Vec<Result<LeftFolder, RecordError>> {
 
 fn left_in(base: &Path) -> Vec<Result<LeftFolder, RecordError>> {
     // Nothing is listed if another user could write to `base`, or if it does not exist because nothing was ever made.
-    let private = places::check_private_dir(base).is_ok();
-    let entries = fs::read_dir(base).ok().filter(|_| private).into_iter().flatten().flatten();
-    let mut records: Vec<PathBuf> =
-        entries.map(|entry| entry.path()).filter(|path| folder_of(path).is_some()).collect();
-    records.sort();
+    let names = Folder::open(base).ok().and_then(|folder| folder.names().ok()).unwrap_or_default();
+    let records = names.into_iter().map(|name| base.join(name)).filter(|path| folder_of(path).is_some());
     let left = |file: PathBuf| {
         let path = folder_of(&file)?;
         match read_record::<Record>(&file, VERSION) {
@@ -103,14 +99,13 @@ fn left_in(base: &Path) -> Vec<Result<LeftFolder, RecordError>> {
             Err(error) => Some(Err(error)),
         }
     };
-    records.into_iter().filter_map(left).collect()
+    records.filter_map(left).collect()
 }
 
 /// Removes a folder and then the record of its owner. It is no error if they are gone already.
-pub fn remove(path: &Path) -> Result<(), RemoveError> {
-    removed(path, fs::remove_dir_all(path))?;
-    let record = record_of(path);
-    removed(&record, fs::remove_file(&record))
+pub fn remove(path: &Path) -> Result<(), PlacesError> {
+    private::remove(path)?;
+    private::remove(&record_of(path))
 }
 
 /// The path of the record for the folder `path`.
@@ -129,6 +124,7 @@ fn folder_of(record: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn what_a_dead_owner_left_is_found_and_the_rest_stays() {

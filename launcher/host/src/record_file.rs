@@ -3,22 +3,17 @@
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use ipclusterz_base::places::{self, PlacesError};
+use ipclusterz_base::private::{self, Trust};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why a record cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The operating system could not read it.
-    #[error("cannot read {path}: {source}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// It cannot be read, or somebody else could have changed it.
+    #[error(transparent)]
+    Place(#[from] PlacesError),
     /// Not JSON of the right form.
     #[error("{path} is damaged: {source}")]
     Damaged {
@@ -42,6 +37,7 @@ pub enum RecordError {
 impl From<RecordError> for Failure {
     fn from(error: RecordError) -> Self {
         let hint = match error {
+            RecordError::Place(error) => return error.into(),
             RecordError::Version { .. } => "stop that cluster with the version of ipclusterz that started it",
             _ => "when no process of that cluster is left, remove the file",
         };
@@ -51,12 +47,10 @@ impl From<RecordError> for Failure {
 
 /// Reads the record at `path`. `None` if there is no such file; an error if its version is not `version`.
 pub fn read_record<T: DeserializeOwned>(path: &Path, version: u32) -> Result<Option<T>, RecordError> {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(RecordError::Unreadable { path: path.to_path_buf(), source }),
-    };
-    parse_record(&text, path, version).map(Some)
+    match private::read(path, Trust::Ours) {
+        Err(error) if error.is_missing() => Ok(None),
+        text => parse_record(&text?, path, version).map(Some),
+    }
 }
 
 /// Parses the text of a record, which must have the version `read`. `path` is used in errors alone.

@@ -88,6 +88,7 @@ pub fn spawn_with_input(mut command: Command, options: ChildOptions) -> io::Resu
 
 /// Runs in the child. Only system calls are allowed here: no allocation, no locks.
 fn prepare(launcher: u32, options: ChildOptions) -> io::Result<()> {
+    system::restore_core_limit();
     // SAFETY: each call takes integers or pointers to values on this stack.
     unsafe {
         if libc::prctl(libc::PR_SET_PDEATHSIG, options.signal_at_launcher_end) != 0 {

@@ -1,7 +1,10 @@
 //! The few system calls that the standard library does not offer, each behind a safe function.
 
+pub use ipclusterz_base::private::effective_user;
+
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Sends `signal` to the process group that `leader` leads.
@@ -63,18 +66,38 @@ pub fn parent_pid() -> u32 {
     unsafe { libc::getppid() }.unsigned_abs()
 }
 
-/// The effective user id of this process.
-pub fn effective_user() -> u32 {
-    // SAFETY: geteuid cannot fail and touches no memory.
-    unsafe { libc::geteuid() }
-}
-
 /// Asks the kernel to send `signal` to this process when the thread that started it exits.
 ///
 /// A thread, not a process: [`crate::signals::Signal::ParentChanged`] says how to distinguish the two.
 pub fn signal_when_parent_ends(signal: i32) -> io::Result<()> {
     // SAFETY: PR_SET_PDEATHSIG takes an integer and touches no memory of ours.
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) })
+}
+
+/// The limit on dumps of memory that this process was started with.
+static CORE_LIMIT: OnceLock<libc::rlimit> = OnceLock::new();
+
+/// Keeps the memory of this process, which may hold keys, from other processes of the same user (ptrace, /proc) and
+/// out of dumps of memory. What is started later is free of it after exec, but for the limit: see
+/// [`restore_core_limit`].
+pub fn keep_secrets() -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: limit is valid for reading and writing, and the other arguments are integers.
+    unsafe {
+        check(libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0))?;
+        check(libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit))?;
+        CORE_LIMIT.get_or_init(|| limit);
+        limit.rlim_cur = 0;
+        check(libc::setrlimit(libc::RLIMIT_CORE, &raw const limit))
+    }
+}
+
+/// Runs in a child between fork and exec: engines and programs of the user may be dumped as the user has allowed it.
+pub fn restore_core_limit() {
+    if let Some(limit) = CORE_LIMIT.get() {
+        // SAFETY: limit is valid for reading. A failure leaves the program without dumps, which it can do without.
+        unsafe { libc::setrlimit(libc::RLIMIT_CORE, limit) };
+    }
 }
 
 /// Soft and hard limit of a resource such as `RLIMIT_NOFILE`; `None` stands for unlimited.
@@ -171,6 +194,7 @@ fn check(result: i32) -> io::Result<()> {
 /// Runs in a child between fork and exec: unblocks all signals, and has the kernel send SIGTERM when the launcher
 /// exits.
 pub fn prepare_program(launcher: u32) -> io::Result<()> {
+    restore_core_limit();
     // SAFETY: each call takes integers or pointers to values on this stack.
     unsafe {
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM))?;

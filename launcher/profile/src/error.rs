@@ -2,6 +2,7 @@
 
 use crate::origin::Origin;
 use crate::schema;
+use ipclusterz_base::error::PlacesError;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::suggestion::nearest;
@@ -44,13 +45,23 @@ pub enum ProfileError {
         /// The profiles on the circle, with the first repeated at the end.
         circle: Vec<String>,
     },
-    /// A project's file that somebody else could have put there.
-    #[error("{path} belongs to another user (number {owner})")]
-    Foreign {
+    /// Somebody else could have put it there, or could change it.
+    #[error("{}the profile {path} is not used: {source}", prefix(asked.as_deref()))]
+    Untrusted {
         /// The file.
         path: PathBuf,
-        /// Its owner.
-        owner: u32,
+        /// The key that asked for it.
+        asked: Option<Box<Asked>>,
+        /// What is wrong with it or a folder above it.
+        source: Box<PlacesError>,
+    },
+    /// The same of a project's file that was found and not named.
+    #[error("{path} is not used: {source}")]
+    UntrustedProject {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it or a folder above it.
+        source: Box<PlacesError>,
     },
     /// It is not TOML.
     #[error("{}: {message}", origin.place())]
@@ -109,10 +120,16 @@ impl ProfileError {
             }
             ProfileError::Unreadable { .. } => "is the path right, and the file readable by you?".to_owned(),
             ProfileError::Circle { .. } => "take `extends` out of one of them".to_owned(),
-            ProfileError::Foreign { path, .. } => format!(
-                "what it says would be run as you; if you trust it, say so with IPCLUSTERZ_PROJECT={} (or none, to ignore it)",
-                path.display()
-            ),
+            ProfileError::Untrusted { .. } => "what it says would be run as you".to_owned(),
+            ProfileError::UntrustedProject { path, source } if matches!(**source, PlacesError::Foreign { .. }) => {
+                format!(
+                    "what it says would be run as you; if you trust it, say so with IPCLUSTERZ_PROJECT={} (or none, to ignore it)",
+                    path.display()
+                )
+            }
+            ProfileError::UntrustedProject { .. } => {
+                "what it says would be run as you; IPCLUSTERZ_PROJECT=none ignores it".to_owned()
+            }
             ProfileError::BadValue { hint: Some(hint), .. } => hint.clone(),
             ProfileError::Syntax { .. } | ProfileError::BadValue { hint: None, .. } => {
                 "`ipclusterz profile show default` prints every key with an example of its type".to_owned()

@@ -4,9 +4,9 @@ use crate::environment::{self, Variables};
 use crate::error::{Asked, ProfileError};
 use crate::read::{Document, Role, Source, read};
 use crate::shipped::{self, DEFAULT_NAME};
-use ipclusterz_host::system;
+use ipclusterz_base::error::PlacesError;
+use ipclusterz_base::private::{self, Trust};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Name of a project's file.
@@ -147,13 +147,9 @@ impl Found {
     pub fn text(&self, asked: Option<&Asked>) -> Result<String, ProfileError> {
         match self {
             Found::Shipped(name) => Ok(shipped::text(name).unwrap_or_default().to_owned()),
-            Found::User(path) | Found::Site(path) | Found::Path(path) => {
-                std::fs::read_to_string(path).map_err(|source| ProfileError::Unreadable {
-                    path: path.clone(),
-                    asked: asked.cloned().map(Box::new),
-                    source,
-                })
-            }
+            Found::User(path) => text_of(path, Trust::OurFile, asked),
+            // Who names the site's folder trusts those who fill it, who need not be root.
+            Found::Site(path) | Found::Path(path) => text_of(path, Trust::Named, asked),
         }
     }
 
@@ -165,6 +161,17 @@ impl Found {
         };
         read(&self.text(asked)?, &source, Role::Profile)
     }
+}
+
+/// The text of a profile, unless somebody who is not trusted could have changed it: it says which programs to run.
+pub(crate) fn text_of(path: &Path, trust: Trust, asked: Option<&Asked>) -> Result<String, ProfileError> {
+    private::read_text(path, trust).map_err(|error| {
+        let (path, asked) = (path.to_path_buf(), asked.cloned().map(Box::new));
+        match error {
+            PlacesError::Io { source, .. } => ProfileError::Unreadable { path, asked, source },
+            source => ProfileError::Untrusted { path, asked, source: Box::new(source) },
+        }
+    })
 }
 
 /// For messages: the file, or the shipped profile's.
@@ -181,18 +188,18 @@ impl std::fmt::Display for Found {
 /// whichever comes first. If neither is above `folder`, only `folder` is searched, so that a file in `/tmp` is not
 /// found from everywhere.
 ///
-/// A file that belongs to another user (except root) is refused, because it says which programs to run.
+/// A file of another user (except root), or one that others could change, is refused: it says which programs to run.
 fn project_file(folder: &Path, home: Option<&Path>) -> Result<Option<PathBuf>, ProfileError> {
     let is_boundary = |folder: &Path| folder.join(".git").exists() || home == Some(folder);
     let last = folder.ancestors().position(is_boundary).unwrap_or(0);
     for folder in folder.ancestors().take(last + 1) {
         let path = folder.join(PROJECT_FILE);
-        let Ok(metadata) = path.metadata() else { continue };
-        let owner = metadata.uid();
-        if owner != 0 && owner != system::effective_user() {
-            return Err(ProfileError::Foreign { path, owner });
+        if path.metadata().is_ok() {
+            return match private::open(&path, Trust::OurFile) {
+                Ok(_) => Ok(Some(path)),
+                Err(source) => Err(ProfileError::UntrustedProject { path, source: Box::new(source) }),
+            };
         }
-        return Ok(Some(path));
     }
     Ok(None)
 }

@@ -8,7 +8,8 @@ use crate::key_path::KeyPath;
 use crate::origin::Origin;
 use crate::shipped::{self, DEFAULT_NAME};
 use crate::tables::Tables;
-use crate::{layers, read, schema};
+use crate::{find, layers, read, schema};
+use ipclusterz_base::private::Trust;
 use ipclusterz_host::suggestion::nearest;
 use std::path::{Path, PathBuf};
 
@@ -113,11 +114,8 @@ pub fn default_tables() -> Result<Tables, ProfileError> {
 
 /// Reads the project's file. An error names it.
 fn read_project(path: &Path) -> Result<read::Document, ProfileError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ProfileError::Unreadable {
-        path: path.to_path_buf(),
-        asked: None,
-        source,
-    })?;
+    // One that was found and not named has been looked at more closely when it was found.
+    let text = find::text_of(path, Trust::Named, None)?;
     read::read(&text, &read::Source::File(path.into()), read::Role::Project)
 }
 

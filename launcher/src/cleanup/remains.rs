@@ -1,10 +1,9 @@
 //! Removes what is left of a cluster whose launcher could not clean up after itself.
 
 use super::{folders, jobs};
-use ipclusterz_base::places;
+use ipclusterz_base::places::{self, PlacesError};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::identity::{self, ProcessIdentity};
-use ipclusterz_host::removal::RemoveError;
 use ipclusterz_host::stderr::print_line;
 use ipclusterz_host::{marked, system};
 use ipclusterz_launchers::cluster::ClusterFolder;
@@ -14,7 +13,6 @@ use ipclusterz_launchers::cluster::lock::ClusterLock;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_launchers::program::segments;
 use ipclusterz_launchers::record::JobRecord;
-use std::io;
 use std::time::{Duration, Instant};
 
 /// How long to wait until another command releases the cluster's lock: longer than it may wait for an unreachable host.
@@ -36,7 +34,7 @@ pub struct Cleaned {
 pub enum CleanupError {
     /// A file or folder could not be removed.
     #[error(transparent)]
-    Remove(#[from] RemoveError),
+    Remove(#[from] PlacesError),
     /// A job, or processes on another host, may still be there.
     #[error("{0}")]
     Job(String),
@@ -45,7 +43,7 @@ pub enum CleanupError {
     Busy(String),
     /// The lock cannot be taken.
     #[error("locking the cluster's folder: {0}")]
-    Lock(io::Error),
+    Lock(PlacesError),
     /// A process has not exited.
     #[error("process {pid} of the cluster does not end, although it was killed")]
     Process {

@@ -38,7 +38,7 @@ pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
     let mut waited = false;
     loop {
         // The lock is free once the launcher is gone. Another process that holds it is cleaning up, and may fail.
-        let lock = ClusterLock::take(&folder).map_err(Failure::io("locking the cluster's folder"))?;
+        let lock = ClusterLock::take(&folder)?;
         let handle = match ClusterState::of(&folder)? {
             ClusterState::Stale(handle) if handle.run_id == arguments.run_id => handle,
             // The kernel closes the files of a killed process a moment before the process counts as ended. An orderly

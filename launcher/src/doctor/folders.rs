@@ -3,14 +3,13 @@
 use super::scratch::Scratch;
 use crate::report::finding::Finding;
 use ipclusterz_base::places::{self, RUNTIME_HINT, STATE_HINT};
+use ipclusterz_base::private::{self, How};
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::system;
 use ipclusterz_host::units::bytes;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -43,10 +42,9 @@ fn try_socket() -> Result<PathBuf, Failure> {
     places::make_private_dir(&base)?;
     places::make_private_dir(&folder)?;
     let path = places::socket_path(&folder);
-    let result = UnixListener::bind(&path).map(drop);
+    let result = private::listen(&path).map(drop);
     // Errors are ignored: only the socket is checked here.
-    let _ = std::fs::remove_file(&path);
-    let _ = std::fs::remove_dir(&folder);
+    let _ = private::remove(&folder);
     if is_new {
         let _ = std::fs::remove_dir(&base);
     }
@@ -106,7 +104,7 @@ fn writable(root: &Path) -> Finding {
 
 /// Whether a lock keeps a second one out.
 fn try_lock(path: &Path) -> io::Result<bool> {
-    let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let open = || private::open_to_write(path, How::Kept);
     let lock = |file: &File| match file.try_lock() {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
@@ -119,7 +117,7 @@ fn try_lock(path: &Path) -> io::Result<bool> {
 /// The time that the file system gives a file written now, and our own times before and after the write.
 fn file_time(path: &Path) -> io::Result<(SystemTime, SystemTime, SystemTime)> {
     let before = SystemTime::now();
-    let mut file = OpenOptions::new().write(true).open(path)?;
+    let mut file = private::open_to_write(path, How::Kept)?;
     file.write_all(b"now")?;
     file.sync_all()?;
     let modified = path.metadata()?.modified()?;

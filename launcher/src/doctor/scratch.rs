@@ -1,6 +1,7 @@
 //! A folder for trials inside the state folder, which is removed afterwards.
 
 use ipclusterz_base::places::{self, PlacesError};
+use ipclusterz_base::private;
 use std::path::{Path, PathBuf};
 
 /// A folder for trials. Dropping it removes it with its content, and the parents that had to be made for it.
@@ -29,7 +30,7 @@ impl Scratch {
 impl Drop for Scratch {
     /// Errors are ignored: the trial has failed for the same reason, and has said so.
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.path);
+        let _ = private::remove(&self.path);
         for folder in &self.made {
             let _ = std::fs::remove_dir(folder);
         }

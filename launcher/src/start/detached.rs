@@ -5,6 +5,7 @@
 
 use crate::report::StartReport;
 use crate::talk::Message;
+use ipclusterz_base::private::{self, How};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::{BlockedSignals, Signal, told_to_end};
@@ -15,10 +16,8 @@ use ipclusterz_ssh::answers::written_answer;
 use ipclusterz_ssh::terminal::Terminal;
 use ipclusterz_ssh::{Asker, Question};
 use std::ffi::OsString;
-use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, PipeReader, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -99,6 +98,7 @@ pub fn start_detached(program: &Path, arguments: &[OsString]) -> Result<StartRep
 
 /// Runs in the child, between fork and exec.
 fn detach(descriptor: i32) -> io::Result<()> {
+    system::restore_core_limit();
     // SAFETY: both calls take integers; sigprocmask gets a set on this stack.
     unsafe {
         let mut none: libc::sigset_t = std::mem::zeroed();
@@ -128,6 +128,6 @@ fn read_messages(pipe: PipeReader, events: Sender<Event>) -> io::Result<()> {
 
 /// For the detached launcher, which must hold the cluster's lock: redirects its output to a new `launcher.log`.
 pub fn redirect_to_log(logs: &LogFolder) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(logs.launcher())?;
+    let file = private::open_to_write(&logs.launcher(), How::Emptied)?;
     system::redirect_output(&file)
 }

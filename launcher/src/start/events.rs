@@ -42,7 +42,6 @@ pub fn supervise(
     let maker = if elsewhere { None } else { Some(LauncherMaker::new(&settings, &binary)?) };
 
     let folder = ClusterFolder::of(&settings.cluster)?;
-    places::refuse_foreign(&places::state_root()?)?;
     let Some(lock) = ClusterLock::take_new(&folder)? else {
         return Err(already_running(&settings.cluster, &folder, &ClusterState::of(&folder)?));
     };

@@ -5,6 +5,7 @@
 //! or the file is gone, nobody looks after the cluster any more, and it ends.
 
 use super::events::Event;
+use ipclusterz_base::private;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_ssh::sitting;
 use std::path::{Path, PathBuf};
@@ -53,9 +54,9 @@ fn remove(file: &Path) {
     let Some(folder) = file.parent() else { return };
     sitting::end(folder);
     for name in BESIDE {
-        let _ = fs::remove_file(folder.join(name));
+        let _ = private::remove(&folder.join(name));
     }
-    let _ = fs::remove_file(file);
+    let _ = private::remove(file);
     // The folder stays if anything else is in it.
     let _ = fs::remove_dir(folder);
 }

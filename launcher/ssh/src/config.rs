@@ -7,15 +7,19 @@
 use crate::account::{self, Account, expand};
 use crate::error::SshError;
 use crate::target::{Target, host_and_port};
+use ipclusterz_base::error::PlacesError;
+use ipclusterz_base::private::{self, Trust};
 use ipclusterz_profile::tables::ssh::SshTable;
 use ssh2_config::{HostParams, ParseRule, SshConfig};
-use std::io::{self, Cursor};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 /// The default value of `config`, whose file need not exist.
 const DEFAULT_CONFIG: &str = "~/.ssh/config";
 /// A longer chain of jumps is taken for a circle.
 const JUMPS_MAX: usize = 8;
+/// As deep as files may include each other in OpenSSH.
+const INCLUDES_MAX: usize = 16;
 
 /// A destination with everything that is needed to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,16 +87,17 @@ impl<'a> Resolver<'a> {
         let text = if table.config.is_empty() {
             String::new()
         } else {
-            match std::fs::read_to_string(&path) {
+            match private::read_text(&path, Trust::OurFile) {
                 Ok(text) => text,
-                Err(error) if error.kind() == io::ErrorKind::NotFound && table.config == DEFAULT_CONFIG => {
-                    String::new()
-                }
-                Err(error) => return Err(bad(error.to_string())),
+                Err(error) if error.is_missing() && table.config == DEFAULT_CONFIG => String::new(),
+                Err(PlacesError::Io { source, .. }) => return Err(bad(source.to_string())),
+                Err(error) => return Err(SshError::Place(error)),
             }
         };
         let rules = ParseRule::ALLOW_UNKNOWN_FIELDS | ParseRule::ALLOW_UNSUPPORTED_FIELDS;
-        let parsed = SshConfig::default().home_dir(&home).parse(&mut Cursor::new(without_matches(&text)), rules);
+        let text = without_matches(&text);
+        check_included(&text, &home, 0).map_err(SshError::Place)?;
+        let parsed = SshConfig::default().home_dir(&home).parse(&mut Cursor::new(text), rules);
         let config = parsed.map_err(|error| bad(error.to_string()))?;
         Ok(Self { table, config, path, home, account })
     }
@@ -223,16 +228,40 @@ impl Tokens<'_> {
     }
 }
 
+/// Refuses files that `text` includes, directly or through others, if somebody else could have changed them. The parser
+/// reports those that cannot be read.
+fn check_included(text: &str, home: &Path, depth: usize) -> Result<(), PlacesError> {
+    for line in text.lines().filter(|_| depth < INCLUDES_MAX) {
+        let (keyword, names) = keyword_of(line);
+        for name in names.split_whitespace().filter(|_| keyword == "include") {
+            let path = home.join(".ssh").join(expand(name.trim_matches('"'), home));
+            for file in glob::glob(&path.display().to_string()).into_iter().flatten().flatten() {
+                match private::read_text(&file, Trust::OurFile) {
+                    Ok(text) => check_included(&text, home, depth + 1)?,
+                    Err(PlacesError::Io { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The keyword of a line, in small letters, and what follows it.
+fn keyword_of(line: &str) -> (String, &str) {
+    let mut words = line.trim().splitn(2, |letter: char| letter.is_whitespace() || letter == '=');
+    (words.next().unwrap_or_default().to_lowercase(), words.next().unwrap_or_default().trim())
+}
+
 /// Removes the `Match` blocks, whose lines the parser would take for those of the `Host` before. `Match all` becomes
 /// `Host *`.
 fn without_matches(text: &str) -> String {
     let mut kept = String::new();
     let mut skipping = false;
     for line in text.lines() {
-        let mut words = line.trim().splitn(2, |letter: char| letter.is_whitespace() || letter == '=');
-        let keyword = words.next().unwrap_or_default().to_lowercase();
+        let (keyword, rest) = keyword_of(line);
         if keyword == "match" {
-            let all = words.next().unwrap_or_default().trim().eq_ignore_ascii_case("all");
+            let all = rest.eq_ignore_ascii_case("all");
             skipping = !all;
             kept.push_str(if all { "Host *\n" } else { "" });
             continue;
@@ -353,5 +382,31 @@ Match all
         let missing = |table: &mut SshTable| table.config = "/nowhere/config".to_owned();
         let error = resolve_with("", "n1", missing).expect_err("missing");
         assert!(error.to_string().starts_with("/nowhere/config: "), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_others_can_change_is_refused_wherever_it_is_included() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let ssh = folder.path().join(".ssh");
+        std::fs::create_dir(&ssh).expect("create");
+        for (name, text) in [("config", "Include some/*.conf\n"), ("deep", "Host n1\n")] {
+            std::fs::write(ssh.join(name), text).expect("write");
+        }
+        std::fs::create_dir(ssh.join("some")).expect("create");
+        std::fs::write(ssh.join("some/a.conf"), "Include \"~/.ssh/deep\"\n").expect("write");
+        let table = ipclusterz_profile::default_tables().expect("the default profile").ssh;
+        let read = || {
+            let account = Account { name: "me".to_owned(), home: folder.path().to_path_buf() };
+            Resolver::with_home(&table, folder.path().to_path_buf(), account).map(drop)
+        };
+        read().expect("all are this user's");
+        for name in ["config", "some/a.conf", "deep"] {
+            let file = ssh.join(name);
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o646)).expect("chmod");
+            let refused = read().expect_err(name).to_string();
+            assert!(refused.ends_with(&format!("run: chmod o-w {}", file.display())), "{refused}");
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("chmod");
+        }
     }
 }

@@ -3,15 +3,14 @@
 
 use crate::error::SshError;
 use crate::target::host_and_port;
-use ipclusterz_base::places;
+use ipclusterz_base::{places, private};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{fmt, fs, io};
+use std::{fmt, io};
 
 /// A connected socket. The standard library's type of unix sockets is used for TCP as well: all calls that are made on
 /// it (read, write, shutdown, poll) work on any stream socket.
@@ -55,10 +54,10 @@ impl Endpoint {
         Some(Self::Tcp { host: host.to_owned(), port: port.parse().ok()? })
     }
 
-    /// Connects from this host. The timeout is for TCP alone.
+    /// Connects from this host. At a unix socket, only this user or root may listen.
     pub fn connect(&self, timeout: Duration) -> io::Result<Stream> {
         match self {
-            Endpoint::Unix(path) => UnixStream::connect(path),
+            Endpoint::Unix(path) => private::connect(path, timeout),
             Endpoint::Tcp { host, port } => connect_tcp(host, *port, Instant::now() + timeout).map(from_tcp),
         }
     }
@@ -110,7 +109,7 @@ struct SocketFile(PathBuf);
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // The file may have been removed with its folder.
-        let _ = fs::remove_file(&self.0);
+        let _ = private::remove(&self.0);
     }
 }
 
@@ -131,16 +130,15 @@ impl LocalListener {
         if let Some(folder) = path.parent() {
             places::make_private_dir(folder).map_err(|error| failed()(io::Error::other(error)))?;
         }
-        let listener = match UnixListener::bind(path) {
+        let listener = match private::listen(path) {
             // Nothing answers: a process that was killed left the socket.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && UnixStream::connect(path).is_err() => {
-                fs::remove_file(path).and_then(|()| UnixListener::bind(path))
+                private::remove(path).map_err(io::Error::from).and_then(|()| private::listen(path))
             }
             other => other,
         }
         .map_err(failed())?;
         let file = Arc::new(SocketFile(path.to_path_buf()));
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed())?;
         listener.set_nonblocking(true).map_err(failed())?;
         Ok(Self { socket: Socket::Unix(listener), endpoint: Endpoint::Unix(path.to_path_buf()), file: Some(file) })
     }
@@ -171,10 +169,13 @@ impl LocalListener {
         Ok(Self { socket, endpoint: self.endpoint.clone(), file: self.file.clone() })
     }
 
-    /// Accepts the next connection; `None` when none waits. Does not block.
+    /// Accepts the next connection; `None` when none waits, or the next is not this user's or root's. Does not block.
     pub fn accept(&self) -> io::Result<Option<Stream>> {
         let accepted = match &self.socket {
-            Socket::Unix(listener) => listener.accept().map(|(stream, _)| stream),
+            Socket::Unix(listener) => match listener.accept() {
+                Ok((stream, _)) if private::check_peer(&stream).is_err() => return Ok(None),
+                accepted => accepted.map(|(stream, _)| stream),
+            },
             Socket::Tcp(listener) => listener.accept().and_then(|(stream, _)| {
                 stream.set_nodelay(true)?;
                 Ok(from_tcp(stream))
@@ -235,6 +236,7 @@ impl Drop for Forward {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::MetadataExt;
 
     #[test]

@@ -1,5 +1,6 @@
 //! The errors of SSH, with messages that name the host and the file, and hints on what to do.
 
+use ipclusterz_base::error::PlacesError;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::shell::quote;
@@ -60,6 +61,9 @@ pub enum SshError {
         /// What is wrong with it.
         message: String,
     },
+    /// Somebody else could have changed a file that says whom to trust.
+    #[error(transparent)]
+    Place(PlacesError),
     /// The configuration asks for something that only the system's ssh does.
     #[error("{path} sets {option} for {host:?}, which the built-in SSH cannot do")]
     NeedsOpenssh {
@@ -243,6 +247,7 @@ impl SshError {
         match self {
             SshError::BadTarget { .. } => "give host, user@host, user@host:port, or a Host of ~/.ssh/config".to_owned(),
             SshError::Config { .. } => "correct the file, or name another one as ssh.config in the profile".to_owned(),
+            SshError::Place(_) => "it says which hosts and programs are trusted as you".to_owned(),
             SshError::NeedsOpenssh { .. } => {
                 "let the system's ssh do it: backend = \"openssh\" in [ssh] of the profile, `ipclusterz tunnel \
                  --backend openssh`, or Client(sshserver=..., sshbackend=\"openssh\")"

@@ -4,8 +4,11 @@
 //! left to the system's ssh). Responsible for parsing and comparing; the backend gets the key from the host.
 
 use crate::account::{Account, expand, home};
+use crate::error::SshError;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
+use ipclusterz_base::error::PlacesError;
+use ipclusterz_base::private::{self, Trust};
 use ipclusterz_profile::tables::ssh::SshTable;
 use std::path::PathBuf;
 
@@ -162,9 +165,16 @@ fn pattern_matches(pattern: &str, text: &str) -> bool {
 }
 
 /// The files of known hosts that a profile names, with `~` replaced.
-pub fn files_of(table: &SshTable) -> Vec<PathBuf> {
+///
+/// An error if somebody else could have changed one of them: a host could then be put in another one's place.
+pub fn files_of(table: &SshTable) -> Result<Vec<PathBuf>, SshError> {
     let home = home(&Account::of_this_process());
-    table.known_hosts.iter().map(|file| expand(file, &home)).collect()
+    let checked = |file: PathBuf| match private::open(&file, Trust::OurFile) {
+        // One that is missing has no keys in it.
+        Ok(_) | Err(PlacesError::Io { .. }) => Ok(file),
+        Err(error) => Err(SshError::Place(error)),
+    };
+    table.known_hosts.iter().map(|file| checked(expand(file, &home))).collect()
 }
 
 #[cfg(test)]

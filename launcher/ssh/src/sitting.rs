@@ -5,6 +5,7 @@
 //! process serves them, and whatever ends by its lease on that host ends this process too. It is the user's own
 //! process.
 
+use ipclusterz_base::private::{self, Trust};
 use ipclusterz_host::identity::ProcessIdentity;
 use std::path::Path;
 
@@ -34,7 +35,7 @@ pub fn end_if_silent(folder: &str, silence: u32) -> String {
 
 /// Ends the process that is recorded in `folder`, on this host. Does nothing when there is no record.
 pub fn end(folder: &Path) {
-    let Ok(text) = std::fs::read_to_string(folder.join(FILE)) else { return };
+    let Ok(text) = private::read_text(&folder.join(FILE), Trust::Ours) else { return };
     let mut words = text.split_whitespace();
     let Some(pid) = words.next().and_then(|pid| pid.parse().ok()) else { return };
     let Some(start_time) = words.next().and_then(|start| start.parse().ok()) else { return };

@@ -2,15 +2,18 @@
 //! file by which a peer finds a controller; how many cores there are for them. Knows no socket and no profile.
 //!
 //! 1. [`ids`]: newtypes for the numbers that identify things.
-//! 2. [`places`]: where a cluster keeps its files, and how they are made private.
-//! 3. [`cores`]: how many cores a process may use.
-//! 4. [`process`]: what the kernel tells of processes.
+//! 2. [`private`]: files and folders that nobody else can change, and the other ends of unix sockets.
+//! 3. [`places`]: where a cluster keeps its files; [`error`]: why one cannot be used.
+//! 4. [`cores`], [`random`], [`process`]: how many cores a process may use; random names; what the kernel tells of processes.
 //! 5. [`words`]: text as people may be shown it.
 //! 6. [`connection`]: the file by which a peer finds a controller and is admitted.
 
 pub mod connection;
 pub mod cores;
+pub mod error;
 pub mod ids;
 pub mod places;
+pub mod private;
 pub mod process;
+pub mod random;
 pub mod words;

@@ -1,6 +1,6 @@
-//! Where a cluster keeps its files, and how those files are made private.
+//! Where a cluster keeps its files.
 //!
-//! Responsible for paths, modes and ownership; not for what is in the files.
+//! Responsible for paths alone: [`crate::private`] makes and opens what is there.
 //!
 //! | what | where | mode |
 //! |---|---|---|
@@ -9,9 +9,11 @@
 //! | socket folder | `$XDG_RUNTIME_DIR/ipclusterz/<name>-<run id>` or `/tmp/ipclusterz-<uid>/…` | 0700 |
 //! | shared memory folder | `/dev/shm/ipclusterz-<uid>-<name>-<run id>` | 0700 |
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+pub use crate::error::PlacesError;
+pub use crate::private::{check_private_dir, make_private_dir, write_private};
+pub use crate::random::random_hex;
+
+use crate::private;
 use std::path::{Path, PathBuf};
 
 /// The cluster that is meant when none is named.
@@ -23,62 +25,7 @@ pub const HOME_VARIABLE: &str = "IPCLUSTERZ_HOME";
 /// Longest path of a unix socket (`sun_path` is 108 bytes with its final NUL).
 const SOCKET_PATH_MAX: usize = 107;
 
-/// What can go wrong with a place.
-#[derive(Debug, thiserror::Error)]
-pub enum PlacesError {
-    /// Neither `IPCLUSTERZ_HOME`, `XDG_STATE_HOME` nor `HOME` is set.
-    #[error("no folder for the state of clusters: none of IPCLUSTERZ_HOME, XDG_STATE_HOME and HOME is set")]
-    NoHome,
-    /// A cluster's name becomes part of paths.
-    #[error("{0:?} is no name for a cluster: 1 to 63 letters, digits, '_', '.' and '-', the first a letter or digit")]
-    BadName(String),
-    /// It belongs to somebody else, as what variables name does after `su`.
-    #[error("{path} belongs to user {owner}, and this process runs as user {user}")]
-    Foreign {
-        /// The folder.
-        path: PathBuf,
-        /// Its owner: name and number.
-        owner: String,
-        /// The user of this process.
-        user: String,
-    },
-    /// Records and connection files are text, and hold paths.
-    #[error("{path:?}, which {variable} names, is not UTF-8 text")]
-    NotText {
-        /// The folder.
-        path: PathBuf,
-        /// The variable that names it.
-        variable: &'static str,
-    },
-    /// Somebody else could read or replace what is in it.
-    #[error("{path} is not private: {why}")]
-    NotPrivate {
-        /// The folder.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The kernel's limit on the path of a unix socket.
-    #[error("{0} is too long for the path of a unix socket (107 bytes)")]
-    SocketPathTooLong(PathBuf),
-    /// The operating system refused.
-    #[error("{what} {path}: {source}")]
-    Io {
-        /// What was being done.
-        what: &'static str,
-        /// To which path.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
-}
-
 impl PlacesError {
-    fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_path_buf();
-        move |source| PlacesError::Io { what, path, source }
-    }
-
     /// What the user can do about it; empty if the text says that already.
     pub fn hint(&self) -> String {
         match self {
@@ -86,6 +33,9 @@ impl PlacesError {
             PlacesError::BadName(_) => String::new(),
             PlacesError::SocketPathTooLong(_) => RUNTIME_HINT.to_owned(),
             PlacesError::NotText { variable, .. } => format!("set {variable} to a folder with another name"),
+            PlacesError::Foreign { path, .. } if *path == run_base_without_session() => {
+                format!("{RUNTIME_HINT}, or have that user or root remove {}", path.display())
+            }
             PlacesError::Foreign { path, .. } if is_of_runtime(path) => {
                 format!("{RUNTIME_HINT}, or unset it; after `su` it is still the former user's, `su -` sets it anew")
             }
@@ -159,18 +109,12 @@ pub fn check_name(name: &str) -> Result<(), PlacesError> {
 /// Names of the folders in [`clusters_root`], sorted; empty when there is none.
 pub fn list_clusters() -> Result<Vec<String>, PlacesError> {
     let root = clusters_root()?;
-    let entries = match fs::read_dir(&root) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(PlacesError::io("listing", &root))?,
+    let names = match private::names(&root) {
+        Err(error) if error.is_missing() => return Ok(Vec::new()),
+        names => names?,
     };
-    let mut names: Vec<String> = entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.path().is_dir())
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| check_name(name).is_ok())
-        .collect();
-    names.sort();
-    Ok(names)
+    let names = names.into_iter().filter_map(|name| name.into_string().ok());
+    Ok(names.filter(|name| check_name(name).is_ok() && root.join(name).is_dir()).collect())
 }
 
 /// Folders that live as long as one run of a controller.
@@ -187,9 +131,6 @@ pub fn run_dirs(name: &str, run_id: &str) -> Result<RunDirs, PlacesError> {
     check_name(name)?;
     let uid = own_uid();
     let base = as_text(run_base(), "XDG_RUNTIME_DIR")?;
-    if let Some(session) = base.parent().filter(|session| variable("XDG_RUNTIME_DIR").as_deref() == Some(*session)) {
-        refuse_foreign(session)?;
-    }
     let socket_dir = base.join(format!("{name}-{run_id}"));
     let socket = socket_path(&socket_dir);
     if socket.as_os_str().len() > SOCKET_PATH_MAX {
@@ -222,100 +163,6 @@ pub fn socket_path(socket_dir: &Path) -> PathBuf {
     socket_dir.join("controller.sock")
 }
 
-/// Makes `path` and what is missing above it, each 0700, and refuses one that is not ours alone.
-pub fn make_private_dir(path: &Path) -> Result<(), PlacesError> {
-    let made = match fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            // The nearest folder that is there is the one that does not let us in.
-            if let Some(there) = path.ancestors().find(|folder| fs::symlink_metadata(folder).is_ok()) {
-                refuse_foreign(there)?;
-            }
-            Err(PlacesError::io("creating", path)(error))
-        }
-        made => made.map_err(PlacesError::io("creating", path)),
-    };
-    made?;
-    check_private_dir(path)
-}
-
-/// Refuses a folder of another user, if it exists.
-pub fn refuse_foreign(path: &Path) -> Result<(), PlacesError> {
-    let uid = effective_uid();
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.uid() != uid => Err(foreign(path, metadata.uid(), uid)),
-        _ => Ok(()),
-    }
-}
-
-fn foreign(path: &Path, owner: u32, user: u32) -> PlacesError {
-    PlacesError::Foreign { path: path.to_path_buf(), owner: user_name(owner), user: user_name(user) }
-}
-
-/// `anna (1000)`; the number alone if it has no name.
-fn user_name(uid: u32) -> String {
-    let mut buffer = vec![0_u8; 4096];
-    // SAFETY: passwd is plain data, for which all zeroes is a value.
-    let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
-    let mut found: *mut libc::passwd = std::ptr::null_mut();
-    // SAFETY: all pointers are valid for writing, and the buffer has the length that is given.
-    let result =
-        unsafe { libc::getpwuid_r(uid, &raw mut entry, buffer.as_mut_ptr().cast(), buffer.len(), &raw mut found) };
-    if result != 0 || found.is_null() {
-        return uid.to_string();
-    }
-    // SAFETY: the entry was filled in, and its name is a string in the buffer, which still lives.
-    let name = unsafe { std::ffi::CStr::from_ptr(entry.pw_name) };
-    format!("{} ({uid})", name.to_string_lossy())
-}
-
-fn effective_uid() -> u32 {
-    // SAFETY: geteuid cannot fail and touches no memory.
-    unsafe { libc::geteuid() }
-}
-
-/// Refuses a folder that is a link, belongs to somebody else or lets others in.
-pub fn check_private_dir(path: &Path) -> Result<(), PlacesError> {
-    let not_private = |why: String| Err(PlacesError::NotPrivate { path: path.to_path_buf(), why });
-    let metadata = fs::symlink_metadata(path).map_err(PlacesError::io("examining", path))?;
-    let uid = effective_uid();
-    if !metadata.is_dir() {
-        return not_private("it is a link or a file, not a folder".to_owned());
-    }
-    if metadata.uid() != uid {
-        return Err(foreign(path, metadata.uid(), uid));
-    }
-    if metadata.mode() & 0o077 != 0 {
-        return not_private(format!("its mode is {:o}; run: chmod 700 {}", metadata.mode() & 0o777, path.display()));
-    }
-    Ok(())
-}
-
-/// Writes `content` to `path` with mode 0600: into a fresh file beside it, then renamed, so that a reader sees all or nothing.
-pub fn write_private(path: &Path, content: &[u8]) -> Result<(), PlacesError> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}", random_hex(4)));
-    let temporary = PathBuf::from(temporary);
-    let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(content)?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(|source| {
-        // Best effort: the error to report is the one that brought us here.
-        let _ = fs::remove_file(&temporary);
-        PlacesError::Io { what: "writing", path: path.to_path_buf(), source }
-    })
-}
-
-/// `bytes` random bytes from the kernel, in hexadecimal.
-pub fn random_hex(bytes: usize) -> String {
-    let mut buffer = vec![0_u8; bytes];
-    fs::File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut buffer))
-        .unwrap_or_else(|error| panic!("no randomness: /dev/urandom: {error}"));
-    buffer.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// This host's name.
 pub fn host_name() -> String {
     hostname::get().map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned())
@@ -324,7 +171,6 @@ pub fn host_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn names_cannot_leave_the_folder() {
@@ -334,28 +180,5 @@ mod tests {
         for good in ["default", "a", "run-7", "x_1.2"] {
             assert!(check_name(good).is_ok(), "{good:?} refused");
         }
-    }
-
-    #[test]
-    fn a_folder_open_to_others_is_refused() {
-        let root = tempfile::tempdir().expect("temporary folder");
-        let path = root.path().join("a/b");
-        make_private_dir(&path).expect("fresh folders are private");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
-        assert!(matches!(make_private_dir(&path), Err(PlacesError::NotPrivate { .. })));
-        let link = root.path().join("link");
-        std::os::unix::fs::symlink(root.path().join("a"), &link).expect("symlink");
-        assert!(matches!(check_private_dir(&link), Err(PlacesError::NotPrivate { .. })));
-    }
-
-    #[test]
-    fn private_files_are_0600_and_replaced_whole() {
-        let root = tempfile::tempdir().expect("temporary folder");
-        let path = root.path().join("file");
-        write_private(&path, b"one").expect("first write");
-        write_private(&path, b"two").expect("second write");
-        assert_eq!(fs::read(&path).expect("read"), b"two");
-        assert_eq!(fs::metadata(&path).expect("stat").mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(root.path()).expect("list").count(), 1, "no temporary file stays");
     }
 }

@@ -34,7 +34,7 @@ fn of_bug(py: Python<'_>, panic: &(dyn Any + Send)) -> PyErr {
 
 /// A connection file that cannot be used.
 pub fn of_connection(py: Python<'_>, error: &ConnectionError) -> PyErr {
-    raise(py, "ConnectionFileError", &error.to_string(), error.hint())
+    raise(py, "ConnectionFileError", &error.to_string(), &error.hint())
 }
 
 /// A call of a client that failed.
@@ -45,6 +45,9 @@ pub fn of_client(py: Python<'_>, error: &ClientError) -> PyErr {
             "ControllerUnreachable",
             "close clients that are not needed, or start the cluster where `ulimit -n` is higher",
         ),
+        ClientError::Dial(DialError::Place(place)) => {
+            return raise(py, "ConnectionFileError", &place.to_string(), &place.hint());
+        }
         ClientError::Dial(_) => ("ControllerUnreachable", "is the cluster running? see `ipclusterz list`"),
         ClientError::WrongRole(_) => ("AuthenticationError", "use client.json, which lies beside it"),
         ClientError::Refused(_) => {
@@ -75,6 +78,9 @@ pub fn of_engine(py: Python<'_>, error: &EngineError) -> PyErr {
         }
         EngineError::Dial(DialError::Short(_)) | EngineError::System(..) => {
             raise(py, "ControllerUnreachable", &error.to_string(), SHORT)
+        }
+        EngineError::Dial(DialError::Place(place)) => {
+            raise(py, "ConnectionFileError", &place.to_string(), &place.hint())
         }
         EngineError::Refused(_) | EngineError::Dial(_) => {
             raise(py, "ControllerUnreachable", &error.to_string(), "is the cluster running? see `ipclusterz list`")

@@ -43,6 +43,13 @@ fn cores(bound_as: Option<u32>) -> PyResult<Option<usize>> {
     })
 }
 
+/// Makes a folder and those missing above it, and refuses one that is not this user's alone.
+#[pyfunction]
+fn make_private(py: Python<'_>, path: std::path::PathBuf) -> PyResult<()> {
+    let made = ipclusterz_base::private::make_private_dir(&path);
+    made.map_err(|error| errors::raise(py, "IpclusterzError", &error.to_string(), &error.hint()))
+}
+
 #[pymodule]
 mod _core {
     #[pymodule_export]
@@ -55,6 +62,8 @@ mod _core {
     use super::engine::{Engine, Task, end_with_parent};
     #[pymodule_export]
     use super::find_connection_file;
+    #[pymodule_export]
+    use super::make_private;
     #[pymodule_export]
     use super::pending::{Pending, Reply};
 

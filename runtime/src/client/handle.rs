@@ -8,6 +8,7 @@ use super::reactor;
 use super::shared::{Refusal, Shared, State};
 use crate::system;
 use crate::transport::context;
+use crate::transport::dial::DialError;
 use crate::transport::session::Session;
 use crate::wire::Channel;
 use crate::wire::message::{Hello, Message};
@@ -64,7 +65,9 @@ impl Client {
         let hello = Hello { launcher, ..Hello::new(Role::Client, uuid.clone(), places::host_name(), pid) };
         let context = context::open().map_err(|shortage| ClientError::Dial(shortage.into()))?;
         let session = Session::dial(&context, file, hello).map_err(ClientError::from)?;
-        let segments = file.shared_memory.clone().filter(|_| session.is_local()).map(SegmentFolder::new);
+        let segments = file.shared_memory.as_deref().filter(|_| session.is_local());
+        let segments = segments.map_or(Ok(None), SegmentFolder::open);
+        let segments = segments.map_err(|error| ClientError::from(DialError::Place(error)))?;
         let shared = Arc::new(Shared::new(segments).map_err(|error| ClientError::of_io("eventfd", error))?);
         let thread = std::thread::Builder::new()
             .name("ipclusterz-io".to_owned())

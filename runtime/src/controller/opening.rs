@@ -11,8 +11,8 @@ use crate::transport::zap::Gate;
 use crate::wire::segment::SegmentFolder;
 use ipclusterz_base::connection::{CONNECTION_FILE_VERSION, ConnectionFile, CurveKeys, Role};
 use ipclusterz_base::places::{self, RunDirs};
+use ipclusterz_base::private;
 use ipclusterz_base::process::{self, Table};
-use std::fs;
 
 /// The files that have to be removed at the end.
 #[derive(Default)]
@@ -23,11 +23,9 @@ pub(super) struct Files {
 impl Files {
     pub fn remove(&self) {
         // Errors are ignored: nothing can be done about them here, and a later start or `stop` tries again.
-        for file in [&self.ready.client_file, &self.ready.engine_file] {
-            let _ = fs::remove_file(file);
-        }
-        for folder in [&self.ready.socket_dir, &self.ready.shared_memory_dir].into_iter().flatten() {
-            let _ = fs::remove_dir_all(folder);
+        let folders = [&self.ready.socket_dir, &self.ready.shared_memory_dir].into_iter().flatten();
+        for path in [&self.ready.client_file, &self.ready.engine_file].into_iter().chain(folders) {
+            let _ = private::remove(path);
         }
     }
 }
@@ -64,9 +62,9 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
 
 /// Makes the folder of segments. Without /dev/shm large payloads travel as frames.
 fn make_segments(dirs: &RunDirs, ready: &mut Ready) -> Option<SegmentFolder> {
-    places::make_private_dir(&dirs.shared_memory_dir).ok()?;
+    let segments = SegmentFolder::make(&dirs.shared_memory_dir).ok()?;
     ready.shared_memory_dir = Some(dirs.shared_memory_dir.clone());
-    Some(SegmentFolder::new(dirs.shared_memory_dir.clone()))
+    Some(segments)
 }
 
 /// Keys of this run: the controller's own, and one for each role.

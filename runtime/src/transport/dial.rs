@@ -6,7 +6,10 @@ use super::forks::{self, Held};
 use super::monitor;
 use super::multipart::PART_BYTES_MAX;
 use ipclusterz_base::connection::{ConnectionFile, CurveKeys};
+use ipclusterz_base::error::PlacesError;
+use ipclusterz_base::private::check_private_dir;
 use std::cell::Cell;
+use std::path::Path;
 
 /// Dead TCP connections are noticed after this long, on either side: a ping every quarter of it, by libzmq's own
 /// thread, so that user code cannot delay it. Not on `data`, where a ping would wait behind large frames. A handshake may
@@ -28,6 +31,9 @@ pub enum DialError {
     /// Nothing can be dialled now.
     #[error(transparent)]
     Short(#[from] Shortage),
+    /// What belongs to the controller on this host is somebody else's, or could be changed by others.
+    #[error(transparent)]
+    Place(PlacesError),
     /// The kernel refused something.
     #[error("preparing to dial: {0}")]
     System(std::io::Error),
@@ -70,6 +76,16 @@ pub enum LinkEvent {
     Failed(&'static str),
 }
 
+/// Refuses a unix socket in a folder that is not this user's alone: whoever listens there would be believed. One that
+/// is missing may come.
+pub(super) fn check_socket(endpoint: &str) -> Result<(), DialError> {
+    let folder = endpoint.strip_prefix("ipc://").and_then(|path| Path::new(path).parent());
+    match folder.map_or(Ok(()), check_private_dir) {
+        Err(error) if !error.is_missing() => Err(DialError::Place(error)),
+        _ => Ok(()),
+    }
+}
+
 /// One connection to a controller, and what is told of it.
 pub struct Wire {
     socket: zmq::Socket,
@@ -90,6 +106,7 @@ impl Wire {
         file: &ConnectionFile,
         heartbeats: bool,
     ) -> Result<Wire, DialError> {
+        check_socket(endpoint)?;
         let failed = |what| {
             let address = address.to_owned();
             move |source| match Shortage::of(source) {

@@ -4,7 +4,7 @@
 //! for the near end of a tunnel is. What the messages then mean is `session`'s business. Names are looked up and failures
 //! explained by short-lived threads (`scout`): libzmq does the first in its only I/O thread and does not tell the second.
 
-use super::dial::{DialError, LinkEvent, Wire};
+use super::dial::{DialError, LinkEvent, Wire, check_socket};
 use super::scout::{Report, Scouts, Target};
 use ipclusterz_base::connection::ConnectionFile;
 use std::time::{Duration, Instant};
@@ -39,6 +39,10 @@ impl Course {
     pub fn of(file: &ConnectionFile) -> Result<Course, DialError> {
         let addresses: Vec<String> = file.reachable_addresses().into_iter().map(str::to_owned).collect();
         if addresses.is_empty() {
+            if file.host == ipclusterz_base::places::host_name() {
+                // Whoever has taken its folder says more than that the socket is not seen.
+                file.addresses.iter().try_for_each(|address| check_socket(address))?;
+            }
             return Err(DialError::NoAddress(unreachable_reason(file)));
         }
         if let (Some(tcp), None) = (addresses.iter().find(|address| address.starts_with("tcp://")), &file.curve) {

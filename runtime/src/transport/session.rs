@@ -313,5 +313,6 @@ fn plain(error: DialError) -> zmq::Error {
         DialError::NoAddress(_) | DialError::NoKey(_) | DialError::Short(_) | DialError::System(_) => {
             zmq::Error::EINVAL
         }
+        DialError::Place(_) => zmq::Error::EACCES,
     }
 }

@@ -7,13 +7,15 @@
 //! mapped stays valid after that. Where the folder is full or missing, payloads travel as frames.
 
 use super::reaper;
+use ipclusterz_base::error::PlacesError;
 use ipclusterz_base::ids::PeerId;
-use ipclusterz_base::places::random_hex;
-use std::fs::{self, File, OpenOptions};
+use ipclusterz_base::private::{Folder, How};
+use ipclusterz_base::random::random_hex;
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Smaller payloads are sent as frames: making, mapping and unlinking a segment costs some 40 µs.
@@ -22,21 +24,24 @@ pub const SEGMENT_MIN: usize = 256 << 10;
 /// Longest name that is looked at.
 const NAME_MAX: usize = 64;
 
-/// A cluster's folder of segments.
+/// A cluster's folder of segments, which is this user's alone.
 #[derive(Debug, Clone)]
 pub struct SegmentFolder {
-    path: PathBuf,
+    folder: Arc<Folder>,
 }
 
 impl SegmentFolder {
-    /// The folder at `path`, which exists.
-    pub fn new(path: PathBuf) -> Self {
-        SegmentFolder { path }
+    /// Makes the folder at `path`.
+    pub fn make(path: &Path) -> Result<Self, PlacesError> {
+        Ok(SegmentFolder { folder: Arc::new(Folder::make(path)?) })
     }
 
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The folder at `path`; `None` if there is none, as in a container with a /dev/shm of its own.
+    pub fn open(path: &Path) -> Result<Option<Self>, PlacesError> {
+        match Folder::open(path) {
+            Err(error) if error.is_missing() => Ok(None),
+            folder => Ok(Some(SegmentFolder { folder: Arc::new(folder?) })),
+        }
     }
 
     /// Writes `bytes` to a new segment of `owner` and gives its name.
@@ -46,12 +51,11 @@ impl SegmentFolder {
     pub fn create(&self, owner: PeerId, bytes: &[u8]) -> io::Result<String> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = format!("{owner}-{}-{}", COUNT.fetch_add(1, Ordering::Relaxed), random_hex(8));
-        let path = self.path.join(&name);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let mut file = self.folder.file(&name, How::New)?;
         // Written, not mapped: a full file system is then an error code, not a SIGBUS.
         if let Err(error) = file.write_all(bytes) {
             // The write's error is the one to report.
-            let _ = fs::remove_file(&path);
+            let _ = self.folder.remove(&name);
             return Err(error);
         }
         Ok(name)
@@ -59,7 +63,7 @@ impl SegmentFolder {
 
     /// Maps the segment `name` of `length` bytes.
     pub fn map(&self, name: &[u8], length: u64) -> io::Result<Mapping> {
-        let file = File::open(self.path_of(name)?)?;
+        let file = self.folder.file(checked(name)?, How::Read)?;
         let length = usize::try_from(length).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         if file.metadata()?.len() != length as u64 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the segment is not as long as announced"));
@@ -69,33 +73,31 @@ impl SegmentFolder {
 
     /// Removes the segment `name`, soon; one that is gone already is fine.
     pub fn unlink(&self, name: &[u8]) {
-        if let Ok(path) = self.path_of(name) {
-            reaper::later(move || drop(fs::remove_file(path)));
+        if let Ok(name) = checked(name) {
+            let (folder, name) = (Arc::clone(&self.folder), name.to_owned());
+            reaper::later(move || drop(folder.remove(&name)));
         }
     }
 
     /// Removes all segments of `owner` for which `keep` is false.
     pub fn unlink_owner(&self, owner: PeerId, keep: impl Fn(&[u8]) -> bool) {
         let prefix = format!("{owner}-");
-        let Ok(entries) = fs::read_dir(&self.path) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
+        for name in self.folder.names().unwrap_or_default() {
             let name = name.as_encoded_bytes();
             if name.starts_with(prefix.as_bytes()) && !keep(name) {
                 self.unlink(name);
             }
         }
     }
+}
 
-    /// Names come from peers: nothing but what `create` makes is taken for a path.
-    fn path_of(&self, name: &[u8]) -> io::Result<PathBuf> {
-        let good = !name.is_empty()
-            && name.len() <= NAME_MAX
-            && name.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
-        match std::str::from_utf8(name) {
-            Ok(name) if good => Ok(self.path.join(name)),
-            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "no name of a segment")),
-        }
+/// Names come from peers: nothing but what `create` makes is taken for a name.
+fn checked(name: &[u8]) -> io::Result<&str> {
+    let good =
+        !name.is_empty() && name.len() <= NAME_MAX && name.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
+    match std::str::from_utf8(name) {
+        Ok(name) if good => Ok(name),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "no name of a segment")),
     }
 }
 
@@ -161,11 +163,16 @@ impl Drop for Mapping {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
+    fn folder(root: &tempfile::TempDir) -> SegmentFolder {
+        SegmentFolder::make(&root.path().join("segments")).expect("make")
+    }
 
     #[test]
     fn a_segment_is_read_back_written_privately_and_survives_its_name() {
         let root = tempfile::tempdir().expect("temporary folder");
-        let folder = SegmentFolder::new(root.path().to_path_buf());
+        let folder = folder(&root);
         let name = folder.create(PeerId(3), b"hello").expect("create");
         let first = folder.map(name.as_bytes(), 5).expect("map");
         let second = folder.map(name.as_bytes(), 5).expect("map again");
@@ -174,13 +181,13 @@ mod tests {
         folder.unlink_owner(PeerId(3), |_| false);
         reaper::finish();
         assert_eq!((first.as_ref(), second.as_ref()), (&b"jello"[..], &b"hello"[..]));
-        assert_eq!(fs::read_dir(root.path()).expect("list").count(), 0);
+        assert_eq!(fs::read_dir(root.path().join("segments")).expect("list").count(), 0);
     }
 
     #[test]
     fn names_from_peers_cannot_leave_the_folder() {
         let root = tempfile::tempdir().expect("temporary folder");
-        let folder = SegmentFolder::new(root.path().join("segments"));
+        let folder = folder(&root);
         fs::write(root.path().join("cafe"), b"secret").expect("write");
         for name in [&b"../cafe"[..], b"/etc/passwd", b"", &[b'a'; 65]] {
             assert_eq!(folder.map(name, 6).expect_err("refused").kind(), io::ErrorKind::InvalidInput);
@@ -190,8 +197,21 @@ mod tests {
     #[test]
     fn a_length_that_lies_is_refused() {
         let root = tempfile::tempdir().expect("temporary folder");
-        let folder = SegmentFolder::new(root.path().to_path_buf());
+        let folder = folder(&root);
         let name = folder.create(PeerId(3), b"hello").expect("create");
         assert!(folder.map(name.as_bytes(), 1 << 40).is_err());
+    }
+
+    #[test]
+    fn a_link_and_what_is_not_ours_are_not_mapped() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let folder = folder(&root);
+        fs::write(root.path().join("secret"), b"secret").expect("write");
+        std::os::unix::fs::symlink("../secret", root.path().join("segments/cafe")).expect("symlink");
+        assert!(folder.map(b"cafe", 6).is_err());
+        let name = folder.create(PeerId(3), b"hello").expect("create");
+        let given = std::os::unix::fs::chown(root.path().join("segments").join(&name), Some(65_534), None);
+        // Only root can give files away.
+        assert_eq!(given.is_ok(), folder.map(name.as_bytes(), 5).is_err());
     }
 }

@@ -3,12 +3,12 @@
 //! Responsible for processes; [`super::answers`] parses what the commands print.
 
 use super::placeholders::command_line;
+use ipclusterz_base::private::{self, Trust};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::hints;
 use ipclusterz_host::spawn::{self, ChildOptions};
 use ipclusterz_host::system;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -138,7 +138,7 @@ fn start(arguments: &[String], input: Option<&Path>, parsed: bool) -> io::Result
         command.env("LC_ALL", "C");
     }
     command.stdin(match input {
-        Some(path) => Stdio::from(File::open(path)?),
+        Some(path) => Stdio::from(private::open(path, Trust::Ours)?),
         None => Stdio::null(),
     });
     let options = ChildOptions { signal_at_launcher_end: libc::SIGKILL, raise_file_limit: false };

@@ -97,7 +97,7 @@ pub fn dry_run(options: &BatchOptions, set: &EngineSet) -> Result<Option<String>
     let printed = command.and_then(|command| Ok(commands::run(&command, input, false, SUBMIT_PATIENCE)?));
     for file in [&files.script, &files.description] {
         // A leftover file is overwritten by the next start.
-        let _ = std::fs::remove_file(file);
+        let _ = ipclusterz_base::private::remove(file);
     }
     printed.map(|Printed { stdout, stderr }| Some(format!("{}\n{}", stdout.trim(), stderr.trim()).trim().to_owned()))
 }

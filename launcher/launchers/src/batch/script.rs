@@ -14,13 +14,12 @@ use super::options::{BatchOptions, JobFiles};
 use super::placeholders::{Values, command_line};
 use crate::engine_words;
 use crate::set::EngineSet;
+use ipclusterz_base::private::{self, How};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::shell::quote;
 use ipclusterz_profile::settings::name_matches;
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// The files that are submitted.
@@ -36,17 +35,14 @@ impl Rendered {
     /// Writes the files, readable by their owner alone; replaces existing ones.
     pub fn write(&self, files: &JobFiles) -> io::Result<()> {
         // A queue that runs the file itself, as HTCondor does, needs it executable.
-        write_private(&files.script, 0o700, &self.script)?;
-        self.description.as_ref().map_or(Ok(()), |text| write_private(&files.description, 0o600, text))
+        write(&files.script, How::NewProgram, &self.script)?;
+        self.description.as_ref().map_or(Ok(()), |text| write(&files.description, How::New, text))
     }
 }
 
-fn write_private(path: &Path, mode: u32, text: &str) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?.write_all(text.as_bytes())
+fn write(path: &Path, how: How, text: &str) -> io::Result<()> {
+    private::remove(path)?;
+    private::open_to_write(path, how)?.write_all(text.as_bytes())
 }
 
 /// Renders the script and the description of a set. Invalid settings are usage errors.

@@ -8,6 +8,7 @@ use super::lock::ClusterLock;
 use super::state::ClusterState;
 use super::tunnel::TunnelRecord;
 use ipclusterz_base::places::{self, PlacesError};
+use ipclusterz_base::private;
 use ipclusterz_profile::tables::logs::LogsTable;
 use std::fs;
 use std::io;
@@ -30,7 +31,7 @@ pub fn remove(folder: &ClusterFolder, lock: ClusterLock) -> io::Result<bool> {
     let gone = folder.path().with_file_name(format!("{GONE}{}", places::random_hex(8)));
     fs::rename(folder.path(), &gone)?;
     drop(lock);
-    fs::remove_dir_all(&gone)?;
+    private::remove(&gone)?;
     Ok(true)
 }
 
@@ -90,7 +91,7 @@ fn remove_rests() {
     let entries = places::clusters_root().ok().and_then(|root| fs::read_dir(root).ok()).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(GONE)) {
         // Another process may be about to do so.
-        let _ = fs::remove_dir_all(entry.path());
+        let _ = private::remove(&entry.path());
     }
 }
 

@@ -7,9 +7,11 @@
 
 use crate::cluster::folder::ClusterFolder;
 use ipclusterz_base::places::{self, PlacesError};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use ipclusterz_base::private::{self, How};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// Held by the launcher of a cluster; dropping it lets the next one in.
 #[derive(Debug)]
@@ -19,20 +21,21 @@ pub struct ClusterLock {
 
 impl ClusterLock {
     /// Takes the lock of `folder`. `None` when another process has it, or there is no such folder; does not wait.
-    pub fn take(folder: &ClusterFolder) -> io::Result<Option<Self>> {
+    pub fn take(folder: &ClusterFolder) -> Result<Option<Self>, PlacesError> {
+        let path = folder.lock_file();
         loop {
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(false).mode(0o600);
-            let file = match options.open(folder.lock_file()) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            let file = match private::open_to_write(&path, How::Kept) {
+                Err(error) if error.is_missing() => return Ok(None),
                 opened => opened?,
             };
             match file.try_lock() {
-                Ok(()) if is_at(&file, folder)? => return Ok(Some(Self { _file: file })),
+                Ok(()) if is_at(&file, &path).map_err(PlacesError::io("examining", &path))? => {
+                    return Ok(Some(Self { _file: file }));
+                }
                 // Its folder was removed meanwhile.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::Error(error)) => return Err(PlacesError::io("locking", &path)(error)),
             }
         }
     }
@@ -41,11 +44,7 @@ impl ClusterLock {
     pub fn take_new(folder: &ClusterFolder) -> Result<Option<Self>, PlacesError> {
         loop {
             places::make_private_dir(folder.path())?;
-            let lock = Self::take(folder).map_err(|source| PlacesError::Io {
-                what: "locking",
-                path: folder.path().to_path_buf(),
-                source,
-            })?;
+            let lock = Self::take(folder)?;
             // An ended cluster's folder may be removed between the two steps.
             if lock.is_some() || folder.path().exists() {
                 return Ok(lock);
@@ -54,10 +53,10 @@ impl ClusterLock {
     }
 }
 
-/// Whether `file` is the lock in the folder.
-fn is_at(file: &File, folder: &ClusterFolder) -> io::Result<bool> {
+/// Whether `file` still is what has this path.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let own = file.metadata()?;
-    match fs::metadata(folder.lock_file()) {
+    match fs::metadata(path) {
         Ok(there) => Ok((there.dev(), there.ino()) == (own.dev(), own.ino())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),

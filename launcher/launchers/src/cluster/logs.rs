@@ -2,9 +2,9 @@
 
 use crate::set::SetId;
 use ipclusterz_base::ids::EngineId;
-use std::fs::{File, OpenOptions};
+use ipclusterz_base::private::{self, How};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// `logs/` of a cluster.
@@ -76,7 +76,7 @@ impl LogFolder {
             let sets = self.numbers("job-", &format!(".{suffix}"))?;
             files.extend(sets.into_iter().map(|set| self.job(SetId(set), suffix)));
         }
-        files.iter().try_for_each(std::fs::remove_file)
+        Ok(files.iter().try_for_each(|file| private::remove(file))?)
     }
 
     /// The numbers in the names of the files that begin and end like this, sorted.
@@ -96,7 +96,7 @@ impl LogFolder {
 /// Opens a log for appending, so that standard output and error do not overwrite each other. The logs of earlier runs
 /// must have been removed before.
 pub fn open_log(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    Ok(private::open_to_write(path, How::Appending)?)
 }
 
 /// The last `count` lines of a file, and the file's length in bytes when they were read.

@@ -8,12 +8,11 @@
 
 use super::folder::ClusterFolder;
 use ipclusterz_base::places::{self, PlacesError};
+use ipclusterz_base::private::{self, Folder};
 use ipclusterz_host::identity::{Fate, Owner};
 use ipclusterz_host::owned;
 use ipclusterz_host::record_file::{RecordError, read_record, write_record};
-use ipclusterz_host::removal::{RemoveError, removed};
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::path::PathBuf;
 
 /// The version written, and the only one read.
@@ -67,12 +66,9 @@ impl TunnelRecord {
 
     /// Removes the socket, the connection file and, last, the record itself. The caller must know that the owner is
     /// gone, or be the owner, and must hold the lock of a folder that has a name.
-    pub fn remove_remains(&self, folder: &ClusterFolder) -> Result<(), RemoveError> {
+    pub fn remove_remains(&self, folder: &ClusterFolder) -> Result<(), PlacesError> {
         owned::remove(&self.socket_dir)?;
-        for file in [folder.client_file(), folder.tunnel_file()] {
-            removed(&file, fs::remove_file(&file))?;
-        }
-        Ok(())
+        [folder.client_file(), folder.tunnel_file()].iter().try_for_each(|file| private::remove(file))
     }
 }
 
@@ -92,11 +88,8 @@ pub fn all() -> Result<Vec<Found>, PlacesError> {
         look(Some(name), folder);
     }
     let base = places::run_base();
-    let private = places::check_private_dir(&base).is_ok();
-    let mut folders: Vec<PathBuf> =
-        fs::read_dir(base).ok().filter(|_| private).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    folders.sort();
-    for folder in folders.into_iter().filter(|folder| folder.is_dir()) {
+    let names = Folder::open(&base).ok().and_then(|folder| folder.names().ok()).unwrap_or_default();
+    for folder in names.into_iter().map(|name| base.join(name)).filter(|folder| folder.is_dir()) {
         look(None, ClusterFolder::at(folder));
     }
     Ok(found)

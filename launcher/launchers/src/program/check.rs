@@ -5,6 +5,7 @@
 use super::argv::{self, Request};
 use super::ask::{self, Answer};
 use super::flavour::{Program, Survival};
+use ipclusterz_base::private;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_profile::tables::mpiexec::MpiexecTable;
 use std::collections::BTreeMap;
@@ -95,7 +96,7 @@ pub fn hello(program: &Program, table: &MpiexecTable, ranks: Ranks<'_>, deadline
     };
     let invocation = argv::invocation(program.flavour, request)?;
     if let Some((path, content)) = &invocation.machine_file {
-        std::fs::write(path, content).map_err(Failure::io(format!("cannot write {}", path.display())))?;
+        private::write_private(path, content.as_bytes())?;
     }
     let mut command = Command::new(&program.path);
     command.args(invocation.arguments).envs(invocation.environment).envs(ranks.environment).current_dir(scratch);

@@ -17,6 +17,7 @@ use crate::contract::Launcher;
 use crate::rank_loss::RankLoss;
 use crate::record::{JobRecord, SetRecord};
 use crate::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
+use ipclusterz_base::private;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::ProcessIdentity;
@@ -182,7 +183,7 @@ impl ProgramLauncher {
                     },
                 )?;
                 if let Some((path, content)) = &invocation.machine_file {
-                    std::fs::write(path, content).map_err(Failure::io(format!("cannot write {}", path.display())))?;
+                    private::write_private(path, content.as_bytes())?;
                 }
                 let mut command = Command::new(&program.path);
                 command.args(&invocation.arguments).envs(invocation.environment);
@@ -262,7 +263,7 @@ impl Launcher for ProgramLauncher {
                 Ok(())
             }
             Err(failure) => {
-                let _ = std::fs::remove_dir_all(&scratch);
+                let _ = private::remove(&scratch);
                 Err(failure)
             }
         }
@@ -364,7 +365,7 @@ impl Running {
         }
         self.segments.remove();
         segments::remove_session(self.identity.pid, &self.temporary);
-        let _ = std::fs::remove_dir_all(&self.scratch);
+        let _ = private::remove(&self.scratch);
         Some(self.end(status, &left))
     }
 

@@ -5,6 +5,7 @@
 //! removes them when the set has ended, unless another file has taken the same name. The session folder has the
 //! program's pid in its name.
 
+use ipclusterz_base::private;
 use ipclusterz_host::identity::ProcessIdentity;
 use ipclusterz_host::system;
 use std::collections::BTreeSet;
@@ -50,7 +51,7 @@ impl Segments {
         for (path, inode) in std::mem::take(&mut self.0) {
             if std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.ino() == inode) {
                 // MPI may have just removed the file itself.
-                let _ = std::fs::remove_file(path);
+                let _ = private::remove(&path);
             }
         }
     }
@@ -73,11 +74,11 @@ pub fn remove_session(program: u32, temporary: &Path) {
         }
         // Errors are ignored: nothing can be done about them, and MPI may be removing the folder at the same time.
         if rest == program.to_string() {
-            let _ = std::fs::remove_dir_all(&path);
+            let _ = private::remove(&path);
         } else if rest.ends_with(&format!(".{user}")) {
             let session = path.join(format!("pid.{program}"));
             if ours(&session) {
-                let _ = std::fs::remove_dir_all(session);
+                let _ = private::remove(&session);
             }
             // Succeeds only when no other mpiexec of this user has a session in it. Our mpiexec may have been killed
             // just before it would have removed the folder.

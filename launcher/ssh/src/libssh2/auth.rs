@@ -5,6 +5,8 @@ use crate::config::Resolved;
 use crate::error::SshError;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use ipclusterz_base::error::PlacesError;
+use ipclusterz_base::private::{self, Trust};
 use ssh2::{ErrorCode, KeyboardInteractivePrompt, Prompt, Session};
 use std::path::{Path, PathBuf};
 
@@ -95,7 +97,8 @@ impl Login<'_> {
     fn with_files(&mut self) -> bool {
         let mut encrypted = Vec::new();
         for file in &self.resolved.identity_files {
-            match std::fs::read_to_string(file) {
+            match private::read_text(file, Trust::OurFile) {
+                Err(PlacesError::Io { source, .. }) => self.tried.push(format!("{} ({source})", file.display())),
                 Err(error) => self.tried.push(format!("{} ({error})", file.display())),
                 Ok(text) if is_encrypted(&text) => encrypted.push(file),
                 Ok(_) => {

@@ -94,7 +94,7 @@ fn connect_one(
     let opening = Opening {
         resolved: resolved.clone(),
         via,
-        known_hosts: files_of(table),
+        known_hosts: files_of(table)?,
         agent: table.agent,
         keep_alive: Duration::from_secs_f64(table.keep_alive.clamp(0.1, 86_400.0)),
         timeout,

@@ -11,6 +11,7 @@ use crate::asker::Secret;
 use crate::error::SshError;
 use crate::known_hosts::files_of;
 use ipclusterz_base::places;
+use ipclusterz_base::private::{self, How};
 use ipclusterz_host::owned::OwnedFolder;
 use ipclusterz_profile::tables::ssh::SshTable;
 use std::ffi::CString;
@@ -68,7 +69,7 @@ impl PrivateFolder {
         // The name is short: the path of a socket has at most 107 bytes, of which ssh needs 17 for itself.
         let folder = OwnedFolder::new("ssh", &format!("connection of ssh to {host}")).map_err(other)?;
         let make = |path: &Path| -> io::Result<(File, File)> {
-            let mut script = OpenOptions::new().write(true).create_new(true).mode(0o700).open(path.join("askpass"))?;
+            let mut script = private::open_to_write(&path.join("askpass"), How::NewProgram)?;
             script.write_all(ASKPASS.as_bytes())?;
             Ok((pipe(&path.join("question"))?, pipe(&path.join("answer"))?))
         };
@@ -166,7 +167,7 @@ fn quoted(path: &Path) -> String {
 fn configuration(table: &SshTable) -> Result<String, SshError> {
     let account = Account::of_this_process();
     let home = account::home(&account);
-    let known_hosts: Vec<String> = files_of(table).iter().map(|file| quoted(file)).collect();
+    let known_hosts: Vec<String> = files_of(table)?.iter().map(|file| quoted(file)).collect();
     let mut text = format!(
         "UserKnownHostsFile {}\nGlobalKnownHostsFile none\nStrictHostKeyChecking yes\nUpdateHostKeys no\n\
          ServerAliveInterval {:.0}\nServerAliveCountMax 3\nConnectTimeout {:.0}\n",

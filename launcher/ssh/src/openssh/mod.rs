@@ -64,7 +64,7 @@ pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Resu
     let attempt = Attempt {
         host: target.to_string(),
         arguments: arguments(target, table),
-        known_hosts: files_of(table).iter().map(|file| file.display().to_string()).collect(),
+        known_hosts: files_of(table)?.iter().map(|file| file.display().to_string()).collect(),
         reason: asker.reason().to_owned(),
     };
     let waker = Waker::new().map_err(SshError::local("making an eventfd"))?;

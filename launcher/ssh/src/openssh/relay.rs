@@ -6,6 +6,7 @@
 use crate::ends::{LocalListener, Stream};
 use crate::error::SshError;
 use crate::poll::{PollSet, Waker};
+use ipclusterz_base::private;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -15,6 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const BUFFER: usize = 256 * 1024;
+/// How long a connection to the socket of `ssh`, which accepts at once, may take.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// Pause before connections are accepted again after a failure.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -140,7 +143,7 @@ fn run(listener: &LocalListener, to: &std::path::Path, handle: &RelayHandle) {
             continue;
         }
         match listener.accept() {
-            Ok(Some(near)) => match Stream::connect(to).and_then(|far| Pair::new(near, far)) {
+            Ok(Some(near)) => match private::connect(to, CONNECT_PATIENCE).and_then(|far| Pair::new(near, far)) {
                 Ok(pair) => pairs.push(pair),
                 // ssh has ended. The next peers wait at the listener until there is another ssh.
                 Err(_) => return,

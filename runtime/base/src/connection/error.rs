@@ -1,7 +1,7 @@
 //! Why a connection file cannot be used, and what the user can do about it.
 
 use super::CONNECTION_FILE_VERSION;
-use crate::places::PlacesError;
+use crate::error::PlacesError;
 use std::io;
 use std::path::PathBuf;
 
@@ -19,6 +19,9 @@ pub enum ConnectionError {
         /// Why.
         source: io::Error,
     },
+    /// It, the controller's socket or the folder of segments is somebody else's, or could be changed by others.
+    #[error(transparent)]
+    Place(PlacesError),
     /// Others can read the secret key in it.
     #[error("the connection file {path} has mode {mode:o}: others on this host could read its secret key")]
     NotPrivate {
@@ -58,8 +61,9 @@ pub enum ConnectionError {
 
 impl ConnectionError {
     /// What the user can do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
+    pub fn hint(&self) -> String {
+        let hint = match self {
+            ConnectionError::Place(error) | ConnectionError::Write(error) => return error.hint(),
             ConnectionError::Missing(_) => {
                 "is the cluster running? `ipclusterz list` shows clusters, `ipclusterz -n 4` starts one"
             }
@@ -77,7 +81,7 @@ impl ConnectionError {
             ConnectionError::NoKeys(_) => {
                 "start the cluster with `--listen 0.0.0.0:10101` or another address: its connection files then have keys"
             }
-            ConnectionError::Write(_) => "check the free space and permissions of that folder",
-        }
+        };
+        hint.to_owned()
     }
 }

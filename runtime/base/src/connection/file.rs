@@ -19,10 +19,10 @@ use super::CONNECTION_FILE_VERSION;
 use super::error::ConnectionError;
 use super::keys::{CurveKeys, Role};
 use crate::places::{self, PlacesError};
+use crate::private::{self, Trust};
 use crate::words::is_printable;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -71,16 +71,16 @@ impl ConnectionFile {
     /// Reads and checks `path`.
     pub fn read(path: &Path) -> Result<Self, ConnectionError> {
         let unreadable = |source| ConnectionError::Unreadable { path: path.to_path_buf(), source };
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(ConnectionError::Missing(path.to_path_buf()));
-            }
-            other => other.map_err(unreadable)?,
-        };
-        let mode = fs::metadata(path).map_err(unreadable)?.mode() & 0o777;
+        let file = private::open(path, Trust::OurFile).map_err(|error| match error {
+            error if error.is_missing() => ConnectionError::Missing(path.to_path_buf()),
+            PlacesError::Io { source, .. } => unreadable(source),
+            error => ConnectionError::Place(error),
+        })?;
+        let mode = file.metadata().map_err(unreadable)?.mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(ConnectionError::NotPrivate { path: path.to_path_buf(), mode });
         }
+        let text = io::read_to_string(file).map_err(unreadable)?;
         Self::parse(&text, path)
     }
 
@@ -152,6 +152,7 @@ impl ConnectionFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn example() -> ConnectionFile {
         ConnectionFile {

@@ -15,6 +15,7 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 from io import BytesIO
 from time import monotonic, sleep
 
+from .._core import make_private
 from ..shared import names
 from ..shared.uploads import here
 
@@ -63,9 +64,8 @@ def take(manifest: Manifest, content: Callable[[], Any], folder: str) -> tuple[s
     home = os.path.join(folder, "uploads", host)
     place = os.path.join(home, manifest.digest)
     if place not in _used:
-        for each in (os.path.dirname(home), home):
-            with suppress(FileExistsError):
-                os.mkdir(each, mode=0o700)
+        # Modules are imported from there: nobody else may have made it.
+        make_private(home)
         with _Lock(os.path.join(home, "lock")):
             if not os.path.isdir(place):
                 _unpack(manifest, content(), place)
