@@ -2,6 +2,7 @@
 
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
+use ipclusterz_base::logs::LogLimit;
 use ipclusterz_runtime::wire::codec::{DecodeError, HEADER_MAX, decode, encode};
 use ipclusterz_runtime::wire::message::*;
 use proptest::collection::vec;
@@ -93,7 +94,8 @@ fn handshake() -> impl Strategy<Value = Message> {
         (welcome, session).prop_map(|((peer, token, engine_id, engines, window), (grace, resumed))| {
             let (peer, (replies, bytes, request_bytes)) = (PeerId(peer), window);
             let window = Window { replies, bytes, request_bytes };
-            Message::Welcome(Welcome { peer, token, engine_id, engines, window, grace, resumed })
+            let log = engine_id.map(|_| LogLimit { bytes: u64::MAX, files: 2 });
+            Message::Welcome(Welcome { peer, token, engine_id, engines, window, grace, resumed, log })
         }),
         ".*".prop_map(|reason| Message::Refused(Refused { reason })),
         (any::<u64>(), ".*").prop_map(|(peer, token)| Message::Attach(Attach { peer: PeerId(peer), token })),
@@ -116,7 +118,7 @@ fn work() -> impl Strategy<Value = Message> {
         }),
         task.prop_map(|(id, op, function, segments, group)| {
             let group = group.map(|(epoch, ranks)| Group { epoch, ranks });
-            Message::Task(Task { id: TaskId(id), op, function, segments, group })
+            Message::Task(Task { id: TaskId(id), op, function, segments, group, client: PeerId(7) })
         }),
         result.prop_map(|(id, outcome, started, completed, segments)| {
             Message::Result(TaskResult { id: TaskId(id), outcome, started, completed, segments })
@@ -173,7 +175,14 @@ fn control() -> impl Strategy<Value = Message> {
         vec((info(), ".*", time()), 0..4),
     );
     prop_oneof![
-        (any::<u64>(), stream()).prop_map(|(task, stream)| Message::Output(Output { task: TaskId(task), stream })),
+        (any::<u64>(), any::<u64>(), stream()).prop_map(|(task, client, stream)| {
+            Message::Output(Output { task: TaskId(task), client: PeerId(client), stream })
+        }),
+        (any::<u64>(), any::<u64>()).prop_map(|(client, bytes)| Message::OutputTaken(OutputTaken {
+            client: PeerId(client),
+            bytes,
+            full: bytes % 2 == 0
+        })),
         (any::<(u64, u32, u32)>(), stream()).prop_map(|((request, position, engine), stream)| {
             let (request, engine) = (RequestId(request), EngineId(engine));
             Message::RequestOutput(RequestOutput { request, position, engine, stream })
@@ -192,7 +201,8 @@ fn control() -> impl Strategy<Value = Message> {
         (any::<(u64, u64)>(), counts()).prop_map(|((replies, bytes), messages)| Message::Ack(Ack {
             replies,
             bytes,
-            messages
+            messages,
+            full: bytes % 2 == 0,
         })),
         counts().prop_map(Message::Received),
         ".*".prop_map(|reason| Message::Goodbye(Goodbye { reason })),

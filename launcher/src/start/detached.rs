@@ -10,15 +10,13 @@ use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::{BlockedSignals, Signal, told_to_end};
 use ipclusterz_host::stderr::print_line;
 use ipclusterz_host::system;
-use ipclusterz_launchers::cluster::logs::LogFolder;
+use ipclusterz_launchers::cluster::logs::{LogFolder, open_log};
 use ipclusterz_ssh::answers::written_answer;
 use ipclusterz_ssh::terminal::Terminal;
 use ipclusterz_ssh::{Asker, Question};
 use std::ffi::OsString;
-use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, PipeReader, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -128,6 +126,5 @@ fn read_messages(pipe: PipeReader, events: Sender<Event>) -> io::Result<()> {
 
 /// For the detached launcher, which must hold the cluster's lock: redirects its output to a new `launcher.log`.
 pub fn redirect_to_log(logs: &LogFolder) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(logs.launcher())?;
-    system::redirect_output(&file)
+    system::redirect_output(&open_log(&logs.launcher())?)
 }

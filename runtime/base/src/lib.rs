@@ -6,9 +6,11 @@
 //! 3. [`cores`]: how many cores a process may use.
 //! 4. [`words`]: errors of the operating system in messages.
 //! 5. [`connection`]: the file by which a peer finds a controller and is admitted.
+//! 6. [`logs`]: lines in bounded files, whatever becomes of the disk.
 
 pub mod connection;
 pub mod cores;
 pub mod ids;
+pub mod logs;
 pub mod places;
 pub mod words;

@@ -1,5 +1,8 @@
 //! The text of errors of the operating system, as other programs print it.
 
+use std::io;
+use std::path::Path;
+
 /// `text` without the numbers that Rust adds to such an error: `No such file or directory (os error 2)`.
 pub fn without_codes(text: &str) -> String {
     const BEGIN: &str = " (os error ";
@@ -13,6 +16,11 @@ pub fn without_codes(text: &str) -> String {
         }
     }
     plain
+}
+
+/// The error, with the path that it is about before it.
+pub fn about(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

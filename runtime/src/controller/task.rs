@@ -92,7 +92,24 @@ pub(super) struct ClientState {
     pub acked: Ack,
     /// Segments in replies, with the number of the reply.
     pub reply_segments: VecDeque<(u64, Frame)>,
+    /// Output that is not acknowledged.
+    pub outputs: VecDeque<Written>,
+    /// Bytes of these.
+    pub output_bytes: u64,
     pub output_dropped: bool,
+    /// It keeps hardly any more output.
+    pub full: bool,
+}
+
+/// A piece of output on its way to a client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written {
+    /// Bytes that the client has been sent up to its end.
+    pub end: u64,
+    pub bytes: u64,
+    pub engine: EngineId,
+    /// The engine's process: another one may have the same id later.
+    pub writer: PeerId,
 }
 
 impl ClientState {

@@ -56,6 +56,8 @@ pub struct Work {
     anywhere: Rc<Choice>,
     /// What engines that come are to do first, by name.
     kept: Vec<(String, Rc<Job>)>,
+    /// Bytes of output that are not under way any more, and of which the engine was not told.
+    credits: BTreeMap<(PeerId, EngineId), u64>,
 }
 
 impl Work {
@@ -75,6 +77,7 @@ impl Work {
             effects: Vec::new(),
             anywhere: Rc::default(),
             kept: Vec::new(),
+            credits: BTreeMap::new(),
         }
     }
 
@@ -127,6 +130,7 @@ impl Work {
         self.recall_all_of(&state, |task| task.balanced.is_some() || !goodbye);
         self.turns.retain(|other| *other != client);
         self.held_bytes -= state.functions.values().map(|code| code.len() as u64).sum::<u64>();
+        self.credit_all(client, std::mem::take(&mut state.outputs));
         self.effects.extend(state.reply_segments.into_iter().map(|(_, name)| Effect::Unlink(name)));
     }
 
@@ -159,6 +163,7 @@ impl Work {
     pub fn engine_left(&mut self, engine: EngineId, reason: &str, now: Duration) {
         let outstanding = self.loads.remove(engine);
         self.gone.insert(engine, reason.to_owned());
+        self.credits.retain(|(_, other), _| *other != engine);
         for task in outstanding {
             let Some(state) = self.tasks.get_mut(&task) else { continue };
             match &mut state.balanced {

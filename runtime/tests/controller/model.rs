@@ -1,8 +1,8 @@
 //! What engines and clients know, and where a task may go.
 
-use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use ipclusterz_runtime::wire::message::*;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub struct ModelEngine {
     pub end: Option<(Duration, Duration)>,
     pub retiring: bool,
     pub told_to_end: bool,
+    /// Bytes written for each client, and not said to be taken.
+    pub under_way: BTreeMap<PeerId, u64>,
 }
 
 impl ModelEngine {

@@ -2,7 +2,7 @@
 
 use crate::model::{Goes, ModelClient, ModelEngine};
 use ipclusterz_base::connection::Role;
-use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::core::{Core, Identity};
 use ipclusterz_runtime::controller::event::{Action, Event};
@@ -28,6 +28,8 @@ pub struct World {
     pub balanced: BTreeMap<Key, Goes>,
     /// What the tasks belong to, as their payload says.
     pub keys: BTreeMap<TaskId, Key>,
+    /// Whose the tasks are, as the controller says.
+    pub askers: BTreeMap<TaskId, PeerId>,
     pub unlinked: Vec<String>,
     /// Clients that left in order.
     pub goodbyes: BTreeSet<u32>,
@@ -76,6 +78,7 @@ impl World {
             function_asks: Vec::new(),
             balanced: BTreeMap::new(),
             keys: BTreeMap::new(),
+            askers: BTreeMap::new(),
             unlinked: Vec::new(),
             goodbyes: BTreeSet::new(),
             interrupts: false,

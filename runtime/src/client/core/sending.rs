@@ -3,15 +3,15 @@
 use super::{Core, Standing};
 use crate::client::request::{Outgoing, UnderWay};
 use crate::wire::Channel;
-use crate::wire::message::{ForgetFunctions, Message, Outcome, Request, Window};
+use crate::wire::message::{ForgetFunctions, Message, OUTPUT_WINDOW, Outcome, Request, Window};
 use crate::wire::resend::Sending;
 use ipclusterz_base::ids::RequestId;
 use std::ops::Range;
 
 /// After so many replies an acknowledgement is sent.
 const ACK_REPLIES: u64 = 64;
-/// After so many bytes an acknowledgement is sent.
-const ACK_BYTES: u64 = 1 << 20;
+/// After so many bytes an acknowledgement is sent: before an engine waits for it ([`OUTPUT_WINDOW`]).
+const ACK_BYTES: u64 = OUTPUT_WINDOW / 4;
 
 impl Core {
     /// Reserves numbers for so many requests and returns the first; they must be submitted before any other.
@@ -59,12 +59,18 @@ impl Core {
         (fits || self.open_replies == 0).then(|| entry.remove())
     }
 
+    /// Whether results keep hardly any more text.
+    pub fn set_full(&mut self, full: bool) {
+        self.received.full = full;
+    }
+
     /// Acknowledges what was received, if that is enough to be worth a message.
     fn acknowledgement(&mut self) -> Option<Sending> {
         let (replies, bytes) = (self.received.replies - self.acked.replies, self.received.bytes - self.acked.bytes);
         let messages = self.received.messages.total() - self.acked.messages.total();
         let kept = self.sent.keeps() && messages >= ACK_REPLIES;
-        if replies < ACK_REPLIES && bytes < ACK_BYTES && !kept && !self.acknowledge {
+        let changed = self.received.full != self.acked.full;
+        if replies < ACK_REPLIES && bytes < ACK_BYTES && !kept && !self.acknowledge && !changed {
             return None;
         }
         self.acked = self.received;
