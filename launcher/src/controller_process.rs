@@ -45,6 +45,9 @@ impl ControllerProcess {
         for host in hosts_to_offer(settings) {
             command.args(["--advertise", &host]);
         }
+        if let Some(limit) = settings.tables.logs.limit() {
+            command.args(["--log-size", &limit.bytes.to_string(), "--log-files", &limit.files.to_string()]);
+        }
         if settings.engines_per_block().is_some() || settings.tables.batch.renew {
             // The work decides when these engines are there. How long the queue lets their jobs wait is not for the
             // launcher to decide.

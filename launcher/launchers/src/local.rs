@@ -13,6 +13,7 @@ use ipclusterz_host::spawn::{ChildOptions, ChildProcess};
 use ipclusterz_profile::settings::StartSettings;
 use ipclusterz_profile::tables::engines::Shared;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -58,10 +59,10 @@ impl LocalLauncher {
         }
     }
 
-    fn spawn(&mut self, id: EngineId) -> io::Result<ChildProcess> {
-        let mut log = open_log(&self.logs.engine(id))?;
+    fn spawn(&mut self, id: EngineId, mut log: File) -> io::Result<ChildProcess> {
         if !self.known.insert(id) {
-            writeln!(log, "--- engine {id} is started again ---")?;
+            // For its reader alone: a disk that is full does not keep an engine away.
+            let _ = writeln!(log, "--- engine {id} is started again ---");
         }
         let python = self.python.as_os_str().to_owned();
         let mut words = self.wrap.iter().map(std::ffi::OsString::from).chain([python]);
@@ -81,7 +82,9 @@ impl LocalLauncher {
 
 impl Launcher for LocalLauncher {
     fn start(&mut self, set: &EngineSet) -> Result<(), Failure> {
-        let child = self.spawn(set.first).map_err(|error| {
+        let log = open_log(&self.logs.engine(set.first));
+        let log = log.map_err(Failure::io(format!("cannot start engine {}: opening its log", set.first)))?;
+        let child = self.spawn(set.first, log).map_err(|error| {
             let message = format!("cannot start engine {} with {}: {error}", set.first, self.python.display());
             Failure::new(Exit::StartFailed, message)
                 .with_hint("is it a Python that runs on this host? choose one with --python")

@@ -58,6 +58,14 @@ pub struct ControllerArguments {
     #[arg(long)]
     pub no_engine_grace: Option<u64>,
 
+    /// Bytes that its log and each engine's may have
+    #[arg(long)]
+    pub log_size: Option<u64>,
+
+    /// Earlier parts of them that stay
+    #[arg(long)]
+    pub log_files: Option<u32>,
+
     /// Hosts for the connection files
     #[arg(long)]
     pub advertise: Vec<String>,

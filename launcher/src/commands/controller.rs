@@ -5,20 +5,30 @@
 use crate::arguments::ControllerArguments;
 use crate::failures;
 use crate::output::versioned;
+use ipclusterz_base::logs::{Log, Weight};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_profile::environment::{LOG, Variables};
 use ipclusterz_runtime::controller::{self, ControllerConfig, Ready};
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::Duration;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How long the end waits for the last lines of the log to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Runs a controller until it is told to stop.
 pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), Failure> {
     let result = filter(variables).and_then(|filter| {
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
         let mut limits = controller::Limits::default();
+        limits.log.bytes = arguments.log_size.unwrap_or(limits.log.bytes);
+        limits.log.files = arguments.log_files.unwrap_or(limits.log.files);
+        let log = Log::start(libc::STDERR_FILENO).map_err(Failure::io("starting the thread of the log"))?;
+        log.set_limit(limits.log);
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(Writers(log.clone())).with_ansi(false).init();
         if let Some(seconds) = arguments.no_engine_grace {
             limits.no_engine_grace = Duration::from_secs(seconds);
         }
@@ -35,7 +45,9 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
             let message = format!("--directory: {:?} is not UTF-8 text, as connection files are", config.directory);
             return Err(Failure::new(Exit::Usage, message));
         }
-        controller::run(config, announce).map_err(failures::of_controller)
+        let result = controller::run(config, announce).map_err(failures::of_controller);
+        log.flush(LAST_LINES);
+        result
     });
     if let Err(failure) = &result {
         print(&versioned(failure.to_json()));
@@ -52,6 +64,39 @@ fn filter(variables: &Variables) -> Result<EnvFilter, Failure> {
         Failure::new(Exit::Usage, format!("{LOG}: there is no level {wanted:?}"))
             .with_hint("there are error, warn, info and debug")
     })
+}
+
+/// Has `tracing` write to the log.
+struct Writers(Log);
+
+/// Takes one line, which `tracing` writes as a whole.
+struct LineWriter {
+    log: Log,
+    weight: Weight,
+}
+
+impl<'a> MakeWriter<'a> for Writers {
+    type Writer = LineWriter;
+
+    fn make_writer(&'a self) -> LineWriter {
+        LineWriter { log: self.0.clone(), weight: Weight::Notice }
+    }
+
+    fn make_writer_for(&'a self, about: &Metadata<'_>) -> LineWriter {
+        let weight = if *about.level() <= Level::WARN { Weight::Problem } else { Weight::Notice };
+        LineWriter { log: self.0.clone(), weight }
+    }
+}
+
+impl Write for LineWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.log.line(String::from_utf8_lossy(line).into_owned(), self.weight);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn announce(ready: &Ready) {

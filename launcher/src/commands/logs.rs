@@ -5,6 +5,7 @@ use crate::clusters::no_such_cluster;
 use crate::output::Output;
 use crate::report::{LogTail, LogsReport, log_line};
 use ipclusterz_base::ids::EngineId;
+use ipclusterz_base::logs::part;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_launchers::cluster::ClusterFolder;
@@ -71,19 +72,33 @@ struct Followed {
 impl Followed {
     /// The lines that were completed since the last call.
     fn new_lines(&mut self) -> io::Result<Vec<String>> {
-        let mut file = File::open(&self.path)?;
-        if file.metadata()?.len() < self.position {
-            // A new start has truncated or replaced the file.
-            self.position = 0;
-            self.unfinished.clear();
+        if std::fs::metadata(&self.path)?.len() < self.position {
+            self.begin_anew()?;
         }
-        file.seek(SeekFrom::Start(self.position))?;
-        let start = self.unfinished.len();
-        file.read_to_end(&mut self.unfinished)?;
-        self.position += (self.unfinished.len() - start) as u64;
+        let position = self.position;
+        self.position += self.read(&self.path.clone(), position)?;
         let Some(end) = self.unfinished.iter().rposition(|byte| *byte == b'\n') else { return Ok(Vec::new()) };
         let finished: Vec<u8> = self.unfinished.drain(..=end).collect();
         Ok(String::from_utf8_lossy(&finished).lines().map(str::to_owned).collect())
+    }
+}
+
+impl Followed {
+    /// The file was cut, and the rest of what was there is in its latest part; or a new start has replaced it.
+    fn begin_anew(&mut self) -> io::Result<()> {
+        let position = std::mem::take(&mut self.position);
+        match self.read(&part(&self.path, 1), position) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.unfinished.clear(),
+            read => drop(read?),
+        }
+        Ok(())
+    }
+
+    /// Takes what is in `file` behind `position`, and returns how much that is.
+    fn read(&mut self, file: &Path, position: u64) -> io::Result<u64> {
+        let mut file = File::open(file)?;
+        file.seek(SeekFrom::Start(position))?;
+        file.read_to_end(&mut self.unfinished).map(|count| count as u64)
     }
 }
 
@@ -130,5 +145,10 @@ mod tests {
         assert_eq!(followed.new_lines().expect("read"), ["two"]);
         std::fs::write(&path, "new\n").expect("write");
         assert_eq!(followed.new_lines().expect("read"), ["new"]);
+        std::fs::rename(&path, part(&path, 1)).expect("rename");
+        file = File::options().append(true).open(part(&path, 1)).expect("open");
+        file.write_all(b"behind it\n").expect("write");
+        std::fs::write(&path, "n\n").expect("write");
+        assert_eq!(followed.new_lines().expect("read"), ["behind it", "n"], "after a cut");
     }
 }

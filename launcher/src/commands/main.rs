@@ -33,6 +33,7 @@ pub fn main(raw: Vec<OsString>) -> ExitCode {
         Err(Interruption::Text(text)) => output.text(&text).map(|()| Exit::Ok.code()),
         Err(Interruption::Mistake(failure)) => Err(failure),
     };
+    stderr::flush();
     let code = result.unwrap_or_else(|failure| {
         output.failure(&failure);
         failure.exit().code()

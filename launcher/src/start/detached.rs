@@ -5,13 +5,12 @@
 
 use crate::report::StartReport;
 use crate::talk::Message;
-use ipclusterz_base::private::{self, How};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::{BlockedSignals, Signal, told_to_end};
 use ipclusterz_host::stderr::print_line;
 use ipclusterz_host::system;
-use ipclusterz_launchers::cluster::logs::LogFolder;
+use ipclusterz_launchers::cluster::logs::{LogFolder, open_log};
 use ipclusterz_ssh::answers::written_answer;
 use ipclusterz_ssh::terminal::Terminal;
 use ipclusterz_ssh::{Asker, Question};
@@ -128,6 +127,5 @@ fn read_messages(pipe: PipeReader, events: Sender<Event>) -> io::Result<()> {
 
 /// For the detached launcher, which must hold the cluster's lock: redirects its output to a new `launcher.log`.
 pub fn redirect_to_log(logs: &LogFolder) -> io::Result<()> {
-    let file = private::open_to_write(&logs.launcher(), How::Emptied)?;
-    system::redirect_output(&file)
+    system::redirect_output(&open_log(&logs.launcher())?)
 }

@@ -13,7 +13,7 @@ use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::BlockedSignals;
-use ipclusterz_host::stderr::print_line;
+use ipclusterz_host::stderr::{self, print_line};
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_launchers::cluster::lock::ClusterLock;
 use ipclusterz_launchers::cluster::state::ClusterState;
@@ -51,9 +51,13 @@ pub fn supervise(
     folder.logs().clear().map_err(Failure::io("removing the logs of an earlier run"))?;
     // What cannot be removed now is tried again at the next start.
     let _ = ended::prune(&settings.tables.logs, Some(&settings.cluster), false);
-    if arguments.report_descriptor.is_some() {
-        detached::redirect_to_log(&folder.logs()).map_err(Failure::io("opening launcher.log"))?;
+    let detached = arguments.report_descriptor.is_some();
+    if detached {
+        detached::redirect_to_log(&folder.logs()).map_err(Failure::io("opening the launcher's log"))?;
     }
+    // What else standard error may be is somebody else's file.
+    stderr::never_wait(settings.tables.logs.limit().filter(|_| detached))
+        .map_err(Failure::io("starting the thread of the log"))?;
     let signals = BlockedSignals::block().map_err(Failure::io("blocking signals"))?;
     let handle = ClusterHandle {
         end_timeout: settings.tables.engines.end_timeout,

@@ -9,6 +9,7 @@
 //! - `shutdown`, `outcome`: the end, and the result of the command
 //! - [`events`], [`lease`], [`program`]: the sources of events
 //! - `names`, `tails`: names of engines in messages, and the ends of logs
+//! - `log_watch`: keeps logs within their bound
 
 mod act;
 mod announcements;
@@ -18,6 +19,7 @@ mod ends;
 pub mod events;
 pub mod inputs;
 pub mod lease;
+mod log_watch;
 pub mod loss;
 mod names;
 mod outcome;

@@ -5,6 +5,7 @@ use super::core::Core;
 use super::events::{self, ControllerLine, Event};
 use super::inputs::{Action, Ending, Input};
 use super::lease;
+use super::log_watch::LogWatch;
 use super::loss::Limit;
 use super::policy::Policy;
 use super::program::Program;
@@ -120,6 +121,7 @@ impl<'a> Supervisor<'a> {
     /// Starts the cluster and returns when nothing is left of it. Returns the exit code: the program's, if there is one
     /// and it ran.
     pub fn run(&mut self, on_ready: OnReady<'_>) -> Result<u8, Failure> {
+        let _watch = self.watch_logs()?;
         let supervised = self.supervise(on_ready);
         let outcome = match &supervised {
             Ok(ending) => self.outcome(ending),
@@ -140,6 +142,12 @@ impl<'a> Supervisor<'a> {
             (Exit::Ok, Some(program)) if program.status.is_some() => Ok(program.code()),
             (exit, _) => Ok(exit.code()),
         }
+    }
+
+    fn watch_logs(&self) -> Result<Option<LogWatch>, Failure> {
+        let logs = self.plan.folder.logs();
+        let watch = self.plan.settings.tables.logs.limit().map(|limit| LogWatch::start(logs, limit));
+        watch.transpose().map_err(Failure::io("starting the thread that looks at the logs"))
     }
 
     /// Whether engines died, did not come, or were killed at their end.

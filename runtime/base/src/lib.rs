@@ -7,11 +7,13 @@
 //! 4. [`cores`], [`random`], [`process`]: how many cores a process may use; random names; what the kernel tells of processes.
 //! 5. [`words`]: text as people may be shown it.
 //! 6. [`connection`]: the file by which a peer finds a controller and is admitted.
+//! 7. [`logs`]: lines in bounded files, whatever becomes of the disk.
 
 pub mod connection;
 pub mod cores;
 pub mod error;
 pub mod ids;
+pub mod logs;
 pub mod places;
 pub mod private;
 pub mod process;

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// How often an idle engine looks at signals.
 const LOOK: Duration = Duration::from_millis(200);
+/// How often code that waits to write looks at signals.
+const WRITE: Duration = Duration::from_millis(50);
 /// How long the content of an upload may take to come.
 const FETCH: Duration = Duration::from_secs(600);
 
@@ -163,6 +165,13 @@ impl Engine {
         Ok(activities(py.detach(|| core.inspect(&engines, broken, timeout))))
     }
 
+    /// Writes to standard output, or to standard error. False: this is no engine any more, but a fork of one.
+    fn log(&self, py: Python<'_>, to_errors: bool, text: &str) -> bool {
+        let Some(core) = self.core() else { return false };
+        py.detach(|| core.log(to_errors, text));
+        true
+    }
+
     fn write(&self, py: Python<'_>, task: u64, stream: &str, text: &str) -> PyResult<bool> {
         let stream = Stream::from_name(stream).ok_or_else(|| {
             let names = Stream::ALL.map(Stream::name).join(", ");
@@ -172,7 +181,17 @@ impl Engine {
             return Err(PyValueError::new_err("what is displayed is a line of JSON and ends like one"));
         }
         let Some(core) = self.core() else { return Ok(false) };
-        Ok(py.detach(|| core.write(TaskId(task), stream, text)))
+        let mut rest = text;
+        while let Some(written) = py.detach(|| core.write(TaskId(task), stream, rest, WRITE)) {
+            rest = &rest[written..];
+            if rest.is_empty() {
+                return Ok(true);
+            }
+            // It waits for its client.
+            py.check_signals()?;
+        }
+        // Of a task that ended meanwhile, the rest goes nowhere.
+        Ok(rest.len() < text.len())
     }
 }
 

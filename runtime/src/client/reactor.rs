@@ -81,6 +81,7 @@ fn exchange(session: &mut Session, shared: &Shared, events: &mut Vec<SessionEven
     if state.core.standing.is_none() && state.problem != session.problem() {
         state.problem = session.problem().to_owned();
     }
+    state.core.set_full(shared.kept.is_full());
     let sends = state.take_sends();
     let found = Found {
         sent: !sends.is_empty(),

@@ -2,25 +2,38 @@
 //! And how much of it all results of a client may keep.
 
 use crate::wire::message::Stream;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// Text that all results of a client keep, bytes.
 const KEPT_MAX: usize = 128 << 20;
 /// Text of one call that is kept in any case, so that what others keep does not silence it.
 const ALWAYS_KEPT: usize = 64 << 10;
 
-/// How much text the results of a client keep, bytes.
+/// How much text the results of a client keep, bytes; and whether it counts as full.
 #[derive(Debug, Default)]
-pub struct Kept(AtomicUsize);
+pub struct Kept(AtomicUsize, AtomicBool);
 
 impl Kept {
-    /// Whether a call that keeps `own` bytes may keep `more`, which then count.
-    fn allows(&self, own: usize, more: usize) -> bool {
-        let allowed = own.saturating_add(more) <= ALWAYS_KEPT || self.0.load(Relaxed).saturating_add(more) <= KEPT_MAX;
-        if allowed {
-            self.0.fetch_add(more, Relaxed);
+    /// How many of `more` bytes a call may keep that keeps `own` bytes already.
+    fn room(&self, own: usize, more: usize) -> usize {
+        if self.0.load(Relaxed).saturating_add(more) <= KEPT_MAX {
+            more
+        } else {
+            more.min(ALWAYS_KEPT.saturating_sub(own))
         }
-        allowed
+    }
+
+    /// So many more bytes are kept.
+    fn count(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Relaxed);
+    }
+
+    /// Hardly any more is kept; from then on, until there is much room again.
+    pub(super) fn is_full(&self) -> bool {
+        let kept = self.0.load(Relaxed);
+        let full = kept > if self.1.load(Relaxed) { KEPT_MAX / 2 } else { KEPT_MAX - (1 << 20) };
+        self.1.store(full, Relaxed);
+        full
     }
 
     /// These bytes are freed.
@@ -55,10 +68,15 @@ impl Transcript {
 
     /// More was written; text is only kept as far as `kept` allows.
     pub fn write(&mut self, stream: Stream, text: &str, kept: &Kept) {
-        if kept.allows(self.len(), text.len()) {
-            self.push(stream, text);
-        } else if stream != Stream::Display {
-            self.left_out = self.left_out.saturating_add(text.len());
+        let room = kept.room(self.len(), text.len());
+        // Of what is displayed, a part is of no use.
+        let fits = if stream == Stream::Display && room < text.len() { 0 } else { text.floor_char_boundary(room) };
+        if fits > 0 {
+            kept.count(fits);
+            self.push(stream, &text[..fits]);
+        }
+        if stream != Stream::Display {
+            self.left_out = self.left_out.saturating_add(text.len().saturating_sub(fits));
         }
     }
 
@@ -66,7 +84,7 @@ impl Transcript {
     pub fn end(&mut self, kept: &Kept) {
         if self.left_out > 0 {
             let note = format!("\n[{} bytes of output were not kept: results keep too much already]\n", self.left_out);
-            kept.0.fetch_add(note.len(), Relaxed);
+            kept.count(note.len());
             self.push(Stream::Stdout, &note);
         }
     }
@@ -153,9 +171,14 @@ mod tests {
         other.write(Stderr, "heard", &kept);
         other.write(Stdout, &"x".repeat(ALWAYS_KEPT), &kept);
         other.end(&kept);
-        let note = format!("\n[{ALWAYS_KEPT} bytes of output were not kept: results keep too much already]\n");
+        let note = format!(
+            "{}\n[5 bytes of output were not kept: results keep too much already]\n",
+            "x".repeat(ALWAYS_KEPT - 5)
+        );
         assert_eq!((other.joined(Stderr), other.joined(Stdout)), ("heard".to_owned(), note));
+        assert!(kept.is_full());
         kept.free(full.len());
+        assert!(!kept.is_full());
         other.write(Stdout, &"x".repeat(ALWAYS_KEPT), &kept);
         kept.free(other.len());
         assert_eq!(kept.0.load(Relaxed), 0);

@@ -8,7 +8,8 @@
 //! Other bounds stand where they are kept: functions and uploads in `work/submit.rs`, notices in `work/holding.rs`, questions
 //! and interrupts in `core/sending.rs`, what is remembered of engines in `work.rs`, `registry.rs` and `worlds.rs`.
 
-use crate::wire::message::Window;
+use crate::wire::message::{OUTPUT_WINDOW, Window};
+use ipclusterz_base::logs::LogLimit;
 use std::time::Duration;
 
 /// Limits of one controller.
@@ -19,6 +20,8 @@ pub struct Limits {
     pub window: Window,
     /// Bytes of output that may wait for a client; text beyond is dropped, and the client is told.
     pub output_bytes: u64,
+    /// Bytes of output for a client that each engine may have under way: so much may wait in any case.
+    pub output_window: u64,
     /// How long balanced tasks wait while there is no engine at all.
     pub no_engine_grace: Duration,
     /// How long the session of a client on another host outlives its connections.
@@ -29,6 +32,8 @@ pub struct Limits {
     pub exit_grace: Duration,
     /// How long a shutdown waits for engines to leave.
     pub shutdown_grace: Duration,
+    /// How large an engine's log may become.
+    pub log: LogLimit,
 }
 
 impl Limits {
@@ -49,11 +54,13 @@ impl Default for Limits {
         Limits {
             window: Window { replies: 8192, bytes: 1 << 30, request_bytes: u64::MAX },
             output_bytes: 64 << 20,
+            output_window: OUTPUT_WINDOW,
             no_engine_grace: Duration::from_secs(10),
             session_grace: Duration::from_secs(300),
             loss_grace: Duration::from_secs(2),
             exit_grace: Duration::from_millis(500),
             shutdown_grace: Duration::from_secs(1),
+            log: LogLimit::default(),
         }
     }
 }

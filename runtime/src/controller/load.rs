@@ -119,6 +119,11 @@ impl Loads {
         self.loads.keys().copied()
     }
 
+    /// How many engines take work.
+    pub fn len(&self) -> usize {
+        self.loads.len()
+    }
+
     /// No engine takes work.
     pub fn is_empty(&self) -> bool {
         self.loads.is_empty()

@@ -113,10 +113,33 @@ pub(super) struct ClientState {
     pub asked: BTreeSet<TaskId>,
     /// Segments in replies, with the number of the reply.
     pub reply_segments: VecDeque<(u64, Frame)>,
+    /// Output that is not acknowledged.
+    pub outputs: VecDeque<Written>,
+    /// Bytes of these.
+    pub output_bytes: Saturating<u64>,
     pub output_dropped: bool,
+    /// Its results keep hardly any more output.
+    pub keeps_little: bool,
+}
+
+/// A piece of output on its way to a client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written {
+    /// Its number among the messages on `data`.
+    pub number: u64,
+    pub bytes: u64,
+    pub engine: EngineId,
+    /// The engine's process: another one may have the same id later.
+    pub writer: PeerId,
 }
 
 impl ClientState {
+    /// A piece of output is on its way to it.
+    pub fn written(&mut self, written: Written) {
+        self.output_bytes += written.bytes;
+        self.outputs.push_back(written);
+    }
+
     /// A task of a request has its answer.
     pub fn close(&mut self, task: TaskId, request: RequestId) {
         self.held.remove(&task);

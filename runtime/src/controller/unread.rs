@@ -41,6 +41,11 @@ impl Unread {
         }
     }
 
+    /// The number of the last message on `data`.
+    pub fn last(&self) -> u64 {
+        self.sent.data
+    }
+
     /// Bytes of all of them.
     pub fn bytes(&self) -> u64 {
         self.bytes.0

@@ -23,7 +23,7 @@ use crate::recent::Recent;
 use crate::wire::message::{Message, Outcome};
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::num::Saturating;
 use std::rc::Rc;
 use std::time::Duration;
@@ -65,6 +65,8 @@ pub struct Work {
     anywhere: Rc<Choice>,
     /// What engines that come are to do first, by name.
     kept: Vec<(String, Rc<Job>)>,
+    /// Bytes of output that are not under way any more, and of which the engine was not told.
+    credits: BTreeMap<(PeerId, EngineId), u64>,
 }
 
 impl Work {
@@ -85,6 +87,7 @@ impl Work {
             effects: Vec::new(),
             anywhere: Rc::default(),
             kept: Vec::new(),
+            credits: BTreeMap::new(),
         }
     }
 
@@ -141,6 +144,7 @@ impl Work {
         }
         self.turns.retain(|other| *other != client);
         self.held_bytes -= state.function_bytes;
+        self.credit_all(client, std::mem::take(&mut state.outputs));
         self.effects.extend(state.reply_segments.into_iter().map(|(_, name)| Effect::Unlink(name)));
     }
 
@@ -174,6 +178,7 @@ impl Work {
         let mut lost: Vec<TaskId> = self.loads.remove(engine).into();
         lost.extend(self.held_for(engine));
         self.gone.insert(engine, reason.to_owned());
+        self.credits.retain(|(_, other), _| *other != engine);
         for task in lost {
             let Some(state) = self.tasks.get_mut(&task) else { continue };
             match &mut state.balanced {

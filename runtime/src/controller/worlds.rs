@@ -8,7 +8,7 @@
 use crate::recent::Recent;
 use crate::wire::message::{EpochOver, Group, Message, Op, Rank, Reform, Task, TaskOutcome, WorldStatus};
 use crate::wire::{Channel, Frame, bounds};
-use ipclusterz_base::ids::{EngineId, TaskId};
+use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::Saturating;
 
@@ -269,7 +269,14 @@ impl Worlds {
                 let over = EpochOver { epoch, reason: reason.clone() };
                 self.sends.push((*engine, Channel::Control, Message::EpochOver(over), vec![]));
             }
-            let task = Task { id: world.task, op: Op::Reform, function: None, segments: vec![], group: None };
+            let task = Task {
+                id: world.task,
+                op: Op::Reform,
+                function: None,
+                segments: vec![],
+                group: None,
+                client: PeerId(0),
+            };
             self.sends.push((*engine, Channel::Data, Message::Task(task), vec![payload.clone()]));
             self.epochs.insert(*engine, (world.epoch, None));
         }

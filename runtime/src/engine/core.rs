@@ -9,7 +9,7 @@ use crate::wire::message::{
     TaskResult,
 };
 use crate::wire::part::{Packed, Part};
-use ipclusterz_base::ids::TaskId;
+use ipclusterz_base::ids::{PeerId, TaskId};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::num::Saturating;
 
@@ -29,6 +29,8 @@ pub struct Job {
     pub payload: Result<Vec<Part>, String>,
     /// Who does it together, when it is collective.
     pub group: Option<Group>,
+    /// Who asked for it.
+    pub client: PeerId,
 }
 
 /// What the I/O thread is to do.
@@ -78,6 +80,8 @@ pub struct Core {
     inbox: VecDeque<Job>,
     /// The task whose code runs, and whether it is of this session.
     running: Option<(TaskId, bool)>,
+    /// Who asked for it.
+    client: Option<PeerId>,
     functions: Functions,
     asked: Option<TaskId>,
 }
@@ -94,7 +98,8 @@ impl Core {
             Message::Task(task) => {
                 let payload = unpack(payload, &task);
                 let function = task.function.map(|name| (name, None));
-                self.inbox.push_back(Job { id: task.id, op: task.op, function, payload, group: task.group });
+                let Task { id, op, group, client, .. } = task;
+                self.inbox.push_back(Job { id, op, function, payload, group, client });
                 self.ask().into_iter().collect()
             }
             Message::Function(function) => {
@@ -137,7 +142,7 @@ impl Core {
         };
         let mut job = self.inbox.pop_front()?;
         job.function = code;
-        self.running = Some((job.id, true));
+        (self.running, self.client) = (Some((job.id, true)), Some(job.client));
         Some(job)
     }
 
@@ -169,7 +174,13 @@ impl Core {
     /// Text that the running task wrote; none when nobody waits for it.
     pub fn output(&mut self, stream: Stream, text: String) -> Option<Action> {
         let (task, true) = self.running? else { return None };
-        Some(Action::SendData(Message::Output(Output { task, stream }), vec![Frame::from(text.into_bytes())]))
+        let output = Output { task, client: self.client?, stream };
+        Some(Action::SendData(Message::Output(output), vec![Frame::from(text.into_bytes())]))
+    }
+
+    /// Who gets what the running task writes; none when nobody does.
+    pub fn reader(&self) -> Option<PeerId> {
+        self.running.filter(|(_, current)| *current).and(self.client)
     }
 
     /// The running task ended. None: it is not that one, for the session it came from is over.
@@ -207,7 +218,8 @@ mod tests {
 
     fn task(id: u64, function: Option<u8>) -> Message {
         let function = function.map(|byte| FunctionName([byte; 16]));
-        Message::Task(Task { id: TaskId(id), op: Op::Apply, function, segments: vec![], group: None })
+        let (segments, group, client) = (vec![], None, PeerId(0));
+        Message::Task(Task { id: TaskId(id), op: Op::Apply, function, segments, group, client })
     }
 
     fn feed(core: &mut Core, message: Message, payload: Vec<Frame>) -> Vec<Action> {

@@ -1,7 +1,7 @@
 //! The engine as the thread that runs user code uses it: it takes tasks, returns results and writes output.
 
 use super::core::{Action, Job};
-use super::output::{Allowance, OUTPUT_CHUNK};
+use super::output::{Allowance, OUTPUT_CHUNK, Room, first_piece};
 use super::shared::{Shared, State};
 use crate::inspections::Activities;
 use crate::system::wall_clock;
@@ -12,9 +12,6 @@ use ipclusterz_base::ids::{EngineId, FunctionHash, TaskId};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// User code waits while so much text is unsent.
-const OUTPUT_MAX: usize = 4 << 20;
 
 /// A task that user code executes.
 #[derive(Debug)]
@@ -174,23 +171,50 @@ impl Engine {
         self.shared.waker.wake();
     }
 
-    /// Writes text of a task; waits while too much is unsent. False: it does not run any more, and the text is dropped.
-    pub fn write(&self, task: TaskId, stream: Stream, text: &str) -> bool {
-        let mut state = self.shared.lock();
-        while state.core.runs(task) && state.output.bytes() > OUTPUT_MAX && state.ended.is_none() {
-            state = self.shared.wait(state);
+    /// Writes text that belongs to no task to standard output, or to standard error, of this process.
+    pub fn log(&self, to_errors: bool, text: &str) {
+        self.shared.logs.write(to_errors, text);
+    }
+
+    /// Writes text of a task, as far as its client lets it go on within `timeout`; says how much that is. None: the task
+    /// does not run any more, and the rest is dropped.
+    pub fn write(&self, task: TaskId, stream: Stream, text: &str, timeout: Duration) -> Option<usize> {
+        let deadline = Instant::now() + timeout;
+        let (mut state, mut rest) = (self.shared.lock(), text);
+        loop {
+            if !state.core.runs(task) {
+                return None;
+            }
+            match state.room() {
+                Room::Free => rest = self.write_piece(&mut state, stream, rest),
+                Room::None => {
+                    state.drop_output(stream, rest.len());
+                    return Some(text.len());
+                }
+                Room::Until(until) => {
+                    let left = until.min(deadline).saturating_duration_since(Instant::now());
+                    if left.is_zero() && deadline <= Instant::now() {
+                        return Some(text.len() - rest.len());
+                    }
+                    self.shared.waker.wake();
+                    state = self.shared.wait_timeout(state, left);
+                }
+            }
+            if rest.is_empty() {
+                return Some(text.len());
+            }
         }
-        if !state.core.runs(task) {
-            return false;
-        }
+    }
+
+    /// Writes the first piece, and returns what is left.
+    fn write_piece<'a>(&self, state: &mut State, stream: Stream, text: &'a str) -> &'a str {
+        let (piece, rest) = first_piece(stream, text);
         let first = state.output.bytes() == 0;
-        state.written(stream, text);
-        let wake = (first && state.output.bytes() > 0) || state.output.bytes() > OUTPUT_CHUNK;
-        drop(state);
-        if wake {
+        state.written(stream, piece);
+        if (first && state.output.bytes() > 0) || state.output.bytes() > OUTPUT_CHUNK {
             self.shared.waker.wake();
         }
-        true
+        rest
     }
 }
 
@@ -208,6 +232,7 @@ impl Drop for Engine {
 
 fn start(state: &mut State) -> Option<TaskHandle> {
     let job = state.core.start_next()?;
+    state.accounts.begin(job.client);
     state.allowance = Some(Allowance::new(Instant::now()));
     Some(started(job))
 }

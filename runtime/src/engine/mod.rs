@@ -12,6 +12,7 @@ pub mod config;
 pub mod core;
 mod handle;
 pub mod inspection;
+mod logs;
 mod output;
 pub mod process;
 mod reactor;

@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 const OUTPUT_DELAY: Duration = Duration::from_millis(20);
 /// How often memory use is reported.
 const USAGE_EVERY: Duration = Duration::from_secs(2);
+/// How often the engine's log is looked at, and how soon again when it was cut.
+const LOG_EVERY: Duration = Duration::from_secs(1);
+const LOG_AGAIN: Duration = Duration::from_millis(50);
 /// So much later than at `end_timeout` the engine ends itself, should nobody else do it: who started it can say so.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
@@ -43,6 +46,7 @@ pub(super) struct Reactor {
     /// When to warn user code of the end of its time.
     warn_at: Option<Instant>,
     next_usage: Instant,
+    next_log: Instant,
     told_bytes: u64,
     _context: zmq::Context,
 }
@@ -62,6 +66,7 @@ impl Reactor {
             stop_at: None,
             warn_at: config.end.map(|end| Instant::now() + end.left().saturating_sub(end.warn_before)),
             next_usage: Instant::now(),
+            next_log: Instant::now(),
             told_bytes: 0,
             _context: context,
         }
@@ -96,8 +101,11 @@ impl Reactor {
         }
     }
 
-    /// Does what is due: gives up, warns user code, or ends the process.
+    /// Does what is due: cuts the log, gives up, warns user code, or ends the process.
     fn look_at_clock(&mut self) {
+        if Instant::now() >= self.next_log {
+            self.next_log = Instant::now() + if self.shared.logs.keep_within() { LOG_AGAIN } else { LOG_EVERY };
+        }
         if let Some(deadline) = self.give_up
             && Instant::now() >= deadline
         {
@@ -118,7 +126,7 @@ impl Reactor {
 
     fn sleep(&mut self, output_waits: bool) -> Result<(), zmq::Error> {
         let now = Instant::now();
-        let mut until = self.next_usage.max(now);
+        let mut until = self.next_usage.min(self.next_log).max(now);
         let warn_at = self.warn_at.filter(|_| self.give_up.is_none());
         for deadline in [self.give_up, self.stop_at, warn_at].into_iter().flatten() {
             until = until.min(deadline);
@@ -211,6 +219,9 @@ impl Reactor {
             SessionEvent::Established(welcome) => {
                 self.give_up = None;
                 self.told_bytes = 0;
+                if let Some(limit) = welcome.log {
+                    self.shared.logs.set_limit(limit);
+                }
                 self.next_usage = Instant::now();
                 let mut state = self.shared.lock();
                 state.registered = welcome.engine_id.map(|id| (id, welcome.peer));
@@ -226,12 +237,16 @@ impl Reactor {
                 }
             }
             SessionEvent::Lost(reason) => {
-                self.shared.lock().core.session_lost();
+                self.session_lost();
                 if self.session.is_local() {
                     self.stop(&reason);
                 } else {
                     self.give_up = Some(Instant::now() + self.lease);
                 }
+            }
+            SessionEvent::Message(_, Message::OutputTaken(taken), _) => {
+                self.shared.lock().accounts.taken(taken, Instant::now());
+                self.shared.changed.notify_all();
             }
             SessionEvent::Message(_, Message::Inspected(inspected), _) => {
                 self.shared.lock().inspections.answered(inspected);
@@ -250,6 +265,15 @@ impl Reactor {
                 self.shared.changed.notify_all();
             }
         }
+    }
+
+    /// Nobody waits for an answer, and no output is waited for.
+    fn session_lost(&self) {
+        let mut state = self.shared.lock();
+        state.core.session_lost();
+        state.accounts.clear();
+        drop(state);
+        self.shared.changed.notify_all();
     }
 
     /// Interrupts user code, so that the process can end in order; at its deadline it ends in any case.

@@ -1,7 +1,8 @@
 //! What the two threads of an engine share: the core under one lock, and how they wake each other.
 
 use super::core::{Action, Core};
-use super::output::{Allowance, Gathered};
+use super::logs::Logs;
+use super::output::{Accounts, Allowance, Gathered, Room};
 use crate::inspections::Inspections;
 use crate::transport::wake::Waker;
 use crate::wire::message::Stream;
@@ -16,11 +17,18 @@ pub(super) struct Shared {
     pub changed: Condvar,
     pub waker: Waker,
     pub segments: Option<SegmentFolder>,
+    pub logs: Logs,
 }
 
 impl Shared {
     pub fn new(segments: Option<SegmentFolder>) -> std::io::Result<Self> {
-        Ok(Shared { state: Mutex::default(), changed: Condvar::new(), waker: Waker::new()?, segments })
+        Ok(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            waker: Waker::new()?,
+            segments,
+            logs: Logs::new(),
+        })
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
@@ -47,6 +55,8 @@ pub(super) struct State {
     pub output: Gathered,
     /// How much text the running task may write.
     pub allowance: Option<Allowance>,
+    /// What is under way for each client.
+    pub accounts: Accounts,
     pub registered: Option<(EngineId, PeerId)>,
     /// The controller's address that answered.
     pub address: String,
@@ -59,25 +69,47 @@ pub(super) struct State {
 }
 
 impl State {
+    /// Whether the running task may write now.
+    pub fn room(&self) -> Room {
+        let reader = self.core.reader().filter(|_| self.ended.is_none());
+        // For nobody, there is nothing to wait for.
+        reader.map_or(Room::Free, |client| self.accounts.room(client, Instant::now()))
+    }
+
+    /// The client takes nothing: text of the running task goes nowhere.
+    pub fn drop_output(&mut self, stream: Stream, bytes: usize) {
+        if let Some(allowance) = &mut self.allowance {
+            allowance.drop(stream, bytes, "its client took nothing for too long");
+        }
+    }
+
     /// Takes text of the running task, as much of it as may be sent.
     pub fn written(&mut self, stream: Stream, text: &str) {
         // What is displayed is no text: nothing of it can be cut.
         let Some(allowance) = self.allowance.as_mut().filter(|_| stream != Stream::Display) else {
-            return self.output.push(stream, text);
+            return self.gather(stream, text);
         };
-        let (note, fits) = allowance.take(stream, text, Instant::now());
+        let burst = self.core.reader().map_or(0, |client| self.accounts.burst(client));
+        let (note, fits) = allowance.take((stream, text), burst, Instant::now());
         if let Some((stream, note)) = note {
-            self.output.push(stream, &note);
+            self.gather(stream, &note);
         }
         if !fits.is_empty() {
-            self.output.push(stream, fits);
+            self.gather(stream, fits);
+        }
+    }
+
+    fn gather(&mut self, stream: Stream, text: &str) {
+        self.output.push(stream, text);
+        if let Some(client) = self.core.reader() {
+            self.accounts.wrote(client, text.len(), Instant::now());
         }
     }
 
     /// The running task writes no more.
     pub fn end_output(&mut self) {
         if let Some((stream, note)) = self.allowance.take().and_then(|mut allowance| allowance.note()) {
-            self.output.push(stream, &note);
+            self.gather(stream, &note);
         }
         self.flush_output();
     }

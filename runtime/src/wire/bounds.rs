@@ -156,6 +156,7 @@ pub fn apply(message: &mut Message) -> Bounded {
         | Message::NeedFunction(_)
         | Message::Function(_)
         | Message::Output(_)
+        | Message::OutputTaken(_)
         | Message::RequestOutput(_)
         | Message::Started(_)
         | Message::Ack(_)

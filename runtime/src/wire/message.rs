@@ -19,6 +19,7 @@
 //! | `need_function`, `function` | E → K, K → E | data | none; the code | functions |
 //! | `forget_functions` | C → K | data | none | functions |
 //! | `output`, `request_output` | E → K, K → C | data, before the result they belong to | the text, UTF-8 | output |
+//! | `output_taken` | K → E | control | none | output |
 //! | `abort` | C → K, K → C | data, behind the requests it names | none | stop |
 //! | `interrupt` | C → K → E | data, behind the requests it is meant for | none | stop |
 //! | `shutdown` | C → K → E | control | none | stop |
@@ -54,7 +55,7 @@ pub use engines::{EngineEnded, EngineInfo, EngineLeft, Usage};
 pub use functions::{ForgetFunctions, FunctionCode, FunctionName, NeedFunction};
 pub use inspection::{Activity, Broken, Inspect, Inspected};
 pub use operation::{Op, SegmentNote};
-pub use output::{Output, RequestOutput, Stream};
+pub use output::{OUTPUT_WINDOW, Output, OutputTaken, RequestOutput, Stream};
 pub use request::{Outcome, Placement, Reply, Request};
 pub use session::{Ack, Attach, Counts, Goodbye, Hello, Process, Refused, Resume, Welcome, Window};
 pub use status::{EngineLoss, EngineStatus, Status};
@@ -101,6 +102,8 @@ pub enum Message {
     Output(Output),
     /// The same, on its way to the client.
     RequestOutput(RequestOutput),
+    /// So much of an engine's output is not under way any more.
+    OutputTaken(OutputTaken),
     /// Cancel what has not started, and interrupt what has if asked to.
     Abort(Abort),
     /// Raise KeyboardInterrupt in the running code.

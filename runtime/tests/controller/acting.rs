@@ -98,7 +98,10 @@ impl World {
     /// The running task writes.
     pub fn write(&mut self, control: u32, stream: Stream, text: &str) {
         let Some(&task) = self.engines.get(&control).and_then(|engine| engine.inbox.front()) else { return };
-        self.tell(control + 1, Message::Output(Output { task, stream }), vec![Frame::from(text.as_bytes())]);
+        let client = self.askers[&task];
+        let engine = self.engines.get_mut(&control).expect("there");
+        *engine.under_way.entry(client).or_default() += text.len() as u64;
+        self.tell(control + 1, Message::Output(Output { task, client, stream }), vec![Frame::from(text.as_bytes())]);
     }
 
     pub fn finish(&mut self, control: u32, milliseconds: u64, outcome: TaskOutcome) {

@@ -54,7 +54,7 @@ fn the_segment_of_an_answer_that_nobody_reads_is_removed() {
 
 #[test]
 fn a_slow_client_is_told_once_that_text_is_dropped_and_gets_no_part_of_what_is_displayed() {
-    let mut world = World::with(Limits { output_bytes: 300, ..Limits::default() });
+    let mut world = World::with(Limits { output_bytes: 10, output_window: 0, ..Limits::default() });
     let client = world.join(Role::Client, None);
     let engine = world.join(Role::Engine, None);
     world.submit(client, ANYWHERE, false, 0);

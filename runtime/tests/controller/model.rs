@@ -1,6 +1,6 @@
 //! What engines and clients know, and where a task may go.
 
-use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use ipclusterz_runtime::wire::message::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub struct ModelEngine {
     pub told_to_end: bool,
     /// Of each client, the last of its requests for this engine that was done.
     pub last_done: BTreeMap<u32, RequestId>,
+    /// Bytes written for each client, and not said to be taken.
+    pub under_way: BTreeMap<PeerId, u64>,
 }
 
 impl ModelEngine {

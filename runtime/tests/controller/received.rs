@@ -14,6 +14,7 @@ impl World {
                 assert!(!engine.told_to_end, "an engine that was told to end was given {task:?}");
                 assert!(!engine.inbox.contains(&task.id), "task {} came twice", task.id);
                 engine.inbox.push_back(task.id);
+                self.askers.insert(task.id, task.client);
                 let (client, request) = payload[0][..12].split_at(4);
                 let request = RequestId(u64::from_be_bytes(request.try_into().expect("eight bytes")));
                 let key = (u32::from_be_bytes(client.try_into().expect("four bytes")), request);
@@ -44,6 +45,10 @@ impl World {
             Message::Shutdown(_) => {
                 assert!(engine.retiring && engine.inbox.is_empty(), "told to end: {engine:?}");
                 assert!(!std::mem::replace(&mut engine.told_to_end, true), "told twice");
+            }
+            Message::OutputTaken(OutputTaken { client, bytes, .. }) => {
+                let under_way = engine.under_way.entry(client).or_default();
+                *under_way = under_way.checked_sub(bytes).expect("no more is taken than was written");
             }
             Message::Attached(_) | Message::Refused(_) => {}
             other => panic!("an engine got {other:?}"),

@@ -6,7 +6,7 @@ use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::TaskId;
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::event::Event;
-use ipclusterz_runtime::wire::message::TaskOutcome;
+use ipclusterz_runtime::wire::message::{OUTPUT_WINDOW, TaskOutcome};
 
 impl World {
     /// No word of the launcher comes any more.
@@ -63,10 +63,18 @@ impl World {
         for client in self.clients.values() {
             assert_eq!(client.expected, client.answered, "answers are missing");
         }
-        let controls: Vec<u32> = self.clients.keys().chain(self.engines.keys()).copied().collect();
-        for control in controls {
-            self.gone(control, false);
+        (0..self.clients.len()).for_each(|client| self.step(Step::Acknowledge(client)));
+        let kept_back = |bytes: &u64| *bytes >= OUTPUT_WINDOW / 4;
+        for engine in self.engines.values() {
+            assert_eq!(engine.under_way.values().find(|bytes| kept_back(bytes)), None, "output that was acknowledged");
         }
+        let clients: Vec<u32> = self.clients.keys().copied().collect();
+        clients.into_iter().for_each(|control| self.gone(control, false));
+        for engine in self.engines.values() {
+            assert_eq!(engine.under_way.values().find(|bytes| **bytes > 0), None, "output for a client that has left");
+        }
+        let engines: Vec<u32> = self.engines.keys().copied().collect();
+        engines.into_iter().for_each(|control| self.gone(control, false));
         assert_eq!(self.core.work().held_bytes(), 0, "payload is still held");
         assert!(self.core.registry().is_empty());
         self.give_up_words();

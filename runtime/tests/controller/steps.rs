@@ -19,7 +19,7 @@ pub enum Step {
     ClientJoins,
     ClientLeaves { client: usize, goodbye: bool },
     Submit { client: usize, placement: Placement, function: bool, bytes: usize },
-    Write { engine: usize, stream: Stream },
+    Write { engine: usize, stream: Stream, lines: usize },
     Finish { engine: usize, milliseconds: u64, outcome: TaskOutcome },
     AnswerRecall(usize),
     Abort { client: usize, all: bool },
@@ -62,7 +62,8 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => (index.clone(), any::<bool>()).prop_map(|(client, goodbye)| Step::ClientLeaves { client, goodbye }),
         8 => submit.prop_map(|(client, placement, function, bytes)| Step::Submit { client, placement, function, bytes }),
         12 => (index.clone(), 0..60_u64, outcome).prop_map(|(engine, milliseconds, outcome)| Step::Finish { engine, milliseconds, outcome }),
-        1 => (index.clone(), proptest::sample::select(Stream::ALL.to_vec())).prop_map(|(engine, stream)| Step::Write { engine, stream }),
+        2 => (index.clone(), proptest::sample::select(Stream::ALL.to_vec()), prop_oneof![1..9_usize, 1..60_000_usize])
+            .prop_map(|(engine, stream, lines)| Step::Write { engine, stream, lines }),
         4 => index.clone().prop_map(Step::AnswerRecall),
         1 => (index.clone(), any::<bool>()).prop_map(|(client, all)| Step::Abort { client, all }),
         1 => (index.clone(), some_engines, any::<bool>())
@@ -115,9 +116,9 @@ impl World {
                     self.submit(control, placement, function, bytes);
                 }
             }
-            Step::Write { engine, stream } => {
+            Step::Write { engine, stream, lines } => {
                 if let Some(control) = Self::nth(&self.engines, engine) {
-                    self.write(control, stream, "text\n");
+                    self.write(control, stream, &"text\n".repeat(lines));
                 }
             }
             Step::Finish { engine, milliseconds, outcome } => {
@@ -176,7 +177,8 @@ impl World {
             TaskResult { id: TaskId(task), outcome: TaskOutcome::Ok, started: 0.0, completed: 0.0, segments: vec![] };
         if let Some(control) = Self::nth(&self.clients, peer) {
             self.tell(control + 1, Message::Result(result.clone()), vec![]);
-            let ack = Ack { replies: u64::MAX, messages: Counts { control: u64::MAX, data: u64::MAX } };
+            let messages = Counts { control: u64::MAX, data: u64::MAX };
+            let ack = Ack { replies: u64::MAX, messages, full: task.is_multiple_of(2) };
             self.tell(control + 1, Message::Ack(ack), vec![]);
         }
         if let Some(control) = Self::nth(&self.engines, peer) {

@@ -29,6 +29,8 @@ pub struct World {
     pub balanced: BTreeMap<Key, Goes>,
     /// What the tasks belong to, as their payload says.
     pub keys: BTreeMap<TaskId, Key>,
+    /// Whose the tasks are, as the controller says.
+    pub askers: BTreeMap<TaskId, PeerId>,
     pub unlinked: Vec<String>,
     /// Clients that left in order.
     pub goodbyes: BTreeSet<u32>,
@@ -85,6 +87,7 @@ impl World {
             function_asks: Vec::new(),
             balanced: BTreeMap::new(),
             keys: BTreeMap::new(),
+            askers: BTreeMap::new(),
             unlinked: Vec::new(),
             goodbyes: BTreeSet::new(),
             interrupts: false,

@@ -207,7 +207,7 @@ fn a_client_that_does_not_read_has_a_window_of_answers_waiting_and_no_more() {
             // It reads now and then.
             (read, acknowledged) = (read + 1, answered);
             let messages = Counts { control: u64::MAX, data: answered as u64 };
-            let ack = Ack { replies: answered as u64, messages };
+            let ack = Ack { replies: answered as u64, messages, full: false };
             let actions = says(&mut core, CLIENT, Message::Ack(ack), vec![]);
             take(actions, &mut inbox, &mut answers, &mut answered);
             assert!(!inbox.is_empty(), "round {round}: it goes on when there is room");

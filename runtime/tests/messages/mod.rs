@@ -2,6 +2,7 @@
 
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
+use ipclusterz_base::logs::LogLimit;
 use ipclusterz_base::process::Table;
 use ipclusterz_runtime::wire::message::*;
 use proptest::collection::vec;
@@ -110,7 +111,8 @@ fn handshake() -> impl Strategy<Value = Message> {
         (welcome, session).prop_map(|((peer, token, engine_id, engines, window), (grace, resumed))| {
             let (peer, (replies, bytes, request_bytes)) = (PeerId(peer), window);
             let window = Window { replies, bytes, request_bytes };
-            Message::Welcome(Welcome { peer, token, engine_id, engines, window, grace, resumed })
+            let log = engine_id.map(|_| LogLimit { bytes: u64::MAX, files: 2 });
+            Message::Welcome(Welcome { peer, token, engine_id, engines, window, grace, resumed, log })
         }),
         ".*".prop_map(|reason| Message::Refused(Refused { reason })),
         ".*".prop_map(|reason| Message::Crowded(Refused { reason })),
@@ -133,7 +135,7 @@ fn work() -> impl Strategy<Value = Message> {
         }),
         task.prop_map(|(id, op, function, segments, group)| {
             let group = group.map(|(epoch, ranks)| Group { epoch, ranks });
-            Message::Task(Task { id: TaskId(id), op, function, segments, group })
+            Message::Task(Task { id: TaskId(id), op, function, segments, group, client: PeerId(7) })
         }),
         result.prop_map(|(id, outcome, started, completed, segments)| {
             Message::Result(TaskResult { id: TaskId(id), outcome, started, completed, segments })
@@ -193,7 +195,12 @@ fn control() -> impl Strategy<Value = Message> {
         vec((info(), ".*", time()), 0..4),
     );
     prop_oneof![
-        (number(), stream()).prop_map(|(task, stream)| Message::Output(Output { task: TaskId(task), stream })),
+        (number(), number(), stream()).prop_map(|(task, client, stream)| {
+            Message::Output(Output { task: TaskId(task), client: PeerId(client), stream })
+        }),
+        (number(), number(), any::<bool>()).prop_map(|(client, bytes, full)| {
+            Message::OutputTaken(OutputTaken { client: PeerId(client), bytes, full })
+        }),
         ((number(), short(), short()), stream()).prop_map(|((request, position, engine), stream)| {
             let (request, engine) = (RequestId(request), EngineId(engine));
             Message::RequestOutput(RequestOutput { request, position, engine, stream })
@@ -209,7 +216,11 @@ fn control() -> impl Strategy<Value = Message> {
         option::of(engines()).prop_map(|engines| Message::Interrupt(Targets { engines })),
         option::of(engines()).prop_map(|engines| Message::Shutdown(Targets { engines })),
         engines().prop_map(|engines| Message::Retire(EngineList { engines })),
-        (number(), counts()).prop_map(|(replies, messages)| Message::Ack(Ack { replies, messages })),
+        (number(), counts(), any::<bool>()).prop_map(|(replies, messages, full)| Message::Ack(Ack {
+            replies,
+            messages,
+            full
+        })),
         counts().prop_map(Message::Received),
         ".*".prop_map(|reason| Message::Goodbye(Goodbye { reason })),
         info().prop_map(Message::EngineJoined),

@@ -69,7 +69,7 @@ impl World {
         let text = self.written.entry(request).or_default();
         let piece = format!("{number}:{},", text.len());
         text.push_str(&piece);
-        let output = Message::Output(Output { task, stream: Stream::Stdout });
+        let output = Message::Output(Output { task, client: ipclusterz_base::ids::PeerId(0), stream: Stream::Stdout });
         self.tell(2 * number + 1, output, vec![Frame::from(piece.into_bytes())]);
     }
 

@@ -145,6 +145,7 @@ impl World {
             Message::Recall(recall) => engine.recalls.push_back(recall.tasks),
             Message::Function(_) => assert_eq!(&*payload[0], b"code"),
             Message::Attached(_) => {}
+            Message::OutputTaken(_) => {}
             other => panic!("an engine got {other:?}"),
         }
     }

@@ -133,7 +133,10 @@ mod tests {
 
     #[test]
     fn number_and_age_are_limits() {
-        let limits = |keep_number, keep_days| LogsTable { keep: KeepLogs::All, keep_number, keep_days };
+        let limits = |keep_number, keep_days| {
+            let (max_size, files) = ("10 MiB".to_owned(), 2);
+            LogsTable { keep: KeepLogs::All, keep_number, keep_days, max_size, files }
+        };
         let (now, old) = (SystemTime::now(), SystemTime::now() - Duration::from_secs(3 * 24 * 3600));
         assert!(keeps(&limits(2, 7.0), 1, old) && !keeps(&limits(2, 7.0), 2, now));
         assert!(!keeps(&limits(0, 2.0), 0, old) && keeps(&limits(0, 2.0), 99, now));

@@ -1,7 +1,9 @@
-//! The log files of a cluster: their names, and the last lines of one. What is written to them is not decided here.
+//! The log files of a cluster: their names, their bounds, and the last lines of one. What is written to them is not decided
+//! here. A log that grew too long goes on in the same file; its earlier parts are beside it (`engine-0.log.1`).
 
 use crate::set::SetId;
 use ipclusterz_base::ids::EngineId;
+use ipclusterz_base::logs::{self, LogLimit, part};
 use ipclusterz_base::private::{self, How};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -76,7 +78,16 @@ impl LogFolder {
             let sets = self.numbers("job-", &format!(".{suffix}"))?;
             files.extend(sets.into_iter().map(|set| self.job(SetId(set), suffix)));
         }
+        files.extend(files.clone().iter().flat_map(|log| parts(log)));
         Ok(files.iter().try_for_each(|file| private::remove(file))?)
+    }
+
+    /// Cuts what is longer than `limit` allows; true if anything was. What cannot be cut is tried again at the next look.
+    pub fn keep_within(&self, limit: LogLimit) -> bool {
+        let Ok(entries) = std::fs::read_dir(&self.path) else { return false };
+        let names = entries.flatten().map(|entry| entry.path());
+        let logs = names.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+        logs.fold(false, |cut, log| logs::keep_within(&log, limit).unwrap_or(false) || cut)
     }
 
     /// The numbers in the names of the files that begin and end like this, sorted.
@@ -94,15 +105,33 @@ impl LogFolder {
 }
 
 /// Opens a log for appending, so that standard output and error do not overwrite each other. The logs of earlier runs
-/// must have been removed before.
+/// must have been removed before. An error names the file.
 pub fn open_log(path: &Path) -> io::Result<File> {
     Ok(private::open_to_write(path, How::Appending)?)
 }
 
-/// The last `count` lines of a file, and the file's length in bytes when they were read.
+/// The earlier parts of a log, the latest first.
+fn parts(log: &Path) -> impl Iterator<Item = PathBuf> {
+    (1..).map(|number| part(log, number)).take_while(|path| path.exists())
+}
+
+/// The last `count` lines of a log, its earlier parts included, and the length of its file in bytes when they were read.
 ///
-/// Reads at most the last 4 MiB. Bytes that are not UTF-8 are replaced.
+/// Reads at most the last 4 MiB of each part. Bytes that are not UTF-8 are replaced.
 pub fn tail(path: &Path, count: usize) -> io::Result<(Vec<String>, u64)> {
+    let (mut lines, length) = end_of(path, count)?;
+    for part in parts(path) {
+        if lines.len() >= count {
+            break;
+        }
+        let (mut earlier, _) = end_of(&part, count - lines.len())?;
+        earlier.append(&mut lines);
+        lines = earlier;
+    }
+    Ok((lines, length))
+}
+
+fn end_of(path: &Path, count: usize) -> io::Result<(Vec<String>, u64)> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let start = length.saturating_sub(TAIL_BYTES);
@@ -131,6 +160,28 @@ mod tests {
         assert_eq!(lines, ["two", "\u{fffd}three"]);
         assert_eq!(length, 15);
         assert_eq!(tail(&path, 9).expect("tail").0.len(), 3);
+    }
+
+    #[test]
+    fn a_log_that_was_cut_is_read_from_its_parts() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let logs = LogFolder::at(folder.path().to_path_buf());
+        let path = logs.engine(EngineId(0));
+        for text in ["line one\n", "l 2\nl 3\nl\n", "line four\n", "line five\n"] {
+            std::fs::write(&path, text).expect("write");
+            assert!(logs.keep_within(LogLimit { bytes: 8, files: 3 }));
+        }
+        std::fs::write(&path, "six\n").expect("write");
+        assert_eq!(tail(&path, 2).expect("tail"), (vec!["line five".to_owned(), "six".to_owned()], 4));
+        let lines = tail(&path, 99).expect("tail").0;
+        assert_eq!(
+            lines,
+            ["l 2", "l 3", "l", "line four", "line five", "six"].map(str::to_owned).to_vec(),
+            "the oldest part is gone"
+        );
+        assert_eq!(logs.all().expect("list"), [path]);
+        logs.clear().expect("clear");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 0);
     }
 
     #[test]

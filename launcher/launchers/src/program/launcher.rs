@@ -210,7 +210,7 @@ impl ProgramLauncher {
         let mark = Mark::of_set(&self.settings.run_id, set.id.0);
         let (mut command, name) = self.command(set, scratch, &mark)?;
         let log = self.settings.logs.set(set.id);
-        let output = open_log(&log).map_err(Failure::io(format!("cannot open {}", log.display())))?;
+        let output = open_log(&log).map_err(Failure::io("opening a log"))?;
         let errors = output.try_clone().map_err(Failure::io(format!("cannot open {}", log.display())))?;
         command.stdout(output).stderr(errors);
         let program_name = name_of(Path::new(command.get_program()));

@@ -121,7 +121,8 @@ pub fn signal(signal: i32, boot_id: &str, processes: impl IntoIterator<Item = Pr
 
 /// Prints the end of an engine's log.
 pub fn tail(run: &str, id: EngineId) -> String {
-    format!("tail -c 65536 {}/engine-{id}.log 2>/dev/null\n", folder(run))
+    let log = format!("{}/engine-{id}.log", folder(run));
+    format!("cat {log}.1 {log} 2>/dev/null | tail -c 65536\n")
 }
 
 /// Removes the folder of a run.

@@ -11,6 +11,11 @@ use ipclusterz_base::cores;
 use ipclusterz_host::units::{TimeLimit, memory};
 use regex::Regex;
 
+/// The least that a log may be bounded to, bytes: a start and an end have room in it.
+const LOG_LEAST: u64 = 64 << 10;
+/// Most earlier parts of a log.
+const LOG_FILES_MOST: u32 = 100;
+
 type Checked = Result<(), SettingsError>;
 
 /// Address of the controller when engines are elsewhere and the profile names none.
@@ -160,6 +165,16 @@ impl Checks<'_> {
         let days = self.0.tables.logs.keep_days;
         if !(0.0..=LONGEST).contains(&days) {
             return Err(self.error("logs.keep_days", format!("{days} is not a number of days"), "give 0 or more"));
+        }
+        let size = &self.0.tables.logs.max_size;
+        if self.0.tables.logs.limit().is_none_or(|limit| limit.bytes < LOG_LEAST) {
+            let message = format!("{size:?} is not a size of 64 KiB or more");
+            return Err(self.error("logs.max_size", message, "for example: \"10 MiB\""));
+        }
+        let files = self.0.tables.logs.files;
+        if files > LOG_FILES_MOST {
+            let message = format!("{files} files are too many");
+            return Err(self.error("logs.files", message, format!("give a number from 0 to {LOG_FILES_MOST}")));
         }
         Ok(())
     }

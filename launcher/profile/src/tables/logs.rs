@@ -1,5 +1,7 @@
-//! `[logs]`: the logs that outlive their cluster.
+//! `[logs]`: how large logs become, and which outlive their cluster.
 
+use ipclusterz_base::logs::LogLimit;
+use ipclusterz_host::units;
 use serde::Deserialize;
 
 /// `logs.keep`.
@@ -23,4 +25,13 @@ pub struct LogsTable {
     pub keep: KeepLogs,
     pub keep_number: u32,
     pub keep_days: f64,
+    pub max_size: String,
+    pub files: u32,
+}
+
+impl LogsTable {
+    /// How large a log may become; `None` if `max_size` is no size, which is checked before anything is started.
+    pub fn limit(&self) -> Option<LogLimit> {
+        units::memory(&self.max_size.replacen(' ', "", 1)).map(|bytes| LogLimit { bytes, files: self.files })
+    }
 }

@@ -12,6 +12,7 @@ use crate::error::SshError;
 use crate::known_hosts::files_of;
 use ipclusterz_base::places;
 use ipclusterz_base::private::{self, How};
+use ipclusterz_base::words::about;
 use ipclusterz_host::owned::OwnedFolder;
 use ipclusterz_profile::tables::ssh::SshTable;
 use std::ffi::CString;
@@ -73,7 +74,7 @@ impl PrivateFolder {
             script.write_all(ASKPASS.as_bytes())?;
             Ok((pipe(&path.join("question"))?, pipe(&path.join("answer"))?))
         };
-        let (question, answer) = make(folder.path()).map_err(failed())?;
+        let (question, answer) = make(folder.path()).map_err(about(folder.path())).map_err(failed())?;
         let folder = Self { folder, question, answer, pending: String::new() };
         let mut text = configuration(table)?;
         if tells_keys {

@@ -22,6 +22,7 @@ from _signal import (  # type: ignore[import-not-found]
 )
 
 from .options import USAGE, read
+from .words import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,10 +60,7 @@ def working_folder_last() -> None:
 
 def fail(message: str, hint: str) -> NoReturn:
     """Say why this engine cannot run, and end with status 1."""
-    sys.stderr.write(f"error: {message}\n")
-    if hint:
-        sys.stderr.write(f"hint: {hint}\n")
-    sys.stderr.flush()
+    say(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
     raise SystemExit(1)
 
 
@@ -175,7 +173,7 @@ def main(arguments: list[str]) -> None:
         fail(f"the extension module cannot be loaded: {error}", "reinstall ipclusterz for this Python")
     except (OSError, ValueError) as error:
         fail(f"this engine could not register: {error}", "")
-    sys.stderr.write(f"engine {core.id}: pid {os.getpid()}, registered at {core.address}\n")
+    say(f"engine {core.id}: pid {os.getpid()}, registered at {core.address}\n")
     ending.engine_id = core.id
     if "mpi" in told:
         from ..mpi import for_engine

@@ -13,6 +13,7 @@ from .chunks import run_chunk
 from .coroutines import value_of
 from .failure import called_with
 from .shell import make_shell
+from .streams import installed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Calls:
         try:
             return dumps(take(manifest, task.function_code, self._state.folder))
         except Exception as error:
-            sys.__stderr__.write(f"{manifest.name!r}, which was uploaded, is not here: {error}\n")  # type: ignore[union-attr]
+            installed["stderr"].log(f"{manifest.name!r}, which was uploaded, is not here: {error}\n")
             raise
 
     def collective(self, task: Task) -> list[Frame]:

@@ -10,6 +10,8 @@ import signal
 import sys
 import time
 
+from .words import say
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .options import Options
@@ -83,6 +85,5 @@ def _ended() -> list[tuple[int, int]]:
 
 def _report(name: str, pid: int, code: int) -> int:
     how = f"with status {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
-    sys.stderr.write(f"{name} (pid {pid}) ended {how}\n")
-    sys.stderr.flush()
+    say(f"{name} (pid {pid}) ended {how}\n")
     return code if code >= 0 else 128 - code

@@ -1,7 +1,7 @@
 """``sys.stdout`` and ``sys.stderr`` of an engine, and its third stream: what the code displays.
 
 What code of the running task writes, in whichever thread, goes to the task's client. All else goes to the process's own
-stream, which the launcher keeps in a log file: what is written between tasks, and what threads of a task write when it
+stream, a log file that is kept within a bound: what is written between tasks, and what threads of a task write when it
 has ended. Whose code it is, is decided in `origin`; batching, sending and limits are the extension module's. What is
 written to the stream of displays is decided in `ipython`.
 """
@@ -45,6 +45,7 @@ class Stream(io.TextIOBase):
     def __init__(self, core: Engine, state: State, name: Literal["stdout", "stderr", "display"], own: TextIO) -> None:
         super().__init__()
         self._send = core.write
+        self._log = core.log
         self._state = state
         self._stream: Literal["stdout", "stderr", "display"] = name
         self._own = own
@@ -121,8 +122,7 @@ class Stream(io.TextIOBase):
         if self._encoding != "utf-8":
             text = self._encodable(text)
         if not self._sent(text):
-            self._own.write(text)
-            self._own.flush()
+            self.log(text)
         return length
 
     def writelines(self, lines: Iterable[Any]) -> None:
@@ -137,6 +137,21 @@ class Stream(io.TextIOBase):
     def detach(self) -> Any:
         """The stream of bytes. This one stays as it is, for the next task."""
         return self.buffer
+
+    def log(self, text: str) -> None:
+        """Write to the process's own stream. That it cannot take more is no reason to end what writes."""
+        try:
+            logged = self._log(self._stream == "stderr", text)
+        except UnicodeEncodeError:
+            text = text.encode("utf-8", "replace").decode()
+            logged = self._log(self._stream == "stderr", text)
+        if not logged:
+            # A child that user code forked off: the lock of the log is its parent's.
+            try:
+                self._own.write(text)
+                self._own.flush()
+            except (OSError, ValueError):
+                pass
 
     # -- inside -------------------------------------------------------------------------------------------------
 

@@ -127,6 +127,9 @@ def _unpack(manifest: Manifest, content: Any, place: str) -> None:
         if isinstance(error, OSError) and os.path.isdir(place):
             # Where there are no locks, another engine was faster.
             return
+        if isinstance(error, OSError) and error.filename is None:
+            # What writes does not say where: to a full disk, for example.
+            error.filename = place
         raise
 
 

@@ -86,8 +86,11 @@ def write(path: Path, header: Header, values: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
-    except BaseException:
+    except BaseException as error:
         unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            # What writes does not say where: to a full disk, for example.
+            error.filename = str(path)
         raise
     sync_folder(path.parent)
 

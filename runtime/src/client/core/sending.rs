@@ -3,7 +3,7 @@
 use super::{Core, Standing};
 use crate::client::request::{Outgoing, UnderWay};
 use crate::wire::Channel;
-use crate::wire::message::{ForgetFunctions, FunctionName, Message, Outcome, Request, Window};
+use crate::wire::message::{ForgetFunctions, FunctionName, Message, OUTPUT_WINDOW, Outcome, Request, Window};
 use crate::wire::resend::Sending;
 use ipclusterz_base::ids::RequestId;
 use std::num::Saturating;
@@ -11,8 +11,8 @@ use std::ops::Range;
 
 /// After so many messages an acknowledgement is sent.
 const ACK_MESSAGES: u64 = 64;
-/// After so many bytes an acknowledgement is sent.
-const ACK_BYTES: u64 = 1 << 20;
+/// After so many bytes an acknowledgement is sent: before an engine waits for it ([`OUTPUT_WINDOW`]).
+const ACK_BYTES: u64 = OUTPUT_WINDOW / 4;
 
 impl Core {
     /// Reserves numbers for so many requests and returns the first; they must be submitted before any other.
@@ -60,11 +60,17 @@ impl Core {
         (fits || self.open_replies.0 == 0).then(|| entry.remove())
     }
 
+    /// Whether results keep hardly any more text.
+    pub fn set_full(&mut self, full: bool) {
+        self.received.full = full;
+    }
+
     /// Acknowledges what was received, if that is enough to be worth a message.
     fn acknowledgement(&mut self) -> Option<Sending> {
         let bytes = (self.received_bytes - self.acked_bytes).0;
         let messages = self.received.messages.total().saturating_sub(self.acked.messages.total());
-        if messages < ACK_MESSAGES && bytes < ACK_BYTES && !self.acknowledge {
+        let changed = self.received.full != self.acked.full;
+        if messages < ACK_MESSAGES && bytes < ACK_BYTES && !self.acknowledge && !changed {
             return None;
         }
         self.acked = self.received;

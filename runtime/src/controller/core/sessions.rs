@@ -40,8 +40,16 @@ impl Core {
             && let Some(Peer { token, received, .. }) = self.registry.peer(peer)
         {
             let (engine_id, engines, window) = (None, vec![], self.limits.window);
-            let welcome =
-                Welcome { peer, token: token.text(), engine_id, engines, window, grace, resumed: Some(*received) };
+            let welcome = Welcome {
+                peer,
+                token: token.text(),
+                engine_id,
+                engines,
+                window,
+                grace,
+                resumed: Some(*received),
+                log: None,
+            };
             self.actions.push(Action::Log(format!("hello again from {who}")));
             self.send(route, Message::Welcome(welcome));
             // These connections are dead, unless this hello is late and comes from a connection that the client has
@@ -77,7 +85,8 @@ impl Core {
         let others = self.registry.engines().filter(|_| engine_id.is_none());
         let engines = others.filter_map(|(_, peer)| peer.engine_info()).collect();
         let window = self.limits.window;
-        let welcome = Welcome { peer, token: token.text(), engine_id, engines, window, grace, resumed: None };
+        let log = engine_id.map(|_| self.limits.log);
+        let welcome = Welcome { peer, token: token.text(), engine_id, engines, window, grace, resumed: None, log };
         self.actions.push(Action::Log(format!("hello from {who}")));
         self.send(route, Message::Welcome(welcome));
     }

@@ -81,7 +81,7 @@ impl Work {
         let job = &state.job;
         let function = job.function.as_ref().map(|(name, _)| *name);
         let (segments, group) = (job.segments.clone(), job.group.clone());
-        let message = Task { id: task, op: job.op, function, segments, group };
+        let message = Task { id: task, op: job.op, function, segments, group, client: state.client };
         self.effects.push(Effect::ToEngine(engine, Channel::Data, Message::Task(message), job.payload.clone()));
         self.loads.give(engine, task, now);
     }

@@ -3,7 +3,7 @@
 //! begun is taken back. It goes on when half a window has been read.
 
 use super::{Effect, Work};
-use crate::controller::task::Place;
+use crate::controller::task::{Place, Written, size};
 use crate::wire::message::{Ack, Message, Recall};
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
@@ -19,6 +19,11 @@ impl Work {
     pub fn told(&mut self, client: PeerId, channel: Channel, message: &Message, payload: &[Frame]) -> bool {
         let Some(state) = self.clients.get_mut(&client) else { return true };
         state.unread.push(channel, message, payload);
+        if let Message::RequestOutput(output) = message
+            && let Some(writer) = self.loads.get(output.engine).map(|load| load.peer)
+        {
+            state.written(Written { number: state.unread.last(), bytes: size(payload), engine: output.engine, writer });
+        }
         let reads = state.unread.notices() <= NOTICES_MAX;
         if !state.full && state.unread.bytes() > self.limits.window.bytes {
             state.full = true;
@@ -46,6 +51,8 @@ impl Work {
             self.turns.push_back(client);
         }
         self.dispatch(now);
+        self.credit_taken(client, ack.messages.data);
+        self.keeps_little(client, ack.full);
     }
 
     /// Takes back what engines have not begun of a client. What stands before a task of a group stays: one that has begun

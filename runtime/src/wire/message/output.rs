@@ -1,7 +1,11 @@
 //! What running code writes and displays, on its way to the client.
 
-use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use serde::{Deserialize, Serialize};
+
+/// Bytes of output for one client that an engine may have under way: sent, and not yet said to be taken. What is written
+/// beyond waits.
+pub const OUTPUT_WINDOW: u64 = 1 << 20;
 
 /// Where text was written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +43,21 @@ impl Stream {
 pub struct Output {
     /// The task that was running.
     pub task: TaskId,
+    /// Its client, as the task said.
+    pub client: PeerId,
     /// Which stream.
     pub stream: Stream,
+}
+
+/// See [`super::Message::OutputTaken`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputTaken {
+    /// For whom it was.
+    pub client: PeerId,
+    /// How many bytes more the client has received, or will never receive.
+    pub bytes: u64,
+    /// It would keep hardly any more.
+    pub full: bool,
 }
 
 /// See [`super::Message::RequestOutput`].

@@ -4,6 +4,7 @@ use super::engines::EngineInfo;
 use super::world::Rank;
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId};
+use ipclusterz_base::logs::LogLimit;
 use ipclusterz_base::process::{Stat, Table};
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +117,9 @@ pub struct Welcome {
     pub grace: f64,
     /// The session is resumed, and the controller has received this much of it; the rest is sent again.
     pub resumed: Option<Counts>,
+    /// For an engine: how large its log may become.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogLimit>,
 }
 
 /// What a client may have under way at the controller; it keeps the rest to itself until answers arrive.
@@ -161,6 +165,9 @@ pub struct Ack {
     pub replies: u64,
     /// Messages: the controller need not keep them any longer, nor count them as unread.
     pub messages: Counts,
+    /// Its results keep so much text already that they would keep hardly any more.
+    #[serde(default)]
+    pub full: bool,
 }
 
 /// See [`super::Message::Goodbye`].

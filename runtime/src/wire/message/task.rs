@@ -3,7 +3,7 @@
 use super::functions::FunctionName;
 use super::operation::{Op, SegmentNote};
 use super::world::Group;
-use ipclusterz_base::ids::TaskId;
+use ipclusterz_base::ids::{PeerId, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// See [`super::Message::Task`].
@@ -20,6 +20,8 @@ pub struct Task {
     /// The engines that execute it together, if it is collective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Group>,
+    /// Who asked for it, as the controller numbers peers: output is counted for each client.
+    pub client: PeerId,
 }
 
 /// How a task ended on an engine.
