@@ -166,10 +166,10 @@ impl Engine {
     }
 
     /// Writes to standard output, or to standard error. False: this is no engine any more, but a fork of one.
-    fn log(&self, py: Python<'_>, to_errors: bool, text: &str) -> bool {
-        let Some(core) = self.core() else { return false };
+    fn log(&self, py: Python<'_>, to_errors: bool, text: &str) -> PyResult<bool> {
+        let Some(core) = self.core() else { return Ok(false) };
         py.detach(|| core.log(to_errors, text));
-        true
+        Ok(true)
     }
 
     fn write(&self, py: Python<'_>, task: u64, stream: &str, text: &str) -> PyResult<bool> {
