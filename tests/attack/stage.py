@@ -15,7 +15,7 @@ from typing import Any
 
 __all__ = ["ANNA", "BIN", "MALLORY", "Stage"]
 
-ANNA, MALLORY = 1000, 65534
+ANNA, MALLORY = 4242, 65534
 BIN = Path(sys.executable).parent
 
 # The interpreter may be in a home folder that lets nobody in: then that part of it is shown at its place.
@@ -31,15 +31,15 @@ if [ -n "$interpreter" ]; then
 fi
 cp /etc/passwd "$kept/passwd"
 cp /etc/group "$kept/group"
-echo "anna:x:1000:1000::/home/anna:/bin/sh" >>"$kept/passwd"
-printf 'anna:x:1000:\\nlab:x:2000:anna,nobody\\n' >>"$kept/group"
+echo "anna:x:4242:4242::/home/anna:/bin/sh" >>"$kept/passwd"
+printf 'anna:x:4242:\\nlab:x:2000:anna,nobody\\n' >>"$kept/group"
 mount --bind "$kept/passwd" /etc/passwd
 mount --bind "$kept/group" /etc/group
 mount -t tmpfs -o mode=1777 none /tmp
 mount -t tmpfs -o mode=1777 none /dev/shm
 mount -t tmpfs -o mode=755 none /home
 mkdir -m 700 /home/anna
-chown 1000:1000 /home/anna
+chown 4242:4242 /home/anna
 echo ready
 read -r _
 """

@@ -164,7 +164,7 @@ HANDED_OVER = """
 import os, socket, sys
 made = socket.socket(socket.AF_UNIX)
 made.bind(sys.argv[1])
-os.chown(sys.argv[1], 1000, 1000)
+os.chown(sys.argv[1], 4242, 4242)
 os.setgid(65534)
 os.setuid(65534)
 made.listen()
@@ -258,6 +258,18 @@ def test_a_group_of_ones_own_may_write(stage: Stage, faults: Any) -> None:
     stage.shell(0, f"chgrp 2000 {state}")
     refused(stage.run(ANNA, IPCLUSTERZ, "-n", "1"), f"run: chmod g-w {state}")
     faults.survived("strangers", "state folder in one that a group can write to", 1, "refused with the chmod")
+
+
+@pytest.mark.parametrize("shown_as", ["current", "root"])
+def test_in_a_container_of_ones_own_the_host_is_no_stranger(stage: Stage, shown_as: str, faults: Any) -> None:
+    """There root's folders are shown as those of an unknown user."""
+    container = ("unshare", "--user", f"--map-{shown_as}-user")
+    program = "import ipclusterz; print(ipclusterz.Client()[:].apply_sync(len, 'four'))"
+    done = stage.run(ANNA, *container, IPCLUSTERZ, "run", "-n", "1", "--", str(BIN / "python"), "-c", program)
+    assert (done.returncode, done.stdout) == (0, "{0: 4}\n"), done
+    stage.shell(MALLORY, f"mkdir -m 777 {BASE} /tmp/ipclusterz-0")
+    refused(stage.run(ANNA, *container, IPCLUSTERZ, "-n", "1"), "belongs to user nobody (65534)")
+    faults.survived("strangers", "base made before, seen from a user namespace", 1, "start refused with the fix")
 
 
 READ = "import sys\nfor pid in sys.argv[1:]:\n open(f'/proc/{pid}/environ').read()"

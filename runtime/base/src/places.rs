@@ -36,6 +36,11 @@ impl PlacesError {
             PlacesError::Foreign { path, .. } if *path == run_base_without_session() => {
                 format!("{RUNTIME_HINT}, or have that user or root remove {}", path.display())
             }
+            PlacesError::Foreign { path, .. } | PlacesError::NotPrivate { path, .. }
+                if path.starts_with("/dev/shm") =>
+            {
+                "restart the cluster: its folder there has a new name each time".to_owned()
+            }
             PlacesError::Foreign { path, .. } if is_of_runtime(path) => {
                 format!("{RUNTIME_HINT}, or unset it; after `su` it is still the former user's, `su -` sets it anew")
             }

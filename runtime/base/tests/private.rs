@@ -116,6 +116,8 @@ fn a_folder_is_removed_with_all_in_it_and_nothing_that_a_link_leads_to() {
         private::remove(path).expect("removed");
     }
     assert_eq!(private::names(root.path()).expect("list"), ["kept"]);
+    private::make_private_dir(&kept.join("inside")).expect("make");
+    assert!(private::remove(&kept.join("inside/..")).is_err(), "a name that goes up names nothing");
     assert!(kept.join("file").exists());
 }
 

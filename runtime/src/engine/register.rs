@@ -10,7 +10,7 @@ use crate::transport::dial::DialError;
 use crate::transport::session::Session;
 use crate::wire::message::Hello;
 use crate::wire::segment::SegmentFolder;
-use ipclusterz_base::connection::{ConnectionError, ConnectionFile, Role};
+use ipclusterz_base::connection::{ConnectionFile, Role};
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::places;
 use std::path::Path;
@@ -29,7 +29,7 @@ impl Engine {
         let mut session = Session::dial(&context, &file, hello(uuid.clone(), config))?;
         session.set_end(config.end.map(|end| Instant::now() + end.left()));
         let segments = file.shared_memory.filter(|_| session.is_local());
-        let segments = segments.map_or(Ok(None), |path| SegmentFolder::open(&path)).map_err(ConnectionError::Place)?;
+        let segments = segments.map_or(Ok(None), |path| SegmentFolder::open(&path)).map_err(DialError::Place)?;
         let shared = Arc::new(Shared::new(segments).map_err(|error| EngineError::of_io("eventfd", error))?);
         process::end_group_on_sigterm();
         let reactor = Reactor::new(context, session, Arc::clone(&shared), config);

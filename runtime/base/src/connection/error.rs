@@ -19,7 +19,7 @@ pub enum ConnectionError {
         /// Why.
         source: io::Error,
     },
-    /// It, the controller's socket or the folder of segments is somebody else's, or could be changed by others.
+    /// It is somebody else's, or could be changed by others.
     #[error(transparent)]
     Place(PlacesError),
     /// Others can read the secret key in it.
@@ -63,7 +63,10 @@ impl ConnectionError {
     /// What the user can do about it.
     pub fn hint(&self) -> String {
         let hint = match self {
-            ConnectionError::Place(error) | ConnectionError::Write(error) => return error.hint(),
+            ConnectionError::Write(error) => return error.hint(),
+            ConnectionError::Place(_) => {
+                "a connection file is believed if nobody else could have put it there: keep it in a folder of yours"
+            }
             ConnectionError::Missing(_) => {
                 "is the cluster running? `ipclusterz list` shows clusters, `ipclusterz -n 4` starts one"
             }

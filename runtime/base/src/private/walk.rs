@@ -66,7 +66,7 @@ pub(super) fn folder(path: &Path, trust: Trust, make: bool) -> Result<Place, Pla
 pub(super) fn named(path: &Path, trust: Trust, follow: bool) -> Result<Named, PlacesError> {
     let mut walk = Walk::new(path, trust, false)?;
     while let Some(name) = walk.rest.pop() {
-        if !walk.rest.is_empty() {
+        if !walk.rest.is_empty() || name == ".." {
             walk.step(&name)?;
         // What stands for a descriptor of this process is no link that could be followed by its text.
         } else if !follow || walk.here.is_of_processes() || !walk.follow(&name)? {
@@ -115,8 +115,9 @@ impl Walk {
             }
             Err(Errno::NOENT) if self.make => {
                 match fs::mkdirat(&self.here, name, Mode::RWXU) {
+                    // To be looked at like any other.
                     Ok(()) | Err(Errno::EXIST) => self.rest.push(name.to_owned()),
-                    Err(error) => return Err(self.refused(&path, error)),
+                    Err(error) => return Err(PlacesError::io("creating", &path)(error.into())),
                 }
                 Ok(true)
             }
@@ -149,16 +150,6 @@ impl Walk {
         }
         self.push(&target);
         Ok(true)
-    }
-
-    /// Why nothing could be made: a folder of another user lets nobody in.
-    fn refused(&self, path: &Path, error: Errno) -> PlacesError {
-        match self.here.seen.st_uid {
-            owner if error == Errno::ACCESS && owner != effective_user() && owner != 0 => {
-                foreign(&self.here.path, owner)
-            }
-            _ => PlacesError::io("creating", path)(error.into()),
-        }
     }
 }
 
