@@ -144,8 +144,8 @@ fn broken_off(errno: u32) -> &'static str {
 fn not_accepted(errno: u32) -> Option<&'static str> {
     match i32::try_from(errno).unwrap_or_default() {
         libc::EACCES => Some("another user's process is at the other end of the unix socket"),
-        libc::EMFILE => Some("no file descriptors are left (`ulimit -n`): it has to wait"),
-        libc::ENFILE => Some("the system has no file descriptors left: it has to wait"),
+        libc::EMFILE => Some("no file descriptors are left for it (`ulimit -n`)"),
+        libc::ENFILE => Some("the system has no file descriptors left"),
         _ => None,
     }
 }
