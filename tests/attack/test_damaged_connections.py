@@ -66,9 +66,9 @@ def outcomes(cluster: Cluster, folder: Path, faults: list[Callable[[int], Fault 
     return run.stdout.splitlines()
 
 
-def first(fault: Fault) -> Callable[[int], Fault | None]:
-    """The first connection alone has this fault."""
-    return lambda number: fault if number == 0 else None
+def nth(faulty: int, fault: Fault) -> Callable[[int], Fault | None]:
+    """This connection alone has this fault."""
+    return lambda number: fault if number == faulty else None
 
 
 def batches(cases: list[Any], size: int = 72) -> Iterator[list[Any]]:
@@ -81,7 +81,7 @@ def batches(cases: list[Any], size: int = 72) -> Iterator[list[Any]]:
 def test_a_first_connection_that_fails_in_its_handshake_is_followed_by_another(what, reachable, tmp_path, faults):
     count = faults.times(part=24, whole=480)
     chance = random.Random(what)
-    cases = [first(Fault(what, chance.randrange(HANDSHAKE), chance.random() < 0.5)) for _ in range(count)]
+    cases = [nth(0, Fault(what, chance.randrange(HANDSHAKE), chance.random() < 0.5)) for _ in range(count)]
     for batch in batches(cases):
         assert set(outcomes(reachable, tmp_path, batch)) == {"done"}
     faults.survived("network", f"first connection: {what} in the handshake", count, "another one is made")
@@ -92,10 +92,7 @@ def test_damaged_bytes_end_a_connection_and_nothing_else(reachable, tmp_path, fa
     count = faults.times(part=72, whole=2000)
     chance = random.Random(7)
     cases = [
-        (lambda fault: lambda number: fault if number < 2 else None)(
-            Fault("damage", chance.randrange(3000), chance.random() < 0.5)
-        )
-        for _ in range(count)
+        nth(chance.randrange(3), Fault("damage", chance.randrange(3000), chance.random() < 0.5)) for _ in range(count)
     ]
     for batch in batches(cases):
         # The length of a part may be what is damaged: then it may never come, and the caller's own time is over.

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 const EXPLAINED: Duration = Duration::from_secs(10);
 /// The pause behind an attempt that failed.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
-/// The pause before something is said once more.
+/// How often something is said again that was not understood.
+const SAID_AGAIN: u32 = 2;
+/// The pause before that.
 const AT_ONCE: Duration = Duration::from_millis(50);
 /// Most numeric addresses that one name is dialled at.
 const PER_NAME_MAX: usize = 8;
@@ -22,7 +24,7 @@ const PER_NAME_MAX: usize = 8;
 pub enum RaceEvent {
     /// This one answered.
     Won(Wire),
-    /// Nobody will: every address has failed, and at least one has refused.
+    /// Nobody will: at least one address has refused, and there is no connection to any other.
     Refused(String),
 }
 
@@ -64,13 +66,45 @@ struct Way {
     wire: Wire,
     /// What happened, if anything did.
     said: Option<String>,
-    /// It was not understood once.
-    doubtful: bool,
+    /// How often it was not understood.
+    misunderstood: u32,
+    /// There was a connection, whose handshake failed: there may be another.
+    connected: bool,
     /// It will not be let in, whatever time passes.
     hopeless: bool,
     explained: Option<Instant>,
     /// When to dial with a fresh socket: after some handshakes that failed libzmq does not dial again.
     again: Option<Instant>,
+}
+
+impl Way {
+    /// There was a connection, and nothing came of it.
+    fn failed(&mut self, event: &LinkEvent) {
+        let (reason, again) = match event {
+            _ if self.hopeless => return,
+            LinkEvent::Misunderstood(reason) if self.misunderstood < SAID_AGAIN => {
+                self.misunderstood += 1;
+                (*reason, AT_ONCE)
+            }
+            LinkEvent::Refused(reason) | LinkEvent::Misunderstood(reason) => {
+                (self.said, self.hopeless, self.again) = (Some((*reason).to_owned()), true, None);
+                return;
+            }
+            LinkEvent::Failed(reason) => (*reason, AGAIN),
+            LinkEvent::Up | LinkEvent::Retrying => return,
+            // What broke it was said before, if that is known.
+            LinkEvent::Down if self.again.is_some() => return,
+            LinkEvent::Down => ("the connection broke", AGAIN),
+        };
+        self.said = Some(reason.to_owned());
+        self.again = Some(Instant::now() + again);
+        self.connected = true;
+    }
+
+    /// Whether this leads nowhere, as far as can be known now.
+    fn is_closed(&self) -> bool {
+        self.hopeless || (self.said.is_some() && !self.connected)
+    }
 }
 
 /// Addresses being dialled.
@@ -110,7 +144,8 @@ impl Race {
             target,
             wire,
             said: None,
-            doubtful: false,
+            misunderstood: 0,
+            connected: false,
             hopeless: false,
             explained: None,
             again: None,
@@ -131,6 +166,22 @@ impl Race {
 
     /// What came of it since the last call.
     pub fn next_event(&mut self) -> Result<Option<RaceEvent>, DialError> {
+        self.take_reports()?;
+        self.dial_again()?;
+        for index in 0..self.ways.len() {
+            while let Some(event) = self.ways[index].wire.next_event()? {
+                match event {
+                    LinkEvent::Up => return Ok(Some(RaceEvent::Won(self.win(index)))),
+                    LinkEvent::Retrying => self.explain(index),
+                    event => self.ways[index].failed(&event),
+                }
+            }
+        }
+        let refused = self.is_hopeless() && !std::mem::replace(&mut self.told, true);
+        Ok(refused.then(|| RaceEvent::Refused(self.problem())))
+    }
+
+    fn take_reports(&mut self) -> Result<(), DialError> {
         for report in self.scouts.reports() {
             match report {
                 Report::Found(offer, targets) => {
@@ -149,47 +200,27 @@ impl Race {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Dials with fresh sockets where it is time to.
+    fn dial_again(&mut self) -> Result<(), DialError> {
         for way in &mut self.ways {
             if way.again.take_if(|at| *at <= Instant::now()).is_some() {
                 let (address, endpoint) = (&self.course.addresses[way.offer], way.target.endpoint());
                 way.wire = Wire::dial(&self.context, address, &endpoint, &self.file, !self.course.local)?;
             }
         }
-        for index in 0..self.ways.len() {
-            while let Some(event) = self.ways[index].wire.next_event()? {
-                let way = &mut self.ways[index];
-                match event {
-                    LinkEvent::Up => return Ok(Some(RaceEvent::Won(self.win(index)))),
-                    LinkEvent::Retrying if way.hopeless => {}
-                    LinkEvent::Retrying => {
-                        if way.explained.is_none_or(|at| at.elapsed() > EXPLAINED) {
-                            way.explained = Some(Instant::now());
-                            self.scouts.explain(index, &way.target);
-                        }
-                    }
-                    LinkEvent::Misunderstood(reason) if !std::mem::replace(&mut way.doubtful, true) => {
-                        way.said = Some(reason.to_owned());
-                        way.again = Some(Instant::now() + AT_ONCE);
-                    }
-                    LinkEvent::Refused(reason) | LinkEvent::Misunderstood(reason) => {
-                        way.said = Some(reason.to_owned());
-                        way.hopeless = true;
-                        way.again = None;
-                    }
-                    LinkEvent::Down | LinkEvent::Failed(_) if way.hopeless => {}
-                    LinkEvent::Down => {
-                        way.said.get_or_insert_with(|| "the connection broke".to_owned());
-                        way.again.get_or_insert_with(|| Instant::now() + AGAIN);
-                    }
-                    LinkEvent::Failed(reason) => {
-                        way.said = Some(reason.to_owned());
-                        way.again = Some(Instant::now() + AGAIN);
-                    }
-                }
-            }
+        Ok(())
+    }
+
+    /// Has somebody find out why there is no connection.
+    fn explain(&mut self, index: usize) {
+        let way = &mut self.ways[index];
+        if !way.hopeless && way.explained.is_none_or(|at| at.elapsed() > EXPLAINED) {
+            way.explained = Some(Instant::now());
+            self.scouts.explain(index, &way.target);
         }
-        let refused = self.is_hopeless() && !std::mem::replace(&mut self.told, true);
-        Ok(refused.then(|| RaceEvent::Refused(self.problem())))
     }
 
     fn win(&mut self, index: usize) -> Wire {
@@ -202,7 +233,7 @@ impl Race {
         let failed = |offer: usize| {
             let mut ways = self.ways.iter().filter(|way| way.offer == offer).peekable();
             match ways.peek() {
-                Some(_) => ways.all(|way| way.said.is_some()),
+                Some(_) => ways.all(Way::is_closed),
                 None => self.unknown[offer].is_some(),
             }
         };

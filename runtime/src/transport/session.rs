@@ -248,8 +248,12 @@ impl Session {
         }
     }
 
-    /// The session is over, and every address is dialled again.
+    /// A session that stood is over, and every address is dialled again; one that did not stand yet is tried anew.
     fn lost(&mut self, reason: String, events: &mut Vec<SessionEvent>) -> Result<(), zmq::Error> {
+        if !matches!(self.way, Way::Linked(_, Stage::Standing)) {
+            self.wait_for_room(reason);
+            return Ok(());
+        }
         self.dial_again()?;
         self.problem.clone_from(&reason);
         events.push(SessionEvent::Lost(reason));

@@ -27,6 +27,18 @@ fn an_engines_key_does_not_admit_a_client() {
 }
 
 #[test]
+fn a_peer_for_which_there_is_no_room_is_told_so() {
+    let mut world = World::new();
+    let (route, reason) = (Route(77), "no file descriptors".to_owned());
+    let actions = world.core.handle(Event::Crowded { route, reason }, Duration::ZERO);
+    assert!(
+        matches!(&actions[0], Action::Send { message: Message::Crowded(why), .. } if why.reason == "no file descriptors")
+    );
+    assert!(matches!(&actions[1], Action::Rejected(_)), "{actions:?}");
+    assert!(world.core.registry().is_empty());
+}
+
+#[test]
 fn what_a_client_sent_before_it_closed_still_counts() {
     let mut world = World::new();
     let client = world.join(Role::Client, None);
