@@ -78,7 +78,7 @@ pub enum ControllerError {
         /// Which address.
         address: String,
         /// Why.
-        source: zmq::Error,
+        source: io::Error,
     },
     /// libzmq failed.
     #[error("the controller's socket failed: {0}")]

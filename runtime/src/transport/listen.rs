@@ -3,8 +3,9 @@
 use super::multipart::{self, PART_BYTES_MAX};
 use super::{Admitted, Route, monitor};
 use crate::wire::Frame;
-use crate::wire::socket::set_int_option;
+use crate::wire::socket::{bind, set_int_option};
 use ipclusterz_base::connection::Role;
+use std::io;
 
 /// Draft options of libzmq, which the zmq crate has no names for (zmq_draft.h).
 const ZMQ_ROUTER_NOTIFY: i32 = 97;
@@ -48,14 +49,14 @@ impl Listener {
 
     /// Listens at a unix socket, without keys: its folder decides who gets here. To be called before `bind_tcp`,
     /// since libzmq gives each listener the options of the moment.
-    pub fn bind_local(&self, path: &str) -> Result<String, zmq::Error> {
+    pub fn bind_local(&self, path: &str) -> io::Result<String> {
         let address = format!("ipc://{path}");
-        self.socket.bind(&address)?;
+        bind(&self.socket, &address)?;
         Ok(address)
     }
 
     /// Listens at a TCP address; only CURVE handshakes that the gate approves get through.
-    pub fn bind_tcp(&self, address: &str, secret_key: &[u8]) -> Result<String, zmq::Error> {
+    pub fn bind_tcp(&self, address: &str, secret_key: &[u8]) -> io::Result<String> {
         self.socket.set_zap_domain("ipclusterz")?;
         self.socket.set_curve_server(true)?;
         self.socket.set_curve_secretkey(secret_key)?;
@@ -66,8 +67,8 @@ impl Listener {
         self.socket.set_tcp_keepalive_cnt(3)?;
         // And while there is something that its kernel does not acknowledge.
         set_int_option(&self.socket, zmq_sys::ZMQ_TCP_MAXRT as i32, 9_000)?;
-        self.socket.bind(&format!("tcp://{address}"))?;
-        self.socket.get_last_endpoint()?.map_err(|_| zmq::Error::EINVAL)
+        bind(&self.socket, &format!("tcp://{address}"))?;
+        self.socket.get_last_endpoint()?.map_err(|_| io::ErrorKind::InvalidData.into())
     }
 
     /// To be polled for reading.
