@@ -116,5 +116,8 @@ mod tests {
         assert_eq!(table(&findings, false), expected);
         assert!(table(&findings, true).starts_with("\x1b[32mok     \x1b[0m  python"));
         assert!(!all_well(&findings) && all_well(&findings[..1]));
+        let hostile = [Finding::failed("x", "one\x1b[2J\ntwo", "\u{9b}31m")];
+        let expected = "failed   x  one\\x1b[2J\n            two\n            hint: \\x9b31m\n";
+        assert_eq!(table(&hostile, false), expected);
     }
 }

@@ -348,4 +348,10 @@ mod tests {
         let rows = [vec!["0".to_owned(), "node-17".to_owned()], vec!["10".to_owned(), "n".to_owned()]];
         assert_eq!(table(&["id", "host"], &rows), "id  host\n0   node-17\n10  n\n");
     }
+
+    #[test]
+    fn no_terminal_obeys_what_is_in_a_cell() {
+        let rows = [vec!["n1\n\x1b[2J".to_owned(), "\u{202e}x".to_owned()]];
+        assert_eq!(table(&["host", "state"], &rows), "host        state\nn1\\n\\x1b[2J  \\u202ex\n");
+    }
 }

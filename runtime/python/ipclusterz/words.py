@@ -25,8 +25,8 @@ def printable(line: str, colours: bool = False) -> str:
     line : str
         The line; tabs stay.
     colours : bool
-        It is output of user code: colours stay, and do not reach beyond the line; sequences that move the cursor or wipe
-        what is there are left out; of the rest, only controls are shown by their numbers.
+        It is output of user code: colours stay, and do not reach beyond the line; sequences that move the cursor or
+        wipe what is there are left out; of the rest, only controls are shown by their numbers.
 
     Examples
     --------

@@ -6,6 +6,7 @@
 use super::load::Loads;
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use std::collections::{BTreeSet, VecDeque};
+use std::num::Saturating;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Choice {
     /// These, sorted; none: all there are.
-    only: Option<Vec<EngineId>>,
+    only: Option<Rc<[EngineId]>>,
     /// But not these processes, sorted: they lack what it needs.
     tried: Vec<PeerId>,
     /// How long it will take, if that was stated: it goes to no engine that ends before.
@@ -26,7 +27,7 @@ impl Choice {
         let only = engines.map(|mut engines| {
             engines.sort_unstable();
             engines.dedup();
-            engines
+            engines.into()
         });
         Choice { only, tried: Vec::new(), duration }
     }
@@ -47,7 +48,7 @@ impl Choice {
 
     /// Whether it may go to `engine` at all.
     pub fn allows(&self, engine: EngineId, loads: &Loads) -> bool {
-        let chosen = |only: &Vec<EngineId>| only.binary_search(&engine).is_ok();
+        let chosen = |only: &Rc<[EngineId]>| only.binary_search(&engine).is_ok();
         let tried = || loads.get(engine).is_some_and(|load| self.tried.binary_search(&load.peer).is_ok());
         self.only.as_ref().is_none_or(chosen) && (self.tried.is_empty() || !tried())
     }
@@ -89,7 +90,12 @@ struct Line {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     lines: VecDeque<Line>,
+    /// Engines that the lines name, added up.
+    named: Saturating<usize>,
 }
+
+/// Most engines that all lines of one client name: as many choices of as many engines as anybody has.
+const NAMED_MAX: usize = 1 << 20;
 
 impl Queue {
     /// Nothing waits.
@@ -97,11 +103,20 @@ impl Queue {
         self.lines.is_empty()
     }
 
+    /// Whether a task of this choice may wait here: its line is there, or is not too long.
+    pub fn has_room_for(&self, choice: &Rc<Choice>) -> bool {
+        (self.named + Saturating(choice.named().len())).0 <= NAMED_MAX
+            || self.lines.iter().any(|line| line.choice == *choice)
+    }
+
     /// A task is to wait, behind all that were submitted before it and may go to the same engines.
     pub fn push(&mut self, task: TaskId, choice: &Rc<Choice>) {
         match self.lines.iter_mut().find(|line| line.choice == *choice) {
             Some(line) => drop(line.tasks.insert(task)),
-            None => self.lines.push_back(Line { choice: Rc::clone(choice), tasks: BTreeSet::from([task]) }),
+            None => {
+                self.named += choice.named().len();
+                self.lines.push_back(Line { choice: Rc::clone(choice), tasks: BTreeSet::from([task]) });
+            }
         }
     }
 
@@ -115,7 +130,9 @@ impl Queue {
             }
             let engine = loads.least(|engine| line.choice.allows_now(engine, loads, now));
             let taken = engine.and_then(|engine| line.tasks.pop_first().map(|task| (task, engine)));
-            if !line.tasks.is_empty() {
+            if line.tasks.is_empty() {
+                self.named -= line.choice.named().len();
+            } else {
                 self.lines.push_back(line);
             }
             if taken.is_some() {
@@ -130,6 +147,7 @@ impl Queue {
         let lines = std::mem::take(&mut self.lines);
         let (out, stay): (VecDeque<Line>, VecDeque<Line>) = lines.into_iter().partition(|line| lost(&line.choice));
         self.lines = stay;
+        self.named -= out.iter().map(|line| line.choice.named().len()).sum::<usize>();
         out.into_iter().flat_map(|line| line.tasks).collect()
     }
 }

@@ -73,7 +73,7 @@ impl Listener {
         // And while there is something that its kernel does not acknowledge.
         set_int_option(&self.socket, zmq_sys::ZMQ_TCP_MAXRT as i32, 9_000)?;
         bind(&self.socket, &format!("tcp://{address}"))?;
-        Ok(self.socket.get_last_endpoint()?.map_err(|_| zmq::Error::EINVAL)?)
+        self.socket.get_last_endpoint()?.map_err(|_| io::ErrorKind::InvalidData.into())
     }
 
     /// To be polled for reading.

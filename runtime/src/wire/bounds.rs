@@ -5,6 +5,7 @@
 //! | what | may be | anything else |
 //! |---|---|---|
 //! | a name: of a host, a process, an address, an MPI program, a kept request | [`NAME_MAX`] bytes | is refused |
+//! | the name of a communicator | 256 KiB: it lists its ranks | is refused |
 //! | a reason, for people | [`REASON_MAX`] bytes | is cut |
 //! | a stack or another text of many lines | [`TEXT_MAX`] bytes | is cut |
 //! | a list | [`LIST_MAX`] entries | is refused |
@@ -29,7 +30,7 @@ pub const REASON_MAX: usize = 4 << 10;
 pub const TEXT_MAX: usize = 64 << 10;
 /// Longest list.
 pub const LIST_MAX: usize = 1 << 16;
-/// Longest text that is data of other programs, bytes.
+/// Longest text that is data of other programs, and longest name of a communicator, which lists its ranks; bytes.
 const DATA_MAX: usize = 256 << 10;
 
 /// Seconds since 1970 of the last year that calendars of programs know, 9999.
@@ -41,12 +42,14 @@ const LONGEST: f64 = 3.2e9;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutOfBounds {
     /// A name.
-    #[error("{what} of {length} bytes; the limit is {NAME_MAX}")]
+    #[error("{what} of {length} bytes; the limit is {most}")]
     Name {
         /// Whose.
         what: &'static str,
         /// Bytes.
         length: usize,
+        /// Bytes that it may have.
+        most: usize,
     },
     /// A list.
     #[error("a list of {length} {what}; the limit is {LIST_MAX}")]
@@ -147,7 +150,7 @@ pub fn apply(message: &mut Message) -> Bounded {
         Message::Inspect(inspect) => {
             list("engines", &inspect.engines)?;
             if let Some(broken) = &mut inspect.broken {
-                name("a communicator's name", &mut broken.comm)?;
+                named("a communicator's name", &mut broken.comm, DATA_MAX)?;
                 reason(&mut broken.reason);
             }
         }
@@ -218,8 +221,12 @@ fn names(uuid: &mut String, host: &mut String, address: &mut String) -> Bounded 
 }
 
 fn name(what: &'static str, text: &mut String) -> Bounded {
+    named(what, text, NAME_MAX)
+}
+
+fn named(what: &'static str, text: &mut String, most: usize) -> Bounded {
     replace(text, printable);
-    if text.len() > NAME_MAX { Err(OutOfBounds::Name { what, length: text.len() }) } else { Ok(()) }
+    if text.len() > most { Err(OutOfBounds::Name { what, length: text.len(), most }) } else { Ok(()) }
 }
 
 /// A reason as it may be passed on: one line, cut.

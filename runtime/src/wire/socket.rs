@@ -3,9 +3,6 @@
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::io;
 
-/// Errors from here on are libzmq's own: ZMQ_HAUSNUMERO.
-const LIBZMQ_ERRORS: c_int = 156_384_712;
-
 /// The socket's handle. `as_mut_ptr` wants `&mut`, though a socket is used through `&` everywhere else.
 pub(crate) fn socket_pointer(socket: &zmq::Socket) -> *mut c_void {
     // SAFETY: only the pointer is read, and no other reference is used meanwhile (a Socket is not Sync).
@@ -18,21 +15,24 @@ pub(crate) fn last_error() -> zmq::Error {
     zmq::Error::from_raw(unsafe { zmq_sys::zmq_errno() })
 }
 
-/// Listens at an address. The zmq crate panics where the kernel has a reason that it does not know, as on a full disk.
+/// Binds a socket. By libzmq itself: the zmq crate panics for errors that it has no name for, such as those of a full disk.
 pub(crate) fn bind(socket: &zmq::Socket, endpoint: &str) -> io::Result<()> {
     let endpoint = CString::new(endpoint)?;
-    // SAFETY: the endpoint ends with a zero, and lives through the call.
+    // SAFETY: the text ends with a zero and lives through the call.
     if unsafe { zmq_sys::zmq_bind(socket_pointer(socket), endpoint.as_ptr()) } == 0 {
         return Ok(());
     }
-    // SAFETY: reads this thread's errno; the text of a number is static.
-    unsafe {
-        let errno = zmq_sys::zmq_errno();
-        if errno < LIBZMQ_ERRORS {
-            return Err(io::Error::from_raw_os_error(errno));
-        }
-        Err(io::Error::other(CStr::from_ptr(zmq_sys::zmq_strerror(errno)).to_string_lossy()))
-    }
+    // SAFETY: reads this thread's errno; the text is a constant of libzmq or the C library's.
+    let (number, text) = unsafe {
+        let number = zmq_sys::zmq_errno();
+        (number, CStr::from_ptr(zmq_sys::zmq_strerror(number)).to_string_lossy().into_owned())
+    };
+    // libzmq numbers its own errors from here on.
+    Err(if number < zmq_sys::ZMQ_HAUSNUMERO as c_int {
+        io::Error::from_raw_os_error(number)
+    } else {
+        io::Error::other(text)
+    })
 }
 
 /// Sets an option that the zmq crate has no method for.

@@ -117,6 +117,24 @@ fn thousands_of_engines_come_and_go_and_leave_little() {
 }
 
 #[test]
+fn a_client_that_reads_no_notice_is_put_out_some_day() {
+    let mut core = controller();
+    assert_eq!(core.registry().clients().count(), 1);
+    let mut told = 0;
+    for number in 0..40_000 {
+        let control = 100 + 2 * number;
+        joins(&mut core, Role::Engine, control);
+        let actions = core.handle(Event::Gone(Route(control)), Duration::from_secs(1));
+        let refused = |action: &&Action| matches!(action, Action::Send { message: Message::Refused(_), .. });
+        told +=
+            actions.iter().filter(refused).filter(|action| sent(std::slice::from_ref(*action), CLIENT) == 1).count();
+        core.handle(Event::Gone(Route(control + 1)), Duration::from_secs(1));
+    }
+    assert_eq!((core.registry().clients().count(), told), (0, 1));
+    assert_eq!(core.registry().engines().count(), 1);
+}
+
+#[test]
 fn what_a_client_may_not_have_under_way_is_refused_and_says_why() {
     let limits = Limits::default();
     let window = Window { replies: 3, bytes: 100, request_bytes: 200 };
@@ -142,6 +160,21 @@ fn what_a_client_may_not_have_under_way_is_refused_and_says_why() {
         sent(&actions, ENGINE + 1)
     };
     assert_eq!([asks(1, 2), asks(2, 1), asks(3, 1)], [2, 1, 0], "three answers are under way");
+}
+
+#[test]
+fn as_many_choices_of_engines_as_requests_are_refused_before_they_fill_the_memory() {
+    let mut core = controller();
+    let mut refused = 0;
+    for id in 1..=100 {
+        // All of them alike to the last; engine 0 is busy with the first.
+        let engines = Some((0..LIST_MAX as u32 - 1).chain([1 << 20 | id]).map(EngineId).collect());
+        let placement = Placement::Balanced { retries: 0, engines, duration: None };
+        let message = Message::Request(Request { placement, ..request(u64::from(id), vec![]) });
+        let actions = says(&mut core, CLIENT + 1, message, vec![]);
+        refused += sent(&actions, CLIENT + 1);
+    }
+    assert!((70..95).contains(&refused), "{refused} refused");
 }
 
 #[test]

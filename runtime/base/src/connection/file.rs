@@ -108,6 +108,9 @@ impl ConnectionFile {
             let (host, port) = rest.rsplit_once(':')?;
             (!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)).then_some(())
         };
+        if !is_printable(address) {
+            return Err(ConnectionError::BadAddress(address.to_owned()));
+        }
         if let Some(rest) = address.strip_prefix("tcp://") {
             tcp(rest).ok_or_else(|| ConnectionError::BadAddress(address.to_owned()))?;
             if self.curve.is_none() {

@@ -28,7 +28,7 @@ impl Numbers {
 }
 
 #[guarded]
-fn alone<'a>(text: &'a str) -> Result<&'a str, String> {
+fn alone(text: &str) -> Result<&str, String> {
     assert!(!text.is_empty(), "empty");
     Ok(text)
 }

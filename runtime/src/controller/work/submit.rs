@@ -57,7 +57,10 @@ impl Work {
             Ok(group) => (group, None),
             Err(outcome) => (None, Some(outcome)),
         };
-        if let Some(outcome) = bad.or(no_group) {
+        let full = balanced.as_ref().is_some_and(|balanced| !state.queue.has_room_for(&balanced.choice));
+        let full =
+            full.then(|| Outcome::Rejected("its tasks wait for too many different choices of engines".to_owned()));
+        if let Some(outcome) = bad.or(no_group).or(full) {
             return self.refuse(client, request.id, &targets, &outcome);
         }
         let function = function.and_then(|(name, code)| code.map(|code| (name, code)));
