@@ -2,8 +2,8 @@
 
 use ipclusterz_launchers::batch::answers::{Reader, View};
 use ipclusterz_launchers::batch::{clock, words};
-use ipclusterz_profile::settings::merged_profile;
 use ipclusterz_profile::environment::Variables;
+use ipclusterz_profile::settings::merged_profile;
 use ipclusterz_profile::{Options, Places};
 use std::sync::OnceLock;
 

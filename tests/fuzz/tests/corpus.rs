@@ -25,6 +25,7 @@ fn every_target_takes_what_is_kept_for_it() {
 
 #[test]
 fn the_corpus_stays_small() {
-    let size = |(name, _): &(&str, _)| kept(name).iter().map(|file| file.metadata().expect("a file").len()).sum::<u64>();
+    let size =
+        |(name, _): &(&str, _)| kept(name).iter().map(|file| file.metadata().expect("a file").len()).sum::<u64>();
     assert!(TARGETS.iter().map(size).sum::<u64>() < 1 << 20);
 }
