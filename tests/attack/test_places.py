@@ -267,6 +267,7 @@ def test_in_a_container_of_ones_own_the_host_is_no_stranger(stage: Stage, shown_
     program = "import ipclusterz; print(ipclusterz.Client()[:].apply_sync(len, 'four'))"
     done = stage.run(ANNA, *container, IPCLUSTERZ, "run", "-n", "1", "--", str(BIN / "python"), "-c", program)
     assert (done.returncode, done.stdout) == (0, "{0: 4}\n"), done
+    stage.shell(0, f"rm -rf {BASE} /tmp/ipclusterz-0")
     stage.shell(MALLORY, f"mkdir -m 777 {BASE} /tmp/ipclusterz-0")
     refused(stage.run(ANNA, *container, IPCLUSTERZ, "-n", "1"), "belongs to user nobody (65534)")
     faults.survived("strangers", "base made before, seen from a user namespace", 1, "start refused with the fix")
