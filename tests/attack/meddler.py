@@ -132,8 +132,8 @@ def unix_path(report: dict[str, Any]) -> str:
     return next(each for each in addresses if each.startswith("ipc://")).removeprefix("ipc://")
 
 
-def offering(report: dict[str, Any], address: str, path: Path, role: str = "client") -> str:
-    """Write a connection file that offers this address alone."""
+def offering(report: dict[str, Any], address: str, path: Path, role: str = "client", **changes: object) -> str:
+    """Write a connection file that offers this address alone, with `changes`."""
     path.touch(mode=0o600)
-    path.write_text(json.dumps(_connection(report, role) | {"addresses": [address]}))
+    path.write_text(json.dumps(_connection(report, role) | {"addresses": [address]} | changes))
     return str(path)

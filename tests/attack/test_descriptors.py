@@ -37,7 +37,7 @@ def attempt(left, path):
     for each in taken[len(taken) - left:]:
         os.close(each)
     try:
-        with Client(path, timeout=1.5) as rc:
+        with Client(path, timeout=0.7) as rc:
             return "done" if rc[0].apply_sync(abs, -1) == 1 else "wrong"
     except Exception as error:
         return f"{type(error).__name__}: {error}"
@@ -207,7 +207,7 @@ def test_a_client_that_has_no_descriptor_for_a_new_connection_waits_for_one(open
 
 def test_an_engine_without_descriptors_says_so(open_cluster, tmp_path, faults) -> None:
     file = str(Path(open_cluster.report["client_file"]).parent / "engine.json")
-    engine = [sys.executable, "-P", "-m", "ipclusterz.engine", "--timeout", "3", "--connection-file", file]
+    engine = [sys.executable, "-P", "-m", "ipclusterz.engine", "--timeout", "2", "--connection-file", file]
     limits = range(10, 10 + faults.times(part=6, whole=12))
     for limit in limits:
         run = subprocess.run(
