@@ -89,7 +89,7 @@ def test_names_reach_no_log_and_no_terminal_as_they_are(role: str, attacked: Clu
         assert not special(text)
         assert not any(line.lstrip().startswith("INFO forged") for line in text.splitlines())
     faults.survived(
-        "strangers", f"names of an {role} with line ends and escapes", len(fields) + 1, "shown by their numbers"
+        "strangers", f"names with line ends and escapes, {role}", len(fields) + 1, "shown by their numbers"
     )
 
 
@@ -249,8 +249,9 @@ EXTREMES: list[Make] = [
     lambda dice: dice.choice([None, True, b"bytes", [], {}, [[[]]]]),
     lambda dice: [dice.choice([0, 1, 2**32 - 1, "x"]) for _ in range(dice.randrange(0, 2000))],
 ]
+Saying = tuple[str, str, dict[str, Any]]
 # What an engine may say, with all fields; the numbers are those of nothing that is there.
-SAYS: list[tuple[str, str, dict[str, Any]]] = [
+ENGINE_SAYS: list[Saying] = [
     ("data", "result", {"id": 9, "outcome": "ok", "started": 0.0, "completed": 0.0, "segments": []}),
     ("data", "result", {"id": 1 << 63, "outcome": "error", "started": 0.0, "completed": 0.0, "segments": []}),
     ("data", "recalled", {"returned": [1], "kept": [2]}),
@@ -262,18 +263,33 @@ SAYS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-def test_whatever_an_engine_says_the_others_work_on(attacked: Cluster, faults: Any) -> None:
+# The same of a client, but for what it may do to others: it may end engines and give up everybody's calls.
+CLIENT_SAYS: list[Saying] = [
+    ("data", "request", balanced(1) | {"collective": False, "keep": None}),
+    ("data", "request", balanced(1) | {"placement": {"engines": [0, 7, 7]}, "collective": True}),
+    ("data", "forget_functions", {"functions": [bytes(16)]}),
+    ("data", "abort", {"requests": [1, 2], "engines": [7]}),
+    ("data", "goodbye", {"reason": "closed"}),
+    ("control", "ack", {"replies": 1, "messages": {"control": 1, "data": 1}}),
+    ("control", "inspect", {"number": 1, "asker": None, "engines": [0, 7]}),
+    ("control", "engine_ended", {"uuid": "u", "how": "signal: 9 (SIGKILL)"}),
+    ("control", "status_request", {}),
+]
+
+
+@pytest.mark.parametrize("role", ["engine", "client"])
+def test_whatever_a_peer_says_the_others_work_on(role: str, attacked: Cluster, faults: Any) -> None:
     dice = random.Random(4)
     rounds = faults.times(part=25, whole=1_500)
     with attacked.connect_client() as rc:
         for number in range(rounds):
-            with RawPeer(attacked, "engine", local=number % 2 == 0) as peer:
+            with RawPeer(attacked, role, local=number % 2 == 0) as peer:
                 peer.join(uuid=f"e{number}")
                 for _ in range(20):
-                    channel, kind, fields = dice.choice(SAYS)
-                    field = dice.choice(sorted(fields))
+                    channel, kind, fields = dice.choice(ENGINE_SAYS if role == "engine" else CLIENT_SAYS)
+                    field = dice.choice(sorted(fields) or ["more"])
                     payload = [os.urandom(dice.randrange(0, 50)) for _ in range(dice.randrange(0, 3))]
                     peer.tell(channel, kind, fields | {field: dice.choice(EXTREMES)(dice)}, *payload)
                 assert rc[0].apply_sync(abs, -number) == number
     until(lambda: engines_of(attacked) == [0], 20, "they have left")
-    faults.survived("frames", "messages of an engine with impossible fields", 20 * rounds, "refused; it starts anew")
+    faults.survived("frames", f"messages with impossible fields, {role}", 20 * rounds, "refused; it starts anew")
