@@ -30,7 +30,7 @@ impl Work {
         };
         let Some(client) = self.clients.get_mut(&task.client) else { return false };
         let Some(writer) = self.loads.get(engine).map(|load| load.peer) else { return false };
-        let most = self.limits.output_bytes.max(self.limits.output_window * self.loads.len() as u64);
+        let most = self.limits.output_bytes.max(self.limits.output_window.saturating_mul(self.loads.len() as u64));
         let fits = client.output_bytes <= most;
         if !fits {
             // A note would be no line of what is displayed.
