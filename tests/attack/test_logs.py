@@ -21,6 +21,7 @@ from ipclusterz.client.command import program
 _SIZE = 256 * 1024
 # Of a peer that speaks the protocol, and has no key.
 _GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+_MPIEXEC = {"mpiexec.program": "mpiexec.openmpi", "mpiexec.allow_root": True, "mpiexec.oversubscribe": True}
 _BOUND = {"logs.max_size": "256 KiB", "logs.files": 2}
 
 
@@ -94,6 +95,22 @@ def test_an_engine_that_floods_its_log_stays_within_the_bound(
     faults.survived("disks", f"lines of a {how} in an engine's log", lines, "within logs.max_size")
 
 
+@pytest.mark.timeout(90)
+def test_ranks_that_share_a_log_stay_within_the_bound(own_cluster: Callable[..., Cluster], faults: Any) -> None:
+    """What ranks write goes through mpiexec, which knows no bound."""
+    options = {"launcher": "mpiexec"}
+    cluster = own_cluster(2, engines=options, timeout=60, **_BOUND, **_MPIEXEC)
+    log = Path(cluster.report["log_directory"]) / "set-0.log"
+    lines = faults.times(3_000, 30_000)
+    with cluster.connect_client() as rc:
+        for how in ("thread", "descriptor"):
+            rc[:].apply_sync(flood, how, lines)
+            until(lambda how=how: all(rc[:].apply_sync(written, how).values()), 30)  # type: ignore[misc]
+        until(lambda: bytes_of(log) <= 4 * _SIZE, 10, lambda: f"{bytes_of(log)} bytes")
+        assert log.with_name("set-0.log.1").exists()
+    faults.survived("disks", "lines of ranks through mpiexec", 4 * lines, "within logs.max_size")
+
+
 def test_rejected_connections_are_counted_and_hide_nothing(own_cluster: Callable[..., Cluster], faults: Any) -> None:
     count = faults.times(600, 30_000)
     cluster = own_cluster(1, listen="127.0.0.1:0")
@@ -135,4 +152,5 @@ def test_sizes_of_logs_are_checked() -> None:
     ]:
         command = [program(), "start", "-n", "1", "--cluster", f"bad-{os.getpid()}", "--set", setting]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-        assert ended.returncode == 2 and said in ended.stderr, ended.stderr
+        assert ended.returncode == 2, ended.stderr
+        assert said in ended.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import resource
 import signal
 import stat
 from pathlib import Path
@@ -116,3 +117,15 @@ def test_a_writer_that_is_killed_leaves_what_was_there(tmp_path: Path) -> None:
     header, found = read(path)
     assert header.step == 7
     assert np.array_equal(found["u"], np.arange(10_000.0))
+
+
+def test_a_file_for_which_there_is_no_room_is_named_and_not_left(tmp_path: Path) -> None:
+    before = written(tmp_path).read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OSError, match="rank-1-of-4"):
+            written(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]

@@ -15,6 +15,7 @@ use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::cluster_name;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ pub fn run(arguments: &LogsArguments, variables: &Variables, output: &mut Output
         let (lines, position) =
             tail(&path, arguments.lines as usize).map_err(Failure::io(format!("reading {}", path.display())))?;
         logs.push(LogTail { name: name_of(&path), path: path.clone(), lines });
-        followed.push(Followed { path, position, unfinished: Vec::new() });
+        followed.push(Followed { latest: latest_part(&path), path, position, unfinished: Vec::new() });
     }
     output.report(&LogsReport { cluster, logs })?;
     if arguments.follow { follow(&folder, &mut followed, output) } else { Ok(()) }
@@ -65,6 +66,8 @@ fn name_of(path: &Path) -> String {
 /// A log file whose new lines are printed.
 struct Followed {
     path: PathBuf,
+    /// Its latest part when it was read last: another one means that the file was cut since.
+    latest: Option<u64>,
     position: u64,
     unfinished: Vec<u8>,
 }
@@ -72,7 +75,9 @@ struct Followed {
 impl Followed {
     /// The lines that were completed since the last call.
     fn new_lines(&mut self) -> io::Result<Vec<String>> {
-        if std::fs::metadata(&self.path)?.len() < self.position {
+        let latest = latest_part(&self.path);
+        if std::mem::replace(&mut self.latest, latest) != latest || std::fs::metadata(&self.path)?.len() < self.position
+        {
             self.begin_anew()?;
         }
         let position = self.position;
@@ -81,6 +86,11 @@ impl Followed {
         let finished: Vec<u8> = self.unfinished.drain(..=end).collect();
         Ok(String::from_utf8_lossy(&finished).lines().map(str::to_owned).collect())
     }
+}
+
+/// Which file the latest part of a log is, if there is one.
+fn latest_part(log: &Path) -> Option<u64> {
+    std::fs::metadata(part(log, 1)).ok().map(|metadata| metadata.ino())
 }
 
 impl Followed {
@@ -138,7 +148,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("engine-0.log");
         let mut file = File::create(&path).expect("create");
-        let mut followed = Followed { path: path.clone(), position: 0, unfinished: Vec::new() };
+        let mut followed = Followed { path: path.clone(), latest: None, position: 0, unfinished: Vec::new() };
         file.write_all(b"one\ntw").expect("write");
         assert_eq!(followed.new_lines().expect("read"), ["one"]);
         file.write_all(b"o\n").expect("write");
@@ -148,7 +158,7 @@ mod tests {
         std::fs::rename(&path, part(&path, 1)).expect("rename");
         file = File::options().append(true).open(part(&path, 1)).expect("open");
         file.write_all(b"behind it\n").expect("write");
-        std::fs::write(&path, "n\n").expect("write");
-        assert_eq!(followed.new_lines().expect("read"), ["behind it", "n"], "after a cut");
+        std::fs::write(&path, "longer than what was there\n").expect("write");
+        assert_eq!(followed.new_lines().expect("read"), ["behind it", "longer than what was there"], "after a cut");
     }
 }

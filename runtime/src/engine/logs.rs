@@ -45,6 +45,6 @@ impl Logs {
     /// Cuts what is too long; true if anything was. What cannot be cut is tried again at the next look.
     pub fn keep_within(&self) -> bool {
         let Some(limit) = self.limit.get() else { return false };
-        self.files.iter().fold(false, |cut, file| file.keep_within(*limit).unwrap_or(false) || cut)
+        self.files.iter().filter(|file| file.keep_within(*limit).unwrap_or(false)).count() > 0
     }
 }

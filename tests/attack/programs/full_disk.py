@@ -106,6 +106,39 @@ def live() -> dict[str, Any]:
     return told
 
 
+def shared_memory() -> dict[str, Any]:
+    """Large arrays where /dev/shm is small, and gets full."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=1777", "none", "/dev/shm"], check=True)
+    told: dict[str, Any] = {}
+    with ipz.Cluster(n=2, cluster="small") as rc:
+        for size in (1 << 18, 1 << 19, 1 << 20, 1 << 22, 1 << 24):
+            content = os.urandom(size)
+            rc[:].push({"content": content}, block=True)
+            told[str(size)] = list(rc[:].pull("content", block=True).values()) == [content, content]
+    told["left"] = os.listdir("/dev/shm")
+    return told
+
+
+def uploads() -> dict[str, Any]:
+    """What is uploaded, and kept by a user's code, when there is no room for it."""
+    source = HOME.parent / "large.bin"
+    source.write_bytes(os.urandom(300_000))
+    with ipz.Cluster(n=1, cluster="up") as rc:
+        fill(100_000)
+        try:
+            rc.upload(source)
+            failed = ""
+        except ipz.IpclusterzError as error:
+            failed = str(error)
+        FILLER.unlink()
+        return {"failed": failed, "again": rc.upload(source) is None, "alive": rc[0].apply_sync(abs, -1)}
+
+
 if __name__ == "__main__":
-    what = {"live": live, "start": lambda: [start_at(int(free)) for free in sys.argv[3:]]}[sys.argv[2]]
+    what = {
+        "live": live,
+        "uploads": uploads,
+        "shm": shared_memory,
+        "start": lambda: [start_at(int(free)) for free in sys.argv[3:]],
+    }[sys.argv[2]]
     print(json.dumps(what()))

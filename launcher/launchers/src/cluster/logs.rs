@@ -87,7 +87,7 @@ impl LogFolder {
         let Ok(entries) = std::fs::read_dir(&self.path) else { return false };
         let names = entries.flatten().map(|entry| entry.path());
         let logs = names.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
-        logs.fold(false, |cut, log| logs::keep_within(&log, limit).unwrap_or(false) || cut)
+        logs.filter(|log| logs::keep_within(log, limit).unwrap_or(false)).count() > 0
     }
 
     /// The numbers in the names of the files that begin and end like this, sorted.

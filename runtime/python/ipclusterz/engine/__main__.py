@@ -58,6 +58,19 @@ def working_folder_last() -> None:
         sys.path.append(folder)
 
 
+def open_streams() -> None:
+    """Have descriptors 0 to 2 open: what is opened next must not be taken for standard output."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - for as long as the process runs
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+
+
 def fail(message: str, hint: str) -> NoReturn:
     """Say why this engine cannot run, and end with status 1."""
     say(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
@@ -124,6 +137,7 @@ def main(arguments: list[str]) -> None:
         return
     # Before anything is imported that has a file; what is imported above has none, or is ours.
     working_folder_last()
+    open_streams()
     try:
         options = read(arguments, os.environ)
     except ValueError as error:
