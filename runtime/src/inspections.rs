@@ -17,10 +17,10 @@ pub struct Inspections {
 
 impl Inspections {
     /// The message that asks.
-    pub fn ask(&mut self, engines: &[EngineId], broken: Option<Broken>) -> Inspect {
+    pub fn ask(&mut self, engines: &[EngineId], stacks: bool, broken: Option<Broken>) -> Inspect {
         self.last += 1;
         self.open.insert(self.last, (engines.len(), Activities::new()));
-        Inspect { number: self.last, asker: None, engines: engines.to_vec(), broken }
+        Inspect { number: self.last, asker: None, engines: engines.to_vec(), stacks, broken }
     }
 
     /// One has answered; perhaps too late.

@@ -55,6 +55,7 @@ impl Session {
             base: 0,
             count: count as usize,
             collective: false,
+            timeout: None,
             keep: None,
         });
         self.sent();

@@ -104,22 +104,39 @@ fn handshake() -> impl Strategy<Value = Message> {
 fn work() -> impl Strategy<Value = Message> {
     let request =
         (any::<u64>(), placement(), op(), function(), any::<bool>(), segments(), any::<bool>(), option::of(".*"));
-    let group = option::of(any::<(u64, Vec<u32>)>());
+    let request = (request, option::of(time()));
+    let group = option::of((any::<(u64, Vec<u32>)>(), option::of(time())));
     let task = (any::<u64>(), op(), function(), segments(), group);
     let ending = proptest::sample::select(TaskOutcome::ALL.to_vec());
-    let result = (any::<u64>(), ending, time(), time(), segments());
+    let result = (any::<u64>(), ending, time(), time(), segments(), option::of(standing()));
+    let left = (any::<u64>(), engine_id(), any::<u32>(), departure());
+    let settled = (any::<u64>(), option::of(broken()));
     let reply = (any::<(u64, u32)>(), option::of(engine_id()), outcome(), time(), time(), segments());
     prop_oneof![
-        request.prop_map(|(id, placement, op, function, carries_function, segments, collective, keep)| {
+        request.prop_map(|((id, placement, op, function, carries_function, segments, collective, keep), timeout)| {
             let id = RequestId(id);
-            Message::Request(Request { id, placement, op, function, carries_function, segments, collective, keep })
+            Message::Request(Request {
+                id,
+                placement,
+                op,
+                function,
+                carries_function,
+                segments,
+                collective,
+                timeout,
+                keep,
+            })
         }),
+        left.prop_map(|(task, engine, rank, departure)| {
+            Message::Left(Left { task: TaskId(task), engine, rank, departure })
+        }),
+        settled.prop_map(|(task, broken)| Message::Settled(Settled { task: TaskId(task), broken })),
         task.prop_map(|(id, op, function, segments, group)| {
-            let group = group.map(|(epoch, ranks)| Group { epoch, ranks });
+            let group = group.map(|((epoch, ranks), timeout)| Group { epoch, ranks, timeout });
             Message::Task(Task { id: TaskId(id), op, function, segments, group })
         }),
-        result.prop_map(|(id, outcome, started, completed, segments)| {
-            Message::Result(TaskResult { id: TaskId(id), outcome, started, completed, segments })
+        result.prop_map(|(id, outcome, started, completed, segments, standing)| {
+            Message::Result(TaskResult { id: TaskId(id), outcome, started, completed, segments, standing })
         }),
         reply.prop_map(|((request, position), engine, outcome, started, completed, segments)| {
             let request = RequestId(request);
@@ -136,8 +153,25 @@ fn work() -> impl Strategy<Value = Message> {
     ]
 }
 
+fn departure() -> impl Strategy<Value = Departure> {
+    (".*", ".*").prop_map(|(why, entered)| Departure { why, entered })
+}
+
+fn standing() -> impl Strategy<Value = Standing> {
+    (".*", option::of(any::<u64>()), option::of(departure())).prop_map(|(comm, entered, departure)| Standing {
+        comm,
+        entered,
+        departure,
+    })
+}
+
 fn activity() -> impl Strategy<Value = Activity> {
-    (any::<bool>(), ".*", ".*").prop_map(|(busy, stack, calls)| Activity { busy, stack, calls })
+    (any::<bool>(), time(), ".*", ".*").prop_map(|(busy, seconds, stack, calls)| Activity {
+        busy,
+        seconds,
+        stack,
+        calls,
+    })
 }
 
 fn broken() -> impl Strategy<Value = Broken> {
@@ -150,14 +184,15 @@ fn broken() -> impl Strategy<Value = Broken> {
 }
 
 fn world_status() -> impl Strategy<Value = WorldStatus> {
-    (".*", any::<(u32, u32, u64, bool)>(), option::of(".*"), option::of(".*")).prop_map(
-        |(name, (rank, size, epoch, formed), reason, hook_error)| WorldStatus {
+    (".*", any::<(u32, u32, u64, bool)>(), option::of(".*"), option::of(time()), option::of(".*")).prop_map(
+        |(name, (rank, size, epoch, formed), reason, held_up, hook_error)| WorldStatus {
             name,
             rank,
             size,
             epoch,
             formed,
             reason,
+            held_up,
             hook_error,
         },
     )
@@ -206,8 +241,10 @@ fn control() -> impl Strategy<Value = Message> {
         Just(Message::StatusRequest(Empty {})),
         any::<u64>().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
         (any::<u64>(), ".*").prop_map(|(epoch, reason)| Message::EpochOver(EpochOver { epoch, reason })),
-        (any::<u64>(), option::of(any::<u64>().prop_map(PeerId)), engines(), option::of(broken()))
-            .prop_map(|(number, asker, engines, broken)| Message::Inspect(Inspect { number, asker, engines, broken })),
+        (any::<u64>(), option::of(any::<u64>().prop_map(PeerId)), engines(), any::<bool>(), option::of(broken()))
+            .prop_map(|(number, asker, engines, stacks, broken)| {
+                Message::Inspect(Inspect { number, asker, engines, stacks, broken })
+            }),
         (any::<u64>(), option::of(any::<u64>().prop_map(PeerId)), option::of(engine_id()), option::of(activity()))
             .prop_map(|(number, asker, engine, activity)| {
                 Message::Inspected(Inspected { number, asker, engine, activity })

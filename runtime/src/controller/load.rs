@@ -65,6 +65,11 @@ impl Load {
         Load { peer, outstanding, head_since, average: None, held_back: false, completed: 0, horizon }
     }
 
+    /// For how long its first task has been the first, unless it has already done all up to `last`.
+    pub fn busy_until(&self, last: TaskId, now: Duration) -> Option<Duration> {
+        self.outstanding.contains(&last).then(|| now.saturating_sub(self.head_since))
+    }
+
     fn prefetch(&self) -> usize {
         match self.average {
             Some(average) if average < STUCK.as_secs_f64() => {

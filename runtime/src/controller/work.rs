@@ -5,18 +5,20 @@
 //! request allows retries. A task for which an engine lacks something goes to another engine.
 //!
 //! This file handles clients and engines that join and leave. In `work/`, in the order of a task's life: `submit`,
-//! `dispatch`, `output`, `answers`; `recall` takes tasks back. The data is in `task`.
+//! `dispatch`, `output`, `together`, `answers`; `recall` takes tasks back. The data is in `task`.
 
 mod answers;
 mod dispatch;
 mod output;
 mod recall;
 mod submit;
+mod together;
 
 use super::limits::Limits;
 use super::load::{Horizon, Loads};
 use super::queue::Choice;
 use super::task::{Balanced, ClientState, Job, TaskState, segment_names};
+use super::turn::Turn;
 use crate::wire::message::{Message, Outcome};
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
@@ -56,6 +58,8 @@ pub struct Work {
     anywhere: Rc<Choice>,
     /// What engines that come are to do first, by name.
     kept: Vec<(String, Rc<Job>)>,
+    /// How groups end what they do together, by the first task.
+    turns_of_groups: HashMap<TaskId, Turn>,
 }
 
 impl Work {
@@ -75,6 +79,7 @@ impl Work {
             effects: Vec::new(),
             anywhere: Rc::default(),
             kept: Vec::new(),
+            turns_of_groups: HashMap::new(),
         }
     }
 
@@ -172,6 +177,7 @@ impl Work {
                     self.requeue(task);
                 }
                 _ if state.job.group.is_some() => {
+                    self.member_lost(task);
                     self.answer(task, Some(engine), Outcome::RankLost(reason.to_owned()));
                 }
                 _ => self.answer(task, Some(engine), Outcome::Lost(reason.to_owned())),

@@ -27,7 +27,8 @@ impl Engine {
         let mut session = Session::dial(&context, &file, hello(uuid.clone(), config))?;
         session.set_end(config.end.map(|end| Instant::now() + end.left()));
         let segments = file.shared_memory.filter(|_| session.is_local()).map(SegmentFolder::new);
-        let shared = Arc::new(Shared::new(segments).map_err(|error| EngineError::System("eventfd", error))?);
+        let shared =
+            Arc::new(Shared::new(segments, config.mpi).map_err(|error| EngineError::System("eventfd", error))?);
         process::end_group_on_sigterm();
         let reactor = Reactor::new(context, session, Arc::clone(&shared), config);
         let thread = std::thread::Builder::new()

@@ -24,6 +24,9 @@ impl Work {
             segments: result.segments,
             ..empty_reply(Some(engine), if result.outcome == TaskOutcome::Ok { Outcome::Ok } else { Outcome::Error })
         };
+        if known {
+            self.member_ended(engine, result.id, result.standing);
+        }
         match known {
             true if unmet => self.unmet(result.id, engine, reply, payload),
             true => self.finish(result.id, reply, payload),
