@@ -138,19 +138,22 @@ pub fn check(record: &Record, call: &'static str, awaited: Awaited, began: Optio
     }
     let name = record.name();
     let turn = turn();
+    let is_groups = record.epoch() == turn.epoch && name == name_of(&turn.ranks);
     let vain = |member: &Member| {
         // A name that several have tells nothing but the most that may have been entered.
         let here = member.entered.iter().filter(|entered| entered.epoch == record.epoch() && entered.comm == name);
-        let furthest = here.max_by_key(|entered| entered.number)?;
+        let furthest = here.max_by_key(|entered| entered.number).map(|entered| (entered.rank, entered.number));
+        // It may have left before it had the group's communicator.
+        let (rank, number) = furthest.or_else(|| Some((place(&turn.ranks, member)?, 0)).filter(|_| is_groups))?;
         let vain = match awaited {
-            Awaited::Collective(number) => number > furthest.number,
-            Awaited::Rank(rank) => {
-                rank == furthest.rank
-                    && began.map_or(member.since, |began| member.since.max(began)).elapsed() > UNDER_WAY
+            Awaited::Collective(awaited) => awaited > number,
+            Awaited::Rank(awaited) => {
+                let since = began.map_or(member.since, |began| member.since.max(began));
+                awaited == rank && since.elapsed() > UNDER_WAY
             }
             Awaited::Anybody => false,
         };
-        vain.then(|| failure(call, furthest.rank, member))
+        vain.then(|| failure(call, rank, member))
     };
     turn.left.iter().find_map(vain).map_or(Ok(()), Err)
 }
@@ -164,10 +167,15 @@ pub fn check_making(name: &str, epoch: u64, members: &[u32], call: &'static str)
     let turn = turn();
     let has = |entered: &Entered| entered.epoch == epoch && entered.comm == name;
     let vain = |member: &Member| {
-        let rank = members.iter().position(|rank| *rank == member.rank)?;
-        (!member.entered.iter().any(has)).then(|| failure(call, c_int::try_from(rank).unwrap_or(-1), member))
+        let rank = place(members, member)?;
+        (!member.entered.iter().any(has)).then(|| failure(call, rank, member))
     };
     turn.left.iter().find_map(vain).map_or(Ok(()), Err)
+}
+
+/// The rank of a member in a communicator of these ranks of MPI_COMM_WORLD.
+fn place(ranks: &[u32], member: &Member) -> Option<c_int> {
+    ranks.iter().position(|rank| *rank == member.rank).and_then(|rank| c_int::try_from(rank).ok())
 }
 
 fn failure(call: &'static str, rank: c_int, member: &Member) -> Failure {
