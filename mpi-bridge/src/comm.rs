@@ -148,11 +148,15 @@ impl Comm {
 
     /// MPI_Comm_free, MPI 3.1 section 6.4.3. A broken one is kept until the process exits.
     fn free(&self, py: Python<'_>) -> PyResult<()> {
-        if self.state.borrowed || self.state.usable("MPI_Comm_free").is_err() {
+        if self.state.borrowed {
+            return Ok(());
+        }
+        // Another one may get it.
+        self.state.calls.set_name("");
+        if self.state.usable("MPI_Comm_free").is_err() {
             return Ok(());
         }
         self.state.break_off("it was freed");
-        self.state.calls.set_name("");
         for state in self.side.get().into_iter().chain([&self.state]) {
             let mut comm = Sent(state.comm);
             let code = py.detach(move || {

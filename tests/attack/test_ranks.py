@@ -56,25 +56,30 @@ def rc(name: str) -> Iterator[ipz.Client]:
 
 
 def arm(kind: str, number: int) -> None:
-    """On an engine: have its main thread raise that where it comes to the `number`-th line of the package's part in a
-    call of a group."""
+    """On an engine: have its main thread raise that at the `number`-th line of the package's own in a call of a group."""
     import builtins
     import sys
 
     left = number
-    ours = ("/ipclusterz/mpi/", "/ipclusterz/engine/calls.py")
+    inside = False
 
-    def line(_frame: Any, event: str, _argument: Any) -> Any:
-        nonlocal left
+    def line(frame: Any, event: str, _argument: Any) -> Any:
+        nonlocal left, inside
         if event == "line":
             left -= 1
             if left == 0:
                 sys.settrace(None)
                 raise getattr(builtins, kind)("injected")
+        elif event == "return" and frame.f_code.co_name == "collective":
+            inside = False
         return line
 
     def call(frame: Any, _event: str, _argument: Any) -> Any:
-        return line if any(part in frame.f_code.co_filename for part in ours) else None
+        nonlocal inside
+        name = frame.f_code.co_filename
+        is_calls = name.endswith("/ipclusterz/engine/calls.py")
+        inside = inside or (is_calls and frame.f_code.co_name == "collective")
+        return line if inside and (is_calls or "/ipclusterz/mpi/" in name) else None
 
     sys.settrace(call)
 
