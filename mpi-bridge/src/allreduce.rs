@@ -12,6 +12,7 @@ use crate::failure::{Failure, check};
 use crate::parts::{Object, same_count, same_type};
 use crate::pending::Pending;
 use crate::state::State;
+use crate::turns;
 use mpi::ffi;
 use pyo3::prelude::*;
 use std::ffi::{c_int, c_void};
@@ -67,12 +68,16 @@ impl Comm {
         let send = send.filter(|send| send.address() != receive.address());
         self.state.usable(CALL).map_err(fail)?;
         let side = self.side_state(py, timeout)?;
-        self.state.calls.enter(CALL);
+        turns::enter(&self.state.calls, CALL).map_err(fail)?;
+        self.state.calls.set_amid(true);
         let _inside = Inside::of(&self.state.calls);
         let bytes = receive.count * receive.datatype.size;
         let began = Instant::now();
         let mut sum = Sum { comm: self, side, send, receive, is_first: true, op, timeout, began, theirs: Vec::new() };
         let result = if bytes <= DOUBLING { sum.doubling(py) } else { sum.halving(py) };
+        if result.is_ok() {
+            self.state.calls.set_amid(false);
+        }
         result.inspect_err(|_| {
             // MPI may still write to them.
             std::mem::forget(sum.send);

@@ -4,8 +4,9 @@
 //! Collective calls are numbered on each rank in the order in which they are entered, which is the same on all ranks. So a
 //! rank whose number is behind the others' is the one that they wait for. Any thread may ask, without the GIL.
 
+use std::ffi::c_int;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Collective calls by the names that errors have. The record keeps a place in this list.
@@ -42,9 +43,13 @@ pub struct Record {
     last: AtomicU64,
     epoch: u64,
     name: Mutex<String>,
-    /// Another rank has given it up: it is not to be used any more, and perhaps not to be waited for.
+    rank: c_int,
+    /// This rank or another has given it up: it is not to be used any more, and perhaps not to be waited for.
     given_up: AtomicU8,
     why: Mutex<String>,
+    /// This rank is in the middle of a call of several steps, or has left one there: the others have no use for what it
+    /// entered.
+    amid: AtomicBool,
 }
 
 /// See [`Record::given_up`]: new calls fail; waits end, too.
@@ -57,23 +62,24 @@ pub fn break_off(name: &str, epoch: u64, why: &str, at_once: bool) {
     if name.is_empty() {
         return;
     }
-    for record in ALL.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
-        if record.epoch == epoch && *record.name.lock().unwrap_or_else(PoisonError::into_inner) == name {
-            *record.why.lock().unwrap_or_else(PoisonError::into_inner) = why.to_owned();
-            record.given_up.fetch_max(if at_once { AT_ONCE } else { NO_NEW_CALLS }, Ordering::AcqRel);
+    for record in all() {
+        if record.epoch == epoch && record.name() == name {
+            record.give_up(why, at_once);
         }
     }
 }
 
 impl Record {
     /// Nothing was entered. It is told of when it has a name.
-    pub fn new(epoch: u64) -> Arc<Record> {
+    pub fn new(epoch: u64, rank: c_int) -> Arc<Record> {
         let record = Arc::new(Record {
             last: AtomicU64::new(0),
             epoch,
+            rank,
             name: Mutex::default(),
             given_up: AtomicU8::new(0),
             why: Mutex::default(),
+            amid: AtomicBool::new(false),
         });
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|some| some.strong_count() > 0);
@@ -86,7 +92,17 @@ impl Record {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name.to_owned();
     }
 
-    /// Why another rank has given its communicator up, if one has; `waiting`: only if waits are to end.
+    /// It is not to be used any more, and if `at_once` not to be waited for. The first reason of each is the one that is
+    /// told.
+    pub fn give_up(&self, why: &str, at_once: bool) {
+        let level = if at_once { AT_ONCE } else { NO_NEW_CALLS };
+        let mut reason = self.why.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.given_up.fetch_max(level, Ordering::AcqRel) < level {
+            why.clone_into(&mut reason);
+        }
+    }
+
+    /// Why its communicator was given up, if it was; `waiting`: only if waits are to end.
     pub fn given_up(&self, waiting: bool) -> Option<String> {
         let least = if waiting { AT_ONCE } else { NO_NEW_CALLS };
         let why = || self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -95,20 +111,62 @@ impl Record {
 
     /// Its communicator's name, and the number of the last collective if that is `call`.
     pub fn place(&self, call: &str) -> (String, Option<u64>) {
-        let name = self.name.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let name = self.name();
         let last = self.last.load(Ordering::Relaxed);
         let place = CALLS.iter().position(|name| *name == call).map(|place| place as u64);
         let is_last = place == Some(last >> 1 & ((1 << PLACE_BITS) - 1));
         (name, is_last.then_some(last >> (PLACE_BITS + 1)))
     }
 
-    /// A call begins; calls that are not collective are not counted.
-    pub fn enter(&self, call: &str) {
-        if let Some(place) = CALLS.iter().position(|name| *name == call) {
-            let entered = (self.last.load(Ordering::Relaxed) >> (PLACE_BITS + 1)) + 1;
-            self.last.store(entered << (PLACE_BITS + 1) | (place as u64) << 1, Ordering::Relaxed);
-        }
+    /// A call begins if it `may`. Its number, if it is a collective one: others are not counted.
+    pub fn enter<E>(&self, call: &str, may: impl FnOnce(u64) -> Result<(), E>) -> Result<Option<u64>, E> {
+        let Some(place) = CALLS.iter().position(|name| *name == call) else { return Ok(None) };
+        let number = self.entered() + 1;
+        may(number)?;
+        self.last.store(number << (PLACE_BITS + 1) | (place as u64) << 1, Ordering::Relaxed);
+        Ok(Some(number))
     }
+
+    /// How many collectives were entered.
+    pub fn entered(&self) -> u64 {
+        self.last.load(Ordering::Relaxed) >> (PLACE_BITS + 1)
+    }
+
+    /// The same, if this rank can still use it.
+    pub fn standing(&self) -> Option<u64> {
+        let usable = !self.amid.load(Ordering::Acquire) && self.given_up.load(Ordering::Acquire) == 0;
+        usable.then(|| self.entered())
+    }
+
+    /// How many collectives it has entered that may end for the others. At a deadline that is all of them.
+    pub fn lasting(&self) -> u64 {
+        if self.amid.load(Ordering::Acquire) { 0 } else { self.entered() }
+    }
+
+    /// A call of several steps begins or ends. An exception that leaves it does not end it.
+    pub fn set_amid(&self, between: bool) {
+        self.amid.store(between, Ordering::Release);
+    }
+
+    /// The rank of this process in its communicator.
+    pub fn rank(&self) -> c_int {
+        self.rank
+    }
+
+    /// Its epoch.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Its communicator's name; empty without one.
+    pub fn name(&self) -> String {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The records of all communicators that live.
+pub fn all() -> Vec<Arc<Record>> {
+    ALL.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
 }
 
 /// While it lives, somebody waits for the last call.
@@ -131,8 +189,8 @@ impl Drop for Inside<'_> {
 /// All communicators that have a name, as JSON: `[{"comm":"world","epoch":1,"entered":17,"call":"Allreduce","inside":true}]`.
 pub fn told() -> String {
     let mut text = "[".to_owned();
-    for record in ALL.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
-        let name = record.name.lock().unwrap_or_else(PoisonError::into_inner);
+    for record in all() {
+        let name = record.name();
         if name.is_empty() {
             continue;
         }

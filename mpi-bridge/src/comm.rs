@@ -109,6 +109,11 @@ impl Comm {
         self.state.why_broken()
     }
 
+    /// A call of several steps begins or ends; see `calls.rs`.
+    fn set_amid(&self, between: bool) {
+        self.state.calls.set_amid(between);
+    }
+
     /// Its name in reports; see `calls.rs`.
     fn set_name(&self, name: &str) {
         self.state.calls.set_name(name);
@@ -143,20 +148,24 @@ impl Comm {
 
     /// MPI_Comm_free, MPI 3.1 section 6.4.3. A broken one is kept until the process exits.
     fn free(&self, py: Python<'_>) -> PyResult<()> {
-        if self.state.borrowed || self.state.usable("MPI_Comm_free").is_err() {
+        if self.state.borrowed {
+            return Ok(());
+        }
+        // Another one may get it.
+        self.state.calls.set_name("");
+        if self.state.usable("MPI_Comm_free").is_err() {
             return Ok(());
         }
         self.state.break_off("it was freed");
-        self.state.calls.set_name("");
-        if let Some(state) = self.side.get() {
-            Comm { state: Arc::clone(state), side: OnceLock::new() }.free(py)?;
+        for state in self.side.get().into_iter().chain([&self.state]) {
+            let mut comm = Sent(state.comm);
+            let code = py.detach(move || {
+                let comm = &mut comm;
+                // SAFETY: the communicator is our own and alive, and was marked so that nobody uses it again.
+                unsafe { ffi::MPI_Comm_free(&raw mut comm.0) }
+            });
+            check(code, "MPI_Comm_free").map_err(|failure| failure.into_error(py))?;
         }
-        let mut comm = Sent(self.state.comm);
-        let code = py.detach(move || {
-            let comm = &mut comm;
-            // SAFETY: the communicator is our own and alive, and was marked so that nobody uses it again.
-            unsafe { ffi::MPI_Comm_free(&raw mut comm.0) }
-        });
-        check(code, "MPI_Comm_free").map_err(|failure| failure.into_error(py))
+        Ok(())
     }
 }

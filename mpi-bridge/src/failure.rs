@@ -15,6 +15,8 @@ pub enum Failure {
     Broken(&'static str, String),
     /// The deadline passed; the call, the seconds, and which ranks are missing if that is known.
     TimedOut(&'static str, f64, String),
+    /// A rank has left what the group does together, and will not enter it; which, and why.
+    Left(&'static str, String),
     /// A rank of the communicator is gone; why.
     Lost(&'static str, String),
 }
@@ -105,6 +107,7 @@ impl Failure {
             Failure::TimedOut(call, seconds, missing) => {
                 raise(py, "MPITimeout", (format!("{call} did not end within {seconds} s{missing}"), *call, "timeout"))
             }
+            Failure::Left(call, why) => raise(py, "MPIError", (format!("{call}: {why}"), *call, "rank left")),
             Failure::Lost(call, why) => raise(py, "RankLost", (format!("{call}: {why}"), *call, "rank lost")),
         };
         made.unwrap_or_else(|error| error)

@@ -17,7 +17,7 @@ impl Comm {
         timeout: f64,
         make: impl FnOnce(ffi::MPI_Comm, *mut ffi::MPI_Comm) -> c_int + Send + 'static,
     ) -> PyResult<Option<Comm>> {
-        Making::begin(py, &self.state, call, self.state.epoch, make)?.finish(py, timeout, true)
+        Making::begin(py, &self.state, call, self.state.epoch, None, make)?.finish(py, timeout, true)
     }
 }
 
@@ -69,9 +69,19 @@ impl Comm {
         self.make(py, "MPI_Comm_create_group", timeout, group_maker(ranks, tag))
     }
 
-    /// Begins the same for an epoch. This communicator stays usable when the wait is given up.
-    fn begin_group(&self, py: Python<'_>, ranks: Vec<i32>, tag: i32, epoch: u64) -> PyResult<Making> {
-        Making::begin(py, &self.state, "MPI_Comm_create_group", epoch, group_maker(ranks, tag))
+    /// Begins the same for an epoch, of `members` of MPI_COMM_WORLD, which will call it by that name. This communicator
+    /// stays usable when the wait is given up.
+    fn begin_group(
+        &self,
+        py: Python<'_>,
+        ranks: Vec<i32>,
+        tag: i32,
+        epoch: u64,
+        name: String,
+        members: Vec<u32>,
+    ) -> PyResult<Making> {
+        let named = Some((name, members));
+        Making::begin(py, &self.state, "MPI_Comm_create_group", epoch, named, group_maker(ranks, tag))
     }
 
     /// Begins MPIX_Comm_shrink of ULFM: a communicator of the surviving ranks, all of which must call it. The loss of
@@ -79,6 +89,6 @@ impl Comm {
     fn begin_shrink(&self, py: Python<'_>) -> PyResult<Making> {
         // SAFETY: the communicator is alive, and the handle is the caller's to write to.
         let make = |comm, new| unsafe { names::ipz_comm_shrink(comm, new) };
-        Making::begin(py, &self.state, "MPIX_Comm_shrink", self.state.epoch, make)
+        Making::begin(py, &self.state, "MPIX_Comm_shrink", self.state.epoch, None, make)
     }
 }

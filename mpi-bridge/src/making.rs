@@ -6,13 +6,14 @@ use crate::comm::Comm;
 use crate::failure::Failure;
 use crate::handle::Sent;
 use crate::state::{State, is_epoch_over};
+use crate::turns::{self, Awaited};
 use crate::waiting::deadline_of;
 use mpi::ffi;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::ffi::c_int;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longest time between two checks for signals and lost ranks.
@@ -25,7 +26,13 @@ pub struct Making {
     from: Arc<State>,
     call: &'static str,
     epoch: u64,
+    /// Whom it waits for, as ranks of what it is made from.
+    awaited: Awaited,
+    /// The name that it will have, and who make it, as ranks of MPI_COMM_WORLD; if all of these know both.
+    named: Option<(String, Vec<u32>)>,
     made: Mutex<Receiver<(c_int, Sent)>>,
+    /// What was waited for.
+    done: OnceLock<Option<Py<Comm>>>,
 }
 
 impl Making {
@@ -35,6 +42,7 @@ impl Making {
         from: &Arc<State>,
         call: &'static str,
         epoch: u64,
+        named: Option<(String, Vec<u32>)>,
         make: impl FnOnce(ffi::MPI_Comm, *mut ffi::MPI_Comm) -> c_int + Send + 'static,
     ) -> PyResult<Making> {
         let fail = |failure: Failure| failure.into_error(py);
@@ -42,7 +50,7 @@ impl Making {
         if is_epoch_over(epoch) {
             return Err(fail(from.lost(call)));
         }
-        from.calls.enter(call);
+        let awaited = turns::enter(&from.calls, call).map_err(fail)?;
         let (sender, made) = channel();
         let parent = Sent(from.comm);
         let work = move || {
@@ -57,7 +65,33 @@ impl Making {
             .name("ipclusterz-mpi".to_owned())
             .spawn(work)
             .map_err(|error| PyRuntimeError::new_err(format!("{call}: no thread can be started: {error}")))?;
-        Ok(Making { from: Arc::clone(from), call, epoch, made: Mutex::new(made) })
+        Ok(Making {
+            from: Arc::clone(from),
+            call,
+            epoch,
+            awaited,
+            named,
+            made: Mutex::new(made),
+            done: OnceLock::new(),
+        })
+    }
+
+    /// Fails if it is waited for in vain.
+    fn check(&self) -> Result<(), Failure> {
+        if let Some((name, members)) = &self.named {
+            turns::check_making(name, self.epoch, members, self.call)?;
+        }
+        turns::check(&self.from.calls, self.call, self.awaited, None)
+    }
+
+    /// Who has not come to make it, as far as the package can ask.
+    fn missing(&self, py: Python<'_>) -> String {
+        let explain = || -> PyResult<String> {
+            let Some((name, members)) = &self.named else { return Ok(String::new()) };
+            let missing = py.import("ipclusterz.mpi.missing")?;
+            missing.call_method1("explain_making", (name, self.epoch, members.clone()))?.extract()
+        };
+        explain().unwrap_or_default()
     }
 
     /// Waits for it. None: this rank is not in it. `breaks`: when the wait is given up, the communicator that it is
@@ -80,7 +114,9 @@ impl Making {
             }
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 if !breaks {
-                    return Err(fail(Failure::TimedOut(call, timeout, String::new())));
+                    // Who does not wait at all knows that not all are there.
+                    let missing = if timeout > 0.0 { self.missing(py) } else { String::new() };
+                    return Err(fail(Failure::TimedOut(call, timeout, missing)));
                 }
                 let failure = from.timed_out(py, call, timeout);
                 from.break_off(&format!("{call} did not end within {timeout} s"));
@@ -88,6 +124,12 @@ impl Making {
             }
             if let Some(why) = from.calls.given_up(true) {
                 return Err(fail(Failure::Broken(call, why)));
+            }
+            if let Err(failure) = self.check() {
+                if breaks {
+                    from.break_off(&format!("{call} was left by another rank"));
+                }
+                return Err(fail(failure));
             }
             py.check_signals().inspect_err(|_| {
                 if breaks {
@@ -106,8 +148,13 @@ impl Making {
 
 #[pymethods]
 impl Making {
-    /// Waits for it. After a timeout it may be waited for again.
-    fn wait(&self, py: Python<'_>, timeout: f64) -> PyResult<Option<Comm>> {
-        self.finish(py, timeout, false)
+    /// Waits for it. It may be waited for again, after a timeout and when it is there.
+    fn wait(&self, py: Python<'_>, timeout: f64) -> PyResult<Option<Py<Comm>>> {
+        if self.done.get().is_none() {
+            let made = self.finish(py, timeout, false)?;
+            // If another thread waited at the same time, this one has an error by now.
+            let _ = self.done.set(made.map(|comm| Py::new(py, comm)).transpose()?);
+        }
+        Ok(self.done.get().and_then(|made| made.as_ref().map(|comm| comm.clone_ref(py))))
     }
 }

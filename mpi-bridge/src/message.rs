@@ -60,7 +60,7 @@ impl Comm {
             self.state.check(code, CALL)?;
             Ok((flag != 0).then(|| (message, describe(&status))))
         };
-        let (mut handle, status) = search(py, &self.state, CALL, timeout, look)?;
+        let (mut handle, status) = search(py, &self.state, CALL, from, timeout, look)?;
         // The deadline was for the message; now its bytes come.
         let timeout = timeout.max(BYTES_COME);
         let length = usize::try_from(status.2).unwrap_or(0);

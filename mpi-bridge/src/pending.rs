@@ -9,10 +9,12 @@ use crate::layout::free;
 use crate::library;
 use crate::state::State;
 use crate::status::{Status, describe};
+use crate::turns::{self, Awaited};
 use mpi::ffi;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// See the module's documentation.
 pub struct Pending {
@@ -20,7 +22,11 @@ pub struct Pending {
     pub state: Arc<State>,
     /// The function of MPI, for errors.
     pub call: &'static str,
+    /// Whom it waits for.
+    pub awaited: Awaited,
     requests: Vec<ffi::MPI_Request>,
+    /// MPI has begun a part of it, or there is nothing to begin.
+    begun: bool,
     status: ffi::MPI_Status,
     /// What MPI reads and writes until it is done.
     views: Vec<View>,
@@ -46,20 +52,22 @@ impl Pending {
         if ANY_ADRIFT.load(Ordering::Acquire) {
             sweep();
         }
-        state.calls.enter(call);
-        Ok(Pending::begun(state, call))
+        let awaited = turns::enter(&state.calls, call)?;
+        Ok(Pending::to_begin(state, call, awaited))
     }
 
     /// A part of a call that was entered already.
     pub fn part_of(state: &Arc<State>, call: &'static str) -> Result<Pending, Failure> {
         state.usable(call)?;
-        Ok(Pending::begun(state, call))
+        Ok(Pending::to_begin(state, call, Awaited::Collective(state.calls.entered())))
     }
 
-    fn begun(state: &Arc<State>, call: &'static str) -> Pending {
+    fn to_begin(state: &Arc<State>, call: &'static str, awaited: Awaited) -> Pending {
         Pending {
             state: Arc::clone(state),
             call,
+            awaited,
+            begun: false,
             requests: Vec::with_capacity(1),
             // SAFETY: plain numbers that MPI fills in.
             status: unsafe { std::mem::zeroed() },
@@ -89,7 +97,8 @@ impl Pending {
         if flag != 0 {
             return Ok(None);
         }
-        let mut pending = Pending::begun(state, call);
+        let mut pending = Pending::to_begin(state, call, Awaited::Anybody);
+        pending.begun = true;
         pending.requests.push(request);
         Ok(Some(pending))
     }
@@ -103,6 +112,7 @@ impl Pending {
                 self.state.break_off(&format!("{} was begun in part", self.call));
             }
         })?;
+        self.begun = true;
         self.requests.push(request);
         Ok(())
     }
@@ -167,7 +177,10 @@ impl Pending {
     pub fn test(&mut self) -> Result<bool, Failure> {
         let mut flag = 0;
         let code = match self.requests.as_mut_slice() {
-            [] => return Ok(true),
+            [] => {
+                self.begun = true;
+                return Ok(true);
+            }
             // SAFETY: a request that MPI gave, and a status of ours.
             [request] => unsafe { ffi::MPI_Test(request, &raw mut flag, &raw mut self.status) },
             requests => {
@@ -187,9 +200,10 @@ impl Pending {
         Ok(flag != 0)
     }
 
-    /// Fails if it can never complete because its epoch is over.
-    pub fn check(&mut self) -> Result<(), Failure> {
+    /// Fails if it can never complete because its epoch is over, or somebody has left.
+    pub fn check(&mut self, began: Instant) -> Result<(), Failure> {
         let checked = self.state.usable(self.call);
+        let checked = checked.and_then(|()| turns::check(&self.state.calls, self.call, self.awaited, Some(began)));
         if checked.is_err() {
             self.give_up();
         }
@@ -220,6 +234,11 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
+        if !self.begun && matches!(self.awaited, Awaited::Collective(_)) {
+            // It was counted, and the others wait for this rank in it.
+            self.state.break_off(&format!("{} failed before it began", self.call));
+            self.state.calls.set_amid(true);
+        }
         self.give_up();
         for mut datatype in self.made.drain(..) {
             free(&mut datatype);

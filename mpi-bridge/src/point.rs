@@ -8,6 +8,7 @@ use crate::pending::Pending;
 use crate::request::Request;
 use crate::state::State;
 use crate::status::{Status, describe};
+use crate::turns::{self, Awaited};
 use crate::waiting::{deadline_of, spins_before_yielding};
 use mpi::ffi;
 use pyo3::prelude::*;
@@ -21,6 +22,7 @@ const EAGER: Duration = Duration::from_millis(5);
 const SLICE: Duration = Duration::from_millis(40);
 
 fn send(pending: &mut Pending, view: View, to: c_int, tag: c_int) -> Result<(), Failure> {
+    pending.awaited = Awaited::of_rank(to);
     let block = Block::of(view.datatype, view.count)?;
     // SAFETY: the view is kept until the operation is done.
     pending.begin(|comm, request| unsafe {
@@ -31,6 +33,7 @@ fn send(pending: &mut Pending, view: View, to: c_int, tag: c_int) -> Result<(), 
 }
 
 fn receive(pending: &mut Pending, view: View, from: c_int, tag: c_int) -> Result<(), Failure> {
+    pending.awaited = Awaited::of_rank(from);
     let block = Block::of(view.datatype, view.count)?;
     // SAFETY: the view is writable and kept until the operation is done.
     pending.begin(|comm, request| unsafe {
@@ -40,11 +43,12 @@ fn receive(pending: &mut Pending, view: View, from: c_int, tag: c_int) -> Result
     Ok(())
 }
 
-/// Calls `look`, which may find something, until it does.
+/// Calls `look`, which may find something of that rank, until it does.
 pub fn search<T: Send>(
     py: Python<'_>,
     state: &State,
     call: &'static str,
+    from: c_int,
     timeout: f64,
     look: impl Fn() -> Result<Option<T>, Failure> + Sync,
 ) -> PyResult<T> {
@@ -54,7 +58,8 @@ pub fn search<T: Send>(
         return Ok(found);
     }
     let deadline = deadline_of(timeout);
-    let eager_until = Instant::now() + EAGER;
+    let began = Instant::now();
+    let eager_until = began + EAGER;
     let slice = || -> Result<Option<T>, Failure> {
         let until = Instant::now() + SLICE;
         let (mut spins, enough) = (0, spins_before_yielding());
@@ -67,6 +72,7 @@ pub fn search<T: Send>(
                 continue;
             }
             state.usable(call)?;
+            turns::check(&state.calls, call, Awaited::of_rank(from), Some(began))?;
             let now = Instant::now();
             if now >= until || deadline.is_some_and(|deadline| deadline <= now) {
                 return Ok(None);
@@ -120,6 +126,7 @@ impl Comm {
             unsafe { ffi::MPI_Isend(data.as_ptr().cast(), int(data.len()), ffi::RSMPI_UINT8_T, to, tag, comm, request) }
         });
         let Some(mut pending) = begun.map_err(|failure| failure.into_error(py))? else { return Ok(None) };
+        pending.awaited = Awaited::of_rank(to);
         pending.keep(View::of(bytes, false, "buf")?);
         Comm::finish(py, pending, timeout)
     }
@@ -188,7 +195,7 @@ impl Comm {
             self.state.usable(CALL).map_err(|failure| failure.into_error(py))?;
             return look().map_err(|failure| failure.into_error(py));
         }
-        search(py, &self.state, CALL, timeout, look).map(Some)
+        search(py, &self.state, CALL, from, timeout, look).map(Some)
     }
 
     /// MPI 3.1, section 3.10.

@@ -6,11 +6,13 @@ use crate::status::Status;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// An operation that was begun and is waited for later.
 #[pyclass(frozen, module = "ipclusterz_mpi")]
 pub struct Request {
     call: &'static str,
+    began: Instant,
     stage: Mutex<Stage>,
 }
 
@@ -26,7 +28,7 @@ enum Stage {
 impl Request {
     /// Of an operation that has begun.
     pub fn new(pending: Pending) -> Request {
-        Request { call: pending.call, stage: Mutex::new(Stage::Begun(pending)) }
+        Request { call: pending.call, began: Instant::now(), stage: Mutex::new(Stage::Begun(pending)) }
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
@@ -73,7 +75,8 @@ impl Request {
     /// Whether it is done: as `wait`, or False.
     fn test(&self, py: Python<'_>) -> PyResult<(bool, Option<Status>)> {
         let Some(mut pending) = self.take(py)? else { return Ok((true, None)) };
-        let tested = pending.test().and_then(|done| if done { Ok(true) } else { pending.check().map(|()| false) });
+        let tested =
+            pending.test().and_then(|done| if done { Ok(true) } else { pending.check(self.began).map(|()| false) });
         match tested {
             Ok(true) => {
                 self.end(Ok(()))?;

@@ -6,7 +6,7 @@ use crate::library;
 use mpi::ffi;
 use pyo3::prelude::*;
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -42,10 +42,8 @@ pub struct State {
     pub epoch: u64,
     /// It belongs to somebody else, who frees it.
     pub borrowed: bool,
-    /// Which call it is in.
+    /// Which call it is in, and whether it can be used.
     pub calls: Arc<Record>,
-    broken: AtomicBool,
-    why: Mutex<String>,
 }
 
 // SAFETY: the handle is a number or an address that only MPI looks at, which was asked to be safe for threads.
@@ -65,8 +63,7 @@ impl State {
                 check(ffi::MPI_Comm_set_errhandler(comm, ffi::RSMPI_ERRORS_RETURN), "MPI_Comm_set_errhandler")?;
             }
         }
-        let (broken, why) = (AtomicBool::new(false), Mutex::default());
-        Ok(State { comm, rank, size, epoch, borrowed, calls: Record::new(epoch), broken, why })
+        Ok(State { comm, rank, size, epoch, borrowed, calls: Record::new(epoch, rank) })
     }
 
     /// A duplicate for messages of this one's collectives: who gives up the one gives up the other.
@@ -76,19 +73,13 @@ impl State {
 
     /// No call may use it from now on. The first reason is the one that is told.
     pub fn break_off(&self, why: &str) {
-        let mut reason = self.why.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.broken.swap(true, Ordering::AcqRel) {
-            *reason = why.to_owned();
-        }
+        self.calls.give_up(why, false);
     }
 
     /// Whether it can be used.
     pub fn usable(&self, call: &'static str) -> Result<(), Failure> {
         if self.is_over() {
             return Err(self.lost(call));
-        }
-        if self.broken.load(Ordering::Acquire) {
-            return Err(Failure::Broken(call, self.why_broken().unwrap_or_default()));
         }
         if let Some(why) = self.calls.given_up(false) {
             return Err(Failure::Broken(call, why));
@@ -150,6 +141,7 @@ impl State {
     /// A wait was given up: the other ranks are told, where that can be done, and no rank uses it from now on.
     pub fn give_up(&self, py: Python<'_>, why: &str) {
         self.break_off(why);
+        self.calls.set_amid(true);
         let tell = || -> PyResult<()> {
             let missing = py.import("ipclusterz.mpi.missing")?;
             let why = format!("{why} on rank {}", self.rank);
@@ -181,7 +173,6 @@ impl State {
         if self.is_over() {
             return Some(WHY_OVER.lock().unwrap_or_else(PoisonError::into_inner).clone());
         }
-        let why = || self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.broken.load(Ordering::Acquire).then(why).or_else(|| self.calls.given_up(false))
+        self.calls.given_up(false)
     }
 }

@@ -7,6 +7,7 @@ use crate::calls::Inside;
 use crate::failure::Failure;
 use crate::names;
 use crate::pending::Pending;
+use crate::turns;
 use pyo3::prelude::*;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -59,7 +60,12 @@ impl Pending {
                     self.state.break_off(&format!("{} did not end within {timeout} s", self.call));
                     return Err(failure.into_error(py));
                 }
-                Err(failure) => return Err(failure.into_error(py)),
+                Err(failure) => {
+                    if let Failure::Left(_, why) = &failure {
+                        self.state.break_off(why);
+                    }
+                    return Err(failure.into_error(py));
+                }
             }
         }
     }
@@ -86,6 +92,7 @@ impl Pending {
             if let Some(why) = self.state.calls.given_up(true) {
                 return Err(Failure::Broken(self.call, why));
             }
+            turns::check(&self.state.calls, self.call, self.awaited, Some(began))?;
             let now = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return Ok(Progress::TimedOut);

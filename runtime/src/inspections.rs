@@ -18,12 +18,12 @@ pub struct Inspections {
 
 impl Inspections {
     /// The message that asks.
-    pub fn ask(&mut self, engines: &[EngineId], broken: Option<Broken>) -> Inspect {
+    pub fn ask(&mut self, engines: &[EngineId], stacks: bool, broken: Option<Broken>) -> Inspect {
         self.last += 1;
         // Each answers once.
         let awaited = engines.iter().collect::<BTreeSet<_>>().len();
         self.open.insert(self.last.0, (awaited, Activities::new()));
-        Inspect { number: self.last.0, asker: None, engines: engines.to_vec(), broken }
+        Inspect { number: self.last.0, asker: None, engines: engines.to_vec(), stacks, broken }
     }
 
     /// One has answered; perhaps too late.

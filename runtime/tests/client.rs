@@ -56,6 +56,7 @@ impl Session {
             base: 0,
             count: count as usize,
             collective: false,
+            timeout: None,
             keep: None,
         });
         self.sent();

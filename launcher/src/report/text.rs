@@ -10,7 +10,7 @@ use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::words::{printable, printable_lines};
 use ipclusterz_host::units::{bytes, duration};
 use ipclusterz_launchers::rank_loss::RankLoss;
-use ipclusterz_runtime::wire::message::{EngineLoss, Status};
+use ipclusterz_runtime::wire::message::{EngineLoss, EngineStatus, Status};
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::io::{self, IsTerminal};
@@ -182,10 +182,30 @@ impl Report for StatusReport {
             text.push('\n');
             text.push_str(&table(&["engine", "host", "pid", "state", "queue", "completed", "memory", "uptime"], &rows));
         }
+        text.push_str(&held_up(&status.engines));
         text.push_str(&waited_for(self.progress.as_ref()));
         text.push_str(&losses(self.progress.as_ref(), &status.losses));
         printable_lines(&text).into_owned()
     }
+}
+
+/// Which engines the next epoch of their world waits for.
+fn held_up(engines: &[EngineStatus]) -> String {
+    let mut text = String::new();
+    for engine in engines {
+        let Some((world, seconds)) = engine.world.as_ref().and_then(|world| Some((world, world.held_up?))) else {
+            continue;
+        };
+        let (id, rank, epoch, time) = (engine.id, world.rank, world.epoch, duration(seconds));
+        let _ = writeln!(
+            text,
+            "\nepoch {epoch} waits for engine {id} (rank {rank}), which has run for {time} what it was given before"
+        );
+    }
+    if !text.is_empty() {
+        text.push_str("hint: rc.interrupt(targets) of a client ends that\n");
+    }
+    text
 }
 
 /// The latest losses, one line each, below a notice if a better way to handle them is not available: those of ranks, of

@@ -101,7 +101,8 @@ impl Client {
     }
 
     #[pyo3(signature = (
-        op, items, *, function = None, retries = 0, engines = None, duration = None, collective = false, keep = None,
+        op, items, *, function = None, retries = 0, engines = None, duration = None, collective = false,
+        timeout = None, keep = None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn submit(
@@ -114,6 +115,7 @@ impl Client {
         engines: Option<Vec<u32>>,
         duration: Option<f64>,
         collective: bool,
+        timeout: Option<f64>,
         keep: Option<&str>,
     ) -> PyResult<Pending> {
         let core = self.core.get()?;
@@ -137,7 +139,8 @@ impl Client {
         }
         let counts = prepared.iter().map(|item| item.targets.as_ref().map_or(1, Vec::len)).collect();
         let engines = engines.map(engine_ids);
-        let submission = Submission { op, function, retries, engines: engines.as_deref(), duration, collective, keep };
+        let submission =
+            Submission { op, function, retries, engines: engines.as_deref(), duration, collective, timeout, keep };
         let (first, inner) = core.submit(submission, prepared).map_err(|error| errors::of_client(py, &error))?;
         let (client, client_name) = (Arc::downgrade(core), Arc::clone(&self.name));
         Ok(Pending { inner: OfProcess::new(inner), client, client_name, counts, first })

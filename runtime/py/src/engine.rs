@@ -25,12 +25,12 @@ const WRITE: Duration = Duration::from_millis(50);
 /// How long the content of an upload may take to come.
 const FETCH: Duration = Duration::from_secs(600);
 
-/// By id of the engine: whether it is busy, its stack, its last MPI calls.
-pub type Activities = BTreeMap<u32, Option<(bool, String, String)>>;
+/// By id of the engine: whether it is busy, its stack, its last MPI calls, and for how many seconds it is busy.
+pub type Activities = BTreeMap<u32, Option<(bool, String, String, f64)>>;
 
 /// The same, for Python.
 pub fn activities(found: ipclusterz_runtime::inspections::Activities) -> Activities {
-    let tell = |activity: Activity| (activity.busy, activity.stack, activity.calls);
+    let tell = |activity: Activity| (activity.busy, activity.stack, activity.calls, activity.seconds);
     found.into_iter().map(|(id, activity)| (id.0, activity.map(tell))).collect()
 }
 
@@ -85,7 +85,7 @@ impl Engine {
         warn_before: f64,
         drain_before: f64,
         world: Option<(String, u32, u32, bool)>,
-        mpi: Option<(usize, usize, usize)>,
+        mpi: Option<[usize; 5]>,
         stack: Option<(i32, i32)>,
     ) -> PyResult<Self> {
         let (timeout, lease, end_timeout) = (duration(timeout)?, duration(lease)?, duration(end_timeout)?);
@@ -93,8 +93,8 @@ impl Engine {
         let end = end_time.map(|at| EndOfTime { at, warn_before, drain_before });
         let world = world.map(|(world, rank, size, survives)| Rank { world, rank, size, survives });
         // SAFETY: the package hands over what the extension module for MPI told; a module is never unloaded.
-        let mpi = mpi.map(|(end_epoch, calls, break_off)| unsafe { MpiFunctions::at(end_epoch, calls, break_off) });
-        let stack = stack.map(|(signal, descriptor)| StackFile { signal, descriptor });
+        let mpi = mpi.map(|addresses| unsafe { MpiFunctions::at(addresses) });
+        let stack = stack.map(|(signal, descriptor)| StackFile::new(signal, descriptor));
         let wanted_id = engine_id.map(EngineId);
         let config = EngineConfig { wanted_id, timeout, lease, end_timeout, end, world, mpi, stack };
         let core = py.detach(|| Core::register(Path::new(connection_file), &config));
@@ -132,7 +132,9 @@ impl Engine {
         }
     }
 
-    fn finish(&self, py: Python<'_>, task: &Task, outcome: &str, frames: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// `why`: what other members of its group are told of a task that failed.
+    #[pyo3(signature = (task, outcome, frames, why = ""))]
+    fn finish(&self, py: Python<'_>, task: &Task, outcome: &str, frames: &Bound<'_, PyAny>, why: &str) -> PyResult<()> {
         let outcome = TaskOutcome::from_name(outcome).ok_or_else(|| {
             let names = TaskOutcome::ALL.map(TaskOutcome::name).join(", ");
             PyValueError::new_err(format!("no outcome {outcome:?}; there are: {names}"))
@@ -142,27 +144,28 @@ impl Engine {
         let packed = sources.copy(py, |slices| core.pack(slices));
         let packed =
             packed.map_err(|none| PyMemoryError::new_err(format!("no memory for a result of {} bytes", none.0)))?;
-        core.finish(&task.handle(), outcome, packed);
+        core.finish(&task.handle(), outcome, packed, why);
         // Dropped when it is unlocked again: that may run any code.
         let finished = self.current().take();
         drop(finished);
         Ok(())
     }
 
-    /// What other engines are doing: id to `(busy, stack, calls)`, or to None where there is no such engine.
-    #[pyo3(signature = (engines, timeout, broken = None))]
+    /// What other engines are doing: id to `(busy, stack, calls, seconds)`, or to None where there is no such engine.
+    #[pyo3(signature = (engines, timeout, broken = None, stacks = true))]
     fn inspect(
         &self,
         py: Python<'_>,
         engines: Vec<u32>,
         timeout: f64,
         broken: Option<(String, u64, String, bool)>,
+        stacks: bool,
     ) -> PyResult<Activities> {
         let broken = broken.map(|(comm, epoch, reason, at_once)| Broken { comm, epoch, reason, at_once });
         let timeout = duration(timeout)?;
         let engines: Vec<EngineId> = engines.into_iter().map(EngineId).collect();
         let Some(core) = self.core() else { return Ok(Activities::new()) };
-        Ok(activities(py.detach(|| core.inspect(&engines, broken, timeout))))
+        Ok(activities(py.detach(|| core.inspect(&engines, stacks, broken, timeout))))
     }
 
     /// Writes to standard output, or to standard error. False: this is no engine any more, but a fork of one.
@@ -248,10 +251,10 @@ impl Task {
 #[guarded]
 #[pymethods]
 impl Task {
-    /// Epoch and ranks, when it is collective.
+    /// Epoch, ranks, and seconds to make their communicator, when it is collective.
     #[getter]
-    fn group(&self) -> PyResult<Option<(u64, Vec<u32>)>> {
-        Ok(self.handle().group.as_ref().map(|group| (group.epoch, group.ranks.clone())))
+    fn group(&self) -> PyResult<Option<(u64, Vec<u32>, Option<f64>)>> {
+        Ok(self.handle().group.as_ref().map(|group| (group.epoch, group.ranks.clone(), group.timeout)))
     }
 
     #[getter]

@@ -23,8 +23,9 @@ VERSION: str
 
 _Operation = Literal["execute", "apply", "apply_bound", "push", "pull", "clear", "upload"]
 _Status = Literal["ok", "error", "aborted", "lost", "rejected", "rank_lost"]
-# Of each engine: whether it is busy, its stack, its last MPI calls as JSON. None: there is no such engine.
-_Activities = dict[int, tuple[bool, str, str] | None]
+# Of each engine: whether it is busy, its stack, its last MPI calls as JSON, seconds since its task began. None: there
+# is no such engine.
+_Activities = dict[int, tuple[bool, str, str, float] | None]
 _Stream = Literal["stdout", "stderr", "display"]
 _OnOutput = Callable[[], object] | None
 
@@ -153,6 +154,8 @@ class Client:
         duration: float | None = None,
         # Items with targets are done by these together, as a group of one MPI program.
         collective: bool = False,
+        # Seconds that the group's communicator may take to be made, if it is not there yet.
+        timeout: float | None = None,
         # Also for engines that come later, until something else is kept under this name.
         keep: str | None = None,
     ) -> Pending: ...
@@ -184,7 +187,7 @@ class Task:
     def kind(self) -> _Operation | Literal["reform"]: ...
     # Then: the epoch, and the ranks of MPI_COMM_WORLD that do it.
     @property
-    def group(self) -> tuple[int, list[int]] | None: ...
+    def group(self) -> tuple[int, list[int], float | None] | None: ...
     @property
     def function(self) -> bytes | None: ...
     @property
@@ -210,8 +213,8 @@ class Engine:
         drain_before: float = 0.0,
         # Name of the MPI program, rank, number of ranks, and whether they live on when one is lost.
         world: tuple[str, int, int, bool] | None = None,
-        # `end_epoch_address()`, `calls_address()` and `break_off_address()` of ipclusterz_mpi.
-        mpi: tuple[int, int, int] | None = None,
+        # `addresses()` of ipclusterz_mpi.
+        mpi: Sequence[int] | None = None,
         # The signal and the file's descriptor that `faulthandler.register` was given.
         stack: tuple[int, int] | None = None,
     ) -> Engine: ...
@@ -230,13 +233,21 @@ class Engine:
     def next_task(self) -> Task | None: ...
     # "unmet": this engine lacks what the task needs; the frames are the error that says so. A balanced task goes to
     # another.
-    def finish(self, task: Task, outcome: Literal["ok", "error", "unmet"], frames: Sequence[_Readable]) -> None: ...
+    # `why`: what other members of its group are told when it failed.
+    def finish(
+        self, task: Task, outcome: Literal["ok", "error", "unmet"], frames: Sequence[_Readable], why: str = ""
+    ) -> None: ...
     # Text of no task, for the log. What cannot be written is counted there. False: this process is a fork of the engine.
     def log(self, to_errors: bool, text: str) -> bool: ...
     # Text of a task. False: it has ended, and the text is dropped. To "display" goes one line of JSON with its newline.
     def write(self, task: int, stream: _Stream, text: str) -> bool: ...
     # What other engines are doing; without those that do not answer in time. `broken`: by the way they are told that a
-    # communicator (name, epoch) cannot be used any more, why, and whether waits on it are to end at once.
+    # communicator (name, epoch) cannot be used any more, why, and whether waits on it are to end at once. `stacks`:
+    # also where their main threads are.
     def inspect(
-        self, engines: list[int], timeout: float, broken: tuple[str, int, str, bool] | None = None
+        self,
+        engines: list[int],
+        timeout: float,
+        broken: tuple[str, int, str, bool] | None = None,
+        stacks: bool = True,
     ) -> _Activities: ...

@@ -163,7 +163,8 @@ class MPIError(IpclusterzError):
     call : str
         The function of MPI, such as "MPI_Allreduce".
     error_class : str
-        MPI's class of the error, such as "MPI_ERR_TRUNCATE".
+        MPI's class of the error, such as "MPI_ERR_TRUNCATE"; "rank left" when another rank has left what they do
+        together by an exception, which the text names.
     """
 
     def __init__(self, message: str = "", call: str = "", error_class: str = "") -> None:

@@ -67,7 +67,7 @@ impl Client {
 
     /// What engines are doing; those that do not answer in time are left out.
     pub fn inspect(&self, engines: &[EngineId], timeout: Duration) -> Result<Activities, ClientError> {
-        let inspect = self.usable()?.core.inspections.ask(engines, None);
+        let inspect = self.usable()?.core.inspections.ask(engines, true, None);
         let number = inspect.number;
         self.send(Channel::Control, Message::Inspect(inspect))?;
         // At the deadline the answers that have come are returned.

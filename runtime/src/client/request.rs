@@ -29,6 +29,8 @@ pub struct Outgoing {
     pub count: usize,
     /// The engines execute it together.
     pub collective: bool,
+    /// See [`crate::client::Submission::timeout`].
+    pub timeout: Option<f64>,
     /// Engines that come later do it too, until another request is kept under this name.
     pub keep: Option<String>,
 }

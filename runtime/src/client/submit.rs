@@ -39,6 +39,8 @@ pub struct Submission<'a> {
     pub duration: Option<f64>,
     /// For items with targets: these engines execute it together, as a group of one MPI program.
     pub collective: bool,
+    /// For these: seconds that their communicator may take to be made.
+    pub timeout: Option<f64>,
     /// Name under which engines that come later do it too.
     pub keep: Option<&'a str>,
 }
@@ -126,6 +128,7 @@ impl Client {
                 base,
                 count,
                 collective: submission.collective,
+                timeout: submission.timeout,
                 keep: submission.keep.map(str::to_owned),
             });
             base = base.saturating_add(count);

@@ -168,6 +168,11 @@ impl Core {
             }
         }
         for (engine, channel, message, payload) in self.worlds.take_sends() {
+            if let (Message::Task(_), Some(load)) = (&message, self.work.loads.get(engine))
+                && let Some(last) = load.outstanding.back()
+            {
+                self.worlds.is_busy_until(engine, *last);
+            }
             self.send_engine(engine, channel, message, payload);
         }
         let work = &self.work;

@@ -69,6 +69,11 @@ impl Load {
         Load { peer, outstanding, head_since, average: None, held_back: false, over: false, completed, horizon }
     }
 
+    /// For how long its first task has been the first, unless it has already done all up to `last`.
+    pub fn busy_until(&self, last: TaskId, now: Duration) -> Option<Duration> {
+        self.outstanding.contains(&last).then(|| now.saturating_sub(self.head_since))
+    }
+
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     fn prefetch(&self) -> usize {
         match self.average {

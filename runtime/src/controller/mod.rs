@@ -3,7 +3,8 @@
 //! 1. [`limits`]: how much it holds and how long it waits.
 //! 2. [`registry`]: who is connected; [`peer`]: one of them.
 //! 3. [`load`]: which engine is given the next balanced task; `queue`: which task of a client that is.
-//! 4. [`work`]: requests, their tasks, and every task's one answer; its data is in `task` and `unread`. Pure.
+//! 4. [`work`]: requests, their tasks, and every task's one answer; its data is in `task` and `unread`, and in `turn` of
+//!    what groups do together. Pure.
 //! 5. [`worlds`]: MPI programs among the engines, and their epochs. Pure.
 //! 6. `losses`: engines that died, and what waits for a word how; `exits`: peers whose connections outlive their processes.
 //! 7. [`event`]: what the core is told, and what it wants done.
@@ -27,6 +28,7 @@ mod reactor;
 pub mod registry;
 mod run;
 mod task;
+mod turn;
 mod unread;
 mod watch;
 pub mod work;

@@ -5,8 +5,8 @@
 //! request allows retries. A task for which an engine lacks something goes to another engine.
 //!
 //! This file handles clients and engines that join and leave. In `work/`, in the order of a task's life: `submit`,
-//! `dispatch`, `output`, `answers`; `recall` takes tasks back, and `holding` has those of clients that do not read. The data
-//! is in `task`.
+//! `dispatch`, `output`, `together`, `answers`; `recall` takes tasks back, and `holding` has those of clients that do not
+//! read. The data is in `task`.
 
 mod answers;
 mod dispatch;
@@ -14,11 +14,13 @@ mod holding;
 mod output;
 mod recall;
 mod submit;
+mod together;
 
 use super::limits::Limits;
 use super::load::{Horizon, Loads};
 use super::queue::Choice;
 use super::task::{Balanced, ClientState, Job, TaskState, segment_names};
+use super::turn::Turn;
 use crate::recent::Recent;
 use crate::wire::message::{Message, Outcome};
 use crate::wire::{Channel, Frame};
@@ -67,6 +69,8 @@ pub struct Work {
     kept: Vec<(String, Rc<Job>)>,
     /// Bytes of output that are not under way any more, and of which the engine was not told.
     credits: BTreeMap<(PeerId, EngineId), u64>,
+    /// How groups end what they do together, by the first task.
+    turns_of_groups: HashMap<TaskId, Turn>,
 }
 
 impl Work {
@@ -88,6 +92,7 @@ impl Work {
             anywhere: Rc::default(),
             kept: Vec::new(),
             credits: BTreeMap::new(),
+            turns_of_groups: HashMap::new(),
         }
     }
 
@@ -192,6 +197,7 @@ impl Work {
                     self.requeue(task);
                 }
                 _ if state.job.group.is_some() => {
+                    self.member_lost(task);
                     self.answer(task, Some(engine), Outcome::RankLost(reason.to_owned()));
                 }
                 _ => self.answer(task, Some(engine), Outcome::Lost(reason.to_owned())),

@@ -5,12 +5,14 @@
 //! ids does, and counts on. Members are told to form it by a task of the controller's own, which goes the way of all tasks:
 //! what comes behind it finds the new communicator. That an epoch is over overtakes the tasks.
 
+use super::load::Load;
 use crate::recent::Recent;
 use crate::wire::message::{EpochOver, Group, Message, Op, Rank, Reform, Task, TaskOutcome, WorldStatus};
 use crate::wire::{Channel, Frame, bounds};
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::Saturating;
+use std::time::Duration;
 
 /// Numbers of tasks from here on are these; others count from 1.
 const FIRST_TASK: u64 = 1 << 63;
@@ -45,6 +47,8 @@ struct World {
     began_with: Vec<EngineId>,
     /// By rank, what the user's hooks raised in this epoch.
     hook_errors: BTreeMap<u32, String>,
+    /// What members do before they form it: the last of these tasks.
+    before: BTreeMap<EngineId, TaskId>,
 }
 
 impl World {
@@ -56,6 +60,7 @@ impl World {
             epoch: self.epoch,
             formed: self.phase == Phase::Formed,
             reason: self.reason.clone(),
+            held_up: None,
             hook_error: self.hook_errors.get(&rank).cloned(),
         }
     }
@@ -112,6 +117,7 @@ impl Worlds {
             task: TaskId(0),
             began_with: vec![],
             hook_errors: BTreeMap::new(),
+            before: BTreeMap::new(),
         });
         world.members.insert(rank.rank, engine);
         self.of.insert(engine, (rank.world.clone(), rank.rank));
@@ -181,7 +187,7 @@ impl Worlds {
 
     /// The group that these engines are, in that order.
     pub fn group(&self, engines: &[EngineId]) -> Result<Group, NoGroup> {
-        let mut group = Group { epoch: 0, ranks: Vec::with_capacity(engines.len()) };
+        let mut group = Group { epoch: 0, ranks: Vec::with_capacity(engines.len()), timeout: None };
         let mut first: Option<&str> = None;
         for engine in engines {
             let Some((name, rank)) = self.of.get(engine) else {
@@ -222,10 +228,23 @@ impl Worlds {
         }
     }
 
-    /// For the status.
-    pub fn status(&self, engine: EngineId) -> Option<WorldStatus> {
+    /// For the status; `load` is what the engine has to do.
+    pub fn status(&self, engine: EngineId, load: Option<&Load>, now: Duration) -> Option<WorldStatus> {
         let (name, rank) = self.of.get(&engine)?;
-        Some(self.worlds.get(name)?.status(name, *rank))
+        let world = self.worlds.get(name)?;
+        let forms = matches!(&world.phase, Phase::Forming(missing) if missing.contains(&engine));
+        let before = world.before.get(&engine).filter(|_| forms);
+        let held_up = load.zip(before).and_then(|(load, last)| load.busy_until(*last, now));
+        Some(WorldStatus { held_up: held_up.map(|time| time.as_secs_f64()), ..world.status(name, *rank) })
+    }
+
+    /// An engine is told to form an epoch, and does what it has up to `last` before.
+    pub fn is_busy_until(&mut self, engine: EngineId, last: TaskId) {
+        if let Some((name, _)) = self.of.get(&engine)
+            && let Some(world) = self.worlds.get_mut(name)
+        {
+            world.before.insert(engine, last);
+        }
     }
 
     /// The epoch is over: whoever waits in it need not any longer.
@@ -261,6 +280,7 @@ impl Worlds {
         };
         world.began_with.clone_from(&reform.engines);
         world.hook_errors.clear();
+        world.before.clear();
         // Writing to memory fails for no value of that type.
         let payload = Frame::from(serde_json::to_vec(&reform).unwrap_or_default());
         for engine in world.members.values() {
@@ -300,7 +320,7 @@ mod tests {
             worlds.joined(EngineId(engine), &rank(engine));
         }
         worlds.left(EngineId(2), "its host fell silent");
-        let status = |worlds: &Worlds| worlds.status(EngineId(0)).expect("a world");
+        let status = |worlds: &Worlds| worlds.status(EngineId(0), None, Duration::ZERO).expect("a world");
         assert_eq!((status(&worlds).epoch, status(&worlds).formed), (2, false));
         // Rank 1 was on that host too, and the library of rank 0 knows it sooner than the controller.
         let task = worlds.worlds["w"].task;

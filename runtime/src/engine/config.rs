@@ -1,6 +1,7 @@
 //! How an engine is to be run, and why it could not register.
 
-use super::inspection::{MpiFunctions, StackFile};
+use super::inspection::StackFile;
+use super::mpi::MpiFunctions;
 use crate::system::wall_clock;
 use crate::transport::context::Shortage;
 use crate::transport::dial::DialError;

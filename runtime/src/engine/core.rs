@@ -5,8 +5,8 @@
 
 use crate::wire::Frame;
 use crate::wire::message::{
-    EpochOver, FunctionName, Group, Inspect, Message, NeedFunction, Op, Output, Recalled, Stream, Task, TaskOutcome,
-    TaskResult,
+    Broken, EpochOver, FunctionName, Group, Inspect, Left, Message, NeedFunction, Op, Output, Recalled, Settled,
+    Standing, Stream, Task, TaskOutcome, TaskResult,
 };
 use crate::wire::part::{Packed, Part};
 use ipclusterz_base::ids::{PeerId, TaskId};
@@ -31,6 +31,8 @@ pub struct Job {
     pub group: Option<Group>,
     /// Who asked for it.
     pub client: PeerId,
+    /// Members of the group that have left it.
+    pub left: Vec<Left>,
 }
 
 /// What the I/O thread is to do.
@@ -42,6 +44,10 @@ pub enum Action {
     Interrupt,
     /// Tell MPI that nobody is to wait for a rank of this epoch any longer.
     EndEpoch(EpochOver),
+    /// Tell MPI that nobody is to wait for a member that has left what runs.
+    Left(Left),
+    /// Tell MPI that a communicator is not to be used any more.
+    BreakOff(Broken),
     /// Send on `control`.
     SendControl(Message),
     /// Answer what the engine is doing.
@@ -84,6 +90,8 @@ pub struct Core {
     client: Option<PeerId>,
     functions: Functions,
     asked: Option<TaskId>,
+    /// What was left by an exception, of which the other members have not all ended their parts; and the members.
+    unsettled: Vec<(TaskId, Vec<u32>)>,
 }
 
 impl Core {
@@ -99,7 +107,7 @@ impl Core {
                 let payload = unpack(payload, &task);
                 let function = task.function.map(|name| (name, None));
                 let Task { id, op, group, client, .. } = task;
-                self.inbox.push_back(Job { id, op, function, payload, group, client });
+                self.inbox.push_back(Job { id, op, function, payload, group, client, left: vec![] });
                 self.ask().into_iter().collect()
             }
             Message::Function(function) => {
@@ -126,14 +134,37 @@ impl Core {
             Message::Interrupt(_) if self.running.is_some() => vec![Action::Interrupt],
             Message::Shutdown(_) => vec![Action::Stop],
             Message::EpochOver(over) => vec![Action::EndEpoch(over)],
+            Message::Left(left) => self.left(left).into_iter().collect(),
+            Message::Settled(settled) => self.settled(settled).into_iter().collect(),
             Message::Inspect(inspect) => vec![Action::Inspect(inspect)],
             _ => vec![],
         }
     }
 
+    /// A member has left: that matters to what runs, or will.
+    fn left(&mut self, left: Left) -> Option<Action> {
+        if self.runs(left.task) {
+            return Some(Action::Left(left));
+        }
+        let job = self.inbox.iter_mut().find(|job| job.id == left.task)?;
+        job.left.push(left);
+        None
+    }
+
+    fn settled(&mut self, settled: Settled) -> Option<Action> {
+        self.unsettled.retain(|(task, _)| *task != settled.task);
+        settled.broken.map(Action::BreakOff)
+    }
+
+    /// Other members may still be in a call of that group that this engine has left.
+    fn is_held(&self, job: &Job) -> bool {
+        let ranks = |group: &Group| self.unsettled.iter().any(|(_, ranks)| *ranks == group.ranks);
+        job.group.as_ref().is_some_and(ranks)
+    }
+
     /// The next task, if it can be started.
     pub fn start_next(&mut self) -> Option<Job> {
-        let job = self.inbox.front()?;
+        let job = self.inbox.front().filter(|job| !self.is_held(job))?;
         let code = match job.function {
             // It asks itself.
             Some((name, _)) if job.op == Op::Upload => Some((name, None)),
@@ -187,8 +218,17 @@ impl Core {
     pub fn finish(&mut self, task: TaskId, outcome: TaskOutcome, times: (f64, f64), packed: Packed) -> Option<Action> {
         let (id, true) = self.running.take_if(|(running, _)| *running == task)? else { return None };
         let (started, completed) = times;
-        let result = TaskResult { id, outcome, started, completed, segments: packed.segments };
+        let result = TaskResult { id, outcome, started, completed, segments: packed.segments, standing: None };
         Some(Action::SendData(Message::Result(result), packed.frames))
+    }
+
+    /// The same of what a group does together. Who leaves it begins nothing else of that group until all have ended.
+    pub fn finish_part(&mut self, group: &Group, standing: Standing, result: Action) -> Action {
+        let Action::SendData(Message::Result(result), frames) = result else { return result };
+        if standing.departure.is_some() && group.ranks.len() > 1 {
+            self.unsettled.push((result.id, group.ranks.clone()));
+        }
+        Action::SendData(Message::Result(TaskResult { standing: Some(standing), ..result }), frames)
     }
 
     /// Something runs.
@@ -204,6 +244,7 @@ impl Core {
     /// The session is over: the controller has answered for everything that was here. What runs goes on, for nobody.
     pub fn session_lost(&mut self) {
         self.inbox.clear();
+        self.unsettled.clear();
         self.asked = None;
         if let Some((_, current)) = &mut self.running {
             *current = false;
@@ -214,7 +255,8 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::message::{FunctionCode, Recall, Targets};
+    use crate::wire::message::{Departure, FunctionCode, Recall, Targets};
+    use ipclusterz_base::ids::EngineId;
 
     fn task(id: u64, function: Option<u8>) -> Message {
         let function = function.map(|byte| FunctionName([byte; 16]));
@@ -280,6 +322,36 @@ mod tests {
         assert!(core.finish(TaskId(1), TaskOutcome::Ok, (0.0, 0.0), Packed::default()).is_none());
         assert!(!core.is_running());
         assert!(core.start_next().is_none());
+    }
+
+    #[test]
+    fn who_leaves_a_group_begins_no_other_call_of_it_before_all_have_ended() {
+        let mut core = Core::default();
+        let group = |ranks: &[u32]| Group { epoch: 1, ranks: ranks.to_vec(), timeout: None };
+        let part = |id, ranks: &[u32]| {
+            let group = Some(group(ranks));
+            Message::Task(Task { id: TaskId(id), op: Op::Execute, function: None, segments: vec![], group })
+        };
+        for (id, ranks) in [(1, [0, 1]), (2, [1, 0]), (3, [0, 1])] {
+            feed(&mut core, part(id, &ranks), vec![]);
+        }
+        let departure = Departure { why: "ValueError".to_owned(), entered: String::new() };
+        let left = Left { task: TaskId(2), engine: EngineId(1), rank: 1, departure: departure.clone() };
+        assert!(feed(&mut core, Message::Left(left.clone()), vec![]).is_empty(), "it does not run yet");
+        assert_eq!(core.start_next().map(|job| job.left.len()), Some(0));
+        let result = core.finish(TaskId(1), TaskOutcome::Error, (0.0, 0.0), Packed::default()).expect("it runs");
+        let standing = Standing { comm: "world".to_owned(), entered: Some(3), departure: Some(departure) };
+        let result = core.finish_part(&group(&[0, 1]), standing, result);
+        assert!(matches!(&result, Action::SendData(Message::Result(result), _) if result.standing.is_some()));
+        // Another group's.
+        assert_eq!(core.start_next().map(|job| (job.id, job.left.len())), Some((TaskId(2), 1)));
+        assert!(matches!(feed(&mut core, Message::Left(left), vec![])[..], [Action::Left(_)]));
+        assert!(core.finish(TaskId(2), TaskOutcome::Ok, (0.0, 0.0), Packed::default()).is_some());
+        assert!(core.start_next().is_none());
+        let broken = Broken { comm: "world".to_owned(), epoch: 1, reason: String::new(), at_once: true };
+        let settled = Message::Settled(Settled { task: TaskId(1), broken: Some(broken) });
+        assert!(matches!(feed(&mut core, settled, vec![])[..], [Action::BreakOff(_)]));
+        assert_eq!(core.start_next().map(|job| job.id), Some(TaskId(3)));
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Engine {
     /// The next task if one is ready; never waits.
     pub fn try_next(&self) -> Option<TaskHandle> {
         let mut state = self.shared.lock();
-        if state.ended.is_some() { None } else { start(&mut state) }
+        if state.ended.is_some() { None } else { self.start(&mut state) }
     }
 
     /// Waits for the next task. `Err`: the engine is to end. `Ok(None)`: nothing came in `timeout`.
@@ -81,7 +81,7 @@ impl Engine {
             if let Some(reason) = &state.ended {
                 return Err(reason.clone());
             }
-            if let Some(task) = start(&mut state) {
+            if let Some(task) = self.start(&mut state) {
                 return Ok(Some(task));
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -92,12 +92,25 @@ impl Engine {
         }
     }
 
-    /// What other engines are doing; those that do not answer in time are left out. They are also told of a
-    /// communicator that is `broken`.
-    pub fn inspect(&self, engines: &[EngineId], broken: Option<Broken>, timeout: Duration) -> Activities {
+    fn start(&self, state: &mut State) -> Option<TaskHandle> {
+        let job = state.core.start_next()?;
+        let now = Instant::now();
+        state.accounts.begin(job.client);
+        state.allowance = Some(Allowance::new(now));
+        state.running_since = Some(now);
+        if let Some((group, mpi)) = job.group.as_ref().zip(self.shared.mpi) {
+            mpi.begin_turn(group);
+            job.left.iter().for_each(|left| mpi.left(left));
+        }
+        Some(started(job))
+    }
+
+    /// What other engines are doing, and if asked for where their main threads are; those that do not answer in time are
+    /// left out. They are also told of a communicator that is `broken`.
+    pub fn inspect(&self, engines: &[EngineId], stacks: bool, broken: Option<Broken>, timeout: Duration) -> Activities {
         let deadline = Instant::now() + timeout;
         let mut state = self.shared.lock();
-        let inspect = state.inspections.ask(engines, broken);
+        let inspect = state.inspections.ask(engines, stacks, broken);
         let number = inspect.number;
         state.outbox.push(Action::SendControl(Message::Inspect(inspect)));
         self.shared.waker.wake();
@@ -152,12 +165,14 @@ impl Engine {
     }
 
     /// Sends the result of a task. If the session broke meanwhile, it is dropped: the controller has already answered.
-    pub fn finish(&self, task: &TaskHandle, outcome: TaskOutcome, packed: Packed) {
+    /// `why`: what the other members of its group are told when it failed.
+    pub fn finish(&self, task: &TaskHandle, outcome: TaskOutcome, packed: Packed, why: &str) {
         let names: Vec<Frame> =
             packed.segments.iter().filter_map(|note| packed.frames.get(note.frame as usize).cloned()).collect();
         let mut state = self.shared.lock();
         state.end_output();
-        match state.core.finish(task.id, outcome, task.times(), packed) {
+        let result = state.core.finish(task.id, outcome, task.times(), packed);
+        match result.map(|result| self.end_part(&mut state, task, outcome, why, result)) {
             Some(action) => state.outbox.push(action),
             None => names.iter().for_each(|name| {
                 if let Some(folder) = &self.shared.segments {
@@ -165,10 +180,27 @@ impl Engine {
                 }
             }),
         }
+        if let (Some(_), Some(mpi)) = (&task.group, self.shared.mpi) {
+            mpi.end_turn();
+        }
         let ask = state.core.ask();
         state.outbox.extend(ask);
         drop(state);
         self.shared.waker.wake();
+    }
+
+    /// The result of a task that a group does together says where this engine stands.
+    fn end_part(
+        &self,
+        state: &mut State,
+        task: &TaskHandle,
+        outcome: TaskOutcome,
+        why: &str,
+        result: Action,
+    ) -> Action {
+        let Some((group, mpi)) = task.group.as_ref().zip(self.shared.mpi) else { return result };
+        let standing = mpi.standing((outcome != TaskOutcome::Ok).then_some(why));
+        state.core.finish_part(group, standing, result)
     }
 
     /// Writes text that belongs to no task to standard output, or to standard error, of this process.
@@ -228,13 +260,6 @@ impl Drop for Engine {
             let _ = thread.join();
         }
     }
-}
-
-fn start(state: &mut State) -> Option<TaskHandle> {
-    let job = state.core.start_next()?;
-    state.accounts.begin(job.client);
-    state.allowance = Some(Allowance::new(Instant::now()));
-    Some(started(job))
 }
 
 impl TaskHandle {

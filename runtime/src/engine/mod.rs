@@ -1,7 +1,7 @@
 //! The engine's side, as far as it is not Python.
 //!
 //! 1. [`process`]: how an engine's process ends when it must.
-//! 2. [`inspection`]: what it is doing, told while it is busy.
+//! 2. [`inspection`]: where its main thread is, told while it is busy; [`mpi`]: what MPI is told, and tells.
 //! 3. [`core`]: tasks in order, functions by hash, what is running. Pure. Text is gathered in `output`.
 //! 4. [`config`]: how an engine is to be run.
 //! 5. `shared`: the core under one lock; `reactor`: the I/O thread around it.
@@ -13,6 +13,7 @@ pub mod core;
 mod handle;
 pub mod inspection;
 mod logs;
+pub mod mpi;
 mod output;
 pub mod process;
 mod reactor;
@@ -21,4 +22,5 @@ mod shared;
 
 pub use config::{EndOfTime, EngineConfig, EngineError};
 pub use handle::{Engine, TaskHandle};
-pub use inspection::{MpiFunctions, StackFile};
+pub use inspection::StackFile;
+pub use mpi::MpiFunctions;

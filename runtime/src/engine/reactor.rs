@@ -5,7 +5,7 @@
 
 use super::config::EngineConfig;
 use super::core::Action;
-use super::inspection::{MpiFunctions, StackFile};
+use super::inspection::StackFile;
 use super::output::OUTPUT_CHUNK;
 use super::process::{self, UserThread};
 use super::shared::Shared;
@@ -35,7 +35,6 @@ pub(super) struct Reactor {
     session: Session,
     shared: Arc<Shared>,
     user: UserThread,
-    mpi: Option<MpiFunctions>,
     stack: Option<StackFile>,
     lease: Duration,
     end_timeout: Duration,
@@ -58,8 +57,7 @@ impl Reactor {
             session,
             shared,
             user: UserThread::current(),
-            mpi: config.mpi,
-            stack: config.stack,
+            stack: config.stack.clone(),
             lease: config.lease,
             end_timeout: config.end_timeout,
             give_up: Some(Instant::now() + config.timeout),
@@ -185,11 +183,8 @@ impl Reactor {
         match action {
             Action::SendData(message, payload) => self.session.send(Channel::Data, &message, payload)?,
             Action::Interrupt => self.user.interrupt(),
-            Action::EndEpoch(over) => {
-                if let Some(mpi) = self.mpi {
-                    mpi.end_epoch(&over);
-                }
-            }
+            // MPI was told at once.
+            Action::EndEpoch(_) | Action::Left(_) | Action::BreakOff(_) => {}
             Action::Inspect(inspect) => {
                 let answer = self.inspect(inspect);
                 self.session.send(Channel::Control, &answer, vec![])?;
@@ -200,15 +195,20 @@ impl Reactor {
         Ok(())
     }
 
-    fn inspect(&self, inspect: Inspect) -> Message {
-        if let (Some(mpi), Some(broken)) = (self.mpi, &inspect.broken) {
+    fn inspect(&mut self, inspect: Inspect) -> Message {
+        if let (Some(mpi), Some(broken)) = (self.shared.mpi, &inspect.broken) {
             mpi.break_off(broken);
         }
-        let stack = self.stack.map(|stack| stack.ask(self.user).unwrap_or_else(|error| format!("unreadable: {error}")));
+        let asked = self.stack.as_mut().filter(|_| inspect.stacks);
+        let stack = asked.map(|stack| stack.ask(self.user).unwrap_or_else(|error| format!("unreadable: {error}")));
+        let state = self.shared.lock();
+        let (busy, since) = (state.core.is_running(), state.running_since);
+        drop(state);
         let activity = Activity {
-            busy: self.shared.lock().core.is_running(),
+            busy,
+            seconds: since.map_or(0.0, |since| since.elapsed().as_secs_f64()),
             stack: stack.unwrap_or_default(),
-            calls: self.mpi.map(|mpi| mpi.calls()).unwrap_or_default(),
+            calls: self.shared.mpi.map(|mpi| mpi.calls()).unwrap_or_default(),
         };
         let (number, asker) = (inspect.number, inspect.asker);
         Message::Inspected(Inspected { number, asker, engine: None, activity: Some(activity) })
@@ -259,7 +259,9 @@ impl Reactor {
                         .map_err(|error| format!("the payload cannot be read: {error}"))
                 };
                 let mut state = self.shared.lock();
-                let actions = state.core.message(message, payload, unpack);
+                let mut actions = state.core.message(message, payload, unpack);
+                // With the lock: what runs now is what it is about.
+                actions.retain(|action| !self.shared.told_mpi(action));
                 state.outbox.extend(actions);
                 drop(state);
                 self.shared.changed.notify_all();

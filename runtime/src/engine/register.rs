@@ -30,7 +30,8 @@ impl Engine {
         session.set_end(config.end.map(|end| Instant::now() + end.left()));
         let segments = file.shared_memory.filter(|_| session.is_local());
         let segments = segments.map_or(Ok(None), |path| SegmentFolder::open(&path)).map_err(DialError::Place)?;
-        let shared = Arc::new(Shared::new(segments).map_err(|error| EngineError::of_io("eventfd", error))?);
+        let shared = Shared::new(segments, config.mpi).map_err(|error| EngineError::of_io("eventfd", error))?;
+        let shared = Arc::new(shared);
         process::end_group_on_sigterm();
         let reactor = Reactor::new(context, session, Arc::clone(&shared), config);
         let thread = std::thread::Builder::new()

@@ -2,6 +2,7 @@
 
 use super::core::{Action, Core};
 use super::logs::Logs;
+use super::mpi::MpiFunctions;
 use super::output::{Accounts, Allowance, Gathered, Room};
 use crate::inspections::Inspections;
 use crate::transport::wake::Waker;
@@ -18,22 +19,36 @@ pub(super) struct Shared {
     pub waker: Waker,
     pub segments: Option<SegmentFolder>,
     pub logs: Logs,
+    /// How MPI is told of events elsewhere.
+    pub mpi: Option<MpiFunctions>,
 }
 
 impl Shared {
-    pub fn new(segments: Option<SegmentFolder>) -> std::io::Result<Self> {
+    pub fn new(segments: Option<SegmentFolder>, mpi: Option<MpiFunctions>) -> std::io::Result<Self> {
         Ok(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
             waker: Waker::new()?,
             segments,
             logs: Logs::new(),
+            mpi,
         })
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere must not take the engine's heartbeat away.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells MPI what concerns it alone: an end of waits that needs no interpreter.
+    pub fn told_mpi(&self, action: &Action) -> bool {
+        match (action, &self.mpi) {
+            (Action::EndEpoch(over), Some(mpi)) => mpi.end_epoch(over),
+            (Action::Left(left), Some(mpi)) => mpi.left(left),
+            (Action::BreakOff(broken), Some(mpi)) => mpi.break_off(broken),
+            _ => return false,
+        }
+        true
     }
 
     /// Waits for `changed`.
@@ -57,6 +72,8 @@ pub(super) struct State {
     pub allowance: Option<Allowance>,
     /// What is under way for each client.
     pub accounts: Accounts,
+    /// When the task that runs, or ran last, was begun.
+    pub running_since: Option<Instant>,
     pub registered: Option<(EngineId, PeerId)>,
     /// The controller's address that answered.
     pub address: String,

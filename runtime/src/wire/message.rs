@@ -16,6 +16,7 @@
 //! | `task` | K → E | data | the operation's own | task |
 //! | `result` | E → K | data | the value's or the error's | task |
 //! | `reply` | K → C | data | the value's or the error's | request |
+//! | `left`, `settled` | K → E | data, behind the tasks that they name | none | task |
 //! | `need_function`, `function` | E → K, K → E | data | none; the code | functions |
 //! | `forget_functions` | C → K | data | none | functions |
 //! | `output`, `request_output` | E → K, K → C | data, before the result they belong to | the text, UTF-8 | output |
@@ -53,15 +54,15 @@ mod world;
 
 pub use engines::{EngineEnded, EngineInfo, EngineLeft, Usage};
 pub use functions::{ForgetFunctions, FunctionCode, FunctionName, NeedFunction};
-pub use inspection::{Activity, Broken, Inspect, Inspected};
+pub use inspection::{Activity, Inspect, Inspected};
 pub use operation::{Op, SegmentNote};
 pub use output::{OUTPUT_WINDOW, Output, OutputTaken, RequestOutput, Stream};
 pub use request::{Outcome, Placement, Reply, Request};
 pub use session::{Ack, Attach, Counts, Goodbye, Hello, Process, Refused, Resume, Welcome, Window};
 pub use status::{EngineLoss, EngineStatus, Status};
 pub use stop::{Abort, EngineList, Recall, Recalled, Started, Targets};
-pub use task::{Task, TaskOutcome, TaskResult};
-pub use world::{EpochOver, Group, Rank, Reform, WorldStatus};
+pub use task::{Departure, Left, Settled, Standing, Task, TaskOutcome, TaskResult};
+pub use world::{Broken, EpochOver, Group, Rank, Reform, WorldStatus};
 
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +91,10 @@ pub enum Message {
     Task(Task),
     /// An engine's answer to a task.
     Result(TaskResult),
+    /// Another member of a group has left what they do together.
+    Left(Left),
+    /// All members have ended what they did together, and whether they are still in step.
+    Settled(Settled),
     /// The one final answer to one target of a request.
     Reply(Reply),
     /// The engine lacks the code of this task's function.

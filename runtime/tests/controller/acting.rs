@@ -32,6 +32,7 @@ impl World {
             carries_function,
             segments: vec![],
             collective: false,
+            timeout: None,
             keep: None,
         };
         let bytes = [&control.to_be_bytes()[..], &id.0.to_be_bytes(), &vec![1; bytes]].concat();
@@ -122,7 +123,7 @@ impl World {
         }
         self.now += Duration::from_millis(milliseconds);
         let completed = milliseconds as f64 / 1000.0;
-        let result = TaskResult { id: task, outcome, started: 0.0, completed, segments: vec![] };
+        let result = TaskResult { id: task, outcome, started: 0.0, completed, segments: vec![], standing: None };
         self.tell(control + 1, Message::Result(result), vec![Frame::from(outcome.name().as_bytes())]);
     }
 

@@ -173,8 +173,14 @@ impl World {
 
     /// Messages that are well formed and make no sense.
     fn confuse(&mut self, peer: usize, task: u64) {
-        let result =
-            TaskResult { id: TaskId(task), outcome: TaskOutcome::Ok, started: 0.0, completed: 0.0, segments: vec![] };
+        let result = TaskResult {
+            id: TaskId(task),
+            outcome: TaskOutcome::Ok,
+            started: 0.0,
+            completed: 0.0,
+            segments: vec![],
+            standing: None,
+        };
         if let Some(control) = Self::nth(&self.clients, peer) {
             self.tell(control + 1, Message::Result(result.clone()), vec![]);
             let messages = Counts { control: u64::MAX, data: u64::MAX };

@@ -123,22 +123,39 @@ fn handshake() -> impl Strategy<Value = Message> {
 
 fn work() -> impl Strategy<Value = Message> {
     let request = (number(), placement(), op(), function(), any::<bool>(), segments(), any::<bool>(), option::of(".*"));
-    let group = option::of(any::<(u64, Vec<u32>)>());
+    let request = (request, option::of(time()));
+    let group = option::of((any::<(u64, Vec<u32>)>(), option::of(time())));
     let task = (number(), op(), function(), segments(), group);
     let ending = proptest::sample::select(TaskOutcome::ALL.to_vec());
-    let result = (number(), ending, time(), time(), segments());
+    let result = (number(), ending, time(), time(), segments(), option::of(standing()));
+    let left = (number(), engine_id(), short(), departure());
+    let settled = (number(), option::of(broken()));
     let reply = ((number(), short()), option::of(engine_id()), outcome(), time(), time(), segments());
     prop_oneof![
-        request.prop_map(|(id, placement, op, function, carries_function, segments, collective, keep)| {
+        request.prop_map(|((id, placement, op, function, carries_function, segments, collective, keep), timeout)| {
             let id = RequestId(id);
-            Message::Request(Request { id, placement, op, function, carries_function, segments, collective, keep })
+            Message::Request(Request {
+                id,
+                placement,
+                op,
+                function,
+                carries_function,
+                segments,
+                collective,
+                timeout,
+                keep,
+            })
         }),
+        left.prop_map(|(task, engine, rank, departure)| {
+            Message::Left(Left { task: TaskId(task), engine, rank, departure })
+        }),
+        settled.prop_map(|(task, broken)| Message::Settled(Settled { task: TaskId(task), broken })),
         task.prop_map(|(id, op, function, segments, group)| {
-            let group = group.map(|(epoch, ranks)| Group { epoch, ranks });
+            let group = group.map(|((epoch, ranks), timeout)| Group { epoch, ranks, timeout });
             Message::Task(Task { id: TaskId(id), op, function, segments, group, client: PeerId(7) })
         }),
-        result.prop_map(|(id, outcome, started, completed, segments)| {
-            Message::Result(TaskResult { id: TaskId(id), outcome, started, completed, segments })
+        result.prop_map(|(id, outcome, started, completed, segments, standing)| {
+            Message::Result(TaskResult { id: TaskId(id), outcome, started, completed, segments, standing })
         }),
         reply.prop_map(|((request, position), engine, outcome, started, completed, segments)| {
             let request = RequestId(request);
@@ -155,8 +172,25 @@ fn work() -> impl Strategy<Value = Message> {
     ]
 }
 
+fn departure() -> impl Strategy<Value = Departure> {
+    (".*", ".*").prop_map(|(why, entered)| Departure { why, entered })
+}
+
+fn standing() -> impl Strategy<Value = Standing> {
+    (".*", option::of(number()), option::of(departure())).prop_map(|(comm, entered, departure)| Standing {
+        comm,
+        entered,
+        departure,
+    })
+}
+
 fn activity() -> impl Strategy<Value = Activity> {
-    (any::<bool>(), ".*", ".*").prop_map(|(busy, stack, calls)| Activity { busy, stack, calls })
+    (any::<bool>(), time(), ".*", ".*").prop_map(|(busy, seconds, stack, calls)| Activity {
+        busy,
+        seconds,
+        stack,
+        calls,
+    })
 }
 
 fn broken() -> impl Strategy<Value = Broken> {
@@ -169,14 +203,15 @@ fn broken() -> impl Strategy<Value = Broken> {
 }
 
 fn world_status() -> impl Strategy<Value = WorldStatus> {
-    (".*", any::<(u32, u32, u64, bool)>(), option::of(".*"), option::of(".*")).prop_map(
-        |(name, (rank, size, epoch, formed), reason, hook_error)| WorldStatus {
+    (".*", any::<(u32, u32, u64, bool)>(), option::of(".*"), option::of(time()), option::of(".*")).prop_map(
+        |(name, (rank, size, epoch, formed), reason, held_up, hook_error)| WorldStatus {
             name,
             rank,
             size,
             epoch,
             formed,
             reason,
+            held_up,
             hook_error,
         },
     )
@@ -237,8 +272,10 @@ fn control() -> impl Strategy<Value = Message> {
         Just(Message::StatusRequest(Empty {})),
         number().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
         (number(), ".*").prop_map(|(epoch, reason)| Message::EpochOver(EpochOver { epoch, reason })),
-        (number(), option::of(number().prop_map(PeerId)), engines(), option::of(broken()))
-            .prop_map(|(number, asker, engines, broken)| Message::Inspect(Inspect { number, asker, engines, broken })),
+        (number(), option::of(number().prop_map(PeerId)), engines(), any::<bool>(), option::of(broken()))
+            .prop_map(|(number, asker, engines, stacks, broken)| {
+                Message::Inspect(Inspect { number, asker, engines, stacks, broken })
+            }),
         (number(), option::of(number().prop_map(PeerId)), option::of(engine_id()), option::of(activity())).prop_map(
             |(number, asker, engine, activity)| { Message::Inspected(Inspected { number, asker, engine, activity }) }
         ),

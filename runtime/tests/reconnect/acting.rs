@@ -36,6 +36,7 @@ impl World {
             base,
             count,
             collective: false,
+            timeout: None,
             keep: None,
         });
         self.submitted.insert(id, pending);
@@ -77,7 +78,7 @@ impl World {
         let Some((id, request)) = self.engines[number as usize].inbox.pop_front() else { return };
         *self.ran.entry(request).or_default() += 1;
         let (outcome, segments) = (TaskOutcome::Ok, vec![]);
-        let result = TaskResult { id, outcome, started: 0.0, completed: 0.1, segments };
+        let result = TaskResult { id, outcome, started: 0.0, completed: 0.1, segments, standing: None };
         self.tell(2 * number + 1, Message::Result(result), vec![Frame::from(&b"value"[..])]);
     }
 

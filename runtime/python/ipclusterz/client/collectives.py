@@ -23,8 +23,8 @@ class Collectives:
     __slots__ = ()
 
     if TYPE_CHECKING:
-        timeout: float | None
 
+        def _limit(self) -> float | None: ...
         def _engines(self) -> list[int]: ...
         def _submit(
             self,
@@ -33,6 +33,7 @@ class Collectives:
             args: tuple[Any, ...],
             kwargs: dict[str, Any],
             block: bool | None,
+            timeout: float | None,
             agreed: bool = False,
         ) -> Any: ...
 
@@ -258,9 +259,8 @@ class Collectives:
         return rank
 
     def _named(self, f: Callable[..., Any], args: tuple[Any, ...], block: bool | None, timeout: float | None) -> Any:
-        limit = self.timeout if timeout is None else timeout
-        within = None if limit is None else seconds(limit)
-        return self._submit(f.__name__, f, (*args, within), {}, block, agreed=True)
+        within = self._limit() if timeout is None else seconds(timeout)
+        return self._submit(f.__name__, f, (*args, within), {}, block, within, agreed=True)
 
 
 def seconds(timeout: float) -> float:

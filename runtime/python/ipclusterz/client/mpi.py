@@ -12,7 +12,6 @@ from time import monotonic
 from .. import error as errors
 from ..error import EmptyTargets, EngineError, MPIError, UnknownEngine
 from ..mpi import groups
-from ..mpi.names import Limited
 from ..shared.serialize import dumps
 from .arguments import argument_frames
 from .collectives import Collectives, seconds
@@ -22,7 +21,7 @@ from .together import CellsTogether, GroupResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from .calls import Calls
@@ -54,8 +53,9 @@ class Group(Collectives):
     block : bool or None
         Whether calls wait; None, as at first: as the view says.
     timeout : float or None
-        Deadline of a collective in seconds, for those that are given none, also of those that `spmd` functions call;
-        None: the communicator's own, an hour.
+        Deadline of a collective in seconds, for those that are given none, also of those that `spmd` functions and
+        cells call; None: the communicator's own, an hour. What it takes to make the communicator at the group's first
+        call counts.
 
     Raises
     ------
@@ -121,9 +121,7 @@ class Group(Collectives):
         >>> rc[:].mpi.spmd(total, 10).get()
         [60, 60, 60, 60]
         """
-        if self.timeout is not None and callable(f):
-            f = Limited(f, seconds(self.timeout))
-        return self._submit("spmd", f, args, kwargs, None)
+        return self._submit("spmd", f, args, kwargs, None, self._limit())
 
     def execute(self, code: str, silent: bool = False, *, block: bool | None = None) -> Any:
         """Run code in the namespace of each engine, where it sees the group's communicator as ``comm``.
@@ -155,7 +153,7 @@ class Group(Collectives):
             raise TypeError(f"code is text, not {type(code).__name__}: {code!r:.80}")
         calls = self._calls
         frames = dumps((code, bool(silent)))
-        pending = calls._core.submit("execute", [(self._engines(), frames)], collective=True)
+        pending = calls._core.submit("execute", [(self._engines(), frames)], collective=True, timeout=self._limit())
         return self._done(CellsTogether(calls._owner_client, pending, "execute", False), block)
 
     def free(self, *, block: bool | None = None) -> Any:
@@ -174,7 +172,7 @@ class Group(Collectives):
         >>> rc[0, 1].mpi.free(block=True)
         {0: None, 1: None}
         """
-        return self._submit("free", groups.free, (), {}, block)
+        return self._submit("free", groups.free, (), {}, block, self._limit())
 
     # -- the world ----------------------------------------------------------------------------------------------
 
@@ -238,6 +236,9 @@ class Group(Collectives):
 
     # -- inside -------------------------------------------------------------------------------------------------
 
+    def _limit(self) -> float | None:
+        return None if self.timeout is None else seconds(self.timeout)
+
     def _engines(self) -> list[int]:
         return self._calls._choose(self._targets)[0]
 
@@ -248,12 +249,13 @@ class Group(Collectives):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         block: bool | None,
+        timeout: float | None,
         agreed: bool = False,
     ) -> Any:
         calls = self._calls
         # The communicator is an argument as well: there is no short form without any.
         items = [(self._engines(), argument_frames(args, kwargs) or dumps((args, kwargs)))]
-        pending = calls._core.submit("apply", items, function=pack(f), collective=True)
+        pending = calls._core.submit("apply", items, function=pack(f), collective=True, timeout=timeout)
         result = GroupResult(calls._owner_client, pending, method, agreed)
         result.quiet = calls.quiet
         return self._done(result, block)
@@ -281,7 +283,8 @@ class Group(Collectives):
         states = {(world["name"], world["epoch"]) for world in worlds}
         forming = [world["rank"] for world in worlds if not world["formed"]]
         if forming:
-            return None, f"ranks {', '.join(map(str, forming))} have not formed it"
+            late = _held_up(zip(self._engines(), worlds, strict=True))
+            return None, late or f"ranks {', '.join(map(str, forming))} have not formed it"
         if len(states) > 1:
             return None, f"the engines are in different worlds: {sorted(states, key=str)}"
         epoch: int = worlds[0]["epoch"]
@@ -299,6 +302,17 @@ def _world_of(engine_id: int, world: dict[str, Any] | None) -> dict[str, Any]:
             "slurm-mpi, and `pip install ./mpi-bridge` where they run",
         )
     return world
+
+
+def _held_up(worlds: Iterable[tuple[int, dict[str, Any]]]) -> str:
+    """Which engines run what they were given before the epoch, and since when."""
+    late = [
+        f"epoch {world['epoch']} waits for engine {engine_id} (rank {world['rank']}), which has run for "
+        f"{world['held_up']:.1f} s what it was given before; rc.interrupt({engine_id}) ends that"
+        for engine_id, world in worlds
+        if world["held_up"] is not None
+    ]
+    return "; ".join(late)
 
 
 def _refusal(message: str, hint: str) -> MPIError:

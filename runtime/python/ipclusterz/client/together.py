@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .._core import Pending
     from .future import Owner
 
+RANK_LEFT = "rank left"
+"""The class of the error on ranks that another one has left, as the extension module calls it."""
+
 __all__ = ["CellsTogether", "CollectedResult", "GroupResult"]
 
 
@@ -67,15 +70,25 @@ class CollectedResult(_Together, GatherResult):
 
 def _once(method: str, failed: list[IpclusterzError], agreed: bool) -> IpclusterzError | None:
     """The one error that several are; None when they are different ones."""
+    # Ranks that were left by another one have nothing to say of their own.
+    causes = [error for error in failed if not _was_left(error)] or failed
     for kind, beside in ((RankLost, (MPITimeout.__name__, EngineError.__name__)), (MPITimeout, ())):
-        names = {_name(error) for error in failed}
+        names = {_name(error) for error in causes}
         if kind.__name__ in names and names <= {kind.__name__, *beside}:
-            return _as_itself(kind, method, [error for error in failed if _name(error) == kind.__name__])
-    first = failed[0]
-    alike = {(_name(error), _text(error)) for error in failed}
+            return _as_itself(kind, method, [error for error in causes if _name(error) == kind.__name__])
+    if not agreed:
+        causes = failed
+    first = causes[0]
+    alike = {(_name(error), _text(error)) for error in causes}
     if len(alike) == 1 and (agreed or isinstance(first, RejectedError)):
         return first.with_traceback(None)
     return None
+
+
+def _was_left(error: IpclusterzError) -> bool:
+    """Whether a rank failed because another one did."""
+    original = error.original() if isinstance(error, RemoteError) and error.ename == MPIError.__name__ else None
+    return isinstance(original, MPIError) and original.error_class == RANK_LEFT
 
 
 def _as_itself(kind: type[MPIError], method: str, errors: list[IpclusterzError]) -> MPIError:

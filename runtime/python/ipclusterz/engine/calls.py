@@ -134,16 +134,16 @@ class Calls:
         # Start-up: most engines are no ranks.
         from ..mpi import for_engine
 
-        epoch, ranks = task.group  # type: ignore[misc]
-        comm = for_engine.group(epoch, tuple(ranks))
-        if task.kind == "execute":
-            with self._namespace.lending("comm", comm):
-                return self.execute(task)
-        if task.kind not in ("apply", "apply_bound"):
+        epoch, ranks, timeout = task.group  # type: ignore[misc]
+        if task.kind not in ("apply", "apply_bound", "execute"):
             raise ValueError(f"{task.kind} is nothing that engines do together; there are: apply, apply_bound, execute")
-        function = self._loaded(task)[0]
-        arguments, keywords = loads(task.frames)
-        return dumps(value_of(function(comm, *arguments, **keywords)))
+        function = None if task.kind == "execute" else self._loaded(task)[0]
+        with for_engine.group(epoch, tuple(ranks), timeout, function) as comm:
+            if function is None:
+                with self._namespace.lending("comm", comm):
+                    return self.execute(task)
+            arguments, keywords = loads(task.frames)
+            return dumps(value_of(function(comm, *arguments, **keywords)))
 
     def reform(self, task: Task) -> list[Frame]:
         """Form the communicator of an epoch, at the controller's wish."""

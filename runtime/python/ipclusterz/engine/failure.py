@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Told = dict[str, Any]
 
 
-__all__ = ["Partly", "called_with", "error_frames", "tell_in_log", "told_of"]
+__all__ = ["Partly", "brief", "called_with", "error_frames", "tell_in_log", "told_of"]
 
 _PACKAGE = __file__.rpartition("engine")[0]
 _SIGNAL_HANDLER = f"{_PACKAGE}engine/state.py"
@@ -42,6 +42,8 @@ _LARGEST_EXCEPTION = 1024 * 1024
 _LONGEST_ARGUMENTS = 200
 _LONGEST_ARGUMENT = 80
 _MOST_ARGUMENTS = 8
+# Characters of what other ranks are told of an exception.
+_LONGEST_BRIEF = 300
 
 
 class Partly(Exception):
@@ -77,6 +79,12 @@ def _text(error: BaseException) -> str:
         return str(error)
     except BaseException:
         return ""
+
+
+def brief(error: BaseException) -> str:
+    """An exception in one short line, for other ranks. Never raises."""
+    text = " ".join(_text(error)[:_LONGEST_BRIEF].split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def tell_in_log(error: BaseException) -> None:

@@ -12,7 +12,7 @@ from ..error import UnmetDependency
 from ..shared.namespace import Namespace
 from ..shared.progress import progress
 from .calls import Calls
-from .failure import error_frames, tell_in_log
+from .failure import brief, error_frames, tell_in_log
 from .origin import begin
 from .state import State
 
@@ -118,7 +118,7 @@ class Loop:
         error.__traceback__ = None
         unmet = isinstance(error, UnmetDependency) and not progress.begun
         progress.begun = True
-        self._core.finish(task, "unmet" if unmet else "error", frames)
+        self._core.finish(task, "unmet" if unmet else "error", frames, brief(error) if task.op == "collective" else "")
 
     def _answer_raised(self, error: BaseException) -> None:
         """Answer the task that was there with what a signal's handler raised; without one, tell it in the log."""

@@ -35,12 +35,14 @@ class Agreement:
     comm : Comm
         The group's.
     timeout : float or None
-        Seconds for all calls that it needs; the communicator's for each of them when left out.
+        Seconds for all calls that it needs, and for making the communicator; the communicator's for each of them when
+        left out.
     """
 
     def __init__(self, comm: Comm, timeout: float | None) -> None:
         self.comm = comm
-        self._deadline = None if timeout is None else monotonic() + timeout
+        began = monotonic() if comm.asked is None else comm.asked
+        self._deadline = None if timeout is None else began + timeout
 
     def left(self) -> float | None:
         """Seconds for the next call."""

@@ -30,6 +30,8 @@ class Base:
         self.rank: int = native.rank
         self.size: int = native.size
         self.timeout = timeout
+        # When the call of a client that runs has asked for it: what it took to make counts as part of that call.
+        self.asked: float | None = None
         self._children: dict[str, int] = {}
         self._side: Any = None
         self._room: int = native.room
@@ -65,8 +67,11 @@ class Base:
     @contextmanager
     def _in_step(self, what: str) -> Iterator[None]:
         """Around a call of several steps: a rank that leaves it early gives the communicator up for all ranks."""
+        # Also one that leaves it in a way that is not seen here.
+        self._native.set_amid(True)
         try:
             yield
+            self._native.set_amid(False)
         except BaseException as error:
             self._give_up(f"{what}: {str(error) or type(error).__name__}")
             raise

@@ -7,16 +7,16 @@ from typing import Any
 from . import missing
 from .bridge import bridge
 from .epochs import begin
-from .groups import of as group
+from .groups import lent as group
 from .world import library, start
 
 __all__ = ["addresses", "attach", "begin", "group", "library", "start"]
 
 
-def addresses() -> tuple[int, int, int]:
-    """Functions of the extension module for the engine's I/O thread, which ends waits without the interpreter."""
-    native = bridge()
-    return native.end_epoch_address(), native.calls_address(), native.break_off_address()
+def addresses() -> list[int]:
+    """Functions of the extension module for the engine's own threads, which end waits without the interpreter."""
+    told: list[int] = bridge().addresses()
+    return told
 
 
 def attach(engine: Any) -> None:

@@ -6,40 +6,82 @@ in the same order among all requests of groups, and kept until the epoch is over
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
 from ..error import RankLost
 from . import world
 from .communicator import Comm
 
-__all__ = ["free", "of"]
+__all__ = ["free", "lent"]
 
 _kept: dict[tuple[int, ...], Comm] = {}
 _epoch = 0
 
 
-def of(epoch: int, ranks: tuple[int, ...]) -> Comm:
-    """The communicator of these ranks, in that order.
+@contextmanager
+def lent(
+    epoch: int, ranks: tuple[int, ...], timeout: float | None, f: Callable[..., Any] | None
+) -> Iterator[Comm | None]:
+    """The communicator of these ranks, in that order, for one call of a client.
+
+    Parameters
+    ----------
+    epoch, ranks
+        The group.
+    timeout : float or None
+        Seconds for making it, if this is its first call, and for each of its calls; its own when left out.
+    f : callable or None
+        What is called: `free` needs none that is not there, for which None is lent.
 
     Raises
     ------
     RankLost
         When that epoch is over.
+    MPITimeout
+        When it is not made in time. Making it goes on, and the next call of the group waits for the same one.
     """
+    began = monotonic()
+    _enter(epoch)
+    if f is free and ranks not in _kept and ranks != world.ranks():
+        # An interrupt may have come before it was kept.
+        world.free(ranks)
+        yield None
+        return
+    comm = _of(ranks, timeout)
+    before = comm.timeout
+    comm.asked = began
+    if timeout is not None:
+        comm.timeout = timeout
+    try:
+        yield comm
+    finally:
+        comm.timeout = before
+        comm.asked = None
+
+
+def _enter(epoch: int) -> None:
     global _epoch
     if epoch != world.epoch():
         raise RankLost(f"this was for epoch {epoch}, and {world.why_over() or 'another has begun'}")
     if epoch != _epoch:
         _kept.clear()
         _epoch = epoch
+
+
+def _of(ranks: tuple[int, ...], timeout: float | None) -> Comm:
     if ranks == world.ranks():
         return world.comm()
     if ranks not in _kept:
-        _kept[ranks] = world.group(ranks)
+        _kept[ranks] = world.group(ranks, timeout)
     return _kept[ranks]
 
 
-def free(comm: Comm) -> None:
+def free(comm: Comm | None) -> None:
     """Give up a group's communicator; all its ranks do that. That of the whole world stays."""
     for ranks, kept in list(_kept.items()):
         if kept is comm:
             del _kept[ranks]
-            comm.free()
+            world.free(ranks)

@@ -18,13 +18,11 @@ from .pieces import Array, cut, laid_out, rebuilt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .base import Op
     from .communicator import Comm
     from .pieces import Kind
 
-__all__ = ["Limited", "allgather", "allreduce", "alltoall", "barrier", "bcast", "gather", "reduce", "scan", "scatter"]
+__all__ = ["allgather", "allreduce", "alltoall", "barrier", "bcast", "gather", "reduce", "scan", "scatter"]
 
 # The kinds of numbers that MPI can combine, for each of its operators (MPI 3.1, section 5.9.2), and numpy's function
 # for all others, so that arrays of one kind and of another are combined alike.
@@ -38,32 +36,9 @@ _OF_NUMPY = {
 }  # fmt: skip
 
 
-class Limited:
-    """A function for a group, whose calls have another deadline than the communicator's own.
-
-    Parameters
-    ----------
-    f : callable
-        Called as ``f(comm, ...)``.
-    timeout : float
-        Seconds for each call of `comm`.
-    """
-
-    def __init__(self, f: Callable[..., Any], timeout: float) -> None:
-        self._f = f
-        self._timeout = timeout
-
-    def __call__(self, comm: Comm, *args: Any, **kwargs: Any) -> Any:
-        before, comm.timeout = comm.timeout, self._timeout
-        try:
-            return self._f(comm, *args, **kwargs)
-        finally:
-            comm.timeout = before
-
-
 def barrier(comm: Comm, timeout: float | None) -> None:
     """Wait until all ranks are here."""
-    comm.Barrier(timeout)
+    comm.Barrier(Agreement(comm, timeout).left())
 
 
 def bcast(comm: Comm, name: str, root: int, out: str, timeout: float | None) -> None:

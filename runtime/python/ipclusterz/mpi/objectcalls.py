@@ -191,14 +191,15 @@ class ObjectCalls(Base):
         `source` is whom the only slot is from; without it there is one of each rank.
         """
         inward = []
-        for number, some in enumerate(got):
-            if some.__class__ is int:
-                rank = number if source is None else source
-                got[number] = known[rank] if rank in known else empty(some)
-                if rank not in known:
-                    inward.append((rank, got[number]))
-        if inward or out:
-            self._exchange(out, inward, seconds)
+        with self._in_step(_LARGE):
+            for number, some in enumerate(got):
+                if some.__class__ is int:
+                    rank = number if source is None else source
+                    got[number] = known[rank] if rank in known else empty(some)
+                    if rank not in known:
+                        inward.append((rank, got[number]))
+            if inward or out:
+                self._exchange(out, inward, seconds)
 
     def _fetch_all(self, got: list[Any], data: Any, seconds: float) -> None:
         """The same where all ranks send to all; `data` are those of this rank."""

@@ -13,11 +13,12 @@ import secrets
 from typing import Any
 from zlib import crc32
 
-from ..error import MPIError, RankLost
+from ..error import MPIError, MPITimeout, RankLost
 from ..shared.ranks import rank
 from .bridge import bridge
 from .communicator import Comm
 from .members import engines, ranks, set_members
+from .missing import PARENT
 
 __all__ = [
     "comm",
@@ -49,7 +50,7 @@ _ULFM = "OMPI_MCA_mpi_ft_enable"
 _level = ""
 # The parent of the communicators of all epochs. Nothing is sent through it.
 _parent: Any = None
-# Communicators that are being made, by epoch and ranks.
+# Communicators that are being made or were, by epoch and ranks.
 _making: dict[tuple[int, tuple[int, ...]], Any] = {}
 _comm: Comm | None = None
 
@@ -86,7 +87,7 @@ def start() -> tuple[str, int, int]:
     native = bridge()
     initialize()
     _parent = native.world(_ALWAYS, _START_TIMEOUT)
-    name: str = Comm(_parent, "start", _START_TIMEOUT).bcast(secrets.token_hex(8), 0)
+    name: str = Comm(_parent, PARENT, _START_TIMEOUT).bcast(secrets.token_hex(8), 0)
     return name, _parent.rank, _parent.size
 
 
@@ -112,7 +113,9 @@ def reform(number: int, members: tuple[int, ...], engines: tuple[int, ...]) -> C
     global _comm
     bridge().end_epoch(number - 1, f"epoch {number} has begun")
     _shrink(number, members)
-    made = _create(members, _tag(number, 0), number)
+    bridge().set_members(members)
+    # The deadline is long: other members may be busy with user code.
+    made = _create(members, _tag(number, 0), number, "world", TIMEOUT)
     _comm = Comm(made, "world", TIMEOUT)
     set_members(members, engines)
     return _comm
@@ -129,21 +132,33 @@ def _shrink(number: int, members: tuple[int, ...]) -> None:
         raise RankLost(f"epoch {number} is for ranks {list(members)}, and those that live are {living}")
 
 
-def _create(members: tuple[int, ...], tag: int, number: int) -> Any:
-    """A communicator of these ranks. Who was interrupted while it was made goes on waiting for the same one."""
+def _create(members: tuple[int, ...], tag: int, number: int, name: str, timeout: float) -> Any:
+    """A communicator of these ranks. Who was interrupted while it was made, or before it was kept, gets the same."""
     for other in [other for other in _making if other[0] != number]:
         del _making[other]
     key = number, members
     if key not in _making:
         here = _parent.world_ranks
-        _making[key] = _parent.begin_group([here.index(member) for member in members], tag, number)
-    # The deadline is long: other members may be busy with user code.
-    made = _making[key].wait(TIMEOUT)
-    del _making[key]
-    return made
+        _making[key] = _parent.begin_group([here.index(member) for member in members], tag, number, name, members)
+    return _making[key].wait(timeout)
 
 
-def group(members: tuple[int, ...]) -> Comm:
+def free(members: tuple[int, ...]) -> None:
+    """Give the communicator of a group back to MPI: the next one of these ranks is made anew.
+
+    One that is not made yet goes on being made, and is the next one.
+    """
+    key = epoch(), members
+    if key in _making:
+        try:
+            made = _making[key].wait(0.0)
+        except MPITimeout:
+            return
+        del _making[key]
+        made.free()
+
+
+def group(members: tuple[int, ...], timeout: float | None) -> Comm:
     """The communicator of some ranks of this epoch, in that order; all of them must ask for it.
 
     Made from what the epoch's own was made of, so that it does not need that one any more.
@@ -152,10 +167,13 @@ def group(members: tuple[int, ...]) -> Comm:
     ----------
     members : tuple of int
         Ranks of MPI_COMM_WORLD.
+    timeout : float or None
+        Seconds to make it; as long as for any call when left out.
     """
     tag = _tag(epoch(), 1 + crc32(repr(members).encode()) % (_TAGS_OF_EPOCH - 1))
-    made = _create(members, tag, epoch())
-    return Comm(made, f"world.group({','.join(map(str, members))})", TIMEOUT)
+    # The extension module knows it by this name, too (`turns.rs`).
+    name = f"world.group({','.join(map(str, members))})"
+    return Comm(_create(members, tag, epoch(), name, TIMEOUT if timeout is None else timeout), name, TIMEOUT)
 
 
 def _tag(number: int, which: int) -> int:

@@ -91,7 +91,8 @@ impl Core {
     }
 
     fn send(&mut self, outgoing: Outgoing) -> Sending {
-        let Outgoing { id, placement, op, function, packed, pending, base, count, collective, keep } = outgoing;
+        let Outgoing { id, placement, op, function, packed, pending, base, count, collective, timeout, keep } =
+            outgoing;
         self.backlog_bytes -= packed.bytes;
         self.open_replies += count as u64;
         self.open_bytes += packed.bytes;
@@ -107,7 +108,8 @@ impl Core {
             _ => false,
         };
         let segments = packed.segments;
-        let request = Request { id, placement, op, function: name, carries_function, segments, collective, keep };
+        let request =
+            Request { id, placement, op, function: name, carries_function, segments, collective, timeout, keep };
         (Channel::Data, Message::Request(request), payload)
     }
 

@@ -138,13 +138,13 @@ impl Core {
     }
 
     fn submit(&mut self, peer: PeerId, request: Request, payload: Vec<Frame>, now: Duration) {
-        let group = request.collective.then(|| self.group_of(&request.placement));
+        let group = request.collective.then(|| self.group_of(&request.placement, request.timeout));
         self.work.submit(peer, request, group, payload, now);
     }
 
     /// The group that a collective request is for, if all its members are there. All of them are then given the request
     /// in one step, so that all engines get all collective requests in one order and no two wait for each other.
-    fn group_of(&self, placement: &Placement) -> Result<Group, Outcome> {
+    fn group_of(&self, placement: &Placement, timeout: Option<f64>) -> Result<Group, Outcome> {
         let Placement::Engines(engines) = placement else {
             return Err(Outcome::Rejected("a balanced task is for one engine".to_owned()));
         };
@@ -155,7 +155,7 @@ impl Core {
         let leaves = |id: &&EngineId| self.work.loads.get(**id).is_none_or(|load| load.horizon.retiring);
         match engines.iter().find(leaves) {
             Some(id) => Err(Outcome::Rejected(format!("engine {id} is being retired and takes nothing new"))),
-            None => Ok(group),
+            None => Ok(Group { timeout, ..group }),
         }
     }
 }

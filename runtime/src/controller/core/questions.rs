@@ -33,7 +33,7 @@ impl Core {
                 resident_bytes: peer.resident_bytes,
                 uptime: now.saturating_sub(peer.since).as_secs_f64(),
                 ends_in: peer.horizon().end.map(|end| end.saturating_sub(now).as_secs_f64()),
-                world: self.worlds.status(id),
+                world: self.worlds.status(id, load, now),
             }
         });
         Status {
@@ -58,12 +58,12 @@ impl Core {
 
     /// Passes a question on to the engines, and answers for those that are not there.
     pub(super) fn inspect(&mut self, peer: PeerId, inspect: Inspect) {
-        let Inspect { number, engines, broken, .. } = inspect;
+        let Inspect { number, engines, stacks, broken, .. } = inspect;
         let asker = Some(peer);
         // Each once, however often it is named.
         for engine in BTreeSet::from_iter(engines) {
             if self.registry.engine(engine).is_some_and(|peer| peer.data.is_some()) {
-                let question = Inspect { number, asker, engines: vec![], broken: broken.clone() };
+                let question = Inspect { number, asker, engines: vec![], stacks, broken: broken.clone() };
                 self.send_engine(engine, Channel::Control, Message::Inspect(question), vec![]);
             } else {
                 self.inspected(Inspected { number, asker, engine: Some(engine), activity: None });

@@ -25,6 +25,9 @@ impl Work {
             segments: result.segments,
             ..empty_reply(Some(engine), if result.outcome == TaskOutcome::Ok { Outcome::Ok } else { Outcome::Error })
         };
+        if known {
+            self.member_ended(engine, result.id, result.standing);
+        }
         let bytes = bytes_of(&payload, &reply.segments);
         if known && bytes > self.limits.window.request_bytes {
             self.unlink(&reply.segments, &payload);

@@ -1,5 +1,6 @@
 //! What engines are doing, asked and answered while they are busy.
 
+use super::world::Broken;
 use ipclusterz_base::ids::{EngineId, PeerId};
 use serde::{Deserialize, Serialize};
 
@@ -12,26 +13,15 @@ pub struct Inspect {
     pub asker: Option<PeerId>,
     /// Who is asked.
     pub engines: Vec<EngineId>,
+    /// Where their main threads are is asked, too.
+    pub stacks: bool,
     /// Also tells them that this communicator is broken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<Broken>,
 }
 
-/// A communicator that one of its ranks has abandoned, so that the ranks are out of step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Broken {
-    /// Its name, which all its ranks use.
-    pub comm: String,
-    /// Its epoch.
-    pub epoch: u64,
-    /// Which call was abandoned, and why, for people.
-    pub reason: String,
-    /// Calls that wait in it end at once, not at their own deadlines.
-    pub at_once: bool,
-}
-
 /// See [`super::Message::Inspected`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inspected {
     /// The number of the question.
     pub number: u64,
@@ -44,11 +34,14 @@ pub struct Inspected {
 }
 
 /// What an engine is doing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Activity {
     /// A task runs.
     pub busy: bool,
-    /// The stack of its main thread, as Python's `faulthandler` writes it; empty if the thread does not answer.
+    /// For how many seconds it has been running.
+    pub seconds: f64,
+    /// The stack of its main thread, as Python's `faulthandler` writes it; empty if it was not asked for, or the thread
+    /// does not answer.
     pub stack: String,
     /// The last call on each communicator, as JSON of the MPI extension module.
     pub calls: String,

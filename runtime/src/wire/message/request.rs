@@ -41,6 +41,9 @@ pub struct Request {
     /// The engines execute it together, as a group of one MPI program: all of them or none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub collective: bool,
+    /// Seconds that the group's communicator may take to be made, when it is collective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<f64>,
     /// All other engines do it too, and engines that come later do it first, until a request comes that is kept under the
     /// same name. Only the engines of the placement answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]

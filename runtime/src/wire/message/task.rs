@@ -2,12 +2,12 @@
 
 use super::functions::FunctionName;
 use super::operation::{Op, SegmentNote};
-use super::world::Group;
-use ipclusterz_base::ids::{PeerId, TaskId};
+use super::world::{Broken, Group};
+use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// See [`super::Message::Task`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// Counted by the controller.
     pub id: TaskId,
@@ -56,6 +56,50 @@ impl TaskOutcome {
     }
 }
 
+/// Where a member of a group stands at the end of what the group does together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The group's communicator, by the name that all members use.
+    pub comm: String,
+    /// How many collectives this member has entered on it; none: it cannot use it any more.
+    pub entered: Option<u64>,
+    /// Why it left before the end, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub departure: Option<Departure>,
+}
+
+/// A member of a group has left by an exception: it enters nothing that the others may wait in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departure {
+    /// Which exception, for people.
+    pub why: String,
+    /// How many collectives it has entered on each communicator, as the MPI extension module tells it.
+    pub entered: String,
+}
+
+/// See [`super::Message::Left`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// The receiver's part of what they do together.
+    pub task: TaskId,
+    /// Who has left.
+    pub engine: EngineId,
+    /// Its rank in MPI_COMM_WORLD.
+    pub rank: u32,
+    /// Why, and where it stands.
+    pub departure: Departure,
+}
+
+/// See [`super::Message::Settled`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// The receiver's part of what they did together.
+    pub task: TaskId,
+    /// The group's communicator, if the members are out of step in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Broken>,
+}
+
 /// See [`super::Message::Result`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskResult {
@@ -69,4 +113,7 @@ pub struct TaskResult {
     pub completed: f64,
     /// Which payload frames name segments.
     pub segments: Vec<SegmentNote>,
+    /// Where the engine stands, if it was collective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
 }

@@ -17,12 +17,28 @@ pub struct Rank {
 }
 
 /// Engines that execute something together: ranks of an epoch's communicator, in the order of the request's targets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// Which epoch of the world.
     pub epoch: u64,
     /// Ranks in MPI_COMM_WORLD.
     pub ranks: Vec<u32>,
+    /// Seconds that its communicator may take to be made, if whoever asked said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<f64>,
+}
+
+/// A communicator that one of its ranks has abandoned, so that the ranks are out of step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    /// Its name, which all its ranks use.
+    pub comm: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Which call was abandoned, and why, for people.
+    pub reason: String,
+    /// Calls that wait in it end at once, not at their own deadlines.
+    pub at_once: bool,
 }
 
 /// Payload of [`super::Op::Reform`]: the world's members in an epoch.
@@ -48,7 +64,7 @@ pub struct EpochOver {
 }
 
 /// See [`super::EngineStatus::world`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorldStatus {
     /// Identifies the program.
     pub name: String,
@@ -62,6 +78,10 @@ pub struct WorldStatus {
     pub formed: bool,
     /// Why there is no communicator, or why the previous epoch ended.
     pub reason: Option<String>,
+    /// It has not begun to form the epoch: for so many seconds it has been running what it was given before. The others
+    /// wait for it.
+    #[serde(default)]
+    pub held_up: Option<f64>,
     /// What the hooks that restore this engine's state raised in this epoch.
     #[serde(default)]
     pub hook_error: Option<String>,

@@ -1,8 +1,4 @@
-//! The rule by which requests of groups are ordered, against a model of engines that block in collectives.
-//!
-//! Clients send requests for any groups at any time, engines are slow, busy, die and come back. What must hold: whoever is
-//! there is never left waiting for somebody who waits for it in turn; a request of one epoch is never done in another;
-//! each target gets exactly one answer.
+//! The model: engines that block in what they do together, and the controller as it is.
 
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
@@ -12,14 +8,13 @@ use ipclusterz_runtime::controller::event::{Action, Event};
 use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::*;
-use proptest::prelude::*;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-const CLIENTS: u32 = 3;
+pub const CLIENTS: u32 = 3;
 
 #[derive(Debug, Clone)]
-enum Step {
+pub enum Step {
     /// A request that a client's engines do together.
     Together {
         client: u32,
@@ -39,6 +34,10 @@ enum Step {
     Work {
         engine: u32,
     },
+    /// An engine leaves the next that it does together with others, before it enters it.
+    Fails {
+        engine: u32,
+    },
     Dies {
         engine: u32,
     },
@@ -49,54 +48,73 @@ enum Step {
     },
 }
 
-fn step(engines: u32) -> impl Strategy<Value = Step> {
-    let some = proptest::sample::subsequence((0..engines).collect::<Vec<_>>(), 1..=engines as usize).prop_shuffle();
-    prop_oneof![
-        6 => (0..CLIENTS, some).prop_map(|(client, engines)| Step::Together { client, engines }),
-        2 => (0..CLIENTS, 0..engines).prop_map(|(client, engine)| Step::Alone { client, engine }),
-        1 => (0..CLIENTS, any::<bool>()).prop_map(|(client, all_clients)| Step::Abort { client, all_clients }),
-        10 => (0..engines).prop_map(|engine| Step::Work { engine }),
-        1 => (0..engines).prop_map(|engine| Step::Dies { engine }),
-        2 => (0..engines, any::<bool>()).prop_map(|(engine, anew)| Step::Comes { engine, anew }),
-    ]
-}
-
 /// What an engine does together with others: a request, or an epoch's communicator. Equal where it is the same thing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
+pub enum What {
     Request(u64, Vec<u32>, Vec<u8>),
     Epoch(u64, Vec<u32>),
 }
 
 #[derive(Debug)]
-struct Process {
+pub struct Process {
     alive: bool,
     connected: bool,
     /// Which incarnation of the program.
     program: u32,
-    epoch: u64,
-    over: u64,
+    pub epoch: u64,
+    pub over: u64,
     inbox: VecDeque<(Task, Vec<u8>)>,
     /// What it is inside of.
     inside: Option<(TaskId, What)>,
+    /// How many calls it has entered on each communicator of its epoch; none: it is broken.
+    entered: HashMap<Vec<u32>, Option<u64>>,
+    /// Who has left what, by this engine's task and how many calls that one had entered.
+    left: Vec<(TaskId, u64)>,
+    /// What it has left itself, and not all others have ended.
+    unsettled: Vec<(TaskId, Vec<u32>)>,
+    fails: bool,
     route: u32,
+    /// The session in which what runs was begun.
+    session: u32,
 }
 
-struct World {
+impl Process {
+    /// How many calls it has entered there; none: it is broken.
+    pub fn number(&self, ranks: &[u32]) -> Option<u64> {
+        self.entered.get(ranks).copied().unwrap_or(Some(0))
+    }
+
+    /// Somebody has left that task before this call of it.
+    fn in_vain(&self, task: TaskId, number: u64) -> bool {
+        self.left.iter().any(|(of, entered)| *of == task && *entered < number)
+    }
+
+    fn held(&self, task: &Task) -> bool {
+        task.group.as_ref().is_some_and(|group| self.unsettled.iter().any(|(_, ranks)| *ranks == group.ranks))
+    }
+}
+
+fn name_of(ranks: &[u32]) -> String {
+    format!("{ranks:?}")
+}
+
+pub struct World {
     core: Core,
     size: u32,
     survives: bool,
-    processes: Vec<Process>,
+    pub processes: Vec<Process>,
     next_route: u32,
     next_request: u64,
     awaited: BTreeSet<(u32, u64, u32)>,
     welcome: Option<Welcome>,
     /// What has been left by somebody after all had entered it: the others may leave it too.
-    complete: BTreeSet<What>,
+    pub complete: BTreeSet<What>,
+    /// Which request each call of a communicator was of: by program, epoch, ranks and number.
+    calls: HashMap<(u32, u64, Vec<u32>, u64), Vec<u8>>,
 }
 
 impl World {
-    fn new(size: u32, survives: bool) -> World {
+    pub fn new(size: u32, survives: bool) -> World {
         let identity = Identity { cluster: "test".to_owned(), pid: 1, table: None, halt: |_, _| None };
         let mut world = World {
             core: Core::new(identity, Limits::default(), || "token".to_owned()),
@@ -108,6 +126,7 @@ impl World {
             awaited: BTreeSet::new(),
             welcome: None,
             complete: BTreeSet::new(),
+            calls: HashMap::new(),
         };
         for client in 0..CLIENTS {
             let hello = Hello::new(Role::Client, format!("c{client}"), "h".to_owned(), 1);
@@ -121,7 +140,12 @@ impl World {
             over: 0,
             inbox: VecDeque::new(),
             inside: None,
+            entered: HashMap::new(),
+            left: Vec::new(),
+            unsettled: Vec::new(),
+            fails: false,
             route: 0,
+            session: 0,
         };
         world.processes.extend((0..size).map(|_| process()));
         world.comes(0, true);
@@ -167,6 +191,18 @@ impl World {
                 self.processes[index].inbox.push_back((task, text));
             }
             Message::EpochOver(over) => self.over(index, over.epoch),
+            Message::Left(left) => {
+                let entered = left.departure.entered.parse().expect("a number");
+                self.processes[index].left.push((left.task, entered));
+            }
+            Message::Settled(settled) => {
+                let process = &mut self.processes[index];
+                process.unsettled.retain(|(task, _)| *task != settled.task);
+                if let Some(broken) = settled.broken.filter(|broken| broken.epoch == process.epoch) {
+                    let ranks: Vec<u32> = serde_json::from_str(&broken.comm).expect("ranks");
+                    process.entered.insert(ranks, None);
+                }
+            }
             Message::Recall(list) => {
                 let mut returned = Vec::new();
                 let process = &mut self.processes[index];
@@ -190,13 +226,31 @@ impl World {
         let waits = |what: &What| match what {
             What::Request(of, ..) | What::Epoch(of, _) => *of <= epoch,
         };
-        if let Some((task, _)) = process.inside.take_if(|(_, what)| waits(what)) {
-            self.answer(index, task, TaskOutcome::Error);
+        match process.inside.take_if(|(_, what)| waits(what)) {
+            Some((task, What::Request(_, ranks, _))) => self.answer_part(index, task, &ranks, TaskOutcome::Error),
+            Some((task, What::Epoch(..))) => self.answer(index, task, TaskOutcome::Error),
+            None => {}
         }
     }
 
+    /// Ends what a group does together, for one of its engines.
+    fn answer_part(&mut self, index: usize, id: TaskId, ranks: &[u32], outcome: TaskOutcome) {
+        let process = &mut self.processes[index];
+        let entered = process.number(ranks);
+        let why = Departure { why: "it failed".to_owned(), entered: entered.unwrap_or(0).to_string() };
+        let departure = (outcome != TaskOutcome::Ok).then_some(why);
+        if departure.is_some() && ranks.len() > 1 && process.session == process.route {
+            process.unsettled.push((id, ranks.to_vec()));
+        }
+        self.say(index, id, outcome, Some(Standing { comm: name_of(ranks), entered, departure }));
+    }
+
     fn answer(&mut self, index: usize, id: TaskId, outcome: TaskOutcome) {
-        let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments: vec![] };
+        self.say(index, id, outcome, None);
+    }
+
+    fn say(&mut self, index: usize, id: TaskId, outcome: TaskOutcome, standing: Option<Standing>) {
+        let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments: vec![], standing };
         let route = self.processes[index].route + 1;
         if self.processes[index].connected {
             self.tell(route, Message::Result(result), vec![Frame::from(&b"why"[..])]);
@@ -204,7 +258,7 @@ impl World {
     }
 
     /// Begins the next task, or ends the one that runs, if it can. Whether anything happened.
-    fn work(&mut self, index: usize) -> bool {
+    pub fn work(&mut self, index: usize) -> bool {
         if !self.processes[index].alive {
             return false;
         }
@@ -214,18 +268,33 @@ impl World {
                 let process = &self.processes[*rank as usize];
                 process.inside.as_ref().is_some_and(|(_, other)| *other == what)
             };
-            if !self.complete.contains(&what) && !ranks.iter().all(entered) {
-                return false;
+            let (ranks, done) = (ranks.clone(), self.complete.contains(&what) || ranks.iter().all(entered));
+            let process = &mut self.processes[index];
+            if !done {
+                let number = process.number(&ranks).unwrap_or(0);
+                let vain = matches!(what, What::Request(..)) && process.in_vain(task, number);
+                if vain {
+                    process.inside = None;
+                    process.entered.insert(ranks.clone(), None);
+                    self.answer_part(index, task, &ranks, TaskOutcome::Error);
+                }
+                return vain;
             }
+            process.inside = None;
             if let What::Epoch(epoch, _) = what {
-                self.processes[index].epoch = epoch;
+                process.epoch = epoch;
+                process.entered.clear();
+                self.answer(index, task, TaskOutcome::Ok);
+            } else {
+                self.answer_part(index, task, &ranks, TaskOutcome::Ok);
             }
             self.complete.insert(what);
-            self.processes[index].inside = None;
-            self.answer(index, task, TaskOutcome::Ok);
             return true;
         }
         let process = &mut self.processes[index];
+        if process.inbox.front().is_none_or(|(task, _)| process.held(task)) {
+            return false;
+        }
         let Some((task, text)) = process.inbox.pop_front() else { return false };
         if task.op == Op::Reform {
             let reform: Reform = serde_json::from_slice(&text).expect("JSON of ours");
@@ -238,18 +307,32 @@ impl World {
                 process.inside = Some((task.id, What::Epoch(reform.epoch, reform.ranks)));
             }
         } else if let Some(group) = task.group {
-            if group.epoch != process.epoch || group.epoch <= process.over {
-                self.answer(index, task.id, TaskOutcome::Error);
-            } else {
-                process.inside = Some((task.id, What::Request(group.epoch, group.ranks, text)));
-            }
+            self.begin(index, task.id, group, text);
         } else {
             self.answer(index, task.id, TaskOutcome::Ok);
         }
         true
     }
 
-    fn dies(&mut self, engine: u32) {
+    /// Enters the one call of a request, unless it fails before.
+    fn begin(&mut self, index: usize, task: TaskId, group: Group, text: Vec<u8>) {
+        let process = &mut self.processes[index];
+        process.session = process.route;
+        let number = process.number(&group.ranks).map(|number| number + 1);
+        let fails = std::mem::take(&mut process.fails) || group.epoch != process.epoch || group.epoch <= process.over;
+        match number.filter(|number| !fails && !process.in_vain(task, *number)) {
+            Some(number) => {
+                process.entered.insert(group.ranks.clone(), Some(number));
+                process.inside = Some((task, What::Request(group.epoch, group.ranks.clone(), text.clone())));
+                let call = (process.program, group.epoch, group.ranks, number);
+                let met = self.calls.entry(call).or_insert_with(|| text.clone());
+                assert_eq!(*met, text, "calls of two requests meet");
+            }
+            None => self.answer_part(index, task, &group.ranks, TaskOutcome::Error),
+        }
+    }
+
+    pub fn dies(&mut self, engine: u32) {
         let process = &mut self.processes[engine as usize];
         if !process.alive {
             return;
@@ -257,6 +340,7 @@ impl World {
         let route = process.route;
         (process.alive, process.connected) = (false, false);
         (process.inbox, process.inside) = (VecDeque::new(), None);
+        (process.entered, process.unsettled, process.fails) = (HashMap::new(), Vec::new(), false);
         if route != 0 {
             self.feed(Event::Gone(Route(route)));
             self.feed(Event::Gone(Route(route + 1)));
@@ -264,13 +348,14 @@ impl World {
     }
 
     /// A process that lives has lost its connection, and comes back; a dead one's whole program is started anew.
-    fn comes(&mut self, engine: u32, anew: bool) {
+    pub fn comes(&mut self, engine: u32, anew: bool) {
         let index = engine as usize;
         if self.processes[index].alive {
             let route = self.processes[index].route;
             // What waits goes with the session; what runs goes on, for nobody.
             self.processes[index].connected = false;
             self.processes[index].inbox.clear();
+            self.processes[index].unsettled.clear();
             self.feed(Event::Gone(Route(route)));
             self.feed(Event::Gone(Route(route + 1)));
             self.register(engine);
@@ -307,7 +392,7 @@ impl World {
         self.connect(route, hello);
     }
 
-    fn submit(&mut self, client: u32, engines: &[u32], collective: bool) {
+    pub fn submit(&mut self, client: u32, engines: &[u32], collective: bool) {
         self.next_request += 1;
         let id = self.next_request;
         self.awaited.extend((0..engines.len() as u32).map(|position| (client, id, position)));
@@ -320,12 +405,13 @@ impl World {
             carries_function: false,
             segments: vec![],
             collective,
+            timeout: None,
             keep: None,
         };
         self.tell(2 + 2 * client + 1, Message::Request(request), vec![Frame::from(id.to_be_bytes().to_vec())]);
     }
 
-    fn run(&mut self, step: Step) {
+    pub fn run(&mut self, step: Step) {
         match step {
             Step::Together { client, engines } => self.submit(client, &engines, true),
             Step::Alone { client, engine } => self.submit(client, &[engine], false),
@@ -334,13 +420,14 @@ impl World {
                 self.tell(2 + 2 * client + 1, Message::Abort(abort), vec![]);
             }
             Step::Work { engine } => drop(self.work(engine as usize)),
+            Step::Fails { engine } => self.processes[engine as usize].fails = true,
             Step::Dies { engine } => self.dies(engine),
             Step::Comes { engine, anew } => self.comes(engine, anew),
         }
     }
 
     /// Everybody works until nobody can. Nobody who lives waits then.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         while (0..self.processes.len()).any(|index| self.work(index)) {}
         for process in &self.processes {
             assert!(process.inside.is_none(), "waits for ever: {process:?}");
@@ -348,60 +435,4 @@ impl World {
         }
         assert!(self.awaited.is_empty(), "never answered: {:?}", self.awaited);
     }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
-
-    #[test]
-    fn nobody_waits_for_ever(
-        (size, steps) in (2..6_u32).prop_flat_map(|size| (Just(size), proptest::collection::vec(step(size), 0..120))),
-        survives in any::<bool>(),
-    ) {
-        let mut world = World::new(size, survives);
-        for step in steps {
-            world.run(step);
-        }
-        world.settle();
-    }
-}
-
-#[test]
-fn clients_on_overlapping_groups_are_served_in_one_order() {
-    let mut world = World::new(3, true);
-    for round in 0..30 {
-        for (client, engines) in [(0, [0, 1]), (1, [1, 2]), (2, [2, 0])] {
-            world.submit(client, &engines, true);
-            world.work(round % 3);
-        }
-    }
-    world.settle();
-    assert_eq!(world.complete.iter().filter(|what| matches!(what, What::Request(..))).count(), 90);
-}
-
-#[test]
-fn a_lost_rank_ends_the_epoch_and_the_rest_forms_the_next() {
-    let mut world = World::new(3, true);
-    world.settle();
-    world.submit(0, &[0, 1, 2], true);
-    assert!(world.work(0) && world.work(1));
-    world.dies(2);
-    assert!(world.processes[..2].iter().all(|process| process.over == 1));
-    world.settle();
-    assert!(world.processes[..2].iter().all(|process| process.epoch == 2));
-    world.submit(0, &[1, 0], true);
-    world.settle();
-    assert!(world.complete.contains(&What::Request(2, vec![1, 0], 2_u64.to_be_bytes().to_vec())));
-}
-
-#[test]
-fn a_program_that_is_started_anew_counts_on() {
-    let mut world = World::new(2, false);
-    world.settle();
-    world.dies(1);
-    world.submit(0, &[0, 1], true);
-    world.settle();
-    world.comes(1, true);
-    world.settle();
-    assert!(world.processes.iter().all(|process| process.epoch == 2));
 }
