@@ -47,12 +47,16 @@ impl FromStr for Target {
         if host.is_empty() {
             return Err(bad("the host is missing"));
         }
+        if host.matches(':').count() == 1 {
+            return Err(bad("in [] stands an IPv6 address, or a name without a colon"));
+        }
         // ssh would take a leading - for an option, and white space ends a word of its configuration.
         if host.starts_with('-') || user.is_some_and(|user| user.starts_with('-')) {
             return Err(bad("a host or user does not begin with -"));
         }
-        if text.chars().any(|letter| letter.is_whitespace() || letter.is_control()) || host.contains(['/', '\'', '"']) {
-            return Err(bad("a host has no white space, quotes or slashes"));
+        let strange = host.contains(['/', '\'', '"', '[', ']']) || user.is_some_and(|user| user.contains('/'));
+        if strange || text.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
+            return Err(bad("a host has no white space, quotes, brackets or slashes"));
         }
         let port = match port {
             None => None,
@@ -118,6 +122,9 @@ mod tests {
             ("-oProxyCommand=x", "begin with -"),
             ("-l@n1", "begin with -"),
             ("n 1", "white space"),
+            ("[n1:22]", "an IPv6 address, or a name"),
+            ("[[n1]", "brackets"),
+            ("ssh://ssh://me@n1", "slashes"),
         ] {
             let error = text.parse::<Target>().expect_err(text).to_string();
             assert!(error.contains(why), "{text:?}: {error}");
