@@ -330,7 +330,14 @@ mod tests {
         let group = |ranks: &[u32]| Group { epoch: 1, ranks: ranks.to_vec(), timeout: None };
         let part = |id, ranks: &[u32]| {
             let group = Some(group(ranks));
-            Message::Task(Task { id: TaskId(id), op: Op::Execute, function: None, segments: vec![], group })
+            Message::Task(Task {
+                id: TaskId(id),
+                op: Op::Execute,
+                function: None,
+                segments: vec![],
+                group,
+                client: PeerId(1),
+            })
         };
         for (id, ranks) in [(1, [0, 1]), (2, [1, 0]), (3, [0, 1])] {
             feed(&mut core, part(id, &ranks), vec![]);

@@ -18,7 +18,7 @@
 //! [`printable`](ipclusterz_base::words::printable). What is a number for somebody (an id, a count) may be any number: who
 //! uses it looks whether there is such a thing.
 
-use super::message::{Activity, Hello, Message, Outcome, Placement, Rank, SegmentNote, Status};
+use super::message::{Activity, Broken, Departure, Hello, Message, Outcome, Placement, Rank, SegmentNote, Status};
 use ipclusterz_base::words::{cut, printable, printable_lines};
 use std::borrow::Cow;
 
@@ -102,16 +102,24 @@ pub fn apply(message: &mut Message) -> Bounded {
                 Placement::Balanced { engines, .. } => engines.as_ref().map_or(Ok(()), |ids| list("engines", ids))?,
             }
             segments(&request.segments)?;
+            request.timeout.iter_mut().for_each(length_of_time);
             request.keep.as_mut().map_or(Ok(()), |keep| name("a name", keep))?;
         }
         Message::Task(task) => {
             segments(&task.segments)?;
-            task.group.as_ref().map_or(Ok(()), |group| list("ranks", &group.ranks))?;
+            if let Some(group) = &mut task.group {
+                list("ranks", &group.ranks)?;
+                group.timeout.iter_mut().for_each(length_of_time);
+            }
         }
         Message::Result(result) => {
             point_in_time(&mut result.started);
             point_in_time(&mut result.completed);
             segments(&result.segments)?;
+            if let Some(standing) = &mut result.standing {
+                communicator(&mut standing.comm)?;
+                standing.departure.iter_mut().for_each(in_departure);
+            }
         }
         Message::Reply(reply) => {
             point_in_time(&mut reply.started);
@@ -145,14 +153,13 @@ pub fn apply(message: &mut Message) -> Bounded {
             name("a uuid", &mut ended.uuid)?;
             ended.how.iter_mut().for_each(reason);
         }
+        Message::Left(left) => in_departure(&mut left.departure),
+        Message::Settled(settled) => settled.broken.as_mut().map_or(Ok(()), in_broken)?,
         Message::StatusReply(status) => in_status(status)?,
         Message::EpochOver(over) => reason(&mut over.reason),
         Message::Inspect(inspect) => {
             list("engines", &inspect.engines)?;
-            if let Some(broken) = &mut inspect.broken {
-                named("a communicator's name", &mut broken.comm, DATA_MAX)?;
-                reason(&mut broken.reason);
-            }
+            inspect.broken.as_mut().map_or(Ok(()), in_broken)?;
         }
         Message::Inspected(inspected) => inspected.activity.iter_mut().for_each(in_activity),
         Message::Attached(_)
@@ -196,6 +203,7 @@ fn in_status(status: &mut Status) -> Bounded {
             name("an MPI program's name", &mut world.name)?;
             world.reason.iter_mut().for_each(reason);
             world.hook_error.iter_mut().for_each(lines);
+            world.held_up.iter_mut().for_each(length_of_time);
         }
     }
     for loss in &mut status.losses {
@@ -206,7 +214,21 @@ fn in_status(status: &mut Status) -> Bounded {
     Ok(())
 }
 
+fn in_broken(broken: &mut Broken) -> Bounded {
+    reason(&mut broken.reason);
+    communicator(&mut broken.comm)
+}
+
+/// What it says of communicators is read by the MPI extension module alone; a part of it means nothing.
+fn in_departure(departure: &mut Departure) {
+    reason(&mut departure.why);
+    if departure.entered.len() > DATA_MAX {
+        departure.entered.clear();
+    }
+}
+
 fn in_activity(activity: &mut Activity) {
+    length_of_time(&mut activity.seconds);
     lines(&mut activity.stack);
     // A part of it means nothing.
     if activity.calls.len() > DATA_MAX {
@@ -222,6 +244,10 @@ fn names(uuid: &mut String, host: &mut String, address: &mut String) -> Bounded 
 
 fn name(what: &'static str, text: &mut String) -> Bounded {
     named(what, text, NAME_MAX)
+}
+
+fn communicator(text: &mut String) -> Bounded {
+    named("a communicator's name", text, DATA_MAX)
 }
 
 fn named(what: &'static str, text: &mut String, most: usize) -> Bounded {

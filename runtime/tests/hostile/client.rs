@@ -47,7 +47,19 @@ fn submit(core: &mut Core, count: u32) -> Arc<Pending> {
     let (placement, op, function) = (Placement::Engines(engines), Op::Execute, None);
     let (pending_too, count) = (Arc::downgrade(&pending), count as usize);
     let (base, collective, keep) = (0, false, None);
-    core.submit(Outgoing { id, placement, op, function, packed, pending: pending_too, base, count, collective, keep });
+    core.submit(Outgoing {
+        id,
+        placement,
+        op,
+        function,
+        packed,
+        pending: pending_too,
+        base,
+        count,
+        collective,
+        timeout: None,
+        keep,
+    });
     pending
 }
 

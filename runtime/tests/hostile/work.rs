@@ -52,7 +52,7 @@ fn says(core: &mut Core, route: u32, message: Message, payload: Vec<Frame>) -> V
 fn request(id: u64, engines: Vec<EngineId>) -> Request {
     let (placement, op, segments) = (Placement::Engines(engines), Op::Execute, vec![]);
     let (function, carries_function, collective, keep) = (None, false, false, None);
-    Request { id: RequestId(id), placement, op, function, carries_function, segments, collective, keep }
+    Request { id: RequestId(id), placement, op, function, carries_function, segments, collective, timeout: None, keep }
 }
 
 fn sent(actions: &[Action], to: u32) -> usize {
@@ -63,7 +63,7 @@ fn sent(actions: &[Action], to: u32) -> usize {
 fn an_engine_that_is_named_often_is_asked_once() {
     let mut core = controller();
     let engines = vec![EngineId(0); LIST_MAX];
-    let inspect = Inspect { number: 1, asker: None, engines: engines.clone(), broken: None };
+    let inspect = Inspect { number: 1, asker: None, engines: engines.clone(), stacks: true, broken: None };
     assert_eq!(sent(&says(&mut core, CLIENT, Message::Inspect(inspect), vec![]), ENGINE), 1);
     let interrupt = Message::Interrupt(Targets { engines: Some(engines.clone()) });
     assert_eq!(sent(&says(&mut core, CLIENT + 1, interrupt, vec![]), ENGINE + 1), 1);
@@ -77,12 +77,12 @@ fn an_engine_that_says_nothing_is_not_asked_without_end() {
     let mut core = controller();
     let mut asked = 0;
     for number in 0..10_000 {
-        let inspect = Inspect { number, asker: None, engines: vec![EngineId(0)], broken: None };
+        let inspect = Inspect { number, asker: None, engines: vec![EngineId(0)], stacks: true, broken: None };
         asked += sent(&says(&mut core, CLIENT, Message::Inspect(inspect), vec![]), ENGINE);
     }
     assert!((100..5000).contains(&asked), "{asked} questions");
     says(&mut core, ENGINE, Message::Usage(Usage { resident_bytes: 1 }), vec![]);
-    let inspect = Inspect { number: 1, asker: None, engines: vec![EngineId(0)], broken: None };
+    let inspect = Inspect { number: 1, asker: None, engines: vec![EngineId(0)], stacks: true, broken: None };
     assert_eq!(sent(&says(&mut core, CLIENT, Message::Inspect(inspect), vec![]), ENGINE), 1);
 }
 
@@ -184,7 +184,7 @@ fn a_result_that_is_too_large_is_no_answer() {
     let mut core = controller_with(Limits { window, ..limits });
     says(&mut core, CLIENT + 1, Message::Request(request(1, vec![EngineId(0)])), vec![]);
     let (id, outcome, segments) = (TaskId(1), TaskOutcome::Ok, vec![]);
-    let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments };
+    let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments, standing: None };
     let actions = says(&mut core, ENGINE + 1, Message::Result(result), vec![Frame::from(vec![0; 101])]);
     let refused = |action: &Action| {
         let Action::Send { message: Message::Reply(reply), payload, .. } = action else { return false };
@@ -233,7 +233,7 @@ fn a_client_that_does_not_read_has_a_window_of_answers_waiting_and_no_more() {
             let id = inbox.remove(0);
             done.push(id);
             let (outcome, segments) = (TaskOutcome::Ok, vec![]);
-            let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments };
+            let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments, standing: None };
             let actions = says(&mut core, ENGINE + 1, Message::Result(result), vec![Frame::from(vec![0; RESULT])]);
             take(actions, &mut inbox, &mut answers, &mut answered);
         } else if answered < 100 {

@@ -272,10 +272,11 @@ fn control() -> impl Strategy<Value = Message> {
         Just(Message::StatusRequest(Empty {})),
         number().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
         (number(), ".*").prop_map(|(epoch, reason)| Message::EpochOver(EpochOver { epoch, reason })),
-        (number(), option::of(number().prop_map(PeerId)), engines(), any::<bool>(), option::of(broken()))
-            .prop_map(|(number, asker, engines, stacks, broken)| {
+        (number(), option::of(number().prop_map(PeerId)), engines(), any::<bool>(), option::of(broken())).prop_map(
+            |(number, asker, engines, stacks, broken)| {
                 Message::Inspect(Inspect { number, asker, engines, stacks, broken })
-            }),
+            }
+        ),
         (number(), option::of(number().prop_map(PeerId)), option::of(engine_id()), option::of(activity())).prop_map(
             |(number, asker, engine, activity)| { Message::Inspected(Inspected { number, asker, engine, activity }) }
         ),
