@@ -71,12 +71,12 @@ fn engines() -> Vec<Message> {
     let world = Rank { world: "w".to_owned(), rank: 0, size: 1, survives: true };
     let hello =
         Hello { world: Some(Box::new(world)), ends_in: Some(60.0), drain_before: 5.0, ..hello_of(Role::Engine) };
-    let result = TaskResult { id: TaskId(1), outcome: TaskOutcome::Ok, started: 1.0, completed: 2.0, segments: vec![] };
+    let result = TaskResult { id: TaskId(1), outcome: TaskOutcome::Ok, started: 1.0, completed: 2.0, segments: vec![], standing: None };
     vec![
         Message::Hello(hello),
         Message::Attach(Attach { peer: PeerId(1), token: "token".to_owned() }),
         Message::NeedFunction(NeedFunction { task: TaskId(1) }),
-        Message::Output(Output { task: TaskId(1), stream: Stream::Stdout }),
+        Message::Output(Output { task: TaskId(1), client: PeerId(1), stream: Stream::Stdout }),
         Message::Usage(Usage { resident_bytes: 1 << 20 }),
         Message::Result(TaskResult { outcome: TaskOutcome::Unmet, ..result.clone() }),
         Message::Recalled(Recalled { returned: vec![TaskId(2)], kept: vec![TaskId(1)] }),
@@ -94,6 +94,7 @@ fn clients() -> Vec<Message> {
         carries_function: false,
         segments: vec![],
         collective: false,
+        timeout: None,
         keep: None,
     };
     let balanced = Placement::Balanced { retries: 1, engines: Some(vec![EngineId(0)]), duration: Some(0.5) };
@@ -107,14 +108,14 @@ fn clients() -> Vec<Message> {
         Message::Request(Request { keep: Some("name".to_owned()), ..direct.clone() }),
         Message::Request(Request { segments: vec![SegmentNote { frame: 0, length: 9 }], ..direct }),
         Message::ForgetFunctions(ForgetFunctions { functions: vec![FunctionName([9; 16])] }),
-        Message::Inspect(Inspect { number: 1, asker: None, engines: vec![EngineId(0)], broken: None }),
+        Message::Inspect(Inspect { number: 1, asker: None, engines: vec![EngineId(0)], stacks: true, broken: None }),
         Message::StatusRequest(Empty {}),
         Message::EngineEnded(EngineEnded {
             uuid: "uuid-of-engine".to_owned(),
             certain: true,
             how: Some("signal 9".to_owned()),
         }),
-        Message::Ack(Ack { replies: 1, messages: Counts { control: 1, data: 1 } }),
+        Message::Ack(Ack { replies: 1, messages: Counts { control: 1, data: 1 }, full: false }),
         Message::Interrupt(Targets { engines: Some(vec![EngineId(0)]) }),
         Message::Abort(Abort { requests: Some(vec![RequestId(1)]), interrupt: true, ..Abort::default() }),
         Message::Abort(Abort { all_clients: true, ..Abort::default() }),
