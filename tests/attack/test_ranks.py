@@ -56,7 +56,7 @@ def rc(name: str) -> Iterator[ipz.Client]:
 
 
 def arm(kind: str, number: int) -> None:
-    """On an engine: have its main thread raise that at the `number`-th line of the package's own in a call of a group."""
+    """On an engine: have its main thread raise that at the `number`-th line of the package in a call of a group."""
     import builtins
     import sys
 
@@ -202,7 +202,13 @@ class Histories:
 def errors(result: Any) -> dict[int, str]:
     """By engine, name and text of its error."""
     found = {engine: error for _, error, engine in result.failures()}
-    return {engine: f"{getattr(error, 'ename', type(error).__name__)}: {error}" for engine, error in found.items()}
+    return {engine: f"{kind_of(error)}: {getattr(error, 'evalue', error)}" for engine, error in found.items()}
+
+
+def kind_of(error: BaseException) -> str:
+    """Of an error, as it was raised."""
+    told: str = getattr(error, "ename", type(error).__name__)
+    return told
 
 
 def was_left(error: str, kind: str) -> bool:
