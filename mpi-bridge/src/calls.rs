@@ -34,6 +34,10 @@ const CALLS: [&str; 18] = [
 const PLACE_BITS: u32 = 7;
 const INSIDE: u64 = 1;
 
+/// How the names of groups' communicators begin.
+const GROUP: &str = "world.group(";
+/// Those that were given up by the others before this rank had them: epoch, name, why.
+static BROKEN_BEFORE: Mutex<Vec<(u64, String, String)>> = Mutex::new(Vec::new());
 static ALL: Mutex<Vec<Weak<Record>>> = Mutex::new(Vec::new());
 
 /// The record of one communicator. All of it that changes is one number, so that it is never seen half changed.
@@ -62,11 +66,17 @@ pub fn break_off(name: &str, epoch: u64, why: &str, at_once: bool) {
     if name.is_empty() {
         return;
     }
-    for record in all() {
-        if record.epoch == epoch && record.name() == name {
-            record.give_up(why, at_once);
-        }
+    let named: Vec<Arc<Record>> =
+        all().into_iter().filter(|record| record.epoch == epoch && record.name() == name).collect();
+    named.iter().for_each(|record| record.give_up(why, at_once));
+    if named.is_empty() && at_once && name.starts_with(GROUP) {
+        BROKEN_BEFORE.lock().unwrap_or_else(PoisonError::into_inner).push((epoch, name.to_owned(), why.to_owned()));
     }
+}
+
+/// The next communicator of this name is another one.
+pub fn forget(name: &str) {
+    BROKEN_BEFORE.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, broken, _)| broken != name);
 }
 
 impl Record {
@@ -90,6 +100,10 @@ impl Record {
     /// Names its communicator, as all ranks do; without a name it is not told of.
     pub fn set_name(&self, name: &str) {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name.to_owned();
+        let mut broken = BROKEN_BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, _, why) in broken.extract_if(.., |(epoch, broken, _)| *epoch == self.epoch && broken == name) {
+            self.give_up(&why, true);
+        }
     }
 
     /// It is not to be used any more, and if `at_once` not to be waited for. The first reason of each is the one that is
@@ -151,6 +165,13 @@ impl Record {
     /// The rank of this process in its communicator.
     pub fn rank(&self) -> c_int {
         self.rank
+    }
+
+    /// What was entered before it was given up is of no use to what begins now.
+    pub fn begin_turn(&self) {
+        if self.given_up.load(Ordering::Acquire) != 0 {
+            self.set_amid(true);
+        }
     }
 
     /// Its epoch.

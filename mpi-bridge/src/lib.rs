@@ -56,6 +56,12 @@ fn told_calls() -> String {
     calls::told()
 }
 
+/// The group's communicator of this name was freed: the next one is another.
+#[pyfunction]
+fn forget(name: &str) {
+    calls::forget(name);
+}
+
 /// An epoch has these members, ranks of MPI_COMM_WORLD.
 #[pyfunction]
 fn set_members(ranks: Vec<u32>) {
@@ -90,6 +96,7 @@ fn ipclusterz_mpi(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(comm::of_handle, module)?)?;
     module.add_function(wrap_pyfunction!(end_epoch, module)?)?;
     module.add_function(wrap_pyfunction!(told_calls, module)?)?;
+    module.add_function(wrap_pyfunction!(forget, module)?)?;
     module.add_function(wrap_pyfunction!(set_members, module)?)?;
     module.add_function(wrap_pyfunction!(addresses::addresses, module)?)?;
     module.add_function(wrap_pyfunction!(set_largest_count, module)?)?;

@@ -142,7 +142,11 @@ impl Making {
         if new == unsafe { ffi::RSMPI_COMM_NULL } {
             return Ok(None);
         }
-        Comm::new(py, new, self.epoch, false).map(Some)
+        let made = Comm::new(py, new, self.epoch, false)?;
+        if let Some((name, _)) = &self.named {
+            made.state.calls.set_name(name);
+        }
+        Ok(Some(made))
     }
 }
 

@@ -28,6 +28,8 @@ struct Member {
 struct Entered {
     epoch: u64,
     rank: c_int,
+    /// It can still be used there.
+    usable: bool,
     number: u64,
     comm: String,
 }
@@ -55,6 +57,7 @@ pub fn set_members(ranks: Vec<u32>) {
 
 /// A turn of these ranks begins; without any, it is over.
 pub fn begin(epoch: u64, ranks: &[u32]) {
+    calls::all().iter().for_each(|record| record.begin_turn());
     let mut turn = turn();
     ANYBODY_LEFT.store(false, Ordering::Release);
     *turn = Turn { epoch, ranks: ranks.to_vec(), left: Vec::new() };
@@ -63,10 +66,10 @@ pub fn begin(epoch: u64, ranks: &[u32]) {
 /// A member has left it; `entered` is what [`entered`] told there.
 pub fn leave(rank: u32, engine: u32, why: &str, entered: &str) {
     let read = |line: &str| {
-        let mut parts = line.splitn(4, ' ');
+        let mut parts = line.splitn(5, ' ');
         let (epoch, rank) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-        let number = parts.next()?.parse().ok()?;
-        Some(Entered { epoch, rank, number, comm: parts.next()?.to_owned() })
+        let (usable, number) = (parts.next()? == "+", parts.next()?.parse().ok()?);
+        Some(Entered { epoch, rank, usable, number, comm: parts.next()?.to_owned() })
     };
     let entered = entered.lines().filter_map(read).collect();
     turn().left.push(Member { rank, engine, why: why.to_owned(), since: Instant::now(), entered });
@@ -93,15 +96,16 @@ pub fn standing() -> String {
     format!("{} {name}", number.map_or_else(|| "-".to_owned(), |number| number.to_string()))
 }
 
-/// Where this rank stands on all communicators that have a name, a line for each: epoch, rank, number, name. On one in
-/// the middle of whose call it has left, it has entered nothing that could end.
+/// Where this rank stands on all communicators that have a name, a line for each: epoch, rank, a + if it can be used,
+/// number, name. On one in the middle of whose call it has left, it has entered nothing that could end.
 pub fn entered() -> String {
     let mut text = String::new();
     for record in calls::all() {
         let name = record.name();
         if !name.is_empty() && !name.contains('\n') {
+            let usable = if record.standing().is_some() { '+' } else { '-' };
             // Writing to a String does not fail.
-            let _ = writeln!(text, "{} {} {} {name}", record.epoch(), record.rank(), record.lasting());
+            let _ = writeln!(text, "{} {} {usable} {} {name}", record.epoch(), record.rank(), record.lasting());
         }
     }
     text
@@ -165,7 +169,8 @@ pub fn check_making(name: &str, epoch: u64, members: &[u32], call: &'static str)
         return Ok(());
     }
     let turn = turn();
-    let has = |entered: &Entered| entered.epoch == epoch && entered.comm == name;
+    // A broken one is not the one that is made.
+    let has = |entered: &Entered| entered.epoch == epoch && entered.comm == name && entered.usable;
     let vain = |member: &Member| {
         let rank = place(members, member)?;
         (!member.entered.iter().any(has)).then(|| failure(call, rank, member))

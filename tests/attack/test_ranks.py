@@ -15,6 +15,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def rc(name: str) -> Iterator[ipz.Client]:
 
 
 def arm(kind: str, number: int) -> None:
-    """On an engine: have its main thread raise that at the `number`-th line of the package's own in a call of a group."""
+    """On an engine: have its main thread raise that at the `number`-th line of the package in a call of a group."""
     import builtins
     import sys
 
@@ -84,11 +85,15 @@ def arm(kind: str, number: int) -> None:
     sys.settrace(call)
 
 
-def disarm() -> None:
-    """On an engine: nothing is raised any more."""
+def calm() -> None:
+    """On an engine: nothing is raised any more when this has ended; it may be raised here."""
     import sys
+    import threading
 
     sys.settrace(None)
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join()
 
 
 def raise_later(kind: str, seconds: float) -> None:
@@ -157,8 +162,8 @@ class Histories:
         self.token = 0
         rc[:].push({"x": np.arange(3000.0), "objects": [b"a" * 5000, "b", 3]}, block=True)
 
-    def run(self, leave: Callable[[int, str], object]) -> bool:
-        """One history, in which `leave` has an engine raise something. Whether anything failed."""
+    def run(self, leave: Callable[[int, str], object], has_left: Callable[[], object] = bool) -> bool:
+        """One history, in which `leave` has an engine raise something before `has_left` returns. Whether it failed."""
         ids = self.choose.sample([0, 1, 2], self.choose.choice([2, 3]))
         if ids == [0, 1, 2]:
             # The communicator of the whole world is for ever, also a broken one.
@@ -178,7 +183,10 @@ class Histories:
         told += f": {failed}"
         for engine, error in failed.items():
             assert engine == victim or was_left(error, kind), told
-        self.rc[victim].apply_sync(disarm)
+        has_left()
+        for _ in range(2):
+            with suppress(ipz.RemoteError):
+                self.rc[victim].apply_sync(calm)
         self.try_again(told, ids)
         return bool(failed)
 
@@ -202,7 +210,13 @@ class Histories:
 def errors(result: Any) -> dict[int, str]:
     """By engine, name and text of its error."""
     found = {engine: error for _, error, engine in result.failures()}
-    return {engine: f"{getattr(error, 'ename', type(error).__name__)}: {error}" for engine, error in found.items()}
+    return {engine: f"{kind_of(error)}: {getattr(error, 'evalue', error)}" for engine, error in found.items()}
+
+
+def kind_of(error: BaseException) -> str:
+    """Of an error, as it was raised."""
+    told: str = getattr(error, "ename", type(error).__name__)
+    return told
 
 
 def was_left(error: str, kind: str) -> bool:
@@ -246,8 +260,7 @@ def test_interrupts_at_any_time(rc: ipz.Client, faults: Faults) -> None:
 
     timers: list[threading.Timer] = []
     for _ in range(count):
-        histories.run(leave)
-        timers.pop().join()
+        histories.run(leave, lambda: timers.pop().join())
     faults.survived("ranks", "SIGINT at any time around a call of a group", count, "all fail at once, or none")
 
 
@@ -289,7 +302,7 @@ def test_the_deadline_of_a_call_is_that_of_making_its_communicator(
     assert time.monotonic() - began < 1.0 + 4.0
     gate.touch()
     busy.get(SOON)
-    with pytest.raises(MPITimeout, match=r"MPI_Comm_create_group did not end within 1.0 s: it waits for rank 1 "):
+    with pytest.raises(MPITimeout, match=r"MPI_Comm_create_group did not end within 1 s: it waits for rank 1 "):
         result.get(SOON)
     assert "(engine 1), which runs (for " in str(errors(result)[2])
     assert "in hold" in errors(result)[2]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .._core import Pending
     from .future import Owner
 
-RANK_LEFT = "rank left"
-"""The class of the error on ranks that another one has left, as the extension module calls it."""
+RANK_LEFT, BROKEN = "rank left", "broken"
+"""Classes of errors on ranks that another one has left, or has given the communicator up, in the extension module."""
 
 __all__ = ["CellsTogether", "CollectedResult", "GroupResult"]
 
@@ -70,8 +70,10 @@ class CollectedResult(_Together, GatherResult):
 
 def _once(method: str, failed: list[IpclusterzError], agreed: bool) -> IpclusterzError | None:
     """The one error that several are; None when they are different ones."""
-    # Ranks that were left by another one have nothing to say of their own.
-    causes = [error for error in failed if not _was_left(error)] or failed
+    # Ranks that were left by another one have nothing to say of their own; nor have those that
+    # cannot use the communicator any more, where all do the same.
+    classes = (RANK_LEFT, BROKEN) if agreed else (RANK_LEFT,)
+    causes = [error for error in failed if _class(error) not in classes] or failed
     for kind, beside in ((RankLost, (MPITimeout.__name__, EngineError.__name__)), (MPITimeout, ())):
         names = {_name(error) for error in causes}
         if kind.__name__ in names and names <= {kind.__name__, *beside}:
@@ -85,10 +87,10 @@ def _once(method: str, failed: list[IpclusterzError], agreed: bool) -> Ipcluster
     return None
 
 
-def _was_left(error: IpclusterzError) -> bool:
-    """Whether a rank failed because another one did."""
+def _class(error: IpclusterzError) -> str:
+    """MPI's class of an error; empty for others."""
     original = error.original() if isinstance(error, RemoteError) and error.ename == MPIError.__name__ else None
-    return isinstance(original, MPIError) and original.error_class == RANK_LEFT
+    return original.error_class if isinstance(original, MPIError) else ""
 
 
 def _as_itself(kind: type[MPIError], method: str, errors: list[IpclusterzError]) -> MPIError:

@@ -46,7 +46,7 @@ class Agreement:
 
     def left(self) -> float | None:
         """Seconds for the next call."""
-        return None if self._deadline is None else max(0.0, self._deadline - monotonic())
+        return None if self._deadline is None else round(max(0.0, self._deadline - monotonic()), 3)
 
     def tell(self, prepare: Callable[[], tuple[Any, Any]]) -> tuple[list[Any], Any]:
         """Prepare this rank's part, and tell the others of it.

@@ -149,6 +149,7 @@ def free(members: tuple[int, ...]) -> None:
     One that is not made yet goes on being made, and is the next one.
     """
     key = epoch(), members
+    bridge().forget(_name(members))
     if key in _making:
         try:
             made = _making[key].wait(0.0)
@@ -171,9 +172,13 @@ def group(members: tuple[int, ...], timeout: float | None) -> Comm:
         Seconds to make it; as long as for any call when left out.
     """
     tag = _tag(epoch(), 1 + crc32(repr(members).encode()) % (_TAGS_OF_EPOCH - 1))
-    # The extension module knows it by this name, too (`turns.rs`).
-    name = f"world.group({','.join(map(str, members))})"
+    name = _name(members)
     return Comm(_create(members, tag, epoch(), name, TIMEOUT if timeout is None else timeout), name, TIMEOUT)
+
+
+def _name(members: tuple[int, ...]) -> str:
+    """The name of a group's communicator; the extension module knows it, too (`turns.rs`)."""
+    return f"world.group({','.join(map(str, members))})"
 
 
 def _tag(number: int, which: int) -> int:
