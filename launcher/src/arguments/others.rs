@@ -58,6 +58,10 @@ pub struct ControllerArguments {
     #[arg(long)]
     pub no_engine_grace: Option<u64>,
 
+    /// Seconds that the session of a client outlives its connections
+    #[arg(long)]
+    pub session_grace: Option<f64>,
+
     /// Hosts for the connection files
     #[arg(long)]
     pub advertise: Vec<String>,

@@ -8,6 +8,7 @@ use crate::output::versioned;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_profile::environment::{LOG, Variables};
+use ipclusterz_profile::settings::seconds;
 use ipclusterz_runtime::controller::{self, ControllerConfig, Ready};
 use std::io::Write;
 use std::time::Duration;
@@ -21,6 +22,9 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
         let mut limits = controller::Limits::default();
         if let Some(seconds) = arguments.no_engine_grace {
             limits.no_engine_grace = Duration::from_secs(seconds);
+        }
+        if let Some(grace) = arguments.session_grace {
+            limits.session_grace = seconds("--session-grace", grace)?;
         }
         let config = ControllerConfig {
             cluster: arguments.cluster,

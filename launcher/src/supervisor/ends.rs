@@ -7,7 +7,6 @@ use ipclusterz_launchers::set::{SetEnd, SetId};
 use ipclusterz_runtime::wire::message::EngineEnded;
 use std::collections::BTreeMap;
 
-
 /// Engines that are there, and those whose end is not known.
 #[derive(Debug, Default)]
 pub struct Ends {

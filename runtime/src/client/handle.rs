@@ -11,11 +11,14 @@ use crate::wire::Channel;
 use crate::wire::message::{Hello, Message};
 use crate::wire::reaper;
 use crate::wire::segment::SegmentFolder;
-use ipclusterz_base::connection::{ConnectionFile, Role};
+use ipclusterz_base::connection::{ConnectionFile, ControllerProcess, Role};
 use ipclusterz_base::places;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// A controller that does not go on is waited for so long.
+pub(super) const HALTED_FOR: Duration = Duration::from_millis(500);
 
 /// A connection to a controller.
 pub struct Client {
@@ -24,6 +27,8 @@ pub struct Client {
     uuid: String,
     cluster: String,
     pid: u32,
+    /// The controller's process, as the connection file has it.
+    pub(super) controller: Option<ControllerProcess>,
 }
 
 impl Client {
@@ -72,7 +77,8 @@ impl Client {
             })
             .map_err(|error| ClientError::System("starting the I/O thread", error))?;
         let cluster = file.cluster.clone();
-        let client = Client { shared, thread: Mutex::new(Some(thread)), uuid, cluster, pid };
+        let client =
+            Client { shared, thread: Mutex::new(Some(thread)), uuid, cluster, pid, controller: file.controller };
         client.await_session(timeout, &mut check)?;
         Ok(client)
     }
@@ -82,8 +88,14 @@ impl Client {
         timeout: Duration,
         check: &mut impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
-        let deadline = Instant::now() + timeout;
+        let begin = Instant::now();
+        let deadline = begin + timeout;
         loop {
+            if begin.elapsed() >= HALTED_FOR
+                && let Some(halted) = self.controller.and_then(ControllerProcess::halted)
+            {
+                return Err(ClientError::Silent(halted).into());
+            }
             let mut state = self.shared.lock();
             if state.core.standing.is_none() && !state.refused {
                 state = self.shared.wait(state, Duration::from_millis(20));

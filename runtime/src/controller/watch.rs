@@ -103,7 +103,7 @@ struct Information {
 fn exit_of(process: &OwnedFd) -> Option<i32> {
     const PIDFD_INFO_EXIT: u64 = 1 << 3;
     // _IOWR(0xFF, 11, struct pidfd_info)
-    const PIDFD_GET_INFO: u64 = 3 << 30 | (size_of::<Information>() as u64) << 16 | 0xFF << 8 | 11;
+    const PIDFD_GET_INFO: u64 = (3 << 30) | ((size_of::<Information>() as u64) << 16) | (0xFF << 8) | 11;
     let mut information = Information { mask: PIDFD_INFO_EXIT, ..Information::default() };
     // SAFETY: the descriptor is open, and the information valid for writing, as large as the request says.
     let result = unsafe { libc::ioctl(process.as_raw_fd(), PIDFD_GET_INFO as _, &raw mut information) };
@@ -147,12 +147,17 @@ mod tests {
     #[test]
     fn ends_are_told_with_their_status_and_only_of_the_process_that_is_meant() {
         let mut watch = Watch::new().expect("epoll");
-        for (number, script, expected) in [(1, "exit 3", "exit status: 3"), (2, "kill -SEGV $$", "signal: 11 (SIGSEGV)")] {
+        for (number, script, expected) in
+            [(1, "exit 3", "exit status: 3"), (2, "kill -SEGV $$", "signal: 11 (SIGSEGV)")]
+        {
             let (mut child, start_time) = child(&format!("read line; {script}"));
             watch.add(PeerId(number), child.id(), start_time);
             let (peer, how) = wait(&mut watch);
             // A shell may leave a core behind.
-            assert_eq!((peer, how.as_deref().map(|how| how.trim_end_matches(" (core dumped)"))), (PeerId(number), Some(expected)));
+            assert_eq!(
+                (peer, how.as_deref().map(|how| how.trim_end_matches(" (core dumped)"))),
+                (PeerId(number), Some(expected))
+            );
             child.wait().expect("reap");
         }
         let (mut other, start_time) = child("exec sleep 1000");

@@ -214,7 +214,7 @@ impl Reactor {
                 drop(state);
                 self.shared.changed.notify_all();
             }
-            SessionEvent::Refused(reason) => self.end(&reason),
+            SessionEvent::Refused(reason) | SessionEvent::Ended(reason) => self.end(&reason),
             SessionEvent::Lost(reason) => {
                 self.shared.lock().core.session_lost();
                 if self.session.is_local() {

@@ -64,13 +64,7 @@ fn cookie(descriptor: RawFd) -> Option<u64> {
     let mut length = libc::socklen_t::try_from(size_of::<u64>()).ok()?;
     // SAFETY: both are valid for writing, and the length is that of the cookie.
     let result = unsafe {
-        libc::getsockopt(
-            descriptor,
-            libc::SOL_SOCKET,
-            libc::SO_COOKIE,
-            (&raw mut cookie).cast(),
-            &raw mut length,
-        )
+        libc::getsockopt(descriptor, libc::SOL_SOCKET, libc::SO_COOKIE, (&raw mut cookie).cast(), &raw mut length)
     };
     (result == 0).then_some(cookie)
 }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How long an explanation of a failure holds.
 const EXPLAINED: Duration = Duration::from_secs(10);
+/// The same where nobody listens: the cluster may have ended.
+const EXPLAINED_SILENCE: Duration = Duration::from_secs(2);
 /// The pause behind a handshake that failed.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Most numeric addresses that one name is dialled at.
@@ -22,6 +24,8 @@ pub enum RaceEvent {
     Won(Wire),
     /// Nobody will: every address has failed, and at least one for good.
     Refused(String),
+    /// Nobody will: the cluster has ended, and why that is known.
+    Ended(String),
 }
 
 /// Where to dial, as it is decided once for a session.
@@ -63,6 +67,8 @@ struct Way {
     /// It will not be let in, whatever time passes.
     hopeless: bool,
     explained: Option<Instant>,
+    /// The host answers, and nobody listens there.
+    nobody_listens: bool,
     /// When to dial with a fresh socket: after some failed handshakes libzmq does not dial again.
     again: Option<Instant>,
 }
@@ -74,6 +80,8 @@ pub struct Race {
     course: Course,
     /// A handshake that breaks off says nothing for good: there has been a session, or a tunnel is between.
     patient: bool,
+    /// There has been a session.
+    returning: bool,
     ways: Vec<Way>,
     /// What became of each offered address before there was a way to it: a name that nobody knows.
     unknown: Vec<Option<String>>,
@@ -94,7 +102,8 @@ impl Race {
         let (file, course) = (file.clone(), course.clone());
         let patient = returning || course.forwarded;
         let context = context.clone();
-        let mut race = Race { context, file, course, patient, ways: Vec::new(), unknown, scouts, told: false };
+        let ways = Vec::new();
+        let mut race = Race { context, file, course, patient, returning, ways, unknown, scouts, told: false };
         for offer in 0..race.course.addresses.len() {
             match Target::parse(&race.course.addresses[offer]) {
                 Some(target) => race.dial(offer, target)?,
@@ -107,7 +116,16 @@ impl Race {
     fn dial(&mut self, offer: usize, target: Target) -> Result<(), DialError> {
         let address = &self.course.addresses[offer];
         let wire = Wire::dial(&self.context, address, &target.endpoint(), &self.file, !self.course.local)?;
-        self.ways.push(Way { offer, target, wire, said: None, hopeless: false, explained: None, again: None });
+        self.ways.push(Way {
+            offer,
+            target,
+            wire,
+            said: None,
+            hopeless: false,
+            explained: None,
+            nobody_listens: false,
+            again: None,
+        });
         Ok(())
     }
 
@@ -124,6 +142,7 @@ impl Race {
 
     /// What came of it since the last call.
     pub fn next_event(&mut self) -> Result<Option<RaceEvent>, DialError> {
+        let mut over = None;
         for report in self.scouts.reports() {
             match report {
                 Report::Found(offer, targets) => {
@@ -137,10 +156,15 @@ impl Race {
                     if let Some(way) = self.ways.get_mut(way)
                         && !way.hopeless
                     {
-                        way.said = Some(why);
+                        (way.said, way.nobody_listens) = (Some(why.text), why.nobody_listens);
                     }
+                    // Before the first session the user has named a cluster that may be about to start.
+                    over = why.ended.filter(|_| self.returning).or(over);
                 }
             }
+        }
+        if let Some(ended) = over.filter(|_| !std::mem::replace(&mut self.told, true)) {
+            return Ok(Some(RaceEvent::Ended(ended)));
         }
         for way in &mut self.ways {
             if way.again.take_if(|at| *at <= Instant::now()).is_some() {
@@ -155,12 +179,14 @@ impl Race {
                     LinkEvent::Up => return Ok(Some(RaceEvent::Won(self.win(index)))),
                     LinkEvent::Retrying if way.hopeless => {}
                     LinkEvent::Retrying => {
-                        if way.explained.is_none_or(|at| at.elapsed() > EXPLAINED) {
+                        let holds = if way.nobody_listens { EXPLAINED_SILENCE } else { EXPLAINED };
+                        if way.explained.is_none_or(|at| at.elapsed() > holds) {
                             way.explained = Some(Instant::now());
-                            self.scouts.explain(index, &way.target);
+                            self.scouts.explain(index, &way.target, &self.file);
                         }
                     }
                     LinkEvent::Down => {
+                        way.nobody_listens = false;
                         way.said.get_or_insert_with(|| "the connection broke".to_owned());
                     }
                     LinkEvent::TurnedAway { reason, for_good } => {
@@ -190,6 +216,11 @@ impl Race {
             }
         };
         self.ways.iter().any(|way| way.hopeless) && (0..self.course.addresses.len()).all(failed)
+    }
+
+    /// Whether the host answers, and nobody listens there, at any address. Of a tunnel that may be the near end alone.
+    pub fn nobody_listens(&self) -> bool {
+        !self.course.forwarded && !self.ways.is_empty() && self.ways.iter().all(|way| way.nobody_listens)
     }
 
     /// What stands in the way at each address.

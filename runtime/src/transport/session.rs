@@ -7,10 +7,11 @@
 use super::dial::{DialError, LinkEvent, Wire};
 use super::multipart;
 use super::race::{Course, Race, RaceEvent};
-use crate::wire::message::{Attach, Hello, Message, Process, Resume, Welcome};
+use crate::wire::message::{Attach, Hello, Message, Resume, Welcome};
 use crate::wire::resend::Sending;
 use crate::wire::{Channel, Frame, codec};
 use ipclusterz_base::connection::ConnectionFile;
+use ipclusterz_base::process::Birth;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ pub enum SessionEvent {
     Lost(String),
     /// The controller does not let this peer in.
     Refused(String),
+    /// It stood and broke, and the cluster has ended for good; why that is known.
+    Ended(String),
     /// A message of a standing session.
     Message(Channel, Message, Vec<Frame>),
 }
@@ -82,7 +85,7 @@ impl Session {
         let course = Course::of(file)?;
         hello.shared_memory = course.local && file.shared_memory.is_some();
         hello.forwarded = file.forwarded;
-        hello.process = Process::own();
+        hello.birth = Birth::own();
         let race = Race::start(context, file, &course, false)?;
         let problem = race.problem();
         let way = Way::Racing(Box::new(race));
@@ -122,6 +125,11 @@ impl Session {
     /// Through the unix socket of a controller on this host: the kernel tells at once when its process ends.
     pub fn is_local(&self) -> bool {
         self.course.local
+    }
+
+    /// Whether the host of the controller answers, and nobody listens there.
+    pub fn nobody_listens(&self) -> bool {
+        matches!(&self.way, Way::Racing(race) if race.nobody_listens())
     }
 
     /// What stands in the way of a session, for the error at a deadline.
@@ -176,6 +184,7 @@ impl Session {
                     self.greet()?;
                 }
                 Some(RaceEvent::Refused(reason)) => events.push(SessionEvent::Refused(reason)),
+                Some(RaceEvent::Ended(reason)) => events.push(SessionEvent::Ended(reason)),
                 None => {}
             }
         }

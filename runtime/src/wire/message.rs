@@ -56,7 +56,7 @@ pub use inspection::{Activity, Broken, Inspect, Inspected};
 pub use operation::{Op, SegmentNote};
 pub use output::{Output, RequestOutput, Stream};
 pub use request::{Outcome, Placement, Reply, Request};
-pub use session::{Ack, Attach, Counts, Goodbye, Hello, Process, Refused, Resume, Welcome, Window};
+pub use session::{Ack, Attach, Counts, Goodbye, Hello, Refused, Resume, Welcome, Window};
 pub use status::{EngineLoss, EngineStatus, Status};
 pub use stop::{Abort, EngineList, Recall, Recalled, Started, Targets};
 pub use task::{Task, TaskOutcome, TaskResult};

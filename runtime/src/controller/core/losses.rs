@@ -88,10 +88,13 @@ impl Core {
 
     /// The kernel says that a peer's process has ended, and perhaps how.
     pub(super) fn process_ended(&mut self, id: PeerId, how: Option<String>, now: Duration) {
-        self.losses.note(|loss| loss.peer == id, |loss| {
-            loss.awaited.kernel = false;
-            loss.how = loss.how.take().or(how.clone());
-        });
+        self.losses.note(
+            |loss| loss.peer == id,
+            |loss| {
+                loss.awaited.kernel = false;
+                loss.how = loss.how.take().or(how.clone());
+            },
+        );
         self.explain_known();
         let Some(peer) = self.registry.peer_mut(id) else { return };
         peer.exited = Some(how.unwrap_or_else(|| ENDED.to_owned()));
