@@ -3,9 +3,10 @@
 use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
-use ipclusterz_host::identity::{Fate, Owner};
+use ipclusterz_host::identity::{Fate, Owner, ProcessIdentity};
 use ipclusterz_host::suggestion::nearest;
 use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_launchers::cluster::tunnel::TunnelRecord;
 
@@ -54,6 +55,20 @@ pub fn existing_clusters() -> Result<Vec<(String, ClusterFolder, Result<ClusterS
         }
     }
     Ok(clusters)
+}
+
+/// Fails if a process does not go on that a command would wait for; `what` names it.
+pub fn check_goes_on(what: &str, process: ProcessIdentity) -> Result<(), Failure> {
+    let Some(halt) = process.halt() else { return Ok(()) };
+    let message = format!("{what} (pid {}) {}", process.pid, halt.what());
+    Err(Failure::new(Exit::Unreachable, message).with_hint(halt.remedy(process.pid)))
+}
+
+/// The same for all that other commands ask in a cluster of this host: its launcher and its controller.
+pub fn check_cluster_goes_on(handle: &ClusterHandle) -> Result<(), Failure> {
+    let name = &handle.cluster;
+    check_goes_on(&format!("the launcher of cluster {name:?}"), handle.launcher)?;
+    handle.controller.map_or(Ok(()), |process| check_goes_on(&format!("the controller of cluster {name:?}"), process))
 }
 
 /// `--cluster NAME` as the user has to type it, unless it is the default.

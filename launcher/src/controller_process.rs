@@ -42,6 +42,7 @@ impl ControllerProcess {
         if let Some(listen) = &settings.listen {
             command.args(["--listen", listen]);
         }
+        command.args(["--session-grace", &settings.tables.controller.session_grace.to_string()]);
         for host in hosts_to_offer(settings) {
             command.args(["--advertise", &host]);
         }

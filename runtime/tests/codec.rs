@@ -142,7 +142,14 @@ fn lists_and_notes_of_segments_are_bounded() {
     for frames in [[1, 1], [1, 0]] {
         let segments = frames.map(|frame| SegmentNote { frame, length: 1 }).to_vec();
         let (id, outcome) = (TaskId(1), TaskOutcome::Ok);
-        let found = received(Message::Result(TaskResult { id, outcome, started: 0.0, completed: 0.0, segments }));
+        let found = received(Message::Result(TaskResult {
+            id,
+            outcome,
+            started: 0.0,
+            completed: 0.0,
+            segments,
+            standing: None,
+        }));
         assert!(matches!(found, Err(DecodeError::OutOfBounds(OutOfBounds::Segments))), "{found:?}");
     }
 }
@@ -151,7 +158,7 @@ fn lists_and_notes_of_segments_are_bounded() {
 fn times_are_moved_to_where_calendars_have_them() {
     for (told, kept) in [(f64::NAN, 0.0), (-5.0, 0.0), (f64::INFINITY, 253_402_300_799.0), (7.5, 7.5)] {
         let (id, outcome) = (TaskId(1), TaskOutcome::Ok);
-        let result = TaskResult { id, outcome, started: told, completed: told, segments: vec![] };
+        let result = TaskResult { id, outcome, started: told, completed: told, segments: vec![], standing: None };
         let Ok(Message::Result(found)) = received(Message::Result(result)) else { panic!("{told}") };
         assert_eq!((found.started, found.completed), (kept, kept));
     }

@@ -17,7 +17,7 @@ import pytest
 from helpers import hold, until
 
 import ipclusterz as ipz
-from ipclusterz import Client, Cluster, ConnectionFileError, ControllerUnreachable
+from ipclusterz import Client, Cluster, ConnectionFileError, ControllerUnreachable, EngineError
 from ipclusterz.client.command import program as _program
 
 
@@ -217,6 +217,16 @@ def test_the_command(server: Server, cluster: Cluster, backend: str) -> None:
         process.terminate()
         assert process.wait(20) == 0
     assert not file.exists()
+
+
+def test_it_ends_with_the_cluster(server: Server, own_cluster: Callable[..., Cluster], gate: Path) -> None:
+    cluster = own_cluster(1)
+    with Client(sshserver="there", sshkey=server.folder / "id", cluster=cluster.name) as client:
+        waiting = client[0].apply_async(hold, str(gate))
+        os.kill(cluster.report["controller_pid"], signal.SIGKILL)
+        with pytest.raises(EngineError, match="the cluster, or the tunnel to it, has ended"):
+            waiting.get(45)
+    assert tunnels() == []
 
 
 def test_it_ends_with_the_process_that_asked_for_it(server: Server, cluster: Cluster) -> None:

@@ -65,6 +65,9 @@ pub struct ControllerArguments {
     /// Earlier parts of them that stay
     #[arg(long)]
     pub log_files: Option<u32>,
+    /// Seconds that the session of a client outlives its connections
+    #[arg(long)]
+    pub session_grace: Option<f64>,
 
     /// Hosts for the connection files
     #[arg(long)]

@@ -9,6 +9,7 @@ use ipclusterz_base::logs::{Log, Weight};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_profile::environment::{LOG, Variables};
+use ipclusterz_profile::settings::seconds;
 use ipclusterz_runtime::controller::{self, ControllerConfig, Ready};
 use std::io::{self, Write};
 use std::time::Duration;
@@ -31,6 +32,9 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(Writers(log.clone())).with_ansi(false).init();
         if let Some(seconds) = arguments.no_engine_grace {
             limits.no_engine_grace = Duration::from_secs(seconds);
+        }
+        if let Some(grace) = arguments.session_grace {
+            limits.session_grace = seconds("--session-grace", grace)?;
         }
         let config = ControllerConfig {
             cluster: arguments.cluster,

@@ -15,8 +15,8 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 /// Asks the launcher of a cluster on this host. `None` if it does not answer: it is starting, is being stopped, or has
 /// just exited. In the last case, the caller sees the end of the controller.
 pub fn of(handle: &ClusterHandle, deadline: Instant) -> Option<Progress> {
-    // A stopping launcher answers nobody any more.
-    if handle.phase == Phase::Stopping {
+    // A stopping launcher answers nobody any more, and neither does one that does not go on.
+    if handle.phase == Phase::Stopping || handle.launcher.halt().is_some() {
         return None;
     }
     let left = deadline.saturating_duration_since(Instant::now()).clamp(Duration::from_millis(500), PATIENCE);

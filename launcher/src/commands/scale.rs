@@ -2,7 +2,7 @@
 
 use super::reason::{self, ASK_INTERVAL, SAY_INTERVAL};
 use crate::arguments::ScaleArguments;
-use crate::clusters::no_such_cluster;
+use crate::clusters::{check_cluster_goes_on, no_such_cluster};
 use crate::failures;
 use crate::report::ScaleReport;
 use crate::report::progress::Progress;
@@ -37,6 +37,7 @@ pub fn run(arguments: &ScaleArguments, variables: &Variables) -> Result<ScaleRep
         }
         _ => return Err(no_such_cluster(&cluster)),
     };
+    check_cluster_goes_on(&handle)?;
     let started = Instant::now();
     let scaled = requests::scale(&handle.socket_dir, change)?;
     let engines = match timeout {
@@ -78,6 +79,7 @@ fn wait(handle: &ClusterHandle, folder: &ClusterFolder, scaled: Scaled, deadline
         }
         let now = Instant::now();
         if now >= deadline.min(next_ask) {
+            check_cluster_goes_on(handle)?;
             let progress = reason::of(handle, deadline);
             if let Some(progress) = progress.as_ref().filter(|progress| progress.wanted < scaled.wanted) {
                 return Err(given_up(cluster, count, scaled, progress));

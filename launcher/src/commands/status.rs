@@ -2,7 +2,7 @@
 
 use super::reason;
 use crate::arguments::StatusArguments;
-use crate::clusters::no_such_cluster;
+use crate::clusters::{check_goes_on, no_such_cluster};
 use crate::failures;
 use crate::report::{LeadsTo, StatusReport};
 use ipclusterz_base::connection::{ConnectionError, ConnectionFile};
@@ -10,7 +10,7 @@ use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::Fate;
 use ipclusterz_launchers::cluster::ClusterFolder;
-use ipclusterz_launchers::cluster::handle::Phase;
+use ipclusterz_launchers::cluster::handle::{ClusterHandle, Phase};
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_launchers::cluster::tunnel::TunnelRecord;
 use ipclusterz_profile::environment::Variables;
@@ -40,6 +40,9 @@ pub fn run(arguments: &StatusArguments, variables: &Variables) -> Result<StatusR
             "`ipclusterz stop --cluster {cluster}` removes its remains; starting it again does so too"
         )));
     }
+    if let ClusterState::Live(ClusterHandle { controller: Some(process), .. }) = &state {
+        check_goes_on(&format!("the controller of cluster {cluster:?}"), *process)?;
+    }
     let (addresses, controller) = match ConnectionFile::read(&folder.client_file()) {
         // The connection file is not there yet: the controller writes it within milliseconds of its start.
         Err(ConnectionError::Missing(_)) if handle.phase == Phase::Starting => (Vec::new(), None),
@@ -53,8 +56,10 @@ pub fn run(arguments: &StatusArguments, variables: &Variables) -> Result<StatusR
         ClusterState::Live(handle) => reason::of(handle, Instant::now() + timeout),
         _ => None,
     };
+    let launcher_halt = matches!(state, ClusterState::Live(_)).then(|| handle.launcher.halt()).flatten();
     Ok(StatusReport {
         progress,
+        launcher_halt: launcher_halt.map(|halt| halt.of("the launcher", handle.launcher.pid)),
         state: state.word(),
         host: handle.host.clone(),
         launcher_pid: handle.launcher.pid,
@@ -103,6 +108,7 @@ fn of_tunnel(
         log_directory: None,
         controller,
         progress: None,
+        launcher_halt: None,
         tunnel: Some(LeadsTo { host: record.host, cluster: record.cluster }),
     })
 }

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 const LAUNCHER_PATIENCE: Duration = Duration::from_secs(12);
 /// The same for a launcher whose engines, or whole cluster, are on other hosts or in a queue.
 const ELSEWHERE_PATIENCE: Duration = Duration::from_secs(45);
+/// How long a launcher that was stopped may take to go on.
+const GO_ON_PATIENCE: Duration = Duration::from_secs(1);
 /// How many lines are shown of what had to be killed.
 const UNFINISHED_LINES: usize = 10;
 /// How long a killed launcher may take to exit.
@@ -86,7 +88,17 @@ fn end_launcher(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> R
         }
         // One that Ctrl-Z has stopped acts on nothing else until it is continued. An error is ignored: it has exited.
         let _ = system::signal_process(pid, libc::SIGCONT);
-        Ok(system::wait_for_end(pid, patience).map_err(Failure::io(doing()))? || !handle.launcher.is_alive())
+        let ends = |patience| -> Result<bool, Failure> {
+            Ok(system::wait_for_end(pid, patience).map_err(Failure::io(doing()))? || !handle.launcher.is_alive())
+        };
+        if ends(GO_ON_PATIENCE.min(patience))? {
+            return Ok(true);
+        }
+        // A debugger or a frozen cgroup keeps it, and only SIGKILL is stronger.
+        if signal != libc::SIGKILL && handle.launcher.halt().is_some() {
+            return Ok(false);
+        }
+        ends(patience.saturating_sub(GO_ON_PATIENCE))
     };
     let elsewhere = handle.sets.iter().any(|record| !record.job.is_here());
     let patience = if elsewhere { ELSEWHERE_PATIENCE } else { LAUNCHER_PATIENCE };

@@ -2,7 +2,7 @@
 
 use crate::arguments::TunnelArguments;
 use crate::output::{Output, versioned};
-use crate::remote::clusters;
+use crate::remote::clusters::{self, RemoteCluster};
 use crate::remote::opened::{Opened, first_that_answers};
 use crate::report::TunnelReport;
 use crate::start::parent::parent_to_follow;
@@ -23,32 +23,39 @@ use ipclusterz_profile::tables::ssh::SshTable;
 use ipclusterz_profile::{Options, Places, Profile};
 use ipclusterz_ssh::answers::read_answer;
 use ipclusterz_ssh::remembering::Remembering;
-use ipclusterz_ssh::tunnel::{Tunnel, Way};
+use ipclusterz_ssh::tunnel::{Runner, Tunnel, Way};
 use ipclusterz_ssh::whom::of_terminal;
 use ipclusterz_ssh::{Asker, Question, Secret, connect};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Opens the tunnel and keeps it until a signal arrives, or, with `--exit-with-parent`, until the parent exits.
+/// How often to look whether the cluster is still there, and how long that may take.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const LOOK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Opens the tunnel and keeps it until a signal arrives, the cluster ends, or, with `--exit-with-parent`, until the parent
+/// exits.
 pub fn run(arguments: &TunnelArguments, variables: &Variables, output: &mut Output) -> Result<Exit, Failure> {
     let parent = parent_to_follow(arguments.exit_with_parent)?;
     let signals = BlockedSignals::block().map_err(Failure::io("blocking signals"))?;
     let table = table(arguments, variables)?;
     let given_up = Arc::new(AtomicBool::new(false));
     let asker = Remembering::new(asker(arguments, &table), Arc::clone(&given_up));
-    let ends = ends(signals, parent, Arc::clone(&given_up))?;
+    let (sender, ends) = channel();
+    watch_ends(signals, parent, Arc::clone(&given_up), sender.clone())?;
 
     let opened = open(arguments, table, asker, Arc::clone(&given_up));
-    let (report, _tunnel, _place) = match opened {
+    let (report, tunnel, _place, cluster) = match opened {
         // The failure is not reported: it was caused by giving up, and the user knows the reason for that.
         Err(_) if given_up.load(Ordering::Acquire) => return Ok(Exit::Interrupted),
         other => other?,
     };
     output.report(&report)?;
+    watch_cluster(cluster, tunnel.runner(), sender)?;
     let why = ends.recv().unwrap_or_else(|_| "the end".to_owned());
     print_line(&format!("{why}: the tunnel to {} ends", report.host));
     Ok(Exit::Ok)
@@ -94,8 +101,12 @@ impl Asker for Stdio {
 
 /// Reports what ends the tunnel, in words for a person. Sets `given_up` first, so that a pending connection is given
 /// up.
-fn ends(signals: BlockedSignals, parent: Option<u32>, given_up: Arc<AtomicBool>) -> Result<Receiver<String>, Failure> {
-    let (sender, receiver) = channel();
+fn watch_ends(
+    signals: BlockedSignals,
+    parent: Option<u32>,
+    given_up: Arc<AtomicBool>,
+    sender: Sender<String>,
+) -> Result<(), Failure> {
     let take = move |signal: Signal| {
         let why = match signal {
             Signal::Interrupt | Signal::Terminate | Signal::HangUp => signal.name().to_owned(),
@@ -107,8 +118,27 @@ fn ends(signals: BlockedSignals, parent: Option<u32>, given_up: Arc<AtomicBool>)
         given_up.store(true, Ordering::Release);
         sender.send(why).is_ok()
     };
-    signals.forward(take).map_err(Failure::io("starting a thread"))?;
-    Ok(receiver)
+    signals.forward(take).map_err(Failure::io("starting a thread"))
+}
+
+/// Reports that the cluster has ended, which its clients here cannot see: to them, the tunnel's other end may be down for
+/// a moment.
+fn watch_cluster(cluster: RemoteCluster, runner: Runner, ends: Sender<String>) -> Result<(), Failure> {
+    let watch = move || {
+        let (program, input) = clusters::ended_question(&cluster);
+        let mut seen = 0;
+        // Twice: a file may be in the middle of being replaced.
+        while seen < 2 {
+            std::thread::sleep(LOOK_INTERVAL);
+            let answer = runner.run(program, input.as_bytes(), Instant::now() + LOOK_PATIENCE);
+            let ended = answer.is_ok_and(|answer| String::from_utf8_lossy(&answer.stdout).contains(clusters::ENDED));
+            seen = if ended { seen + 1 } else { 0 };
+        }
+        // This process may be ending.
+        let _ = ends.send(format!("cluster {:?} has ended", cluster.client.cluster));
+    };
+    let thread = std::thread::Builder::new().name("cluster-watch".to_owned()).spawn(watch);
+    thread.map(drop).map_err(Failure::io("starting a thread"))
 }
 
 fn open(
@@ -116,7 +146,7 @@ fn open(
     table: SshTable,
     mut asker: Remembering,
     given_up: Arc<AtomicBool>,
-) -> Result<(TunnelReport, Tunnel, Place), Failure> {
+) -> Result<(TunnelReport, Tunnel, Place, RemoteCluster), Failure> {
     let mut place = Place::new(arguments.local_name.as_deref(), &arguments.host)?;
     let mut remote = connect(&arguments.host, &table, &mut asker)?;
     let found = clusters::find(&mut *remote, arguments.cluster.as_deref())?;
@@ -133,7 +163,7 @@ fn open(
     let way = Way { host: arguments.host.clone(), table, asker: asker.without_asking(), given_up };
     let Opened { forward, listener, to } = opened;
     let tunnel = Tunnel::keep(remote, forward, listener, to, way, Box::new(print_line))?;
-    Ok((report, tunnel, place))
+    Ok((report, tunnel, place, found))
 }
 
 /// The tunnel's files: in a cluster's folder if the user named the tunnel, else in a private folder. Dropping it

@@ -2,7 +2,7 @@
 
 use super::reason::{self, SAY_INTERVAL};
 use crate::arguments::WaitArguments;
-use crate::clusters::no_such_cluster;
+use crate::clusters::{check_cluster_goes_on, no_such_cluster};
 use crate::failures;
 use crate::report::WaitReport;
 use ipclusterz_base::connection::ConnectionFile;
@@ -89,7 +89,10 @@ fn wait_for_controller(cluster: &str, folder: &ClusterFolder, deadline: Instant)
 /// Why engines are missing, if the launcher runs on this host and answers.
 fn why(folder: &ClusterFolder, deadline: Instant) -> Result<String, Failure> {
     Ok(match ClusterState::of(folder)? {
-        ClusterState::Live(handle) => reason::after(reason::of(&handle, deadline).as_ref()),
+        ClusterState::Live(handle) => match check_cluster_goes_on(&handle) {
+            Ok(()) => reason::after(reason::of(&handle, deadline).as_ref()),
+            Err(failure) => format!("; {}: {}", failure.message, failure.hint.unwrap_or_default()),
+        },
         _ => String::new(),
     })
 }

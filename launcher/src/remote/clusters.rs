@@ -7,7 +7,7 @@ use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::ProcessIdentity;
-use ipclusterz_host::shell::sh;
+use ipclusterz_host::shell::{quote, sh};
 use ipclusterz_host::suggestion::nearest;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_ssh::{Endpoint, Remote, SshError};
@@ -26,6 +26,21 @@ for file in "$root"/clusters/*/client.json; do
 done
 "#;
 
+/// The program, and its input, that tells whether a run of a cluster, whose connection file was there, has ended: the
+/// file is gone or another run's, while the folder of all clusters is there.
+pub fn ended_question(cluster: &RemoteCluster) -> (&'static str, String) {
+    let (file, run) = (quote(&cluster.path), quote(&cluster.client.run_id));
+    let text = format!(
+        "file={file}; run={run}\n\
+         [ -d \"${{file%/*/*}}\" ] || exit 0\n\
+         if [ ! -e \"$file\" ] || ! grep -q -F \"\\\"$run\\\"\" \"$file\"; then echo {ENDED}; fi\n"
+    );
+    ("exec sh", text)
+}
+
+/// The answer to [`ended_question`] about one that has.
+pub const ENDED: &str = "ipclusterz-ended";
+
 /// A cluster and how its controller is reached from the host that was asked.
 #[derive(Debug, Clone)]
 pub struct RemoteCluster {
@@ -33,6 +48,8 @@ pub struct RemoteCluster {
     pub client: ConnectionFile,
     /// Where its controller listens, best first: its unix socket when it runs on that host, then its TCP addresses.
     pub ends: Vec<Endpoint>,
+    /// The path of its connection file there.
+    pub path: String,
 }
 
 /// What a host reported about its clusters.
@@ -75,7 +92,7 @@ pub fn find(remote: &mut dyn Remote, name: Option<&str>) -> Result<RemoteCluster
         return Err(Failure::new(Exit::Unreachable, message)
             .with_hint("make the tunnel to that host, or start the cluster with `--listen 0.0.0.0:0`"));
     }
-    Ok(RemoteCluster { client, ends })
+    Ok(RemoteCluster { client, ends, path })
 }
 
 fn parse(told: &str) -> Listing {
@@ -180,6 +197,36 @@ mod tests {
         assert_eq!(super::choose(None, &one, "n1").ok(), Some("lab".to_owned()));
         let none = super::choose(None, &Listing::default(), "n1").expect_err("none");
         assert_eq!(none.exit(), Exit::NoCluster);
+    }
+
+    #[test]
+    fn a_run_has_ended_when_its_file_is_gone_or_another_ones() {
+        use std::io::Write;
+        use std::process::{Command, Stdio};
+        let root = tempfile::tempdir().expect("temporary folder");
+        let folder = root.path().join("clusters/it's");
+        std::fs::create_dir_all(&folder).expect("create");
+        let path = folder.join("client.json");
+        let text = r#"{"version": 1, "role": "client", "cluster": "a", "run_id": "1f", "host": "n1", "addresses": []}"#;
+        let client = ConnectionFile::parse(text, &path).expect("a connection file");
+        let cluster = RemoteCluster { client, ends: vec![], path: path.display().to_string() };
+        let has_ended = || {
+            let (program, input) = ended_question(&cluster);
+            let mut shell = Command::new("sh");
+            let shell = shell.args(["-c", program]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut shell = shell.spawn().expect("sh");
+            shell.stdin.take().expect("piped").write_all(input.as_bytes()).expect("write");
+            let output = shell.wait_with_output().expect("end");
+            String::from_utf8_lossy(&output.stdout).contains(ENDED)
+        };
+        std::fs::write(&path, text).expect("write");
+        assert!(!has_ended());
+        std::fs::write(&path, text.replace("1f", "20")).expect("write");
+        assert!(has_ended());
+        std::fs::remove_file(&path).expect("remove");
+        assert!(has_ended());
+        std::fs::remove_dir_all(root.path()).expect("remove");
+        assert!(!has_ended(), "a file system that is not there");
     }
 
     #[test]

@@ -105,6 +105,8 @@ pub struct StatusReport {
     pub addresses: Vec<String>,
     /// Where the logs are; a tunnel has none.
     pub log_directory: Option<PathBuf>,
+    /// Why the launcher does not go on, for a person; absent if it does, or is elsewhere.
+    pub launcher_halt: Option<String>,
     /// How far the sets of engines are, as the launcher reports it; absent if it cannot be asked.
     pub progress: Option<Progress>,
     /// The controller's answer; absent while the cluster is starting.

@@ -150,6 +150,9 @@ impl Report for StatusReport {
         for address in addresses {
             let _ = writeln!(text, "  {address}");
         }
+        if let Some(halt) = &self.launcher_halt {
+            let _ = writeln!(text, "{halt}");
+        }
         let Some(status) = &self.controller else {
             if let Some(count) = engines_wanted {
                 let _ = writeln!(text, "{count} engines were asked for; the controller does not answer yet");

@@ -6,6 +6,7 @@ use super::run::{OnReady, Supervisor};
 use crate::failures;
 use crate::guard::Guard;
 use crate::report::StartReport;
+use crate::report::progress::Progress;
 use crate::requests::{Change, Scaled};
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::exit_code::Exit;
@@ -80,6 +81,27 @@ impl Supervisor<'_> {
                 let _ = client.engine_ended(word);
             }
         }
+    }
+
+    /// How far the sets are, and which of their processes do not go on.
+    pub(super) fn progress(&self, now: Instant) -> Progress {
+        let mut progress = self.core.how_far(now);
+        for (id, why) in self.halted() {
+            if let Some(set) = progress.sets.iter_mut().find(|set| set.set.id == id) {
+                set.said = Some(why);
+            }
+        }
+        progress
+    }
+
+    /// The sets that are a process of this host which does not go on, and why.
+    pub(super) fn halted(&self) -> Vec<(SetId, String)> {
+        let records = self.launcher.iter().flat_map(|launcher| launcher.records());
+        let halted = records.filter_map(|record| {
+            let JobRecord::Process(process) = record.job else { return None };
+            Some((record.set.id, process.halt()?.of("its process", process.pid)))
+        });
+        halted.collect()
     }
 
     pub(super) fn scale(&mut self, change: Change) -> Result<(Scaled, Vec<Action>), Failure> {

@@ -84,6 +84,7 @@ mod tests {
             host: host.to_owned(),
             pid: 100 + id,
             address: String::new(),
+            birth: None,
         }
     }
 

@@ -305,7 +305,8 @@ impl Core {
     fn ended(&mut self, id: SetId, end: SetEnd, now: Instant) -> Vec<Action> {
         let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
         self.ends.set_ended(id, set.given_ids(), &end);
-        if self.ready && end.orderly && !set.is_leaving() && set.given_ids().next().is_some() {
+        let open = end.orderly && !set.died && !set.is_leaving() && set.given_ids().next().is_some();
+        if self.ready && open {
             set.over_with = Some((now + WORD_PATIENCE, end));
             return Vec::new();
         }

@@ -43,7 +43,9 @@ impl Supervisor<'_> {
             Ending::ProgramEnded => Ok(Exit::Ok),
             Ending::TimedOut(set, missing) => {
                 let seconds = self.plan.settings.timeout.as_secs_f64();
-                let message = format!("{} did not register within {seconds} s", name_engines(missing));
+                let halted = self.halted().into_iter().find(|(id, _)| *id == set.id);
+                let halted = halted.map(|(_, why)| format!("; {why}")).unwrap_or_default();
+                let message = format!("{} did not register within {seconds} s{halted}", name_engines(missing));
                 let log = self.launcher.as_ref().map(|launcher| self.tail(&launcher.log(set))).unwrap_or_default();
                 Err(Failure::new(Exit::Timeout, message + &log)
                     .with_hint("a slow file system or host? give it more time with --timeout"))

@@ -263,7 +263,7 @@ impl<'a> Supervisor<'a> {
                 actions
             }
             Event::Request(Request::Progress, answer) => {
-                let _ = answer.send(Ok(Reply::Progress(self.core.how_far(now))));
+                let _ = answer.send(Ok(Reply::Progress(self.progress(now))));
                 Vec::new()
             }
             // The exit of the controller's process, with its status, explains a disconnection. If only the connection

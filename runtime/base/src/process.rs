@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 /// The part of `/proc/PID/stat` that is of interest here (proc_pid_stat(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +65,27 @@ impl Halt {
         }
     }
 
-    /// What has halted the process `pid`, and what lets it go on, for people.
-    pub fn explain(self, pid: u32) -> String {
+    /// What has happened to a process, for people.
+    pub fn what(self) -> &'static str {
         match self {
-            Halt::Stopped => format!("is stopped by a signal: `kill -CONT {pid}` lets it go on"),
-            Halt::Traced => "is stopped by a debugger".to_owned(),
-            Halt::Frozen => "is frozen with its cgroup: whoever froze that can thaw it".to_owned(),
+            Halt::Stopped => "is stopped by a signal",
+            Halt::Traced => "is stopped by a debugger",
+            Halt::Frozen => "is frozen with its cgroup",
         }
+    }
+
+    /// What lets the process `pid` go on, for people.
+    pub fn remedy(self, pid: u32) -> String {
+        match self {
+            Halt::Stopped => format!("`kill -CONT {pid}` lets it go on"),
+            Halt::Traced => "the debugger can let it go on".to_owned(),
+            Halt::Frozen => "whoever froze it can thaw it".to_owned(),
+        }
+    }
+
+    /// Both: `the controller (pid 17) is stopped by a signal: …`.
+    pub fn of(self, what: &str, pid: u32) -> String {
+        format!("{what} (pid {pid}) {}: {}", self.what(), self.remedy(pid))
     }
 }
 
@@ -117,11 +132,67 @@ pub struct Table {
 impl Table {
     /// This process's own; `None` where the kernel does not tell.
     pub fn own() -> Option<Table> {
-        let boot = boot_id().replace('-', "");
-        let half = |digits: Option<&str>| u64::from_str_radix(digits?, 16).ok();
-        let boot = (half(boot.get(..16))?, half(boot.get(16..))?);
-        Some(Table { boot, namespace: std::fs::metadata("/proc/self/ns/pid").ok()?.ino() })
+        static BOOT: OnceLock<Option<(u64, u64)>> = OnceLock::new();
+        let boot = *BOOT.get_or_init(|| halves(&boot_id().replace('-', "")));
+        Some(Table { boot: boot?, namespace: std::fs::metadata("/proc/self/ns/pid").ok()?.ino() })
     }
+}
+
+/// What makes a pid identify a process: where it means something, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Birth {
+    /// The process table.
+    pub table: Table,
+    /// When the process started, in clock ticks since boot.
+    pub start_time: u64,
+}
+
+/// How a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It has exited.
+    Gone,
+    /// It is there and does not go on.
+    Halted(Halt),
+    /// It is there.
+    Alive,
+}
+
+impl Birth {
+    /// That of this process; `None` where the kernel does not tell.
+    pub fn own() -> Option<Birth> {
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        // Where /proc is that of another namespace, pids in it mean other processes.
+        let pid: u32 = stat.split(' ').next()?.parse().ok()?;
+        let start_time = Stat::parse(&stat)?.start_time;
+        (pid == std::process::id()).then_some(Birth { table: Table::own()?, start_time })
+    }
+
+    /// How the process `pid` is that was born so; `None`: it is elsewhere.
+    pub fn condition(self, pid: u32) -> Option<Condition> {
+        (Table::own()? == self.table).then(|| match Stat::of(pid) {
+            Ok(stat) if stat.start_time == self.start_time && !stat.has_exited() => {
+                halt(pid, self.start_time).map_or(Condition::Alive, Condition::Halted)
+            }
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Condition::Gone,
+            // Not allowed to look, or no descriptors.
+            Err(_) => Condition::Alive,
+            Ok(_) => Condition::Gone,
+        })
+    }
+
+    /// Why the process `pid` does not go on that was born so, where this host can see that; `what` names it.
+    pub fn halted(self, what: &str, pid: u32) -> Option<String> {
+        match self.condition(pid)? {
+            Condition::Halted(halt) => Some(halt.of(what, pid)),
+            Condition::Gone | Condition::Alive => None,
+        }
+    }
+}
+
+fn halves(digits: &str) -> Option<(u64, u64)> {
+    let half = |digits: Option<&str>| u64::from_str_radix(digits?, 16).ok();
+    Some((half(digits.get(..16))?, half(digits.get(16..))?))
 }
 
 #[cfg(test)]
@@ -167,10 +238,16 @@ mod tests {
         signal(&child, libc::SIGCONT);
         until(&child, |stat| stat.state != 'T');
         assert_eq!(halt(child.id(), start_time), None);
+        let birth = Birth { start_time, ..Birth::own().expect("a birth") };
+        assert_eq!(birth.condition(child.id()), Some(Condition::Alive));
+        let elsewhere = Birth { table: Table { namespace: 0, ..birth.table }, ..birth };
+        assert_eq!(elsewhere.condition(child.id()), None);
         signal(&child, libc::SIGKILL);
         let stat = until(&child, |stat| stat.has_exited());
         assert_eq!(stat.exit_status, libc::SIGKILL);
+        assert_eq!(birth.condition(child.id()), Some(Condition::Gone));
         child.wait().expect("reap");
+        assert_eq!(birth.condition(child.id()), Some(Condition::Gone));
     }
 
     #[test]

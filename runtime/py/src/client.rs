@@ -5,7 +5,7 @@ use crate::engine::{Activities, activities};
 use crate::errors;
 use crate::pending::Pending;
 use crate::process::OfProcess;
-use crate::waiting::{deadline, duration, wait};
+use crate::waiting::{deadline, duration, say, telling, wait, wait_and};
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_guard::guarded;
@@ -164,7 +164,7 @@ impl Client {
             Ok(false) => None,
             Err(error) => Some(Err(error)),
         };
-        match wait(py, deadline(timeout)?, step)? {
+        match wait_told(py, core, deadline(timeout)?, step)? {
             Some(result) => result.map(|()| true).map_err(|error| errors::of_client(py, &error)),
             None => Ok(false),
         }
@@ -180,7 +180,7 @@ impl Client {
             Ok(false) => None,
             Err(error) => Some(Err(error)),
         };
-        match wait(py, deadline(timeout)?, step)? {
+        match wait_told(py, core, deadline(timeout)?, step)? {
             Some(result) => result.map(|()| true).map_err(|error| errors::of_client(py, &error)),
             None => Ok(false),
         }
@@ -218,6 +218,12 @@ impl Client {
         self.core.get()?.request_shutdown(targets.map(engine_ids)).map_err(|error| errors::of_client(py, &error))
     }
 
+    /// Why nothing comes for now; None: nothing is known to be wrong.
+    #[getter]
+    fn trouble(&self) -> Option<String> {
+        self.core.here().and_then(|core| core.trouble())
+    }
+
     fn status(&self, py: Python<'_>, timeout: f64) -> PyResult<String> {
         let timeout = duration(timeout)?;
         let core = self.core.get()?;
@@ -251,12 +257,25 @@ fn pack_item(py: Python<'_>, core: &Core, item: &Bound<'_, PyAny>) -> PyResult<I
     Ok(Item { targets, packed: packed.map_err(|error| errors::of_client(py, &error))? })
 }
 
+/// Waits, and says why nothing comes.
+fn wait_told<T: Send>(
+    py: Python<'_>,
+    core: &Core,
+    deadline: Option<Instant>,
+    step: impl FnMut(Duration) -> Option<T> + Send,
+) -> PyResult<Option<T>> {
+    let mut tell = telling(py, || core.news(&[]));
+    wait_and(py, deadline, step, || {
+        tell();
+        Ok(())
+    })
+}
+
 fn wait_for_room(py: Python<'_>, core: &Core) -> PyResult<()> {
     let step = |slice| core.wait_for_room(slice).then_some(());
     if wait(py, Some(Instant::now() + PATIENCE), step)?.is_none() {
-        let said = "ipclusterz: more than 1 GiB waits to be sent; submitting goes on as engines finish\n";
-        py.import("sys")?.getattr("stderr")?.call_method1("write", (said,))?;
-        wait(py, None, step)?;
+        say(py, "more than 1 GiB waits to be sent; submitting goes on as engines finish");
+        wait_told(py, core, None, step)?;
     }
     Ok(())
 }

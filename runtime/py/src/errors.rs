@@ -56,6 +56,7 @@ pub fn of_client(py: Python<'_>, error: &ClientError) -> PyErr {
         ClientError::Unreachable(..) | ClientError::Timeout(_) => {
             ("ControllerUnreachable", "is the cluster running? see `ipclusterz status`")
         }
+        ClientError::Silent(_) => ("ControllerUnreachable", "see `ipclusterz status`, and the controller's log"),
         ClientError::Disconnected(_) => {
             ("ControllerUnreachable", "see `ipclusterz status`; a new Client() connects again")
         }

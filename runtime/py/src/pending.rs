@@ -3,7 +3,7 @@
 use crate::buffers::{Buffer, Sources};
 use crate::errors;
 use crate::process::OfProcess;
-use crate::waiting::{deadline, wait, wait_and};
+use crate::waiting::{deadline, telling, wait, wait_and};
 use ipclusterz_base::ids::{EngineId, RequestId};
 use ipclusterz_guard::guarded;
 use ipclusterz_runtime::client::{Answer, AnswerId, Client as Core, Pending as Inner, Written};
@@ -75,9 +75,19 @@ impl Pending {
         on_output: OnOutput<'_, '_>,
         step: impl FnMut(Duration) -> Option<T> + Send,
     ) -> PyResult<Option<T>> {
-        let Some(on_output) = on_output else { return wait(py, deadline(timeout)?, step) };
         let inner = self.inner()?;
-        let tell = || if inner.has_news() { on_output.call0().map(drop) } else { Ok(()) };
+        let mut why = telling(py, || self.client.upgrade()?.news(&inner.awaited()));
+        let Some(on_output) = on_output else {
+            let between = || {
+                why();
+                Ok(())
+            };
+            return wait_and(py, deadline(timeout)?, step, between);
+        };
+        let tell = || {
+            why();
+            if inner.has_news() { on_output.call0().map(drop) } else { Ok(()) }
+        };
         inner.takes(true);
         let mut found = deadline(timeout).and_then(|deadline| wait_and(py, deadline, step, tell));
         if found.is_ok() && inner.was_written() {
@@ -159,6 +169,12 @@ impl Pending {
 
     fn has_news(&self) -> PyResult<bool> {
         Ok(self.inner()?.has_news())
+    }
+
+    /// Why its answers do not come for now; None: nothing is known to be wrong.
+    fn trouble(&self) -> PyResult<Option<String>> {
+        let (inner, client) = (self.inner()?, self.client.upgrade());
+        Ok(client.and_then(|client| client.trouble().or_else(|| client.halted(&inner.awaited()))))
     }
 
     fn is_taken(&self) -> PyResult<bool> {

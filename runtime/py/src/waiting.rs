@@ -28,6 +28,9 @@ pub fn duration(seconds: f64) -> PyResult<Duration> {
     Ok(Duration::try_from_secs_f64(seconds.clamp(0.0, 31_536_000.0)).unwrap_or_default())
 }
 
+/// How often whoever waits is told why nothing comes.
+const NEWS_EVERY: Duration = Duration::from_secs(1);
+
 /// Calls `step` with short timeouts until it gives something or the deadline is over.
 pub fn wait<T: Send>(
     py: Python<'_>,
@@ -35,6 +38,25 @@ pub fn wait<T: Send>(
     step: impl FnMut(Duration) -> Option<T> + Send,
 ) -> PyResult<Option<T>> {
     wait_and(py, deadline, step, || Ok(()))
+}
+
+/// To be called while somebody waits: has `news` look now and then whether there is something to say, and says it.
+pub fn telling(py: Python<'_>, news: impl Fn() -> Option<String>) -> impl FnMut() {
+    let mut next = Instant::now() + NEWS_EVERY;
+    move || {
+        if Instant::now() >= next {
+            next += NEWS_EVERY;
+            if let Some(line) = news() {
+                say(py, &line);
+            }
+        }
+    }
+}
+
+/// Says a line where the user reads: on `sys.stderr`, which is the cell's in a notebook. Nobody waits for that to work.
+pub fn say(py: Python<'_>, line: &str) {
+    let write = || py.import("sys")?.getattr("stderr")?.call_method1("write", (format!("ipclusterz: {line}\n"),));
+    let _ = write();
 }
 
 /// The same; `between` is called after each step without a result.

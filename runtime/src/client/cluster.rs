@@ -2,11 +2,12 @@
 
 use super::error::ClientError;
 use super::event::Event;
-use super::handle::Client;
+use super::handle::{Client, HALTED_FOR};
 use super::shared::State;
 use crate::inspections::Activities;
 use crate::wire::Channel;
 use crate::wire::message::{Empty, EngineEnded, EngineInfo, EngineList, Message, Status, Targets};
+use ipclusterz_base::connection::ControllerProcess;
 use ipclusterz_base::ids::EngineId;
 use std::time::Duration;
 
@@ -56,11 +57,23 @@ impl Client {
     pub fn status(&self, timeout: Duration) -> Result<Status, ClientError> {
         let before = self.usable()?.core.status.0;
         self.send(Channel::Control, Message::StatusRequest(Empty {}))?;
-        let answered = self.wait_until(timeout, |state| state.core.status.0 > before || state.core.standing.is_none());
-        if answered.is_err() && self.shared.lock().core.is_away() {
-            return Err(ClientError::Unreachable(timeout.as_secs_f64(), self.shared.lock().problem.clone()));
+        let nobody_listens = |state: &State| state.away.is_some_and(|away| away.nobody_listens);
+        let answered = |state: &State| state.core.status.0 > before;
+        let over = |state: &State| answered(state) || state.core.standing.is_none() || nobody_listens(state);
+        let halted = || self.controller.and_then(ControllerProcess::halted);
+        let in_time = self.wait_until(timeout.min(HALTED_FOR), over).is_ok()
+            || (halted().is_none() && self.wait_until(timeout.saturating_sub(HALTED_FOR), over).is_ok());
+        let state = self.shared.lock();
+        if !answered(&state) && state.away.is_some() {
+            let (refused, problem) = (nobody_listens(&state), state.problem.clone());
+            drop(state);
+            let trouble = self.trouble().filter(|_| refused);
+            return Err(trouble.map_or(ClientError::Unreachable(timeout.as_secs_f64(), problem), ClientError::Silent));
         }
-        answered?;
+        drop(state);
+        if !in_time {
+            return Err(halted().map_or(ClientError::Timeout(timeout.as_secs_f64()), ClientError::Silent));
+        }
         let mut state = self.usable()?;
         state.core.status.1.take().ok_or(ClientError::Timeout(timeout.as_secs_f64()))
     }

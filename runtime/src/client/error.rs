@@ -22,6 +22,9 @@ pub enum ClientError {
     /// No controller in time.
     #[error("no controller within {0:.1} s: {1}")]
     Unreachable(f64, String),
+    /// It is there, or its session is kept, and nobody answers for now.
+    #[error("{0}")]
+    Silent(String),
     /// There was one.
     #[error("not connected: {0}")]
     Disconnected(String),

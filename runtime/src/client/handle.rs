@@ -14,11 +14,14 @@ use crate::wire::Channel;
 use crate::wire::message::{Hello, Message};
 use crate::wire::reaper;
 use crate::wire::segment::SegmentFolder;
-use ipclusterz_base::connection::{ConnectionFile, Role};
+use ipclusterz_base::connection::{ConnectionFile, ControllerProcess, Role};
 use ipclusterz_base::places;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// A controller that does not go on is waited for so long.
+pub(super) const HALTED_FOR: Duration = Duration::from_millis(500);
 
 /// A connection to a controller.
 pub struct Client {
@@ -27,6 +30,8 @@ pub struct Client {
     uuid: String,
     cluster: String,
     pid: u32,
+    /// The controller's process, as the connection file has it.
+    pub(super) controller: Option<ControllerProcess>,
 }
 
 impl Client {
@@ -77,7 +82,8 @@ impl Client {
             })
             .map_err(|error| ClientError::of_io("starting the I/O thread", error))?;
         let cluster = file.cluster.clone();
-        let client = Client { shared, thread: Mutex::new(Some(thread)), uuid, cluster, pid };
+        let client =
+            Client { shared, thread: Mutex::new(Some(thread)), uuid, cluster, pid, controller: file.controller };
         client.await_session(timeout, &mut check)?;
         Ok(client)
     }
@@ -87,8 +93,14 @@ impl Client {
         timeout: Duration,
         check: &mut impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
+        let begin = Instant::now();
         let deadline = system::deadline(timeout);
         loop {
+            if begin.elapsed() >= HALTED_FOR
+                && let Some(halted) = self.controller.and_then(ControllerProcess::halted)
+            {
+                return Err(ClientError::Silent(halted).into());
+            }
             let mut state = self.shared.lock();
             if state.core.standing.is_none() && state.refusal.is_none() {
                 state = self.shared.wait(state, Duration::from_millis(20));

@@ -8,7 +8,7 @@
 //! 6. [`core`]: what is under way and what must wait for the window. Pure.
 //! 7. `shared`: the core under one lock; `reactor`: the I/O thread around it.
 //! 8. `handle`: a client in the hands of other threads, with its [`error`]s; [`submit`]: what they submit and wait for;
-//!    `cluster`: what they ask of the cluster.
+//!    `cluster`: what they ask of the cluster; `trouble`: why they wait in vain.
 
 pub mod answer_id;
 mod cluster;
@@ -23,6 +23,7 @@ pub mod request;
 mod shared;
 pub mod submit;
 mod transcript;
+mod trouble;
 pub mod watched;
 
 pub use answer_id::{AnswerId, AnswerIdError};

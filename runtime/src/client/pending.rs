@@ -9,6 +9,7 @@ use crate::system::deadline;
 use crate::wire::message::{Outcome, Stream};
 use crate::wire::part::Part;
 use ipclusterz_base::ids::EngineId;
+use std::collections::BTreeSet;
 use std::num::Saturating;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -141,6 +142,14 @@ impl Pending {
     /// How many are here.
     pub fn done(&self) -> usize {
         self.lock().arrived.len()
+    }
+
+    /// The engines whose answers are not here, as far as some were asked for.
+    pub fn awaited(&self) -> Vec<EngineId> {
+        let state = self.lock();
+        let open = self.targets.iter().zip(&state.slots).filter(|(_, slot)| slot.answer.is_none());
+        let engines: BTreeSet<EngineId> = open.filter_map(|(target, _)| *target).collect();
+        engines.into_iter().collect()
     }
 
     /// Whether one is here.

@@ -1,6 +1,6 @@
 //! The client's I/O thread: sockets around the core. It never needs the interpreter.
 
-use super::shared::{Refusal, Shared, State};
+use super::shared::{Away, Refusal, Shared, State};
 use crate::system::{deadline, wall_clock};
 use crate::transport::session::{Session, SessionEvent};
 use crate::wire::Channel;
@@ -73,12 +73,18 @@ fn exchange(session: &mut Session, shared: &Shared, events: &mut Vec<SessionEven
     for event in events.drain(..) {
         take(&mut state, shared.segments.as_ref(), session, event);
     }
-    if state.give_up.take_if(|at| Instant::now() >= *at).is_some() {
-        let reason = format!("there was no connection for too long: {}", session.problem());
+    if let Some(away) = state.away.take_if(|away| Instant::now() >= away.give_up) {
+        let seconds = away.since.elapsed().as_secs();
+        let reason = format!("there was no connection for {seconds} s, which is too long: {}", session.problem());
         end_session(&mut state, session, &reason);
         news = true;
     }
-    if state.core.standing.is_none() && state.problem != session.problem() {
+    if let Some(away) = &mut state.away
+        && std::mem::replace(&mut away.nobody_listens, session.nobody_listens()) != away.nobody_listens
+    {
+        news = true;
+    }
+    if (state.core.standing.is_none() || state.away.is_some()) && state.problem != session.problem() {
         state.problem = session.problem().to_owned();
     }
     state.core.set_full(shared.kept.is_full());
@@ -87,7 +93,7 @@ fn exchange(session: &mut Session, shared: &Shared, events: &mut Vec<SessionEven
         sent: !sends.is_empty(),
         closed: state.closed.clone(),
         has_session: state.core.standing.is_some() && !state.core.is_away(),
-        give_up: state.give_up,
+        give_up: state.away.map(|away| away.give_up),
     };
     let relieved = state.core.backlog_bytes() < backlog;
     drop(state);
@@ -118,7 +124,7 @@ fn take(state: &mut State, segments: Option<&SegmentFolder>, session: &mut Sessi
         SessionEvent::Established(welcome) => {
             state.address = session.address();
             state.problem.clear();
-            state.give_up = None;
+            state.away = None;
             state.refusal = None;
             state.again = state.core.established(welcome, wall_clock());
         }
@@ -128,7 +134,8 @@ fn take(state: &mut State, segments: Option<&SegmentFolder>, session: &mut Sessi
             state.problem.clone_from(&reason);
             match state.core.interrupted(&reason) {
                 Some((grace, resume)) => {
-                    state.give_up.get_or_insert(deadline(grace));
+                    let since = Instant::now();
+                    state.away.get_or_insert(Away { since, give_up: deadline(grace), nobody_listens: false });
                     session.set_resume(Some(resume));
                 }
                 None => end_session(state, session, &reason),
@@ -139,8 +146,12 @@ fn take(state: &mut State, segments: Option<&SegmentFolder>, session: &mut Sessi
             state.problem = reason;
             state.refusal = Some(Refusal::Key);
         }
+        SessionEvent::Ended(reason) => {
+            end_session(state, session, &reason);
+            state.problem = reason;
+        }
         // A session that waits to be resumed goes on waiting.
-        SessionEvent::Crowded(reason) if state.give_up.is_none() => {
+        SessionEvent::Crowded(reason) if state.away.is_none() => {
             state.problem = reason;
             state.refusal = Some(Refusal::Room);
         }
@@ -156,7 +167,7 @@ fn take(state: &mut State, segments: Option<&SegmentFolder>, session: &mut Sessi
 
 /// The session is over; the next connection starts a new one.
 fn end_session(state: &mut State, session: &mut Session, reason: &str) {
-    state.give_up = None;
+    state.away = None;
     state.outbox.clear();
     state.again.clear();
     session.set_resume(None);

@@ -47,6 +47,24 @@ pub(super) enum Refusal {
     Room,
 }
 
+/// A session without a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Away {
+    pub since: Instant,
+    pub give_up: Instant,
+    /// The host of the controller answers, and nobody listens there.
+    pub nobody_listens: bool,
+}
+
+/// What whoever waits was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Said {
+    /// That there is none, since then.
+    Away(Instant),
+    /// That a process does not go on.
+    Halted(String),
+}
+
 #[derive(Default)]
 pub(super) struct State {
     pub core: Core,
@@ -54,12 +72,14 @@ pub(super) struct State {
     pub outbox: Vec<Sending>,
     /// What a resumed session has to send again.
     pub again: Vec<Sending>,
-    /// When a session without a connection is given up.
-    pub give_up: Option<Instant>,
+    /// Since when a session has no connection, and when it is given up.
+    pub away: Option<Away>,
     /// The controller's address that answered last.
     pub address: String,
     /// Why there is no session.
     pub problem: String,
+    /// What was last said to whoever waits.
+    pub said: Option<Said>,
     /// The controller refused this client.
     pub refusal: Option<Refusal>,
     /// The client is closed, and why.

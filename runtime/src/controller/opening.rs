@@ -9,10 +9,10 @@ use crate::transport::context;
 use crate::transport::listen::Listener;
 use crate::transport::zap::Gate;
 use crate::wire::segment::SegmentFolder;
-use ipclusterz_base::connection::{CONNECTION_FILE_VERSION, ConnectionFile, CurveKeys, Role};
+use ipclusterz_base::connection::{CONNECTION_FILE_VERSION, ConnectionFile, ControllerProcess, CurveKeys, Role};
 use ipclusterz_base::places::{self, RunDirs};
 use ipclusterz_base::private;
-use ipclusterz_base::process::{self, Table};
+use ipclusterz_base::process::{self, Birth, Table};
 
 /// The files that have to be removed at the end.
 #[derive(Default)]
@@ -115,6 +115,8 @@ fn write_connection_files(config: &ControllerConfig, keys: &Keys, ready: &mut Re
             shared_memory: ready.shared_memory_dir.clone(),
             curve: config.listen.as_ref().map(|_| keys.of(role)).transpose()?,
             forwarded: false,
+            controller: Birth::own().map(|birth| ControllerProcess { pid: std::process::id(), birth }),
+            path: None,
         };
         let path = config.directory.join(name);
         file.write(&path)?;

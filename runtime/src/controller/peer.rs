@@ -107,7 +107,7 @@ impl Peer {
     /// What clients are told of an engine.
     pub fn engine_info(&self) -> Option<EngineInfo> {
         let id = self.engine_id?;
-        let Hello { uuid, host, pid, address, .. } = self.hello.clone();
-        Some(EngineInfo { id, uuid, host, pid, address })
+        let Hello { uuid, host, pid, address, birth, .. } = self.hello.clone();
+        Some(EngineInfo { id, uuid, host, pid, address, birth })
     }
 }

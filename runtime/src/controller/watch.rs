@@ -103,7 +103,7 @@ struct Information {
 fn exit_of(process: &OwnedFd) -> Option<i32> {
     const PIDFD_INFO_EXIT: u64 = 1 << 3;
     // _IOWR(0xFF, 11, struct pidfd_info)
-    const PIDFD_GET_INFO: u64 = 3 << 30 | (size_of::<Information>() as u64) << 16 | 0xFF << 8 | 11;
+    const PIDFD_GET_INFO: u64 = (3 << 30) | ((size_of::<Information>() as u64) << 16) | (0xFF << 8) | 11;
     let mut information = Information { mask: PIDFD_INFO_EXIT, ..Information::default() };
     // SAFETY: the descriptor is open, and the information valid for writing, as large as the request says.
     let result = unsafe { libc::ioctl(process.as_raw_fd(), PIDFD_GET_INFO as _, &raw mut information) };

@@ -229,7 +229,7 @@ impl Reactor {
                 drop(state);
                 self.shared.changed.notify_all();
             }
-            SessionEvent::Refused(reason) => self.end(&reason),
+            SessionEvent::Refused(reason) | SessionEvent::Ended(reason) => self.end(&reason),
             SessionEvent::Crowded(reason) => {
                 // Where it was registered before, it is asked for again as long as the lease lasts.
                 if self.shared.lock().registered.is_none() {

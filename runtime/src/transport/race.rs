@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How long an explanation of a failure holds.
 const EXPLAINED: Duration = Duration::from_secs(10);
+/// The same where nobody listens: the cluster may have ended.
+const EXPLAINED_SILENCE: Duration = Duration::from_secs(2);
 /// The pause behind an attempt that failed.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// How often something is said again that was not understood.
@@ -26,6 +28,8 @@ pub enum RaceEvent {
     Won(Wire),
     /// Nobody will: at least one address has refused, and there is no connection to any other.
     Refused(String),
+    /// Nobody will: the cluster has ended, and why that is known.
+    Ended(String),
 }
 
 /// Where to dial, as it is decided once for a session.
@@ -73,6 +77,8 @@ struct Way {
     /// It will not be let in, whatever time passes.
     hopeless: bool,
     explained: Option<Instant>,
+    /// The host answers, and nobody listens there.
+    nobody_listens: bool,
     /// When to dial with a fresh socket: after some handshakes that failed libzmq does not dial again.
     again: Option<Instant>,
 }
@@ -97,6 +103,7 @@ impl Way {
             LinkEvent::Down => ("the connection broke", AGAIN),
         };
         self.said = Some(reason.to_owned());
+        self.nobody_listens = false;
         self.again = Some(Instant::now() + again);
         self.connected = true;
     }
@@ -112,6 +119,8 @@ pub struct Race {
     context: zmq::Context,
     file: ConnectionFile,
     course: Course,
+    /// There has been a session.
+    returning: bool,
     ways: Vec<Way>,
     /// What became of each offered address before there was a way to it: a name that nobody knows.
     unknown: Vec<Option<String>>,
@@ -120,13 +129,18 @@ pub struct Race {
 }
 
 impl Race {
-    /// Starts to dial.
-    pub fn start(context: &zmq::Context, file: &ConnectionFile, course: &Course) -> Result<Race, DialError> {
+    /// Starts to dial; `returning`: there has been a session.
+    pub fn start(
+        context: &zmq::Context,
+        file: &ConnectionFile,
+        course: &Course,
+        returning: bool,
+    ) -> Result<Race, DialError> {
         let scouts = Scouts::new().map_err(DialError::of_io)?;
         let unknown = vec![None; course.addresses.len()];
         let (file, course) = (file.clone(), course.clone());
         let context = context.clone();
-        let mut race = Race { context, file, course, ways: Vec::new(), unknown, scouts, told: false };
+        let mut race = Race { context, file, course, returning, ways: Vec::new(), unknown, scouts, told: false };
         for offer in 0..race.course.addresses.len() {
             match Target::parse(&race.course.addresses[offer]) {
                 Some(target) => race.dial(offer, target)?,
@@ -148,6 +162,7 @@ impl Race {
             connected: false,
             hopeless: false,
             explained: None,
+            nobody_listens: false,
             again: None,
         });
         Ok(())
@@ -166,7 +181,9 @@ impl Race {
 
     /// What came of it since the last call.
     pub fn next_event(&mut self) -> Result<Option<RaceEvent>, DialError> {
-        self.take_reports()?;
+        if let Some(ended) = self.take_reports()?.filter(|_| !std::mem::replace(&mut self.told, true)) {
+            return Ok(Some(RaceEvent::Ended(ended)));
+        }
         self.dial_again()?;
         for index in 0..self.ways.len() {
             while let Some(event) = self.ways[index].wire.next_event()? {
@@ -181,7 +198,9 @@ impl Race {
         Ok(refused.then(|| RaceEvent::Refused(self.problem())))
     }
 
-    fn take_reports(&mut self) -> Result<(), DialError> {
+    /// Why the cluster has ended, if that is known now.
+    fn take_reports(&mut self) -> Result<Option<String>, DialError> {
+        let mut over = None;
         for report in self.scouts.reports() {
             match report {
                 Report::Found(offer, targets) => {
@@ -195,12 +214,14 @@ impl Race {
                     if let Some(way) = self.ways.get_mut(way)
                         && !way.hopeless
                     {
-                        way.said = Some(why);
+                        (way.said, way.nobody_listens) = (Some(why.text), why.nobody_listens);
                     }
+                    // Before the first session the user has named a cluster that may be about to start.
+                    over = why.ended.filter(|_| self.returning).or(over);
                 }
             }
         }
-        Ok(())
+        Ok(over)
     }
 
     /// Dials with fresh sockets where it is time to.
@@ -217,9 +238,10 @@ impl Race {
     /// Has somebody find out why there is no connection.
     fn explain(&mut self, index: usize) {
         let way = &mut self.ways[index];
-        if !way.hopeless && way.explained.is_none_or(|at| at.elapsed() > EXPLAINED) {
+        let holds = if way.nobody_listens { EXPLAINED_SILENCE } else { EXPLAINED };
+        if !way.hopeless && way.explained.is_none_or(|at| at.elapsed() > holds) {
             way.explained = Some(Instant::now());
-            self.scouts.explain(index, &way.target);
+            self.scouts.explain(index, &way.target, &self.file);
         }
     }
 
@@ -238,6 +260,11 @@ impl Race {
             }
         };
         self.ways.iter().any(|way| way.hopeless) && (0..self.course.addresses.len()).all(failed)
+    }
+
+    /// Whether the host answers, and nobody listens there, at any address. Of a tunnel that may be the near end alone.
+    pub fn nobody_listens(&self) -> bool {
+        !self.file.forwarded && !self.ways.is_empty() && self.ways.iter().all(|way| way.nobody_listens)
     }
 
     /// What stands in the way at each address.

@@ -5,6 +5,7 @@
 
 use super::context::Shortage;
 use crate::system::block_all_signals;
+use ipclusterz_base::connection::ConnectionFile;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -65,7 +66,18 @@ pub enum Report {
     /// Its name means nothing here.
     Unknown(usize, String),
     /// Why a connection fails, by the number that `explain` was given.
-    Explained(usize, String),
+    Explained(usize, Problem),
+}
+
+/// Why a connection fails.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// For people.
+    pub text: String,
+    /// The host answers, and nobody listens there.
+    pub nobody_listens: bool,
+    /// The cluster has ended for good, and why that is known.
+    pub ended: Option<String>,
 }
 
 /// Reports to one reader, with a descriptor to be polled.
@@ -119,16 +131,20 @@ impl Scouts {
         });
     }
 
-    /// Finds out why connections to `target` fail.
-    pub fn explain(&self, number: usize, target: &Target) {
-        let target = target.clone();
+    /// Finds out why connections to `target` fail, which is one that `file` offers.
+    pub fn explain(&self, number: usize, target: &Target, file: &ConnectionFile) {
+        let (target, file) = (target.clone(), file.clone());
         self.send_out(move |tell| {
             let error = match &target {
                 Target::Socket(path) => UnixStream::connect(path).err(),
                 Target::Numeric(address) => TcpStream::connect_timeout(address, PATIENCE).err(),
             };
             if let Some(error) = error {
-                tell(Report::Explained(number, explanation(&error)));
+                let nobody = matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+                // A network may be down for a while.
+                let ended = nobody.then(|| file.ended()).flatten();
+                let problem = Problem { text: explanation(&error), nobody_listens: nobody, ended };
+                tell(Report::Explained(number, problem));
             }
         });
     }
@@ -182,6 +198,7 @@ fn explanation(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn addresses_are_numeric_or_have_names() {
@@ -210,9 +227,14 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = taken.local_addr().expect("its address");
         drop(taken);
-        scouts.explain(5, &Target::Numeric(address));
-        assert!(matches!(wait(), Report::Explained(5, why) if why.contains("refused")));
-        scouts.explain(6, &Target::Socket(PathBuf::from("/nowhere/controller.sock")));
-        assert!(matches!(wait(), Report::Explained(6, why) if why.contains("no such socket")));
+        let text = r#"{"version": 1, "role": "client", "cluster": "a", "run_id": "b", "host": "h", "addresses": []}"#;
+        let mut file = ConnectionFile::parse(text, Path::new("client.json")).expect("a file");
+        scouts.explain(5, &Target::Numeric(address), &file);
+        let refused = |why: &Problem| why.text.contains("refused") && why.nobody_listens && why.ended.is_none();
+        assert!(matches!(wait(), Report::Explained(5, why) if refused(&why)));
+        file.path = Some(PathBuf::from("/nowhere/client.json"));
+        scouts.explain(6, &Target::Socket(PathBuf::from("/nowhere/controller.sock")), &file);
+        let gone = |why: &Problem| why.text.contains("no such socket") && why.ended.is_some();
+        assert!(matches!(wait(), Report::Explained(6, why) if gone(&why)));
     }
 }

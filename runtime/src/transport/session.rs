@@ -7,10 +7,11 @@
 use super::dial::{DialError, LinkEvent, Wire};
 use super::multipart;
 use super::race::{AGAIN, Course, Race, RaceEvent};
-use crate::wire::message::{Attach, Hello, Message, Process, Resume, Welcome};
+use crate::wire::message::{Attach, Hello, Message, Resume, Welcome};
 use crate::wire::resend::Sending;
 use crate::wire::{Channel, Frame, codec};
 use ipclusterz_base::connection::ConnectionFile;
+use ipclusterz_base::process::Birth;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ pub enum SessionEvent {
     Refused(String),
     /// The controller has no room for this peer now. It is asked again.
     Crowded(String),
+    /// It stood and broke, and the cluster has ended for good; why that is known.
+    Ended(String),
     /// A message of a standing session.
     Message(Channel, Message, Vec<Frame>),
 }
@@ -69,6 +72,8 @@ pub struct Session {
     end: Option<Instant>,
     /// What is being asked for is not wanted any more: dial again.
     anew: bool,
+    /// There has been a session.
+    stood: bool,
     problem: String,
 }
 
@@ -81,8 +86,8 @@ impl Session {
         let course = Course::of(file)?;
         hello.shared_memory = course.local && file.shared_memory.is_some();
         hello.forwarded = file.forwarded;
-        hello.process = Process::own();
-        let race = Race::start(context, file, &course)?;
+        hello.birth = Birth::own();
+        let race = Race::start(context, file, &course, false)?;
         let problem = race.problem();
         let way = Way::Racing(Box::new(race));
         Ok(Session {
@@ -93,6 +98,7 @@ impl Session {
             hello,
             end: None,
             anew: false,
+            stood: false,
             problem,
         })
     }
@@ -120,6 +126,11 @@ impl Session {
     /// Through the unix socket of a controller on this host: the kernel tells at once when its process ends.
     pub fn is_local(&self) -> bool {
         self.course.local
+    }
+
+    /// Whether the host of the controller answers, and nobody listens there.
+    pub fn nobody_listens(&self) -> bool {
+        matches!(&self.way, Way::Racing(race) if race.nobody_listens())
     }
 
     /// What stands in the way of a session, for the error at a deadline.
@@ -222,6 +233,7 @@ impl Session {
                 self.greet()?;
             }
             Some(RaceEvent::Refused(reason)) => events.push(SessionEvent::Refused(reason)),
+            Some(RaceEvent::Ended(reason)) => events.push(SessionEvent::Ended(reason)),
             None => {}
         }
         Ok(())
@@ -234,7 +246,7 @@ impl Session {
     }
 
     fn dial_again(&mut self) -> Result<(), zmq::Error> {
-        match Race::start(&self.context, &self.file, &self.course) {
+        match Race::start(&self.context, &self.file, &self.course, self.stood) {
             Ok(race) => self.leave(Way::Racing(Box::new(race))),
             Err(DialError::Short(shortage)) => self.wait_for_room(shortage.to_string()),
             Err(error) => return Err(plain(error)),
@@ -284,6 +296,7 @@ impl Session {
                 self.send(Channel::Data, &Message::Attach(attach), vec![])?;
             }
             (Message::Attached(_), Stage::Attaching(..)) => {
+                self.stood = true;
                 if let Stage::Attaching(welcome, early) = std::mem::replace(stage, Stage::Standing) {
                     events.push(SessionEvent::Established(*welcome));
                     events.extend(early.into_iter().map(|early| SessionEvent::Message(early.0, early.1, early.2)));

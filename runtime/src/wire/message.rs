@@ -58,7 +58,7 @@ pub use inspection::{Activity, Inspect, Inspected};
 pub use operation::{Op, SegmentNote};
 pub use output::{OUTPUT_WINDOW, Output, OutputTaken, RequestOutput, Stream};
 pub use request::{Outcome, Placement, Reply, Request};
-pub use session::{Ack, Attach, Counts, Goodbye, Hello, Process, Refused, Resume, Welcome, Window};
+pub use session::{Ack, Attach, Counts, Goodbye, Hello, Refused, Resume, Welcome, Window};
 pub use status::{EngineLoss, EngineStatus, Status};
 pub use stop::{Abort, EngineList, Recall, Recalled, Started, Targets};
 pub use task::{Departure, Left, Settled, Standing, Task, TaskOutcome, TaskResult};

@@ -3,7 +3,7 @@
 use crate::model::{Goes, ModelClient, ModelEngine};
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
-use ipclusterz_base::process::Table;
+use ipclusterz_base::process::{Birth, Table};
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::core::{Core, Identity};
 use ipclusterz_runtime::controller::event::{Action, Event};
@@ -154,8 +154,8 @@ impl World {
         let uuid = format!("uuid-{control}");
         let wanted_id = wanted.map(EngineId);
         let new = Hello::new(role, uuid, "host".to_owned(), control);
-        let process = TABLE.filter(|_| self.here).map(|table| Process { table, start_time: 1 });
-        let hello = Hello { wanted_id, shared_memory: true, ends_in, drain_before, process, ..new };
+        let birth = TABLE.filter(|_| self.here).map(|table| Birth { table, start_time: 1 });
+        let hello = Hello { wanted_id, shared_memory: true, ends_in, drain_before, birth, ..new };
         let mut taken: BTreeSet<EngineId> = self.engines.values().filter_map(|engine| engine.id).collect();
         if let Some(id) = wanted_id {
             // It has the place of one whose process has ended.

@@ -3,7 +3,7 @@
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use ipclusterz_base::logs::LogLimit;
-use ipclusterz_base::process::Table;
+use ipclusterz_base::process::{Birth, Table};
 use ipclusterz_runtime::wire::message::*;
 use proptest::collection::vec;
 use proptest::option;
@@ -49,13 +49,21 @@ fn stream() -> impl Strategy<Value = Stream> {
 }
 
 fn info() -> impl Strategy<Value = EngineInfo> {
-    (engine_id(), ".*", ".*", short(), ".*").prop_map(|(id, uuid, host, pid, address)| EngineInfo {
+    (engine_id(), ".*", ".*", short(), ".*", birth()).prop_map(|(id, uuid, host, pid, address, birth)| EngineInfo {
         id,
         uuid,
         host,
         pid,
         address,
+        birth,
     })
+}
+
+fn birth() -> impl Strategy<Value = Option<Birth>> {
+    option::of((((number(), number()), number()), number()).prop_map(|((boot, namespace), start_time)| {
+        let table = Table { boot, namespace };
+        Birth { table, start_time }
+    }))
 }
 
 fn counts() -> impl Strategy<Value = Counts> {
@@ -94,18 +102,14 @@ fn handshake() -> impl Strategy<Value = Message> {
     let welcome = (number(), ".*", option::of(engine_id()), vec(info(), 0..5), window);
     let session = (time(), option::of(counts()));
     let resume = option::of((number(), ".*", counts()));
-    let process = option::of((((number(), number()), number()), number()));
     prop_oneof![
-        (hello, reached, resume, process).prop_map(|(hello, reached, resume, process)| {
+        (hello, reached, resume, birth()).prop_map(|(hello, reached, resume, birth)| {
             let (address, forwarded, ends_in, drain_before) = reached;
             let (role, uuid, host, pid, wanted_id, shared_memory) = hello;
             let mut hello = Hello { wanted_id, shared_memory, address, ..Hello::new(role, uuid, host, pid) };
             (hello.forwarded, hello.ends_in, hello.drain_before) = (forwarded, ends_in, drain_before);
             hello.resume = resume.map(|(peer, token, received)| Resume { peer: PeerId(peer), token, received });
-            hello.process = process.map(|((boot, namespace), start_time)| {
-                let table = Table { boot, namespace };
-                Process { table, start_time }
-            });
+            hello.birth = birth;
             Message::Hello(hello)
         }),
         (welcome, session).prop_map(|((peer, token, engine_id, engines, window), (grace, resumed))| {
@@ -284,7 +288,7 @@ fn control() -> impl Strategy<Value = Message> {
             |(cluster, (pid, clients, pending, held_bytes, rejected, resident_bytes), uptime, engines, losses)| {
                 let engines = engines.into_iter().map(
                     |(info, state, (queue, completed, resident_bytes), uptime, ends_in, world)| {
-                        let EngineInfo { id, uuid, host, pid, address } = info;
+                        let EngineInfo { id, uuid, host, pid, address, .. } = info;
                         EngineStatus {
                             id,
                             uuid,

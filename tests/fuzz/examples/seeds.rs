@@ -71,7 +71,14 @@ fn engines() -> Vec<Message> {
     let world = Rank { world: "w".to_owned(), rank: 0, size: 1, survives: true };
     let hello =
         Hello { world: Some(Box::new(world)), ends_in: Some(60.0), drain_before: 5.0, ..hello_of(Role::Engine) };
-    let result = TaskResult { id: TaskId(1), outcome: TaskOutcome::Ok, started: 1.0, completed: 2.0, segments: vec![], standing: None };
+    let result = TaskResult {
+        id: TaskId(1),
+        outcome: TaskOutcome::Ok,
+        started: 1.0,
+        completed: 2.0,
+        segments: vec![],
+        standing: None,
+    };
     vec![
         Message::Hello(hello),
         Message::Attach(Attach { peer: PeerId(1), token: "token".to_owned() }),

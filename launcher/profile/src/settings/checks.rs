@@ -142,6 +142,7 @@ impl Checks<'_> {
     fn times(&self) -> Checked {
         let (engines, ssh, batch) = (&self.0.tables.engines, &self.0.tables.ssh, &self.0.tables.batch);
         for (key, value) in [
+            ("controller.session_grace", self.0.tables.controller.session_grace),
             ("engines.timeout", engines.timeout),
             ("engines.lease", engines.lease),
             ("engines.end_timeout", engines.end_timeout),

@@ -10,4 +10,5 @@ pub struct ControllerTable {
     pub local: bool,
     pub listen: String,
     pub advertise: Vec<String>,
+    pub session_grace: f64,
 }

@@ -99,8 +99,14 @@ fn after_one_job_has_worked_all_are_started_at_once_again() {
     let [one] = lab.look(2)[..] else { panic!("one tries") };
     assert_eq!(lab.look(3), [], "while it waits in the queue no other is submitted");
     let first = lab.core.set(one).expect("there").set.first;
-    let engine =
-        EngineInfo { id: first, uuid: "uuid".to_owned(), host: "n1".to_owned(), pid: 7, address: String::new() };
+    let engine = EngineInfo {
+        id: first,
+        uuid: "uuid".to_owned(),
+        host: "n1".to_owned(),
+        pid: 7,
+        address: String::new(),
+        birth: None,
+    };
     lab.core.handle(Input::EngineJoined(engine), lab.began + Duration::from_secs(4));
     assert_eq!(lab.look(5).len(), 2);
     assert_eq!(lab.warnings().len(), 1);

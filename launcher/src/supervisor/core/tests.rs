@@ -28,7 +28,14 @@ fn ended(set: u32, end: SetEnd) -> Input {
 }
 
 fn info(id: u32, pid: u32) -> EngineInfo {
-    EngineInfo { id: EngineId(id), uuid: format!("uuid-{pid}"), host: "here".to_owned(), pid, address: String::new() }
+    EngineInfo {
+        id: EngineId(id),
+        uuid: format!("uuid-{pid}"),
+        host: "here".to_owned(),
+        pid,
+        address: String::new(),
+        birth: None,
+    }
 }
 
 fn policy(restart: bool) -> Policy {
@@ -294,6 +301,7 @@ fn the_loss_of_one_rank_ends_the_whole_set() {
 #[test]
 fn a_cluster_grows_into_free_ids() {
     let (mut core, now) = ready(3, false);
+    core.handle(Input::EngineLeft { id: EngineId(1), reason: "engine 1 was shut down".to_owned() }, now);
     core.handle(ended(1, shut_down()), now);
     let first = |actions: &[Action]| match actions {
         [Action::Start(set)] => set.first.0,

@@ -20,6 +20,7 @@ use super::error::ConnectionError;
 use super::keys::{CurveKeys, Role};
 use crate::places::{self, PlacesError};
 use crate::private::{self, Trust};
+use crate::process::{Birth, Condition};
 use crate::words::is_printable;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -53,6 +54,29 @@ pub struct ConnectionFile {
     /// The addresses are near ends of tunnels on the peer's own host; whatever is behind them is not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forwarded: bool,
+    /// The controller's process, for peers of its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<ControllerProcess>,
+    /// Where it was read from.
+    #[serde(skip)]
+    pub path: Option<PathBuf>,
+}
+
+/// Which process a controller is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControllerProcess {
+    /// Its process id.
+    pub pid: u32,
+    /// What makes that identify it.
+    #[serde(flatten)]
+    pub birth: Birth,
+}
+
+impl ControllerProcess {
+    /// Why it does not go on, where this host can see that.
+    pub fn halted(self) -> Option<String> {
+        self.birth.halted("the controller", self.pid)
+    }
 }
 
 /// A text that is shown, and has nothing in it that a terminal would obey.
@@ -81,7 +105,7 @@ impl ConnectionFile {
             return Err(ConnectionError::NotPrivate { path: path.to_path_buf(), mode });
         }
         let text = io::read_to_string(file).map_err(unreadable)?;
-        Self::parse(&text, path)
+        Ok(Self { path: Some(path.to_path_buf()), ..Self::parse(&text, path)? })
     }
 
     /// Parses the text of a connection file; `path` is for errors alone.
@@ -119,7 +143,8 @@ impl ConnectionFile {
         } else if !address.starts_with("ipc:///") {
             return Err(ConnectionError::BadAddress(address.to_owned()));
         }
-        Ok(ConnectionFile { addresses: vec![address.to_owned()], ..self })
+        // What is there may be another cluster's, of which this file has the key alone.
+        Ok(ConnectionFile { addresses: vec![address.to_owned()], controller: None, path: None, ..self })
     }
 
     /// Writes it to `path` with mode 0600, whole or not at all.
@@ -130,6 +155,26 @@ impl ConnectionFile {
             source: error.into(),
         })?;
         Ok(places::write_private(path, &text)?)
+    }
+
+    /// Why the cluster, at which nobody listens any more, has ended for good; `None`: this host does not see that.
+    pub fn ended(&self) -> Option<String> {
+        if let Some(ControllerProcess { pid, birth }) = self.controller
+            && birth.condition(pid) == Some(Condition::Gone)
+        {
+            return Some(format!("the controller (pid {pid}) has ended"));
+        }
+        let path = self.path.as_deref()?;
+        match ConnectionFile::read(path) {
+            Err(ConnectionError::Missing(_)) => {
+                let what = if self.forwarded { "the cluster, or the tunnel to it," } else { "the cluster" };
+                Some(format!("{what} has ended: {} is gone", path.display()))
+            }
+            Ok(file) if file.run_id != self.run_id => {
+                Some(format!("the cluster has ended, and another one of that name was started ({})", path.display()))
+            }
+            _ => None,
+        }
     }
 
     /// The unix socket, for a peer on the controller's own host.
@@ -168,7 +213,32 @@ mod tests {
             shared_memory: None,
             curve: Some(CurveKeys { server: "s".repeat(40), public: "p".repeat(40), secret: "t".repeat(40) }),
             forwarded: false,
+            controller: None,
+            path: None,
         }
+    }
+
+    #[test]
+    fn a_cluster_has_ended_when_its_file_or_its_controller_is_gone() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let path = root.path().join("client.json");
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("sleep");
+        let start_time = crate::process::Stat::of(child.id()).expect("stat").start_time;
+        let birth = Birth { start_time, ..Birth::own().expect("a birth") };
+        let controller = Some(ControllerProcess { pid: child.id(), birth });
+        ConnectionFile { controller, ..example() }.write(&path).expect("write");
+        let file = ConnectionFile::read(&path).expect("read");
+        assert_eq!((file.controller, file.ended()), (controller, None));
+        ConnectionFile { run_id: "another".to_owned(), ..file.clone() }.write(&path).expect("write");
+        assert!(file.ended().is_some_and(|why| why.contains("another one of that name")));
+        fs::remove_file(&path).expect("remove");
+        assert!(file.ended().is_some_and(|why| why.ends_with("client.json is gone")));
+        let file = ConnectionFile { path: None, ..file };
+        assert_eq!(file.ended(), None);
+        child.kill().expect("kill");
+        child.wait().expect("reap");
+        assert_eq!(file.ended(), Some(format!("the controller (pid {}) has ended", child.id())));
+        assert_eq!(file.at("tcp://n1:10101").expect("an address").ended(), None, "perhaps not that one's");
     }
 
     #[test]
@@ -176,7 +246,8 @@ mod tests {
         let root = tempfile::tempdir().expect("temporary folder");
         let path = root.path().join("client.json");
         example().write(&path).expect("write");
-        assert_eq!(ConnectionFile::read(&path).expect("read"), example());
+        let file = ConnectionFile { path: Some(path.clone()), ..example() };
+        assert_eq!(ConnectionFile::read(&path).expect("read"), file);
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("chmod");
         assert!(matches!(ConnectionFile::read(&path), Err(ConnectionError::NotPrivate { mode: 0o644, .. })));
     }

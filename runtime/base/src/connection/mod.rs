@@ -11,7 +11,7 @@ mod find;
 mod keys;
 
 pub use error::ConnectionError;
-pub use file::ConnectionFile;
+pub use file::{ConnectionFile, ControllerProcess};
 pub use find::{FindError, find_client_file};
 pub use keys::{CurveKeys, Role};
 

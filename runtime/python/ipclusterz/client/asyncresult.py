@@ -322,7 +322,7 @@ class AsyncResult(Written):
         owner = self._client._core.forked_from
         if owner is not None:
             return f"<AsyncResult: {self._method}, of process {owner} before a fork>"
-        parts = [self._method, self._state_in_words(), _duration(self.elapsed)]
+        parts = [self._method, self._state_in_words(), _duration(self.elapsed), self._trouble()]
         return f"<AsyncResult: {', '.join(part for part in parts if part)}>"
 
     def _repr_html_(self) -> str:
@@ -359,7 +359,12 @@ class AsyncResult(Written):
             (f"{self._unit}s", f"{self.progress} of {len(self)}"),
             ("time", _duration(self.elapsed)),
             ("engines", numbers({engine for engine in self.engine_ids if engine >= 0}) or "any"),
+            *([("trouble", trouble)] if (trouble := self._trouble()) else []),
         ]
+
+    def _trouble(self) -> str | None:
+        """Why answers do not come for now, if that is known."""
+        return None if self.ready() else self._pending.trouble()
 
     def _count_failed(self) -> int:
         self._look()

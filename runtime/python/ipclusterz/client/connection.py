@@ -316,7 +316,13 @@ class Connection:
         -------
         dict
             With the keys cluster, pid, uptime (seconds), clients, pending, held_bytes, rejected, resident_bytes,
-            engines and losses: the last ten engines that died, and how.
+            engines and losses: the last ten engines that died, and how. The ``state`` of an engine is ``idle``, ``busy`` or
+            ``draining``; on the controller's host also ``stopped`` by a signal, ``traced`` by a debugger or ``frozen``.
+
+        Raises
+        ------
+        ControllerUnreachable
+            When there is no answer in time; at once when nobody listens any more, or the controller is stopped.
         """
         status: dict[str, Any] = json.loads(self._core.status(timeout))
         return status
@@ -356,7 +362,8 @@ class Connection:
             engines = len(self)
         except errors.ControllerUnreachable:
             return f"<Client: cluster {self.cluster!r} at {self._core.address}, which has ended or cannot be reached>"
-        return f"<Client: cluster {self.cluster!r} at {self._core.address}, {engines} engine{'s' * (engines != 1)}>"
+        parts = [self._core.address, f"{engines} engine{'s' * (engines != 1)}", self._core.trouble]
+        return f"<Client: cluster {self.cluster!r} at {', '.join(part for part in parts if part)}>"
 
     def _repr_html_(self) -> str:
         return table("Client", self._rows)
@@ -371,6 +378,7 @@ class Connection:
             ("cluster", self.cluster),
             ("address", self._core.address),
             ("engines", f"{len(engines)}: {numbers(engines)}" if engines else "none"),
+            *([("trouble", trouble)] if (trouble := self._core.trouble) else []),
         ]
 
     def _live(self) -> list[int]:

@@ -52,8 +52,8 @@ impl Core {
 
     /// Why the process of a peer of this host does not go on.
     fn halt(&self, peer: &Peer) -> Option<Halt> {
-        let process = peer.hello.process.filter(|_| peer.watched)?;
-        (self.identity.halt)(peer.hello.pid, process.start_time)
+        let birth = peer.hello.birth.filter(|_| peer.watched)?;
+        (self.identity.halt)(peer.hello.pid, birth.start_time)
     }
 
     /// Passes a question on to the engines, and answers for those that are not there.

@@ -8,10 +8,11 @@ use super::sending::to_peer;
 use crate::controller::event::Action;
 use crate::controller::peer::{Peer, Presence, Token};
 use crate::transport::{Admitted, Route};
-use crate::wire::message::{Attach, Empty, EngineInfo, Hello, Message, Process, Refused, Welcome};
+use crate::wire::message::{Attach, Empty, EngineInfo, Hello, Message, Refused, Welcome};
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame, bounds};
 use ipclusterz_base::ids::PeerId;
+use ipclusterz_base::process::Birth;
 use std::time::Duration;
 
 /// After so many messages a client is told what was received.
@@ -69,10 +70,10 @@ impl Core {
             self.forget(former, None, "another engine has taken its place", now);
         }
         let token = Token::new((self.token)());
-        let process = hello.process.filter(|process| Some(process.table) == self.identity.table);
+        let birth = hello.birth.filter(|birth| Some(birth.table) == self.identity.table);
         let pid = hello.pid;
         let peer = self.registry.admit(hello, keep, route, token.clone(), now);
-        if let Some((Process { start_time, .. }, admitted)) = process.zip(self.registry.peer_mut(peer)) {
+        if let Some((Birth { start_time, .. }, admitted)) = birth.zip(self.registry.peer_mut(peer)) {
             admitted.watched = true;
             self.actions.push(Action::Watch { peer, pid, start_time });
         }

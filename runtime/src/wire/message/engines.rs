@@ -1,6 +1,7 @@
 //! Which engines there are, and what each of them uses.
 
 use ipclusterz_base::ids::EngineId;
+use ipclusterz_base::process::Birth;
 use serde::{Deserialize, Serialize};
 
 /// What a client knows of an engine.
@@ -16,6 +17,9 @@ pub struct EngineInfo {
     pub pid: u32,
     /// The controller's address through which it is connected.
     pub address: String,
+    /// What its pid means, for clients of its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub birth: Option<Birth>,
 }
 
 /// See [`super::Message::EngineLeft`].

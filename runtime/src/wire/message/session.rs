@@ -5,7 +5,7 @@ use super::world::Rank;
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId};
 use ipclusterz_base::logs::LogLimit;
-use ipclusterz_base::process::{Stat, Table};
+use ipclusterz_base::process::Birth;
 use serde::{Deserialize, Serialize};
 
 /// See [`super::Message::Hello`].
@@ -46,30 +46,14 @@ pub struct Hello {
     pub launcher: bool,
     /// What its pid means: for a controller that shares its process table, and can watch it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub process: Option<Process>,
-}
-
-/// What makes a pid identify a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
-    /// The process table.
-    pub table: Table,
-    /// When it started, in clock ticks since boot.
-    pub start_time: u64,
-}
-
-impl Process {
-    /// This one; `None` where the kernel does not tell.
-    pub fn own() -> Option<Process> {
-        Some(Process { table: Table::own()?, start_time: Stat::of(std::process::id()).ok()?.start_time })
-    }
+    pub birth: Option<Birth>,
 }
 
 impl Hello {
     /// Of a peer with no special wishes.
     pub fn new(role: Role, uuid: String, host: String, pid: u32) -> Self {
         let (wanted_id, shared_memory, address, forwarded, ends_in, drain_before) = Default::default();
-        let (resume, world, launcher, process) = (None, None, false, None);
+        let (resume, world, launcher, birth) = (None, None, false, None);
         Hello {
             role,
             uuid,
@@ -84,7 +68,7 @@ impl Hello {
             resume,
             world,
             launcher,
-            process,
+            birth,
         }
     }
 }
