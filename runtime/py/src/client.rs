@@ -220,8 +220,8 @@ impl Client {
 
     /// Why nothing comes for now; None: nothing is known to be wrong.
     #[getter]
-    fn trouble(&self) -> Option<String> {
-        self.core.here().and_then(|core| core.trouble())
+    fn trouble(&self) -> PyResult<Option<String>> {
+        Ok(self.core.here().and_then(|core| core.trouble()))
     }
 
     fn status(&self, py: Python<'_>, timeout: f64) -> PyResult<String> {
