@@ -247,6 +247,34 @@ def test_a_connection_file_that_others_can_change_admits_nobody(
         faults.survived("strangers", f"connection file: {kind}", 1, "refused with words")
 
 
+def test_ssh_is_not_told_by_others_whom_to_trust(stage: Stage, faults: Any) -> None:
+    stage.shell(ANNA, "mkdir -m 700 .ssh; touch .ssh/known_hosts .ssh/config .ssh/more; echo Include more >.ssh/config")
+    tried = {("known_hosts", "libssh2"), ("known_hosts", "openssh"), ("config", "libssh2"), ("more", "libssh2")}
+    for name, backend in tried:
+        stage.shell(ANNA, f"chmod 666 .ssh/{name}")
+        tunnel = stage.run(ANNA, IPCLUSTERZ, "tunnel", "--backend", backend, "127.0.0.1")
+        refused(tunnel, f"run: chmod o-w /home/anna/.ssh/{name}")
+        stage.shell(ANNA, f"chmod 600 .ssh/{name}")
+    faults.survived("strangers", "known_hosts, ssh_config and what it includes, of mode 666", len(tried), "refused")
+
+
+OPEN_FOLDERS = {
+    "XDG_RUNTIME_DIR": "/home/anna/open",
+    "IPCLUSTERZ_HOME": "/home/anna/open/state",
+    "XDG_STATE_HOME": "/home/anna/open",
+}
+
+
+@pytest.mark.parametrize("variable", OPEN_FOLDERS)
+def test_a_folder_that_all_can_change_holds_nothing(stage: Stage, variable: str, faults: Any) -> None:
+    stage.shell(ANNA, "mkdir -m 777 open")
+    setting = f"{variable}={OPEN_FOLDERS[variable]}"
+    refused(stage.run(ANNA, "env", setting, IPCLUSTERZ, "-n", "1"), "run: chmod o-w /home/anna/open")
+    stage.shell(ANNA, "chmod 1777 open")
+    assert stage.run(ANNA, "env", setting, IPCLUSTERZ, "run", "-n", "1", "--", "true").returncode == 0
+    faults.survived("strangers", f"{variable} in a folder of mode 777", 1, "start refused with the chmod")
+
+
 def test_a_group_of_ones_own_may_write(stage: Stage, faults: Any) -> None:
     """An umask of 002 is common where each user has a group; a group with others in it is not trusted."""
     state = "/home/anna/.local/state"
