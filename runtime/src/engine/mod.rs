@@ -19,5 +19,5 @@ mod register;
 mod shared;
 
 pub use config::{EndOfTime, EngineConfig, EngineError};
-pub use handle::{Engine, TaskHandle};
+pub use handle::{Engine, PackError, TaskHandle};
 pub use inspection::{MpiFunctions, StackFile};

@@ -48,6 +48,8 @@ pub(super) struct State {
     /// How much text the running task may write.
     pub allowance: Option<Allowance>,
     pub registered: Option<(EngineId, PeerId)>,
+    /// Bytes that the controller takes of one result.
+    pub result_limit: u64,
     /// The controller's address that answered.
     pub address: String,
     /// Why registration failed, or why the engine has to end.
