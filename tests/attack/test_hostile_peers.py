@@ -88,9 +88,7 @@ def test_names_reach_no_log_and_no_terminal_as_they_are(role: str, attacked: Clu
     for text in (shown.stdout, shown.stderr, *engines, log_of(attacked)):
         assert not special(text)
         assert not any(line.lstrip().startswith("INFO forged") for line in text.splitlines())
-    faults.survived(
-        "strangers", f"names with line ends and escapes, {role}", len(fields) + 1, "shown by their numbers"
-    )
+    faults.survived("strangers", f"names with line ends and escapes, {role}", len(fields) + 1, "shown by their numbers")
 
 
 IMPOSSIBLE: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ use ipclusterz_runtime::engine::{EndOfTime, Engine as Core, EngineConfig, MpiFun
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::{Activity, Broken, Rank, Stream, TaskOutcome};
 use ipclusterz_runtime::wire::part::Part;
-use pyo3::exceptions::{PyMemoryError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use std::collections::BTreeMap;
@@ -142,8 +142,8 @@ impl Engine {
         let Some(core) = self.core() else { return Ok(()) };
         let sources = Sources::hold(frames)?;
         let packed = sources.copy(py, |slices| core.pack(slices));
-        let packed =
-            packed.map_err(|none| PyMemoryError::new_err(format!("no memory for a result of {} bytes", none.0)))?;
+        let hint = "return it in parts, or leave it on the engine";
+        let packed = packed.map_err(|error| errors::raise(py, "PayloadTooLarge", &error.to_string(), hint))?;
         core.finish(&task.handle(), outcome, packed, why);
         // Dropped when it is unlocked again: that may run any code.
         let finished = self.current().take();

@@ -7,7 +7,7 @@ use crate::inspections::Activities;
 use crate::system::wall_clock;
 use crate::wire::Frame;
 use crate::wire::message::{Broken, FunctionName, Group, Message, Op, Stream, TaskOutcome};
-use crate::wire::part::{NoMemory, Packed, Part};
+use crate::wire::part::{Packed, Part};
 use ipclusterz_base::ids::{EngineId, FunctionHash, TaskId};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -29,6 +29,22 @@ pub struct TaskHandle {
     started: f64,
     /// The same by a clock that nobody sets.
     since: Instant,
+}
+
+/// Why a result cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// Larger than the controller takes.
+    #[error("the result has {size} bytes; the limit is {limit}")]
+    TooLarge {
+        /// Bytes.
+        size: u64,
+        /// Bytes.
+        limit: u64,
+    },
+    /// No memory for a copy.
+    #[error("there is no memory for a result of {0} bytes")]
+    NoMemory(usize),
 }
 
 /// A registered engine.
@@ -156,11 +172,18 @@ impl Engine {
     }
 
     /// Copies a result's buffers into what will be sent.
-    pub fn pack<'a>(&self, buffers: impl IntoIterator<Item = &'a [u8]>) -> Result<Packed, NoMemory> {
-        let owner = self.shared.lock().registered.map(|(_, peer)| peer);
+    pub fn pack<'a>(&self, buffers: impl IntoIterator<Item = &'a [u8]> + Clone) -> Result<Packed, PackError> {
+        let state = self.shared.lock();
+        let (owner, limit) = (state.registered.map(|(_, peer)| peer), state.result_limit);
+        drop(state);
+        let size = buffers.clone().into_iter().fold(0_u64, |size, bytes| size.saturating_add(bytes.len() as u64));
+        if size > limit {
+            return Err(PackError::TooLarge { size, limit });
+        }
         let home = self.shared.segments.as_ref().zip(owner);
         let mut packed = Packed::default();
-        buffers.into_iter().try_for_each(|bytes| packed.push(bytes, home))?;
+        let copied = buffers.into_iter().try_for_each(|bytes| packed.push(bytes, home));
+        copied.map_err(|none| PackError::NoMemory(none.0))?;
         Ok(packed)
     }
 

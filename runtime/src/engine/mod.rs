@@ -21,6 +21,6 @@ mod register;
 mod shared;
 
 pub use config::{EndOfTime, EngineConfig, EngineError};
-pub use handle::{Engine, TaskHandle};
+pub use handle::{Engine, PackError, TaskHandle};
 pub use inspection::StackFile;
 pub use mpi::MpiFunctions;

@@ -225,6 +225,7 @@ impl Reactor {
                 self.next_usage = Instant::now();
                 let mut state = self.shared.lock();
                 state.registered = welcome.engine_id.map(|id| (id, welcome.peer));
+                state.result_limit = welcome.window.request_bytes;
                 state.address = self.session.address();
                 drop(state);
                 self.shared.changed.notify_all();

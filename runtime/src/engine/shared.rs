@@ -75,6 +75,8 @@ pub(super) struct State {
     /// When the task that runs, or ran last, was begun.
     pub running_since: Option<Instant>,
     pub registered: Option<(EngineId, PeerId)>,
+    /// Bytes that the controller takes of one result.
+    pub result_limit: u64,
     /// The controller's address that answered.
     pub address: String,
     /// Why registration failed, or why the engine has to end.

@@ -28,7 +28,7 @@ pub(crate) fn bind(socket: &zmq::Socket, endpoint: &str) -> io::Result<()> {
         (number, CStr::from_ptr(zmq_sys::zmq_strerror(number)).to_string_lossy().into_owned())
     };
     // libzmq numbers its own errors from here on.
-    Err(if number < zmq_sys::ZMQ_HAUSNUMERO as c_int {
+    Err(if number < zmq_sys::ZMQ_HAUSNUMERO.cast_signed() {
         io::Error::from_raw_os_error(number)
     } else {
         io::Error::other(text)
