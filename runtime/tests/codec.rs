@@ -202,6 +202,7 @@ fn control() -> impl Strategy<Value = Message> {
             replies,
             bytes,
             messages,
+            output: bytes / 2,
             full: bytes % 2 == 0,
         })),
         counts().prop_map(Message::Received),

@@ -104,7 +104,7 @@ pub(super) struct ClientState {
 /// A piece of output on its way to a client.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Written {
-    /// Bytes that the client has been sent up to its end.
+    /// Bytes of output that the client has been sent up to its end.
     pub end: u64,
     pub bytes: u64,
     pub engine: EngineId,

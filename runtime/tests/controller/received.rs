@@ -109,6 +109,7 @@ impl World {
                 let key = (output.request, output.position);
                 assert!(client.expected.contains(&key) && !client.answered.contains(&key), "late: {output:?}");
                 client.received.bytes += payload[0].len() as u64;
+                client.received.output += payload[0].len() as u64;
                 client.read.push((output.stream, String::from_utf8_lossy(&payload[0]).into_owned()));
             }
             Message::StatusReply(status) => self.losses = status.losses,

@@ -165,6 +165,7 @@ impl World {
                 replies: u64::MAX,
                 bytes: u64::MAX,
                 messages: Counts { control: u64::MAX, data: u64::MAX },
+                output: u64::MAX,
                 full: task.is_multiple_of(2),
             };
             self.tell(control + 1, Message::Ack(ack), vec![]);

@@ -96,6 +96,7 @@ impl Core {
     fn output(&mut self, output: RequestOutput, payload: &[Frame]) {
         let text = payload.first().map_or(&[][..], |text| text);
         self.received.bytes += text.len() as u64;
+        self.received.output += text.len() as u64;
         if let Some(request) = self.requests.get(&output.request)
             && let Some(pending) = request.pending.upgrade()
         {

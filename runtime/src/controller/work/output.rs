@@ -42,8 +42,9 @@ impl Work {
         client.output_dropped = !fits;
         let bytes = text.len() as u64;
         client.sent.bytes += bytes;
+        client.sent.output += bytes;
         client.output_bytes += bytes;
-        client.outputs.push_back(Written { end: client.sent.bytes, bytes, engine, writer });
+        client.outputs.push_back(Written { end: client.sent.output, bytes, engine, writer });
         let (request, position, stream) = (task.request, task.position, output.stream);
         let message = RequestOutput { request, position, engine, stream };
         self.effects.push(Effect::ToClient(task.client, Channel::Data, Message::RequestOutput(message), vec![text]));
@@ -55,6 +56,7 @@ impl Work {
         let Some(state) = self.clients.get_mut(&client) else { return };
         state.acked.replies = ack.replies.min(state.sent.replies).max(state.acked.replies);
         state.acked.bytes = ack.bytes.min(state.sent.bytes).max(state.acked.bytes);
+        state.acked.output = ack.output.min(state.sent.output).max(state.acked.output);
         while let Some((_, name)) = state.reply_segments.pop_front_if(|(number, _)| *number <= state.acked.replies) {
             self.effects.push(Effect::Unlink(name));
         }
@@ -73,7 +75,7 @@ impl Work {
     fn credit_taken(&mut self, client: PeerId) {
         let Some(state) = self.clients.get_mut(&client) else { return };
         let mut taken = Vec::new();
-        while let Some(written) = state.outputs.pop_front_if(|written| written.end <= state.acked.bytes) {
+        while let Some(written) = state.outputs.pop_front_if(|written| written.end <= state.acked.output) {
             state.output_bytes -= written.bytes;
             taken.push(written);
         }

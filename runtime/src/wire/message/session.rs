@@ -146,6 +146,9 @@ pub struct Ack {
     pub bytes: u64,
     /// Messages: the controller need not keep them any longer.
     pub messages: Counts,
+    /// Bytes of text in outputs alone.
+    #[serde(default)]
+    pub output: u64,
     /// Its results keep so much text already that they would keep hardly any more.
     #[serde(default)]
     pub full: bool,
