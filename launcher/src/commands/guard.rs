@@ -9,7 +9,7 @@ use crate::cleanup::folders;
 use crate::cleanup::remains::remove_remains;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
-use ipclusterz_host::stderr::{print_line, print_problem};
+use ipclusterz_host::stderr::{never_wait, print_line, print_problem};
 use ipclusterz_host::system;
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::lock::ClusterLock;
@@ -30,6 +30,7 @@ const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Waits until the launcher exits, which closes standard input. Then cleans up, and fails if that takes too long.
 pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
+    never_wait(None).map_err(Failure::io("starting the thread of the log"))?;
     let mut nothing = [0];
     while matches!(io::stdin().read(&mut nothing), Ok(1..)) {}
     let folder = ClusterFolder::of(&arguments.cluster)?;

@@ -12,7 +12,7 @@ use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::{Fate, Owner};
 use ipclusterz_host::owned::OwnedFolder;
 use ipclusterz_host::signals::{BlockedSignals, Signal};
-use ipclusterz_host::stderr::{print_line, print_problem};
+use ipclusterz_host::stderr::{never_wait, print_line, print_problem};
 use ipclusterz_host::system;
 use ipclusterz_launchers::cluster::lock::ClusterLock;
 use ipclusterz_launchers::cluster::state::ClusterState;
@@ -41,6 +41,8 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(30);
 /// exits.
 pub fn run(arguments: &TunnelArguments, variables: &Variables, output: &mut Output) -> Result<Exit, Failure> {
     let parent = parent_to_follow(arguments.exit_with_parent)?;
+    // A terminal that is paused does not hold up what goes through the tunnel.
+    never_wait(None).map_err(Failure::io("starting the thread of the log"))?;
     let signals = BlockedSignals::block().map_err(Failure::io("blocking signals"))?;
     let table = table(arguments, variables)?;
     let given_up = Arc::new(AtomicBool::new(false));

@@ -8,7 +8,7 @@ use ipclusterz_runtime::controller::event::{Action, Event};
 use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::{
-    Message, Outcome, Recalled, Reply, SegmentNote, Stream, TaskOutcome, TaskResult,
+    Ack, Message, Outcome, Recalled, Reply, SegmentNote, Stream, TaskOutcome, TaskResult,
 };
 
 #[test]
@@ -73,4 +73,25 @@ fn a_slow_client_is_told_once_that_text_is_dropped_and_gets_no_part_of_what_is_d
     world.step(Step::Acknowledge(0));
     world.write(engine, Stream::Stdout, "again");
     assert_eq!(world.clients[&client].read, [(Stream::Stdout, "again".to_owned())]);
+}
+
+#[test]
+fn an_engine_gets_credit_for_output_that_was_read_and_not_for_answers() {
+    let mut world = World::new();
+    let client = world.join(Role::Client, None);
+    let engine = world.join(Role::Engine, None);
+    world.submit(client, ANYWHERE, false, 0);
+    let under_way = |world: &World| world.engines[&engine].under_way.values().sum::<u64>();
+    world.write(engine, Stream::Stdout, &"line\n".repeat(60_000));
+    let answers = Ack { replies: u64::MAX, ..Ack::default() };
+    world.tell(client, Message::Ack(answers), vec![]);
+    assert_eq!(under_way(&world), 300_000);
+    world.step(Step::Acknowledge(0));
+    assert_eq!(under_way(&world), 0);
+    world.write(engine, Stream::Stdout, "little");
+    world.step(Step::Acknowledge(0));
+    assert_eq!(under_way(&world), 6, "not worth a message");
+    world.client_leaves(client, true, false);
+    assert_eq!(under_way(&world), 0, "nobody will read it");
+    world.settle();
 }
