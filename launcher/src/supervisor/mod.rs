@@ -1,7 +1,7 @@
 //! The process that starts a cluster, watches over it and ends it. In reading order:
 //!
 //! - [`core`]: decides, without sockets, clock or processes; `inputs` has its inputs and actions, `policy` its
-//!   settings, [`set`] one set, [`world`](self) the loss of ranks, [`loss`] the record of losses, `ends` what the
+//!   settings, [`set`] one set, `leaving` what the end of one means, [`world`](self) the loss of ranks, [`loss`] the record of losses, `ends` what the
 //!   controller is told of them, [`scaling`] which engines leave, `restart` how long to wait before a restart,
 //!   `progress` how far all sets are, `announcements` who is ready
 //! - [`run`]: the loop that owns a cluster and turns events into inputs of the core; `act` carries out its actions
@@ -19,6 +19,7 @@ mod ends;
 pub mod events;
 pub mod inputs;
 pub mod lease;
+mod leaving;
 mod log_watch;
 pub mod loss;
 mod names;

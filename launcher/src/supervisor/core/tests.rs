@@ -3,6 +3,7 @@
 use super::super::world::NOTICE_PATIENCE;
 use super::*;
 use crate::supervisor::loss::Limit;
+use ipclusterz_launchers::set::SetEnd;
 use ipclusterz_profile::tables::engines::OnRankLoss;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;

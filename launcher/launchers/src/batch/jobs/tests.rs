@@ -60,7 +60,9 @@ fn refusal(why: &str) -> Failure {
 
 fn ended(orderly: bool, how: &str) -> Vec<Action> {
     let log = (!orderly).then(|| PathBuf::from("/logs/job-0.log"));
-    vec![Action::Tell(SetEvent::Ended(SetEnd::new(orderly, how, log)))]
+    // A queue may lose sight of a job whose engines live.
+    let end = SetEnd { certain: false, ..SetEnd::new(orderly, how, log) };
+    vec![Action::Tell(SetEvent::Ended(end))]
 }
 
 fn resources() -> View {
