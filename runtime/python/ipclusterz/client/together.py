@@ -83,6 +83,8 @@ def _once(method: str, failed: list[IpclusterzError], agreed: bool) -> Ipcluster
     first = causes[0]
     alike = {(_name(error), _text(error)) for error in causes}
     if len(alike) == 1 and (agreed or isinstance(first, RejectedError)):
+        if _name(first) == MPIError.__name__:
+            return _as_itself(MPIError, method, causes)
         return first.with_traceback(None)
     return None
 
