@@ -110,7 +110,7 @@ fn clients() -> Vec<Message> {
         Message::Inspect(Inspect { number: 1, asker: None, engines: vec![EngineId(0)], broken: None }),
         Message::StatusRequest(Empty {}),
         Message::EngineEnded(EngineEnded { uuid: "uuid-of-engine".to_owned(), how: Some("signal 9".to_owned()) }),
-        Message::Ack(Ack { replies: 1, bytes: 7, messages: Counts { control: 1, data: 1 } }),
+        Message::Ack(Ack { replies: 1, messages: Counts { control: 1, data: 1 }, ..Ack::default() }),
         Message::Interrupt(Targets { engines: Some(vec![EngineId(0)]) }),
         Message::Abort(Abort { requests: Some(vec![RequestId(1)]), interrupt: true, ..Abort::default() }),
         Message::Abort(Abort { all_clients: true, ..Abort::default() }),
