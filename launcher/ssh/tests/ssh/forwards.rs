@@ -42,7 +42,9 @@ fn talk_unix(path: &std::path::Path, content: Vec<u8>) {
 fn from_here_to_there(backend: BackendKind) {
     let server = Sshd::start();
     let mut remote = server.connect(backend);
-    let socket = server.path("echo");
+    // Only a socket in a folder of ours alone is connected to.
+    ipclusterz_base::private::make_private_dir(&server.path("private")).expect("make");
+    let socket = server.path("private/echo");
     echo_unix(&socket);
     for to in [Endpoint::loopback(echo_tcp()), Endpoint::Unix(socket)] {
         let listener = LocalListener::tcp(0).expect("listen");
@@ -59,7 +61,9 @@ fn from_here_to_there(backend: BackendKind) {
 fn back_from_there(backend: BackendKind) {
     let server = Sshd::start();
     let mut remote = server.connect(backend);
-    let socket = server.path("echo");
+    // Only a socket in a folder of ours alone is connected to.
+    ipclusterz_base::private::make_private_dir(&server.path("private")).expect("make");
+    let socket = server.path("private/echo");
     echo_unix(&socket);
     for to in [Endpoint::loopback(echo_tcp()), Endpoint::Unix(socket.clone())] {
         let forward = remote.forward_back(&Endpoint::loopback(0), &to).expect("forwards");
