@@ -140,17 +140,17 @@ impl ClientState {
         self.outputs.push_back(written);
     }
 
-    /// A task of a request has its answer.
-    pub fn close(&mut self, task: TaskId, request: RequestId) {
-        self.held.remove(&task);
-        self.asked.remove(&task);
-        let Some(span) = self.requests.get_mut(&request) else { return };
+    /// A task of a request has its answer. Whether others have waited for that.
+    pub fn close(&mut self, task: TaskId, request: RequestId) -> bool {
+        let waited = self.held.remove(&task) | self.asked.remove(&task);
+        let Some(span) = self.requests.get_mut(&request) else { return waited };
         span.open -= 1;
         self.open_replies -= 1;
         if span.open.0 == 0 {
             self.open_bytes -= span.bytes;
             self.requests.remove(&request);
         }
+        waited
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Work {
     pub loads: Loads,
     /// Those that do not read, as far as tasks wait for that.
     holding: BTreeSet<PeerId>,
+    /// Some of these may go on.
+    released: bool,
     last_task: Saturating<u64>,
     queued: Saturating<u64>,
     held_bytes: Saturating<u64>,
@@ -83,6 +85,7 @@ impl Work {
             tasks: HashMap::new(),
             loads: Loads::default(),
             holding: BTreeSet::new(),
+            released: false,
             last_task: Saturating(0),
             queued: Saturating(0),
             held_bytes: Saturating(0),

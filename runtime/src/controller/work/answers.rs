@@ -120,7 +120,7 @@ impl Work {
     pub(super) fn forget(&mut self, task: TaskId) {
         let Some(state) = self.tasks.remove(&task) else { return };
         if let Some(client) = self.clients.get_mut(&state.client) {
-            client.close(task, state.request);
+            self.released |= client.close(task, state.request);
         }
         self.dispose_unmet(state.balanced.and_then(|balanced| balanced.unmet));
         self.dispose(state.job);

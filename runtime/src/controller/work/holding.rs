@@ -46,6 +46,7 @@ impl Work {
         }
         if state.full && state.unread.bytes() <= self.limits.window.bytes / 2 {
             state.full = false;
+            self.released = true;
         }
         if !state.queue.is_empty() && !self.turns.contains(&client) {
             self.turns.push_back(client);
@@ -89,8 +90,8 @@ impl Work {
         if state.full {
             return targets.collect();
         }
-        let waiting = state.asked.iter().chain(&state.held).filter_map(|task| self.engine_of(*task));
-        let blocked: BTreeSet<EngineId> = waiting.collect();
+        let mut blocked = self.unsettled(client);
+        blocked.extend(state.held.iter().filter_map(|task| self.engine_of(*task)));
         if group && targets.clone().any(|engine| blocked.contains(&engine)) { targets.collect() } else { blocked }
     }
 
@@ -117,16 +118,19 @@ impl Work {
         state.is_some_and(|state| state.asked.contains(&task))
     }
 
-    /// An engine has said what becomes of a task that it was asked to give back.
-    pub(super) fn said(&mut self, task: TaskId) {
-        let client = self.tasks.get(&task).map(|state| state.client);
-        if let Some(state) = client.and_then(|client| self.clients.get_mut(&client)) {
-            state.asked.remove(&task);
+    /// An engine has said what becomes of a task that it has.
+    pub(super) fn said(&mut self, engine: EngineId, task: TaskId) {
+        let state = self.tasks.get(&task).filter(|state| state.place == Place::At(engine));
+        if let Some(client) = state.and_then(|state| self.clients.get_mut(&state.client)) {
+            self.released |= client.asked.remove(&task);
         }
     }
 
-    /// Gives engines what has waited here and need not any longer.
+    /// Gives engines what has waited here and need not any longer, if something has changed.
     pub(super) fn release(&mut self, now: Duration) {
+        if !std::mem::take(&mut self.released) {
+            return;
+        }
         let reads = |client: &PeerId| self.clients.get(client).is_none_or(|state| !state.full);
         let clients: Vec<PeerId> = self.holding.iter().copied().filter(reads).collect();
         for client in clients {
@@ -135,28 +139,18 @@ impl Work {
     }
 
     fn release_of(&mut self, client: PeerId, now: Duration) {
-        let Some(state) = self.clients.get_mut(&client) else { return };
-        let held = std::mem::take(&mut state.held);
-        let mut blocked: BTreeSet<EngineId> = BTreeSet::new();
-        blocked.extend(
-            self.clients
-                .get(&client)
-                .into_iter()
-                .flat_map(|state| &state.asked)
-                .filter_map(|task| self.engine_of(*task)),
-        );
-        let mut stay = BTreeSet::new();
-        // Tasks of one request have consecutive numbers.
+        let mut blocked = self.unsettled(client);
+        let (mut stay, mut go) = (BTreeSet::new(), Vec::new());
+        let held = self.clients.get_mut(&client).map(|state| std::mem::take(&mut state.held)).unwrap_or_default();
         let held: Vec<TaskId> = held.into_iter().collect();
-        for request in
-            held.chunk_by(|one, next| self.is_one_group(*one, *next)).map(<[TaskId]>::to_vec).collect::<Vec<_>>()
-        {
-            let engines: Vec<EngineId> = request.iter().filter_map(|task| self.engine_of(*task)).collect();
+        // Tasks of one request have consecutive numbers.
+        for together in held.chunk_by(|one, next| self.is_one_group(*one, *next)) {
+            let engines: Vec<EngineId> = together.iter().filter_map(|task| self.engine_of(*task)).collect();
             if engines.iter().any(|engine| blocked.contains(engine)) {
                 blocked.extend(engines);
-                stay.extend(request);
+                stay.extend(together);
             } else {
-                request.into_iter().for_each(|task| self.give_held(task, now));
+                go.extend(together);
             }
         }
         if stay.is_empty() {
@@ -164,6 +158,13 @@ impl Work {
         } else if let Some(state) = self.clients.get_mut(&client) {
             state.held = stay;
         }
+        go.into_iter().for_each(|task| self.give_held(task, now));
+    }
+
+    /// Engines that have not said yet which tasks of a client they give back.
+    fn unsettled(&self, client: PeerId) -> BTreeSet<EngineId> {
+        let asked = self.clients.get(&client).into_iter().flat_map(|state| &state.asked);
+        asked.filter_map(|task| self.engine_of(*task)).collect()
     }
 
     fn is_one_group(&self, one: TaskId, next: TaskId) -> bool {

@@ -16,14 +16,14 @@ impl Work {
     /// An engine gives tasks back that it has not started, and says which it keeps.
     pub fn recalled(&mut self, engine: EngineId, recalled: &Recalled, now: Duration) {
         for task in &recalled.kept {
-            self.said(*task);
+            self.said(engine, *task);
             if self.tasks.get(task).is_some_and(|state| state.place == Place::At(engine) && state.abort) {
                 self.tell_started(*task);
             }
         }
         for task in &recalled.returned {
             let was_asked = self.was_asked(*task);
-            self.said(*task);
+            self.said(engine, *task);
             if !self.loads.take(engine, *task, None, now) {
                 continue;
             }
