@@ -14,6 +14,7 @@ from calls import SCRIPT, everywhere, process_id
 from ipclusterz import AsyncResult, Client
 from ipclusterz.client import ExecuteReply
 
+
 def without_time(result: AsyncResult) -> str:
     """What a result shows, but for how long its calls took."""
     return re.sub(r"[\d.]+ s>", "s>", repr(result))

@@ -248,12 +248,15 @@ impl Task {
     }
 }
 
+/// Epoch, ranks, and seconds to make their communicator.
+type GroupOfTask = (u64, Vec<u32>, Option<f64>);
+
 #[guarded]
 #[pymethods]
 impl Task {
     /// Epoch, ranks, and seconds to make their communicator, when it is collective.
     #[getter]
-    fn group(&self) -> PyResult<Option<(u64, Vec<u32>, Option<f64>)>> {
+    fn group(&self) -> PyResult<Option<GroupOfTask>> {
         Ok(self.handle().group.as_ref().map(|group| (group.epoch, group.ranks.clone(), group.timeout)))
     }
 

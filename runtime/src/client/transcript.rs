@@ -71,12 +71,13 @@ impl Transcript {
         let room = kept.room(self.len(), text.len());
         // Of what is displayed, a part is of no use.
         let fits = if stream == Stream::Display && room < text.len() { 0 } else { text.floor_char_boundary(room) };
-        if fits > 0 {
-            kept.count(fits);
-            self.push(stream, &text[..fits]);
+        let (kept_text, left_out) = text.split_at_checked(fits).unwrap_or(("", text));
+        if !kept_text.is_empty() {
+            kept.count(kept_text.len());
+            self.push(stream, kept_text);
         }
         if stream != Stream::Display {
-            self.left_out = self.left_out.saturating_add(text.len().saturating_sub(fits));
+            self.left_out = self.left_out.saturating_add(left_out.len());
         }
     }
 

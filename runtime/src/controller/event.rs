@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 /// What the reactor tells the core.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all events are messages")]
 pub enum Event {
     /// A message arrived.
     Message {

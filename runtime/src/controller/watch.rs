@@ -9,7 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 /// Most ends that are taken per call.
-const BATCH: usize = 64;
+const BATCH: i32 = 64;
 
 /// The processes of peers.
 pub(super) struct Watch {
@@ -67,9 +67,9 @@ impl Watch {
 
     /// Those that have ended since the last call, and how, as far as the kernel tells.
     pub fn ended(&mut self) -> Vec<(PeerId, Option<String>)> {
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; BATCH];
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; BATCH as usize];
         // SAFETY: the events are valid for writing, as many as is said.
-        let count = unsafe { libc::epoll_wait(self.fd(), events.as_mut_ptr(), BATCH as i32, 0) };
+        let count = unsafe { libc::epoll_wait(self.fd(), events.as_mut_ptr(), BATCH, 0) };
         let found = events.iter().take(usize::try_from(count).unwrap_or_default());
         let found: Vec<PeerId> = found.map(|event| PeerId(event.u64)).chain(std::mem::take(&mut self.over)).collect();
         found.into_iter().map(|peer| (peer, self.processes.remove(&peer).and_then(|(pid, fd)| how(pid, &fd)))).collect()

@@ -39,7 +39,9 @@ impl Logs {
 
     /// Writes text to standard output or error. What cannot be written is counted, and said in the log later.
     pub fn write(&self, to_errors: bool, text: &str) {
-        self.lines[usize::from(to_errors)].lock().unwrap_or_else(PoisonError::into_inner).write(text);
+        let [output, errors] = &self.lines;
+        let lines = if to_errors { errors } else { output };
+        lines.lock().unwrap_or_else(PoisonError::into_inner).write(text);
     }
 
     /// Cuts what is too long; true if anything was. What cannot be cut is tried again at the next look.

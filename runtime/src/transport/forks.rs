@@ -81,8 +81,10 @@ mod tests {
         // SAFETY: the child calls only pause.
         unsafe {
             let pid = libc::fork();
-            while pid == 0 {
-                libc::pause();
+            if pid == 0 {
+                loop {
+                    libc::pause();
+                }
             }
             assert!(pid > 0);
             pid

@@ -81,7 +81,7 @@ impl Core {
 
     /// The process of a peer has ended. What it sent before may still come.
     fn exits_soon(&mut self, id: PeerId, now: Duration) {
-        self.exits.wait_until(id, now + self.limits.exit_grace);
+        self.exits.wait_until(id, now.saturating_add(self.limits.exit_grace));
         if let Some(engine) = self.registry.peer(id).and_then(|peer| peer.engine_id) {
             self.work.loads.end(engine);
         }

@@ -29,7 +29,7 @@ impl Core {
             return self.stranger_says(route, admitted, message, now);
         };
         if !self.exits.is_empty() && self.exits.has(peer) {
-            self.exits.wait_until(peer, now + self.limits.exit_grace);
+            self.exits.wait_until(peer, now.saturating_add(self.limits.exit_grace));
         }
         let (role, refused) = match self.registry.peer(peer).and_then(|peer| peer.engine_id) {
             Some(engine) => (Role::Engine, self.engine_says(peer, engine, channel, message, payload, now)),

@@ -59,7 +59,7 @@ impl Work {
 
     fn one_less(&mut self, first: TaskId, group: &Group) {
         let turn = self.turns_of_groups.entry(first).or_default();
-        turn.ended += 1;
+        turn.ended = turn.ended.saturating_add(1);
         if turn.ended < group.ranks.len() {
             return;
         }
