@@ -317,7 +317,8 @@ class Connection:
         dict
             With the keys cluster, pid, uptime (seconds), clients, pending, held_bytes, rejected, resident_bytes,
             engines and losses: the last ten engines that died, and how. The ``state`` of an engine is ``idle``,
-            ``busy`` or ``draining``; on the controller's host also ``stopped`` by a signal, ``traced`` by a debugger or ``frozen``.
+            ``busy`` or ``draining``; on the controller's host also ``stopped`` by a signal, ``traced`` by a debugger or
+            ``frozen``.
 
         Raises
         ------
