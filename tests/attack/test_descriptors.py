@@ -171,7 +171,8 @@ def test_a_full_controller_refuses_clients_with_words_and_lives_on(open_cluster,
             clients: list[Client] = []
             with pytest.raises(error.ControllerUnreachable, match=rf"no room .* it may have {LIMIT} \(`ulimit -n`\)"):
                 connect_until_refused(client_file, clients, crowd)
-            assert 30 < len(clients) < 60
+            # Two connections each, and its process.
+            assert 25 < len(clients) < 60
             clients[-1].close()
             clients[-1] = crowd.enter_context(Client(client_file))
             # Connections that say nothing take the rest, and do not keep it.

@@ -92,7 +92,7 @@ def test_names_reach_no_log_and_no_terminal_as_they_are(role: str, attacked: Clu
 
 
 IMPOSSIBLE: dict[str, dict[str, Any]] = {
-    "a host of 100 MiB": {"host": "h" * 100 * MIB},
+    "a host of 900 KiB": {"host": "h" * 900 * 1024},
     "a uuid of 600 bytes": {"uuid": "u" * 600},
     "an address of 600 bytes": {"address": "a" * 600},
     "an end that is no number": {"ends_in": math.nan},
@@ -136,14 +136,14 @@ def test_one_engine_named_often_is_asked_once(attacked: Cluster, faults: Any) ->
     with RawPeer(attacked, "client", local=True) as peer:
         peer.join()
         begin = time.monotonic()
-        peer.tell("control", "inspect", {"number": 7, "asker": None, "engines": [0] * 50_000})
+        peer.tell("control", "inspect", {"number": 7, "asker": None, "engines": [0] * 50_000, "stacks": True})
         assert peer.hear_of("control", "inspected")["number"] == 7
         assert time.monotonic() - begin < 5
         # The engine is not busy with it either.
         with attacked.connect_client() as rc:
             assert rc[0].apply_sync(abs, -1) == 1
         assert time.monotonic() - begin < 10
-        peer.tell("control", "inspect", {"number": 8, "asker": None, "engines": list(range(70_000))})
+        peer.tell("control", "inspect", {"number": 8, "asker": None, "engines": list(range(70_000)), "stacks": False})
         assert "70000 engines" in peer.hear_of("control", "refused")["reason"]
     faults.survived("strangers", "an engine named 50,000 times in one question", 1, "asked once")
 
@@ -256,7 +256,7 @@ ENGINE_SAYS: list[Saying] = [
     ("data", "need_function", {"task": 1}),
     ("data", "output", {"task": 1, "stream": "stdout"}),
     ("control", "usage", {"resident_bytes": 1}),
-    ("control", "inspect", {"number": 1, "asker": None, "engines": [0]}),
+    ("control", "inspect", {"number": 1, "asker": None, "engines": [0], "stacks": True}),
     ("control", "inspected", {"number": 1, "asker": 1, "engine": 0, "activity": None}),
 ]
 
@@ -269,7 +269,7 @@ CLIENT_SAYS: list[Saying] = [
     ("data", "abort", {"requests": [1, 2], "engines": [7]}),
     ("data", "goodbye", {"reason": "closed"}),
     ("control", "ack", {"replies": 1, "messages": {"control": 1, "data": 1}}),
-    ("control", "inspect", {"number": 1, "asker": None, "engines": [0, 7]}),
+    ("control", "inspect", {"number": 1, "asker": None, "engines": [0, 7], "stacks": True}),
     ("control", "engine_ended", {"uuid": "u", "how": "signal: 9 (SIGKILL)"}),
     ("control", "status_request", {}),
 ]

@@ -375,6 +375,6 @@ mod tests {
     #[test]
     fn no_terminal_obeys_what_is_in_a_cell() {
         let rows = [vec!["n1\n\x1b[2J".to_owned(), "\u{202e}x".to_owned()]];
-        assert_eq!(table(&["host", "state"], &rows), "host        state\nn1\\n\\x1b[2J  \\u202ex\n");
+        assert_eq!(table(&["host", "state"], &rows), "host         state\nn1\\n\\x1b[2J  \\u202ex\n");
     }
 }

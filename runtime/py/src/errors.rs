@@ -1,9 +1,11 @@
 //! The runtime's errors as classes of `ipclusterz.error`, which are written in Python.
 
 use ipclusterz_base::connection::ConnectionError;
+use ipclusterz_base::error::PlacesError;
 use ipclusterz_base::words::{printable_lines, without_codes};
 use ipclusterz_runtime::client::ClientError;
 use ipclusterz_runtime::engine::EngineError;
+use ipclusterz_runtime::transport::context::Shortage;
 use ipclusterz_runtime::transport::dial::DialError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -34,7 +36,16 @@ fn of_bug(py: Python<'_>, panic: &(dyn Any + Send)) -> PyErr {
 
 /// A connection file that cannot be used.
 pub fn of_connection(py: Python<'_>, error: &ConnectionError) -> PyErr {
-    raise(py, "ConnectionFileError", &error.to_string(), &error.hint())
+    let short = match error {
+        ConnectionError::Unreadable { source, .. } | ConnectionError::Place(PlacesError::Io { source, .. }) => {
+            Shortage::of_io(source)
+        }
+        _ => None,
+    };
+    match short {
+        Some(short) => raise(py, "ControllerUnreachable", &format!("{error}: {short}"), SHORT),
+        None => raise(py, "ConnectionFileError", &error.to_string(), &error.hint()),
+    }
 }
 
 /// A call of a client that failed.

@@ -72,7 +72,7 @@ impl Client {
         let session = Session::dial(&context, file, hello).map_err(ClientError::from)?;
         let segments = file.shared_memory.as_deref().filter(|_| session.is_local());
         let segments = segments.map_or(Ok(None), SegmentFolder::open);
-        let segments = segments.map_err(|error| ClientError::from(DialError::Place(error)))?;
+        let segments = segments.map_err(|error| ClientError::from(DialError::of_place(error)))?;
         let shared = Arc::new(Shared::new(segments).map_err(|error| ClientError::of_io("eventfd", error))?);
         let thread = std::thread::Builder::new()
             .name("ipclusterz-io".to_owned())

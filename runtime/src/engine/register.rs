@@ -29,7 +29,7 @@ impl Engine {
         let mut session = Session::dial(&context, &file, hello(uuid.clone(), config))?;
         session.set_end(config.end.map(|end| Instant::now() + end.left()));
         let segments = file.shared_memory.filter(|_| session.is_local());
-        let segments = segments.map_or(Ok(None), |path| SegmentFolder::open(&path)).map_err(DialError::Place)?;
+        let segments = segments.map_or(Ok(None), |path| SegmentFolder::open(&path)).map_err(DialError::of_place)?;
         let shared = Shared::new(segments, config.mpi).map_err(|error| EngineError::of_io("eventfd", error))?;
         let shared = Arc::new(shared);
         process::end_group_on_sigterm();

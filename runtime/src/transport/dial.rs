@@ -57,6 +57,15 @@ impl DialError {
     pub(super) fn of_io(error: std::io::Error) -> DialError {
         Shortage::of_io(&error).map_or_else(|| DialError::System(error), DialError::Short)
     }
+
+    /// Of a place that could not be looked at.
+    pub fn of_place(error: PlacesError) -> DialError {
+        let short = match &error {
+            PlacesError::Io { source, .. } => Shortage::of_io(source),
+            _ => None,
+        };
+        short.map_or_else(|| DialError::Place(error), DialError::Short)
+    }
 }
 
 /// What became of a connection.
@@ -81,7 +90,7 @@ pub enum LinkEvent {
 pub(super) fn check_socket(endpoint: &str) -> Result<(), DialError> {
     let folder = endpoint.strip_prefix("ipc://").and_then(|path| Path::new(path).parent());
     match folder.map_or(Ok(()), check_private_dir) {
-        Err(error) if !error.is_missing() => Err(DialError::Place(error)),
+        Err(error) if !error.is_missing() => Err(DialError::of_place(error)),
         _ => Ok(()),
     }
 }
