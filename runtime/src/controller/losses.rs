@@ -44,6 +44,9 @@ pub struct Awaited {
 }
 
 impl Awaited {
+    /// It is known already, or will never be.
+    pub const NOBODY: Awaited = Awaited { launcher: false, kernel: false };
+
     /// Whether anybody may.
     pub fn any(self) -> bool {
         self.launcher || self.kernel

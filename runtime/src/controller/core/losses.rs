@@ -24,7 +24,9 @@ impl Core {
     /// An engine has left: its tasks are answered, and clients are told.
     pub(super) fn lost_engine(&mut self, id: PeerId, engine: EngineId, peer: &Peer, why: &str, now: Duration) {
         let who = format!("engine {engine} (pid {} on {})", peer.hello.pid, peer.hello.host);
-        let how = peer.ended.as_deref().or(peer.exited.as_deref()).unwrap_or(why);
+        let halt = self.halt(peer);
+        let why = halt.map_or_else(|| why.to_owned(), |halt| format!("{why}, and its process {}", halt.what()));
+        let how = peer.ended.as_deref().or(peer.exited.as_deref()).unwrap_or(&why);
         let reason = if peer.leaving { format!("{who} was shut down") } else { format!("{who} died: {how}") };
         self.actions.push(Action::Log(reason.clone()));
         if !peer.leaving {
@@ -32,7 +34,8 @@ impl Core {
             let loss = EngineLoss { id: engine, uuid, host, pid: peer.hello.pid, how, seconds_ago: 0.0 };
             self.losses.remember(loss, now);
         }
-        let awaited = self.awaited(peer);
+        // Of a process that is there nobody can say how it ended.
+        let awaited = if halt.is_some() { Awaited::NOBODY } else { self.awaited(peer) };
         if awaited.any() {
             let until = now.saturating_add(self.limits.loss_grace);
             let (uuid, reason) = (peer.hello.uuid.clone(), reason.clone());

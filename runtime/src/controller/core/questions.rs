@@ -51,7 +51,7 @@ impl Core {
     }
 
     /// Why the process of a peer of this host does not go on.
-    fn halt(&self, peer: &Peer) -> Option<Halt> {
+    pub(super) fn halt(&self, peer: &Peer) -> Option<Halt> {
         let birth = peer.hello.birth.filter(|_| peer.watched)?;
         (self.identity.halt)(peer.hello.pid, birth.start_time)
     }
