@@ -76,8 +76,9 @@ test-rust: $(VENV)/tools.stamp testbed
 test-fuzz: $(VENV)/tools.stamp
 	$(BIN)/python scripts/fuzz
 
+# One process more than the machine of CI has cores: tests on virtual hosts wait most of their time.
 test-python: $(VENV)/package.stamp testbed mpi-bridge
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 3
 
 # What depends most on cloudpickle, IPython, joblib and numpy, with the oldest of these that are allowed. scikit-learn, of
 # which no version is named, is not there.

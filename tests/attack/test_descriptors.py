@@ -209,7 +209,7 @@ def test_a_client_that_has_no_descriptor_for_a_new_connection_waits_for_one(open
 def test_an_engine_without_descriptors_says_so(open_cluster, tmp_path, faults) -> None:
     file = str(Path(open_cluster.report["client_file"]).parent / "engine.json")
     engine = [sys.executable, "-P", "-m", "ipclusterz.engine", "--timeout", "2", "--connection-file", file]
-    limits = range(10, 10 + faults.times(part=6, whole=12))
+    limits = range(10, 10 + faults.times(part=4, whole=8))
     for limit in limits:
         run = subprocess.run(
             ["prlimit", f"--nofile={limit}", *engine],

@@ -233,7 +233,12 @@ class VirtualHosts(Commands):
         shutil.rmtree(self.folder)
 
         def left() -> list[str]:
-            return [describe(pid) for namespace in namespaces for pid in processes_in(namespace)]
+            found = [pid for namespace in namespaces for pid in processes_in(namespace)]
+            for pid in found:
+                # One whose parent has ended is a child of this process, which nobody else waits for.
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+            return [describe(pid) for pid in found]
 
         # Killed ones that wait for a busy disk end when it has answered.
         until(lambda: not left(), 60, lambda: f"processes of virtual hosts are still there: {left()}")

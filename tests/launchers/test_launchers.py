@@ -119,15 +119,18 @@ def test_an_engine_that_is_killed(site: Site) -> None:
     with site.prompt() as prompt:
         variable, _ = site.rank or ("", 0)
         pid, host, _ = prompt.do(user.describe, variable)[2]
+        former = prompt.do(user.uuids)
         prompt.do(user.begin_to_sleep, 2)
         where = site.hosts.names.index(host)
         until(lambda: site.engines()[2]["state"] == "busy")
         # Its pid means something on its own host alone.
         site.hosts.exec(where, "kill", "-KILL", str(pid))
         assert prompt.do(user.how_it_ended).startswith("EngineError: engine 2")
-        rest = [] if site.together else [0, 1, 3]
-        assert prompt.do(user.wait_for_ids, rest) == rest
-        if rest:
+        if site.together:
+            assert prompt.do(user.wait_until_gone, former) == []
+        else:
+            rest = [0, 1, 3]
+            assert prompt.do(user.wait_for_ids, rest) == rest
             assert prompt.do(user.answers) == dict.fromkeys(rest, 42)
 
 

@@ -98,6 +98,23 @@ def wait_for_ids(rc: Any, wanted: list[int], seconds: float = 30) -> Any:
     return sorted(rc.ids)
 
 
+def uuids(rc: Any) -> list[str]:
+    """The processes of the engines, by names that no other process gets."""
+    return [engine["uuid"] for engine in rc.status()["engines"]]
+
+
+def wait_until_gone(rc: Any, former: list[str], seconds: float = 30) -> Any:
+    """Which of these engines are there when none is, or the time is up. Others may have been started in their place."""
+    import time
+
+    deadline = time.monotonic() + seconds
+    while True:
+        here = {engine["uuid"] for engine in rc.status()["engines"]}.intersection(former)
+        if not here or time.monotonic() > deadline:
+            return sorted(here)
+        time.sleep(0.01)
+
+
 def wait_for_count(rc: Any, wanted: int, seconds: float = 30) -> Any:
     """The engines' ids, once there are so many or the time is up."""
     import time

@@ -46,7 +46,7 @@ def frozen(rc: Client, process: subprocess.Popen[bytes]) -> float:
     until(lambda: rc.status()["engines"][1]["state"] == "busy")
     os.kill(process.pid, signal.SIGSTOP)
     began = time.monotonic()
-    with pytest.raises(error.EngineError, match="engine 1 .* is stopped by a signal"):
+    with pytest.raises(error.EngineError, match=r"engine 1 .* is stopped by a signal"):
         call.get(timeout=3 * SILENCE_SECONDS)
     return time.monotonic() - began
 
