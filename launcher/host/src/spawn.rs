@@ -105,7 +105,7 @@ fn prepare(launcher: u32, options: ChildOptions) -> io::Result<()> {
         if libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) != 0 {
             return Err(io::Error::last_os_error());
         }
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGUSR1, libc::SIGXFSZ] {
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGUSR1] {
             if libc::signal(signal, libc::SIG_DFL) == libc::SIG_ERR {
                 return Err(io::Error::last_os_error());
             }

@@ -201,8 +201,6 @@ pub fn prepare_program(launcher: u32) -> io::Result<()> {
         if libc::getppid().unsigned_abs() != launcher {
             libc::_exit(1);
         }
-        // This process ignores it, for its log.
-        libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         check(libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()))

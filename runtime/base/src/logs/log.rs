@@ -65,11 +65,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// Starts to write to `descriptor`, which stays open as long as this process runs. From here on, a file that is longer
-    /// than `ulimit -f` allows is an error as a full disk is, and not the end of the process.
+    /// Starts to write to `descriptor`, which stays open as long as this process runs.
     pub fn start(descriptor: RawFd) -> io::Result<Log> {
-        // SAFETY: to ignore a signal touches no memory.
-        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
         let shared = Arc::new(Shared::default());
         let writer = Writer { shared: Arc::clone(&shared), lines: Lines::to(descriptor), repeats: Repeats::default() };
         std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run())?;
