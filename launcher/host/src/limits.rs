@@ -121,7 +121,8 @@ pub fn of_this_host(engines: u32) -> Vec<Limit> {
     if let Ok((_, Some(hard))) = system::resource_limit(libc::RLIMIT_NOFILE) {
         let name = format!("ulimit -Hn ({hard})");
         let unit = "open files of the controller";
-        let (per_engine, fixed) = (FILES_PER_ENGINE, FILES_OF_CONTROLLER);
+        // An engine of this host is watched besides.
+        let (per_engine, fixed) = (FILES_PER_ENGINE + 1, FILES_OF_CONTROLLER);
         limits.push(Limit { name, unit, available: hard, per_engine, fixed, guessed: false });
     }
     if let Some(available) = memory_available() {
