@@ -6,54 +6,13 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from counting import SURVIVED, Faults, table
 
-WHOLE = os.environ.get("ATTACK") == "whole"
-_SURVIVED = "survived fault"
 _BEGIN, _END = "<!-- attacks: begin -->", "<!-- attacks: end -->"
-
-
-class Faults:
-    """Counts the faults that a test has survived."""
-
-    def __init__(self, record: Any) -> None:
-        self._record = record
-
-    @staticmethod
-    def times(part: int, whole: int) -> int:
-        """How often to try: `part` in `make test`, `whole` in `make attack`."""
-        return whole if WHOLE else part
-
-    def survived(self, area: str, kind: str, count: int, outcome: str) -> None:
-        """Enter a line of the table; to be called after the assertions.
-
-        `area` is one of `AREAS`; `kind` says what was done, `outcome` what happened: a few words each.
-        """
-        assert area in AREAS, f"{area!r} is none of {', '.join(AREAS)}"
-        self._record(_SURVIVED, (area, kind, count, outcome))
-
-
-AREAS = (
-    "strangers",
-    "frames",
-    "cuts",
-    "descriptors",
-    "disks",
-    "clocks",
-    "signals",
-    "stopped",
-    "forks",
-    "code",
-    "races",
-    "network",
-    "ranks",
-)
 
 
 @pytest.fixture
@@ -68,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     reports = [report for report in terminalreporter.stats.get("passed", ()) if report.when == "call"]
-    lines = table(entry for report in reports for name, entry in report.user_properties if name == _SURVIVED)
+    lines = table(entry for report in reports for name, entry in report.user_properties if name == SURVIVED)
     if not lines:
         return
     terminalreporter.section("attacks")
@@ -78,15 +37,3 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         before, rest = page.read_text().split(_BEGIN)
         after = rest.split(_END)[1]
         page.write_text("\n".join([before + _BEGIN, *lines, _END + after]))
-
-
-def table(entries: Iterable[tuple[str, str, int, str]]) -> list[str]:
-    """The faults of each kind, added up, as a table in Markdown."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    for area, kind, count, outcome in entries:
-        counts[area, kind, outcome] += count
-    if not counts:
-        return []
-    rows = [f"| {area} | {kind} | {count:,} | {outcome} |" for (area, kind, outcome), count in sorted(counts.items())]
-    total = f"| all | {len(counts)} kinds | {counts.total():,} | |"
-    return ["| area | kind of fault | faults | outcome |", "|---|---|---|---|", *rows, total]

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clusters import START_SECONDS, mpi_cluster
-from conftest import WHOLE, Faults
+from counting import WHOLE, Faults
 from helpers import engine_pid, hold, until
 from sites import IPCLUSTERZ
 

@@ -31,7 +31,7 @@ def test_kinds_are_added_up_and_written_between_the_marks(tmp_path: Path) -> Non
     (tmp_path / "test_some.py").write_text(TESTS)
     (tmp_path / "page.md").write_text(PAGE)
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
-    environment = {**os.environ, "ATTACK": "whole"}
+    environment = {**os.environ, "ATTACK": "whole", "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(
         [*command, "--reliability", "page.md", "."], cwd=tmp_path, env=environment, capture_output=True, text=True
     )

@@ -93,7 +93,15 @@ def save_state(hosts: VirtualHosts) -> None:
         hosts.exec(0, "scancel", job)
     changed = time.time()
     state = hosts.folder / "slurm/job_state"
-    until(lambda: state.exists() and state.stat().st_mtime > changed, 20, "slurmctld does not save its state")
+
+    def is_saved() -> bool:
+        try:
+            return state.stat().st_mtime > changed
+        except FileNotFoundError:
+            # It is put in place of the former one in two steps.
+            return False
+
+    until(is_saved, 20, "slurmctld does not save its state")
 
 
 def cancel_all(hosts: VirtualHosts) -> None:
