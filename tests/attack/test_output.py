@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from helpers import engine_pid, hold, until
+from meddler import offering, tcp_address
 
 from ipclusterz import Client, Cluster
 
@@ -35,11 +35,7 @@ def memory(pid: int) -> int:
 
 
 def over_tcp(cluster: Cluster, file: Path) -> Client:
-    content = json.loads(Path(cluster.report["client_file"]).read_text())
-    content["addresses"] = [address for address in content["addresses"] if address.startswith("tcp:")]
-    file.touch(0o600)
-    file.write_text(json.dumps(content))
-    return Client(file)
+    return Client(offering(cluster.report, tcp_address(cluster.report), file))
 
 
 @pytest.mark.parametrize("listen", [None, "127.0.0.1:0"], ids=["unix", "tcp"])
