@@ -1,6 +1,7 @@
 //! What a client was sent and has not said that it has. Data alone.
 
 use crate::wire::message::{Counts, Message};
+use crate::wire::resend::is_counted;
 use crate::wire::weight::weight;
 use crate::wire::{Channel, Frame};
 use std::collections::VecDeque;
@@ -19,11 +20,10 @@ pub(super) struct Unread {
 impl Unread {
     /// One more is sent.
     pub fn push(&mut self, channel: Channel, message: &Message, payload: &[Frame]) {
-        let before = self.sent.total();
-        self.sent.count(channel, message);
-        if self.sent.total() == before {
+        if !is_counted(message) {
             return;
         }
+        self.sent.count(channel, message);
         let bytes = weight(message, payload);
         self.bytes += bytes;
         match channel {
