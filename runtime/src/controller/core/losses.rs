@@ -24,7 +24,8 @@ impl Core {
     /// An engine has left: its tasks are answered, and clients are told.
     pub(super) fn lost_engine(&mut self, id: PeerId, engine: EngineId, peer: &Peer, why: &str, now: Duration) {
         let who = format!("engine {engine} (pid {} on {})", peer.hello.pid, peer.hello.host);
-        let halt = self.halt(peer);
+        // At the end of a cluster all leave: nothing is looked up for them.
+        let halt = if peer.leaving { None } else { self.halt(peer) };
         let why = halt.map_or_else(|| why.to_owned(), |halt| format!("{why}, and its process {}", halt.what()));
         let how = peer.ended.as_deref().or(peer.exited.as_deref()).unwrap_or(&why);
         let reason = if peer.leaving { format!("{who} was shut down") } else { format!("{who} died: {how}") };
