@@ -5,6 +5,7 @@
 
 .PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge bench \
 	bench-mpi soak attack fuzz docs install testbed lock clean
+.PHONY: lint-licenses licenses audit
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL := /bin/bash
@@ -20,6 +21,10 @@ BIN := $(VENV)/bin
 # One for all steps, also for pip's.
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
+
+# Both workspaces; what deny.toml allows for one of them alone is no fault in the other.
+MANIFESTS := Cargo.toml mpi-bridge/Cargo.toml
+DENY := $(BIN)/cargo-deny --locked --config deny.toml
 
 # The bridge is built once for each MPI library that the tests have.
 MPI_LIBRARIES := openmpi mpich openmpi5
@@ -42,11 +47,17 @@ run: $(VENV)/package.stamp ## Start four engines, do a real job on them, stop th
 
 test: check test-rust test-fuzz test-python test-oldest ## Everything: make check, cargo test, fuzz targets, pytest
 
-check: lint-layers lint-rust lint-python ## Formatting, lints, types and layers
+check: lint-layers lint-licenses lint-rust lint-python ## Formatting, lints, types, layers and licences
 
 # No crate, module or file uses what stands above it; see the script. Those of the package are in lint-python.
 lint-layers: $(VENV)/tools.stamp
 	$(BIN)/python scripts/layers
+
+# What is linked into the wheels, against what their THIRD-PARTY-LICENSES say and what deny.toml allows.
+lint-licenses: $(VENV)/tools.stamp
+	$(BIN)/python scripts/licenses --check
+	for manifest in $(MANIFESTS); do $(DENY) --manifest-path $$manifest check --hide-inclusion-graph \
+		--allow unmatched-skip --allow license-exception-not-encountered licenses bans sources; done
 
 # PyO3 is compiled anew whenever it is told of another Python: so clippy is given the description that maturin wrote.
 lint-rust: $(VENV)/package.stamp $(CARGO_TARGET_DIR)/mpi-bridge/openmpi.stamp
@@ -62,6 +73,17 @@ lint-python: $(VENV)/package.stamp
 	$(BIN)/mypy
 	PYTHONPATH=runtime/python $(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python -m mypy.stubtest --allowlist runtime/py/stubtest-allowlist.txt --ignore-unused-allowlist ipclusterz._core
+
+licenses: $(VENV)/tools.stamp ## Write THIRD-PARTY-LICENSES, after a change of Cargo.lock
+	$(BIN)/python scripts/licenses
+
+# What is known of the crates and of the pinned Python tools is asked for on the network. A package that could not be looked
+# up is a failure.
+audit: $(VENV)/tools.stamp ## Advisories about all that is pinned; needs the network
+	$(BIN)/python -m pip install --quiet pip-audit
+	for manifest in $(MANIFESTS); do $(DENY) --manifest-path $$manifest check advisories; done
+	for name in dev bench openmpi5; do \
+		$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement requirements/$$name.txt; done
 
 # The release profile, but our own crates keep their assertions and overflow checks.
 CHECKED := $(foreach crate,ipclusterz-base ipclusterz-runtime ipclusterz-host ipclusterz-profile ipclusterz-ssh \
