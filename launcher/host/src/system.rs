@@ -164,22 +164,25 @@ pub fn wait_for_end(pid: u32, timeout: Duration) -> io::Result<bool> {
 /// Opens a descriptor of a process. It keeps referring to that process when the pid is reused.
 fn open_process(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open takes two integers.
-    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid_of(pid)?, 0) };
-    if descriptor < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just given us this descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+    descriptor(unsafe { libc::syscall(libc::SYS_pidfd_open, pid_of(pid)?, 0) })
 }
 
 /// An empty file without a name, in memory.
 pub fn memory_file() -> io::Result<std::fs::File> {
+    // glibc has a function for it from 2.27 on.
     // SAFETY: the name is a string that ends with a zero byte.
-    let descriptor = unsafe { libc::memfd_create(c"ipclusterz".as_ptr(), libc::MFD_CLOEXEC) };
-    check(descriptor)?;
+    let file = unsafe { libc::syscall(libc::SYS_memfd_create, c"ipclusterz".as_ptr(), libc::MFD_CLOEXEC) };
+    descriptor(file).map(Into::into)
+}
+
+/// What a system call returned that makes a descriptor.
+fn descriptor(returned: libc::c_long) -> io::Result<OwnedFd> {
+    if returned < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let descriptor = i32::try_from(returned).map_err(io::Error::other)?;
     // SAFETY: the kernel has just given us this descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }.into())
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 fn pid_of(pid: u32) -> io::Result<i32> {

@@ -26,6 +26,7 @@ from maturin import (
     prepare_metadata_for_build_editable,
     prepare_metadata_for_build_wheel,
 )
+from packing import pack
 
 __all__ = [
     "build_editable",
@@ -51,7 +52,9 @@ def build_wheel(
 ) -> str:
     """Build the wheel with the extension module and the command in it."""
     _stage_command()
-    return maturin.build_wheel(wheel_directory, config_settings, metadata_directory)
+    name = maturin.build_wheel(wheel_directory, config_settings, metadata_directory)
+    pack(Path(wheel_directory, name), ROOT)
+    return str(name)
 
 
 def build_editable(
