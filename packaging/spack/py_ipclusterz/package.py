@@ -7,12 +7,12 @@ class PyIpclusterz(PythonPackage):
     """MPI-aware launcher and runtime for interactive parallel Python."""
 
     homepage = "https://github.com/ipclusterz/ipclusterz"
-    url = "https://github.com/ipclusterz/ipclusterz/releases/download/v0.1.0/ipclusterz-0.1.0.tar.gz"
+    url = "https://github.com/ipclusterz/ipclusterz/releases/download/v0.1.0/ipclusterz-0.2.0.tar.gz"
     git = "https://github.com/ipclusterz/ipclusterz.git"
 
     license("BSD-3-Clause")
 
-    version("0.1.0", sha256="<sha256 of ipclusterz-0.1.0.tar.gz>")
+    version("0.2.0", sha256="<sha256 of ipclusterz-0.2.0.tar.gz>")
 
     depends_on("c", type="build")
     depends_on("cxx", type="build")
