@@ -41,8 +41,9 @@ PLACES = (
     Place("packaging/apptainer/*.def", rf"^    Version ({NUMBER})"),
 )
 
-# A version behind the name, as in names of files and in requirements. Tests have versions of their own.
-NAMED = rf"\bipclusterz(?:[-_]mpi)?(?:-|==|/| )v?({NUMBER})"
+# A version behind the name, as in names of files and in requirements, and the folder of a release. Tests have versions
+# of their own.
+NAMED = rf"(?:\bipclusterz(?:[-_]mpi)?(?:-|==|/| )v?|/releases/download/v)({NUMBER})"
 NAMED_IN = ("README.md", "SECURITY.md", "pyproject.toml", "mpi-bridge/README.md", "docs", "packaging")
 # What these say was so with the version that they name.
 HISTORY = ("docs/benchmarks.md", "docs/reliability.md")
@@ -83,6 +84,9 @@ def set_all(root: Path, version: str) -> list[str]:
     """Write the version wherever one stands, also into names of files; the files that have changed."""
     check(version)
     changed = []
+    for path in _misnamed(root, version):
+        name = re.sub(NAMED, lambda match: _replaced(match, version), path.name)
+        git(root, "mv", str(path), str(path.with_name(name)))
     for file, patterns in _patterns(root).items():
         text = before = file.read_text()
         for pattern in patterns:
@@ -90,10 +94,6 @@ def set_all(root: Path, version: str) -> list[str]:
         if text != before:
             file.write_text(text)
             changed.append(str(file.relative_to(root)))
-    for path in _misnamed(root, version):
-        name = re.sub(NAMED, lambda match: _replaced(match, version), path.name)
-        git(root, "mv", str(path), str(path.with_name(name)))
-        changed.append(str(path.with_name(name)))
     return changed
 
 

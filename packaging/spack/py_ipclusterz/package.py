@@ -7,7 +7,7 @@ class PyIpclusterz(PythonPackage):
     """MPI-aware launcher and runtime for interactive parallel Python."""
 
     homepage = "https://github.com/ipclusterz/ipclusterz"
-    url = "https://github.com/ipclusterz/ipclusterz/releases/download/v0.1.0/ipclusterz-0.2.0.tar.gz"
+    url = "https://github.com/ipclusterz/ipclusterz/releases/download/v0.2.0/ipclusterz-0.2.0.tar.gz"
     git = "https://github.com/ipclusterz/ipclusterz.git"
 
     license("BSD-3-Clause")

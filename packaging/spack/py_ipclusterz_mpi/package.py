@@ -7,7 +7,7 @@ class PyIpclusterzMpi(PythonPackage):
     """MPI for the engines of ipclusterz, built against the MPI that it is to run with."""
 
     homepage = "https://github.com/ipclusterz/ipclusterz"
-    url = "https://github.com/ipclusterz/ipclusterz/releases/download/v0.1.0/ipclusterz_mpi-0.2.0.tar.gz"
+    url = "https://github.com/ipclusterz/ipclusterz/releases/download/v0.2.0/ipclusterz_mpi-0.2.0.tar.gz"
     git = "https://github.com/ipclusterz/ipclusterz.git"
 
     license("BSD-3-Clause")
