@@ -4,7 +4,7 @@
 # build time) are then compiled once for all of them.
 
 .PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge bench \
-	bench-mpi soak attack fuzz docs install testbed lock clean
+	bench-mpi soak attack fuzz docs install testbed lock clean dist test-dist
 .PHONY: lint-licenses lint-versions licenses audit test-packaging version release release-check
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -34,6 +34,8 @@ PACKAGING := $(CARGO_TARGET_DIR)/packaging
 # The oldest versions of what pyproject.toml names.
 OLDEST := $(CARGO_TARGET_DIR)/oldest
 MPI_BRIDGES := $(MPI_LIBRARIES:%=$(CARGO_TARGET_DIR)/mpi-bridge/%.stamp)
+# The wheels that go to other machines, and the older host on which they are tried.
+DIST := $(CARGO_TARGET_DIR)/dist
 MPI_SOURCES := $(shell find mpi-bridge -type f ! -path '*/target/*' ! -name '*.pyc')
 
 SETUP := $(wildcard scripts/setup/*)
@@ -105,7 +107,7 @@ test-fuzz: $(VENV)/tools.stamp
 	$(BIN)/python scripts/fuzz
 
 # One process more than the machine of CI has cores: tests on virtual hosts wait most of their time.
-test-python: $(VENV)/package.stamp testbed mpi-bridge
+test-python: $(VENV)/package.stamp testbed mpi-bridge $(DIST)/wheel.stamp $(DIST)/old-host.stamp
 	$(BIN)/python -m pytest --numprocesses 3
 
 # What depends most on cloudpickle, IPython, joblib and numpy, with the oldest of these that are allowed. scikit-learn, of
@@ -135,6 +137,11 @@ FUZZ_SECONDS := 600
 fuzz: $(VENV)/tools.stamp ## Each fuzz target for FUZZ_SECONDS=600, and keep what reaches more of the code
 	$(BIN)/python scripts/fuzz --seconds $(FUZZ_SECONDS) --keep
 
+dist: $(DIST)/wheel.stamp ## Build the wheels and source distributions for other machines, in dist
+
+test-dist: $(VENV)/package.stamp $(DIST)/wheel.stamp $(DIST)/old-host.stamp ## The wheels on an older host without a compiler; a part of make test
+	$(BIN)/python -m pytest tests/dist
+
 docs: $(VENV)/package.stamp ## The API reference as HTML, in target/docs
 	$(BIN)/python scripts/docs/build.py $(CARGO_TARGET_DIR)/docs
 
@@ -154,7 +161,9 @@ lock: $(VENV)/tools.stamp ## Write requirements/*.txt from requirements/*.in wit
 	$(BIN)/python -m pip install --quiet uv
 	lock() { $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
 		--custom-compile-command 'make lock' requirements/$$1.in -o requirements/$$1.txt "$${@:2}"; }; \
-	for name in dev bench openmpi5 packaging; do lock $$name; done; \
+	for name in dev bench openmpi5 dist packaging; do lock $$name; done; \
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.9 --python-platform x86_64-manylinux_2_17 \
+		--no-emit-index-url --custom-compile-command 'make lock' requirements/old-host.in -o requirements/old-host.txt; \
 	lock oldest pyproject.toml --all-extras --resolution lowest-direct
 
 clean: ## Remove everything that was built
@@ -168,6 +177,19 @@ $(VENV)/tools.stamp: requirements/dev.txt $(SETUP)
 # SSH, Slurm and MPI for the tests. Without a stamp: this is about the machine, not the checkout, and takes 0.2 s.
 testbed: $(VENV)/tools.stamp
 	scripts/setup/testbed
+
+$(DIST)/tools.stamp: requirements/dist.txt $(SETUP)
+	scripts/setup/bootstrap
+	scripts/setup/venv $(DIST)/venv requirements/dist.txt
+	@touch $@
+
+$(DIST)/wheel.stamp: $(DIST)/tools.stamp $(SOURCES) $(wildcard scripts/dist/*)
+	scripts/dist/wheel $(DIST)/venv
+	@touch $@
+
+$(DIST)/old-host.stamp: requirements/old-host.txt scripts/dist/old-host
+	scripts/dist/old-host $(BIN)/python $(DIST)/old-host
+	@touch $@
 
 mpi-bridge: $(MPI_BRIDGES)
 

@@ -2,10 +2,14 @@
 
 pub use ipclusterz_base::private::effective_user;
 
+use ipclusterz_base::process::Stat;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
 use std::time::Duration;
+
+/// Between two looks at a process that the kernel does not watch for us.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Sends `signal` to the process group that `leader` leads.
 ///
@@ -143,11 +147,13 @@ pub fn redirect_output(file: &impl AsRawFd) -> io::Result<()> {
 /// The caller must have identified the process just before: if the pid has been reused, the other process is waited
 /// for.
 pub fn wait_for_end(pid: u32, timeout: Duration) -> io::Result<bool> {
+    let deadline = std::time::Instant::now() + timeout;
     let descriptor = match open_process(pid) {
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(true),
+        // Linux before 5.3 has no such descriptors.
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => return Ok(look_for_end(pid, deadline)),
         opened => opened?,
     };
-    let deadline = std::time::Instant::now() + timeout;
     loop {
         let left = deadline.saturating_duration_since(std::time::Instant::now());
         let milliseconds = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
@@ -158,6 +164,20 @@ pub fn wait_for_end(pid: u32, timeout: Duration) -> io::Result<bool> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Looks again and again whether a process has exited; false at the deadline.
+fn look_for_end(pid: u32, deadline: std::time::Instant) -> bool {
+    loop {
+        match Stat::of(pid) {
+            Ok(stat) if !stat.has_exited() => {}
+            _ => return true,
+        }
+        if std::time::Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(LOOK_PAUSE);
     }
 }
 
