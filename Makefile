@@ -5,7 +5,7 @@
 
 .PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge bench \
 	bench-mpi soak attack fuzz docs install testbed lock clean dist test-dist
-.PHONY: lint-licenses lint-versions licenses audit test-packaging version release release-check
+.PHONY: clean-dist lint-licenses lint-versions licenses audit test-packaging version release release-check
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL := /bin/bash
@@ -165,6 +165,10 @@ lock: $(VENV)/tools.stamp ## Write requirements/*.txt from requirements/*.in wit
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.9 --python-platform x86_64-manylinux_2_17 \
 		--no-emit-index-url --custom-compile-command 'make lock' requirements/old-host.in -o requirements/old-host.txt; \
 	lock oldest pyproject.toml --all-extras --resolution lowest-direct
+
+# Wheels are packed anew, of what is compiled already.
+clean-dist:
+	rm -rf dist $(DIST)/wheel*.stamp $(DIST)/mpi*.stamp
 
 clean: ## Remove everything that was built
 	rm -rf target wheeldata dist $(VENV) $(BENCH_VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -16,7 +16,7 @@ def test_a_release_is_committed_built_and_tagged(project: Project) -> None:
     before = project.git("rev-parse", "HEAD")
     done = project.release(VERSION)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert project.goals == ["test", "dist", "test-dist"]
+    assert project.goals == ["clean-dist", "test", "dist", "test-dist"]
 
     assert project.git("log", "-1", "--format=%s") == "Version 9.8.7"
     assert project.git("rev-parse", "HEAD~1") == before
