@@ -108,12 +108,13 @@ docs: $(VENV)/package.stamp ## The API reference as HTML, in target/docs
 
 install: $(VENV)/package.stamp ## Make .venv with the package in it
 
+# Not all extras: the package of `mpi` is on no index, and `all` leaves it out.
 lock: $(VENV)/tools.stamp ## Write requirements/*.txt from requirements/*.in with the newest versions
 	$(BIN)/python -m pip install --quiet uv
 	lock() { $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
 		--custom-compile-command 'make lock' requirements/$$1.in -o requirements/$$1.txt "$${@:2}"; }; \
 	for name in dev bench openmpi5; do lock $$name; done; \
-	lock oldest pyproject.toml --all-extras --resolution lowest-direct
+	lock oldest pyproject.toml --extra all --resolution lowest-direct
 
 clean: ## Remove everything that was built
 	rm -rf target wheeldata dist $(VENV) $(BENCH_VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache
