@@ -5,7 +5,7 @@
 
 .PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge bench \
 	bench-mpi soak attack fuzz docs install testbed lock clean dist test-dist
-.PHONY: lint-licenses lint-versions licenses audit test-packaging version release release-check
+.PHONY: clean-dist lint-licenses lint-versions licenses audit test-packaging version release release-check
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL := /bin/bash
@@ -157,6 +157,7 @@ release: $(VENV)/tools.stamp ## Make the release VERSION=0.3.0: commit, tests, w
 
 install: $(VENV)/package.stamp ## Make .venv with the package in it
 
+# Not all extras: the package of `mpi` is on no index, and `all` leaves it out.
 lock: $(VENV)/tools.stamp ## Write requirements/*.txt from requirements/*.in with the newest versions
 	$(BIN)/python -m pip install --quiet uv
 	lock() { $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
@@ -164,7 +165,11 @@ lock: $(VENV)/tools.stamp ## Write requirements/*.txt from requirements/*.in wit
 	for name in dev bench openmpi5 dist packaging; do lock $$name; done; \
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.9 --python-platform x86_64-manylinux_2_17 \
 		--no-emit-index-url --custom-compile-command 'make lock' requirements/old-host.in -o requirements/old-host.txt; \
-	lock oldest pyproject.toml --all-extras --resolution lowest-direct
+	lock oldest pyproject.toml --extra all --resolution lowest-direct
+
+# Wheels are packed anew, of what is compiled already.
+clean-dist:
+	rm -rf dist $(CARGO_TARGET_DIR)/dist*/wheel.stamp
 
 clean: ## Remove everything that was built
 	rm -rf target wheeldata dist $(VENV) $(BENCH_VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import io
 import re
+import shutil
 import sys
 import tarfile
 import zipfile
@@ -24,6 +25,8 @@ def main() -> int:
     with ROOT.with_suffix(".goals").open("a") as file:
         file.write(f"{goal}\n")
     fault = ROOT.with_suffix(".fault").read_text()
+    if goal == "clean-dist":
+        shutil.rmtree(ROOT / "dist", ignore_errors=True)
     if goal == "dist":
         write_all(fault)
     return 1 if goal == fault else 0

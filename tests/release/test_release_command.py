@@ -16,7 +16,7 @@ def test_a_release_is_committed_built_and_tagged(project: Project) -> None:
     before = project.git("rev-parse", "HEAD")
     done = project.release(VERSION)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert project.goals == ["test", "dist", "test-dist"]
+    assert project.goals == ["clean-dist", "test", "dist", "test-dist"]
 
     assert project.git("log", "-1", "--format=%s") == "Version 9.8.7"
     assert project.git("rev-parse", "HEAD~1") == before
@@ -26,6 +26,7 @@ def test_a_release_is_committed_built_and_tagged(project: Project) -> None:
     assert project.git("status", "--porcelain") == ""
 
     assert "## Unreleased\n\n## 9.8.7 (2031-05-06)\n" in (project.root / "CHANGELOG.md").read_text()
+    assert "\nversion: 9.8.7\ndate-released: 2031-05-06\n" in (project.root / "CITATION.cff").read_text()
     for folder in (project.root, project.root / "mpi-bridge"):
         assert versions_of_crates(folder) == {VERSION}
     assert "git push origin main v9.8.7" in done.stdout
