@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..error import MPIError
+from ..wheels import BRIDGE
 
 __all__ = ["bridge"]
 
@@ -26,12 +27,12 @@ def bridge() -> Any:
         except ModuleNotFoundError:
             raise MPIError(
                 "this Python has no MPI for ipclusterz: install it where the engines run, with the MPI that starts "
-                "them, by `pip install ./mpi-bridge`"
+                f"them, by `pip install {BRIDGE}`"
             ) from None
         except ImportError as error:
             raise MPIError(
                 f"the MPI for ipclusterz cannot be loaded: {error}; build it with the MPI that starts the engines, by "
-                "`pip install ./mpi-bridge`"
+                f"`pip install {BRIDGE}`"
             ) from error
         _native = ipclusterz_mpi
     return _native
