@@ -2,6 +2,7 @@
 
 pub mod finding;
 pub mod progress;
+pub mod versions;
 
 mod profile;
 mod text;
