@@ -3,7 +3,7 @@
 # All Rust is built with the release profile, tests and lints too: libzmq and libsodium (C++ and C, most of the
 # build time) are then compiled once for all of them.
 
-.PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge bench \
+.PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge dist-mpi bench \
 	bench-mpi soak attack fuzz docs install testbed lock clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -21,12 +21,15 @@ BIN := $(VENV)/bin
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
 
-# The bridge is built once for each MPI library that the tests have.
-MPI_LIBRARIES := openmpi mpich openmpi5
+# The MPI of which the tests have a site's own build of the bridge; with the others they use the wheel.
+SITE_MPI := openmpi
 OPENMPI5 := $(CARGO_TARGET_DIR)/openmpi5
 # The oldest versions of what pyproject.toml names.
 OLDEST := $(CARGO_TARGET_DIR)/oldest
-MPI_BRIDGES := $(MPI_LIBRARIES:%=$(CARGO_TARGET_DIR)/mpi-bridge/%.stamp)
+MPI_BRIDGES := $(SITE_MPI:%=$(CARGO_TARGET_DIR)/mpi-bridge/%.stamp)
+# The wheel of the bridge, and what builds it.
+DIST_MPI := $(CARGO_TARGET_DIR)/dist-mpi
+DIST_MPI_TOOLS := $(DIST_MPI)/tools
 MPI_SOURCES := $(shell find mpi-bridge -type f ! -path '*/target/*' ! -name '*.pyc')
 
 SETUP := $(wildcard scripts/setup/*)
@@ -112,7 +115,7 @@ lock: $(VENV)/tools.stamp ## Write requirements/*.txt from requirements/*.in wit
 	$(BIN)/python -m pip install --quiet uv
 	lock() { $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
 		--custom-compile-command 'make lock' requirements/$$1.in -o requirements/$$1.txt "$${@:2}"; }; \
-	for name in dev bench openmpi5; do lock $$name; done; \
+	for name in dev bench openmpi5 dist-mpi; do lock $$name; done; \
 	lock oldest pyproject.toml --all-extras --resolution lowest-direct
 
 clean: ## Remove everything that was built
@@ -127,14 +130,32 @@ $(VENV)/tools.stamp: requirements/dev.txt $(SETUP)
 testbed: $(VENV)/tools.stamp
 	scripts/setup/testbed
 
-mpi-bridge: $(MPI_BRIDGES)
+mpi-bridge: $(MPI_BRIDGES) $(CARGO_TARGET_DIR)/mpi-bridge/wheel.stamp $(OPENMPI5)/tools.stamp
+
+dist-mpi: $(DIST_MPI)/wheel.stamp ## The wheel of the MPI bridge for other hosts, in dist/
+	mkdir -p dist
+	cp $(DIST_MPI)/wheel/*.whl dist/
+
+$(DIST_MPI_TOOLS)/tools.stamp: requirements/dist-mpi.txt $(SETUP)
+	scripts/setup/bootstrap
+	scripts/setup/venv $(DIST_MPI_TOOLS) requirements/dist-mpi.txt
+	@touch $@
+
+$(DIST_MPI)/wheel.stamp: $(DIST_MPI_TOOLS)/tools.stamp $(MPI_SOURCES) $(wildcard scripts/dist/*mpi*) | testbed
+	@echo "building the wheel of the MPI bridge"
+	rm -rf $(DIST_MPI)/wheel
+	scripts/dist/mpi $(DIST_MPI_TOOLS)/bin/python $(DIST_MPI)/wheel
+	@touch $@
+
+$(CARGO_TARGET_DIR)/mpi-bridge/wheel.stamp: $(DIST_MPI)/wheel.stamp $(VENV)/tools.stamp
+	rm -rf $(CARGO_TARGET_DIR)/mpi-bridge/wheel
+	$(BIN)/python -m pip install --quiet --no-index --no-deps --target $(CARGO_TARGET_DIR)/mpi-bridge/wheel $(DIST_MPI)/wheel/*.whl
+	@touch $@
 
 $(OPENMPI5)/tools.stamp: requirements/openmpi5.txt $(SETUP)
 	scripts/setup/bootstrap
 	scripts/setup/venv $(OPENMPI5) requirements/openmpi5.txt
 	@touch $@
-
-$(CARGO_TARGET_DIR)/mpi-bridge/openmpi5.stamp: $(OPENMPI5)/tools.stamp
 
 $(MPI_BRIDGES): $(CARGO_TARGET_DIR)/mpi-bridge/%.stamp: $(VENV)/tools.stamp $(MPI_SOURCES) scripts/build-mpi-bridge | testbed
 	@echo "building the MPI bridge for $*"

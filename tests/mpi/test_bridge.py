@@ -60,7 +60,8 @@ def test_without_the_extension_module(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from ipclusterz import mpi; mpi.comm()"], capture_output=True, text=True, timeout=60
     )
-    assert "pip install ./mpi-bridge" in done.stderr.splitlines()[-1]
+    assert "`pip install WHEEL`" in done.stderr.splitlines()[-1]
+    assert "`pip install ./mpi-bridge`" in done.stderr.splitlines()[-1]
 
 
 def test_a_process_that_is_no_rank(flavour: str, tmp_path: Path) -> None:
