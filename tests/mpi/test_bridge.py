@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -62,6 +63,20 @@ def test_without_the_extension_module(tmp_path: Path) -> None:
     )
     assert "`pip install WHEEL`" in done.stderr.splitlines()[-1]
     assert "`pip install ./mpi-bridge`" in done.stderr.splitlines()[-1]
+
+
+def test_an_extension_of_another_release(tmp_path: Path) -> None:
+    other = "class Native:\n  INTERFACE, VERSION = 99, '9.9.9'\ndef about(): pass\ndef load(): return Native\n"
+    (tmp_path / "ipclusterz_mpi.py").write_text(other)
+    done = subprocess.run(
+        [sys.executable, "-c", "from ipclusterz import mpi; mpi.comm()"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert "ipclusterz-mpi 9.9.9 does not fit ipclusterz " in done.stderr
+    assert done.stderr.splitlines()[-1] == "hint: install both from the same release"
 
 
 def test_a_process_that_is_no_rank(flavour: str, tmp_path: Path) -> None:

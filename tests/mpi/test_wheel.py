@@ -141,6 +141,25 @@ def test_a_library_that_is_no_mpi(python: Path, tmp_path: Path) -> None:
     assert "it is no MPI library" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "int MPI_Abi_get_version(int *major, int *minor) { *major = 1; *minor = 0; return 0; }",
+            "it has the standard binary interface of MPI 5.0",
+        ),
+        ("", "it is 'LAM/MPI 7.1', and there are extensions for Open MPI 4 and 5 and for MPICH"),
+    ],
+)
+def test_a_library_of_no_family(python: Path, tmp_path: Path, code: str, said: str) -> None:
+    source, library = tmp_path / "other.c", tmp_path / "libmpi.so.40"
+    version = 'int MPI_Get_library_version(char *t, int *n) { *n = 11; __builtin_strcpy(t, "LAM/MPI 7.1"); return 0; }'
+    source.write_text(f"{version}\n{code}\n")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True, timeout=60)
+    done = ask(python, IPCLUSTERZ_MPI=str(library))
+    assert f"{library}: {said}" in done.stderr
+
+
 @pytest.fixture
 def hydra(tmp_path: Path) -> Path:
     """A program that is called like one of MPICH's, in a folder of its own, and runs what it is given."""

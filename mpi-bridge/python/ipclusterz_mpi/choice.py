@@ -90,7 +90,7 @@ def _once() -> tuple[Any, About]:
     global _loaded
     if _loaded is None:
         module, path, why = (_of_site if extensions.BUILT_ON_SITE else _prebuilt)(os.environ)
-        said = module.library_version()
+        said = " ".join(module.library_version().split())
         _loaded = module, About(module.VERSION, extensions.serves(), module.FAMILY, path, said, why)
     return _loaded
 

@@ -39,13 +39,15 @@ def open_library(path: Path) -> Library:
     Raises
     ------
     OSError
-        When it cannot be loaded, or is no MPI library.
+        When it cannot be loaded, is no MPI library, or has the standard binary interface.
     """
     handle = ctypes.CDLL(str(path), mode=os.RTLD_LOCAL | os.RTLD_NOW)
     try:
         ask = handle.MPI_Get_library_version
     except AttributeError:
         raise OSError(f"{path}: it is no MPI library: it has no MPI_Get_library_version") from None
+    if _is_standard(handle):
+        raise OSError(f"{path}: it has the standard binary interface of MPI 5.0, for which there is no extension yet")
     # May be called before MPI_Init (MPI 3.1, section 8.1.1).
     text, length = ctypes.create_string_buffer(_ROOM), ctypes.c_int()
     if ask(text, ctypes.byref(length)) != 0:
@@ -63,6 +65,16 @@ def share(library: Library) -> None:
         When it is not open.
     """
     ctypes.CDLL(str(library.path), mode=os.RTLD_GLOBAL | os.RTLD_NOW | os.RTLD_NOLOAD)
+
+
+def _is_standard(handle: ctypes.CDLL) -> bool:
+    """Whether handles are those of the standard's own binary interface (MPI 5.0, section 20.1), whoever made it."""
+    try:
+        ask = handle.MPI_Abi_get_version
+    except AttributeError:
+        return False
+    major, minor = ctypes.c_int(-1), ctypes.c_int(-1)
+    return ask(ctypes.byref(major), ctypes.byref(minor)) == 0 and major.value > 0
 
 
 def _first_line(version: str) -> str:

@@ -69,7 +69,7 @@ def _wish(environment: Mapping[str, str]) -> Wish:
 def _clues(wanted: Wish, environment: Mapping[str, str]) -> Iterable[Clue]:
     present, named = process.loaded_libraries(), named_file(environment)
     if not present:
-        return [Clue(f"by the variable {VARIABLE}", (named,))] if named else clues(wanted, environment)
+        return [Clue(f"in the variable {VARIABLE}", (named,))] if named else clues(wanted, environment)
     if named and not any(named.resolve() == path.resolve() for path in present):
         raise _occupied(present, f"the variable {VARIABLE} names {named}")
     if len(present) > 1:
