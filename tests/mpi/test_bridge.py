@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -64,7 +65,8 @@ def test_without_the_extension_module(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from ipclusterz import mpi; mpi.comm()"], capture_output=True, text=True, timeout=60
     )
-    assert "pip install ./ipclusterz_mpi-*.whl" in done.stderr.splitlines()[-1]
+    assert "`pip install ./ipclusterz_mpi-*.whl`" in done.stderr.splitlines()[-1]
+    assert "`pip install ./mpi-bridge`" in done.stderr.splitlines()[-1]
 
 
 def test_the_command_tells_which_mpi_it_is(flavour: str, tmp_path: Path) -> None:
@@ -77,6 +79,20 @@ def test_the_command_tells_which_mpi_it_is(flavour: str, tmp_path: Path) -> None
     assert version is not None
     assert re.match(rf"(Open MPI v|MPICH Version: +){re.escape(version[1])}$", told["library"]), told
     assert (told["version"], told["error"]) == (ipclusterz.__version__, None)
+
+
+def test_an_extension_of_another_release(tmp_path: Path) -> None:
+    other = "class Native:\n  INTERFACE, VERSION = 99, '9.9.9'\ndef about(): pass\ndef load(): return Native\n"
+    (tmp_path / "ipclusterz_mpi.py").write_text(other)
+    done = subprocess.run(
+        [sys.executable, "-c", "from ipclusterz import mpi; mpi.comm()"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert "ipclusterz-mpi 9.9.9 does not fit ipclusterz " in done.stderr
+    assert done.stderr.splitlines()[-1] == "hint: install both from the same release"
 
 
 def test_a_process_that_is_no_rank(flavour: str, tmp_path: Path) -> None:
