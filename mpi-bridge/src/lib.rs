@@ -83,6 +83,8 @@ fn is_large(count: usize) -> bool {
 #[pymodule]
 fn ipclusterz_mpi(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
+    // The package refuses any other: see mpi/bridge.py.
+    module.add("INTERFACE", 1)?;
     module.add("OPERATORS", buffers::OPERATORS)?;
     module.add_class::<comm::Comm>()?;
     module.add_class::<making::Making>()?;

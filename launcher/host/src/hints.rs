@@ -9,7 +9,7 @@ pub const PYTHON: &str =
 
 /// Program and package have different versions.
 pub const VERSIONS: &str =
-    "install the same version of both: `python -m pip install ipclusterz` brings program and package";
+    "install the same release of both: `python -m pip install ipclusterz` brings program and package";
 
 /// A command of the queue is not there.
 pub const QUEUE_COMMANDS: &str =

@@ -9,6 +9,7 @@ use super::others::{CompletionsArguments, ControllerArguments, GuardArguments, M
 use super::profiles::{DoctorArguments, ProfileArguments};
 use super::start::{RunArguments, StartArguments, StartCommand};
 use clap::{Parser, Subcommand};
+use ipclusterz_base::release;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 
@@ -18,7 +19,7 @@ use ipclusterz_host::failure::Failure;
 #[derive(Debug, Parser)]
 #[command(
     name = "ipclusterz",
-    version,
+    version = release::line(),
     override_usage = "ipclusterz [OPTIONS]\n       ipclusterz <COMMAND>",
     arg_required_else_help = true,
     max_term_width = 110

@@ -8,6 +8,10 @@ from ..error import MPIError
 
 __all__ = ["bridge"]
 
+# What the package uses of the extension module. It changes with `INTERFACE` in mpi-bridge/src/lib.rs, and only when the
+# one would not work with the other any more.
+INTERFACE = 1
+
 _native: Any = None
 
 
@@ -17,7 +21,7 @@ def bridge() -> Any:
     Raises
     ------
     MPIError
-        When it is not installed, or was built for another MPI.
+        When it is not installed, was built for another MPI, or is of a release that does not fit.
     """
     global _native
     if _native is None:
@@ -33,5 +37,20 @@ def bridge() -> Any:
                 f"the MPI for ipclusterz cannot be loaded: {error}; build it with the MPI that starts the engines, by "
                 "`pip install ./mpi-bridge`"
             ) from error
+        _check(ipclusterz_mpi)
         _native = ipclusterz_mpi
     return _native
+
+
+def _check(native: Any) -> None:
+    theirs = getattr(native, "INTERFACE", None)
+    if theirs == INTERFACE:
+        return
+    from .._core import VERSION
+
+    number = getattr(native, "VERSION", "of no known release")
+    raise MPIError(
+        f"the MPI for ipclusterz does not fit: ipclusterz_mpi {number} has interface {theirs}, and ipclusterz "
+        f"{VERSION} needs {INTERFACE} ({native.__file__}); build it again from the sources of ipclusterz "
+        f"{VERSION}, by `pip install ./mpi-bridge`"
+    )
