@@ -168,7 +168,9 @@ def _wheel(folder: Path, number: str, changes: _Changes) -> Path:
     path = folder / f"{name}-{tag}.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for inside, content in contents.items():
-            archive.writestr(inside, content)
+            entry = zipfile.ZipInfo(inside)
+            entry.external_attr = (0o100755 if "/scripts/" in inside else 0o100644) << 16
+            archive.writestr(entry, content)
     return path
 
 

@@ -163,7 +163,7 @@ def test_a_command_of_another_wire_version(foreign: Release, own_cluster: Callab
     both(refused.stderr, "client", foreign)
     # What is on disk has versions of its own, which are the same.
     listed = json.loads(foreign.command("list", "--json").stdout)
-    assert cluster.name in [each["name"] for each in listed["clusters"]], listed
+    assert cluster.name in [each["cluster"] for each in listed["clusters"]], listed
     # It ends what it cannot talk to.
     stopped = foreign.command("stop", "--cluster", cluster.name)
     assert stopped.returncode == 0, stopped.stderr
@@ -237,7 +237,7 @@ def test_records_of_another_version_are_listed_and_left_alone(tmp_path: Path) ->
     record.write_text('{"version": 99, "release": "4.5.6", "engines": "many"}')
     home = {"IPCLUSTERZ_HOME": str(tmp_path)}
     listed = json.loads(THIS.command("list", "--json", **home).stdout)
-    assert [(each["name"], each["state"]) for each in listed["clusters"]] == [("later", "other version")]
+    assert [(each["cluster"], each["state"]) for each in listed["clusters"]] == [("later", "other version")]
     for command in ("status", "stop", "scale", "gc"):
         named = ["--cluster", "later"] if command != "gc" else []
         done = THIS.command(command, *(["1"] if command == "scale" else []), *named, **home)
