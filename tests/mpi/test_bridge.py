@@ -81,8 +81,9 @@ def test_the_command_tells_which_mpi_it_is(flavour: str, tmp_path: Path) -> None
     assert (told["version"], told["error"]) == (ipclusterz.__version__, None)
 
 
-def test_an_extension_of_another_release(tmp_path: Path) -> None:
-    other = "class Native:\n  INTERFACE, VERSION = 99, '9.9.9'\ndef about(): pass\ndef load(): return Native\n"
+@pytest.mark.parametrize("interface", ["", "INTERFACE = 99"], ids=["none", "another"])
+def test_an_extension_of_another_release(tmp_path: Path, interface: str) -> None:
+    other = f"class Native:\n  VERSION = '9.9.9'; {interface}\ndef about(): pass\ndef load(): return Native\n"
     (tmp_path / "ipclusterz_mpi.py").write_text(other)
     done = subprocess.run(
         [sys.executable, "-c", "from ipclusterz import mpi; mpi.comm()"],
