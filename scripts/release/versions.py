@@ -34,7 +34,9 @@ PLACES = (
     Place("Cargo.lock", _LOCKED),
     Place("mpi-bridge/Cargo.toml", rf'^\[package\]\n(?:.+\n)*?version = "({NUMBER})"'),
     Place("mpi-bridge/Cargo.lock", _LOCKED),
+    Place("runtime/python/ipclusterz/__init__.py", rf'^__version__ = "({NUMBER})"$'),
     Place("CITATION.cff", rf"^version: ({NUMBER})$"),
+    Place("docs/how-to/versions.md", rf"^ipclusterz ({NUMBER}) \(wire"),
     Place("docs/clusters/trouble.md", rf"\bpackage ({NUMBER})"),
     Place("packaging/conda-forge/recipe.yaml", rf'^  version: "({NUMBER})"'),
     Place("packaging/spack/*/package.py", rf'^    version\("({NUMBER})"'),
@@ -46,8 +48,8 @@ PLACES = (
 # of their own.
 NAMED = rf"(?:\bipclusterz(?:[-_]mpi)?(?:-|==|/| )v?|/releases/download/v)({NUMBER})"
 NAMED_IN = ("README.md", "SECURITY.md", "pyproject.toml", "mpi-bridge/README.md", "docs", "packaging")
-# What these say was so with the version that they name.
-HISTORY = ("docs/benchmarks.md", "docs/reliability.md")
+# What these say was so with the version that they name, or is an example of two that meet.
+HISTORY = ("docs/benchmarks.md", "docs/how-to/versions.md", "docs/reliability.md")
 
 
 @dataclass(frozen=True)

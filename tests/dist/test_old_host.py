@@ -75,7 +75,7 @@ def test_there_is_no_way_but_the_wheel(bare: OldHost) -> None:
 
 
 def test_what_it_says_of_itself(host: OldHost) -> None:
-    assert re.fullmatch(r"ipclusterz \d+\.\d+\.\d+\n", host.run("ipclusterz", "--version"))
+    assert re.fullmatch(r"ipclusterz \d+\.\d+\.\d+ \(wire \d+\)\n", host.run("ipclusterz", "--version"))
     report = host.run("ipclusterz", "doctor")
     assert "error" not in report
 

@@ -14,7 +14,7 @@ Examples
 from __future__ import annotations
 
 # The extension module refuses to be loaded into files of another release.
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
