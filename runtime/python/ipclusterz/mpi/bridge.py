@@ -15,7 +15,7 @@ INSTALL = (
     "`pip install ./mpi-bridge` with the MPI that starts them"
 )
 
-# What this version of ipclusterz uses of the extension. It changes with `INTERFACE` in `mpi-bridge/src/lib.rs`, and only
+# What this version of ipclusterz uses of the extension. It changes with `INTERFACE` in mpi-bridge/src/lib.rs, and only
 # when the one would not work with the other any more.
 _INTERFACE = 1
 
