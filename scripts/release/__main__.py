@@ -46,7 +46,7 @@ def _arguments() -> argparse.Namespace:
         if run is _make:
             today = datetime.datetime.now(datetime.UTC).date().isoformat()
             command.add_argument("--date", default=today, help="for CHANGELOG.md [default: today in UTC]")
-            command.add_argument("--make", default="make", help="called with test, dist and test-dist")
+            command.add_argument("--make", default="make", help=f"called with {', '.join(steps.GOALS)}")
     return parser.parse_args()
 
 

@@ -13,8 +13,8 @@ import versions
 from checklist import Release
 from versions import Failed, git
 
-# What takes long; each is a goal of the Makefile.
-GOALS = ("test", "dist", "test-dist")
+# What takes long; each is a goal of the Makefile. What an earlier run has left in dist/ may be of another commit.
+GOALS = ("clean-dist", "test", "dist", "test-dist")
 
 BY_HAND = """\
 {tag} is tagged, and nothing has left this host. What remains is done by hand:
@@ -44,7 +44,6 @@ def commit(release: Release, date: str) -> None:
 
 def build(release: Release, make: str) -> None:
     """Test all, build the wheels and test these."""
-    shutil.rmtree(release.root / "dist", ignore_errors=True)
     for goal in GOALS:
         print(f"{make} {goal}", flush=True)
         status = subprocess.run([make, goal], cwd=release.root).returncode

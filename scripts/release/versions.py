@@ -34,6 +34,7 @@ PLACES = (
     Place("Cargo.lock", _LOCKED),
     Place("mpi-bridge/Cargo.toml", rf'^\[package\]\n(?:.+\n)*?version = "({NUMBER})"'),
     Place("mpi-bridge/Cargo.lock", _LOCKED),
+    Place("CITATION.cff", rf"^version: ({NUMBER})$"),
     Place("docs/clusters/trouble.md", rf"\bpackage ({NUMBER})"),
     Place("packaging/conda-forge/recipe.yaml", rf'^  version: "({NUMBER})"'),
     Place("packaging/spack/*/package.py", rf'^    version\("({NUMBER})"'),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -44,9 +43,9 @@ class Project:
 
     def build(self, *fault: str) -> None:
         """What is in dist/ when a release has been built."""
-        shutil.rmtree(self.root / "dist", ignore_errors=True)
         self.root.with_suffix(".fault").write_text(" ".join(fault))
-        subprocess.run([str(MAKE), "dist"], cwd=self.root, check=True, timeout=SECONDS)
+        for goal in ("clean-dist", "dist"):
+            subprocess.run([str(MAKE), goal], cwd=self.root, check=True, timeout=SECONDS)
 
     def edit(self, file: str, before: str, after: str) -> None:
         """Change a file, and commit it."""

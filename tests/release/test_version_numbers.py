@@ -11,7 +11,14 @@ def test_all_places_are_set_at_once(project: Project) -> None:
     assert done.returncode == 0, done.stderr
     assert project.run("release", "versions").stderr == ""
     changed = done.stdout.splitlines()
-    for file in ("Cargo.toml", "Cargo.lock", "mpi-bridge/Cargo.toml", "mpi-bridge/Cargo.lock"):
+    for file in (
+        "Cargo.toml",
+        "Cargo.lock",
+        "mpi-bridge/Cargo.toml",
+        "mpi-bridge/Cargo.lock",
+        "CITATION.cff",
+        "pyproject.toml",
+    ):
         assert file in changed
     assert "packaging/easybuild/ipclusterz-9.8.7-GCCcore-15.2.0.eb" in changed
     # Figures were measured with what they say.

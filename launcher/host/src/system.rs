@@ -240,3 +240,20 @@ pub fn own_session() -> io::Result<()> {
         check(libc::setsid())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+    use std::time::Instant;
+
+    #[test]
+    fn the_end_of_a_process_is_found_without_the_kernels_help() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat");
+        assert!(!look_for_end(child.id(), Instant::now()));
+        drop(child.stdin.take());
+        assert!(look_for_end(child.id(), Instant::now() + Duration::from_secs(10)), "it is a zombie");
+        child.wait().expect("reap");
+        assert!(look_for_end(child.id(), Instant::now()), "there is no such process");
+    }
+}
