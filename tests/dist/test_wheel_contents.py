@@ -45,4 +45,4 @@ def test_names_of_functions_are_in_the_command() -> None:
 
 def test_the_wheel_is_small() -> None:
     """More than this is a change that somebody has to want; docs/contributing/SIZE.md says what is in it."""
-    assert [file.name for file in FILES if file.stat().st_size > 8_000_000] == []
+    assert [file.name for file in FILES if file.stat().st_size > 9_000_000] == []
