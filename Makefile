@@ -41,7 +41,7 @@ DIST_MPI := $(CARGO_TARGET_DIR)/dist-mpi
 MPI_SOURCES := $(shell find mpi-bridge -type f ! -path '*/target/*' ! -name '*.pyc')
 
 SETUP := $(wildcard scripts/setup/*)
-SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml pyproject.toml \
+SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml pyproject.toml LICENSE THIRD-PARTY-LICENSES \
 	$(shell find runtime launcher third-party profiles -type f \
 		! -path '*/target/*' ! -name '*.pyc' ! -name '*.so')
 

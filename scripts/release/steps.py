@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -44,9 +45,12 @@ def commit(release: Release, date: str) -> None:
 
 def build(release: Release, make: str) -> None:
     """Test all, build the wheels and test these."""
+    # `make release VERSION=...` hands its options down, and the builds of libraries have a VERSION of their own.
+    handed_down = {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "VERSION"}
+    environment = {name: value for name, value in os.environ.items() if name not in handed_down}
     for goal in GOALS:
         print(f"{make} {goal}", flush=True)
-        status = subprocess.run([make, goal], cwd=release.root).returncode
+        status = subprocess.run([make, goal], cwd=release.root, env=environment).returncode
         if status:
             raise Failed(
                 f"{make} {goal}: exit status {status}\n"

@@ -48,8 +48,8 @@ PLACES = (
 # of their own.
 NAMED = rf"(?:\bipclusterz(?:[-_]mpi)?(?:-|==|/| )v?|/releases/download/v)({NUMBER})"
 NAMED_IN = ("README.md", "SECURITY.md", "pyproject.toml", "mpi-bridge/README.md", "docs", "packaging")
-# What these say was so with the version that they name, or is an example of two that meet.
-HISTORY = ("docs/benchmarks.md", "docs/how-to/versions.md", "docs/reliability.md")
+# Figures were measured with the version that they name, and examples have releases that meet.
+OTHER_VERSIONS = ("docs/benchmarks.md", "docs/reliability.md", "docs/how-to/versions.md")
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _patterns(root: Path) -> dict[Path, list[str]]:
         for file in _files(root, place):
             patterns.setdefault(file, []).append(place.pattern)
     for path in git(root, "ls-files", "--", *NAMED_IN).splitlines():
-        if path not in HISTORY:
+        if path not in OTHER_VERSIONS:
             patterns.setdefault(root / path, []).append(NAMED)
     return patterns
 

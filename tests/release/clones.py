@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ class Project:
     def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A script of the clone's own scripts/."""
         command = [sys.executable, f"scripts/{script}", *arguments]
-        return subprocess.run(command, cwd=self.root, capture_output=True, text=True, timeout=SECONDS)
+        # As within `make release VERSION=...`.
+        environment = {**os.environ, "MAKEFLAGS": "-- VERSION=9.8.7", "VERSION": "9.8.7"}
+        return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=SECONDS)
 
     def release(self, version: str, *fault: str) -> subprocess.CompletedProcess[str]:
         """Make one; `fault` is what goes wrong in the make in play."""

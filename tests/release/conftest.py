@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,13 @@ from clones import BRANCH, ROOT, Project
 
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the files of this one, committed or not, in one commit; without a thousand small ones."""
+    """A repository with the files of this one, committed or not, in one commit; without most tests, which are many."""
     root = tmp_path_factory.mktemp("pristine") / "project"
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", ":!tests/fuzz/corpus"]
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, listed.split("\0")):
-        # What is removed, but not yet from git.
-        if (ROOT / name).is_file():
+        # What is removed, but not yet from git, is no file.
+        if (ROOT / name).is_file() and is_wanted(name):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, root / name)
     project = Project(root)
@@ -27,11 +28,19 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project.git("config", "user.email", "somebody@example.org")
     project.git("add", "--all")
     project.git("commit", "--quiet", "--message", "All")
+    # One file instead of one for each object: it is copied for each test.
+    project.git("gc", "--quiet")
     return root
 
 
+def is_wanted(name: str) -> bool:
+    """Of tests only the crate, which belongs to the workspace, without its many examples."""
+    return not name.startswith("tests/") or (name.startswith("tests/fuzz/") and "/corpus/" not in name)
+
+
 @pytest.fixture
-def project(pristine: Path, tmp_path: Path) -> Project:
-    """A new copy."""
+def project(pristine: Path, tmp_path: Path) -> Iterator[Project]:
+    """A new copy, which is removed: pytest would keep it for a while."""
     shutil.copytree(pristine, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    yield Project(tmp_path / "project")
+    shutil.rmtree(tmp_path / "project")

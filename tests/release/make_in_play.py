@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import re
 import shutil
 import sys
@@ -22,6 +23,8 @@ ROOT = Path.cwd()
 
 def main() -> int:
     goal = sys.argv[1]
+    if handed_down := {"MAKEFLAGS", "VERSION"} & set(os.environ):
+        sys.exit(f"{goal}: is given {handed_down}")
     with ROOT.with_suffix(".goals").open("a") as file:
         file.write(f"{goal}\n")
     fault = ROOT.with_suffix(".fault").read_text()
