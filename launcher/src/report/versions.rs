@@ -10,6 +10,8 @@ use std::path::PathBuf;
 pub struct VersionReport {
     /// The version of this program.
     pub ipclusterz: &'static str,
+    /// That of the protocol between clients, controller and engines.
+    pub wire: u8,
     /// With `--verbose`.
     #[serde(flatten)]
     pub details: Option<Details>,
@@ -36,8 +38,6 @@ pub struct Program {
     pub glibc: Glibc,
     /// The compiler.
     pub rustc: &'static str,
-    /// The version of the protocol between clients, controller and engines.
-    pub wire: u8,
     /// Libraries of C and C++.
     pub libraries: Libraries,
 }
@@ -116,7 +116,7 @@ pub struct Bridge {
 
 impl Report for VersionReport {
     fn to_text(&self) -> String {
-        let mut text = format!("ipclusterz {}\n", self.ipclusterz);
+        let mut text = format!("ipclusterz {} (wire {})\n", self.ipclusterz, self.wire);
         let Some(details) = &self.details else { return text };
         for (name, value) in details.program.lines().into_iter().chain(details.python.lines()) {
             text.push_str(&format!("{name:<10} {}\n", printable(&value)));
@@ -127,13 +127,12 @@ impl Report for VersionReport {
 
 impl Program {
     fn lines(&self) -> Vec<(&'static str, String)> {
-        let Self { commit, target, glibc, rustc, wire, libraries } = self;
+        let Self { commit, target, glibc, rustc, libraries } = self;
         vec![
             ("commit", (*commit).to_owned()),
             ("target", (*target).to_owned()),
             ("glibc", glibc.to_text()),
             ("rustc", rustc.trim_start_matches("rustc ").to_owned()),
-            ("wire", wire.to_string()),
             ("libzmq", libraries.libzmq.clone()),
             ("libsodium", libraries.libsodium.clone()),
             ("libssh2", libraries.libssh2.clone()),

@@ -3,7 +3,6 @@
 use super::glibc;
 use crate::report::versions::{Glibc, Libraries, Program};
 use ipclusterz_runtime::transport::context;
-use ipclusterz_runtime::wire::message::WIRE_VERSION;
 use ipclusterz_ssh::libraries;
 
 /// The commit of the source. The build backend of the wheel tells it; a program that cargo alone has built does not
@@ -20,7 +19,6 @@ pub fn program() -> Program {
         target: env!("IPCLUSTERZ_TARGET"),
         glibc: Glibc { needed: glibc::needed_by_this_program(), here: glibc::here() },
         rustc: env!("IPCLUSTERZ_RUSTC"),
-        wire: WIRE_VERSION,
         libraries: Libraries {
             libzmq: context::version(),
             libsodium: context::libsodium_version(),
