@@ -48,17 +48,14 @@ def lost(text: str) -> list[str]:
 
 @each_package
 def test_each_link_of_the_description_leads_somewhere(folder: Path) -> None:
-    readme = project(folder).get("readme")
-    assert readme is not None or folder != ROOT
-    if readme is not None:
-        text = (folder / readme).read_text()
-        assert lost(text) == []
+    readme = project(folder)["readme"]
+    assert lost((folder / readme).read_text()) == []
 
 
 @each_package
 def test_each_address_of_the_project_leads_somewhere(folder: Path) -> None:
-    urls = project(folder).get("urls", {})
-    assert urls or folder != ROOT
+    urls = project(folder)["urls"]
+    assert {"Homepage", "Documentation", "Source", "Changelog", "Issues"} <= set(urls)
     assert all(url.startswith(repository()) for url in urls.values())
     assert lost("\n".join(f"[{name}]({url})" for name, url in urls.items())) == []
 

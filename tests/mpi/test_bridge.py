@@ -71,11 +71,11 @@ def test_without_the_extension_module(tmp_path: Path) -> None:
 
 def test_the_command_tells_which_mpi_it_is(flavour: str, tmp_path: Path) -> None:
     env = {**environment(flavour, tmp_path), "IPCLUSTERZ_PYTHON": sys.executable}
-    command = [sys.executable, "-m", "ipclusterz", "--version", "--verbose", "--json"]
+    command = [*mpiexec(flavour, 1), sys.executable, "-m", "ipclusterz", "--version", "--verbose", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
     told = json.loads(done.stdout)["python"]["bridge"]
     asked = subprocess.run([mpiexec(flavour, 1)[0], "--version"], capture_output=True, text=True, timeout=60, env=env)
-    version = re.search(r"(?:Version:|\(Open MPI\)) +(\S+)", asked.stdout)
+    version = re.search(r"(?:Version:|\(Open(?:RTE| MPI)\)) +(\S+)", asked.stdout)
     assert version is not None
     assert re.match(rf"(Open MPI v|MPICH Version: +){re.escape(version[1])}$", told["library"]), told
     assert (told["version"], told["error"]) == (ipclusterz.__version__, None)

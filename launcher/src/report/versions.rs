@@ -231,8 +231,8 @@ mod tests {
 
     #[test]
     fn the_version_alone_is_one_line() {
-        let report = VersionReport { ipclusterz: "1.2.3", details: None };
-        assert_eq!(report.to_text(), "ipclusterz 1.2.3\n");
-        assert_eq!(serde_json::to_string(&report).expect("JSON"), r#"{"ipclusterz":"1.2.3"}"#);
+        let report = VersionReport { ipclusterz: "1.2.3", wire: 4, details: None };
+        assert_eq!(report.to_text(), "ipclusterz 1.2.3 (wire 4)\n");
+        assert_eq!(serde_json::to_string(&report).expect("JSON"), r#"{"ipclusterz":"1.2.3","wire":4}"#);
     }
 }

@@ -28,12 +28,9 @@ def bridge():
         return {"error": f"{type(error).__name__}: {error}"}
     told = {}
     try:
-        told["version"] = getattr(ipclusterz_mpi, "__version__", None) or ipclusterz_mpi.VERSION
-        if hasattr(ipclusterz_mpi, "about"):
-            told["serves"] = ipclusterz_mpi.serves()
-            told["library"], told["path"] = ipclusterz_mpi.about().says, ipclusterz_mpi.about().path
-        else:
-            told["library"] = ipclusterz_mpi.library_version()
+        told["version"], told["serves"] = ipclusterz_mpi.__version__, ipclusterz_mpi.serves()
+        loaded = ipclusterz_mpi.about()
+        told["library"], told["path"] = loaded.says, loaded.path
     except Exception as error:
         told["error"] = str(error)
     return told
