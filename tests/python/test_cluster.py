@@ -199,7 +199,7 @@ def test_without_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     with pytest.raises(ClusterError, match="was not found") as caught:
         Cluster(n=1).start()
     assert str(tmp_path) in str(caught.value)
-    assert "pip install" in caught.value.hint
+    assert f"-m pip install --force-reinstall ./ipclusterz-{ipz.__version__}-*.whl" in caught.value.hint
 
 
 def test_ctrl_c_at_the_prompt_is_not_for_the_cluster(own_cluster: Callable[..., Cluster]) -> None:

@@ -187,6 +187,13 @@ def test_the_hint_has_the_name_that_pip_has(lacking: Callable[[str], str]) -> No
     assert lacking("import sklearn") == install
 
 
+def test_the_bridge_is_not_looked_up_by_its_name(rc: Client) -> None:
+    with pytest.raises(RemoteError) as caught:
+        rc[0].execute("import ipclusterz_mpi", block=True)
+    install = f"install it for the engines' Python: {sys.executable} -m pip install ./ipclusterz_mpi-*.whl"
+    assert caught.value.hint == install
+
+
 def test_an_answer_that_cannot_be_made_here(rc: Client) -> None:
     class Strict:
         def __init__(self) -> None:

@@ -2,10 +2,14 @@
 
 pub use ipclusterz_base::private::effective_user;
 
+use ipclusterz_base::process::Stat;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
 use std::time::Duration;
+
+/// Between two looks at a process that the kernel does not watch for us.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Sends `signal` to the process group that `leader` leads.
 ///
@@ -143,11 +147,13 @@ pub fn redirect_output(file: &impl AsRawFd) -> io::Result<()> {
 /// The caller must have identified the process just before: if the pid has been reused, the other process is waited
 /// for.
 pub fn wait_for_end(pid: u32, timeout: Duration) -> io::Result<bool> {
+    let deadline = std::time::Instant::now() + timeout;
     let descriptor = match open_process(pid) {
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(true),
+        // Linux before 5.3 has no such descriptors.
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => return Ok(look_for_end(pid, deadline)),
         opened => opened?,
     };
-    let deadline = std::time::Instant::now() + timeout;
     loop {
         let left = deadline.saturating_duration_since(std::time::Instant::now());
         let milliseconds = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
@@ -161,25 +167,42 @@ pub fn wait_for_end(pid: u32, timeout: Duration) -> io::Result<bool> {
     }
 }
 
+/// Looks again and again whether a process has exited; false at the deadline.
+fn look_for_end(pid: u32, deadline: std::time::Instant) -> bool {
+    loop {
+        match Stat::of(pid) {
+            Ok(stat) if !stat.has_exited() => {}
+            _ => return true,
+        }
+        if std::time::Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(LOOK_PAUSE);
+    }
+}
+
 /// Opens a descriptor of a process. It keeps referring to that process when the pid is reused.
 fn open_process(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open takes two integers.
-    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid_of(pid)?, 0) };
-    if descriptor < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just given us this descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+    descriptor(unsafe { libc::syscall(libc::SYS_pidfd_open, pid_of(pid)?, 0) })
 }
 
 /// An empty file without a name, in memory.
 pub fn memory_file() -> io::Result<std::fs::File> {
+    // glibc has a function for it from 2.27 on.
     // SAFETY: the name is a string that ends with a zero byte.
-    let descriptor = unsafe { libc::memfd_create(c"ipclusterz".as_ptr(), libc::MFD_CLOEXEC) };
-    check(descriptor)?;
+    let file = unsafe { libc::syscall(libc::SYS_memfd_create, c"ipclusterz".as_ptr(), libc::MFD_CLOEXEC) };
+    descriptor(file).map(Into::into)
+}
+
+/// What a system call returned that makes a descriptor.
+fn descriptor(returned: libc::c_long) -> io::Result<OwnedFd> {
+    if returned < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let descriptor = i32::try_from(returned).map_err(io::Error::other)?;
     // SAFETY: the kernel has just given us this descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }.into())
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 fn pid_of(pid: u32) -> io::Result<i32> {
@@ -215,5 +238,22 @@ pub fn own_session() -> io::Result<()> {
         libc::sigemptyset(&raw mut none);
         check(libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()))?;
         check(libc::setsid())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+    use std::time::Instant;
+
+    #[test]
+    fn the_end_of_a_process_is_found_without_the_kernels_help() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat");
+        assert!(!look_for_end(child.id(), Instant::now()));
+        drop(child.stdin.take());
+        assert!(look_for_end(child.id(), Instant::now() + Duration::from_secs(10)), "it is a zombie");
+        child.wait().expect("reap");
+        assert!(look_for_end(child.id(), Instant::now()), "there is no such process");
     }
 }

@@ -14,9 +14,9 @@ use ipclusterz_runtime::controller::{self, ControllerConfig, Ready};
 use std::io::{self, Write};
 use std::time::Duration;
 use tracing::{Level, Metadata};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::prelude::*;
 
 /// How long the end waits for the last lines of the log to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -29,7 +29,8 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
         limits.log.files = arguments.log_files.unwrap_or(limits.log.files);
         let log = Log::start(libc::STDERR_FILENO).map_err(Failure::io("starting the thread of the log"))?;
         log.set_limit(limits.log);
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(Writers(log.clone())).with_ansi(false).init();
+        let layer = tracing_subscriber::fmt::layer().with_writer(Writers(log.clone())).with_ansi(false);
+        tracing_subscriber::registry().with(layer.with_filter(filter)).init();
         if let Some(seconds) = arguments.no_engine_grace {
             limits.no_engine_grace = Duration::from_secs(seconds);
         }
@@ -60,11 +61,11 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
 }
 
 /// What is logged.
-fn filter(variables: &Variables) -> Result<EnvFilter, Failure> {
+fn filter(variables: &Variables) -> Result<Targets, Failure> {
     let wanted = variables.get(LOG).unwrap_or("info");
     // A word that is no level would be taken for the name of a module, and nothing else would be logged.
     let is_level = wanted.contains(['=', ',']) || wanted.parse::<LevelFilter>().is_ok();
-    EnvFilter::try_new(wanted).ok().filter(|_| is_level).ok_or_else(|| {
+    wanted.parse::<Targets>().ok().filter(|_| is_level).ok_or_else(|| {
         Failure::new(Exit::Usage, format!("{LOG}: there is no level {wanted:?}"))
             .with_hint("there are error, warn, info and debug")
     })

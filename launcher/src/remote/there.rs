@@ -13,6 +13,7 @@ use crate::report::StartReport;
 use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
+use ipclusterz_host::hints;
 use ipclusterz_host::shell::quote;
 use ipclusterz_launchers::record::ClusterElsewhere;
 use ipclusterz_launchers::ssh::script::SHELL;
@@ -77,7 +78,8 @@ impl There {
             let message =
                 format!("there is no ipclusterz on {host}: tried {}, the PATH and ~/.local/bin", tried.join(", "));
             return Err(Failure::new(Exit::StartFailed, message).with_hint(format!(
-                "install it there (pip install ipclusterz), or name a Python of {host} beside which it is: engines.python"
+                "install it there (pip install {}), or name a Python of {host} beside which it is: engines.python",
+                hints::WHEEL
             )));
         };
         let own = concat!("ipclusterz ", env!("CARGO_PKG_VERSION"));

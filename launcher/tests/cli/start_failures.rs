@@ -37,9 +37,9 @@ fn a_python_without_the_package_is_told_how_to_get_it() {
     let python = user.python("echo \"$0: No module named ipclusterz\" >&2\nexit 1");
     let outcome = user.run(&format!("-n 3 --json --python {}", python.display()));
     assert_eq!(outcome.code, Some(5), "{}", outcome.stderr);
-    assert!(
-        outcome.stderr.contains("hint: install the package for that Python: [USER]/python3 -m pip install ipclusterz")
-    );
+    let version = env!("CARGO_PKG_VERSION");
+    let hint = "hint: install the package for that Python: [USER]/python3 -m pip install";
+    assert!(outcome.stderr.contains(&format!("{hint} ./ipclusterz-{version}-*.whl; or")), "{}", outcome.stderr);
     assert_eq!(outcome.json()["error"]["kind"], "start_failed");
     user.assert_clean("default");
 }

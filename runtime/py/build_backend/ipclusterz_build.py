@@ -5,6 +5,7 @@ crate (launcher/), so it is built first and laid into the folder that `[tool.mat
 maturin packs it as a script. Both builds use one target folder and the same profile, so that what they share,
 above all libzmq, is compiled once.
 
+`--config-settings build-args=...` are maturin's arguments, and `command-args=...` those of cargo for the command.
 Metadata, source distributions and everything else are maturin's own.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -26,6 +28,7 @@ from maturin import (
     prepare_metadata_for_build_editable,
     prepare_metadata_for_build_wheel,
 )
+from packing import pack
 
 __all__ = [
     "build_editable",
@@ -50,8 +53,10 @@ def build_wheel(
     metadata_directory: str | None = None,
 ) -> str:
     """Build the wheel with the extension module and the command in it."""
-    _stage_command()
-    return maturin.build_wheel(wheel_directory, config_settings, metadata_directory)
+    _stage_command(config_settings)
+    name = maturin.build_wheel(wheel_directory, config_settings, metadata_directory)
+    pack(Path(wheel_directory, name), ROOT)
+    return str(name)
 
 
 def build_editable(
@@ -60,25 +65,25 @@ def build_editable(
     metadata_directory: str | None = None,
 ) -> str:
     """Build the wheel of an editable installation, which has the command too."""
-    _stage_command()
+    _stage_command(config_settings)
     return maturin.build_editable(wheel_directory, config_settings, metadata_directory)
 
 
-def _stage_command() -> None:
+def _stage_command(config_settings: dict[str, Any] | None) -> None:
     """Compile the launcher and make it the only content of the wheel's scripts folder."""
-    executables = _cargo_build()
+    executables = _cargo_build(shlex.split((config_settings or {}).get("command-args", "--release")))
     shutil.rmtree(SCRIPTS)
     SCRIPTS.mkdir()
     for executable in executables:
         shutil.copy2(executable, SCRIPTS)
 
 
-def _cargo_build() -> list[Path]:
+def _cargo_build(arguments: list[str]) -> list[Path]:
     """Run cargo, and return the executables it says it made (CARGO_TARGET_DIR may be anywhere)."""
     command = [
         os.environ.get("CARGO", "cargo"),
         "build",
-        "--release",
+        *arguments,
         "--locked",
         "--package=ipclusterz-launcher",
         "--bins",

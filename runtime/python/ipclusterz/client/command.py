@@ -11,6 +11,7 @@ import sysconfig
 from pathlib import Path
 
 from ..error import ClusterError
+from ..wheels import PACKAGE
 from ..words import printable
 
 TYPE_CHECKING = False
@@ -33,7 +34,7 @@ def program() -> str:
         places = ", ".join(str(folder) for folder in dict.fromkeys(folders))
         raise ClusterError(
             f"the ipclusterz command was not found: looked in {places} and on PATH",
-            hint=f"it comes with the package: pip install that again for this Python, {sys.executable}",
+            hint=f"it comes with the package: {sys.executable} -m pip install --force-reinstall {PACKAGE}",
         )
     return found
 

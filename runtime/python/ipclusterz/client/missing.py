@@ -6,6 +6,7 @@ import os
 import sys
 from functools import lru_cache
 
+from ..wheels import BRIDGE
 from .capture import is_installed
 
 TYPE_CHECKING = False
@@ -24,6 +25,8 @@ def with_hint(told: dict[str, Any]) -> dict[str, Any]:
 @lru_cache(256)
 def _hint(name: str, python: str) -> str:
     top = name.partition(".")[0]
+    if top == "ipclusterz_mpi":
+        return f"install it for the engines' Python: {python} -m pip install {BRIDGE}"
     try:
         place = _place(top)
     except Exception:

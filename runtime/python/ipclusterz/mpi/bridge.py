@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..error import MPIError
+from ..wheels import BRIDGE
 
-__all__ = ["INSTALL", "about", "bridge"]
+__all__ = ["about", "bridge"]
 
-# How it is installed; every message and hint that speaks of it uses these words.
-INSTALL = (
-    "install ipclusterz-mpi where the engines run: `pip install WHEEL`, a wheel that was built beforehand, or "
-    "`pip install ./mpi-bridge` with the MPI that starts them"
-)
+_INSTALL = f"install ipclusterz-mpi where the engines run: `pip install {BRIDGE}`"
 
 # What this version of ipclusterz knows of the extension: see `INTERFACE` in `mpi-bridge/src/lib.rs`.
 _INTERFACE = 1
@@ -63,11 +60,11 @@ def _package() -> Any:
 
         ipclusterz_mpi.about()
     except ModuleNotFoundError:
-        raise _refusal("this Python has no MPI for ipclusterz", INSTALL) from None
+        raise _refusal("this Python has no MPI for ipclusterz", _INSTALL) from None
     except ImportError as error:
         message = getattr(error, "message", str(error))
         raise _refusal(
-            f"the MPI for ipclusterz cannot be loaded: {message}", getattr(error, "hint", INSTALL)
+            f"the MPI for ipclusterz cannot be loaded: {message}", getattr(error, "hint", _INSTALL)
         ) from error
     return ipclusterz_mpi
 
