@@ -138,7 +138,7 @@ FUZZ_SECONDS := 600
 fuzz: $(VENV)/tools.stamp ## Each fuzz target for FUZZ_SECONDS=600, and keep what reaches more of the code
 	$(BIN)/python scripts/fuzz --seconds $(FUZZ_SECONDS) --keep
 
-dist: $(DIST)/wheel.stamp ## Build the wheels and source distributions for other machines, in dist
+dist: $(DIST)/wheel.stamp dist-mpi ## Build the wheels and source distributions for other machines, in dist
 
 test-dist: $(VENV)/package.stamp $(DIST)/wheel.stamp $(DIST)/old-host.stamp ## The wheels on an older host without a compiler; a part of make test
 	$(BIN)/python -m pytest tests/dist
