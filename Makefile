@@ -139,7 +139,7 @@ FUZZ_SECONDS := 600
 fuzz: $(VENV)/tools.stamp ## Each fuzz target for FUZZ_SECONDS=600, and keep what reaches more of the code
 	$(BIN)/python scripts/fuzz --seconds $(FUZZ_SECONDS) --keep
 
-dist: $(DIST)/wheel.stamp ## Build the wheels and source distributions for other machines, in dist
+dist: $(DIST)/wheel.stamp dist-mpi ## Build the wheels and source distributions for other machines, in dist
 
 test-dist: $(VENV)/package.stamp $(DIST)/wheel.stamp $(DIST)/old-host.stamp ## The wheels on an older host without a compiler; a part of make test
 	$(BIN)/python -m pytest tests/dist
@@ -185,6 +185,23 @@ $(VENV)/tools.stamp: requirements/dev.txt $(SETUP)
 testbed: $(VENV)/tools.stamp
 	scripts/setup/testbed
 
+mpi-bridge: $(MPI_BRIDGES) $(CARGO_TARGET_DIR)/mpi-bridge/wheel.stamp $(OPENMPI5)/tools.stamp
+
+dist-mpi: $(DIST_MPI)/wheel.stamp ## The wheel and the source distribution of ipclusterz-mpi alone, in dist
+	mkdir -p dist
+	rm -f dist/ipclusterz_mpi-*
+	cp $(DIST_MPI)/wheel/* dist/
+
+$(DIST_MPI)/wheel.stamp: $(DIST)/tools.stamp $(MPI_SOURCES) $(wildcard scripts/dist/*mpi*) | testbed
+	@echo "building the wheel of the MPI bridge"
+	scripts/dist/mpi $(DIST)/venv/bin/python $(DIST_MPI)/wheel
+	@touch $@
+
+$(CARGO_TARGET_DIR)/mpi-bridge/wheel.stamp: $(DIST_MPI)/wheel.stamp $(VENV)/tools.stamp
+	rm -rf $(CARGO_TARGET_DIR)/mpi-bridge/wheel
+	$(BIN)/python -m pip install --quiet --no-index --no-deps --target $(CARGO_TARGET_DIR)/mpi-bridge/wheel $(DIST_MPI)/wheel/*.whl
+	@touch $@
+
 $(DIST)/tools.stamp: requirements/dist.txt $(SETUP)
 	scripts/setup/bootstrap
 	scripts/setup/venv $(DIST)/venv requirements/dist.txt
@@ -196,23 +213,6 @@ $(DIST)/wheel.stamp: $(DIST)/tools.stamp $(SOURCES) $(wildcard scripts/dist/*)
 
 $(DIST)/old-host.stamp: requirements/old-host.txt scripts/dist/old-host
 	scripts/dist/old-host $(BIN)/python $(DIST)/old-host
-	@touch $@
-
-mpi-bridge: $(MPI_BRIDGES) $(CARGO_TARGET_DIR)/mpi-bridge/wheel.stamp $(OPENMPI5)/tools.stamp
-
-dist-mpi: $(DIST_MPI)/wheel.stamp ## The wheel of the MPI bridge for other hosts, in dist/
-	mkdir -p dist
-	cp $(DIST_MPI)/wheel/* dist/
-
-$(DIST_MPI)/wheel.stamp: $(DIST)/tools.stamp $(MPI_SOURCES) $(wildcard scripts/dist/*mpi*) | testbed
-	@echo "building the wheel of the MPI bridge"
-	rm -rf $(DIST_MPI)/wheel
-	scripts/dist/mpi $(DIST)/venv/bin/python $(DIST_MPI)/wheel
-	@touch $@
-
-$(CARGO_TARGET_DIR)/mpi-bridge/wheel.stamp: $(DIST_MPI)/wheel.stamp $(VENV)/tools.stamp
-	rm -rf $(CARGO_TARGET_DIR)/mpi-bridge/wheel
-	$(BIN)/python -m pip install --quiet --no-index --no-deps --target $(CARGO_TARGET_DIR)/mpi-bridge/wheel $(DIST_MPI)/wheel/*.whl
 	@touch $@
 
 $(OPENMPI5)/tools.stamp: requirements/openmpi5.txt $(SETUP)

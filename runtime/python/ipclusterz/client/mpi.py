@@ -12,8 +12,8 @@ from time import monotonic
 from .. import error as errors
 from ..error import EmptyTargets, EngineError, MPIError, UnknownEngine
 from ..mpi import groups
-from ..mpi.bridge import INSTALL
 from ..shared.serialize import dumps
+from ..wheels import BRIDGE
 from .arguments import argument_frames
 from .collectives import Collectives, seconds
 from .functions import pack
@@ -300,7 +300,7 @@ def _world_of(engine_id: int, world: dict[str, Any] | None) -> dict[str, Any]:
         raise _refusal(
             f"engine {engine_id} is not a rank of an MPI world",
             'start the engines by mpiexec or srun, with launcher = "mpiexec" in the profile, or --profile mpiexec or '
-            f"slurm-mpi, and {INSTALL}",
+            f"slurm-mpi, and `pip install {BRIDGE}` where they run",
         )
     return world
 

@@ -7,13 +7,9 @@ from typing import Any
 from ..error import MPIError
 from ..wheels import BRIDGE
 
-__all__ = ["INSTALL", "about", "bridge"]
+__all__ = ["about", "bridge"]
 
-# How it is installed; every message and hint that speaks of it uses these words.
-INSTALL = (
-    f"install ipclusterz-mpi where the engines run: `pip install {BRIDGE}`, a wheel that was built beforehand, or "
-    "`pip install ./mpi-bridge` with the MPI that starts them"
-)
+_INSTALL = f"install ipclusterz-mpi where the engines run: `pip install {BRIDGE}`"
 
 # What this version of ipclusterz uses of the extension. It changes with `INTERFACE` in mpi-bridge/src/lib.rs, and only
 # when the one would not work with the other any more.
@@ -65,11 +61,11 @@ def _package() -> Any:
 
         ipclusterz_mpi.about()
     except ModuleNotFoundError:
-        raise _refusal("this Python has no MPI for ipclusterz", INSTALL) from None
+        raise _refusal("this Python has no MPI for ipclusterz", _INSTALL) from None
     except ImportError as error:
         message = getattr(error, "message", str(error))
         raise _refusal(
-            f"the MPI for ipclusterz cannot be loaded: {message}", getattr(error, "hint", INSTALL)
+            f"the MPI for ipclusterz cannot be loaded: {message}", getattr(error, "hint", _INSTALL)
         ) from error
     return ipclusterz_mpi
 
