@@ -216,17 +216,12 @@ def test_one_number_everywhere() -> None:
     assert found[1] == ipclusterz.__version__ == OWN
 
 
-@pytest.mark.parametrize("interface", ["", "INTERFACE = 99\n"], ids=["none", "another"])
-def test_an_mpi_bridge_that_does_not_fit(tmp_path: Path, interface: str) -> None:
-    (tmp_path / "ipclusterz_mpi.py").write_text(f'VERSION = "7.6.5"\n{interface}')
+def test_an_mpi_bridge_that_does_not_fit(tmp_path: Path) -> None:
+    (tmp_path / "ipclusterz_mpi.py").write_text('VERSION = "7.6.5"\nINTERFACE = 99\n')
     code = "import sys; sys.path.insert(0, sys.argv[1]); from ipclusterz.mpi.bridge import bridge; bridge()"
     said = THIS.run(code, str(tmp_path))
-    theirs = interface.split()[-1] if interface else "None"
-    expected = (
-        f"MPIError: the MPI for ipclusterz does not fit: ipclusterz_mpi 7.6.5 has interface {theirs}, and ipclusterz"
-    )
-    assert expected in said, said
-    assert f"ipclusterz {OWN} needs 1 ({tmp_path}/ipclusterz_mpi.py); build it again" in said, said
+    expected = "MPIError: the MPI for ipclusterz does not fit: ipclusterz_mpi 7.6.5 has interface 99, and ipclusterz"
+    assert f"{expected} {OWN} needs 1 ({tmp_path}/ipclusterz_mpi.py); build it again" in said, said
 
 
 def test_records_of_another_version_are_listed_and_left_alone(tmp_path: Path) -> None:

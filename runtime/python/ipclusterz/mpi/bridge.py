@@ -43,7 +43,8 @@ def bridge() -> Any:
 
 
 def _check(native: Any) -> None:
-    theirs = getattr(native, "INTERFACE", None)
+    # The first ones did not say it.
+    theirs = getattr(native, "INTERFACE", 1)
     if theirs == INTERFACE:
         return
     from .._core import VERSION
