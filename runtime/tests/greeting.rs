@@ -1,6 +1,5 @@
 //! What two sides of different wire versions say to each other, as bytes: these never change.
 
-use ipclusterz_base::connection::Role;
 use ipclusterz_base::connection::{ConnectionFile, Role};
 use ipclusterz_base::release::{self, wire_version};
 use ipclusterz_runtime::controller::core::{Core, Identity};
@@ -10,6 +9,7 @@ use ipclusterz_runtime::transport::Route;
 use ipclusterz_runtime::wire::codec::{DecodeError, decode, encode};
 use ipclusterz_runtime::wire::greeting::{Foreign, Introduction, Said};
 use ipclusterz_runtime::wire::message::{Hello, Message, Refused};
+use std::path::Path;
 use std::time::Duration;
 
 /// `{"v": version, kind: fields}`: texts, and numbers up to 127.

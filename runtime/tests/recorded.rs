@@ -49,7 +49,7 @@ fn kind(header: &[u8]) -> String {
 
 /// What a message has: `field: Some`, `field: None`, `field: Variant`, for each of its fields with a choice.
 fn features(message: &Message) -> BTreeSet<String> {
-    let text = format!("{message:?}");
+    let text = format!("{message:?}").replace(r"\\", "").replace("\\\"", "");
     // Texts are strangers' words.
     let plain: String = text.split('"').step_by(2).collect();
     let words: Vec<&str> = plain.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();

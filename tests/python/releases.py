@@ -125,14 +125,18 @@ def _install(folder: Path, interpreter: Path, number: str, changes: _Changes) ->
     python = _environment(folder / "venv", interpreter)
     command = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", wheel]
     subprocess.run(command, check=True, timeout=INSTALL_SECONDS)
+    _borrow(folder / "venv", python, interpreter)
     wheel.unlink()
     return Release(number, python, python.parent / "ipclusterz")
 
 
 def _environment(folder: Path, interpreter: Path) -> Path:
-    """An environment that finds what ipclusterz needs where the tests have it, behind what is installed in itself."""
     subprocess.run([interpreter, "-m", "venv", "--without-pip", folder], check=True, timeout=INSTALL_SECONDS)
-    python = folder / "bin" / "python"
+    return folder / "bin" / "python"
+
+
+def _borrow(folder: Path, python: Path, interpreter: Path) -> None:
+    """Have an environment find what ipclusterz needs where the tests have it, behind what is installed in itself."""
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site = Path(subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip())
     needed = Path(cloudpickle.__file__).parents[1]
@@ -142,7 +146,6 @@ def _environment(folder: Path, interpreter: Path) -> Path:
         (folder / "needed" / "cloudpickle").symlink_to(needed / "cloudpickle")
         needed = folder / "needed"
     (site / "needed.pth").write_text(f"{needed}\n")
-    return python
 
 
 def _wheel(folder: Path, number: str, changes: _Changes) -> Path:

@@ -91,8 +91,8 @@ fn of_tunnel(
                     record.owner.host,
                     failure.message
                 );
-                let what = "the connection may be down for a moment, which the tunnel says where it runs";
-                Failure::new(Exit::Unreachable, message).with_hint(what)
+                let may_be = "the connection may be down for a moment, which the tunnel says where it runs";
+                Failure::new(Exit::Unreachable, message).with_hint(failure.hint.unwrap_or_else(|| may_be.to_owned()))
             };
             let status = ask(&file, timeout).map_err(silent)?;
             (file.addresses, Some(status))

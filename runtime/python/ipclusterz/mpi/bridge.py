@@ -31,14 +31,7 @@ def bridge() -> Any:
         native = _package().load()
         found = getattr(native, "INTERFACE", None)
         if found != _INTERFACE:
-            # Imported where it is needed alone.
-            from .._core import VERSION
-
-            raise _refusal(
-                f"ipclusterz-mpi {native.VERSION} does not fit ipclusterz {VERSION}: its interface is {found}, and "
-                f"must be {_INTERFACE}",
-                "install both from the same release",
-            )
+            raise _misfit(native.VERSION, f"its interface is {found}, and must be {_INTERFACE}")
         _native = native
     return _native
 
@@ -59,6 +52,9 @@ def _package() -> Any:
     try:
         import ipclusterz_mpi  # type: ignore[import-not-found, unused-ignore]
 
+        if not hasattr(ipclusterz_mpi, "load"):
+            # The extension was all that 0.1.0 had.
+            raise _misfit(getattr(ipclusterz_mpi, "VERSION", "of no known version"), "it is an older one")
         ipclusterz_mpi.about()
     except ModuleNotFoundError:
         raise _refusal("this Python has no MPI for ipclusterz", _INSTALL) from None
@@ -68,6 +64,15 @@ def _package() -> Any:
             f"the MPI for ipclusterz cannot be loaded: {message}", getattr(error, "hint", _INSTALL)
         ) from error
     return ipclusterz_mpi
+
+
+def _misfit(theirs: str, why: str) -> MPIError:
+    # Imported where it is needed alone.
+    from .._core import VERSION
+
+    return _refusal(
+        f"ipclusterz-mpi {theirs} does not fit ipclusterz {VERSION}: {why}", "install both from the same release"
+    )
 
 
 def _refusal(message: str, hint: str) -> MPIError:
