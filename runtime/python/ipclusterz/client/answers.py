@@ -141,7 +141,7 @@ _REBUILD_HINTS = {
 def _cannot_rebuild(reply: Reply, method: str, error: Exception) -> SerializationError:
     failure = SerializationError(
         f"the answer of engine {reply.engine_id} cannot be rebuilt here: {type(error).__name__}: {error}",
-        hint=_REBUILD_HINTS[isinstance(error, ImportError | AttributeError)],
+        hint=_REBUILD_HINTS[isinstance(error, (ImportError, AttributeError))],
     )
     failure.engine_id = reply.engine_id
     failure.method = method
@@ -165,6 +165,6 @@ def metadata_of(pending: Pending, index: int, message_id: str) -> dict[str, Any]
 
 
 def _time(seconds: float) -> datetime | None:
-    from datetime import UTC, datetime
+    from datetime import datetime, timezone
 
-    return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None
+    return datetime.fromtimestamp(seconds, timezone.utc) if seconds > 0 else None

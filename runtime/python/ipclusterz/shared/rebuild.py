@@ -14,6 +14,7 @@ import weakref
 from importlib import import_module
 from types import CodeType, FunctionType, ModuleType
 
+from ..compat import missing_attribute
 from . import codes
 from .namespace import is_engine
 from .sources import find, is_same, require_same
@@ -43,8 +44,8 @@ class TravelledModule(ModuleType):
     def __getattr__(self, name: str) -> object:
         reason = self.__dict__.get("_left_behind", {}).get(name)
         if reason is None:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}", name=name, obj=self)
-        raise AttributeError(f"{name!r} of module {self.__name__!r} did not travel: {reason}", name=name, obj=self)
+            raise missing_attribute(f"module {self.__name__!r} has no attribute {name!r}", name, self)
+        raise missing_attribute(f"{name!r} of module {self.__name__!r} did not travel: {reason}", name, self)
 
 
 def chosen(choice: Choice | None) -> object:
@@ -204,7 +205,7 @@ def set_function(function: FunctionType, state: tuple[Any, dict[str, ModuleType]
     if not _is_real(function.__globals__):
         names.pop("__builtins__", None)
         function.__globals__.update(names)
-    for cell, given in zip(function.__closure__ or (), closure or (), strict=False):
+    for cell, given in zip(function.__closure__ or (), closure or ()):
         try:
             cell.cell_contents = given.cell_contents
         except ValueError:
