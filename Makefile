@@ -72,7 +72,7 @@ lint-licenses: $(VENV)/tools.stamp
 # PyO3 is compiled anew whenever it is told of another Python: so clippy is given the description that maturin wrote.
 lint-rust: $(VENV)/package.stamp $(CARGO_TARGET_DIR)/mpi-bridge/openmpi.stamp
 	cargo fmt --all --check
-	PYO3_CONFIG_FILE="$$(ls -t $(CARGO_TARGET_DIR)/maturin/pyo3-config-*.txt | head -n 1)" \
+	PYO3_CONFIG_FILE="$$(ls -t $(CARGO_TARGET_DIR)/maturin/pyo3-config-*-abi3.txt | head -n 1)" \
 		cargo clippy --release --locked --workspace --all-targets -- --deny warnings
 	cargo fmt --manifest-path mpi-bridge/Cargo.toml --check
 	scripts/build-mpi-bridge $(BIN)/python openmpi clippy

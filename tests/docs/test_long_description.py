@@ -5,11 +5,11 @@ its addresses, extras, and how it is cited.
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomllib
 from pages import ROOT
 
 PACKAGES = [ROOT, ROOT / "mpi-bridge"]

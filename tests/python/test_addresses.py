@@ -18,6 +18,7 @@ from forward import Forward
 from helpers import until
 
 from ipclusterz import AuthenticationError, Client, Cluster, ControllerUnreachable
+from ipclusterz.compat import OWN_PROCESS_GROUP
 
 NO_SUCH_NAME = "tcp://no-such-host.invalid:10101"
 
@@ -67,7 +68,7 @@ def engine(open_cluster: Cluster) -> Iterator[Callable[..., subprocess.Popen[str
 
     def start(file: str, *options: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "ipclusterz.engine", "--connection-file", file, *options]
-        started.append(subprocess.Popen(command, process_group=0, stderr=subprocess.PIPE, text=True))
+        started.append(subprocess.Popen(command, **OWN_PROCESS_GROUP, stderr=subprocess.PIPE, text=True))
         return started[-1]
 
     yield start

@@ -98,9 +98,8 @@ def test_await_of_what_fails(rc: Client) -> None:
 def test_many_at_once(lview: LoadBalancedView) -> None:
     async def main() -> None:
         assert await asyncio.gather(*(lview.apply_async(abs, -i) for i in range(100))) == list(range(100))
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(wait_for(lview.apply_async(abs, -i))) for i in range(100)]
-        assert [task.result() for task in tasks] == list(range(100))
+        tasks = [asyncio.create_task(wait_for(lview.apply_async(abs, -i))) for i in range(100)]
+        assert [await task for task in tasks] == list(range(100))
 
     async def wait_for(result: AsyncResult) -> Any:
         return await result
@@ -133,7 +132,8 @@ def test_cancelling_the_task_gives_the_call_up(rc: Client, running: AsyncResult,
         # What somebody else has given up is no cancellation of who waits for it.
         with pytest.raises(AbortedError):
             await queued
-        assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+        if sys.version_info >= (3, 11):
+            assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
 
     asyncio.run(main())
     gate.touch()
@@ -142,10 +142,11 @@ def test_cancelling_the_task_gives_the_call_up(rc: Client, running: AsyncResult,
 
 def test_cancelling_leaves_what_runs(rc: Client, running: AsyncResult, gate: Path) -> None:
     async def main() -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await running
-        with pytest.raises(TimeoutError):
+        if sys.version_info >= (3, 11):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await running
+        with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(running, 0.05)
         assert not running.cancelled()
         gate.touch()

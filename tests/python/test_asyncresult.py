@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from multiprocessing import TimeoutError as MultiprocessingTimeoutError
 from pathlib import Path
 
@@ -143,10 +143,10 @@ def test_abort_of_load_balanced_work(rc: Client, lview: LoadBalancedView, gate: 
 
 
 def test_metadata(rc: Client) -> None:
-    before = datetime.now(UTC)
+    before = datetime.now(timezone.utc)
     result = rc[:].apply_async(print, "text")
     result.get()
-    after = datetime.now(UTC)
+    after = datetime.now(timezone.utc)
     assert len(result.msg_ids) == len(set(result.msg_ids)) == 4
     for engine, row in enumerate(result.metadata):
         assert row["msg_id"] == result.msg_ids[engine]

@@ -16,6 +16,7 @@ from helpers import hold, until
 
 import ipclusterz as ipz
 from ipclusterz import Client, Cluster, RejectedError
+from ipclusterz.compat import OWN_PROCESS_GROUP
 
 Start = Callable[..., Client]
 HOUR = 3600.0
@@ -31,7 +32,7 @@ def start(own_cluster: Callable[..., Cluster]) -> Iterator[Start]:
         cluster = own_cluster(n=1)
         file = cluster.report["engine_file"]
         command = [sys.executable, "-m", "ipclusterz.engine", "--connection-file", file, "--engine-id", "1", *options]
-        processes.append(subprocess.Popen(command, process_group=0))
+        processes.append(subprocess.Popen(command, **OWN_PROCESS_GROUP))
         clients.append(cluster.connect_client())
         clients[-1].wait_for_engines(2, timeout=20)
         return clients[-1]

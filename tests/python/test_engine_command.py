@@ -15,6 +15,7 @@ import pytest
 from helpers import until
 
 from ipclusterz import Client, Cluster
+from ipclusterz.compat import OWN_PROCESS_GROUP
 from ipclusterz.engine import options, world
 
 NO_RANK = {
@@ -33,7 +34,9 @@ def start(own_cluster: Callable[..., Cluster]) -> Iterator[Callable[..., tuple[C
         cluster = own_cluster(n=1)
         command = [sys.executable, "-m", "ipclusterz.engine"]
         command += ["--connection-file", cluster.report["engine_file"], *arguments]
-        process = subprocess.Popen(command, env=NO_RANK | variables, process_group=0, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, env=NO_RANK | variables, **OWN_PROCESS_GROUP, stderr=subprocess.PIPE, text=True
+        )
         made.append((cluster.connect_client(), process))
         return made[-1]
 

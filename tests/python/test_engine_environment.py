@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ MANY = 4096
 @pytest.fixture
 def unset(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment that says nothing about threads and hashes."""
-    for name in (*VARIABLES, "PYTHONHASHSEED", "IPCLUSTERZ_PROJECT"):
+    for name in (*VARIABLES, "PYTHONHASHSEED", "PYTHONSAFEPATH", "IPCLUSTERZ_PROJECT"):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
@@ -44,6 +45,7 @@ def test_engines_share_the_cores_and_have_one_hash_seed(
         with own_cluster(2).connect_client() as rc:
             for own in rc[:].apply_sync(environment).values():
                 assert {own[name] for name in VARIABLES} == {str(max(1, cores() // 2))}
+                assert "PYTHONSAFEPATH" not in own
             found = set(rc[:].apply_sync(hash, "a text").values())
             assert len(found) == 1
             hashes |= found
@@ -55,11 +57,13 @@ def test_what_the_user_says_stays(
 ) -> None:
     unset.setenv("OMP_NUM_THREADS", "3")
     unset.setenv("PYTHONHASHSEED", "random")
+    unset.setenv("PYTHONSAFEPATH", "1")
     project(tmp_path, '[engines]\nenv = { MKL_NUM_THREADS = "5", PYTHONHASHSEED = "7" }\nhash_seed = 8\n', unset)
     with own_cluster(1).connect_client() as rc:
         own = rc[0].apply_sync(environment)
         assert (own["OMP_NUM_THREADS"], own["OPENBLAS_NUM_THREADS"], own["MKL_NUM_THREADS"]) == ("3", "3", "5")
         assert own["PYTHONHASHSEED"] == "7"
+        assert own["PYTHONSAFEPATH"] == "1"
 
 
 @pytest.mark.parametrize(("threads", "wanted"), [("4", "4"), ('"unset"', None)])
@@ -91,8 +95,10 @@ def test_without_a_number_there_is_an_engine_for_each_core(unset: pytest.MonkeyP
 def test_files_of_the_working_folder_do_not_break_the_start(
     tmp_path: Path, own_cluster: Callable[..., Cluster], unset: pytest.MonkeyPatch
 ) -> None:
-    # What Python itself imports before the first line of a module, and what engines import.
-    for name in ("types", "operator", "functools", "collections", "contextlib", "keyword", "runpy", "enum", "random"):
+    # What engines import, and what Python itself imports before the first line of a module: older versions take that
+    # from the working folder.
+    before = ("types", "operator", "functools", "collections", "contextlib", "keyword", "runpy", "enum")
+    for name in ("random", "heapq", "pickle", *(before if sys.version_info >= (3, 11) else ())):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('the file of the user')\n")
     (tmp_path / "mine.py").write_text("value = 7\n")
     with unset.context() as context:

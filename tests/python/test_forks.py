@@ -139,7 +139,7 @@ def entries(thing: Any) -> Iterator[tuple[str, Callable[[], object]]]:
         if found is None or whole in LEFT_OUT:
             continue
         arguments = ARGUMENTS.get(whole, ARGUMENTS.get(name, ()))
-        if not callable(found) and not isinstance(found, classmethod | staticmethod):
+        if not callable(found) and not isinstance(found, (classmethod, staticmethod)):
             yield whole, lambda name=name: getattr(thing, name)  # type: ignore[misc]
             continue
         if name not in SPECIAL:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import gc
 import logging
 import sys
@@ -81,7 +82,7 @@ def test_wait_with_a_timeout(rc: Client, running: AsyncResult) -> None:
     queued = rc[0].apply_async(abs, -1)
     assert wait([running, queued], timeout=0.05) == (set(), {running, queued})
     assert wait([running, running], timeout=0).not_done == {running}
-    with pytest.raises(TimeoutError, match=r"1 \(of 1\) futures unfinished"):
+    with pytest.raises(concurrent.futures.TimeoutError, match=r"1 \(of 1\) futures unfinished"):
         list(as_completed([running], timeout=0.05))
 
 

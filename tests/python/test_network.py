@@ -15,6 +15,7 @@ import pytest
 from helpers import until
 
 from ipclusterz import Client, Cluster, error
+from ipclusterz.compat import OWN_PROCESS_GROUP
 
 SILENCE_SECONDS = 10.0
 
@@ -31,7 +32,7 @@ def remote_engine(tmp_path: Path) -> Iterator[Callable[[Cluster], subprocess.Pop
         file.touch(mode=0o600)
         file.write_text(json.dumps(content))
         command = [sys.executable, "-m", "ipclusterz.engine", "--connection-file", str(file)]
-        started.append(subprocess.Popen(command, process_group=0))
+        started.append(subprocess.Popen(command, **OWN_PROCESS_GROUP))
         return started[-1]
 
     yield start

@@ -165,7 +165,7 @@ def test_flatten_gives_single_elements(sequence: Any, parts: int, dist: Any) -> 
     whole = partition(sequence, parts, dist)
     flat = partition(sequence, parts, dist, flatten=True)
     # What text and bytes are made of is text and bytes.
-    single = slice(0, 1) if isinstance(sequence, str | bytes | bytearray) else 0
+    single = slice(0, 1) if isinstance(sequence, (str, bytes, bytearray)) else 0
     assert flat == [piece[single] if len(piece) == 1 else piece for piece in whole]
     assert list(join(flat, dist)) == list(sequence)
 
@@ -233,7 +233,7 @@ def test_a_chunk_has_an_element(chunksize: int) -> None:
 @given(st.lists(st.lists(st.integers()), min_size=1, max_size=4))
 def test_columns_zip_like_the_builtin(columns: list[list[int]]) -> None:
     cut, length = columns_of(tuple(columns))
-    assert list(zip(*(column[:length] for column in cut), strict=True)) == list(zip(*columns, strict=False))
+    assert list(zip(*(column[:length] for column in cut))) == list(zip(*columns))
 
 
 def test_an_endless_sequence_beside_a_finite_one() -> None:

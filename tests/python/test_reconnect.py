@@ -15,6 +15,7 @@ from forward import Forward
 from helpers import until
 
 from ipclusterz import Client, Cluster, ControllerUnreachable, EngineError
+from ipclusterz.compat import OWN_PROCESS_GROUP
 
 Behind = Callable[..., tuple[Cluster, Client, Forward]]
 
@@ -151,7 +152,7 @@ def test_an_engine_behind_a_tunnel_comes_back_under_its_id_with_its_namespace(
     cluster = own_cluster(n=1, listen="127.0.0.1:0")
     forward, file = tunnel(cluster, tmp_path, "engine", "tcp://")
     command = [sys.executable, "-m", "ipclusterz.engine", "--connection-file", file]
-    process = subprocess.Popen(command, process_group=0)
+    process = subprocess.Popen(command, **OWN_PROCESS_GROUP)
     try:
         with cluster.connect_client() as rc:
             rc.wait_for_engines(2, timeout=20)

@@ -209,7 +209,7 @@ def test_round_robin(rc: Client, length: int) -> None:
 
 def test_several_sequences(rc: Client) -> None:
     for caller, keywords in ((rc, {}), (rc, {"dist": "r"}), (rc[1], {}), (rc[None], {"chunksize": 3})):
-        add = caller.parallel(block=True, **keywords)(lambda xs, ys: [x + y for x, y in zip(xs, ys, strict=True)])
+        add = caller.parallel(block=True, **keywords)(lambda xs, ys: [x + y for x, y in zip(xs, ys)])
         assert add(range(11), [10] * 11) == [10 + number for number in range(11)]
         assert add(iter(range(3)), (1, 2, 3)) == [1, 3, 5]
 

@@ -11,13 +11,13 @@ import re
 import socket
 import subprocess
 import sys
-import tomllib
 import zlib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import tomllib
 
 import ipclusterz as ipz
 from ipclusterz._core import WIRE_VERSION

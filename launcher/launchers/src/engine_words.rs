@@ -2,9 +2,8 @@
 
 use ipclusterz_profile::tables::engines::Shared;
 
-/// Python's own arguments. Without `-P`, Python puts the working folder before its standard library before a line of our
-/// code runs: a user's `random.py` or `enum.py` there would be everybody's, and break the start itself.
-pub const PROGRAM: [&str; 3] = ["-P", "-m", "ipclusterz.engine"];
+/// Python's own arguments. What keeps the working folder from hiding modules is a variable: see the settings.
+pub const PROGRAM: [&str; 2] = ["-m", "ipclusterz.engine"];
 
 /// The options for `engines.threads`. `cores` is how many cores a queue gives each engine, 0 if that is not known.
 /// `host_engines` is how many engines share the host, if the engine cannot know that itself.

@@ -79,6 +79,7 @@ impl StartSettings {
         let cluster = cluster_name(cluster, variables)?;
         let mut profile = checked_profile(options, variables, places)?;
         set_hash_seed(&mut profile.tables.engines, variables);
+        set_safe_path(&mut profile.tables.engines, variables);
         Self::of(cluster, profile)
     }
 
@@ -140,6 +141,19 @@ fn set_hash_seed(engines: &mut EnginesTable, variables: &Variables) {
     engines.env.entry(HASH_SEED.to_owned()).or_insert(seed);
 }
 
+/// The variable that keeps Python from putting the working folder before its standard library before a line of our code
+/// runs: a user's `random.py` or `enum.py` there would be everybody's, and break the start itself. Unlike the option `-P`,
+/// versions before 3.11 let it pass; with these, engines put the folder last as soon as they run.
+const SAFE_PATH: &str = "PYTHONSAFEPATH";
+
+/// By this an engine knows that the variable is not the user's, and takes it out of its environment.
+const SAFE_PATH_OF_ENGINES: &str = "ipclusterz";
+
+fn set_safe_path(engines: &mut EnginesTable, variables: &Variables) {
+    let value = variables.get(SAFE_PATH).unwrap_or(SAFE_PATH_OF_ENGINES);
+    engines.env.entry(SAFE_PATH.to_owned()).or_insert_with(|| value.to_owned());
+}
+
 /// Any seed but 0, with which Python would not mix hashes at all.
 fn random_seed() -> u32 {
     u32::from_str_radix(&places::random_hex(4), 16).unwrap_or_default().max(1)
@@ -176,6 +190,21 @@ mod tests {
         assert_eq!(seed(&["engines.hash_seed=7"], &[(HASH_SEED, "random")]).as_deref(), Some("random"));
         assert_eq!(seed(&["engines.hash_seed=unset"], &[(HASH_SEED, "3")]), None);
         assert_eq!(seed(&["engines.env.PYTHONHASHSEED=5"], &[(HASH_SEED, "3")]).as_deref(), Some("5"));
+    }
+
+    #[test]
+    fn engines_leave_the_working_folder_out_unless_the_user_has_a_say() {
+        let value = |profile: &[&str], variable: &[(&str, &str)]| {
+            let options =
+                Options { set: profile.iter().map(|text| (*text).to_owned()).collect(), ..Options::default() };
+            let variables =
+                Variables::from_pairs(variable.iter().map(|(name, text)| (name.to_string(), text.to_string())));
+            let settings = StartSettings::new(None, &options, &variables, &Places::default()).expect("settings");
+            settings.engine_environment.get(SAFE_PATH).cloned()
+        };
+        assert_eq!(value(&[], &[]).as_deref(), Some(SAFE_PATH_OF_ENGINES));
+        assert_eq!(value(&[], &[(SAFE_PATH, "1")]).as_deref(), Some("1"));
+        assert_eq!(value(&["engines.env.PYTHONSAFEPATH=yes"], &[(SAFE_PATH, "1")]).as_deref(), Some("yes"));
     }
 
     #[test]

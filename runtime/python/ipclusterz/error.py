@@ -390,10 +390,15 @@ else:
 
     def __getattr__(name: str) -> type:
         # Their other bases cost some milliseconds to import, which an engine that never raises them should not pay.
+        bases: tuple[type, ...]
         if name == "TimeoutError":
+            import concurrent.futures
             import multiprocessing
 
             bases = (IpclusterzError, builtins.TimeoutError, multiprocessing.TimeoutError)
+            if concurrent.futures.TimeoutError is not builtins.TimeoutError:
+                # Before Python 3.11.
+                bases += (concurrent.futures.TimeoutError,)
             text = "The answer was not there in time; also a builtin and a `multiprocessing` TimeoutError."
         elif name == "AbortedError":
             import concurrent.futures

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 
 from .client.command import answer_to, other_release, program, send, send_answer, terminate
+from .compat import OWN_PROCESS_GROUP
 from .error import ClusterError
 from .words import printable
 
@@ -75,7 +76,7 @@ class Start:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            process_group=0,
+            **OWN_PROCESS_GROUP,
         )
         self._may_end_within(_STOP_SECONDS)
         send(self.process, f"{line}\n")
@@ -158,7 +159,7 @@ def _plain(key: str, value: object) -> Any:
     TypeError
         When a profile has no such values.
     """
-    if isinstance(value, str | bool):
+    if isinstance(value, (str, bool)):
         return value
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)
@@ -170,7 +171,7 @@ def _plain(key: str, value: object) -> Any:
         return number if number - number == 0 else str(number)
     if isinstance(value, Mapping):
         return {str(name): _plain(f"{key}.{name}", item) for name, item in value.items() if item is not None}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [_plain(key, item) for item in value]
     raise TypeError(f"{key}: a profile has text, numbers, true and false, lists and tables, not {type(value).__name__}")
 

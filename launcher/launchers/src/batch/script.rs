@@ -216,7 +216,7 @@ module load python
 export GREETING='it'\\''s
 $HOME'
 exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-bad-exit=0 --no-kill --wait=0 --overlap \
-/opt/python/bin/python3 -P -m ipclusterz.engine --connection-file /home/me/clusters/lab/engine.json \
+/opt/python/bin/python3 -m ipclusterz.engine --connection-file /home/me/clusters/lab/engine.json \
 --first-engine-id 0 --ranks 8 --lease 60 --end-timeout 2 --timeout 120 --warn-before 60 --drain-before 120 --threads 1
 "
         );
@@ -246,7 +246,7 @@ exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-b
         let script = script.expect("a script").script;
         assert!(script.contains("#SBATCH --array=1-3\n"), "{script}");
         assert!(script.contains("#SBATCH --ntasks=1\n"), "{script}");
-        assert!(script.contains("\nexec /opt/python/bin/python3 -P -m ipclusterz.engine"), "{script}");
+        assert!(script.contains("\nexec /opt/python/bin/python3 -m ipclusterz.engine"), "{script}");
         assert!(script.contains(" --engine-id $((4 + (SLURM_ARRAY_TASK_ID) - 1)) --lease"), "{script}");
     }
 
@@ -328,6 +328,6 @@ exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-b
         assert_eq!(parts[..2], ["b c", "'\"; exit 7 #\\"]);
         let left = parts[2].parse::<i64>().expect("a time") - super::super::clock::now();
         assert!((590..=600).contains(&left), "{left}");
-        assert!(parts[3].starts_with("-P -m ipclusterz.engine --connection-file"), "{}", parts[3]);
+        assert!(parts[3].starts_with("-m ipclusterz.engine --connection-file"), "{}", parts[3]);
     }
 }

@@ -109,7 +109,7 @@ pub(super) mod tests {
     #[test]
     fn an_engine_is_told_the_first_id_and_the_number_of_ranks() {
         let argv = example().argv(&set(4));
-        let expected = "/opt/python3 -P -m ipclusterz.engine --connection-file /home/me/engine.json --first-engine-id 8 \
+        let expected = "/opt/python3 -m ipclusterz.engine --connection-file /home/me/engine.json --first-engine-id 8 \
                         --ranks 4 --lease 60 --end-timeout 2 --timeout 90.5 --threads 2 --check-world --on-rank-loss \
                         restart";
         assert_eq!(argv, expected.split(' ').map(OsString::from).collect::<Vec<_>>());

@@ -212,7 +212,7 @@ mod tests {
             options: vec!["--lease".to_owned(), "5".to_owned()],
         };
         let script = start(&plan, &[EngineId(3)]).replace(
-            "sh -P -m ipclusterz.engine",
+            "sh -m ipclusterz.engine",
             "sh -c 'echo \"$greeting $NAME $PWD $*\"; trap \"exit 7\" TERM; while :; do sleep 0.05; done' engine",
         );
         let answer = Answer::parse(&shell(home, &script));

@@ -36,7 +36,7 @@ fn a_job_over_two_nodes_runs_and_ends() {
     for rank in 0..4 {
         assert!(log.contains(&format!("engine {rank} on ")), "{log}");
     }
-    assert_eq!(log.matches(", it's $HOME: -P -m ipclusterz.engine").count(), 4, "{log}");
+    assert_eq!(log.matches(", it's $HOME: -m ipclusterz.engine").count(), 4, "{log}");
     assert_eq!(log.matches(" --first-engine-id 3 --ranks 4 --lease 60 ").count(), 4, "{log}");
     let end = log.split("ends at ").nth(1).and_then(|rest| rest.split(',').next()).expect("an end of time");
     let left = end.parse::<i64>().expect("seconds") - now();

@@ -23,7 +23,7 @@ fn ranks_are_told_who_they_are(mpi: Mpi) {
     for (rank, told) in ranks.iter().enumerate() {
         assert_eq!((told[0].as_str(), told[1].as_str()), (rank.to_string().as_str(), "4"));
         assert_eq!((told[3].as_str(), told[4].as_str()), ("blue", work.as_str()));
-        let arguments = "-P -m ipclusterz.engine --connection-file engine.json --first-engine-id 10 --ranks 4 \
+        let arguments = "-m ipclusterz.engine --connection-file engine.json --first-engine-id 10 --ranks 4 \
                          --end-timeout 2 --timeout 60";
         assert_eq!(told[5..].join(" "), arguments);
     }

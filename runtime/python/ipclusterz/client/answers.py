@@ -166,6 +166,6 @@ def metadata_of(pending: Pending, index: int, message_id: str) -> dict[str, Any]
 
 
 def _time(seconds: float) -> datetime | None:
-    from datetime import UTC, datetime
+    from datetime import datetime, timezone
 
-    return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None
+    return datetime.fromtimestamp(seconds, timezone.utc) if seconds > 0 else None

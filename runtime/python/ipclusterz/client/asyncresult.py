@@ -10,6 +10,7 @@ from __future__ import annotations
 from time import monotonic, time
 
 from .. import error as errors
+from ..compat import zip_equal
 from .answers import Failed, Failure, Succeeded, metadata_of, value_at
 from .tables import numbers, table
 from .written import Written
@@ -109,7 +110,7 @@ class AsyncResult(Written):
         """
         self._have(timeout)
         self._raise_failures()
-        return self._by_engine(zip(self.engine_ids, self._values, strict=True))
+        return self._by_engine(zip_equal(self.engine_ids, self._values))
 
     @property
     def r(self) -> Any:
@@ -376,7 +377,7 @@ class AsyncResult(Written):
         return self._listed()
 
     def _listed(self) -> list[tuple[int, int, Any]]:
-        return [(index, *each) for index, each in enumerate(zip(self.engine_ids, self._values, strict=False))]
+        return [(index, *each) for index, each in enumerate(zip(self.engine_ids, self._values))]
 
     def _failed(self) -> list[IpclusterzError]:
         """The errors of those that failed, once all are there."""

@@ -7,7 +7,6 @@ an engine does with one is in `shared.batches`.
 from __future__ import annotations
 
 from functools import partial
-from operator import call
 
 try:
     from joblib.parallel import (  # type: ignore[import-untyped]
@@ -20,7 +19,7 @@ except ImportError:
     raise ImportError("the joblib backend needs joblib 1.4 or newer: pip install joblib") from None
 
 from ..error import NoEnginesRegistered
-from ..shared.batches import run, run_limited
+from ..shared.batches import run, run_limited, run_unlimited
 from .arguments import argument_frames
 from .capture import local_modules
 from .functions import pack
@@ -144,7 +143,7 @@ class IpclusterzBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
             batch = partial(run, [function for function, _, _ in func.items], self.get_nested_backend(), limit)
             future = self._executor.submit(batch, [arguments for _, *arguments in func.items])
         else:
-            future = self._executor._send(pack(call if limit is None else run_limited), frames, "apply")
+            future = self._executor._send(pack(run_unlimited if limit is None else run_limited), frames, "apply")
         if callback is not None:
             future.add_done_callback(callback)
         return future

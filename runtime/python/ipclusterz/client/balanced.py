@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..compat import missing_attribute
 from ..shared.serialize import dumps
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
@@ -72,7 +73,7 @@ class LoadBalancedView(View):
     @duration.setter
     def duration(self, value: float | None) -> None:
         if value is not None:
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise TypeError(f"duration is a number of seconds or None, not {type(value).__name__}")
             if not 0 <= value < float("inf"):
                 raise ValueError(f"duration is a number of seconds, 0 or more, not {value}")
@@ -100,7 +101,7 @@ class LoadBalancedView(View):
     def __getattr__(self, name: str) -> Any:
         # Only called for what is missing: where namespaces are concerned, somebody has to say whose.
         hint = f"\nhint: rc[:].{name} is all engines" if hasattr(DirectCalls, name) else ""
-        raise AttributeError(f"a load-balanced view has no {name!r}{hint}", name=name, obj=self)
+        raise missing_attribute(f"a load-balanced view has no {name!r}{hint}", name, self)
 
     def apply(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call ``f(*args, **kwargs)`` on one engine.

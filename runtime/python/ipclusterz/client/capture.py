@@ -13,6 +13,7 @@ from functools import lru_cache
 from opcode import opmap
 from types import CodeType, FunctionType, ModuleType
 
+from ..compat import stdlib_module_names
 from ..shared.serialize import NAMES_LOCAL
 from ..shared.sources import LOCAL, LOCATE
 
@@ -101,7 +102,7 @@ def locate(name: str) -> str | None:
     from importlib.machinery import PathFinder
 
     top = name.partition(".")[0]
-    if top in sys.stdlib_module_names or top in _NEVER or (top in sys.modules and not is_local(top)):
+    if top in stdlib_module_names() or top in _NEVER or (top in sys.modules and not is_local(top)):
         return None
     if top in _elsewhere():
         return None

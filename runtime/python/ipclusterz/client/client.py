@@ -244,7 +244,7 @@ class Client(Connection, DirectCalls):
         TypeError
             When `f` is neither, or the arguments are not a tuple and a dictionary.
         """
-        if not isinstance(args, tuple | list):
+        if not isinstance(args, (tuple, list)):
             raise TypeError(f"args is a tuple or a list, not {type(args).__name__}: apply(f, args=(x,))")
         if kwargs is not None and not isinstance(kwargs, dict):
             raise TypeError(f"kwargs is a dictionary, not {type(kwargs).__name__}")

@@ -21,7 +21,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
-    from typing import Any, Self
+    from typing import Any
+
+    from typing_extensions import Self
 
     from .._core import Client as Core
     from .future import LazyFuture
@@ -413,7 +415,7 @@ def _jobs(jobs: AsyncResult | str | Iterable[AsyncResult | str] | None) -> tuple
     several: Iterable[Any]
     if jobs is None:
         several = ()
-    elif isinstance(jobs, AsyncResult | str) or not hasattr(jobs, "__iter__"):
+    elif isinstance(jobs, (AsyncResult, str)) or not hasattr(jobs, "__iter__"):
         several = (jobs,)
     else:
         several = jobs

@@ -6,9 +6,9 @@ given and submits it; it waits for nothing but its own result.
 
 from __future__ import annotations
 
-import sys
 from types import ModuleType
 
+from ..compat import stdlib_module_names, zip_equal
 from ..shared import names as on_engine
 from ..shared.scatter import bounds
 from ..shared.serialize import dumps
@@ -117,11 +117,11 @@ class DirectCalls(NamespaceCalls):
         def submit(columns: list[Any], length: int, engines: list[int]) -> tuple[Pending, list[int], list[Part]]:
             shares = [
                 (engine_id, start, stop)
-                for engine_id, (start, stop) in zip(engines, bounds(length, len(engines)), strict=True)
+                for engine_id, (start, stop) in zip_equal(engines, bounds(length, len(engines)))
                 if stop > start
             ]
             parts = [chunk_of(columns, start, stop) for _, start, stop in shares]
-            items = [([engine_id], dumps(part)) for (engine_id, _, _), part in zip(shares, parts, strict=True)]
+            items = [([engine_id], dumps(part)) for (engine_id, _, _), part in zip_equal(shares, parts)]
             pending = core.submit("apply", items, function=function)
             return pending, [stop - start for _, start, stop in shares], parts
 
@@ -354,7 +354,7 @@ class DirectCalls(NamespaceCalls):
         if not all(part.isidentifier() for part in name.split(".")):
             raise ValueError(f"a name of a module is needed, not {name!r:.80}")
         top = name.partition(".")[0]
-        if top in sys.stdlib_module_names or top in ("__main__", "ipclusterz"):
+        if top in stdlib_module_names() or top in ("__main__", "ipclusterz"):
             raise ValueError(f"{name!r} is a part of Python or of ipclusterz, which engines do not reload")
         return self._on_engine(on_engine.reload, (name,), targets, True)
 

@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from itertools import islice
 from time import monotonic
 
+from ..compat import zip_equal
 from ..error import RemoteError
 from .answers import Elements, Failure
 from .arguments import argument_frames
@@ -193,11 +194,9 @@ class ViewExecutor(Executor):
                 raise ValueError(f"{name} must be at least 1, not {value}")
         deadline = None if timeout is None else monotonic() + timeout
         function = pack(fn, mapped=True)
-        rows = zip(*iterables, strict=False)
+        rows = zip(*iterables)
         futures = (
-            self._send(
-                function, chunk_frames([list(column) for column in zip(*chunk, strict=True)], 0, len(chunk)), "map"
-            )
+            self._send(function, chunk_frames([list(column) for column in zip_equal(*chunk)], 0, len(chunk)), "map")
             for chunk in iter(lambda: list(islice(rows, chunksize)), [])
         )
         return _results(deque(islice(futures, buffersize)), futures, deadline)

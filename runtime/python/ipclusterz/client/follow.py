@@ -11,6 +11,7 @@ from itertools import zip_longest
 from time import monotonic
 
 from .. import error as errors
+from ..compat import zip_equal
 from ..shared.entries import painter, prompted
 from ..shared.reply import ExecuteReply
 from .answers import Failure, value_at
@@ -96,7 +97,7 @@ def display_outputs(result: LazyFuture, group: str = "engine") -> None:
     logs = [settled(pending.output_since(index, 0)[1]) for index in range(len(pending))]
     if result._is_written_here():
         logs = [[(stream, content) for stream, content in log if stream == "display"] for log in logs]
-    sources = list(zip(result.engine_ids, logs, strict=True))
+    sources = list(zip_equal(result.engine_ids, logs))
     lines = Lines(one_source=False)
     if group == "engine":
         for index, (engine_id, log) in enumerate(sources):

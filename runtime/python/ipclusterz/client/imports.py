@@ -99,7 +99,9 @@ def _imports(code: CodeType, offset: int, module: str, fromlist: tuple[str, ...]
 
     The interpreter tells `__import__` everything but the names that are bound: these are in the instructions behind.
     """
-    behind = (instruction for instruction in dis.get_instructions(code) if instruction.offset >= offset)
+    instructions = (each for each in dis.get_instructions(code) if each.opname != "EXTENDED_ARG")
+    # Before Python 3.10, the offset of a wide instruction is that of its prefix.
+    behind = (instruction for instruction in instructions if instruction.offset >= offset)
     if next(behind).opname != "IMPORT_NAME":
         return []
     if fromlist and "*" in fromlist:
@@ -110,7 +112,7 @@ def _imports(code: CodeType, offset: int, module: str, fromlist: tuple[str, ...]
     if not fromlist:
         # `import a.b` binds `a`, `import a.b as c` the submodule.
         return [(module, None, _alias(module.partition(".")[0], next(bound)))]
-    return [(module, attribute, _alias(attribute, name)) for attribute, name in zip(fromlist, bound, strict=False)]
+    return [(module, attribute, _alias(attribute, name)) for attribute, name in zip(fromlist, bound)]
 
 
 def _alias(name: str, bound: str) -> str | None:

@@ -401,7 +401,7 @@ def _value_of_imports(code: str, result: AsyncResult) -> dict[int, None] | None:
         statements = ast.parse(code).body
     except SyntaxError:
         return None
-    if not statements or not all(isinstance(statement, ast.Import | ast.ImportFrom) for statement in statements):
+    if not statements or not all(isinstance(statement, (ast.Import, ast.ImportFrom)) for statement in statements):
         return None
     return dict.fromkeys(result.engine_ids)
 

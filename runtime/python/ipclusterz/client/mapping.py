@@ -10,6 +10,7 @@ from collections import deque
 from concurrent.futures import FIRST_COMPLETED, wait
 from itertools import accumulate, islice
 
+from ..compat import zip_equal
 from ..shared.scatter import sliceable
 from ..shared.serialize import dumps
 from .answers import Elements, Failure
@@ -59,7 +60,7 @@ def columns_of(sequences: tuple[Iterable[Any], ...]) -> tuple[list[Any], int]:
     if len(sequences) > 1 and not all(hasattr(sequence, "__len__") for sequence in sequences):
         # One may be endless: take no more than the shortest has.
         rows = list(_rows(sequences))
-        return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in sequences], len(rows)
+        return [list(column) for column in zip_equal(*rows)] or [[] for _ in sequences], len(rows)
     columns = [sliceable(sequence) for sequence in sequences]
     return columns, min(len(column) for column in columns)
 
@@ -71,7 +72,7 @@ def _rows(sequences: tuple[Iterable[Any], ...]) -> Iterator[tuple[Any, ...]]:
             iterators.append(iter(sequence))
         except TypeError:
             raise TypeError(f"a sequence is needed, not {type(sequence).__name__}: {sequence!r:.80}") from None
-    return zip(*iterators, strict=False)
+    return zip(*iterators)
 
 
 def chunk_bounds(length: int, chunksize: int | None, engines: int) -> list[tuple[int, int]]:
@@ -216,7 +217,7 @@ def _lazily(
                 # To ask again behind the end would take another element of each sequence before the shortest one.
                 more = failure is None and len(chunk) == chunksize
                 if chunk:
-                    columns = [list(column) for column in zip(*chunk, strict=True)]
+                    columns = [list(column) for column in zip_equal(*chunk)]
                     under_way.append(submit(columns, taken, len(chunk)))
                     taken += len(chunk)
             if not under_way:
@@ -362,7 +363,7 @@ class MapResult(AsyncResult):
         if again is None:
             # Nothing failed.
             return self
-        columns = [list(column) for column in zip(*rows, strict=True)]
+        columns = [list(column) for column in zip_equal(*rows)]
         pending, sizes, parts = again.submit(columns, len(rows))
         return _Retried(self, pending, sizes, failed, outcomes, Again(again.submit, parts))
 
@@ -426,7 +427,7 @@ class MapResult(AsyncResult):
         for chunk, part in enumerate(parts):
             indexes = self._indexes[self._starts[chunk] : self._starts[chunk + 1]]
             if not wanted.isdisjoint(indexes):
-                rows = zip(indexes, zip(*part, strict=False), strict=True)
+                rows = zip_equal(indexes, zip(*part))
                 found += [row for index, row in rows if index in wanted]
         return found
 

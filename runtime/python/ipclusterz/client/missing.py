@@ -6,6 +6,7 @@ import os
 import sys
 from functools import lru_cache
 
+from ..compat import packages_of_modules
 from ..wheels import BRIDGE
 from .capture import is_installed
 
@@ -62,7 +63,7 @@ def _place(top: str) -> str | None:
 
 def _distribution(top: str) -> str | None:
     """What pip calls the package in which a module is here, with its version; None when that is not one."""
-    from importlib.metadata import packages_distributions, version
+    from importlib.metadata import version
 
-    names = sorted(set(packages_distributions().get(top, ())))
+    names = sorted(set(packages_of_modules().get(top, ())))
     return f"{names[0]}=={version(names[0])}" if len(names) == 1 else None

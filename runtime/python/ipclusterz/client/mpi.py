@@ -10,6 +10,7 @@ from threading import Event
 from time import monotonic
 
 from .. import error as errors
+from ..compat import zip_equal
 from ..error import EmptyTargets, EngineError, MPIError, UnknownEngine
 from ..mpi import groups
 from ..shared.serialize import dumps
@@ -284,7 +285,7 @@ class Group(Collectives):
         states = {(world["name"], world["epoch"]) for world in worlds}
         forming = [world["rank"] for world in worlds if not world["formed"]]
         if forming:
-            late = _held_up(zip(self._engines(), worlds, strict=True))
+            late = _held_up(zip_equal(self._engines(), worlds))
             return None, late or f"ranks {', '.join(map(str, forming))} have not formed it"
         if len(states) > 1:
             return None, f"the engines are in different worlds: {sorted(states, key=str)}"

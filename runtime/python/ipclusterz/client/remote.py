@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import update_wrapper
 
+from ..compat import zip_equal
 from ..shared.scatter import check_dist, partition, sliceable
 from .arguments import argument_frames
 from .functions import pack
@@ -196,8 +197,8 @@ class ParallelFunction(RemoteFunction):
         targets, options = view._parts(length, self.dist, self.chunksize)
         items: list[Any] = []
         if targets:
-            parts = zip(*(partition(column, len(targets), self.dist) for column in columns), strict=True)
-            items += [(target, argument_frames(part, {})) for target, part in zip(targets, parts, strict=True)]
+            parts = zip_equal(*(partition(column, len(targets), self.dist) for column in columns))
+            items += [(target, argument_frames(part, {})) for target, part in zip_equal(targets, parts)]
         function = pack(self.__wrapped__)  # type: ignore[attr-defined]
         pending = view._core.submit("apply", items, function=function, **options)
         result = GatherResult(view.client, pending, False, self.dist, "parallel")

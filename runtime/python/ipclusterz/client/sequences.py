@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..compat import zip_equal
 from ..shared.scatter import check_dist, partition
 from .arguments import names_frames, namespace_frames
 from .asyncresult import AsyncResult
@@ -77,7 +78,7 @@ class SequenceCalls(Calls):
         parts = [namespace_frames({name: part}) for part in partition(seq, len(chosen), dist, flatten)]
         if via == "mpi":
             return self._done(deal(self, chosen, single, parts), block)
-        items = [([engine_id], part) for engine_id, part in zip(chosen, parts, strict=True)]
+        items = [([engine_id], part) for engine_id, part in zip_equal(chosen, parts)]
         result = AsyncResult(self._owner_client, self._core.submit("push", items), "scatter", single)
         return self._done(result, block)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..compat import zip_equal
 from ..shared.scatter import join
 from .asyncresult import AsyncResult
 from .results import ResultsDict, ResultsList
@@ -48,4 +49,4 @@ class ZipResult(AsyncResult):
         self._one_name = one_name
 
     def _joined(self) -> Any:
-        return tuple(self._values) if self._one_name else list(zip(*self._values, strict=True))
+        return tuple(self._values) if self._one_name else list(zip_equal(*self._values))

@@ -93,7 +93,7 @@ def resolve(
         if not chosen:
             raise EmptyTargets(f"the slice {_text(targets)} selects none of the engines {_list(live)}", hint=_HINT)
         return chosen, False
-    if isinstance(targets, str | bytes):
+    if isinstance(targets, (str, bytes)):
         raise _not_an_index(targets)
     try:
         items = list(targets)

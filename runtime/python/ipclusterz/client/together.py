@@ -5,6 +5,7 @@ What goes wrong in such a call goes wrong for all of them, and is raised once, a
 
 from __future__ import annotations
 
+from ..compat import zip_equal
 from ..error import EngineError, IpclusterzError, MPIError, MPITimeout, RankLost, RejectedError, RemoteError
 from ..shared.scatter import join
 from ..shared.serialize import loads
@@ -61,7 +62,7 @@ class CollectedResult(_Together, GatherResult):
         return join(self._parts(), self._dist)
 
     def _by_engine(self, items: Iterable[tuple[int, Any]]) -> dict[int, Any]:
-        return dict(zip(self.engine_ids, self._parts(), strict=True))
+        return dict(zip_equal(self.engine_ids, self._parts()))
 
     def _value(self, index: int) -> Any:
         self.wait()

@@ -14,6 +14,7 @@ import tempfile
 import time
 import weakref
 
+from ..compat import OWN_PROCESS_GROUP
 from ..error import ClusterError, ConnectionFileError, ControllerUnreachable, IpclusterzError
 from .command import answer_to, program, send_answer, terminate
 
@@ -93,7 +94,7 @@ class Tunnel:
         with tempfile.TemporaryFile() as errors:
             # A group of its own: Ctrl-C at the prompt is for the prompt, not for the tunnel.
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, process_group=0
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, **OWN_PROCESS_GROUP
             )
             self.close = weakref.finalize(self, _end, self._process, os.getpid())
             try:

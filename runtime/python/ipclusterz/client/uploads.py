@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from hashlib import blake2b
 from io import BytesIO
 
+from ..compat import stdlib_module_names
 from ..error import NoEnginesRegistered
 from ..shared.serialize import dumps
 from ..shared.uploads import Manifest, Uploaded
@@ -206,7 +206,7 @@ def _module(name: str) -> str | None:
 
 
 def _check_modules(source: str, modules: Iterable[str]) -> None:
-    taken = [name for name in modules if name in sys.stdlib_module_names or name in _THEIR_OWN]
+    taken = [name for name in modules if name in stdlib_module_names() or name in _THEIR_OWN]
     if taken:
         raise ValueError(
             f"{source} would hide {', '.join(map(repr, taken))} of Python or of ipclusterz from the engines: give it "

@@ -14,7 +14,9 @@ from .future import LazyFuture
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, Self
+    from typing import Any
+
+    from typing_extensions import Self
 
     from .output import Output
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .state import State
 
 
+# Python 3.11 and later leave the folder out at once when they are told so.
+_SAFE_PATH = "PYTHONSAFEPATH"
 # One that nobody else uses.
 _STACK_SIGNAL = SIGRTMIN + 7
 # Seconds after `end_timeout` until the kernel ends a process that nobody else has ended. MPI may take them.
@@ -47,12 +49,15 @@ def working_folder_last() -> None:
 
     ``python -m`` puts the folder first, where a user's ``random.py`` would be everybody's. It stays importable.
     """
+    if os.environ.get(_SAFE_PATH) == "ipclusterz":
+        # The launcher set it. Programs that user code starts have their own folders first.
+        del os.environ[_SAFE_PATH]
     try:
         folder = os.getcwd()
     except OSError:
         # It was removed.
         return
-    if not sys.flags.safe_path and sys.path and sys.path[0] in ("", folder):
+    if not getattr(sys.flags, "safe_path", False) and sys.path and sys.path[0] in ("", folder):
         del sys.path[0]
     if folder not in sys.path:
         sys.path.append(folder)

@@ -46,7 +46,7 @@ def run_chunk(function: Callable[..., object], sequences: tuple[Any, ...], state
     count = min(map(len, sequences))
     # As fast as a comprehension, and what has been appended when an element raises stays.
     results = map(function, *sequences)
-    arguments: Iterator[tuple[int, Any]] = enumerate(zip(*sequences, strict=False))
+    arguments: Iterator[tuple[int, Any]] = enumerate(zip(*sequences))
     values: list[Any] = []
     failed = _Failed(engine_id, state)
     while True:
@@ -154,4 +154,4 @@ class _Failed:
 
 def _arguments(sequences: tuple[Any, ...], position: int) -> str:
     # As the loop sees it: an index of a pandas series is a label.
-    return called_with(next(islice(zip(*sequences, strict=False), position, None), ()), {})
+    return called_with(next(islice(zip(*sequences), position, None), ()), {})

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 
+from ..compat import stdlib_module_names
 from ..error import IpclusterzError, SerializationError, VersionError
 from ..shared.serialize import PROTOCOL, dumps, loads, plain_dumps
 
@@ -92,7 +93,7 @@ def tell_in_log(error: BaseException) -> None:
     from traceback import format_exception
 
     try:
-        text = "".join(format_exception(error))
+        text = "".join(format_exception(type(error), error, error.__traceback__))
     except BaseException:
         text = f"{type(error).__name__}\n"
     print(f"ipclusterz: a signal's handler raised this while no task ran; the engine goes on:\n{text}", file=sys.stderr)
@@ -217,7 +218,7 @@ def _hint(error: BaseException) -> str:
 def _missing_hint(name: str) -> str:
     """What can be said here of a module that is not there; empty when the client, who may have it, can say more."""
     top = name.partition(".")[0]
-    if top in sys.stdlib_module_names:
+    if top in stdlib_module_names():
         return f"{top!r} is a part of Python that {sys.executable} does not have"
     here = sys.modules.get(top)
     if here is not None and top != name:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+# As the variable that the launcher sets, which this process has taken out of its environment.
+_SAFE_PATH = ["-P"] if sys.version_info >= (3, 11) else []
 # After a SIGTERM, until those that are still there are killed.
 _GRACE = 5.0
 
@@ -57,7 +59,7 @@ def run(options: Options) -> int:
 
 
 def _start(options: Options, engine_id: int | None) -> int:
-    command = [sys.executable, "-P", "-m", "ipclusterz.engine", *options.arguments(engine_id, os.getpid())]
+    command = [sys.executable, *_SAFE_PATH, "-m", "ipclusterz.engine", *options.arguments(engine_id, os.getpid())]
     # A group of its own: an engine that is ended takes with it what user code has started, and nothing else.
     return os.posix_spawn(sys.executable, command, os.environ, setpgroup=0, setsigmask=[], setsigdef=_PASSED_ON)
 

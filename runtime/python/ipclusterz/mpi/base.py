@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Union
 
 from . import missing
 from .operators import checked
@@ -18,7 +18,7 @@ ANY_TAG = -1
 # Where a send buffer is expected: the data are in the receive buffer.
 IN_PLACE = None
 
-Op = str | Callable[[Any, Any], Any]
+Op = Union[str, Callable[[Any, Any], Any]]
 
 
 class Base:

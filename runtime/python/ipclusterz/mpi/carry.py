@@ -10,6 +10,7 @@ from __future__ import annotations
 from pickle import PickleBuffer
 from typing import Any
 
+from ..compat import zip_equal
 from ..shared.namespace import current
 from ..shared.serialize import dumps, loads
 from .agreement import Agreement
@@ -61,7 +62,7 @@ def deal(comm: Comm, key: str, timeout: float | None) -> None:
         counts, places, length = laid_out(kinds)
         whole = empty(length)
         target = memoryview(whole)
-        for place, count, part in zip(places, counts, parts, strict=True):
+        for place, count, part in zip_equal(places, counts, parts):
             target[place : place + count] = memoryview(part)
         comm.Scatterv(whole, own, counts, places, 0, call.left())
     else:
@@ -84,8 +85,8 @@ def collect(comm: Comm, name: str, timeout: float | None) -> list[list[PickleBuf
     whole = empty(length)
     comm.Gatherv(block, whole, counts, places, 0, call.left())
     view = memoryview(whole)
-    blocks = [view[place : place + count] for place, count in zip(places, counts, strict=True)]
-    return [list(map(PickleBuffer, frames_of(kind, part))) for kind, part in zip(kinds, blocks, strict=True)]
+    blocks = [view[place : place + count] for place, count in zip_equal(places, counts)]
+    return [list(map(PickleBuffer, frames_of(kind, part))) for kind, part in zip_equal(kinds, blocks)]
 
 
 def _taken(key: str) -> Any:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 from .checkpoint_file import sync_folder
@@ -37,7 +36,7 @@ def folder_of(given: str | os.PathLike[str] | None) -> Path:
 
 def _cluster() -> str:
     """The name of the cluster: that of the folder with its connection file."""
-    arguments = sys.orig_argv
+    arguments = [os.fsdecode(each) for each in Path("/proc/self/cmdline").read_bytes().split(b"\0")]
     if "--connection-file" not in arguments[:-1]:
         return ""
     return Path(arguments[arguments.index("--connection-file") + 1]).parent.name

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Optional
 
+from ..compat import zip_equal
 from ..words import printable
 from .members import engines
 from .members import ranks as members
@@ -46,7 +47,7 @@ def tell(comm: str, epoch: int, ranks: list[int], why: str, at_once: bool, secon
     """
     if engine is None:
         return {}
-    ids = dict(zip(members(), engines(), strict=True))
+    ids = dict(zip_equal(members(), engines()))
     found: dict[int, Any] = engine.inspect(
         [ids[rank] for rank in ranks if rank in ids], seconds, (comm, epoch, why, at_once), False
     )
@@ -88,7 +89,7 @@ def explain_making(comm: str, epoch: int, ranks: list[int]) -> str:
     """Tell which ranks of MPI_COMM_WORLD have not come to make a communicator of that name, and what they do."""
     if engine is None:
         return ""
-    ids = dict(zip(members(), engines(), strict=True))
+    ids = dict(zip_equal(members(), engines()))
 
     def absent(calls: list[dict[str, Any]]) -> str | None:
         makes = any(call["inside"] and call["comm"] == PARENT for call in calls)
@@ -100,14 +101,14 @@ def explain_making(comm: str, epoch: int, ranks: list[int]) -> str:
 
 
 # A rank as it is named, its engine if that is busy, and what it is doing.
-_Missing = tuple[str, int | None, str]
+_Missing = tuple[str, Optional[int], str]
 
 
 def _missing(
     ranks: list[int], found: dict[int, Any], absent: Callable[[list[dict[str, Any]]], str | None]
 ) -> list[_Missing]:
     """The ranks that do not answer, or are `absent` by their last calls: that tells which other one they are in."""
-    ids = dict(zip(members(), engines(), strict=True))
+    ids = dict(zip_equal(members(), engines()))
     missing: list[_Missing] = []
     for position, rank in enumerate(ranks):
         activity = found.get(ids.get(rank, -1))

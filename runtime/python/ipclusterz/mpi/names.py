@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..compat import zip_equal
 from ..shared.namespace import current
 from ..shared.scatter import join, partition
 from .agreement import Agreement
@@ -168,7 +169,7 @@ def _parts(value: Any, count: int) -> tuple[tuple[list[Kind], bool], Any]:
     counts, places, length = laid_out(kinds)
     together = empty(length)
     target = memoryview(together)
-    for (_, piece), place, size in zip(pieces, places, counts, strict=True):
+    for (_, piece), place, size in zip_equal(pieces, places, counts):
         target[place : place + size] = memoryview(piece)
     return (kinds, False), together
 
@@ -221,7 +222,7 @@ def _brought(
 def _values(kinds: list[Kind], whole: Any, places: list[int]) -> list[Any]:
     view = memoryview(whole)
     # A combination of some ranks' values alone leaves the places of the others over.
-    return [rebuilt(kind, view[place : place + kind.nbytes]) for kind, place in zip(kinds, places, strict=False)]
+    return [rebuilt(kind, view[place : place + kind.nbytes]) for kind, place in zip(kinds, places)]
 
 
 # -- reductions ---------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from __future__ import annotations
 import pickle
 import struct
 
+from ..compat import zip_equal
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -65,7 +67,7 @@ def _joined(body: bytes, buffers: list[pickle.PickleBuffer], value: Any) -> byte
     places = _places(len(head), sizes)
     whole = memoryview(empty(places[-1] + sizes[-1]))
     whole[: len(head)] = head
-    for place, part in zip(places, [memoryview(body), *raw], strict=True):
+    for place, part in zip_equal(places, [memoryview(body), *raw]):
         whole[place : place + part.nbytes] = part
     return whole
 
@@ -88,7 +90,7 @@ def decode(data: Any) -> Any:
     _, count = struct.unpack_from("<qq", view)
     sizes = struct.unpack_from(f"<{count + 1}q", view, 16)
     places = _places(16 + 8 * len(sizes), sizes)
-    body, *buffers = (view[place : place + size] for place, size in zip(places, sizes, strict=True))
+    body, *buffers = (view[place : place + size] for place, size in zip_equal(places, sizes))
     return _loads(body, buffers=buffers)
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import sys
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
+from ..compat import zip_equal
 from ..shared.serialize import dumps, loads
 from .objects import empty
 
@@ -44,7 +45,7 @@ class Frames(NamedTuple):
         return sum(map(padded, self.sizes))
 
 
-Kind = Array | Frames
+Kind = Union[Array, Frames]
 
 
 def padded(size: int) -> int:
@@ -83,7 +84,7 @@ def packed(frames: Any) -> tuple[Frames, Any]:
     kind = Frames(tuple(view.nbytes for view in views))
     block = empty(kind.nbytes)
     target = memoryview(block)
-    for view, place in zip(views, _places(kind), strict=True):
+    for view, place in zip_equal(views, _places(kind)):
         target[place : place + view.nbytes] = view
     return kind, block
 
@@ -91,7 +92,7 @@ def packed(frames: Any) -> tuple[Frames, Any]:
 def frames_of(kind: Frames, block: Any) -> list[memoryview]:
     """The frames in a block, without a copy."""
     view = memoryview(block)
-    return [view[place : place + size] for place, size in zip(_places(kind), kind.sizes, strict=True)]
+    return [view[place : place + size] for place, size in zip_equal(_places(kind), kind.sizes)]
 
 
 def rebuilt(kind: Kind, block: Any) -> Any:

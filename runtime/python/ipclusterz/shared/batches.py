@@ -8,6 +8,7 @@ import sys
 
 from joblib.parallel import BatchedCalls  # type: ignore[import-untyped]
 
+from ..compat import zip_equal
 from .threads import OPENMP
 
 TYPE_CHECKING = False
@@ -27,9 +28,14 @@ def run(
     functions: list[Callable[..., Any]], nested: Any, limit: int | None, arguments: list[tuple[Any, Any]]
 ) -> list[Any]:
     """Run a batch, with at most `limit` threads of BLAS and the like."""
-    batch = BatchedCalls([(function, *given) for function, given in zip(functions, arguments, strict=True)], nested)
+    batch = BatchedCalls([(function, *given) for function, given in zip_equal(functions, arguments)], nested)
     results: list[Any] = batch() if limit is None else run_limited(limit, batch)
     return results
+
+
+def run_unlimited(batch: Callable[[], Any]) -> Any:
+    """Run a batch."""
+    return batch()
 
 
 def run_limited(limit: int, batch: Callable[[], Any]) -> Any:
@@ -71,9 +77,9 @@ def _limited_others(limit: int) -> Iterator[None]:
     modules = [sys.modules[name] for name in _OTHERS if hasattr(sys.modules.get(name), "get_num_threads")]
     before = [module.get_num_threads() for module in modules]
     try:
-        for module, usual in zip(modules, before, strict=True):
+        for module, usual in zip_equal(modules, before):
             module.set_num_threads(min(limit, usual))
         yield
     finally:
-        for module, usual in zip(modules, before, strict=True):
+        for module, usual in zip_equal(modules, before):
             module.set_num_threads(usual)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 
+from ..compat import zip_equal
 from .bytecode import own
 
 TYPE_CHECKING = False
@@ -60,6 +61,6 @@ def restore(function: FunctionType, state: dict[str, Any]) -> None:
     function.__module__ = state["module"]
     function.__doc__ = state["doc"]
     function.__dict__.update(state["attributes"])
-    for cell, content in zip(function.__closure__ or (), state["cells"], strict=True):
+    for cell, content in zip_equal(function.__closure__ or (), state["cells"]):
         if content:
             cell.cell_contents = content[0]

@@ -8,9 +8,13 @@ tracebacks that are sent back have them.
 
 from __future__ import annotations
 
+import builtins
 import os
+import sys
 from types import CodeType
 from weakref import ref
+
+from ..compat import zip_equal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["keep_lines", "lines_of", "make", "parts_of", "traceback_lines"]
 
+_PARTS_OF_VERSION: tuple[str, ...]
+if sys.version_info >= (3, 11):
+    _PARTS_OF_VERSION = ("co_qualname", "co_linetable", "co_exceptiontable")
+elif sys.version_info >= (3, 10):
+    _PARTS_OF_VERSION = ("co_linetable",)
+else:
+    _PARTS_OF_VERSION = ("co_lnotab",)
 # By name, because the order of the constructor's arguments is that of one version of Python.
 _PARTS = (
     "co_argcount",
@@ -39,10 +50,8 @@ _PARTS = (
     "co_cellvars",
     "co_filename",
     "co_name",
-    "co_qualname",
     "co_firstlineno",
-    "co_linetable",
-    "co_exceptiontable",
+    *_PARTS_OF_VERSION,
 )
 # Generated functions may be long; nobody reads their source.
 _MOST_CHARACTERS = 100_000
@@ -94,7 +103,7 @@ def parts_of(code: CodeType) -> tuple[Any, ...]:
 
 def make(parts: tuple[Any, ...], lines: Lines | None) -> CodeType:
     """The code object of `parts_of`, and the lines of it and of the code in it."""
-    code = _EMPTY.replace(**dict(zip(_PARTS, parts, strict=True)))
+    code = _EMPTY.replace(**dict(zip_equal(_PARTS, parts)))
     if lines is not None:
         for each in _inner(code):
             _received.set(each, lines)
@@ -179,9 +188,18 @@ def _find(code: CodeType) -> Lines | None:
     except Exception:
         # No text that is Python.
         return None
-    last = max(end or 0 for each in _inner(code) for _, end, _, _ in each.co_positions())
+    last = max(map(_last_line, _inner(code)))
     text = "".join(lines[: max(len(block), last - first + 1)])
     return (first, text) if 0 < len(text) <= _MOST_CHARACTERS else None
+
+
+def _last_line(code: CodeType) -> int:
+    if sys.version_info >= (3, 11):
+        return max(end or 0 for _, end, _, _ in code.co_positions())
+    # Where the last expression begins.
+    import dis
+
+    return max(line for _, line in dis.findlinestarts(code))
 
 
 def _inner(code: CodeType) -> Iterator[CodeType]:
@@ -202,7 +220,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(each))
         yield each
         waiting += [each.__cause__, each.__context__]
-        if isinstance(each, BaseExceptionGroup):
+        if sys.version_info >= (3, 11) and isinstance(each, builtins.BaseExceptionGroup):
             waiting += each.exceptions
 
 

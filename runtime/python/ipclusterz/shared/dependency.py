@@ -7,7 +7,7 @@ another one; on chosen engines, or when no engine has it, the call fails with th
 from __future__ import annotations
 
 from functools import wraps
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 
 from ..error import UnmetDependency
 from .progress import progress
@@ -166,11 +166,15 @@ def _decorator(run: Function, *what: Any) -> Callable[[Function], Function]:
     return decorate
 
 
+# The name of `_decorator`'s function, and what it uses.
+_DEPENDENT = ("dependent", ("begin", "f", "run", "what"))
+
+
 def is_dependent(function: object) -> bool:
     """Whether a function looks at dependencies before it does anything else."""
     # Compared by code: decorators of others copy the other attributes, and run before it.
     code = getattr(function, "__code__", None)
-    return getattr(code, "co_qualname", "") == "_decorator.<locals>.decorate.<locals>.dependent"
+    return isinstance(code, CodeType) and (code.co_name, code.co_freevars) == _DEPENDENT
 
 
 def _begin(f: Function) -> Function:

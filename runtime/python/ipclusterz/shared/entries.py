@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+from ..compat import zip_equal
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -101,7 +103,7 @@ def _entry_lines(reply: Reply, paint: Paint) -> list[str]:
     following = "...:".rjust(len(first))
     code = reply.code.rstrip("\n").split("\n")
     prompts = [first, *[following] * (len(code) - 1)]
-    entry = "\n".join(f"{paint('In', prompt)} {line}".rstrip(" ") for prompt, line in zip(prompts, code, strict=True))
+    entry = "\n".join(f"{paint('In', prompt)} {line}".rstrip(" ") for prompt, line in zip_equal(prompts, code))
     lines = [entry]
     for kind, text in (("Out", _output(reply)), ("Err", _errors(reply))):
         if text:

@@ -14,6 +14,7 @@ import weakref
 from importlib import import_module
 from types import CodeType, FunctionType, ModuleType
 
+from ..compat import missing_attribute
 from . import codes
 from .bytecode import ForeignCode, is_own, own
 from .namespace import is_engine
@@ -44,8 +45,8 @@ class TravelledModule(ModuleType):
     def __getattr__(self, name: str) -> object:
         reason = self.__dict__.get("_left_behind", {}).get(name)
         if reason is None:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}", name=name, obj=self)
-        raise AttributeError(f"{name!r} of module {self.__name__!r} did not travel: {reason}", name=name, obj=self)
+            raise missing_attribute(f"module {self.__name__!r} has no attribute {name!r}", name, self)
+        raise missing_attribute(f"{name!r} of module {self.__name__!r} did not travel: {reason}", name, self)
 
 
 def chosen(choice: Choice | None) -> object:
@@ -206,7 +207,7 @@ def set_function(function: FunctionType, state: tuple[Any, dict[str, ModuleType]
     if not _is_real(function.__globals__):
         names.pop("__builtins__", None)
         function.__globals__.update(names)
-    for cell, given in zip(function.__closure__ or (), closure or (), strict=False):
+    for cell, given in zip(function.__closure__ or (), closure or ()):
         try:
             cell.cell_contents = given.cell_contents
         except ValueError:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from itertools import accumulate, pairwise
+from itertools import accumulate
+
+from ..compat import zip_equal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def bounds(length: int, parts: int) -> list[tuple[int, int]]:
     """
     size, larger = divmod(length, parts)
     edges = [index * size + min(index, larger) for index in range(parts + 1)]
-    return list(pairwise(edges))
+    return list(zip(edges, edges[1:]))
 
 
 def check_dist(dist: object) -> None:
@@ -142,7 +144,7 @@ def partition(sequence: Iterable[Any], parts: int, dist: Dist = "b", flatten: bo
         # Pickle copies an array that is not contiguous into C order, slowly.
         order = "F" if whole.flags.f_contiguous and not whole.flags.c_contiguous else "C"
         pieces = [sys.modules["numpy"].asanyarray(piece, order=order) for piece in pieces]
-    if flatten and not isinstance(whole, str | bytes | bytearray):
+    if flatten and not isinstance(whole, (str, bytes, bytearray)):
         pieces = [(piece.iloc if framed else piece)[0] if len(piece) == 1 else piece for piece in pieces]
     return pieces
 
@@ -199,7 +201,7 @@ def join(parts: Sequence[Any], dist: Dist = "b") -> Any:
 def _places(lengths: list[int], dist: Dist) -> list[slice]:
     """Where in the whole the elements of each part are."""
     if dist == "b":
-        return [slice(stop - length, stop) for length, stop in zip(lengths, accumulate(lengths), strict=True)]
+        return [slice(stop - length, stop) for length, stop in zip_equal(lengths, accumulate(lengths))]
     count = len(lengths)
     if lengths != [stop - start for start, stop in bounds(sum(lengths), count)]:
         raise ValueError(
@@ -214,7 +216,7 @@ def _fill(blank: Callable[[int], Any], parts: Sequence[Any], dist: Dist) -> Any:
     lengths = [len(part) for part in parts]
     places = _places(lengths, dist)
     whole = blank(sum(lengths))
-    for place, part in zip(places, parts, strict=True):
+    for place, part in zip_equal(places, parts):
         whole[place] = part
     return whole
 

@@ -13,6 +13,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from types import CodeType, FunctionType, ModuleType
 
+from ..compat import zip_equal
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -263,7 +265,7 @@ def _functions_of(value: Any, module: ModuleType, depth: int) -> Iterator[Functi
 
 
 def _are(before: list[CodeType], now: list[CodeType]) -> bool:
-    return len(before) == len(now) and all(old is new for old, new in zip(before, now, strict=True))
+    return len(before) == len(now) and all(old is new for old, new in zip_equal(before, now))
 
 
 def _runs(module: ModuleType, source: bytes) -> bool:
@@ -294,7 +296,7 @@ def _has_definitions(module: ModuleType, tree: Any, variable: set[str]) -> bool:
     bound: dict[str, int] = {}
     for node in ast.walk(tree):
         names = [node.id] if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load) else []
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             names = [node.name]
         elif isinstance(node, ast.alias):
             names = [(node.asname or node.name).partition(".")[0]]
@@ -302,7 +304,7 @@ def _has_definitions(module: ModuleType, tree: Any, variable: set[str]) -> bool:
             bound[name] = bound.get(name, 0) + 1
     space = vars(module)
     for node in tree.body:
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or node.decorator_list:
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) or node.decorator_list:
             continue
         if bound[node.name] > 1 or node.name in variable:
             continue
@@ -342,7 +344,7 @@ def _has_constants(module: ModuleType, tree: Any, variable: set[str]) -> bool:
             # A name that is bound in several ways is none of these.
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 variable = variable | {node.id} if node.id in constants else variable
-        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None:
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
             try:
                 value = ast.literal_eval(statement.value)

@@ -195,7 +195,7 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
         module = getattr(obj, "__module__", None)
         if self._local(module):
             return True
-        if isinstance(obj, FunctionType | type):
+        if isinstance(obj, (FunctionType, type)):
             return not inside._should_pickle_by_reference(obj)
         if not isinstance(module, str) or module == "__main__":
             return True
@@ -302,7 +302,7 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _wrapper(self, obj: Any) -> Any:
         """A wrapper that pickle would send as a name, though its function has to travel."""
-        if type(obj) in self.dispatch_table or isinstance(obj, types.BuiltinFunctionType | types.MethodType):
+        if type(obj) in self.dispatch_table or isinstance(obj, (types.BuiltinFunctionType, types.MethodType)):
             return NotImplemented
         try:
             inner = obj.__wrapped__
@@ -316,7 +316,7 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
 
 
 # What pickle sends as a name of its module.
-_TYPE_NAMES = (typing.TypeVar, typing.ParamSpec, typing.TypeVarTuple)
+_TYPE_NAMES = tuple(getattr(typing, name) for name in ("TypeVar", "ParamSpec", "TypeVarTuple") if hasattr(typing, name))
 _SINGLETONS = (type(None), type(...), type(NotImplemented))
 
 
@@ -378,7 +378,7 @@ class _Trial(Traveller):
         return is_local(name)
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, FunctionType | type) and is_local(obj.__module__):
+        if isinstance(obj, (FunctionType, type)) and is_local(obj.__module__):
             if id(obj) in self._before.good:
                 return str, ("",)
             if id(obj) in self._before.bad:
@@ -409,7 +409,7 @@ class _Tried:
             trial.dump(value)
         except Exception as error:
             reason = str(error).strip() or type(error).__name__
-            if isinstance(value, FunctionType | type):
+            if isinstance(value, (FunctionType, type)):
                 self.bad[id(value)] = reason
             return reason
         # Everything that it refers to can.

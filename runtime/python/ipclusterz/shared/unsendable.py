@@ -187,7 +187,7 @@ def _is_file(value: object) -> bool:
     """Whether it is a file in memory, or a text that is read, of which cloudpickle sends the content."""
     import io
 
-    if isinstance(value, io.BytesIO | io.StringIO):
+    if isinstance(value, (io.BytesIO, io.StringIO)):
         return True
     return type(value) is io.TextIOWrapper and not value.closed and value.readable() and value not in _STREAMS
 
@@ -196,7 +196,7 @@ def _of_function(function: FunctionType) -> list[tuple[str, object]]:
     if _is_found(function):
         return []
     parts: list[tuple[str, object]] = []
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
         try:
             parts.append((f" variable {name!r}", cell.cell_contents))
         except ValueError:

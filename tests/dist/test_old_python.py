@@ -1,0 +1,69 @@
+"""What depends on the version of Python, with Python 3.9: a part of the tests of the package, on an older host."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from old_host import HERE, OldHost
+
+ROOT = HERE.parents[1]
+TARGET = ROOT / "target/dist/old-host"
+SECONDS = 300
+
+# Code and its lines, errors and their tracebacks, signals, coroutines, IPython, processes, and what the package itself
+# has for older versions.
+FILES = (
+    "asyncio",
+    "dependency",
+    "edited_modules",
+    "engine_command",
+    "engine_environment",
+    "executor",
+    "functions",
+    "futures",
+    "imports",
+    "interrupts",
+    "magics",
+    "modules",
+    "remote_errors",
+    "restart",
+    "serialize",
+    "source_lines",
+    "uploads",
+    "working_folder",
+)
+TOOLS = ("hypothesis", "numpy", "pexpect", "psutil", "pytest", "pytest-timeout", "pytest-xdist")
+
+pytestmark = [pytest.mark.timeout(2 * SECONDS), pytest.mark.xdist_group("old host")]
+
+
+@pytest.fixture
+def host() -> Iterator[OldHost]:
+    """A host with the package, IPython and what these tests need in /venv, and the tests in /suite."""
+    with tempfile.TemporaryDirectory(prefix="ipzold", dir="/tmp") as folder:
+        host = OldHost(TARGET / "root.tar", Path(folder))
+        try:
+            host.put(HERE / "old_kernel.py", "/old_kernel.py")
+            host.put(TARGET / "wheels", "/wheels")
+            for wheel in (ROOT / "dist").glob("*.whl"):
+                host.put(wheel, f"/wheels/{wheel.name}")
+            host.put(ROOT / "pyproject.toml", "/suite/pyproject.toml")
+            host.put(ROOT / "tests", "/suite/tests")
+            host.run("python3", "-m", "venv", "/venv")
+            wanted = ("ipclusterz", "ipython", *TOOLS)
+            host.run("/venv/bin/pip", "install", "--no-index", "--find-links", "/wheels", *wanted, seconds=SECONDS)
+            yield host
+        finally:
+            host.close()
+
+
+def test_the_package_with_its_oldest_python(host: OldHost) -> None:
+    assert host.run("python3", "--version").startswith("Python 3.9.")
+    files = [f"/suite/tests/python/test_{name}.py" for name in FILES]
+    options = ["-q", "--numprocesses", "2", "-c", "/suite/pyproject.toml", "--rootdir", "/suite"]
+    said = host.run("python3", "-m", "pytest", *options, *files, seconds=SECONDS)
+    assert re.search(r"^\d{3,} passed in ", said, re.MULTILINE), said
