@@ -4,7 +4,7 @@
 # build time) are then compiled once for all of them.
 
 .PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge bench \
-	bench-mpi soak attack fuzz docs install testbed lock clean dist test-dist
+	bench-mpi soak attack fuzz docs install testbed lock clean dist dist-mpi test-dist
 .PHONY: clean-dist lint-licenses lint-versions licenses audit test-packaging version release release-check
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -26,16 +26,18 @@ export CARGO_TARGET_DIR
 MANIFESTS := Cargo.toml mpi-bridge/Cargo.toml
 DENY := $(BIN)/cargo-deny --locked --config deny.toml
 
-# The bridge is built once for each MPI library that the tests have.
-MPI_LIBRARIES := openmpi mpich openmpi5
+# The MPI of which the tests have a site's own build of the bridge; with the others they use the wheel.
+SITE_MPI := openmpi
 OPENMPI5 := $(CARGO_TARGET_DIR)/openmpi5
 # What recipes are linted with.
 PACKAGING := $(CARGO_TARGET_DIR)/packaging
 # The oldest versions of what pyproject.toml names.
 OLDEST := $(CARGO_TARGET_DIR)/oldest
-MPI_BRIDGES := $(MPI_LIBRARIES:%=$(CARGO_TARGET_DIR)/mpi-bridge/%.stamp)
+MPI_BRIDGES := $(SITE_MPI:%=$(CARGO_TARGET_DIR)/mpi-bridge/%.stamp)
 # The wheels that go to other machines, and the older host on which they are tried.
 DIST := $(CARGO_TARGET_DIR)/dist
+# The wheel of the bridge.
+DIST_MPI := $(CARGO_TARGET_DIR)/dist-mpi
 MPI_SOURCES := $(shell find mpi-bridge -type f ! -path '*/target/*' ! -name '*.pyc')
 
 SETUP := $(wildcard scripts/setup/*)
@@ -196,14 +198,27 @@ $(DIST)/old-host.stamp: requirements/old-host.txt scripts/dist/old-host
 	scripts/dist/old-host $(BIN)/python $(DIST)/old-host
 	@touch $@
 
-mpi-bridge: $(MPI_BRIDGES)
+mpi-bridge: $(MPI_BRIDGES) $(CARGO_TARGET_DIR)/mpi-bridge/wheel.stamp $(OPENMPI5)/tools.stamp
+
+dist-mpi: $(DIST_MPI)/wheel.stamp ## The wheel of the MPI bridge for other hosts, in dist/
+	mkdir -p dist
+	cp $(DIST_MPI)/wheel/* dist/
+
+$(DIST_MPI)/wheel.stamp: $(DIST)/tools.stamp $(MPI_SOURCES) $(wildcard scripts/dist/*mpi*) | testbed
+	@echo "building the wheel of the MPI bridge"
+	rm -rf $(DIST_MPI)/wheel
+	scripts/dist/mpi $(DIST)/venv/bin/python $(DIST_MPI)/wheel
+	@touch $@
+
+$(CARGO_TARGET_DIR)/mpi-bridge/wheel.stamp: $(DIST_MPI)/wheel.stamp $(VENV)/tools.stamp
+	rm -rf $(CARGO_TARGET_DIR)/mpi-bridge/wheel
+	$(BIN)/python -m pip install --quiet --no-index --no-deps --target $(CARGO_TARGET_DIR)/mpi-bridge/wheel $(DIST_MPI)/wheel/*.whl
+	@touch $@
 
 $(OPENMPI5)/tools.stamp: requirements/openmpi5.txt $(SETUP)
 	scripts/setup/bootstrap
 	scripts/setup/venv $(OPENMPI5) requirements/openmpi5.txt
 	@touch $@
-
-$(CARGO_TARGET_DIR)/mpi-bridge/openmpi5.stamp: $(OPENMPI5)/tools.stamp
 
 $(MPI_BRIDGES): $(CARGO_TARGET_DIR)/mpi-bridge/%.stamp: $(VENV)/tools.stamp $(MPI_SOURCES) scripts/build-mpi-bridge | testbed
 	@echo "building the MPI bridge for $*"

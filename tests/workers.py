@@ -19,7 +19,7 @@ def hosts_of(nodeid: str) -> str:
         return nodeid
     if "gridengine" in nodeid or "grid_engine" in nodeid:
         return "gridengine"
-    return "separate" if "test_ssh.py" in nodeid or "[ssh-" in nodeid else "slurm"
+    return "separate" if "test_ssh" in nodeid or "[ssh-" in nodeid else "slurm"
 
 
 class ByHosts(LoadScopeScheduling):

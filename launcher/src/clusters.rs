@@ -4,6 +4,7 @@ use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::{Fate, Owner, ProcessIdentity};
+use ipclusterz_host::record_file::RecordError;
 use ipclusterz_host::suggestion::nearest;
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
@@ -45,11 +46,11 @@ pub fn is_a_tunnel(name: &str, record: &TunnelRecord) -> Failure {
 
 /// All clusters with a record, sorted by name. The state of one is a failure if its record cannot be read.
 #[expect(clippy::type_complexity, reason = "a name, a folder and what is in it; used in two places")]
-pub fn existing_clusters() -> Result<Vec<(String, ClusterFolder, Result<ClusterState, Failure>)>, Failure> {
+pub fn existing_clusters() -> Result<Vec<(String, ClusterFolder, Result<ClusterState, RecordError>)>, Failure> {
     let mut clusters = Vec::new();
     for name in places::list_clusters()? {
         let folder = ClusterFolder::of(&name)?;
-        let state = ClusterState::of(&folder).map_err(Failure::from);
+        let state = ClusterState::of(&folder);
         if !matches!(state, Ok(ClusterState::Absent)) {
             clusters.push((name, folder, state));
         }

@@ -54,7 +54,7 @@ fn complete_argument(argument: Arg) -> Arg {
 /// The clusters of this user, each with its state.
 fn clusters(current: &OsStr) -> Vec<CompletionCandidate> {
     let clusters = existing_clusters().unwrap_or_default().into_iter();
-    let named = clusters.map(|(name, _, state)| (name, state.map_or("damaged", |state| state.word())));
+    let named = clusters.map(|(name, _, state)| (name, state.map_or_else(|error| error.word(), |state| state.word())));
     beginning_with(current, named.map(|(name, state)| (name, Some(state.into()))))
 }
 

@@ -10,6 +10,7 @@ use ipclusterz_runtime::transport::dial::DialError;
 pub fn of_client(error: ClientError) -> Failure {
     let hint = match &error {
         ClientError::Dial(DialError::Place(place)) => place.hint(),
+        ClientError::OtherVersion { hint, .. } => hint.clone(),
         _ => String::new(),
     };
     Failure::new(Exit::Unreachable, error.to_string()).with_hint(hint)

@@ -8,6 +8,7 @@
 //! - [`arguments`], [`usage`]: the command line as it is typed, and what is wrong with it; [`completion`]: how a shell
 //!   completes it
 //! - [`start`]: a start, from the command line to the supervisor
+//! - [`versions`]: versions of this program, of the libraries in it, and of what is beside it
 //! - [`doctor`]: checks of this host and of what a profile needs
 //! - [`supervisor`]: the process that starts, watches and ends a cluster; [`remote`]: the same for a cluster on another
 //!   host
@@ -34,3 +35,4 @@ pub mod start;
 pub mod supervisor;
 pub mod talk;
 pub mod usage;
+pub mod versions;

@@ -3,10 +3,13 @@
 //! # Format
 //!
 //! One line of JSON each way: a [`Request`] with the version first, then `{"version": 2, "answer": {"Ok": …}}` with
-//! a [`Reply`], or `{"version": 2, "answer": {"Err": …}}`.
+//! a [`Reply`], or `{"version": 2, "answer": {"Err": …}}`. The version is looked at before anything else. These never
+//! change, so that a command and a launcher of different versions can tell each other so: `version`, `release`, and in the
+//! answer `Err` with `message` and `hint`.
 
 use crate::report::progress::Progress;
 use ipclusterz_base::private;
+use ipclusterz_base::release;
 use ipclusterz_base::words::without_codes;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
@@ -75,12 +78,17 @@ pub struct Scaled {
 #[derive(Serialize, Deserialize)]
 struct Question {
     version: u32,
+    /// The number of the command's release, for people.
+    #[serde(default)]
+    release: String,
     request: Request,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Answer {
     version: u32,
+    #[serde(default)]
+    release: String,
     answer: Result<Reply, Failure>,
 }
 
@@ -146,22 +154,77 @@ fn serve(guest: &Guest, take: &impl Fn(Request, AnswerTo) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     let question = read_line(&guest.stream, QUESTION_MAX, deadline);
     guest.has_asked.store(true, Ordering::Release);
-    let question: Result<Question, String> = question
-        .map_err(|error| in_words(&error, PATIENCE))
-        .and_then(|line| parse(&line).map_err(|error| error.to_string()));
     let answer = match question {
-        Ok(Question { version: VERSION, request }) => answer_of(request, take),
-        Ok(Question { version, .. }) => {
-            Err(Failure::new(Exit::Usage, format!("a request of version {version}; this launcher takes {VERSION}")))
-        }
-        Err(error) => Err(Failure::new(Exit::Usage, format!("not a request: {error}"))),
+        Ok(line) => request_in(&line).and_then(|request| answer_of(request, take)),
+        Err(error) => Err(Failure::new(Exit::Usage, format!("not a request: {}", in_words(&error, PATIENCE)))),
     };
-    if let Ok(mut line) = serde_json::to_vec(&Answer { version: VERSION, answer }) {
+    if let Ok(mut line) =
+        serde_json::to_vec(&Answer { version: VERSION, release: release::number().to_owned(), answer })
+    {
         line.push(b'\n');
         // The command that asked may have exited.
         let written = guest.stream.set_write_timeout(Some(PATIENCE));
         let _ = written.and_then(|()| (&guest.stream).write_all(&line));
     }
+}
+
+/// The request in a line, unless that is of another version.
+fn request_in(line: &str) -> Result<Request, Failure> {
+    let nonsense = |error: serde_json::Error| Failure::new(Exit::Usage, format!("not a request: {error}"));
+    let Versioned { version, release } = parse(line).map_err(nonsense)?;
+    if version != VERSION {
+        let own = release::number();
+        let release = in_brackets(&release);
+        let message = format!(
+            "a request of version {version}{release}; the launcher of this cluster, ipclusterz {own}, takes {VERSION}"
+        );
+        return Err(Failure::new(Exit::Usage, message)
+            .with_hint("use the ipclusterz with which the cluster was started, or start it again with this one"));
+    }
+    parse(line).map(|Question { request, .. }| request).map_err(nonsense)
+}
+
+/// What a line of any version says first.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+    #[serde(default)]
+    release: String,
+}
+
+fn in_brackets(release: &str) -> String {
+    if release.is_empty() { String::new() } else { format!(" (ipclusterz {release})") }
+}
+
+/// The answer in a line. Of another version, the failure alone is understood.
+fn answer_in(line: &str) -> io::Result<Result<Reply, Failure>> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        answer: Refused,
+    }
+    #[derive(Deserialize)]
+    enum Refused {
+        Err(Told),
+    }
+    #[derive(Deserialize)]
+    struct Told {
+        message: String,
+        #[serde(default)]
+        hint: Option<String>,
+    }
+    let Versioned { version, release } = parse(line)?;
+    if version == VERSION {
+        return Ok(parse::<Answer>(line)?.answer);
+    }
+    let told = parse(line).map(|Refusal { answer: Refused::Err(told) }| told).unwrap_or_else(|_| Told {
+        message: format!(
+            "the launcher{} answers in version {version}; this command reads {VERSION}",
+            in_brackets(&release)
+        ),
+        hint: None,
+    });
+    let hint = told.hint.unwrap_or_else(|| "use the ipclusterz with which the cluster was started".to_owned());
+    Ok(Err(Failure::new(Exit::Unreachable, told.message).with_hint(hint)))
 }
 
 fn answer_of(request: Request, take: &impl Fn(Request, AnswerTo) -> bool) -> Result<Reply, Failure> {
@@ -201,20 +264,21 @@ fn unexpected(reply: &Reply) -> Failure {
 
 fn ask(socket_dir: &Path, request: Request, patience: Duration) -> Result<Reply, Failure> {
     let path = socket_path(socket_dir);
-    let talk = || -> io::Result<Answer> {
+    let talk = || -> io::Result<Result<Reply, Failure>> {
         let deadline = Instant::now() + patience;
         let mut stream = private::connect(&path, patience)?;
         stream.set_write_timeout(Some(patience))?;
-        let mut line = serde_json::to_vec(&Question { version: VERSION, request })?;
+        let mut line =
+            serde_json::to_vec(&Question { version: VERSION, release: release::number().to_owned(), request })?;
         line.push(b'\n');
         stream.write_all(&line)?;
-        parse(&read_line(&stream, ANSWER_MAX, deadline)?).map_err(Into::into)
+        answer_in(&read_line(&stream, ANSWER_MAX, deadline)?)
     };
     let answer = talk().map_err(|error| {
         let message = format!("the launcher does not answer at {}: {}", path.display(), in_words(&error, patience));
         Failure::new(Exit::Unreachable, message).with_hint("is it still starting, or being stopped? see its log")
     })?;
-    answer.answer
+    answer
 }
 
 /// What a user is told of an error of a connection with a deadline.
@@ -296,8 +360,24 @@ mod tests {
         let connect = || UnixStream::connect(socket_path(&folder)).expect("connect");
         assert!(say(&mut connect(), b"hello\n").contains("not a request"));
         assert!(say(&mut connect(), b"\xff\n").contains("not a request"));
-        assert!(say(&mut connect(), b"{\"version\": 1, \"request\": \"progress\"}\n").contains("version 1"));
+        let newer = br#"{"version": 7, "release": "8.0.0", "request": {"teleport": [1, 2]}}"#;
+        let told = say(&mut connect(), &[newer.as_slice(), b"\n"].concat());
+        assert!(told.contains("a request of version 7 (ipclusterz 8.0.0); the launcher of this cluster, "), "{told}");
         assert!(say(&mut connect(), &vec![b'x'; QUESTION_MAX + 1]).contains("longer than 65536 bytes"));
+    }
+
+    #[test]
+    fn a_refusal_of_any_version_is_understood() {
+        let told = |line: &str| answer_in(line).expect("an answer").expect_err("a failure");
+        let newer =
+            r#"{"version": 9, "release": "8.0.0", "answer": {"Err": {"code": "x", "message": "no", "hint": "do"}}}"#;
+        let failure = told(newer);
+        assert_eq!((failure.message.as_str(), failure.hint.as_deref()), ("no", Some("do")));
+        let failure = told(r#"{"version": 9, "release": "8.0.0", "answer": {"Ok": {"scaled": true}}}"#);
+        let expected = format!("the launcher (ipclusterz 8.0.0) answers in version 9; this command reads {VERSION}");
+        assert_eq!(failure.message, expected);
+        assert!(failure.hint.is_some());
+        assert!(answer_in("{\"answer\": 1}").is_err());
     }
 
     #[test]

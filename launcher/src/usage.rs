@@ -13,7 +13,7 @@ use std::ffi::OsString;
 /// Why there is nothing to run.
 #[derive(Debug)]
 pub enum Interruption {
-    /// `--help` or `--version`: text for stdout.
+    /// `--help`: text for stdout.
     Text(String),
     /// A mistake.
     Mistake(Failure),
@@ -63,9 +63,7 @@ fn refuse_options_before_command(matches: &ArgMatches) -> Result<(), Failure> {
 /// Rewords an error of clap. `raw` is the command line.
 fn interpret(error: &clap::Error, raw: &[OsString]) -> Interruption {
     let refusal = match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            return Interruption::Text(error.render().to_string());
-        }
+        ErrorKind::DisplayHelp => return Interruption::Text(error.render().to_string()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => nothing_to_do(error),
         ErrorKind::UnknownArgument => unknown_argument(error, raw),
         ErrorKind::InvalidSubcommand => {
@@ -268,6 +266,8 @@ mod tests {
             ("-n -1", "--engines: -1 is not a number of engines: it is below 0", "`-n 4`"),
             ("-n", "--engines needs a value", "see `ipclusterz --help`"),
             ("start --timeout soon", "--timeout: \"soon\" is not a number of seconds to wait", "30 or 0.5"),
+            ("--verbose", "--version is missing", "see `ipclusterz --help`"),
+            ("--version stop", "--version stands before the command \"stop\"", "`ipclusterz stop --help` lists"),
             ("logs -n -3", "--lines: -3 is not a number of lines: it is below 0", "`-n 100`"),
             ("logs --engine -3", "--engine: -3 is not the number of an engine: it is below 0", "ipclusterz status"),
             ("wait -n x", "--engines: \"x\" is not a number of engines", "`-n 4`"),

@@ -1,6 +1,7 @@
-//! Extension module `ipclusterz_mpi`: MPI for the engines of ipclusterz, by rsmpi's binding of the site's own library.
+//! Extension module `ipclusterz_mpi._native`: MPI for the engines of ipclusterz, by rsmpi's binding of one library.
 //!
-//! It translates; what users see is `ipclusterz.mpi`, written in Python. In reading order:
+//! It translates; what users see is `ipclusterz.mpi`, written in Python. Which library it is loaded with is decided by the
+//! package around it, in `python/ipclusterz_mpi/`. In reading order:
 //!
 //! - [`names`], [`library`], [`failure`]: MPI's macros, the library itself, return codes as exceptions
 //! - [`buffers`], [`layout`]: Python's buffers as MPI sees them
@@ -80,9 +81,15 @@ fn is_large(count: usize) -> bool {
     layout::is_large(count)
 }
 
+/// The version of what ipclusterz uses of this module: its functions and the arguments of `addresses`. `bridge.py` of
+/// ipclusterz refuses another one, which may have been installed apart.
+const INTERFACE: u32 = 1;
+
 #[pymodule]
-fn ipclusterz_mpi(module: &Bound<'_, PyModule>) -> PyResult<()> {
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
+    module.add("INTERFACE", INTERFACE)?;
+    module.add("FAMILY", names::family())?;
     module.add("OPERATORS", buffers::OPERATORS)?;
     module.add_class::<comm::Comm>()?;
     module.add_class::<making::Making>()?;

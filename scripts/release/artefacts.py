@@ -16,7 +16,9 @@ from pathlib import Path
 NAMES = ("ipclusterz", "ipclusterz_mpi")
 LICENCES = ("LICENSE", "THIRD-PARTY-LICENSES")
 SUMS = "SHA256SUMS"
-WHEEL = re.compile(r"(?P<name>\w+)-(?P<version>[^-]+)-(?P<python>cp3\d+)-abi3-(?P<platform>[\w.]+)\.whl")
+WHEEL = re.compile(
+    r"(?P<name>\w+)-(?P<version>[^-]+)-(?P<python>cp3\d+)-(?P<abi>abi3|cp3\d+)-(?P<platform>[\w.]+)\.whl"
+)
 
 
 def problems(folder: Path, version: str) -> list[str]:
@@ -28,15 +30,16 @@ def problems(folder: Path, version: str) -> list[str]:
     wheels = set()
     for file in files(folder):
         if match := WHEEL.fullmatch(file.name):
-            wheels.add(match["name"])
+            wheels.add((match["name"], match["abi"]))
             said += [f"{file.name}: {problem}" for problem in _wheel_problems(file, match, version)]
         elif file.name in expected:
             said += [f"{file.name}: {problem}" for problem in _source_problems(file, version)]
         else:
-            said.append(f"{file.name}: is neither a wheel for the stable ABI nor one of {', '.join(sorted(expected))}")
+            said.append(f"{file.name}: is neither a wheel nor one of {', '.join(sorted(expected))}")
     there = {file.name for file in files(folder)}
     said += [f"{name}: is missing" for name in sorted(expected - there)]
-    said += [f"a wheel of {name} is missing" for name in NAMES if name not in wheels]
+    # Old versions of Python may have wheels of their own beside it.
+    said += [f"a wheel of {name} for the stable ABI is missing" for name in NAMES if (name, "abi3") not in wheels]
     return said
 
 
@@ -73,7 +76,7 @@ def _wheel_problems(file: Path, name: re.Match[str], version: str) -> list[str]:
     if not all(platform.startswith("manylinux") for platform in platforms):
         said.append(f"{name['platform']}: runs on this host alone, expected manylinux")
     tags = email.message_from_bytes(members[f"{info}/WHEEL"]).get_all("Tag", [])
-    if sorted(tags) != sorted(f"{name['python']}-abi3-{platform}" for platform in platforms):
+    if sorted(tags) != sorted(f"{name['python']}-{name['abi']}-{platform}" for platform in platforms):
         said.append(f"its tags are {', '.join(tags)}, which is not what its name says")
     return said + _record_problems(members, f"{info}/RECORD")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BIN = ROOT / "target/dist/venv/bin"
+OTHERS = ROOT / "target/dist/old-host/wheels"
+PROGRAMS = Path(__file__).with_name("programs")
 FILES = sorted((ROOT / "dist").glob("ipclusterz*"))
 WHEELS = [path for path in FILES if path.suffix == ".whl"]
 
@@ -63,3 +67,14 @@ def test_nothing_but_glibc_is_asked_for(wheel: Path, tmp_path: Path) -> None:
         assert max(numbers) <= OLDEST, (program, wanted)
         # Nor are there folders of the machine that it was built on.
         assert not re.search(r"\((RPATH|RUNPATH)\)", told)
+
+
+def test_an_empty_environment_of_this_machine(tmp_path: Path) -> None:
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    python = tmp_path / "venv/bin/python"
+    run(python, "-m", "pip", "install", "--no-index", "--find-links", ROOT / "dist", "--find-links", OTHERS, "ipclusterz")
+    # The package of this environment, not that of the tests.
+    private = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    private["PATH"] = f"{tmp_path}/venv/bin:{os.environ['PATH']}"
+    done = subprocess.run([python, PROGRAMS / "shell.py"], env=private, cwd=tmp_path, timeout=60, check=False)
+    assert done.returncode == 0

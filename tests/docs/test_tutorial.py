@@ -33,7 +33,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     private["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     private["HOME"] = private["IPYTHONDIR"] = str(tmp_path)
     # MPI of this machine's mpiexec, which the tests' user may start as root.
-    private["PYTHONPATH"] = str(ROOT / "target/mpi-bridge/openmpi")
+    private["PYTHONPATH"] = str(ROOT / "target/mpi-bridge/wheel")
     private["OMPI_ALLOW_RUN_AS_ROOT"] = private["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
     # For sockets, whose paths must be short.
     with tempfile.TemporaryDirectory(prefix="ipz", dir="/tmp") as folder:

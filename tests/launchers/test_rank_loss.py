@@ -13,7 +13,7 @@ import slurm
 import user
 from helpers import until
 from hosts import VirtualHosts
-from mpi_library import BUILT
+from mpi_library import BUILDS
 from prompt import Prompt
 from sites import IPCLUSTERZ, CommandFailed, Site
 
@@ -64,7 +64,9 @@ def job(hosts: VirtualHosts, flavour: str) -> Iterator[Site]:
 def bridged(hosts: VirtualHosts, flavour: str) -> Iterator[Site]:
     """The same with the MPI bridge, so that the ranks are a world that the controller knows."""
     with job(hosts, flavour) as site:
-        site.profile = sites.merged(site.profile, f'[engines.env]\nPYTHONPATH = "{BUILT / flavour}"\n')
+        # srun tells no rank which of this host's libraries is meant.
+        variables = f'PYTHONPATH = "{BUILDS[flavour]}"\nIPCLUSTERZ_MPI = "{flavour}"\n'
+        site.profile = sites.merged(site.profile, f"[engines.env]\n{variables}")
         yield site
 
 

@@ -105,7 +105,9 @@ def test_a_program_of_the_script_for_mpi(site: Site, hosts: VirtualHosts, flavou
     mpi = {"openmpi": "pmix", "mpich": "pmi2"}[flavour]
     start = f'start = ["srun", "--mpi={mpi}", "--ntasks={{count}}", "--kill-on-bad-exit=0", "--overlap"]'
     environment = sites.mpi4py_environment(hosts, flavour)
-    environment += f'PYTHONPATH = "{SCRIPTS.parents[1] / "target/mpi-bridge" / flavour}"\n'
+    environment += f'PYTHONPATH = "{SCRIPTS.parents[1] / "target/mpi-bridge/wheel"}"\n'
+    # Nothing that srun starts tells which of the libraries of this host is meant.
+    environment += f'IPCLUSTERZ_MPI = "{flavour}"\n'
     profile = hosts.home / "my-mpi.toml"
     hosts.write(0, profile, f'extends = "slurm-mpi"\n[queue]\n{start}\n{environment}')
     program = f"{sys.executable} {SCRIPTS / 'mpi_analysis.py'} 100003"

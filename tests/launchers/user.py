@@ -31,6 +31,11 @@ def answers(rc: Any) -> Any:
     return rc[:].apply_sync(lambda x: x + 1, 41)
 
 
+def release(rc: Any) -> Any:
+    """The number of the release on each engine."""
+    return rc[:].apply_sync(lambda: __import__("ipclusterz").__version__)
+
+
 def upload(rc: Any, name: str) -> Any:
     """Put a module on the hosts; the path on each of them."""
     import os

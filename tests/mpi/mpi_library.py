@@ -1,4 +1,4 @@
-"""How MPI programs of this folder are started: each library, with the extension module that was built for it."""
+"""How MPI programs of this folder are started: with each library, and the extension module for it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import os
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# `make` puts one there for each library.
+# `make` puts them there: the build of a site, from its sdist, and the wheel that is for all libraries.
 BUILT = HERE.parents[1] / "target/mpi-bridge"
+BUILDS = {"openmpi": BUILT / "openmpi", "mpich": BUILT / "wheel", "openmpi5": BUILT / "wheel"}
 OPENMPI5 = HERE.parents[1] / "target/openmpi5"
 SECONDS = 150
 
 
 def environment(flavour: str, folder: Path) -> dict[str, str]:
     """Variables with which ranks load that library, mpi4py among them."""
-    paths = [str(BUILT / flavour), str(HERE), os.environ.get("PYTHONPATH", "")]
+    paths = [str(BUILDS[flavour]), str(HERE), os.environ.get("PYTHONPATH", "")]
     env = {
         **os.environ,
         "PYTHONPATH": ":".join(filter(None, paths)),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mpi_library import SECONDS, environment
+from mpi_library import SECONDS, environment, mpiexec
+
+import ipclusterz
 
 pytestmark = pytest.mark.timeout(SECONDS + 30)
 
@@ -60,7 +65,35 @@ def test_without_the_extension_module(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from ipclusterz import mpi; mpi.comm()"], capture_output=True, text=True, timeout=60
     )
-    assert "pip install ./ipclusterz_mpi-*.whl" in done.stderr.splitlines()[-1]
+    assert "`pip install ./ipclusterz_mpi-*.whl`" in done.stderr.splitlines()[-1]
+    assert "`pip install ./mpi-bridge`" in done.stderr.splitlines()[-1]
+
+
+def test_the_command_tells_which_mpi_it_is(flavour: str, tmp_path: Path) -> None:
+    env = {**environment(flavour, tmp_path), "IPCLUSTERZ_PYTHON": sys.executable}
+    command = [sys.executable, "-m", "ipclusterz", "--version", "--verbose", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
+    told = json.loads(done.stdout)["python"]["bridge"]
+    asked = subprocess.run([mpiexec(flavour, 1)[0], "--version"], capture_output=True, text=True, timeout=60, env=env)
+    version = re.search(r"(?:Version:|\(Open MPI\)) +(\S+)", asked.stdout)
+    assert version is not None
+    assert re.match(rf"(Open MPI v|MPICH Version: +){re.escape(version[1])}$", told["library"]), told
+    assert (told["version"], told["error"]) == (ipclusterz.__version__, None)
+
+
+@pytest.mark.parametrize("interface", ["", "INTERFACE = 99"], ids=["none", "another"])
+def test_an_extension_of_another_release(tmp_path: Path, interface: str) -> None:
+    other = f"class Native:\n  VERSION = '9.9.9'; {interface}\ndef about(): pass\ndef load(): return Native\n"
+    (tmp_path / "ipclusterz_mpi.py").write_text(other)
+    done = subprocess.run(
+        [sys.executable, "-c", "from ipclusterz import mpi; mpi.comm()"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert "ipclusterz-mpi 9.9.9 does not fit ipclusterz " in done.stderr
+    assert done.stderr.splitlines()[-1] == "hint: install both from the same release"
 
 
 def test_a_process_that_is_no_rank(flavour: str, tmp_path: Path) -> None:

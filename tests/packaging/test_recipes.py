@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,26 @@ def test_every_folder_has_its_line_in_the_readme() -> None:
     assert len(folders) == 5
     for folder in folders:
         assert f"| [{folder}]({folder}) |" in text
+
+
+@pytest.mark.parametrize(
+    ("package", "project", "crate"), [("ipclusterz", "", "runtime/py"), ("ipclusterz-mpi", "mpi-bridge", "mpi-bridge")]
+)
+def test_recipes_name_the_wheel_that_is_built_and_its_oldest_python(package: str, project: str, crate: str) -> None:
+    root = PACKAGING.parent
+    python = _only(r'abi3-py(3\d+)"', root / crate / "Cargo.toml")
+    glibc = _only(r"^GLIBC=([\d.]+)$", root / "scripts/dist/zig.sh").replace(".", "_")
+    (easyconfig,) = (PACKAGING / "easybuild").glob(f"{package}-[0-9]*.eb")
+    name = package.replace("-", "_")
+    source = _only(r"^sources = \['(.+)'\]$", easyconfig)
+    assert source.startswith(f"{name}-%(version)s-cp{python}-abi3-manylinux_{glibc}_x86_64.")
+    oldest = _only(r'^requires-python = ">=(.+)"$', root / project / "pyproject.toml")
+    assert f"python@{oldest}:" in (PACKAGING / "spack" / f"py_{name}" / "package.py").read_text()
+
+
+def _only(pattern: str, file: Path) -> str:
+    (found,) = set(re.findall(pattern, file.read_text(), re.MULTILINE))
+    return found
 
 
 # -- conda-forge ------------------------------------------------------------------------------------------------------

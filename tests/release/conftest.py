@@ -12,9 +12,9 @@ from clones import BRANCH, ROOT, Project
 
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the files of this one, committed or not, in one commit."""
+    """A repository with the files of this one, committed or not, in one commit; without a thousand small ones."""
     root = tmp_path_factory.mktemp("pristine") / "project"
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", ":!tests/fuzz/corpus"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, listed.split("\0")):
         # What is removed, but not yet from git.

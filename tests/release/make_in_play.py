@@ -40,17 +40,19 @@ def write_all(fault: str) -> None:
     for name in ("ipclusterz", "ipclusterz_mpi"):
         write_source(name, version)
         if fault != "no-bridge" or name == "ipclusterz":
-            write_wheel(name, version, fault)
+            write_wheel(name, version, "cp311-abi3", fault)
+            if fault == "old-python":
+                write_wheel(name, version, "cp310-cp310", fault)
     if fault == "stranger":
         (ROOT / "dist" / "notes.txt").write_text("")
     if fault == "changed":
         (ROOT / "Cargo.lock").write_text("")
 
 
-def write_wheel(name: str, version: str, fault: str) -> None:
+def write_wheel(name: str, version: str, python: str, fault: str) -> None:
     platform = "linux_x86_64" if fault == "platform" else PLATFORM
     info = f"{name}-{version}.dist-info"
-    tags = "".join(f"Tag: cp311-abi3-{tag}\n" for tag in platform.split("."))
+    tags = "".join(f"Tag: {python}-{tag}\n" for tag in platform.split("."))
     members = {
         f"{name}/__init__.py": "",
         f"{info}/METADATA": f"Metadata-Version: 2.4\nName: {name.replace('_', '-')}\nVersion: {version}\n",
@@ -63,7 +65,7 @@ def write_wheel(name: str, version: str, fault: str) -> None:
     record = "".join(f"{member},sha256={digest(text)},{len(text)}\n" for member, text in members.items())
     if fault == "hash":
         members[f"{name}/__init__.py"] = "something else"
-    with zipfile.ZipFile(ROOT / "dist" / f"{name}-{version}-cp311-abi3-{platform}.whl", "w") as wheel:
+    with zipfile.ZipFile(ROOT / "dist" / f"{name}-{version}-{python}-{platform}.whl", "w") as wheel:
         for member, text in {**members, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
             wheel.writestr(member, text)
 

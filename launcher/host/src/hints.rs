@@ -21,7 +21,7 @@ pub const PYTHON: &str =
 
 /// Program and package have different versions.
 pub const VERSIONS: &str =
-    concat!("install the same version of both: `python -m pip install ", wheel!(), "` brings program and package");
+    concat!("install the same release of both: `python -m pip install ", wheel!(), "` brings program and package");
 
 /// A command of the queue is not there.
 pub const QUEUE_COMMANDS: &str =

@@ -1,9 +1,12 @@
-//! Records on disk: JSON with a version that is read first, mode 0600, always replaced as a whole.
+//! Records on disk: JSON with a version that is read first, mode 0600, always replaced as a whole. Beside the version stands
+//! the release that wrote it, for the error of one that reads another version; fields that are not known are passed over.
 
 use crate::exit_code::Exit;
 use crate::failure::Failure;
 use ipclusterz_base::places::{self, PlacesError};
 use ipclusterz_base::private::{self, Trust};
+use ipclusterz_base::release;
+use ipclusterz_base::words::printable;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -23,7 +26,7 @@ pub enum RecordError {
         source: serde_json::Error,
     },
     /// Written by another version of ipclusterz.
-    #[error("{path} has version {found}; this ipclusterz reads version {read}")]
+    #[error("{path}{by} has version {found}; this ipclusterz {own} reads version {read}", own = release::number())]
     Version {
         /// The file.
         path: PathBuf,
@@ -31,14 +34,26 @@ pub enum RecordError {
         found: u32,
         /// The version that this program reads.
         read: u32,
+        /// Whose it is: ` of ipclusterz 0.1.0`, or nothing.
+        by: String,
     },
+}
+
+impl RecordError {
+    /// What a list says of such a record, in a word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            RecordError::Version { .. } => "other version",
+            RecordError::Place(_) | RecordError::Damaged { .. } => "damaged",
+        }
+    }
 }
 
 impl From<RecordError> for Failure {
     fn from(error: RecordError) -> Self {
         let hint = match error {
             RecordError::Place(error) => return error.into(),
-            RecordError::Version { .. } => "stop that cluster with the version of ipclusterz that started it",
+            RecordError::Version { .. } => "use the ipclusterz that wrote it, with which the cluster was started",
             _ => "when no process of that cluster is left, remove the file",
         };
         Self::new(Exit::Failure, error.to_string()).with_hint(hint)
@@ -58,18 +73,29 @@ pub fn parse_record<T: DeserializeOwned>(text: &[u8], path: &Path, read: u32) ->
     #[derive(Deserialize)]
     struct Versioned {
         version: u32,
+        #[serde(default)]
+        release: Option<serde_json::Value>,
     }
     let damaged = |source| RecordError::Damaged { path: path.to_path_buf(), source };
-    let Versioned { version } = serde_json::from_slice(text).map_err(damaged)?;
+    let Versioned { version, release } = serde_json::from_slice(text).map_err(damaged)?;
     if version != read {
-        return Err(RecordError::Version { path: path.to_path_buf(), found: version, read });
+        let by = release.as_ref().and_then(|release| release.as_str()).unwrap_or_default();
+        let by = if by.is_empty() { String::new() } else { format!(" of ipclusterz {}", printable(by)) };
+        return Err(RecordError::Version { path: path.to_path_buf(), found: version, read, by });
     }
     serde_json::from_slice(text).map_err(damaged)
 }
 
 /// Writes a record to `path`, whole or not at all.
 pub fn write_record(record: &impl Serialize, path: &Path) -> Result<(), PlacesError> {
-    let text = serde_json::to_vec(record).map_err(|error| PlacesError::Io {
+    let encode = || {
+        let mut value = serde_json::to_value(record)?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("release".to_owned(), release::number().into());
+        }
+        serde_json::to_vec(&value)
+    };
+    let text = encode().map_err(|error| PlacesError::Io {
         what: "encoding",
         path: path.to_path_buf(),
         source: error.into(),

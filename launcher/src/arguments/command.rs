@@ -9,6 +9,7 @@ use super::others::{CompletionsArguments, ControllerArguments, GuardArguments, M
 use super::profiles::{DoctorArguments, ProfileArguments};
 use super::start::{RunArguments, StartArguments, StartCommand};
 use clap::{Parser, Subcommand};
+use ipclusterz_base::release;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 
@@ -18,7 +19,7 @@ use ipclusterz_host::failure::Failure;
 #[derive(Debug, Parser)]
 #[command(
     name = "ipclusterz",
-    version,
+    disable_version_flag = true,
     override_usage = "ipclusterz [OPTIONS]\n       ipclusterz <COMMAND>",
     arg_required_else_help = true,
     max_term_width = 110
@@ -35,6 +36,14 @@ pub struct Arguments {
     /// How to print.
     #[command(flatten)]
     pub output: OutputArguments,
+
+    /// Print the version
+    #[arg(short = 'V', long)]
+    pub version: bool,
+
+    /// With --version: also what is built in, and the Python, package and MPI of the engines
+    #[arg(long, requires = "version")]
+    pub verbose: bool,
 }
 
 /// The commands.

@@ -41,7 +41,7 @@ fn remove_all(arguments: &GcArguments) -> Result<GcReport, Failure> {
         match state {
             Ok(ClusterState::Stale(handle)) => report.found.extend(collect(&cluster, &folder, &handle, dry_run)),
             Ok(_) => {}
-            Err(failure) => report.found.push(Remains::of_cluster(&cluster, Err(failure.message))),
+            Err(error) => report.found.push(Remains::of_cluster(&cluster, Err(Failure::from(error).message))),
         }
     }
     report.found.extend(tunnels(wanted, dry_run)?);

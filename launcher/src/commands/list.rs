@@ -17,7 +17,7 @@ pub fn run(arguments: &ListArguments) -> Result<ListReport, Failure> {
         let handle = state.as_ref().ok().and_then(|state| state.handle());
         clusters.push(ListedCluster {
             cluster,
-            state: state.as_ref().map_or("damaged", |state| state.word()),
+            state: state.as_ref().map_or_else(|error| error.word(), |state| state.word()),
             host: handle.map(|handle| handle.host.clone()).unwrap_or_default(),
             launcher_pid: handle.map(|handle| handle.launcher.pid),
             engines_wanted: handle.map(|handle| handle.engines_wanted),
@@ -34,11 +34,12 @@ fn tunnels(wanted: Option<&str>) -> Result<Vec<ListedTunnel>, Failure> {
         if wanted.is_some() && wanted != name.as_deref() {
             continue;
         }
-        let record = record.ok();
         let record = record.as_ref();
+        let state = record.map_or_else(|error| error.word(), |record| record.word());
+        let record = record.ok();
         tunnels.push(ListedTunnel {
             name,
-            state: record.map_or("damaged", |record| record.word()),
+            state,
             to: record.map(|record| LeadsTo { host: record.host.clone(), cluster: record.cluster.clone() }),
             host: record.map(|record| record.owner.host.clone()).unwrap_or_default(),
             pid: record.map(|record| record.owner.process.pid),

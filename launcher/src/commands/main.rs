@@ -2,7 +2,7 @@
 
 use super::{
     abort, completions, controller, doctor, gc, guard, list, logs, man, profile, run, scale, start, status, stop,
-    tunnel, wait,
+    tunnel, version, wait,
 };
 use crate::arguments::{Arguments, Command, StartCommand};
 use crate::completion;
@@ -47,6 +47,10 @@ fn dispatch(arguments: Arguments, raw: &[OsString], output: &mut Output) -> Resu
         return Err(failure.with_hint("unset the variable, or give it another value"));
     }
     let variables = Variables::of_this_process();
+    if arguments.version {
+        output.report(&version::run(arguments.verbose, &variables))?;
+        return Ok(Exit::Ok.code());
+    }
     let start = StartCommand { cluster_name: None, start: arguments.start };
     match arguments.command.unwrap_or(Command::Start(start)) {
         Command::Start(command) => return start::run(&command.start, raw, &variables, output),

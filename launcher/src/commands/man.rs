@@ -3,6 +3,7 @@
 use crate::arguments::{ManArguments, parser};
 use crate::report::ManReport;
 use clap_mangen::Man;
+use ipclusterz_base::release;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::suggestion::nearest;
@@ -34,7 +35,7 @@ fn no_such_command(parent: &clap::Command, word: &str) -> Failure {
 }
 
 fn write_page(command: &clap::Command, name: &str, ending: &str, page: &mut Vec<u8>) -> io::Result<()> {
-    let man = Man::new(command.clone()).title(name).source(format!("ipclusterz {}", env!("CARGO_PKG_VERSION")));
+    let man = Man::new(command.clone()).title(name).source(format!("ipclusterz {}", release::number()));
     man.render_title(page)?;
     man.render_name_section(page)?;
     man.render_synopsis_section(page)?;

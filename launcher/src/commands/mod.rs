@@ -21,6 +21,7 @@ mod start;
 mod status;
 mod stop;
 mod tunnel;
+mod version;
 mod wait;
 
 pub use main::main;

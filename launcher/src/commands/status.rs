@@ -121,6 +121,10 @@ fn ask(file: &ConnectionFile, timeout: Duration) -> Result<Status, Failure> {
 /// The failure for a controller that does not answer, with what is known about the cluster.
 fn not_answering(cluster: &str, folder: &ClusterFolder, state: &ClusterState, failure: &Failure) -> Failure {
     let silent = format!("the controller of cluster {cluster:?} does not answer: {}", failure.message);
+    if let Some(hint) = &failure.hint {
+        // It has answered, and does not understand this command.
+        return Failure::new(Exit::Unreachable, silent).with_hint(hint);
+    }
     let ClusterState::Live(handle) = state else {
         let host = state.handle().map(|handle| handle.host.as_str()).unwrap_or_default();
         return Failure::new(Exit::Unreachable, silent).with_hint(format!("ask on {host}, where it was started"));

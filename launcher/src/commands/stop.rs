@@ -47,7 +47,7 @@ pub fn run(arguments: &StopArguments, variables: &Variables) -> Result<StopRepor
     let mut stopped = Vec::new();
     let mut failed: Option<Failure> = None;
     for (name, folder, state) in existing_clusters()? {
-        match state.and_then(|state| stop(&name, &folder, &state)) {
+        match state.map_err(Failure::from).and_then(|state| stop(&name, &folder, &state)) {
             Ok(done) => stopped.extend(done),
             // The other clusters are stopped all the same. The first failure is reported.
             Err(failure) => failed = failed.or(Some(failure)),

@@ -82,13 +82,15 @@ fn judge(program: &str, result: Result<Hello, Failure>, hint: &str) -> Finding {
         Ok(Hello::Ok { library: Some(library) }) => {
             Finding::ok(CHECK, format!("{program}: two ranks met in one world of {library}"))
         }
-        Ok(Hello::Ok { library: None }) => {
-            Finding::ok(CHECK, format!("{program}: two ranks said hello; this Python has no mpi4py"))
-        }
+        Ok(Hello::Ok { library: None }) => Finding::ok(
+            CHECK,
+            format!("{program}: two ranks said hello; this Python has neither ipclusterz-mpi nor mpi4py"),
+        ),
         Ok(Hello::Singletons { library }) => Finding::failed(
             CHECK,
-            format!("{program} started two ranks, but each is alone in its own world: mpi4py uses {library}"),
-            "use the program of that library, or install mpi4py for this MPI; in a job, queue.start has to fit it",
+            format!("{program} started two ranks, but each is alone in its own world: Python loads {library}"),
+            "use the program of that library, or have Python load that of this program: IPCLUSTERZ_MPI for ipclusterz-mpi, \
+             MPI4PY_LIBMPI for mpi4py, in engines.env; in a job, queue.start has to fit it",
         ),
         Ok(Hello::Failed { how, errors }) => {
             let lines: String = errors.lines().map(|line| format!("\n  {line}")).collect();

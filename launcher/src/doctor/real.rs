@@ -1,7 +1,6 @@
 //! The implementation of [`Outside`] with the real hosts and the real queue of a profile.
 
 use super::outside::{Answer, Outside, Question};
-use super::probe::OWN_VERSION;
 use super::scratch::Scratch;
 use crate::remote::there::There;
 use ipclusterz_base::ids::EngineId;
@@ -130,7 +129,7 @@ impl Outside for Real<'_> {
             prepared
         });
         let folder = prepared?;
-        let found = format!("{}: version {OWN_VERSION}", there.record.program.as_deref().unwrap_or_default());
+        let found = format!("{}: version {}", there.record.program.as_deref().unwrap_or_default(), there.release);
         *self.there.borrow_mut() = Some((there, folder));
         Ok(found)
     }

@@ -1,7 +1,8 @@
 //! Checks the versions of the program, Python, the package and libzmq.
 
-use super::probe::{self, OWN_VERSION};
+use super::probe;
 use crate::report::finding::Finding;
+use ipclusterz_base::release;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::python;
 use ipclusterz_runtime::transport::context;
@@ -16,7 +17,7 @@ pub fn program(program: &Path) -> Vec<Finding> {
             Finding::failed("libzmq", error.to_string(), "install an ipclusterz that was built as its own build does")
         }
     };
-    vec![Finding::ok("program", format!("{}: version {OWN_VERSION}", program.display())), library]
+    vec![Finding::ok("program", format!("{}: version {}", program.display(), release::line())), library]
 }
 
 /// Checks the Python that engines on this host get. `wanted` is what the profile says.

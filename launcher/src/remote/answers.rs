@@ -1,8 +1,10 @@
 //! Parses what scripts on the host of a whole cluster print: marked lines, among what a login shell may print.
 
+use crate::output::JSON_VERSION;
 use crate::report::StartReport;
 use crate::report::progress::Progress;
 use crate::requests::Scaled;
+use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use serde::Deserialize;
 
@@ -34,6 +36,18 @@ pub fn answer<'a>(told: &'a str, key: &str) -> Option<&'a str> {
     told.lines().find_map(|line| line.strip_prefix(MARK)?.strip_prefix(' ')?.strip_prefix(key)?.strip_prefix(' '))
 }
 
+/// Why an answer cannot be read, if it is of another version.
+fn other_version(text: &str) -> Option<Failure> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let Versioned { version } =
+        serde_json::from_str(text).ok().filter(|found: &Versioned| found.version != JSON_VERSION)?;
+    let message = format!("the ipclusterz there answers in version {version}; this one reads version {JSON_VERSION}");
+    Some(Failure::new(Exit::Unreachable, message).with_hint("install the same ipclusterz on both hosts"))
+}
+
 /// Parses how far a start has got. `offset` is how many bytes of its log had been read before.
 pub fn parse_progress(told: &str, offset: usize) -> StartProgress {
     let status = answer(told, "status").and_then(|status| status.trim().parse().ok());
@@ -50,6 +64,9 @@ pub fn parse_report(text: &str) -> Option<Result<StartReport, Failure>> {
         error: Failure,
     }
     let line = text.lines().rev().find(|line| line.starts_with('{'))?;
+    if let Some(other) = other_version(line) {
+        return Some(Err(other));
+    }
     if let Ok(Refused { error }) = serde_json::from_str(line) {
         return Some(Err(error));
     }
@@ -82,6 +99,9 @@ fn parse_answer<T: serde::de::DeserializeOwned>(told: &str) -> Option<Result<T, 
         error: Failure,
     }
     let text = answer(told, "answer")?;
+    if let Some(other) = other_version(text) {
+        return Some(Err(other));
+    }
     if let Ok(Refused { error }) = serde_json::from_str(text) {
         return Some(Err(error));
     }
@@ -91,7 +111,6 @@ fn parse_answer<T: serde::de::DeserializeOwned>(told: &str) -> Option<Result<T, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ipclusterz_host::exit_code::Exit;
 
     #[test]
     fn a_start_is_followed_line_by_line() {
@@ -114,5 +133,9 @@ mod tests {
         let told = "@ipclusterz answer {\"version\":1,\"progress\":{\"wanted\":3,\"sets\":[],\"lost\":null}}\n";
         let progress = parse_status(told).expect("an answer").map(|progress| progress.wanted);
         assert_eq!(progress, Ok(3));
+        let told = "@ipclusterz answer {\"version\":2,\"progress\":[]}\n";
+        let failure = parse_status(told).expect("an answer").expect_err("another version");
+        assert_eq!(failure.message, "the ipclusterz there answers in version 2; this one reads version 1");
+        assert!(parse_report("{\"version\":2,\"report\":1}").is_some_and(|report| report.is_err()));
     }
 }

@@ -12,6 +12,7 @@
 //! - [`plan`]: what the start there is given
 //! - [`supervise`](mod@supervise), `starting`: the order of events on this side
 //! - [`there`], [`answers`]: the scripts for the shell there, and the meaning of their answers
+//! - [`version`]: whether the two programs understand each other
 //! - [`lookout`]: watches a cluster that runs there
 //! - [`clusters`], [`opened`]: finds the clusters of a user there; a forward through which a controller answers
 
@@ -23,3 +24,4 @@ pub mod plan;
 mod starting;
 pub mod supervise;
 pub mod there;
+pub mod version;

@@ -4,7 +4,7 @@ use super::clusters::RemoteCluster;
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
-use ipclusterz_runtime::client::Client;
+use ipclusterz_runtime::client::{Client, ClientError};
 use ipclusterz_ssh::{Endpoint, Forward, LocalListener, Remote};
 use std::path::Path;
 use std::time::Duration;
@@ -45,6 +45,9 @@ pub fn first_that_answers(
         };
         match Client::connect(&file, ANSWER_PATIENCE) {
             Ok(_) => return Ok((Opened { forward, listener, to: to.clone() }, file)),
+            Err(ClientError::OtherVersion { message, hint }) => {
+                return Err(Failure::new(Exit::Unreachable, message).with_hint(hint));
+            }
             Err(error) => problems.push(format!("{to}: {error}")),
         }
     }

@@ -3,6 +3,7 @@
 use super::lookout::{progress, scale, watch_cluster};
 use super::plan::Plan;
 use super::there::{STOP_PATIENCE, There};
+use super::version;
 use crate::guard::Guard;
 use crate::requests::{Reply, Request};
 use crate::supervisor::events::Event;
@@ -10,6 +11,7 @@ use crate::supervisor::program::Program;
 use crate::supervisor::run::OnReady;
 use crate::talk::Talk;
 use ipclusterz_base::ids::EngineId;
+use ipclusterz_base::release;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::{BlockedSignals, Signal};
@@ -130,6 +132,10 @@ impl Cluster<'_> {
         };
         let own = self.plan.binary.to_string_lossy().into_owned();
         let folder = self.there.prepare(&mut *remote, self.plan.settings.python.as_deref(), &own)?;
+        if self.there.release != release::number() {
+            let (host, theirs, own) = (&self.there.record.host, &self.there.release, release::number());
+            self.talk.say(format!("{host} has ipclusterz {theirs}, and this host {own}: they work together"));
+        }
         remote.upload(&format!("{folder}/profile.toml"), self.plan.profile.as_bytes(), 0o600)?;
         // From here on, there is something to end on the host.
         self.write_handle()?;
@@ -253,8 +259,9 @@ impl Cluster<'_> {
     }
 
     pub(super) fn prefix_host(&self, mut failure: Failure) -> Failure {
-        failure.message = format!("on {}: {}", self.there.record.host, failure.message);
-        failure
+        let host = &self.there.record.host;
+        failure.message = format!("on {host}: {}", failure.message);
+        version::with_releases(failure, host, &self.there.release)
     }
 
     /// All engines as one set: only the launcher there knows the real sets.

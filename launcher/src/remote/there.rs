@@ -9,6 +9,7 @@
 //! The cluster there lives as long as its lease is touched; see [`crate::supervisor::lease`].
 
 use super::answers::{MARK, StartProgress, answer, parse_progress, parse_report};
+use super::version;
 use crate::report::StartReport;
 use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
@@ -33,6 +34,8 @@ pub const STOP_PATIENCE: Duration = Duration::from_secs(40);
 pub struct There {
     /// What the record on this host keeps about it.
     pub record: ClusterElsewhere,
+    /// The number of the release there, once it is known.
+    pub release: String,
 }
 
 impl There {
@@ -50,12 +53,12 @@ impl There {
 
     /// The cluster that a record names.
     pub fn of(record: ClusterElsewhere) -> Self {
-        Self { record }
+        Self { record, release: String::new() }
     }
 
     /// Finds `ipclusterz` there: beside the engines' Python, at the path of this program here, on the PATH of a login,
-    /// in the folder of a user's own programs. Makes the run's folder and returns its path. Fails if the versions
-    /// differ.
+    /// in the folder of a user's own programs. Makes the run's folder and returns its path. Fails if they do
+    /// not understand each other.
     pub fn prepare(&mut self, remote: &mut dyn Remote, python: Option<&str>, own: &str) -> Result<String, Failure> {
         let beside = python.filter(|python| python.starts_with('/')).and_then(|python| python.rsplit_once('/'));
         let mut tried: Vec<String> = beside.map(|(folder, _)| format!("{folder}/ipclusterz")).into_iter().collect();
@@ -82,12 +85,7 @@ impl There {
                 hints::WHEEL
             )));
         };
-        let own = concat!("ipclusterz ", env!("CARGO_PKG_VERSION"));
-        let version = answer(&told, "version").unwrap_or_default();
-        if version != own {
-            let message = format!("{program} on {host} is {version:?}, and this is {own:?}");
-            return Err(Failure::new(Exit::StartFailed, message).with_hint("install the same version on both hosts"));
-        }
+        self.release = version::check(program, host, answer(&told, "version").unwrap_or_default())?;
         self.record.program = Some(program.to_owned());
         Ok(folder.to_owned())
     }

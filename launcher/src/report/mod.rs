@@ -2,6 +2,7 @@
 
 pub mod finding;
 pub mod progress;
+pub mod versions;
 
 mod profile;
 mod text;
@@ -129,9 +130,9 @@ pub struct LeadsTo {
 pub struct ListedTunnel {
     /// The name that `--as` gave it.
     pub name: Option<String>,
-    /// `connecting`, `open`, `stale`, `elsewhere` or `damaged`.
+    /// `connecting`, `open`, `stale`, `elsewhere`, `damaged` or `other version`.
     pub state: &'static str,
-    /// Where it leads; `None` if its record is damaged.
+    /// Where it leads; `None` if its record cannot be read.
     pub to: Option<LeadsTo>,
     /// Host of the process that keeps it.
     pub host: String,
@@ -148,9 +149,9 @@ pub struct ListedTunnel {
 pub struct ListedCluster {
     /// Its name.
     pub cluster: String,
-    /// `starting`, `running`, `stopping`, `stale`, `elsewhere` or `damaged`.
+    /// `starting`, `running`, `stopping`, `stale`, `elsewhere`, `damaged` or `other version`.
     pub state: &'static str,
-    /// Host of its launcher; empty when its record is damaged.
+    /// Host of its launcher; empty when its record cannot be read.
     pub host: String,
     /// The launcher's process on that host.
     pub launcher_pid: Option<u32>,

@@ -11,6 +11,7 @@
 //! - [`tunnel`]: one forward that is restored after an outage
 //! - [`sitting`]: the `sshd` session on the other host, which must not outlive the lease
 //! - [`poll`]: waiting for descriptors
+//! - [`libraries`]: the versions of what is compiled in
 
 pub mod account;
 pub mod answers;
@@ -19,6 +20,7 @@ pub mod config;
 pub mod ends;
 pub mod error;
 pub mod known_hosts;
+pub mod libraries;
 pub mod libssh2;
 pub mod openssh;
 pub mod poll;

@@ -5,7 +5,7 @@
 //! 2. [`private`]: files and folders that nobody else can change, and the other ends of unix sockets.
 //! 3. [`places`]: where a cluster keeps its files; [`error`]: why one cannot be used.
 //! 4. [`cores`], [`random`], [`process`]: how many cores a process may use; random names; what the kernel tells of processes.
-//! 5. [`words`]: text as people may be shown it.
+//! 5. [`words`]: text as people may be shown it; [`release`]: which release this is, and what it speaks.
 //! 6. [`connection`]: the file by which a peer finds a controller and is admitted.
 //! 7. [`logs`]: lines in bounded files, whatever becomes of the disk.
 
@@ -18,4 +18,5 @@ pub mod places;
 pub mod private;
 pub mod process;
 pub mod random;
+pub mod release;
 pub mod words;

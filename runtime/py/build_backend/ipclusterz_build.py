@@ -6,7 +6,12 @@ maturin packs it as a script. Both builds use one target folder and the same pro
 above all libzmq, is compiled once.
 
 `--config-settings build-args=...` are maturin's arguments, and `command-args=...` those of cargo for the command.
-Metadata, source distributions and everything else are maturin's own.
+
+The command is told the commit of its source, which `ipclusterz --version --verbose` prints: by IPCLUSTERZ_COMMIT, which
+may be set; else what git says, with "+changes" when files differ from the commit; else what the file COMMIT of a source
+distribution says.
+
+Metadata and everything else are maturin's own.
 """
 
 from __future__ import annotations
@@ -21,7 +26,6 @@ from typing import Any
 
 import maturin
 from maturin import (
-    build_sdist,
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
     get_requires_for_build_wheel,
@@ -45,6 +49,8 @@ ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS = ROOT / "wheeldata" / "scripts"
 # maturin wants the folder to exist in every hook, also in those that pack nothing.
 SCRIPTS.mkdir(parents=True, exist_ok=True)
+# In source distributions alone: what their .git would say.
+COMMIT = ROOT / "COMMIT"
 
 
 def build_wheel(
@@ -69,6 +75,40 @@ def build_editable(
     return maturin.build_editable(wheel_directory, config_settings, metadata_directory)
 
 
+def build_sdist(sdist_directory: str, config_settings: dict[str, Any] | None = None) -> str:
+    """Pack the sources, with the commit that they are of."""
+    commit = commit_of_source()
+    if COMMIT.exists():
+        return maturin.build_sdist(sdist_directory, config_settings)
+    COMMIT.write_text(f"{commit}\n")
+    try:
+        return maturin.build_sdist(sdist_directory, config_settings)
+    finally:
+        COMMIT.unlink()
+
+
+def commit_of_source() -> str:
+    """The commit that the sources are of; `unknown` when nothing says so."""
+    if given := os.environ.get("IPCLUSTERZ_COMMIT"):
+        return given
+    if COMMIT.is_file():
+        return COMMIT.read_text().strip()
+    # A folder above may be a repository of something else.
+    if (head := _git("rev-parse", "--show-toplevel", "HEAD")) is None or Path(head.split("\n")[0]) != ROOT:
+        return "unknown"
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return head.split("\n")[1] + ("+changes" if changes else "")
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says; None when it is not there, or refuses."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
 def _stage_command(config_settings: dict[str, Any] | None) -> None:
     """Compile the launcher and make it the only content of the wheel's scripts folder."""
     executables = _cargo_build(shlex.split((config_settings or {}).get("command-args", "--release")))
@@ -90,7 +130,8 @@ def _cargo_build(arguments: list[str]) -> list[Path]:
         "--message-format=json-render-diagnostics",
     ]
     try:
-        done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+        environment = {**os.environ, "IPCLUSTERZ_COMMIT": commit_of_source()}
+        done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     except FileNotFoundError:
         raise SystemExit(
             f"{command[0]}: not found.\nhint: building ipclusterz needs Rust, see https://rustup.rs"

@@ -64,6 +64,7 @@ pub fn of_client(py: Python<'_>, error: &ClientError) -> PyErr {
         ClientError::Refused(_) => {
             ("AuthenticationError", "keys change with every start of a cluster: copy its connection file again")
         }
+        ClientError::OtherVersion { message, hint } => return raise(py, "VersionError", message, hint),
         ClientError::Unreachable(..) | ClientError::Timeout(_) => {
             ("ControllerUnreachable", "is the cluster running? see `ipclusterz status`")
         }
@@ -94,6 +95,7 @@ pub fn of_engine(py: Python<'_>, error: &EngineError) -> PyErr {
         EngineError::Dial(DialError::Place(place)) => {
             raise(py, "ConnectionFileError", &place.to_string(), &place.hint())
         }
+        EngineError::OtherVersion { message, hint } => raise(py, "VersionError", message, hint),
         EngineError::Refused(_) | EngineError::Dial(_) => {
             raise(py, "ControllerUnreachable", &error.to_string(), "is the cluster running? see `ipclusterz list`")
         }

@@ -17,7 +17,9 @@ mod pending;
 mod process;
 mod waiting;
 
+use ipclusterz_base::release;
 use ipclusterz_guard::guarded;
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 
 /// Path of the connection file for clients of a cluster.
@@ -50,8 +52,25 @@ fn make_private(py: Python<'_>, path: std::path::PathBuf) -> PyResult<()> {
     made.map_err(|error| errors::raise(py, "IpclusterzError", &error.to_string(), &error.hint()))
 }
 
+/// Refuses Python files of another release: one side would miss names of the other, or take them for something else.
+fn check_files(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let package = module.py().import("ipclusterz")?;
+    let files: String = package.getattr("__version__")?.extract()?;
+    if files == release::number() {
+        return Ok(());
+    }
+    let folder = package.filename()?;
+    Err(PyImportError::new_err(format!(
+        "this ipclusterz is half of one release and half of another: the Python files are {files}, and the extension module \
+         is {} ({folder}); reinstall it in this Python",
+        release::number()
+    )))
+}
+
 #[pymodule]
 mod _core {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use super::buffers::Buffer;
     #[pymodule_export]
@@ -67,7 +86,10 @@ mod _core {
     #[pymodule_export]
     use super::pending::{Pending, Reply};
 
-    /// Version of the package.
-    #[pymodule_export]
-    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("VERSION", super::release::number())?;
+        module.add("WIRE_VERSION", super::release::wire_version())?;
+        super::check_files(module)
+    }
 }

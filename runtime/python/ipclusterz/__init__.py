@@ -13,10 +13,12 @@ Examples
 
 from __future__ import annotations
 
+# The extension module refuses to be loaded into files of another release.
+__version__ = "0.1.0"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import client, error
-    from ._core import VERSION as __version__
     from .client.asyncresult import AsyncResult
     from .client.balanced import LoadBalancedView
     from .client.client import Client
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
         TimeoutError,
         UnknownEngine,
         UnmetDependency,
+        VersionError,
     )
     from .shared.dependency import depend, interactive, require
     from .shared.reference import Reference
@@ -88,6 +91,7 @@ __all__ = [
     "TimeoutError",
     "UnknownEngine",
     "UnmetDependency",
+    "VersionError",
     "__version__",
     "before_end",
     "client",
@@ -126,8 +130,6 @@ def __getattr__(name: str) -> object:
     value: object
     if name in ("client", "error"):
         value = import_module(f".{name}", __name__)
-    elif name == "__version__":
-        value = import_module("._core", __name__).VERSION
     else:
         value = getattr(import_module(f".{_MODULE_OF.get(name, 'error')}", __name__), name)
     globals()[name] = value

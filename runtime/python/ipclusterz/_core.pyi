@@ -8,6 +8,7 @@ from typing_extensions import Buffer as _Readable
 
 __all__ = [
     "VERSION",
+    "WIRE_VERSION",
     "Buffer",
     "Client",
     "Engine",
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 VERSION: str
+WIRE_VERSION: int
 
 _Operation = Literal["execute", "apply", "apply_bound", "push", "pull", "clear", "upload"]
 _Status = Literal["ok", "error", "aborted", "lost", "rejected", "rank_lost"]

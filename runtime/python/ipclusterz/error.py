@@ -74,6 +74,14 @@ class AuthenticationError(IpclusterzError, builtins.PermissionError):
     """The controller refused the key."""
 
 
+class VersionError(IpclusterzError):
+    """Two releases of ipclusterz, or two versions of Python, that do not work together; the text names both.
+
+    Raised where a client or an engine connects to a cluster of another wire version, and where a function that was sent
+    by value arrives in another version of Python, which would run other bytecode than was meant.
+    """
+
+
 class ClientClosed(IpclusterzError):
     """The client was closed before the call."""
 

@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Mapping
 from numbers import Integral, Real
 
-from .client.command import answer_to, program, send, send_answer, terminate
+from .client.command import answer_to, other_release, program, send, send_answer, terminate
 from .compat import OWN_PROCESS_GROUP
 from .error import ClusterError
 from .words import printable
@@ -138,6 +138,7 @@ class Start:
         message = f"cluster {self._name!r} could not be started: {told.get('message') or 'the command ended'}"
         if not told.get("message"):
             message += f"\n  {' '.join(self._command)}\n  ended with status {self.process.returncode}"
+            message += other_release(self._command[0])
         tail = self._error_tail()
         if tail and tail.strip() not in message:
             message += f"\n{tail}"

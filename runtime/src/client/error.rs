@@ -16,6 +16,14 @@ pub enum ClientError {
     /// The controller refused.
     #[error("{0}")]
     Refused(String),
+    /// The controller speaks another version of the protocol.
+    #[error("{message}")]
+    OtherVersion {
+        /// What each side speaks.
+        message: String,
+        /// What to install where.
+        hint: String,
+    },
     /// The controller has no room.
     #[error("{0}")]
     Crowded(String),

@@ -110,6 +110,10 @@ impl Client {
             }
             match (state.refusal, &state.closed) {
                 (Some(Refusal::Key), _) => return Err(ClientError::Refused(state.problem.clone()).into()),
+                (Some(Refusal::Version), _) => {
+                    let (message, hint) = (state.problem.clone(), state.advice.clone());
+                    return Err(ClientError::OtherVersion { message, hint }.into());
+                }
                 (Some(Refusal::Room), _) => return Err(ClientError::Crowded(state.problem.clone()).into()),
                 (None, Some(reason)) => return Err(ClientError::Disconnected(reason.clone()).into()),
                 (None, None) => {}

@@ -4,7 +4,7 @@ use super::shared::{Away, Refusal, Shared, State};
 use crate::system::{deadline, wall_clock};
 use crate::transport::session::{Session, SessionEvent};
 use crate::wire::Channel;
-use crate::wire::message::{Goodbye, Message, Reply};
+use crate::wire::message::{Goodbye, Message, Refused, Reply};
 use crate::wire::part::unpack;
 use crate::wire::segment::SegmentFolder;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -145,6 +145,11 @@ fn take(state: &mut State, segments: Option<&SegmentFolder>, session: &mut Sessi
             end_session(state, session, &reason);
             state.problem = reason;
             state.refusal = Some(Refusal::Key);
+        }
+        SessionEvent::OtherVersion(Refused { reason, hint }) => {
+            end_session(state, session, &reason);
+            (state.problem, state.advice) = (reason, hint.unwrap_or_default());
+            state.refusal = Some(Refusal::Version);
         }
         SessionEvent::Ended(reason) => {
             end_session(state, session, &reason);

@@ -45,6 +45,8 @@ pub(super) enum Refusal {
     Key,
     /// There was no room.
     Room,
+    /// The controller speaks another version of the protocol; `advice` has what to do about it.
+    Version,
 }
 
 /// A session without a connection.
@@ -82,6 +84,8 @@ pub(super) struct State {
     pub said: Option<Said>,
     /// The controller refused this client.
     pub refusal: Option<Refusal>,
+    /// What to do about the refusal, if the controller said so.
+    pub advice: String,
     /// The client is closed, and why.
     pub closed: Option<String>,
 }

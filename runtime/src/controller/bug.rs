@@ -44,6 +44,6 @@ fn without_panic<T>(call: impl FnOnce() -> T) -> Option<T> {
 }
 
 fn refusal(route: Route) -> Action {
-    let message = Message::Refused(Refused { reason: REASON.to_owned() });
+    let message = Message::Refused(Refused::new(REASON.to_owned()));
     Action::Send { route, message, payload: vec![], shared_memory: false }
 }

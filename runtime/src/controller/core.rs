@@ -30,6 +30,8 @@ use std::time::Duration;
 pub struct Identity {
     /// Name of the cluster.
     pub cluster: String,
+    /// The host that the controller runs on.
+    pub host: String,
     /// The controller's process.
     pub pid: u32,
     /// The process table that it shares with peers of this host.
@@ -90,9 +92,13 @@ impl Core {
             Event::Message { route, admitted, message, payload } => {
                 self.message(route, admitted, message, payload, now)
             }
-            Event::Undecodable { route, reason } => self.put_out(route, reason, now),
+            Event::Undecodable { route, reason } => {
+                let releases = self.releases(route);
+                self.put_out(route, reason + &releases, now);
+            }
+            Event::OtherVersion { route, foreign } => self.other_version(route, &foreign, now),
             Event::Crowded { route, reason } => {
-                self.send(route, Message::Crowded(Refused { reason: reason.clone() }));
+                self.send(route, Message::Crowded(Refused::new(reason.clone())));
                 self.reject(route, reason);
             }
             Event::TurnedAway(reason) => {

@@ -2,6 +2,7 @@
 
 use crate::transport::{Admitted, Route};
 use crate::wire::Frame;
+use crate::wire::greeting::Foreign;
 use crate::wire::message::Message;
 use ipclusterz_base::ids::PeerId;
 use std::collections::HashSet;
@@ -27,6 +28,13 @@ pub enum Event {
         route: Route,
         /// Why.
         reason: String,
+    },
+    /// A message of another version of the protocol arrived.
+    OtherVersion {
+        /// On which connection.
+        route: Route,
+        /// What can be read of it.
+        foreign: Box<Foreign>,
     },
     /// A peer said hello, and there is no room for it.
     Crowded {
@@ -60,6 +68,7 @@ impl Event {
         match self {
             Event::Message { route, .. }
             | Event::Undecodable { route, .. }
+            | Event::OtherVersion { route, .. }
             | Event::Crowded { route, .. }
             | Event::Gone(route) => Some(*route),
             Event::Bug { route, .. } => *route,

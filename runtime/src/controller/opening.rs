@@ -13,6 +13,7 @@ use ipclusterz_base::connection::{CONNECTION_FILE_VERSION, ConnectionFile, Contr
 use ipclusterz_base::places::{self, RunDirs};
 use ipclusterz_base::private;
 use ipclusterz_base::process::{self, Birth, Table};
+use ipclusterz_base::release;
 
 /// The files that have to be removed at the end.
 #[derive(Default)]
@@ -53,8 +54,8 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
         files.ready.addresses.extend(offered(&bound, &config.advertise));
     }
     write_connection_files(config, &keys, &mut files.ready)?;
-    let (cluster, pid) = (config.cluster.clone(), std::process::id());
-    let identity = Identity { cluster, pid, table: Table::own(), halt: process::halt };
+    let (cluster, host, pid) = (config.cluster.clone(), places::host_name(), std::process::id());
+    let identity = Identity { cluster, host, pid, table: Table::own(), halt: process::halt };
     let core = Core::new(identity, config.limits.with_host_memory(), || places::random_hex(16));
     let watch = Watch::new().map_err(|error| ControllerError::System("epoll", error))?;
     Ok(Reactor::new(context, listener, gate, segments, core, watch))
@@ -115,6 +116,7 @@ fn write_connection_files(config: &ControllerConfig, keys: &Keys, ready: &mut Re
             shared_memory: ready.shared_memory_dir.clone(),
             curve: config.listen.as_ref().map(|_| keys.of(role)).transpose()?,
             forwarded: false,
+            release: Some(release::number().to_owned()),
             controller: Birth::own().map(|birth| ControllerProcess { pid: std::process::id(), birth }),
             path: None,
         };

@@ -9,6 +9,7 @@ use crate::system::{descriptor_limit, has_descriptors, resident_bytes};
 use crate::transport::listen::{Incoming, Listener};
 use crate::transport::zap::Gate;
 use crate::transport::{self, FRAMES_MAX, Route};
+use crate::wire::codec::DecodeError;
 use crate::wire::segment::SegmentFolder;
 use crate::wire::{Frame, Message, codec};
 use ipclusterz_base::words::printable;
@@ -149,6 +150,7 @@ impl Reactor {
                 match codec::decode(&header) {
                     Ok(Message::Hello(_)) if !has_descriptors(RESERVE) => crowded(route),
                     Ok(message) => Event::Message { route, admitted, message, payload: frames },
+                    Err(DecodeError::Version(foreign)) => Event::OtherVersion { route, foreign },
                     Err(error) => Event::Undecodable { route, reason: error.to_string() },
                 }
             }

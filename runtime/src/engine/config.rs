@@ -64,6 +64,14 @@ pub enum EngineError {
     /// It timed out, or the controller refused it.
     #[error("could not register: {0}")]
     Refused(String),
+    /// The controller speaks another version of the protocol.
+    #[error("{message}")]
+    OtherVersion {
+        /// What each side speaks.
+        message: String,
+        /// What to install where.
+        hint: String,
+    },
     /// The kernel refused something.
     #[error("{0}: {1}")]
     System(&'static str, std::io::Error),

@@ -231,6 +231,10 @@ impl Reactor {
                 self.shared.changed.notify_all();
             }
             SessionEvent::Refused(reason) | SessionEvent::Ended(reason) => self.end(&reason),
+            SessionEvent::OtherVersion(refused) => {
+                self.shared.lock().advice = Some(refused.hint.unwrap_or_default());
+                self.end(&refused.reason);
+            }
             SessionEvent::Crowded(reason) => {
                 // Where it was registered before, it is asked for again as long as the lease lasts.
                 if self.shared.lock().registered.is_none() {

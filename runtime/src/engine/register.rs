@@ -60,6 +60,9 @@ fn await_registration(shared: &Shared) -> Result<EngineId, EngineError> {
     }
     match (state.registered, state.ended.take()) {
         (Some((id, _)), None) => Ok(id),
+        (_, Some(message)) if state.advice.is_some() => {
+            Err(EngineError::OtherVersion { message, hint: state.advice.take().unwrap_or_default() })
+        }
         (_, reason) => Err(EngineError::Refused(reason.unwrap_or_default())),
     }
 }

@@ -81,6 +81,8 @@ pub(super) struct State {
     pub address: String,
     /// Why registration failed, or why the engine has to end.
     pub ended: Option<String>,
+    /// What to do about that, if the controller speaks another version of the protocol.
+    pub advice: Option<String>,
     /// The I/O thread sends what is left and ends.
     pub closing: bool,
     /// Answers to what other engines were asked.

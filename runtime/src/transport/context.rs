@@ -1,6 +1,7 @@
-//! libzmq itself: what it was built with, and settings that hold for a whole process.
+//! libzmq itself: its version, what it was built with, and settings that hold for a whole process.
 
 use crate::system::{descriptor_limit, thread_limit};
+use std::ffi::CStr;
 use std::io;
 
 /// Why libzmq cannot be used.
@@ -75,6 +76,17 @@ pub fn check() -> Result<(), ContextError> {
 pub fn version() -> String {
     let (major, minor, patch) = zmq::version();
     format!("{major}.{minor}.{patch}")
+}
+
+unsafe extern "C" {
+    /// Of libsodium, which is linked with libzmq and for it alone.
+    fn sodium_version_string() -> *const libc::c_char;
+}
+
+/// The version of libsodium, which encrypts for libzmq.
+pub fn libsodium_version() -> String {
+    // SAFETY: it may be called at any time, and returns a constant string.
+    unsafe { CStr::from_ptr(sodium_version_string()) }.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -7,11 +7,13 @@
 use super::dial::{DialError, LinkEvent, Wire};
 use super::multipart;
 use super::race::{AGAIN, Course, Race, RaceEvent};
-use crate::wire::message::{Attach, Hello, Message, Resume, Welcome};
+use crate::wire::codec::DecodeError;
+use crate::wire::message::{Attach, Hello, Message, Refused, Resume, Welcome};
 use crate::wire::resend::Sending;
 use crate::wire::{Channel, Frame, codec};
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_base::process::Birth;
+use ipclusterz_base::release;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,8 @@ pub enum SessionEvent {
     Lost(String),
     /// The controller does not let this peer in.
     Refused(String),
+    /// The controller speaks another version of the protocol.
+    OtherVersion(Refused),
     /// The controller has no room for this peer now. It is asked again.
     Crowded(String),
     /// It stood and broke, and the cluster has ended for good; why that is known.
@@ -191,8 +195,14 @@ impl Session {
                     Ok(message) => {
                         self.message(channel, message, frames, events)?;
                     }
+                    Err(DecodeError::Version(foreign)) => {
+                        let refused = foreign.answer(&self.hello, &self.file, &wire.address);
+                        self.problem.clone_from(&refused.reason);
+                        events.push(SessionEvent::OtherVersion(refused));
+                    }
                     Err(error) => {
-                        self.problem = format!("{} answers in another protocol: {error}", wire.address);
+                        self.problem =
+                            format!("{} answers in another protocol: {error}{}", wire.address, self.releases());
                         events.push(SessionEvent::Refused(self.problem.clone()));
                     }
                 }
@@ -203,6 +213,16 @@ impl Session {
             self.lost(reason, events)?;
         }
         Ok(budget == 0)
+    }
+
+    /// Whether the controller is of another release, in words: that may be why it is not understood.
+    fn releases(&self) -> String {
+        match self.file.release.as_deref() {
+            Some(theirs) if theirs != release::number() => {
+                format!(" (the controller is ipclusterz {theirs}, and this is {})", release::number())
+            }
+            _ => String::new(),
+        }
     }
 
     /// Whether one of the connections in use has ended.

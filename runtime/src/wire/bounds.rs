@@ -6,7 +6,8 @@
 //! |---|---|---|
 //! | a name: of a host, a process, an address, an MPI program, a kept request | [`NAME_MAX`] bytes | is refused |
 //! | the name of a communicator | 256 KiB: it lists its ranks | is refused |
-//! | a reason, for people | [`REASON_MAX`] bytes | is cut |
+//! | a reason or a hint, for people | [`REASON_MAX`] bytes | is cut |
+//! | the number of a release | [`NAME_MAX`] bytes | is cut |
 //! | a stack or another text of many lines | [`TEXT_MAX`] bytes | is cut |
 //! | a list | [`LIST_MAX`] entries | is refused |
 //! | frames that name segments | each once, in order | is refused |
@@ -18,7 +19,9 @@
 //! [`printable`](ipclusterz_base::words::printable). What is a number for somebody (an id, a count) may be any number: who
 //! uses it looks whether there is such a thing.
 
-use super::message::{Activity, Broken, Departure, Hello, Message, Outcome, Placement, Rank, SegmentNote, Status};
+use super::message::{
+    Activity, Broken, Departure, Hello, Message, Outcome, Placement, Rank, Refused, SegmentNote, Status,
+};
 use ipclusterz_base::words::{cut, printable, printable_lines};
 use std::borrow::Cow;
 
@@ -94,7 +97,7 @@ pub fn apply(message: &mut Message) -> Bounded {
                 names(&mut info.uuid, &mut info.host, &mut info.address)?;
             }
         }
-        Message::Refused(refused) | Message::Crowded(refused) => reason(&mut refused.reason),
+        Message::Refused(refused) | Message::Crowded(refused) => self::refused(refused),
         Message::Attach(attach) => name("a token", &mut attach.token)?,
         Message::Request(request) => {
             match &mut request.placement {
@@ -179,6 +182,7 @@ pub fn apply(message: &mut Message) -> Bounded {
 
 fn in_hello(hello: &mut Hello) -> Bounded {
     names(&mut hello.uuid, &mut hello.host, &mut hello.address)?;
+    hello.release.iter_mut().for_each(word);
     hello.ends_in.as_mut().map_or(Ok(()), |seconds| seconds_in("ends_in", seconds))?;
     seconds_in("drain_before", &mut hello.drain_before)?;
     hello.resume.as_mut().map_or(Ok(()), |resume| name("a token", &mut resume.token))?;
@@ -253,6 +257,18 @@ fn communicator(text: &mut String) -> Bounded {
 fn named(what: &'static str, text: &mut String, most: usize) -> Bounded {
     replace(text, printable);
     if text.len() > most { Err(OutOfBounds::Name { what, length: text.len(), most }) } else { Ok(()) }
+}
+
+/// A refusal, of whatever version of the protocol.
+pub(super) fn refused(refused: &mut Refused) {
+    reason(&mut refused.reason);
+    refused.hint.iter_mut().for_each(reason);
+}
+
+/// A short text that only people read: one line, cut.
+pub(super) fn word(text: &mut String) {
+    replace(text, printable);
+    replace(text, |text| cut(text, NAME_MAX));
 }
 
 /// A reason as it may be passed on: one line, cut.

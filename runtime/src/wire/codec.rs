@@ -5,7 +5,9 @@
 //! peer of another version gets an answer that says so.
 
 use super::bounds::{self, OutOfBounds};
-use super::message::{Message, WIRE_VERSION};
+use super::greeting::Foreign;
+use super::message::Message;
+use ipclusterz_base::release::wire_version;
 
 /// Longest header of a peer that is decoded: a list of some 200,000 engines.
 pub const HEADER_MAX: usize = 1 << 20;
@@ -23,9 +25,9 @@ pub enum DecodeError {
     /// Not a map of two entries with the version first.
     #[error("not a header of this protocol ({0} bytes)")]
     NotAHeader(usize),
-    /// Another version.
-    #[error("protocol version {0}, this side speaks {WIRE_VERSION}")]
-    Version(u8),
+    /// Another version, and what can be read of it.
+    #[error("{0}")]
+    Version(Box<Foreign>),
     /// Longer than any real one.
     #[error("a header of {0} bytes; the limit is {1}")]
     TooLong(usize, usize),
@@ -44,7 +46,7 @@ pub enum DecodeError {
 pub fn encode(message: &Message) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128);
     bytes.extend_from_slice(&PREFIX);
-    bytes.push(WIRE_VERSION);
+    bytes.push(wire_version());
     let mut rest = Vec::with_capacity(128);
     let written = rmp_serde::encode::write_named(&mut rest, message);
     // Writing to memory fails for no message: each variant is a struct of plain fields, written as a map of one entry.
@@ -72,12 +74,12 @@ fn decode_up_to(most: usize, bytes: &[u8]) -> Result<Message, DecodeError> {
         Some([version @ 0..=127, rest @ ..]) => (*version, rest),
         _ => return Err(DecodeError::NotAHeader(bytes.len())),
     };
-    if version != WIRE_VERSION {
-        return Err(DecodeError::Version(version));
-    }
     let mut body = Vec::with_capacity(rest.len().saturating_add(1));
     body.push(VARIANT);
     body.extend_from_slice(rest);
+    if version != wire_version() {
+        return Err(DecodeError::Version(Box::new(Foreign::read(version, &body))));
+    }
     let mut decoder = rmp_serde::Deserializer::new(std::io::Cursor::new(&body));
     let mut message = serde::Deserialize::deserialize(&mut decoder)?;
     // `position` counts what was read of `body`.

@@ -3,7 +3,8 @@
 //! A message on the wire is a ZeroMQ multipart message `[header] [payload frame]*`; between a ROUTER and its
 //! application a routing id stands before it. Long frames are several parts of that message, see `wire::pieces`. The
 //! header is one MessagePack map of two entries, the version first: `{"v": 1, "<kind>": {…fields…}}`. `wire::codec`
-//! encodes and decodes it. Payload frames are opaque to the controller: it passes them on untouched.
+//! encodes and decodes it; `wire::greeting`
+//! says what of it never changes. Payload frames are opaque to the controller: it passes them on untouched.
 //!
 //! Direction: C client, E engine, K controller. Channel: `control` or `data`, see `wire::channel`. The last column
 //! names the file under `message/` with the fields; a `-` stands for a message without any.
@@ -65,9 +66,6 @@ pub use task::{Departure, Left, Settled, Standing, Task, TaskOutcome, TaskResult
 pub use world::{Broken, EpochOver, Group, Rank, Reform, WorldStatus};
 
 use serde::{Deserialize, Serialize};
-
-/// First entry of every header. A controller refuses every other.
-pub const WIRE_VERSION: u8 = 1;
 
 /// The header of a message. Variants in the order in which a session uses them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,8 @@
 //!
 //! 1. [`channel`]: the two connections of each peer.
 //! 2. [`message`]: every message and its frames, in one table; the fields are in `message/`.
-//! 3. [`bounds`]: what a message may contain; [`codec`]: headers to bytes and back.
+//! 3. [`bounds`]: what a message may contain; [`codec`]: headers to bytes and back; [`greeting`]: what two sides of different
+//!    wire versions understand of each other.
 //! 4. [`frame`]: one payload frame, shared by reference; `socket`: what it needs of libzmq beyond the zmq crate.
 //! 5. [`pieces`]: long frames cut for the wire and joined again.
 //! 6. [`resend`]: what one side has sent and the other may not have received.
@@ -15,6 +16,7 @@ pub mod bounds;
 pub mod channel;
 pub mod codec;
 pub mod frame;
+pub mod greeting;
 pub mod message;
 pub mod part;
 pub mod pieces;

@@ -115,7 +115,8 @@ pub struct World {
 
 impl World {
     pub fn new(size: u32, survives: bool) -> World {
-        let identity = Identity { cluster: "test".to_owned(), pid: 1, table: None, halt: |_, _| None };
+        let identity =
+            Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None, halt: |_, _| None };
         let mut world = World {
             core: Core::new(identity, Limits::default(), || "token".to_owned()),
             size,

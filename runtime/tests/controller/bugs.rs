@@ -24,7 +24,7 @@ fn token() -> String {
 fn a_bug_costs_whoever_ran_into_it_and_nobody_else() {
     let mut world = World::new();
     world.core = Core::new(
-        Identity { cluster: "test".to_owned(), pid: 1, table: None, halt: |_, _| None },
+        Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None, halt: |_, _| None },
         Limits::default(),
         token,
     );
@@ -41,7 +41,7 @@ fn a_bug_costs_whoever_ran_into_it_and_nobody_else() {
     PANICS.set(false);
     assert!(panicked);
     let told = |action: &Action| {
-        let Action::Send { route: Route(told), message: Message::Refused(Refused { reason }), .. } = action else {
+        let Action::Send { route: Route(told), message: Message::Refused(Refused { reason, .. }), .. } = action else {
             return false;
         };
         *told == engine && reason.contains("a bug of the controller")

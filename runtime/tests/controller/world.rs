@@ -76,7 +76,8 @@ impl World {
     }
 
     pub fn with(limits: Limits) -> World {
-        let identity = Identity { cluster: "test".to_owned(), pid: 1, table: TABLE, halt: |_, _| None };
+        let identity =
+            Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: TABLE, halt: |_, _| None };
         World {
             core: Core::new(identity, limits, || "token".to_owned()),
             now: Duration::ZERO,

@@ -56,7 +56,8 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let identity = Identity { cluster: "test".to_owned(), pid: 1, table: None, halt: |_, _| None };
+        let identity =
+            Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None, halt: |_, _| None };
         let window = Window { replies: 64, bytes: 2_000, request_bytes: 4_000 };
         let limits = Limits { window, output_bytes: 1_000, ..Limits::default() };
         World {

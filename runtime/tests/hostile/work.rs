@@ -21,10 +21,11 @@ fn controller() -> Core {
 }
 
 fn controller_with(limits: Limits) -> Core {
-    let mut core =
-        Core::new(Identity { cluster: "test".to_owned(), pid: 1, table: None, halt: |_, _| None }, limits, || {
-            "token".to_owned()
-        });
+    let mut core = Core::new(
+        Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None, halt: |_, _| None },
+        limits,
+        || "token".to_owned(),
+    );
     joins(&mut core, Role::Client, CLIENT);
     joins(&mut core, Role::Engine, ENGINE);
     core

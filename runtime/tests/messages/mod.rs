@@ -94,22 +94,27 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
+fn refused() -> impl Strategy<Value = Refused> {
+    (".*", option::of(".*")).prop_map(|(reason, hint)| Refused { reason, hint })
+}
+
 fn handshake() -> impl Strategy<Value = Message> {
     let role = proptest::sample::select(vec![Role::Client, Role::Engine]);
     let hello = (role, ".*", ".*", short(), option::of(engine_id()), any::<bool>());
-    let reached = (".*", any::<bool>(), option::of(time()), time());
+    let reached = (".*", any::<bool>(), option::of(time()), time(), option::of(".*"));
     let window = (number(), number(), number());
     let welcome = (number(), ".*", option::of(engine_id()), vec(info(), 0..5), window);
     let session = (time(), option::of(counts()));
     let resume = option::of((number(), ".*", counts()));
     prop_oneof![
         (hello, reached, resume, birth()).prop_map(|(hello, reached, resume, birth)| {
-            let (address, forwarded, ends_in, drain_before) = reached;
+            let (address, forwarded, ends_in, drain_before, release) = reached;
             let (role, uuid, host, pid, wanted_id, shared_memory) = hello;
             let mut hello = Hello { wanted_id, shared_memory, address, ..Hello::new(role, uuid, host, pid) };
             (hello.forwarded, hello.ends_in, hello.drain_before) = (forwarded, ends_in, drain_before);
             hello.resume = resume.map(|(peer, token, received)| Resume { peer: PeerId(peer), token, received });
             hello.birth = birth;
+            hello.release = release;
             Message::Hello(hello)
         }),
         (welcome, session).prop_map(|((peer, token, engine_id, engines, window), (grace, resumed))| {
@@ -118,8 +123,8 @@ fn handshake() -> impl Strategy<Value = Message> {
             let log = engine_id.map(|_| LogLimit { bytes: u64::MAX, files: 2 });
             Message::Welcome(Welcome { peer, token, engine_id, engines, window, grace, resumed, log })
         }),
-        ".*".prop_map(|reason| Message::Refused(Refused { reason })),
-        ".*".prop_map(|reason| Message::Crowded(Refused { reason })),
+        refused().prop_map(Message::Refused),
+        refused().prop_map(Message::Crowded),
         (number(), ".*").prop_map(|(peer, token)| Message::Attach(Attach { peer: PeerId(peer), token })),
         Just(Message::Attached(Empty {})),
     ]

@@ -63,7 +63,8 @@ pub struct World {
 
 impl World {
     pub fn new(limits: Limits) -> World {
-        let identity = Identity { cluster: "test".to_owned(), pid: 1, table: None, halt: |_, _| None };
+        let identity =
+            Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None, halt: |_, _| None };
         let mut world = World {
             controller: Controller::new(identity, limits, || "token".to_owned()),
             client: Client::default(),

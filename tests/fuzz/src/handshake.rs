@@ -44,7 +44,8 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let identity = Identity { cluster: "fuzz".to_owned(), pid: 1, table: None, halt: |_, _| None };
+        let identity =
+            Identity { cluster: "fuzz".to_owned(), host: "n1".to_owned(), pid: 1, table: None, halt: |_, _| None };
         let core = Core::new(identity, Limits::default(), || "token".to_owned());
         World { core, now: Duration::ZERO, made: [0; CONNECTIONS as usize], said: 0, may_end: false }
     }

@@ -10,7 +10,7 @@ from ranks import comm, done, rank, size
 
 
 def told() -> dict[str, dict[str, object]]:
-    return {entry["comm"]: entry for entry in json.loads(ipclusterz_mpi.calls())}
+    return {entry["comm"]: entry for entry in json.loads(ipclusterz_mpi.load().calls())}
 
 
 assert told()["world"] == {"comm": "world", "epoch": 1, "entered": 0, "call": "", "inside": False}
@@ -32,7 +32,7 @@ assert "world.dup#2" not in told()
 # The address, for a thread without the GIL.
 # The last of the addresses; what it is to tell is a number, 0 for the calls.
 tell = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint8)(
-    ipclusterz_mpi.addresses()[-1]
+    ipclusterz_mpi.load().addresses()[-1]
 )
 length = tell(None, 0, 0)
 buffer = ctypes.create_string_buffer(length)

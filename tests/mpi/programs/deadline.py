@@ -40,7 +40,7 @@ elif sys.argv[1] == "interrupt":
     assert comm.allreduce(1) == comm.size
 else:
     if not late:
-        threading.Timer(0.3, ipclusterz_mpi.end_epoch, [1, "rank 1 on n1 was killed"]).start()
+        threading.Timer(0.3, ipclusterz_mpi.load().end_epoch, [1, "rank 1 on n1 was killed"]).start()
         refused(mpi.RankLost, "rank 1 on n1 was killed", spare.Barrier)
         refused(mpi.RankLost, "rank 1 on n1 was killed", comm.allgather, 1)
         refused(mpi.RankLost, "MPI_Mprobe", comm.recv)

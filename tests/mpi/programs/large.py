@@ -72,7 +72,7 @@ def every_call(count: int) -> None:
 
 
 if sys.argv[1] == "small":
-    ipclusterz_mpi.set_largest_count(7)
+    ipclusterz_mpi.load().set_largest_count(7)
     for count in (0, 1, 6, 7, 8, 14, 100):
         every_call(count)
 else:

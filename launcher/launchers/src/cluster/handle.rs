@@ -110,6 +110,7 @@ impl ClusterHandle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ipclusterz_base::release;
 
     #[test]
     fn reads_back_and_tells_damage_from_another_version() {
@@ -119,8 +120,13 @@ mod tests {
         let handle = ClusterHandle::starting("default", "slurm", 2).expect("a record");
         handle.write(&path).expect("write");
         assert_eq!(ClusterHandle::read(&path).expect("read"), Some(handle));
-        std::fs::write(&path, "{\"version\": 9}").expect("write");
-        assert!(matches!(ClusterHandle::read(&path), Err(RecordError::Version { found: 9, .. })));
+        let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).expect("read")).expect("JSON");
+        assert_eq!(written["release"], release::number());
+        std::fs::write(&path, r#"{"version": 9, "release": "4.5.6", "engines": 1}"#).expect("write");
+        let refused = ClusterHandle::read(&path).expect_err("another version").to_string();
+        let own = release::number();
+        let expected = format!("cluster.json of ipclusterz 4.5.6 has version 9; this ipclusterz {own} reads version 2");
+        assert!(refused.ends_with(&expected), "{refused}");
         std::fs::write(&path, "{\"version\": 2, ").expect("write");
         assert!(matches!(ClusterHandle::read(&path), Err(RecordError::Damaged { .. })));
     }

@@ -1,6 +1,6 @@
 //! Starts two ranks that say hello, for `ipclusterz doctor`. This shows whether the program starts ranks here, and
-//! whether mpi4py uses the MPI that the program belongs to. When it uses another one, each rank believes that it is
-//! alone in its world, and no error is reported.
+//! whether ipclusterz-mpi, or else mpi4py, uses the MPI that the program belongs to. When it uses another one, each rank
+//! believes that it is alone in its world, and no error is reported.
 
 use super::argv::{self, Request};
 use super::ask::{self, Answer};
@@ -19,12 +19,12 @@ use std::time::Duration;
 pub enum Hello {
     /// Two ranks said hello.
     Ok {
-        /// The library of the MPI world in which they met; `None` where Python has no mpi4py.
+        /// The library of the MPI world in which they met; `None` where Python has none.
         library: Option<String>,
     },
     /// Each rank was alone in its own world.
     Singletons {
-        /// The library that mpi4py uses.
+        /// The library that Python loads.
         library: String,
     },
     /// No two ranks said hello.
@@ -42,21 +42,36 @@ import contextlib, os
 names = (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMI_RANK", "PMI_SIZE"), ("PALS_RANKID", "PALS_SIZE"),
          ("SLURM_PROCID", "SLURM_NTASKS"), ("PMIX_RANK", ""))
 rank, size = next(((os.environ[r], os.environ.get(s, "?")) for r, s in names if r in os.environ), ("?", "?"))
-try:
-    from mpi4py import MPI
-except ImportError:
-    world, library = "", ""
-else:
-    world = str(MPI.COMM_WORLD.Get_size())
-    library = " ".join(MPI.Get_library_version().strip("\0").splitlines()[0].split(",")[0].split())
-    MPI.COMM_WORLD.Barrier()
+def alone():
     # A singleton of Open MPI 5 leaves its segment behind.
     with open("/proc/self/maps") as maps:
-        segments = {line.split()[5] for line in maps if "/dev/shm/sm_segment." in line and "(deleted)" not in line}
-    MPI.Finalize()
+        return {line.split()[5] for line in maps if "/dev/shm/sm_segment." in line and "(deleted)" not in line}
+def of_bridge():
+    # As engines do: where it is installed, mpi4py is not asked.
+    import ipclusterz_mpi
+    try:
+        native, about = ipclusterz_mpi.load(), ipclusterz_mpi.about()
+    except ImportError as error:
+        raise SystemExit(f"the MPI for ipclusterz cannot be loaded: {error}")
+    native.initialize()
+    return native.whole_world(2**64 - 1).size, f"{about.says}, {about.path}", native.finalize
+def of_mpi4py():
+    from mpi4py import MPI
+    MPI.COMM_WORLD.Barrier()
+    return MPI.COMM_WORLD.Get_size(), MPI.Get_library_version().strip("\0").splitlines()[0].split(",")[0], MPI.Finalize
+world, library = "", ""
+for begin in (of_bridge, of_mpi4py):
+    try:
+        world, library, end = begin()
+    except ImportError:
+        continue
+    library = " ".join(library.split())
+    segments = alone()
+    end()
     for segment in segments:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(segment)
+    break
 os.write(1, f"ipclusterz-hello\t{rank}\t{size}\t{world}\t{library}\n".encode())
 "#;
 

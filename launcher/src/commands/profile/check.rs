@@ -202,7 +202,7 @@ mod tests {
                 let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
                 now.as_secs().to_string()
             } else {
-                let version = probe::OWN_VERSION;
+                let version = ipclusterz_base::release::number();
                 format!(
                     "{{\"ipclusterz_probe\": 1, \"python\": \"3.12.1\", \"package\": \"{version}\", \"error\": null}}\n"
                 )

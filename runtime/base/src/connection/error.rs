@@ -2,6 +2,7 @@
 
 use super::CONNECTION_FILE_VERSION;
 use crate::error::PlacesError;
+use crate::release;
 use std::io;
 use std::path::PathBuf;
 
@@ -41,12 +42,17 @@ pub enum ConnectionError {
         column: usize,
     },
     /// Written by another version of ipclusterz.
-    #[error("the connection file {path} has version {found}; this ipclusterz reads version {CONNECTION_FILE_VERSION}")]
+    #[error(
+        "the connection file {path}{by} has version {found}; this ipclusterz {own} reads version {CONNECTION_FILE_VERSION}",
+        own = release::number()
+    )]
     Version {
         /// The file.
         path: PathBuf,
         /// The version in it.
         found: u64,
+        /// Whose it is: ` of ipclusterz 0.1.0`, or nothing.
+        by: String,
     },
     /// Not what an address looks like.
     #[error("{0:?} is no address of a controller: tcp://host:port or ipc:///path")]
@@ -78,7 +84,7 @@ impl ConnectionError {
             }
             ConnectionError::Damaged { .. } => "copy it again from the controller's host, or restart the cluster",
             ConnectionError::Version { .. } => {
-                "install the same version of ipclusterz on both sides, or restart the cluster with this one"
+                "install the same ipclusterz on both sides, or restart the cluster with this one"
             }
             ConnectionError::BadAddress(_) => "`ipclusterz status` shows the addresses of a cluster",
             ConnectionError::NoKeys(_) => {

@@ -3,10 +3,11 @@
 //! # Format
 //!
 //! JSON, mode 0600, one for clients (`client.json`) and one for engines (`engine.json`), written anew by every
-//! controller. `version` is read first.
+//! controller. `version` is read first, with `release` for the error: so these two are in every version. What else is
+//! there and not known is passed over.
 //!
 //! ```json
-//! {"version": 1, "role": "client", "cluster": "default", "run_id": "0f3c9a1e", "host": "n1",
+//! {"version": 1, "release": "0.1.0", "role": "client", "cluster": "default", "run_id": "0f3c9a1e", "host": "n1",
 //!  "addresses": ["ipc:///run/user/1000/ipclusterz/default-0f3c9a1e/controller.sock", "tcp://n1:10101"],
 //!  "shared_memory": "/dev/shm/ipclusterz-1000-default-0f3c9a1e",
 //!  "curve": {"server": "…", "public": "…", "secret": "…"}}
@@ -54,6 +55,9 @@ pub struct ConnectionFile {
     /// The addresses are near ends of tunnels on the peer's own host; whatever is behind them is not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forwarded: bool,
+    /// The number of the controller's release, for errors.
+    #[serde(default, deserialize_with = "number_of_release", skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
     /// The controller's process, for peers of its host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller: Option<ControllerProcess>,
@@ -77,6 +81,15 @@ impl ControllerProcess {
     pub fn halted(self) -> Option<String> {
         self.birth.halted("the controller", self.pid)
     }
+}
+
+/// The number of a release, which is for people alone: whatever else stands there is passed over.
+fn number_of_release<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let found = serde_json::Value::deserialize(deserializer)?;
+    let is_plain = |text: &&str| {
+        text.len() <= 32 && text.chars().all(|letter| letter.is_ascii_alphanumeric() || ".-+".contains(letter))
+    };
+    Ok(found.as_str().filter(is_plain).map(str::to_owned))
 }
 
 /// A text that is shown, and has nothing in it that a terminal would obey.
@@ -113,15 +126,18 @@ impl ConnectionFile {
         #[derive(Deserialize)]
         struct Versioned {
             version: u64,
+            #[serde(default, deserialize_with = "number_of_release")]
+            release: Option<String>,
         }
         let damaged = |error: serde_json::Error| ConnectionError::Damaged {
             path: path.to_path_buf(),
             line: error.line(),
             column: error.column(),
         };
-        let Versioned { version } = serde_json::from_str(text).map_err(damaged)?;
+        let Versioned { version, release } = serde_json::from_str(text).map_err(damaged)?;
         if version != CONNECTION_FILE_VERSION {
-            return Err(ConnectionError::Version { path: path.to_path_buf(), found: version });
+            let by = release.map_or(String::new(), |release| format!(" of ipclusterz {release}"));
+            return Err(ConnectionError::Version { path: path.to_path_buf(), found: version, by });
         }
         serde_json::from_str(text).map_err(damaged)
     }
@@ -200,6 +216,7 @@ impl ConnectionFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::release;
     use std::fs;
 
     fn example() -> ConnectionFile {
@@ -213,6 +230,7 @@ mod tests {
             shared_memory: None,
             curve: Some(CurveKeys { server: "s".repeat(40), public: "p".repeat(40), secret: "t".repeat(40) }),
             forwarded: false,
+            release: Some("0.1.0".to_owned()),
             controller: None,
             path: None,
         }
@@ -258,7 +276,19 @@ mod tests {
         let text = serde_json::to_string(&example()).expect("encode");
         assert!(matches!(ConnectionFile::parse(&text[..text.len() / 2], path), Err(ConnectionError::Damaged { .. })));
         let newer = text.replace("\"version\":1", "\"version\":2");
-        assert!(matches!(ConnectionFile::parse(&newer, path), Err(ConnectionError::Version { found: 2, .. })));
+        let refused = ConnectionFile::parse(&newer, path).expect_err("another version");
+        let own = release::number();
+        assert_eq!(
+            refused.to_string(),
+            format!(
+                "the connection file client.json of ipclusterz 0.1.0 has version 2; this ipclusterz {own} reads version 1"
+            )
+        );
+        // Whatever else a later version changes.
+        let newest = r#"{"version": 7, "release": {"major": 9}, "role": ["client"]}"#;
+        assert!(matches!(ConnectionFile::parse(newest, path), Err(ConnectionError::Version { found: 7, .. })));
+        let with_more = text.replace("\"version\":1", "\"version\":1,\"colours\":[{\"red\":1}]");
+        assert_eq!(ConnectionFile::parse(&with_more, path).expect("passed over"), example());
         assert!(matches!(ConnectionFile::read(Path::new("/nowhere/client.json")), Err(ConnectionError::Missing(_))));
     }
 

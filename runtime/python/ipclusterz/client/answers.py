@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .. import error as errors
-from ..error import EngineError, IpclusterzError, RankLost, RejectedError, SerializationError
+from ..error import EngineError, IpclusterzError, RankLost, RejectedError, SerializationError, VersionError
 from ..shared.reply import ExecuteReply, remote_error
 from ..shared.serialize import loads
 from .displays import settled
@@ -139,10 +139,11 @@ _REBUILD_HINTS = {
 
 
 def _cannot_rebuild(reply: Reply, method: str, error: Exception) -> SerializationError:
-    failure = SerializationError(
-        f"the answer of engine {reply.engine_id} cannot be rebuilt here: {type(error).__name__}: {error}",
-        hint=_REBUILD_HINTS[isinstance(error, (ImportError, AttributeError))],
-    )
+    hint = _REBUILD_HINTS[isinstance(error, (ImportError, AttributeError))]
+    told = f"{type(error).__name__}: {error}"
+    if isinstance(error, VersionError):
+        told, hint = error.message, error.hint
+    failure = SerializationError(f"the answer of engine {reply.engine_id} cannot be rebuilt here: {told}", hint=hint)
     failure.engine_id = reply.engine_id
     failure.method = method
     failure.__cause__ = error

@@ -18,7 +18,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from subprocess import Popen
 
-__all__ = ["answer_to", "has_user", "program", "send", "send_answer", "terminate"]
+__all__ = ["answer_to", "has_user", "other_release", "program", "send", "send_answer", "terminate"]
+
+# How long the command may take to tell its version, from a slow file system.
+_PATIENCE = 10.0
 
 
 def program() -> str:
@@ -37,6 +40,24 @@ def program() -> str:
             hint=f"it comes with the package: {sys.executable} -m pip install --force-reinstall {PACKAGE}",
         )
     return found
+
+
+def other_release(command: str) -> str:
+    """What to say of a command that did not do what it was asked to: a line if it is of another release than this."""
+    # Only for a start that failed.
+    import subprocess
+
+    from .._core import VERSION
+
+    try:
+        said = subprocess.run([command, "--version"], capture_output=True, timeout=_PATIENCE, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    name, _, rest = said.decode(errors="replace").partition(" ")
+    release = rest.split(" ")[0].strip()
+    if name != "ipclusterz" or release in ("", VERSION):
+        return ""
+    return f"\n  it is ipclusterz {printable(release)}, and this package is {VERSION}: install both from one wheel"
 
 
 def has_user() -> bool:

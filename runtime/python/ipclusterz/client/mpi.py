@@ -13,8 +13,8 @@ from .. import error as errors
 from ..compat import zip_equal
 from ..error import EmptyTargets, EngineError, MPIError, UnknownEngine
 from ..mpi import groups
+from ..mpi.bridge import INSTALL
 from ..shared.serialize import dumps
-from ..wheels import BRIDGE
 from .arguments import argument_frames
 from .collectives import Collectives, seconds
 from .functions import pack
@@ -301,7 +301,7 @@ def _world_of(engine_id: int, world: dict[str, Any] | None) -> dict[str, Any]:
         raise _refusal(
             f"engine {engine_id} is not a rank of an MPI world",
             'start the engines by mpiexec or srun, with launcher = "mpiexec" in the profile, or --profile mpiexec or '
-            f"slurm-mpi, and `pip install {BRIDGE}` where they run",
+            f"slurm-mpi, and {INSTALL}",
         )
     return world
 

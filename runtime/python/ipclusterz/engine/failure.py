@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 
 from ..compat import stdlib_module_names
-from ..error import IpclusterzError, SerializationError
+from ..error import IpclusterzError, SerializationError, VersionError
 from ..shared.serialize import PROTOCOL, dumps, loads, plain_dumps
 
 TYPE_CHECKING = False
@@ -169,8 +169,8 @@ def _traceback_text(error: BaseException) -> str:
 
     from ..shared.codes import traceback_lines
 
-    if isinstance(error, SerializationError):
-        # The frames are pickle's and ours; the text says which type it was and why.
+    if isinstance(error, (SerializationError, VersionError)):
+        # The frames are pickle's and ours; the text says which type or function it was, and why.
         return ""
     with traceback_lines(error):
         told = traceback.TracebackException(type(error), error, error.__traceback__)

@@ -38,21 +38,19 @@ def check_world(environment: Mapping[str, str], ranks: int) -> tuple[str, int, i
     Raises
     ------
     ValueError
-        When MPI's number of ranks, or this process's own, is not the environment's, or MPI cannot be started.
+        When MPI's number of ranks, or this process's own, is not the environment's.
+    MPIError
+        When no MPI library can be loaded, or MPI cannot be started.
     """
     expected = rank(environment)
     world = None
     if find_spec("ipclusterz_mpi") is not None:
         # Imported where it is installed alone: other engines need not wait for it.
-        from ..error import MPIError
         from ..mpi import for_engine
 
-        try:
-            world = for_engine.start()
-            library = for_engine.library()
-        except MPIError as error:
-            raise ValueError(error.message) from error
+        world = for_engine.start()
         _, found, count = world
+        library = for_engine.chosen()
     else:
         try:
             from mpi4py import MPI  # type: ignore[import-not-found, unused-ignore]

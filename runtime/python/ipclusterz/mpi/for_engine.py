@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from . import missing
-from .bridge import bridge
+from .bridge import about, bridge
 from .epochs import begin
 from .groups import lent as group
-from .world import library, start
+from .world import start
 
-__all__ = ["addresses", "attach", "begin", "group", "library", "start"]
+__all__ = ["addresses", "attach", "begin", "chosen", "group", "start"]
+
+
+def chosen() -> str:
+    """The MPI library of this engine, and why it is that one."""
+    library = about()
+    return f"{library.says}, {library.path}, chosen because {library.why}"
 
 
 def addresses() -> list[int]:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import sys
 
 from ..compat import zip_equal
+from .bytecode import own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, FunctionType
     from typing import Any
+
+    from .bytecode import ForeignCode
 
 __all__ = ["rebuild", "restore"]
 
@@ -36,8 +39,15 @@ def _empty_cell() -> Any:
     return cell
 
 
-def rebuild(code: CodeType, name: str, cells: int) -> FunctionType:
-    """Make a function whose globals are the namespace of ``__main__``; `restore` gives it the rest."""
+def rebuild(code: CodeType | ForeignCode, name: str, cells: int) -> FunctionType:
+    """Make a function whose globals are the namespace of ``__main__``; `restore` gives it the rest.
+
+    Raises
+    ------
+    VersionError
+        When the code is of another Python.
+    """
+    code = own(code)
     space = sys.modules["__main__"].__dict__
     function: FunctionType = _Function(code, space, name, None, tuple(_empty_cell() for _ in range(cells)))
     return function

@@ -16,6 +16,7 @@ from types import CodeType, FunctionType, ModuleType
 
 from ..compat import missing_attribute
 from . import codes
+from .bytecode import ForeignCode, is_own, own
 from .namespace import is_engine
 from .sources import find, is_same, require_same
 
@@ -156,14 +157,14 @@ class Importer:
         return self.modules[parts[0]]
 
 
-def make_code(parts: tuple[Any, ...], lines: Lines | None) -> CodeType:
-    """Code with the names and the lines that it has where it comes from."""
-    return codes.make(parts, lines)
+def make_code(parts: tuple[Any, ...], lines: Lines | None, name: str, python: str) -> CodeType | ForeignCode:
+    """Code with the names and the lines that it has where it comes from, or what stands for that of another Python."""
+    return codes.make(parts, lines) if is_own(python) else ForeignCode(name, python)
 
 
 def make_function(
     choice: Choice | None,
-    code: CodeType,
+    code: CodeType | ForeignCode,
     space: dict[str, Any],
     closure: tuple[Any, ...] | None,
     imports: bool,
@@ -172,6 +173,7 @@ def make_function(
     here = chosen(choice) if is_engine() else None
     if type(here) is FunctionType:
         return here
+    code = own(code)
     if imports and not _is_real(space):
         if _importer_of(space) is None:
             space["__builtins__"] = builtins.__dict__ | {"__import__": Importer({})}

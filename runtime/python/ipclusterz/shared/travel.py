@@ -19,6 +19,7 @@ import cloudpickle  # type: ignore[import-untyped]
 from cloudpickle import cloudpickle as inside
 
 from . import rebuild
+from .bytecode import PYTHON
 from .codes import lines_of, parts_of
 from .reach import (
     MOST_MODULES,
@@ -230,7 +231,7 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
         """Code with its names and lines, which cloudpickle leaves out; those of the code inside are among them."""
         lines = None if id(code) in self._inner_codes else lines_of(code)
         self._inner_codes.update(id(each) for each in code.co_consts if isinstance(each, types.CodeType))
-        return rebuild.make_code, (parts_of(code), lines)
+        return rebuild.make_code, (parts_of(code), lines, code.co_name, PYTHON)
 
     def _imports(self, func: Any, code: types.CodeType) -> dict[str, ModuleType] | None:
         """The local modules that a function imports itself; one dictionary for all functions of a module."""

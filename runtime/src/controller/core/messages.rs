@@ -52,7 +52,7 @@ impl Core {
             Message::Goodbye(_) => {}
             other => {
                 // A peer whose other connection broke still thinks that it is known: it must start anew.
-                self.send(route, Message::Refused(Refused { reason: "say hello first".to_owned() }));
+                self.send(route, Message::Refused(Refused::new("say hello first")));
                 self.reject(route, format!("a {} before hello or attach", kind(&other)));
             }
         }

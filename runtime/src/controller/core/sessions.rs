@@ -8,11 +8,13 @@ use super::sending::to_peer;
 use crate::controller::event::Action;
 use crate::controller::peer::{Peer, Presence, Token};
 use crate::transport::{Admitted, Route};
+use crate::wire::greeting::Foreign;
 use crate::wire::message::{Attach, Empty, EngineInfo, Hello, Message, Refused, Welcome};
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame, bounds};
 use ipclusterz_base::ids::PeerId;
 use ipclusterz_base::process::Birth;
+use ipclusterz_base::release;
 use std::time::Duration;
 
 /// After so many messages a client is told what was received.
@@ -27,13 +29,15 @@ impl Core {
         {
             let reason =
                 format!("this is the key of an {role}: it does not admit a peer that says it is a {}", hello.role);
-            self.send(route, Message::Refused(Refused { reason: reason.clone() }));
+            self.send(route, Message::Refused(Refused::new(reason.clone())));
             return self.reject(route, reason);
         }
         if self.stopping.is_some() {
-            return self.send(route, Message::Refused(Refused { reason: "the cluster is stopping".to_owned() }));
+            return self.send(route, Message::Refused(Refused::new("the cluster is stopping")));
         }
-        let who = format!("{} {} (pid {} on {})", hello.role, hello.uuid, hello.pid, hello.host);
+        let release = hello.release.as_deref().unwrap_or("of no release");
+        let (role, uuid, pid, host) = (hello.role, &hello.uuid, hello.pid, &hello.host);
+        let who = format!("{role} {uuid} (pid {pid} on {host}, ipclusterz {release})");
         // Through this host's unix socket, the kernel closes the connection of a process that has died, and no other.
         let keep = admitted != Admitted::Local || hello.forwarded;
         let grace = if keep { self.limits.session_grace.as_secs_f64() } else { 0.0 };
@@ -56,7 +60,7 @@ impl Core {
             // These connections are dead, unless this hello is late and comes from a connection that the client has
             // given up. Then the client must ask once more.
             for route in former {
-                self.send(route, Message::Refused(Refused { reason: "the session went on elsewhere".to_owned() }));
+                self.send(route, Message::Refused(Refused::new("the session went on elsewhere")));
             }
             return;
         }
@@ -92,9 +96,30 @@ impl Core {
         self.send(route, Message::Welcome(welcome));
     }
 
+    /// A peer that this controller does not understand is told so, in the words that all versions understand.
+    pub(super) fn other_version(&mut self, route: Route, foreign: &Foreign, now: Duration) {
+        let refused = foreign.refusal(&self.identity.host);
+        if let Some((peer, _)) = self.registry.of_route(route) {
+            self.forget(peer, Some(route), &refused.reason, now);
+        }
+        self.reject(route, refused.reason.clone());
+        self.send(route, Message::Refused(refused));
+    }
+
+    /// Whether it is of another release than this controller, in words: that may be why it is not understood.
+    pub(super) fn releases(&self, route: Route) -> String {
+        let peer = self.registry.of_route(route).and_then(|(peer, _)| self.registry.peer(peer));
+        match peer.and_then(|peer| peer.hello.release.as_deref()) {
+            Some(theirs) if theirs != release::number() => {
+                format!(" (it is ipclusterz {theirs}, and the controller is {})", release::number())
+            }
+            _ => String::new(),
+        }
+    }
+
     pub(super) fn attach(&mut self, route: Route, attach: &Attach, now: Duration) {
         if !self.registry.attach(attach.peer, &attach.token, route) {
-            self.send(route, Message::Refused(Refused { reason: "no peer with this token".to_owned() }));
+            self.send(route, Message::Refused(Refused::new("no peer with this token")));
             return self.reject(route, "an attach without its peer's token".to_owned());
         }
         self.send(route, Message::Attached(Empty {}));
@@ -126,7 +151,7 @@ impl Core {
     pub(super) fn gone(&mut self, route: Route, why: &str, now: Duration) {
         if let Some(other) = self.registry.detach(route) {
             // A client that ends closes both, one after the other. If only this one broke, it has to start anew.
-            return self.send(other, Message::Refused(Refused { reason: "the other connection broke".to_owned() }));
+            return self.send(other, Message::Refused(Refused::new("the other connection broke")));
         }
         if let Some(id) = self.registry.suspend(route, now) {
             self.away.push_back((now, id));
@@ -168,7 +193,7 @@ impl Core {
         bounds::reason(&mut reason);
         match self.registry.of_route(route) {
             Some((peer, _)) => self.end(peer, None, &format!("it was put out: {reason}"), &reason, now),
-            None => self.send(route, Message::Refused(Refused { reason: reason.clone() })),
+            None => self.send(route, Message::Refused(Refused::new(reason.clone()))),
         }
         self.reject(route, reason);
     }
@@ -189,7 +214,7 @@ impl Core {
         let Some(peer) = self.registry.remove(id) else { return };
         for route in standing {
             // If it still stands, the process lives and has to start anew.
-            self.send(route, Message::Refused(Refused { reason: told.to_owned() }));
+            self.send(route, Message::Refused(Refused::new(told.to_owned())));
         }
         match peer.engine_id {
             Some(engine) => {

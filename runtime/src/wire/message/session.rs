@@ -6,9 +6,10 @@ use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId};
 use ipclusterz_base::logs::LogLimit;
 use ipclusterz_base::process::Birth;
+use ipclusterz_base::release;
 use serde::{Deserialize, Serialize};
 
-/// See [`super::Message::Hello`].
+/// See [`super::Message::Hello`]. [`greeting`](crate::wire::greeting) says which fields never change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
     /// The role in which it asks to be admitted; on TCP its key must be of the same role.
@@ -44,6 +45,9 @@ pub struct Hello {
     /// A client that tells how engines ended: the launcher.
     #[serde(default)]
     pub launcher: bool,
+    /// The number of its release, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
     /// What its pid means: for a controller that shares its process table, and can watch it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub birth: Option<Birth>,
@@ -54,6 +58,7 @@ impl Hello {
     pub fn new(role: Role, uuid: String, host: String, pid: u32) -> Self {
         let (wanted_id, shared_memory, address, forwarded, ends_in, drain_before) = Default::default();
         let (resume, world, launcher, birth) = (None, None, false, None);
+        let release = Some(release::number().to_owned());
         Hello {
             role,
             uuid,
@@ -69,6 +74,7 @@ impl Hello {
             world,
             launcher,
             birth,
+            release,
         }
     }
 }
@@ -117,11 +123,22 @@ pub struct Window {
     pub request_bytes: u64,
 }
 
-/// See [`super::Message::Refused`] and [`super::Message::Crowded`].
+/// See [`super::Message::Refused`] and [`super::Message::Crowded`]. These fields never change: see
+/// [`greeting`](crate::wire::greeting).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// Why, for people.
     pub reason: String,
+    /// What to do about it, if that is known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Refused {
+    /// Without advice.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Refused { reason: reason.into(), hint: None }
+    }
 }
 
 /// See [`super::Message::Attach`].
