@@ -97,8 +97,8 @@ def test_files_of_the_working_folder_do_not_break_the_start(
 ) -> None:
     # What engines import, and what Python itself imports before the first line of a module: older versions take that
     # from the working folder.
-    before = ("types", "operator", "functools", "collections", "contextlib", "keyword", "runpy", "enum")
-    for name in ("random", "heapq", "pickle", *(before if sys.version_info >= (3, 11) else ())):
+    before = ("types", "operator", "functools", "collections", "contextlib", "keyword", "runpy", "enum", "heapq")
+    for name in ("random", "logging", "pickle", *(before if sys.version_info >= (3, 11) else ())):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('the file of the user')\n")
     (tmp_path / "mine.py").write_text("value = 7\n")
     with unset.context() as context:
