@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 
+from ..compat import missing_attribute
 from ..error import VersionError
 
 TYPE_CHECKING = False
@@ -84,4 +85,4 @@ class ForeignCode:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("co_"):
             self.refuse()
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        raise missing_attribute(f"{type(self).__name__!r} object has no attribute {name!r}", name, self)
