@@ -9,7 +9,6 @@ use super::others::{CompletionsArguments, ControllerArguments, GuardArguments, M
 use super::profiles::{DoctorArguments, ProfileArguments};
 use super::start::{RunArguments, StartArguments, StartCommand};
 use clap::{Parser, Subcommand};
-use ipclusterz_base::release;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 
