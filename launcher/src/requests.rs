@@ -274,11 +274,10 @@ fn ask(socket_dir: &Path, request: Request, patience: Duration) -> Result<Reply,
         stream.write_all(&line)?;
         answer_in(&read_line(&stream, ANSWER_MAX, deadline)?)
     };
-    let answer = talk().map_err(|error| {
+    talk().map_err(|error| {
         let message = format!("the launcher does not answer at {}: {}", path.display(), in_words(&error, patience));
         Failure::new(Exit::Unreachable, message).with_hint("is it still starting, or being stopped? see its log")
-    })?;
-    answer
+    })?
 }
 
 /// What a user is told of an error of a connection with a deadline.

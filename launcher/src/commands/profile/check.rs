@@ -184,7 +184,6 @@ fn stages(trial: &Trial<'_>) -> Vec<Finding> {
 mod tests {
     use super::*;
     use crate::doctor::outside::Answer;
-    use crate::doctor::probe;
     use ipclusterz_host::exit_code::Exit;
     use std::time::Duration;
 
