@@ -11,12 +11,14 @@ TARGET=x86_64-unknown-linux-gnu
 [ "$(rustc -vV | sed -n 's/^host: //p')" = "$TARGET" ] || fail "wheels are built on $TARGET alone"
 
 # _wrapper FILE COMMAND ARGUMENT...: a program for one of zig's commands. What rustc says to GNU's linker and zig does not
-# know, cargo-zigbuild leaves out; to compile a file zig is called at once, because there are a thousand.
+# know, cargo-zigbuild leaves out; to compile a file zig is called at once, because there are a thousand. zig would leave out
+# the names of functions together with what debuggers need.
 _wrapper() {
     local file=$_folder/$1 command=$2
     shift 2
     cat >"$file.new" <<END
 #!/bin/sh
+set -e
 case " \$* " in
 *" -c "*)
     for argument do
@@ -25,7 +27,15 @@ case " \$* " in
     done
     exec "$CARGO_ZIGBUILD_ZIG_PATH" $command $* "\$@" ;;
 esac
-exec "$_cargo_zigbuild" zig $command -- $* "\$@"
+output= before= strip=true
+for argument do
+    shift
+    [ "\$before" != -o ] || output=\$argument
+    before=\$argument
+    case \$argument in -Wl,--strip-debug) strip="strip --strip-debug" ;; *) set -- "\$@" "\$argument" ;; esac
+done
+"$_cargo_zigbuild" zig $command -- $* "\$@"
+\$strip "\$output"
 END
     chmod 755 "$file.new"
     # Unchanged it keeps its date, and cargo builds nothing anew.

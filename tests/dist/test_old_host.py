@@ -30,8 +30,8 @@ def bare() -> Iterator[OldHost]:
             for wheel in (ROOT / "dist").glob("*.whl"):
                 host.put(wheel, f"/wheels/{wheel.name}")
             for name in ("run_page.py", "pages.py"):
-                host.put(ROOT / "tests/docs" / name, f"/docs/{name}")
-            host.put(ROOT / "docs/tutorial/first-steps.md", "/docs/first-steps.md")
+                host.put(ROOT / "tests/docs" / name, f"/project/tests/docs/{name}")
+            host.put(ROOT / "docs/tutorial/first-steps.md", "/project/docs/tutorial/first-steps.md")
             host.put(HERE / "programs", "/programs")
             yield host
         finally:
@@ -81,7 +81,7 @@ def test_what_it_says_of_itself(host: OldHost) -> None:
 
 
 def test_the_first_page(host: OldHost) -> None:
-    host.run("python3", "/docs/run_page.py", "/docs/first-steps.md", seconds=SECONDS)
+    host.run("python3", "/project/tests/docs/run_page.py", "/project/docs/tutorial/first-steps.md", seconds=SECONDS)
 
 
 def test_engines_from_the_shell(host: OldHost) -> None:

@@ -49,6 +49,8 @@ def engines(tmp_path: Path, own_cluster: Callable[..., Cluster], monkeypatch: py
     folder.mkdir()
     with monkeypatch.context() as context:
         context.chdir(folder)
+        # Files of bytecode may be those of a source before an edit.
+        context.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         cluster = own_cluster(2)
     (tmp_path / "client").mkdir()
     (tmp_path / "client.json").symlink_to(cluster.report["client_file"])

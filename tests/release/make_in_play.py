@@ -17,7 +17,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-PLATFORM = "manylinux_2_17_x86_64.manylinux2014_x86_64"
+PLATFORM = "manylinux2014_x86_64.manylinux_2_17_x86_64"
 ROOT = Path.cwd()
 
 

@@ -9,7 +9,8 @@ import ipclusterz as ipz
 
 cluster = subprocess.Popen(["ipclusterz", "-n", "2"], stdin=subprocess.DEVNULL)
 try:
-    with ipz.Client(wait_for_engines=2) as rc:
+    subprocess.run(["ipclusterz", "wait", "-n", "2"], check=True)
+    with ipz.Client() as rc:
         assert rc.ids == {0, 1}
         rc[:]["a"] = 5
         assert rc[:]["a"] == {0: 5, 1: 5}

@@ -59,7 +59,7 @@ pub struct Openssh {
 /// Connects to `target` as the user's configuration and `table` say. Asks `asker` for passphrases and passwords.
 pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Result<Openssh, SshError> {
     let timeout = Duration::from_secs_f64(table.connect_timeout.clamp(0.1, 86_400.0));
-    let folder = PrivateFolder::new(&target.to_string(), table, tells_keys(&table.program))?;
+    let folder = PrivateFolder::new(&target.to_string(), table, has_option(&table.program, KEYS_TOLD))?;
     let process = master(target, table, &folder);
     let attempt = Attempt {
         host: target.to_string(),
@@ -114,10 +114,15 @@ pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Resu
     }
 }
 
-/// Whether this `ssh` has KnownHostsCommand (since OpenSSH 8.5), with which it tells the keys that hosts show. Runs it.
-fn tells_keys(program: &str) -> bool {
+/// Of OpenSSH 8.5 and later, which tells the keys that hosts show.
+const KEYS_TOLD: &str = "KnownHostsCommand=none";
+/// Of OpenSSH 8.7 and later; before, only an argument has it go to the background.
+const IN_FOREGROUND: &str = "ForkAfterAuthentication=no";
+
+/// Whether this `ssh` knows an option. Runs it.
+fn has_option(program: &str, option: &str) -> bool {
     let mut process = Process::new(program);
-    process.args(["-F", "none", "-o", "KnownHostsCommand=none", "-G", "host"]);
+    process.args(["-F", "none", "-o", option, "-G", "host"]);
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A program that cannot be started is reported where it is needed.
     let output =
@@ -150,12 +155,14 @@ fn master(target: &Target, table: &SshTable, folder: &PrivateFolder) -> Process 
     for option in [
         "ControlPersist=no",
         "ClearAllForwardings=yes",
-        "ForkAfterAuthentication=no",
         "PermitLocalCommand=yes",
         &format!("LocalCommand=echo {READY}"),
         if table.ask { "BatchMode=no" } else { "BatchMode=yes" },
     ] {
         process.args(["-o", option]);
+    }
+    if has_option(&table.program, IN_FOREGROUND) {
+        process.args(["-o", IN_FOREGROUND]);
     }
     if let Some(user) = &target.user {
         process.args(["-l", user]);

@@ -8,6 +8,7 @@ pickles: `travel` does.
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import lru_cache
 from hashlib import blake2b
@@ -208,6 +209,7 @@ def _unlike(name: str, wanted: bytes) -> str | None:
             return name
         if _hash(source) != wanted:
             return f"{name} in {spec.origin} has another code than where the call comes from"  # type: ignore[union-attr]
+        _drop_older_bytecode(spec)
         module = import_module(name)
     except Exception as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name in (name, name.partition(".")[0])
@@ -216,6 +218,19 @@ def _unlike(name: str, wanted: bytes) -> str | None:
     codes = [function.__code__ for function in _functions(module)]
     _known[name] = (module, module.__spec__, codes, wanted)
     return None
+
+
+def _drop_older_bytecode(spec: Any) -> None:
+    """Remove the file of a module's bytecode if it is not younger than the source.
+
+    Python takes it by the second and the size of the source alone, so that it may be that of the source before an edit.
+    """
+    try:
+        if os.stat(spec.cached).st_mtime_ns <= os.stat(spec.origin).st_mtime_ns:
+            os.unlink(spec.cached)
+    except (OSError, TypeError):
+        # There is none, or it may not be removed.
+        pass
 
 
 def _here(name: str) -> tuple[object, object]:
