@@ -109,7 +109,7 @@ test-fuzz: $(VENV)/tools.stamp
 	$(BIN)/python scripts/fuzz
 
 # One process more than the machine of CI has cores: tests on virtual hosts wait most of their time.
-test-python: $(VENV)/package.stamp testbed mpi-bridge $(DIST)/wheel.stamp $(DIST)/old-host.stamp
+test-python: $(VENV)/package.stamp testbed mpi-bridge dist $(DIST)/old-host.stamp
 	$(BIN)/python -m pytest --numprocesses 3
 
 # What depends most on cloudpickle, IPython, joblib and numpy, with the oldest of these that are allowed. scikit-learn, of
@@ -141,7 +141,7 @@ fuzz: $(VENV)/tools.stamp ## Each fuzz target for FUZZ_SECONDS=600, and keep wha
 
 dist: $(DIST)/wheel.stamp dist-mpi ## Build the wheels and source distributions for other machines, in dist
 
-test-dist: $(VENV)/package.stamp $(DIST)/wheel.stamp $(DIST)/old-host.stamp ## The wheels on an older host without a compiler; a part of make test
+test-dist: $(VENV)/package.stamp dist $(DIST)/old-host.stamp ## The wheels on an older host without a compiler; a part of make test
 	$(BIN)/python -m pytest tests/dist
 
 docs: $(VENV)/package.stamp ## The API reference as HTML, in target/docs

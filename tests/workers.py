@@ -12,8 +12,11 @@ from xdist.scheduler import LoadScopeScheduling
 
 
 def hosts_of(nodeid: str) -> str:
-    """The virtual hosts that a test runs on; its own name when it needs none. Attacks of a file share a cluster."""
-    if "/attack/" in nodeid:
+    """The virtual hosts that a test runs on; its own name when it needs none.
+
+    Attacks of a file share a cluster, and tests of an older host share that.
+    """
+    if "/attack/" in nodeid or "test_old_host.py" in nodeid:
         return nodeid.partition("::")[0]
     if "/launchers/" not in nodeid or "[local]" in nodeid or "test_asking.py" in nodeid:
         return nodeid

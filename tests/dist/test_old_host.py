@@ -16,7 +16,7 @@ ROOT = HERE.parents[1]
 TARGET = ROOT / "target/dist/old-host"
 SECONDS = 120
 
-pytestmark = [pytest.mark.timeout(3 * SECONDS), pytest.mark.xdist_group("old host")]
+pytestmark = pytest.mark.timeout(3 * SECONDS)
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ FILES = (
 )
 TOOLS = ("hypothesis", "numpy", "pexpect", "psutil", "pytest", "pytest-timeout", "pytest-xdist")
 
-pytestmark = [pytest.mark.timeout(2 * SECONDS), pytest.mark.xdist_group("old host")]
+pytestmark = pytest.mark.timeout(2 * SECONDS)
 
 
 @pytest.fixture
