@@ -28,6 +28,8 @@ def environment(flavour: str, folder: Path) -> dict[str, str]:
         # It looks for libmpi.so.12, and Debian's MPICH is called otherwise.
         (folder / "libmpi.so.12").symlink_to(next(Path("/usr/lib").glob("*/libmpich.so.12")))
         env["LD_LIBRARY_PATH"] = str(folder)
+        # Its UCX looks at all network cards, and cannot stand that those of other tests' virtual hosts come and go.
+        env["UCX_TLS"] = "self,sm"
     if flavour == "openmpi5":
         env["LD_LIBRARY_PATH"] = str(OPENMPI5 / "lib")
     return env

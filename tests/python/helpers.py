@@ -42,6 +42,11 @@ def engine_pid(client: Any, engine_id: int) -> int:
     return next(engine["pid"] for engine in client.status()["engines"] if engine["id"] == engine_id)
 
 
+def engine_pids(client: Any) -> dict[int, int]:
+    """The processes of all engines; one that is started again has none meanwhile."""
+    return {engine["id"]: engine["pid"] for engine in client.status()["engines"]}
+
+
 def watchers() -> list[threading.Thread]:
     """The threads of clients that settle futures."""
     return [thread for thread in threading.enumerate() if thread.name == "ipclusterz-watcher"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy
 import pytest
-from helpers import engine_pid, until
+from helpers import engine_pid, engine_pids, until
 
 from ipclusterz import Cluster, EngineError
 
@@ -25,8 +25,7 @@ def test_an_engine_that_ends_by_itself_is_started_again_whatever_its_status(
         before = engine_pid(rc, 0)
         with pytest.raises(EngineError, match=f"died: exit status: {status}"):
             rc[0].apply_sync(leave, status)
-        until(lambda: 0 in rc.ids, 30, "started again")
-        assert engine_pid(rc, 0) != before
+        until(lambda: engine_pids(rc).get(0, before) != before, 30, "started again")
 
 
 def test_an_engine_that_was_shut_down_stays_away(own_cluster: Callable[..., Cluster]) -> None:
@@ -43,7 +42,9 @@ def test_an_engine_that_was_shut_down_stays_away(own_cluster: Callable[..., Clus
         until(lambda: not os.path.exists(log) or said(), 10)
         # One that is started takes the place of one that died, and none does.
         rc[1].apply_async(leave, 0)
-        until(lambda: rc.ids == {1} and engine_pid(rc, 1) != cluster.report["engines"][1]["pid"], 30, "started again")
+        before = cluster.report["engines"][1]["pid"]
+        until(lambda: engine_pids(rc).get(1, before) != before, 30, "started again")
+        assert rc.ids == {1}
 
 
 def test_local_engines_without_a_unix_socket_use_the_loopback(own_cluster: Callable[..., Cluster]) -> None:

@@ -177,6 +177,7 @@ def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     copy = tmp_path / "source/runtime/py/build_backend/ipclusterz_build.py"
     copy.parent.mkdir(parents=True)
     copy.write_text((ROOT / "runtime/py/build_backend/ipclusterz_build.py").read_text())
+    monkeypatch.syspath_prepend(ROOT / "runtime/py/build_backend")
     spec = importlib.util.spec_from_file_location("backend_of_a_copy", copy)
     assert spec is not None
     assert spec.loader is not None
