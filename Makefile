@@ -211,7 +211,7 @@ $(DIST)/wheel.stamp: $(DIST)/tools.stamp $(SOURCES) $(wildcard scripts/dist/*)
 	scripts/dist/wheel $(DIST)/venv
 	@touch $@
 
-$(DIST)/old-host.stamp: requirements/old-host.txt scripts/dist/old-host
+$(DIST)/old-host.stamp: requirements/old-host.txt scripts/dist/old-host | $(VENV)/tools.stamp
 	scripts/dist/old-host $(BIN)/python $(DIST)/old-host
 	@touch $@
 

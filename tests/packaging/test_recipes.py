@@ -50,7 +50,7 @@ def test_recipes_name_the_wheel_that_is_built_and_its_oldest_python(package: str
     (easyconfig,) = (PACKAGING / "easybuild").glob(f"{package}-[0-9]*.eb")
     name = package.replace("-", "_")
     source = _only(r"^sources = \['(.+)'\]$", easyconfig)
-    assert source.startswith(f"{name}-%(version)s-cp{python}-abi3-manylinux_{glibc}_x86_64.")
+    assert source == f"{name}-%(version)s-cp{python}-abi3-manylinux2014_x86_64.manylinux_{glibc}_x86_64.whl"
     oldest = _only(r'^requires-python = ">=(.+)"$', root / project / "pyproject.toml")
     assert f"python@{oldest}:" in (PACKAGING / "spack" / f"py_{name}" / "package.py").read_text()
 

@@ -24,7 +24,7 @@ class PyIpclusterz(PythonPackage):
     depends_on("openssl@3:")
     depends_on("zlib-api")
 
-    depends_on("python@3.11:", type=("build", "run"))
+    depends_on("python@3.9:", type=("build", "run"))
     depends_on("py-cloudpickle@3:", type=("build", "run"))
 
     import_modules = ["ipclusterz"]
