@@ -1,4 +1,4 @@
-"""What wheels and source distributions hold: how those of two builds differ, and what they tell of where they were built."""
+"""What wheels and source distributions hold: how those of two builds differ, and what they tell of the build's host."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def unlike(first: dict[str, tuple[str, bytes]], second: dict[str, tuple[str, byt
 
 
 def members(archive: Path) -> dict[str, tuple[str, bytes]]:
-    """What an archive has by name: what it says about each member, and its content. Other files are their own member."""
+    """What an archive has by name: what it says about each member, and its content. Other files are one member."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as wheel:
             entries = wheel.infolist()

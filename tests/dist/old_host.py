@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+# What `scripts/dist/old-host` has made.
+MADE = ROOT / "target/dist/old-host"
 
 # The host's first process. Reads nothing and waits until the test ends it; with it end all others.
 _INIT = """
@@ -30,6 +34,21 @@ exec chroot "$root" sleep infinity
 """
 
 
+@contextmanager
+def old_host() -> Iterator[OldHost]:
+    """A host on which nothing is installed, with a folder of wheels."""
+    with tempfile.TemporaryDirectory(prefix="ipzold", dir="/tmp") as folder:
+        host = OldHost(MADE / "root.tar", Path(folder))
+        try:
+            host.put(HERE / "old_kernel.py", "/old_kernel.py")
+            host.put(MADE / "wheels", "/wheels")
+            for wheel in (ROOT / "dist").glob("*.whl"):
+                host.put(wheel, f"/wheels/{wheel.name}")
+            yield host
+        finally:
+            host.close()
+
+
 class OldHost:
     """The host, until it is closed.
 
@@ -41,12 +60,21 @@ class OldHost:
 
     def __init__(self, image: Path, folder: Path) -> None:
         self.root = folder / "root"
-        with tarfile.open(image) as archive:
-            archive.extractall(self.root, filter="fully_trusted", members=(m for m in archive if not m.isdev()))
-        self._environment: dict[str, str] = {"PATH": "/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
+        self.root.mkdir()
+        # It is given the devices of this machine.
+        unpack = ["tar", "--extract", "--exclude", "./dev/*", "--file", str(image), "--directory", str(self.root)]
+        subprocess.run(unpack, check=True)
+        self._environment: dict[str, str] = {
+            "PATH": "/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root",
+            "LC_ALL": "C.UTF-8",
+        }
         spaces = ["--net", "--uts", "--ipc", "--pid", "--mount", "--fork", "--kill-child"]
         self._unshare = subprocess.Popen(
-            ["unshare", *spaces, "sh", "-c", _INIT, str(self.root)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+            ["unshare", *spaces, "sh", "-c", _INIT, str(self.root)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self._unshare.stdout is not None
         assert self._unshare.stdout.readline() == "ready\n"

@@ -2,8 +2,8 @@
 
 usage: old_kernel.py PROGRAM ARGUMENT...
 
-A filter (seccomp(2)) answers each call with a number above the last one of 4.18 by ENOSYS, as that kernel would. It holds
-for all that the program starts.
+A filter (seccomp(2)) answers each call with a number above the last one of 4.18 by ENOSYS, as that kernel would. It
+holds for all that the program starts.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
 _LOAD, _JUMP_IF_GREATER, _RETURN = 0x20, 0x25, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 
-# Of linux/filter.h: what it does, where it goes on if so and if not, a value. The number of the call comes first in what
-# the filter is given.
+# Of linux/filter.h: what it does, where it goes on if so and if not, a value. The number of the call comes first in
+# what the filter is given.
 _FILTER = (
     (_LOAD, 0, 0, 0),
     (_JUMP_IF_GREATER, 1, 0, _LAST_OF_4_18),
@@ -40,7 +40,10 @@ def main(command: list[str]) -> None:
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in _FILTER)
     program = _Program(len(_FILTER), code)
     libc = ctypes.CDLL(None, use_errno=True)
-    for arguments in ((_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), (_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))):
+    for arguments in (
+        (_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+        (_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program)),
+    ):
         if libc.prctl(*arguments):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     os.execvp(command[0], command)

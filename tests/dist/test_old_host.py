@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from old_host import HERE, OldHost
+from old_host import HERE, ROOT, OldHost, old_host
 
-ROOT = HERE.parents[1]
-TARGET = ROOT / "target/dist/old-host"
 SECONDS = 120
 
 pytestmark = pytest.mark.timeout(3 * SECONDS)
@@ -21,21 +16,12 @@ pytestmark = pytest.mark.timeout(3 * SECONDS)
 
 @pytest.fixture(scope="module")
 def bare() -> Iterator[OldHost]:
-    """A host on which nothing is installed, with a folder of wheels, the pages and the programs of these tests."""
-    with tempfile.TemporaryDirectory(prefix="ipzold", dir="/tmp") as folder:
-        host = OldHost(TARGET / "root.tar", Path(folder))
-        try:
-            host.put(HERE / "old_kernel.py", "/old_kernel.py")
-            host.put(TARGET / "wheels", "/wheels")
-            for wheel in (ROOT / "dist").glob("*.whl"):
-                host.put(wheel, f"/wheels/{wheel.name}")
-            for name in ("run_page.py", "pages.py"):
-                host.put(ROOT / "tests/docs" / name, f"/project/tests/docs/{name}")
-            host.put(ROOT / "docs/tutorial/first-steps.md", "/project/docs/tutorial/first-steps.md")
-            host.put(HERE / "programs", "/programs")
-            yield host
-        finally:
-            host.close()
+    """A host on which nothing is installed, with a folder of wheels, a page and the programs of these tests."""
+    with old_host() as host:
+        for path in ("tests/docs/run_page.py", "tests/docs/pages.py", "docs/tutorial/first-steps.md"):
+            host.put(ROOT / path, f"/project/{path}")
+        host.put(HERE / "programs", "/programs")
+        yield host
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +29,9 @@ def host(bare: OldHost) -> OldHost:
     """The same with the package and IPython in /venv."""
     bare.run("python3", "-m", "venv", "/venv")
     # As a user of a cluster without internet would.
-    bare.run("/venv/bin/pip", "install", "--no-index", "--find-links", "/wheels", "ipclusterz", "ipython", seconds=SECONDS)
+    bare.run(
+        "/venv/bin/pip", "install", "--no-index", "--find-links", "/wheels", "ipclusterz", "ipython", seconds=SECONDS
+    )
     return bare
 
 
@@ -70,7 +58,11 @@ def test_there_is_no_way_but_the_wheel(bare: OldHost) -> None:
     routes = bare.run("cat", "/proc/net/route").splitlines()
     assert len(routes) == 1, routes
     # The kernel's part: pidfd_open(2) is of Linux 5.3.
-    told = bare.run("python3", "-c", "import ctypes; c = ctypes.CDLL(None, use_errno=True); c.syscall(434, 1, 0); print(ctypes.get_errno())")
+    told = bare.run(
+        "python3",
+        "-c",
+        "import ctypes; c = ctypes.CDLL(None, use_errno=True); c.syscall(434, 1, 0); print(ctypes.get_errno())",
+    )
     assert told == "38\n"
 
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from old_host import HERE, OldHost
+from old_host import ROOT, OldHost, old_host
 
-ROOT = HERE.parents[1]
-TARGET = ROOT / "target/dist/old-host"
 SECONDS = 300
 
 # Code and its lines, errors and their tracebacks, signals, coroutines, IPython, processes, and what the package itself
@@ -44,21 +40,13 @@ pytestmark = pytest.mark.timeout(2 * SECONDS)
 @pytest.fixture
 def host() -> Iterator[OldHost]:
     """A host with the package, IPython and what these tests need in /venv, and the tests in /suite."""
-    with tempfile.TemporaryDirectory(prefix="ipzold", dir="/tmp") as folder:
-        host = OldHost(TARGET / "root.tar", Path(folder))
-        try:
-            host.put(HERE / "old_kernel.py", "/old_kernel.py")
-            host.put(TARGET / "wheels", "/wheels")
-            for wheel in (ROOT / "dist").glob("*.whl"):
-                host.put(wheel, f"/wheels/{wheel.name}")
-            host.put(ROOT / "pyproject.toml", "/suite/pyproject.toml")
-            host.put(ROOT / "tests", "/suite/tests")
-            host.run("python3", "-m", "venv", "/venv")
-            wanted = ("ipclusterz", "ipython", *TOOLS)
-            host.run("/venv/bin/pip", "install", "--no-index", "--find-links", "/wheels", *wanted, seconds=SECONDS)
-            yield host
-        finally:
-            host.close()
+    with old_host() as host:
+        host.put(ROOT / "pyproject.toml", "/suite/pyproject.toml")
+        host.put(ROOT / "tests", "/suite/tests")
+        host.run("python3", "-m", "venv", "/venv")
+        wanted = ("ipclusterz", "ipython", *TOOLS)
+        host.run("/venv/bin/pip", "install", "--no-index", "--find-links", "/wheels", *wanted, seconds=SECONDS)
+        yield host
 
 
 def test_the_package_with_its_oldest_python(host: OldHost) -> None:

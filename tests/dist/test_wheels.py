@@ -19,7 +19,15 @@ FILES = sorted((ROOT / "dist").glob("ipclusterz*"))
 WHEELS = [path for path in FILES if path.suffix == ".whl"]
 
 # The libraries of glibc that a program for 2.17 may name, and the loader.
-GLIBC = {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1", "ld-linux-x86-64.so.2"}
+GLIBC = {
+    "libc.so.6",
+    "libm.so.6",
+    "libdl.so.2",
+    "libpthread.so.0",
+    "librt.so.1",
+    "libutil.so.1",
+    "ld-linux-x86-64.so.2",
+}
 OLDEST = (2, 17)
 
 each_wheel = pytest.mark.parametrize("wheel", WHEELS, ids=lambda path: path.name)
@@ -43,7 +51,10 @@ def test_an_index_takes_them() -> None:
 
 @each_wheel
 def test_the_platform_is_true(wheel: Path) -> None:
-    assert re.search(r'consistent with the following platform\s+tag:\s+"manylinux_2_17_x86_64"', run(BIN / "auditwheel", "show", wheel))
+    assert re.search(
+        r'consistent with the following platform\s+tag:\s+"manylinux_2_17_x86_64"',
+        run(BIN / "auditwheel", "show", wheel),
+    )
 
 
 def test_the_python_is_true() -> None:
@@ -61,7 +72,7 @@ def test_nothing_but_glibc_is_asked_for(wheel: Path, tmp_path: Path) -> None:
         told = run("readelf", "--wide", "--dynamic", "--version-info", program)
         needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", told))
         assert needed <= GLIBC, program
-        wanted = {name for name in re.findall(r"Name: (\S+) +Flags", told)}
+        wanted = set(re.findall(r"Name: (\S+) +Flags", told))
         assert {name for name in wanted if not name.startswith("GLIBC_")} == set(), program
         numbers = [tuple(map(int, name.removeprefix("GLIBC_").split("."))) for name in wanted if name[6:7].isdigit()]
         assert max(numbers) <= OLDEST, (program, wanted)
@@ -72,7 +83,18 @@ def test_nothing_but_glibc_is_asked_for(wheel: Path, tmp_path: Path) -> None:
 def test_an_empty_environment_of_this_machine(tmp_path: Path) -> None:
     run(sys.executable, "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv/bin/python"
-    run(python, "-m", "pip", "install", "--no-index", "--find-links", ROOT / "dist", "--find-links", OTHERS, "ipclusterz")
+    run(
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--no-index",
+        "--find-links",
+        ROOT / "dist",
+        "--find-links",
+        OTHERS,
+        "ipclusterz",
+    )
     # The package of this environment, not that of the tests.
     private = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     private["PATH"] = f"{tmp_path}/venv/bin:{os.environ['PATH']}"

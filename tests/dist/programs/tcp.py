@@ -14,7 +14,7 @@ def total(numbers: bytes) -> int:
 
 
 profile = Path("tcp.toml")
-profile.write_text('[controller]\nlocal = false\n')
+profile.write_text("[controller]\nlocal = false\n")
 cluster = ipz.Cluster(n=2, cluster="open", profile=str(profile)).start()
 try:
     file = Path(cluster.report["client_file"])
