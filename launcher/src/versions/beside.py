@@ -7,29 +7,32 @@ sys.path[:] = filter(None, sys.path)
 
 import json  # noqa: E402
 import platform  # noqa: E402
+from importlib import import_module  # noqa: E402
+
+
+def imported(name):
+    """A package, or why it cannot be imported; neither if it is not installed."""
+    try:
+        return import_module(name), None
+    except ModuleNotFoundError as error:
+        return None, None if error.name == name else str(error)
+    except Exception as error:
+        return None, f"{type(error).__name__}: {error}"
 
 
 def package():
-    try:
-        import ipclusterz
-    except ModuleNotFoundError as error:
-        return {"error": None if error.name == "ipclusterz" else str(error)}
-    except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"}
-    return {"version": ipclusterz.__version__}
+    found, error = imported("ipclusterz")
+    return {"error": error} if found is None else {"version": found.__version__}
 
 
 def bridge():
-    try:
-        import ipclusterz_mpi
-    except ModuleNotFoundError as error:
-        return {"error": None if error.name == "ipclusterz_mpi" else str(error)}
-    except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"}
+    found, error = imported("ipclusterz_mpi")
+    if found is None:
+        return {"error": error}
     told = {}
     try:
-        told["version"], told["serves"] = ipclusterz_mpi.__version__, ipclusterz_mpi.serves()
-        loaded = ipclusterz_mpi.about()
+        told["version"], told["serves"] = found.__version__, found.serves()
+        loaded = found.about()
         told["library"], told["path"] = loaded.says, loaded.path
     except Exception as error:
         told["error"] = str(error)
