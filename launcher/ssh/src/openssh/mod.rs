@@ -59,8 +59,10 @@ pub struct Openssh {
 /// Connects to `target` as the user's configuration and `table` say. Asks `asker` for passphrases and passwords.
 pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Result<Openssh, SshError> {
     let timeout = Duration::from_secs_f64(table.connect_timeout.clamp(0.1, 86_400.0));
-    let folder = PrivateFolder::new(&target.to_string(), table, has_option(&table.program, KEYS_TOLD))?;
-    let process = master(target, table, &folder);
+    let has_both = has_option(&table.program, IN_FOREGROUND);
+    let tells_keys = has_both || has_option(&table.program, KEYS_TOLD);
+    let folder = PrivateFolder::new(&target.to_string(), table, tells_keys)?;
+    let process = master(target, table, &folder, has_both);
     let attempt = Attempt {
         host: target.to_string(),
         arguments: arguments(target, table),
@@ -116,7 +118,7 @@ pub fn connect(target: &Target, table: &SshTable, asker: &mut dyn Asker) -> Resu
 
 /// Of OpenSSH 8.5 and later, which tells the keys that hosts show.
 const KEYS_TOLD: &str = "KnownHostsCommand=none";
-/// Of OpenSSH 8.7 and later; before, only an argument has it go to the background.
+/// Of OpenSSH 8.7 and later, which have the other one too; before, only an argument has it go to the background.
 const IN_FOREGROUND: &str = "ForkAfterAuthentication=no";
 
 /// Whether this `ssh` knows an option. Runs it.
@@ -148,8 +150,8 @@ fn arguments(target: &Target, table: &SshTable) -> String {
     words.join(" ")
 }
 
-/// The command line of the master.
-fn master(target: &Target, table: &SshTable, folder: &PrivateFolder) -> Process {
+/// The command line of the master, for a program that has both options, or is older.
+fn master(target: &Target, table: &SshTable, folder: &PrivateFolder, has_both: bool) -> Process {
     let mut process = Process::new(&table.program);
     process.arg("-F").arg(folder.config()).arg("-S").arg(folder.control()).args(["-M", "-N", "-T", "-v"]);
     for option in [
@@ -161,7 +163,7 @@ fn master(target: &Target, table: &SshTable, folder: &PrivateFolder) -> Process 
     ] {
         process.args(["-o", option]);
     }
-    if has_option(&table.program, IN_FOREGROUND) {
+    if has_both {
         process.args(["-o", IN_FOREGROUND]);
     }
     if let Some(user) = &target.user {
