@@ -54,7 +54,10 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(**variables: str) -> dict[str, str]:
     """Variables of somebody who has loaded no module of an MPI."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OTHER_WAYS)}
-    return {**kept, "PYTHONPATH": str(HERE), **variables}
+    # Unbuffered, a line and its end are two writes, and those of two ranks get mixed.
+    # MPICH's UCX looks at all network cards, and cannot stand that those of other tests' virtual hosts come and go.
+    own = {"PYTHONPATH": str(HERE), "PYTHONUNBUFFERED": "", "UCX_TLS": "self,sm"}
+    return {**kept, **own, **variables}
 
 
 def ask(python: Path, code: str = ABOUT, **variables: str) -> subprocess.CompletedProcess[str]:

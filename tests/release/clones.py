@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAKE = Path(__file__).with_name("make_in_play.py")
 SECONDS = 60
 BRANCH = "main"
+HANDED_DOWN = {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "VERSION"}
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ class Project:
     def build(self, *fault: str) -> None:
         """What is in dist/ when a release has been built."""
         self.root.with_suffix(".fault").write_text(" ".join(fault))
+        # These tests may run below a make of their own, and the one in play refuses what that hands down.
+        environment = {name: value for name, value in os.environ.items() if name not in HANDED_DOWN}
         for goal in ("clean-dist", "dist"):
-            subprocess.run([str(MAKE), goal], cwd=self.root, check=True, timeout=SECONDS)
+            subprocess.run([str(MAKE), goal], cwd=self.root, env=environment, check=True, timeout=SECONDS)
 
     def edit(self, file: str, before: str, after: str) -> None:
         """Change a file, and commit it."""
