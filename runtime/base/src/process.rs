@@ -45,7 +45,7 @@ impl Stat {
 }
 
 /// Why a process that is there does not go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Halt {
     /// A signal has stopped it: SIGSTOP, or Ctrl-Z in its terminal.
     Stopped,

@@ -1,5 +1,7 @@
 //! What the reactor tells the core, and what the core has it do.
 
+use super::identity::Identity;
+use super::limits::Limits;
 use crate::transport::{Admitted, Route};
 use crate::wire::Frame;
 use crate::wire::greeting::Foreign;
@@ -8,7 +10,7 @@ use ipclusterz_base::ids::PeerId;
 use std::collections::HashSet;
 
 /// What the reactor tells the core.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant, reason = "nearly all events are messages")]
 pub enum Event {
     /// A message arrived.
@@ -60,6 +62,8 @@ pub enum Event {
     Tick,
     /// A signal asks the controller to exit.
     Stop,
+    /// A controller goes on where another one has died: who it is, and its limits.
+    Restarted(Box<(Identity, Limits)>),
 }
 
 impl Event {
@@ -72,13 +76,14 @@ impl Event {
             | Event::Crowded { route, .. }
             | Event::Gone(route) => Some(*route),
             Event::Bug { route, .. } => *route,
-            Event::TurnedAway(_) | Event::ProcessEnded(..) | Event::Tick | Event::Stop => None,
+            Event::TurnedAway(_) | Event::ProcessEnded(..) | Event::Tick | Event::Stop | Event::Restarted(_) => None,
         }
     }
 }
 
 /// What the core has the reactor do.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all actions are sends")]
 pub enum Action {
     /// Send a message.
     Send {

@@ -3,6 +3,7 @@
 
 use super::config::{ControllerConfig, ControllerError, Ready};
 use super::core::{Core, Identity};
+use super::oracle::Oracle;
 use super::reactor::Reactor;
 use super::watch::Watch;
 use crate::transport::context;
@@ -55,8 +56,9 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
     }
     write_connection_files(config, &keys, &mut files.ready)?;
     let (cluster, host, pid) = (config.cluster.clone(), places::host_name(), std::process::id());
-    let identity = Identity { cluster, host, pid, table: Table::own(), halt: process::halt };
-    let core = Core::new(identity, config.limits.with_host_memory(), || places::random_hex(16));
+    let identity = Identity { cluster, host, pid, table: Table::own() };
+    let oracle = Oracle::new(|| places::random_hex(16), process::halt);
+    let core = Core::new(identity, config.limits.with_host_memory(), oracle);
     let watch = Watch::new().map_err(|error| ControllerError::System("epoll", error))?;
     Ok(Reactor::new(context, listener, gate, segments, core, watch))
 }
