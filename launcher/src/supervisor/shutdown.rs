@@ -36,7 +36,7 @@ impl Supervisor<'_> {
         let is_job = |record: &&SetRecord| matches!(record.job, JobRecord::Batch(_));
         let jobs: BTreeSet<SetId> = records.iter().filter(is_job).map(|record| record.set.id).collect();
         let mut left: BTreeSet<SetId> = records.into_iter().map(|record| record.set.id).collect();
-        let politely = self.core.is_ready() && !matches!(ending, Some(Ending::ControllerDied(_)));
+        let politely = self.core.is_ready() && !matches!(ending, Some(Ending::ControllerDied { .. }));
         // A controller that a client shut down has told the engines before it exited.
         let told = matches!(ending, Some(Ending::ShutDown));
         let asked = (politely && self.controller.is_running() && self.request_shutdown()) || told;
@@ -96,7 +96,7 @@ impl Supervisor<'_> {
     }
 
     fn request_shutdown(&mut self) -> bool {
-        let Some(client) = self.client.take() else { return false };
+        let Some(client) = self.connection.take() else { return false };
         events::request_shutdown(client, POLITE, self.sender.clone()).is_ok()
     }
 
