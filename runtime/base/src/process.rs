@@ -168,6 +168,12 @@ impl Birth {
         (pid == std::process::id()).then_some(Birth { table: Table::own()?, start_time })
     }
 
+    /// That of the process of this host which has this pid now; `None` where the kernel does not tell.
+    pub fn of(pid: u32) -> Option<Birth> {
+        let Birth { table, .. } = Birth::own()?;
+        Some(Birth { table, start_time: Stat::of(pid).ok()?.start_time })
+    }
+
     /// How the process `pid` is that was born so; `None`: it is elsewhere.
     pub fn condition(self, pid: u32) -> Option<Condition> {
         (Table::own()? == self.table).then(|| match Stat::of(pid) {

@@ -39,6 +39,6 @@ mod watch;
 pub mod work;
 pub mod worlds;
 
-pub use config::{ControllerConfig, ControllerError, Ready};
+pub use config::{ControllerConfig, ControllerError, JournalMode, Ready};
 pub use limits::Limits;
 pub use run::run;

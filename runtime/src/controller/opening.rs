@@ -120,6 +120,7 @@ fn write_connection_files(config: &ControllerConfig, keys: &Keys, ready: &mut Re
             forwarded: false,
             release: Some(release::number().to_owned()),
             controller: Birth::own().map(|birth| ControllerProcess { pid: std::process::id(), birth }),
+            keeper: config.keeper,
             path: None,
         };
         let path = config.directory.join(name);
