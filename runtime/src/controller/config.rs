@@ -1,6 +1,7 @@
 //! How a controller is to be run, what it says when it listens, and why it could not run.
 
 use super::limits::Limits;
+use crate::journal::JournalError;
 use crate::transport::context::{ContextError, Shortage};
 use ipclusterz_base::connection::{ConnectionError, ControllerProcess};
 use ipclusterz_base::places::PlacesError;
@@ -103,6 +104,9 @@ pub enum ControllerError {
     /// A folder could not be made private.
     #[error(transparent)]
     Places(#[from] PlacesError),
+    /// There is a journal that cannot be gone on with, or none can be begun.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// A connection file could not be written.
     #[error(transparent)]
     ConnectionFile(#[from] ConnectionError),

@@ -46,6 +46,10 @@ pub struct Core {
     away: BTreeSet<(Duration, PeerId)>,
     /// Clients that do not read what they are sent, and are about to be put out.
     unreading: Vec<PeerId>,
+    /// When the last event was.
+    clock: Duration,
+    /// Why no more requests are taken.
+    full: Option<String>,
     /// Which start of the controller this is, counted from 0.
     start: u32,
     #[serde(skip)]
@@ -72,6 +76,8 @@ impl Core {
             retiring: BTreeSet::new(),
             away: BTreeSet::new(),
             unreading: Vec::new(),
+            clock: Duration::ZERO,
+            full: None,
             start: 0,
             oracle,
             actions: Vec::new(),
@@ -94,8 +100,14 @@ impl Core {
         self.oracle.repeat(answers);
     }
 
+    /// The time of the last event.
+    pub fn clock(&self) -> Duration {
+        self.clock
+    }
+
     /// Takes one event at time `now` (since the controller's start).
     pub fn handle(&mut self, event: Event, now: Duration) -> Vec<Action> {
+        self.clock = now;
         match event {
             Event::Message { route, admitted, message, payload } => {
                 self.message(route, admitted, message, payload, now)
@@ -126,6 +138,7 @@ impl Core {
                 self.give_up_words(now);
             }
             Event::Stop => self.stop_all(now),
+            Event::Room(full) => self.room(full),
             Event::Restarted(new) => self.restarted(new.0, new.1, now),
         }
         self.perform(now);

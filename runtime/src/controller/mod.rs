@@ -12,9 +12,11 @@
 //! 8. [`core`]: the state machine `handle(event, now) -> actions` over all of these. Pure.
 //!    [`image`]: its state as bytes.
 //! 9. [`bug`]: what becomes of a panic. `reactor`: sockets, signals and the clock around the core; `watch`: processes of
-//!    this host.
-//! 10. [`config`]: how it is to be run; `opening`: what it makes before it serves; `run`: its process from start to end.
+//!    this host. [`record`]: an event as it stands in the journal; `recorder`: what waits for the journal; `recovery`: the state that it has.
+//! 10. [`config`]: how it is to be run; `opening`: what it makes before it serves, with the `appearance` of
+//!     the one before it; `run`: its process from start to end.
 
+mod appearance;
 pub mod bug;
 pub mod config;
 pub mod core;
@@ -30,6 +32,9 @@ pub mod oracle;
 pub mod peer;
 mod queue;
 mod reactor;
+pub mod record;
+mod recorder;
+mod recovery;
 pub mod registry;
 mod run;
 mod task;

@@ -173,7 +173,7 @@ mod tests {
             let (mut bytes, ends) = log(&written, &[last]);
             let place = at.index(ends[last]);
             bytes[place] ^= flip;
-            let start = ends.iter().filter(|end| **end <= place).last().copied().unwrap_or_default();
+            let start = ends.iter().rfind(|end| **end <= place).copied().unwrap_or_default();
             let (found, end) = events(&bytes);
             prop_assert_eq!(found.len(), ends.iter().filter(|end| **end <= place).count());
             prop_assert_eq!(end, End::Damaged(start));

@@ -6,9 +6,9 @@ use crate::transport::wake::Waker;
 use std::fs::File;
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::sync::Arc;
 
 /// What the thread is asked for: this file is to be on disk, as it is now, which is position `until` of the journal.
 struct Request {
@@ -54,6 +54,11 @@ impl Syncer {
     /// Up to here everything is on disk.
     pub fn synced(&self) -> u64 {
         self.shared.synced.load(Ordering::Acquire)
+    }
+
+    /// Up to here everything is on disk in another way.
+    pub fn is_synced(&self, until: u64) {
+        self.shared.synced.fetch_max(until, Ordering::Release);
     }
 
     /// How often the disk has refused.

@@ -141,6 +141,9 @@ impl Core {
     }
 
     fn submit(&mut self, peer: PeerId, request: Request, payload: Vec<Frame>, now: Duration) {
+        if let Some(why) = &self.full {
+            return self.work.refuse_request(peer, &request, &Outcome::Rejected(why.clone()));
+        }
         let group = request.collective.then(|| self.group_of(&request.placement, request.timeout));
         self.work.submit(peer, request, group, payload, now);
     }

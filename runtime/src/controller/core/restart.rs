@@ -24,6 +24,13 @@ impl Core {
         self.actions.push(Action::Log(format!("started again, for the {}. time", self.start)));
     }
 
+    /// The journal is full, or has room again.
+    pub(super) fn room(&mut self, full: Option<String>) {
+        let log = full.clone().unwrap_or_else(|| "the journal has room again: requests are taken".to_owned());
+        self.actions.push(Action::Log(log));
+        self.full = full;
+    }
+
     /// What becomes of a peer whose controller has died.
     fn survive(&mut self, id: PeerId, now: Duration) {
         let Some(peer) = self.registry.peer_mut(id) else { return };

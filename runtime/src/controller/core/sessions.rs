@@ -13,6 +13,7 @@ use crate::wire::greeting::Foreign;
 use crate::wire::message::{Attach, Empty, EngineInfo, Hello, Message, Refused, Welcome};
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame, bounds};
+use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::PeerId;
 use ipclusterz_base::process::Birth;
 use ipclusterz_base::release;
@@ -42,7 +43,8 @@ impl Core {
         // Through this host's unix socket, the kernel closes the connection of a process that has died, and no other.
         let beside = admitted == Admitted::Local && !hello.forwarded;
         let keep = Keep { session: self.limits.durable || !beside, beside };
-        let grace = if keep.session { self.limits.session_grace.as_secs_f64() } else { 0.0 };
+        let of_role = if role == Role::Engine { hello.lease } else { self.limits.session_grace.as_secs_f64() };
+        let grace = if keep.session { of_role } else { 0.0 };
         if let Some((peer, former)) = self.registry.resume(&hello, route)
             && let Some(Peer { token, received, engine_id, presence: Presence::Returning(counted), .. }) =
                 self.registry.peer(peer)

@@ -115,6 +115,15 @@ impl Work {
         self.give(task, engine, now);
     }
 
+    /// Answers for a request that is not looked at.
+    pub fn refuse_request(&mut self, client: PeerId, request: &Request, outcome: &Outcome) {
+        let targets = match &request.placement {
+            Placement::Engines(engines) => engines.iter().copied().map(Some).collect(),
+            Placement::Balanced { .. } => vec![None],
+        };
+        self.refuse(client, request.id, &targets, outcome);
+    }
+
     /// Answers for every target of a request that becomes no task.
     fn refuse(&mut self, client: PeerId, request: RequestId, targets: &[Option<EngineId>], outcome: &Outcome) {
         for (position, target) in (0..count_of(targets)).zip(targets) {
