@@ -7,7 +7,7 @@ use super::run::Supervisor;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::Signal;
-use ipclusterz_launchers::cluster::files::remove_files;
+use ipclusterz_launchers::cluster::files::{remove_files, remove_files_but_journal};
 use ipclusterz_launchers::cluster::handle::Phase;
 use ipclusterz_launchers::cluster::logs::open_log;
 use ipclusterz_launchers::record::{JobRecord, SetRecord};
@@ -72,7 +72,9 @@ impl Supervisor<'_> {
             self.update_record();
             return Ok(());
         }
-        Ok(remove_files(&self.plan.folder, &self.plan.handle)?)
+        let could_not_go_on = matches!(ending, Some(Ending::ControllerDied { .. }));
+        let remove = if could_not_go_on { remove_files_but_journal } else { remove_files };
+        Ok(remove(&self.plan.folder, &self.plan.handle)?)
     }
 
     /// Says which engines were killed because their end took too long: to the user, in the log of each, and in a log that
