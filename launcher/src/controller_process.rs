@@ -42,7 +42,11 @@ impl ControllerProcess {
         if let Some(listen) = &settings.listen {
             command.args(["--listen", listen]);
         }
-        command.args(["--session-grace", &settings.tables.controller.session_grace.to_string()]);
+        let table = &settings.tables.controller;
+        command.args(["--session-grace", &table.session_grace.to_string(), "--journal", table.journal.word()]);
+        if table.restart {
+            command.arg("--restart");
+        }
         for host in hosts_to_offer(settings) {
             command.args(["--advertise", &host]);
         }

@@ -7,9 +7,10 @@
 //! 2. [`wire`]: messages, frames and segments.
 //! 3. [`inspections`]: what engines are doing, asked and answered.
 //! 4. [`transport`]: ZeroMQ sockets, keys and heartbeats.
-//! 5. [`controller`]: the process between clients and engines.
-//! 6. [`engine`]: the side that executes work, as far as it is not Python.
-//! 7. [`client`]: the side that submits it, as far as it is not Python.
+//! 5. [`journal`]: records on disk that outlive this process.
+//! 6. [`controller`]: the process between clients and engines.
+//! 7. [`engine`]: the side that executes work, as far as it is not Python.
+//! 8. [`client`]: the side that submits it, as far as it is not Python.
 
 // Whatever comes from another process must not panic here. What cannot happen is allowed by name, with the reason.
 #![cfg_attr(
@@ -32,6 +33,7 @@ pub mod controller;
 #[allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "of deadlines and of text in memory")]
 pub mod engine;
 pub mod inspections;
+pub mod journal;
 pub mod recent;
 pub mod system;
 #[allow(

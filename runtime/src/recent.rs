@@ -1,23 +1,24 @@
 //! What is remembered of those that were there, as long as it is not too much: the oldest go first.
 
+use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
+use std::collections::BTreeMap;
 
 /// At most `most` values by their keys.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "K: Ord + Deserialize<'de>, V: Deserialize<'de>"))]
 pub struct Recent<K, V> {
     most: usize,
     /// Each with its place in `order`.
-    values: HashMap<K, (u64, V)>,
+    values: BTreeMap<K, (u64, V)>,
     order: BTreeMap<u64, K>,
     last: u64,
 }
 
-impl<K: Clone + Eq + Hash, V> Recent<K, V> {
+impl<K: Clone + Ord, V> Recent<K, V> {
     /// Nothing yet.
     pub fn new(most: usize) -> Self {
-        Recent { most, values: HashMap::new(), order: BTreeMap::new(), last: 0 }
+        Recent { most, values: BTreeMap::new(), order: BTreeMap::new(), last: 0 }
     }
 
     /// Remembers a value as the newest, in place of a former one with that key.
@@ -34,7 +35,7 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
     }
 
     /// Forgets one, and gives it.
-    pub fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<V>
+    pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
     {
@@ -44,7 +45,7 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
     }
 
     /// One, if it is remembered.
-    pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
+    pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
@@ -52,7 +53,7 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
     }
 
     /// One, if it is remembered, to be changed.
-    pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    pub fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
     {

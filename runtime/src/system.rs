@@ -1,7 +1,10 @@
 //! Small questions to the operating system that more than one part asks.
 
+use std::ffi::CString;
 use std::fs;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const CENTURY: Duration = Duration::from_secs(3_200_000_000);
@@ -23,6 +26,16 @@ pub fn resident_bytes() -> u64 {
     let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
     let pages = fs::read_to_string("/proc/self/statm").ok();
     pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or(0).saturating_mul(page)
+}
+
+/// Bytes that this user may still write where `path` is; none where the file system does not tell.
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+    // SAFETY: the path ends with a NUL, and the structure is filled before it is read.
+    unsafe {
+        let mut found: libc::statvfs = std::mem::zeroed();
+        (libc::statvfs(path.as_ptr(), &raw mut found) == 0).then(|| found.f_bavail.saturating_mul(found.f_frsize))
+    }
 }
 
 /// How many descriptors this process may have: `ulimit -n`.

@@ -33,6 +33,7 @@ impl Session {
                 window,
                 grace: 0.0,
                 resumed: None,
+                counted: None,
                 log: None,
             },
             0.0,

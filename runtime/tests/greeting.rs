@@ -5,6 +5,7 @@ use ipclusterz_base::release::{self, wire_version};
 use ipclusterz_runtime::controller::core::{Core, Identity};
 use ipclusterz_runtime::controller::event::{Action, Event};
 use ipclusterz_runtime::controller::limits::Limits;
+use ipclusterz_runtime::controller::oracle::Oracle;
 use ipclusterz_runtime::transport::Route;
 use ipclusterz_runtime::wire::codec::{DecodeError, decode, encode};
 use ipclusterz_runtime::wire::greeting::{Foreign, Introduction, Said};
@@ -39,9 +40,8 @@ fn heard(bytes: &[u8]) -> Foreign {
 
 /// What a controller answers to these bytes.
 fn answer_to(bytes: &[u8]) -> Refused {
-    let identity =
-        Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None, halt: |_, _| None };
-    let mut core = Core::new(identity, Limits::default(), || "token".to_owned());
+    let identity = Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None };
+    let mut core = Core::new(identity, Limits::default(), Oracle::new(|| "token".to_owned(), |_, _| None));
     let foreign = Box::new(heard(bytes));
     let actions = core.handle(Event::OtherVersion { route: Route(7), foreign }, Duration::ZERO);
     let mut sent = actions.into_iter().filter_map(|action| match action {

@@ -1,6 +1,7 @@
 //! Options of `completions`, and of the hidden commands that a launcher runs.
 
 use clap::Args;
+use ipclusterz_runtime::controller::JournalMode;
 use std::path::PathBuf;
 
 /// `ipclusterz completions`
@@ -65,6 +66,15 @@ pub struct ControllerArguments {
     /// Earlier parts of them that stay
     #[arg(long)]
     pub log_files: Option<u32>,
+
+    /// Write down what it accepts: on, off or best-effort
+    #[arg(long, default_value = "on")]
+    pub journal: JournalMode,
+
+    /// The process that has started it starts it again when it dies
+    #[arg(long)]
+    pub restart: bool,
+
     /// Seconds that the session of a client outlives its connections
     #[arg(long)]
     pub session_grace: Option<f64>,

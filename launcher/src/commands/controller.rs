@@ -5,6 +5,7 @@
 use crate::arguments::ControllerArguments;
 use crate::failures;
 use crate::output::versioned;
+use ipclusterz_base::connection::ControllerProcess;
 use ipclusterz_base::logs::{Log, Weight};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
@@ -12,6 +13,7 @@ use ipclusterz_profile::environment::{LOG, Variables};
 use ipclusterz_profile::settings::seconds;
 use ipclusterz_runtime::controller::{self, ControllerConfig, Ready};
 use std::io::{self, Write};
+use std::os::unix::process::parent_id;
 use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -45,6 +47,8 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
             listen: arguments.listen,
             advertise: arguments.advertise,
             limits,
+            journal: arguments.journal,
+            keeper: arguments.restart.then(|| ControllerProcess::of(parent_id())).flatten(),
         };
         if config.directory.to_str().is_none() {
             let message = format!("--directory: {:?} is not UTF-8 text, as connection files are", config.directory);

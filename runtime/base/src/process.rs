@@ -45,7 +45,7 @@ impl Stat {
 }
 
 /// Why a process that is there does not go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Halt {
     /// A signal has stopped it: SIGSTOP, or Ctrl-Z in its terminal.
     Stopped,
@@ -166,6 +166,12 @@ impl Birth {
         let pid: u32 = stat.split(' ').next()?.parse().ok()?;
         let start_time = Stat::parse(&stat)?.start_time;
         (pid == std::process::id()).then_some(Birth { table: Table::own()?, start_time })
+    }
+
+    /// That of the process of this host which has this pid now; `None` where the kernel does not tell.
+    pub fn of(pid: u32) -> Option<Birth> {
+        let Birth { table, .. } = Birth::own()?;
+        Some(Birth { table, start_time: Stat::of(pid).ok()?.start_time })
     }
 
     /// How the process `pid` is that was born so; `None`: it is elsewhere.

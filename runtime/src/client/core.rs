@@ -100,6 +100,9 @@ impl Core {
             && std::mem::take(&mut self.away)
         {
             self.acknowledge = true;
+            // Fewer, if the journal has lost its end: then some of it comes again.
+            self.received.messages =
+                welcome.counted.map_or(self.received.messages, |counted| counted.least(self.received.messages));
             self.happened(Event::Resumed);
             return self.sent.missing(arrived);
         }

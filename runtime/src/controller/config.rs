@@ -1,12 +1,43 @@
 //! How a controller is to be run, what it says when it listens, and why it could not run.
 
 use super::limits::Limits;
+use crate::journal::JournalError;
 use crate::transport::context::{ContextError, Shortage};
-use ipclusterz_base::connection::ConnectionError;
+use ipclusterz_base::connection::{ConnectionError, ControllerProcess};
 use ipclusterz_base::places::PlacesError;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Whether a controller keeps a journal, with which a later one goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JournalMode {
+    /// It does, and accepts nothing that it cannot write down.
+    #[default]
+    On,
+    /// It does as long as that is possible.
+    BestEffort,
+    /// It does not.
+    Off,
+}
+
+impl JournalMode {
+    /// All of them, each with the word for it.
+    const WORDS: [(JournalMode, &str); 3] =
+        [(JournalMode::On, "on"), (JournalMode::Off, "off"), (JournalMode::BestEffort, "best-effort")];
+}
+
+impl FromStr for JournalMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::WORDS.iter().find(|(_, word)| *word == text);
+        found
+            .map(|(mode, _)| *mode)
+            .ok_or_else(|| format!("{text:?} is none of {:?}", Self::WORDS.map(|(_, word)| word)))
+    }
+}
 
 /// How a controller is to be run.
 #[derive(Debug, Clone)]
@@ -25,6 +56,10 @@ pub struct ControllerConfig {
     pub advertise: Vec<String>,
     /// How much is held, and for how long.
     pub limits: Limits,
+    /// Whether it keeps a journal.
+    pub journal: JournalMode,
+    /// The process that starts it again when it dies, if there is one.
+    pub keeper: Option<ControllerProcess>,
 }
 
 /// What a controller says when it listens.
@@ -69,6 +104,9 @@ pub enum ControllerError {
     /// A folder could not be made private.
     #[error(transparent)]
     Places(#[from] PlacesError),
+    /// There is a journal that cannot be gone on with, or none can be begun.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// A connection file could not be written.
     #[error(transparent)]
     ConnectionFile(#[from] ConnectionError),

@@ -1,47 +1,35 @@
 //! The controller's state machine: messages and broken connections in, messages out. Pure: no socket, no clock.
 //!
 //! This file handles an event and carries out what follows from it. In `core/`: `messages`, who may say what; `sessions`,
-//! how peers connect, leave and come back; `losses`, how engines ended; `stopping`; `questions`; `sending`. The work itself is in `work`; MPI programs
+//! how peers connect, leave and come back; `losses`, how engines ended; `stopping`; `questions`; `sending`; `restart`, when it goes on where another controller has died. The work itself is in `work`; MPI programs
 //! are in `worlds`.
 
 mod losses;
 mod messages;
 mod questions;
+mod restart;
 mod sending;
 mod sessions;
 mod stopping;
 
 use super::event::{Action, Event};
 use super::exits::Exits;
+pub use super::identity::Identity;
 use super::limits::Limits;
 use super::losses::Losses;
+use super::oracle::{Answer, Oracle};
 use super::registry::Registry;
 use super::work::{Effect, Work};
 use super::worlds::Worlds;
 use crate::wire::message::{Message, Refused, Targets};
 use ipclusterz_base::ids::{EngineId, PeerId};
-use ipclusterz_base::process::{Halt, Table};
-use std::collections::{BTreeSet, VecDeque};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::num::Saturating;
 use std::time::Duration;
 
-/// What does not change while a controller runs.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// Name of the cluster.
-    pub cluster: String,
-    /// The host that the controller runs on.
-    pub host: String,
-    /// The controller's process.
-    pub pid: u32,
-    /// The process table that it shares with peers of this host.
-    pub table: Option<Table>,
-    /// Tells why the process with this pid and start time does not go on.
-    pub halt: fn(u32, u64) -> Option<Halt>,
-}
-
 /// The state of a controller.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Core {
     identity: Identity,
     limits: Limits,
@@ -54,18 +42,25 @@ pub struct Core {
     stopping: Option<Duration>,
     /// Engines that end when they have finished their tasks.
     retiring: BTreeSet<EngineId>,
-    /// Clients without connections and since when, in order; some of them may have come back.
-    away: VecDeque<(Duration, PeerId)>,
+    /// Peers without connections and until when they are waited for; some of them may have come back.
+    away: BTreeSet<(Duration, PeerId)>,
     /// Clients that do not read what they are sent, and are about to be put out.
     unreading: Vec<PeerId>,
-    /// Makes tokens; given from outside to keep the core free of randomness.
-    token: fn() -> String,
+    /// When the last event was.
+    clock: Duration,
+    /// Why no more requests are taken.
+    full: Option<String>,
+    /// Which start of the controller this is, counted from 0.
+    start: u32,
+    #[serde(skip)]
+    oracle: Oracle,
+    #[serde(skip)]
     actions: Vec<Action>,
 }
 
 impl Core {
     /// A controller without peers.
-    pub fn new(identity: Identity, limits: Limits, token: fn() -> String) -> Self {
+    pub fn new(identity: Identity, limits: Limits, oracle: Oracle) -> Self {
         let work = Work::new(limits);
         let registry = Registry::default();
         Core {
@@ -79,15 +74,40 @@ impl Core {
             rejected: Saturating(0),
             stopping: None,
             retiring: BTreeSet::new(),
-            away: VecDeque::new(),
+            away: BTreeSet::new(),
             unreading: Vec::new(),
-            token,
+            clock: Duration::ZERO,
+            full: None,
+            start: 0,
+            oracle,
             actions: Vec::new(),
         }
     }
 
+    /// The same, asking somebody else.
+    pub fn with_oracle(mut self, oracle: Oracle) -> Self {
+        self.oracle = oracle;
+        self
+    }
+
+    /// What the world has answered since the last call: part of the record of an event.
+    pub fn take_answers(&mut self) -> Vec<Answer> {
+        self.oracle.take_answers()
+    }
+
+    /// The next event is handled with these answers.
+    pub fn repeat_answers(&mut self, answers: Vec<Answer>) {
+        self.oracle.repeat(answers);
+    }
+
+    /// The time of the last event.
+    pub fn clock(&self) -> Duration {
+        self.clock
+    }
+
     /// Takes one event at time `now` (since the controller's start).
     pub fn handle(&mut self, event: Event, now: Duration) -> Vec<Action> {
+        self.clock = now;
         match event {
             Event::Message { route, admitted, message, payload } => {
                 self.message(route, admitted, message, payload, now)
@@ -114,10 +134,12 @@ impl Core {
                 // Before others are given work: not to these.
                 self.give_up_exited(now);
                 self.work.tick(now);
-                self.give_up_clients(now);
+                self.give_up_absent(now);
                 self.give_up_words(now);
             }
             Event::Stop => self.stop_all(now),
+            Event::Room(full) => self.room(full),
+            Event::Restarted(new) => self.restarted(new.0, new.1, now),
         }
         self.perform(now);
         std::mem::take(&mut self.actions)
@@ -125,7 +147,7 @@ impl Core {
 
     /// When `Event::Tick` should come next, if at all; a time in the past means soon.
     pub fn next_tick(&self) -> Option<Duration> {
-        let away = self.away.front().map(|(since, _)| since.saturating_add(self.limits.session_grace));
+        let away = self.away.first().map(|(until, _)| *until);
         let own = [self.losses.next_tick(), self.exits.next_tick(), self.stopping];
         own.into_iter().chain([self.work.next_tick(), away]).flatten().min()
     }

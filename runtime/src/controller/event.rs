@@ -1,14 +1,17 @@
 //! What the reactor tells the core, and what the core has it do.
 
+use super::identity::Identity;
+use super::limits::Limits;
 use crate::transport::{Admitted, Route};
 use crate::wire::Frame;
 use crate::wire::greeting::Foreign;
 use crate::wire::message::Message;
 use ipclusterz_base::ids::PeerId;
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
 /// What the reactor tells the core.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant, reason = "nearly all events are messages")]
 pub enum Event {
     /// A message arrived.
@@ -51,7 +54,7 @@ pub enum Event {
         reason: String,
     },
     /// A peer was turned away before it could say anything.
-    TurnedAway(&'static str),
+    TurnedAway(String),
     /// A connection ended.
     Gone(Route),
     /// The process of a peer has ended, whatever its connections look like; how, if the kernel tells.
@@ -60,6 +63,10 @@ pub enum Event {
     Tick,
     /// A signal asks the controller to exit.
     Stop,
+    /// The journal has no room for more requests, and why; or it has again.
+    Room(Option<String>),
+    /// A controller goes on where another one has died: who it is, and its limits.
+    Restarted(Box<(Identity, Limits)>),
 }
 
 impl Event {
@@ -72,13 +79,19 @@ impl Event {
             | Event::Crowded { route, .. }
             | Event::Gone(route) => Some(*route),
             Event::Bug { route, .. } => *route,
-            Event::TurnedAway(_) | Event::ProcessEnded(..) | Event::Tick | Event::Stop => None,
+            Event::TurnedAway(_)
+            | Event::ProcessEnded(..)
+            | Event::Tick
+            | Event::Stop
+            | Event::Room(_)
+            | Event::Restarted(_) => None,
         }
     }
 }
 
 /// What the core has the reactor do.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all actions are sends")]
 pub enum Action {
     /// Send a message.
     Send {

@@ -2,10 +2,11 @@
 //! What such a peer sent before its end may still be on its way, so it is given up after a moment of silence.
 
 use ipclusterz_base::ids::PeerId;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// These peers, and when to give each up.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Exits(Vec<(PeerId, Duration)>);
 
 impl Exits {
@@ -30,6 +31,11 @@ impl Exits {
     /// It has left.
     pub fn forget(&mut self, peer: PeerId) {
         self.0.retain(|(id, _)| *id != peer);
+    }
+
+    /// Nobody is waited for any more.
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 
     /// When to give the first one up.

@@ -10,10 +10,11 @@
 
 use crate::wire::message::{OUTPUT_WINDOW, Window};
 use ipclusterz_base::logs::LogLimit;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Limits of one controller.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Limits {
     /// What each client may have under way, and how many bytes may wait for it. One request, and one result, has at most
     /// `request_bytes`.
@@ -24,8 +25,10 @@ pub struct Limits {
     pub output_window: u64,
     /// How long balanced tasks wait while there is no engine at all.
     pub no_engine_grace: Duration,
-    /// How long the session of a client on another host outlives its connections.
+    /// How long the session of a client outlives its connections.
     pub session_grace: Duration,
+    /// Sessions also of peers of this host outlive their connections: the controller may be started again.
+    pub durable: bool,
     /// How long answers that name an engine that died wait for the launcher's word how it ended.
     pub loss_grace: Duration,
     /// How long the connections of a peer whose process has ended may stay silent: what it sent is still taken.
@@ -57,6 +60,7 @@ impl Default for Limits {
             output_window: OUTPUT_WINDOW,
             no_engine_grace: Duration::from_secs(10),
             session_grace: Duration::from_secs(300),
+            durable: false,
             loss_grace: Duration::from_secs(2),
             exit_grace: Duration::from_millis(500),
             shutdown_grace: Duration::from_secs(1),

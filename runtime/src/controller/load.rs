@@ -6,7 +6,8 @@
 //! running for [`STUCK`]), what was prefetched is taken back and goes to others.
 
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::Saturating;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const PREFETCH_MAX: usize = 32;
 const NEWEST: f64 = 0.3;
 
 /// What one engine has to do.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Load {
     /// Its process: an engine's id may be given to another one later.
     pub peer: PeerId,
@@ -34,6 +35,8 @@ pub struct Load {
     held_back: bool,
     /// Its process has ended, though it is still registered.
     over: bool,
+    /// It has no connection.
+    away: bool,
     /// Tasks answered.
     pub completed: Saturating<u64>,
     /// Its end, as far as it is known.
@@ -41,7 +44,7 @@ pub struct Load {
 }
 
 /// Until when an engine takes what.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Horizon {
     /// When it will be ended from outside.
     pub end: Option<Duration>,
@@ -66,7 +69,17 @@ impl Load {
     fn new(peer: PeerId, horizon: Horizon) -> Self {
         let (outstanding, head_since) = Default::default();
         let completed = Saturating(0);
-        Load { peer, outstanding, head_since, average: None, held_back: false, over: false, completed, horizon }
+        Load {
+            peer,
+            outstanding,
+            head_since,
+            average: None,
+            held_back: false,
+            over: false,
+            away: false,
+            completed,
+            horizon,
+        }
     }
 
     /// For how long its first task has been the first, unless it has already done all up to `last`.
@@ -86,14 +99,18 @@ impl Load {
     }
 
     fn is_open(&self) -> bool {
-        !self.held_back && !self.over && !self.horizon.retiring && self.outstanding.len() < self.prefetch()
+        !self.held_back
+            && !self.over
+            && !self.away
+            && !self.horizon.retiring
+            && self.outstanding.len() < self.prefetch()
     }
 }
 
 /// All engines that take work.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Loads {
-    loads: HashMap<EngineId, Load>,
+    loads: BTreeMap<EngineId, Load>,
     open: BTreeSet<(usize, EngineId)>,
     /// Engines with something behind their head that may have to be taken back.
     stacked: BTreeSet<EngineId>,
@@ -202,6 +219,11 @@ impl Loads {
     /// This engine is given no balanced task any more: its process has ended.
     pub fn end(&mut self, engine: EngineId) {
         self.update(engine, |load| load.over = true);
+    }
+
+    /// Whether this engine has no connection: then it is given no balanced task.
+    pub fn set_away(&mut self, engine: EngineId, away: bool) {
+        self.update(engine, |load| load.away = away);
     }
 
     /// Engines whose head has been running for long while others wait behind it.

@@ -3,6 +3,7 @@
 
 use crate::wire::message::{EngineLoss, Message, Outcome, Reply};
 use ipclusterz_base::ids::{EngineId, PeerId};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 const KEPT: usize = 10;
 
 /// An engine that died, as long as more may be known of that.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Unexplained {
     /// Its id.
     pub engine: EngineId,
@@ -35,7 +36,7 @@ pub struct Unexplained {
 }
 
 /// Who may still say how an engine ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Awaited {
     /// The launcher, which knows best.
     pub launcher: bool,
@@ -54,13 +55,20 @@ impl Awaited {
 }
 
 /// Engines that died.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Losses {
     unexplained: Vec<Unexplained>,
     last: VecDeque<(Duration, EngineLoss)>,
 }
 
 impl Losses {
+    /// Nobody watches the processes any more.
+    pub fn restarted(&mut self) {
+        for loss in &mut self.unexplained {
+            (loss.watched, loss.awaited.kernel) = (false, false);
+        }
+    }
+
     /// When to give up the oldest wait for a word.
     pub fn next_tick(&self) -> Option<Duration> {
         self.unexplained.iter().map(|loss| loss.until).min()

@@ -1,6 +1,6 @@
 //! The controller: one process between clients and engines.
 //!
-//! 1. [`limits`]: how much it holds and how long it waits.
+//! 1. [`identity`]: which process it is; [`limits`]: how much it holds and how long it waits.
 //! 2. [`registry`]: who is connected; [`peer`]: one of them.
 //! 3. [`load`]: which engine is given the next balanced task; `queue`: which task of a client that is.
 //! 4. [`work`]: requests, their tasks, and every task's one answer; its data is in `task` and `unread`, and in `turn` of
@@ -8,23 +8,33 @@
 //! 5. [`worlds`]: MPI programs among the engines, and their epochs. Pure.
 //! 6. `losses`: engines that died, and what waits for a word how; `exits`: peers whose connections outlive their processes.
 //! 7. [`event`]: what the core is told, and what it wants done.
+//!    [`oracle`]: what the core asks the world.
 //! 8. [`core`]: the state machine `handle(event, now) -> actions` over all of these. Pure.
+//!    [`image`]: its state as bytes.
 //! 9. [`bug`]: what becomes of a panic. `reactor`: sockets, signals and the clock around the core; `watch`: processes of
-//!    this host.
-//! 10. [`config`]: how it is to be run; `opening`: what it makes before it serves; `run`: its process from start to end.
+//!    this host. [`record`]: an event as it stands in the journal; `recorder`: what waits for the journal; `recovery`: the state that it has.
+//! 10. [`config`]: how it is to be run; `opening`: what it makes before it serves, with the `appearance` of
+//!     the one before it; `run`: its process from start to end.
 
+mod appearance;
 pub mod bug;
 pub mod config;
 pub mod core;
 pub mod event;
 mod exits;
+pub mod identity;
+pub mod image;
 pub mod limits;
 pub mod load;
 mod losses;
 mod opening;
+pub mod oracle;
 pub mod peer;
 mod queue;
 mod reactor;
+pub mod record;
+mod recorder;
+mod recovery;
 pub mod registry;
 mod run;
 mod task;
@@ -34,6 +44,6 @@ mod watch;
 pub mod work;
 pub mod worlds;
 
-pub use config::{ControllerConfig, ControllerError, Ready};
+pub use config::{ControllerConfig, ControllerError, JournalMode, Ready};
 pub use limits::Limits;
 pub use run::run;

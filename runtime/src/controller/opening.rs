@@ -1,30 +1,40 @@
 //! What a controller makes before it serves: folders, sockets, keys and connection files. Also removes the files at
 //! the end.
 
-use super::config::{ControllerConfig, ControllerError, Ready};
+use super::appearance::Appearance;
+use super::config::{ControllerConfig, ControllerError, JournalMode, Ready};
 use super::core::{Core, Identity};
+use super::limits::Limits;
+use super::oracle::Oracle;
 use super::reactor::Reactor;
+use super::recovery::{self, Begun};
 use super::watch::Watch;
 use crate::transport::context;
 use crate::transport::listen::Listener;
 use crate::transport::zap::Gate;
 use crate::wire::segment::SegmentFolder;
-use ipclusterz_base::connection::{CONNECTION_FILE_VERSION, ConnectionFile, ControllerProcess, CurveKeys, Role};
+use ipclusterz_base::connection::{CONNECTION_FILE_VERSION, ConnectionFile, ControllerProcess, Role};
 use ipclusterz_base::places::{self, RunDirs};
 use ipclusterz_base::private;
 use ipclusterz_base::process::{self, Birth, Table};
 use ipclusterz_base::release;
+use std::path::PathBuf;
 
 /// The files that have to be removed at the end.
 #[derive(Default)]
 pub(super) struct Files {
     pub ready: Ready,
+    /// The folder of its journal.
+    pub journal: Option<PathBuf>,
 }
+
+/// The name of the journal's folder in that of the cluster.
+const JOURNAL: &str = "journal";
 
 impl Files {
     pub fn remove(&self) {
         // Errors are ignored: nothing can be done about them here, and a later start or `stop` tries again.
-        let folders = [&self.ready.socket_dir, &self.ready.shared_memory_dir].into_iter().flatten();
+        let folders = [&self.ready.socket_dir, &self.ready.shared_memory_dir, &self.journal].into_iter().flatten();
         for path in [&self.ready.client_file, &self.ready.engine_file].into_iter().chain(folders) {
             let _ = private::remove(path);
         }
@@ -46,19 +56,37 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
         let bound = listener.bind_local(&path);
         files.ready.addresses.push(bound.map_err(|source| ControllerError::Bind { address: path, source })?);
     }
-    let keys = Keys::new()?;
-    let gate = Gate::new(&context, keys.admitted())?;
+    let folder = config.directory.join(JOURNAL);
+    let former = Appearance::read(&folder, &config.run_id)?;
+    let mut appearance = former.map_or_else(|| Appearance::new(&config.run_id), Ok)?;
+    let gate = Gate::new(&context, appearance.admitted()?)?;
     if let Some(address) = &config.listen {
-        let bound = listener.bind_tcp(address, &keys.server.secret_key);
-        let bound = bound.map_err(|source| ControllerError::Bind { address: address.clone(), source })?;
+        // Where it listened before, peers look for it.
+        let before = appearance.endpoint.as_deref().and_then(|endpoint| endpoint.strip_prefix("tcp://"));
+        let address = before.unwrap_or(address).to_owned();
+        let bound = listener.bind_tcp(&address, &appearance.secret()?);
+        let bound = bound.map_err(|source| ControllerError::Bind { address, source })?;
         files.ready.addresses.extend(offered(&bound, &config.advertise));
+        appearance.endpoint = Some(bound);
     }
-    write_connection_files(config, &keys, &mut files.ready)?;
+    let returns = config.journal != JournalMode::Off || config.keeper.is_some();
+    if returns {
+        files.journal = Some(folder.clone());
+        appearance.write(&folder)?;
+    }
+    write_connection_files(config, &appearance, &mut files.ready)?;
     let (cluster, host, pid) = (config.cluster.clone(), places::host_name(), std::process::id());
-    let identity = Identity { cluster, host, pid, table: Table::own(), halt: process::halt };
-    let core = Core::new(identity, config.limits.with_host_memory(), || places::random_hex(16));
+    let identity = Identity { cluster, host, pid, table: Table::own() };
+    let oracle = Oracle::new(|| places::random_hex(16), process::halt);
+    let durable = config.journal != JournalMode::Off;
+    let limits = Limits { durable, ..config.limits.with_host_memory() };
+    let state = if durable {
+        recovery::begin(&folder, identity, limits, oracle, appearance.created)?
+    } else {
+        Begun::without_journal(Core::new(identity, limits, oracle))
+    };
     let watch = Watch::new().map_err(|error| ControllerError::System("epoll", error))?;
-    Ok(Reactor::new(context, listener, gate, segments, core, watch))
+    Ok(Reactor::new(context, listener, gate, segments, state, watch))
 }
 
 /// Makes the folder of segments. Without /dev/shm large payloads travel as frames.
@@ -68,43 +96,11 @@ fn make_segments(dirs: &RunDirs, ready: &mut Ready) -> Option<SegmentFolder> {
     Some(segments)
 }
 
-/// Keys of this run: the controller's own, and one for each role.
-struct Keys {
-    server: zmq::CurveKeyPair,
-    client: zmq::CurveKeyPair,
-    engine: zmq::CurveKeyPair,
-}
-
-impl Keys {
-    fn new() -> Result<Keys, zmq::Error> {
-        let [server, client, engine] =
-            [zmq::CurveKeyPair::new()?, zmq::CurveKeyPair::new()?, zmq::CurveKeyPair::new()?];
-        Ok(Keys { server, client, engine })
-    }
-
-    /// The public keys that are admitted, each with its role.
-    fn admitted(&self) -> Vec<(Vec<u8>, Role)> {
-        [(&self.client, Role::Client), (&self.engine, Role::Engine)]
-            .map(|(pair, role)| (pair.public_key.to_vec(), role))
-            .into()
-    }
-
-    /// As they stand in the connection file of `role`.
-    fn of(&self, role: Role) -> Result<CurveKeys, zmq::Error> {
-        let pair = match role {
-            Role::Client => &self.client,
-            Role::Engine => &self.engine,
-        };
-        let text = |key: &[u8]| zmq::z85_encode(key).map_err(|_| zmq::Error::EINVAL);
-        Ok(CurveKeys {
-            server: text(&self.server.public_key)?,
-            public: text(&pair.public_key)?,
-            secret: text(&pair.secret_key)?,
-        })
-    }
-}
-
-fn write_connection_files(config: &ControllerConfig, keys: &Keys, ready: &mut Ready) -> Result<(), ControllerError> {
+fn write_connection_files(
+    config: &ControllerConfig,
+    keys: &Appearance,
+    ready: &mut Ready,
+) -> Result<(), ControllerError> {
     for (role, name) in [(Role::Client, "client.json"), (Role::Engine, "engine.json")] {
         let file = ConnectionFile {
             version: CONNECTION_FILE_VERSION,
@@ -114,10 +110,11 @@ fn write_connection_files(config: &ControllerConfig, keys: &Keys, ready: &mut Re
             host: places::host_name(),
             addresses: ready.addresses.clone(),
             shared_memory: ready.shared_memory_dir.clone(),
-            curve: config.listen.as_ref().map(|_| keys.of(role)).transpose()?,
+            curve: config.listen.as_ref().map(|_| keys.keys(role)),
             forwarded: false,
             release: Some(release::number().to_owned()),
             controller: Birth::own().map(|birth| ControllerProcess { pid: std::process::id(), birth }),
+            keeper: config.keeper,
             path: None,
         };
         let path = config.directory.join(name);

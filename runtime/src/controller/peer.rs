@@ -5,11 +5,13 @@ use crate::transport::Route;
 use crate::wire::message::{Counts, EngineInfo, Hello};
 use crate::wire::resend::Sent;
 use ipclusterz_base::ids::EngineId;
+use ipclusterz_base::process::Table;
+use serde::{Deserialize, Serialize};
 use std::num::Saturating;
 use std::time::Duration;
 
 /// A process that was let in.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Peer {
     /// What it said of itself.
     pub hello: Hello,
@@ -35,24 +37,30 @@ pub struct Peer {
     pub watched: bool,
     /// How its process ended, as the kernel says, while its connections stand.
     pub exited: Option<String>,
-    /// What was sent to a client.
+    /// What was sent to it.
     pub sent: Sent,
-    /// What a client has sent.
+    /// What it has sent.
     pub received: Counts,
     /// Bytes of it, and how much of it the client was told of: messages and bytes.
     pub received_bytes: Saturating<u64>,
     /// See `received_bytes`.
     pub told: (u64, u64),
-    /// Whether a client has its connections.
+    /// Whether it has its connections.
     pub presence: Presence,
+    /// It has had both connections.
+    pub stood: bool,
+    /// It dials this host's unix socket, so that the kernel closes its connections when its process ends, and not before.
+    pub beside: bool,
+    /// How much it was sent, as the journal has it, before the controller was started again; until it comes back.
+    pub replayed: Option<Counts>,
 }
 
-/// Whether a client has its connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether a peer has its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Presence {
     /// It has, or is about to for the first time.
     Here,
-    /// Since then it has none.
+    /// It has none, and is waited for until then.
     Away(Duration),
     /// It has said hello again, and had received so much.
     Returning(Counts),
@@ -62,7 +70,7 @@ pub enum Presence {
 ///
 /// A late hello, from a connection that the client has given up, is answered too. Then the answer to the hello before it
 /// must not admit a `data` connection any more: the counts that the late one gave are older than what the client has.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     secret: String,
     hello: u32,
@@ -94,14 +102,39 @@ impl Token {
 impl Peer {
     /// Until when an engine takes what.
     pub fn horizon(&self) -> Horizon {
-        let length = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let end = self.hello.ends_in.map(|seconds| self.since.saturating_add(length(seconds)));
         Horizon { end, drain_before: length(self.hello.drain_before), retiring: false }
     }
 
-    /// Whether its session outlives its connections: where a closed connection does not mean a dead process.
+    /// Whether its session outlives its connections.
     pub fn is_kept(&self) -> bool {
         self.sent.keeps() && !self.leaving
+    }
+
+    /// Whether it is an engine whose broken connection shows that its process has ended.
+    pub fn ends_with_connection(&self) -> bool {
+        self.beside && self.engine_id.is_some()
+    }
+
+    /// How long it is waited for: an engine as long as it tries to come back.
+    pub fn grace(&self, of_clients: Duration) -> Duration {
+        match self.engine_id {
+            Some(_) => length(self.hello.lease),
+            None => of_clients,
+        }
+    }
+
+    /// The process table in which its pid means something.
+    pub fn birth_table(&self) -> Option<Table> {
+        self.hello.birth.map(|birth| birth.table)
+    }
+
+    /// For the log.
+    pub fn name(&self) -> String {
+        match self.engine_id {
+            Some(engine) => format!("engine {engine}"),
+            None => format!("client {}", self.hello.uuid),
+        }
     }
 
     /// What clients are told of an engine.
@@ -110,4 +143,9 @@ impl Peer {
         let Hello { uuid, host, pid, address, birth, .. } = self.hello.clone();
         Some(EngineInfo { id, uuid, host, pid, address, birth })
     }
+}
+
+/// What is not a length of time counts as longer than any.
+fn length(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }

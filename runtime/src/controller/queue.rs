@@ -4,17 +4,19 @@
 //! line whose engines are all busy holds up no other. A task that comes back has its place again.
 
 use super::load::Loads;
+use crate::wire::sharing;
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
 use std::num::Saturating;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Which engines a balanced task may go to.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Choice {
     /// These, sorted; none: all there are.
-    only: Option<Rc<[EngineId]>>,
+    only: Option<Vec<EngineId>>,
     /// But not these processes, sorted: they lack what it needs.
     tried: Vec<PeerId>,
     /// How long it will take, if that was stated: it goes to no engine that ends before.
@@ -27,7 +29,7 @@ impl Choice {
         let only = engines.map(|mut engines| {
             engines.sort_unstable();
             engines.dedup();
-            engines.into()
+            engines
         });
         Choice { only, tried: Vec::new(), duration }
     }
@@ -48,7 +50,7 @@ impl Choice {
 
     /// Whether it may go to `engine` at all.
     pub fn allows(&self, engine: EngineId, loads: &Loads) -> bool {
-        let chosen = |only: &Rc<[EngineId]>| only.binary_search(&engine).is_ok();
+        let chosen = |only: &Vec<EngineId>| only.binary_search(&engine).is_ok();
         let tried = || loads.get(engine).is_some_and(|load| self.tried.binary_search(&load.peer).is_ok());
         self.only.as_ref().is_none_or(chosen) && (self.tried.is_empty() || !tried())
     }
@@ -80,14 +82,15 @@ impl Choice {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Line {
+    #[serde(with = "sharing::rc")]
     choice: Rc<Choice>,
     tasks: BTreeSet<TaskId>,
 }
 
 /// All that one client has waiting. No line is empty.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Queue {
     lines: VecDeque<Line>,
     /// Engines that the lines name, added up.

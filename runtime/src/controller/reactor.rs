@@ -4,13 +4,17 @@ use super::bug;
 use super::config::ControllerError;
 use super::core::Core;
 use super::event::{Action, Event};
+use super::record::Came;
+use super::recorder::Recorder;
+use super::recovery::Begun;
 use super::watch::Watch;
 use crate::system::{descriptor_limit, has_descriptors, resident_bytes};
 use crate::transport::listen::{Incoming, Listener};
 use crate::transport::zap::Gate;
-use crate::transport::{self, FRAMES_MAX, Route};
+use crate::transport::{self, Admitted, FRAMES_MAX, Route};
 use crate::wire::codec::DecodeError;
 use crate::wire::segment::SegmentFolder;
+use crate::wire::weight::bytes_of;
 use crate::wire::{Frame, Message, codec};
 use ipclusterz_base::words::printable;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -18,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// Most messages that are taken before the gate is looked at again.
 const BATCH: usize = 512;
+/// The same where messages are written to the journal first: what they lead to waits for all of them.
+const RECORDED_BATCH: usize = 64;
 /// How often the controller looks for tasks that wait behind a long one, while tasks are stacked at all.
 const TICK: Duration = Duration::from_millis(10);
 /// Descriptors that a peer finds free when it comes: its second connection needs one, and those that are let in need others
@@ -44,9 +50,13 @@ pub(super) struct Reactor {
     segments: Option<SegmentFolder>,
     core: Core,
     watch: Watch,
-    start: Instant,
+    recorder: Option<Recorder>,
+    /// When this process began, and what the core's clock said then.
+    start: (Instant, Duration),
     /// After a bug the clock is left alone for a moment.
     no_tick_before: Duration,
+    /// The controller is to exit.
+    done: bool,
     _context: zmq::Context,
 }
 
@@ -56,11 +66,30 @@ impl Reactor {
         listener: Listener,
         gate: Gate,
         segments: Option<SegmentFolder>,
-        core: Core,
+        state: Begun,
         watch: Watch,
     ) -> Reactor {
-        let (start, no_tick_before) = (Instant::now(), Duration::ZERO);
-        Reactor { listener, gate, segments, core, watch, start, no_tick_before, _context: context }
+        let Begun { core, journal, clock, actions } = state;
+        let recorder = journal.map(Recorder::new);
+        let (start, no_tick_before) = ((Instant::now(), clock), Duration::ZERO);
+        let mut reactor = Reactor {
+            listener,
+            gate,
+            segments,
+            core,
+            watch,
+            recorder,
+            start,
+            no_tick_before,
+            done: false,
+            _context: context,
+        };
+        // Nobody is connected yet: they are about processes and files.
+        for action in actions {
+            // Only sends can fail.
+            let _ = reactor.perform(action);
+        }
+        reactor
     }
 
     /// Runs until the controller is done, or until `signals` is readable and all engines have left.
@@ -73,35 +102,72 @@ impl Reactor {
             if exit {
                 self.take_exits()?;
             }
-            if (signal && self.handle(Event::Stop)?) || self.take_messages()? {
-                return Ok(());
+            if signal {
+                self.handle(Event::Stop)?;
             }
-            if self.next_tick().is_some_and(|at| at <= self.start.elapsed()) && self.handle(Event::Tick)? {
+            self.take_messages()?;
+            if self.next_tick().is_some_and(|at| at <= self.now()) {
+                self.handle(Event::Tick)?;
+            }
+            if self.done || self.commit()? {
                 return Ok(());
             }
         }
     }
 
+    /// The core's clock.
+    fn now(&self) -> Duration {
+        self.start.1.saturating_add(self.start.0.elapsed())
+    }
+
+    /// Writes what was recorded, and performs what waited for that. True: the controller is done.
+    fn commit(&mut self) -> Result<bool, ControllerError> {
+        let Some(recorder) = &mut self.recorder else { return Ok(false) };
+        for action in recorder.commit() {
+            self.perform(action)?;
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.compact(&self.core);
+        }
+        Ok(self.done)
+    }
+
+    /// Has room for a message of so many bytes, or tells the core that there is none.
+    fn look_for_room(&mut self, bytes: u64) -> Result<(), ControllerError> {
+        let changed = self.recorder.as_mut().and_then(|recorder| recorder.room(bytes));
+        changed.map_or(Ok(()), |event| self.handle(event))
+    }
+
     /// Waits for a message, a tick, a signal or the end of a process.
     fn wait(&self, signals: &OwnedFd) -> Result<Ready, ControllerError> {
-        let timeout = match self.next_tick() {
+        let mut timeout = match self.next_tick() {
             _ if self.watch.is_due() => Duration::ZERO,
-            Some(at) => at.saturating_sub(self.start.elapsed()).max(TICK),
+            Some(at) => at.saturating_sub(self.now()).max(TICK),
             None => Duration::from_secs(3600),
         };
-        let mut items = [
+        let mut items = vec![
             self.listener.socket().as_poll_item(zmq::POLLIN),
             self.gate.socket().as_poll_item(zmq::POLLIN),
             zmq::PollItem::from_fd(signals.as_raw_fd(), zmq::POLLIN),
             self.listener.monitor().as_poll_item(zmq::POLLIN),
             zmq::PollItem::from_fd(self.watch.fd(), zmq::POLLIN),
         ];
+        if let Some(recorder) = &self.recorder {
+            recorder.syncer().prepare();
+            items.push(zmq::PollItem::from_fd(recorder.syncer().fd(), zmq::POLLIN));
+            if let Some(at) = recorder.next_look() {
+                timeout = timeout.min(at.saturating_duration_since(Instant::now())).max(TICK);
+            }
+            if recorder.has_news() {
+                timeout = Duration::ZERO;
+            }
+        }
         transport::poll(&mut items, timeout)?;
-        Ok(Ready {
-            knock: items[1].is_readable() || items[3].is_readable(),
-            signal: items[2].is_readable(),
-            exit: items[4].is_readable() || self.watch.is_due(),
-        })
+        if let Some(recorder) = &self.recorder {
+            recorder.syncer().awake();
+        }
+        let readable = |index: usize| items.get(index).is_some_and(zmq::PollItem::is_readable);
+        Ok(Ready { knock: readable(1) || readable(3), signal: readable(2), exit: readable(4) || self.watch.is_due() })
     }
 
     fn take_exits(&mut self) -> Result<(), ControllerError> {
@@ -118,82 +184,111 @@ impl Reactor {
     fn answer_gate(&mut self) -> Result<(), ControllerError> {
         self.gate.answer()?;
         while let Some(reason) = self.listener.next_turned_away()? {
-            self.handle(Event::TurnedAway(reason))?;
+            self.handle(Event::TurnedAway(reason.to_owned()))?;
         }
         Ok(())
     }
 
-    /// Takes what has arrived, up to [`BATCH`] messages. True: the controller is done.
-    fn take_messages(&mut self) -> Result<bool, ControllerError> {
-        for _ in 0..BATCH {
-            let Some(event) = self.next_event()? else { break };
-            if self.handle(event)? {
-                return Ok(true);
+    /// Takes what has arrived, up to a batch of messages.
+    fn take_messages(&mut self) -> Result<(), ControllerError> {
+        let most = if self.recorder.is_some() { RECORDED_BATCH } else { BATCH };
+        for _ in 0..most {
+            if self.done || self.recorder.as_ref().is_some_and(Recorder::is_stuck) {
+                break;
+            }
+            let Some(incoming) = self.listener.receive()? else { break };
+            match incoming {
+                Incoming::Gone(route) => self.handle(Event::Gone(route))?,
+                Incoming::Stranger => {
+                    let reason = "a peer with a routing id of its own".to_owned();
+                    self.handle(Event::Undecodable { route: Route(0), reason })?;
+                }
+                Incoming::Message(route, admitted, frames) => self.take_message(route, admitted, frames)?,
             }
         }
-        Ok(false)
+        Ok(())
     }
 
-    fn next_event(&self) -> Result<Option<Event>, ControllerError> {
-        let Some(incoming) = self.listener.receive()? else { return Ok(None) };
-        Ok(Some(match incoming {
-            Incoming::Gone(route) => Event::Gone(route),
-            Incoming::Stranger => {
-                Event::Undecodable { route: Route(0), reason: "a peer with a routing id of its own".to_owned() }
-            }
-            Incoming::Message(route, admitted, mut frames) => {
-                if frames.len() > FRAMES_MAX {
-                    let reason = format!("more than {FRAMES_MAX} frames in a message");
-                    return Ok(Some(Event::Undecodable { route, reason }));
+    fn take_message(
+        &mut self,
+        route: Route,
+        admitted: Admitted,
+        mut frames: Vec<Frame>,
+    ) -> Result<(), ControllerError> {
+        if frames.len() > FRAMES_MAX {
+            let reason = format!("more than {FRAMES_MAX} frames in a message");
+            return self.handle(Event::Undecodable { route, reason });
+        }
+        let decoded = frames.first().map_or(Err(DecodeError::NotAHeader(0)), |header| codec::decode(header));
+        match decoded {
+            Ok(Message::Hello(_)) if !has_descriptors(RESERVE) => self.handle(crowded(route)),
+            Ok(message) => {
+                if self.recorder.is_some() {
+                    self.look_for_room(bytes_of(&frames, &[]))?;
+                    let full = self.recorder.as_ref().is_some_and(Recorder::is_full);
+                    if full && matches!(message, Message::Request(_)) {
+                        // It is refused, and what it has is not written.
+                        frames.truncate(1);
+                    }
                 }
-                let header = frames.remove(0);
-                match codec::decode(&header) {
-                    Ok(Message::Hello(_)) if !has_descriptors(RESERVE) => crowded(route),
-                    Ok(message) => Event::Message { route, admitted, message, payload: frames },
-                    Err(DecodeError::Version(foreign)) => Event::OtherVersion { route, foreign },
-                    Err(error) => Event::Undecodable { route, reason: error.to_string() },
-                }
+                let payload = frames.get(1..).unwrap_or_default().to_vec();
+                let event = Event::Message { route, admitted, message, payload };
+                self.record(event, |_| Came::Message(route, admitted, frames))
             }
-        }))
+            Err(DecodeError::Version(foreign)) => self.handle(Event::OtherVersion { route, foreign }),
+            Err(error) => self.handle(Event::Undecodable { route, reason: error.to_string() }),
+        }
     }
 
-    /// True: the controller is done.
-    fn handle(&mut self, event: Event) -> Result<bool, ControllerError> {
-        let now = self.start.elapsed();
+    fn handle(&mut self, event: Event) -> Result<(), ControllerError> {
+        self.record(event, |event| Came::Other(event.clone()))
+    }
+
+    /// Has the core handle an event, which stands in the journal as `came` says.
+    fn record(&mut self, event: Event, came: impl FnOnce(&Event) -> Came) -> Result<(), ControllerError> {
+        let now = self.now();
+        let came = self.recorder.is_some().then(|| came(&event));
         let (actions, panicked) = bug::handle(&mut self.core, event, now);
+        let answers = self.core.take_answers();
         if panicked {
             // It may be the clock that leads there, each time.
             self.no_tick_before = now.saturating_add(AFTER_BUG);
         }
-        for action in actions {
-            match action {
-                Action::Send { route, message, payload, shared_memory } => {
-                    let (message, payload) = self.prepare(message, payload, shared_memory);
-                    match self.listener.send(route, &message, payload) {
-                        // It broke a moment ago. The notice of that is still to come, behind the last of what the peer
-                        // sent: answers, or a goodbye.
-                        Ok(()) | Err(zmq::Error::EHOSTUNREACH) => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                Action::Unlink(name) => {
-                    if let Some(folder) = &self.segments {
-                        folder.unlink(&name);
-                    }
-                }
-                Action::UnlinkPeer(peer, keep) => {
-                    if let Some(folder) = &self.segments {
-                        folder.unlink_owner(peer, |name| keep.contains(name));
-                    }
-                }
-                Action::Watch { peer, pid, start_time } => self.watch.add(peer, pid, start_time),
-                Action::Unwatch(peer) => self.watch.remove(peer),
-                Action::Log(text) => tracing::info!("{}", printable(&text)),
-                Action::Rejected(text) => tracing::warn!("rejected: {}", printable(&text)),
-                Action::Exit => return Ok(true),
-            }
+        if let (Some(recorder), Some(came)) = (&mut self.recorder, came) {
+            recorder.record(now, &answers, &came, actions);
+            return Ok(());
         }
-        Ok(false)
+        actions.into_iter().try_for_each(|action| self.perform(action))
+    }
+
+    fn perform(&mut self, action: Action) -> Result<(), ControllerError> {
+        match action {
+            Action::Send { route, message, payload, shared_memory } => {
+                let (message, payload) = self.prepare(message, payload, shared_memory);
+                match self.listener.send(route, &message, payload) {
+                    // It broke a moment ago. The notice of that is still to come, behind the last of what the peer
+                    // sent: answers, or a goodbye.
+                    Ok(()) | Err(zmq::Error::EHOSTUNREACH) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Action::Unlink(name) => {
+                if let Some(folder) = &self.segments {
+                    folder.unlink(&name);
+                }
+            }
+            Action::UnlinkPeer(peer, keep) => {
+                if let Some(folder) = &self.segments {
+                    folder.unlink_owner(peer, |name| keep.contains(name));
+                }
+            }
+            Action::Watch { peer, pid, start_time } => self.watch.add(peer, pid, start_time),
+            Action::Unwatch(peer) => self.watch.remove(peer),
+            Action::Log(text) => tracing::info!("{}", printable(&text)),
+            Action::Rejected(text) => tracing::warn!("rejected: {}", printable(&text)),
+            Action::Exit => self.done = true,
+        }
+        Ok(())
     }
 
     /// Puts in what only the reactor knows: its memory, and the bytes of segments for peers that cannot map them.

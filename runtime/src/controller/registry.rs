@@ -8,17 +8,27 @@ use crate::wire::message::{Counts, Hello, Resume};
 use crate::wire::resend::Sent;
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId};
-use std::collections::{BTreeMap, HashMap};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::num::Saturating;
 use std::time::Duration;
 
+/// How the session of a peer ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Keep {
+    /// It outlives its connections.
+    pub session: bool,
+    /// See [`Peer::beside`].
+    pub beside: bool,
+}
+
 /// All peers, by each of their names.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Registry {
-    peers: HashMap<PeerId, Peer>,
-    routes: HashMap<Route, (PeerId, Channel)>,
+    peers: BTreeMap<PeerId, Peer>,
+    routes: BTreeMap<Route, (PeerId, Channel)>,
     engines: BTreeMap<EngineId, PeerId>,
-    uuids: HashMap<(Role, String), PeerId>,
+    uuids: BTreeMap<(Role, String), PeerId>,
     /// The ids of engines that have left, by their uuid.
     former_ids: Recent<String, EngineId>,
     /// All ids of engines below this one are taken.
@@ -38,7 +48,7 @@ impl Default for Registry {
 
 impl Registry {
     /// Lets a peer in. An engine gets the id that it asks for or had before, if that is free, else the lowest free one.
-    pub fn admit(&mut self, hello: Hello, keep: bool, control: Route, token: Token, now: Duration) -> PeerId {
+    pub fn admit(&mut self, hello: Hello, keep: Keep, control: Route, token: Token, now: Duration) -> PeerId {
         let engine = hello.role == Role::Engine;
         self.last_peer += 1;
         let id = PeerId(self.last_peer.0);
@@ -49,7 +59,6 @@ impl Registry {
         self.routes.insert(control, (id, Channel::Control));
         self.uuids.insert((hello.role, hello.uuid.clone()), id);
         let peer = Peer {
-            hello,
             engine_id,
             token,
             control,
@@ -61,17 +70,21 @@ impl Registry {
             ended: None,
             watched: false,
             exited: None,
-            sent: Sent::new(keep && !engine),
+            sent: Sent::new(keep.session && (!engine || hello.lease > 0.0)),
             received: Counts::default(),
             received_bytes: Saturating(0),
             told: (0, 0),
             presence: Presence::Here,
+            stood: false,
+            beside: keep.beside,
+            replayed: None,
+            hello,
         };
         self.peers.insert(id, peer);
         id
     }
 
-    /// Gives a client that comes back its session, on new connections, if it is still there; and its former connections,
+    /// Gives a peer that comes back its session, on new connections, if it is still there; and its former connections,
     /// as far as they are not known to be broken.
     pub fn resume(&mut self, hello: &Hello, control: Route) -> Option<(PeerId, Vec<Route>)> {
         let Resume { peer: id, token, received } = hello.resume.as_ref()?;
@@ -79,7 +92,7 @@ impl Registry {
             peer.is_kept()
                 && peer.token.is_of_same_session(token)
                 && peer.hello.uuid == hello.uuid
-                && hello.role == Role::Client
+                && (hello.role == Role::Engine) == peer.engine_id.is_some()
         })?;
         // It may come back before its old connections are known to be broken: what is still to come of them it sends
         // again.
@@ -89,20 +102,30 @@ impl Registry {
         peer.token.renew();
         peer.control = control;
         peer.hello.address.clone_from(&hello.address);
-        peer.presence = Presence::Returning(*received);
+        let replayed = peer.replayed.unwrap_or(*received);
+        peer.presence = Presence::Returning(received.least(replayed));
         self.routes.insert(control, (*id, Channel::Control));
         Some((*id, former))
     }
 
-    /// A client's last connection ended, and its session goes on for a while.
-    pub fn suspend(&mut self, route: Route, now: Duration) -> Option<PeerId> {
+    /// A peer's last connection ended, and its session goes on for a while.
+    pub fn suspend(&mut self, route: Route) -> Option<PeerId> {
         let (id, _) = *self.routes.get(&route)?;
-        let peer = self.peers.get_mut(&id).filter(|peer| {
-            peer.is_kept() && (peer.data.is_some() || matches!(peer.presence, Presence::Returning(_)))
-        })?;
+        let goes_on = |peer: &&mut Peer| peer.is_kept() && peer.stood && !peer.ends_with_connection();
+        self.peers.get_mut(&id).filter(goes_on)?;
         self.routes.remove(&route);
-        peer.presence = Presence::Away(now);
         Some(id)
+    }
+
+    /// No connection of any peer is there any more. Numbers go on where no controller before has been.
+    pub fn restarted(&mut self, start: u32) {
+        self.routes.clear();
+        self.last_peer = self.last_peer.max(Saturating(u64::from(start) << 32));
+        for peer in self.peers.values_mut() {
+            peer.data = None;
+            let sent = peer.sent.total();
+            peer.replayed = Some(peer.replayed.map_or(sent, |before| before.least(sent)));
+        }
     }
 
     /// The peer of this kind and uuid.
@@ -129,6 +152,7 @@ impl Registry {
             Some(peer) if matches!(peer.presence, Presence::Away(_)) => false,
             Some(peer) if peer.token.text() == token && peer.data.is_none() => {
                 peer.data = Some(data);
+                (peer.stood, peer.replayed) = (true, None);
                 self.routes.insert(data, (id, Channel::Data));
                 true
             }
@@ -136,10 +160,10 @@ impl Registry {
         }
     }
 
-    /// A client's connection ended while its other one stands, which is given: what it sent through that still counts.
+    /// A peer's connection ended while its other one stands, which is given: what it sent through that still counts.
     pub fn detach(&mut self, route: Route) -> Option<Route> {
         let (id, _) = *self.routes.get(&route)?;
-        let peer = self.peers.get(&id).filter(|peer| peer.engine_id.is_none())?;
+        let peer = self.peers.get(&id).filter(|peer| peer.engine_id.is_none() || peer.is_kept())?;
         let mut others = [Some(peer.control), peer.data].into_iter().flatten().filter(|other| *other != route);
         let other = others.find(|other| is_of(&self.routes, *other, id))?;
         self.routes.remove(&route);
@@ -193,12 +217,17 @@ impl Registry {
         self.engines.get(&id).and_then(|peer| self.peers.get_mut(peer))
     }
 
-    /// Engines with both connections, by id.
+    /// Engines that have had both connections, by id. They may have none for now.
     pub fn engines(&self) -> impl Iterator<Item = (EngineId, &Peer)> {
         self.engines
             .iter()
             .filter_map(|(id, peer)| self.peers.get(peer).map(|peer| (*id, peer)))
-            .filter(|(_, peer)| peer.data.is_some())
+            .filter(|(_, peer)| peer.stood)
+    }
+
+    /// All peers.
+    pub fn peers(&self) -> impl Iterator<Item = (PeerId, &Peer)> {
+        self.peers.iter().map(|(id, peer)| (*id, peer))
     }
 
     /// Peers that are not engines.
@@ -214,6 +243,6 @@ impl Registry {
 
 /// Whether a connection is this peer's. One that broke before may be another's: a peer can say that its own is broken, and
 /// start anew on it.
-fn is_of(routes: &HashMap<Route, (PeerId, Channel)>, route: Route, id: PeerId) -> bool {
+fn is_of(routes: &BTreeMap<Route, (PeerId, Channel)>, route: Route, id: PeerId) -> bool {
     routes.get(&route).is_some_and(|(owner, _)| *owner == id)
 }

@@ -4,14 +4,16 @@ use super::queue::{Choice, Queue};
 use super::unread::Unread;
 use crate::wire::Frame;
 use crate::wire::message::{FunctionName, Group, Op, Outcome, Reply, SegmentNote};
+use crate::wire::sharing;
 use crate::wire::weight::bytes_of;
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::Saturating;
 use std::rc::Rc;
 
 /// What all tasks of one request share.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Job {
     pub op: Op,
     pub function: Option<(FunctionName, Frame)>,
@@ -34,7 +36,15 @@ impl Job {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What engines that come later are to do first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub name: String,
+    #[serde(with = "sharing::rc")]
+    pub job: Rc<Job>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Place {
     /// For any engine of its choice, in the queue of its client.
     Queued,
@@ -44,11 +54,12 @@ pub(super) enum Place {
     At(EngineId),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct TaskState {
     pub client: PeerId,
     pub request: RequestId,
     pub position: u32,
+    #[serde(with = "sharing::rc")]
     pub job: Rc<Job>,
     pub balanced: Option<Balanced>,
     pub place: Place,
@@ -58,10 +69,11 @@ pub(super) struct TaskState {
 }
 
 /// What only a balanced task has.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Balanced {
     /// How often it may still be started again.
     pub retries: u32,
+    #[serde(with = "sharing::rc")]
     pub choice: Rc<Choice>,
     /// The answer of the last engine that lacks what it needs: the task's own if no other engine can do it.
     pub unmet: Option<Box<(Reply, Vec<Frame>)>>,
@@ -78,7 +90,7 @@ pub(super) fn size(payload: &[Frame]) -> u64 {
 }
 
 /// Tasks of one request: consecutive numbers, so that the first and how many say it all.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Span {
     pub first: TaskId,
     pub count: u32,
@@ -94,10 +106,10 @@ impl Span {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct ClientState {
-    pub requests: HashMap<RequestId, Span>,
-    pub functions: HashMap<FunctionName, Frame>,
+    pub requests: BTreeMap<RequestId, Span>,
+    pub functions: BTreeMap<FunctionName, Frame>,
     pub function_bytes: Saturating<u64>,
     pub queue: Queue,
     /// Answers that it has not been sent, and bytes of the requests that lack some.
@@ -123,7 +135,7 @@ pub(super) struct ClientState {
 }
 
 /// A piece of output on its way to a client.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Written {
     /// Its number among the messages on `data`.
     pub number: u64,

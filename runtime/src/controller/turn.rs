@@ -2,17 +2,18 @@
 
 use crate::wire::message::{Broken, Group, Settled, Standing};
 use ipclusterz_base::ids::{EngineId, TaskId};
-use std::collections::HashSet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// How the members have ended so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Turn {
     /// So many.
     pub ended: usize,
     /// Where each stands that has answered.
     pub members: Vec<(EngineId, TaskId, Standing)>,
     /// Where those stand of whom the others were told.
-    pub told: HashSet<String>,
+    pub told: BTreeSet<String>,
 }
 
 impl Turn {

@@ -4,11 +4,12 @@ use crate::wire::message::{Counts, Message};
 use crate::wire::resend::is_counted;
 use crate::wire::weight::weight;
 use crate::wire::{Channel, Frame};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::num::Saturating;
 
 /// Messages on their way to one client.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Unread {
     sent: Counts,
     /// Number and bytes of each.

@@ -19,13 +19,14 @@ mod together;
 use super::limits::Limits;
 use super::load::{Horizon, Loads};
 use super::queue::Choice;
-use super::task::{Balanced, ClientState, Job, TaskState, segment_names};
+use super::task::{Balanced, ClientState, Kept, TaskState, segment_names};
 use super::turn::Turn;
 use crate::recent::Recent;
 use crate::wire::message::{Message, Outcome};
-use crate::wire::{Channel, Frame};
+use crate::wire::{Channel, Frame, sharing};
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::num::Saturating;
 use std::rc::Rc;
 use std::time::Duration;
@@ -41,17 +42,20 @@ pub enum Effect {
     Unlink(Frame),
 }
 
+/// The number of the controller's start stands in the numbers of tasks from this bit on.
+pub(super) const STARTS: u32 = 40;
+
 /// How many engines that are gone are remembered by their ids, with what became of them.
 const GONE_MAX: usize = 4096;
 
 /// All tasks, and who has them.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Work {
     limits: Limits,
-    clients: HashMap<PeerId, ClientState>,
+    clients: BTreeMap<PeerId, ClientState>,
     /// Clients with queued tasks that may be started, in turn.
     turns: VecDeque<PeerId>,
-    tasks: HashMap<TaskId, TaskState>,
+    tasks: BTreeMap<TaskId, TaskState>,
     /// Load of each engine.
     pub loads: Loads,
     /// Those that do not read, as far as tasks wait for that.
@@ -64,15 +68,17 @@ pub struct Work {
     no_engine_since: Option<Duration>,
     /// What became of the last engine with an id that none has now.
     gone: Recent<EngineId, String>,
+    #[serde(skip)]
     effects: Vec<Effect>,
     /// The choice of an ordinary balanced task.
+    #[serde(with = "sharing::rc")]
     anywhere: Rc<Choice>,
     /// What engines that come are to do first, by name.
-    kept: Vec<(String, Rc<Job>)>,
+    kept: Vec<Kept>,
     /// Bytes of output that are not under way any more, and of which the engine was not told.
     credits: BTreeMap<(PeerId, EngineId), u64>,
     /// How groups end what they do together, by the first task.
-    turns_of_groups: HashMap<TaskId, Turn>,
+    turns_of_groups: BTreeMap<TaskId, Turn>,
 }
 
 impl Work {
@@ -80,9 +86,9 @@ impl Work {
     pub fn new(limits: Limits) -> Self {
         Work {
             limits,
-            clients: HashMap::new(),
+            clients: BTreeMap::new(),
             turns: VecDeque::new(),
-            tasks: HashMap::new(),
+            tasks: BTreeMap::new(),
             loads: Loads::default(),
             holding: BTreeSet::new(),
             released: false,
@@ -95,8 +101,14 @@ impl Work {
             anywhere: Rc::default(),
             kept: Vec::new(),
             credits: BTreeMap::new(),
-            turns_of_groups: HashMap::new(),
+            turns_of_groups: BTreeMap::new(),
         }
+    }
+
+    /// Numbers of tasks go on where no controller before has been.
+    pub fn restarted(&mut self, start: u32, limits: Limits) {
+        self.limits = limits;
+        self.last_task = self.last_task.max(Saturating(u64::from(start) << STARTS));
     }
 
     /// Takes what has to be done since the last call.
@@ -126,7 +138,7 @@ impl Work {
         let requests = self.tasks.values().flat_map(|task| task.job.segment_names());
         let unmet = self.tasks.values().filter_map(|task| task.balanced.as_ref()?.unmet.as_deref());
         let unmet = unmet.flat_map(|(reply, payload)| segment_names(&reply.segments, payload));
-        let kept = self.kept.iter().flat_map(|(_, job)| job.segment_names());
+        let kept = self.kept.iter().flat_map(|kept| kept.job.segment_names());
         replies.chain(requests).chain(unmet).chain(kept).map(|name| name.to_vec()).collect()
     }
 
@@ -161,9 +173,15 @@ impl Work {
         self.loads.insert(engine, peer, horizon);
         self.gone.remove(&engine);
         self.no_engine_since = None;
-        for (_, job) in self.kept.clone() {
-            self.give_for_nobody(job, engine, now);
+        for kept in self.kept.clone() {
+            self.give_for_nobody(kept.job, engine, now);
         }
+        self.dispatch(now);
+    }
+
+    /// An engine has its connections again.
+    pub fn came_back(&mut self, engine: EngineId, now: Duration) {
+        self.loads.set_away(engine, false);
         self.dispatch(now);
     }
 

@@ -6,11 +6,13 @@
 //! what comes behind it finds the new communicator. That an epoch is over overtakes the tasks.
 
 use super::load::Load;
+use super::work::STARTS;
 use crate::recent::Recent;
 use crate::wire::message::{EpochOver, Group, Message, Op, Rank, Reform, Task, TaskOutcome, WorldStatus};
 use crate::wire::{Channel, Frame, bounds};
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::Saturating;
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ const FIRST_TASK: u64 = 1 << 63;
 /// A message to an engine.
 pub type ToEngine = (EngineId, Channel, Message, Vec<Frame>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
     /// Not all ranks are there.
     Gathering,
@@ -31,7 +33,7 @@ enum Phase {
     Over,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct World {
     size: u32,
     survives: bool,
@@ -76,13 +78,14 @@ pub enum NoGroup {
 }
 
 /// All MPI programs.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Worlds {
     worlds: BTreeMap<String, World>,
-    of: HashMap<EngineId, (String, u32)>,
+    of: BTreeMap<EngineId, (String, u32)>,
     /// The last epoch in which each engine's id was a member.
     epochs: Epochs,
     last_task: Saturating<u64>,
+    #[serde(skip)]
     sends: Vec<ToEngine>,
 }
 
@@ -100,6 +103,11 @@ impl Default for Worlds {
 }
 
 impl Worlds {
+    /// Numbers of tasks go on where no controller before has been.
+    pub fn restarted(&mut self, start: u32) {
+        self.last_task = self.last_task.max(Saturating(u64::from(start) << STARTS));
+    }
+
     /// What is to be sent since the last call.
     pub fn take_sends(&mut self) -> Vec<ToEngine> {
         std::mem::take(&mut self.sends)

@@ -33,6 +33,8 @@ pub struct Job {
     pub client: PeerId,
     /// Members of the group that have left it.
     pub left: Vec<Left>,
+    /// Which message on `data` has brought it.
+    pub number: u64,
 }
 
 /// What the I/O thread is to do.
@@ -83,6 +85,8 @@ impl Functions {
 /// The state of an engine.
 #[derive(Debug, Default)]
 pub struct Core {
+    /// How many messages came on `data`, with the one that is handled.
+    pub arrived: u64,
     inbox: VecDeque<Job>,
     /// The task whose code runs, and whether it is of this session.
     running: Option<(TaskId, bool)>,
@@ -107,7 +111,16 @@ impl Core {
                 let payload = unpack(payload, &task);
                 let function = task.function.map(|name| (name, None));
                 let Task { id, op, group, client, .. } = task;
-                self.inbox.push_back(Job { id, op, function, payload, group, client, left: vec![] });
+                self.inbox.push_back(Job {
+                    id,
+                    op,
+                    function,
+                    payload,
+                    group,
+                    client,
+                    left: vec![],
+                    number: self.arrived,
+                });
                 self.ask().into_iter().collect()
             }
             Message::Function(function) => {
@@ -239,6 +252,11 @@ impl Core {
     /// This task runs.
     pub fn runs(&self, task: TaskId) -> bool {
         self.running.is_some_and(|(running, _)| running == task)
+    }
+
+    /// What the messages behind this number have brought, and what has not begun, is nobody's any more.
+    pub fn forget_behind(&mut self, number: u64) {
+        self.inbox.retain(|job| job.number <= number);
     }
 
     /// The session is over: the controller has answered for everything that was here. What runs goes on, for nobody.

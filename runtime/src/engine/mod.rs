@@ -2,6 +2,7 @@
 //!
 //! 1. [`process`]: how an engine's process ends when it must.
 //! 2. [`inspection`]: where its main thread is, told while it is busy; [`mpi`]: what MPI is told, and tells.
+//!    [`keeping`]: what it keeps of its session.
 //! 3. [`core`]: tasks in order, functions by hash, what is running. Pure. Text is gathered in `output`.
 //! 4. [`config`]: how an engine is to be run.
 //! 5. `shared`: the core under one lock; `reactor`: the I/O thread around it.
@@ -12,6 +13,7 @@ pub mod config;
 pub mod core;
 mod handle;
 pub mod inspection;
+pub mod keeping;
 mod logs;
 pub mod mpi;
 mod output;

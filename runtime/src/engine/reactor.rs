@@ -6,14 +6,16 @@
 use super::config::EngineConfig;
 use super::core::Action;
 use super::inspection::StackFile;
+use super::keeping::Course;
 use super::output::OUTPUT_CHUNK;
 use super::process::{self, UserThread};
 use super::shared::Shared;
 use crate::system::{block_all_signals, resident_bytes};
 use crate::transport::session::{Session, SessionEvent};
-use crate::wire::Channel;
-use crate::wire::message::{Activity, Inspect, Inspected, Message, Task, Usage};
+use crate::wire::message::{Activity, Inspect, Inspected, Message, Task, Usage, Welcome};
 use crate::wire::part::unpack;
+use crate::wire::resend::Sending;
+use crate::wire::{Channel, Frame};
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -37,6 +39,8 @@ pub(super) struct Reactor {
     user: UserThread,
     stack: Option<StackFile>,
     lease: Duration,
+    /// Somebody starts a controller again that dies.
+    returns: bool,
     end_timeout: Duration,
     /// When to give up waiting for a session.
     give_up: Option<Instant>,
@@ -52,13 +56,20 @@ pub(super) struct Reactor {
 
 impl Reactor {
     /// The state of a thread that is about to start. The calling thread runs user code.
-    pub fn new(context: zmq::Context, session: Session, shared: Arc<Shared>, config: &EngineConfig) -> Reactor {
+    pub fn new(
+        context: zmq::Context,
+        session: Session,
+        shared: Arc<Shared>,
+        config: &EngineConfig,
+        returns: bool,
+    ) -> Reactor {
         Reactor {
             session,
             shared,
             user: UserThread::current(),
             stack: config.stack.clone(),
             lease: config.lease,
+            returns,
             end_timeout: config.end_timeout,
             give_up: Some(Instant::now() + config.timeout),
             stop_at: None,
@@ -174,25 +185,31 @@ impl Reactor {
         let bytes = resident_bytes();
         if bytes.abs_diff(self.told_bytes) > 1 << 20 && self.give_up.is_none() {
             self.told_bytes = bytes;
-            self.session.send(Channel::Control, &Message::Usage(Usage { resident_bytes: bytes }), vec![])?;
+            self.say(Channel::Control, Message::Usage(Usage { resident_bytes: bytes }), vec![])?;
         }
         Ok(())
     }
 
     fn act(&mut self, action: Action) -> Result<(), zmq::Error> {
         match action {
-            Action::SendData(message, payload) => self.session.send(Channel::Data, &message, payload)?,
+            Action::SendData(message, payload) => self.say(Channel::Data, message, payload)?,
             Action::Interrupt => self.user.interrupt(),
             // MPI was told at once.
             Action::EndEpoch(_) | Action::Left(_) | Action::BreakOff(_) => {}
             Action::Inspect(inspect) => {
                 let answer = self.inspect(inspect);
-                self.session.send(Channel::Control, &answer, vec![])?;
+                self.say(Channel::Control, answer, vec![])?;
             }
-            Action::SendControl(message) => self.session.send(Channel::Control, &message, vec![])?,
+            Action::SendControl(message) => self.say(Channel::Control, message, vec![])?,
             Action::Stop => self.stop("shut down"),
         }
         Ok(())
+    }
+
+    /// Says something to the controller; without a connection, as soon as there is one again.
+    fn say(&self, channel: Channel, message: Message, payload: Vec<Frame>) -> Result<(), zmq::Error> {
+        let now = self.shared.lock().keeping.say(channel, &message, &payload);
+        if now { self.session.send(channel, &message, payload) } else { Ok(()) }
     }
 
     fn inspect(&mut self, inspect: Inspect) -> Message {
@@ -215,6 +232,9 @@ impl Reactor {
     }
 
     fn event(&mut self, event: SessionEvent) {
+        if let SessionEvent::Message(channel, message, payload) = &event {
+            self.heard(*channel, message, payload);
+        }
         match event {
             SessionEvent::Established(welcome) => {
                 self.give_up = None;
@@ -223,6 +243,11 @@ impl Reactor {
                     self.shared.logs.set_limit(limit);
                 }
                 self.next_usage = Instant::now();
+                let again = self.established(&welcome);
+                for (channel, message, payload) in again {
+                    // A connection that breaks at once is an event of its own.
+                    let _ = self.session.send(channel, &message, payload);
+                }
                 let mut state = self.shared.lock();
                 state.registered = welcome.engine_id.map(|id| (id, welcome.peer));
                 state.result_limit = welcome.window.request_bytes;
@@ -242,11 +267,15 @@ impl Reactor {
                 }
             }
             SessionEvent::Lost(reason) => {
-                self.session_lost();
-                if self.session.is_local() {
+                let resume = self.shared.lock().keeping.interrupted();
+                if resume.is_none() {
+                    self.session_lost();
+                }
+                if self.session.is_local() && resume.is_none() && !self.returns {
                     self.stop(&reason);
                 } else {
                     self.give_up = Some(Instant::now() + self.lease);
+                    self.session.set_resume(resume);
                 }
             }
             SessionEvent::Message(_, Message::OutputTaken(taken), _) => {
@@ -270,6 +299,36 @@ impl Reactor {
                 state.outbox.extend(actions);
                 drop(state);
                 self.shared.changed.notify_all();
+            }
+        }
+    }
+
+    /// Counts a message, and tells the controller from time to time what has arrived.
+    fn heard(&self, channel: Channel, message: &Message, payload: &[Frame]) {
+        let mut state = self.shared.lock();
+        let ack = state.keeping.heard(channel, message, payload);
+        state.core.arrived = state.keeping.arrived();
+        drop(state);
+        if let Some(ack) = ack {
+            // A connection that breaks at once is an event of its own.
+            let _ = self.session.send(Channel::Control, &ack, vec![]);
+        }
+    }
+
+    /// What has to be sent again, now that there is a session.
+    fn established(&mut self, welcome: &Welcome) -> Vec<Sending> {
+        self.session.set_wanted_id(welcome.engine_id);
+        let mut state = self.shared.lock();
+        let course = state.keeping.established(welcome);
+        match course {
+            Course::New => {
+                drop(state);
+                self.session_lost();
+                Vec::new()
+            }
+            Course::Resumed(again, lost) => {
+                lost.into_iter().for_each(|number| state.core.forget_behind(number));
+                again
             }
         }
     }

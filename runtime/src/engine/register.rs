@@ -33,7 +33,7 @@ impl Engine {
         let shared = Shared::new(segments, config.mpi).map_err(|error| EngineError::of_io("eventfd", error))?;
         let shared = Arc::new(shared);
         process::end_group_on_sigterm();
-        let reactor = Reactor::new(context, session, Arc::clone(&shared), config);
+        let reactor = Reactor::new(context, session, Arc::clone(&shared), config, file.keeper.is_some());
         let thread = std::thread::Builder::new()
             .name("ipclusterz-io".to_owned())
             .spawn(move || reactor.run())
@@ -46,6 +46,7 @@ impl Engine {
 fn hello(uuid: String, config: &EngineConfig) -> Hello {
     Hello {
         wanted_id: config.wanted_id,
+        lease: config.lease.as_secs_f64(),
         drain_before: config.end.map_or(0.0, |end| end.drain_before.as_secs_f64()),
         world: config.world.clone().map(Box::new),
         ..Hello::new(Role::Engine, uuid, places::host_name(), std::process::id())

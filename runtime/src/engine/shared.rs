@@ -1,6 +1,7 @@
 //! What the two threads of an engine share: the core under one lock, and how they wake each other.
 
 use super::core::{Action, Core};
+use super::keeping::Keeping;
 use super::logs::Logs;
 use super::mpi::MpiFunctions;
 use super::output::{Accounts, Allowance, Gathered, Room};
@@ -65,6 +66,7 @@ impl Shared {
 #[derive(Default)]
 pub(super) struct State {
     pub core: Core,
+    pub keeping: Keeping,
     pub outbox: Vec<Action>,
     /// Text not sent yet.
     pub output: Gathered,

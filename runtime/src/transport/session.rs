@@ -12,6 +12,7 @@ use crate::wire::message::{Attach, Hello, Message, Refused, Resume, Welcome};
 use crate::wire::resend::Sending;
 use crate::wire::{Channel, Frame, codec};
 use ipclusterz_base::connection::ConnectionFile;
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::process::Birth;
 use ipclusterz_base::release;
 use std::os::fd::RawFd;
@@ -110,6 +111,11 @@ impl Session {
     /// When this process will be ended from outside: the controller is told how much is left.
     pub fn set_end(&mut self, end: Option<Instant>) {
         self.end = end;
+    }
+
+    /// The id that an engine asks for when the controller does not know it any more.
+    pub fn set_wanted_id(&mut self, id: Option<EngineId>) {
+        self.hello.wanted_id = id.or(self.hello.wanted_id);
     }
 
     /// The session to ask for when the controller answers again; none: a new one.

@@ -3,11 +3,15 @@
 //! `zmq::Message` can neither be shared nor wrap memory that somebody else frees; both are what lets the
 //! controller send one upload to a hundred engines, and a mapped segment to an engine far away, without a copy.
 
+use super::sharing;
 use super::socket::{last_error, socket_pointer};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt;
 use std::ops::Deref;
+use std::rc::Rc;
 use zmq_sys::zmq_msg_t;
 
 /// One frame. Cloning shares the bytes. Not for two threads at once, since libzmq counts references in the
@@ -205,6 +209,54 @@ impl fmt::Debug for Frame {
 impl PartialEq for Frame {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
+    }
+}
+
+/// Where a state is written down, only frames of so many bytes are written once: smaller ones are not shared in memory either.
+const SHARED_MIN: usize = 64;
+
+impl Serialize for Frame {
+    /// The bytes, or the number of a frame with the same memory: see [`sharing`].
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (address, size) = (self.data() as usize, self.len());
+        if size < SHARED_MIN {
+            return serializer.serialize_bytes(self);
+        }
+        if let Some(number) = sharing::number_of(address, size) {
+            return serializer.serialize_u64(number);
+        }
+        let done = serializer.serialize_bytes(self)?;
+        sharing::written(address, size);
+        Ok(done)
+    }
+}
+
+struct Bytes;
+
+impl Visitor<'_> for Bytes {
+    type Value = Frame;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the bytes of a frame, or the number of one that was there before")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Frame, E> {
+        let frame = sharing::recall::<Frame>(number);
+        frame.map(|frame| Frame::clone(&frame)).ok_or_else(|| E::custom(format!("there is no frame {number}")))
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Frame, E> {
+        let frame = Frame::copy_from(bytes).ok_or_else(|| E::custom("there is no memory for a frame"))?;
+        if bytes.len() >= SHARED_MIN {
+            sharing::remember(Rc::new(frame.clone()));
+        }
+        Ok(frame)
+    }
+}
+
+impl<'de> Deserialize<'de> for Frame {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Bytes)
     }
 }
 

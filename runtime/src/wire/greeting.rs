@@ -17,11 +17,11 @@ use super::bounds;
 use super::message::{Hello, Refused};
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_base::release;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What was heard from a side of another wire version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foreign {
     /// Its wire version.
     pub wire: u8,
@@ -30,7 +30,7 @@ pub struct Foreign {
 }
 
 /// What a side of another wire version said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Said {
     /// Who it is.
     Hello(Introduction),
@@ -41,7 +41,7 @@ pub enum Said {
 }
 
 /// What every `hello` says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Introduction {
     /// `client` or `engine`.

@@ -6,6 +6,7 @@
 //!    wire versions understand of each other.
 //! 4. [`frame`]: one payload frame, shared by reference; `socket`: what it needs of libzmq beyond the zmq crate.
 //! 5. [`pieces`]: long frames cut for the wire and joined again.
+//!    [`sharing`]: a state is written down with what is shared in it once.
 //! 6. [`resend`]: what one side has sent and the other may not have received.
 //! 7. [`weight`]: how many bytes a message counts that a client has not received.
 //! 8. [`segment`]: large frames in shared memory.
@@ -23,6 +24,7 @@ pub mod pieces;
 pub mod reaper;
 pub mod resend;
 pub mod segment;
+pub mod sharing;
 pub(crate) mod socket;
 pub mod weight;
 

@@ -8,6 +8,7 @@
 use super::channel::Channel;
 use super::frame::Frame;
 use super::message::{Counts, Message};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// A message on its way.
@@ -40,13 +41,18 @@ impl Counts {
         }
     }
 
+    /// The smaller one of each.
+    pub fn least(self, other: Counts) -> Counts {
+        Counts { control: self.control.min(other.control), data: self.data.min(other.data) }
+    }
+
     /// On both channels.
     pub fn total(self) -> u64 {
         self.control.saturating_add(self.data)
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Lane {
     /// Messages that have arrived.
     arrived: u64,
@@ -55,6 +61,10 @@ struct Lane {
 }
 
 impl Lane {
+    fn total(&self) -> u64 {
+        self.arrived.saturating_add(self.kept.len() as u64)
+    }
+
     fn arrived(&mut self, count: u64) {
         let news = usize::try_from(count.saturating_sub(self.arrived)).unwrap_or(usize::MAX).min(self.kept.len());
         self.kept.drain(..news);
@@ -63,7 +73,7 @@ impl Lane {
 }
 
 /// One direction of a session.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Sent {
     keep: bool,
     control: Lane,
@@ -91,6 +101,11 @@ impl Sent {
             // Frames are shared, not copied.
             lane.kept.push_back((message.clone(), payload.to_vec()));
         }
+    }
+
+    /// How much was sent in all.
+    pub fn total(&self) -> Counts {
+        Counts { control: self.control.total(), data: self.data.total() }
     }
 
     /// So much has arrived.

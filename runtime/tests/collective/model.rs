@@ -5,6 +5,7 @@ use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::core::{Core, Identity};
 use ipclusterz_runtime::controller::event::{Action, Event};
+use ipclusterz_runtime::controller::oracle::Oracle;
 use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::*;
@@ -115,10 +116,9 @@ pub struct World {
 
 impl World {
     pub fn new(size: u32, survives: bool) -> World {
-        let identity =
-            Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None, halt: |_, _| None };
+        let identity = Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None };
         let mut world = World {
-            core: Core::new(identity, Limits::default(), || "token".to_owned()),
+            core: Core::new(identity, Limits::default(), Oracle::new(|| "token".to_owned(), |_, _| None)),
             size,
             survives,
             processes: Vec::new(),

@@ -28,6 +28,7 @@ proptest! {
         for step in steps {
             world.step(step);
         }
+        world.check_replay();
         world.settle();
     }
 }

@@ -6,6 +6,7 @@ use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::bug;
 use ipclusterz_runtime::controller::core::{Core, Identity};
 use ipclusterz_runtime::controller::event::{Action, Event};
+use ipclusterz_runtime::controller::oracle::Oracle;
 use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::message::{Hello, Message, Refused};
 use std::cell::Cell;
@@ -24,9 +25,9 @@ fn token() -> String {
 fn a_bug_costs_whoever_ran_into_it_and_nobody_else() {
     let mut world = World::new();
     world.core = Core::new(
-        Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None, halt: |_, _| None },
+        Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None },
         Limits::default(),
-        token,
+        Oracle::new(token, |_, _| None),
     );
     let client = world.join(Role::Client, None);
     let engine = world.join(Role::Engine, None);

@@ -26,6 +26,7 @@ pub enum Step {
     AbortAll { client: usize, engines: Option<Vec<EngineId>>, interrupt: bool },
     Acknowledge(usize),
     Wait(u64),
+    Reload,
     Confuse { peer: usize, task: u64 },
 }
 
@@ -70,6 +71,7 @@ pub fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(client, engines, interrupt)| Step::AbortAll { client, engines, interrupt }),
         2 => index.clone().prop_map(Step::Acknowledge),
         3 => (0..30_u64).prop_map(Step::Wait),
+        1 => Just(Step::Reload),
         1 => (index, 0..50_u64).prop_map(|(peer, task)| Step::Confuse { peer, task }),
     ]
 }
@@ -147,6 +149,7 @@ impl World {
                     self.tell(control, Message::Ack(received), vec![]);
                 }
             }
+            Step::Reload => self.reload(),
             Step::Wait(milliseconds) => {
                 self.now += Duration::from_millis(milliseconds);
                 self.feed(Event::Tick);

@@ -7,10 +7,13 @@ use ipclusterz_base::process::{Birth, Table};
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::core::{Core, Identity};
 use ipclusterz_runtime::controller::event::{Action, Event};
+use ipclusterz_runtime::controller::image;
+use ipclusterz_runtime::controller::oracle::{Answer, Oracle};
 use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// The client's `control` route, and its request.
@@ -48,10 +51,19 @@ pub struct World {
     pub watched: BTreeMap<PeerId, u32>,
     /// Peers whose processes have ended while their connections stand.
     pub over: Vec<u32>,
+    /// All events so far, as the journal has them, and the state before the first one.
+    pub journal: Vec<(Event, Duration, Vec<Answer>)>,
+    pub image: Vec<u8>,
 }
 
 /// Where processes of the controller's host are.
 const TABLE: Option<Table> = Some(Table { boot: (1, 2), namespace: 3 });
+
+/// Each token is another one.
+fn oracle() -> Oracle {
+    static TOKENS: AtomicU32 = AtomicU32::new(0);
+    Oracle::new(|| format!("token {}", TOKENS.fetch_add(1, Ordering::Relaxed)), |_, _| None)
+}
 
 pub const FUNCTION: FunctionName = FunctionName([9; 16]);
 
@@ -76,10 +88,12 @@ impl World {
     }
 
     pub fn with(limits: Limits) -> World {
-        let identity =
-            Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: TABLE, halt: |_, _| None };
+        let identity = Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: TABLE };
+        let core = Core::new(identity, limits, oracle());
         World {
-            core: Core::new(identity, limits, || "token".to_owned()),
+            image: image::write(&core),
+            journal: Vec::new(),
+            core,
             now: Duration::ZERO,
             next_route: 2,
             engines: BTreeMap::new(),
@@ -108,10 +122,36 @@ impl World {
     }
 
     pub fn feed(&mut self, event: Event) {
-        let actions = self.core.handle(event, self.now);
+        let actions = self.core.handle(event.clone(), self.now);
+        self.journal.push((event, self.now, self.core.take_answers()));
         for action in actions {
             self.take(action);
         }
+    }
+
+    /// Goes on with the state as it is written down and read back.
+    pub fn reload(&mut self) {
+        let image = image::write(&self.core);
+        self.core = image::read(&image, oracle()).expect("an image");
+        assert_eq!(
+            image::write(&self.core).escape_ascii().to_string(),
+            image.escape_ascii().to_string(),
+            "all of the state"
+        );
+    }
+
+    /// Another core that is given the same events comes to the same state.
+    pub fn check_replay(&self) {
+        let mut other = image::read(&self.image, Oracle::default()).expect("an image");
+        for (event, now, answers) in self.journal.clone() {
+            other.repeat_answers(answers);
+            other.handle(event, now);
+            other.take_answers();
+        }
+        assert_eq!(
+            image::write(&other).escape_ascii().to_string(),
+            image::write(&self.core).escape_ascii().to_string()
+        );
     }
 
     pub fn tell(&mut self, route: u32, message: Message, payload: Vec<Frame>) {

@@ -8,6 +8,7 @@ use ipclusterz_base::ids::{EngineId, RequestId};
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::core::{Core, Identity};
 use ipclusterz_runtime::controller::event::{Action, Event};
+use ipclusterz_runtime::controller::oracle::Oracle;
 use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::message::*;
@@ -56,12 +57,11 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let identity =
-            Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None, halt: |_, _| None };
+        let identity = Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None };
         let window = Window { replies: 64, bytes: 2_000, request_bytes: 4_000 };
         let limits = Limits { window, output_bytes: 1_000, ..Limits::default() };
         World {
-            core: Core::new(identity, limits, || "token".to_owned()),
+            core: Core::new(identity, limits, Oracle::new(|| "token".to_owned(), |_, _| None)),
             now: Duration::ZERO,
             next_route: OTHERS,
             welcomes: BTreeMap::new(),

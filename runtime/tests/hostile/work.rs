@@ -5,6 +5,7 @@ use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::core::{Core, Identity};
 use ipclusterz_runtime::controller::event::{Action, Event};
+use ipclusterz_runtime::controller::oracle::Oracle;
 use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::Frame;
 use ipclusterz_runtime::wire::bounds::LIST_MAX;
@@ -22,9 +23,9 @@ fn controller() -> Core {
 
 fn controller_with(limits: Limits) -> Core {
     let mut core = Core::new(
-        Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None, halt: |_, _| None },
+        Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None },
         limits,
-        || "token".to_owned(),
+        Oracle::new(|| "token".to_owned(), |_, _| None),
     );
     joins(&mut core, Role::Client, CLIENT);
     joins(&mut core, Role::Engine, ENGINE);

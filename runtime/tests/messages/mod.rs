@@ -101,27 +101,27 @@ fn refused() -> impl Strategy<Value = Refused> {
 fn handshake() -> impl Strategy<Value = Message> {
     let role = proptest::sample::select(vec![Role::Client, Role::Engine]);
     let hello = (role, ".*", ".*", short(), option::of(engine_id()), any::<bool>());
-    let reached = (".*", any::<bool>(), option::of(time()), time(), option::of(".*"));
+    let reached = (".*", any::<bool>(), option::of(time()), (time(), time()), option::of(".*"));
     let window = (number(), number(), number());
     let welcome = (number(), ".*", option::of(engine_id()), vec(info(), 0..5), window);
-    let session = (time(), option::of(counts()));
+    let session = (time(), option::of(counts()), option::of(counts()));
     let resume = option::of((number(), ".*", counts()));
     prop_oneof![
         (hello, reached, resume, birth()).prop_map(|(hello, reached, resume, birth)| {
-            let (address, forwarded, ends_in, drain_before, release) = reached;
+            let (address, forwarded, ends_in, (drain_before, lease), release) = reached;
             let (role, uuid, host, pid, wanted_id, shared_memory) = hello;
             let mut hello = Hello { wanted_id, shared_memory, address, ..Hello::new(role, uuid, host, pid) };
             (hello.forwarded, hello.ends_in, hello.drain_before) = (forwarded, ends_in, drain_before);
             hello.resume = resume.map(|(peer, token, received)| Resume { peer: PeerId(peer), token, received });
-            hello.birth = birth;
+            (hello.birth, hello.lease) = (birth, lease);
             hello.release = release;
             Message::Hello(hello)
         }),
-        (welcome, session).prop_map(|((peer, token, engine_id, engines, window), (grace, resumed))| {
+        (welcome, session).prop_map(|((peer, token, engine_id, engines, window), (grace, resumed, counted))| {
             let (peer, (replies, bytes, request_bytes)) = (PeerId(peer), window);
             let window = Window { replies, bytes, request_bytes };
             let log = engine_id.map(|_| LogLimit { bytes: u64::MAX, files: 2 });
-            Message::Welcome(Welcome { peer, token, engine_id, engines, window, grace, resumed, log })
+            Message::Welcome(Welcome { peer, token, engine_id, engines, window, grace, resumed, counted, log })
         }),
         refused().prop_map(Message::Refused),
         refused().prop_map(Message::Crowded),

@@ -8,6 +8,7 @@ use ipclusterz_runtime::client::watched::Watched;
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::core::{Core as Controller, Identity};
 use ipclusterz_runtime::controller::event::{Action, Event};
+use ipclusterz_runtime::controller::oracle::Oracle;
 use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::message::*;
 use ipclusterz_runtime::wire::resend::Sending;
@@ -63,10 +64,9 @@ pub struct World {
 
 impl World {
     pub fn new(limits: Limits) -> World {
-        let identity =
-            Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None, halt: |_, _| None };
+        let identity = Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: None };
         let mut world = World {
-            controller: Controller::new(identity, limits, || "token".to_owned()),
+            controller: Controller::new(identity, limits, Oracle::new(|| "token".to_owned(), |_, _| None)),
             client: Client::default(),
             watched: Arc::default(),
             now: Duration::ZERO,

@@ -1,6 +1,30 @@
-//! `[controller]`: where the controller listens.
+//! `[controller]`: where the controller listens, and what survives its death.
 
 use serde::Deserialize;
+
+/// `controller.journal`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Journal {
+    /// Everything that is accepted is written down first.
+    #[default]
+    On,
+    /// Nothing is.
+    Off,
+    /// What cannot be written down is accepted all the same.
+    BestEffort,
+}
+
+impl Journal {
+    /// The word for it in profiles and options.
+    pub fn word(self) -> &'static str {
+        match self {
+            Journal::On => "on",
+            Journal::Off => "off",
+            Journal::BestEffort => "best-effort",
+        }
+    }
+}
 
 /// See `profiles/default.toml`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -11,4 +35,6 @@ pub struct ControllerTable {
     pub listen: String,
     pub advertise: Vec<String>,
     pub session_grace: f64,
+    pub restart: bool,
+    pub journal: Journal,
 }

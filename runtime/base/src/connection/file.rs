@@ -10,8 +10,13 @@
 //! {"version": 1, "release": "0.1.0", "role": "client", "cluster": "default", "run_id": "0f3c9a1e", "host": "n1",
 //!  "addresses": ["ipc:///run/user/1000/ipclusterz/default-0f3c9a1e/controller.sock", "tcp://n1:10101"],
 //!  "shared_memory": "/dev/shm/ipclusterz-1000-default-0f3c9a1e",
-//!  "curve": {"server": "…", "public": "…", "secret": "…"}}
+//!  "curve": {"server": "…", "public": "…", "secret": "…"},
+//!  "controller": {"pid": 4711, "table": {"boot": [1, 2], "namespace": 4026531836}, "start_time": 987654},
+//!  "keeper": {"pid": 4710, "table": {"boot": [1, 2], "namespace": 4026531836}, "start_time": 987650}}
 //! ```
+//!
+//! `controller` and `keeper` are there where the kernel tells which processes they are. `keeper` is the launcher, if it
+//! starts the controller again when that dies: as long as the keeper lives, a dead controller is not the end.
 //!
 //! For peers behind a tunnel there are copies with `"forwarded": true`. Their addresses are near ends of forwards on
 //! the peer's own host, and are dialled although `host` is another one.
@@ -61,12 +66,15 @@ pub struct ConnectionFile {
     /// The controller's process, for peers of its host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller: Option<ControllerProcess>,
+    /// The process that starts the controller again when that dies, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeper: Option<ControllerProcess>,
     /// Where it was read from.
     #[serde(skip)]
     pub path: Option<PathBuf>,
 }
 
-/// Which process a controller is.
+/// Which process a controller is, or its keeper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControllerProcess {
     /// Its process id.
@@ -77,6 +85,16 @@ pub struct ControllerProcess {
 }
 
 impl ControllerProcess {
+    /// The process that has this pid now; `None` if there is none, or the kernel does not tell.
+    pub fn of(pid: u32) -> Option<Self> {
+        Birth::of(pid).map(|birth| Self { pid, birth })
+    }
+
+    /// Whether it has ended, where this host can see that.
+    fn has_ended(self) -> Option<bool> {
+        self.birth.condition(self.pid).map(|condition| condition == Condition::Gone)
+    }
+
     /// Why it does not go on, where this host can see that.
     pub fn halted(self) -> Option<String> {
         self.birth.halted("the controller", self.pid)
@@ -160,7 +178,7 @@ impl ConnectionFile {
             return Err(ConnectionError::BadAddress(address.to_owned()));
         }
         // What is there may be another cluster's, of which this file has the key alone.
-        Ok(ConnectionFile { addresses: vec![address.to_owned()], controller: None, path: None, ..self })
+        Ok(ConnectionFile { addresses: vec![address.to_owned()], controller: None, keeper: None, path: None, ..self })
     }
 
     /// Writes it to `path` with mode 0600, whole or not at all.
@@ -175,10 +193,8 @@ impl ConnectionFile {
 
     /// Why the cluster, at which nobody listens any more, has ended for good; `None`: this host does not see that.
     pub fn ended(&self) -> Option<String> {
-        if let Some(ControllerProcess { pid, birth }) = self.controller
-            && birth.condition(pid) == Some(Condition::Gone)
-        {
-            return Some(format!("the controller (pid {pid}) has ended"));
+        if let Some(controller) = self.controller.filter(|_| self.controller_is_gone_for_good()) {
+            return Some(format!("the controller (pid {}) has ended", controller.pid));
         }
         let path = self.path.as_deref()?;
         match ConnectionFile::read(path) {
@@ -191,6 +207,12 @@ impl ConnectionFile {
             }
             _ => None,
         }
+    }
+
+    /// Whether the controller has ended, and nobody is there who starts it again.
+    fn controller_is_gone_for_good(&self) -> bool {
+        let is_gone = |process: ControllerProcess| process.has_ended() == Some(true);
+        self.controller.is_some_and(is_gone) && self.keeper.is_none_or(is_gone)
     }
 
     /// The unix socket, for a peer on the controller's own host.
@@ -232,6 +254,7 @@ mod tests {
             forwarded: false,
             release: Some("0.1.0".to_owned()),
             controller: None,
+            keeper: None,
             path: None,
         }
     }
@@ -240,10 +263,9 @@ mod tests {
     fn a_cluster_has_ended_when_its_file_or_its_controller_is_gone() {
         let root = tempfile::tempdir().expect("temporary folder");
         let path = root.path().join("client.json");
-        let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("sleep");
-        let start_time = crate::process::Stat::of(child.id()).expect("stat").start_time;
-        let birth = Birth { start_time, ..Birth::own().expect("a birth") };
-        let controller = Some(ControllerProcess { pid: child.id(), birth });
+        let mut child = sleeping();
+        let controller = ControllerProcess::of(child.id());
+        assert!(controller.is_some());
         ConnectionFile { controller, ..example() }.write(&path).expect("write");
         let file = ConnectionFile::read(&path).expect("read");
         assert_eq!((file.controller, file.ended()), (controller, None));
@@ -257,6 +279,33 @@ mod tests {
         child.wait().expect("reap");
         assert_eq!(file.ended(), Some(format!("the controller (pid {}) has ended", child.id())));
         assert_eq!(file.at("tcp://n1:10101").expect("an address").ended(), None, "perhaps not that one's");
+    }
+
+    fn sleeping() -> std::process::Child {
+        std::process::Command::new("sleep").arg("1000").spawn().expect("sleep")
+    }
+
+    #[test]
+    fn a_dead_controller_is_no_end_while_its_keeper_lives() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let path = root.path().join("client.json");
+        let (mut controller, mut keeper) = (sleeping(), sleeping());
+        let [first, second] = [&controller, &keeper].map(|child| ControllerProcess::of(child.id()));
+        ConnectionFile { controller: first, keeper: second, ..example() }.write(&path).expect("write");
+        let file = ConnectionFile::read(&path).expect("read");
+        controller.kill().expect("kill");
+        controller.wait().expect("reap");
+        assert_eq!((file.keeper, file.ended()), (second, None));
+        let elsewhere = second.map(|ControllerProcess { pid, birth }| {
+            let table = crate::process::Table { namespace: 0, ..birth.table };
+            ControllerProcess { pid, birth: Birth { table, ..birth } }
+        });
+        assert_eq!(ConnectionFile { keeper: elsewhere, ..file.clone() }.ended(), None, "it cannot be seen");
+        fs::remove_file(&path).expect("remove");
+        assert!(file.ended().is_some_and(|why| why.ends_with("client.json is gone")));
+        keeper.kill().expect("kill");
+        keeper.wait().expect("reap");
+        assert_eq!(file.ended(), Some(format!("the controller (pid {}) has ended", controller.id())));
     }
 
     #[test]

@@ -99,6 +99,17 @@ impl Folder {
         names(&self.place)
     }
 
+    /// Gives a file in it another name. What had that name is gone.
+    pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(fs::renameat(&self.place, from, &self.place, to)?)
+    }
+
+    /// Its list of names is on disk.
+    pub fn sync(&self) -> io::Result<()> {
+        // The descriptor may be one that can be looked through alone.
+        Ok(fs::fsync(fs::openat(&self.place, ".", LIST, Mode::empty())?)?)
+    }
+
     /// Removes what has this name in it; see [`super::remove`].
     pub fn remove(&self, name: &str) -> io::Result<()> {
         remove_in(self.place.as_fd(), OsStr::new(name))

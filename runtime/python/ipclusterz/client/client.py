@@ -37,7 +37,7 @@ class Client(Connection, DirectCalls):
 
     Every method with ``targets=`` does what the view ``rc[targets]`` does by its method of that name.
 
-    A connection to another host may break and come back, as through a tunnel: for five minutes (``session_grace`` of
+    A connection to another host may break and come back, as through a tunnel: for a day (``session_grace`` of
     the profile's ``[controller]``) the controller keeps what the client has under way, engines go on with it, and calls
     wait, and say so. Then all of it is lost, with `EngineError`.
 

@@ -58,6 +58,10 @@ impl Core {
         self.acknowledge |= !reply.segments.is_empty();
         let Some(request) = self.requests.get_mut(&reply.request) else { return };
         let Some(index) = request.index(reply.position) else { return };
+        if request.pending.upgrade().is_some_and(|pending| pending.is_done(index)) {
+            // It came again, from a controller whose journal has lost its end.
+            return;
+        }
         request.open -= 1;
         self.open_replies -= 1;
         if let Some(pending) = request.pending.upgrade() {

@@ -15,6 +15,7 @@ use crate::wire::Channel;
 use crate::wire::message::{EngineEnded, EngineLeft, EngineLoss, Message, Outcome};
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId};
+use ipclusterz_base::process::Halt;
 use std::time::Duration;
 
 /// How a process ended of which no more is known.
@@ -49,15 +50,21 @@ impl Core {
         }
         self.worlds.left(engine, &reason);
         self.work.engine_left(engine, &reason, now);
-        if peer.data.is_some() {
+        if peer.stood {
             self.tell_left(engine, &reason, awaited.any(), true);
         }
+    }
+
+    /// Why the process of a peer of this host does not go on.
+    fn halt(&mut self, peer: &Peer) -> Option<Halt> {
+        let birth = peer.hello.birth.filter(|_| peer.watched)?;
+        self.oracle.halt(peer.hello.pid, birth.start_time)
     }
 
     /// Who may say in a moment how an engine ended that has left.
     fn awaited(&self, peer: &Peer) -> Awaited {
         // One that never had its second connection had no tasks, and no client was told of it.
-        let open = !peer.leaving && peer.ended.is_none() && peer.data.is_some();
+        let open = !peer.leaving && peer.ended.is_none() && peer.stood;
         Awaited { launcher: open && self.has_launcher(), kernel: open && peer.watched && peer.exited.is_none() }
     }
 

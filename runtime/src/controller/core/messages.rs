@@ -31,12 +31,10 @@ impl Core {
         if !self.exits.is_empty() && self.exits.has(peer) {
             self.exits.wait_until(peer, now.saturating_add(self.limits.exit_grace));
         }
+        self.count(peer, channel, &message, &payload);
         let (role, refused) = match self.registry.peer(peer).and_then(|peer| peer.engine_id) {
             Some(engine) => (Role::Engine, self.engine_says(peer, engine, channel, message, payload, now)),
-            None => {
-                self.count(peer, channel, &message, &payload);
-                (Role::Client, self.client_says(peer, channel, message, payload, now))
-            }
+            None => (Role::Client, self.client_says(peer, channel, message, payload, now)),
         };
         if let Some(message) = refused {
             self.reject(route, format!("a {} from this {role} on its {channel:?} connection", kind(&message)));
@@ -79,6 +77,11 @@ impl Core {
             (Channel::Data, Message::Recalled(recalled)) => self.work.recalled(engine, &recalled, now),
             (Channel::Data, Message::NeedFunction(need)) => self.work.need_function(engine, need.task),
             (Channel::Data, Message::Output(output)) => self.work.output(engine, output, payload),
+            (Channel::Control, Message::Ack(ack)) => {
+                if let Some(peer) = self.registry.peer_mut(peer) {
+                    peer.sent.arrived(ack.messages);
+                }
+            }
             (Channel::Control, Message::Usage(usage)) => {
                 if let Some(peer) = self.registry.peer_mut(peer) {
                     peer.resident_bytes = usage.resident_bytes;
@@ -138,6 +141,9 @@ impl Core {
     }
 
     fn submit(&mut self, peer: PeerId, request: Request, payload: Vec<Frame>, now: Duration) {
+        if let Some(why) = &self.full {
+            return self.work.refuse_request(peer, &request, &Outcome::Rejected(why.clone()));
+        }
         let group = request.collective.then(|| self.group_of(&request.placement, request.timeout));
         self.work.submit(peer, request, group, payload, now);
     }

@@ -2,7 +2,7 @@
 //! asked.
 
 use super::Core;
-use crate::controller::peer::Peer;
+use crate::controller::peer::{Peer, Presence};
 use crate::wire::Channel;
 use crate::wire::message::{EngineStatus, Inspect, Inspected, Message, Status};
 use ipclusterz_base::ids::PeerId;
@@ -22,7 +22,8 @@ impl Core {
                 pid: peer.hello.pid,
                 address: peer.hello.address.clone(),
                 state: match queue {
-                    _ if let Some(halt) = self.halt(peer) => halt.word(),
+                    _ if let Some(halt) = self.halt_for_people(peer) => halt.word(),
+                    _ if peer.presence != Presence::Here => "away",
                     _ if load.is_some_and(|load| !load.horizon.takes(None, now)) => "draining",
                     0 => "idle",
                     _ => "busy",
@@ -50,10 +51,10 @@ impl Core {
         }
     }
 
-    /// Why the process of a peer of this host does not go on.
-    pub(super) fn halt(&self, peer: &Peer) -> Option<Halt> {
+    /// Why the process of a peer of this host does not go on, for people.
+    fn halt_for_people(&self, peer: &Peer) -> Option<Halt> {
         let birth = peer.hello.birth.filter(|_| peer.watched)?;
-        (self.identity.halt)(peer.hello.pid, birth.start_time)
+        self.oracle.halt_for_people(peer.hello.pid, birth.start_time)
     }
 
     /// Passes a question on to the engines, and answers for those that are not there.
@@ -62,7 +63,7 @@ impl Core {
         let asker = Some(peer);
         // Each once, however often it is named.
         for engine in BTreeSet::from_iter(engines) {
-            if self.registry.engine(engine).is_some_and(|peer| peer.data.is_some()) {
+            if self.registry.engine(engine).is_some_and(|peer| peer.stood) {
                 let question = Inspect { number, asker, engines: vec![], stacks, broken: broken.clone() };
                 self.send_engine(engine, Channel::Control, Message::Inspect(question), vec![]);
             } else {

@@ -34,7 +34,10 @@ impl Core {
             }
             peer.unanswered = peer.unanswered.saturating_add(1);
         }
-        self.actions.extend(to_peer(peer, channel, message, payload));
+        peer.sent.push(channel, &message, &payload);
+        if peer.presence == Presence::Here {
+            self.actions.extend(to_peer(peer, channel, message, payload));
+        }
     }
 
     pub(super) fn notify(&mut self, message: &Message) {

@@ -7,11 +7,13 @@ use super::Core;
 use super::sending::to_peer;
 use crate::controller::event::Action;
 use crate::controller::peer::{Peer, Presence, Token};
+use crate::controller::registry::Keep;
 use crate::transport::{Admitted, Route};
 use crate::wire::greeting::Foreign;
 use crate::wire::message::{Attach, Empty, EngineInfo, Hello, Message, Refused, Welcome};
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame, bounds};
+use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::PeerId;
 use ipclusterz_base::process::Birth;
 use ipclusterz_base::release;
@@ -39,12 +41,15 @@ impl Core {
         let (role, uuid, pid, host) = (hello.role, &hello.uuid, hello.pid, &hello.host);
         let who = format!("{role} {uuid} (pid {pid} on {host}, ipclusterz {release})");
         // Through this host's unix socket, the kernel closes the connection of a process that has died, and no other.
-        let keep = admitted != Admitted::Local || hello.forwarded;
-        let grace = if keep { self.limits.session_grace.as_secs_f64() } else { 0.0 };
+        let beside = admitted == Admitted::Local && !hello.forwarded;
+        let keep = Keep { session: self.limits.durable || !beside, beside };
+        let of_role = if role == Role::Engine { hello.lease } else { self.limits.session_grace.as_secs_f64() };
+        let grace = if keep.session { of_role } else { 0.0 };
         if let Some((peer, former)) = self.registry.resume(&hello, route)
-            && let Some(Peer { token, received, .. }) = self.registry.peer(peer)
+            && let Some(Peer { token, received, engine_id, presence: Presence::Returning(counted), .. }) =
+                self.registry.peer(peer)
         {
-            let (engine_id, engines, window) = (None, vec![], self.limits.window);
+            let (engine_id, engines, window) = (*engine_id, vec![], self.limits.window);
             let welcome = Welcome {
                 peer,
                 token: token.text(),
@@ -53,7 +58,8 @@ impl Core {
                 window,
                 grace,
                 resumed: Some(*received),
-                log: None,
+                counted: Some(*counted),
+                log: engine_id.map(|_| self.limits.log),
             };
             self.actions.push(Action::Log(format!("hello again from {who}")));
             self.send(route, Message::Welcome(welcome));
@@ -73,7 +79,7 @@ impl Core {
         if let Some(former) = former.filter(|former| self.exits.has(*former)) {
             self.forget(former, None, "another engine has taken its place", now);
         }
-        let token = Token::new((self.token)());
+        let token = Token::new(self.oracle.token());
         let birth = hello.birth.filter(|birth| Some(birth.table) == self.identity.table);
         let pid = hello.pid;
         let peer = self.registry.admit(hello, keep, route, token.clone(), now);
@@ -91,7 +97,8 @@ impl Core {
         let engines = others.filter_map(|(_, peer)| peer.engine_info()).collect();
         let window = self.limits.window;
         let log = engine_id.map(|_| self.limits.log);
-        let welcome = Welcome { peer, token: token.text(), engine_id, engines, window, grace, resumed: None, log };
+        let (resumed, counted) = (None, None);
+        let welcome = Welcome { peer, token: token.text(), engine_id, engines, window, grace, resumed, counted, log };
         self.actions.push(Action::Log(format!("hello from {who}")));
         self.send(route, Message::Welcome(welcome));
     }
@@ -127,11 +134,16 @@ impl Core {
             && let Presence::Returning(received) = std::mem::replace(&mut peer.presence, Presence::Here)
         {
             let missing = peer.sent.missing(received);
-            let log = format!("client {} came back; sending {} messages again", peer.hello.uuid, missing.len());
+            let log = format!("{} came back; sending {} messages again", peer.name(), missing.len());
+            let engine = peer.engine_id;
             self.actions.push(Action::Log(log));
             let sends =
                 missing.into_iter().filter_map(|(channel, message, payload)| to_peer(peer, channel, message, payload));
-            return self.actions.extend(sends);
+            self.actions.extend(sends);
+            if let Some(engine) = engine {
+                self.work.came_back(engine, now);
+            }
+            return;
         }
         let info = self.registry.peer(attach.peer).and_then(Peer::engine_info);
         if let Some(info) = info {
@@ -153,28 +165,25 @@ impl Core {
             // A client that ends closes both, one after the other. If only this one broke, it has to start anew.
             return self.send(other, Message::Refused(Refused::new("the other connection broke")));
         }
-        if let Some(id) = self.registry.suspend(route, now) {
-            self.away.push_back((now, id));
-            let seconds = self.limits.session_grace.as_secs();
-            let log = format!("the connections of client {id} broke; its session is kept for {seconds} s");
-            return self.actions.push(Action::Log(log));
+        if let Some(id) = self.registry.suspend(route) {
+            return self.wait_for(id, now);
         }
         if let Some((peer, _)) = self.registry.of_route(route) {
             self.forget(peer, Some(route), why, now);
         }
     }
 
-    /// Drops clients that did not come back in time.
-    pub(super) fn give_up_clients(&mut self, now: Duration) {
-        let grace = self.limits.session_grace;
-        while let Some((since, peer)) = self.away.pop_front_if(|(since, _)| since.saturating_add(grace) <= now) {
-            if self.registry.peer(peer).is_some_and(|peer| peer.presence == Presence::Away(since)) {
-                self.forget(peer, None, "it did not come back", now);
+    /// Drops peers that did not come back in time.
+    pub(super) fn give_up_absent(&mut self, now: Duration) {
+        while let Some((until, peer)) = self.away.first().copied().filter(|(until, _)| *until <= now) {
+            self.away.remove(&(until, peer));
+            if self.registry.peer(peer).is_some_and(|peer| peer.presence == Presence::Away(until)) {
+                self.forget(peer, None, "its connection broke, and it did not come back in time", now);
             }
         }
     }
 
-    /// Counts what a client sends, and tells it from time to time, so that it need not keep all of it.
+    /// Counts what a peer sends, and tells it from time to time, so that it need not keep all of it.
     pub(super) fn count(&mut self, id: PeerId, channel: Channel, message: &Message, payload: &[Frame]) {
         let Some(peer) = self.registry.peer_mut(id).filter(|peer| peer.sent.keeps()) else { return };
         peer.received.count(channel, message);

@@ -2,6 +2,7 @@
 
 use super::Core;
 use crate::controller::event::Action;
+use crate::controller::peer::Presence;
 use crate::wire::Channel;
 use crate::wire::message::{Abort, Goodbye, Message, Targets};
 use ipclusterz_base::ids::{EngineId, PeerId};
@@ -63,6 +64,10 @@ impl Core {
         }
     }
 
+    fn has_present_engine(&self) -> bool {
+        self.registry.engines().any(|(_, peer)| peer.presence == Presence::Here)
+    }
+
     fn resolve(&self, engines: Option<Vec<EngineId>>) -> Vec<EngineId> {
         match engines {
             // Each once, however often it is named.
@@ -73,7 +78,7 @@ impl Core {
 
     /// The controller exits once all engines have left, or at the deadline of the shutdown.
     pub(super) fn leave_in_time(&mut self, now: Duration) {
-        if self.stopping.is_some_and(|deadline| now >= deadline || self.registry.engines().next().is_none()) {
+        if self.stopping.is_some_and(|deadline| now >= deadline || !self.has_present_engine()) {
             self.give_up_words(Duration::MAX);
             // Clients on other hosts then do not wait for it to come back.
             let goodbye = Message::Goodbye(Goodbye { reason: "the cluster was stopped".to_owned() });

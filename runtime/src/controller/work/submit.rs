@@ -2,7 +2,7 @@
 
 use super::{Effect, Work};
 use crate::controller::queue::Choice;
-use crate::controller::task::{Balanced, ClientState, Job, Place, Span, TaskState};
+use crate::controller::task::{Balanced, ClientState, Job, Kept, Place, Span, TaskState};
 use crate::wire::message::{FunctionCode, FunctionName, Group, Message, Op, Outcome, Placement, Request, Window};
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame};
@@ -92,12 +92,12 @@ impl Work {
     /// Keeps a job for engines that come later, and gives it to those that its client does not know yet.
     fn keep(&mut self, name: String, job: &Rc<Job>, targets: &[Option<EngineId>], now: Duration) {
         self.held_bytes += job.code_bytes();
-        if let Some(at) = self.kept.iter().position(|(kept, _)| *kept == name) {
-            let (_, former) = self.kept.remove(at);
+        if let Some(at) = self.kept.iter().position(|kept| kept.name == name) {
+            let former = self.kept.remove(at).job;
             self.held_bytes -= former.code_bytes();
             self.dispose(former);
         }
-        self.kept.push((name, Rc::clone(job)));
+        self.kept.push(Kept { name, job: Rc::clone(job) });
         for engine in self.loads.engines().collect::<Vec<_>>() {
             if !targets.contains(&Some(engine)) {
                 self.give_for_nobody(Rc::clone(job), engine, now);
@@ -113,6 +113,15 @@ impl Work {
         let state = TaskState { client, request, position: 0, job, balanced, place, abort, sent_code };
         self.tasks.insert(task, state);
         self.give(task, engine, now);
+    }
+
+    /// Answers for a request that is not looked at.
+    pub fn refuse_request(&mut self, client: PeerId, request: &Request, outcome: &Outcome) {
+        let targets = match &request.placement {
+            Placement::Engines(engines) => engines.iter().copied().map(Some).collect(),
+            Placement::Balanced { .. } => vec![None],
+        };
+        self.refuse(client, request.id, &targets, outcome);
     }
 
     /// Answers for every target of a request that becomes no task.
@@ -218,16 +227,17 @@ fn over_window(
 
 /// What is kept for later engines is kept for ever.
 fn no_room_to_keep(
-    kept: &[(String, Rc<Job>)],
+    kept: &[Kept],
     request: &Request,
     bytes: u64,
     function: Option<&Function>,
     window: Window,
 ) -> Option<String> {
     let name = request.keep.as_ref()?;
-    let others = kept.iter().filter(|(other, _)| other != name);
+    let others = kept.iter().filter(|other| other.name != *name);
     let code = function.and_then(|(_, code)| code.as_ref()).map_or(0, |code| code.len() as u64);
-    let all = others.clone().map(|(_, job)| job.bytes.saturating_add(job.code_bytes())).fold(0, u64::saturating_add);
+    let all =
+        others.clone().map(|kept| kept.job.bytes.saturating_add(kept.job.code_bytes())).fold(0, u64::saturating_add);
     let all = all.saturating_add(bytes).saturating_add(code);
     if others.count() >= KEPT_MAX {
         Some(format!("{KEPT_MAX} uploads are kept, and no more"))

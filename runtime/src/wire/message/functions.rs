@@ -4,7 +4,7 @@ use ipclusterz_base::ids::{FunctionHash, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// A function by the hash of its code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FunctionName(#[serde(with = "serde_bytes")] pub FunctionHash);
 

@@ -36,7 +36,7 @@ pub struct Hello {
     /// How many seconds before that it stops getting balanced tasks of unstated duration.
     #[serde(default)]
     pub drain_before: f64,
-    /// A client whose connections broke asks to resume its session.
+    /// A peer whose connections broke asks to resume its session.
     #[serde(default)]
     pub resume: Option<Resume>,
     /// For an engine that is a rank of an MPI program.
@@ -51,13 +51,21 @@ pub struct Hello {
     /// What its pid means: for a controller that shares its process table, and can watch it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub birth: Option<Birth>,
+    /// Seconds that an engine without a connection goes on and tries to come back; 0: its session ends with its connections.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lease: f64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(seconds: &f64) -> bool {
+    *seconds == 0.0
 }
 
 impl Hello {
     /// Of a peer with no special wishes.
     pub fn new(role: Role, uuid: String, host: String, pid: u32) -> Self {
         let (wanted_id, shared_memory, address, forwarded, ends_in, drain_before) = Default::default();
-        let (resume, world, launcher, birth) = (None, None, false, None);
+        let (resume, world, launcher, birth, lease) = (None, None, false, None, 0.0);
         let release = Some(release::number().to_owned());
         Hello {
             role,
@@ -75,6 +83,7 @@ impl Hello {
             launcher,
             birth,
             release,
+            lease,
         }
     }
 }
@@ -86,7 +95,7 @@ pub struct Resume {
     pub peer: PeerId,
     /// From the session's `welcome`.
     pub token: String,
-    /// What the client has received; the rest is sent again.
+    /// What the peer has received; the rest is sent again.
     pub received: Counts,
 }
 
@@ -107,6 +116,10 @@ pub struct Welcome {
     pub grace: f64,
     /// The session is resumed, and the controller has received this much of it; the rest is sent again.
     pub resumed: Option<Counts>,
+    /// Where a resumed session goes on counting what the peer has received: less than it has if the controller's host has lost
+    /// power, and the end of the journal with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Counts>,
     /// For an engine: how large its log may become.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogLimit>,

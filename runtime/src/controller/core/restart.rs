@@ -1,0 +1,68 @@
+//! A controller that was started again: no peer has its connections, and all that are to come back have their time.
+
+use super::{Core, Identity};
+use crate::controller::event::Action;
+use crate::controller::limits::Limits;
+use crate::controller::peer::{Peer, Presence};
+use ipclusterz_base::ids::PeerId;
+use std::time::Duration;
+
+impl Core {
+    /// The process is another one, and its settings may be others.
+    pub(super) fn restarted(&mut self, identity: Identity, limits: Limits, now: Duration) {
+        (self.identity, self.limits) = (identity, limits);
+        self.start = self.start.saturating_add(1);
+        self.registry.restarted(self.start);
+        self.work.restarted(self.start, limits);
+        self.worlds.restarted(self.start);
+        self.losses.restarted();
+        self.exits.clear();
+        let peers: Vec<PeerId> = self.registry.peers().map(|(id, _)| id).collect();
+        for id in peers {
+            self.survive(id, now);
+        }
+        self.actions.push(Action::Log(format!("started again, for the {}. time", self.start)));
+    }
+
+    /// The journal is full, or has room again.
+    pub(super) fn room(&mut self, full: Option<String>) {
+        let log = full.clone().unwrap_or_else(|| "the journal has room again: requests are taken".to_owned());
+        self.actions.push(Action::Log(log));
+        self.full = full;
+    }
+
+    /// What becomes of a peer whose controller has died.
+    fn survive(&mut self, id: PeerId, now: Duration) {
+        let Some(peer) = self.registry.peer_mut(id) else { return };
+        let watch = watch_of(id, peer).filter(|_| peer.birth_table() == self.identity.table);
+        peer.watched = watch.is_some();
+        let goes_on = peer.is_kept() && peer.stood;
+        if goes_on {
+            self.actions.extend(watch);
+            self.wait_for(id, now);
+        } else {
+            peer.watched = false;
+            self.forget(id, None, "its connection ended with the controller", now);
+        }
+    }
+
+    /// A peer has no connections, and is waited for.
+    pub(super) fn wait_for(&mut self, id: PeerId, now: Duration) {
+        let Some(peer) = self.registry.peer_mut(id) else { return };
+        let grace = peer.grace(self.limits.session_grace);
+        let until = now.saturating_add(grace);
+        peer.presence = Presence::Away(until);
+        self.away.insert((until, id));
+        let (who, seconds) = (peer.name(), grace.as_secs());
+        if let Some(engine) = peer.engine_id {
+            self.work.loads.set_away(engine, true);
+        }
+        self.actions.push(Action::Log(format!("{who} has no connection; it is waited for for {seconds} s")));
+    }
+}
+
+/// Has its process watched again.
+fn watch_of(peer: PeerId, known: &Peer) -> Option<Action> {
+    let birth = known.hello.birth.filter(|_| known.watched)?;
+    Some(Action::Watch { peer, pid: known.hello.pid, start_time: birth.start_time })
+}

@@ -1,0 +1,86 @@
+//! The state with which a controller begins: an empty one, or the one that the journal of a dead one has.
+
+use super::config::ControllerError;
+use super::core::{Core, Identity};
+use super::event::{Action, Event};
+use super::limits::Limits;
+use super::oracle::Oracle;
+use super::record::{self, Came};
+use super::{bug, image};
+use crate::journal::{Journal, JournalError, Opened};
+use crate::system::wall_clock;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A controller's state before it serves.
+pub(super) struct Begun {
+    pub core: Core,
+    pub journal: Option<Journal>,
+    /// What the core's clock says.
+    pub clock: Duration,
+    /// What is to be done at once.
+    pub actions: Vec<Action>,
+}
+
+impl Begun {
+    /// Without a journal.
+    pub fn without_journal(core: Core) -> Begun {
+        Begun { core, journal: None, clock: Duration::ZERO, actions: Vec::new() }
+    }
+}
+
+/// Reads the journal at `path`, or begins one. `created`: when the first controller began, in seconds since 1970.
+pub(super) fn begin(
+    path: &Path,
+    identity: Identity,
+    limits: Limits,
+    oracle: Oracle,
+    created: f64,
+) -> Result<Begun, ControllerError> {
+    let Some((opened, number)) = Journal::read(path)? else {
+        let core = Core::new(identity, limits, oracle);
+        let journal = Journal::create(path, &image::write(&core))?;
+        return Ok(Begun { core, journal: Some(journal), clock: Duration::ZERO, actions: Vec::new() });
+    };
+    let began = Instant::now();
+    let Replayed { mut core, last, count, length, next } = replay(&opened, oracle)?;
+    let mut journal = Journal::resume(path, number, &opened, length, next)?;
+    // The clock has gone on meanwhile, and does not go back.
+    let since = Duration::try_from_secs_f64(wall_clock() - created).unwrap_or_default();
+    let clock = since.max(last);
+    let event = Event::Restarted(Box::new((identity, limits)));
+    let (actions, _) = bug::handle(&mut core, event.clone(), clock);
+    let answers = core.take_answers();
+    journal.append(|buffer| record::write(buffer, clock, &answers, &Came::Other(event)));
+    journal.commit().map_err(|source| JournalError::File { path: path.to_owned(), source })?;
+    tracing::info!("{count} events of the journal were replayed in {} ms", began.elapsed().as_millis());
+    Ok(Begun { core, journal: Some(journal), clock, actions })
+}
+
+/// What a replay has led to.
+struct Replayed {
+    core: Core,
+    /// The time of the last event.
+    last: Duration,
+    /// How many events there were.
+    count: u64,
+    /// Bytes of the log that count, and the number of the next record.
+    length: usize,
+    next: u32,
+}
+
+fn replay(opened: &Opened, oracle: Oracle) -> Result<Replayed, ControllerError> {
+    // Nothing is asked while the answers are there.
+    let mut core = image::read(&opened.image, Oracle::default()).map_err(|error| opened.damaged(&error))?;
+    let mut last = core.clock();
+    let (count, length, next) = opened.replay(|bytes| {
+        let record = record::read(bytes)?;
+        last = record.now;
+        core.repeat_answers(record.answers);
+        // What was to be done was done, or is said again by the sessions.
+        drop(bug::handle(&mut core, record.event, record.now));
+        core.take_answers();
+        Ok::<(), record::RecordError>(())
+    })?;
+    Ok(Replayed { core: core.with_oracle(oracle), last, count, length, next })
+}
