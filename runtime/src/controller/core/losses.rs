@@ -114,7 +114,7 @@ impl Core {
             // It has no connections, and will not come back.
             Presence::Away(_) if peer.engine_id.is_some() => self.forget(id, None, ENDED, now),
             // It will not come back, but somebody else may.
-            Presence::Away(_) => self.lose(id, ENDED, now),
+            Presence::Away(_) => self.lose(id, true, ENDED, now),
             _ => self.exits_soon(id, now),
         }
     }

@@ -136,9 +136,11 @@ impl Core {
         self.actions.push(Action::Keep(Box::new(entry)));
     }
 
-    /// A client's connections are gone, or its process is: its session is kept as long as somebody may come back for it.
-    pub(super) fn lose(&mut self, id: PeerId, why: &str, now: Duration) {
-        let kept = self.registry.peer(id).is_some_and(|peer| peer.is_kept() && self.is_worth_keeping(id, peer));
+    /// A peer's connections are gone: it is waited for. One that is `over` will not come back itself, but somebody may come
+    /// for what it has left.
+    pub(super) fn lose(&mut self, id: PeerId, over: bool, why: &str, now: Duration) {
+        let worth = |peer: &Peer| !over || self.is_worth_keeping(id, peer);
+        let kept = self.registry.peer(id).is_some_and(|peer| peer.is_kept() && worth(peer));
         if kept { self.wait_for(id, now) } else { self.forget(id, None, why, now) }
     }
 
@@ -146,7 +148,7 @@ impl Core {
     pub(super) fn lose_ended(&mut self, id: PeerId, now: Duration) {
         self.exits.forget(id);
         self.registry.disconnect(id);
-        self.lose(id, "its process has ended", now);
+        self.lose(id, true, "its process has ended", now);
     }
 
     /// The task of somebody else's session is aborted.

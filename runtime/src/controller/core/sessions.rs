@@ -169,7 +169,8 @@ impl Core {
             return self.send(other, Message::Refused(Refused::new("the other connection broke")));
         }
         if let Some(id) = self.registry.suspend(route) {
-            return self.lose(id, why, now);
+            let over = self.registry.peer(id).is_some_and(|peer| peer.beside);
+            return self.lose(id, over, why, now);
         }
         if let Some((peer, _)) = self.registry.of_route(route) {
             self.forget(peer, Some(route), why, now);
