@@ -4,7 +4,7 @@
 # build time) are then compiled once for all of them.
 
 .PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge bench \
-	bench-mpi soak attack fuzz docs install testbed lock clean dist dist-mpi test-dist
+	bench-mpi soak overload peers attack fuzz docs install testbed lock clean dist dist-mpi test-dist
 .PHONY: clean-dist lint-licenses lint-versions licenses audit test-packaging version release release-check
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -109,7 +109,7 @@ test-fuzz: $(VENV)/tools.stamp
 	$(BIN)/python scripts/fuzz
 
 # One process more than the machine of CI has cores: tests on virtual hosts wait most of their time.
-test-python: $(VENV)/package.stamp testbed mpi-bridge dist $(DIST)/old-host.stamp
+test-python: $(VENV)/package.stamp testbed mpi-bridge dist $(DIST)/old-host.stamp peers
 	$(BIN)/python -m pytest --numprocesses 3
 
 # What depends most on cloudpickle, IPython, joblib and numpy, with the oldest of these that are allowed. scikit-learn, of
@@ -131,6 +131,13 @@ bench-mpi: $(VENV)/package.stamp mpi-bridge ## Measure MPI among engines beside 
 
 soak: $(VENV)/package.stamp ## 100,000 calls while engines are killed; about ten minutes; SOAK="--calls 1000" and so on
 	$(BIN)/python tests/soak/soak.py $(SOAK)
+
+overload: $(VENV)/package.stamp peers ## A million tasks of 50 simulated clients on 200 simulated engines; OVERLOAD="--tasks 1000" and so on
+	$(BIN)/python tests/peers/overload.py $(OVERLOAD)
+
+# Without a stamp: cargo knows what it is made of. Chosen from the whole workspace, so that what cargo test has built is taken.
+peers: $(VENV)/tools.stamp
+	cargo build --quiet --release --locked $(CHECKED) --bin ipclusterz-peers
 
 attack: $(VENV)/package.stamp ## Every attack as often as it can be, written to docs/reliability.md; half an hour
 	ATTACK=whole $(BIN)/python -m pytest --numprocesses 2 tests/attack --reliability docs/reliability.md

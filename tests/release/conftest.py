@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from clones import BRANCH, ROOT, Project
 
+CRATES = ("tests/fuzz/", "tests/peers/")
+
 
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -34,8 +36,8 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def is_wanted(name: str) -> bool:
-    """Of tests only the crate, which belongs to the workspace, without its many examples."""
-    return not name.startswith("tests/") or (name.startswith("tests/fuzz/") and "/corpus/" not in name)
+    """Of tests only the crates, which belong to the workspace, without the many examples of one."""
+    return not name.startswith("tests/") or (name.startswith(CRATES) and "/corpus/" not in name)
 
 
 @pytest.fixture
