@@ -75,6 +75,7 @@ impl Supervisor<'_> {
                 .map_err(Failure::io("starting the thread that watches the load"))?;
         }
         self.connection.established(client);
+        self.core.handle(Input::ControllerReached, Instant::now());
         // There may be no engines, or they may have registered before this.
         Ok(if self.launcher.is_some() { self.core.ready_if_complete() } else { Vec::new() })
     }
