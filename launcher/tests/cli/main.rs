@@ -7,5 +7,6 @@ mod doctor;
 mod life;
 mod profiles;
 mod queued;
+mod restart;
 mod start_failures;
 mod support;
