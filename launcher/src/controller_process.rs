@@ -14,16 +14,17 @@ use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 /// A hundred years, in seconds: the grace period never ends.
 const FOREVER: &str = "3153600000";
 
-/// The controller process: before it starts, while it runs, and after it has exited.
+/// The controller process: before it starts, while it runs, and after it has exited. It may be started again.
 pub struct ControllerProcess {
     program: PathBuf,
     child: Option<ChildProcess>,
+    starts: u32,
 }
 
 impl ControllerProcess {
     /// Starts nothing yet. `program` is the path of this binary.
     pub fn new(program: PathBuf) -> Self {
-        Self { program, child: None }
+        Self { program, child: None, starts: 0 }
     }
 
     /// Starts the controller. What it prints arrives on the returned pipe.
@@ -63,7 +64,13 @@ impl ControllerProcess {
         let mut child = ChildProcess::start(command, options)?;
         let output = child.take_stdout();
         self.child = Some(child);
+        self.starts += 1;
         Ok(output)
+    }
+
+    /// How often it was started.
+    pub fn starts(&self) -> u32 {
+        self.starts
     }
 
     /// Reaps it: returns its status once it has exited, and only once.

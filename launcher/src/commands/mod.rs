@@ -23,5 +23,6 @@ mod stop;
 mod tunnel;
 mod version;
 mod wait;
+mod waiting;
 
 pub use main::main;

@@ -1,9 +1,9 @@
 //! `ipclusterz scale +4`: asks the launcher for more or fewer engines, and waits for the result.
 
 use super::reason::{self, ASK_INTERVAL, SAY_INTERVAL};
+use super::waiting::Waiting;
 use crate::arguments::ScaleArguments;
 use crate::clusters::{check_cluster_goes_on, no_such_cluster};
-use crate::failures;
 use crate::report::ScaleReport;
 use crate::report::progress::Progress;
 use crate::requests::{self, Change, Scaled};
@@ -16,7 +16,6 @@ use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::{cluster_name, seconds};
-use ipclusterz_runtime::client::{Client, Event};
 use std::time::Instant;
 
 /// Asks the launcher, and waits unless `--timeout` is 0.
@@ -67,11 +66,11 @@ fn wait(handle: &ClusterHandle, folder: &ClusterFolder, scaled: Scaled, deadline
     let cluster = &handle.cluster;
     let left = |until: Instant| until.saturating_duration_since(Instant::now());
     let file = ConnectionFile::read(&folder.client_file())?;
-    let client = Client::connect(&file, left(deadline)).map_err(failures::of_client)?;
+    let mut waiting = Waiting::connect(file, left(deadline))?;
     let wanted = scaled.wanted as usize;
     let (mut next_ask, mut next_say) = (Instant::now() + ASK_INTERVAL, Instant::now() + SAY_INTERVAL);
     loop {
-        let count = client.engines().len();
+        let count = waiting.engines().len();
         // A cluster may also have engines that were started by hand.
         let there = if scaled.wanted >= scaled.before { count >= wanted } else { count <= wanted };
         if there {
@@ -99,11 +98,7 @@ fn wait(handle: &ClusterHandle, folder: &ClusterFolder, scaled: Scaled, deadline
             }
             next_ask = Instant::now() + ASK_INTERVAL;
         }
-        if let Some(Event::Disconnected { reason }) =
-            client.wait_event(left(deadline.min(next_ask))).map_err(failures::of_client)?
-        {
-            return Err(Failure::new(Exit::NoCluster, format!("cluster {cluster:?} has ended: {reason}")));
-        }
+        waiting.wait(deadline.min(next_ask))?;
     }
 }
 

@@ -129,7 +129,9 @@ fn not_answering(cluster: &str, folder: &ClusterFolder, state: &ClusterState, fa
         let host = state.handle().map(|handle| handle.host.as_str()).unwrap_or_default();
         return Failure::new(Exit::Unreachable, silent).with_hint(format!("ask on {host}, where it was started"));
     };
+    let restart = reason::of(handle, Instant::now()).and_then(|progress| progress.controller);
     let process = match handle.controller {
+        _ if restart.is_some() => restart.unwrap_or_default(),
         Some(process) if process.is_alive() => format!("its process (pid {}) is there", process.pid),
         Some(process) => format!("its process (pid {}) is gone", process.pid),
         None => "its process has not been started yet".to_owned(),

@@ -1,9 +1,9 @@
 //! `ipclusterz wait`: returns when a cluster has a given number of engines.
 
 use super::reason::{self, SAY_INTERVAL};
+use super::waiting::Waiting;
 use crate::arguments::WaitArguments;
 use crate::clusters::{check_cluster_goes_on, no_such_cluster};
-use crate::failures;
 use crate::report::WaitReport;
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_host::exit_code::Exit;
@@ -14,7 +14,6 @@ use ipclusterz_launchers::cluster::handle::Phase;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::{cluster_name, seconds};
-use ipclusterz_runtime::client::{Client, Event};
 use std::time::{Duration, Instant};
 
 /// How often to look for a cluster that does not exist yet. It is polled, because a folder on a network file system has
@@ -28,11 +27,11 @@ pub fn run(arguments: &WaitArguments, variables: &Variables) -> Result<WaitRepor
     let deadline = started + seconds("--timeout", arguments.timeout)?;
     let folder = ClusterFolder::of(&cluster)?;
     let file = wait_for_controller(&cluster, &folder, deadline)?;
-    let client = Client::connect(&file, left(deadline).max(LOOK_INTERVAL)).map_err(failures::of_client)?;
+    let mut waiting = Waiting::connect(file, left(deadline).max(LOOK_INTERVAL))?;
     let wanted = arguments.engines as usize;
     let mut next_say = started + SAY_INTERVAL;
     loop {
-        let engines = client.engines();
+        let engines = waiting.engines();
         if engines.len() >= wanted {
             return Ok(WaitReport { cluster, engines, seconds: started.elapsed().as_secs_f64() });
         }
@@ -50,11 +49,7 @@ pub fn run(arguments: &WaitArguments, variables: &Variables) -> Result<WaitRepor
             print_line(&format!("cluster {cluster:?} has {count} of {wanted} engines; {seconds:.0} s left{reason}"));
             next_say = Instant::now() + SAY_INTERVAL;
         }
-        if let Some(Event::Disconnected { reason }) =
-            client.wait_event(left(deadline.min(next_say))).map_err(failures::of_client)?
-        {
-            return Err(Failure::new(Exit::NoCluster, format!("cluster {cluster:?} has ended: {reason}")));
-        }
+        waiting.wait(deadline.min(next_say))?;
     }
 }
 

@@ -157,7 +157,8 @@ impl Cluster<'_> {
     }
 
     pub(super) fn ready(&mut self, report: &StartReport, on_ready: OnReady<'_>) -> Result<(), Failure> {
-        events::watch_engines(self.plan.folder.client_file(), self.sender.clone())
+        let again = self.plan.settings.tables.controller.restart;
+        events::watch_engines(self.plan.folder.client_file(), again, self.sender.clone())
             .map_err(Failure::io("starting the thread for the controller's notifications"))?;
         self.plan.handle.phase = Phase::Running;
         self.write_handle()?;

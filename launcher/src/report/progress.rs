@@ -23,6 +23,9 @@ pub struct Progress {
     /// The ranks and worlds that were lost, the latest last.
     #[serde(default)]
     pub losses: Vec<Loss>,
+    /// Why there is no controller for now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<String>,
 }
 
 /// How far one set is.
@@ -92,6 +95,9 @@ impl Progress {
             1 => "; and one set more".to_owned(),
             count => format!("; and {count} sets more"),
         };
+        if let Some(controller) = &self.controller {
+            return controller.clone();
+        }
         match (self.waiting().next(), &self.lost) {
             (Some(set), _) => set.describe() + &more,
             (None, Some(lost)) => lost.clone(),

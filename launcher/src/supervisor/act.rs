@@ -28,10 +28,10 @@ const STATUS_PATIENCE: Duration = Duration::from_secs(5);
 impl Supervisor<'_> {
     /// Starts the first engines. Called when the controller listens, so that engines can register.
     pub(super) fn start_engines(&mut self, launcher: Box<dyn Launcher>) -> Result<Vec<Action>, Failure> {
-        let watched = events::watch_engines(self.plan.folder.client_file(), self.sender.clone());
+        let again = self.plan.settings.tables.controller.restart;
+        let watched = events::watch_engines(self.plan.folder.client_file(), again, self.sender.clone());
         watched.map_err(Failure::io("starting the thread for the controller's notifications"))?;
-        events::watch_requests(&self.plan.handle.socket_dir, self.sender.clone())
-            .map_err(Failure::io("listening for requests of other commands"))?;
+        self.listen_for_requests()?;
         if self.plan.settings.tables.engines.launcher != LauncherKind::Local {
             let log = open_log(&self.plan.folder.logs().guard());
             let guard = log.and_then(|log| {
@@ -71,16 +71,6 @@ impl Supervisor<'_> {
         let Some(launcher) = &self.launcher else { return Vec::new() };
         let how = launcher.how_rank_ended(set, engine.0 - set.first.0);
         self.core.handle(Input::Explained(set.id, engine, how), Instant::now())
-    }
-
-    /// Tells the controller how engines ended, which it passes on to clients.
-    pub(super) fn tell_ends(&mut self) {
-        for word in self.core.take_words() {
-            if let Some(client) = &self.client {
-                // A controller that is gone has nobody to tell.
-                let _ = client.engine_ended(word);
-            }
-        }
     }
 
     /// How far the sets are, and which of their processes do not go on.
@@ -146,21 +136,18 @@ impl Supervisor<'_> {
 
     /// How many tasks each engine has.
     fn loads(&self) -> Result<BTreeMap<EngineId, u64>, Failure> {
-        let Some(client) = &self.client else { return Ok(BTreeMap::new()) };
+        let Some(client) = self.connection.client() else {
+            let why = self.core.controller.outage().unwrap_or_else(|| "the controller is not connected".to_owned());
+            return Err(Failure::new(Exit::Unreachable, why).with_hint("try again in a moment"));
+        };
         let status = client.status(STATUS_PATIENCE).map_err(failures::of_client)?;
         Ok(status.engines.iter().map(|engine| (engine.id, engine.queue)).collect())
     }
 
-    pub(super) fn retire(&mut self, engines: &[EngineId]) {
-        let Some(client) = &self.client else { return };
-        if let Err(error) = client.retire(engines.to_vec()) {
-            self.talk.say(format!("engines cannot be told to go: {error}"));
-        }
-    }
-
     pub(super) fn ready(&mut self, on_ready: OnReady<'_>) -> Result<(), Failure> {
         self.set_phase(Phase::Running);
-        let (Some(ControllerLine::Ready(controller)), Some(client)) = (&self.controller_line, &self.client) else {
+        let client = self.connection.client();
+        let (Some(ControllerLine::Ready(controller)), Some(client)) = (&self.controller_line, client) else {
             return Ok(());
         };
         let mut engines = client.engines();

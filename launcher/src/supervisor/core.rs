@@ -4,6 +4,7 @@
 //! engines leave when a cluster shrinks.
 
 use super::announcements::Announcements;
+use super::controller_life::ControllerLife;
 use super::ends::Ends;
 use super::inputs::{Action, Ending, Input};
 use super::loss::Losses;
@@ -39,15 +40,14 @@ pub struct Core {
     pub(super) announcements: Announcements,
     /// Whether engines died, did not come, or were killed at their end.
     pub(super) failed: bool,
-    /// When the controller must listen; `None` once it does.
-    listen_by: Option<Instant>,
+    pub(super) controller: ControllerLife,
     next_progress: Instant,
 }
 
 impl Core {
     /// A cluster without engines.
     pub fn new(policy: Policy, now: Instant) -> Self {
-        let (next_progress, listen_by) = (now + PROGRESS_INTERVAL, Some(now + policy.listen_patience()));
+        let controller = ControllerLife::new(policy.restart_controller, policy.listen_patience(), now);
         Self {
             policy,
             sets: BTreeMap::new(),
@@ -58,8 +58,8 @@ impl Core {
             lost: None,
             announcements: Announcements::default(),
             failed: false,
-            listen_by,
-            next_progress,
+            controller,
+            next_progress: now + PROGRESS_INTERVAL,
         }
     }
 
@@ -112,7 +112,7 @@ impl Core {
     pub fn next_tick(&self) -> Option<Instant> {
         let progress = (!self.ready && self.sets.values().any(Set::is_missing_engines)).then_some(self.next_progress);
         let of_sets = self.sets.values().flat_map(|set| set.next_tick(&self.policy));
-        of_sets.chain(progress).chain(self.announcements.next_tick()).chain(self.listen_by).min()
+        of_sets.chain(progress).chain(self.announcements.next_tick()).chain(self.controller.next_tick()).min()
     }
 
     /// Adds `count` engines in sets of `set_size`: the first ones of a cluster, or more later. Returns the actions to
@@ -186,15 +186,13 @@ impl Core {
             Input::EngineJoined(info) => self.joined(&info, now),
             Input::EngineLeft { id, reason } => self.left(id, reason, now),
             Input::Explained(set, engine, how) => self.explained(set, engine, how, now),
-            Input::ControllerListens => {
-                self.listen_by = None;
+            Input::ControllerSaid(word) => self.controller.said(word, now),
+            Input::ControllerEnded(end) => self.controller.ended(end, now),
+            Input::ControllerNotStarted(why) => self.controller.not_started(&why, now),
+            Input::ControllerStarted => {
+                self.controller.started(now);
                 Vec::new()
             }
-            // Nobody can have shut down one that did not listen.
-            Input::ControllerEnded(status) if status.success() && self.listen_by.is_none() => {
-                vec![Action::Finish(Ending::ShutDown)]
-            }
-            Input::ControllerEnded(status) => vec![Action::Finish(Ending::ControllerDied(status))],
             Input::Stop(signal) => vec![Action::Finish(Ending::Signal(signal))],
             Input::ParentGone => vec![Action::Finish(Ending::ParentGone)],
             Input::Tick => self.tick(now),
@@ -275,10 +273,7 @@ impl Core {
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Action> {
-        if self.listen_by.is_some_and(|listen_by| listen_by <= now) {
-            return vec![Action::Finish(Ending::ControllerSilent(self.policy.listen_patience()))];
-        }
-        let mut actions = Vec::new();
+        let mut actions = self.controller.tick(now);
         let mut late = Vec::new();
         let mut over = Vec::new();
         for set in self.sets.values_mut() {

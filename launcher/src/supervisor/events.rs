@@ -23,7 +23,7 @@ pub enum Event {
     /// A signal to this process.
     Signal(Signal),
     /// The first line of the controller's standard output.
-    Controller(ControllerLine),
+    Controller(NumberedLine),
     /// This process is connected to the controller.
     Connected(Arc<Client>),
     /// The controller could not be reached.
@@ -44,6 +44,14 @@ pub enum Event {
     ShutdownAnswered(Result<(), String>),
 }
 
+/// What one of the controllers that were started printed.
+pub struct NumberedLine {
+    /// Which start it was, counted from 1.
+    pub start: u32,
+    /// What it printed.
+    pub line: ControllerLine,
+}
+
 /// What a controller prints on its standard output.
 pub enum ControllerLine {
     /// It listens.
@@ -55,7 +63,10 @@ pub enum ControllerLine {
 }
 
 /// How long the controller, which already listens, may take to accept the launcher's connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pause before another attempt to connect.
+const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often the load is fetched, if jobs start and end with it.
 const LOAD_INTERVAL: Duration = Duration::from_secs(1);
@@ -77,19 +88,20 @@ pub fn watch_signals(signals: BlockedSignals, events: Sender<Event>) -> io::Resu
     signals.forward(move |signal| events.send(Event::Signal(signal)).is_ok())
 }
 
-/// Starts the thread that reads the one line that a controller prints.
-pub fn watch_controller_output(output: ChildStdout, events: Sender<Event>) -> io::Result<()> {
+/// Starts the thread that reads the one line that a controller prints. `start` is the number of its start, and `again`
+/// tells whether there was one before.
+pub fn watch_controller_output(output: ChildStdout, start: u32, again: bool, events: Sender<Event>) -> io::Result<()> {
     let read = move || {
         let mut line = String::new();
         let length = BufReader::new(output).read_line(&mut line).unwrap_or_default();
-        let line = if length == 0 { ControllerLine::Nothing } else { interpret(&line) };
+        let line = if length == 0 { ControllerLine::Nothing } else { interpret(&line, again) };
         // The supervisor may be exiting. Then nobody needs the event.
-        let _ = events.send(Event::Controller(line));
+        let _ = events.send(Event::Controller(NumberedLine { start, line }));
     };
     std::thread::Builder::new().name("controller-output".to_owned()).spawn(read).map(drop)
 }
 
-fn interpret(line: &str) -> ControllerLine {
+fn interpret(line: &str, again: bool) -> ControllerLine {
     #[derive(serde::Deserialize)]
     struct Refusal {
         error: RefusalText,
@@ -104,44 +116,69 @@ fn interpret(line: &str) -> ControllerLine {
     }
     ControllerLine::Refused(match serde_json::from_str::<Refusal>(line) {
         Ok(Refusal { error }) => {
-            let failure = Failure::new(Exit::StartFailed, format!("the controller could not start: {}", error.message));
+            let what = if again { "be started again" } else { "start" };
+            let message = format!("the controller could not {what}: {}", error.message);
+            let failure = Failure::new(Exit::StartFailed, message);
             failure.with_hint(error.hint.unwrap_or_default())
         }
         Err(_) => Failure::new(Exit::StartFailed, format!("the controller said something unexpected: {}", line.trim())),
     })
 }
 
-/// Starts the thread that connects to the controller and forwards its notifications about engines.
-pub fn watch_engines(client_file: PathBuf, events: Sender<Event>) -> io::Result<()> {
+/// Starts the thread that connects to the controller and forwards its notifications about engines. With `again` it does
+/// so anew when the controller does not know it any more.
+pub fn watch_engines(client_file: PathBuf, again: bool, events: Sender<Event>) -> io::Result<()> {
     let watch = move || {
-        let client = ConnectionFile::read(&client_file)
-            .map_err(Failure::from)
-            .and_then(|file| Client::connect_as_launcher(&file, CONNECT_TIMEOUT).map_err(failures::of_client));
-        let client = match client {
-            Ok(client) => Arc::new(client),
-            Err(failure) => {
-                let _ = events.send(Event::NotConnected(failure));
-                return;
-            }
-        };
-        let mut known = client.engines().into_iter().map(|engine| Event::Client(ClientEvent::EngineJoined(engine)));
-        if events.send(Event::Connected(Arc::clone(&client))).is_err() || !known.all(|event| events.send(event).is_ok())
-        {
-            return;
-        }
-        // After a disconnection the client reconnects. Only the exit of the controller's process is the end, and is
-        // reported by that process. An error, or nothing from a closed client, means that no more notifications come.
-        while let Ok(event) = client.wait_event(IDLE) {
-            let going_on = match event {
-                Some(event) => events.send(Event::Client(event)).is_ok(),
-                None => !client.is_closed(),
-            };
-            if !going_on {
+        while let Some(client) = connect(&client_file, again, &events) {
+            forward(&client, &events);
+            // What else waits for this client is not to wait for ever.
+            client.close();
+            if !again {
                 return;
             }
         }
     };
     std::thread::Builder::new().name("engine-watch".to_owned()).spawn(watch).map(drop)
+}
+
+/// Connects, with `again` as often as it takes. Returns `None` when nobody needs it any more.
+fn connect(client_file: &Path, again: bool, events: &Sender<Event>) -> Option<Arc<Client>> {
+    loop {
+        let client = ConnectionFile::read(client_file)
+            .map_err(Failure::from)
+            .and_then(|file| Client::connect_as_launcher(&file, CONNECT_TIMEOUT).map_err(failures::of_client));
+        match client {
+            Ok(client) => return Some(Arc::new(client)),
+            Err(failure) => events.send(Event::NotConnected(failure)).ok()?,
+        }
+        if !again {
+            return None;
+        }
+        std::thread::sleep(CONNECT_PAUSE);
+    }
+}
+
+/// Forwards notifications until the session is lost. As long as there is one, the client reconnects by itself.
+fn forward(client: &Arc<Client>, events: &Sender<Event>) {
+    let known = client.engines().into_iter().map(|engine| Event::Client(ClientEvent::EngineJoined(engine)));
+    let mut first = std::iter::once(Event::Connected(Arc::clone(client))).chain(known);
+    if !first.all(|event| events.send(event).is_ok()) {
+        return;
+    }
+    // An error, or nothing from a closed client, means that no more notifications come.
+    while let Ok(event) = client.wait_event(IDLE) {
+        let Some(event) = event else {
+            if client.is_closed() {
+                return;
+            } else {
+                continue;
+            };
+        };
+        let is_over = matches!(event, ClientEvent::Disconnected { .. });
+        if events.send(Event::Client(event)).is_err() || is_over {
+            return;
+        }
+    }
 }
 
 /// Starts the thread that reports every second how busy the cluster is.

@@ -4,6 +4,7 @@ use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::signals::Signal;
 use ipclusterz_launchers::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
 use ipclusterz_runtime::wire::message::EngineInfo;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -33,10 +34,14 @@ pub enum Input {
     },
     /// How this lost rank of a set that goes on ended; `None` if its end is not explained yet.
     Explained(SetId, EngineId, Option<String>),
-    /// The controller listens.
-    ControllerListens,
+    /// The controller has printed its line, or ended without one.
+    ControllerSaid(ControllerWord),
     /// The controller's process has ended.
-    ControllerEnded(ExitStatus),
+    ControllerEnded(ControllerEnd),
+    /// The controller's process was started again.
+    ControllerStarted,
+    /// It could not be started again; why.
+    ControllerNotStarted(String),
     /// A signal to stop has come.
     Stop(Signal),
     /// The process that this one must not outlive is gone.
@@ -65,8 +70,46 @@ pub enum Action {
     TellJob(EngineSet, String),
     /// Have the controller give these engines no more work, and shut each down when it is idle.
     Retire(Vec<EngineId>),
+    /// Start the controller again.
+    StartController,
     /// End the cluster.
     Finish(Ending),
+}
+
+/// What a controller says with its one line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ControllerWord {
+    /// That it listens.
+    Listens,
+    /// Why it cannot.
+    Refuses,
+    /// Its output has ended without a line.
+    Nothing,
+}
+
+/// How a controller's process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControllerEnd {
+    /// In words.
+    pub how: String,
+    /// By SIGKILL.
+    pub killed: bool,
+    /// Because it was asked to.
+    pub orderly: bool,
+}
+
+impl ControllerEnd {
+    /// It could not even begin.
+    pub fn not_started(why: &str) -> Self {
+        Self { how: why.to_owned(), killed: false, orderly: false }
+    }
+}
+
+impl From<ExitStatus> for ControllerEnd {
+    fn from(status: ExitStatus) -> Self {
+        let killed = status.signal() == Some(libc::SIGKILL);
+        Self { how: status.to_string(), killed, orderly: status.success() }
+    }
 }
 
 /// Why a cluster ends.
@@ -81,7 +124,12 @@ pub enum Ending {
     /// The controller did not listen within this time.
     ControllerSilent(Duration),
     /// The controller ended otherwise.
-    ControllerDied(ExitStatus),
+    ControllerDied {
+        /// How.
+        how: String,
+        /// Why it is not started again, if that was tried.
+        given_up: Option<String>,
+    },
     /// A set ended before all its engines had registered.
     SetFailed(EngineSet, SetEnd),
     /// Engines did not register in time: the set whose deadline passed, and the missing engines of all sets.

@@ -2,9 +2,10 @@
 //!
 //! - [`core`]: decides, without sockets, clock or processes; `inputs` has its inputs and actions, `policy` its
 //!   settings, [`set`] one set, `leaving` what the end of one means, [`world`](self) the loss of ranks, [`loss`] the record of losses, `ends` what the
-//!   controller is told of them, [`scaling`] which engines leave, `restart` how long to wait before a restart,
+//!   controller is told of them, `controller_life` whether it is started again, [`scaling`] which engines leave, `restart` how long to wait before a restart,
 //!   `progress` how far all sets are, `announcements` who is ready
-//! - [`run`]: the loop that owns a cluster and turns events into inputs of the core; `act` carries out its actions
+//! - [`run`]: the loop that owns a cluster and turns events into inputs of the core; `act` carries out its actions,
+//!   `controller` those about the controller; `connection`: what that is told
 //! - `blocks`: jobs that start and end with the load
 //! - `shutdown`, `outcome`: the end, and the result of the command
 //! - [`events`], [`lease`], [`program`]: the sources of events
@@ -14,6 +15,9 @@
 mod act;
 mod announcements;
 mod blocks;
+mod connection;
+mod controller;
+mod controller_life;
 pub mod core;
 mod ends;
 pub mod events;

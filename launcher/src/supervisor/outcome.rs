@@ -1,6 +1,6 @@
 //! Turns the end of a cluster into the result of the command: an exit code, or a failure with the end of a log.
 
-use super::events::{ControllerLine, Event};
+use super::events::ControllerLine;
 use super::inputs::Ending;
 use super::names::name_engines;
 use super::run::Supervisor;
@@ -13,14 +13,13 @@ use ipclusterz_launchers::program::srun;
 use ipclusterz_launchers::set::{EngineSet, SetEnd};
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// How many lines of a log a failure shows.
 const TAIL_LINES: usize = 20;
 
 impl Supervisor<'_> {
     /// The result of the command for this ending.
-    pub(super) fn outcome(&mut self, ending: &Ending) -> Result<Exit, Failure> {
+    pub(super) fn outcome(&self, ending: &Ending) -> Result<Exit, Failure> {
         let ready = self.core.is_ready();
         match ending {
             Ending::Signal(signal) if !ready => {
@@ -38,7 +37,7 @@ impl Supervisor<'_> {
                 Err(Failure::new(Exit::Timeout, format!("the controller did not listen within {seconds} s{log}"))
                     .with_hint("a slow file system or host? give it more time with --timeout"))
             }
-            Ending::ControllerDied(status) => Err(self.controller_failure(&status.to_string())),
+            Ending::ControllerDied { how, given_up } => Err(self.controller_failure(how, given_up.as_deref())),
             Ending::SetFailed(set, end) => Err(self.set_failure(set, end)),
             Ending::ProgramEnded => Ok(Exit::Ok),
             Ending::TimedOut(set, missing) => {
@@ -53,29 +52,16 @@ impl Supervisor<'_> {
         }
     }
 
-    fn controller_failure(&mut self, status: &str) -> Failure {
+    fn controller_failure(&self, how: &str, given_up: Option<&str>) -> Failure {
         let log = self.plan.folder.logs().controller();
-        if let ControllerLine::Refused(failure) = self.controller_line() {
+        if let Some(ControllerLine::Refused(failure)) = &self.controller_line {
             let mut failure = failure.clone();
             failure.message += &short_tail(&log);
             return failure;
         }
         let exit = if self.core.is_ready() { Exit::Failure } else { Exit::StartFailed };
-        Failure::new(exit, format!("the controller has died ({status}){}", self.tail(&log)))
-    }
-
-    /// What the controller printed. Another thread reads that, and may need up to a second more when the controller has
-    /// exited.
-    fn controller_line(&mut self) -> &ControllerLine {
-        let deadline = Instant::now() + Duration::from_secs(1);
-        while self.controller_line.is_none() {
-            match self.receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Event::Controller(line)) => self.controller_line = Some(line),
-                Ok(_) => {}
-                Err(_) => break,
-            }
-        }
-        self.controller_line.get_or_insert(ControllerLine::Nothing)
+        let given_up = given_up.map(|why| format!("; it is not started again: {why}")).unwrap_or_default();
+        Failure::new(exit, format!("the controller has died ({how}){given_up}{}", self.tail(&log)))
     }
 
     fn set_failure(&self, set: &EngineSet, end: &SetEnd) -> Failure {

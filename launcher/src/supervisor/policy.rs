@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Policy {
     /// Whether sets that die are started again.
     pub restart: bool,
+    /// Whether a controller that dies is started again.
+    pub restart_controller: bool,
     /// How often a failed start of a set is tried again.
     pub retries: u32,
     /// What the loss of an engine means for the others of its set, if the sets are worlds.

@@ -15,6 +15,7 @@ impl Core {
             lost: self.lost.clone(),
             rank_loss: self.policy.rank_loss.clone(),
             losses: self.losses.with_ages(now),
+            controller: self.controller.outage(),
         }
     }
 }

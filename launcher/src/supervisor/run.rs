@@ -1,6 +1,7 @@
 //! The loop that owns a cluster from the start of its controller to the removal of its last file.
 
 use super::blocks::Blocks;
+use super::connection::Connection;
 use super::core::Core;
 use super::events::{self, ControllerLine, Event};
 use super::inputs::{Action, Ending, Input};
@@ -23,10 +24,9 @@ use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_launchers::contract::{Launcher, Wake};
 use ipclusterz_profile::settings::StartSettings;
-use ipclusterz_runtime::client::{Client, Event as ClientEvent};
+use ipclusterz_runtime::client::Event as ClientEvent;
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -67,16 +67,16 @@ pub struct Supervisor<'a> {
     pub(super) controller: ControllerProcess,
     pub(super) launcher: Option<Box<dyn Launcher>>,
     /// Starts and ends jobs with the load.
-    blocks: Option<Blocks>,
+    pub(super) blocks: Option<Blocks>,
     /// Ends what runs elsewhere if this process is killed.
     pub(super) guard: Option<Guard>,
     pub(super) sender: Sender<Event>,
     pub(super) receiver: Receiver<Event>,
-    pub(super) client: Option<Arc<Client>>,
+    pub(super) connection: Connection,
     pub(super) talk: &'a mut Talk,
     /// Whether to kill rather than wait. Set by Ctrl-C during the shutdown, and by the first one while a program runs.
     pub(super) hurry: bool,
-    /// What the controller has printed, once the line is complete or its output has ended.
+    /// What the last controller has printed, once the line is complete or its output has ended.
     pub(super) controller_line: Option<ControllerLine>,
 }
 
@@ -88,6 +88,7 @@ impl<'a> Supervisor<'a> {
         let engines = &plan.settings.tables.engines;
         let policy = Policy {
             restart: plan.settings.restart,
+            restart_controller: plan.settings.tables.controller.restart,
             retries: engines.retries,
             rank_loss: None,
             restart_limit: Limit {
@@ -101,7 +102,7 @@ impl<'a> Supervisor<'a> {
         let core = Core::new(policy, plan.started);
         let controller = ControllerProcess::new(plan.binary.clone());
         let blocks = Blocks::of(plan.settings);
-        let (launcher, guard, client, controller_line) = (None, None, None, None);
+        let (launcher, guard, controller_line) = (None, None, None);
         Ok(Self {
             plan,
             core,
@@ -111,7 +112,7 @@ impl<'a> Supervisor<'a> {
             guard,
             sender,
             receiver,
-            client,
+            connection: Connection::default(),
             talk,
             hurry: false,
             controller_line,
@@ -163,16 +164,11 @@ impl<'a> Supervisor<'a> {
                 .map_err(Failure::io("starting the thread that watches the lease"))?;
         }
         self.write_handle()?;
-        let output = self.controller.start(&self.plan.folder, self.plan.settings, &self.plan.handle.run_id);
-        let output = output.map_err(Failure::io("starting the controller"))?;
+        self.start_controller()?;
         self.write_handle()?;
-        if let Some(output) = output {
-            let watched = events::watch_controller_output(output, self.sender.clone());
-            watched.map_err(Failure::io("starting the thread for the controller's output"))?;
-        }
         let mut actions = VecDeque::new();
         loop {
-            self.tell_ends();
+            self.connection.tell_ends(self.core.take_words());
             while let Some(action) = actions.pop_front() {
                 match action {
                     Action::Say(line) => self.talk.say(line),
@@ -192,7 +188,8 @@ impl<'a> Supervisor<'a> {
                             self.talk.say(failure.message);
                         }
                     }
-                    Action::Retire(engines) => self.retire(&engines),
+                    Action::Retire(engines) => self.connection.retire(&engines),
+                    Action::StartController => actions.extend(self.start_controller_again()),
                     Action::Finish(ending) => return Ok(ending),
                 }
             }
@@ -221,33 +218,11 @@ impl<'a> Supervisor<'a> {
                 if gone { self.core.handle(Input::ParentGone, now) } else { Vec::new() }
             }
             Event::Signal(signal) => self.signalled(signal, now),
-            Event::Controller(line) => {
-                let launcher = match &line {
-                    ControllerLine::Ready(_) => {
-                        self.core.handle(Input::ControllerListens, now);
-                        Some((self.plan.make_launcher)(events::waker(&self.sender))?)
-                    }
-                    // A controller that refuses exits at once, and its exit is handled.
-                    _ => None,
-                };
-                self.controller_line = Some(line);
-                if let Some(launcher) = launcher { self.start_engines(launcher)? } else { Vec::new() }
-            }
+            Event::Controller(said) => self.controller_says(said)?,
             Event::Launcher => self.poll_launcher(),
-            Event::Connected(client) => {
-                if self.blocks.is_some() {
-                    events::watch_load(Arc::clone(&client), self.sender.clone())
-                        .map_err(Failure::io("starting the thread that watches the load"))?;
-                }
-                self.client = Some(client);
-                // There may be no engines, or they may have registered before this.
-                if self.launcher.is_some() { self.core.ready_if_complete() } else { Vec::new() }
-            }
-            Event::NotConnected(failure) => return Err(failure),
-            Event::Client(ClientEvent::EngineJoined(info)) => self.core.handle(Input::EngineJoined(info), now),
-            Event::Client(ClientEvent::EngineLeft { id, reason }) => {
-                self.core.handle(Input::EngineLeft { id, reason }, now)
-            }
+            Event::Connected(client) => self.connected(client)?,
+            Event::NotConnected(failure) => self.not_connected(failure, now)?,
+            Event::Client(event) => self.hear(event, now),
             Event::Load(status) => match &mut self.blocks {
                 Some(blocks) => blocks.decide(&mut self.core, &status, now),
                 None => Vec::new(),
@@ -266,14 +241,23 @@ impl<'a> Supervisor<'a> {
                 let _ = answer.send(Ok(Reply::Progress(self.progress(now))));
                 Vec::new()
             }
-            // The exit of the controller's process, with its status, explains a disconnection. If only the connection
-            // is lost, the client reconnects by itself.
-            Event::Client(_) | Event::ShutdownAnswered(_) | Event::EndedElsewhere(_) => Vec::new(),
+            Event::ShutdownAnswered(_) | Event::EndedElsewhere(_) => Vec::new(),
             Event::LeaseOver(why) => {
                 self.talk.say(why);
                 self.core.handle(Input::ParentGone, now)
             }
         })
+    }
+
+    /// A notification of the controller.
+    fn hear(&mut self, event: ClientEvent, now: Instant) -> Vec<Action> {
+        self.connection.heard(&event);
+        match event {
+            ClientEvent::EngineJoined(info) => self.core.handle(Input::EngineJoined(info), now),
+            ClientEvent::EngineLeft { id, reason } => self.core.handle(Input::EngineLeft { id, reason }, now),
+            // The end of the controller's process explains it. If only the connection is lost, it is made again.
+            ClientEvent::Interrupted { .. } | ClientEvent::Resumed | ClientEvent::Disconnected { .. } => Vec::new(),
+        }
     }
 
     fn signalled(&mut self, signal: Signal, now: Instant) -> Vec<Action> {
@@ -297,7 +281,7 @@ impl<'a> Supervisor<'a> {
         }
         let ended = self.controller.poll().map_err(Failure::io("looking for processes that have ended"))?;
         if let Some(status) = ended {
-            actions.extend(self.core.handle(Input::ControllerEnded(status), now));
+            actions.extend(self.core.handle(Input::ControllerEnded(status.into()), now));
         }
         actions.extend(self.poll_launcher());
         Ok(actions)

@@ -7,7 +7,7 @@ use super::run::Supervisor;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::Signal;
-use ipclusterz_launchers::cluster::files::remove_files;
+use ipclusterz_launchers::cluster::files::{remove_files, remove_files_but_journal};
 use ipclusterz_launchers::cluster::handle::Phase;
 use ipclusterz_launchers::cluster::logs::open_log;
 use ipclusterz_launchers::record::{JobRecord, SetRecord};
@@ -36,7 +36,7 @@ impl Supervisor<'_> {
         let is_job = |record: &&SetRecord| matches!(record.job, JobRecord::Batch(_));
         let jobs: BTreeSet<SetId> = records.iter().filter(is_job).map(|record| record.set.id).collect();
         let mut left: BTreeSet<SetId> = records.into_iter().map(|record| record.set.id).collect();
-        let politely = self.core.is_ready() && !matches!(ending, Some(Ending::ControllerDied(_)));
+        let politely = self.core.is_ready() && !matches!(ending, Some(Ending::ControllerDied { .. }));
         // A controller that a client shut down has told the engines before it exited.
         let told = matches!(ending, Some(Ending::ShutDown));
         let asked = (politely && self.controller.is_running() && self.request_shutdown()) || told;
@@ -72,7 +72,9 @@ impl Supervisor<'_> {
             self.update_record();
             return Ok(());
         }
-        Ok(remove_files(&self.plan.folder, &self.plan.handle)?)
+        let could_not_go_on = matches!(ending, Some(Ending::ControllerDied { .. }));
+        let remove = if could_not_go_on { remove_files_but_journal } else { remove_files };
+        Ok(remove(&self.plan.folder, &self.plan.handle)?)
     }
 
     /// Says which engines were killed because their end took too long: to the user, in the log of each, and in a log that
@@ -96,7 +98,7 @@ impl Supervisor<'_> {
     }
 
     fn request_shutdown(&mut self) -> bool {
-        let Some(client) = self.client.take() else { return false };
+        let Some(client) = self.connection.take() else { return false };
         events::request_shutdown(client, POLITE, self.sender.clone()).is_ok()
     }
 

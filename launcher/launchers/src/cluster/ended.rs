@@ -1,4 +1,5 @@
-//! The folders of clusters that have ended: nothing is left in them but a lock and logs. Removes them.
+//! The folders of clusters that have ended: nothing is left in them but a lock, logs, and the journal of a controller
+//! that could not go on. Removes them.
 //!
 //! A folder is removed by the process that holds its lock, and is first given a name that no cluster can have. So
 //! nobody finds half of it, and whoever wants the cluster's name gets a new folder at once.
@@ -17,13 +18,13 @@ use std::time::{Duration, SystemTime};
 /// Begins the names of folders that are being removed.
 const GONE: &str = ".ended-";
 /// What a folder of an ended cluster has in it.
-const LEFT: [&str; 2] = ["lock", "logs"];
+const LEFT: [&str; 3] = ["lock", "logs", "journal"];
 /// Begin the names of files that were being written when a process was killed.
 const UNFINISHED: [&str; 4] = ["client.json.", "cluster.json.", "engine.json.", "tunnel.json."];
 const DAY: f64 = 24.0 * 3600.0;
 
 /// Removes the folder of an ended cluster, for the holder of its lock. Returns false, and removes nothing, if anything
-/// but a lock and logs is in it.
+/// else is in it.
 pub fn remove(folder: &ClusterFolder, lock: ClusterLock) -> io::Result<bool> {
     if written(folder).is_none() {
         return Ok(false);

@@ -59,6 +59,11 @@ impl ClusterFolder {
         self.path.join("uploads")
     }
 
+    /// Folder of the controller's journal.
+    pub fn journal(&self) -> PathBuf {
+        self.path.join("journal")
+    }
+
     /// Folder of logs, which outlive a cluster that fails.
     pub fn logs(&self) -> LogFolder {
         LogFolder::at(self.path.join("logs"))

@@ -2,6 +2,7 @@
 
 use super::super::world::NOTICE_PATIENCE;
 use super::*;
+use crate::supervisor::inputs::ControllerWord;
 use crate::supervisor::loss::Limit;
 use ipclusterz_launchers::set::SetEnd;
 use ipclusterz_profile::tables::engines::OnRankLoss;
@@ -43,6 +44,7 @@ fn policy(restart: bool) -> Policy {
     let restart_limit = Limit { most: 2, window: 10 * TIMEOUT };
     Policy {
         restart,
+        restart_controller: false,
         retries: 0,
         rank_loss: None,
         restart_limit,
@@ -60,7 +62,7 @@ fn say(line: &str) -> Action {
 fn started(count: u32, restart: bool) -> (Core, Instant) {
     let now = Instant::now();
     let mut core = Core::new(policy(restart), now);
-    core.handle(Input::ControllerListens, now);
+    core.handle(Input::ControllerSaid(ControllerWord::Listens), now);
     assert_eq!(core.grow(count, 1).len(), count as usize);
     for set in 0..count {
         assert!(core.handle(Input::SetStarted { set: SetId(set), pid: Some(100 + set) }, now).is_empty());
@@ -73,7 +75,7 @@ fn queued(sets: u32, size: u32, on_rank_loss: Option<OnRankLoss>) -> (Core, Inst
     let now = Instant::now();
     let rank_loss = on_rank_loss.map(|wanted| RankLoss::of(wanted, None));
     let mut core = Core::new(Policy { rank_loss, ..policy(false) }, now);
-    core.handle(Input::ControllerListens, now);
+    core.handle(Input::ControllerSaid(ControllerWord::Listens), now);
     core.grow(sets * size, size);
     for set in 0..sets {
         core.handle(Input::SetStarted { set: SetId(set), pid: None }, now);
@@ -231,17 +233,36 @@ fn a_start_ends_when_its_controller_does_not_listen_in_time_or_ends_before() {
     assert_eq!(core.next_tick(), Some(now + TIMEOUT));
     assert_eq!(core.handle(Input::Tick, now + TIMEOUT), [Action::Finish(Ending::ControllerSilent(TIMEOUT))]);
     let mut core = Core::new(policy(false), now);
-    let ended = ExitStatus::from_raw(0);
-    let died = Action::Finish(Ending::ControllerDied(ended));
-    assert_eq!(core.handle(Input::ControllerEnded(ended), now), [died]);
+    core.handle(Input::ControllerSaid(ControllerWord::Nothing), now);
+    assert_eq!(core.handle(Input::ControllerEnded(ExitStatus::from_raw(0).into()), now), [controller_died(0)]);
+}
+
+fn controller_died(wait_status: i32) -> Action {
+    let how = ExitStatus::from_raw(wait_status).to_string();
+    Action::Finish(Ending::ControllerDied { how, given_up: None })
 }
 
 #[test]
-fn the_cluster_ends_with_its_controller() {
+fn the_cluster_ends_with_its_controller_unless_that_is_started_again() {
+    let ended = |wait_status| Input::ControllerEnded(ExitStatus::from_raw(wait_status).into());
     let (mut core, now) = ready(1, false);
-    assert_eq!(core.handle(Input::ControllerEnded(ExitStatus::from_raw(0)), now), [Action::Finish(Ending::ShutDown)]);
-    let killed = ExitStatus::from_raw(9);
-    assert_eq!(core.handle(Input::ControllerEnded(killed), now), [Action::Finish(Ending::ControllerDied(killed))]);
+    assert_eq!(core.handle(ended(0), now), [Action::Finish(Ending::ShutDown)]);
+    let (mut core, now) = ready(1, false);
+    assert_eq!(core.handle(ended(9), now), [controller_died(9)]);
+
+    let mut core = Core::new(Policy { restart_controller: true, ..policy(false) }, now);
+    core.handle(Input::ControllerSaid(ControllerWord::Listens), now);
+    core.grow(1, 1);
+    core.handle(Input::SetStarted { set: SetId(0), pid: Some(100) }, now);
+    core.handle(Input::EngineJoined(info(0, 100)), now);
+    assert_eq!(core.handle(ended(9), now), [Action::StartController]);
+    assert_eq!(core.handle(Input::ControllerStarted, now), []);
+    assert!(core.how_far(now).controller.is_some_and(|why| why.ends_with("is started again")));
+    assert_eq!(core.next_tick(), Some(now + TIMEOUT), "it is to listen by then");
+    let said = "the controller died (signal: 9 (SIGKILL)) and was started again in 0.00 s";
+    assert_eq!(core.handle(Input::ControllerSaid(ControllerWord::Listens), now), [say(said)]);
+    assert_eq!((core.handle(Input::EngineJoined(info(0, 100)), now), core.wanted()), (vec![], 1), "it was known");
+    assert_eq!(core.how_far(now).controller, None);
 }
 
 #[test]
