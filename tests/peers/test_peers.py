@@ -12,7 +12,7 @@ from overload import executions
 from peer_cluster import count_executions
 
 FOLDER = Path(__file__).parent
-KILLS = 0
+KILLS = 3
 """How often the controller is killed."""
 
 
