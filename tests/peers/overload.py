@@ -51,7 +51,14 @@ def kill_now_and_then(
             break
         executed = cluster.executed()
         use.add()
-        kills.append({"executed": executed, "seconds_until_back": round(cluster.kill_controller(), 3)})
+        answered, back = cluster.kill_controller()
+        kills.append(
+            {
+                "executed": executed,
+                "seconds_until_an_answer": round(answered, 3),
+                "seconds_until_all_engines": round(back, 3),
+            }
+        )
     return kills
 
 
