@@ -54,6 +54,15 @@ def test_errors_that_were_asked_for_are_counted_by_name() -> None:
     assert found["clients"]["ok"] + errors == 4000
 
 
+def test_wrong_answers_are_a_problem() -> None:
+    code, found = overload("--tasks", "4000", "--wrong", "0.25")
+    wrong = found["clients"]["wrong"]
+    assert 600 < wrong < 1400
+    assert found["clients"]["ok"] == 4000 - wrong
+    assert found["problems"] == [f"{wrong} tasks were answered wrongly"]
+    assert code == 1
+
+
 def test_tasks_that_get_no_answer_are_a_problem() -> None:
     code, found = overload("--tasks", "4000", "--window", "10", "--busy", "60..60", "--deadline", "1")
     assert code == 1

@@ -26,6 +26,8 @@ pub struct Conduct {
     pub busy: RangeInclusive<f64>,
     /// The share of tasks that end with an error.
     pub fail: f64,
+    /// The share of tasks that are answered wrongly.
+    pub wrong: f64,
     /// How long an engine without a controller waits for one.
     pub lease: Duration,
     /// Where each execution is noted.
@@ -171,21 +173,24 @@ impl Engine {
         let (least, most) = (*self.conduct.busy.start(), *self.conduct.busy.end());
         let busy = Duration::from_secs_f64(least + (most - least) * self.random.share());
         let fails = self.random.share() < self.conduct.fail;
+        let lies = self.random.share() < self.conduct.wrong;
         let (outcome, answer) = match self.execute(job) {
-            Ok(answer) if fails => (TaskOutcome::Error, answer),
-            Ok(answer) => (TaskOutcome::Ok, answer),
+            Ok(key) => {
+                let outcome = if fails { TaskOutcome::Error } else { TaskOutcome::Ok };
+                (outcome, if lies { key.bytes() } else { key.answer() }.to_vec())
+            }
             Err(problem) => (TaskOutcome::Error, problem.into_bytes()),
         };
         Running { id: job.id, outcome, answer, started: wall_clock(), ends: Instant::now() + busy }
     }
 
-    /// Notes that the task begins, and makes its answer.
-    fn execute(&self, job: &Job) -> Result<Vec<u8>, String> {
+    /// Notes that the task begins.
+    fn execute(&self, job: &Job) -> Result<Key, String> {
         let parts: &[Part] = job.payload.as_ref().map_err(String::clone)?;
         let [only] = parts else { return Err(format!("a payload of {} frames has no key", parts.len())) };
         let key = Key::read(only).ok_or_else(|| format!("{} bytes are no key", only.len()))?;
         self.conduct.executions.borrow_mut().add(key).map_err(|error| format!("noting an execution: {error}"))?;
-        Ok(key.answer().to_vec())
+        Ok(key)
     }
 
     fn finish(&mut self, running: Running) {
