@@ -34,6 +34,7 @@ impl Session {
                 grace: 0.0,
                 resumed: None,
                 counted: None,
+                session: None,
                 log: None,
             },
             0.0,
@@ -59,6 +60,9 @@ impl Session {
             collective: false,
             timeout: None,
             keep: None,
+            name: None,
+            about: None,
+            part: 0,
         });
         self.sent();
         (id, pending)

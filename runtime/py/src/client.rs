@@ -7,10 +7,10 @@ use crate::pending::Pending;
 use crate::process::OfProcess;
 use crate::waiting::{deadline, duration, say, telling, wait, wait_and};
 use ipclusterz_base::connection::ConnectionFile;
-use ipclusterz_base::ids::EngineId;
+use ipclusterz_base::ids::{EngineId, RequestId};
 use ipclusterz_guard::guarded;
 use ipclusterz_runtime::client::{Client as Core, ClientError, Item, Submission};
-use ipclusterz_runtime::wire::message::Op;
+use ipclusterz_runtime::wire::message::{Ask, Op};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PySequence, PyTuple};
@@ -36,6 +36,12 @@ pub struct Client {
     run_id: String,
 }
 
+/// Its name, what ids begin with, the last number of a request, and from whom it was taken over.
+type OfSession = (String, String, u64, Option<String>);
+
+/// What is known of a result, as JSON, and the frames of its value.
+type Kept = (String, Vec<Py<PyBytes>>);
+
 enum Stopped {
     Failed(ClientError),
     Signal(PyErr),
@@ -51,13 +57,14 @@ impl From<ClientError> for Stopped {
 #[pymethods]
 impl Client {
     #[new]
-    #[pyo3(signature = (connection_file, timeout, *, address = None, text = None))]
+    #[pyo3(signature = (connection_file, timeout, *, address = None, text = None, session = None))]
     fn new(
         py: Python<'_>,
         connection_file: &str,
         timeout: f64,
         address: Option<&str>,
         text: Option<&str>,
+        session: Option<&str>,
     ) -> PyResult<Self> {
         let path = Path::new(connection_file);
         let file = match text {
@@ -71,7 +78,11 @@ impl Client {
         let file = file.map_err(|error| errors::of_connection(py, &error))?;
         let timeout = duration(timeout)?;
         let check = || Python::attach(|py| py.check_signals()).map_err(Stopped::Signal);
-        match py.detach(|| Core::connect_with(&file, timeout, check)) {
+        let connect = || match session {
+            Some(name) => Core::connect_to_session(name, &file, timeout, check),
+            None => Core::connect_with(&file, timeout, check),
+        };
+        match py.detach(connect) {
             Ok(core) => Ok(Client {
                 name: core.name().into(),
                 uuid: core.uuid().to_owned(),
@@ -102,7 +113,7 @@ impl Client {
 
     #[pyo3(signature = (
         op, items, *, function = None, retries = 0, engines = None, duration = None, collective = false,
-        timeout = None, keep = None,
+        timeout = None, keep = None, name = None, about = None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn submit(
@@ -117,6 +128,8 @@ impl Client {
         collective: bool,
         timeout: Option<f64>,
         keep: Option<&str>,
+        name: Option<&str>,
+        about: Option<&[u8]>,
     ) -> PyResult<Pending> {
         let core = self.core.get()?;
         let op = Op::from_name(op).ok_or_else(|| {
@@ -139,11 +152,56 @@ impl Client {
         }
         let counts = prepared.iter().map(|item| item.targets.as_ref().map_or(1, Vec::len)).collect();
         let engines = engines.map(engine_ids);
+        let engines = engines.as_deref();
         let submission =
-            Submission { op, function, retries, engines: engines.as_deref(), duration, collective, timeout, keep };
+            Submission { op, function, retries, engines, duration, collective, timeout, keep, name, about };
         let (first, inner) = core.submit(submission, prepared).map_err(|error| errors::of_client(py, &error))?;
         let (client, client_name) = (Arc::downgrade(core), Arc::clone(&self.name));
         Ok(Pending { inner: OfProcess::new(inner), client, client_name, counts, first })
+    }
+
+    /// The session: its name, what the ids of its tasks begin with, the last number of a request when this client came, and
+    /// from whom it was taken over. None: the controller knows no sessions with names.
+    #[getter]
+    fn session(&self) -> PyResult<Option<OfSession>> {
+        let session = self.core.get()?.session();
+        Ok(session.map(|session| (session.name, self.name.to_string(), session.last_request.0, session.taken_from)))
+    }
+
+    /// Asks about work of the past: question and answer are JSON. Values of results come beside it: for each its frames.
+    fn query(&self, py: Python<'_>, ask: &str, timeout: f64) -> PyResult<(String, Vec<Kept>)> {
+        let bad = |error: serde_json::Error| PyValueError::new_err(error.to_string());
+        let ask: Ask = serde_json::from_str(ask).map_err(bad)?;
+        let timeout = duration(timeout)?;
+        let core = self.core.get()?;
+        let answered = py.detach(|| core.query(ask, timeout)).map_err(|error| errors::of_client(py, &error))?;
+        let mut kept = Vec::new();
+        for (result, parts) in answered.kept {
+            let frames = parts.iter().map(|part| PyBytes::new(py, part).unbind()).collect();
+            kept.push((serde_json::to_string(&result).map_err(bad)?, frames));
+        }
+        Ok((serde_json::to_string(&answered.found).map_err(bad)?, kept))
+    }
+
+    /// Awaits answers to consecutive requests of this session from `first` on, which another client has submitted; with the
+    /// engines that each is for (None: any, one answer).
+    fn adopt(&self, py: Python<'_>, first: u64, targets: Vec<Option<Vec<u32>>>, submitted: f64) -> PyResult<Pending> {
+        let core = self.core.get()?;
+        let targets: Vec<Vec<Option<EngineId>>> = targets
+            .into_iter()
+            .map(|engines| engines.map_or_else(|| vec![None], |ids| ids.into_iter().map(EngineId).map(Some).collect()))
+            .collect();
+        let first = RequestId(first);
+        let inner = core.adopt(first, &targets, submitted).map_err(|error| errors::of_client(py, &error))?;
+        let (client, client_name) = (Arc::downgrade(core), Arc::clone(&self.name));
+        let counts = targets.iter().map(Vec::len).collect();
+        Ok(Pending { inner: OfProcess::new(inner), client, client_name, counts, first })
+    }
+
+    /// Aborts requests of another session.
+    fn abort_in(&self, py: Python<'_>, session: &str, requests: Vec<u64>, interrupt: bool) -> PyResult<()> {
+        let requests = requests.into_iter().map(RequestId).collect();
+        self.core.get()?.abort_in(session, requests, interrupt).map_err(|error| errors::of_client(py, &error))
     }
 
     fn engine_ids(&self, py: Python<'_>) -> PyResult<Vec<u32>> {

@@ -72,6 +72,10 @@ pub fn of_client(py: Python<'_>, error: &ClientError) -> PyErr {
         ClientError::Disconnected(_) => {
             ("ControllerUnreachable", "see `ipclusterz status`; a new Client() connects again")
         }
+        ClientError::Taken(_) => {
+            ("SessionTaken", "two clients cannot have one session at a time: give each a name of its own")
+        }
+        ClientError::NoHistory(_) => ("HistoryError", "see `ipclusterz tasks`, and controller.journal of the profile"),
         ClientError::Closed | ClientError::Forked(_) => ("ClientClosed", "make a new Client()"),
         ClientError::TooLarge { .. } | ClientError::NoMemory(_) => {
             ("PayloadTooLarge", "send it in parts, or let the engines load or make the data themselves")

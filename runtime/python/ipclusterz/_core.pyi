@@ -127,8 +127,25 @@ class Pending:
 class Client:
     # `text` is the content of the connection file, whose name is then for errors alone. `address` alone is dialled.
     def __new__(
-        cls, connection_file: str, timeout: float, *, address: str | None = None, text: str | None = None
+        cls,
+        connection_file: str,
+        timeout: float,
+        *,
+        address: str | None = None,
+        text: str | None = None,
+        # The session to go on with; whoever has it is told, and closed.
+        session: str | None = None,
     ) -> Client: ...
+    # Its name, what the ids of its tasks begin with, the last number of a request when this client came, and from whom
+    # it was taken over. None: the controller knows no sessions with names.
+    @property
+    def session(self) -> tuple[str, str, int, str | None] | None: ...
+    # Question and answer are JSON (`Ask` and `Found` of the wire); each result is JSON (`Kept`) and its frames.
+    def query(self, ask: str, timeout: float) -> tuple[str, list[tuple[str, list[bytes]]]]: ...
+    # Awaits answers to consecutive requests of this session, which another client has submitted; for each, the engines
+    # (None: any, one answer).
+    def adopt(self, first: int, targets: list[list[int] | None], submitted: float) -> Pending: ...
+    def abort_in(self, session: str, requests: list[int], interrupt: bool) -> None: ...
     @property
     def uuid(self) -> str: ...
     @property
@@ -161,6 +178,10 @@ class Client:
         timeout: float | None = None,
         # Also for engines that come later, until something else is kept under this name.
         keep: str | None = None,
+        # The name of the function, for people.
+        name: str | None = None,
+        # What another client has to know to make something of the answers.
+        about: bytes | None = None,
     ) -> Pending: ...
     def inspect(self, engines: list[int], timeout: float) -> _Activities: ...
     def engine_ids(self) -> list[int]: ...

@@ -86,6 +86,14 @@ class ClientClosed(IpclusterzError):
     """The client was closed before the call."""
 
 
+class SessionTaken(ClientClosed):
+    """Another client has taken over the session with this client's name. What is under way in it goes on there."""
+
+
+class HistoryError(IpclusterzError):
+    """The controller keeps no history of work, or cannot read it."""
+
+
 class PayloadTooLarge(IpclusterzError, builtins.MemoryError):
     """An argument or a result is larger than the cluster's memory limits allow."""
 

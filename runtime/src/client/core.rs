@@ -10,15 +10,18 @@ mod sending;
 use super::answer_id::AnswerId;
 use super::event::Event;
 use super::functions::Functions;
+use super::pending::Pending;
+use super::questions::Questions;
 use super::request::{Outgoing, UnderWay};
 use crate::inspections::Inspections;
 use crate::recent::Recent;
-use crate::wire::message::{Abort, Ack, EngineInfo, EngineLeft, Outcome, Resume, Status, Welcome, Window};
+use crate::wire::message::{Abort, Ack, EngineInfo, EngineLeft, OfSession, Outcome, Resume, Status, Welcome, Window};
 use crate::wire::resend::{Sending, Sent};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::Saturating;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Most events that are kept.
@@ -67,6 +70,10 @@ pub struct Core {
     pub gone: Gone,
     /// The last answer to a status request, and how many there were.
     pub status: (u64, Option<Status>),
+    /// Which session this is; none where the controller knows no sessions with names.
+    pub session: Option<OfSession>,
+    /// Questions about work of the past.
+    pub questions: Questions,
     /// Answers to what engines were asked.
     pub inspections: Inspections,
     /// What happened; beyond a limit the oldest are dropped.
@@ -104,12 +111,17 @@ impl Core {
             self.received.messages =
                 welcome.counted.map_or(self.received.messages, |counted| counted.least(self.received.messages));
             self.happened(Event::Resumed);
-            return self.sent.missing(arrived);
+            let mut again = self.sent.missing(arrived);
+            again.extend(self.questions.again());
+            return again;
         }
         self.lost("the controller does not know this client any more", now);
         let grace = Duration::try_from_secs_f64(welcome.grace).unwrap_or_default();
         self.standing = Some(Standing { peer: welcome.peer, window: welcome.window, grace });
         self.token = welcome.token;
+        self.last_request =
+            self.last_request.max(Saturating(welcome.session.as_ref().map_or(0, |session| session.last_request.0)));
+        self.session = welcome.session;
         self.sent = Sent::new(!grace.is_zero());
         (self.received, self.acked) = (Ack::default(), Ack::default());
         let known = std::mem::take(&mut self.engines);
@@ -163,6 +175,21 @@ impl Core {
             }
         }
         self.happened(Event::Disconnected { reason: reason.to_owned() });
+    }
+
+    /// Somebody waits for the answers to a request that another client of this session has submitted.
+    pub fn adopt(&mut self, request: RequestId, pending: Weak<Pending>, base: usize, count: usize) {
+        let known = self.requests.insert(request, UnderWay { pending, base, count, open: Saturating(count), bytes: 0 });
+        let before = known.map_or(Saturating(0), |known| known.open);
+        self.open_replies += Saturating(count as u64) - Saturating(before.0.min(count) as u64);
+    }
+
+    /// A request that another client of this session has submitted lacks so many answers.
+    pub fn count_foreign(&mut self, request: RequestId, count: usize, open: usize) {
+        if let Entry::Vacant(entry) = self.requests.entry(request) {
+            entry.insert(UnderWay { pending: Weak::new(), base: 0, count, open: Saturating(open), bytes: 0 });
+            self.open_replies += open as u64;
+        }
     }
 
     fn happened(&mut self, event: Event) {

@@ -36,6 +36,12 @@ pub enum ClientError {
     /// There was one.
     #[error("not connected: {0}")]
     Disconnected(String),
+    /// Another client has the session now.
+    #[error("{0}")]
+    Taken(String),
+    /// What is asked is not kept.
+    #[error("{0}")]
+    NoHistory(String),
     /// Closed by its owner.
     #[error("the client is closed")]
     Closed,

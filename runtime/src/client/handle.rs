@@ -28,6 +28,7 @@ pub struct Client {
     pub(super) shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
     uuid: String,
+    begins: String,
     cluster: String,
     pid: u32,
     /// The controller's process, as the connection file has it.
@@ -42,7 +43,7 @@ impl Client {
 
     /// The same for a launcher: what is said of an engine that died waits for its [`Client::engine_ended`].
     pub fn connect_as_launcher(file: &ConnectionFile, timeout: Duration) -> Result<Client, ClientError> {
-        Client::connect_as(true, file, timeout, || Ok(()))
+        Client::connect_as(true, None, file, timeout, || Ok(()))
     }
 
     /// As `connect`; `check` is called every few milliseconds and may end the wait with an error.
@@ -51,11 +52,28 @@ impl Client {
         timeout: Duration,
         check: impl FnMut() -> Result<(), E>,
     ) -> Result<Client, E> {
-        Client::connect_as(false, file, timeout, check)
+        Client::connect_as(false, None, file, timeout, check)
+    }
+
+    /// The same, and goes on with the session of this name, if there is one. Whoever has it is told, and closed.
+    pub fn connect_to_session<E: From<ClientError>>(
+        session: &str,
+        file: &ConnectionFile,
+        timeout: Duration,
+        check: impl FnMut() -> Result<(), E>,
+    ) -> Result<Client, E> {
+        let client = Client::connect_as(false, Some(session), file, timeout, check)?;
+        if client.session().is_none() {
+            let why = "the controller is of a release that has no sessions with names";
+            return Err(ClientError::NoHistory(why.to_owned()).into());
+        }
+        client.count_open(timeout)?;
+        Ok(client)
     }
 
     fn connect_as<E: From<ClientError>>(
         launcher: bool,
+        name: Option<&str>,
         file: &ConnectionFile,
         timeout: Duration,
         mut check: impl FnMut() -> Result<(), E>,
@@ -67,7 +85,9 @@ impl Client {
         reaper::begin();
         let uuid = places::random_hex(16);
         let pid = std::process::id();
-        let hello = Hello { launcher, ..Hello::new(Role::Client, uuid.clone(), places::host_name(), pid) };
+        let name = name.map(str::to_owned);
+        let hello =
+            Hello { launcher, session: name, ..Hello::new(Role::Client, uuid.clone(), places::host_name(), pid) };
         let context = context::open().map_err(|shortage| ClientError::Dial(shortage.into()))?;
         let session = Session::dial(&context, file, hello).map_err(ClientError::from)?;
         let segments = file.shared_memory.as_deref().filter(|_| session.is_local());
@@ -82,9 +102,12 @@ impl Client {
             })
             .map_err(|error| ClientError::of_io("starting the I/O thread", error))?;
         let cluster = file.cluster.clone();
-        let client =
-            Client { shared, thread: Mutex::new(Some(thread)), uuid, cluster, pid, controller: file.controller };
+        let (begins, thread, controller) = (uuid.clone(), Mutex::new(Some(thread)), file.controller);
+        let mut client = Client { shared, thread, uuid, begins, cluster, pid, controller };
         client.await_session(timeout, &mut check)?;
+        if let Some(session) = client.session() {
+            client.begins = session.id;
+        }
         Ok(client)
     }
 
@@ -141,9 +164,9 @@ impl Client {
         &self.cluster
     }
 
-    /// The first digits of its uuid; its message ids begin with them.
+    /// What its message ids begin with: the first digits of the uuid of its session's first client.
     pub fn name(&self) -> &str {
-        self.uuid.get(..CLIENT_DIGITS).unwrap_or_default()
+        self.begins.get(..CLIENT_DIGITS).unwrap_or_default()
     }
 
     pub(super) fn check_process(&self) -> Result<(), ClientError> {
@@ -153,6 +176,9 @@ impl Client {
     pub(super) fn usable(&self) -> Result<MutexGuard<'_, State>, ClientError> {
         self.check_process()?;
         let state = self.shared.lock();
+        if let Some(taken) = &state.taken {
+            return Err(ClientError::Taken(taken.clone()));
+        }
         if state.closed.is_some() {
             return Err(ClientError::Closed);
         }

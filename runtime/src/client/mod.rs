@@ -5,10 +5,12 @@
 //! 3. [`watched`]: how one thread waits for whichever submission is complete next.
 //! 4. [`functions`]: code by hash, sent once.
 //! 5. [`request`]: a request as it waits to be sent and for its answers.
+//!    [`questions`]: what is asked about work of the past.
 //! 6. [`core`]: what is under way and what must wait for the window. Pure.
 //! 7. `shared`: the core under one lock; `reactor`: the I/O thread around it.
 //! 8. `handle`: a client in the hands of other threads, with its [`error`]s; [`submit`]: what they submit and wait for;
-//!    `cluster`: what they ask of the cluster; `trouble`: why they wait in vain.
+//!    `cluster`: what they ask of the cluster; `past`: what they ask about work of the past;
+//!    `trouble`: why they wait in vain.
 
 pub mod answer_id;
 mod cluster;
@@ -17,7 +19,9 @@ pub mod error;
 pub mod event;
 pub mod functions;
 mod handle;
+mod past;
 pub mod pending;
+pub mod questions;
 mod reactor;
 pub mod request;
 mod shared;
@@ -31,6 +35,7 @@ pub use error::ClientError;
 pub use event::Event;
 pub use handle::Client;
 pub use pending::{Answer, Pending, Written};
+pub use questions::Answered;
 pub use submit::{Item, Submission};
 pub use transcript::Kept;
 

@@ -43,7 +43,11 @@ fn serve(session: &mut Session, shared: &Shared) -> Result<String, zmq::Error> {
         if let Some(reason) = found.closed {
             // Sent last: the controller then does not wait for this client to come back.
             if found.has_session {
-                session.send(Channel::Data, &Message::Goodbye(Goodbye { reason: reason.clone() }), vec![])?;
+                session.send(
+                    Channel::Data,
+                    &Message::Goodbye(Goodbye { reason: reason.clone(), taken: false }),
+                    vec![],
+                )?;
             }
             return Ok(reason);
         }
@@ -161,6 +165,12 @@ fn take(state: &mut State, segments: Option<&SegmentFolder>, session: &mut Sessi
             state.refusal = Some(Refusal::Room);
         }
         SessionEvent::Crowded(_) => {}
+        SessionEvent::Message(_, Message::Goodbye(Goodbye { reason, taken: true }), _) => {
+            end_session(state, session, &reason);
+            state.problem.clone_from(&reason);
+            state.taken = Some(reason.clone());
+            state.closed.get_or_insert(reason);
+        }
         SessionEvent::Message(channel, message, payload) => {
             let unpack = |frames, reply: &Reply| {
                 unpack(frames, &reply.segments, segments).map_err(|error| format!("the result cannot be read: {error}"))

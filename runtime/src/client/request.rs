@@ -33,6 +33,12 @@ pub struct Outgoing {
     pub timeout: Option<f64>,
     /// Engines that come later do it too, until another request is kept under this name.
     pub keep: Option<String>,
+    /// The name of the function, for people.
+    pub name: Option<String>,
+    /// See [`crate::client::Submission::about`].
+    pub about: Option<Vec<u8>>,
+    /// Its place among the requests of the submission.
+    pub part: u64,
 }
 
 /// A request that was sent and lacks answers.

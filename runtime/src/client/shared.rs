@@ -5,9 +5,10 @@ use super::transcript::Kept;
 use super::watched::Watched;
 use crate::transport::wake::Waker;
 use crate::wire::Channel;
-use crate::wire::message::Message;
+use crate::wire::message::{Ask, Message};
 use crate::wire::resend::Sending;
 use crate::wire::segment::SegmentFolder;
+use ipclusterz_base::ids::RequestId;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -88,6 +89,8 @@ pub(super) struct State {
     pub advice: String,
     /// The client is closed, and why.
     pub closed: Option<String>,
+    /// Another client has the session, and says so.
+    pub taken: Option<String>,
 }
 
 impl State {
@@ -95,6 +98,13 @@ impl State {
     pub fn send(&mut self, channel: Channel, message: Message) {
         self.outbox.extend(self.core.next_sends());
         self.outbox.push((channel, message, vec![]));
+    }
+
+    /// Asks about work of the past; the question's number.
+    pub fn ask(&mut self, ask: Ask, adopted: Option<Vec<RequestId>>) -> u64 {
+        let (number, (channel, message, _)) = self.core.questions.ask(ask, adopted);
+        self.send(channel, message);
+        number
     }
 
     /// Takes everything that may be sent now, in order.

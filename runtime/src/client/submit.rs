@@ -43,6 +43,10 @@ pub struct Submission<'a> {
     pub timeout: Option<f64>,
     /// Name under which engines that come later do it too.
     pub keep: Option<&'a str>,
+    /// The name of the function, for people.
+    pub name: Option<&'a str>,
+    /// What another client has to know to make something of the answers.
+    pub about: Option<&'a [u8]>,
 }
 
 impl Submission<'_> {
@@ -116,7 +120,7 @@ impl Client {
             (name, state.core.functions.code(name, code))
         });
         let mut base = 0_usize;
-        for (id, item) in (first.0..).map(RequestId).zip(items) {
+        for ((id, part), item) in (first.0..).map(RequestId).zip(0..).zip(items) {
             let count = item.targets.as_ref().map_or(1, Vec::len);
             state.core.submit(Outgoing {
                 id,
@@ -130,6 +134,9 @@ impl Client {
                 collective: submission.collective,
                 timeout: submission.timeout,
                 keep: submission.keep.map(str::to_owned),
+                name: submission.name.map(str::to_owned),
+                about: submission.about.filter(|_| part == 0).map(<[u8]>::to_vec),
+                part,
             });
             base = base.saturating_add(count);
         }
@@ -151,7 +158,7 @@ impl Client {
         all_clients: bool,
         interrupt: bool,
     ) -> Result<(), ClientError> {
-        self.abort_some(None, Abort { requests: None, engines, all_clients, interrupt })
+        self.abort_some(None, Abort { requests: None, engines, all_clients, interrupt, session: None })
     }
 
     fn abort_some(&self, requests: Option<Range<RequestId>>, abort: Abort) -> Result<(), ClientError> {

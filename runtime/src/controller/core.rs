@@ -1,11 +1,14 @@
 //! The controller's state machine: messages and broken connections in, messages out. Pure: no socket, no clock.
 //!
 //! This file handles an event and carries out what follows from it. In `core/`: `messages`, who may say what; `sessions`,
-//! how peers connect, leave and come back; `losses`, how engines ended; `stopping`; `questions`; `sending`; `restart`, when it goes on where another controller has died. The work itself is in `work`; MPI programs
+//! how peers connect, leave and come back; `named`, sessions that others take over;
+//! `live`, what is told of them; `losses`, how engines ended; `stopping`; `questions`; `sending`; `restart`, when it goes on where another controller has died. The work itself is in `work`; MPI programs
 //! are in `worlds`.
 
+mod live;
 mod losses;
 mod messages;
+mod named;
 mod questions;
 mod restart;
 mod sending;
@@ -14,6 +17,7 @@ mod stopping;
 
 use super::event::{Action, Event};
 use super::exits::Exits;
+use super::history::Entry;
 pub use super::identity::Identity;
 use super::limits::Limits;
 use super::losses::Losses;
@@ -162,6 +166,10 @@ impl Core {
         &self.registry
     }
 
+    fn session_id(&self, client: PeerId) -> String {
+        self.registry.peer(client).map(|peer| peer.session.id.clone()).unwrap_or_default()
+    }
+
     fn perform_effects(&mut self) {
         // What is sent may be too much for a client, and then more is to be done.
         loop {
@@ -182,6 +190,14 @@ impl Core {
                 }
             }
             Effect::Unlink(name) => self.actions.push(Action::Unlink(name)),
+            Effect::Submitted(client, request, what) => {
+                let session = self.session_id(client);
+                self.actions.push(Action::Keep(Box::new(Entry::Request { session, request, what })));
+            }
+            Effect::Done(client, done) => {
+                let session = self.session_id(client);
+                self.actions.push(Action::Keep(Box::new(Entry::Done { session, done })));
+            }
         }
     }
 

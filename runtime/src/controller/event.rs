@@ -1,5 +1,6 @@
 //! What the reactor tells the core, and what the core has it do.
 
+use super::history::Entry;
 use super::identity::Identity;
 use super::limits::Limits;
 use crate::transport::{Admitted, Route};
@@ -119,6 +120,8 @@ pub enum Action {
     },
     /// Watch it no longer.
     Unwatch(PeerId),
+    /// Keep in the history.
+    Keep(Box<Entry>),
     /// Write to the log.
     Log(String),
     /// A message was refused: write it to the log.

@@ -8,6 +8,7 @@
 //! Other bounds stand where they are kept: functions and uploads in `work/submit.rs`, notices in `work/holding.rs`, questions
 //! and interrupts in `core/sending.rs`, what is remembered of engines in `work.rs`, `registry.rs` and `worlds.rs`.
 
+use super::history::Keep;
 use crate::wire::message::{OUTPUT_WINDOW, Window};
 use ipclusterz_base::logs::LogLimit;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub struct Limits {
     pub no_engine_grace: Duration,
     /// How long the session of a client outlives its connections.
     pub session_grace: Duration,
+    /// For how long results of sessions with names are kept, and how many bytes of them.
+    pub keep: Keep,
     /// Sessions also of peers of this host outlive their connections: the controller may be started again.
     pub durable: bool,
     /// How long answers that name an engine that died wait for the launcher's word how it ended.
@@ -60,6 +63,7 @@ impl Default for Limits {
             output_window: OUTPUT_WINDOW,
             no_engine_grace: Duration::from_secs(10),
             session_grace: Duration::from_secs(300),
+            keep: Keep::default(),
             durable: false,
             loss_grace: Duration::from_secs(2),
             exit_grace: Duration::from_millis(500),

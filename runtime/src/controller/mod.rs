@@ -10,7 +10,7 @@
 //! 7. [`event`]: what the core is told, and what it wants done.
 //!    [`oracle`]: what the core asks the world.
 //! 8. [`core`]: the state machine `handle(event, now) -> actions` over all of these. Pure.
-//!    [`image`]: its state as bytes.
+//!    [`image`]: its state as bytes. [`history`]: what is remembered of what was; `queries`: who is asked.
 //! 9. [`bug`]: what becomes of a panic. `reactor`: sockets, signals and the clock around the core; `watch`: processes of
 //!    this host. [`record`]: an event as it stands in the journal; `recorder`: what waits for the journal; `recovery`: the state that it has.
 //! 10. [`config`]: how it is to be run; `opening`: what it makes before it serves, with the `appearance` of
@@ -22,6 +22,7 @@ pub mod config;
 pub mod core;
 pub mod event;
 mod exits;
+pub mod history;
 pub mod identity;
 pub mod image;
 pub mod limits;
@@ -30,6 +31,7 @@ mod losses;
 mod opening;
 pub mod oracle;
 pub mod peer;
+mod queries;
 mod queue;
 mod reactor;
 pub mod record;

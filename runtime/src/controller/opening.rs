@@ -81,7 +81,7 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
     let durable = config.journal != JournalMode::Off;
     let limits = Limits { durable, ..config.limits.with_host_memory() };
     let state = if durable {
-        recovery::begin(&folder, identity, limits, oracle, appearance.created)?
+        recovery::begin(&folder, identity, limits, oracle, appearance.created, segments.as_ref())?
     } else {
         Begun::without_journal(Core::new(identity, limits, oracle))
     };

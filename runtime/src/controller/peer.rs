@@ -37,6 +37,8 @@ pub struct Peer {
     pub watched: bool,
     /// How its process ended, as the kernel says, while its connections stand.
     pub exited: Option<String>,
+    /// For a client: which session it has.
+    pub session: OwnSession,
     /// What was sent to it.
     pub sent: Sent,
     /// What it has sent.
@@ -53,6 +55,33 @@ pub struct Peer {
     pub beside: bool,
     /// How much it was sent, as the journal has it, before the controller was started again; until it comes back.
     pub replayed: Option<Counts>,
+}
+
+/// The session that a client has, or had last.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnSession {
+    /// What it is called.
+    pub name: String,
+    /// Begins the ids of its tasks: the uuid of its first client.
+    pub id: String,
+    /// Somebody has given it that name. It then outlives its clients.
+    pub named: bool,
+    /// Its client has said goodbye, and there is no other yet.
+    pub closed: bool,
+    /// How many pieces of output are in the history.
+    pub written: u64,
+}
+
+impl OwnSession {
+    /// Digits of a client's uuid that name its session, unless it has another name.
+    const DIGITS: usize = 8;
+
+    /// That of a client which says hello.
+    pub fn of(hello: &Hello) -> Self {
+        let id = hello.uuid.clone();
+        let name = hello.session.clone().unwrap_or_else(|| id.chars().take(Self::DIGITS).collect());
+        OwnSession { name, id, named: hello.session.is_some(), closed: false, written: 0 }
+    }
 }
 
 /// Whether a peer has its connections.
@@ -120,6 +149,7 @@ impl Peer {
     pub fn grace(&self, of_clients: Duration) -> Duration {
         match self.engine_id {
             Some(_) => length(self.hello.lease),
+            None if self.session.named => Duration::MAX,
             None => of_clients,
         }
     }

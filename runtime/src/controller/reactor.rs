@@ -4,6 +4,8 @@ use super::bug;
 use super::config::ControllerError;
 use super::core::Core;
 use super::event::{Action, Event};
+use super::history::{Entry, Keeper};
+use super::queries::{self, Way};
 use super::record::Came;
 use super::recorder::Recorder;
 use super::recovery::Begun;
@@ -13,6 +15,7 @@ use crate::transport::listen::{Incoming, Listener};
 use crate::transport::zap::Gate;
 use crate::transport::{self, Admitted, FRAMES_MAX, Route};
 use crate::wire::codec::DecodeError;
+use crate::wire::message::Query;
 use crate::wire::segment::SegmentFolder;
 use crate::wire::weight::bytes_of;
 use crate::wire::{Frame, Message, codec};
@@ -51,6 +54,9 @@ pub(super) struct Reactor {
     core: Core,
     watch: Watch,
     recorder: Option<Recorder>,
+    history: Option<Keeper>,
+    /// When the core's clock began, in seconds since 1970.
+    began: f64,
     /// When this process began, and what the core's clock said then.
     start: (Instant, Duration),
     /// After a bug the clock is left alone for a moment.
@@ -69,7 +75,7 @@ impl Reactor {
         state: Begun,
         watch: Watch,
     ) -> Reactor {
-        let Begun { core, journal, clock, actions } = state;
+        let Begun { core, journal, clock, actions, history, began } = state;
         let recorder = journal.map(Recorder::new);
         let (start, no_tick_before) = ((Instant::now(), clock), Duration::ZERO);
         let mut reactor = Reactor {
@@ -79,6 +85,8 @@ impl Reactor {
             core,
             watch,
             recorder,
+            history,
+            began,
             start,
             no_tick_before,
             done: false,
@@ -127,8 +135,12 @@ impl Reactor {
             self.perform(action)?;
         }
         if let Some(recorder) = &mut self.recorder {
-            recorder.compact(&self.core);
+            recorder.compact(&self.core, self.history.as_mut());
         }
+        if let Some(history) = &mut self.history {
+            history.flush();
+        }
+        self.take_answers()?;
         Ok(self.done)
     }
 
@@ -162,9 +174,19 @@ impl Reactor {
                 timeout = Duration::ZERO;
             }
         }
+        if let Some(history) = &self.history {
+            history.waker().prepare();
+            items.push(zmq::PollItem::from_fd(history.fd(), zmq::POLLIN));
+            if history.has_answers() {
+                timeout = Duration::ZERO;
+            }
+        }
         transport::poll(&mut items, timeout)?;
         if let Some(recorder) = &self.recorder {
             recorder.syncer().awake();
+        }
+        if let Some(history) = &self.history {
+            history.waker().awake();
         }
         let readable = |index: usize| items.get(index).is_some_and(zmq::PollItem::is_readable);
         Ok(Ready { knock: readable(1) || readable(3), signal: readable(2), exit: readable(4) || self.watch.is_due() })
@@ -222,6 +244,8 @@ impl Reactor {
         let decoded = frames.first().map_or(Err(DecodeError::NotAHeader(0)), |header| codec::decode(header));
         match decoded {
             Ok(Message::Hello(_)) if !has_descriptors(RESERVE) => self.handle(crowded(route)),
+            // It changes nothing, and need not be written down.
+            Ok(Message::Query(query)) if self.core.is_client(route) => self.ask(route, query),
             Ok(message) => {
                 if self.recorder.is_some() {
                     self.look_for_room(bytes_of(&frames, &[]))?;
@@ -261,17 +285,54 @@ impl Reactor {
         actions.into_iter().try_for_each(|action| self.perform(action))
     }
 
+    /// Remembers something, with the bytes of segments in it.
+    fn keep(&mut self, entry: Entry) {
+        if let Some(history) = &mut self.history {
+            history.keep(entry.with_bytes(self.segments.as_ref()));
+        }
+    }
+
+    /// Answers a question, or passes it on.
+    fn ask(&mut self, route: Route, query: Query) -> Result<(), ControllerError> {
+        let began = self.history.is_some().then_some(self.began);
+        match queries::look_up(&self.core, route, query, self.now(), began) {
+            Way::Answered(found) => self.send(route, Message::Found(found), vec![]),
+            Way::Asked(question) => {
+                if let Some(history) = &mut self.history {
+                    history.ask(*question);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends what the history has answered.
+    fn take_answers(&mut self) -> Result<(), ControllerError> {
+        let answers: Vec<_> = self.history.iter().flat_map(Keeper::answers).collect();
+        for (route, message, payload) in answers {
+            // Whoever has asked on a connection that is another one's now gets nothing.
+            let route = self.core.data_route(route);
+            route.map_or(Ok(()), |route| self.send(route, message, payload))?;
+        }
+        Ok(())
+    }
+
+    fn send(&self, route: Route, message: Message, payload: Vec<Frame>) -> Result<(), ControllerError> {
+        match self.listener.send(route, &message, payload) {
+            // It broke a moment ago. The notice of that is still to come, behind the last of what the peer
+            // sent: answers, or a goodbye.
+            Ok(()) | Err(zmq::Error::EHOSTUNREACH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn perform(&mut self, action: Action) -> Result<(), ControllerError> {
         match action {
             Action::Send { route, message, payload, shared_memory } => {
                 let (message, payload) = self.prepare(message, payload, shared_memory);
-                match self.listener.send(route, &message, payload) {
-                    // It broke a moment ago. The notice of that is still to come, behind the last of what the peer
-                    // sent: answers, or a goodbye.
-                    Ok(()) | Err(zmq::Error::EHOSTUNREACH) => {}
-                    Err(error) => return Err(error.into()),
-                }
+                self.send(route, message, payload)?;
             }
+            Action::Keep(entry) => self.keep(*entry),
             Action::Unlink(name) => {
                 if let Some(folder) = &self.segments {
                     folder.unlink(&name);

@@ -3,6 +3,7 @@
 
 use super::core::Core;
 use super::event::{Action, Event};
+use super::history::Keeper;
 use super::image;
 use super::oracle::Answer;
 use super::record::{self, Came};
@@ -124,9 +125,14 @@ impl Recorder {
     }
 
     /// Begins the journal anew with an image of the state when its log has become long. All that was recorded is written.
-    pub fn compact(&mut self, core: &Core) {
+    pub fn compact(&mut self, core: &Core, history: Option<&mut Keeper>) {
         if self.stuck || !self.journal.is_long() {
             return;
+        }
+        // What the history has follows from the log, and must be on disk before that goes.
+        if !history.is_none_or(Keeper::checkpoint) {
+            self.journal.put_off();
+            return tracing::warn!("the journal cannot begin anew: the history is not on disk");
         }
         let (began, bytes) = (Instant::now(), self.journal.bytes());
         match self.journal.begin_anew(&image::write(core)) {

@@ -3,14 +3,19 @@
 use super::config::ControllerError;
 use super::core::{Core, Identity};
 use super::event::{Action, Event};
+use super::history::Keeper;
 use super::limits::Limits;
 use super::oracle::Oracle;
 use super::record::{self, Came};
 use super::{bug, image};
 use crate::journal::{Journal, JournalError, Opened};
 use crate::system::wall_clock;
+use crate::wire::segment::SegmentFolder;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// The name of the history in the journal's folder.
+const HISTORY: &str = "history.sqlite";
 
 /// A controller's state before it serves.
 pub(super) struct Begun {
@@ -20,12 +25,15 @@ pub(super) struct Begun {
     pub clock: Duration,
     /// What is to be done at once.
     pub actions: Vec<Action>,
+    pub history: Option<Keeper>,
+    /// When the core's clock began, in seconds since 1970.
+    pub began: f64,
 }
 
 impl Begun {
     /// Without a journal.
     pub fn without_journal(core: Core) -> Begun {
-        Begun { core, journal: None, clock: Duration::ZERO, actions: Vec::new() }
+        Begun { core, journal: None, clock: Duration::ZERO, actions: Vec::new(), history: None, began: wall_clock() }
     }
 }
 
@@ -36,14 +44,19 @@ pub(super) fn begin(
     limits: Limits,
     oracle: Oracle,
     created: f64,
+    segments: Option<&SegmentFolder>,
 ) -> Result<Begun, ControllerError> {
+    let failed = |source| JournalError::File { path: path.to_owned(), source };
+    let start = || Keeper::start(path.join(HISTORY), created, limits.keep).map_err(failed);
     let Some((opened, number)) = Journal::read(path)? else {
         let core = Core::new(identity, limits, oracle);
         let journal = Journal::create(path, &image::write(&core))?;
-        return Ok(Begun { core, journal: Some(journal), clock: Duration::ZERO, actions: Vec::new() });
+        let (journal, history) = (Some(journal), Some(start()?));
+        return Ok(Begun { core, journal, clock: Duration::ZERO, actions: Vec::new(), history, began: created });
     };
     let began = Instant::now();
-    let Replayed { mut core, last, count, length, next } = replay(&opened, oracle)?;
+    let mut history = start()?;
+    let Replayed { mut core, last, count, length, next } = replay(&opened, oracle, &mut history, segments)?;
     let mut journal = Journal::resume(path, number, &opened, length, next)?;
     // The clock has gone on meanwhile, and does not go back.
     let since = Duration::try_from_secs_f64(wall_clock() - created).unwrap_or_default();
@@ -52,9 +65,10 @@ pub(super) fn begin(
     let (actions, _) = bug::handle(&mut core, event.clone(), clock);
     let answers = core.take_answers();
     journal.append(|buffer| record::write(buffer, clock, &answers, &Came::Other(event)));
-    journal.commit().map_err(|source| JournalError::File { path: path.to_owned(), source })?;
+    journal.commit().map_err(failed)?;
     tracing::info!("{count} events of the journal were replayed in {} ms", began.elapsed().as_millis());
-    Ok(Begun { core, journal: Some(journal), clock, actions })
+    let (journal, history) = (Some(journal), Some(history));
+    Ok(Begun { core, journal, clock, actions, history, began: created })
 }
 
 /// What a replay has led to.
@@ -69,7 +83,12 @@ struct Replayed {
     next: u32,
 }
 
-fn replay(opened: &Opened, oracle: Oracle) -> Result<Replayed, ControllerError> {
+fn replay(
+    opened: &Opened,
+    oracle: Oracle,
+    history: &mut Keeper,
+    segments: Option<&SegmentFolder>,
+) -> Result<Replayed, ControllerError> {
     // Nothing is asked while the answers are there.
     let mut core = image::read(&opened.image, Oracle::default()).map_err(|error| opened.damaged(&error))?;
     let mut last = core.clock();
@@ -77,8 +96,13 @@ fn replay(opened: &Opened, oracle: Oracle) -> Result<Replayed, ControllerError> 
         let record = record::read(bytes)?;
         last = record.now;
         core.repeat_answers(record.answers);
-        // What was to be done was done, or is said again by the sessions.
-        drop(bug::handle(&mut core, record.event, record.now));
+        let (actions, _) = bug::handle(&mut core, record.event, record.now);
+        for action in actions {
+            // What else was to be done was done, or is said again by the sessions.
+            if let Action::Keep(entry) = action {
+                history.keep(entry.with_bytes(segments));
+            }
+        }
         core.take_answers();
         Ok::<(), record::RecordError>(())
     })?;

@@ -1,6 +1,6 @@
 //! Who is connected: peers, their two connections, and the ids of engines. Knows nothing of work.
 
-use super::peer::{Peer, Presence, Token};
+use super::peer::{OwnSession, Peer, Presence, Token};
 use crate::recent::Recent;
 use crate::transport::Route;
 use crate::wire::Channel;
@@ -29,6 +29,8 @@ pub struct Registry {
     routes: BTreeMap<Route, (PeerId, Channel)>,
     engines: BTreeMap<EngineId, PeerId>,
     uuids: BTreeMap<(Role, String), PeerId>,
+    /// Sessions of clients, by their names.
+    sessions: BTreeMap<String, PeerId>,
     /// The ids of engines that have left, by their uuid.
     former_ids: Recent<String, EngineId>,
     /// All ids of engines below this one are taken.
@@ -41,8 +43,8 @@ const FORMER_MAX: usize = 4096;
 
 impl Default for Registry {
     fn default() -> Self {
-        let (peers, routes, engines, uuids, first_free, last_peer) = Default::default();
-        Registry { peers, routes, engines, uuids, former_ids: Recent::new(FORMER_MAX), first_free, last_peer }
+        let (peers, routes, engines, uuids, sessions, first_free, last_peer) = Default::default();
+        Registry { peers, routes, engines, uuids, sessions, former_ids: Recent::new(FORMER_MAX), first_free, last_peer }
     }
 }
 
@@ -58,7 +60,12 @@ impl Registry {
         }
         self.routes.insert(control, (id, Channel::Control));
         self.uuids.insert((hello.role, hello.uuid.clone()), id);
+        let session = if engine { OwnSession::default() } else { OwnSession::of(&hello) };
+        if !engine {
+            self.sessions.insert(session.name.clone(), id);
+        }
         let peer = Peer {
+            session,
             engine_id,
             token,
             control,
@@ -106,6 +113,40 @@ impl Registry {
         peer.presence = Presence::Returning(received.least(replayed));
         self.routes.insert(control, (*id, Channel::Control));
         Some((*id, former))
+    }
+
+    /// Another client has the session of a peer from now on. Nothing was sent to it yet.
+    pub fn take_over(&mut self, id: PeerId, hello: Hello, control: Route, token: Token, now: Duration) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        for route in [Some(peer.control), peer.data.take()].into_iter().flatten() {
+            if is_of(&self.routes, route, id) {
+                self.routes.remove(&route);
+            }
+        }
+        self.uuids.remove(&(peer.hello.role, peer.hello.uuid.clone()));
+        self.uuids.insert((hello.role, hello.uuid.clone()), id);
+        self.routes.insert(control, (id, Channel::Control));
+        (peer.session.named, peer.session.closed) = (true, false);
+        peer.sent = Sent::new(peer.sent.keeps());
+        (peer.received, peer.received_bytes, peer.told) = (Counts::default(), Saturating(0), (0, 0));
+        (peer.presence, peer.stood, peer.replayed) = (Presence::Here, false, None);
+        (peer.leaving, peer.ended, peer.watched, peer.exited) = (false, None, false, None);
+        (peer.token, peer.control, peer.since, peer.hello) = (token, control, now, hello);
+    }
+
+    /// The peer that has, or had last, the session with this name.
+    pub fn of_session(&self, name: &str) -> Option<PeerId> {
+        self.sessions.get(name).copied()
+    }
+
+    /// A peer's connections do not count any more, though they may stand.
+    pub fn disconnect(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        for route in [Some(peer.control), peer.data.take()].into_iter().flatten() {
+            if is_of(&self.routes, route, id) {
+                self.routes.remove(&route);
+            }
+        }
     }
 
     /// A peer's last connection ended, and its session goes on for a while.
@@ -179,6 +220,9 @@ impl Registry {
             }
         }
         self.uuids.remove(&(peer.hello.role, peer.hello.uuid.clone()));
+        if self.sessions.get(&peer.session.name) == Some(&id) {
+            self.sessions.remove(&peer.session.name);
+        }
         if let Some(engine_id) = peer.engine_id {
             self.engines.remove(&engine_id);
             self.first_free = self.first_free.min(engine_id.0);

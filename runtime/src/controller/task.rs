@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::Saturating;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What all tasks of one request share.
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,6 +23,10 @@ pub(super) struct Job {
     pub bytes: u64,
     /// Who does it together, when it is collective.
     pub group: Option<Group>,
+    /// The name of its function, for people.
+    pub name: Option<String>,
+    /// When it was submitted.
+    pub submitted: Duration,
 }
 
 impl Job {
@@ -108,6 +113,9 @@ impl Span {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct ClientState {
+    pub last_request: RequestId,
+    /// Its session has a name: what happens in it is remembered.
+    pub named: bool,
     pub requests: BTreeMap<RequestId, Span>,
     pub functions: BTreeMap<FunctionName, Frame>,
     pub function_bytes: Saturating<u64>,

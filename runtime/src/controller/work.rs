@@ -5,26 +5,29 @@
 //! request allows retries. A task for which an engine lacks something goes to another engine.
 //!
 //! This file handles clients and engines that join and leave. In `work/`, in the order of a task's life: `submit`,
-//! `dispatch`, `output`, `together`, `answers`; `recall` takes tasks back, and `holding` has those of clients that do not
+//! `dispatch`, `output`, `together`, `answers`; `open` reads what has not ended; `recall` takes tasks back, and `holding` has those of clients that do not
 //! read. The data is in `task`.
 
 mod answers;
 mod dispatch;
 mod holding;
+mod open;
 mod output;
 mod recall;
 mod submit;
 mod together;
 
+use super::history::{Done, Submitted};
 use super::limits::Limits;
 use super::load::{Horizon, Loads};
 use super::queue::Choice;
 use super::task::{Balanced, ClientState, Kept, TaskState, segment_names};
 use super::turn::Turn;
+use super::unread::Unread;
 use crate::recent::Recent;
 use crate::wire::message::{Message, Outcome};
 use crate::wire::{Channel, Frame, sharing};
-use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::num::Saturating;
@@ -40,6 +43,10 @@ pub enum Effect {
     ToClient(PeerId, Channel, Message, Vec<Frame>),
     /// Remove a segment: no reader needs its name any more.
     Unlink(Frame),
+    /// Remember a request of this client.
+    Submitted(PeerId, RequestId, Box<Submitted>),
+    /// Remember how a task of this client has ended.
+    Done(PeerId, Box<Done>),
 }
 
 /// The number of the controller's start stands in the numbers of tasks from this bit on.
@@ -142,9 +149,34 @@ impl Work {
         replies.chain(requests).chain(unmet).chain(kept).map(|name| name.to_vec()).collect()
     }
 
-    /// A client may submit from now on.
-    pub fn client_joined(&mut self, client: PeerId) {
-        self.clients.insert(client, ClientState::default());
+    /// A client may submit from now on. `named`: its session has a name.
+    pub fn client_joined(&mut self, client: PeerId, named: bool) {
+        self.clients.insert(client, ClientState { named, ..ClientState::default() });
+    }
+
+    /// Another client has a session. It has been sent nothing yet, and nothing of it is unread.
+    pub fn client_taken_over(&mut self, client: PeerId) {
+        let Some(state) = self.clients.get_mut(&client) else { return };
+        (state.unread, state.full, state.named) = (Unread::default(), false, true);
+        (state.replies, state.keeps_little, state.output_dropped) = (Saturating(0), false, false);
+        state.output_bytes = Saturating(0);
+        let (outputs, segments) = (std::mem::take(&mut state.outputs), std::mem::take(&mut state.reply_segments));
+        self.released = true;
+        if !state.queue.is_empty() && !self.turns.contains(&client) {
+            self.turns.push_back(client);
+        }
+        self.effects.extend(segments.into_iter().map(|(_, name)| Effect::Unlink(name)));
+        self.credit_all(client, outputs);
+    }
+
+    /// The last number that a client of this session has given a request.
+    pub fn last_request(&self, client: PeerId) -> RequestId {
+        self.clients.get(&client).map_or(RequestId(0), |state| state.last_request)
+    }
+
+    /// Whether there are requests of this client without all their answers.
+    pub fn has_open(&self, client: PeerId) -> bool {
+        self.clients.get(&client).is_some_and(|state| !state.requests.is_empty())
     }
 
     /// A client has left: its queued tasks are dropped. Engines give back what they have not started of it, but do what

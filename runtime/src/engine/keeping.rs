@@ -105,7 +105,7 @@ mod tests {
     fn welcome(resumed: Option<Counts>, counted: Option<Counts>) -> Welcome {
         let window = Window { replies: 1, bytes: 1, request_bytes: 1 };
         let (peer, token, engine_id, engines) = (PeerId(1), "t".to_owned(), Some(EngineId(0)), vec![]);
-        Welcome { peer, token, engine_id, engines, window, grace: 60.0, resumed, counted, log: None }
+        Welcome { peer, token, engine_id, engines, window, grace: 60.0, resumed, counted, session: None, log: None }
     }
 
     fn counts(data: u64) -> Counts {

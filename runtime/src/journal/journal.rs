@@ -214,6 +214,11 @@ impl Journal {
         self.log.length() > most
     }
 
+    /// It does not begin anew for a while.
+    pub fn put_off(&mut self) {
+        self.next_image = self.log.length().saturating_add(LOG_MIN);
+    }
+
     /// Begins anew with the state as it is after all that was appended. When that fails, the journal goes on as it is, for a while.
     pub fn begin_anew(&mut self, image: &[u8]) -> io::Result<()> {
         let next = self.number.saturating_add(1);
@@ -226,7 +231,7 @@ impl Journal {
                 remove_others(&self.folder, next)
             }
             Err(error) => {
-                self.next_image = self.log.length().saturating_add(LOG_MIN);
+                self.put_off();
                 Err(error)
             }
         }

@@ -20,7 +20,8 @@
 //! uses it looks whether there is such a thing.
 
 use super::message::{
-    Activity, Broken, Departure, Hello, Message, Outcome, Placement, Rank, Refused, SegmentNote, Status,
+    Activity, Ask, Broken, Departure, Found, Hello, Kept, Message, Outcome, Placement, Rank, Refused, SegmentNote,
+    Status,
 };
 use ipclusterz_base::words::{cut, printable, printable_lines};
 use std::borrow::Cow;
@@ -96,6 +97,10 @@ pub fn apply(message: &mut Message) -> Bounded {
             for info in &mut welcome.engines {
                 names(&mut info.uuid, &mut info.host, &mut info.address)?;
             }
+            if let Some(session) = &mut welcome.session {
+                names(&mut session.name, &mut session.id, session.taken_from.get_or_insert_default())?;
+                session.taken_from.take_if(|who| who.is_empty());
+            }
         }
         Message::Refused(refused) | Message::Crowded(refused) => self::refused(refused),
         Message::Attach(attach) => name("a token", &mut attach.token)?,
@@ -107,6 +112,11 @@ pub fn apply(message: &mut Message) -> Bounded {
             segments(&request.segments)?;
             request.timeout.iter_mut().for_each(length_of_time);
             request.keep.as_mut().map_or(Ok(()), |keep| name("a name", keep))?;
+            request.name.iter_mut().for_each(word);
+            let about = request.about.as_ref().map_or(0, |about| about.len());
+            if about > TEXT_MAX {
+                return Err(OutOfBounds::Name { what: "what is said of a request", length: about, most: TEXT_MAX });
+            }
         }
         Message::Task(task) => {
             segments(&task.segments)?;
@@ -136,7 +146,11 @@ pub fn apply(message: &mut Message) -> Bounded {
         Message::Abort(abort) => {
             abort.requests.as_ref().map_or(Ok(()), |ids| list("requests", ids))?;
             abort.engines.as_ref().map_or(Ok(()), |ids| list("engines", ids))?;
+            abort.session.as_mut().map_or(Ok(()), |session| name("a session", session))?;
         }
+        Message::Query(query) => in_query(&mut query.ask)?,
+        Message::Found(found) => in_found(found)?,
+        Message::Kept(kept) => in_kept(kept)?,
         Message::Interrupt(targets) | Message::Shutdown(targets) => {
             targets.engines.as_ref().map_or(Ok(()), |ids| list("engines", ids))?;
         }
@@ -180,11 +194,59 @@ pub fn apply(message: &mut Message) -> Bounded {
     Ok(())
 }
 
+fn in_query(ask: &mut Ask) -> Bounded {
+    match ask {
+        Ask::Sessions => Ok(()),
+        Ask::Tasks(filter) | Ask::Purge(filter) => {
+            filter.session.as_mut().map_or(Ok(()), |session| name("a session", session))?;
+            filter.requests.as_ref().map_or(Ok(()), |requests| list("requests", requests))?;
+            list("states", &filter.states)?;
+            filter.name.as_mut().map_or(Ok(()), |text| name("a name", text))
+        }
+        Ask::Submissions { session } => name("a session", session),
+        Ask::Results { session, requests } => {
+            name("a session", session)?;
+            list("requests", requests)
+        }
+    }
+}
+
+fn in_found(found: &mut Found) -> Bounded {
+    found.error.iter_mut().for_each(reason);
+    for session in &mut found.sessions {
+        names(&mut session.name, &mut session.id, &mut session.host)?;
+    }
+    for task in &mut found.tasks {
+        names(&mut task.session, &mut task.id, &mut task.state)?;
+        word(&mut task.name);
+        task.why.iter_mut().for_each(reason);
+        [&mut task.submitted, &mut task.started, &mut task.completed].into_iter().for_each(point_in_time);
+    }
+    for request in &mut found.requests {
+        word(&mut request.name);
+        point_in_time(&mut request.submitted);
+    }
+    Ok(())
+}
+
+fn in_kept(kept: &mut Kept) -> Bounded {
+    if let Outcome::Lost(why) | Outcome::Rejected(why) | Outcome::RankLost(why) = &mut kept.reply.outcome {
+        reason(why);
+    }
+    point_in_time(&mut kept.reply.started);
+    point_in_time(&mut kept.reply.completed);
+    segments(&kept.reply.segments)?;
+    kept.dropped.iter_mut().for_each(reason);
+    kept.engine_uuid.as_mut().map_or(Ok(()), |uuid| name("a uuid", uuid))
+}
+
 fn in_hello(hello: &mut Hello) -> Bounded {
     names(&mut hello.uuid, &mut hello.host, &mut hello.address)?;
     hello.release.iter_mut().for_each(word);
     hello.ends_in.as_mut().map_or(Ok(()), |seconds| seconds_in("ends_in", seconds))?;
     seconds_in("drain_before", &mut hello.drain_before)?;
+    seconds_in("lease", &mut hello.lease)?;
+    hello.session.as_mut().map_or(Ok(()), |session| name("a session", session))?;
     hello.resume.as_mut().map_or(Ok(()), |resume| name("a token", &mut resume.token))?;
     match hello.world.as_deref_mut() {
         Some(Rank { world, rank, size, .. }) => {

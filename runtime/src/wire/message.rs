@@ -37,12 +37,15 @@
 //! | `usage` | E → K | control | none | engines |
 //! | `epoch_over` | K → E | control, so that it overtakes the work | none | world |
 //! | `inspect`, `inspected` | C E → K → E, E → K → C E | control | none | inspection |
+//! | `query` | C → K | control | none | history |
+//! | `kept`, `found` | K → C | data | the value's or the error's; none | history |
 //!
 //! The families in reading order, each above only those that it uses: `operation`, `functions`, `world`, `engines`;
-//! `session`, `request`, `task`, `output`, `stop`, `status`, `inspection`.
+//! `session`, `request`, `task`, `output`, `stop`, `status`, `inspection`, `history`.
 
 mod engines;
 mod functions;
+mod history;
 mod inspection;
 mod operation;
 mod output;
@@ -55,11 +58,12 @@ mod world;
 
 pub use engines::{EngineEnded, EngineInfo, EngineLeft, Usage};
 pub use functions::{ForgetFunctions, FunctionCode, FunctionName, NeedFunction};
+pub use history::{Ask, Filter, Found, Kept, Query, RequestRecord, SessionRecord, TaskRecord};
 pub use inspection::{Activity, Inspect, Inspected};
 pub use operation::{Op, SegmentNote};
 pub use output::{OUTPUT_WINDOW, Output, OutputTaken, RequestOutput, Stream};
 pub use request::{Outcome, Placement, Reply, Request};
-pub use session::{Ack, Attach, Counts, Goodbye, Hello, Refused, Resume, Welcome, Window};
+pub use session::{Ack, Attach, Counts, Goodbye, Hello, OfSession, Refused, Resume, Welcome, Window};
 pub use status::{EngineLoss, EngineStatus, Status};
 pub use stop::{Abort, EngineList, Recall, Recalled, Started, Targets};
 pub use task::{Departure, Left, Settled, Standing, Task, TaskOutcome, TaskResult};
@@ -145,6 +149,12 @@ pub enum Message {
     Inspect(Inspect),
     /// What one engine is doing.
     Inspected(Inspected),
+    /// Ask for work of the past and of others.
+    Query(Query),
+    /// The answer, and its end.
+    Found(Found),
+    /// A result that is part of the answer.
+    Kept(Box<Kept>),
 }
 
 /// A message without fields.

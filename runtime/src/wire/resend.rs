@@ -27,6 +27,9 @@ pub fn is_counted(message: &Message) -> bool {
             | Message::Ack(_)
             | Message::Received(_)
             | Message::Goodbye(_)
+            | Message::Query(_)
+            | Message::Found(_)
+            | Message::Kept(_)
     )
 }
 
@@ -124,6 +127,18 @@ impl Sent {
         let mut missing = again(Channel::Control, &self.control);
         missing.extend(again(Channel::Data, &self.data));
         missing
+    }
+
+    /// Whether any of what may be missing is like this.
+    pub fn any(&self, like: impl Fn(&Message) -> bool) -> bool {
+        self.control.kept.iter().chain(&self.data.kept).any(|(message, _)| like(message))
+    }
+
+    /// All that may be missing. Nothing is kept any more.
+    pub fn take(&mut self) -> Vec<Sending> {
+        let kept = self.missing(Counts::default());
+        *self = Sent::new(self.keep);
+        kept
     }
 
     /// Messages that are kept.

@@ -408,6 +408,9 @@ impl World {
             collective,
             timeout: None,
             keep: None,
+            about: None,
+            name: None,
+            part: 0,
         };
         self.tell(2 + 2 * client + 1, Message::Request(request), vec![Frame::from(id.to_be_bytes().to_vec())]);
     }

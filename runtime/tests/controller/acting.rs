@@ -34,6 +34,9 @@ impl World {
             collective: false,
             timeout: None,
             keep: None,
+            about: None,
+            name: None,
+            part: 0,
         };
         let bytes = [&control.to_be_bytes()[..], &id.0.to_be_bytes(), &vec![1; bytes]].concat();
         let mut payload = vec![Frame::from(bytes)];
@@ -63,7 +66,7 @@ impl World {
         }
         self.interrupts |= interrupt;
         self.clients.iter_mut().filter(|(other, _)| **other != control).for_each(|(_, client)| client.told += 1);
-        let abort = Abort { requests: None, engines, all_clients: true, interrupt };
+        let abort = Abort { requests: None, engines, all_clients: true, interrupt, session: None };
         self.tell(control + 1, Message::Abort(abort), vec![]);
         self.interrupts = false;
     }
@@ -79,7 +82,7 @@ impl World {
     pub fn client_leaves(&mut self, control: u32, goodbye: bool, data: bool) {
         if goodbye {
             self.goodbyes.insert(control);
-            self.tell(control + 1, Message::Goodbye(Goodbye { reason: "closed".to_owned() }), vec![]);
+            self.tell(control + 1, Message::Goodbye(Goodbye { reason: "closed".to_owned(), taken: false }), vec![]);
         }
         self.gone(control, data);
     }

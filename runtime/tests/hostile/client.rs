@@ -36,7 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn welcome(resumed: Option<Counts>, grace: f64) -> Welcome {
     let window = Window { replies: 5, bytes: u64::MAX, request_bytes: u64::MAX };
     let (peer, token, engine_id, engines) = (PeerId(1), String::new(), None, vec![]);
-    Welcome { peer, token, engine_id, engines, window, grace, resumed, counted: None, log: None }
+    Welcome { peer, token, engine_id, engines, window, grace, resumed, counted: None, session: None, log: None }
 }
 
 fn submit(core: &mut Core, count: u32) -> Arc<Pending> {
@@ -59,6 +59,9 @@ fn submit(core: &mut Core, count: u32) -> Arc<Pending> {
         collective,
         timeout: None,
         keep,
+        about: None,
+        name: None,
+        part: 0,
     });
     pending
 }

@@ -126,8 +126,20 @@ impl World {
         for (id, placement) in [(1, Placement::Engines(engines)), (2, balanced)] {
             let (op, function, carries_function) = (Op::Execute, None, false);
             let (id, segments, collective, keep) = (RequestId(id), vec![], false, None);
-            let request =
-                Request { id, placement, op, function, carries_function, segments, collective, timeout: None, keep };
+            let request = Request {
+                id,
+                placement,
+                op,
+                function,
+                carries_function,
+                segments,
+                collective,
+                timeout: None,
+                keep,
+                about: None,
+                name: None,
+                part: 0,
+            };
             self.says(HONEST + 1, Message::Request(request), vec![Frame::from(&b"code"[..])]);
         }
     }

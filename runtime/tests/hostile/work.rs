@@ -54,7 +54,20 @@ fn says(core: &mut Core, route: u32, message: Message, payload: Vec<Frame>) -> V
 fn request(id: u64, engines: Vec<EngineId>) -> Request {
     let (placement, op, segments) = (Placement::Engines(engines), Op::Execute, vec![]);
     let (function, carries_function, collective, keep) = (None, false, false, None);
-    Request { id: RequestId(id), placement, op, function, carries_function, segments, collective, timeout: None, keep }
+    Request {
+        id: RequestId(id),
+        placement,
+        op,
+        function,
+        carries_function,
+        segments,
+        collective,
+        timeout: None,
+        keep,
+        about: None,
+        name: None,
+        part: 0,
+    }
 }
 
 fn sent(actions: &[Action], to: u32) -> usize {
@@ -95,7 +108,7 @@ fn a_request_that_is_given_up_as_often_as_it_has_targets_is_given_up_once() {
     says(&mut core, CLIENT + 1, message, vec![Frame::from(&b"code"[..])]);
     let requests = Some(vec![RequestId(1); LIST_MAX]);
     let engines = Some((0..LIST_MAX as u32).rev().map(EngineId).collect());
-    let abort = Abort { requests, engines, all_clients: false, interrupt: true };
+    let abort = Abort { requests, engines, all_clients: false, interrupt: true, session: None };
     let recalls = sent(&says(&mut core, CLIENT + 1, Message::Abort(abort.clone()), vec![]), ENGINE + 1);
     assert!((1..10).contains(&recalls), "{recalls} messages");
     let again = Abort { interrupt: false, ..abort };

@@ -98,31 +98,127 @@ fn refused() -> impl Strategy<Value = Refused> {
     (".*", option::of(".*")).prop_map(|(reason, hint)| Refused { reason, hint })
 }
 
+fn of_session() -> impl Strategy<Value = OfSession> {
+    (".+", ".*", number(), option::of(".+")).prop_map(|(name, id, last_request, taken_from)| {
+        let last_request = RequestId(last_request);
+        OfSession { name, id, last_request, taken_from }
+    })
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let requests = option::of(vec(number().prop_map(RequestId), 0..5));
+    let others = (option::of(time()), option::of(".*"), option::of(number()));
+    (option::of(".*"), requests, vec(".*", 0..3), others).prop_map(
+        |(session, requests, states, (since, name, limit))| Filter { session, requests, states, since, name, limit },
+    )
+}
+
+fn history() -> impl Strategy<Value = Message> {
+    let results = (".*", vec(number().prop_map(RequestId), 0..5));
+    let ask = prop_oneof![
+        Just(Ask::Sessions),
+        filter().prop_map(Ask::Tasks),
+        ".*".prop_map(|session| Ask::Submissions { session }),
+        results.prop_map(|(session, requests)| Ask::Results { session, requests }),
+        filter().prop_map(Ask::Purge),
+    ];
+    let session = (".*", ".*", any::<(bool, bool, u32, u64)>(), ".*", option::of(time())).prop_map(
+        |(name, id, (named, connected, pid, open), host, ends_in)| SessionRecord {
+            name,
+            id,
+            named,
+            connected,
+            host,
+            pid,
+            open,
+            ends_in,
+        },
+    );
+    let texts = (".*", ".*", ".*", ".*");
+    let times = (time(), time(), time());
+    let task = (texts, option::of(engine_id()), times, option::of(number()), option::of(".*")).prop_map(
+        |((session, id, name, state), engine, (submitted, started, completed), kept_bytes, why)| TaskRecord {
+            session,
+            id,
+            name,
+            state,
+            engine,
+            submitted,
+            started,
+            completed,
+            kept_bytes,
+            why,
+        },
+    );
+    let about = option::of(vec(any::<u8>(), 0..20));
+    let request = (any::<(u64, u32, u32, u64)>(), op(), ".*", about, time(), option::of(engines())).prop_map(
+        |((request, count, done, part), op, name, about, submitted, targets)| RequestRecord {
+            request: RequestId(request),
+            count,
+            done,
+            part,
+            op,
+            name,
+            about: about.map(Into::into),
+            submitted,
+            targets,
+        },
+    );
+    let found = (number(), option::of(".*"), vec(session, 0..3), vec(task, 0..3), vec(request, 0..3), number());
+    let reply = ((number(), short()), option::of(engine_id()), outcome(), time(), time());
+    let kept = (number(), reply, option::of(".*"), vec((engine_id(), stream(), ".*"), 0..3), option::of(".*"));
+    prop_oneof![
+        (number(), ask).prop_map(|(number, ask)| Message::Query(Query { number, ask })),
+        found.prop_map(|(number, error, sessions, tasks, requests, purged)| {
+            Message::Found(Found { number, error, sessions, tasks, requests, purged })
+        }),
+        kept.prop_map(|(number, reply, engine_uuid, output, dropped)| {
+            let ((request, position), engine, outcome, started, completed) = reply;
+            let (request, segments) = (RequestId(request), vec![]);
+            let reply = Reply { request, position, engine, outcome, started, completed, segments };
+            Message::Kept(Box::new(Kept { number, reply, engine_uuid, output, dropped }))
+        }),
+    ]
+}
+
 fn handshake() -> impl Strategy<Value = Message> {
     let role = proptest::sample::select(vec![Role::Client, Role::Engine]);
     let hello = (role, ".*", ".*", short(), option::of(engine_id()), any::<bool>());
-    let reached = (".*", any::<bool>(), option::of(time()), (time(), time()), option::of(".*"));
+    let reached = (".*", any::<bool>(), option::of(time()), (time(), time()), option::of(".*"), option::of(".*"));
     let window = (number(), number(), number());
     let welcome = (number(), ".*", option::of(engine_id()), vec(info(), 0..5), window);
-    let session = (time(), option::of(counts()), option::of(counts()));
+    let session = (time(), option::of(counts()), option::of(counts()), option::of(of_session()));
     let resume = option::of((number(), ".*", counts()));
     prop_oneof![
         (hello, reached, resume, birth()).prop_map(|(hello, reached, resume, birth)| {
-            let (address, forwarded, ends_in, (drain_before, lease), release) = reached;
+            let (address, forwarded, ends_in, (drain_before, lease), release, session) = reached;
             let (role, uuid, host, pid, wanted_id, shared_memory) = hello;
             let mut hello = Hello { wanted_id, shared_memory, address, ..Hello::new(role, uuid, host, pid) };
             (hello.forwarded, hello.ends_in, hello.drain_before) = (forwarded, ends_in, drain_before);
             hello.resume = resume.map(|(peer, token, received)| Resume { peer: PeerId(peer), token, received });
-            (hello.birth, hello.lease) = (birth, lease);
+            (hello.birth, hello.lease, hello.session) = (birth, lease, session);
             hello.release = release;
             Message::Hello(hello)
         }),
-        (welcome, session).prop_map(|((peer, token, engine_id, engines, window), (grace, resumed, counted))| {
-            let (peer, (replies, bytes, request_bytes)) = (PeerId(peer), window);
-            let window = Window { replies, bytes, request_bytes };
-            let log = engine_id.map(|_| LogLimit { bytes: u64::MAX, files: 2 });
-            Message::Welcome(Welcome { peer, token, engine_id, engines, window, grace, resumed, counted, log })
-        }),
+        (welcome, session).prop_map(
+            |((peer, token, engine_id, engines, window), (grace, resumed, counted, session))| {
+                let (peer, (replies, bytes, request_bytes)) = (PeerId(peer), window);
+                let window = Window { replies, bytes, request_bytes };
+                let log = engine_id.map(|_| LogLimit { bytes: u64::MAX, files: 2 });
+                Message::Welcome(Welcome {
+                    peer,
+                    token,
+                    engine_id,
+                    engines,
+                    window,
+                    grace,
+                    resumed,
+                    counted,
+                    session,
+                    log,
+                })
+            }
+        ),
         refused().prop_map(Message::Refused),
         refused().prop_map(Message::Crowded),
         (number(), ".*").prop_map(|(peer, token)| Message::Attach(Attach { peer: PeerId(peer), token })),
@@ -132,7 +228,8 @@ fn handshake() -> impl Strategy<Value = Message> {
 
 fn work() -> impl Strategy<Value = Message> {
     let request = (number(), placement(), op(), function(), any::<bool>(), segments(), any::<bool>(), option::of(".*"));
-    let request = (request, option::of(time()));
+    let label = (option::of(".*"), option::of(vec(any::<u8>(), 0..30)), number());
+    let request = (request, option::of(time()), label);
     let group = option::of((any::<(u64, Vec<u32>)>(), option::of(time())));
     let task = (number(), op(), function(), segments(), group);
     let ending = proptest::sample::select(TaskOutcome::ALL.to_vec());
@@ -141,8 +238,9 @@ fn work() -> impl Strategy<Value = Message> {
     let settled = (number(), option::of(broken()));
     let reply = ((number(), short()), option::of(engine_id()), outcome(), time(), time(), segments());
     prop_oneof![
-        request.prop_map(|((id, placement, op, function, carries_function, segments, collective, keep), timeout)| {
-            let id = RequestId(id);
+        request.prop_map(|(request, timeout, (name, about, part))| {
+            let (id, placement, op, function, carries_function, segments, collective, keep) = request;
+            let (id, about) = (RequestId(id), about.map(Into::into));
             Message::Request(Request {
                 id,
                 placement,
@@ -153,6 +251,9 @@ fn work() -> impl Strategy<Value = Message> {
                 collective,
                 timeout,
                 keep,
+                name,
+                about,
+                part,
             })
         }),
         left.prop_map(|(task, engine, rank, departure)| {
@@ -249,12 +350,13 @@ fn control() -> impl Strategy<Value = Message> {
             let (request, engine) = (RequestId(request), EngineId(engine));
             Message::RequestOutput(RequestOutput { request, position, engine, stream })
         }),
-        (requests, option::of(engines()), any::<(bool, bool)>()).prop_map(
-            |(requests, engines, (all_clients, interrupt))| Message::Abort(Abort {
+        (requests, option::of(engines()), any::<(bool, bool)>(), option::of(".*")).prop_map(
+            |(requests, engines, (all_clients, interrupt), session)| Message::Abort(Abort {
                 requests,
                 engines,
                 all_clients,
-                interrupt
+                interrupt,
+                session
             })
         ),
         option::of(engines()).prop_map(|engines| Message::Interrupt(Targets { engines })),
@@ -266,7 +368,7 @@ fn control() -> impl Strategy<Value = Message> {
             full
         })),
         counts().prop_map(Message::Received),
-        ".*".prop_map(|reason| Message::Goodbye(Goodbye { reason })),
+        (".*", any::<bool>()).prop_map(|(reason, taken)| Message::Goodbye(Goodbye { reason, taken })),
         info().prop_map(Message::EngineJoined),
         (engine_id(), ".*", any::<bool>()).prop_map(|(id, reason, more)| Message::EngineLeft(EngineLeft {
             id,
@@ -334,5 +436,5 @@ fn control() -> impl Strategy<Value = Message> {
 }
 
 pub fn message() -> impl Strategy<Value = Message> {
-    prop_oneof![handshake(), work(), control()]
+    prop_oneof![handshake(), work(), control(), history()]
 }

@@ -38,6 +38,9 @@ impl World {
             collective: false,
             timeout: None,
             keep: None,
+            name: None,
+            about: None,
+            part: 0,
         });
         self.submitted.insert(id, pending);
         self.flush(vec![]);

@@ -47,7 +47,11 @@ impl World {
             }
         }
         // Nothing is kept once it is acknowledged and the client is gone.
-        self.flush(vec![(Channel::Data, Message::Goodbye(Goodbye { reason: "closed".to_owned() }), vec![])]);
+        self.flush(vec![(
+            Channel::Data,
+            Message::Goodbye(Goodbye { reason: "closed".to_owned(), taken: false }),
+            vec![],
+        )]);
         self.up(DATA, usize::MAX);
         let routes = self.link.as_ref().expect("a link").routes;
         routes.into_iter().for_each(|route| self.gone(route));

@@ -12,6 +12,7 @@ use ipclusterz_base::connection::Role;
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::core::{Core, Identity};
 use ipclusterz_runtime::controller::event::{Action, Event};
+use ipclusterz_runtime::controller::oracle::Oracle;
 use ipclusterz_runtime::transport::{Admitted, Route};
 use ipclusterz_runtime::wire::message::Message;
 use ipclusterz_runtime::wire::{Frame, codec};
@@ -44,9 +45,8 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let identity =
-            Identity { cluster: "fuzz".to_owned(), host: "n1".to_owned(), pid: 1, table: None, halt: |_, _| None };
-        let core = Core::new(identity, Limits::default(), || "token".to_owned());
+        let identity = Identity { cluster: "fuzz".to_owned(), host: "n1".to_owned(), pid: 1, table: None };
+        let core = Core::new(identity, Limits::default(), Oracle::new(|| "token".to_owned(), |_, _| None));
         World { core, now: Duration::ZERO, made: [0; CONNECTIONS as usize], said: 0, may_end: false }
     }
 

@@ -165,6 +165,9 @@ impl Client {
             collective: false,
             timeout: None,
             keep: None,
+            name: None,
+            about: None,
+            part: 0,
         });
     }
 
@@ -199,7 +202,7 @@ impl Peer for Client {
         sends.extend(self.core.outgoing(vec![]));
         if self.is_done() && self.ended.is_none() {
             let reason = "all tasks are answered".to_owned();
-            sends.push((Channel::Data, Message::Goodbye(Goodbye { reason: reason.clone() }), vec![]));
+            sends.push((Channel::Data, Message::Goodbye(Goodbye { reason: reason.clone(), taken: false }), vec![]));
             self.ended = Some(reason);
         }
         sends

@@ -1,12 +1,16 @@
 //! What arrives: replies and output go to those who wait for them, and changes of the cluster are noted.
 
 use super::Core;
+use crate::client::answer_id::{AnswerId, CLIENT_DIGITS};
 use crate::client::event::Event;
 use crate::client::pending::Answer;
-use crate::wire::message::{Abort, Message, Outcome, Reply, RequestOutput, Started};
+use crate::client::questions::For;
+use crate::wire::message::{Abort, Found, Kept, Message, Outcome, Reply, RequestOutput, Started, Stream};
 use crate::wire::part::Part;
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame};
+use ipclusterz_base::ids::{EngineId, RequestId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Core {
@@ -43,6 +47,15 @@ impl Core {
             Message::Goodbye(goodbye) => self.lost(&goodbye.reason, now),
             Message::StatusReply(status) => self.status = (self.status.0.wrapping_add(1), Some(*status)),
             Message::Inspected(inspected) => self.inspections.answered(inspected),
+            Message::Kept(kept) => {
+                let parts = payload.into_iter().map(Part::Frame).collect();
+                let news = self.questions.kept(*kept, parts);
+                self.answered(news, now);
+            }
+            Message::Found(found) => {
+                let news = self.questions.found(found);
+                self.answered(news, now);
+            }
             _ => {}
         }
     }
@@ -79,6 +92,77 @@ impl Core {
         if request.open.0 == 0 {
             self.open_bytes -= request.bytes;
             self.requests.remove(&reply.request);
+        }
+    }
+
+    /// What came of requests that another client of this session has submitted.
+    fn answered(&mut self, news: For, now: f64) {
+        match news {
+            For::Asker => {}
+            For::Adopted(kept, parts) => {
+                let Kept { reply, engine_uuid, output, dropped, .. } = *kept;
+                self.write_all(&reply, output);
+                let outcome = dropped.map_or(reply.outcome, Outcome::Lost);
+                let answer = Answer {
+                    outcome,
+                    engine: reply.engine,
+                    engine_uuid: engine_uuid.map(Arc::from),
+                    parts,
+                    started: reply.started,
+                    completed: reply.completed,
+                    received: now,
+                };
+                self.resolve(reply.request, reply.position, answer);
+            }
+            For::Complete(requests, found) => self.give_up_unknown(&requests, &found, now),
+        }
+    }
+
+    fn write_all(&self, reply: &Reply, output: Vec<(EngineId, Stream, String)>) {
+        let Some(request) = self.requests.get(&reply.request) else { return };
+        let Some((pending, index)) = request.pending.upgrade().zip(request.index(reply.position)) else { return };
+        if !pending.is_done(index) {
+            output.iter().for_each(|(engine, stream, text)| pending.output(index, *engine, *stream, text));
+        }
+    }
+
+    /// Of what is neither under way nor kept nobody knows any more.
+    fn give_up_unknown(&mut self, requests: &[RequestId], found: &Found, now: f64) {
+        let open: BTreeSet<&str> = found.tasks.iter().map(|task| task.id.as_str()).collect();
+        let why =
+            found.error.clone().unwrap_or_else(|| "it is not kept any more: it was purged, or is too old".to_owned());
+        let session = self.session.as_ref().map(|session| session.id.clone()).unwrap_or_default();
+        let begins = session.get(..CLIENT_DIGITS).unwrap_or_default();
+        for request in requests {
+            let Some(under_way) = self.requests.get(request) else { continue };
+            let count = u32::try_from(under_way.count).unwrap_or(u32::MAX);
+            let unknown = |position: &u32| {
+                !open.contains(AnswerId { request: *request, position: *position }.text(begins).as_str())
+            };
+            for position in (0..count).filter(unknown).collect::<Vec<_>>() {
+                let (engine, engine_uuid, parts, started, completed) = Default::default();
+                let outcome = Outcome::Lost(why.clone());
+                let answer = Answer { outcome, engine, engine_uuid, parts, started, completed, received: now };
+                self.resolve(*request, position, answer);
+            }
+        }
+    }
+
+    /// An answer that did not come as a reply.
+    fn resolve(&mut self, request: RequestId, position: u32, answer: Answer) {
+        let Some(under_way) = self.requests.get_mut(&request) else { return };
+        let Some(index) = under_way.index(position) else { return };
+        let pending = under_way.pending.upgrade();
+        if pending.as_ref().is_some_and(|pending| pending.is_done(index)) {
+            return;
+        }
+        under_way.open -= 1;
+        self.open_replies -= 1;
+        if under_way.open.0 == 0 {
+            self.requests.remove(&request);
+        }
+        if let Some(pending) = pending {
+            pending.resolve(index, answer);
         }
     }
 

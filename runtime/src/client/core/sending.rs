@@ -6,6 +6,7 @@ use crate::wire::Channel;
 use crate::wire::message::{ForgetFunctions, FunctionName, Message, OUTPUT_WINDOW, Outcome, Request, Window};
 use crate::wire::resend::Sending;
 use ipclusterz_base::ids::RequestId;
+use serde_bytes::ByteBuf;
 use std::num::Saturating;
 use std::ops::Range;
 
@@ -91,8 +92,8 @@ impl Core {
     }
 
     fn send(&mut self, outgoing: Outgoing) -> Sending {
-        let Outgoing { id, placement, op, function, packed, pending, base, count, collective, timeout, keep } =
-            outgoing;
+        let Outgoing { id, placement, op, function, packed, pending, base, count, .. } = outgoing;
+        let Outgoing { collective, timeout, keep, name: label, about, part, .. } = outgoing;
         self.backlog_bytes -= packed.bytes;
         self.open_replies += count as u64;
         self.open_bytes += packed.bytes;
@@ -108,8 +109,21 @@ impl Core {
             _ => false,
         };
         let segments = packed.segments;
-        let request =
-            Request { id, placement, op, function: name, carries_function, segments, collective, timeout, keep };
+        let about = about.map(ByteBuf::from);
+        let request = Request {
+            id,
+            placement,
+            op,
+            function: name,
+            carries_function,
+            segments,
+            collective,
+            timeout,
+            keep,
+            name: label,
+            about,
+            part,
+        };
         (Channel::Data, Message::Request(request), payload)
     }
 

@@ -112,7 +112,9 @@ impl Core {
         peer.exited = Some(how.unwrap_or_else(|| ENDED.to_owned()));
         match peer.presence {
             // It has no connections, and will not come back.
-            Presence::Away(_) => self.forget(id, None, ENDED, now),
+            Presence::Away(_) if peer.engine_id.is_some() => self.forget(id, None, ENDED, now),
+            // It will not come back, but somebody else may.
+            Presence::Away(_) => self.lose(id, ENDED, now),
             _ => self.exits_soon(id, now),
         }
     }
@@ -120,7 +122,8 @@ impl Core {
     /// Gives up peers whose processes have ended, and of which nothing more came.
     pub(super) fn give_up_exited(&mut self, now: Duration) {
         for peer in self.exits.due(now) {
-            self.forget(peer, None, ENDED, now);
+            let engine = self.registry.peer(peer).is_some_and(|peer| peer.engine_id.is_some());
+            if engine { self.forget(peer, None, ENDED, now) } else { self.lose_ended(peer, now) }
         }
     }
 

@@ -111,11 +111,7 @@ impl Core {
             (Channel::Data, Message::Abort(abort)) => self.abort(peer, abort, now),
             (Channel::Data, Message::Interrupt(targets)) => self.interrupt(targets),
             (Channel::Data, Message::Retire(list)) => self.retire(list.engines),
-            (Channel::Data, Message::Goodbye(_)) => {
-                if let Some(peer) = self.registry.peer_mut(peer) {
-                    peer.leaving = true;
-                }
-            }
+            (Channel::Data, Message::Goodbye(_)) => self.goodbye(peer),
             (Channel::Control, Message::Ack(ack)) => {
                 if let Some(peer) = self.registry.peer_mut(peer) {
                     peer.sent.arrived(ack.messages);

@@ -15,6 +15,9 @@ const UNANSWERED_MAX: u32 = 1024;
 impl Core {
     /// Sends to a client; if it has no connection, as soon as it has one again.
     pub(super) fn send_client(&mut self, client: PeerId, channel: Channel, message: Message, payload: Vec<Frame>) {
+        if self.is_only_kept(client, &message, &payload) {
+            return;
+        }
         let Some(peer) = self.registry.peer_mut(client) else { return };
         if !self.work.told(client, channel, &message, &payload) {
             self.unreading.push(client);

@@ -40,34 +40,11 @@ impl Core {
         let release = hello.release.as_deref().unwrap_or("of no release");
         let (role, uuid, pid, host) = (hello.role, &hello.uuid, hello.pid, &hello.host);
         let who = format!("{role} {uuid} (pid {pid} on {host}, ipclusterz {release})");
-        // Through this host's unix socket, the kernel closes the connection of a process that has died, and no other.
-        let beside = admitted == Admitted::Local && !hello.forwarded;
-        let keep = Keep { session: self.limits.durable || !beside, beside };
-        let of_role = if role == Role::Engine { hello.lease } else { self.limits.session_grace.as_secs_f64() };
-        let grace = if keep.session { of_role } else { 0.0 };
-        if let Some((peer, former)) = self.registry.resume(&hello, route)
-            && let Some(Peer { token, received, engine_id, presence: Presence::Returning(counted), .. }) =
-                self.registry.peer(peer)
-        {
-            let (engine_id, engines, window) = (*engine_id, vec![], self.limits.window);
-            let welcome = Welcome {
-                peer,
-                token: token.text(),
-                engine_id,
-                engines,
-                window,
-                grace,
-                resumed: Some(*received),
-                counted: Some(*counted),
-                log: engine_id.map(|_| self.limits.log),
-            };
+        if let Some((peer, former)) = self.registry.resume(&hello, route) {
             self.actions.push(Action::Log(format!("hello again from {who}")));
-            self.send(route, Message::Welcome(welcome));
-            // These connections are dead, unless this hello is late and comes from a connection that the client has
-            // given up. Then the client must ask once more.
-            for route in former {
-                self.send(route, Message::Refused(Refused::new("the session went on elsewhere")));
-            }
+            return self.resumed(peer, route, former);
+        }
+        if role == Role::Client && self.take_over(route, &hello, now) {
             return;
         }
         // It comes back before its old connections are known to be broken. An engine gets its id again.
@@ -79,28 +56,54 @@ impl Core {
         if let Some(former) = former.filter(|former| self.exits.has(*former)) {
             self.forget(former, None, "another engine has taken its place", now);
         }
+        // Through this host's unix socket, the kernel closes the connection of a process that has died, and no other.
+        let beside = admitted == Admitted::Local && !hello.forwarded;
+        let keep = Keep { session: self.limits.durable || !beside, beside };
         let token = Token::new(self.oracle.token());
-        let birth = hello.birth.filter(|birth| Some(birth.table) == self.identity.table);
-        let pid = hello.pid;
-        let peer = self.registry.admit(hello, keep, route, token.clone(), now);
-        if let Some((Birth { start_time, .. }, admitted)) = birth.zip(self.registry.peer_mut(peer)) {
-            admitted.watched = true;
-            self.actions.push(Action::Watch { peer, pid, start_time });
-        }
-        let engine_id = self.registry.peer(peer).and_then(|peer| peer.engine_id);
-        if engine_id.is_none() {
+        let named = hello.session.is_some();
+        let peer = self.registry.admit(hello, keep, route, token, now);
+        self.watch(peer);
+        if role == Role::Client {
             // What it is sent counts from here on.
-            self.work.client_joined(peer);
+            self.work.client_joined(peer, named);
         }
-        // Engines do not ask for each other.
-        let others = self.registry.engines().filter(|_| engine_id.is_none());
-        let engines = others.filter_map(|(_, peer)| peer.engine_info()).collect();
-        let window = self.limits.window;
-        let log = engine_id.map(|_| self.limits.log);
-        let (resumed, counted) = (None, None);
-        let welcome = Welcome { peer, token: token.text(), engine_id, engines, window, grace, resumed, counted, log };
         self.actions.push(Action::Log(format!("hello from {who}")));
+        self.welcome(peer, route, None);
+    }
+
+    /// Has the process of a peer watched, if it is of this host.
+    pub(super) fn watch(&mut self, id: PeerId) {
+        let Some(peer) = self.registry.peer_mut(id) else { return };
+        let birth = peer.hello.birth.filter(|birth| Some(birth.table) == self.identity.table);
+        if let Some(Birth { start_time, .. }) = birth {
+            peer.watched = true;
+            self.actions.push(Action::Watch { peer: id, pid: peer.hello.pid, start_time });
+        }
+    }
+
+    /// A peer's session goes on, on a new connection.
+    fn resumed(&mut self, id: PeerId, route: Route, former: Vec<Route>) {
+        let Some(peer) = self.registry.peer(id) else { return };
+        let Presence::Returning(counted) = peer.presence else { return };
+        let (received, engine_id) = (peer.received, peer.engine_id);
+        let welcome = Welcome {
+            peer: id,
+            token: peer.token.text(),
+            engine_id,
+            engines: vec![],
+            window: self.limits.window,
+            grace: peer.grace(self.limits.session_grace).as_secs_f64(),
+            resumed: Some(received),
+            counted: Some(counted),
+            session: None,
+            log: engine_id.map(|_| self.limits.log),
+        };
         self.send(route, Message::Welcome(welcome));
+        // These connections are dead, unless this hello is late and comes from a connection that the client has
+        // given up. Then the client must ask once more.
+        for route in former {
+            self.send(route, Message::Refused(Refused::new("the session went on elsewhere")));
+        }
     }
 
     /// A peer that this controller does not understand is told so, in the words that all versions understand.
@@ -166,7 +169,7 @@ impl Core {
             return self.send(other, Message::Refused(Refused::new("the other connection broke")));
         }
         if let Some(id) = self.registry.suspend(route) {
-            return self.wait_for(id, now);
+            return self.lose(id, why, now);
         }
         if let Some((peer, _)) = self.registry.of_route(route) {
             self.forget(peer, Some(route), why, now);

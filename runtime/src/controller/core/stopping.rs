@@ -12,7 +12,8 @@ use std::time::Duration;
 impl Core {
     /// Aborts requests. If they are those of all clients, these are told, for they may have more that they have not sent.
     pub(super) fn abort(&mut self, client: PeerId, abort: Abort, now: Duration) {
-        self.work.abort(client, &abort, now);
+        let Some(session) = self.session_named(abort.session.as_deref(), client) else { return };
+        self.work.abort(session, &abort, now);
         if !abort.all_clients {
             return;
         }
@@ -81,7 +82,7 @@ impl Core {
         if self.stopping.is_some_and(|deadline| now >= deadline || !self.has_present_engine()) {
             self.give_up_words(Duration::MAX);
             // Clients on other hosts then do not wait for it to come back.
-            let goodbye = Message::Goodbye(Goodbye { reason: "the cluster was stopped".to_owned() });
+            let goodbye = Message::Goodbye(Goodbye { reason: "the cluster was stopped".to_owned(), taken: false });
             self.notify(&goodbye);
             self.actions.push(Action::Exit);
         }

@@ -1,7 +1,8 @@
 //! The one final answer of each task, and what is released with the task: its payload and its segments.
 
 use super::{Effect, Work};
-use crate::controller::task::{Job, empty_reply, segment_names, size};
+use crate::controller::history::Done;
+use crate::controller::task::{Job, TaskState, empty_reply, segment_names, size};
 use crate::wire::message::{Message, Outcome, Reply, SegmentNote, TaskOutcome, TaskResult};
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame};
@@ -83,6 +84,9 @@ impl Work {
         let Some(state) = self.tasks.get(&task) else { return };
         reply.request = state.request;
         reply.position = state.position;
+        if self.limits.durable {
+            self.effects.push(Effect::Done(state.client, Box::new(done(state, &reply))));
+        }
         match self.clients.get_mut(&state.client) {
             Some(client) => {
                 client.replies += 1;
@@ -140,5 +144,24 @@ impl Work {
             self.held_bytes -= job.bytes;
             self.effects.extend(job.segment_names().cloned().map(Effect::Unlink));
         }
+    }
+}
+
+/// What is remembered of a task that has ended.
+fn done(state: &TaskState, reply: &Reply) -> Done {
+    let why = match &reply.outcome {
+        Outcome::Lost(why) | Outcome::Rejected(why) | Outcome::RankLost(why) => Some(why.clone()),
+        Outcome::Ok | Outcome::Error | Outcome::Aborted => None,
+    };
+    Done {
+        request: reply.request,
+        position: reply.position,
+        op: state.job.op,
+        name: state.job.name.clone(),
+        submitted: state.job.submitted,
+        state: reply.outcome.name(),
+        why,
+        engine: reply.engine,
+        times: (reply.started, reply.completed),
     }
 }

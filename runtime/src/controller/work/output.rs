@@ -4,7 +4,7 @@
 //! to the engine as credit, and so does what it will never take.
 
 use super::{Effect, Work};
-use crate::controller::task::{Place, Written};
+use crate::controller::task::{Place, Written, size};
 use crate::wire::message::{Message, Output, OutputTaken, RequestOutput, Stream};
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId};
@@ -88,6 +88,19 @@ impl Work {
         let full = self.clients.get(&client).is_some_and(|state| state.keeps_little);
         let taken = Message::OutputTaken(OutputTaken { client, bytes, full });
         self.effects.push(Effect::ToEngine(engine, Channel::Control, taken, Vec::new()));
+    }
+
+    /// Something is for a client that is not there and will not come back: another one finds it in the history.
+    pub fn taken_by_nobody(&mut self, client: PeerId, message: &Message, payload: &[Frame]) {
+        match message {
+            Message::RequestOutput(output) => self.credit(output.engine, client, size(payload)),
+            Message::Reply(_) => {
+                let state = self.clients.get_mut(&client);
+                let segments = state.map(|state| std::mem::take(&mut state.reply_segments)).unwrap_or_default();
+                self.effects.extend(segments.into_iter().map(|(_, name)| Effect::Unlink(name)));
+            }
+            _ => {}
+        }
     }
 
     /// A client has left: what engines have sent for it is not under way any more.

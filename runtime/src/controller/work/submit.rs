@@ -1,12 +1,14 @@
 //! Requests as they come in: checked, and made into one task for each target. The code of functions comes with them.
 
 use super::{Effect, Work};
+use crate::controller::history::Submitted;
 use crate::controller::queue::Choice;
 use crate::controller::task::{Balanced, ClientState, Job, Kept, Place, Span, TaskState};
 use crate::wire::message::{FunctionCode, FunctionName, Group, Message, Op, Outcome, Placement, Request, Window};
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
+use serde_bytes::ByteBuf;
 use std::collections::BTreeSet;
 use std::num::Saturating;
 use std::rc::Rc;
@@ -64,7 +66,20 @@ impl Work {
             return self.refuse(client, request.id, &targets, &outcome);
         }
         let function = function.and_then(|(name, code)| code.map(|code| (name, code)));
-        let job = Rc::new(Job { op: request.op, function, segments: request.segments, payload, bytes, group });
+        state.last_request = state.last_request.max(request.id);
+        if state.named {
+            let what = Submitted {
+                op: request.op,
+                name: request.name.clone(),
+                about: request.about.map(ByteBuf::into_vec),
+                part: request.part,
+                submitted: now,
+                targets: balanced.is_none().then(|| targets.iter().copied().flatten().collect()),
+            };
+            self.effects.push(Effect::Submitted(client, request.id, Box::new(what)));
+        }
+        let (op, segments, name) = (request.op, request.segments, request.name);
+        let job = Rc::new(Job { op, function, segments, payload, bytes, group, name, submitted: now });
         self.held_bytes += bytes;
         let kept = request.keep.map(|name| (name, targets.clone()));
         let count = count_of(&targets);

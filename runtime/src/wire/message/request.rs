@@ -4,6 +4,7 @@ use super::functions::FunctionName;
 use super::operation::{Op, SegmentNote};
 use ipclusterz_base::ids::{EngineId, RequestId};
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 /// Where a request is executed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,10 +45,25 @@ pub struct Request {
     /// Seconds that the group's communicator may take to be made, when it is collective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<f64>,
+    /// The name of its function, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What the client needs to know to make something of the answers, should it be another process by then. With the first
+    /// request of a submission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<ByteBuf>,
+    /// Its place among the requests of one submission.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub part: u64,
     /// All other engines do it too, and engines that come later do it first, until a request comes that is kept under the
     /// same name. Only the engines of the placement answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_first(part: &u64) -> bool {
+    *part == 0
 }
 
 /// How a request ended on one target.

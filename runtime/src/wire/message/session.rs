@@ -3,7 +3,7 @@
 use super::engines::EngineInfo;
 use super::world::Rank;
 use ipclusterz_base::connection::Role;
-use ipclusterz_base::ids::{EngineId, PeerId};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
 use ipclusterz_base::logs::LogLimit;
 use ipclusterz_base::process::Birth;
 use ipclusterz_base::release;
@@ -51,6 +51,9 @@ pub struct Hello {
     /// What its pid means: for a controller that shares its process table, and can watch it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub birth: Option<Birth>,
+    /// A client asks for the session with this name: the one that there is, or a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
     /// Seconds that an engine without a connection goes on and tries to come back; 0: its session ends with its connections.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lease: f64,
@@ -65,7 +68,7 @@ impl Hello {
     /// Of a peer with no special wishes.
     pub fn new(role: Role, uuid: String, host: String, pid: u32) -> Self {
         let (wanted_id, shared_memory, address, forwarded, ends_in, drain_before) = Default::default();
-        let (resume, world, launcher, birth, lease) = (None, None, false, None, 0.0);
+        let (resume, world, launcher, birth, session, lease) = (None, None, false, None, None, 0.0);
         let release = Some(release::number().to_owned());
         Hello {
             role,
@@ -83,6 +86,7 @@ impl Hello {
             launcher,
             birth,
             release,
+            session,
             lease,
         }
     }
@@ -120,9 +124,26 @@ pub struct Welcome {
     /// power, and the end of the journal with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<Counts>,
+    /// For a client: which session this is. A controller that lacks this answers no questions about work of the past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<OfSession>,
     /// For an engine: how large its log may become.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogLimit>,
+}
+
+/// Which session a client has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfSession {
+    /// What it is called.
+    pub name: String,
+    /// Begins the ids of its tasks: the uuid of its first client.
+    pub id: String,
+    /// The last number of a request in it: others go on from there.
+    pub last_request: RequestId,
+    /// The client from which it was taken over, if one is connected: its pid and host, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_from: Option<String>,
 }
 
 /// What a client may have under way at the controller; it keeps the rest to itself until answers arrive.
@@ -189,4 +210,7 @@ pub struct Ack {
 pub struct Goodbye {
     /// Why, for people.
     pub reason: String,
+    /// From a controller: another client has the session now. This one is closed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken: bool,
 }

@@ -17,6 +17,9 @@ pub struct Abort {
     /// Also raise KeyboardInterrupt in what has started.
     #[serde(default)]
     pub interrupt: bool,
+    /// Those of the session with this name; none: of the client's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
 }
 
 /// See [`super::Message::Started`].

@@ -1,0 +1,94 @@
+//! What sessions there are, and their tasks that have not ended: read, and nothing changed.
+
+use super::Core;
+use crate::controller::history::{begins, name_of};
+use crate::controller::peer::{Peer, Presence};
+use crate::transport::Route;
+use crate::wire::message::{Filter, SessionRecord, TaskRecord};
+use ipclusterz_base::ids::{PeerId, RequestId};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+impl Core {
+    /// Whether a client is behind this connection.
+    pub fn is_client(&self, route: Route) -> bool {
+        let peer = self.registry.of_route(route).and_then(|(peer, _)| self.registry.peer(peer));
+        peer.is_some_and(|peer| peer.engine_id.is_none())
+    }
+
+    /// The `data` connection of the client that has this `control` connection.
+    pub fn data_route(&self, control: Route) -> Option<Route> {
+        self.registry.of_route(control).and_then(|(peer, _)| self.registry.peer(peer)?.data)
+    }
+
+    /// The id of the session with this name. One that is over is known by the beginning of its id.
+    pub fn id_of_session(&self, name: &str) -> String {
+        let peer = self.registry.of_session(name).and_then(|peer| self.registry.peer(peer));
+        peer.map_or_else(|| name.to_owned(), |peer| peer.session.id.clone())
+    }
+
+    /// What sessions are called, by their ids.
+    pub fn names_of_sessions(&self) -> BTreeMap<String, String> {
+        self.registry.clients().map(|(_, peer)| (peer.session.id.clone(), peer.session.name.clone())).collect()
+    }
+
+    /// All sessions, but the launcher's.
+    pub fn sessions(&self, now: Duration) -> Vec<SessionRecord> {
+        let clients = self.registry.clients().filter(|(_, peer)| !peer.hello.launcher);
+        clients.map(|(id, peer)| self.session(id, peer, now)).collect()
+    }
+
+    fn session(&self, id: PeerId, peer: &Peer, now: Duration) -> SessionRecord {
+        let ends_in = match peer.presence {
+            Presence::Away(until) if !peer.session.named => Some(until.saturating_sub(now).as_secs_f64()),
+            _ => None,
+        };
+        SessionRecord {
+            name: peer.session.name.clone(),
+            id: peer.session.id.clone(),
+            named: peer.session.named,
+            connected: peer.presence == Presence::Here && !peer.session.closed,
+            host: peer.hello.host.clone(),
+            pid: peer.hello.pid,
+            open: self.work.open_of(id),
+            ends_in,
+        }
+    }
+
+    /// Tasks that have not ended, as far as a filter means them, of these requests. `began`: when the clock began, seconds since 1970.
+    pub fn open_tasks(&self, filter: &Filter, began: f64, of_these: impl Fn(RequestId) -> bool) -> Vec<TaskRecord> {
+        let of = |peer: &Peer| filter.session.as_ref().is_none_or(|name| *name == peer.session.name);
+        let clients = self.registry.clients().filter(|(_, peer)| of(peer));
+        let of_client = |(id, peer)| self.open_of_client(id, peer, began, &of_these);
+        let mut tasks: Vec<TaskRecord> = clients.flat_map(of_client).collect();
+        let name = filter.name.as_deref().unwrap_or_default();
+        tasks.retain(|task| {
+            (filter.states.is_empty() || filter.states.contains(&task.state))
+                && task.submitted >= filter.since.unwrap_or_default()
+                && task.name.contains(name)
+        });
+        tasks
+    }
+
+    fn open_of_client<'a>(
+        &'a self,
+        id: PeerId,
+        peer: &'a Peer,
+        began: f64,
+        of_these: &'a impl Fn(RequestId) -> bool,
+    ) -> impl Iterator<Item = TaskRecord> + 'a {
+        let tasks = self.work.open_tasks_of(id).filter(|task| of_these(task.request));
+        tasks.map(move |task| TaskRecord {
+            session: peer.session.name.clone(),
+            id: format!("{}-{}-{}", begins(&peer.session.id), task.request, task.position),
+            name: name_of(task.name, task.op).to_owned(),
+            state: task.state.to_owned(),
+            engine: task.engine,
+            submitted: began + task.submitted.as_secs_f64(),
+            started: 0.0,
+            completed: 0.0,
+            kept_bytes: None,
+            why: None,
+        })
+    }
+}

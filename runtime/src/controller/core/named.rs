@@ -1,0 +1,156 @@
+//! Sessions that outlive their clients: they have names, and whoever comes with the name of one goes on with it.
+//!
+//! What such a session gets is also kept in the history, so that another client finds it there. A session that nobody has given a
+//! name is called by the beginning of its client's uuid, and is kept while its client may come back.
+
+use super::Core;
+use crate::controller::event::Action;
+use crate::controller::history::Entry;
+use crate::controller::peer::{OwnSession, Peer, Presence, Token};
+use crate::transport::Route;
+use crate::wire::Frame;
+use crate::wire::message::{Goodbye, Hello, Message, OfSession, RequestOutput, Welcome};
+use ipclusterz_base::ids::PeerId;
+use std::time::Duration;
+
+impl Core {
+    /// A client comes that asks for a session by its name. False: there is no such session.
+    pub(super) fn take_over(&mut self, route: Route, hello: &Hello, now: Duration) -> bool {
+        let Some(name) = &hello.session else { return false };
+        let Some(id) = self.registry.of_session(name) else { return false };
+        let who = format!("client {} (pid {} on {})", hello.uuid, hello.pid, hello.host);
+        let present = self.registry.peer(id).filter(|peer| peer.presence == Presence::Here);
+        let taken_from = present.map(|peer| format!("pid {} on {}", peer.hello.pid, peer.hello.host));
+        self.dismiss(id, &who);
+        // What was sent to the former client and is not kept elsewhere.
+        let missing = self.registry.peer_mut(id).map(|peer| peer.sent.take()).unwrap_or_default();
+        if self.registry.peer(id).is_some_and(|peer| !peer.session.named) {
+            missing.iter().for_each(|(_, message, payload)| self.keep_in_history(id, message, payload));
+        }
+        let token = Token::new(self.oracle.token());
+        let watched = self.registry.peer(id).is_some_and(|peer| peer.watched);
+        self.unwatch(id, watched);
+        self.exits.forget(id);
+        self.work.client_taken_over(id);
+        self.registry.take_over(id, hello.clone(), route, token, now);
+        self.watch(id);
+        self.welcome(id, route, taken_from);
+        self.actions.push(Action::Log(format!("session {name:?} was taken over by {who}")));
+        true
+    }
+
+    /// The client of a session is told that another one has it.
+    fn dismiss(&mut self, id: PeerId, by: &str) {
+        let Some(peer) = self.registry.peer(id) else { return };
+        let reason = format!("the session {:?} was taken over by {by}", peer.session.name);
+        let routes = [Some(peer.control), peer.data].into_iter().flatten();
+        let standing = routes.filter(|route| self.registry.of_route(*route).is_some_and(|(owner, _)| owner == id));
+        let standing: Vec<Route> = standing.collect();
+        for route in standing {
+            self.send(route, Message::Goodbye(Goodbye { reason: reason.clone(), taken: true }));
+        }
+    }
+
+    /// A client's session begins, or goes on with another client.
+    pub(super) fn welcome(&mut self, id: PeerId, route: Route, taken_from: Option<String>) {
+        let last_request = self.work.last_request(id);
+        let Some(peer) = self.registry.peer(id) else { return };
+        let engine_id = peer.engine_id;
+        // Engines do not ask for each other.
+        let others = self.registry.engines().filter(|_| engine_id.is_none());
+        let engines = others.filter_map(|(_, peer)| peer.engine_info()).collect();
+        let OwnSession { name, id: begins, .. } = peer.session.clone();
+        let session = OfSession { name, id: begins, last_request, taken_from };
+        let welcome = Welcome {
+            peer: id,
+            token: peer.token.text(),
+            engine_id,
+            engines,
+            window: self.limits.window,
+            grace: if peer.sent.keeps() { peer.grace(self.limits.session_grace).as_secs_f64() } else { 0.0 },
+            resumed: None,
+            counted: None,
+            session: engine_id.is_none().then_some(session),
+            log: engine_id.map(|_| self.limits.log),
+        };
+        self.send(route, Message::Welcome(welcome));
+    }
+
+    /// A client has said goodbye. Its session is over, unless it has a name.
+    pub(super) fn goodbye(&mut self, id: PeerId) {
+        let Some(peer) = self.registry.peer_mut(id) else { return };
+        if peer.session.named && peer.sent.keeps() {
+            peer.session.closed = true;
+        } else {
+            peer.leaving = true;
+        }
+    }
+
+    /// Whether a client that has vanished has left anything that somebody may come back for.
+    pub(super) fn is_worth_keeping(&self, peer: PeerId, known: &Peer) -> bool {
+        let answers = || known.sent.any(|message| matches!(message, Message::Reply(_)));
+        known.engine_id.is_some() || known.session.named || self.work.has_open(peer) || answers()
+    }
+
+    /// Something is sent to a client whose session has a name: it is kept in the history, too. True: it is not to be sent, since
+    /// there is nobody.
+    pub(super) fn is_only_kept(&mut self, id: PeerId, message: &Message, payload: &[Frame]) -> bool {
+        let Some(OwnSession { named: true, closed, .. }) = self.registry.peer(id).map(|peer| peer.session.clone())
+        else {
+            return false;
+        };
+        self.keep_in_history(id, message, payload);
+        if closed {
+            self.work.taken_by_nobody(id, message, payload);
+        }
+        closed
+    }
+
+    fn keep_in_history(&mut self, id: PeerId, message: &Message, payload: &[Frame]) {
+        let Some(peer) = self.registry.peer_mut(id) else { return };
+        let session = peer.session.id.clone();
+        if matches!(message, Message::RequestOutput(_)) {
+            peer.session.written = peer.session.written.saturating_add(1);
+        }
+        let number = peer.session.written;
+        let entry = match message {
+            Message::Reply(reply) => {
+                let uuid =
+                    reply.engine.and_then(|engine| self.registry.engine(engine)).map(|peer| peer.hello.uuid.clone());
+                Entry::Answer { session, reply: reply.clone(), payload: payload.to_vec(), uuid, dropped: None }
+            }
+            Message::RequestOutput(RequestOutput { request, position, engine, stream }) => {
+                let text = payload.first().map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
+                Entry::Output {
+                    session,
+                    request: *request,
+                    position: *position,
+                    number,
+                    engine: *engine,
+                    stream: *stream,
+                    text,
+                }
+            }
+            _ => return,
+        };
+        self.actions.push(Action::Keep(Box::new(entry)));
+    }
+
+    /// A client's connections are gone, or its process is: its session is kept as long as somebody may come back for it.
+    pub(super) fn lose(&mut self, id: PeerId, why: &str, now: Duration) {
+        let kept = self.registry.peer(id).is_some_and(|peer| peer.is_kept() && self.is_worth_keeping(id, peer));
+        if kept { self.wait_for(id, now) } else { self.forget(id, None, why, now) }
+    }
+
+    /// The process of a client has ended, whatever holds its connections.
+    pub(super) fn lose_ended(&mut self, id: PeerId, now: Duration) {
+        self.exits.forget(id);
+        self.registry.disconnect(id);
+        self.lose(id, "its process has ended", now);
+    }
+
+    /// The task of somebody else's session is aborted.
+    pub(super) fn session_named(&self, name: Option<&str>, own: PeerId) -> Option<PeerId> {
+        name.map_or(Some(own), |name| self.registry.of_session(name))
+    }
+}

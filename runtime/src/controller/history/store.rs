@@ -1,0 +1,255 @@
+//! The history in an SQLite database. One writer, no other reader.
+//!
+//! What stands here follows from the journal since its last image, so a commit need not reach the disk at once: `checkpoint`
+//! brings it there before the journal begins anew.
+
+use super::entry::{Done, Entry, Submitted};
+use crate::wire::Frame;
+use crate::wire::message::{Op, Reply, Stream};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::Duration;
+
+/// The version of the tables: a database of another one is begun anew.
+const VERSION: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE sessions (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
+CREATE TABLE names (key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE tasks (
+    session INTEGER, request INTEGER, position INTEGER, name INTEGER, state TEXT, engine INTEGER, submitted REAL,
+    started REAL, completed REAL, why TEXT, PRIMARY KEY (session, request, position)) WITHOUT ROWID;
+CREATE TABLE requests (
+    session INTEGER, request INTEGER, op TEXT, name INTEGER, about BLOB, part INTEGER, submitted REAL, targets TEXT,
+    PRIMARY KEY (session, request)) WITHOUT ROWID;
+CREATE TABLE results (
+    key INTEGER PRIMARY KEY, session INTEGER, request INTEGER, position INTEGER, reply BLOB, uuid TEXT, frames BLOB,
+    bytes INTEGER, kept REAL, dropped TEXT, UNIQUE (session, request, position));
+CREATE TABLE outputs (
+    session INTEGER, request INTEGER, position INTEGER, number INTEGER, engine INTEGER, stream TEXT, text TEXT,
+    PRIMARY KEY (session, request, position, number)) WITHOUT ROWID;
+";
+
+/// Most bytes that one result may have to be kept.
+const RESULT_MAX: u64 = 512 << 20;
+
+/// For how long results are kept, and how many bytes of them.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Keep {
+    /// As long.
+    pub time: Duration,
+    /// As many.
+    pub bytes: u64,
+    /// So many tasks are remembered.
+    pub tasks: u64,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Keep { time: Duration::from_secs(24 * 3600), bytes: 1 << 30, tasks: 1_000_000 }
+    }
+}
+
+/// The database.
+pub struct Store {
+    pub(super) connection: Connection,
+    /// When the core's clock began, seconds since 1970.
+    began: f64,
+}
+
+impl Store {
+    /// Opens the database at `path`, or makes it. `began`: when the core's clock began, seconds since 1970.
+    pub fn open(path: &Path, began: f64) -> rusqlite::Result<Store> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version != VERSION {
+            drop_all(&connection)?;
+            connection.execute_batch(TABLES)?;
+            connection.pragma_update(None, "user_version", VERSION)?;
+        }
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(Store { connection, began })
+    }
+
+    /// Writes entries, all or none.
+    pub fn write(&mut self, entries: &[Entry], now: f64) -> rusqlite::Result<()> {
+        self.connection.execute_batch("BEGIN")?;
+        let written = entries.iter().try_for_each(|entry| self.write_one(entry, now));
+        self.connection.execute_batch(if written.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+        written
+    }
+
+    fn write_one(&self, entry: &Entry, now: f64) -> rusqlite::Result<()> {
+        match entry {
+            Entry::Request { session, request, what } => self.write_request(session, request.0, what),
+            Entry::Done { session, done } => self.write_done(session, done),
+            Entry::Answer { session, reply, payload, uuid, dropped } => {
+                self.write_answer(session, reply, payload, (uuid.as_deref(), dropped.clone()), now)
+            }
+            Entry::Output { session, request, position, number: place, engine, stream, text } => {
+                let key = self.key("sessions", "id", session)?;
+                let mut insert = self.connection.prepare_cached(
+                    "INSERT OR REPLACE INTO outputs (session, request, position, number, engine, stream, text)
+                     VALUES (?, ?, ?, ?, ?, ?, ?)",
+                )?;
+                let row = params![key, number(request.0), position, number(*place), engine.0, stream.name(), text];
+                insert.execute(row).map(drop)
+            }
+        }
+    }
+
+    fn write_request(&self, session: &str, request: u64, what: &Submitted) -> rusqlite::Result<()> {
+        let session = self.key("sessions", "id", session)?;
+        let name = self.key("names", "name", name_of(what.name.as_deref(), what.op))?;
+        let targets = what.targets.as_ref().and_then(|targets| serde_json::to_string(targets).ok());
+        let mut insert = self.connection.prepare_cached(
+            "INSERT OR REPLACE INTO requests (session, request, op, name, about, part, submitted, targets)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        let (part, submitted) = (number(what.part), self.wall(what.submitted));
+        insert
+            .execute(params![session, number(request), what.op.name(), name, what.about, part, submitted, targets])
+            .map(drop)
+    }
+
+    fn write_done(&self, session: &str, done: &Done) -> rusqlite::Result<()> {
+        let session = self.key("sessions", "id", session)?;
+        let name = self.key("names", "name", name_of(done.name.as_deref(), done.op))?;
+        let mut insert = self.connection.prepare_cached(
+            "INSERT OR REPLACE INTO tasks
+             (session, request, position, name, state, engine, submitted, started, completed, why)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        let (engine, submitted) = (done.engine.map(|engine| engine.0), self.wall(done.submitted));
+        let (request, (started, completed)) = (number(done.request.0), done.times);
+        insert
+            .execute(params![
+                session,
+                request,
+                done.position,
+                name,
+                done.state,
+                engine,
+                submitted,
+                started,
+                completed,
+                done.why
+            ])
+            .map(drop)
+    }
+
+    fn write_answer(
+        &self,
+        session: &str,
+        reply: &Reply,
+        payload: &[Frame],
+        (uuid, gone): (Option<&str>, Option<String>),
+        now: f64,
+    ) -> rusqlite::Result<()> {
+        let session = self.key("sessions", "id", session)?;
+        let bytes = payload.iter().map(|frame| frame.len() as u64).fold(0, u64::saturating_add);
+        let dropped = (bytes > RESULT_MAX)
+            .then(|| format!("it was not kept: it has {bytes} bytes, and at most {RESULT_MAX} are kept of one result"));
+        let dropped = gone.or(dropped);
+        let frames = dropped.is_none().then(|| packed(&payload)).flatten();
+        let mut insert = self.connection.prepare_cached(
+            "INSERT OR IGNORE INTO results (session, request, position, reply, uuid, frames, bytes, kept, dropped)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        let reply_bytes = packed(reply);
+        let (request, bytes) = (number(reply.request.0), number(bytes));
+        insert
+            .execute(params![session, request, reply.position, reply_bytes, uuid, frames, bytes, now, dropped])
+            .map(drop)
+    }
+
+    /// The number of a text in a table of texts.
+    fn key(&self, table: &str, column: &str, text: &str) -> rusqlite::Result<i64> {
+        let mut find = self.connection.prepare_cached(&format!("SELECT key FROM {table} WHERE {column} = ?"))?;
+        if let Some(key) = find.query_row([text], |row| row.get(0)).optional()? {
+            return Ok(key);
+        }
+        self.connection.prepare_cached(&format!("INSERT INTO {table} ({column}) VALUES (?)"))?.insert([text])
+    }
+
+    /// A time of the core's clock in seconds since 1970.
+    fn wall(&self, time: Duration) -> f64 {
+        self.began + time.as_secs_f64()
+    }
+
+    /// Everything is on disk when this returns.
+    pub fn checkpoint(&self) -> rusqlite::Result<()> {
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+
+    /// Drops results that are kept for too long, or are too many, and tasks that are too many. Returns how many results were
+    /// dropped.
+    pub fn prune(&self, keep: Keep, now: f64) -> rusqlite::Result<usize> {
+        let oldest = now - keep.time.as_secs_f64();
+        let hours = keep.time.as_secs_f64() / 3600.0;
+        let too_old = format!("it was dropped: results are kept for {hours:.3} h (controller.keep_results)");
+        let drop = "UPDATE results SET frames = NULL, dropped = ?1";
+        let old = self
+            .connection
+            .execute(&format!("{drop} WHERE kept < ?2 AND dropped IS NULL"), params![too_old, oldest])?;
+        let too_many =
+            format!("it was dropped: {} MiB of results are kept (controller.keep_results_bytes)", keep.bytes >> 20);
+        let surplus = "SELECT key FROM (
+            SELECT key, SUM(bytes) OVER (ORDER BY key DESC) AS sum FROM results WHERE dropped IS NULL) WHERE sum > ?2";
+        let many = self
+            .connection
+            .execute(&format!("{drop} WHERE key IN ({surplus})"), params![too_many, number(keep.bytes)])?;
+        self.prune_tasks(keep.tasks)?;
+        Ok(old.saturating_add(many))
+    }
+
+    fn prune_tasks(&self, most: u64) -> rusqlite::Result<()> {
+        let count: i64 = self.connection.query_row("SELECT COUNT(*) FROM tasks", [], |row| row.get(0))?;
+        let surplus = count.saturating_sub(number(most));
+        if surplus > 0 {
+            let border: f64 = self.connection.query_row(
+                "SELECT submitted FROM tasks ORDER BY submitted LIMIT 1 OFFSET ?",
+                [surplus.saturating_sub(1)],
+                |row| row.get(0),
+            )?;
+            self.connection.execute("DELETE FROM tasks WHERE submitted <= ?", [border])?;
+        }
+        Ok(())
+    }
+}
+
+fn drop_all(connection: &Connection) -> rusqlite::Result<()> {
+    let mut tables = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table'")?;
+    let names: Vec<String> = tables.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    names.iter().try_for_each(|name| connection.execute_batch(&format!("DROP TABLE \"{name}\"")))
+}
+
+/// What a task is called: its function, or its operation.
+pub(crate) fn name_of(name: Option<&str>, op: Op) -> &str {
+    name.unwrap_or(op.name())
+}
+
+/// Numbers in SQLite have a sign.
+pub(super) fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Writing to memory fails for no value of these types.
+fn packed<T: serde::Serialize + ?Sized>(value: &T) -> Option<Vec<u8>> {
+    rmp_serde::to_vec_named(value).ok()
+}
+
+/// The stream that is called so.
+pub(super) fn stream(name: &str) -> Stream {
+    Stream::from_name(name).unwrap_or(Stream::Stdout)
+}
+
+/// For a list of values in a condition.
+pub(super) fn places(values: &[Value]) -> String {
+    vec!["?"; values.len()].join(", ")
+}

@@ -1,0 +1,42 @@
+//! Questions about work of the past and of others: what the core knows of them, and what is passed on to the history.
+
+use super::core::Core;
+use super::history::Question;
+use crate::transport::Route;
+use crate::wire::message::{Ask, Filter, Found, Query};
+use ipclusterz_base::ids::RequestId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Where a question goes.
+pub(super) enum Way {
+    /// It is answered.
+    Answered(Found),
+    /// The history answers it.
+    Asked(Box<Question>),
+}
+
+/// Looks up what the core knows. `began`: when its clock began, seconds since 1970; none: there is no history.
+pub(super) fn look_up(core: &Core, route: Route, query: Query, now: Duration, began: Option<f64>) -> Way {
+    let Query { number, ask } = query;
+    let Some(began) = began else {
+        let error = "this cluster keeps no history: controller.journal of its profile is \"off\"".to_owned();
+        return Way::Answered(Found { number, error: Some(error), ..Found::default() });
+    };
+    let (name, open, names) = match &ask {
+        Ask::Sessions => return Way::Answered(Found { number, sessions: core.sessions(now), ..Found::default() }),
+        Ask::Tasks(filter) => {
+            (filter.session.as_deref(), core.open_tasks(filter, began, |_| true), core.names_of_sessions())
+        }
+        Ask::Purge(filter) => (filter.session.as_deref(), Vec::new(), BTreeMap::new()),
+        Ask::Submissions { session } => (Some(&**session), Vec::new(), BTreeMap::new()),
+        Ask::Results { session, requests } => {
+            let filter = Filter { session: Some(session.clone()), ..Filter::default() };
+            let requests: BTreeSet<&RequestId> = requests.iter().collect();
+            let open = core.open_tasks(&filter, began, |request| requests.contains(&request));
+            (Some(&**session), open, BTreeMap::new())
+        }
+    };
+    let session = name.map(|name| core.id_of_session(name));
+    Way::Asked(Box::new(Question { route, number, ask, session, names, open }))
+}
