@@ -6,6 +6,7 @@ use super::event::{Action, Event};
 use super::limits::Limits;
 use super::oracle::Oracle;
 use super::record::{self, Came};
+use super::replay::Replay;
 use super::{bug, image};
 use crate::journal::{Journal, JournalError, Opened};
 use crate::system::wall_clock;
@@ -70,17 +71,8 @@ struct Replayed {
 }
 
 fn replay(opened: &Opened, oracle: Oracle) -> Result<Replayed, ControllerError> {
-    // Nothing is asked while the answers are there.
-    let mut core = image::read(&opened.image, Oracle::default()).map_err(|error| opened.damaged(&error))?;
-    let mut last = core.clock();
-    let (count, length, next) = opened.replay(|bytes| {
-        let record = record::read(bytes)?;
-        last = record.now;
-        core.repeat_answers(record.answers);
-        // What was to be done was done, or is said again by the sessions.
-        drop(bug::handle(&mut core, record.event, record.now));
-        core.take_answers();
-        Ok::<(), record::RecordError>(())
-    })?;
-    Ok(Replayed { core: core.with_oracle(oracle), last, count, length, next })
+    let mut replay = Replay::new(&opened.image).map_err(|error| opened.damaged(&error))?;
+    let (count, length, next) = opened.replay(|bytes| replay.record(bytes))?;
+    let (core, last) = replay.finish(oracle);
+    Ok(Replayed { core, last, count, length, next })
 }
