@@ -55,10 +55,10 @@ impl Held {
     }
 }
 
-/// Whether a message says that what came before is kept, so that its sender may forget it.
+/// Whether a message says that what came before is kept: so that its sender may forget it, or may count on its session.
 fn promises(action: &Action) -> bool {
     match action {
-        Action::Send { message: Message::Received(_), .. } => true,
+        Action::Send { message: Message::Received(_) | Message::Attached(_), .. } => true,
         Action::Send { message: Message::Welcome(welcome), .. } => welcome.resumed.is_some(),
         _ => false,
     }
