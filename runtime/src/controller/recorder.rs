@@ -1,16 +1,14 @@
-//! What waits for the journal: actions, until the events that lead to them are written; and messages that say that something is
-//! kept, until it is on disk.
+//! The journal of a running controller: events are recorded and written, and what waits for that is let go.
 
 use super::core::Core;
 use super::event::{Action, Event};
+use super::held::Held;
 use super::history::Keeper;
 use super::image;
 use super::oracle::Answer;
 use super::record::{self, Came};
 use crate::journal::{Journal, faults};
 use crate::system::{deadline, free_bytes};
-use crate::wire::Message;
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How soon something is tried again that the disk has refused.
@@ -19,10 +17,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// A journal, and what waits for it.
 pub(super) struct Recorder {
     journal: Journal,
-    /// What to do once the events before it are written.
-    actions: Vec<Action>,
-    /// Messages for which the journal has to be on disk up to these positions.
-    held: VecDeque<(u64, Action)>,
+    held: Held,
     /// Requests are refused, because there is no room.
     full: bool,
     /// When the disk is asked again that has refused.
@@ -33,13 +28,13 @@ pub(super) struct Recorder {
 
 impl Recorder {
     pub fn new(journal: Journal) -> Self {
-        Recorder { journal, actions: Vec::new(), held: VecDeque::new(), full: false, again: None, stuck: false }
+        Recorder { journal, held: Held::default(), full: false, again: None, stuck: false }
     }
 
     /// An event was handled: it is written before `actions` are performed.
     pub fn record(&mut self, now: Duration, answers: &[Answer], came: &Came, actions: Vec<Action>) {
         self.journal.append(|buffer| record::write(buffer, now, answers, came));
-        self.actions.extend(actions);
+        self.held.push(actions);
     }
 
     /// Writes what was recorded, and gives what is to be done now. Nothing is, as long as the disk refuses.
@@ -57,26 +52,13 @@ impl Recorder {
                 return Vec::new();
             }
         }
-        let actions = std::mem::take(&mut self.actions);
-        let (held, mut now): (Vec<Action>, Vec<Action>) = actions.into_iter().partition(promises);
-        if !held.is_empty() {
-            let position = self.journal.position();
-            self.held.extend(held.into_iter().map(|action| (position, action)));
+        let (mut now, waits) = self.held.written(self.journal.position());
+        if waits {
             self.journal.sync();
         }
-        now.extend(self.on_disk());
+        now.extend(self.held.synced(self.journal.synced()));
         faults::reach("batch.half-sent");
         now
-    }
-
-    /// Messages that need not wait any longer.
-    fn on_disk(&mut self) -> Vec<Action> {
-        let synced = self.journal.synced();
-        let mut free = Vec::new();
-        while let Some((_, action)) = self.held.pop_front_if(|(position, _)| *position <= synced) {
-            free.push(action);
-        }
-        free
     }
 
     /// Whether nothing more is to be taken from the sockets, because nothing can be written.
@@ -86,8 +68,7 @@ impl Recorder {
 
     /// Whether `commit` has something to give.
     pub fn has_news(&self) -> bool {
-        !self.actions.is_empty() && !self.stuck
-            || self.held.front().is_some_and(|(position, _)| *position <= self.journal.synced())
+        self.held.awaits_write() && !self.stuck || self.held.is_due(self.journal.synced())
     }
 
     /// When `commit` or `room` is to be called again, whatever happens.
@@ -149,14 +130,5 @@ impl Recorder {
     /// The thread that brings it to the disk.
     pub fn syncer(&self) -> &crate::journal::sync::Syncer {
         self.journal.syncer()
-    }
-}
-
-/// Whether a message says that what came before is kept, so that its sender may forget it.
-fn promises(action: &Action) -> bool {
-    match action {
-        Action::Send { message: Message::Received(_), .. } => true,
-        Action::Send { message: Message::Welcome(welcome), .. } => welcome.resumed.is_some(),
-        _ => false,
     }
 }

@@ -6,7 +6,8 @@ use super::event::{Action, Event};
 use super::history::Keeper;
 use super::limits::Limits;
 use super::oracle::Oracle;
-use super::record::{self, Came};
+use super::record::{self, Came, RecordError};
+use super::replay::Replay;
 use super::{bug, image};
 use crate::journal::{Journal, JournalError, Opened};
 use crate::system::wall_clock;
@@ -89,22 +90,16 @@ fn replay(
     history: &mut Keeper,
     segments: Option<&SegmentFolder>,
 ) -> Result<Replayed, ControllerError> {
-    // Nothing is asked while the answers are there.
-    let mut core = image::read(&opened.image, Oracle::default()).map_err(|error| opened.damaged(&error))?;
-    let mut last = core.clock();
+    let mut replay = Replay::new(&opened.image).map_err(|error| opened.damaged(&error))?;
     let (count, length, next) = opened.replay(|bytes| {
-        let record = record::read(bytes)?;
-        last = record.now;
-        core.repeat_answers(record.answers);
-        let (actions, _) = bug::handle(&mut core, record.event, record.now);
-        for action in actions {
+        for action in replay.record(bytes)? {
             // What else was to be done was done, or is said again by the sessions.
             if let Action::Keep(entry) = action {
                 history.keep(entry.with_bytes(segments));
             }
         }
-        core.take_answers();
-        Ok::<(), record::RecordError>(())
+        Ok::<(), RecordError>(())
     })?;
-    Ok(Replayed { core: core.with_oracle(oracle), last, count, length, next })
+    let (core, last) = replay.finish(oracle);
+    Ok(Replayed { core, last, count, length, next })
 }
