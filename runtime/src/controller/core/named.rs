@@ -141,6 +141,9 @@ impl Core {
     pub(super) fn lose(&mut self, id: PeerId, over: bool, why: &str, now: Duration) {
         let worth = |peer: &Peer| !over || self.is_worth_keeping(id, peer);
         let kept = self.registry.peer(id).is_some_and(|peer| peer.is_kept() && worth(peer));
+        if kept && over {
+            self.work.client_gone(id);
+        }
         if kept { self.wait_for(id, now) } else { self.forget(id, None, why, now) }
     }
 
