@@ -35,7 +35,8 @@ def overload(*options: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_every_task_is_answered_once_and_right() -> None:
-    code, found = overload("--tasks", "20000", "--kills", str(KILLS))
+    # They take some seconds, so that they are not over before the last kill.
+    code, found = overload("--tasks", "20000", "--direct", "0.1", "--busy", "0..0.006", "--kills", str(KILLS))
     assert found["problems"] == []
     assert code == 0
     assert len(found["kills"]) == KILLS
