@@ -35,6 +35,13 @@ impl Held {
         (now, self.unsynced.len() > before)
     }
 
+    /// All of it: nothing is waited for any more.
+    pub fn all(&mut self) -> Vec<Action> {
+        let mut all: Vec<Action> = self.unsynced.drain(..).map(|(_, action)| action).collect();
+        all.append(&mut self.unwritten);
+        all
+    }
+
     /// What need not wait any longer when so much is on disk.
     pub fn synced(&mut self, position: u64) -> Vec<Action> {
         let mut free = Vec::new();
