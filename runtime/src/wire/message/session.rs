@@ -125,6 +125,17 @@ pub struct Welcome {
     pub log: Option<LogLimit>,
 }
 
+impl Welcome {
+    /// How to come back to this session when the connection breaks before it stands: the controller may think already that it
+    /// does. `asked`: what the hello asked for.
+    pub fn resume(&self, asked: Option<&Resume>) -> Option<Resume> {
+        let asked = asked.filter(|asked| self.resumed.is_some() && asked.peer == self.peer);
+        let received = asked.map_or_else(Counts::default, |asked| asked.received);
+        let received = self.counted.map_or(received, |counted| counted.least(received));
+        (self.grace > 0.0).then(|| Resume { peer: self.peer, token: self.token.clone(), received })
+    }
+}
+
 /// What a client may have under way at the controller; it keeps the rest to itself until answers arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
