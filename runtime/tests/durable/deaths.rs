@@ -2,10 +2,12 @@
 
 use crate::process::Process;
 use crate::world::{World, identity, limits, oracle};
+use ipclusterz_runtime::controller::core::Core;
 use ipclusterz_runtime::controller::event::{Action, Event};
 use ipclusterz_runtime::controller::image;
 use ipclusterz_runtime::controller::replay::Replay;
 use ipclusterz_runtime::journal::record::read_all;
+use std::time::Duration;
 
 /// Where in a batch the controller dies.
 #[derive(Debug, Clone, Copy)]
@@ -38,14 +40,12 @@ impl World {
         }
         let whole = buffered.is_empty() || matches!(point, Point::Written | Point::MidSend(_));
         self.breaks_all(arrive);
-        if whole {
-            assert!(self.replayed() == lived, "the replay of its log is not the controller that died");
-        }
+        self.lived = whole.then_some(lived);
     }
 
     /// All connections end with the controller.
     fn breaks_all(&mut self, arrive: usize) {
-        self.process = None;
+        (self.process, self.lived) = (None, None);
         self.disk.forget_asker();
         self.late.clear();
         self.ends.clear();
@@ -71,11 +71,11 @@ impl World {
         }
     }
 
-    /// The state that the journal has, as an image.
-    fn replayed(&self) -> Vec<u8> {
+    /// The state that the journal has, and the time of its last event.
+    fn replayed(&self) -> (Core, Duration) {
         let mut replay = Replay::new(&self.disk.image).expect("an image");
         read_all(&self.disk.log, 0, |_, bytes| replay.record(bytes)).expect("whole records");
-        image::write(&replay.finish(oracle()).0)
+        replay.finish(oracle())
     }
 
     /// A controller begins where another one has died.
@@ -84,14 +84,15 @@ impl World {
             return;
         }
         let number = self.disk.repair();
-        let mut replay = Replay::new(&self.disk.image).expect("an image");
-        read_all(&self.disk.log, 0, |_, bytes| replay.record(bytes)).expect("whole records");
-        let (core, last) = replay.finish(oracle());
+        let (core, last) = self.replayed();
         assert!(last <= self.now);
         let state = image::write(&core);
+        match self.lived.take() {
+            Some(lived) => assert!(state == lived, "the replay of its log is not the controller that died"),
+            None => assert!(image::write(&self.replayed().0) == state, "two replays of one log differ"),
+        }
         let copy = image::read(&state, oracle()).expect("its own image");
         assert!(image::write(&copy) == state, "a copy of the state is another state");
-        assert!(self.replayed() == state, "two replays of one log differ");
         self.disk.sync_all();
         self.process = Some(Process::new(core, number));
         self.happens(Event::Restarted(Box::new((identity(2), limits()))));

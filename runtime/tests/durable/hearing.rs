@@ -10,10 +10,12 @@ use ipclusterz_runtime::wire::{Channel, Frame};
 
 impl World {
     pub fn hear(&mut self, at: usize, channel: Channel, message: Message, payload: Vec<Frame>) {
-        let Some(link) = &mut self.peers[at].link else { return };
+        let peer = &mut self.peers[at];
+        let Some(link) = &mut peer.link else { return };
         match (message, &mut link.stage) {
             (Message::Welcome(welcome), Stage::Greeted) => {
                 let attach = Attach { peer: welcome.peer, token: welcome.token.clone() };
+                peer.resume = welcome.resume(peer.resume.as_ref());
                 if !link.dead {
                     link.up[DATA].push_back((Message::Attach(attach), vec![]));
                 }
@@ -64,7 +66,7 @@ impl World {
     fn looks_at_course(&mut self, at: usize, welcome: &Welcome) {
         let now = self.now;
         let peer = &mut self.peers[at];
-        if let Some(had) = welcome.resumed {
+        if let Some(had) = welcome.resumed.filter(|_| peer.session == Some(welcome.peer)) {
             let known = peer.received;
             assert!(had.control >= known.control && had.data >= known.data, "{known:?} were received, now {had:?}");
             if let Part::Engine(engine) = &peer.part {
@@ -72,7 +74,7 @@ impl World {
             }
             return self.received(at, had);
         }
-        if peer.resume.take().is_some() {
+        if peer.session.replace(welcome.peer).is_some() {
             let grace = if matches!(peer.part, Part::Client(_)) { SESSION_GRACE } else { LEASE };
             let too_long = peer.trouble.is_none_or(|since| since + grace <= now);
             assert!(too_long, "{} is not known any more", peer.uuid);
@@ -142,7 +144,7 @@ impl World {
                 self.process_ends(at, usize::MAX);
                 continue;
             }
-            peer.resume = None;
+            (peer.resume, peer.session) = (None, None);
             peer.received = Counts::default();
             self.session_ends(at);
             self.peers[at].client().core.lost("it took too long", 0.0);

@@ -170,13 +170,19 @@ impl World {
 
     /// Both sides take what there is, in turn, and the disk keeps up.
     pub fn exchange(&mut self, at: usize) {
+        self.approach(at, usize::MAX);
+    }
+
+    /// The same, so many steps of it.
+    pub fn approach(&mut self, at: usize, steps: usize) {
         self.connect(at);
-        for channel in [0, 0, DATA, DATA] {
-            self.up(at, channel, usize::MAX);
-            self.commit();
-            self.sync();
-            self.commit();
-            self.down(at, channel, usize::MAX);
+        for step in 0..steps.min(12) {
+            let channel = [0, 0, DATA, DATA][step / 3];
+            match step % 3 {
+                0 => self.up(at, channel, usize::MAX),
+                1 => self.commit_and_sync(),
+                _ => self.down(at, channel, usize::MAX),
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::links::Link;
 use crate::truth::Target;
 use ipclusterz_base::connection::Role;
-use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use ipclusterz_base::process::{Birth, Table};
 use ipclusterz_runtime::client::Pending;
 use ipclusterz_runtime::client::core::Core as ClientCore;
@@ -30,6 +30,8 @@ pub struct Peer {
     pub alive: bool,
     pub link: Option<Link>,
     pub resume: Option<Resume>,
+    /// Its session, as the controller numbers it, if it has one.
+    pub session: Option<PeerId>,
     /// When it does not wait for a connection any longer.
     pub give_up: Option<Duration>,
     /// Since when something has been wrong with its connection, here or at the controller.
@@ -85,6 +87,7 @@ impl Peer {
             alive: true,
             link: None,
             resume: None,
+            session: None,
             give_up: None,
             trouble: None,
             received: Counts::default(),

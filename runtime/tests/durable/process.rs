@@ -119,6 +119,13 @@ impl World {
         self.disk.sync();
     }
 
+    /// What waits for the disk is done, too.
+    pub fn commit_and_sync(&mut self) {
+        self.commit();
+        self.sync();
+        self.commit();
+    }
+
     /// The journal begins anew with an image, once all that was recorded is written.
     pub fn compact(&mut self) {
         self.commit();

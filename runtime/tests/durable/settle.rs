@@ -60,9 +60,7 @@ impl World {
                 }
             }
         }
-        self.commit();
-        self.sync();
-        self.commit();
+        self.commit_and_sync();
     }
 
     fn is_at_rest(&self) -> bool {

@@ -38,6 +38,11 @@ pub enum Step {
     },
     /// A peer and the controller take all that is under way between them.
     Exchange(u8),
+    /// So many steps of that.
+    Approach {
+        peer: u8,
+        steps: usize,
+    },
     /// The controller takes all that peers have sent, and nothing follows from it yet.
     Gather,
     Connect(u8),
@@ -127,6 +132,7 @@ fn network() -> impl Strategy<Value = Step> {
         4 => some().prop_map(|(peer, channel, count)| Step::Up { peer, channel, count }),
         4 => some().prop_map(|(peer, channel, count)| Step::Down { peer, channel, count }),
         6 => which().prop_map(Step::Exchange),
+        2 => (which(), 1..12_usize).prop_map(|(peer, steps)| Step::Approach { peer, steps }),
         1 => Just(Step::Gather),
         3 => which().prop_map(Step::Connect),
         2 => which().prop_map(Step::Cut),
@@ -185,6 +191,7 @@ impl World {
             Step::Up { peer, channel, count } => self.with_peer(peer, |w, at| w.up(at, channel, count)),
             Step::Down { peer, channel, count } => self.with_peer(peer, |w, at| w.down(at, channel, count)),
             Step::Exchange(peer) => self.with_peer(peer, World::exchange),
+            Step::Approach { peer, steps } => self.with_peer(peer, |w, at| w.approach(at, steps)),
             Step::Gather => (0..self.peers.len()).for_each(|at| self.up_all(at)),
             Step::Connect(peer) => self.with_peer(peer, World::connect),
             Step::Cut(peer) => self.with_peer(peer, World::cut_if_it_may),

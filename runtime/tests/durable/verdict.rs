@@ -1,6 +1,6 @@
 //! What must hold when everything has come to rest.
 
-use crate::peers::{Client, Part};
+use crate::peers::{Client, Part, Peer};
 use crate::truth::{Target, value_of};
 use crate::world::{SESSION_GRACE, World};
 use ipclusterz_base::ids::{EngineId, RequestId};
@@ -57,27 +57,20 @@ impl World {
                 assert!(runs.is_empty() || may_have_run, "{target:?} was given up, and ran: {runs:?}");
             }
             Outcome::Lost(why) => {
-                assert!(self.may_be_lost(client, target), "{target:?} was lost: {why}; {runs:?}");
+                assert!(self.may_be_lost(client, target, answer.engine), "{target:?} was lost: {why}; {runs:?}");
             }
             other => panic!("{target:?}: {other:?}"),
         }
     }
 
-    /// Its session has ended, or an engine that had it has, or there was none; or it was given up in a moment that the journal
+    /// Its session has ended, or an engine with this id has, or there was none; or it was given up in a moment that the journal
     /// has forgotten.
-    fn may_be_lost(&self, client: &Client, target: Target) -> bool {
-        let truth = &self.truth;
-        let (key, position) = target;
-        let by_engine = match truth.asked[&key].targets[position as usize] {
+    fn may_be_lost(&self, client: &Client, (key, _): Target, engine: Option<EngineId>) -> bool {
+        let by_engine = match engine {
             Some(id) => !self.was_always_there(id),
-            None => {
-                let ended = |engine: usize| matches!(&self.peers[engine].part, Part::Engine(engine) if engine.ended);
-                let had = truth.given.iter().filter(|given| given.target == target).map(|given| given.engine);
-                let had = had.chain(truth.forgotten.iter().filter(|(_, of)| **of == target).map(|((_, at), _)| *at));
-                had.into_iter().any(ended) || !(0..3).any(|id| self.was_always_there(EngineId(id)))
-            }
+            None => !(0..3).any(|id| self.was_always_there(EngineId(id))),
         };
-        let forgotten = truth.power_cuts > 0 && truth.aborted.contains(&key);
+        let forgotten = self.truth.power_cuts > 0 && self.truth.aborted.contains(&key);
         client.cut_off.contains(&key.1) || by_engine || forgotten
     }
 
@@ -93,12 +86,20 @@ impl World {
     /// A request of a client that has vanished was received.
     fn looks_at_orphan(&self, at: usize, client: &Client, request: RequestId) {
         let key = (at as u32, request);
-        for position in 0..self.truth.asked[&key].targets.len() as u32 {
-            let target = (key, position);
-            let ran = self.truth.runs.get(&target).is_some_and(|runs| !runs.is_empty());
-            let excused = self.truth.aborted.contains(&key) || self.may_be_lost(client, target);
-            assert!(ran || excused, "{target:?} was received, and never ran");
+        let ended = |peer: &Peer| matches!(&peer.part, Part::Engine(engine) if engine.ended);
+        if self.truth.aborted.contains(&key) || client.cut_off.contains(&request) || self.peers.iter().any(ended) {
+            return;
         }
+        for target in (0..).map(|position| (key, position)).take(self.truth.asked[&key].targets.len()) {
+            let ran = self.truth.runs.get(&target).is_some_and(|runs| !runs.is_empty());
+            assert!(ran || self.is_for_nobody(target), "{target:?} was received, and never ran");
+        }
+    }
+
+    /// It was for an engine that was not there.
+    fn is_for_nobody(&self, (key, position): Target) -> bool {
+        let target = self.truth.asked[&key].targets[position as usize];
+        target.is_some_and(|id| !self.was_always_there(id))
     }
 
     /// All have said how much they have: nothing is kept for them.

@@ -20,6 +20,8 @@ pub struct World {
     pub now: Duration,
     pub process: Option<Process>,
     pub disk: Disk,
+    /// The image of the controller that died, if its log has all that it knew.
+    pub lived: Option<Vec<u8>>,
     /// All that ever were.
     pub peers: Vec<Peer>,
     /// Whose each pair of connections is.
@@ -69,6 +71,7 @@ impl World {
             now: Duration::ZERO,
             process: Some(Process::new(core, 0)),
             disk,
+            lived: None,
             peers: Vec::new(),
             owners: Vec::new(),
             late: Vec::new(),
@@ -87,9 +90,7 @@ impl World {
             }
             world.exchange(world.peers.len() - 1);
         }
-        world.commit();
-        world.sync();
-        world.commit();
+        world.commit_and_sync();
         world
     }
 
