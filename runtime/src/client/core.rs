@@ -10,6 +10,7 @@ mod sending;
 use super::answer_id::AnswerId;
 use super::event::Event;
 use super::functions::Functions;
+use super::numbers::Numbers;
 use super::pending::Pending;
 use super::questions::Questions;
 use super::request::{Outgoing, UnderWay};
@@ -78,6 +79,8 @@ pub struct Core {
     pub inspections: Inspections,
     /// What happened; beyond a limit the oldest are dropped.
     pub events: VecDeque<Event>,
+    /// What was submitted here.
+    pub numbers: Numbers,
     last_request: Saturating<u64>,
     /// What waits to be sent, by number, so that each is quickly found and removed.
     backlog: BTreeMap<RequestId, Outgoing>,
@@ -179,15 +182,28 @@ impl Core {
 
     /// Somebody waits for the answers to a request that another client of this session has submitted.
     pub fn adopt(&mut self, request: RequestId, pending: Weak<Pending>, base: usize, count: usize) {
-        let known = self.requests.insert(request, UnderWay { pending, base, count, open: Saturating(count), bytes: 0 });
+        if let Some(unsent) = self.backlog.get_mut(&request) {
+            // It is this client's own, and nobody has waited for it any more.
+            (unsent.pending, unsent.base) = (pending, base);
+            return;
+        }
+        let known = self.requests.remove(&request);
+        let (balanced, unwanted) = known.as_ref().map_or((true, false), |known| (known.balanced, known.unwanted));
+        let bytes = known.as_ref().map_or(0, |known| known.bytes);
         let before = known.map_or(Saturating(0), |known| known.open);
-        self.open_replies += Saturating(count as u64) - Saturating(before.0.min(count) as u64);
+        let open = Saturating(count);
+        self.requests.insert(request, UnderWay { pending, base, count, open, bytes, balanced, unwanted });
+        self.open_replies += open.0 as u64;
+        self.open_replies -= before.0 as u64;
     }
 
     /// A request that another client of this session has submitted lacks so many answers.
     pub fn count_foreign(&mut self, request: RequestId, count: usize, open: usize) {
         if let Entry::Vacant(entry) = self.requests.entry(request) {
-            entry.insert(UnderWay { pending: Weak::new(), base: 0, count, open: Saturating(open), bytes: 0 });
+            let (pending, open_here) = (Weak::new(), Saturating(open));
+            let under_way =
+                UnderWay { pending, base: 0, count, open: open_here, bytes: 0, balanced: true, unwanted: false };
+            entry.insert(under_way);
             self.open_replies += open as u64;
         }
     }
@@ -202,6 +218,27 @@ impl Core {
     /// Requests that lack answers, sent or not.
     pub fn under_way(&self) -> usize {
         self.requests.len().saturating_add(self.backlog.len())
+    }
+
+    /// How many answers will not come if this client leaves: those of tasks for any engine, and of what was not sent; and how
+    /// many are missing in all.
+    pub fn unanswered(&self) -> (usize, usize) {
+        let wanted = self.requests.values().filter(|request| !request.unwanted);
+        let sum = |counts: &mut dyn Iterator<Item = usize>| counts.fold(0, usize::saturating_add);
+        let unsent = sum(&mut self.backlog.values().map(|outgoing| outgoing.count));
+        let balanced = sum(&mut wanted.clone().filter(|request| request.balanced).map(|request| request.open.0));
+        let all = sum(&mut wanted.map(|request| request.open.0));
+        (balanced.saturating_add(unsent), all.saturating_add(unsent))
+    }
+
+    /// Whether the controller has all that was submitted; or there is none any more.
+    pub fn is_taken(&self) -> bool {
+        self.standing.is_none() || (self.backlog.is_empty() && self.sent.len() == 0)
+    }
+
+    /// Whether everything that was submitted was sent; or there is no controller any more.
+    pub fn is_sent(&self) -> bool {
+        self.standing.is_none() || self.backlog.is_empty()
     }
 
     /// Whether there was such a request; the position is checked as long as the request is known.

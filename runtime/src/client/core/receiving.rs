@@ -110,7 +110,8 @@ impl Core {
                     parts,
                     started: reply.started,
                     completed: reply.completed,
-                    received: now,
+                    // Not much later, there.
+                    received: if reply.completed > 0.0 { reply.completed.min(now) } else { now },
                 };
                 self.resolve(reply.request, reply.position, answer);
             }
@@ -159,6 +160,7 @@ impl Core {
         under_way.open -= 1;
         self.open_replies -= 1;
         if under_way.open.0 == 0 {
+            self.open_bytes -= under_way.bytes;
             self.requests.remove(&request);
         }
         if let Some(pending) = pending {

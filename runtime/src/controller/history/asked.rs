@@ -9,6 +9,8 @@ use rusqlite::{Row, params, params_from_iter};
 
 /// Digits of a session's id that begin the ids of its tasks.
 const DIGITS: usize = 8;
+/// Most tasks, or requests, of one answer: the latest. More would not fit into a message.
+const FOUND_MAX: u64 = 150_000;
 
 /// A condition, and its values.
 #[derive(Default)]
@@ -68,7 +70,7 @@ impl Store {
              WHERE {text} ORDER BY tasks.submitted DESC, tasks.session DESC, tasks.request DESC, tasks.position DESC
              LIMIT ?"
         );
-        values.push(number(filter.limit.unwrap_or(u64::MAX)).into());
+        values.push(number(filter.limit.unwrap_or(FOUND_MAX).min(FOUND_MAX)).into());
         let mut select = self.connection.prepare(&sql)?;
         let rows = select.query_map(params_from_iter(values), task)?;
         let mut tasks: Vec<TaskRecord> = rows.collect::<Result<_, _>>()?;
@@ -84,10 +86,12 @@ impl Store {
                     (SELECT COUNT(*) FROM tasks
                      WHERE tasks.session = requests.session AND tasks.request = requests.request)
              FROM requests JOIN sessions ON sessions.key = requests.session JOIN names ON names.key = requests.name
-             WHERE sessions.id = ? ORDER BY requests.request",
+             WHERE sessions.id = ? ORDER BY requests.request DESC LIMIT ?",
         )?;
-        let rows = select.query_map([session], request)?;
-        rows.collect()
+        let rows = select.query_map(params![session, number(FOUND_MAX)], request)?;
+        let mut requests: Vec<RequestRecord> = rows.collect::<Result<_, _>>()?;
+        requests.reverse();
+        Ok(requests)
     }
 
     /// What came of these requests: each answer with its payload.
