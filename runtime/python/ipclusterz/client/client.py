@@ -77,9 +77,9 @@ class Client(Past, DirectCalls):
     session : str, optional
         The name of a session to go on with, or to begin: up to 64 letters, digits, ``_``, ``.`` and ``-``. What is
         submitted in it goes on when the client ends, however that happens, and its results wait for whoever comes with
-        this name next (``controller.keep_results``: a day). One client has it at a time: a second one takes it over, and
-        the first gets `SessionTaken`. Left out, the session has a name of its own, and ends with the client, unless that
-        vanishes without closing.
+        this name next (``controller.keep_results``: a day). One client has it at a time: a second one takes it over,
+        and the first gets `SessionTaken`. Left out, the session has a name of its own, and ends with the client,
+        unless that vanishes without closing.
 
     Attributes
     ----------

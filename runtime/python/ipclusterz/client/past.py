@@ -46,9 +46,16 @@ class Past(Connection):
 
     def __init__(self, core: Core, tunnel: Tunnel | None, named: str | None) -> None:
         super().__init__(core, tunnel, named)
-        # What was submitted before this client came, once somebody has asked for it. It does not change any more.
+        # What was submitted before this client came, once somebody has asked for it. That does not change any more.
         self._before: list[Submission] | None = None
         self._remaking = OwnLock()
+
+    @property
+    def _submissions(self) -> Any:
+        # Start-up: most clients never look back.
+        from .submissions import Submissions
+
+        return Submissions(self)
 
     # -- what was submitted -------------------------------------------------------------------------------------
 
@@ -71,8 +78,8 @@ class Past(Connection):
         >>> rc.history[-4:] == ar.msg_ids
         True
         """
-        prefix = self._prefix()
-        before = [message_id for submission in self._submissions_before() for message_id in submission.ids(prefix)]
+        prefix = self._submissions.prefix()
+        before = [message_id for submission in self._submissions.before() for message_id in submission.ids(prefix)]
         return before + [
             f"{prefix}-{number}-{position}"
             for first, requests, answers, times in self._core.submitted()
@@ -100,15 +107,13 @@ class Past(Connection):
         []
         """
         own = super().outstanding
-        if not self._last_before():
+        if not self._submissions.last_before():
             return own
-        from .records import recorded
-
-        # Asked again: what was under way may have ended.
-        self._before = recorded(self._core, self.session, self._last_before())
         known = {result._number for result in own}
-        open_ones = [each for each in self._before if not each.complete and each.first not in known]
-        before = [result for each in open_ones if not (result := self._result_of(each.first)).ready()]
+        open_ones = [
+            each for each in self._submissions.before(anew=True) if not each.complete and each.first not in known
+        ]
+        before = [result for each in open_ones if not (result := self._submissions.result_of(each.first)).ready()]
         return before + own
 
     @property
@@ -136,9 +141,9 @@ class Past(Connection):
         Parameters
         ----------
         which : str, AsyncResult, int, or iterable of these, optional
-            A message id or several (``ar.msg_ids``, `history`), also of another client that had the session before. All
-            ids of one submission give its result as it was; others an `AsyncResult` of the answers that they name. -1 is
-            the last submission, -2 the one before.
+            A message id or several (``ar.msg_ids``, `history`), also of another client that had the session before.
+            All ids of one submission give its result as it was; others an `AsyncResult` of the answers that they name.
+            -1 is the last submission, -2 the one before.
 
             A number from 0 on is that of a cell on each engine, and nothing is the last cell: then the engines are
             asked, as by `DirectView.get_result`.
@@ -172,7 +177,7 @@ class Past(Connection):
             return super().get_result(which, targets=targets, block=block)  # type: ignore[misc]
         if targets is not OWN:
             raise TypeError("results have engines of their own: give message ids, or a cell's number and targets")
-        return self._done(self._result(which), block)  # type: ignore[attr-defined]
+        return self._done(self._submissions.result(which), block)  # type: ignore[attr-defined]
 
     # -- tasks --------------------------------------------------------------------------------------------------
 
@@ -189,8 +194,8 @@ class Past(Connection):
         keys : str or iterable of str, optional
             The columns of the answer; all when left out. There are ``msg_id``, ``session``, ``name`` (of the function,
             or the operation), ``state`` (``queued``, ``held``, ``running``, ``ok``, ``error``, ``aborted``, ``lost``,
-            ``rejected``, ``rank_lost``; also called ``status``), ``engine_id``, ``submitted``, ``started``, ``completed``,
-            ``result_bytes`` and ``why``.
+            ``rejected``, ``rank_lost``; also called ``status``), ``engine_id``, ``submitted``, ``started``,
+            ``completed``, ``result_bytes`` and ``why``.
         **equal
             More columns, and their values: ``rc.db_query(state="error")``.
 
@@ -258,10 +263,10 @@ class Past(Connection):
         if isinstance(jobs, str) and jobs == "all":
             numbers = None
         else:
-            numbers = set() if jobs is None else {number for number, _ in self._answers(jobs)}
+            numbers = set() if jobs is None else {number for number, _ in self._submissions.answers(jobs)}
             if targets is not OWN:
-                numbers |= self._done_by(set(self._ids(targets)))  # type: ignore[arg-type]
-        self._purge(numbers)
+                numbers |= self._submissions.done_by(set(self._ids(targets)))  # type: ignore[arg-type]
+        self._submissions.purge(numbers)
 
     def resubmit(self, jobs: Jobs, *, block: bool | None = None) -> Any:
         """Submit something again that this client has submitted: with the same function, arguments and engines.
@@ -289,193 +294,17 @@ class Past(Connection):
         >>> rc.resubmit(ar).get()
         1
         """
-        firsts = dict.fromkeys(self._owner_of(number) for number, _ in self._answers(jobs))
+        firsts = dict.fromkeys(self._submissions.owner_of(number) for number, _ in self._submissions.answers(jobs))
         for first in firsts:
-            if not self._is_own(first):
+            if not self._submissions.is_own(first):
                 raise HistoryError(
-                    f"{self._prefix()}-{first}-0 was submitted by another client, which alone has its function and "
-                    "arguments",
+                    f"{self._submissions.prefix()}-{first}-0 was submitted by another client, which alone has its "
+                    "function and arguments",
                     hint="call the function again",
                 )
-        again = [self._again(self._known(first), first) for first in firsts]
+        again = [self._submissions.again(first) for first in firsts]
         done = [self._done(result, block) for result in again]  # type: ignore[attr-defined]
         return done[0] if len(done) == 1 else done
-
-    # -- inside -------------------------------------------------------------------------------------------------
-
-    def _prefix(self) -> str:
-        of = self._core.session
-        return self._core.uuid[:8] if of is None else of[1]
-
-    def _last_before(self) -> int:
-        """The number of the last request before this client came."""
-        of = self._core.session
-        runs = self._core.submitted()
-        last = 0 if of is None else of[2]
-        return min(last, runs[0][0] - 1) if runs else last
-
-    def _submissions_before(self) -> list[Submission]:
-        if self._before is None:
-            last = self._last_before()
-            if not last:
-                return []
-            from .records import recorded
-
-            self._before = recorded(self._core, self.session, last)
-        return self._before
-
-    def _is_own(self, number: int) -> bool:
-        return number > self._last_before()
-
-    def _owner_of(self, number: int) -> int:
-        """The first request of the submission that a request belongs to."""
-        for first, requests, _, times in self._core.submitted():
-            if first <= number < first + requests * times:
-                return first + (number - first) // requests * requests
-        for submission in self._submissions_before():
-            if submission.has(number):
-                return submission.first
-        raise HistoryError(
-            f"{self._prefix()}-{number}-0 is not remembered any more",
-            hint="see keep_results of the profile's [controller]",
-        )
-
-    def _nth_last(self, index: int) -> int:
-        """The first request of the n-th last submission, for -n."""
-        wanted, own = -index, self._core.submitted()
-        for first, requests, _, times in reversed(own):
-            if wanted <= times:
-                return first + (times - wanted) * requests
-            wanted -= times
-        before = self._submissions_before()
-        if wanted > len(before):
-            there = len(before) + sum(times for *_, times in own)
-            raise IndexError(f"there is no submission {index}: there were {there} in session {self.session!r}")
-        return before[-wanted].first
-
-    def _known(self, first: int) -> AsyncResult | None:
-        """The result of a submission, if somebody here has it."""
-        while True:
-            try:
-                found = [result for result in self._results if result._pending.requests[0] == first]
-                break
-            except RuntimeError:
-                # Another thread has submitted something.
-                continue
-        return found[0] if found else None  # type: ignore[return-value]
-
-    def _result_of(self, number: int) -> AsyncResult:
-        """The result of the submission that a request belongs to."""
-        first = self._owner_of(number)
-        with self._remaking:
-            known = self._known(first)
-            return self._remade(first) if known is None else known
-
-    def _remade(self, first: int) -> AsyncResult:
-        from .records import recorded
-        from .remake import remake
-
-        if self._is_own(first):
-            if self._named is None:
-                raise HistoryError(
-                    f"nobody has the result of {self._prefix()}-{first}-0 any more",
-                    hint="keep results that you want, or give the session a name: Client(session='NAME')",
-                )
-            every = recorded(self._core, self.session, first + 1_000_000_000)
-        else:
-            every = self._submissions_before()
-        found = next((submission for submission in every if submission.first == first), None)
-        if found is None:
-            raise HistoryError(f"{self._prefix()}-{first}-0 is not remembered any more")
-        pending = self._core.adopt(first, found.targets, found.submitted)
-        return remake(self, pending, found.op, found.about)
-
-    def _answers(self, jobs: Any) -> list[tuple[int, int]]:
-        """The answers that are meant: each as the number of its request, and the position in that."""
-        from .records import number_of
-
-        if isinstance(jobs, (AsyncResult, str)) or not hasattr(jobs, "__iter__"):
-            jobs = (jobs,)
-        ids: list[str] = []
-        for job in jobs:
-            if isinstance(job, AsyncResult):
-                ids += job.msg_ids
-            elif isinstance(job, str):
-                ids.append(job)
-            elif isinstance(job, int) and not isinstance(job, bool):
-                if job >= 0:
-                    raise TypeError(f"submissions are counted from the last: -1, not {job}")
-                ids += self._result_of(self._nth_last(job)).msg_ids
-            else:
-                raise TypeError(f"results, message ids or -1, -2 … are needed, not {type(job).__name__}: {job!r:.80}")
-        # Refuses those that are none.
-        self._core.wait_requests(ids, 0)
-        return [number_of(message_id) for message_id in ids]
-
-    def _result(self, jobs: Any) -> AsyncResult:
-        """The result that is meant."""
-        answers = self._answers(jobs)
-        if not answers:
-            raise ValueError("there is no message id in an empty list")
-        firsts = list(dict.fromkeys(self._owner_of(number) for number, _ in answers))
-        results = {first: self._result_of(first) for first in firsts}
-        only = results[firsts[0]]
-        names = [f"{self._prefix()}-{number}-{position}" for number, position in answers]
-        if len(firsts) == 1 and set(names) == set(only.msg_ids):
-            return only
-        places = {first: {name: index for index, name in enumerate(results[first].msg_ids)} for first in firsts}
-        chosen = []
-        for name, (number, _) in zip(names, answers):
-            first = self._owner_of(number)
-            if name not in places[first]:
-                raise ValueError(f"message id {name!r} was never submitted in session {self.session!r}")
-            chosen.append((results[first], places[first][name]))
-        return _selected(self, chosen, single=isinstance(jobs, str))
-
-    def _again(self, result: AsyncResult | None, first: int) -> AsyncResult:
-        from .remake import resubmitted
-
-        if result is None:
-            raise HistoryError(
-                f"nobody has the result of {self._prefix()}-{first}-0 any more, with which its function and arguments "
-                "have gone",
-                hint="call the function again",
-            )
-        return resubmitted(self, result)
-
-    def _done_by(self, engines: set[int]) -> set[int]:
-        """The requests whose tasks have all been done by these engines."""
-        from .records import number_of, tasks_of
-
-        by_request: dict[int, set[int | None]] = {}
-        for task in tasks_of(self._core, session=self.session):
-            by_request.setdefault(number_of(task["id"])[0], set()).add(task["engine"])
-        return {number for number, of in by_request.items() if of <= engines}
-
-    def _purge(self, numbers: set[int] | None) -> None:
-        from .records import ask
-
-        if numbers is not None:
-            firsts = {self._owner_of(number) for number in numbers}
-            numbers = {number for first in firsts for number in self._numbers_of(first)}
-        for result in list(self._results):
-            first, count = result._pending.requests
-            if result.ready() and (numbers is None or first in numbers):
-                self._results.discard(result)
-        self._left[:] = [result for result in self._left if result in self._results]
-        if numbers is None:
-            ask(self._core, {"purge": {"session": self.session}})
-            return
-        several = sorted(numbers)
-        for begin in range(0, len(several), 4096):
-            ask(self._core, {"purge": {"session": self.session, "requests": several[begin : begin + 4096]}})
-
-    def _numbers_of(self, first: int) -> range:
-        for start, requests, _, times in self._core.submitted():
-            if start <= first < start + requests * times:
-                return range(first, first + requests)
-        found = next((each for each in self._submissions_before() if each.first == first), None)
-        return range(first, first + (1 if found is None else len(found.targets)))
 
 
 class Results(Mapping[str, Any]):
@@ -491,7 +320,7 @@ class Results(Mapping[str, Any]):
         if not isinstance(message_id, str):
             raise KeyError(message_id)
         try:
-            result = self._client._result(message_id)
+            result = self._client._submissions.result(message_id)
         except (HistoryError, ValueError):
             raise KeyError(message_id) from None
         if not result.ready():
@@ -529,9 +358,3 @@ class Results(Mapping[str, Any]):
 
 # How long it takes at most until a value that is kept is here.
 _KEPT_SECONDS = 10.0
-
-
-def _selected(client: Past, chosen: list[tuple[AsyncResult, int]], single: bool) -> AsyncResult:
-    from .remake import selected
-
-    return selected(client, chosen, single)

@@ -1,7 +1,7 @@
 """Results of what another client of the session has submitted, made again as that one had them.
 
-`about` has written down what is read here. What cannot be understood, because a later release has written it, is a plain
-`AsyncResult`.
+`about` has written down what is read here. What cannot be understood, because a later release has written it, is a
+plain `AsyncResult`.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _map(client: Any, pending: Pending, told: Told) -> AsyncResult:
 
 
 def _retried(client: Any, pending: Pending, sizes: list[int], of: int) -> AsyncResult:
-    before = client._result_of(of)
+    before = client._submissions.result_of(of)
     outcomes = before._outcomes(None)
     failed = [index for index, _, value in outcomes if type(value) is Failure]
     if len(failed) != sum(sizes):

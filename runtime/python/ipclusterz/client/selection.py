@@ -114,7 +114,7 @@ class Selection:
 
     def watch(self, token: int) -> bool:
         missing = [pending for pending, index in self._chosen if not pending.is_done(index)]
-        return any([pending.watch(token) for pending in missing])
+        return any(pending.watch(token) for pending in missing)
 
     def reply(self, index: int) -> Any:
         pending, place = self._chosen[index]
@@ -135,7 +135,7 @@ class Selection:
 
     def cancel(self, timeout: float | None) -> bool:
         deadline = None if timeout is None else monotonic() + timeout
-        return all([result._pending.cancel(_left(deadline)) for result in self._results])
+        return all(result._pending.cancel(_left(deadline)) for result in self._results)
 
 
 def _left(deadline: float | None) -> float | None:

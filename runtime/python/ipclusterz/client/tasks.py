@@ -1,4 +1,4 @@
-"""Conditions on tasks, as `Client.db_query` takes them: those of ipyparallel that make sense for times, states and names.
+"""Conditions on tasks, as `Client.db_query` takes them: those of ipyparallel for times, states and names.
 
 Pure: rows are dictionaries.
 """
@@ -47,7 +47,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def row_of(task: dict[str, Any]) -> Row:
-    """What the controller says of a task, by the names of `COLUMNS`; times are aware `datetime` objects in UTC, or None."""
+    """What the controller says of a task, by the names of `COLUMNS`; times are aware, in UTC, or None."""
     return {
         "msg_id": task["id"],
         "session": task["session"],
