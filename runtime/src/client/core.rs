@@ -16,7 +16,7 @@ use super::questions::Questions;
 use super::request::{Outgoing, UnderWay};
 use crate::inspections::Inspections;
 use crate::recent::Recent;
-use crate::wire::message::{Abort, Ack, EngineInfo, EngineLeft, OfSession, Outcome, Resume, Status, Welcome, Window};
+use crate::wire::message::{Abort, Ack, EngineInfo, EngineLeft, OfSession, Outcome, Placement, Resume, Status, Welcome, Window};
 use crate::wire::resend::{Sending, Sent};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
 use std::collections::hash_map::Entry;
@@ -220,15 +220,18 @@ impl Core {
         self.requests.len().saturating_add(self.backlog.len())
     }
 
-    /// How many answers will not come if this client leaves: those of tasks for any engine, and of what was not sent; and how
-    /// many are missing in all.
+    /// How many answers will not come if this client leaves: those of tasks for any engine, and of what cannot be sent for
+    /// now; and how many are missing in all.
     pub fn unanswered(&self) -> (usize, usize) {
+        let full = self.standing.is_none_or(|standing| self.open_replies.0 >= standing.window.replies);
+        let is_balanced = |outgoing: &Outgoing| matches!(outgoing.placement, Placement::Balanced { .. });
         let wanted = self.requests.values().filter(|request| !request.unwanted);
-        let sum = |counts: &mut dyn Iterator<Item = usize>| counts.fold(0, usize::saturating_add);
-        let unsent = sum(&mut self.backlog.values().map(|outgoing| outgoing.count));
-        let balanced = sum(&mut wanted.clone().filter(|request| request.balanced).map(|request| request.open.0));
-        let all = sum(&mut wanted.map(|request| request.open.0));
-        (balanced.saturating_add(unsent), all.saturating_add(unsent))
+        let sent = wanted.map(|request| (request.balanced, request.open.0));
+        let unsent = self.backlog.values().map(|unsent| (full || is_balanced(unsent), unsent.count));
+        sent.chain(unsent).fold((0, 0), |(given_up, all), (is_given_up, count)| {
+            let of_these = if is_given_up { count } else { 0 };
+            (given_up.saturating_add(of_these), all.saturating_add(count))
+        })
     }
 
     /// Whether the controller has all that was submitted; or there is none any more.

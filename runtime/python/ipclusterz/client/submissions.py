@@ -34,14 +34,20 @@ class Submissions:
     def prefix(self) -> str:
         """What message ids begin with."""
         of = self._client._core.session
-        return self._client._core.uuid[:8] if of is None else of[1]
+        begins: str = self._client._core.uuid[:8] if of is None else of[1]
+        return begins
 
     def last_before(self) -> int:
         """The number of the last request before this client came."""
         of = self._client._core.session
-        runs = self._client._core.submitted()
-        last = 0 if of is None else of[2]
+        runs = self._runs()
+        last: int = 0 if of is None else of[2]
         return min(last, runs[0][0] - 1) if runs else last
+
+    def _runs(self) -> list[tuple[int, int, int, int]]:
+        """What this client has submitted; see `_core.Client.submitted`."""
+        runs: list[tuple[int, int, int, int]] = self._client._core.submitted()
+        return runs
 
     def before(self, anew: bool = False) -> list[Submission]:
         """What was submitted before this client came; `anew`: asked again, for what was under way may have ended."""
@@ -49,7 +55,8 @@ class Submissions:
         if client._before is None or anew:
             last = self.last_before()
             client._before = recorded(client._core, client.session, last) if last else []
-        return client._before
+        before: list[Submission] = client._before
+        return before
 
     def is_own(self, number: int) -> bool:
         """Whether this client has submitted it."""
@@ -57,7 +64,7 @@ class Submissions:
 
     def owner_of(self, number: int) -> int:
         """The first request of the submission that a request belongs to."""
-        for first, requests, _, times in self._client._core.submitted():
+        for first, requests, _, times in self._runs():
             if first <= number < first + requests * times:
                 return first + (number - first) // requests * requests
         for submission in self.before():
@@ -70,7 +77,7 @@ class Submissions:
 
     def nth_last(self, index: int) -> int:
         """The first request of the n-th last submission, for -n."""
-        wanted, own = -index, self._client._core.submitted()
+        wanted, own = -index, self._runs()
         for first, requests, _, times in reversed(own):
             if wanted <= times:
                 return first + (times - wanted) * requests
@@ -90,7 +97,7 @@ class Submissions:
             except RuntimeError:
                 # Another thread has submitted something.
                 continue
-        return found[0] if found else None  # type: ignore[return-value]
+        return found[0] if found else None
 
     def result_of(self, number: int) -> AsyncResult:
         """The result of the submission that a request belongs to."""
@@ -194,7 +201,7 @@ class Submissions:
 
     def numbers_of(self, first: int) -> range:
         """The requests of a submission."""
-        for start, requests, _, times in self._client._core.submitted():
+        for start, requests, _, times in self._runs():
             if start <= first < start + requests * times:
                 return range(first, first + requests)
         found = next((each for each in self.before() if each.first == first), None)
