@@ -341,8 +341,8 @@ impl Client {
 
     /// All that was submitted here, in order: runs of submissions that are alike. For each the first number of a request, the
     /// requests of a submission, the answers of a request, and how many submissions there are.
-    fn submitted(&self) -> PyResult<Vec<(u64, u64, u32, u64)>> {
-        let runs = self.core.get()?.submitted();
+    fn submitted(&self, py: Python<'_>) -> PyResult<Vec<(u64, u64, u32, u64)>> {
+        let runs = self.core.get()?.submitted().map_err(|error| errors::of_client(py, &error))?;
         Ok(runs.into_iter().map(|run| (run.first.0, run.requests, run.answers, run.times)).collect())
     }
 

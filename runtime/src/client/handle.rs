@@ -247,8 +247,8 @@ impl Client {
     }
 
     /// Everything that was submitted here.
-    pub fn submitted(&self) -> Vec<Run> {
-        self.shared.lock().core.numbers.runs().to_vec()
+    pub fn submitted(&self) -> Result<Vec<Run>, ClientError> {
+        Ok(self.usable_or_lost()?.core.numbers.runs().to_vec())
     }
 
     /// Sends what is left and closes the connection; what is under way is lost to this client.

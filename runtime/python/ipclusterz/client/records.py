@@ -76,7 +76,10 @@ def recorded(core: Core, session: str, last: int) -> list[Submission]:
     found = _grouped(requests)
     if len(requests) < last:
         # Before the session had a name, only those were written down that say something of themselves.
-        found += _unrecorded(core, session, {request["request"] for request in requests}, last)
+        known = {request["request"] for request in requests}
+        tasks = _tasks_by_request(core, session, last, known)
+        found = [_completed(submission, tasks) for submission in found]
+        found += [_of_tasks(number, positions) for number, positions in tasks.items()]
         found.sort()
     return found
 
@@ -115,14 +118,38 @@ def _told(about: bytes) -> dict[str, Any] | None:
     return told if isinstance(told, dict) else None
 
 
-def _unrecorded(core: Core, session: str, known: set[int], last: int) -> list[Submission]:
-    """Calls of functions that said nothing of themselves, by their tasks."""
+def _tasks_by_request(core: Core, session: str, last: int, known: set[int]) -> dict[int, dict[int, dict[str, Any]]]:
+    """The tasks of all other requests, by the number of the request and the position in that."""
     tasks: dict[int, dict[int, dict[str, Any]]] = {}
     for task in tasks_of(core, session=session):
         number, position = number_of(task["id"])
         if number not in known and number <= last:
             tasks.setdefault(number, {})[position] = task
-    return [_of_tasks(number, positions) for number, positions in tasks.items()]
+    return tasks
+
+
+def _completed(submission: Submission, tasks: dict[int, dict[int, dict[str, Any]]]) -> Submission:
+    """A submission with the requests that follow the one which was written down; their tasks are taken."""
+    targets, complete = list(submission.targets), submission.complete
+    for number in range(submission.first + len(targets), submission.first + _requests_of(submission.about)):
+        if (positions := tasks.pop(number, None)) is None:
+            break
+        rest = _of_tasks(number, positions)
+        engine = positions[0]["engine"] if 0 in positions else None
+        targets.append(None if targets[0] is None or engine is None else [engine])
+        complete = complete and rest.complete
+    return submission._replace(targets=targets, complete=complete)
+
+
+def _requests_of(about: dict[str, Any] | None) -> int:
+    """How many requests a submission has, by what is said of it."""
+    told = about or {}
+    sizes, requests = told.get("sizes"), told.get("requests", 1)
+    try:
+        return sum(times for _, times in sizes) if sizes else int(requests)
+    except (TypeError, ValueError):
+        # Another release has other words.
+        return 1
 
 
 def _of_tasks(number: int, positions: dict[int, dict[str, Any]]) -> Submission:

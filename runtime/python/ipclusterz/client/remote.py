@@ -201,7 +201,8 @@ class ParallelFunction(RemoteFunction):
             parts = zip_equal(*(partition(column, len(targets), self.dist) for column in columns))
             items += [(target, argument_frames(part, {})) for target, part in zip_equal(targets, parts)]
         called = self.__wrapped__  # type: ignore[attr-defined]
-        told = about("gather", method="parallel", single=False, dist=self.dist, quiet=view.quiet)
+        how = {"method": "parallel", "single": False, "dist": self.dist, "quiet": view.quiet}
+        told = about("gather", **how, requests=len(items))
         function = pack(called)
         pending = view._core.submit("apply", items, function=function, name=name_of(called), about=told, **options)
         result = GatherResult(view.client, pending, False, self.dist, "parallel")

@@ -80,7 +80,7 @@ class SequenceCalls(Calls):
         if via == "mpi":
             return self._done(deal(self, chosen, single, parts), block)
         items = [([engine_id], part) for engine_id, part in zip_equal(chosen, parts)]
-        told = about("call", method="scatter", single=single)
+        told = about("call", method="scatter", single=single, requests=len(items))
         result = AsyncResult(self._owner_client, self._core.submit("push", items, about=told), "scatter", single)
         return self._done(result, block)
 
