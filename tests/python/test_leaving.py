@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def test_what_is_not_begun_does_not_run_after_a_close(cluster: Cluster, gate: Pa
         rc.status()
     gate.touch()
     with cluster.connect_client() as rc:
-        assert rc[:].apply_sync(abs, -1) == [1] * 4
+        assert rc[:].apply_async(abs, -1).get(20) == [1] * 4
         assert not (tmp_path / "done").exists()
 
 
@@ -91,24 +92,35 @@ def test_a_session_closed_within_a_window_that_is_full(cluster: Cluster, capfd: 
         assert rc.get_result(-1).get(40) == list(range(9000, 0, -1))
 
 
-def _in_child(file: str, session: str) -> None:
-    rc = Client(file, session=session)
+CHILD = """
+import multiprocessing, sys
+import ipclusterz as ipz
+
+def work(file, session):
+    rc = ipz.Client(file, session=session)
     rc.quiet = True
     rc[None].apply_async(abs, -5)
     rc.close()
 
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_session_of_a_child_is_the_parents_next(cluster: Cluster, rc: Client, method: str) -> None:
-    context = multiprocessing.get_context(method)
-    name = f"child-{method}"
-    child = context.Process(target=_in_child, args=(str(cluster.report["client_file"]), name))
+if __name__ == "__main__":
+    file, method = sys.argv[1:]
+    rc = ipz.Client(file)
+    child = multiprocessing.get_context(method).Process(target=work, args=(file, f"child-{method}"))
     child.start()
     child.join(30)
     assert child.exitcode == 0
-    with cluster.connect_client(session=name) as mine:
-        assert mine.get_result(-1).get(10) == 5
-    assert rc[None].apply_sync(abs, -1) == 1
+    mine = ipz.Client(file, session=f"child-{method}")
+    print(mine.get_result(-1).get(10), rc[None].apply_sync(abs, -1))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_session_of_a_child_is_the_parents_next(cluster: Cluster, tmp_path: Path, method: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(CHILD)
+    command = [sys.executable, str(script), str(cluster.report["client_file"]), method]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert (done.stdout, done.stderr) == ("5 1\n", "")
 
 
 def test_aborted_calls_of_a_session_stay_aborted(cluster: Cluster, gate: Path) -> None:
@@ -116,8 +128,9 @@ def test_aborted_calls_of_a_session_stay_aborted(cluster: Cluster, gate: Path) -
         holding = rc[:].apply_async(hold, gate, "begun")
         until(lambda: all(holding.stdout))
         ar = rc[0].apply_async(abs, -1)
+        until(lambda: rc.status()["engines"][0]["queue"] == 2)
         ar.abort()
-        ar.wait(10)
+        assert ar.wait(10)
         gate.touch()
         holding.wait(10)
     with cluster.connect_client(session="aborted") as rc, pytest.raises(AbortedError):

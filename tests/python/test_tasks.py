@@ -1,4 +1,4 @@
-"""What a client finds out about tasks of the past, and what it does with them: `db_query`, `purge_results`, `resubmit`."""
+"""What a client finds out about tasks of the past, and does with them: `db_query`, `purge_results`, `resubmit`."""
 
 from __future__ import annotations
 
@@ -129,7 +129,8 @@ def test_what_was_submitted_here_is_submitted_again(mine: Client) -> None:
     again = mine.resubmit(mapped.msg_ids)
     assert (type(again), again.get(10)) == (type(mapped), mapped.get(10))
     assert again.msg_ids != mapped.msg_ids
-    assert [result.get(10) for result in mine.resubmit([*one.msg_ids, *mapped.msg_ids])] == [1024, mapped.get()]
+    both = mine.resubmit([*one.msg_ids, *mapped.msg_ids])
+    assert [result.get(10) for result in both] == [1024, mapped.get()]
     assert mine.resubmit(-1, block=True) == mapped.get()
 
 

@@ -52,15 +52,15 @@ pub(super) fn begin(
         let core = Core::new(identity, limits, oracle);
         let journal = Journal::create(path, &image::write(&core))?;
         let (journal, history) = (Some(journal), Some(start()?));
-        return Ok(Begun { core, journal, clock: Duration::ZERO, actions: Vec::new(), history, began: created });
+        let clock = since(created);
+        return Ok(Begun { core, journal, clock, actions: Vec::new(), history, began: created });
     };
     let began = Instant::now();
     let mut history = start()?;
     let Replayed { mut core, last, count, length, next } = replay(&opened, oracle, &mut history, segments)?;
     let mut journal = Journal::resume(path, number, &opened, length, next)?;
     // The clock has gone on meanwhile, and does not go back.
-    let since = Duration::try_from_secs_f64(wall_clock() - created).unwrap_or_default();
-    let clock = since.max(last);
+    let clock = since(created).max(last);
     let event = Event::Restarted(Box::new((identity, limits)));
     let (actions, _) = bug::handle(&mut core, event.clone(), clock);
     let answers = core.take_answers();
@@ -107,4 +107,9 @@ fn replay(
         Ok::<(), record::RecordError>(())
     })?;
     Ok(Replayed { core: core.with_oracle(oracle), last, count, length, next })
+}
+
+/// How long ago a time is, in seconds since 1970.
+fn since(time: f64) -> Duration {
+    Duration::try_from_secs_f64(wall_clock() - time).unwrap_or_default()
 }

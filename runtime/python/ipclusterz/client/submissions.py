@@ -138,6 +138,8 @@ class Submissions:
                 ids += self.result_of(self.nth_last(job)).msg_ids
             else:
                 raise TypeError(f"results, message ids or -1, -2 … are needed, not {type(job).__name__}: {job!r:.80}")
+        if not ids:
+            raise ValueError("there is no message id in an empty list")
         # Refuses those that are none.
         self._client._core.wait_requests(ids, 0)
         return [number_of(message_id) for message_id in ids]
@@ -145,8 +147,6 @@ class Submissions:
     def result(self, jobs: Any) -> AsyncResult:
         """The result that is meant."""
         answers = self.answers(jobs)
-        if not answers:
-            raise ValueError("there is no message id in an empty list")
         firsts = list(dict.fromkeys(self.owner_of(number) for number, _ in answers))
         results = {first: self.result_of(first) for first in firsts}
         only = results[firsts[0]]
