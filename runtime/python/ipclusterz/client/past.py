@@ -13,7 +13,7 @@ from ..error import HistoryError
 from .asyncresult import AsyncResult
 from .connection import Connection
 from .owned import OwnLock
-from .targets import OWN
+from .targets import OWN, waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,7 +177,8 @@ class Past(Connection):
             return super().get_result(which, targets=targets, block=block)  # type: ignore[misc]
         if targets is not OWN:
             raise TypeError("results have engines of their own: give message ids, or a cell's number and targets")
-        return self._done(self._submissions.result(which), block)  # type: ignore[attr-defined]
+        result: AsyncResult = self._submissions.result(which)
+        return result.get() if waits(self, block) else result
 
     # -- tasks --------------------------------------------------------------------------------------------------
 
@@ -303,7 +304,7 @@ class Past(Connection):
                     hint="call the function again",
                 )
         again = [self._submissions.again(first) for first in firsts]
-        done = [self._done(result, block) for result in again]  # type: ignore[attr-defined]
+        done = [result.get() if waits(self, block) else result for result in again]
         return done[0] if len(done) == 1 else done
 
 
