@@ -52,9 +52,8 @@ def remake(client: Any, pending: Pending, op: str, told: Told | None) -> AsyncRe
             made = None
     if made is None:
         made = AsyncResult(client, pending, op.partition("_")[0], len(pending) == 1)
-    quiet = told.get("quiet") if told is not None else None
-    if isinstance(quiet, bool):
-        made.quiet = quiet
+    if told is not None and told.get("quiet") is True:
+        made.quiet = True
     return made
 
 
