@@ -1,6 +1,6 @@
 //! What the history answers.
 
-use super::store::{Store, number, places, stream};
+use super::store::{Store, drop_results, number, places, stream};
 use crate::wire::Frame;
 use crate::wire::message::{Filter, Kept, Op, Reply, RequestRecord, Stream, TaskRecord};
 use ipclusterz_base::ids::{EngineId, RequestId};
@@ -131,20 +131,21 @@ impl Store {
         rows.collect()
     }
 
-    /// Forgets the tasks that a filter means. Returns how many there were.
-    pub fn purge(&self, filter: &Filter, session: Option<&str>) -> rusqlite::Result<u64> {
+    /// Forgets the tasks that a filter means, and drops their results. Returns how many there were. `now`: seconds since 1970.
+    pub fn purge(&self, filter: &Filter, session: Option<&str>, now: f64) -> rusqlite::Result<u64> {
         let condition = condition(filter, session);
         let meant = format!(
-            "SELECT tasks.session, tasks.request, tasks.position FROM tasks
-             JOIN sessions ON sessions.key = tasks.session JOIN names ON names.key = tasks.name WHERE {}",
+            "(session, request, position) IN (
+                SELECT tasks.session, tasks.request, tasks.position FROM tasks
+                JOIN sessions ON sessions.key = tasks.session JOIN names ON names.key = tasks.name WHERE {})",
             condition.text()
         );
-        let mut purged = 0;
+        let meant_values = || params_from_iter(condition.values.clone());
         self.connection.execute_batch("BEGIN")?;
-        for table in ["outputs", "results", "tasks"] {
-            let delete = format!("DELETE FROM {table} WHERE (session, request, position) IN ({meant})");
-            purged = self.connection.execute(&delete, params_from_iter(condition.values.clone()))?;
-        }
+        let drop = drop_results("purged", "it was asked for", now);
+        self.connection.execute(&format!("{drop} WHERE dropped IS NULL AND {meant}"), meant_values())?;
+        self.connection.execute(&format!("DELETE FROM outputs WHERE {meant}"), meant_values())?;
+        let purged = self.connection.execute(&format!("DELETE FROM tasks WHERE {meant}"), meant_values())?;
         self.connection.execute_batch("COMMIT")?;
         Ok(purged as u64)
     }

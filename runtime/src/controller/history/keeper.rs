@@ -245,7 +245,7 @@ impl Serving {
                     self.give((route, Message::Kept(Box::new(kept)), payload));
                 })?;
             }
-            Ask::Purge(filter) => found.purged = store.purge(&filter, session.as_deref())?,
+            Ask::Purge(filter) => found.purged = store.purge(&filter, session.as_deref(), wall_clock())?,
             Ask::Sessions => {}
         }
         Ok(found)

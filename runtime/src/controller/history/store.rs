@@ -187,23 +187,20 @@ impl Store {
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 
-    /// Drops results that are kept for too long, or are too many, and tasks that are too many. Returns how many results were
-    /// dropped.
+    /// Drops results that are kept for too long, or are too many, and forgets tasks that are too many. Returns how many results
+    /// were dropped.
     pub fn prune(&self, keep: Keep, now: f64) -> rusqlite::Result<usize> {
-        let oldest = now - keep.time.as_secs_f64();
-        let hours = keep.time.as_secs_f64() / 3600.0;
-        let too_old = format!("it was dropped: results are kept for {hours:.3} h (controller.keep_results)");
-        let drop = "UPDATE results SET frames = NULL, dropped = ?1";
-        let old = self
-            .connection
-            .execute(&format!("{drop} WHERE kept < ?2 AND dropped IS NULL"), params![too_old, oldest])?;
-        let too_many =
-            format!("it was dropped: {} MiB of results are kept (controller.keep_results_bytes)", keep.bytes >> 20);
+        let (seconds, oldest) = (keep.time.as_secs_f64(), now - keep.time.as_secs_f64());
+        let hours = (seconds / 36.0).round() / 100.0;
+        let too_old = drop_results("dropped", &format!("results are kept for {hours} h (controller.keep_results)"), now);
+        let old = self.connection.execute(&format!("{too_old} WHERE kept < ? AND dropped IS NULL"), [oldest])?;
+        let why = format!("{} MiB of results are kept (controller.keep_results_bytes)", keep.bytes >> 20);
+        let too_many = drop_results("dropped", &why, now);
         let surplus = "SELECT key FROM (
-            SELECT key, SUM(bytes) OVER (ORDER BY key DESC) AS sum FROM results WHERE dropped IS NULL) WHERE sum > ?2";
-        let many = self
-            .connection
-            .execute(&format!("{drop} WHERE key IN ({surplus})"), params![too_many, number(keep.bytes)])?;
+            SELECT key, SUM(bytes) OVER (ORDER BY key DESC) AS sum FROM results WHERE dropped IS NULL) WHERE sum > ?";
+        let many = self.connection.execute(&format!("{too_many} WHERE key IN ({surplus})"), [number(keep.bytes)])?;
+        // Why they were dropped is said for as long again.
+        self.connection.execute("DELETE FROM results WHERE kept < ? AND dropped IS NOT NULL", [oldest - seconds])?;
         self.prune_tasks(keep.tasks)?;
         Ok(old.saturating_add(many))
     }
@@ -211,16 +208,33 @@ impl Store {
     fn prune_tasks(&self, most: u64) -> rusqlite::Result<()> {
         let count: i64 = self.connection.query_row("SELECT COUNT(*) FROM tasks", [], |row| row.get(0))?;
         let surplus = count.saturating_sub(number(most));
-        if surplus > 0 {
-            let border: f64 = self.connection.query_row(
-                "SELECT submitted FROM tasks ORDER BY submitted LIMIT 1 OFFSET ?",
-                [surplus.saturating_sub(1)],
-                |row| row.get(0),
-            )?;
-            self.connection.execute("DELETE FROM tasks WHERE submitted <= ?", [border])?;
+        if surplus <= 0 {
+            return Ok(());
         }
-        Ok(())
+        let border: f64 = self.connection.query_row(
+            "SELECT submitted FROM tasks ORDER BY submitted LIMIT 1 OFFSET ?",
+            [surplus.saturating_sub(1)],
+            |row| row.get(0),
+        )?;
+        let meant = "(session, request, position) IN
+            (SELECT session, request, position FROM tasks WHERE submitted <= ?)";
+        self.connection.execute_batch("BEGIN")?;
+        for table in ["outputs", "results"] {
+            self.connection.execute(&format!("DELETE FROM {table} WHERE {meant}"), [border])?;
+        }
+        let of_these = "(session, request) IN (SELECT session, request FROM tasks WHERE submitted <= ?)";
+        self.connection.execute(&format!("DELETE FROM requests WHERE {of_these}"), [border])?;
+        self.connection.execute("DELETE FROM tasks WHERE submitted <= ?", [border])?;
+        self.connection.execute_batch("COMMIT")
     }
+}
+
+/// The beginning of a statement that drops the values of results, and says when and why.
+pub(super) fn drop_results(how: &str, why: &str, now: f64) -> String {
+    format!(
+        "UPDATE results SET frames = NULL, dropped =
+         'it was {how} at ' || strftime('%Y-%m-%d %H:%M:%S', {now}, 'unixepoch') || ' UTC: {why}'"
+    )
 }
 
 fn drop_all(connection: &Connection) -> rusqlite::Result<()> {
