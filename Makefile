@@ -137,7 +137,7 @@ overload: $(VENV)/package.stamp peers ## A million tasks of 50 simulated clients
 
 # Without a stamp: cargo knows what it is made of. Chosen from the whole workspace, so that what cargo test has built is taken.
 peers: $(VENV)/tools.stamp
-	cargo build --quiet --release --locked $(CHECKED) --bin ipclusterz-peers
+	@cargo build --quiet --release --locked $(CHECKED) --bin ipclusterz-peers
 
 attack: $(VENV)/package.stamp ## Every attack as often as it can be, written to docs/reliability.md; half an hour
 	ATTACK=whole $(BIN)/python -m pytest --numprocesses 2 tests/attack --reliability docs/reliability.md

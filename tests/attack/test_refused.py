@@ -21,7 +21,7 @@ GRACE = 4.0
 
 @pytest.fixture
 def tcp_cluster(own_cluster: Callable[..., Cluster]) -> Cluster:
-    return own_cluster(1, controller={"local": False, "session_grace": GRACE})
+    return own_cluster(1, controller={"local": False, "session_grace": GRACE, "restart": False})
 
 
 def copied(cluster: Cluster, folder: Path) -> Path:

@@ -31,6 +31,8 @@ SIGNALS = [number for number in signal.Signals if number not in STOPPING and num
 HARMLESS = {signal.SIGPIPE, signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGXFSZ}
 # What an engine is interrupted by, and what its launcher takes for a word about its parent.
 BY_PROCESS = {"engine": {signal.SIGINT, signal.SIGUSR1}, "controller": set(), "launcher": {signal.SIGUSR1}}
+# What asks a controller to end. It is started again after any other that ends it.
+ASKED = {signal.SIGINT, signal.SIGTERM}
 # The standard library's handler lets a first one pass that no fault of memory has caused.
 FAULTS = {signal.SIGSEGV, signal.SIGBUS}
 
@@ -94,6 +96,11 @@ def test_the_cluster_ends_at_once_or_goes_on(process: str, number, own_cluster: 
             assert task.get(timeout=SECONDS) is None
             seven(rc, 1)
             outcome = "the cluster goes on"
+        elif process == "controller" and number not in ASKED:
+            assert task.get(timeout=SECONDS) is None
+            seven(rc, 1)
+            assert rc[:].apply_sync(os.getpid) == engines
+            outcome = "it is started again, and the cluster goes on"
         else:
             began = time.monotonic()
             with contextlib.suppress(EngineError, ControllerUnreachable):

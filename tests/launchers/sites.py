@@ -141,6 +141,10 @@ class Site:
         """The engines that the controller knows, by id."""
         return {engine["id"]: engine for engine in self.status()["controller"]["engines"]}
 
+    def controller_pid(self) -> int:
+        """The process that answers now."""
+        return int(self.status()["controller"]["pid"])
+
     @contextlib.contextmanager
     def prompt(self, login: int | None = None, **client: Any) -> Iterator[Prompt]:
         """A user's Python at the login place, or on another host, with a client of the cluster."""

@@ -134,6 +134,20 @@ def test_an_engine_that_is_killed(site: Site) -> None:
             assert prompt.do(user.answers) == dict.fromkeys(rest, 42)
 
 
+def test_a_controller_that_is_killed_is_started_again(site: Site) -> None:
+    report = site.start(4)
+    pids = {engine: about["pid"] for engine, about in site.engines().items()}
+    site.hosts.exec(site.login, "kill", "-KILL", str(report["controller_pid"]))
+    until(lambda: site.controller_pid() != report["controller_pid"], 30)
+    until(lambda: {engine: about["pid"] for engine, about in site.engines().items()} == pids, 30, lambda: str(pids))
+    until(lambda: "the controller died (signal: 9 (SIGKILL)) and was started again in" in site.launcher_log())
+    with site.prompt() as prompt:
+        assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
+        if not site.together:
+            assert site.ipclusterz("scale", "+1")["engines"] == 5
+    assert site.stop()["stopped"][0]["forced"] is False
+
+
 def test_stopping_while_engines_work(site: Site) -> None:
     site.start(4)
     with site.prompt() as prompt:

@@ -198,7 +198,7 @@ def test_the_name_of_a_killed_tunnel_is_free(site: Site) -> None:
 
 
 def test_the_controller_is_killed(site: Site) -> None:
-    report = site.start(4, profile=LEASE_TABLE)
+    report = site.start(4, profile=LEASE_TABLE + "[controller]\nrestart = false\n")
     site.hosts.exec(site.login, "kill", "-KILL", str(report["controller_pid"]))
     wait_until_nothing_runs(site)
     collect(site)

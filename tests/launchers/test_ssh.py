@@ -367,6 +367,19 @@ def test_a_host_with_the_whole_cluster_finds_out_how_many_engines(site: Site) ->
     assert site.status()["engines_wanted"] == cores()
 
 
+def test_a_controller_elsewhere_that_is_killed_is_started_again(site: Site, separate: VirtualHosts) -> None:
+    site.start(2, profile='[ssh]\ncontroller = "n3"\n')
+    before = site.controller_pid()
+    with site.prompt() as prompt:
+        separate.exec(3, "kill", "-KILL", str(before))
+        until(lambda: site.controller_pid() != before, 30)
+        until(lambda: list(site.engines()) == [0, 1], 30)
+        assert prompt.do(user.answers) == {0: 42, 1: 42}
+    assert site.ipclusterz("scale", "+1")["engines"] == 3
+    assert site.status()["state"] == "running"
+    site.stop()
+
+
 def test_a_controller_elsewhere_that_a_client_shuts_down(site: Site, separate: VirtualHosts) -> None:
     site.start(2, profile='[ssh]\ncontroller = "n3"\n')
     with site.prompt() as prompt:

@@ -51,7 +51,14 @@ def kill_now_and_then(
             break
         executed = cluster.executed()
         use.add()
-        kills.append({"executed": executed, "seconds_until_back": round(cluster.kill_controller(), 3)})
+        answered, back = cluster.kill_controller()
+        kills.append(
+            {
+                "executed": executed,
+                "seconds_until_an_answer": round(answered, 3),
+                "seconds_until_all_engines": round(back, 3),
+            }
+        )
     return kills
 
 
@@ -84,7 +91,8 @@ def problems(found: dict[str, Any], options: Any) -> list[str]:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """The whole run, and its report."""
-    for_engines = ["--busy", options.busy, "--fail", str(options.fail), "--seed", str(options.seed)]
+    for_engines = ["--busy", options.busy, "--fail", str(options.fail), "--wrong", str(options.wrong)]
+    for_engines += ["--seed", str(options.seed)]
     for_clients = ["--direct", str(options.direct), "--retries", str(options.retries), "--window", str(options.window)]
     for_clients += ["--seed", str(options.seed), "--deadline", str(options.deadline)]
     found: dict[str, Any] = {"version": 1, "engines": options.engines}
@@ -116,6 +124,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--window", default=1000, type=int, help="tasks that each client has under way (1000)")
     parser.add_argument("--busy", default="0..0", help="seconds that a task takes, LEAST..MOST (0..0)")
     parser.add_argument("--fail", default=0.0, type=float, help="share of tasks that end with an error (0)")
+    parser.add_argument("--wrong", default=0.0, type=float, help="share of tasks that are answered wrongly (0)")
     parser.add_argument("--seed", default=0, type=int, help="decides what is drawn (0)")
     parser.add_argument("--deadline", default=600.0, type=float, help="seconds for all tasks (600)")
     parser.add_argument("--profile", default="", help="profile of the cluster")

@@ -71,7 +71,7 @@ class PeerCluster:
         try:
             started = self._run(self._start)
             self.folder = Path(started["client_file"]).parent
-            until(lambda: len(self._look()["engines"]) == self._engines, READY_SECONDS, f"{self._engines} engines")
+            until(lambda: present(self.status()) == self._engines, READY_SECONDS, f"{self._engines} engines")
         except BaseException:
             self._stop()
             raise
@@ -110,18 +110,21 @@ class PeerCluster:
         """The controller's process."""
         return Controller(until(self.status, READY_SECONDS, "an answer of the controller")["pid"])
 
-    def kill_controller(self) -> float:
-        """Kill it, and return how many seconds it took until another one had all engines."""
+    def kill_controller(self) -> tuple[float, float]:
+        """Kill it, and return how many seconds it took until another one answered, and until that had all engines."""
         killed = self.controller().pid
         began = time.monotonic()
         os.kill(killed, signal.SIGKILL)
 
-        def is_back() -> bool:
+        def another() -> dict[str, Any] | None:
             status = self.status()
-            return status is not None and status["pid"] != killed and len(status["engines"]) == self._engines
+            return status if status and status["pid"] != killed else None
 
-        until(is_back, READY_SECONDS, f"another controller instead of {killed}, with all {self._engines} engines")
-        return time.monotonic() - began
+        until(another, READY_SECONDS, f"another controller instead of process {killed}")
+        answered = time.monotonic() - began
+        what = f"all {self._engines} engines at another controller"
+        until(lambda: present(another()) == self._engines, READY_SECONDS, what)
+        return answered, time.monotonic() - began
 
     @contextmanager
     def clients(self, number: int, tasks: int, options: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
@@ -166,6 +169,11 @@ class Controller:
         """Its resident memory in bytes: at present, or `VmHWM`, the most up to now."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{of}:"))
+
+
+def present(status: dict[str, Any] | None) -> int:
+    """How many engines have a connection."""
+    return sum(1 for engine in (status or {"engines": []})["engines"] if engine["state"] != "away")
 
 
 def report(process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from overload import executions
 from peer_cluster import count_executions
 
 FOLDER = Path(__file__).parent
-KILLS = 0
+KILLS = 3
 """How often the controller is killed."""
 
 
@@ -52,6 +52,15 @@ def test_errors_that_were_asked_for_are_counted_by_name() -> None:
     assert found["clients"]["other"] == {}
     assert 600 < errors < 1400
     assert found["clients"]["ok"] + errors == 4000
+
+
+def test_wrong_answers_are_a_problem() -> None:
+    code, found = overload("--tasks", "4000", "--wrong", "0.25")
+    wrong = found["clients"]["wrong"]
+    assert 600 < wrong < 1400
+    assert found["clients"]["ok"] == 4000 - wrong
+    assert found["problems"] == [f"{wrong} tasks were answered wrongly"]
+    assert code == 1
 
 
 def test_tasks_that_get_no_answer_are_a_problem() -> None:

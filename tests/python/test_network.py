@@ -18,6 +18,8 @@ from ipclusterz import Client, Cluster, error
 from ipclusterz.compat import OWN_PROCESS_GROUP
 
 SILENCE_SECONDS = 10.0
+# How long a remote engine of these tests is waited for.
+LEASE = 6
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def remote_engine(tmp_path: Path) -> Iterator[Callable[[Cluster], subprocess.Pop
         file = tmp_path / "engine.json"
         file.touch(mode=0o600)
         file.write_text(json.dumps(content))
-        command = [sys.executable, "-m", "ipclusterz.engine", "--connection-file", str(file)]
+        command = [sys.executable, "-m", "ipclusterz.engine", "--connection-file", str(file), "--lease", str(LEASE)]
         started.append(subprocess.Popen(command, **OWN_PROCESS_GROUP))
         return started[-1]
 
@@ -48,7 +50,7 @@ def frozen(rc: Client, process: subprocess.Popen[bytes]) -> float:
     os.kill(process.pid, signal.SIGSTOP)
     began = time.monotonic()
     with pytest.raises(error.EngineError, match=r"engine 1 .* is stopped by a signal"):
-        call.get(timeout=3 * SILENCE_SECONDS)
+        call.get(timeout=3 * SILENCE_SECONDS + LEASE)
     return time.monotonic() - began
 
 
@@ -70,7 +72,7 @@ def test_a_silent_engine_is_noticed_and_comes_back_as_it_was(
     _, rc, process = mixed
     with rc:
         rc[1]["kept"] = 17
-        assert frozen(rc, process) < SILENCE_SECONDS
+        assert frozen(rc, process) < SILENCE_SECONDS + LEASE
         until(lambda: rc.ids == {0})
         # Other engines go on as if nothing had happened.
         assert rc[0].apply_sync(abs, -1) == 1
@@ -78,6 +80,41 @@ def test_a_silent_engine_is_noticed_and_comes_back_as_it_was(
         until(lambda: rc.ids == {0, 1}, 30)
         rc.interrupt([1])
         assert rc[1].pull("kept", block=True) == 17
+
+
+def test_a_silent_engine_that_comes_back_in_time_has_lost_nothing(
+    mixed: tuple[Cluster, Client, subprocess.Popen[bytes]],
+) -> None:
+    _, rc, process = mixed
+    with rc:
+        rc[1]["kept"] = 17
+        running, waiting = rc[1].apply_async(slowly, 1), rc[1].apply_async(slowly, 2)
+        until(lambda: rc.status()["engines"][1]["state"] == "busy")
+        os.kill(process.pid, signal.SIGSTOP)
+        forced = until_away(rc)
+        assert forced["queue"] == 2
+        os.kill(process.pid, signal.SIGCONT)
+        assert [running.get(30), waiting.get(30)] == [(1, 1), (2, 2)]
+        assert (rc.ids, rc[1]["kept"]) == ({0, 1}, 17)
+
+
+def until_away(rc: Client) -> dict[str, object]:
+    """Wait until engine 1 has no connection, as far as its controller knows; its status then."""
+
+    def away() -> dict[str, object] | None:
+        engine: dict[str, object] = rc.status()["engines"][1]
+        return engine if engine.get("away") else None
+
+    return until(away, 2 * SILENCE_SECONDS)
+
+
+def slowly(number: int) -> tuple[int, int]:
+    """Its argument, and how many calls this engine has had."""
+    import __main__
+
+    time.sleep(1)
+    __main__.calls = getattr(__main__, "calls", 0) + 1
+    return number, __main__.calls
 
 
 def test_a_remote_engine_ends_with_the_cluster(mixed: tuple[Cluster, Client, subprocess.Popen[bytes]]) -> None:

@@ -220,7 +220,7 @@ def test_the_command(server: Server, cluster: Cluster, backend: str) -> None:
 
 
 def test_it_ends_with_the_cluster(server: Server, own_cluster: Callable[..., Cluster], gate: Path) -> None:
-    cluster = own_cluster(1)
+    cluster = own_cluster(1, controller={"restart": False})
     with Client(sshserver="there", sshkey=server.folder / "id", cluster=cluster.name) as client:
         waiting = client[0].apply_async(hold, str(gate))
         os.kill(cluster.report["controller_pid"], signal.SIGKILL)

@@ -78,12 +78,18 @@ pub fn of_set_options(assignments: &[String]) -> Result<Entries, ProfileError> {
     Ok(entries)
 }
 
+/// Keys of several tables that mean one of these when they are written without it: what people restart are engines.
+const MEANT: [(&str, &str); 1] = [("restart", "engines.restart")];
+
 /// The path of a key that is written without its table, if only one table has it: `partition` is `batch.partition`.
 fn full_key(key: &str) -> Result<String, String> {
     let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
     let is_alias = schema::ALIASES.iter().any(|(alias, _)| *alias == first);
     if is_alias || schema::kind(&KeyPath::of(first)).is_some() {
         return Ok(key.to_owned());
+    }
+    if let Some((_, meant)) = MEANT.iter().find(|(bare, _)| *bare == key) {
+        return Ok((*meant).to_owned());
     }
     match schema::named(first)[..] {
         [] => Ok(key.to_owned()),
@@ -135,6 +141,7 @@ mod tests {
         assert_eq!(set("partition=gpu").expect("bare")["batch"]["partition"].as_str(), Some("gpu"));
         assert_eq!(set("env.A=1").expect("bare table")["engines"]["env"]["A"].as_str(), Some("1"));
         assert_eq!(set("blocks.max=2").expect("bare table")["batch"]["blocks"]["max"].as_integer(), Some(2));
+        assert_eq!(set("restart=true").expect("engines")["engines"]["restart"].as_bool(), Some(true));
         let error = set("hosts=[]").expect_err("two").to_string();
         assert_eq!(error, "--set: `hosts` can be `ssh.hosts` or `mpiexec.hosts`: say which");
         let error = set("partitoin=gpu").expect_err("unknown");

@@ -15,9 +15,12 @@ use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_launchers::cluster::tunnel::TunnelRecord;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::{cluster_name, seconds};
-use ipclusterz_runtime::client::Client;
+use ipclusterz_runtime::client::{Client, ClientError};
 use ipclusterz_runtime::wire::message::Status;
 use std::time::{Duration, Instant};
+
+/// The pause before a controller is asked again that has died meanwhile.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Asks the controller, or reports what is known without it.
 pub fn run(arguments: &StatusArguments, variables: &Variables) -> Result<StatusReport, Failure> {
@@ -113,9 +116,18 @@ fn of_tunnel(
     })
 }
 
+/// Asks the controller; again if it dies meanwhile and may be started again.
 fn ask(file: &ConnectionFile, timeout: Duration) -> Result<Status, Failure> {
-    let client = Client::connect(file, timeout).map_err(failures::of_client)?;
-    client.status(timeout).map_err(failures::of_client)
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match Client::connect(file, left).and_then(|client| client.status(left)) {
+            Err(ClientError::Disconnected(_)) if file.keeper.is_some() && file.ended().is_none() && !left.is_zero() => {
+                std::thread::sleep(ASK_AGAIN.min(left));
+            }
+            told => return told.map_err(failures::of_client),
+        }
+    }
 }
 
 /// The failure for a controller that does not answer, with what is known about the cluster.

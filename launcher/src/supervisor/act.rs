@@ -1,6 +1,6 @@
 //! Carries out the core's actions and the requests of other commands, with the launcher, the controller and the record.
 
-use super::events::{self, ControllerLine};
+use super::events;
 use super::inputs::{Action, Input};
 use super::run::{OnReady, Supervisor};
 use crate::failures;
@@ -136,7 +136,7 @@ impl Supervisor<'_> {
 
     /// How many tasks each engine has.
     fn loads(&self) -> Result<BTreeMap<EngineId, u64>, Failure> {
-        let Some(client) = self.connection.client() else {
+        let Some(client) = self.connection.up() else {
             let why = self.core.controller.outage().unwrap_or_else(|| "the controller is not connected".to_owned());
             return Err(Failure::new(Exit::Unreachable, why).with_hint("try again in a moment"));
         };
@@ -146,8 +146,7 @@ impl Supervisor<'_> {
 
     pub(super) fn ready(&mut self, on_ready: OnReady<'_>) -> Result<(), Failure> {
         self.set_phase(Phase::Running);
-        let client = self.connection.client();
-        let (Some(ControllerLine::Ready(controller)), Some(client)) = (&self.controller_line, client) else {
+        let (Some(controller), Some(client)) = (&self.listening, self.connection.client()) else {
             return Ok(());
         };
         let mut engines = client.engines();

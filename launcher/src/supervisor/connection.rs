@@ -34,9 +34,14 @@ impl Connection {
         }
     }
 
-    /// The client, while the controller hears it.
+    /// The client, once there is one. It may be waiting for the next controller.
     pub fn client(&self) -> Option<&Arc<Client>> {
-        self.client.as_ref().filter(|_| self.is_up)
+        self.client.as_ref()
+    }
+
+    /// The client, while the controller hears it.
+    pub fn up(&self) -> Option<&Arc<Client>> {
+        self.client().filter(|_| self.is_up)
     }
 
     /// Takes the client, for the end.
@@ -58,7 +63,7 @@ impl Connection {
 
     /// Says what waits to be said.
     fn catch_up(&mut self) {
-        let Some(client) = self.client.as_ref().filter(|_| self.is_up) else { return };
+        let Some(client) = self.up().cloned() else { return };
         // An error means that the connection has just broken. What could not be said waits for the next one.
         while let Some(ended) = self.ended.front()
             && client.engine_ended(ended.clone()).is_ok()

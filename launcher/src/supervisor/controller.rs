@@ -34,12 +34,17 @@ impl Supervisor<'_> {
         if said.start != self.controller.starts() {
             return Ok(Vec::new());
         }
-        let word = match &said.line {
-            ControllerLine::Ready(_) => ControllerWord::Listens,
-            ControllerLine::Refused(_) => ControllerWord::Refuses,
+        let word = match said.line {
+            ControllerLine::Ready(ready) => {
+                self.listening = Some(ready);
+                ControllerWord::Listens
+            }
+            ControllerLine::Refused(failure) => {
+                self.refusal = Some(failure);
+                ControllerWord::Refuses
+            }
             ControllerLine::Nothing => ControllerWord::Nothing,
         };
-        self.controller_line = Some(said.line);
         let mut actions = self.core.handle(Input::ControllerSaid(word), Instant::now());
         match (word, self.launcher.is_some()) {
             (ControllerWord::Listens, false) => {
@@ -70,6 +75,7 @@ impl Supervisor<'_> {
                 .map_err(Failure::io("starting the thread that watches the load"))?;
         }
         self.connection.established(client);
+        self.core.handle(Input::ControllerReached, Instant::now());
         // There may be no engines, or they may have registered before this.
         Ok(if self.launcher.is_some() { self.core.ready_if_complete() } else { Vec::new() })
     }

@@ -19,6 +19,8 @@ const PROVEN: Duration = Duration::from_secs(10);
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// So many controllers in a row may die at once.
 const AT_ONCE_MOST: u32 = 20;
+/// So many controllers in a row may be killed at once, none of which its launcher has reached.
+const KILLED_MOST: u32 = 100;
 /// So many controllers in a row may end before they listen.
 const EARLY_MOST: u32 = 5;
 /// How long the line of a controller that has ended may take to arrive: another thread reads it.
@@ -53,8 +55,10 @@ pub struct ControllerLife {
     died: Option<(Instant, String)>,
     /// How many ended in a row before they listened.
     early: u32,
-    /// How many died at once in a row.
+    /// How many died at once in a row, and not by SIGKILL.
     at_once: u32,
+    /// How many were killed at once in a row, without having been reached by their launcher.
+    killed: u32,
     /// How many died since one was proven.
     deaths: u32,
 }
@@ -70,6 +74,7 @@ impl ControllerLife {
             died: None,
             early: 0,
             at_once: 0,
+            killed: 0,
             deaths: 0,
         }
     }
@@ -102,6 +107,11 @@ impl ControllerLife {
     /// Its process has been started again.
     pub fn started(&mut self, now: Instant) {
         self.stage = Stage::Starting { listen_by: now + self.patience };
+    }
+
+    /// Its launcher has reached it.
+    pub fn reached(&mut self) {
+        self.killed = 0;
     }
 
     /// It has printed its one line, or has ended without one.
@@ -179,12 +189,13 @@ impl ControllerLife {
         let lived = now.saturating_duration_since(since);
         self.deaths = if lived >= PROVEN { 1 } else { self.deaths.saturating_add(1) };
         match (end.killed, lived < AT_ONCE) {
-            (_, false) => self.at_once = 0,
-            (true, true) => {}
+            (_, false) => (self.at_once, self.killed) = (0, 0),
+            (true, true) => self.killed += 1,
             (false, true) => self.at_once += 1,
         }
-        if self.at_once >= AT_ONCE_MOST {
-            let why = format!("{AT_ONCE_MOST} controllers in a row died within {} s", AT_ONCE.as_secs());
+        if self.at_once >= AT_ONCE_MOST || self.killed >= KILLED_MOST {
+            let many = if end.killed { KILLED_MOST } else { AT_ONCE_MOST };
+            let why = format!("{many} controllers in a row died within {} s", AT_ONCE.as_secs());
             return vec![died(end, Some(why))];
         }
         let longest = if end.killed { LONGEST_PAUSE_AFTER_KILL } else { LONGEST_PAUSE };

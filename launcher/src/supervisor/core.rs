@@ -187,6 +187,10 @@ impl Core {
             Input::EngineLeft { id, reason } => self.left(id, reason, now),
             Input::Explained(set, engine, how) => self.explained(set, engine, how, now),
             Input::ControllerSaid(word) => self.controller.said(word, now),
+            Input::ControllerReached => {
+                self.controller.reached();
+                Vec::new()
+            }
             Input::ControllerEnded(end) => self.controller.ended(end, now),
             Input::ControllerNotStarted(why) => self.controller.not_started(&why, now),
             Input::ControllerStarted => {

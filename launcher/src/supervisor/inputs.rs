@@ -36,6 +36,8 @@ pub enum Input {
     Explained(SetId, EngineId, Option<String>),
     /// The controller has printed its line, or ended without one.
     ControllerSaid(ControllerWord),
+    /// This process is connected to the controller, or is so again.
+    ControllerReached,
     /// The controller's process has ended.
     ControllerEnded(ControllerEnd),
     /// The controller's process was started again.

@@ -1,6 +1,5 @@
 //! Turns the end of a cluster into the result of the command: an exit code, or a failure with the end of a log.
 
-use super::events::ControllerLine;
 use super::inputs::Ending;
 use super::names::name_engines;
 use super::run::Supervisor;
@@ -54,7 +53,7 @@ impl Supervisor<'_> {
 
     fn controller_failure(&self, how: &str, given_up: Option<&str>) -> Failure {
         let log = self.plan.folder.logs().controller();
-        if let Some(ControllerLine::Refused(failure)) = &self.controller_line {
+        if let Some(failure) = &self.refusal {
             let mut failure = failure.clone();
             failure.message += &short_tail(&log);
             return failure;

@@ -3,7 +3,7 @@
 use super::blocks::Blocks;
 use super::connection::Connection;
 use super::core::Core;
-use super::events::{self, ControllerLine, Event};
+use super::events::{self, Event};
 use super::inputs::{Action, Ending, Input};
 use super::lease;
 use super::log_watch::LogWatch;
@@ -25,6 +25,7 @@ use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_launchers::contract::{Launcher, Wake};
 use ipclusterz_profile::settings::StartSettings;
 use ipclusterz_runtime::client::Event as ClientEvent;
+use ipclusterz_runtime::controller::Ready;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -76,8 +77,10 @@ pub struct Supervisor<'a> {
     pub(super) talk: &'a mut Talk,
     /// Whether to kill rather than wait. Set by Ctrl-C during the shutdown, and by the first one while a program runs.
     pub(super) hurry: bool,
-    /// What the last controller has printed, once the line is complete or its output has ended.
-    pub(super) controller_line: Option<ControllerLine>,
+    /// Where the last controller listened that did.
+    pub(super) listening: Option<Box<Ready>>,
+    /// Why the last controller refuses to, if it does.
+    pub(super) refusal: Option<Failure>,
 }
 
 impl<'a> Supervisor<'a> {
@@ -102,7 +105,7 @@ impl<'a> Supervisor<'a> {
         let core = Core::new(policy, plan.started);
         let controller = ControllerProcess::new(plan.binary.clone());
         let blocks = Blocks::of(plan.settings);
-        let (launcher, guard, controller_line) = (None, None, None);
+        let (launcher, guard, listening, refusal) = (None, None, None, None);
         Ok(Self {
             plan,
             core,
@@ -115,7 +118,8 @@ impl<'a> Supervisor<'a> {
             connection: Connection::default(),
             talk,
             hurry: false,
-            controller_line,
+            listening,
+            refusal,
         })
     }
 
@@ -255,8 +259,9 @@ impl<'a> Supervisor<'a> {
         match event {
             ClientEvent::EngineJoined(info) => self.core.handle(Input::EngineJoined(info), now),
             ClientEvent::EngineLeft { id, reason } => self.core.handle(Input::EngineLeft { id, reason }, now),
+            ClientEvent::Resumed => self.core.handle(Input::ControllerReached, now),
             // The end of the controller's process explains it. If only the connection is lost, it is made again.
-            ClientEvent::Interrupted { .. } | ClientEvent::Resumed | ClientEvent::Disconnected { .. } => Vec::new(),
+            ClientEvent::Interrupted { .. } | ClientEvent::Disconnected { .. } => Vec::new(),
         }
     }
 

@@ -72,7 +72,7 @@ impl Supervisor<'_> {
             self.update_record();
             return Ok(());
         }
-        let could_not_go_on = matches!(ending, Some(Ending::ControllerDied { .. }));
+        let could_not_go_on = matches!(ending, Some(Ending::ControllerDied { .. })) && self.controller.starts() > 1;
         let remove = if could_not_go_on { remove_files_but_journal } else { remove_files };
         Ok(remove(&self.plan.folder, &self.plan.handle)?)
     }

@@ -3,9 +3,11 @@
 //! Engines are shell scripts, because these tests need no Python. The tests with Python are those of the package.
 
 mod bad_input;
+mod crash_windows;
 mod doctor;
 mod life;
 mod profiles;
 mod queued;
+mod restart;
 mod start_failures;
 mod support;

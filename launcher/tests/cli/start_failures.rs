@@ -114,17 +114,8 @@ fn folders_whose_names_are_no_text_are_refused_at_once() {
 }
 
 #[test]
-fn a_start_ends_as_soon_as_its_controller_has_ended() {
+fn a_start_ends_with_a_controller_that_cannot_even_begin() {
     let user = User::new();
-    let cluster = user.start_sleeping("-n 1 --timeout 300", 1);
-    let controller = user.run("status --json").json()["controller"]["pid"].as_u64().expect("a pid");
-    system::signal_process(u32::try_from(controller).expect("a pid"), libc::SIGKILL).expect("signal");
-    let (code, stderr) = cluster.end();
-    assert_eq!(code, Some(5), "{stderr}");
-    assert!(stderr.contains("error: the controller has died (signal: 9 (SIGKILL)); the end of "), "{stderr}");
-    user.assert_clean("default");
-
-    // One that cannot even begin.
     let mut command = user.command("-n 1 --timeout 300 --python /bin/false");
     let outcome = user.outcome(command.env("IPCLUSTERZ_LOG", "loud"));
     assert_eq!(outcome.code, Some(5));

@@ -57,7 +57,8 @@ impl Client {
     pub fn status(&self, timeout: Duration) -> Result<Status, ClientError> {
         let before = self.usable()?.core.status.0;
         self.send(Channel::Control, Message::StatusRequest(Empty {}))?;
-        let nobody_listens = |state: &State| state.away.is_some_and(|away| away.nobody_listens);
+        // Where somebody starts a controller again that has died, one will listen in a moment.
+        let nobody_listens = |state: &State| !self.returns && state.away.is_some_and(|away| away.nobody_listens);
         let answered = |state: &State| state.core.status.0 > before;
         let over = |state: &State| answered(state) || state.core.standing.is_none() || nobody_listens(state);
         let halted = || self.controller.and_then(ControllerProcess::halted);

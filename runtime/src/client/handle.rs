@@ -34,6 +34,8 @@ pub struct Client {
     pid: u32,
     /// The controller's process, as the connection file has it.
     pub(super) controller: Option<ControllerProcess>,
+    /// Somebody starts a controller again that has died.
+    pub(super) returns: bool,
 }
 
 impl Client {
@@ -104,7 +106,8 @@ impl Client {
             .map_err(|error| ClientError::of_io("starting the I/O thread", error))?;
         let cluster = file.cluster.clone();
         let (begins, thread, controller) = (uuid.clone(), Mutex::new(Some(thread)), file.controller);
-        let mut client = Client { shared, thread, uuid, begins, cluster, pid, controller };
+        let returns = file.keeper.is_some();
+        let mut client = Client { shared, thread, uuid, begins, cluster, pid, controller, returns };
         client.await_session(timeout, &mut check)?;
         if let Some(session) = client.session() {
             client.begins = session.id;

@@ -31,7 +31,7 @@ impl Client {
         let halted = self.controller.and_then(|controller| controller.halted()).or_else(|| self.halted(engines));
         let mut state = self.shared.lock();
         let before = state.said.take();
-        let worth_saying = |away: &Away| away.nobody_listens || away.since.elapsed() >= SHORT;
+        let worth_saying = |away: &Away| (away.nobody_listens && !self.returns) || away.since.elapsed() >= SHORT;
         let (said, line) = match (state.away, halted) {
             (Some(away), _) if worth_saying(&away) => (Some(Said::Away(away.since)), without_connection(&state, away)),
             (Some(_), _) => (before.clone(), String::new()),

@@ -5,7 +5,8 @@
 
 use super::core::Core;
 use super::oracle::Oracle;
-use crate::wire::sharing;
+use crate::wire::sharing::{self, Elsewhere};
+use std::rc::Rc;
 
 /// Why an image is not one.
 #[derive(Debug, thiserror::Error)]
@@ -14,8 +15,13 @@ pub struct ImageError(#[from] rmp_serde::decode::Error);
 
 /// The state between two events.
 pub fn write(core: &Core) -> Vec<u8> {
+    write_with(core, None)
+}
+
+/// The same. Frames that are kept elsewhere are named, and not written.
+pub fn write_with(core: &Core, elsewhere: Option<Rc<dyn Elsewhere>>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let written = sharing::scope(|| rmp_serde::encode::write_named(&mut bytes, core));
+    let written = sharing::scope(elsewhere, || rmp_serde::encode::write_named(&mut bytes, core));
     // Writing to memory fails for no value of that type.
     debug_assert!(written.is_ok(), "{written:?}");
     bytes
@@ -23,6 +29,11 @@ pub fn write(core: &Core) -> Vec<u8> {
 
 /// The core with that state. It asks `oracle` from now on.
 pub fn read(bytes: &[u8], oracle: Oracle) -> Result<Core, ImageError> {
-    let core: Core = sharing::scope(|| rmp_serde::from_slice(bytes))?;
+    read_with(bytes, oracle, None)
+}
+
+/// The same. Frames that are named are elsewhere.
+pub fn read_with(bytes: &[u8], oracle: Oracle, elsewhere: Option<Rc<dyn Elsewhere>>) -> Result<Core, ImageError> {
+    let core: Core = sharing::scope(elsewhere, || rmp_serde::from_slice(bytes))?;
     Ok(core.with_oracle(oracle))
 }

@@ -36,6 +36,8 @@ pub struct Limits {
     pub loss_grace: Duration,
     /// How long the connections of a peer whose process has ended may stay silent: what it sent is still taken.
     pub exit_grace: Duration,
+    /// How many engines a task may take along before it is given to no other.
+    pub crash_limit: usize,
     /// How long a shutdown waits for engines to leave.
     pub shutdown_grace: Duration,
     /// How large an engine's log may become.
@@ -67,6 +69,7 @@ impl Default for Limits {
             durable: false,
             loss_grace: Duration::from_secs(2),
             exit_grace: Duration::from_millis(500),
+            crash_limit: 3,
             shutdown_grace: Duration::from_secs(1),
             log: LogLimit::default(),
         }

@@ -12,7 +12,8 @@
 //! 8. [`core`]: the state machine `handle(event, now) -> actions` over all of these. Pure.
 //!    [`image`]: its state as bytes. [`history`]: what is remembered of what was; `queries`: who is asked.
 //! 9. [`bug`]: what becomes of a panic. `reactor`: sockets, signals and the clock around the core; `watch`: processes of
-//!    this host. [`record`]: an event as it stands in the journal; `recorder`: what waits for the journal; `recovery`: the state that it has.
+//!    this host. [`record`]: an event as it stands in the journal; [`held`]: what waits for the journal;
+//!    `recorder`: how it is kept; [`replay`]: the state that it has; `recovery`: how a controller begins.
 //! 10. [`config`]: how it is to be run; `opening`: what it makes before it serves, with the `appearance` of
 //!     the one before it; `run`: its process from start to end.
 
@@ -22,6 +23,7 @@ pub mod config;
 pub mod core;
 pub mod event;
 mod exits;
+pub mod held;
 pub mod history;
 pub mod identity;
 pub mod image;
@@ -38,6 +40,7 @@ pub mod record;
 mod recorder;
 mod recovery;
 pub mod registry;
+pub mod replay;
 mod run;
 mod task;
 mod turn;

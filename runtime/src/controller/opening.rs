@@ -86,7 +86,7 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
         Begun::without_journal(Core::new(identity, limits, oracle))
     };
     let watch = Watch::new().map_err(|error| ControllerError::System("epoll", error))?;
-    Ok(Reactor::new(context, listener, gate, segments, state, watch))
+    Ok(Reactor::new(context, listener, gate, segments, state, config.journal, watch))
 }
 
 /// Makes the folder of segments. Without /dev/shm large payloads travel as frames.

@@ -1,7 +1,7 @@
 //! The controller's loop: sockets, signals and the clock around its core. One thread.
 
 use super::bug;
-use super::config::ControllerError;
+use super::config::{ControllerError, JournalMode};
 use super::core::Core;
 use super::event::{Action, Event};
 use super::history::{Entry, Keeper};
@@ -17,7 +17,6 @@ use crate::transport::{self, Admitted, FRAMES_MAX, Route};
 use crate::wire::codec::DecodeError;
 use crate::wire::message::Query;
 use crate::wire::segment::SegmentFolder;
-use crate::wire::weight::bytes_of;
 use crate::wire::{Frame, Message, codec};
 use ipclusterz_base::words::printable;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -75,10 +74,11 @@ impl Reactor {
         gate: Gate,
         segments: Option<SegmentFolder>,
         state: Begun,
+        mode: JournalMode,
         watch: Watch,
     ) -> Reactor {
         let Begun { core, journal, clock, actions, history, began } = state;
-        let recorder = journal.map(Recorder::new);
+        let recorder = journal.map(|journal| Recorder::new(journal, mode));
         let (start, no_tick_before) = ((Instant::now(), clock), Duration::ZERO);
         let mut reactor = Reactor {
             listener,
@@ -137,7 +137,7 @@ impl Reactor {
             self.answer_questions()?;
             return Ok(false);
         };
-        for action in recorder.commit() {
+        for action in recorder.commit(&self.core, self.segments.as_ref().map(SegmentFolder::path)) {
             self.perform(action)?;
         }
         if !self.recorder.as_ref().is_some_and(Recorder::is_stuck) {
@@ -151,12 +151,6 @@ impl Reactor {
         }
         self.take_answers()?;
         Ok(self.done)
-    }
-
-    /// Has room for a message of so many bytes, or tells the core that there is none.
-    fn look_for_room(&mut self, bytes: u64) -> Result<(), ControllerError> {
-        let changed = self.recorder.as_mut().and_then(|recorder| recorder.room(bytes));
-        changed.map_or(Ok(()), |event| self.handle(event))
     }
 
     /// Waits for a message, a tick, a signal or the end of a process.
@@ -259,9 +253,10 @@ impl Reactor {
                 Ok(())
             }
             Ok(message) => {
-                if self.recorder.is_some() {
-                    self.look_for_room(bytes_of(&frames, &[]))?;
-                    let full = self.recorder.as_ref().is_some_and(Recorder::is_full);
+                if let Some(recorder) = &mut self.recorder {
+                    let changed = recorder.take_in(&mut frames);
+                    let full = recorder.is_full();
+                    changed.map_or(Ok(()), |event| self.handle(event))?;
                     if full && matches!(message, Message::Request(_)) {
                         // It is refused, and what it has is not written.
                         frames.truncate(1);
@@ -351,6 +346,9 @@ impl Reactor {
             }
             Action::Keep(entry) => self.keep(*entry),
             Action::Unlink(name) => {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.forget_segment(&name);
+                }
                 if let Some(folder) = &self.segments {
                     folder.unlink(&name);
                 }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! time in nanoseconds, 8 bytes | length of the answers, 4 | answers, MessagePack | kind, 1 | the rest
-//! kind 0, a message: route, 4 | how it was admitted, 1 | frames, 4 | for each: length, 8 | bytes
+//! kind 0, a message: route, 4 | how it was admitted, 1 | frames, 4 | for each: length, 8 | bytes, or the number of a file
 //! kind 1, any other event: MessagePack
 //! ```
 
@@ -18,6 +18,8 @@ use std::time::Duration;
 
 const MESSAGE: u8 = 0;
 const OTHER: u8 = 1;
+/// Set in the length of a frame that is kept elsewhere; then a number stands for the bytes.
+const ELSEWHERE: u64 = 1 << 63;
 
 /// An event as it came, before it is handled.
 #[derive(Debug)]
@@ -55,13 +57,22 @@ pub enum RecordError {
     /// An event is no event.
     #[error("an event in it: {0}")]
     Event(#[from] rmp_serde::decode::Error),
+    /// The file of a frame is not there, or has another length.
+    #[error("the file blob-{0} is not there, or is not as long as it was")]
+    Missing(u64),
     /// There is no memory for a frame.
     #[error("there is no memory for a frame of {0} bytes")]
     NoMemory(usize),
 }
 
-/// Writes a record.
-pub fn write(buffer: &mut Vec<u8>, now: Duration, answers: &[Answer], came: &Came) {
+/// Writes a record. `kept` gives the number under which a frame is kept elsewhere.
+pub fn write(
+    buffer: &mut Vec<u8>,
+    now: Duration,
+    answers: &[Answer],
+    came: &Came,
+    kept: impl Fn(&Frame) -> Option<u64>,
+) {
     let nanoseconds = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
     buffer.extend_from_slice(&nanoseconds.to_le_bytes());
     let answers = if answers.is_empty() { Vec::new() } else { packed(&answers) };
@@ -74,8 +85,17 @@ pub fn write(buffer: &mut Vec<u8>, now: Duration, answers: &[Answer], came: &Cam
             buffer.push(number_of(*admitted));
             buffer.extend_from_slice(&u32::try_from(frames.len()).unwrap_or(u32::MAX).to_le_bytes());
             for frame in frames {
-                buffer.extend_from_slice(&(frame.len() as u64).to_le_bytes());
-                buffer.extend_from_slice(frame);
+                let length = frame.len() as u64;
+                match kept(frame) {
+                    Some(number) => {
+                        buffer.extend_from_slice(&(length | ELSEWHERE).to_le_bytes());
+                        buffer.extend_from_slice(&number.to_le_bytes());
+                    }
+                    None => {
+                        buffer.extend_from_slice(&length.to_le_bytes());
+                        buffer.extend_from_slice(frame);
+                    }
+                }
             }
         }
         Came::Other(event) => {
@@ -90,30 +110,27 @@ fn packed<T: serde::Serialize + ?Sized>(value: &T) -> Vec<u8> {
     rmp_serde::to_vec_named(value).unwrap_or_default()
 }
 
-/// Reads a record.
-pub fn read(bytes: &[u8]) -> Result<Record, RecordError> {
+/// Reads a record. `kept` gives the frame that is kept under a number, with its length.
+pub fn read(bytes: &[u8], kept: impl Fn(u64, usize) -> Option<Frame>) -> Result<Record, RecordError> {
     let mut rest = Rest(bytes);
     let now = Duration::from_nanos(rest.u64()?);
     let length = rest.u32()? as usize;
     let answers = rest.take(length)?;
     let answers = if answers.is_empty() { Vec::new() } else { rmp_serde::from_slice(answers)? };
     let event = match rest.u8()? {
-        MESSAGE => message(&mut rest)?,
+        MESSAGE => message(&mut rest, kept)?,
         OTHER => rmp_serde::from_slice(rest.0)?,
         other => return Err(RecordError::Unknown("kind", other)),
     };
     Ok(Record { now, answers, event })
 }
 
-fn message(rest: &mut Rest<'_>) -> Result<Event, RecordError> {
+fn message(rest: &mut Rest<'_>, kept: impl Fn(u64, usize) -> Option<Frame>) -> Result<Event, RecordError> {
     let route = Route(rest.u32()?);
     let admitted = admitted(rest.u8()?)?;
     let count = rest.u32()?.checked_sub(1).ok_or(RecordError::Short)?;
-    let message: Message = codec::decode(rest.frame()?)?;
-    let frames = (0..count).map(|_| {
-        let bytes = rest.frame()?;
-        Frame::copy_from(bytes).ok_or(RecordError::NoMemory(bytes.len()))
-    });
+    let message: Message = codec::decode(&rest.frame(&kept)?)?;
+    let frames = (0..count).map(|_| rest.frame(&kept));
     let payload = frames.collect::<Result<_, _>>()?;
     Ok(Event::Message { route, admitted, message, payload })
 }
@@ -161,8 +178,14 @@ impl<'a> Rest<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn frame(&mut self) -> Result<&'a [u8], RecordError> {
+    fn frame(&mut self, kept: &impl Fn(u64, usize) -> Option<Frame>) -> Result<Frame, RecordError> {
         let length = self.u64()?;
-        self.take(usize::try_from(length).map_err(|_| RecordError::Short)?)
+        let bytes = usize::try_from(length & !ELSEWHERE).map_err(|_| RecordError::Short)?;
+        if length & ELSEWHERE != 0 {
+            let number = self.u64()?;
+            return kept(number, bytes).ok_or(RecordError::Missing(number));
+        }
+        let bytes = self.take(bytes)?;
+        Frame::copy_from(bytes).ok_or(RecordError::NoMemory(bytes.len()))
     }
 }

@@ -1,16 +1,20 @@
-//! What waits for the journal: actions, until the events that lead to them are written; and messages that say that something is
-//! kept, until it is on disk.
+//! The journal of a running controller: events are recorded and written, and what waits for that is let go.
 
+use super::config::JournalMode;
 use super::core::Core;
 use super::event::{Action, Event};
+use super::held::Held;
 use super::history::Keeper;
 use super::image;
 use super::oracle::Answer;
 use super::record::{self, Came};
+use crate::journal::blobs::{BLOB_MIN, Blobs};
 use crate::journal::{Journal, faults};
 use crate::system::{deadline, free_bytes};
-use crate::wire::Message;
-use std::collections::VecDeque;
+use crate::wire::Frame;
+use crate::wire::sharing::Elsewhere;
+use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// How soon something is tried again that the disk has refused.
@@ -19,36 +23,53 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// A journal, and what waits for it.
 pub(super) struct Recorder {
     journal: Journal,
-    /// What to do once the events before it are written.
-    actions: Vec<Action>,
-    /// Messages for which the journal has to be on disk up to these positions.
-    held: VecDeque<(u64, Action)>,
+    held: Held,
     /// Requests are refused, because there is no room.
     full: bool,
     /// When the disk is asked again that has refused.
     again: Option<Instant>,
     /// The disk refuses to be written to at all.
     stuck: bool,
+    /// What cannot be written is done all the same.
+    best_effort: bool,
+    /// There is no journal for now: it could not be written.
+    lapsed: bool,
 }
 
 impl Recorder {
-    pub fn new(journal: Journal) -> Self {
-        Recorder { journal, actions: Vec::new(), held: VecDeque::new(), full: false, again: None, stuck: false }
+    pub fn new(journal: Journal, mode: JournalMode) -> Self {
+        let best_effort = mode == JournalMode::BestEffort;
+        let (full, stuck, lapsed) = Default::default();
+        Recorder { journal, held: Held::default(), full, again: None, stuck, best_effort, lapsed }
     }
 
     /// An event was handled: it is written before `actions` are performed.
     pub fn record(&mut self, now: Duration, answers: &[Answer], came: &Came, actions: Vec<Action>) {
-        self.journal.append(|buffer| record::write(buffer, now, answers, came));
-        self.actions.extend(actions);
+        if self.lapsed {
+            return self.held.push(actions);
+        }
+        let blobs = Rc::clone(self.journal.blobs());
+        self.journal.append(|buffer| record::write(buffer, now, answers, came, |frame| blobs.number_of(frame)));
+        self.held.push(actions);
     }
 
     /// Writes what was recorded, and gives what is to be done now. Nothing is, as long as the disk refuses.
-    pub fn commit(&mut self) -> Vec<Action> {
+    pub fn commit(&mut self, core: &Core, segments: Option<&Path>) -> Vec<Action> {
+        if self.lapsed {
+            return self.held.all();
+        }
         if self.stuck && self.again.is_some_and(|at| Instant::now() < at) {
             return Vec::new();
         }
         match self.journal.commit() {
             Ok(()) => self.stuck = false,
+            Err(error) if self.best_effort => {
+                tracing::error!("{}; work goes on without a journal until there is room", self.no_room(&error));
+                self.lapsed = true;
+                self.again = Some(deadline(AGAIN));
+                self.journal.give_up();
+                return self.held.all();
+            }
             Err(error) => {
                 if !std::mem::replace(&mut self.stuck, true) {
                     tracing::error!("{}; everything waits until there is room", self.no_room(&error));
@@ -57,26 +78,31 @@ impl Recorder {
                 return Vec::new();
             }
         }
-        let actions = std::mem::take(&mut self.actions);
-        let (held, mut now): (Vec<Action>, Vec<Action>) = actions.into_iter().partition(promises);
-        if !held.is_empty() {
-            let position = self.journal.position();
-            self.held.extend(held.into_iter().map(|action| (position, action)));
-            self.journal.sync();
+        let (mut now, waits) = self.held.written(self.journal.position());
+        if waits {
+            self.journal.sync(segments, core.work().segments());
         }
-        now.extend(self.on_disk());
+        now.extend(self.held.synced(self.journal.synced()));
         faults::reach("batch.half-sent");
         now
     }
 
-    /// Messages that need not wait any longer.
-    fn on_disk(&mut self) -> Vec<Action> {
-        let synced = self.journal.synced();
-        let mut free = Vec::new();
-        while let Some((_, action)) = self.held.pop_front_if(|(position, _)| *position <= synced) {
-            free.push(action);
-        }
-        free
+    /// Takes room for the frames of a message; large ones become files. Whether there is room has changed: the event that says
+    /// so.
+    pub fn take_in(&mut self, frames: &mut [Frame]) -> Option<Event> {
+        let small = frames.iter().map(Frame::len).filter(|length| *length < BLOB_MIN).fold(0, usize::saturating_add);
+        self.room(|journal| {
+            journal.take_room(small as u64)?;
+            for frame in frames.iter_mut().skip(1).filter(|frame| frame.len() >= BLOB_MIN) {
+                *frame = journal.blobs().keep(frame)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A segment is not needed any more.
+    pub fn forget_segment(&mut self, name: &[u8]) {
+        self.journal.forget_segment(name);
     }
 
     /// Whether nothing more is to be taken from the sockets, because nothing can be written.
@@ -86,21 +112,23 @@ impl Recorder {
 
     /// Whether `commit` has something to give.
     pub fn has_news(&self) -> bool {
-        !self.actions.is_empty() && !self.stuck
-            || self.held.front().is_some_and(|(position, _)| *position <= self.journal.synced())
+        self.held.awaits_write() && !self.stuck || self.held.is_due(self.journal.synced())
     }
 
     /// When `commit` or `room` is to be called again, whatever happens.
     pub fn next_look(&self) -> Option<Instant> {
-        self.again.filter(|_| self.stuck || self.full)
+        self.again.filter(|_| self.stuck || self.full || self.lapsed)
     }
 
-    /// Takes room for a message of so many bytes. Whether that is there has changed: the event that says so.
-    pub fn room(&mut self, bytes: u64) -> Option<Event> {
-        if self.full && self.again.is_some_and(|at| Instant::now() < at) {
+    fn room(&mut self, take: impl FnOnce(&mut Journal) -> std::io::Result<()>) -> Option<Event> {
+        if self.lapsed || self.full && self.again.is_some_and(|at| Instant::now() < at) {
             return None;
         }
-        let taken = self.journal.take_room(bytes);
+        let taken = take(&mut self.journal);
+        if self.best_effort {
+            // What cannot be written then is not written.
+            return None;
+        }
         self.again = taken.is_err().then(|| deadline(AGAIN));
         let was_full = std::mem::replace(&mut self.full, taken.is_err());
         match taken {
@@ -126,22 +154,30 @@ impl Recorder {
 
     /// Begins the journal anew with an image of the state when its log has become long. All that was recorded is written.
     pub fn compact(&mut self, core: &Core, history: Option<&mut Keeper>) {
-        if self.stuck || !self.journal.is_long() {
+        let again = self.lapsed && self.again.is_none_or(|at| Instant::now() >= at);
+        if self.stuck || (self.lapsed && !again) || !(again || self.journal.is_long()) {
             return;
         }
+        self.again = again.then(|| deadline(AGAIN)).or(self.again);
         // What the history has follows from the log, and must be on disk before that goes.
         if !history.is_none_or(Keeper::checkpoint) {
             self.journal.put_off();
             return tracing::warn!("the journal cannot begin anew: the history is not on disk");
         }
         let (began, bytes) = (Instant::now(), self.journal.bytes());
-        match self.journal.begin_anew(&image::write(core)) {
-            Ok(()) => tracing::info!(
-                "the journal began anew: {} KiB became {} KiB in {} ms",
-                bytes >> 10,
-                self.journal.bytes() >> 10,
-                began.elapsed().as_millis()
-            ),
+        let blobs: Rc<dyn Elsewhere> = Rc::<Blobs>::clone(self.journal.blobs());
+        match self.journal.begin_anew(&image::write_with(core, Some(blobs))) {
+            Ok(()) => {
+                self.lapsed = false;
+                tracing::info!(
+                    "the journal began anew: {} KiB became {} KiB in {} ms",
+                    bytes >> 10,
+                    self.journal.bytes() >> 10,
+                    began.elapsed().as_millis()
+                );
+            }
+            // It was said before.
+            Err(_) if self.lapsed => {}
             Err(error) => tracing::warn!("the journal cannot begin anew: {}", self.no_room(&error)),
         }
     }
@@ -149,14 +185,5 @@ impl Recorder {
     /// The thread that brings it to the disk.
     pub fn syncer(&self) -> &crate::journal::sync::Syncer {
         self.journal.syncer()
-    }
-}
-
-/// Whether a message says that what came before is kept, so that its sender may forget it.
-fn promises(action: &Action) -> bool {
-    match action {
-        Action::Send { message: Message::Received(_), .. } => true,
-        Action::Send { message: Message::Welcome(welcome), .. } => welcome.resumed.is_some(),
-        _ => false,
     }
 }

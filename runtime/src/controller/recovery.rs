@@ -6,12 +6,16 @@ use super::event::{Action, Event};
 use super::history::Keeper;
 use super::limits::Limits;
 use super::oracle::Oracle;
-use super::record::{self, Came};
+use super::record::{self, Came, RecordError};
+use super::replay::Replay;
 use super::{bug, image};
+use crate::journal::blobs::Blobs;
 use crate::journal::{Journal, JournalError, Opened};
 use crate::system::wall_clock;
 use crate::wire::segment::SegmentFolder;
+use crate::wire::sharing::Elsewhere;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// The name of the history in the journal's folder.
@@ -59,12 +63,16 @@ pub(super) fn begin(
     let mut history = start()?;
     let Replayed { mut core, last, count, length, next } = replay(&opened, oracle, &mut history, segments)?;
     let mut journal = Journal::resume(path, number, &opened, length, next)?;
+    if let Some(segments) = segments {
+        let needed = core.work().unread_segments();
+        journal.restore_segments(segments.path(), |name| needed.contains(name.as_bytes())).map_err(failed)?;
+    }
     // The clock has gone on meanwhile, and does not go back.
     let clock = since(created).max(last);
     let event = Event::Restarted(Box::new((identity, limits)));
     let (actions, _) = bug::handle(&mut core, event.clone(), clock);
     let answers = core.take_answers();
-    journal.append(|buffer| record::write(buffer, clock, &answers, &Came::Other(event)));
+    journal.append(|buffer| record::write(buffer, clock, &answers, &Came::Other(event), |_| None));
     journal.commit().map_err(failed)?;
     tracing::info!("{count} events of the journal were replayed in {} ms", began.elapsed().as_millis());
     let (journal, history) = (Some(journal), Some(history));
@@ -89,24 +97,19 @@ fn replay(
     history: &mut Keeper,
     segments: Option<&SegmentFolder>,
 ) -> Result<Replayed, ControllerError> {
-    // Nothing is asked while the answers are there.
-    let mut core = image::read(&opened.image, Oracle::default()).map_err(|error| opened.damaged(&error))?;
-    let mut last = core.clock();
+    let blobs: Rc<dyn Elsewhere> = Rc::<Blobs>::clone(opened.blobs());
+    let mut replay = Replay::with(&opened.image, Some(blobs)).map_err(|error| opened.damaged(&error))?;
     let (count, length, next) = opened.replay(|bytes| {
-        let record = record::read(bytes)?;
-        last = record.now;
-        core.repeat_answers(record.answers);
-        let (actions, _) = bug::handle(&mut core, record.event, record.now);
-        for action in actions {
+        for action in replay.record(bytes)? {
             // What else was to be done was done, or is said again by the sessions.
             if let Action::Keep(entry) = action {
                 history.keep(entry.with_bytes(segments));
             }
         }
-        core.take_answers();
-        Ok::<(), record::RecordError>(())
+        Ok::<(), RecordError>(())
     })?;
-    Ok(Replayed { core: core.with_oracle(oracle), last, count, length, next })
+    let (core, last) = replay.finish(oracle);
+    Ok(Replayed { core, last, count, length, next })
 }
 
 /// How long ago a time is, in seconds since 1970.

@@ -80,6 +80,9 @@ pub(super) struct Balanced {
     pub retries: u32,
     #[serde(with = "sharing::rc")]
     pub choice: Rc<Choice>,
+    /// The engines that died while they had it as the first of their tasks.
+    #[serde(default)]
+    pub crashes: Vec<String>,
     /// The answer of the last engine that lacks what it needs: the task's own if no other engine can do it.
     pub unmet: Option<Box<(Reply, Vec<Frame>)>>,
 }

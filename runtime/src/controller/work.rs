@@ -84,6 +84,8 @@ pub struct Work {
     kept: Vec<Kept>,
     /// Bytes of output that are not under way any more, and of which the engine was not told.
     credits: BTreeMap<(PeerId, EngineId), u64>,
+    /// Segments that somebody still has to read.
+    segments: BTreeSet<Vec<u8>>,
     /// How groups end what they do together, by the first task.
     turns_of_groups: BTreeMap<TaskId, Turn>,
 }
@@ -108,6 +110,7 @@ impl Work {
             anywhere: Rc::default(),
             kept: Vec::new(),
             credits: BTreeMap::new(),
+            segments: BTreeSet::new(),
             turns_of_groups: BTreeMap::new(),
         }
     }
@@ -120,7 +123,20 @@ impl Work {
 
     /// Takes what has to be done since the last call.
     pub fn take_effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
+        let effects = std::mem::take(&mut self.effects);
+        if !self.segments.is_empty() {
+            for effect in &effects {
+                if let Effect::Unlink(name) = effect {
+                    self.segments.remove(&**name);
+                }
+            }
+        }
+        effects
+    }
+
+    /// Segments that somebody still has to read.
+    pub fn segments(&self) -> impl Iterator<Item = &[u8]> {
+        self.segments.iter().map(Vec::as_slice)
     }
 
     /// Balanced tasks not yet given to an engine.
@@ -231,17 +247,44 @@ impl Work {
         if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) }
     }
 
-    /// An engine has left: its tasks are lost, or restarted elsewhere if the request allows that.
-    pub fn engine_left(&mut self, engine: EngineId, reason: &str, now: Duration) {
+    /// An engine died while it had this task.
+    fn crashed(&mut self, task: TaskId, reason: &str) {
+        let balanced = self.tasks.get_mut(&task).and_then(|state| state.balanced.as_mut());
+        if let Some(balanced) = balanced {
+            balanced.crashes.push(reason.to_owned());
+        }
+    }
+
+    /// Why a task is lost: it may have taken more engines along than this one.
+    fn crash_reason(&self, task: TaskId, reason: &str) -> String {
+        let crashes = self.tasks.get(&task).and_then(|state| state.balanced.as_ref()).map(|balanced| &balanced.crashes);
+        match crashes {
+            Some(crashes) if crashes.len() > 1 => format!(
+                "{} engines died one after the other while they had this call, which is given to no other \
+                 (controller.crash_limit): {}",
+                crashes.len(),
+                crashes.join("; ")
+            ),
+            _ => reason.to_owned(),
+        }
+    }
+
+    /// An engine has left: its tasks are lost, or restarted elsewhere if the request allows that. `died`: it was not asked to
+    /// leave, and the task that it had begun may be why.
+    pub fn engine_left(&mut self, engine: EngineId, died: bool, reason: &str, now: Duration) {
         let mut lost: Vec<TaskId> = self.loads.remove(engine).into();
+        if let Some(task) = lost.first().filter(|_| died) {
+            self.crashed(*task, reason);
+        }
         lost.extend(self.held_for(engine));
         self.gone.insert(engine, reason.to_owned());
         self.credits.retain(|(_, other), _| *other != engine);
         for task in lost {
             let Some(state) = self.tasks.get_mut(&task) else { continue };
             match &mut state.balanced {
-                Some(Balanced { retries, choice, .. })
+                Some(Balanced { retries, choice, crashes, .. })
                     if *retries > 0
+                        && crashes.len() < self.limits.crash_limit
                         && !state.abort
                         && self.clients.contains_key(&state.client)
                         && !choice.is_hopeless(&self.loads) =>
@@ -253,7 +296,10 @@ impl Work {
                     self.member_lost(task);
                     self.answer(task, Some(engine), Outcome::RankLost(reason.to_owned()));
                 }
-                _ => self.answer(task, Some(engine), Outcome::Lost(reason.to_owned())),
+                _ => {
+                    let reason = self.crash_reason(task, reason);
+                    self.answer(task, Some(engine), Outcome::Lost(reason));
+                }
             }
         }
         let loads = &self.loads;

@@ -1,15 +1,18 @@
 //! A journal: opened, appended to, and begun anew from an image of the state when its log has become long.
 
+use super::blobs::Blobs;
 use super::faults;
 use super::files::{self, Kind};
 use super::log::Log;
 use super::record::{self, End};
+use super::spilled::{Copy, Spilled};
 use super::sync::Syncer;
 use ipclusterz_base::error::PlacesError;
 use ipclusterz_base::private::{Folder, How};
 use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// The version of what is in the files. A journal of another version is not read: see `docs/design/durability.md`.
 pub const VERSION: u32 = 1;
@@ -61,9 +64,15 @@ pub struct Opened {
     path: PathBuf,
     log: Vec<u8>,
     begins: usize,
+    blobs: Rc<Blobs>,
 }
 
 impl Opened {
+    /// Large frames, which are files beside the log.
+    pub fn blobs(&self) -> &Rc<Blobs> {
+        &self.blobs
+    }
+
     /// The image is no state.
     pub fn damaged(&self, why: &dyn Display) -> JournalError {
         JournalError::Damaged { path: self.image_path.clone(), offset: 0, why: why.to_string() }
@@ -100,6 +109,8 @@ pub struct Journal {
     syncer: Syncer,
     /// No new image before the log has so many bytes.
     next_image: u64,
+    blobs: Rc<Blobs>,
+    spilled: Spilled,
 }
 
 impl Journal {
@@ -121,7 +132,8 @@ impl Journal {
         })?;
         let (log, begins) = read_file(&folder, Kind::Log, number)?;
         let path = path.join(Kind::Log.name(number));
-        Ok(Some((Opened { image, image_path, path, log, begins }, number)))
+        let blobs = Rc::new(Blobs::of(folder).map_err(failed)?);
+        Ok(Some((Opened { image, image_path, path, log, begins, blobs }, number)))
     }
 
     /// A new one, with this state.
@@ -129,12 +141,16 @@ impl Journal {
         let folder = Folder::make(path)?;
         let failed = |source| JournalError::File { path: path.to_owned(), source };
         for name in folder.names().map_err(failed)? {
-            let of_journal = name.to_str().filter(|name| name.starts_with("image-") || name.starts_with("log-"));
+            let kinds = ["image-", "log-", "blob-", "seg-", "history."];
+            let of_journal = name.to_str().filter(|name| kinds.iter().any(|kind| name.starts_with(kind)));
             of_journal.map_or(Ok(()), |name| folder.remove(name)).map_err(failed)?;
         }
         let log = begin(&folder, 1, image).map_err(failed)?;
         let syncer = Syncer::start(0).map_err(failed)?;
-        Ok(Journal { folder, number: 1, log, image_bytes: image.len() as u64, base: 0, syncer, next_image: 0 })
+        let blobs = Rc::new(Blobs::of(Folder::open(path)?).map_err(failed)?);
+        let image_bytes = image.len() as u64;
+        let spilled = Spilled::default();
+        Ok(Journal { folder, number: 1, log, image_bytes, base: 0, syncer, next_image: 0, blobs, spilled })
     }
 
     /// Goes on with the one that was read, after `length` bytes of its log, with the record of this number.
@@ -153,7 +169,8 @@ impl Journal {
         log.file().sync_all().map_err(failed)?;
         let syncer = Syncer::start(log.length()).map_err(failed)?;
         let image_bytes = opened.image.len() as u64;
-        Ok(Journal { folder, number, log, image_bytes, base: 0, syncer, next_image: 0 })
+        let (blobs, spilled) = (Rc::clone(&opened.blobs), Spilled::default());
+        Ok(Journal { folder, number, log, image_bytes, base: 0, syncer, next_image: 0, blobs, spilled })
     }
 
     /// Appends an event, which `write` adds to the buffer.
@@ -188,9 +205,32 @@ impl Journal {
         self.syncer.synced()
     }
 
-    /// Somebody waits until what was written is on disk.
-    pub fn sync(&mut self) {
-        self.syncer.ask(self.log.file(), self.position());
+    /// Somebody waits until what was written is on disk, and copies of segments, which are in the folder `segments`.
+    pub fn sync<'a>(&mut self, segments: Option<&Path>, alive: impl Iterator<Item = &'a [u8]>) {
+        let copies = segments.map(|from| {
+            let copy = |name| Copy { from: from.to_owned(), to: self.folder.path().to_owned(), name };
+            self.spilled.missing(alive).into_iter().map(copy).collect()
+        });
+        self.syncer.ask(self.log.file(), self.position(), self.blobs.take_fresh(), copies.unwrap_or_default());
+    }
+
+    /// A segment is not needed any more.
+    pub fn forget_segment(&mut self, name: &[u8]) {
+        if let Some(file) = self.spilled.forget(name) {
+            // What cannot be removed now is removed when a controller starts again.
+            let _ = self.folder.remove(&file);
+        }
+    }
+
+    /// Puts segments back that are `needed` and are not there any more.
+    pub fn restore_segments(&mut self, segments: &Path, needed: impl Fn(&str) -> bool) -> io::Result<()> {
+        self.spilled = Spilled::restore(self.folder.path(), segments, needed)?;
+        Ok(())
+    }
+
+    /// Large frames, which are files beside the log.
+    pub fn blobs(&self) -> &Rc<Blobs> {
+        &self.blobs
     }
 
     /// The thread that does it.
@@ -210,8 +250,19 @@ impl Journal {
 
     /// Whether it should begin anew.
     pub fn is_long(&self) -> bool {
-        let most = LOG_MIN.max(self.image_bytes.saturating_mul(LOG_PER_IMAGE)).max(self.next_image);
-        self.log.length() > most
+        let most = faults::log_min().unwrap_or(LOG_MIN).max(self.image_bytes.saturating_mul(LOG_PER_IMAGE)).max(self.next_image);
+        self.log.length().saturating_add(self.blobs.dead_bytes()) > most
+    }
+
+    /// What it has is not true any more, and what was appended is not to be written: its files are removed.
+    pub fn give_up(&mut self) {
+        self.log.discard();
+        let (images, logs) = files::numbers(&self.folder.names().unwrap_or_default());
+        let images = images.into_iter().map(|number| Kind::Image.name(number));
+        for name in images.chain(logs.into_iter().map(|number| Kind::Log.name(number))) {
+            // A disk that refuses that, too, may let a later controller begin with an old state.
+            let _ = self.folder.remove(&name);
+        }
     }
 
     /// It does not begin anew for a while.
@@ -228,7 +279,8 @@ impl Journal {
                 self.syncer.is_synced(position);
                 (self.number, self.log, self.image_bytes) = (next, log, image.len() as u64);
                 (self.base, self.next_image) = (position.saturating_sub(self.log.length()), 0);
-                remove_others(&self.folder, next)
+                remove_others(&self.folder, next)?;
+                self.blobs.remove_unnamed()
             }
             Err(error) => {
                 self.put_off();

@@ -110,6 +110,11 @@ impl Log {
         Ok(())
     }
 
+    /// What was appended and not written is not to be written.
+    pub fn discard(&mut self) {
+        self.buffer = Vec::new();
+    }
+
     /// Bytes that were appended and not written.
     pub fn unwritten(&self) -> usize {
         self.buffer.len()

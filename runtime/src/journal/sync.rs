@@ -1,6 +1,7 @@
 //! A thread that brings what was written to the disk, one `fdatasync` after the other while somebody waits for that.
 
-use crate::journal::faults;
+use super::faults;
+use super::spilled::Copy;
 use crate::system::block_all_signals;
 use crate::transport::wake::Waker;
 use std::fs::File;
@@ -14,6 +15,9 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 struct Request {
     file: Arc<File>,
     until: u64,
+    /// These, too, and copies of segments.
+    others: Vec<Arc<File>>,
+    copies: Vec<Copy>,
 }
 
 /// The thread's other end.
@@ -43,11 +47,11 @@ impl Syncer {
     }
 
     /// Somebody waits until `until` is on disk.
-    pub fn ask(&mut self, file: &Arc<File>, until: u64) {
-        if until > self.asked {
+    pub fn ask(&mut self, file: &Arc<File>, until: u64, others: Vec<Arc<File>>, copies: Vec<Copy>) {
+        if until > self.asked || !others.is_empty() || !copies.is_empty() {
             self.asked = until;
             // It lives as long as this end.
-            let _ = self.requests.send(Request { file: Arc::clone(file), until });
+            let _ = self.requests.send(Request { file: Arc::clone(file), until, others, copies });
         }
     }
 
@@ -89,7 +93,11 @@ fn serve(requests: &Receiver<Request>, shared: &Shared) {
         let mut next = None;
         loop {
             match requests.try_recv() {
-                Ok(later) if Arc::ptr_eq(&later.file, &request.file) => request = later,
+                Ok(mut later) if Arc::ptr_eq(&later.file, &request.file) => {
+                    later.others.append(&mut request.others);
+                    later.copies.append(&mut request.copies);
+                    request = later;
+                }
                 Ok(later) => next = Some(later),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
@@ -99,7 +107,9 @@ fn serve(requests: &Receiver<Request>, shared: &Shared) {
         }
         for request in std::iter::once(request).chain(next) {
             faults::reach("sync.before");
-            match request.file.sync_data() {
+            let others = request.others.iter().try_for_each(|file| file.sync_data());
+            let copies = || request.copies.iter().try_for_each(Copy::make);
+            match others.and_then(|()| copies()).and_then(|()| request.file.sync_data()) {
                 Ok(()) => {
                     shared.synced.fetch_max(request.until, Ordering::Release);
                     faults::reach("sync.after");

@@ -5,7 +5,7 @@
 
 use super::sharing;
 use super::socket::{last_error, socket_pointer};
-use serde::de::{Error, Visitor};
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -216,7 +216,7 @@ impl PartialEq for Frame {
 const SHARED_MIN: usize = 64;
 
 impl Serialize for Frame {
-    /// The bytes, or the number of a frame with the same memory: see [`sharing`].
+    /// The bytes, the number of a frame with the same memory, or where it is kept and its length: see [`sharing`].
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (address, size) = (self.data() as usize, self.len());
         if size < SHARED_MIN {
@@ -225,7 +225,11 @@ impl Serialize for Frame {
         if let Some(number) = sharing::number_of(address, size) {
             return serializer.serialize_u64(number);
         }
-        let done = serializer.serialize_bytes(self)?;
+        let elsewhere = sharing::elsewhere().and_then(|elsewhere| elsewhere.number_of(self));
+        let done = match elsewhere {
+            Some(number) => (number, size as u64).serialize(serializer)?,
+            None => serializer.serialize_bytes(self)?,
+        };
         sharing::written(address, size);
         Ok(done)
     }
@@ -233,7 +237,7 @@ impl Serialize for Frame {
 
 struct Bytes;
 
-impl Visitor<'_> for Bytes {
+impl<'de> Visitor<'de> for Bytes {
     type Value = Frame;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -243,6 +247,16 @@ impl Visitor<'_> for Bytes {
     fn visit_u64<E: Error>(self, number: u64) -> Result<Frame, E> {
         let frame = sharing::recall::<Frame>(number);
         frame.map(|frame| Frame::clone(&frame)).ok_or_else(|| E::custom(format!("there is no frame {number}")))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Frame, A::Error> {
+        let (number, length) = (seq.next_element::<u64>()?, seq.next_element::<u64>()?);
+        let found = number
+            .zip(length.and_then(|length| usize::try_from(length).ok()))
+            .and_then(|(number, length)| sharing::elsewhere()?.frame(number, length)?.downcast::<Frame>().ok());
+        let frame = found.ok_or_else(|| A::Error::custom(format!("the frame {number:?} is not where it was kept")))?;
+        sharing::remember(Rc::clone(&frame));
+        Ok(Frame::clone(&frame))
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Frame, E> {

@@ -44,6 +44,11 @@ impl SegmentFolder {
         }
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Writes `bytes` to a new segment of `owner` and gives its name.
     ///
     /// # Errors
@@ -114,7 +119,8 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    fn new(file: &File, length: usize) -> io::Result<Mapping> {
+    /// The first `length` bytes of a file, which has at least so many and is never shortened.
+    pub fn new(file: &File, length: usize) -> io::Result<Mapping> {
         if length == 0 {
             return Ok(Mapping { address: std::ptr::NonNull::dangling().as_ptr(), length });
         }

@@ -16,6 +16,14 @@ thread_local! {
     static TABLE: RefCell<Option<Table>> = const { RefCell::new(None) };
 }
 
+/// Frames that are kept elsewhere, and how they are found again there.
+pub trait Elsewhere {
+    /// The number under which the frame with these bytes is kept, if it is.
+    fn number_of(&self, bytes: &[u8]) -> Option<u64>;
+    /// The frame with this number and length.
+    fn frame(&self, number: u64, length: usize) -> Option<Rc<dyn Any>>;
+}
+
 /// What was seen so far.
 #[derive(Default)]
 struct Table {
@@ -23,11 +31,12 @@ struct Table {
     numbers: HashMap<(usize, usize), u64>,
     /// In the order of their numbers, when it is read.
     values: Vec<Rc<dyn Any>>,
+    elsewhere: Option<Rc<dyn Elsewhere>>,
 }
 
 /// Within `call` values are shared.
-pub fn scope<T>(call: impl FnOnce() -> T) -> T {
-    TABLE.with(|table| *table.borrow_mut() = Some(Table::default()));
+pub fn scope<T>(elsewhere: Option<Rc<dyn Elsewhere>>, call: impl FnOnce() -> T) -> T {
+    TABLE.with(|table| *table.borrow_mut() = Some(Table { elsewhere, ..Table::default() }));
     let result = call();
     TABLE.with(|table| *table.borrow_mut() = None);
     result
@@ -36,6 +45,11 @@ pub fn scope<T>(call: impl FnOnce() -> T) -> T {
 /// The number of what is at this address, if it was written before.
 pub(super) fn number_of(address: usize, size: usize) -> Option<u64> {
     TABLE.with(|table| table.borrow().as_ref()?.numbers.get(&(address, size)).copied())
+}
+
+/// Where frames are kept that need not be written.
+pub(super) fn elsewhere() -> Option<Rc<dyn Elsewhere>> {
+    TABLE.with(|table| table.borrow().as_ref()?.elsewhere.clone())
 }
 
 /// What is at this address was written, with all that is in it.

@@ -403,6 +403,7 @@ fn control() -> impl Strategy<Value = Message> {
                             pid,
                             address,
                             state,
+                            away: queue % 2 == 1,
                             queue,
                             completed,
                             resident_bytes,

@@ -78,13 +78,13 @@ impl World {
                 (Message::Welcome(welcome), Stage::Greeted) => {
                     let attach = Attach { peer: welcome.peer, token: welcome.token.clone() };
                     link.up[DATA].push_back((Message::Attach(attach), vec![]));
-                    link.stage = Stage::Attaching(welcome, Vec::new());
+                    link.stage = Stage::Attaching(Box::new(welcome), Vec::new());
                 }
                 (Message::Attached(_), Stage::Attaching(..)) => {
                     let stage = std::mem::replace(&mut link.stage, Stage::Standing);
                     let Stage::Attaching(welcome, early) = stage else { unreachable!("it was") };
                     assert_eq!(welcome.resumed.is_some(), self.client.is_away(), "the session goes on");
-                    let again = self.client.established(welcome, 0.0);
+                    let again = self.client.established(*welcome, 0.0);
                     self.put(again);
                     early.into_iter().for_each(|(channel, message, payload)| self.hear(channel, message, payload));
                     self.flush(vec![]);

@@ -25,7 +25,7 @@ pub const DATA: usize = 1;
 
 pub enum Stage {
     Greeted,
-    Attaching(Welcome, Vec<Sending>),
+    Attaching(Box<Welcome>, Vec<Sending>),
     Standing,
 }
 

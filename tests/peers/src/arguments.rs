@@ -36,6 +36,9 @@ pub struct EngineOptions {
     /// The share of tasks that end with an error.
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
     pub fail: f64,
+    /// The share of tasks that are answered wrongly, to see whether the clients notice.
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
+    pub wrong: f64,
     /// Decides what is drawn.
     #[arg(long, default_value_t = 0)]
     pub seed: u16,

@@ -212,3 +212,47 @@ impl Peer for Client {
         self.ended.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+    use clap::Parser;
+    use ipclusterz_base::ids::RequestId;
+    use ipclusterz_runtime::wire::message::Outcome;
+
+    /// A client that has submitted so many tasks, and no controller.
+    fn client(tasks: u32) -> Client {
+        let words = "peers clients --connection client.json -n 1 --tasks 9 --seed 5".split(' ');
+        let Command::Clients(options) = Arguments::parse_from(words).command else { panic!("clients were asked for") };
+        let mut client = Client::new(Rc::new(options), 3, 9);
+        (0..tasks).for_each(|number| client.ledger.submit(Key::new(5, 3, number), None));
+        client
+    }
+
+    fn answer(client: &mut Client, request: u64, bytes: &[u8]) {
+        let (request, engine, outcome, segments) = (RequestId(request), Some(EngineId(0)), Outcome::Ok, vec![]);
+        let reply = Reply { request, position: 0, engine, outcome, started: 0.0, completed: 0.0, segments };
+        client.check(&reply, &[bytes.into()]);
+    }
+
+    #[test]
+    fn each_reply_from_the_wire_is_checked_also_one_that_the_core_would_drop() {
+        let mut client = client(3);
+        let right = |number| Key::new(5, 3, number).answer();
+        answer(&mut client, 1, &right(0));
+        answer(&mut client, 2, &right(0));
+        answer(&mut client, 1, &right(0));
+        answer(&mut client, 0, &right(0));
+        answer(&mut client, 4, &right(3));
+        let counts = client.ledger().counts();
+        assert_eq!((counts.ok, counts.wrong, counts.doubled, counts.missing), (1, 3, 1, 1), "{counts:?}");
+    }
+
+    #[test]
+    fn nothing_is_submitted_without_a_session() {
+        let mut client = client(0);
+        client.submit();
+        assert_eq!(client.ledger().submitted(), 0);
+    }
+}

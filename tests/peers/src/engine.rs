@@ -7,9 +7,10 @@ use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, TaskId};
 use ipclusterz_base::places;
 use ipclusterz_runtime::engine::core::{Action, Core, Job};
+use ipclusterz_runtime::engine::keeping::{Course, Keeping};
 use ipclusterz_runtime::system::wall_clock;
 use ipclusterz_runtime::transport::session::{Session, SessionEvent};
-use ipclusterz_runtime::wire::message::{Activity, Hello, Inspect, Inspected, Message, Task, TaskOutcome};
+use ipclusterz_runtime::wire::message::{Activity, Hello, Inspect, Inspected, Message, Task, TaskOutcome, Welcome};
 use ipclusterz_runtime::wire::part::{Packed, Part, unpack};
 use ipclusterz_runtime::wire::resend::Sending;
 use ipclusterz_runtime::wire::{Channel, Frame};
@@ -25,6 +26,8 @@ pub struct Conduct {
     pub busy: RangeInclusive<f64>,
     /// The share of tasks that end with an error.
     pub fail: f64,
+    /// The share of tasks that are answered wrongly.
+    pub wrong: f64,
     /// How long an engine without a controller waits for one.
     pub lease: Duration,
     /// Where each execution is noted.
@@ -49,6 +52,7 @@ pub struct Engine {
     wanted_id: Option<EngineId>,
     uuid: String,
     core: Core,
+    keeping: Keeping,
     running: Option<Running>,
     outbox: Vec<Sending>,
     id: Option<EngineId>,
@@ -67,6 +71,7 @@ impl Engine {
             wanted_id,
             uuid: places::random_hex(16),
             core: Core::default(),
+            keeping: Keeping::default(),
             running: None,
             outbox: Vec::new(),
             id: None,
@@ -88,7 +93,36 @@ impl Engine {
         self.ended.get_or_insert_with(|| reason.to_owned());
     }
 
-    fn message(&mut self, message: Message, payload: Vec<Frame>) {
+    fn established(&mut self, welcome: &Welcome, session: &mut Session) {
+        self.id = welcome.engine_id;
+        self.give_up = None;
+        session.set_wanted_id(welcome.engine_id);
+        match self.keeping.established(welcome) {
+            Course::New => self.core.session_lost(),
+            Course::Resumed(again, lost) => {
+                lost.into_iter().for_each(|number| self.core.forget_behind(number));
+                self.outbox.extend(again);
+            }
+        }
+    }
+
+    fn lost(&mut self, session: &mut Session) {
+        let resume = self.keeping.interrupted();
+        if resume.is_none() {
+            self.core.session_lost();
+        }
+        // What was not sent is kept, if the session goes on.
+        self.outbox.clear();
+        session.set_resume(resume);
+        self.give_up = Some(Instant::now() + self.conduct.lease);
+    }
+
+    fn message(&mut self, channel: Channel, message: Message, payload: Vec<Frame>) {
+        if let Some(ack) = self.keeping.heard(channel, &message, &payload) {
+            // It is not counted itself.
+            self.outbox.push((Channel::Control, ack, vec![]));
+        }
+        self.core.arrived = self.keeping.arrived();
         // No folder of segments: it has said that it has none.
         let unpack = |frames, task: &Task| unpack(frames, &task.segments, None).map_err(|error| error.to_string());
         for action in self.core.message(message, payload, unpack) {
@@ -98,8 +132,8 @@ impl Engine {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::SendData(message, payload) => self.outbox.push((Channel::Data, message, payload)),
-            Action::SendControl(message) => self.outbox.push((Channel::Control, message, vec![])),
+            Action::SendData(message, payload) => self.say(Channel::Data, message, payload),
+            Action::SendControl(message) => self.say(Channel::Control, message, vec![]),
             Action::Inspect(inspect) => self.inspected(&inspect),
             Action::Stop => self.end("shut down"),
             // It has no MPI, and its tasks are short.
@@ -107,12 +141,18 @@ impl Engine {
         }
     }
 
+    /// Says something to the controller; without a connection, as soon as there is one again.
+    fn say(&mut self, channel: Channel, message: Message, payload: Vec<Frame>) {
+        if self.keeping.say(channel, &message, &payload) {
+            self.outbox.push((channel, message, payload));
+        }
+    }
+
     fn inspected(&mut self, inspect: &Inspect) {
         let seconds = self.running.as_ref().map_or(0.0, |running| wall_clock() - running.started);
         let activity = Some(Activity { busy: self.running.is_some(), seconds, ..Activity::default() });
         let (number, asker) = (inspect.number, inspect.asker);
-        let answer = Message::Inspected(Inspected { number, asker, engine: None, activity });
-        self.outbox.push((Channel::Control, answer, vec![]));
+        self.say(Channel::Control, Message::Inspected(Inspected { number, asker, engine: None, activity }), vec![]);
     }
 
     /// Ends what is due, and begins what is next, as long as that takes no time.
@@ -133,21 +173,24 @@ impl Engine {
         let (least, most) = (*self.conduct.busy.start(), *self.conduct.busy.end());
         let busy = Duration::from_secs_f64(least + (most - least) * self.random.share());
         let fails = self.random.share() < self.conduct.fail;
+        let lies = self.random.share() < self.conduct.wrong;
         let (outcome, answer) = match self.execute(job) {
-            Ok(answer) if fails => (TaskOutcome::Error, answer),
-            Ok(answer) => (TaskOutcome::Ok, answer),
+            Ok(key) => {
+                let outcome = if fails { TaskOutcome::Error } else { TaskOutcome::Ok };
+                (outcome, if lies { key.bytes() } else { key.answer() }.to_vec())
+            }
             Err(problem) => (TaskOutcome::Error, problem.into_bytes()),
         };
         Running { id: job.id, outcome, answer, started: wall_clock(), ends: Instant::now() + busy }
     }
 
-    /// Notes that the task begins, and makes its answer.
-    fn execute(&self, job: &Job) -> Result<Vec<u8>, String> {
+    /// Notes that the task begins.
+    fn execute(&self, job: &Job) -> Result<Key, String> {
         let parts: &[Part] = job.payload.as_ref().map_err(String::clone)?;
         let [only] = parts else { return Err(format!("a payload of {} frames has no key", parts.len())) };
         let key = Key::read(only).ok_or_else(|| format!("{} bytes are no key", only.len()))?;
         self.conduct.executions.borrow_mut().add(key).map_err(|error| format!("noting an execution: {error}"))?;
-        Ok(key.answer().to_vec())
+        Ok(key)
     }
 
     fn finish(&mut self, running: Running) {
@@ -162,26 +205,19 @@ impl Engine {
 
 impl Peer for Engine {
     fn hello(&self) -> Hello {
-        let wanted_id = self.wanted_id;
-        Hello { wanted_id, ..Hello::new(Role::Engine, self.uuid.clone(), places::host_name(), std::process::id()) }
+        let hello = Hello::new(Role::Engine, self.uuid.clone(), places::host_name(), std::process::id());
+        Hello { wanted_id: self.wanted_id, lease: self.conduct.lease.as_secs_f64(), ..hello }
     }
 
-    fn take(&mut self, event: SessionEvent, _session: &mut Session) {
+    fn take(&mut self, event: SessionEvent, session: &mut Session) {
         match event {
-            SessionEvent::Established(welcome) => {
-                self.id = welcome.engine_id;
-                self.give_up = None;
-            }
-            SessionEvent::Lost(_) => {
-                self.outbox.clear();
-                self.core.session_lost();
-                self.give_up = Some(Instant::now() + self.conduct.lease);
-            }
+            SessionEvent::Established(welcome) => self.established(&welcome, session),
+            SessionEvent::Lost(_) => self.lost(session),
             SessionEvent::Refused(reason) | SessionEvent::Ended(reason) => self.end(&reason),
             SessionEvent::OtherVersion(refused) => self.end(&refused.reason),
             // It is asked again.
             SessionEvent::Crowded(_) => {}
-            SessionEvent::Message(_, message, payload) => self.message(message, payload),
+            SessionEvent::Message(channel, message, payload) => self.message(channel, message, payload),
         }
     }
 

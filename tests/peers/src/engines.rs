@@ -71,6 +71,7 @@ pub fn run(options: &EngineOptions) -> Result<bool, PeersError> {
     let conduct = Rc::new(Conduct {
         busy: options.busy.clone(),
         fail: options.fail,
+        wrong: options.wrong,
         lease: options.lease,
         executions: RefCell::new(executions.map_err(PeersError::of(named))?),
     });

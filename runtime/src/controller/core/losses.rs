@@ -49,7 +49,7 @@ impl Core {
             self.unwatch(id, peer.watched);
         }
         self.worlds.left(engine, &reason);
-        self.work.engine_left(engine, &reason, now);
+        self.work.engine_left(engine, !peer.leaving, &reason, now);
         if peer.stood {
             self.tell_left(engine, &reason, awaited.any(), true);
         }

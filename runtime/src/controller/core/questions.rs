@@ -29,6 +29,7 @@ impl Core {
                     _ => "busy",
                 }
                 .to_owned(),
+                away: peer.presence != Presence::Here,
                 queue,
                 completed: load.map_or(0, |load| load.completed.0),
                 resident_bytes: peer.resident_bytes,

@@ -36,6 +36,9 @@ impl Work {
             self.answer(result.id, Some(engine), Outcome::Rejected(reason));
             return self.dispatch(now);
         }
+        if known {
+            self.segments.extend(segment_names(&reply.segments, &payload).map(|name| name.to_vec()));
+        }
         match known {
             true if unmet => self.unmet(result.id, engine, reply, payload),
             true => self.finish(result.id, reply, payload),

@@ -74,6 +74,7 @@ impl Work {
         let (op, segments, name) = (request.op, request.segments, request.name);
         let job = Rc::new(Job { op, function, segments, payload, bytes, group, name, submitted: now });
         self.held_bytes += bytes;
+        self.segments.extend(job.segment_names().map(|name| name.to_vec()));
         let kept = request.keep.map(|name| (name, targets.clone()));
         let count = count_of(&targets);
         let first = TaskId((self.last_task + Saturating(1)).0);
@@ -292,7 +293,7 @@ fn targets_of(placement: Placement, anywhere: &Rc<Choice>) -> (Vec<Option<Engine
             (retries, Rc::new(Choice::of(engines, duration.map(length))))
         }
     };
-    (vec![None], Some(Balanced { retries, choice, unmet: None }))
+    (vec![None], Some(Balanced { retries, choice, crashes: Vec::new(), unmet: None }))
 }
 
 fn count_of(targets: &[Option<EngineId>]) -> u32 {

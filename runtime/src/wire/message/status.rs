@@ -60,9 +60,12 @@ pub struct EngineStatus {
     pub pid: u32,
     /// The controller's address through which it is connected.
     pub address: String,
-    /// `idle` or `busy`; `draining`: it is being retired, or its time is nearly over; `stopped` by a signal, `traced` by a
+    /// `idle` or `busy`; `away`: it has no connection; `draining`: it is being retired, or its time is nearly over; `stopped` by a signal, `traced` by a
     /// debugger, `frozen` with its cgroup: on the controller's host.
     pub state: String,
+    /// It has no connection, and is waited for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub away: bool,
     /// Tasks given to it and not answered.
     pub queue: u64,
     /// Tasks answered.
