@@ -16,7 +16,9 @@ use super::questions::Questions;
 use super::request::{Outgoing, UnderWay};
 use crate::inspections::Inspections;
 use crate::recent::Recent;
-use crate::wire::message::{Abort, Ack, EngineInfo, EngineLeft, OfSession, Outcome, Placement, Resume, Status, Welcome, Window};
+use crate::wire::message::{
+    Abort, Ack, EngineInfo, EngineLeft, OfSession, Outcome, Placement, Resume, Status, Welcome, Window,
+};
 use crate::wire::resend::{Sending, Sent};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
 use std::collections::hash_map::Entry;

@@ -250,7 +250,10 @@ impl Journal {
 
     /// Whether it should begin anew.
     pub fn is_long(&self) -> bool {
-        let most = faults::log_min().unwrap_or(LOG_MIN).max(self.image_bytes.saturating_mul(LOG_PER_IMAGE)).max(self.next_image);
+        let most = faults::log_min()
+            .unwrap_or(LOG_MIN)
+            .max(self.image_bytes.saturating_mul(LOG_PER_IMAGE))
+            .max(self.next_image);
         self.log.length().saturating_add(self.blobs.dead_bytes()) > most
     }
 

@@ -130,8 +130,7 @@ impl Core {
     /// Of what is neither under way nor kept nobody knows any more.
     fn give_up_unknown(&mut self, requests: &[RequestId], found: &Found, now: f64) {
         let open: BTreeSet<&str> = found.tasks.iter().map(|task| task.id.as_str()).collect();
-        let why =
-            found.error.clone().unwrap_or_else(|| "it is not kept any more".to_owned());
+        let why = found.error.clone().unwrap_or_else(|| "it is not kept any more".to_owned());
         let session = self.session.as_ref().map(|session| session.id.clone()).unwrap_or_default();
         let begins = session.get(..CLIENT_DIGITS).unwrap_or_default();
         for request in requests {

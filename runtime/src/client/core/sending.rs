@@ -3,7 +3,9 @@
 use super::{Core, Standing};
 use crate::client::request::{Outgoing, UnderWay};
 use crate::wire::Channel;
-use crate::wire::message::{ForgetFunctions, FunctionName, Message, OUTPUT_WINDOW, Outcome, Placement, Request, Window};
+use crate::wire::message::{
+    ForgetFunctions, FunctionName, Message, OUTPUT_WINDOW, Outcome, Placement, Request, Window,
+};
 use crate::wire::resend::Sending;
 use ipclusterz_base::ids::RequestId;
 use serde_bytes::ByteBuf;
