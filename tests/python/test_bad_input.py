@@ -14,6 +14,7 @@ from ipclusterz.client import DirectView, LoadBalancedView
 from ipclusterz.client.connection import Connection
 from ipclusterz.client.direct import DirectCalls
 from ipclusterz.client.namespaces import NamespaceCalls
+from ipclusterz.client.past import Past
 from ipclusterz.client.sequences import SequenceCalls
 
 Call = Callable[[Any], Any]
@@ -87,9 +88,14 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda calls: calls.run(3), TypeError, "int"),
     ],
     "DirectCalls.get_result": [
-        (lambda calls: calls.get_result("1"), TypeError, "cells have numbers, not str"),
-        (lambda calls: calls.get_result(1.0), TypeError, "cells have numbers, not float"),
-        (lambda calls: calls.get_result(-1, block=True), (KeyError, CompositeError), "engine 1"),
+        # Of a client a text is a message id, and a negative number a submission.
+        (lambda calls: calls.get_result("1"), (TypeError, ValueError), "cells have numbers, not str|is no message id"),
+        (lambda calls: calls.get_result(1.0), TypeError, "cells have numbers, not float|are needed, not float"),
+        (
+            lambda calls: calls.get_result(-(10**9), block=True),
+            (KeyError, CompositeError, IndexError),
+            "engine 1|no submission",
+        ),
         (lambda calls: calls.get_result(10**9, block=True), (KeyError, CompositeError), "engine 1"),
     ],
     "DirectCalls.push": [
@@ -182,6 +188,32 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda rc: rc.abort([], all_clients=True), TypeError, "all_clients and interrupt, not both"),
         (lambda rc: rc.abort([], interrupt=True), TypeError, "all_clients and interrupt, not both"),
         (lambda rc: rc.abort(targets=9), IndexError, "there is no engine 9"),
+    ],
+    "Client.get_result": [
+        (lambda rc: rc.get_result(-1, targets=0), TypeError, "results have engines of their own"),
+        (lambda rc: rc.get_result([]), ValueError, "no message id in an empty list"),
+        (lambda rc: rc.get_result([None]), TypeError, "are needed, not NoneType"),
+        (lambda rc: rc.get_result([3]), TypeError, "counted from the last: -1, not 3"),
+        (lambda rc: rc.get_result("nonsense"), ValueError, '"nonsense" is no message id'),
+    ],
+    "Client.db_query": [
+        (lambda rc: rc.db_query(3), TypeError, "a query is a dictionary, not int"),
+        (lambda rc: rc.db_query(colour=3), ValueError, "tasks have no 'colour'; there are: msg_id, session"),
+        (lambda rc: rc.db_query(keys="colour"), ValueError, "tasks have no 'colour'"),
+        (lambda rc: rc.db_query({"state": {"$like": 3}}), ValueError, r"no operator '\$like'; there are: \$eq"),
+        (lambda rc: rc.db_query({"state": {"$in": "ok"}}), ValueError, r"\$in takes a list of values, not 'ok'"),
+        (lambda rc: rc.db_query(submitted="today"), ValueError, "compared with a datetime or seconds"),
+    ],
+    "Client.purge_results": [
+        (lambda rc: rc.purge_results(), TypeError, "give what is to be dropped"),
+        (lambda rc: rc.purge_results("nonsense"), ValueError, "is no message id"),
+        (lambda rc: rc.purge_results(targets=9), IndexError, "there is no engine 9"),
+    ],
+    "Client.resubmit": [
+        (lambda rc: rc.resubmit(3), TypeError, "counted from the last: -1, not 3"),
+        (lambda rc: rc.resubmit("nonsense"), ValueError, "is no message id"),
+        (lambda rc: rc.resubmit(-(10**9)), IndexError, "there is no submission"),
+        (lambda rc: rc.resubmit([]), ValueError, "no message id in an empty list"),
     ],
     "Client.interrupt": [
         (lambda rc: rc.interrupt(9), IndexError, "there is no engine 9"),
@@ -293,6 +325,10 @@ WITHOUT = {
     "Client.targets",
     "Client.ids",
     "Client.outstanding",
+    "Client.session",
+    "Client.history",
+    "Client.results",
+    "Client.hub_history",
     "Client.cluster",
     "Client.closed",
     "Client.close",
@@ -317,10 +353,20 @@ def test_every_public_method_is_in_the_table() -> None:
     from ipclusterz.client.view import View
 
     # What is about the connection, namespaces and sequences is in classes of its own only for the size of a file.
-    names = {Connection: "Client", NamespaceCalls: "DirectCalls", SequenceCalls: "DirectCalls"}
+    names = {Connection: "Client", Past: "Client", NamespaceCalls: "DirectCalls", SequenceCalls: "DirectCalls"}
     public = {
         f"{names.get(kind, kind.__name__)}.{name}"
-        for kind in (Client, Connection, SequenceCalls, NamespaceCalls, DirectCalls, View, DirectView, LoadBalancedView)
+        for kind in (
+            Client,
+            Past,
+            Connection,
+            SequenceCalls,
+            NamespaceCalls,
+            DirectCalls,
+            View,
+            DirectView,
+            LoadBalancedView,
+        )
         for name, value in vars(kind).items()
         if not name.startswith("_") and (callable(value) or isinstance(value, property))
     }

@@ -3,7 +3,7 @@
 use crate::buffers::Sources;
 use crate::engine::{Activities, activities};
 use crate::errors;
-use crate::pending::Pending;
+use crate::pending::{Again, Pending};
 use crate::process::OfProcess;
 use crate::waiting::{deadline, duration, say, telling, wait, wait_and};
 use ipclusterz_base::connection::ConnectionFile;
@@ -20,6 +20,13 @@ use std::time::{Duration, Instant};
 
 /// How long `submit` waits for room before it says why.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a submission was made of is kept with its answers, unless it has more bytes.
+const AGAIN_MAX: u64 = 1 << 20;
+/// How long whoever takes up what another client has submitted waits for what is there.
+const ADOPTION: Duration = Duration::from_secs(10);
+/// How long a question waits before it looks at signals.
+const SLICE: Duration = Duration::from_millis(40);
 
 /// A connection to a controller.
 #[pyclass(frozen, module = "ipclusterz._core")]
@@ -136,6 +143,7 @@ impl Client {
             let names = Op::ALL.map(Op::name).join(", ");
             PyValueError::new_err(format!("no operation {op:?}; there are: {names}"))
         })?;
+        let function_given = function.as_ref().map(|(hash, code)| (hash.clone().unbind(), code.clone().unbind()));
         let function = match &function {
             Some((hash, code)) => {
                 let hash = hash.as_bytes().try_into();
@@ -151,13 +159,26 @@ impl Client {
             wait_for_room(py, core)?;
         }
         let counts = prepared.iter().map(|item| item.targets.as_ref().map_or(1, Vec::len)).collect();
+        let bytes = prepared.iter().map(|item| item.packed.bytes).fold(0, u64::saturating_add);
+        let again = (bytes <= AGAIN_MAX && keep.is_none()).then(|| Again {
+            op,
+            items: items.clone().unbind(),
+            function: function_given,
+            retries,
+            engines: engines.clone(),
+            duration,
+            collective,
+            timeout,
+            name: name.map(str::to_owned),
+            about: about.map(<[u8]>::to_vec),
+        });
         let engines = engines.map(engine_ids);
         let engines = engines.as_deref();
         let submission =
             Submission { op, function, retries, engines, duration, collective, timeout, keep, name, about };
         let (first, inner) = core.submit(submission, prepared).map_err(|error| errors::of_client(py, &error))?;
         let (client, client_name) = (Arc::downgrade(core), Arc::clone(&self.name));
-        Ok(Pending { inner: OfProcess::new(inner), client, client_name, counts, first })
+        Ok(Pending { inner: OfProcess::new(inner), client, client_name, counts, first, again })
     }
 
     /// The session: its name, what the ids of its tasks begin with, the last number of a request when this client came, and
@@ -172,9 +193,17 @@ impl Client {
     fn query(&self, py: Python<'_>, ask: &str, timeout: f64) -> PyResult<(String, Vec<Kept>)> {
         let bad = |error: serde_json::Error| PyValueError::new_err(error.to_string());
         let ask: Ask = serde_json::from_str(ask).map_err(bad)?;
-        let timeout = duration(timeout)?;
+        let deadline = Instant::now() + duration(timeout)?;
         let core = self.core.get()?;
-        let answered = py.detach(|| core.query(ask, timeout)).map_err(|error| errors::of_client(py, &error))?;
+        let number = core.ask(ask).map_err(|error| errors::of_client(py, &error))?;
+        let step = |slice: Duration| core.is_answered(number, slice.min(SLICE)).then_some(());
+        let waited = wait_told(py, core, Some(deadline), step);
+        let answered = core.answer(number, Duration::ZERO);
+        let answered = match waited? {
+            Some(()) => answered,
+            None => answered.map_err(|_| ClientError::Timeout(timeout)),
+        };
+        let answered = answered.map_err(|error| errors::of_client(py, &error))?;
         let mut kept = Vec::new();
         for (result, parts) in answered.kept {
             let frames = parts.iter().map(|part| PyBytes::new(py, part).unbind()).collect();
@@ -192,10 +221,17 @@ impl Client {
             .map(|engines| engines.map_or_else(|| vec![None], |ids| ids.into_iter().map(EngineId).map(Some).collect()))
             .collect();
         let first = RequestId(first);
-        let inner = core.adopt(first, &targets, submitted).map_err(|error| errors::of_client(py, &error))?;
+        let adopted = core.adopt(first, &targets, submitted).map_err(|error| errors::of_client(py, &error))?;
+        let (inner, questions) = adopted;
+        // What is there is here then. If it takes long, it follows.
+        let step = |slice: Duration| {
+            let answered = questions.iter().all(|number| core.is_answered(*number, slice.min(SLICE)));
+            answered.then_some(())
+        };
+        wait_told(py, core, Some(Instant::now() + ADOPTION), step)?;
         let (client, client_name) = (Arc::downgrade(core), Arc::clone(&self.name));
         let counts = targets.iter().map(Vec::len).collect();
-        Ok(Pending { inner: OfProcess::new(inner), client, client_name, counts, first })
+        Ok(Pending { inner: OfProcess::new(inner), client, client_name, counts, first, again: None })
     }
 
     /// Aborts requests of another session.
@@ -295,6 +331,39 @@ impl Client {
         let core = self.core.get()?;
         let found = py.detach(|| core.inspect(&engines, timeout)).map_err(|error| errors::of_client(py, &error))?;
         Ok(activities(found))
+    }
+
+    /// Who has taken the session over, in words; None: nobody has.
+    #[getter]
+    fn taken(&self) -> PyResult<Option<String>> {
+        Ok(self.core.here().and_then(|core| core.taken()))
+    }
+
+    /// All that was submitted here, in order: runs of submissions that are alike. For each the first number of a request, the
+    /// requests of a submission, the answers of a request, and how many submissions there are.
+    fn submitted(&self, py: Python<'_>) -> PyResult<Vec<(u64, u64, u32, u64)>> {
+        let runs = self.core.get()?.submitted().map_err(|error| errors::of_client(py, &error))?;
+        Ok(runs.into_iter().map(|run| (run.first.0, run.requests, run.answers, run.times)).collect())
+    }
+
+    /// How many answers will not come if this client leaves a session without a name, and how many are missing in all.
+    fn unanswered(&self) -> PyResult<(usize, usize)> {
+        Ok(self.core.here().map_or((0, 0), |core| core.unanswered()))
+    }
+
+    /// Before a session with a name is left: waits until the controller has all that was submitted. False: the deadline.
+    fn leave(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        let core = self.core.get()?;
+        let mut left = false;
+        let step = |slice| match core.leave(&mut left, slice) {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        };
+        match wait(py, deadline(Some(timeout))?, step)? {
+            Some(result) => result.map(|()| true).map_err(|error| errors::of_client(py, &error)),
+            None => Ok(false),
+        }
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {

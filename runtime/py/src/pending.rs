@@ -9,11 +9,11 @@ use ipclusterz_guard::guarded;
 use ipclusterz_runtime::client::{Answer, AnswerId, Client as Core, Pending as Inner, Written};
 use ipclusterz_runtime::system::wall_clock;
 use ipclusterz_runtime::wire::Frame;
-use ipclusterz_runtime::wire::message::{Outcome, Stream};
+use ipclusterz_runtime::wire::message::{Op, Outcome, Stream};
 use ipclusterz_runtime::wire::part::Part;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyBytes, PyDict, PyList, PySequence};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,38 @@ pub struct Pending {
     /// Number of answers of each request, which have consecutive numbers.
     pub counts: Vec<usize>,
     pub first: RequestId,
+    /// What it was made of, if that is not too large to be kept.
+    pub again: Option<Again>,
+}
+
+/// What `Client.submit` was given.
+pub struct Again {
+    pub op: Op,
+    pub items: Py<PySequence>,
+    pub function: Option<(Py<PyBytes>, Py<PyBytes>)>,
+    pub retries: u32,
+    pub engines: Option<Vec<u32>>,
+    pub duration: Option<f64>,
+    pub collective: bool,
+    pub timeout: Option<f64>,
+    pub name: Option<String>,
+    pub about: Option<Vec<u8>>,
+}
+
+impl Again {
+    /// The keywords.
+    fn how<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let how = PyDict::new(py);
+        how.set_item("function", self.function.as_ref().map(|(hash, code)| (hash.bind(py), code.bind(py))))?;
+        how.set_item("retries", self.retries)?;
+        how.set_item("engines", self.engines.as_ref())?;
+        how.set_item("duration", self.duration)?;
+        how.set_item("collective", self.collective)?;
+        how.set_item("timeout", self.timeout)?;
+        how.set_item("name", self.name.as_ref())?;
+        how.set_item("about", self.about.as_ref().map(|about| PyBytes::new(py, about)))?;
+        Ok(how)
+    }
 }
 
 impl Pending {
@@ -58,6 +90,8 @@ impl Pending {
 
 type OnOutput<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 type Pieces = Vec<(&'static str, String)>;
+/// Operation, items and keywords.
+type MadeOf<'py> = (&'static str, Bound<'py, PySequence>, Bound<'py, PyDict>);
 /// Index, engine, what it wrote, and whether that was all.
 type Taken = (usize, i64, Pieces, bool);
 
@@ -110,6 +144,20 @@ impl Pending {
         let ids = requests
             .flat_map(|(request, count)| (0..).take(*count).map(move |position| AnswerId { request, position }));
         Ok(ids.map(|id| id.text(&self.client_name)).collect())
+    }
+
+    /// The number of its first request, and how many there are.
+    #[getter]
+    fn requests(&self) -> PyResult<(u64, usize)> {
+        Ok((self.first.0, self.counts.len()))
+    }
+
+    /// What it was made of: operation, items and keywords. None: that is not kept.
+    #[getter]
+    fn again<'py>(&self, py: Python<'py>) -> PyResult<Option<MadeOf<'py>>> {
+        self.inner()?;
+        let made_of = |again: &Again| Ok((again.op.name(), again.items.bind(py).clone(), again.how(py)?));
+        self.again.as_ref().map(made_of).transpose()
     }
 
     fn targets(&self) -> PyResult<Vec<i64>> {
@@ -204,7 +252,8 @@ impl Pending {
         let answer = inner.answer(index);
         let answer = answer.ok_or_else(|| PyValueError::new_err(format!("answer {index} is not there yet")))?;
         let (stdout, stderr) = inner.outputs(index).unwrap_or_default();
-        Reply::new(py, answer, inner.submitted, stdout, stderr)
+        let taken = self.client.upgrade().and_then(|client| client.taken());
+        Reply::new(py, answer, inner.submitted, (stdout, stderr), taken.as_deref())
     }
 
     fn outputs(&self, index: isize) -> PyResult<(String, String)> {
@@ -308,8 +357,18 @@ pub struct Reply {
 }
 
 impl Reply {
-    fn new(py: Python<'_>, answer: Answer, submitted: f64, stdout: String, stderr: String) -> PyResult<Reply> {
-        let status = answer.outcome.name();
+    /// `taken`: who has taken the session over.
+    fn new(
+        py: Python<'_>,
+        answer: Answer,
+        submitted: f64,
+        (stdout, stderr): (String, String),
+        taken: Option<&str>,
+    ) -> PyResult<Reply> {
+        let status = match &answer.outcome {
+            Outcome::Lost(reason) if taken.is_some_and(|taken| taken == reason) => "taken",
+            outcome => outcome.name(),
+        };
         let message = match answer.outcome {
             Outcome::Ok | Outcome::Error => String::new(),
             Outcome::Aborted => "aborted before it was started".to_owned(),

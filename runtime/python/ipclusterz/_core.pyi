@@ -2,7 +2,7 @@
 # nothing of pickle, functions or views; those are the Python package's, which is the only caller of this module.
 
 from collections.abc import Callable, Sequence
-from typing import Literal, final, overload
+from typing import Any, Literal, final, overload
 
 from typing_extensions import Buffer as _Readable
 
@@ -25,6 +25,8 @@ WIRE_VERSION: int
 
 _Operation = Literal["execute", "apply", "apply_bound", "push", "pull", "clear", "upload"]
 _Status = Literal["ok", "error", "aborted", "lost", "rejected", "rank_lost"]
+# "taken": it was lost because another client has taken the session over.
+_Ended = Literal[_Status, "taken"]
 # Of each engine: whether it is busy, its stack, its last MPI calls as JSON, seconds since its task began. None: there
 # is no such engine.
 _Activities = dict[int, tuple[bool, str, str, float] | None]
@@ -52,7 +54,7 @@ class Buffer(_Readable):
 @final
 class Reply:
     @property
-    def status(self) -> _Status: ...
+    def status(self) -> _Ended: ...
     @property
     def message(self) -> str: ...
     @property
@@ -79,6 +81,15 @@ class Pending:
     def __len__(self) -> int: ...
     def message_ids(self) -> list[str]: ...
     def targets(self) -> list[int]: ...
+    # The number of its first request, and how many there are.
+    @property
+    def requests(self) -> tuple[int, int]: ...
+    # What `Client.submit` was given: operation, items and keywords. None where that is large, and for what another
+    # client has submitted.
+    @property
+    def again(
+        self,
+    ) -> tuple[_Operation, Sequence[tuple[list[int] | None, Sequence[_Readable]]], dict[str, Any]] | None: ...
     @property
     def submitted(self) -> float: ...
     # Of each answer; None: it is not there yet.
@@ -145,6 +156,16 @@ class Client:
     # Awaits answers to consecutive requests of this session, which another client has submitted; for each, the engines
     # (None: any, one answer).
     def adopt(self, first: int, targets: list[list[int] | None], submitted: float) -> Pending: ...
+    # Who has taken the session over, in words.
+    @property
+    def taken(self) -> str | None: ...
+    # All that was submitted here, in order: for each run of submissions that are alike the first number of a request,
+    # the requests of a submission, the answers of a request, and how many submissions there are.
+    def submitted(self) -> list[tuple[int, int, int, int]]: ...
+    # How many answers will not come if this client leaves a session without a name, and how many are missing in all.
+    def unanswered(self) -> tuple[int, int]: ...
+    # Before a session with a name is left: waits until the controller has all that was submitted. False: the timeout.
+    def leave(self, timeout: float) -> bool: ...
     def abort_in(self, session: str, requests: list[int], interrupt: bool) -> None: ...
     @property
     def uuid(self) -> str: ...

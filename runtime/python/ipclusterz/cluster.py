@@ -178,13 +178,15 @@ class Cluster:
             )
         return self._process is not None and self._process.poll() is None
 
-    def connect_client(self, timeout: float = 10) -> Client:
+    def connect_client(self, timeout: float = 10, *, session: str | None = None) -> Client:
         """A new client of this cluster; `stop` closes it.
 
         Parameters
         ----------
         timeout : float
             Seconds to wait for the controller's answer.
+        session : str, optional
+            The name of a session, as for `Client`.
 
         Returns
         -------
@@ -197,7 +199,7 @@ class Cluster:
         """
         if not self.running:
             raise ClusterError(f"cluster {self.name!r} is not running", hint="call start() first")
-        client = Client(self.report["client_file"], timeout=timeout)
+        client = Client(self.report["client_file"], timeout=timeout, session=session)
         # A cluster that nobody refers to ends, but not while it has such a client.
         client._owner = self
         self._clients.add(client)

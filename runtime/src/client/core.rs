@@ -10,12 +10,15 @@ mod sending;
 use super::answer_id::AnswerId;
 use super::event::Event;
 use super::functions::Functions;
+use super::numbers::Numbers;
 use super::pending::Pending;
 use super::questions::Questions;
 use super::request::{Outgoing, UnderWay};
 use crate::inspections::Inspections;
 use crate::recent::Recent;
-use crate::wire::message::{Abort, Ack, EngineInfo, EngineLeft, OfSession, Outcome, Resume, Status, Welcome, Window};
+use crate::wire::message::{
+    Abort, Ack, EngineInfo, EngineLeft, OfSession, Outcome, Placement, Resume, Status, Welcome, Window,
+};
 use crate::wire::resend::{Sending, Sent};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
 use std::collections::hash_map::Entry;
@@ -78,6 +81,8 @@ pub struct Core {
     pub inspections: Inspections,
     /// What happened; beyond a limit the oldest are dropped.
     pub events: VecDeque<Event>,
+    /// What was submitted here.
+    pub numbers: Numbers,
     last_request: Saturating<u64>,
     /// What waits to be sent, by number, so that each is quickly found and removed.
     backlog: BTreeMap<RequestId, Outgoing>,
@@ -180,15 +185,28 @@ impl Core {
 
     /// Somebody waits for the answers to a request that another client of this session has submitted.
     pub fn adopt(&mut self, request: RequestId, pending: Weak<Pending>, base: usize, count: usize) {
-        let known = self.requests.insert(request, UnderWay { pending, base, count, open: Saturating(count), bytes: 0 });
+        if let Some(unsent) = self.backlog.get_mut(&request) {
+            // It is this client's own, and nobody has waited for it any more.
+            (unsent.pending, unsent.base) = (pending, base);
+            return;
+        }
+        let known = self.requests.remove(&request);
+        let (balanced, unwanted) = known.as_ref().map_or((true, false), |known| (known.balanced, known.unwanted));
+        let bytes = known.as_ref().map_or(0, |known| known.bytes);
         let before = known.map_or(Saturating(0), |known| known.open);
-        self.open_replies += Saturating(count as u64) - Saturating(before.0.min(count) as u64);
+        let open = Saturating(count);
+        self.requests.insert(request, UnderWay { pending, base, count, open, bytes, balanced, unwanted });
+        self.open_replies += open.0 as u64;
+        self.open_replies -= before.0 as u64;
     }
 
     /// A request that another client of this session has submitted lacks so many answers.
     pub fn count_foreign(&mut self, request: RequestId, count: usize, open: usize) {
         if let Entry::Vacant(entry) = self.requests.entry(request) {
-            entry.insert(UnderWay { pending: Weak::new(), base: 0, count, open: Saturating(open), bytes: 0 });
+            let (pending, open_here) = (Weak::new(), Saturating(open));
+            let under_way =
+                UnderWay { pending, base: 0, count, open: open_here, bytes: 0, balanced: true, unwanted: false };
+            entry.insert(under_way);
             self.open_replies += open as u64;
         }
     }
@@ -203,6 +221,30 @@ impl Core {
     /// Requests that lack answers, sent or not.
     pub fn under_way(&self) -> usize {
         self.requests.len().saturating_add(self.backlog.len())
+    }
+
+    /// How many answers will not come if this client leaves: those of tasks for any engine, and of what cannot be sent for
+    /// now; and how many are missing in all.
+    pub fn unanswered(&self) -> (usize, usize) {
+        let full = self.standing.is_none_or(|standing| self.open_replies.0 >= standing.window.replies);
+        let is_balanced = |outgoing: &Outgoing| matches!(outgoing.placement, Placement::Balanced { .. });
+        let wanted = self.requests.values().filter(|request| !request.unwanted);
+        let sent = wanted.map(|request| (request.balanced, request.open.0));
+        let unsent = self.backlog.values().map(|unsent| (full || is_balanced(unsent), unsent.count));
+        sent.chain(unsent).fold((0, 0), |(given_up, all), (is_given_up, count)| {
+            let of_these = if is_given_up { count } else { 0 };
+            (given_up.saturating_add(of_these), all.saturating_add(count))
+        })
+    }
+
+    /// Whether the controller has all that was submitted; or there is none any more.
+    pub fn is_taken(&self) -> bool {
+        self.standing.is_none() || (self.backlog.is_empty() && self.sent.len() == 0)
+    }
+
+    /// Whether everything that was submitted was sent; or there is no controller any more.
+    pub fn is_sent(&self) -> bool {
+        self.standing.is_none() || self.backlog.is_empty()
     }
 
     /// Whether there was such a request; the position is checked as long as the request is known.

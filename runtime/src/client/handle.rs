@@ -4,6 +4,7 @@
 
 use super::answer_id::CLIENT_DIGITS;
 use super::error::ClientError;
+use super::numbers::Run;
 use super::reactor;
 use super::shared::{Refusal, Shared, State};
 use crate::system;
@@ -11,7 +12,7 @@ use crate::transport::context;
 use crate::transport::dial::DialError;
 use crate::transport::session::Session;
 use crate::wire::Channel;
-use crate::wire::message::{Hello, Message};
+use crate::wire::message::{Goodbye, Hello, Message};
 use crate::wire::reaper;
 use crate::wire::segment::SegmentFolder;
 use ipclusterz_base::connection::{ConnectionFile, ControllerProcess, Role};
@@ -176,12 +177,23 @@ impl Client {
         if std::process::id() == self.pid { Ok(()) } else { Err(ClientError::Forked(self.pid)) }
     }
 
-    pub(super) fn usable(&self) -> Result<MutexGuard<'_, State>, ClientError> {
+    /// The state, in which there may be no session any more; but it is not another client's.
+    pub(super) fn usable_or_lost(&self) -> Result<MutexGuard<'_, State>, ClientError> {
         self.check_process()?;
         let state = self.shared.lock();
-        if let Some(taken) = &state.taken {
-            return Err(ClientError::Taken(taken.clone()));
+        match &state.taken {
+            Some(taken) => Err(ClientError::Taken(taken.clone())),
+            None => Ok(state),
         }
+    }
+
+    /// Who has taken the session over, in words.
+    pub fn taken(&self) -> Option<String> {
+        self.shared.lock().taken.clone()
+    }
+
+    pub(super) fn usable(&self) -> Result<MutexGuard<'_, State>, ClientError> {
+        let state = self.usable_or_lost()?;
         if state.closed.is_some() {
             return Err(ClientError::Closed);
         }
@@ -214,6 +226,32 @@ impl Client {
             state = self.shared.wait(state, left);
         }
         Ok(())
+    }
+
+    /// Before a session with a name is left: waits until everything was sent, says goodbye, and waits until the controller has
+    /// it all. True: it has, or there is none any more; false at the deadline.
+    pub fn leave(&self, left: &mut bool, timeout: Duration) -> Result<bool, ClientError> {
+        let begin = Instant::now();
+        if !*left {
+            if self.wait_until(timeout, |state| state.core.is_sent() || state.closed.is_some()).is_err() {
+                return Ok(false);
+            }
+            let goodbye = Goodbye { reason: "the client was closed".to_owned(), taken: false };
+            self.send(Channel::Data, Message::Goodbye(goodbye))?;
+            *left = true;
+        }
+        let taken = |state: &State| state.core.is_taken() || state.closed.is_some();
+        Ok(self.wait_until(timeout.saturating_sub(begin.elapsed()), taken).is_ok())
+    }
+
+    /// Answers that will not come if this client leaves; see [`super::core::Core::unanswered`].
+    pub fn unanswered(&self) -> (usize, usize) {
+        self.shared.lock().core.unanswered()
+    }
+
+    /// Everything that was submitted here.
+    pub fn submitted(&self) -> Result<Vec<Run>, ClientError> {
+        Ok(self.usable_or_lost()?.core.numbers.runs().to_vec())
     }
 
     /// Sends what is left and closes the connection; what is under way is lost to this client.

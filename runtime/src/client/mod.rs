@@ -5,7 +5,7 @@
 //! 3. [`watched`]: how one thread waits for whichever submission is complete next.
 //! 4. [`functions`]: code by hash, sent once.
 //! 5. [`request`]: a request as it waits to be sent and for its answers.
-//!    [`questions`]: what is asked about work of the past.
+//!    [`numbers`]: all that was submitted; [`questions`]: what is asked about work of the past.
 //! 6. [`core`]: what is under way and what must wait for the window. Pure.
 //! 7. `shared`: the core under one lock; `reactor`: the I/O thread around it.
 //! 8. `handle`: a client in the hands of other threads, with its [`error`]s; [`submit`]: what they submit and wait for;
@@ -19,6 +19,7 @@ pub mod error;
 pub mod event;
 pub mod functions;
 mod handle;
+pub mod numbers;
 mod past;
 pub mod pending;
 pub mod questions;

@@ -1,12 +1,15 @@
 //! Work of the past and of others, as other threads ask for it; and requests of a session that another client has submitted.
 
+use super::answer_id::{AnswerId, CLIENT_DIGITS};
 use super::error::ClientError;
 use super::handle::Client;
 use super::pending::Pending;
 use super::questions::Answered;
+use super::shared::State;
 use crate::wire::Channel;
-use crate::wire::message::{Abort, Ask, Message, OfSession, RequestRecord};
+use crate::wire::message::{Abort, Ask, Filter, Message, OfSession};
 use ipclusterz_base::ids::{EngineId, RequestId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +27,12 @@ impl Client {
     /// # Errors
     /// `NoHistory` where the controller keeps none, or is too old; `Timeout` when it does not answer in time.
     pub fn query(&self, ask: Ask, timeout: Duration) -> Result<Answered, ClientError> {
+        let number = self.ask(ask)?;
+        self.answer(number, timeout)
+    }
+
+    /// Asks; the question's number.
+    pub fn ask(&self, ask: Ask) -> Result<u64, ClientError> {
         let mut state = self.usable()?;
         if state.core.session.is_none() {
             return Err(ClientError::NoHistory("the controller is of a release that has none".to_owned()));
@@ -31,30 +40,43 @@ impl Client {
         let number = state.ask(ask, None);
         drop(state);
         self.shared.waker.wake();
-        let waited =
-            self.wait_until(timeout, |state| state.core.questions.is_complete(number) || state.closed.is_some());
-        let answered = self.shared.lock().core.questions.take(number);
-        waited?;
+        Ok(number)
+    }
+
+    /// Whether the answer to a question is there; waits for it.
+    pub fn is_answered(&self, number: u64, timeout: Duration) -> bool {
+        let over = |state: &State| {
+            state.core.questions.is_complete(number) || state.core.standing.is_none() || state.closed.is_some()
+        };
+        self.wait_until(timeout, over).is_ok()
+    }
+
+    /// The answer to a question, which is not there after that if it does not come in time.
+    pub fn answer(&self, number: u64, timeout: Duration) -> Result<Answered, ClientError> {
+        let in_time = self.is_answered(number, timeout);
+        let (complete, answered) = {
+            let mut state = self.usable_or_lost()?;
+            (state.core.questions.is_complete(number), state.core.questions.take(number))
+        };
+        if !complete {
+            drop(self.usable()?);
+            return Err(if in_time { ClientError::Closed } else { ClientError::Timeout(timeout.as_secs_f64()) });
+        }
         match answered.found.error {
             Some(error) => Err(ClientError::NoHistory(error)),
             None => Ok(answered),
         }
     }
 
-    /// What was submitted in this client's session, in that order.
-    pub fn submissions(&self, timeout: Duration) -> Result<Vec<RequestRecord>, ClientError> {
-        let Some(session) = self.session() else { return Ok(Vec::new()) };
-        Ok(self.query(Ask::Submissions { session: session.name }, timeout)?.found.requests)
-    }
-
     /// Waits for answers to requests that another client of this session has submitted: consecutive ones from `first` on, with
-    /// the engines that each answer is expected from (none: any). What there is follows by itself.
+    /// the engines that each answer is expected from (none: any). What there is follows by itself; the questions are given
+    /// that it is the answer to.
     pub fn adopt(
         &self,
         first: RequestId,
         targets: &[Vec<Option<EngineId>>],
         submitted: f64,
-    ) -> Result<Arc<Pending>, ClientError> {
+    ) -> Result<(Arc<Pending>, Vec<u64>), ClientError> {
         let all: Vec<Option<EngineId>> = targets.iter().flatten().copied().collect();
         let (watched, kept) = (Arc::clone(&self.shared.watched), Arc::clone(&self.shared.kept));
         let pending = Pending::new(all, submitted, watched, kept);
@@ -69,26 +91,33 @@ impl Client {
             base = base.saturating_add(targets.len());
             requests.push(request);
         }
+        let mut questions = Vec::new();
         for some in requests.chunks(ASKED_MAX) {
             let ask = Ask::Results { session: session.clone(), requests: some.to_vec() };
-            state.ask(ask, Some(some.to_vec()));
+            questions.push(state.ask(ask, Some(some.to_vec())));
         }
         drop(state);
         self.shared.waker.wake();
-        Ok(pending)
+        Ok((pending, questions))
     }
 
-    /// What this session has under way counts for its window, also what another client has submitted.
+    /// What this session has under way counts for its window, also what another client has submitted. Fails where the
+    /// controller keeps no history, which a session with a name needs.
     pub(super) fn count_open(&self, timeout: Duration) -> Result<(), ClientError> {
-        if self.session().is_none_or(|session| session.last_request.0 == 0) {
-            return Ok(());
+        let Some(OfSession { name, id, .. }) = self.session() else { return Ok(()) };
+        let states = ["queued", "held", "running"].map(str::to_owned).to_vec();
+        let filter = Filter { session: Some(name), states, ..Filter::default() };
+        let found = self.query(Ask::Tasks(filter), timeout)?.found;
+        let begins = id.get(..CLIENT_DIGITS).unwrap_or_default();
+        let mut open: BTreeMap<RequestId, (usize, usize)> = BTreeMap::new();
+        for id in found.tasks.iter().filter_map(|task| AnswerId::parse(&task.id, begins).ok()) {
+            let (count, open) = open.entry(id.request).or_default();
+            *count = (*count).max((id.position as usize).saturating_add(1));
+            *open = open.saturating_add(1);
         }
-        let open: Vec<RequestRecord> =
-            self.submissions(timeout)?.into_iter().filter(|request| request.done < request.count).collect();
         let mut state = self.usable()?;
-        for request in open {
-            let open = request.count.saturating_sub(request.done) as usize;
-            state.core.count_foreign(request.request, request.count as usize, open);
+        for (request, (count, open)) in open {
+            state.core.count_foreign(request, count, open);
         }
         Ok(())
     }

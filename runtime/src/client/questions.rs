@@ -97,6 +97,7 @@ impl Questions {
     }
 }
 
+/// On `data`: behind the requests that it is about.
 fn message(number: u64, ask: Ask) -> Sending {
-    (Channel::Control, Message::Query(Query { number, ask }), Vec::<Frame>::new())
+    (Channel::Data, Message::Query(Query { number, ask }), Vec::<Frame>::new())
 }

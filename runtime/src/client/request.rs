@@ -49,6 +49,10 @@ pub(super) struct UnderWay {
     pub count: usize,
     pub open: Saturating<usize>,
     pub bytes: u64,
+    /// Any engine may do it: when this client leaves, it is given up.
+    pub balanced: bool,
+    /// It is given up already, if no engine has begun it.
+    pub unwanted: bool,
 }
 
 impl UnderWay {

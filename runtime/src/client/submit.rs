@@ -119,6 +119,8 @@ impl Client {
             let name = FunctionName(hash);
             (name, state.core.functions.code(name, code))
         });
+        let counts: Vec<usize> = items.iter().map(|item| item.targets.as_ref().map_or(1, Vec::len)).collect();
+        state.core.numbers.add(first, &counts);
         let mut base = 0_usize;
         for ((id, part), item) in (first.0..).map(RequestId).zip(0..).zip(items) {
             let count = item.targets.as_ref().map_or(1, Vec::len);
@@ -191,7 +193,7 @@ impl Client {
     /// deadline. Those that have arrived are removed from the end of the list, so that a second call continues where
     /// this one stopped.
     pub fn wait_answers(&self, ids: Option<&mut Vec<AnswerId>>, timeout: Duration) -> Result<bool, ClientError> {
-        self.check_process()?;
+        drop(self.usable_or_lost()?);
         let result = match ids {
             Some(ids) => self.wait_until(timeout, |state| {
                 while ids.pop_if(|id| !state.core.is_under_way(*id)).is_some() {}
@@ -199,6 +201,7 @@ impl Client {
             }),
             None => self.wait_until(timeout, |state| state.core.under_way() == 0),
         };
+        drop(self.usable_or_lost()?);
         Ok(result.is_ok())
     }
 

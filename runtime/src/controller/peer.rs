@@ -129,6 +129,11 @@ impl Token {
 }
 
 impl Peer {
+    /// Whether it is connected, and has not said goodbye.
+    pub fn is_here(&self) -> bool {
+        self.presence == Presence::Here && !self.session.closed
+    }
+
     /// Until when an engine takes what.
     pub fn horizon(&self) -> Horizon {
         let end = self.hello.ends_in.map(|seconds| self.since.saturating_add(length(seconds)));

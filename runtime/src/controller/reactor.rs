@@ -54,6 +54,8 @@ pub(super) struct Reactor {
     watch: Watch,
     recorder: Option<Recorder>,
     history: Option<Keeper>,
+    /// Questions that have come, and on which connections.
+    questions: Vec<(Route, Query)>,
     /// When the core's clock began, in seconds since 1970.
     began: f64,
     /// When this process began, and what the core's clock said then.
@@ -86,6 +88,7 @@ impl Reactor {
             watch,
             recorder,
             history,
+            questions: Vec::new(),
             began,
             start,
             no_tick_before,
@@ -130,9 +133,15 @@ impl Reactor {
 
     /// Writes what was recorded, and performs what waited for that. True: the controller is done.
     fn commit(&mut self) -> Result<bool, ControllerError> {
-        let Some(recorder) = &mut self.recorder else { return Ok(false) };
+        let Some(recorder) = &mut self.recorder else {
+            self.answer_questions()?;
+            return Ok(false);
+        };
         for action in recorder.commit(&self.core, self.segments.as_ref().map(SegmentFolder::path)) {
             self.perform(action)?;
+        }
+        if !self.recorder.as_ref().is_some_and(Recorder::is_stuck) {
+            self.answer_questions()?;
         }
         if let Some(recorder) = &mut self.recorder {
             recorder.compact(&self.core, self.history.as_mut());
@@ -239,7 +248,10 @@ impl Reactor {
         match decoded {
             Ok(Message::Hello(_)) if !has_descriptors(RESERVE) => self.handle(crowded(route)),
             // It changes nothing, and need not be written down.
-            Ok(Message::Query(query)) if self.core.is_client(route) => self.ask(route, query),
+            Ok(Message::Query(query)) if self.core.is_client(route) => {
+                self.questions.push((route, query));
+                Ok(())
+            }
             Ok(message) => {
                 if let Some(recorder) = &mut self.recorder {
                     let changed = recorder.take_in(&mut frames);
@@ -285,6 +297,11 @@ impl Reactor {
         if let Some(history) = &mut self.history {
             history.keep(entry.with_bytes(self.segments.as_ref()));
         }
+    }
+
+    /// Answers what was asked. The history has been told by now of all that the core knows.
+    fn answer_questions(&mut self) -> Result<(), ControllerError> {
+        std::mem::take(&mut self.questions).into_iter().try_for_each(|(route, query)| self.ask(route, query))
     }
 
     /// Answers a question, or passes it on.

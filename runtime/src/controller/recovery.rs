@@ -56,7 +56,8 @@ pub(super) fn begin(
         let core = Core::new(identity, limits, oracle);
         let journal = Journal::create(path, &image::write(&core))?;
         let (journal, history) = (Some(journal), Some(start()?));
-        return Ok(Begun { core, journal, clock: Duration::ZERO, actions: Vec::new(), history, began: created });
+        let clock = since(created);
+        return Ok(Begun { core, journal, clock, actions: Vec::new(), history, began: created });
     };
     let began = Instant::now();
     let mut history = start()?;
@@ -67,8 +68,7 @@ pub(super) fn begin(
         journal.restore_segments(segments.path(), |name| needed.contains(name.as_bytes())).map_err(failed)?;
     }
     // The clock has gone on meanwhile, and does not go back.
-    let since = Duration::try_from_secs_f64(wall_clock() - created).unwrap_or_default();
-    let clock = since.max(last);
+    let clock = since(created).max(last);
     let event = Event::Restarted(Box::new((identity, limits)));
     let (actions, _) = bug::handle(&mut core, event.clone(), clock);
     let answers = core.take_answers();
@@ -110,4 +110,9 @@ fn replay(
     })?;
     let (core, last) = replay.finish(oracle);
     Ok(Replayed { core, last, count, length, next })
+}
+
+/// How long ago a time is, in seconds since 1970.
+fn since(time: f64) -> Duration {
+    Duration::try_from_secs_f64(wall_clock() - time).unwrap_or_default()
 }

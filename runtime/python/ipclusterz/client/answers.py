@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .. import error as errors
-from ..error import EngineError, IpclusterzError, RankLost, RejectedError, SerializationError, VersionError
+from ..error import (
+    EngineError,
+    IpclusterzError,
+    RankLost,
+    RejectedError,
+    SerializationError,
+    SessionTaken,
+    VersionError,
+)
 from ..shared.reply import ExecuteReply, remote_error
 from ..shared.serialize import loads
 from .displays import settled
@@ -120,7 +128,9 @@ def _error_of(reply: Reply, method: str) -> IpclusterzError:
     failure: IpclusterzError
     if reply.status == "lost":
         return EngineError(reply.message, engine_id=reply.engine_id, method=method)
-    if reply.status == "rank_lost":
+    if reply.status == "taken":
+        failure = SessionTaken(reply.message)
+    elif reply.status == "rank_lost":
         failure = RankLost(reply.message)
     elif reply.status == "aborted":
         failure = errors.AbortedError(reply.message or "the call was aborted before an engine started it")

@@ -270,6 +270,11 @@ class AsyncResult(Written):
         return self._pending.message_ids()
 
     @property
+    def _number(self) -> int:
+        """The number of its first request, by which the session knows it."""
+        return self._pending.requests[0]
+
+    @property
     def engine_ids(self) -> list[int]:
         """The engine that gave each answer; -1 for a load-balanced call that no engine has answered yet."""
         pending = self._pending

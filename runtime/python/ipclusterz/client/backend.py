@@ -20,6 +20,7 @@ except ImportError:
 
 from ..error import NoEnginesRegistered
 from ..shared.batches import run, run_limited, run_unlimited
+from .about import name_of
 from .arguments import argument_frames
 from .capture import local_modules
 from .functions import pack
@@ -143,7 +144,9 @@ class IpclusterzBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
             batch = partial(run, [function for function, _, _ in func.items], self.get_nested_backend(), limit)
             future = self._executor.submit(batch, [arguments for _, *arguments in func.items])
         else:
-            future = self._executor._send(pack(run_unlimited if limit is None else run_limited), frames, "apply")
+            function = pack(run_unlimited if limit is None else run_limited)
+            name = name_of(func.items[0][0]) if func.items else "batch"
+            future = self._executor._send(function, frames, "apply", name)
         if callback is not None:
             future.add_done_callback(callback)
         return future

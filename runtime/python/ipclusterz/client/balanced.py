@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..compat import missing_attribute
 from ..shared.serialize import dumps
+from .about import name_of, of_call, of_map
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
 from .direct import DirectCalls
@@ -185,17 +186,22 @@ class LoadBalancedView(View):
         CompositeError
             When waiting: what elements raised. All others are done nevertheless.
         """
-        function = pack(f, mapped=True)
+        function, name = pack(f, mapped=True), name_of(f)
+        options: dict[str, Any] = {"return_exceptions": return_exceptions, "quiet": is_quiet(self, quiet)}
 
-        def submit(columns: list[Any], length: int) -> tuple[Pending, list[int], list[Part]]:
+        def submit(
+            columns: list[Any], length: int, retried: MapResult | None = None
+        ) -> tuple[Pending, list[int], list[Part]]:
             chunks = chunk_bounds(length, chunksize, len(self))
             parts = [chunk_of(columns, start, stop) for start, stop in chunks]
-            pending = self._submit("apply", [(None, dumps(part)) for part in parts], function)
-            return pending, [stop - start for start, stop in chunks], parts
+            sizes = [stop - start for start, stop in chunks]
+            of = None if retried is None else retried._number
+            about = of_map(sizes, ordered=ordered, of=of, **options)
+            pending = self._submit("apply", [(None, dumps(part)) for part in parts], function, name, about)
+            return pending, sizes, parts
 
         pending, sizes, parts = submit(*columns_of(sequences))
         again = Again(submit, parts)
-        options: dict[str, Any] = {"return_exceptions": return_exceptions, "quiet": is_quiet(self, quiet)}
         result = MapResult(self.client, pending, sizes, ordered, again=again, **options)
         return result.get() if waits(self, block) else result
 
@@ -265,21 +271,37 @@ class LoadBalancedView(View):
 
     def _apply(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], bound: bool) -> AsyncResult:
         frames = argument_frames(args, kwargs)
-        pending = self._submit("apply_bound" if bound else "apply", [(None, frames)], pack(f, bound=bound))
+        op, about = "apply_bound" if bound else "apply", of_call(1, True, self.quiet)
+        pending = self._submit(op, [(None, frames)], pack(f, bound=bound), name_of(f), about)
         return AsyncResult(self.client, pending, "apply", True, quiet=self.quiet)
 
     def _submit_chunk(self, f: Callable[..., Any], quiet: bool) -> Callable[[list[Any], int, int], MapResult]:
-        function = pack(f, mapped=True)
+        function, name = pack(f, mapped=True), name_of(f)
 
         def submit(columns: list[Any], first: int, size: int) -> MapResult:
-            pending = self._submit("apply", [(None, chunk_frames(columns, 0, size))], function)
+            about = of_map([size], ordered=True, first=first, quiet=quiet)
+            pending = self._submit("apply", [(None, chunk_frames(columns, 0, size))], function, name, about)
             return MapResult(self.client, pending, [size], True, indexes=range(first, first + size), quiet=quiet)
 
         return submit
 
-    def _submit(self, op: Any, items: Sequence[tuple[None, list[Frame]]], function: tuple[bytes, bytes]) -> Pending:
+    def _submit(
+        self,
+        op: Any,
+        items: Sequence[tuple[None, list[Frame]]],
+        function: tuple[bytes, bytes],
+        name: str,
+        about: bytes | None,
+    ) -> Pending:
         return self._core.submit(
-            op, items, function=function, retries=self.retries, engines=self._targets, duration=self._duration
+            op,
+            items,
+            function=function,
+            retries=self.retries,
+            engines=self._targets,
+            duration=self._duration,
+            name=name,
+            about=about,
         )
 
     def _workers(self) -> LoadBalancedView:

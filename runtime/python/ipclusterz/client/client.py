@@ -14,8 +14,10 @@ from ..error import IpclusterzError
 from ..shared.own import here
 from .balanced import LoadBalancedView
 from .connect import connect, through_ssh
-from .connection import Connection
 from .direct import DirectCalls
+from .leaving import say
+from .past import Past
+from .sessions import checked_name
 from .targets import OWN
 from .view import DirectView
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 
-class Client(Connection, DirectCalls):
+class Client(Past, DirectCalls):
     """A connection to a running cluster.
 
     Every method with ``targets=`` does what the view ``rc[targets]`` does by its method of that name.
@@ -72,6 +74,12 @@ class Client(Connection, DirectCalls):
         Seconds to wait for the controller's answer.
     quiet : bool
         The attribute `quiet` at first.
+    session : str, optional
+        The name of a session to go on with, or to begin: up to 64 letters, digits, ``_``, ``.`` and ``-``. What is
+        submitted in it goes on when the client ends, however that happens, and its results wait for whoever comes with
+        this name next (``controller.keep_results``: a day). One client has it at a time: a second one takes it over,
+        and the first gets `SessionTaken`. Left out, the session has a name of its own, and ends with the client,
+        unless that vanishes without closing.
 
     Attributes
     ----------
@@ -90,7 +98,9 @@ class Client(Connection, DirectCalls):
     AuthenticationError
         When the controller refuses the key.
     ValueError
-        When `sshbackend` is not one of these.
+        When `sshbackend` is not one of these, or `session` is no name.
+    HistoryError
+        When `session` is given, and the cluster keeps no history.
 
     Examples
     --------
@@ -116,23 +126,27 @@ class Client(Connection, DirectCalls):
         password: str | None = None,
         timeout: float = 10,
         quiet: bool = False,
+        session: str | None = None,
     ) -> None:
         tunnel = None
+        named = None if session is None else checked_name(session)
         if sshserver is not None:
             core, tunnel = through_ssh(
-                path_or_url, cluster, profile, key, sshserver, sshbackend, sshkey, password, timeout
+                path_or_url, cluster, profile, key, sshserver, sshbackend, sshkey, password, timeout, named
             )
         elif sshbackend is not None or sshkey is not None or password is not None:
             raise TypeError("sshbackend=, sshkey= and password= go with sshserver='user@host'")
         else:
-            core = connect(path_or_url, cluster, profile, key, timeout)
+            core = connect(path_or_url, cluster, profile, key, timeout, named)
         if here() is not None:
             # Start-up: this is for clients in tasks.
             from .nested import nested
 
             core = nested(core)
-        super().__init__(core, tunnel)
+        super().__init__(core, tunnel, named)
         self.quiet = quiet
+        if named is not None and (of := core.session) is not None and of[3] is not None:
+            say(f"session {named!r} is taken over from {of[3]}")
         _offer_magics(self)
 
     # -- views --------------------------------------------------------------------------------------------------
@@ -373,7 +387,7 @@ _of_this_kernel: weakref.WeakSet[Client] = weakref.WeakSet()
 
 @atexit.register
 def _end_of_kernel() -> None:
-    """A kernel that is restarted takes along what it has waiting, as one that is killed does."""
-    for client in list(_of_this_kernel):
+    """A kernel that is restarted takes along what it has waiting, but for sessions with names."""
+    for client in [client for client in _of_this_kernel if client._named is None]:
         with contextlib.suppress(IpclusterzError):
             client._core.abort_all(None, False, False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 from .._core import Client as Core
@@ -17,6 +18,7 @@ from ..shared.own import ENGINE_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from .tunnel import Tunnel
@@ -34,6 +36,7 @@ def connect(
     profile: str | None,
     key: str | os.PathLike[str] | None,
     timeout: float,
+    session: str | None = None,
 ) -> Core:
     """Connect to a cluster; the parameters are those of `Client`.
 
@@ -53,26 +56,27 @@ def connect(
         raise TypeError(f"a cluster is named in one way, not by {' and '.join(given)}")
     if key is not None and not _is_address(path_or_url):
         raise TypeError("key= goes with an address: Client('tcp://host:port', key=...)")
+    dial = partial(Core, session=session)
     if path_or_url is not None:
         text = os.fspath(path_or_url)
         if not isinstance(text, str):
             raise TypeError(f"a path or an address is text, not {type(text).__name__}")
         if _is_address(text):
-            return _to_address(text.rstrip("/"), key, timeout)
+            return _to_address(text.rstrip("/"), key, timeout, dial)
         file = os.path.expanduser(text)
         if not os.path.exists(file) and (_clusters() / text / "client.json").is_file():
             raise ConnectionFileError(
                 f"there is no connection file {text}", hint=f"for the cluster of that name: Client(cluster={text!r})"
             )
-        return Core(file, timeout)
+        return dial(file, timeout)
     if profile is not None:
-        return Core(_of_profile(profile), timeout)
+        return dial(_of_profile(profile), timeout)
     if cluster is None:
         cluster = os.environ.get(CLUSTER) or None
     engine_file = os.environ.get(ENGINE_FILE)
     if engine_file and (found := _of_engine(engine_file, cluster)):
-        return Core(found[0], timeout, address=found[1])
-    return Core(find_connection_file(cluster), timeout)
+        return dial(found[0], timeout, address=found[1])
+    return dial(find_connection_file(cluster), timeout)
 
 
 def through_ssh(
@@ -85,6 +89,7 @@ def through_ssh(
     sshkey: str | os.PathLike[str] | None,
     password: str | None,
     timeout: float,
+    session: str | None = None,
 ) -> tuple[Core, Tunnel]:
     """Connect to a cluster on another host; the parameters are those of `Client`. The tunnel is the caller's to close.
 
@@ -105,7 +110,7 @@ def through_ssh(
             )
     tunnel = Tunnel(sshserver, cluster=cluster, profile=profile, backend=sshbackend, sshkey=sshkey, password=password)
     try:
-        return Core(tunnel.file, timeout), tunnel
+        return Core(tunnel.file, timeout, session=session), tunnel
     except BaseException:
         tunnel.close()
         raise
@@ -130,7 +135,7 @@ def _key_file(text: str, given_as: str, is_path: bool) -> str:
     )
 
 
-def _to_address(address: str, key: str | os.PathLike[str] | None, timeout: float) -> Core:
+def _to_address(address: str, key: str | os.PathLike[str] | None, timeout: float, dial: Callable[..., Core]) -> Core:
     """Key from the argument, else from the variable, else from the connection file of one's own cluster there."""
     if key is not None:
         text = os.fspath(key)
@@ -138,18 +143,18 @@ def _to_address(address: str, key: str | os.PathLike[str] | None, timeout: float
             raise TypeError(f"key= is a path or text, not {type(text).__name__}")
         text = text.lstrip("\ufeff \t\r\n")
         if text.startswith("{"):
-            return Core("the text given as key=", timeout, address=address, text=text)
-        return Core(_key_file(text, "key=", isinstance(key, os.PathLike)), timeout, address=address)
+            return dial("the text given as key=", timeout, address=address, text=text)
+        return dial(_key_file(text, "key=", isinstance(key, os.PathLike)), timeout, address=address)
     named = os.environ.get(KEY_FILE)
     if named:
-        return Core(_key_file(named, f"the variable {KEY_FILE}", False), timeout, address=address)
+        return dial(_key_file(named, f"the variable {KEY_FILE}", False), timeout, address=address)
     from .addresses import is_same
 
     known: list[str] = []
     for file, connection in _read_all("client.json"):
         addresses = [str(each) for each in connection.get("addresses") or ()]
         if any(is_same(address, each, connection.get("host")) for each in addresses):
-            return Core(str(file), timeout, address=address)
+            return dial(str(file), timeout, address=address)
         known.extend(addresses)
     there = f"the addresses of your clusters are {', '.join(known)}" if known else "no cluster of yours is running"
     raise ConnectionFileError(

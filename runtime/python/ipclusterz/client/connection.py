@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from .. import error as errors
 from .asyncresult import AsyncResult
+from .leaving import close_at_exit, leave, leave_freed
 from .tables import numbers, table
 from .targets import OWN, resolve
 from .watcher import Watcher
@@ -42,12 +43,15 @@ class Connection:
         The open connection.
     tunnel : Tunnel or None
         What it goes through; closed with it.
+    named : str or None
+        The name that its session was given.
     """
 
     __slots__ = (
         "__weakref__",
         "_core",
         "_left",
+        "_named",
         "_owner",
         "_results",
         "_targets",
@@ -57,8 +61,9 @@ class Connection:
         "quiet",
     )
 
-    def __init__(self, core: Core, tunnel: Tunnel | None) -> None:
+    def __init__(self, core: Core, tunnel: Tunnel | None, named: str | None) -> None:
         self._core = core
+        self._named = named
         self._tunnel = tunnel
         self._owner: object = None
         self._targets: Targets = "all"
@@ -66,7 +71,8 @@ class Connection:
         self._results: WeakSet[LazyFuture] = WeakSet()
         self._left: list[LazyFuture] = []
         # The watcher's thread holds the connection. The connection is closed when this object is freed.
-        weakref.finalize(self, core.stop_watching).atexit = False
+        weakref.finalize(self, leave_freed, core, named).atexit = False
+        close_at_exit(self)
         self.block = False
         self.quiet = False
 
@@ -343,10 +349,17 @@ class Connection:
         return self._core.closed
 
     def close(self) -> None:
-        """Close the connection; the cluster goes on. Closing again does nothing."""
-        self._core.close()
-        if self._tunnel is not None:
-            self._tunnel.close()
+        """Close the connection; the cluster goes on. Closing again does nothing.
+
+        Load-balanced calls that no engine has begun are given up, and a line says how many are under way. In a session
+        with a name all of them go on, and this waits until the controller has them, for 10 s at most.
+        """
+        try:
+            leave(self._core, self._named, self.quiet)
+        finally:
+            self._core.close()
+            if self._tunnel is not None:
+                self._tunnel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -360,12 +373,13 @@ class Connection:
         if self._core.forked_from is not None:
             return f"<Client: made in process {self._core.forked_from} before a fork>"
         if self.closed:
-            return "<Client: closed>"
+            return f"<Client: closed: {taken}>" if (taken := self._core.taken) else "<Client: closed>"
         try:
             engines = len(self)
         except errors.ControllerUnreachable:
             return f"<Client: cluster {self.cluster!r} at {self._core.address}, which has ended or cannot be reached>"
-        parts = [self._core.address, f"{engines} engine{'s' * (engines != 1)}", self._core.trouble]
+        session = None if self._named is None else f"session {self._named!r}"
+        parts = [self._core.address, f"{engines} engine{'s' * (engines != 1)}", session, self._core.trouble]
         return f"<Client: cluster {self.cluster!r} at {', '.join(part for part in parts if part)}>"
 
     def _repr_html_(self) -> str:
@@ -375,17 +389,18 @@ class Connection:
         if self._core.forked_from is not None:
             return [("state", f"made in process {self._core.forked_from} before a fork")]
         if self.closed:
-            return [("state", "closed")]
+            return [("state", self._core.taken or "closed")]
         engines = self._live()
         return [
             ("cluster", self.cluster),
             ("address", self._core.address),
             ("engines", f"{len(engines)}: {numbers(engines)}" if engines else "none"),
+            *([("session", self._named)] if self._named is not None else []),
             *([("trouble", trouble)] if (trouble := self._core.trouble) else []),
         ]
 
     def _live(self) -> list[int]:
-        if self._core.closed and self._core.forked_from is None:
+        if self._core.closed and self._core.forked_from is None and self._core.taken is None:
             raise errors.ClientClosed("this client is closed", hint="make a new Client()")
         return self._core.engine_ids()
 

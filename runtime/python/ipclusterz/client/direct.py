@@ -12,6 +12,7 @@ from ..compat import stdlib_module_names, zip_equal
 from ..shared import names as on_engine
 from ..shared.scatter import bounds
 from ..shared.serialize import dumps
+from .about import name_of, of_call, of_map
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
 from .functions import pack
@@ -112,9 +113,12 @@ class DirectCalls(NamespaceCalls):
             return view.map(f, *sequences, block=waits(self, block), return_exceptions=return_exceptions)
         client, core = self._owner_client, self._core
         chosen, _ = self._choose(targets)
-        function = pack(f, mapped=True)
+        function, name = pack(f, mapped=True), name_of(f)
+        options: dict[str, Any] = {"return_exceptions": return_exceptions, "quiet": is_quiet(self, quiet)}
 
-        def submit(columns: list[Any], length: int, engines: list[int]) -> tuple[Pending, list[int], list[Part]]:
+        def submit(
+            columns: list[Any], length: int, engines: list[int], retried: MapResult | None = None
+        ) -> tuple[Pending, list[int], list[Part]]:
             shares = [
                 (engine_id, start, stop)
                 for engine_id, (start, stop) in zip_equal(engines, bounds(length, len(engines)))
@@ -122,17 +126,19 @@ class DirectCalls(NamespaceCalls):
             ]
             parts = [chunk_of(columns, start, stop) for _, start, stop in shares]
             items = [([engine_id], dumps(part)) for (engine_id, _, _), part in zip_equal(shares, parts)]
-            pending = core.submit("apply", items, function=function)
-            return pending, [stop - start for _, start, stop in shares], parts
+            sizes = [stop - start for _, start, stop in shares]
+            of = None if retried is None else retried._number
+            about = of_map(sizes, ordered=True, of=of, **options)
+            pending = core.submit("apply", items, function=function, name=name, about=about)
+            return pending, sizes, parts
 
-        def submit_again(columns: list[Any], length: int) -> tuple[Pending, list[int], list[Part]]:
+        def submit_again(columns: list[Any], length: int, retried: MapResult) -> tuple[Pending, list[int], list[Part]]:
             # One of them may be dead by now, which leaves the work to the others.
             live = set(client._live())
-            return submit(columns, length, [engine_id for engine_id in chosen if engine_id in live] or chosen)
+            return submit(columns, length, [engine_id for engine_id in chosen if engine_id in live] or chosen, retried)
 
         pending, sizes, parts = submit(*columns_of(sequences), chosen)
         again = Again(submit_again, parts)
-        options: dict[str, Any] = {"return_exceptions": return_exceptions, "quiet": is_quiet(self, quiet)}
         result = MapResult(client, pending, sizes, True, again=again, **options)
         return result.get() if waits(self, block) else result
 
@@ -376,5 +382,8 @@ class DirectCalls(NamespaceCalls):
         function = pack(f, bound=bound)
         frames = argument_frames(args, kwargs)
         chosen, single = self._choose(targets)
-        pending = self._core.submit("apply_bound" if bound else "apply", [(chosen, frames)], function=function)
+        about = of_call(len(chosen), single, self.quiet)
+        pending = self._core.submit(
+            "apply_bound" if bound else "apply", [(chosen, frames)], function=function, name=name_of(f), about=about
+        )
         return AsyncResult(self._owner_client, pending, "apply", single, quiet=self.quiet)

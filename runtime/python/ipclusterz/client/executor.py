@@ -13,6 +13,7 @@ from time import monotonic
 
 from ..compat import zip_equal
 from ..error import RemoteError
+from .about import about, name_of
 from .answers import Elements, Failure
 from .arguments import argument_frames
 from .asyncresult import AsyncResult, give_up
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
         def executor(self) -> ViewExecutor: ...
         def __len__(self) -> int: ...
         def _workers(self) -> Workers: ...
-        def _submit(self, op: Any, items: Any, function: tuple[bytes, bytes]) -> Pending: ...
+        def _submit(
+            self, op: Any, items: Any, function: tuple[bytes, bytes], name: str, about: bytes | None
+        ) -> Pending: ...
 
 
 __all__ = ["ViewExecutor", "ViewFuture"]
@@ -58,9 +61,8 @@ class ViewFuture(AsyncResult):
     cannot be rebuilt here. Made by `ViewExecutor.submit`.
     """
 
-    def __init__(self, executor: ViewExecutor, function: tuple[bytes, bytes], frames: list[Frame], method: str) -> None:
+    def __init__(self, executor: ViewExecutor, pending: Pending, method: str) -> None:
         view = executor.view
-        pending = view._submit("apply", [(None, frames)], function)
         super().__init__(view.client, pending, method, True, quiet=view.quiet)
         self._executor = executor
         self._exception_raised: BaseException | None = None
@@ -149,7 +151,7 @@ class ViewExecutor(Executor):
         SerializationError
             When `fn` or an argument cannot travel; names it.
         """
-        return self._send(pack(fn), argument_frames(args, kwargs), "apply")
+        return self._send(pack(fn), argument_frames(args, kwargs), "apply", name_of(fn))
 
     def map(
         self,
@@ -193,12 +195,12 @@ class ViewExecutor(Executor):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
         deadline = None if timeout is None else monotonic() + timeout
-        function = pack(fn, mapped=True)
+        function, name = pack(fn, mapped=True), name_of(fn)
         rows = zip(*iterables)
-        futures = (
-            self._send(function, chunk_frames([list(column) for column in zip_equal(*chunk)], 0, len(chunk)), "map")
-            for chunk in iter(lambda: list(islice(rows, chunksize)), [])
+        columns = (
+            [list(column) for column in zip_equal(*chunk)] for chunk in iter(lambda: list(islice(rows, chunksize)), [])
         )
+        futures = (self._send(function, chunk_frames(each, 0, len(each[0])), "map", name) for each in columns)
         return _results(deque(islice(futures, buffersize)), futures, deadline)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -242,12 +244,14 @@ class ViewExecutor(Executor):
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _send(self, function: tuple[bytes, bytes], frames: list[Frame], method: str) -> ViewFuture:
+    def _send(self, function: tuple[bytes, bytes], frames: list[Frame], method: str, name: str) -> ViewFuture:
+        told = about("future", method=method, quiet=self.view.quiet)
         # Not the lock of those that settle: submitting may wait for room.
         with self._submitting:
             if self._shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            future = ViewFuture(self, function, frames, method)
+            pending = self.view._submit("apply", [(None, frames)], function, name, told)
+            future = ViewFuture(self, pending, method)
             with self._changed:
                 self._under_way.add(future)
         try:

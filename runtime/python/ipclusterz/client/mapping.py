@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from itertools import accumulate, islice
 
 from ..compat import zip_equal
+from ..error import HistoryError
 from ..shared.scatter import sliceable
 from ..shared.serialize import dumps
 from .answers import Elements, Failure
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
 
     # One chunk of the sequences.
     Part = tuple[Any, ...]
-    Submit = Callable[[list[Any], int], tuple[Pending, list[int], list[Part]]]
+    # Takes columns, their length, and the result that has failed.
+    Submit = Callable[[list[Any], int, "MapResult"], tuple[Pending, list[int], list[Part]]]
 
 __all__ = [
     "Again",
     "LazyResults",
     "MapResult",
+    "Retried",
     "at_least_one",
     "chunk_bounds",
     "chunk_frames",
@@ -341,6 +344,8 @@ class MapResult(AsyncResult):
         ------
         UnknownEngine
             When none of the engines is there any more.
+        HistoryError
+            When another client of the session has submitted them.
 
         Examples
         --------
@@ -360,12 +365,16 @@ class MapResult(AsyncResult):
         outcomes = self._outcomes(None)
         failed = [index for index, _, value in outcomes if type(value) is Failure]
         again, rows = self._again, self._rows_of(failed)
-        if again is None:
-            # Nothing failed.
+        if not failed:
             return self
+        if again is None:
+            raise HistoryError(
+                "what these elements were called with is not here: another client has submitted them",
+                hint="call map again with the elements that failed: ar.failures() has their indexes",
+            )
         columns = [list(column) for column in zip_equal(*rows)]
-        pending, sizes, parts = again.submit(columns, len(rows))
-        return _Retried(self, pending, sizes, failed, outcomes, Again(again.submit, parts))
+        pending, sizes, parts = again.submit(columns, len(rows), self)
+        return Retried(self, pending, sizes, failed, outcomes, Again(again.submit, parts))
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -456,7 +465,8 @@ class Again:
     Attributes
     ----------
     submit : callable
-        Takes columns and their length; gives what is pending, the sizes of its chunks, and these.
+        Takes columns, their length and the result that has failed; gives what is pending, the sizes of its chunks, and
+        these.
     parts : list of tuple
         The chunks that were sent, as they were cut out of the sequences.
     """
@@ -468,7 +478,7 @@ class Again:
         self.parts = parts
 
 
-class _Retried(MapResult):
+class Retried(MapResult):
     """What `retry` gives: the elements that ran again among those that did not fail before."""
 
     def __init__(
@@ -478,7 +488,7 @@ class _Retried(MapResult):
         sizes: list[int],
         failed: list[int],
         outcomes: list[tuple[int, int, Any]],
-        again: Again,
+        again: Again | None,
     ) -> None:
         super().__init__(
             before._client,

@@ -15,6 +15,7 @@ from ..error import EmptyTargets, EngineError, MPIError, UnknownEngine
 from ..mpi import groups
 from ..shared.serialize import dumps
 from ..wheels import BRIDGE
+from .about import about, name_of
 from .arguments import argument_frames
 from .collectives import Collectives, seconds
 from .functions import pack
@@ -155,7 +156,9 @@ class Group(Collectives):
             raise TypeError(f"code is text, not {type(code).__name__}: {code!r:.80}")
         calls = self._calls
         frames = dumps((code, bool(silent)))
-        pending = calls._core.submit("execute", [(self._engines(), frames)], collective=True, timeout=self._limit())
+        items = [(self._engines(), frames)]
+        told = about("group cells")
+        pending = calls._core.submit("execute", items, collective=True, timeout=self._limit(), about=told)
         return self._done(CellsTogether(calls._owner_client, pending, "execute", False), block)
 
     def free(self, *, block: bool | None = None) -> Any:
@@ -257,7 +260,9 @@ class Group(Collectives):
         calls = self._calls
         # The communicator is an argument as well: there is no short form without any.
         items = [(self._engines(), argument_frames(args, kwargs) or dumps((args, kwargs)))]
-        pending = calls._core.submit("apply", items, function=pack(f), collective=True, timeout=timeout)
+        told = about("group", method=method, agreed=agreed, single=False, quiet=calls.quiet)
+        options: dict[str, Any] = {"collective": True, "timeout": timeout, "name": name_of(f), "about": told}
+        pending = calls._core.submit("apply", items, function=pack(f), **options)
         result = GroupResult(calls._owner_client, pending, method, agreed)
         result.quiet = calls.quiet
         return self._done(result, block)

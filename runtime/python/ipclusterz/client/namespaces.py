@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..shared import names as on_engine
 from ..shared.cells import get_result
 from ..shared.serialize import dumps
+from .about import about
 from .arguments import argument_frames, names_frames, namespace_frames
 from .asyncresult import AsyncResult
 from .functions import pack
@@ -159,7 +160,8 @@ class NamespaceCalls(SequenceCalls):
         chosen, single = self._choose(targets)
         if via == "mpi" or (via == "auto" and is_worth_it(self, chosen, frames)):
             return self._done(spread(self, chosen, single, frames), block)
-        pending = self._core.submit("push", [(chosen, frames)])
+        told = about("call", method="push", single=single)
+        pending = self._core.submit("push", [(chosen, frames)], about=told)
         return self._done(AsyncResult(self._owner_client, pending, "push", single), block)
 
     def pull(self, names: str | Iterable[str], *, targets: Targets | Own = OWN, block: bool | None = None) -> Any:
@@ -210,8 +212,10 @@ class NamespaceCalls(SequenceCalls):
         """
         frames = names_frames(names)
         chosen, single = self._choose(targets)
-        pending = self._core.submit("pull", [(chosen, frames)])
-        result = ZipResult(self._owner_client, pending, single, isinstance(names, str))
+        one_name = isinstance(names, str)
+        told = about("zip", single=single, one_name=one_name)
+        pending = self._core.submit("pull", [(chosen, frames)], about=told)
+        result = ZipResult(self._owner_client, pending, single, one_name)
         return result.get() if waits(self, block) else result
 
     def keys(self, *, targets: Targets | Own = OWN) -> Any:
@@ -272,7 +276,8 @@ class NamespaceCalls(SequenceCalls):
     ) -> Any:
         """One operation, with the same payload for all engines."""
         chosen, single = self._choose(targets)
-        pending = self._core.submit(op, [(chosen, frames)])
+        told = about(_as(kind), method=op, single=single)
+        pending = self._core.submit(op, [(chosen, frames)], about=told)
         return self._done(kind(self._owner_client, pending, op, single), block)
 
     def _on_engine(
@@ -285,5 +290,11 @@ class NamespaceCalls(SequenceCalls):
     ) -> Any:
         """Call a function of `ipclusterz.shared` on engines; errors name the method that the user called."""
         chosen, single = self._choose(targets)
-        pending = self._core.submit("apply", [(chosen, argument_frames(args, {}))], function=pack(f))
+        told = about(_as(kind), method=f.__name__, single=single)
+        items = [(chosen, argument_frames(args, {}))]
+        pending = self._core.submit("apply", items, function=pack(f), name=f.__name__, about=told)
         return self._done(kind(self._owner_client, pending, f.__name__, single), block)
+
+
+def _as(kind: type[AsyncResult]) -> str:
+    return "cell" if kind is ExecuteResult else "call"

@@ -6,6 +6,7 @@ from functools import update_wrapper
 
 from ..compat import zip_equal
 from ..shared.scatter import check_dist, partition, sliceable
+from .about import about, name_of
 from .arguments import argument_frames
 from .functions import pack
 from .mapping import at_least_one
@@ -199,8 +200,11 @@ class ParallelFunction(RemoteFunction):
         if targets:
             parts = zip_equal(*(partition(column, len(targets), self.dist) for column in columns))
             items += [(target, argument_frames(part, {})) for target, part in zip_equal(targets, parts)]
-        function = pack(self.__wrapped__)  # type: ignore[attr-defined]
-        pending = view._core.submit("apply", items, function=function, **options)
+        called = self.__wrapped__  # type: ignore[attr-defined]
+        how = {"method": "parallel", "single": False, "dist": self.dist, "quiet": view.quiet}
+        told = about("gather", **how, requests=len(items))
+        function = pack(called)
+        pending = view._core.submit("apply", items, function=function, name=name_of(called), about=told, **options)
         result = GatherResult(view.client, pending, False, self.dist, "parallel")
         result.quiet = view.quiet
         return result.get() if waits(self._caller, self.block) else result

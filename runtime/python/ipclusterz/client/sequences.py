@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..compat import zip_equal
 from ..shared.scatter import check_dist, partition
+from .about import about
 from .arguments import names_frames, namespace_frames
 from .asyncresult import AsyncResult
 from .calls import Calls
@@ -79,7 +80,8 @@ class SequenceCalls(Calls):
         if via == "mpi":
             return self._done(deal(self, chosen, single, parts), block)
         items = [([engine_id], part) for engine_id, part in zip_equal(chosen, parts)]
-        result = AsyncResult(self._owner_client, self._core.submit("push", items), "scatter", single)
+        told = about("call", method="scatter", single=single, requests=len(items))
+        result = AsyncResult(self._owner_client, self._core.submit("push", items, about=told), "scatter", single)
         return self._done(result, block)
 
     def gather(
@@ -125,5 +127,7 @@ class SequenceCalls(Calls):
         if via == "mpi":
             result: GatherResult = collect(self, chosen, single, name, dist)
         else:
-            result = GatherResult(self._owner_client, self._core.submit("pull", [(chosen, frames)]), single, dist)
+            told = about("gather", method="gather", single=single, dist=dist)
+            pending = self._core.submit("pull", [(chosen, frames)], about=told)
+            result = GatherResult(self._owner_client, pending, single, dist)
         return result.get() if waits(self, block) else result

@@ -14,6 +14,7 @@ from ..compat import stdlib_module_names
 from ..error import NoEnginesRegistered
 from ..shared.serialize import dumps
 from ..shared.uploads import Manifest, Uploaded
+from .about import about
 from .asyncresult import AsyncResult
 
 TYPE_CHECKING = False
@@ -50,7 +51,8 @@ def upload(client: Connection, path: str | os.PathLike[str]) -> Uploaded:
             hint="rc.wait_for_engines(1) waits until there is one",
         )
     function = (bytes.fromhex(manifest.digest), content)
-    pending = client._core.submit("upload", [(targets, dumps(manifest))], function=function, keep=manifest.name)
+    items, told = [(targets, dumps(manifest))], about("call", method="upload", single=False)
+    pending = client._core.submit("upload", items, function=function, keep=manifest.name, about=told)
     places = AsyncResult(client, pending, "upload", False).get()
     return Uploaded(manifest.name, files, size, manifest.modules, dict(places))
 

@@ -12,6 +12,7 @@ import os
 from itertools import count
 from pickle import PickleBuffer
 
+from .about import about
 from .arguments import argument_frames
 from .functions import pack
 from .together import CollectedResult, GroupResult
@@ -82,7 +83,8 @@ def collect(calls: Calls, chosen: list[int], single: bool, name: str, dist: Lite
     """Get a name's values from all engines through the first one."""
     from ..mpi.carry import collect
 
-    pending = _together(calls, chosen, collect, (name, None))
+    told = about("group gather", single=single, dist=dist)
+    pending = _together(calls, chosen, collect, (name, None), "gather", told)
     return CollectedResult(calls._owner_client, pending, single, dist)
 
 
@@ -94,16 +96,20 @@ def _passed_on(
     key = f"{_PREFIX}-{next(_keys)}"
     first = chosen[:1]
     submit = calls._core.submit
-    submit("apply", [(first, argument_frames((key, data), {}))], function=pack(keep))
+    submit("apply", [(first, argument_frames((key, data), {}))], function=pack(keep), name=method)
     try:
-        pending = _together(calls, chosen, f, (key, None))
+        told = about("group", method=method, agreed=True, single=single)
+        pending = _together(calls, chosen, f, (key, None), method, told)
     finally:
-        submit("apply", [(first, argument_frames((key,), {}))], function=pack(drop))
+        submit("apply", [(first, argument_frames((key,), {}))], function=pack(drop), name=method)
     return GroupResult(calls._owner_client, pending, method, True, single)
 
 
-def _together(calls: Calls, chosen: list[int], f: Callable[..., Any], args: tuple[Any, ...]) -> Pending:
-    return calls._core.submit("apply", [(chosen, argument_frames(args, {}))], function=pack(f), collective=True)
+def _together(
+    calls: Calls, chosen: list[int], f: Callable[..., Any], args: tuple[Any, ...], name: str, told: bytes
+) -> Pending:
+    items = [(chosen, argument_frames(args, {}))]
+    return calls._core.submit("apply", items, function=pack(f), collective=True, name=name, about=told)
 
 
 def _formed_world(row: dict[str, Any] | None) -> tuple[str, int] | None:

@@ -11,7 +11,7 @@ from .client import Client
 __all__ = ["worker_client"]
 
 
-def worker_client(*, timeout: float = 10) -> Client:
+def worker_client(*, timeout: float = 10, session: str | None = None) -> Client:
     """A client of the cluster whose engine runs this code, for tasks that submit further calls and wait for them.
 
     It is what ``Client()`` is there, and raises anywhere else. A task that waits does not hold up what it waits for:
@@ -23,6 +23,8 @@ def worker_client(*, timeout: float = 10) -> Client:
     ----------
     timeout : float
         Seconds to wait for the controller's answer.
+    session : str, optional
+        The name of a session, as for `Client`.
 
     Returns
     -------
@@ -45,4 +47,4 @@ def worker_client(*, timeout: float = 10) -> Client:
     """
     if ENGINE_FILE not in os.environ:
         raise ClusterError("worker_client() is for code that runs on an engine", hint="here, use Client()")
-    return Client(timeout=timeout)
+    return Client(timeout=timeout, session=session)

@@ -110,7 +110,8 @@ impl Core {
                     parts,
                     started: reply.started,
                     completed: reply.completed,
-                    received: now,
+                    // Not much later, there.
+                    received: if reply.completed > 0.0 { reply.completed.min(now) } else { now },
                 };
                 self.resolve(reply.request, reply.position, answer);
             }
@@ -129,8 +130,7 @@ impl Core {
     /// Of what is neither under way nor kept nobody knows any more.
     fn give_up_unknown(&mut self, requests: &[RequestId], found: &Found, now: f64) {
         let open: BTreeSet<&str> = found.tasks.iter().map(|task| task.id.as_str()).collect();
-        let why =
-            found.error.clone().unwrap_or_else(|| "it is not kept any more: it was purged, or is too old".to_owned());
+        let why = found.error.clone().unwrap_or_else(|| "it is not kept any more".to_owned());
         let session = self.session.as_ref().map(|session| session.id.clone()).unwrap_or_default();
         let begins = session.get(..CLIENT_DIGITS).unwrap_or_default();
         for request in requests {
@@ -159,6 +159,7 @@ impl Core {
         under_way.open -= 1;
         self.open_replies -= 1;
         if under_way.open.0 == 0 {
+            self.open_bytes -= under_way.bytes;
             self.requests.remove(&request);
         }
         if let Some(pending) = pending {

@@ -3,7 +3,9 @@
 use super::{Core, Standing};
 use crate::client::request::{Outgoing, UnderWay};
 use crate::wire::Channel;
-use crate::wire::message::{ForgetFunctions, FunctionName, Message, OUTPUT_WINDOW, Outcome, Request, Window};
+use crate::wire::message::{
+    ForgetFunctions, FunctionName, Message, OUTPUT_WINDOW, Outcome, Placement, Request, Window,
+};
 use crate::wire::resend::Sending;
 use ipclusterz_base::ids::RequestId;
 use serde_bytes::ByteBuf;
@@ -97,7 +99,9 @@ impl Core {
         self.backlog_bytes -= packed.bytes;
         self.open_replies += count as u64;
         self.open_bytes += packed.bytes;
-        let under_way = UnderWay { pending, base, count, open: Saturating(count), bytes: packed.bytes };
+        let balanced = matches!(placement, Placement::Balanced { .. });
+        let (open, bytes, unwanted) = (Saturating(count), packed.bytes, false);
+        let under_way = UnderWay { pending, base, count, open, bytes, balanced, unwanted };
         self.requests.insert(id, under_way);
         let mut payload = packed.frames;
         let name = function.as_ref().map(|(name, _)| *name);
@@ -135,6 +139,8 @@ impl Core {
             }
             None => std::mem::take(&mut self.backlog).into_values().collect(),
         };
+        let meant = |id: &RequestId| requests.is_none_or(|requests| requests.contains(id));
+        self.requests.iter_mut().filter(|(id, _)| meant(id)).for_each(|(_, request)| request.unwanted = true);
         for outgoing in aborted {
             self.backlog_bytes -= outgoing.packed.bytes;
             if let Some(pending) = outgoing.pending.upgrade() {

@@ -47,7 +47,7 @@ impl Core {
             name: peer.session.name.clone(),
             id: peer.session.id.clone(),
             named: peer.session.named,
-            connected: peer.presence == Presence::Here && !peer.session.closed,
+            connected: peer.is_here(),
             host: peer.hello.host.clone(),
             pid: peer.hello.pid,
             open: self.work.open_of(id),

@@ -81,6 +81,9 @@ impl Core {
         let Some(peer) = self.registry.peer_mut(id) else { return };
         if peer.session.named && peer.sent.keeps() {
             peer.session.closed = true;
+            // Its client waits for that: it forgets what it has sent.
+            let (route, received) = (peer.control, peer.received);
+            self.send(route, Message::Received(received));
         } else {
             peer.leaving = true;
         }

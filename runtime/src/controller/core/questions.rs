@@ -44,7 +44,8 @@ impl Core {
             cluster: self.identity.cluster.clone(),
             pid: self.identity.pid,
             uptime: now.as_secs_f64(),
-            clients: u32::try_from(clients.count()).unwrap_or(u32::MAX),
+            clients: u32::try_from(self.registry.clients().filter(|(_, peer)| peer.is_here()).count())
+                .unwrap_or(u32::MAX),
             pending: self.work.queued(),
             held_bytes: self.work.held_bytes(),
             rejected: self.rejected.0,

@@ -1,6 +1,6 @@
 //! What the history answers.
 
-use super::store::{Store, number, places, stream};
+use super::store::{Store, drop_results, number, places, stream};
 use crate::wire::Frame;
 use crate::wire::message::{Filter, Kept, Op, Reply, RequestRecord, Stream, TaskRecord};
 use ipclusterz_base::ids::{EngineId, RequestId};
@@ -9,6 +9,8 @@ use rusqlite::{Row, params, params_from_iter};
 
 /// Digits of a session's id that begin the ids of its tasks.
 const DIGITS: usize = 8;
+/// Most tasks, or requests, of one answer: the latest. More would not fit into a message.
+const FOUND_MAX: u64 = 150_000;
 
 /// A condition, and its values.
 #[derive(Default)]
@@ -68,7 +70,7 @@ impl Store {
              WHERE {text} ORDER BY tasks.submitted DESC, tasks.session DESC, tasks.request DESC, tasks.position DESC
              LIMIT ?"
         );
-        values.push(number(filter.limit.unwrap_or(u64::MAX)).into());
+        values.push(number(filter.limit.unwrap_or(FOUND_MAX).min(FOUND_MAX)).into());
         let mut select = self.connection.prepare(&sql)?;
         let rows = select.query_map(params_from_iter(values), task)?;
         let mut tasks: Vec<TaskRecord> = rows.collect::<Result<_, _>>()?;
@@ -84,10 +86,12 @@ impl Store {
                     (SELECT COUNT(*) FROM tasks
                      WHERE tasks.session = requests.session AND tasks.request = requests.request)
              FROM requests JOIN sessions ON sessions.key = requests.session JOIN names ON names.key = requests.name
-             WHERE sessions.id = ? ORDER BY requests.request",
+             WHERE sessions.id = ? ORDER BY requests.request DESC LIMIT ?",
         )?;
-        let rows = select.query_map([session], request)?;
-        rows.collect()
+        let rows = select.query_map(params![session, number(FOUND_MAX)], request)?;
+        let mut requests: Vec<RequestRecord> = rows.collect::<Result<_, _>>()?;
+        requests.reverse();
+        Ok(requests)
     }
 
     /// What came of these requests: each answer with its payload.
@@ -127,20 +131,21 @@ impl Store {
         rows.collect()
     }
 
-    /// Forgets the tasks that a filter means. Returns how many there were.
-    pub fn purge(&self, filter: &Filter, session: Option<&str>) -> rusqlite::Result<u64> {
+    /// Forgets the tasks that a filter means, and drops their results. Returns how many there were. `now`: seconds since 1970.
+    pub fn purge(&self, filter: &Filter, session: Option<&str>, now: f64) -> rusqlite::Result<u64> {
         let condition = condition(filter, session);
         let meant = format!(
-            "SELECT tasks.session, tasks.request, tasks.position FROM tasks
-             JOIN sessions ON sessions.key = tasks.session JOIN names ON names.key = tasks.name WHERE {}",
+            "(session, request, position) IN (
+                SELECT tasks.session, tasks.request, tasks.position FROM tasks
+                JOIN sessions ON sessions.key = tasks.session JOIN names ON names.key = tasks.name WHERE {})",
             condition.text()
         );
-        let mut purged = 0;
+        let meant_values = || params_from_iter(condition.values.clone());
         self.connection.execute_batch("BEGIN")?;
-        for table in ["outputs", "results", "tasks"] {
-            let delete = format!("DELETE FROM {table} WHERE (session, request, position) IN ({meant})");
-            purged = self.connection.execute(&delete, params_from_iter(condition.values.clone()))?;
-        }
+        let drop = drop_results("purged", "it was asked for", now);
+        self.connection.execute(&format!("{drop} WHERE dropped IS NULL AND {meant}"), meant_values())?;
+        self.connection.execute(&format!("DELETE FROM outputs WHERE {meant}"), meant_values())?;
+        let purged = self.connection.execute(&format!("DELETE FROM tasks WHERE {meant}"), meant_values())?;
         self.connection.execute_batch("COMMIT")?;
         Ok(purged as u64)
     }

@@ -1,5 +1,6 @@
 //! The thread that has the history: it writes what comes, and answers questions, in that order.
 
+use super::asked::begins;
 use super::entry::Entry;
 use super::store::{Keep, Store};
 use crate::system::{block_all_signals, wall_clock};
@@ -229,7 +230,9 @@ impl Serving {
             Ask::Tasks(filter) => {
                 found.tasks = store.tasks(&filter, session.as_deref())?;
                 for task in &mut found.tasks {
-                    task.session = names.get(&task.session).unwrap_or(&task.session).clone();
+                    // One that is over had no other name.
+                    let name = names.get(&task.session).map_or_else(|| begins(&task.session), String::as_str);
+                    task.session = name.to_owned();
                 }
                 found.tasks.extend(open);
                 let surplus = found
@@ -245,7 +248,7 @@ impl Serving {
                     self.give((route, Message::Kept(Box::new(kept)), payload));
                 })?;
             }
-            Ask::Purge(filter) => found.purged = store.purge(&filter, session.as_deref())?,
+            Ask::Purge(filter) => found.purged = store.purge(&filter, session.as_deref(), wall_clock())?,
             Ask::Sessions => {}
         }
         Ok(found)

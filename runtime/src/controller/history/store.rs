@@ -187,23 +187,21 @@ impl Store {
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 
-    /// Drops results that are kept for too long, or are too many, and tasks that are too many. Returns how many results were
-    /// dropped.
+    /// Drops results that are kept for too long, or are too many, and forgets tasks that are too many. Returns how many results
+    /// were dropped.
     pub fn prune(&self, keep: Keep, now: f64) -> rusqlite::Result<usize> {
-        let oldest = now - keep.time.as_secs_f64();
-        let hours = keep.time.as_secs_f64() / 3600.0;
-        let too_old = format!("it was dropped: results are kept for {hours:.3} h (controller.keep_results)");
-        let drop = "UPDATE results SET frames = NULL, dropped = ?1";
-        let old = self
-            .connection
-            .execute(&format!("{drop} WHERE kept < ?2 AND dropped IS NULL"), params![too_old, oldest])?;
-        let too_many =
-            format!("it was dropped: {} MiB of results are kept (controller.keep_results_bytes)", keep.bytes >> 20);
+        let (seconds, oldest) = (keep.time.as_secs_f64(), now - keep.time.as_secs_f64());
+        let hours = (seconds / 36.0).round() / 100.0;
+        let too_old =
+            drop_results("dropped", &format!("results are kept for {hours} h (controller.keep_results)"), now);
+        let old = self.connection.execute(&format!("{too_old} WHERE kept < ? AND dropped IS NULL"), [oldest])?;
+        let why = format!("{} MiB of results are kept (controller.keep_results_bytes)", keep.bytes >> 20);
+        let too_many = drop_results("dropped", &why, now);
         let surplus = "SELECT key FROM (
-            SELECT key, SUM(bytes) OVER (ORDER BY key DESC) AS sum FROM results WHERE dropped IS NULL) WHERE sum > ?2";
-        let many = self
-            .connection
-            .execute(&format!("{drop} WHERE key IN ({surplus})"), params![too_many, number(keep.bytes)])?;
+            SELECT key, SUM(bytes) OVER (ORDER BY key DESC) AS sum FROM results WHERE dropped IS NULL) WHERE sum > ?";
+        let many = self.connection.execute(&format!("{too_many} WHERE key IN ({surplus})"), [number(keep.bytes)])?;
+        // Why they were dropped is said for as long again.
+        self.connection.execute("DELETE FROM results WHERE kept < ? AND dropped IS NOT NULL", [oldest - seconds])?;
         self.prune_tasks(keep.tasks)?;
         Ok(old.saturating_add(many))
     }
@@ -211,16 +209,33 @@ impl Store {
     fn prune_tasks(&self, most: u64) -> rusqlite::Result<()> {
         let count: i64 = self.connection.query_row("SELECT COUNT(*) FROM tasks", [], |row| row.get(0))?;
         let surplus = count.saturating_sub(number(most));
-        if surplus > 0 {
-            let border: f64 = self.connection.query_row(
-                "SELECT submitted FROM tasks ORDER BY submitted LIMIT 1 OFFSET ?",
-                [surplus.saturating_sub(1)],
-                |row| row.get(0),
-            )?;
-            self.connection.execute("DELETE FROM tasks WHERE submitted <= ?", [border])?;
+        if surplus <= 0 {
+            return Ok(());
         }
-        Ok(())
+        let border: f64 = self.connection.query_row(
+            "SELECT submitted FROM tasks ORDER BY submitted LIMIT 1 OFFSET ?",
+            [surplus.saturating_sub(1)],
+            |row| row.get(0),
+        )?;
+        let meant = "(session, request, position) IN
+            (SELECT session, request, position FROM tasks WHERE submitted <= ?)";
+        self.connection.execute_batch("BEGIN")?;
+        for table in ["outputs", "results"] {
+            self.connection.execute(&format!("DELETE FROM {table} WHERE {meant}"), [border])?;
+        }
+        let of_these = "(session, request) IN (SELECT session, request FROM tasks WHERE submitted <= ?)";
+        self.connection.execute(&format!("DELETE FROM requests WHERE {of_these}"), [border])?;
+        self.connection.execute("DELETE FROM tasks WHERE submitted <= ?", [border])?;
+        self.connection.execute_batch("COMMIT")
     }
+}
+
+/// The beginning of a statement that drops the values of results, and says when and why.
+pub(super) fn drop_results(how: &str, why: &str, now: f64) -> String {
+    format!(
+        "UPDATE results SET frames = NULL, dropped =
+         'it was {how} at ' || strftime('%Y-%m-%d %H:%M:%S', {now}, 'unixepoch') || ' UTC: {why}'"
+    )
 }
 
 fn drop_all(connection: &Connection) -> rusqlite::Result<()> {
@@ -252,4 +267,91 @@ pub(super) fn stream(name: &str) -> Stream {
 /// For a list of values in a condition.
 pub(super) fn places(values: &[Value]) -> String {
     vec!["?"; values.len()].join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::{Filter, Outcome};
+    use ipclusterz_base::ids::{EngineId, RequestId};
+
+    const SESSION: &str = "0f3c9a1e";
+
+    /// A task that was submitted and answered at `time`, seconds since 1970, with so many bytes.
+    fn remember(store: &mut Store, request: u64, time: f64, bytes: usize) {
+        let (session, request) = (SESSION.to_owned(), RequestId(request));
+        let submitted = Duration::from_secs_f64(time);
+        let (op, name, about, part, targets) = (Op::Apply, None, None, 0, None);
+        let what = Box::new(Submitted { op, name, about, part, submitted, targets });
+        let (position, why, engine, times) = (0, None, Some(EngineId(0)), (time, time));
+        let name = None;
+        let done = Box::new(Done { request, position, op, name, submitted, state: "ok", why, engine, times });
+        let (outcome, segments) = (Outcome::Ok, vec![]);
+        let reply = Reply { request, position, outcome, engine, segments, started: time, completed: time };
+        let payload = vec![Frame::from(vec![0; bytes])];
+        let entries = [
+            Entry::Request { session: session.clone(), request, what },
+            Entry::Done { session: session.clone(), done },
+            Entry::Answer { session, reply, payload, uuid: None, dropped: None },
+        ];
+        store.write(&entries, time).expect("an entry");
+    }
+
+    /// What is said of the result of a request, and whether its value is there; none: nothing is known of it.
+    fn kept(store: &Store, request: u64) -> Option<(Option<String>, bool)> {
+        let mut found = None;
+        let give = |kept: crate::wire::message::Kept, payload: Vec<Frame>| {
+            found = Some((kept.dropped, !payload.is_empty()));
+        };
+        store.results(SESSION, &[RequestId(request)], 1, give).expect("results");
+        found
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let store = Store::open(&folder.path().join("history"), 0.0).expect("a database");
+        (folder, store)
+    }
+
+    const KEEP: Keep = Keep { time: Duration::from_secs(3600), bytes: 1000, tasks: 3 };
+
+    #[test]
+    fn what_is_too_old_or_too_much_is_dropped_and_says_when_and_why() {
+        let (_folder, mut store) = store();
+        remember(&mut store, 1, 1000.0, 10);
+        remember(&mut store, 2, 5000.0, 600);
+        remember(&mut store, 3, 5000.0, 600);
+        assert_eq!(store.prune(KEEP, 5000.0).expect("pruned"), 2);
+        let old = "it was dropped at 1970-01-01 01:23:20 UTC: results are kept for 1 h (controller.keep_results)";
+        assert_eq!(kept(&store, 1), Some((Some(old.to_owned()), false)));
+        let (why, there) = kept(&store, 2).expect("known");
+        assert!(why.is_some_and(|why| why.contains("0 MiB of results are kept")) && !there);
+        assert_eq!(kept(&store, 3), Some((None, true)));
+        store.prune(KEEP, 8300.0).expect("pruned");
+        assert_eq!(kept(&store, 1), None, "it is forgotten in the end");
+    }
+
+    #[test]
+    fn what_is_purged_is_no_task_any_more_and_says_so() {
+        let (_folder, mut store) = store();
+        remember(&mut store, 1, 0.0, 10);
+        remember(&mut store, 2, 0.0, 10);
+        let filter = Filter { requests: Some(vec![RequestId(1)]), ..Filter::default() };
+        assert_eq!(store.purge(&filter, Some(SESSION), 60.0).expect("purged"), 1);
+        let why = "it was purged at 1970-01-01 00:01:00 UTC: it was asked for".to_owned();
+        assert_eq!(kept(&store, 1), Some((Some(why), false)));
+        let tasks = store.tasks(&Filter::default(), Some(SESSION)).expect("tasks");
+        assert_eq!(tasks.iter().map(|task| task.id.as_str()).collect::<Vec<_>>(), ["0f3c9a1e-2-0"]);
+        assert_eq!(kept(&store, 2), Some((None, true)));
+    }
+
+    #[test]
+    fn a_task_that_is_forgotten_takes_along_all_that_is_known_of_it() {
+        let (_folder, mut store) = store();
+        (1..=5).for_each(|number| remember(&mut store, number, number as f64, 10));
+        store.prune(KEEP, 5.0).expect("pruned");
+        let requests = store.requests(SESSION).expect("requests");
+        assert_eq!(requests.iter().map(|request| request.request.0).collect::<Vec<_>>(), [3, 4, 5]);
+        assert_eq!((kept(&store, 2), kept(&store, 3)), (None, Some((None, true))));
+    }
 }

@@ -54,6 +54,10 @@ impl Work {
         };
         let bad = bad.or_else(|| no_room_to_keep(&self.kept, &request, bytes, function.as_ref(), window));
         let bad = bad.map(Outcome::Rejected);
+        // Of a session without a name only what cannot be guessed: somebody may come for it when its client has vanished.
+        if state.named || request.about.is_some() {
+            self.effects.push(Effect::Submitted(client, request.id, Box::new(submitted(&request, now))));
+        }
         let (targets, mut balanced) = targets_of(request.placement, &self.anywhere);
         let (group, no_group) = match group.transpose() {
             Ok(group) => (group, None),
@@ -67,17 +71,6 @@ impl Work {
         }
         let function = function.and_then(|(name, code)| code.map(|code| (name, code)));
         state.last_request = state.last_request.max(request.id);
-        if state.named {
-            let what = Submitted {
-                op: request.op,
-                name: request.name.clone(),
-                about: request.about.map(ByteBuf::into_vec),
-                part: request.part,
-                submitted: now,
-                targets: balanced.is_none().then(|| targets.iter().copied().flatten().collect()),
-            };
-            self.effects.push(Effect::Submitted(client, request.id, Box::new(what)));
-        }
         let (op, segments, name) = (request.op, request.segments, request.name);
         let job = Rc::new(Job { op, function, segments, payload, bytes, group, name, submitted: now });
         self.held_bytes += bytes;
@@ -142,6 +135,10 @@ impl Work {
 
     /// Answers for every target of a request that becomes no task.
     fn refuse(&mut self, client: PeerId, request: RequestId, targets: &[Option<EngineId>], outcome: &Outcome) {
+        if let Some(state) = self.clients.get_mut(&client) {
+            // The session's next client is not to give this number again.
+            state.last_request = state.last_request.max(request);
+        }
         for (position, target) in (0..count_of(targets)).zip(targets) {
             self.reply(client, request, position, *target, outcome.clone());
         }
@@ -301,4 +298,19 @@ fn targets_of(placement: Placement, anywhere: &Rc<Choice>) -> (Vec<Option<Engine
 
 fn count_of(targets: &[Option<EngineId>]) -> u32 {
     u32::try_from(targets.len()).unwrap_or(u32::MAX)
+}
+
+/// What is remembered of a request.
+fn submitted(request: &Request, now: Duration) -> Submitted {
+    Submitted {
+        op: request.op,
+        name: request.name.clone(),
+        about: request.about.clone().map(ByteBuf::into_vec),
+        part: request.part,
+        submitted: now,
+        targets: match &request.placement {
+            Placement::Engines(engines) => Some(engines.clone()),
+            Placement::Balanced { .. } => None,
+        },
+    }
 }
