@@ -23,7 +23,7 @@ pub use profiles::{
     DoctorArguments, ProfileArguments, ProfileCheckArguments, ProfileCommand, ProfileInitArguments,
     ProfileShowArguments,
 };
-pub use start::{RunArguments, SettingsArguments, StartArguments, StartCommand};
+pub use start::{JournalChoice, RunArguments, SettingsArguments, StartArguments, StartCommand};
 
 #[cfg(test)]
 mod settings_tests;

@@ -13,6 +13,7 @@
 //!    [`image`]: its state as bytes. [`history`]: what is remembered of what was; `queries`: who is asked.
 //! 9. [`bug`]: what becomes of a panic. `reactor`: sockets, signals and the clock around the core; `watch`: processes of
 //!    this host. [`record`]: an event as it stands in the journal; `recorder`: what waits for the journal; `recovery`: the state that it has.
+//!    [`left`]: what the journal of a cluster that has ended has.
 //! 10. [`config`]: how it is to be run; `opening`: what it makes before it serves, with the `appearance` of
 //!     the one before it; `run`: its process from start to end.
 
@@ -25,6 +26,7 @@ mod exits;
 pub mod history;
 pub mod identity;
 pub mod image;
+pub mod left;
 pub mod limits;
 pub mod load;
 mod losses;

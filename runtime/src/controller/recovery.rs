@@ -3,7 +3,7 @@
 use super::config::ControllerError;
 use super::core::{Core, Identity};
 use super::event::{Action, Event};
-use super::history::Keeper;
+use super::history::{Entry, Keeper};
 use super::limits::Limits;
 use super::oracle::Oracle;
 use super::record::{self, Came};
@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The name of the history in the journal's folder.
-const HISTORY: &str = "history.sqlite";
+pub(super) const HISTORY: &str = "history.sqlite";
 
 /// A controller's state before it serves.
 pub(super) struct Begun {
@@ -45,6 +45,7 @@ pub(super) fn begin(
     oracle: Oracle,
     created: f64,
     segments: Option<&SegmentFolder>,
+    resume: bool,
 ) -> Result<Begun, ControllerError> {
     let failed = |source| JournalError::File { path: path.to_owned(), source };
     let start = || Keeper::start(path.join(HISTORY), created, limits.keep).map_err(failed);
@@ -56,12 +57,16 @@ pub(super) fn begin(
     };
     let began = Instant::now();
     let mut history = start()?;
-    let Replayed { mut core, last, count, length, next } = replay(&opened, oracle, &mut history, segments)?;
+    // What is asked for again is in the history.
+    let replayed = replay(&opened, |entry| history.keep(entry.with_bytes(segments)))?;
+    let Replayed { core, last, count, length, next } = replayed;
+    let mut core = core.with_oracle(oracle);
     let mut journal = Journal::resume(path, number, &opened, length, next)?;
     // The clock has gone on meanwhile, and does not go back.
     let since = Duration::try_from_secs_f64(wall_clock() - created).unwrap_or_default();
     let clock = since.max(last);
-    let event = Event::Restarted(Box::new((identity, limits)));
+    let new = Box::new((identity, limits));
+    let event = if resume { Event::TakenUp(new) } else { Event::Restarted(new) };
     let (actions, _) = bug::handle(&mut core, event.clone(), clock);
     let answers = core.take_answers();
     journal.append(|buffer| record::write(buffer, clock, &answers, &Came::Other(event)));
@@ -72,8 +77,8 @@ pub(super) fn begin(
 }
 
 /// What a replay has led to.
-struct Replayed {
-    core: Core,
+pub(super) struct Replayed {
+    pub core: Core,
     /// The time of the last event.
     last: Duration,
     /// How many events there were.
@@ -83,12 +88,8 @@ struct Replayed {
     next: u32,
 }
 
-fn replay(
-    opened: &Opened,
-    oracle: Oracle,
-    history: &mut Keeper,
-    segments: Option<&SegmentFolder>,
-) -> Result<Replayed, ControllerError> {
+/// Has a core live through what the journal has. `remember` gets what that has to say for the history.
+pub(super) fn replay(opened: &Opened, mut remember: impl FnMut(Entry)) -> Result<Replayed, ControllerError> {
     // Nothing is asked while the answers are there.
     let mut core = image::read(&opened.image, Oracle::default()).map_err(|error| opened.damaged(&error))?;
     let mut last = core.clock();
@@ -100,11 +101,11 @@ fn replay(
         for action in actions {
             // What else was to be done was done, or is said again by the sessions.
             if let Action::Keep(entry) = action {
-                history.keep(entry.with_bytes(segments));
+                remember(*entry);
             }
         }
         core.take_answers();
         Ok::<(), record::RecordError>(())
     })?;
-    Ok(Replayed { core: core.with_oracle(oracle), last, count, length, next })
+    Ok(Replayed { core, last, count, length, next })
 }

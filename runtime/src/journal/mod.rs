@@ -5,7 +5,8 @@
 //! 3. [`log`]: records are appended; they survive this process from `commit` on.
 //! 4. [`sync`]: a thread that brings them to the disk; from there on they survive a loss of power.
 //! 5. [`journal`]: all of it: opened, appended to, and begun anew from an image of the state.
-//! 6. [`faults`]: where tests let a process die.
+//! 6. `salvage`: a damaged log is cut.
+//! 7. [`faults`]: where tests let a process die.
 
 pub mod faults;
 pub mod files;
@@ -13,6 +14,8 @@ pub mod files;
 pub mod journal;
 pub mod log;
 pub mod record;
+mod salvage;
 pub mod sync;
 
 pub use journal::{Journal, JournalError, Opened};
+pub use salvage::{Salvaged, salvage};
