@@ -2,6 +2,7 @@
 
 pub mod finding;
 pub mod progress;
+pub mod tasks;
 pub mod versions;
 
 mod profile;

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod doctor;
+mod journals;
 mod life;
 mod profiles;
 mod queued;
