@@ -239,7 +239,7 @@ impl Core {
 
     /// Whether the controller has all that was submitted; or there is none any more.
     pub fn is_taken(&self) -> bool {
-        self.standing.is_none() || (self.backlog.is_empty() && self.sent.len() == 0)
+        self.standing.is_none() || (self.backlog.is_empty() && self.sent.is_empty())
     }
 
     /// Whether everything that was submitted was sent; or there is no controller any more.

@@ -67,7 +67,10 @@ impl World {
             count,
             collective: false,
             timeout: None,
-            keep: None, about: None, name: None, part: 0
+            keep: None,
+            about: None,
+            name: None,
+            part: 0,
         });
         client.submitted.insert(id, pending);
         self.truth.asked.insert(key, asked);

@@ -54,7 +54,9 @@ impl World {
         let (actions, panicked) = bug::handle(&mut process.core, event, self.now);
         assert!(!panicked, "a bug of the controller");
         let answers = process.core.take_answers();
-        push_event(&mut process.buffer, process.number, |buffer| record::write(buffer, self.now, &answers, &came, |_| None));
+        push_event(&mut process.buffer, process.number, |buffer| {
+            record::write(buffer, self.now, &answers, &came, |_| None)
+        });
         process.number += 1;
         let recorded = self.disk.position() + process.buffer.len() as u64;
         self.note(&actions, recorded, again);

@@ -38,8 +38,6 @@ impl Core {
                 world: self.worlds.status(id, load, now),
             }
         });
-        let clients =
-            self.registry.clients().filter(|(_, peer)| peer.presence == Presence::Here && !peer.session.closed);
         Status {
             cluster: self.identity.cluster.clone(),
             pid: self.identity.pid,
