@@ -1,7 +1,8 @@
 """Faults of all kinds to a cluster under a mixed load: is any answer lost, wrong or doubled, is anything left?
 
-`python tests/chaos/chaos.py --minutes 60 --seed 7` prints a report, and exits with 1 if there are `problems`. Faults and
-load are drawn from the seed. Needs root, for virtual hosts. What was submitted, executed and answered is judged in `chaos_verdict.py`.
+`python tests/chaos/chaos.py --minutes 60 --seed 7` prints a report, and exits with 1 if there are `problems`. Faults
+and load are drawn from the seed. Needs root, for virtual hosts. What was submitted, executed and answered is judged in
+`chaos_verdict.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One client under chaos: submits calls of all kinds, compares answers with what they have to be, and writes both down.
 
 Its log has a line of JSON for each call before it is submitted, and one for its answer. What runs on engines appends
-the call's key to the file of executions. Ends when the file `stop` is there and all calls have their answers, or when the
-cluster has ended.
+the call's key to the file of executions. Ends when the file `stop` is there and all calls have their answers, or when
+the cluster has ended.
 """
 
 from __future__ import annotations
