@@ -30,10 +30,8 @@ SHOWN = 10
 def settle(cluster: ChaosCluster) -> list[str]:
     """End everything in order; what should not be."""
     left = [f"client {name} does not end" for name in cluster.finish_clients()]
-    status = cluster.status()
-    if status["pending"]:
-        left.append(f"{status['pending']} tasks are pending")
-    left += [f"segment {path}" for path in cluster.segments()]
+    if said := cluster.unfinished():
+        left.append(said)
     if said := cluster.stop():
         left.append(said)
     left += cluster.left()
