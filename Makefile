@@ -4,7 +4,7 @@
 # build time) are then compiled once for all of them.
 
 .PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge bench \
-	bench-mpi soak overload peers attack fuzz docs install testbed lock clean dist dist-mpi test-dist
+	bench-mpi soak chaos overload peers attack fuzz docs install testbed lock clean dist dist-mpi test-dist
 .PHONY: clean-dist lint-licenses lint-versions licenses audit test-packaging version release release-check
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -131,6 +131,9 @@ bench-mpi: $(VENV)/package.stamp mpi-bridge ## Measure MPI among engines beside 
 
 soak: $(VENV)/package.stamp ## 100,000 calls while engines are killed; about ten minutes; SOAK="--calls 1000" and so on
 	$(BIN)/python tests/soak/soak.py $(SOAK)
+
+chaos: $(VENV)/package.stamp testbed ## Faults of all kinds under a mixed load, as root; CHAOS="--minutes 60 --seed 7" and so on
+	$(BIN)/python tests/chaos/chaos.py $(CHAOS)
 
 overload: $(VENV)/package.stamp peers ## A million tasks of simulated clients and engines, and five kills; OVERLOAD="--tasks 1000" and so on
 	$(BIN)/python tests/peers/overload.py $(OVERLOAD)

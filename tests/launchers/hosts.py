@@ -124,6 +124,10 @@ class VirtualHosts(Commands):
             environment["SLURM_CONF"] = str(self.folder / "etc/slurm.conf")
         return environment | dict(extra or {})
 
+    def root(self, index: int) -> Path:
+        """Root folder of a host's file system, as it can be reached from outside."""
+        return Path(f"/proc/{self._inits[index]}/root")
+
     # -- commands -----------------------------------------------------------------------------------------------
 
     def argv(self, index: int, command: Sequence[str | os.PathLike[str]]) -> list[str]:

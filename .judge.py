@@ -1,0 +1,2 @@
+import sys,json
+sys.path[:0]=["tests/chaos","tests/python","tests/launchers"]

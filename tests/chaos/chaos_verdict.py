@@ -1,0 +1,173 @@
+"""What became of the calls, by the logs of the clients, the file of executions and the record of faults."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chaos_cluster import FIRST_OTHER_ENGINE, Run
+
+# The record is written around a fault; clocks are the same, but not the moments.
+SLACK = 2.0
+
+
+@dataclass
+class Verdict:
+    """What was found: counts, and what should not be."""
+
+    operations: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Ask:
+    """A call of a client: what it wrote of its submission, and of its answer."""
+
+    client: str
+    said: dict[str, Any]
+    answer: dict[str, Any] | None = None
+
+    @property
+    def key(self) -> str:
+        return str(self.said["key"])
+
+    def took_place(self, since: float, until: float) -> bool:
+        """Whether it was under way in that time."""
+        end = self.answer["t"] if self.answer else float("inf")
+        return bool(self.said["t"] <= until + SLACK and end >= since - SLACK)
+
+
+class Judge:
+    """Looks at each call."""
+
+    def __init__(self, folder: Path, record: list[dict[str, Any]], runs: list[Run]) -> None:
+        self.folder, self.record = folder, record
+        self.lives = {name: run for run in runs for name in run.clients}
+        self.killed_clients = {entry["name"] for entry in record if entry["kind"] == "kill client"}
+        self.killed_engines = [entry for entry in record if entry["kind"] == "kill engine"]
+        self.executions = _executions(folder / "executions")
+        self.asks = dict(self._asks())
+
+    def verdict(self) -> Verdict:
+        found = Verdict()
+        for ask in self.asks.values():
+            found.operations[ask.said["kind"]] += 1
+            outcome = self._outcome(ask)
+            found.outcomes[outcome] += 1
+            if outcome in ("lost", "wrong"):
+                getattr(found, outcome).append(f"{ask.key} {ask.said} {ask.answer}")
+            found.doubled += self._doubled(ask)
+        return found
+
+    def _asks(self) -> Iterator[tuple[str, Ask]]:
+        for log in sorted((self.folder / "clients").glob("*.log")):
+            asks: dict[str, Ask] = {}
+            for line in _lines(log):
+                if "kind" in line:
+                    asks[line["key"]] = Ask(log.stem, line)
+                elif "is" in line:
+                    asks[line["key"]].answer = line
+                elif "refused" in line:
+                    # No engine of that number, or none at all: a push may be there without its pull.
+                    for key in (line["key"], f"{line['key']}.push", f"{line['key']}.pull"):
+                        if key in asks and asks[key].answer is None and key != f"{line['key']}.push":
+                            del asks[key]
+            yield from asks.items()
+
+    # -- one call -----------------------------------------------------------------------------------------------
+
+    def _outcome(self, ask: Ask) -> str:
+        if ask.answer is None:
+            return self._without_answer(ask)
+        if ask.answer["is"] == "error":
+            reasons = {self._reason(ask, error) for error in ask.answer["errors"]}
+            return "lost" if "" in reasons else " and ".join(sorted(reasons))
+        if not self._was_found(ask):
+            return "not to be compared: the push failed"
+        if ask.answer["is"] == "right" and ask.said.get("executed", True) and not self._times(ask):
+            return "wrong"
+        return "right" if ask.answer["is"] == "right" else "wrong"
+
+    def _was_found(self, ask: Ask) -> bool:
+        """Whether a pull has a push before it that went well; always so for other calls."""
+        before = self.asks.get(ask.said.get("after", ""))
+        return before is None or (before.answer or {}).get("is") == "right"
+
+    def _without_answer(self, ask: Ask) -> str:
+        if ask.client in self.killed_clients:
+            return "given up with its client"
+        if self.lives[ask.client].killed is not None:
+            return "ended with its cluster"
+        return "lost"
+
+    def _reason(self, ask: Ask, error: dict[str, Any]) -> str:
+        """Which rule allows an error; empty if none does."""
+        life = self.lives[ask.client]
+        if life.killed is not None and ask.answer and ask.answer["t"] >= life.killed - SLACK:
+            return "ended with its cluster"
+        if error["error"] == "EngineError" and self._engine_was_killed(ask, error["engine"]):
+            return "its engine was killed"
+        if error["error"] == "RemoteKeyError" and self._engine_was_killed(ask, ask.said["engine"]):
+            return "its engine was killed"
+        if error["error"] == "RemoteKeyError" and not self._was_found(ask):
+            return "not to be compared: the push failed"
+        if error["error"] == "RejectedError" and "no requests are taken" in error["text"] and self._disk_was_full(ask):
+            return "refused: the disk was full"
+        return ""
+
+    def _engine_was_killed(self, ask: Ask, engine: int) -> bool:
+        killed = [entry["t"] for entry in self.killed_engines if entry["engine"] == engine]
+        # One on another host may come back until its lease is over, and is given calls. Its id is not used again.
+        away = 0.0 if engine < FIRST_OTHER_ENGINE else float("inf")
+        return any(ask.took_place(at, at + away) for at in killed)
+
+    def _disk_was_full(self, ask: Ask) -> bool:
+        full = [entry for entry in self.record if entry["kind"] == "fill disk"]
+        return any(ask.took_place(entry["t"], entry.get("end", float("inf"))) for entry in full)
+
+    def _times(self, ask: Ask) -> list[tuple[str, int]]:
+        elements = ask.said.get("elements")
+        keys = [ask.key] if elements is None else [f"{ask.key}/{number}" for number in range(elements)]
+        return [place for key in keys for place in self.executions.get(key, [])]
+
+    def _doubled(self, ask: Ask) -> list[str]:
+        """Keys that were executed more often than they may be."""
+        if "elements" in ask.said:
+            keys = [f"{ask.key}/{number}" for number in range(ask.said["elements"])]
+        else:
+            keys = [ask.key]
+        found = []
+        for key in keys:
+            places = self.executions.get(key, [])
+            allowed = ask.said.get("targets", 1)
+            if ask.said.get("retries"):
+                killed = {(entry["host"], entry["pid"]) for entry in self.killed_engines}
+                allowed += min(sum(place in killed for place in places), ask.said["retries"])
+            if len(places) > allowed:
+                found.append(f"{key} was executed on {places} {ask.said} {ask.answer}")
+        return found
+
+
+def _lines(log: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a log. The last one of a client that was killed may be torn."""
+    for line in log.read_text().splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            return
+
+
+def _executions(file: Path) -> dict[str, list[tuple[str, int]]]:
+    """Where each key was executed: hosts and processes."""
+    found = defaultdict(list)
+    for line in file.read_text().splitlines():
+        key, host, pid = line.split()
+        found[key].append((host, int(pid)))
+    return found
