@@ -61,3 +61,26 @@ fn an_engine_that_is_cut_off_as_it_comes_for_the_first_time_keeps_what_it_was_gi
     let comes = [submit, EngineComes { beside: false }, submit, abort, Approach { peer: 144, steps: 7 }];
     play(0, &[&comes[..], &[submit, Cut(134), Gather]].concat());
 }
+
+/// No fault was found here: it counts from where it was told, and so it does when it comes back once more.
+#[test]
+fn a_client_that_knows_more_than_the_journal_counts_from_where_it_was_told() {
+    let submit = Submit { client: 1, goes: Anywhere(0), function: false };
+    let (up, down) = (|peer, channel| Up { peer, channel, count: 9 }, |peer, channel| Down { peer, channel, count: 9 });
+    let first = [submit, Exchange(3), Exchange(0), Begin(0), Exchange(1), Begin(1), Compact];
+    let second = [submit, up(3, 1), Commit, down(0, 1), down(1, 1), Begin(0), Begin(1), Finish(1), up(1, 1), Commit];
+    let second_is_lost = [down(3, 1), LosePower { at: 0, hole: false, arrive: 0 }, Return];
+    let comes_back_twice =
+        [Exchange(3), Cut(3), Exchange(0), Exchange(1), Finish(0), Finish(1), Exchange(0), Exchange(1)];
+    play(0, &[&first[..], &second, &second_is_lost, &comes_back_twice].concat());
+}
+
+/// No fault was found here: what the controller said to have in the middle of a session is there after a loss of power.
+#[test]
+fn what_was_received_in_the_middle_of_a_session_survives_a_loss_of_power() {
+    let submit = Submit { client: 1, goes: Anywhere(0), function: false };
+    let up = |channel| Up { peer: 3, channel, count: 99 };
+    let told = [submit, AskOften(1), up(1), up(0), Commit, Down { peer: 3, channel: 0, count: 99 }];
+    play(0, &[&told[..], &[LosePower { at: 0, hole: false, arrive: 0 }]].concat());
+    play(0, &[&told[..], &[Sync, Commit, Exchange(3), LosePower { at: 0, hole: false, arrive: 0 }]].concat());
+}

@@ -23,6 +23,8 @@ pub enum Step {
         all_clients: bool,
     },
     AskStatus(u8),
+    /// So often that the controller says what it has received.
+    AskOften(u8),
     Begin(u8),
     Write(u8),
     Finish(u8),
@@ -118,7 +120,7 @@ fn work() -> impl Strategy<Value = Step> {
         8 => (which(), goes(), any::<bool>()).prop_map(|(client, goes, function)| Step::Submit { client, goes, function }),
         1 => (which(), any::<bool>(), prop::bool::weighted(0.2))
             .prop_map(|(client, all, all_clients)| Step::Abort { client, all, all_clients }),
-        1 => which().prop_map(Step::AskStatus),
+        1 => prop_oneof![20 => which().prop_map(Step::AskStatus), 1 => which().prop_map(Step::AskOften)],
         6 => which().prop_map(Step::Begin),
         2 => which().prop_map(Step::Write),
         6 => which().prop_map(Step::Finish),
@@ -185,6 +187,7 @@ impl World {
                 self.with_client(client, |w, at| w.abort(at, all, all_clients));
             }
             Step::AskStatus(client) => self.with_client(client, World::ask_status),
+            Step::AskOften(client) => self.with_client(client, |w, at| (0..70).for_each(|_| w.ask_status(at))),
             Step::Begin(engine) => self.with_engine(engine, World::begin),
             Step::Write(engine) => self.with_engine(engine, World::write_text),
             Step::Finish(engine) => self.with_engine(engine, World::finish),
