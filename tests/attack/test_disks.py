@@ -59,7 +59,9 @@ def test_a_cluster_goes_on_while_its_disk_is_full(on_small_disk: Callable[..., A
 @pytest.mark.timeout(120)
 def test_what_a_full_disk_cannot_take_is_refused(on_small_disk: Callable[..., Any], faults: Any) -> None:
     told = on_small_disk("journal", megabytes=8)
-    assert re.search(r"no requests are taken: the journal /\S+ cannot be written: .* \(\d+ KiB are free\)", told["refused"])
+    assert re.search(
+        r"no requests are taken: the journal /\S+ cannot be written: .* \(\d+ KiB are free\)", told["refused"]
+    )
     assert (told["status"], told["accepted"], told["again"], told["after"]) == ("busy", [7, 7, 7], True, 3)
     faults.survived("disks", "a full disk under a journal", 1, "requests are refused, nothing accepted is lost")
 
