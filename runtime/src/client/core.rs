@@ -179,7 +179,8 @@ impl Core {
 
     /// Somebody waits for the answers to a request that another client of this session has submitted.
     pub fn adopt(&mut self, request: RequestId, pending: Weak<Pending>, base: usize, count: usize) {
-        let known = self.requests.insert(request, UnderWay { pending, base, count, open: Saturating(count), bytes: 0 });
+        let open = Saturating(count);
+        let known = self.requests.insert(request, UnderWay { pending, base, count, open, bytes: 0, function: None });
         let before = known.map_or(Saturating(0), |known| known.open);
         self.open_replies += Saturating(count as u64) - Saturating(before.0.min(count) as u64);
     }
@@ -187,7 +188,8 @@ impl Core {
     /// A request that another client of this session has submitted lacks so many answers.
     pub fn count_foreign(&mut self, request: RequestId, count: usize, open: usize) {
         if let Entry::Vacant(entry) = self.requests.entry(request) {
-            entry.insert(UnderWay { pending: Weak::new(), base: 0, count, open: Saturating(open), bytes: 0 });
+            let (pending, unanswered) = (Weak::new(), Saturating(open));
+            entry.insert(UnderWay { pending, base: 0, count, open: unanswered, bytes: 0, function: None });
             self.open_replies += open as u64;
         }
     }

@@ -49,6 +49,7 @@ pub(super) struct UnderWay {
     pub count: usize,
     pub open: Saturating<usize>,
     pub bytes: u64,
+    pub function: Option<FunctionName>,
 }
 
 impl UnderWay {

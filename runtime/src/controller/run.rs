@@ -20,10 +20,14 @@ pub fn run(config: ControllerConfig, ready: impl FnOnce(&Ready)) -> Result<(), C
     let signals = block_signals().map_err(|error| ControllerError::System("signalfd", error))?;
     return_memory();
     let mut files = Files::default();
-    let result = listen(&config, &mut files).and_then(|mut reactor| {
-        ready(&files.ready);
-        reactor.run(&signals)
-    });
+    let result = match listen(&config, &mut files) {
+        // The next one needs them, once there is room.
+        Err(error) if files.former && error.is_full_disk() => return Err(error),
+        opened => opened.and_then(|mut reactor| {
+            ready(&files.ready);
+            reactor.run(&signals)
+        }),
+    };
     reaper::finish();
     files.remove();
     result

@@ -97,10 +97,11 @@ impl Core {
         self.backlog_bytes -= packed.bytes;
         self.open_replies += count as u64;
         self.open_bytes += packed.bytes;
-        let under_way = UnderWay { pending, base, count, open: Saturating(count), bytes: packed.bytes };
+        let name = function.as_ref().map(|(name, _)| *name);
+        let open = Saturating(count);
+        let under_way = UnderWay { pending, base, count, open, bytes: packed.bytes, function: name };
         self.requests.insert(id, under_way);
         let mut payload = packed.frames;
-        let name = function.as_ref().map(|(name, _)| *name);
         let carries_function = match function {
             Some((name, code)) if self.functions.first_use(name) => {
                 payload.insert(0, code);
