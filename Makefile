@@ -135,7 +135,7 @@ soak: $(VENV)/package.stamp ## 100,000 calls while engines are killed; about ten
 chaos: $(VENV)/package.stamp testbed ## Faults of all kinds under a mixed load, as root; CHAOS="--minutes 60 --seed 7" and so on
 	$(BIN)/python tests/chaos/chaos.py $(CHAOS)
 
-overload: $(VENV)/package.stamp peers ## A million tasks of 50 simulated clients on 200 simulated engines; OVERLOAD="--tasks 1000" and so on
+overload: $(VENV)/package.stamp peers ## A million tasks of simulated clients and engines, and five kills; OVERLOAD="--tasks 1000" and so on
 	$(BIN)/python tests/peers/overload.py $(OVERLOAD)
 
 # Without a stamp: cargo knows what it is made of. Chosen from the whole workspace, so that what cargo test has built is taken.

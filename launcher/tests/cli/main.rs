@@ -3,6 +3,7 @@
 //! Engines are shell scripts, because these tests need no Python. The tests with Python are those of the package.
 
 mod bad_input;
+mod crash_windows;
 mod doctor;
 mod life;
 mod profiles;

@@ -103,7 +103,8 @@ pub struct Core {
 impl Core {
     /// A session is established or resumed. What has to be sent again, before anything else.
     pub fn established(&mut self, welcome: Welcome, now: f64) -> Vec<Sending> {
-        if let Some(arrived) = welcome.resumed
+        let is_this = self.standing.is_some_and(|standing| standing.peer == welcome.peer);
+        if let Some(arrived) = welcome.resumed.filter(|_| is_this)
             && std::mem::take(&mut self.away)
         {
             self.acknowledge = true;

@@ -29,6 +29,10 @@ pub fn run(config: ControllerConfig, ready: impl FnOnce(&Ready)) -> Result<(), C
         }),
     };
     reaper::finish();
+    if result.is_err() {
+        // A journal that cannot be gone on with may be mended.
+        files.journal = None;
+    }
     files.remove();
     result
 }

@@ -173,7 +173,7 @@ impl Work {
     /// Another client has a session. It has been sent nothing yet, and nothing of it is unread.
     pub fn client_taken_over(&mut self, client: PeerId) {
         let Some(state) = self.clients.get_mut(&client) else { return };
-        (state.unread, state.full, state.named) = (Unread::default(), false, true);
+        (state.unread, state.full, state.named, state.gone) = (Unread::default(), false, true, false);
         (state.replies, state.keeps_little, state.output_dropped) = (Saturating(0), false, false);
         state.output_bytes = Saturating(0);
         let (outputs, segments) = (std::mem::take(&mut state.outputs), std::mem::take(&mut state.reply_segments));

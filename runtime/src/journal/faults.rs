@@ -40,3 +40,16 @@ pub fn reach(place: &str) {
 #[cfg(not(debug_assertions))]
 #[inline]
 pub fn reach(_place: &str) {}
+
+/// How short a log may be that is worth a new image, for tests.
+#[cfg(debug_assertions)]
+pub fn log_min() -> Option<u64> {
+    std::env::var("IPCLUSTERZ_LOG_MIN").ok()?.parse().ok()
+}
+
+/// As it is.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub fn log_min() -> Option<u64> {
+    None
+}

@@ -38,11 +38,13 @@ impl Core {
                 world: self.worlds.status(id, load, now),
             }
         });
+        let clients =
+            self.registry.clients().filter(|(_, peer)| peer.presence == Presence::Here && !peer.session.closed);
         Status {
             cluster: self.identity.cluster.clone(),
             pid: self.identity.pid,
             uptime: now.as_secs_f64(),
-            clients: u32::try_from(self.registry.clients().count()).unwrap_or(u32::MAX),
+            clients: u32::try_from(clients.count()).unwrap_or(u32::MAX),
             pending: self.work.queued(),
             held_bytes: self.work.held_bytes(),
             rejected: self.rejected.0,

@@ -39,17 +39,17 @@ impl Core {
         let goes_on = peer.is_kept() && peer.stood;
         if goes_on {
             self.actions.extend(watch);
-            self.wait_for(id, now);
+            self.wait_for(id, Duration::MAX, now);
         } else {
             peer.watched = false;
             self.forget(id, None, "its connection ended with the controller", now);
         }
     }
 
-    /// A peer has no connections, and is waited for.
-    pub(super) fn wait_for(&mut self, id: PeerId, now: Duration) {
+    /// A peer has no connections, and is waited for, at most so long.
+    pub(super) fn wait_for(&mut self, id: PeerId, most: Duration, now: Duration) {
         let Some(peer) = self.registry.peer_mut(id) else { return };
-        let grace = peer.grace(self.limits.session_grace);
+        let grace = peer.grace(self.limits.session_grace).min(most);
         let until = now.saturating_add(grace);
         peer.presence = Presence::Away(until);
         self.away.insert((until, id));

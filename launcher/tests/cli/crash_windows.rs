@@ -1,0 +1,131 @@
+//! A controller dies at each step of writing its journal down, and another one goes on.
+
+use super::support::{PATIENCE, User};
+use ipclusterz_base::connection::ConnectionFile;
+use ipclusterz_runtime::client::{Client, Item, Submission};
+use ipclusterz_runtime::engine::{Engine, EngineConfig};
+use ipclusterz_runtime::journal::faults::PLACES;
+use ipclusterz_runtime::wire::message::{Op, Outcome, TaskOutcome};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const TASKS: u64 = 300;
+
+/// How often each task was executed.
+type Executions = Arc<Mutex<BTreeMap<u64, u32>>>;
+
+/// A controller as its launcher starts it; it dies at `fault`.
+fn controller(user: &User, fault: Option<&str>) -> Child {
+    let options = "controller --cluster t --run-id 0123abcd --journal on --restart --directory";
+    let mut command = user.command(options);
+    command.arg(user.path("home/clusters/t")).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.env("IPCLUSTERZ_LOG_MIN", "8000");
+    fault.map(|fault| command.env("IPCLUSTERZ_FAULT", fault));
+    let mut child = command.spawn().expect("the controller");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    assert!(line.contains("addresses"), "{line}");
+    child
+}
+
+/// An engine whose tasks give back the bytes that they were given.
+fn engine(file: &Path, executions: &Executions, over: &AtomicBool) {
+    let config = EngineConfig {
+        wanted_id: None,
+        timeout: PATIENCE,
+        lease: PATIENCE,
+        end_timeout: Duration::from_secs(1),
+        end: None,
+        world: None,
+        mpi: None,
+        stack: None,
+    };
+    let engine = Engine::register(file, &config).expect("an engine");
+    while !over.load(Ordering::SeqCst) {
+        let Ok(Some(task)) = engine.next(Duration::from_millis(20)) else { continue };
+        let bytes = task.payload.as_ref().expect("a payload")[0].to_vec();
+        let key = u64::from_be_bytes(bytes[..8].try_into().expect("eight bytes"));
+        *executions.lock().expect("no panic").entry(key).or_default() += 1;
+        let packed = engine.pack([&bytes[..]]).expect("room");
+        engine.finish(&task, TaskOutcome::Ok, packed, "");
+    }
+}
+
+fn submit(client: &Client, keys: std::ops::Range<u64>) -> Arc<ipclusterz_runtime::client::Pending> {
+    let submission = Submission {
+        op: Op::Apply,
+        function: Some(([7; 16], b"code")),
+        retries: 0,
+        engines: None,
+        duration: None,
+        collective: false,
+        timeout: None,
+        keep: None,
+        name: Some("echo"),
+        about: None,
+    };
+    let item = |key: u64| Item { targets: None, packed: client.pack([&key.to_be_bytes()[..]]).expect("room") };
+    client.submit(submission, keys.map(item).collect()).expect("a session").1
+}
+
+/// Dies at the given time that a place is reached, and comes back; then everything has its one right answer.
+fn survive(place: &str, count: u32) {
+    let user = User::new();
+    let folder = user.path("home/clusters/t");
+    ipclusterz_base::places::make_private_dir(&folder).expect("a folder");
+    let fault = format!("{place}:{count}");
+    let mut first = controller(&user, Some(&fault));
+    let (executions, over) = (Executions::default(), AtomicBool::new(false));
+    let (answers, seconds) = std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| engine(&folder.join("engine.json"), &executions, &over));
+        }
+        let file = ConnectionFile::read(&folder.join("client.json")).expect("a file");
+        let client = Client::connect(&file, PATIENCE).expect("a client");
+        assert!(client.wait_for_engines(2, PATIENCE).expect("a session"));
+        let pendings = [submit(&client, 0..TASKS / 2), submit(&client, TASKS / 2..TASKS)];
+        assert!(!first.wait().expect("it ends").success(), "{fault} was never reached");
+        let died = Instant::now();
+        let mut second = controller(&user, None);
+        let complete = pendings.iter().all(|pending| pending.wait(PATIENCE));
+        let answers = pendings.iter().flat_map(|pending| (0..pending.len()).map(|index| pending.answer(index)));
+        let answers: Vec<_> = answers.collect();
+        over.store(true, Ordering::SeqCst);
+        client.close();
+        second.kill().expect("kill");
+        second.wait().expect("reap");
+        assert!(complete, "{fault}: answers are lost");
+        (answers, died.elapsed())
+    });
+    for (key, answer) in (0..TASKS).zip(answers) {
+        let answer = answer.expect("it is there");
+        assert_eq!(
+            (answer.outcome, &answer.parts[0][..]),
+            (Outcome::Ok, &key.to_be_bytes()[..]),
+            "{fault}, task {key}"
+        );
+    }
+    let executions = executions.lock().expect("no panic");
+    let often: Vec<_> = executions.iter().filter(|(_, count)| **count != 1).collect();
+    assert!(often.is_empty() && executions.len() as u64 == TASKS, "{fault}: {often:?}");
+    assert!(seconds < PATIENCE, "{fault}: {seconds:?}");
+}
+
+#[test]
+fn a_controller_may_die_at_any_step() {
+    let counts = |place: &str| match place.split('.').next() {
+        Some("batch") => [1, 7, 40],
+        Some("sync") => [1, 2, 3],
+        _ => [1, 2, 3],
+    };
+    for place in PLACES {
+        for count in counts(place) {
+            survive(place, count);
+        }
+    }
+}
