@@ -8,6 +8,7 @@ and load are drawn from the seed. Needs root, for virtual hosts. What was submit
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import shutil
 import sys
@@ -25,6 +26,7 @@ from chaos_verdict import Judge  # noqa: E402
 from system import HostsError  # noqa: E402
 
 SHOWN = 10
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def settle(cluster: ChaosCluster) -> list[str]:
@@ -107,6 +109,8 @@ def main() -> int:
     parser.add_argument("--lease", type=float, default=45, help="engines.lease of the cluster, in seconds (45)")
     parser.add_argument("--longest", type=float, default=20, help="seconds that a link is cut at most (20)")
     options = parser.parse_args()
+    # What hosts leave when they end becomes a child of this process, which waits for it.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
         found = run(options)
     except HostsError as error:

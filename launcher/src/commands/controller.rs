@@ -25,6 +25,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Runs a controller until it is told to stop.
 pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), Failure> {
+    let mut full = false;
     let result = filter(variables).and_then(|filter| {
         let mut limits = controller::Limits::default();
         limits.log.bytes = arguments.log_size.unwrap_or(limits.log.bytes);
@@ -62,12 +63,17 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
             let message = format!("--directory: {:?} is not UTF-8 text, as connection files are", config.directory);
             return Err(Failure::new(Exit::Usage, message));
         }
-        let result = controller::run(config, announce).map_err(failures::of_controller);
+        let result = controller::run(config, announce).map_err(|error| {
+            full = error.is_full_disk();
+            failures::of_controller(error)
+        });
         log.flush(LAST_LINES);
         result
     });
     if let Err(failure) = &result {
-        print(&versioned(failure.to_json()));
+        let mut said = failure.to_json();
+        said["error"]["disk_is_full"] = full.into();
+        print(&versioned(said));
     }
     result
 }

@@ -35,6 +35,7 @@ impl Supervisor<'_> {
         if said.start != self.controller.starts() {
             return Ok(Vec::new());
         }
+        let mut lacks = None;
         let word = match said.line {
             ControllerLine::Ready(ready) => {
                 self.listening = Some(ready);
@@ -44,9 +45,15 @@ impl Supervisor<'_> {
                 self.refusal = Some(failure);
                 ControllerWord::Refuses
             }
+            ControllerLine::LacksRoom(why) => {
+                lacks = Some(why).filter(|_| !self.core.controller.lacks_room());
+                ControllerWord::LacksRoom
+            }
             ControllerLine::Nothing => ControllerWord::Nothing,
         };
         let mut actions = self.core.handle(Input::ControllerSaid(word), Instant::now());
+        let say = |why| Action::Say(format!("the controller is started again when there is room on the disk: {why}"));
+        actions.extend(lacks.map(say));
         match (word, self.launcher.is_some()) {
             (ControllerWord::Listens, false) => {
                 let launcher = (self.plan.make_launcher)(events::waker(&self.sender))?;

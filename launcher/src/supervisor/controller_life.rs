@@ -23,6 +23,8 @@ const AT_ONCE_MOST: u32 = 20;
 const KILLED_MOST: u32 = 100;
 /// So many controllers in a row may end before they listen.
 const EARLY_MOST: u32 = 5;
+/// The pause before another start where the disk was full.
+const ROOM_PAUSE: Duration = Duration::from_millis(500);
 /// How long the line of a controller that has ended may take to arrive: another thread reads it.
 const WORD_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -32,7 +34,7 @@ enum Stage {
     /// It is to listen by then.
     Starting { listen_by: Instant },
     /// It will not listen, and is to exit by then; perhaps it has said why.
-    Exiting { refuses: bool, exit_by: Instant },
+    Exiting { word: ControllerWord, exit_by: Instant },
     /// It listens.
     Listening { since: Instant },
     /// It has ended, and whether it had listened is not known yet.
@@ -63,6 +65,8 @@ pub struct ControllerLife {
     reached: bool,
     /// How many died since one was proven.
     deaths: u32,
+    /// Whether the last one could not listen because the disk was full.
+    lacks_room: bool,
 }
 
 impl ControllerLife {
@@ -79,6 +83,7 @@ impl ControllerLife {
             killed: 0,
             reached: false,
             deaths: 0,
+            lacks_room: false,
         }
     }
 
@@ -112,6 +117,11 @@ impl ControllerLife {
         (self.stage, self.reached) = (Stage::Starting { listen_by: now + self.patience }, false);
     }
 
+    /// Whether it waits for room on the disk.
+    pub fn lacks_room(&self) -> bool {
+        self.lacks_room
+    }
+
     /// Its launcher has reached it.
     pub fn reached(&mut self) {
         (self.killed, self.reached) = (0, true);
@@ -119,6 +129,7 @@ impl ControllerLife {
 
     /// It has printed its one line, or has ended without one.
     pub fn said(&mut self, word: ControllerWord, now: Instant) -> Vec<Action> {
+        self.lacks_room = word == ControllerWord::LacksRoom;
         match (&self.stage, word) {
             (Stage::Unclear { end, .. }, word) => {
                 let end = end.clone();
@@ -127,13 +138,12 @@ impl ControllerLife {
                         let said = self.listening(now);
                         said.into_iter().chain(self.died(&end, now, now)).collect()
                     }
-                    ControllerWord::Refuses => vec![died(&end, None)],
-                    ControllerWord::Nothing => self.ended_early(&end, now),
+                    word => self.ended_with(word, &end, now),
                 }
             }
             (Stage::Starting { .. }, ControllerWord::Listens) => self.listening(now),
             (Stage::Starting { listen_by }, word) => {
-                self.stage = Stage::Exiting { refuses: word == ControllerWord::Refuses, exit_by: *listen_by };
+                self.stage = Stage::Exiting { word, exit_by: *listen_by };
                 Vec::new()
             }
             _ => Vec::new(),
@@ -144,8 +154,7 @@ impl ControllerLife {
     pub fn ended(&mut self, end: ControllerEnd, now: Instant) -> Vec<Action> {
         match self.stage {
             Stage::Listening { since } => self.died(&end, since, now),
-            Stage::Exiting { refuses: true, .. } => vec![died(&end, None)],
-            Stage::Exiting { refuses: false, .. } => self.ended_early(&end, now),
+            Stage::Exiting { word, .. } => self.ended_with(word, &end, now),
             Stage::Starting { .. } => {
                 self.stage = Stage::Unclear { end, word_by: now + WORD_PATIENCE };
                 Vec::new()
@@ -208,6 +217,18 @@ impl ControllerLife {
         }
         let longest = if end.killed { LONGEST_PAUSE_AFTER_KILL } else { LONGEST_PAUSE };
         self.again(self.deaths - 1, longest, now)
+    }
+
+    /// One has ended that does not listen, and this is what it said.
+    fn ended_with(&mut self, word: ControllerWord, end: &ControllerEnd, now: Instant) -> Vec<Action> {
+        match word {
+            ControllerWord::Refuses => vec![died(end, None)],
+            ControllerWord::LacksRoom => {
+                self.stage = Stage::Waiting { again_at: now + ROOM_PAUSE };
+                Vec::new()
+            }
+            ControllerWord::Listens | ControllerWord::Nothing => self.ended_early(end, now),
+        }
     }
 
     /// One has ended before it listened.

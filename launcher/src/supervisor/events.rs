@@ -58,6 +58,8 @@ pub enum ControllerLine {
     Ready(Box<Ready>),
     /// It cannot listen, and says why.
     Refused(Failure),
+    /// It cannot listen again because the disk is full, and says where.
+    LacksRoom(String),
     /// It exited without printing a line.
     Nothing,
 }
@@ -110,11 +112,14 @@ fn interpret(line: &str, again: bool) -> ControllerLine {
     struct RefusalText {
         message: String,
         hint: Option<String>,
+        #[serde(default)]
+        disk_is_full: bool,
     }
     if let Ok(ready) = serde_json::from_str::<Ready>(line) {
         return ControllerLine::Ready(Box::new(ready));
     }
     ControllerLine::Refused(match serde_json::from_str::<Refusal>(line) {
+        Ok(Refusal { error }) if again && error.disk_is_full => return ControllerLine::LacksRoom(error.message),
         Ok(Refusal { error }) => {
             let what = if again { "be started again" } else { "start" };
             let message = format!("the controller could not {what}: {}", error.message);

@@ -85,6 +85,8 @@ pub enum ControllerWord {
     Listens,
     /// Why it cannot.
     Refuses,
+    /// That the disk is full. It can when there is room again.
+    LacksRoom,
     /// Its output has ended without a line.
     Nothing,
 }

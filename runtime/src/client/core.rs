@@ -193,9 +193,10 @@ impl Core {
         let known = self.requests.remove(&request);
         let (balanced, unwanted) = known.as_ref().map_or((true, false), |known| (known.balanced, known.unwanted));
         let bytes = known.as_ref().map_or(0, |known| known.bytes);
+        let function = known.as_ref().and_then(|known| known.function);
         let before = known.map_or(Saturating(0), |known| known.open);
         let open = Saturating(count);
-        self.requests.insert(request, UnderWay { pending, base, count, open, bytes, balanced, unwanted });
+        self.requests.insert(request, UnderWay { pending, base, count, open, bytes, balanced, unwanted, function });
         self.open_replies += open.0 as u64;
         self.open_replies -= before.0 as u64;
     }
@@ -203,10 +204,9 @@ impl Core {
     /// A request that another client of this session has submitted lacks so many answers.
     pub fn count_foreign(&mut self, request: RequestId, count: usize, open: usize) {
         if let Entry::Vacant(entry) = self.requests.entry(request) {
-            let (pending, open_here) = (Weak::new(), Saturating(open));
-            let under_way =
-                UnderWay { pending, base: 0, count, open: open_here, bytes: 0, balanced: true, unwanted: false };
-            entry.insert(under_way);
+            let (pending, unanswered) = (Weak::new(), Saturating(open));
+            let (base, bytes, balanced, unwanted, function) = (0, 0, true, false, None);
+            entry.insert(UnderWay { pending, base, count, open: unanswered, bytes, balanced, unwanted, function });
             self.open_replies += open as u64;
         }
     }

@@ -49,6 +49,13 @@ impl Functions {
         self.known.get_mut(&name).is_none_or(|known| !std::mem::replace(&mut known.sent, true))
     }
 
+    /// The controller has refused a request with it, and perhaps has not kept the code: it is sent again.
+    pub fn refused(&mut self, name: FunctionName) {
+        if let Some(known) = self.known.get_mut(&name) {
+            known.sent = false;
+        }
+    }
+
     /// The controller of a new session has none.
     pub fn session_lost(&mut self) {
         self.known.values_mut().for_each(|known| known.sent = false);
@@ -92,6 +99,8 @@ mod tests {
         assert!(functions.first_use(name));
         assert!(!functions.first_use(name));
         functions.session_lost();
+        assert!(functions.first_use(name));
+        functions.refused(name);
         assert!(functions.first_use(name));
     }
 

@@ -53,6 +53,7 @@ pub(super) struct UnderWay {
     pub balanced: bool,
     /// It is given up already, if no engine has begun it.
     pub unwanted: bool,
+    pub function: Option<FunctionName>,
 }
 
 impl UnderWay {

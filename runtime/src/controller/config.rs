@@ -6,6 +6,7 @@ use crate::transport::context::{ContextError, Shortage};
 use ipclusterz_base::connection::{ConnectionError, ControllerProcess};
 use ipclusterz_base::places::PlacesError;
 use serde::{Deserialize, Serialize};
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -129,4 +130,22 @@ pub enum ControllerError {
     /// The kernel refused something.
     #[error("{0}: {1}")]
     System(&'static str, io::Error),
+}
+
+impl ControllerError {
+    /// Whether something could not be written because the disk is full, or the user's share of it.
+    pub fn is_full_disk(&self) -> bool {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if error.downcast_ref::<io::Error>().is_some_and(is_full) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

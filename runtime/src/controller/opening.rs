@@ -27,6 +27,8 @@ pub(super) struct Files {
     pub ready: Ready,
     /// The folder of its journal.
     pub journal: Option<PathBuf>,
+    /// Whether there was a controller before this one, which has left some of them.
+    pub former: bool,
 }
 
 impl Files {
@@ -62,6 +64,7 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
     let folder = config.directory.join(JOURNAL);
     let take = if config.resume { Appearance::take_up } else { Appearance::read };
     let former = take(&folder, &config.run_id)?;
+    files.former = former.is_some();
     let mut appearance = former.map_or_else(|| Appearance::new(&config.run_id), Ok)?;
     let gate = Gate::new(&context, appearance.admitted()?)?;
     if let Some(address) = &config.listen {
@@ -75,7 +78,8 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
     }
     let returns = config.journal != JournalMode::Off || config.keeper.is_some();
     if returns {
-        files.journal = Some(folder.clone());
+        // That of a dead controller stays where this one cannot go on: another one may.
+        files.journal = Some(folder.clone()).filter(|_| !files.former);
         appearance.write(&folder)?;
     }
     write_connection_files(config, &appearance, &mut files.ready)?;
@@ -90,6 +94,7 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
         Begun::without_journal(Core::new(identity, limits, oracle))
     };
     let watch = Watch::new().map_err(|error| ControllerError::System("epoll", error))?;
+    files.journal = Some(folder).filter(|_| returns);
     Ok(Reactor::new(context, listener, gate, segments, state, config.journal, watch))
 }
 

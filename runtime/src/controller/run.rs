@@ -24,12 +24,16 @@ pub fn run(config: ControllerConfig, ready: impl FnOnce(&Ready)) -> Result<(), C
     let mut files = Files::default();
     // A journal that cannot be read is not removed because of that.
     let mut keep = left::is_there(&config.directory);
-    let result = listen(&config, &mut files).and_then(|mut reactor| {
-        ready(&files.ready);
-        let result = reactor.run(&signals);
-        keep = result.is_err() || reactor.has_anything_left();
-        result
-    });
+    let result = match listen(&config, &mut files) {
+        // The next one needs them, once there is room.
+        Err(error) if files.former && error.is_full_disk() => return Err(error),
+        opened => opened.and_then(|mut reactor| {
+            ready(&files.ready);
+            let result = reactor.run(&signals);
+            keep = result.is_err() || reactor.has_anything_left();
+            result
+        }),
+    };
     reaper::finish();
     files.remove(keep);
     result

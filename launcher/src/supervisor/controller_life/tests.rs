@@ -214,6 +214,26 @@ fn one_that_refuses_is_not_tried_again_whichever_is_heard_first() {
 }
 
 #[test]
+fn one_that_lacks_room_is_tried_until_there_is_some() {
+    let mut life = Life::new(true);
+    life.dies(LONG, killed());
+    for word_first in [true, false].repeat(50) {
+        let refused = end(1 << 8);
+        if word_first {
+            assert_eq!(life.life.said(ControllerWord::LacksRoom, life.now), []);
+            assert_eq!(life.life.ended(refused, life.now), []);
+        } else {
+            assert_eq!(life.life.ended(refused, life.now), []);
+            assert_eq!(life.life.said(ControllerWord::LacksRoom, life.now), []);
+        }
+        assert!(life.life.lacks_room());
+        assert_eq!(life.next_start(Vec::new()), ROOM_PAUSE);
+    }
+    assert_eq!(life.listens().len(), 1);
+    assert!(!life.life.lacks_room());
+}
+
+#[test]
 fn one_that_listened_and_died_before_its_word_was_heard_has_listened() {
     let mut life = Life::new(true);
     life.dies(LONG, killed());

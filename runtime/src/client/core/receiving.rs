@@ -77,6 +77,9 @@ impl Core {
         }
         request.open -= 1;
         self.open_replies -= 1;
+        if let (Outcome::Rejected(_), Some(name)) = (&reply.outcome, request.function) {
+            self.functions.refused(name);
+        }
         if let Some(pending) = request.pending.upgrade() {
             let unpacked = unpack(payload, &reply);
             let engine_uuid = reply.engine.and_then(|id| self.engines.get(&id)).map(|(_, uuid)| Arc::clone(uuid));

@@ -99,12 +99,12 @@ impl Core {
         self.backlog_bytes -= packed.bytes;
         self.open_replies += count as u64;
         self.open_bytes += packed.bytes;
+        let name = function.as_ref().map(|(name, _)| *name);
         let balanced = matches!(placement, Placement::Balanced { .. });
         let (open, bytes, unwanted) = (Saturating(count), packed.bytes, false);
-        let under_way = UnderWay { pending, base, count, open, bytes, balanced, unwanted };
+        let under_way = UnderWay { pending, base, count, open, bytes, balanced, unwanted, function: name };
         self.requests.insert(id, under_way);
         let mut payload = packed.frames;
-        let name = function.as_ref().map(|(name, _)| *name);
         let carries_function = match function {
             Some((name, code)) if self.functions.first_use(name) => {
                 payload.insert(0, code);
