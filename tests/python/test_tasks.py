@@ -113,7 +113,7 @@ def test_what_is_purged_is_gone_here_and_there(mine: Client) -> None:
     third = mine[:].apply_async(abs, -3)
     mine.barrier()
     mine.purge_results(first)
-    with pytest.raises(EngineError, match="it was purged at 20.* UTC"):
+    with pytest.raises(EngineError, match=r"it was purged at 20.* UTC"):
         mine.get_result(first.msg_ids).get(10)
     assert [row["msg_id"] for row in mine.db_query(session=mine.session)] == second.msg_ids + third.msg_ids
     mine.purge_results(targets=1)
