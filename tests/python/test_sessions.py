@@ -273,14 +273,6 @@ def test_a_result_that_was_purged_says_so(cluster: Cluster, name: str) -> None:
             rc.get_result(-1).get(10)
 
 
-def test_a_result_that_was_kept_long_enough_says_so(own_cluster: Callable[..., Cluster], name: str) -> None:
-    with own_cluster(1, controller={"keep_results": "1s"}).connect_client(session=name) as rc:
-        rc[None].apply_async(abs, -1).wait()
-        until(lambda: rc.db_query(keys="result_bytes") == [{"result_bytes": None}], 40)
-        with pytest.raises(EngineError, match=r"it was dropped at 20.* UTC: results are kept for .* h \(controller"):
-            rc.get_result(-1).get(10)
-
-
 @pytest.mark.parametrize("bad", ["", "a b", "x" * 65, "é", "a/b", "a\n"])
 def test_names_that_are_none(cluster: Cluster, bad: str) -> None:
     with pytest.raises(ValueError, match="1 to 64 letters, digits"):
