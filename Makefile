@@ -132,7 +132,7 @@ bench-mpi: $(VENV)/package.stamp mpi-bridge ## Measure MPI among engines beside 
 soak: $(VENV)/package.stamp ## 100,000 calls while engines are killed; about ten minutes; SOAK="--calls 1000" and so on
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 
-overload: $(VENV)/package.stamp peers ## A million tasks of 50 simulated clients on 200 simulated engines; OVERLOAD="--tasks 1000" and so on
+overload: $(VENV)/package.stamp peers ## A million tasks of simulated clients and engines, and five kills; OVERLOAD="--tasks 1000" and so on
 	$(BIN)/python tests/peers/overload.py $(OVERLOAD)
 
 # Without a stamp: cargo knows what it is made of. Chosen from the whole workspace, so that what cargo test has built is taken.

@@ -33,6 +33,7 @@ impl ControllerProcess {
         folder: &ClusterFolder,
         settings: &StartSettings,
         run_id: &str,
+        resume: bool,
     ) -> io::Result<Option<ChildStdout>> {
         let mut command = Command::new(&self.program);
         command.arg0("ipclusterz").args(["controller", "--cluster", &settings.cluster, "--run-id", run_id]);
@@ -45,6 +46,13 @@ impl ControllerProcess {
         }
         let table = &settings.tables.controller;
         command.args(["--session-grace", &table.session_grace.to_string(), "--journal", table.journal.word()]);
+        command.args(["--keep-results", &table.keep_results.to_string()]);
+        if let Some(bytes) = table.kept_bytes() {
+            command.args(["--keep-results-bytes", &bytes.to_string()]);
+        }
+        if resume && self.starts == 0 {
+            command.arg("--resume");
+        }
         if table.restart {
             command.arg("--restart");
         }

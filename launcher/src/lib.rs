@@ -14,6 +14,7 @@
 //!   host
 //! - [`guard`], [`cleanup`]: end and remove what a killed launcher left behind
 //! - [`clusters`]: the clusters of this user, and the failures for one that is not there
+//! - [`journals`]: the journal that a cluster leaves
 //! - [`controller_process`]: the controller as a child
 //! - [`requests`]: requests of other commands to a running launcher
 //! - [`talk`], [`failures`]: what a running launcher says; errors of the runtime as failures of a command
@@ -27,6 +28,7 @@ pub mod controller_process;
 pub mod doctor;
 pub mod failures;
 pub mod guard;
+pub mod journals;
 pub mod output;
 pub mod remote;
 pub mod report;

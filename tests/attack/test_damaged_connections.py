@@ -144,9 +144,11 @@ def test_silence_from_the_first_moment_is_noticed(how, reachable, engine_behind,
             process.send_signal(signal.SIGSTOP)
         else:
             meddler.hush()
-        until(lambda: rc.ids == {0}, SILENCE_SECONDS)
+        until(lambda: rc.status()["engines"][1].get("away"), SILENCE_SECONDS)
         process.kill()
         process.wait()
+        # The kernel tells of a process that has ended: it is not waited for.
+        until(lambda: rc.ids == {0}, 5)
         faults.survived("network", f"{how} right after registration", 1, "noticed within 10 s")
 
 

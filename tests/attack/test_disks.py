@@ -24,11 +24,11 @@ _KIB = 1024
 
 @pytest.fixture
 def on_small_disk(tmp_path: Path) -> Callable[..., Any]:
-    """Runs the program on a disk of 1 MiB, which nobody else sees, and returns what it tells."""
+    """Runs the program on a small disk, which nobody else sees, and returns what it tells."""
 
-    def run(*words: str) -> Any:
+    def run(*words: str, megabytes: int = 1) -> Any:
         (tmp_path / "disk").mkdir(exist_ok=True)
-        script = 'mount -t tmpfs -o size=1m,mode=700 none "$1" && shift && exec "$@"'
+        script = f'mount -t tmpfs -o size={megabytes}m,mode=700 none "$1" && shift && exec "$@"'
         inside = [sys.executable, str(_SCRIPT), str(tmp_path / "disk"), *words]
         command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", str(tmp_path / "disk"), *inside]
         environment = {**os.environ, "IPCLUSTERZ_HOME": str(tmp_path / "disk")}
@@ -54,6 +54,14 @@ def test_a_cluster_goes_on_while_its_disk_is_full(on_small_disk: Callable[..., A
     assert told["stopped"][0] == 0, told["stopped"]
     assert told["left"] == []
     faults.survived("disks", "a full disk under a running cluster", 230, "work goes on; logs say what they lack")
+
+
+@pytest.mark.timeout(120)
+def test_what_a_full_disk_cannot_take_is_refused(on_small_disk: Callable[..., Any], faults: Any) -> None:
+    told = on_small_disk("journal", megabytes=8)
+    assert re.search(r"no requests are taken: the journal /\S+ cannot be written: .* \(\d+ KiB are free\)", told["refused"])
+    assert (told["status"], told["accepted"], told["again"], told["after"]) == ("busy", [7, 7, 7], True, 3)
+    faults.survived("disks", "a full disk under a journal", 1, "requests are refused, nothing accepted is lost")
 
 
 @pytest.mark.timeout(120)
@@ -136,7 +144,9 @@ def test_a_cluster_starts_and_ends_without_a_terminal(streams: str, faults: Any)
 
 def test_a_limit_on_the_length_of_files_ends_nothing(faults: Any) -> None:
     script = "import ipclusterz as ipz\nfor _ in range(60):\n    with ipz.Client() as rc: rc[0].apply_sync(abs, 1)"
-    run = [program(), "run", "-n", "1", "--cluster", f"short-{os.getpid()}", "--", sys.executable, "-c", script]
+    name = f"short-{os.getpid()}"
+    journal = ("--set", "controller.journal=best-effort")
+    run = [program(), "run", "-n", "1", *journal, "--cluster", name, "--", sys.executable, "-c", script]
     ended = subprocess.run(["bash", "-c", 'ulimit -f 8 && "$@"', "_", *run], timeout=60, check=False)
     assert ended.returncode == 0
     faults.survived("disks", "lines of a log behind ulimit -f", 120, "work goes on")

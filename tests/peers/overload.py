@@ -1,7 +1,7 @@
 """Many simulated clients and engines, whose controller is killed now and then: is anything lost, or done twice?
 
 `python tests/peers/overload.py --tasks 1000000 --kills 5` prints a report in JSON, and exits with 1 if there are
-`problems`.
+`problems`. These numbers are the defaults.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--engines", type=int, default=200, help="simulated engines (200)")
     parser.add_argument("--clients", type=int, default=50, help="simulated clients (50)")
     parser.add_argument("--tasks", type=int, default=1_000_000, help="tasks of all clients together (1000000)")
-    parser.add_argument("--kills", type=int, default=0, help="how often the controller is killed (0)")
+    parser.add_argument("--kills", type=int, default=5, help="how often the controller is killed (5)")
     parser.add_argument("--direct", default=0.1, type=float, help="share of tasks for one engine by its id (0.1)")
     parser.add_argument("--retries", default=0, type=int, help="how often a task may be run again (0)")
     parser.add_argument("--window", default=1000, type=int, help="tasks that each client has under way (1000)")

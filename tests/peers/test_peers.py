@@ -16,26 +16,18 @@ KILLS = 3
 """How often the controller is killed."""
 
 
-def overload(*options: str) -> tuple[int, dict[str, Any]]:
+def overload(*options: str, kills: int = 0) -> tuple[int, dict[str, Any]]:
     """The exit code and the report of a run with four clients."""
-    command = [
-        sys.executable,
-        FOLDER / "overload.py",
-        "--clients",
-        "4",
-        "--engines",
-        "16",
-        "--deadline",
-        "40",
-        *options,
-    ]
+    command = [sys.executable, FOLDER / "overload.py", "--clients", "4", "--engines", "16", "--deadline", "40"]
+    command += ["--kills", str(kills), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
 
 def test_every_task_is_answered_once_and_right() -> None:
-    code, found = overload("--tasks", "20000", "--kills", str(KILLS))
+    # They take some seconds, so that they are not over before the last kill.
+    code, found = overload("--tasks", "20000", "--direct", "0.1", "--busy", "0..0.006", kills=KILLS)
     assert found["problems"] == []
     assert code == 0
     assert len(found["kills"]) == KILLS

@@ -22,13 +22,15 @@ pub enum Exit {
     Timeout = 6,
     /// The cluster's controller does not answer.
     Unreachable = 7,
+    /// An earlier cluster of that name has left a journal with work in it.
+    JournalLeft = 8,
     /// Ended by Ctrl-C, or by SIGTERM before the cluster was ready.
     Interrupted = 130,
 }
 
 impl Exit {
     /// Every code with its meaning, in the order of `--help`.
-    pub const TABLE: [(Exit, &'static str); 9] = [
+    pub const TABLE: [(Exit, &'static str); 10] = [
         (Exit::Ok, "success; also a cluster that was stopped by `ipclusterz stop` or by a client"),
         (Exit::Failure, "any failure without a code of its own"),
         (Exit::Usage, "bad option, value or profile, or more engines than this host allows; nothing was started"),
@@ -37,6 +39,7 @@ impl Exit {
         (Exit::StartFailed, "the controller or an engine did not start"),
         (Exit::Timeout, "a deadline passed"),
         (Exit::Unreachable, "the cluster's controller does not answer"),
+        (Exit::JournalLeft, "an earlier cluster of that name has left a journal with work in it"),
         (Exit::Interrupted, "Ctrl-C, or a signal before the cluster was ready"),
     ];
 
@@ -74,7 +77,7 @@ mod tests {
     #[test]
     fn codes_are_a_promise() {
         let codes: Vec<u8> = Exit::TABLE.iter().map(|(exit, _)| exit.code()).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 130]);
     }
 
     #[test]

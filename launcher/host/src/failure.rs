@@ -55,6 +55,7 @@ impl Failure {
             Exit::StartFailed => "start_failed",
             Exit::Timeout => "timeout",
             Exit::Unreachable => "unreachable",
+            Exit::JournalLeft => "journal_left",
             Exit::Interrupted => "interrupted",
         };
         serde_json::json!({

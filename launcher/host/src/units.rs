@@ -94,6 +94,11 @@ pub fn bytes(count: u64) -> String {
     if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
+/// A number of things for people: `1 task`, `2 tasks`.
+pub fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A time span for people, in its two largest units.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0) as u64;
@@ -140,6 +145,7 @@ mod tests {
     fn sizes_and_spans_are_short() {
         assert_eq!(bytes(512), "512 B");
         assert_eq!(bytes(12 << 20), "12.0 MiB");
+        assert_eq!((count(1, "task"), count(2, "task")), ("1 task".to_owned(), "2 tasks".to_owned()));
         assert_eq!(duration(59.9), "59 s");
         assert_eq!(duration(192.0), "3 min 12 s");
         assert_eq!(duration(7_260.0), "2 h 1 min");

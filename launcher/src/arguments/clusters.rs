@@ -28,6 +28,10 @@ pub struct GcArguments {
     #[arg(long)]
     pub dry_run: bool,
 
+    /// Also drop the journals that clusters have left, with their tasks and results
+    #[arg(long)]
+    pub discard: bool,
+
     /// Which cluster.
     #[command(flatten)]
     pub common: CommonArguments,
@@ -39,6 +43,10 @@ pub struct StopArguments {
     /// Stop every cluster of this user on this host
     #[arg(long)]
     pub all: bool,
+
+    /// Drop its journal, with tasks that are to be done and results that nobody has fetched
+    #[arg(long)]
+    pub discard: bool,
 
     /// Which cluster.
     #[command(flatten)]

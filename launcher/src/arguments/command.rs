@@ -8,6 +8,7 @@ use super::common::{CommonArguments, OutputArguments, one_of};
 use super::others::{CompletionsArguments, ControllerArguments, GuardArguments, ManArguments};
 use super::profiles::{DoctorArguments, ProfileArguments};
 use super::start::{RunArguments, StartArguments, StartCommand};
+use super::tasks::TasksArguments;
 use clap::{Parser, Subcommand};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
@@ -56,6 +57,8 @@ pub enum Command {
     Scale(ScaleArguments),
     /// Give up the calls that wait on a cluster, those of all clients
     Abort(AbortArguments),
+    /// List tasks that are under way and that have ended, show them, wait for them, abort them
+    Tasks(TasksArguments),
     /// Stop a cluster, wherever it was started from
     Stop(StopArguments),
     /// Show a cluster's engines and controller
@@ -149,6 +152,7 @@ impl Command {
             Command::Start(command) => Place::Option(&mut command.start.settings.cluster),
             Command::Run(arguments) => Place::Option(&mut arguments.settings.cluster),
             Command::Tunnel(arguments) => Place::Option(&mut arguments.cluster),
+            Command::Tasks(arguments) => Place::Option(&mut arguments.cluster),
             Command::Profile(_)
             | Command::Doctor(_)
             | Command::Completions(_)
@@ -235,6 +239,9 @@ mod tests {
         }
         assert_eq!(name_of("ipclusterz --cluster lab run -- python").as_deref(), Some("lab"));
         assert_eq!(name_of("ipclusterz --cluster lab tunnel me@host").as_deref(), Some("lab"));
+        for line in ["tasks --cluster lab list", "tasks list --cluster lab", "--cluster lab tasks show 0f3c9a1e-7-0"] {
+            assert_eq!(name_of(&format!("ipclusterz {line}")).as_deref(), Some("lab"), "{line}");
+        }
         assert!(settled("ipclusterz --cluster lab doctor").is_err());
         assert!(settled("ipclusterz start 4").expect_err("a number").hint.is_some_and(|hint| hint.contains("-n 4")));
     }

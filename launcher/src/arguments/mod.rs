@@ -1,7 +1,7 @@
 //! The command line as clap reads it: raw values, not yet weighed against variables and profile.
 //!
 //! Doc comments in this folder are the text of `--help`. In reading order: `command` (the whole), `common`, `start`,
-//! `clusters`, `profiles`, `others` (the options of each command), `numbers` (values of options).
+//! `clusters`, `tasks`, `profiles`, `others` (the options of each command), `numbers` (values of options).
 
 mod clusters;
 mod command;
@@ -10,6 +10,7 @@ mod numbers;
 mod others;
 mod profiles;
 mod start;
+mod tasks;
 
 pub use clusters::{
     AbortArguments, GcArguments, ListArguments, LogsArguments, ScaleArguments, StatusArguments, StopArguments,
@@ -23,7 +24,11 @@ pub use profiles::{
     DoctorArguments, ProfileArguments, ProfileCheckArguments, ProfileCommand, ProfileInitArguments,
     ProfileShowArguments,
 };
-pub use start::{RunArguments, SettingsArguments, StartArguments, StartCommand};
+pub use start::{JournalChoice, RunArguments, SettingsArguments, StartArguments, StartCommand};
+pub use tasks::{
+    AbortTasksArguments, FilterArguments, ListTasksArguments, PurgeArguments, QueryArguments, ResultArguments,
+    SessionsArguments, ShowTaskArguments, TasksArguments, TasksCommand, WaitTasksArguments,
+};
 
 #[cfg(test)]
 mod settings_tests;

@@ -27,6 +27,11 @@ pub fn lines(text: &str) -> Result<u32, BadNumber> {
     whole(text, "a number of lines", "give a whole number, such as `-n 100`")
 }
 
+/// A number of tasks.
+pub fn tasks(text: &str) -> Result<u32, BadNumber> {
+    whole(text, "a number of tasks", "give a whole number, such as `--limit 100`")
+}
+
 /// A number of seconds. How long it may be is checked with the values of profiles.
 pub fn seconds(text: &str) -> Result<f64, BadNumber> {
     let refused = |_| BadNumber {

@@ -79,6 +79,18 @@ pub struct ControllerArguments {
     #[arg(long)]
     pub session_grace: Option<f64>,
 
+    /// Seconds for which results of sessions with names are kept
+    #[arg(long)]
+    pub keep_results: Option<f64>,
+
+    /// Bytes of them that are kept
+    #[arg(long)]
+    pub keep_results_bytes: Option<u64>,
+
+    /// Take up the journal of a cluster that has ended, whose engines are gone
+    #[arg(long)]
+    pub resume: bool,
+
     /// Hosts for the connection files
     #[arg(long)]
     pub advertise: Vec<String>,

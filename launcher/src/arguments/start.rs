@@ -60,6 +60,18 @@ pub struct StartArguments {
     #[arg(long)]
     pub print_script: bool,
 
+    /// Take up the journal that an earlier cluster of that name has left: its tasks, sessions and results
+    #[arg(long, conflicts_with = "discard")]
+    pub resume: bool,
+
+    /// With --resume: cut a damaged journal at the damage, and keep a copy
+    #[arg(long, requires = "resume")]
+    pub salvage: bool,
+
+    /// Drop the journal that an earlier cluster of that name has left
+    #[arg(long)]
+    pub discard: bool,
+
     /// Return when the engines are ready and leave the cluster running
     #[arg(long)]
     pub daemonize: bool,
@@ -79,6 +91,48 @@ pub struct StartArguments {
     /// File that somebody touches as long as the cluster is to live
     #[arg(long, hide = true, value_name = "PATH")]
     pub lease_file: Option<PathBuf>,
+}
+
+/// What is to be done with the journal that an earlier cluster has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JournalChoice {
+    /// There is to be none.
+    None,
+    /// It is taken up.
+    Resume,
+    /// The same, without what is damaged.
+    Salvage,
+    /// It is dropped.
+    Discard,
+}
+
+impl JournalChoice {
+    /// The options that say so.
+    pub fn options(self) -> &'static str {
+        match self {
+            JournalChoice::None => "",
+            JournalChoice::Resume => "--resume",
+            JournalChoice::Salvage => "--resume --salvage",
+            JournalChoice::Discard => "--discard",
+        }
+    }
+
+    /// Whether a journal is taken up.
+    pub fn takes_up(self) -> bool {
+        matches!(self, JournalChoice::Resume | JournalChoice::Salvage)
+    }
+}
+
+impl StartArguments {
+    /// What is to be done with a journal.
+    pub fn journal(&self) -> JournalChoice {
+        match (self.resume, self.salvage, self.discard) {
+            (true, true, _) => JournalChoice::Salvage,
+            (true, false, _) => JournalChoice::Resume,
+            (false, _, true) => JournalChoice::Discard,
+            (false, ..) => JournalChoice::None,
+        }
+    }
 }
 
 /// `ipclusterz start`

@@ -1,13 +1,13 @@
 //! Removes what is left of a cluster whose launcher could not clean up after itself.
 
 use super::{folders, jobs};
+use crate::journals::{self, KeptJournal};
 use ipclusterz_base::places::{self, PlacesError};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::identity::{self, ProcessIdentity};
 use ipclusterz_host::stderr::print_line;
 use ipclusterz_host::{marked, system};
 use ipclusterz_launchers::cluster::ClusterFolder;
-use ipclusterz_launchers::cluster::files::remove_files;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_launchers::cluster::lock::ClusterLock;
 use ipclusterz_launchers::cluster::state::ClusterState;
@@ -21,12 +21,14 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 const LOCK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a cleanup had to end.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Cleaned {
     /// Pids of processes that still ran and were killed, each with its process group.
     pub killed: Vec<u32>,
     /// Jobs that were cancelled and processes that were killed elsewhere, for a person.
     pub ended: Vec<String>,
+    /// The journal, which stays.
+    pub journal: Option<KeptJournal>,
 }
 
 /// Why a cleanup is incomplete.
@@ -112,7 +114,7 @@ pub fn remove_remains(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<
     if same_boot && let Some(error) = folders::remove_left(Some(handle.launcher)).into_iter().next() {
         return Err(error.into());
     }
-    remove_files(folder, handle)?;
+    cleaned.journal = journals::remove_files_of(folder, handle)?;
     Ok(cleaned)
 }
 

@@ -39,6 +39,13 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
         if let Some(grace) = arguments.session_grace {
             limits.session_grace = seconds("--session-grace", grace)?;
         }
+        if let Some(time) = arguments.keep_results {
+            limits.keep.time = Duration::try_from_secs_f64(time).map_err(|_| {
+                Failure::new(Exit::Usage, format!("--keep-results: {time} is not a number of seconds"))
+                    .with_hint("give 0 or more")
+            })?;
+        }
+        limits.keep.bytes = arguments.keep_results_bytes.unwrap_or(limits.keep.bytes);
         let config = ControllerConfig {
             cluster: arguments.cluster,
             run_id: arguments.run_id,
@@ -48,6 +55,7 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
             advertise: arguments.advertise,
             limits,
             journal: arguments.journal,
+            resume: arguments.resume,
             keeper: arguments.restart.then(|| ControllerProcess::of(parent_id())).flatten(),
         };
         if config.directory.to_str().is_none() {

@@ -5,6 +5,7 @@ use crate::arguments::GcArguments;
 use crate::cleanup::remains::take_and_remove;
 use crate::cleanup::tunnels;
 use crate::clusters::existing_clusters;
+use crate::journals;
 use crate::output::Output;
 use crate::report::{GcReport, Remains};
 use ipclusterz_host::exit_code::Exit;
@@ -13,6 +14,7 @@ use ipclusterz_host::identity::Fate;
 use ipclusterz_host::owned;
 use ipclusterz_host::record_file::RecordError;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
+use ipclusterz_launchers::cluster::lock::ClusterLock;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_launchers::cluster::{ClusterFolder, ended, tunnel};
 use ipclusterz_profile::environment::Variables;
@@ -24,6 +26,7 @@ use ipclusterz_profile::{Options, Places};
 /// something could not be removed.
 pub fn run(arguments: &GcArguments, variables: &Variables, output: &mut Output) -> Result<Exit, Failure> {
     let mut report = remove_all(arguments)?;
+    settle_journals(arguments, &mut report)?;
     if arguments.common.cluster.is_none() {
         report.logs = ended::prune(&limits(variables)?, None, arguments.dry_run)?;
     }
@@ -33,7 +36,7 @@ pub fn run(arguments: &GcArguments, variables: &Variables, output: &mut Output) 
 
 fn remove_all(arguments: &GcArguments) -> Result<GcReport, Failure> {
     let (dry_run, wanted) = (arguments.dry_run, arguments.common.cluster.as_deref());
-    let mut report = GcReport { dry_run, found: Vec::new(), logs: Vec::new() };
+    let mut report = GcReport { dry_run, found: Vec::new(), journals: vec![], discarded: vec![], logs: vec![] };
     for (cluster, folder, state) in existing_clusters()? {
         if wanted.is_some_and(|wanted| wanted != cluster) {
             continue;
@@ -49,6 +52,28 @@ fn remove_all(arguments: &GcArguments) -> Result<GcReport, Failure> {
         report.found.extend(folders(dry_run));
     }
     Ok(report)
+}
+
+/// Looks at the journals that clusters have left, and drops them if that is wanted.
+fn settle_journals(arguments: &GcArguments, report: &mut GcReport) -> Result<(), Failure> {
+    let wanted = arguments.common.cluster.as_deref();
+    for (cluster, folder) in journals::all()? {
+        if wanted.is_some_and(|wanted| wanted != cluster) {
+            continue;
+        }
+        // Whoever has the lock goes on with it.
+        let Some(lock) = ClusterLock::take(&folder)? else { continue };
+        match (arguments.discard, arguments.dry_run) {
+            (true, true) => report.discarded.push(cluster),
+            (true, false) => {
+                if journals::discard(&folder, lock)? {
+                    report.discarded.push(cluster);
+                }
+            }
+            (false, _) => report.journals.extend(journals::left_by(&cluster, &folder, false)),
+        }
+    }
+    Ok(())
 }
 
 /// What the profile says about logs of clusters that have ended.

@@ -2,7 +2,7 @@
 
 use super::{
     abort, completions, controller, doctor, gc, guard, list, logs, man, profile, run, scale, start, status, stop,
-    tunnel, version, wait,
+    tasks, tunnel, version, wait,
 };
 use crate::arguments::{Arguments, Command, StartCommand};
 use crate::completion;
@@ -60,6 +60,7 @@ fn dispatch(arguments: Arguments, raw: &[OsString], output: &mut Output) -> Resu
         Command::Guard(arguments) => guard::run(&arguments)?,
         Command::Controller(arguments) => controller::run(arguments, &variables)?,
         Command::Abort(arguments) => output.report(&abort::run(&arguments, &variables)?)?,
+        Command::Tasks(arguments) => return tasks::run(&arguments, &variables, output).map(Exit::code),
         Command::Stop(arguments) => output.report(&stop::run(&arguments, &variables)?)?,
         Command::Status(arguments) => output.report(&status::run(&arguments, &variables)?)?,
         Command::List(arguments) => output.report(&list::run(&arguments)?)?,

@@ -20,6 +20,7 @@ mod scale;
 mod start;
 mod status;
 mod stop;
+mod tasks;
 mod tunnel;
 mod version;
 mod wait;

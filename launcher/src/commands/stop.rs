@@ -1,9 +1,10 @@
 //! `ipclusterz stop`: ends a cluster from any shell, and removes the remains of a stale one.
 
 use crate::arguments::StopArguments;
-use crate::cleanup::remains::{Cleaned, take_and_remove};
+use crate::cleanup::remains::{Cleaned, CleanupError, take_and_remove};
 use crate::clusters::{existing_clusters, no_such_cluster};
 use crate::failures;
+use crate::journals::{self, KeptJournal};
 use crate::report::{StopReport, Stopped};
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_host::exit_code::Exit;
@@ -11,11 +12,13 @@ use ipclusterz_host::failure::Failure;
 use ipclusterz_host::system;
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
+use ipclusterz_launchers::cluster::lock::ClusterLock;
 use ipclusterz_launchers::cluster::logs::tail;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::cluster_name;
 use ipclusterz_runtime::client::Client;
+use ipclusterz_runtime::controller::left;
 use std::time::{Duration, Instant};
 
 /// How long the launcher may take to end its cluster before it is killed. Its own deadlines are shorter.
@@ -37,7 +40,10 @@ pub fn run(arguments: &StopArguments, variables: &Variables) -> Result<StopRepor
         let name = cluster_name(arguments.common.cluster.as_deref(), variables)?;
         let folder = ClusterFolder::of(&name)?;
         let state = ClusterState::of(&folder)?;
-        let stopped = stop(&name, &folder, &state)?.ok_or_else(|| no_such_cluster(&name))?;
+        let stopped = match stop(&name, &folder, &state, arguments.discard)? {
+            Some(stopped) => stopped,
+            None => stop_ended(&name, &folder, arguments.discard)?,
+        };
         return Ok(StopReport { stopped: vec![stopped] });
     }
     if let Some(name) = &arguments.common.cluster {
@@ -47,7 +53,7 @@ pub fn run(arguments: &StopArguments, variables: &Variables) -> Result<StopRepor
     let mut stopped = Vec::new();
     let mut failed: Option<Failure> = None;
     for (name, folder, state) in existing_clusters()? {
-        match state.map_err(Failure::from).and_then(|state| stop(&name, &folder, &state)) {
+        match state.map_err(Failure::from).and_then(|state| stop(&name, &folder, &state, arguments.discard)) {
             Ok(done) => stopped.extend(done),
             // The other clusters are stopped all the same. The first failure is reported.
             Err(failure) => failed = failed.or(Some(failure)),
@@ -57,13 +63,17 @@ pub fn run(arguments: &StopArguments, variables: &Variables) -> Result<StopRepor
 }
 
 /// Stops one cluster; `None` if there is nothing to stop.
-fn stop(name: &str, folder: &ClusterFolder, state: &ClusterState) -> Result<Option<Stopped>, Failure> {
+fn stop(name: &str, folder: &ClusterFolder, state: &ClusterState, discard: bool) -> Result<Option<Stopped>, Failure> {
     let started = Instant::now();
     let was = state.word();
     let (forced, cleaned) = match state {
         ClusterState::Absent => return Ok(None),
         ClusterState::Stale(handle) => (false, clean(name, folder, handle)?),
         ClusterState::Live(handle) => end_launcher(name, folder, handle)?,
+        ClusterState::Elsewhere(handle) if discard => {
+            let message = format!("--discard: cluster {name:?} runs on {}, and its journal is in use", handle.host);
+            return Err(Failure::new(Exit::Usage, message).with_hint(format!("run the command on {}", handle.host)));
+        }
         ClusterState::Elsewhere(handle) => {
             stop_elsewhere(name, folder, handle)?;
             (false, Cleaned::default())
@@ -72,7 +82,41 @@ fn stop(name: &str, folder: &ClusterFolder, state: &ClusterState) -> Result<Opti
     let seconds = started.elapsed().as_secs_f64();
     // Written by the launcher alone, at its end; that of an earlier run is removed at each start.
     let (unfinished, _) = tail(&folder.logs().killed(), UNFINISHED_LINES).unwrap_or_default();
-    Ok(Some(Stopped { cluster: name.to_owned(), was, forced, killed: cleaned.killed, unfinished, seconds }))
+    let (journal, discarded) = settle_journal(name, folder, discard)?;
+    let (cluster, killed) = (name.to_owned(), cleaned.killed);
+    Ok(Some(Stopped { cluster, was, forced, killed, unfinished, journal, discarded, seconds }))
+}
+
+/// The journal of a cluster that has ended is dropped, if that is wanted. Returns one that stays, and whether one was dropped.
+fn settle_journal(name: &str, folder: &ClusterFolder, discard: bool) -> Result<(Option<KeptJournal>, bool), Failure> {
+    if !left::is_there(folder.path()) {
+        return Ok((None, false));
+    }
+    // Whoever has the lock goes on with it, or cleans up.
+    let Some(lock) = ClusterLock::take(folder)? else {
+        return if discard { Err(CleanupError::Busy(name.to_owned()).into()) } else { Ok((None, false)) };
+    };
+    if discard {
+        return Ok((None, journals::discard(folder, lock)?));
+    }
+    Ok((journals::left_by(name, folder, false), false))
+}
+
+/// The same for a cluster that is not running.
+fn stop_ended(name: &str, folder: &ClusterFolder, discard: bool) -> Result<Stopped, Failure> {
+    let started = Instant::now();
+    match settle_journal(name, folder, discard)? {
+        (None, true) => {
+            let (killed, unfinished, seconds) = (vec![], vec![], started.elapsed().as_secs_f64());
+            let (cluster, was) = (name.to_owned(), "ended");
+            Ok(Stopped { cluster, was, forced: false, killed, unfinished, journal: None, discarded: true, seconds })
+        }
+        (Some(kept), _) => {
+            let message = format!("cluster {name:?} does not run; it has left a journal: {}", kept.content());
+            Err(Failure::new(Exit::NoCluster, message).with_hint(kept.hint()))
+        }
+        (None, false) => Err(no_such_cluster(name)),
+    }
 }
 
 /// Asks the launcher to end its cluster, and kills the launcher if it does not. Returns whether the launcher had to be

@@ -1,5 +1,6 @@
 //! What is decided on this host before a start on another host: the merged profile as a file, and the rest.
 
+use crate::arguments::JournalChoice;
 use crate::supervisor::program::Program;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_launchers::cluster::ClusterFolder;
@@ -24,6 +25,8 @@ pub struct Plan<'a> {
     pub binary: PathBuf,
     /// The program that the cluster is started for, if any. The cluster ends when the program exits.
     pub program: Option<Program>,
+    /// What is to be done with a journal there.
+    pub journal: JournalChoice,
     /// The pid of the process that this one must not outlive, if any.
     pub parent: Option<u32>,
     /// When the command was given.

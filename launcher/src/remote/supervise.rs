@@ -148,7 +148,7 @@ impl Cluster<'_> {
             Connection::Direct(remote) => remote,
             Connection::Tunnel(_) => return Err(interrupted("there was a tunnel")),
         };
-        self.there.begin(&mut **remote)?;
+        self.there.begin(&mut **remote, self.plan.journal)?;
         self.listen()?;
         if let Some(signal) = self.wait_for_start()? {
             return Err(interrupted(&format!("all engines were ready ({signal})")));

@@ -10,6 +10,7 @@
 
 use super::answers::{MARK, StartProgress, answer, parse_progress, parse_report};
 use super::version;
+use crate::arguments::JournalChoice;
 use crate::report::StartReport;
 use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
@@ -91,14 +92,15 @@ impl There {
     }
 
     /// Begins the start. It goes on without the connection as long as the lease is touched.
-    pub fn begin(&self, remote: &mut dyn Remote) -> Result<(), Failure> {
+    pub fn begin(&self, remote: &mut dyn Remote, journal: JournalChoice) -> Result<(), Failure> {
         let (program, cluster) =
             (quote(self.record.program.as_deref().unwrap_or("ipclusterz")), quote(&self.record.cluster));
         let script = format!(
-            "{}cd\n: >\"$d/begun\"\n( {program} start --daemonize --json --cluster {cluster} --profile \"$d/profile.toml\" --lease-file \"$d/lease\" \
+            "{}cd\n: >\"$d/begun\"\n( {program} start --daemonize --json {} --cluster {cluster} --profile \"$d/profile.toml\" --lease-file \"$d/lease\" \
              </dev/null >\"$d/report.json\" 2>\"$d/start.log\"\n\
              echo $? >\"$d/status.new\"; mv \"$d/status.new\" \"$d/status\" ) </dev/null >/dev/null 2>&1 &\n",
-            self.prelude()
+            self.prelude(),
+            journal.options()
         );
         self.text(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE)?).map(drop)
     }

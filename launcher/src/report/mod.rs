@@ -2,6 +2,7 @@
 
 pub mod finding;
 pub mod progress;
+pub mod tasks;
 pub mod versions;
 
 mod profile;
@@ -11,6 +12,7 @@ pub(crate) use self::text::log_line;
 
 pub use self::profile::{CheckReport, InitReport, ListedProfile, ProfileListReport, ShowReport};
 
+use crate::journals::KeptJournal;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::words::without_codes;
 use ipclusterz_runtime::wire::message::{EngineInfo, Status};
@@ -70,7 +72,7 @@ pub struct ScriptReport {
 pub struct Stopped {
     /// Its name.
     pub cluster: String,
-    /// What it was: `starting`, `running`, `stopping` or `stale`.
+    /// What it was: `starting`, `running`, `stopping`, `stale` or `ended`.
     pub was: &'static str,
     /// Whether its launcher had to be killed.
     pub forced: bool,
@@ -78,6 +80,10 @@ pub struct Stopped {
     pub killed: Vec<u32>,
     /// What its launcher had to kill, because its end took too long, for a person.
     pub unfinished: Vec<String>,
+    /// Its journal, if that stays.
+    pub journal: Option<KeptJournal>,
+    /// Its journal was dropped.
+    pub discarded: bool,
     /// How long it took.
     pub seconds: f64,
 }
@@ -269,6 +275,10 @@ pub struct GcReport {
     pub dry_run: bool,
     /// In order of names.
     pub found: Vec<Remains>,
+    /// Journals that stay.
+    pub journals: Vec<KeptJournal>,
+    /// Names of clusters whose journals were dropped, or would be.
+    pub discarded: Vec<String>,
     /// Names of ended clusters whose logs were removed, or would be.
     pub logs: Vec<String>,
 }

@@ -65,6 +65,7 @@ impl Report for StopReport {
         let mut text = String::new();
         for stopped in &self.stopped {
             let _ = match stopped.was {
+                "ended" => write!(text, "cluster {:?} had ended", stopped.cluster),
                 "stale" => write!(text, "cluster {:?} was stale: its remains are removed", stopped.cluster),
                 _ if stopped.forced => {
                     write!(text, "cluster {:?} did not stop in time: its launcher was killed", stopped.cluster)
@@ -75,7 +76,8 @@ impl Report for StopReport {
                 let pids: Vec<String> = stopped.killed.iter().map(u32::to_string).collect();
                 let _ = write!(text, "; killed left-over processes: {}", pids.join(", "));
             }
-            text.push('\n');
+            text.push_str(if stopped.discarded { "; its journal is dropped\n" } else { "\n" });
+            text.extend(stopped.journal.iter().map(|journal| journal.line() + "\n"));
             for line in &stopped.unfinished {
                 let _ = writeln!(text, "  {line}");
             }
@@ -113,7 +115,7 @@ impl Report for ScaleReport {
 
 impl Report for GcReport {
     fn to_talk(&self) -> String {
-        if self.found.is_empty() && self.logs.is_empty() {
+        if self.found.is_empty() && self.logs.is_empty() && self.journals.is_empty() && self.discarded.is_empty() {
             return "nothing was left behind\n".to_owned();
         }
         let mut text = String::new();
@@ -124,6 +126,11 @@ impl Report for GcReport {
                 None if self.dry_run => writeln!(text, "{} would be removed: {ended}", remains.what),
                 None => writeln!(text, "{} is removed: {ended}", remains.what),
             };
+        }
+        text.extend(self.journals.iter().map(|journal| journal.line() + "\n"));
+        let dropped = if self.dry_run { "would be dropped" } else { "is dropped" };
+        for cluster in &self.discarded {
+            let _ = writeln!(text, "the journal of cluster {cluster:?} {dropped}");
         }
         let clusters = match self.logs.len() {
             0 => return text,

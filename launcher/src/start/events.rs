@@ -1,6 +1,7 @@
 //! The order of events of a start: checks, the cluster's lock, a free name, and then the supervisor of a cluster on
 //! this host or on another one.
 
+use super::claim::claim;
 use super::detached;
 use super::parent::parent_to_follow;
 use super::vacancy::{already_running, free_name};
@@ -47,6 +48,10 @@ pub fn supervise(
     };
     let claimed = Claimed { folder: folder.clone(), lock, keep: settings.tables.logs.keep };
     free_name(&settings.cluster, &folder, talk)?;
+    let choice = arguments.journal();
+    if !elsewhere {
+        claim(choice, &settings, &folder, talk)?;
+    }
     places::make_private_dir(folder.logs().path())?;
     folder.logs().clear().map_err(Failure::io("removing the logs of an earlier run"))?;
     // What cannot be removed now is tried again at the next start.
@@ -61,6 +66,7 @@ pub fn supervise(
     let signals = BlockedSignals::block().map_err(Failure::io("blocking signals"))?;
     let handle = ClusterHandle {
         end_timeout: settings.tables.engines.end_timeout,
+        owned: program.is_some() || parent.is_some(),
         ..ClusterHandle::starting(&settings.cluster, &settings.profile, settings.engines)?
     };
     if let Some(base) = handle.socket_dir.parent() {
@@ -69,8 +75,17 @@ pub fn supervise(
     let Some(mut maker) = maker else {
         let profile =
             remote::plan::profile_for(&arguments.settings.options(), variables, &Places::of_this_process(variables)?)?;
-        let plan =
-            remote::plan::Plan { settings: &settings, profile, folder, handle, binary, program, parent, started };
+        let plan = remote::plan::Plan {
+            settings: &settings,
+            profile,
+            folder,
+            handle,
+            binary,
+            program,
+            journal: choice,
+            parent,
+            started,
+        };
         let with_program = plan.program.is_some();
         let result = remote::supervise::supervise(plan, signals, talk, on_ready);
         claimed.leave_logs(is_well(&result, with_program));
@@ -88,6 +103,7 @@ pub fn supervise(
         python,
         make_launcher: &mut make_launcher,
         program,
+        resume: choice.takes_up(),
         parent,
         lease_file,
         started,

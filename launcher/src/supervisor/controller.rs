@@ -2,7 +2,7 @@
 
 use super::events::{self, ControllerLine, NumberedLine};
 use super::inputs::{Action, ControllerWord, Input};
-use super::run::Supervisor;
+use super::run::{Plan, Supervisor};
 use crate::requests;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_runtime::client::Client;
@@ -13,7 +13,8 @@ impl Supervisor<'_> {
     /// Starts its process, and the thread that reads its line.
     pub(super) fn start_controller(&mut self) -> Result<(), Failure> {
         let again = self.controller.starts() > 0;
-        let output = self.controller.start(&self.plan.folder, self.plan.settings, &self.plan.handle.run_id);
+        let Plan { folder, settings, handle, resume, .. } = &self.plan;
+        let output = self.controller.start(folder, settings, &handle.run_id, *resume);
         let Some(output) = output.map_err(Failure::io("starting the controller"))? else { return Ok(()) };
         events::watch_controller_output(output, self.controller.starts(), again, self.sender.clone())
             .map_err(Failure::io("starting the thread for the controller's output"))

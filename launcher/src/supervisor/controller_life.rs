@@ -59,6 +59,8 @@ pub struct ControllerLife {
     at_once: u32,
     /// How many were killed at once in a row, without having been reached by their launcher.
     killed: u32,
+    /// Whether its launcher has reached this one.
+    reached: bool,
     /// How many died since one was proven.
     deaths: u32,
 }
@@ -75,6 +77,7 @@ impl ControllerLife {
             early: 0,
             at_once: 0,
             killed: 0,
+            reached: false,
             deaths: 0,
         }
     }
@@ -106,12 +109,12 @@ impl ControllerLife {
 
     /// Its process has been started again.
     pub fn started(&mut self, now: Instant) {
-        self.stage = Stage::Starting { listen_by: now + self.patience };
+        (self.stage, self.reached) = (Stage::Starting { listen_by: now + self.patience }, false);
     }
 
     /// Its launcher has reached it.
     pub fn reached(&mut self) {
-        self.killed = 0;
+        (self.killed, self.reached) = (0, true);
     }
 
     /// It has printed its one line, or has ended without one.
@@ -186,6 +189,11 @@ impl ControllerLife {
         if !self.restart {
             return vec![died(end, None)];
         }
+        self.died.get_or_insert_with(|| (now, end.how.clone()));
+        if end.killed && self.reached {
+            // It worked, and somebody else ended it.
+            return self.again(0, Duration::ZERO, now);
+        }
         let lived = now.saturating_duration_since(since);
         self.deaths = if lived >= PROVEN { 1 } else { self.deaths.saturating_add(1) };
         match (end.killed, lived < AT_ONCE) {
@@ -199,7 +207,6 @@ impl ControllerLife {
             return vec![died(end, Some(why))];
         }
         let longest = if end.killed { LONGEST_PAUSE_AFTER_KILL } else { LONGEST_PAUSE };
-        self.died.get_or_insert_with(|| (now, end.how.clone()));
         self.again(self.deaths - 1, longest, now)
     }
 

@@ -53,6 +53,8 @@ pub struct Plan<'a> {
     pub make_launcher: MakeLauncher<'a>,
     /// The program that the cluster is started for, if any. The cluster ends when the program exits.
     pub program: Option<Program>,
+    /// The journal of an earlier run is taken up.
+    pub resume: bool,
     /// The pid of the process that this one must not outlive, if any.
     pub parent: Option<u32>,
     /// A file that another host touches as long as the cluster is to live.

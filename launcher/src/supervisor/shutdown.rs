@@ -4,10 +4,10 @@ use super::events::{self, Event};
 use super::inputs::Ending;
 use super::names::{name_ranges, took_too_long};
 use super::run::Supervisor;
+use crate::journals;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::Signal;
-use ipclusterz_launchers::cluster::files::{remove_files, remove_files_but_journal};
 use ipclusterz_launchers::cluster::handle::Phase;
 use ipclusterz_launchers::cluster::logs::open_log;
 use ipclusterz_launchers::record::{JobRecord, SetRecord};
@@ -72,9 +72,10 @@ impl Supervisor<'_> {
             self.update_record();
             return Ok(());
         }
-        let could_not_go_on = matches!(ending, Some(Ending::ControllerDied { .. })) && self.controller.starts() > 1;
-        let remove = if could_not_go_on { remove_files_but_journal } else { remove_files };
-        Ok(remove(&self.plan.folder, &self.plan.handle)?)
+        if let Some(kept) = journals::remove_files_of(&self.plan.folder, &self.plan.handle)? {
+            self.talk.warn(kept.line());
+        }
+        Ok(())
     }
 
     /// Says which engines were killed because their end took too long: to the user, in the log of each, and in a log that

@@ -105,6 +105,9 @@ fn values_that_contradict_each_other() {
         ("engines.count=99999999999", "`engines.count`: 99999999999 is not a whole number from 0 on"),
         ("engines.timeout=soon", "`engines.timeout`: \"soon\" is not a number"),
         ("engines.restart=x", "`engines.restart`: \"x\" is neither true nor false"),
+        ("restart=x", "`engines.restart`: \"x\" is neither true nor false"),
+        ("controller.restart=x", "`controller.restart`: \"x\" is neither true nor false"),
+        ("controller.journal=x", "`controller.journal`: there is no `x`, expected one of `on`, `off`, `best-effort`"),
         ("engines.threads=x", "`engines.threads`: \"x\" is not \"share\", \"unset\" or a whole number from 0 on"),
         ("engines.wrap=3", "`engines.wrap`: 3 is not a list"),
         ("ssh.hosts=[{}]", "`ssh.hosts[0]`: `host` is missing"),
@@ -229,7 +232,7 @@ fn manual_pages_have_every_option() {
     assert!(page["page"].as_str().is_some_and(|page| page.contains("\\-\\-set")));
     user.run("man strat").assert_fails(
         2,
-        "error: there is no command \"strat\"\nhint: did you mean \"start\"? commands there are: start, run, scale, abort, \
+        "error: there is no command \"strat\"\nhint: did you mean \"start\"? commands there are: start, run, scale, abort, tasks, \
          stop, status, list, logs, wait, tunnel, gc, profile, doctor, completions, man\n",
     );
 }

@@ -5,6 +5,7 @@
 mod bad_input;
 mod crash_windows;
 mod doctor;
+mod journals;
 mod life;
 mod profiles;
 mod queued;

@@ -54,6 +54,11 @@ class Cluster:
     timeout : float, optional
         Seconds until all engines must be there, counted from when their processes or jobs have started; left out, as
         the profile says: 60, if nothing else.
+    resume : bool
+        Take up the journal that an earlier cluster of that name has left: what is to be done in it is done, and sessions
+        with names have their results.
+    discard : bool
+        Drop the journal that an earlier cluster of that name has left.
     **settings
         Further keys of the profile, stronger than what it says: a table with its keys
         (``batch={"partition": "gpu"}``), a key that only one table has (``partition="gpu"``), or a key with its path
@@ -64,8 +69,12 @@ class Cluster:
     ClusterError
         By `start` and ``with``: the command was not found, it refuses a setting, or the engines did not start; with the
         end of what they wrote.
+    JournalLeft
+        By `start` and ``with``: an earlier cluster of that name has left work, and neither ``resume`` nor ``discard`` is set.
     TypeError
         By `start` and ``with``: a value that no profile can have.
+    ValueError
+        When both ``resume`` and ``discard`` are set.
 
     Examples
     --------
@@ -93,8 +102,13 @@ class Cluster:
         python: str | os.PathLike[str] | None = None,
         listen: str | None = None,
         timeout: float | None = None,
+        resume: bool = False,
+        discard: bool = False,
         **settings: Any,
     ) -> None:
+        if resume and discard:
+            raise ValueError("resume=True and discard=True exclude each other: the journal is taken up, or it is dropped")
+        self._journal = ["--resume"] if resume else ["--discard"] if discard else []
         self.name = cluster if cluster is not None else f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.profile = None if profile is None else os.fspath(profile)
         self.report: dict[str, Any] = {}
@@ -129,7 +143,7 @@ class Cluster:
                 f"{module} starts a cluster when it is imported",
                 hint='put the start into a function, or under: if __name__ == "__main__":',
             )
-        options = ["--default-python", sys.executable]
+        options = ["--default-python", sys.executable, *self._journal]
         if self.profile is not None:
             options += ["--profile", self.profile]
         self._start = start = Start(self.name, options, self._settings)

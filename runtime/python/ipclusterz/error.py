@@ -110,6 +110,13 @@ class ClusterError(IpclusterzError):
     """A cluster could not be started or stopped."""
 
 
+class JournalLeft(ClusterError):
+    """A cluster could not be started: an earlier one of that name has left a journal with work in it.
+
+    ``Cluster(cluster=name, resume=True)`` goes on with it, ``Cluster(cluster=name, discard=True)`` drops it.
+    """
+
+
 class SerializationError(IpclusterzError, builtins.TypeError):
     """An argument, a function or a result could not be turned into bytes, or back."""
 

@@ -19,7 +19,7 @@ from numbers import Integral, Real
 
 from .client.command import answer_to, other_release, program, send, send_answer, terminate
 from .compat import OWN_PROCESS_GROUP
-from .error import ClusterError
+from .error import ClusterError, JournalLeft
 from .words import printable
 
 TYPE_CHECKING = False
@@ -32,6 +32,8 @@ __all__ = ["Start"]
 # engines do at their end (engines.end_timeout of the profile).
 _STOP_SECONDS = 20.0
 _TAIL_LINES = 20
+# The command's exit code for an earlier cluster that has left a journal.
+_JOURNAL_LEFT = 8
 # A start that takes no longer says nothing.
 _QUIET_SECONDS = 2.0
 
@@ -142,7 +144,8 @@ class Start:
         tail = self._error_tail()
         if tail and tail.strip() not in message:
             message += f"\n{tail}"
-        return ClusterError(message, hint=told.get("hint") or "")
+        kind = JournalLeft if told.get("exit_code") == _JOURNAL_LEFT else ClusterError
+        return kind(message, hint=told.get("hint") or "")
 
     def _error_tail(self) -> str:
         self._errors.seek(0)

@@ -108,7 +108,8 @@ pub struct Core {
 impl Core {
     /// A session is established or resumed. What has to be sent again, before anything else.
     pub fn established(&mut self, welcome: Welcome, now: f64) -> Vec<Sending> {
-        if let Some(arrived) = welcome.resumed
+        let is_this = self.standing.is_some_and(|standing| standing.peer == welcome.peer);
+        if let Some(arrived) = welcome.resumed.filter(|_| is_this)
             && std::mem::take(&mut self.away)
         {
             self.acknowledge = true;
@@ -238,7 +239,7 @@ impl Core {
 
     /// Whether the controller has all that was submitted; or there is none any more.
     pub fn is_taken(&self) -> bool {
-        self.standing.is_none() || (self.backlog.is_empty() && self.sent.len() == 0)
+        self.standing.is_none() || (self.backlog.is_empty() && self.sent.is_empty())
     }
 
     /// Whether everything that was submitted was sent; or there is no controller any more.

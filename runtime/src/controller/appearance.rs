@@ -55,6 +55,17 @@ impl Appearance {
 
     /// That of the controller of this run which was there before, if there was one.
     pub fn read(folder: &Path, run_id: &str) -> Result<Option<Appearance>, ControllerError> {
+        Ok(Appearance::of_any_run(folder)?.filter(|found| found.run_id == run_id))
+    }
+
+    /// The same for a run that takes up an earlier one.
+    pub fn take_up(folder: &Path, run_id: &str) -> Result<Option<Appearance>, ControllerError> {
+        let taken = Appearance::of_any_run(folder)?;
+        Ok(taken.map(|former| Appearance { run_id: run_id.to_owned(), ..former }))
+    }
+
+    /// That of the controller which was there before, if there was one.
+    pub fn of_any_run(folder: &Path) -> Result<Option<Appearance>, ControllerError> {
         let path = folder.join(NAME);
         let text = match private::read_text(&path, Trust::OurFile) {
             Err(error) if error.is_missing() => return Ok(None),
@@ -67,7 +78,7 @@ impl Appearance {
             path,
         };
         let found: Appearance = serde_json::from_str(&text).map_err(damaged)?;
-        Ok(Some(found).filter(|found| found.version == VERSION && found.run_id == run_id))
+        Ok(Some(found).filter(|found| found.version == VERSION))
     }
 
     /// Writes it down.

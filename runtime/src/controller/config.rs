@@ -58,6 +58,8 @@ pub struct ControllerConfig {
     pub limits: Limits,
     /// Whether it keeps a journal.
     pub journal: JournalMode,
+    /// It takes up the journal of an earlier run of the cluster, whose engines are gone.
+    pub resume: bool,
     /// The process that starts it again when it dies, if there is one.
     pub keeper: Option<ControllerProcess>,
 }

@@ -32,6 +32,8 @@ use std::collections::BTreeSet;
 use std::num::Saturating;
 use std::time::Duration;
 
+pub use live::LeftSession;
+
 /// The state of a controller.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Core {
@@ -144,6 +146,7 @@ impl Core {
             Event::Stop => self.stop_all(now),
             Event::Room(full) => self.room(full),
             Event::Restarted(new) => self.restarted(new.0, new.1, now),
+            Event::TakenUp(new) => self.taken_up(new.0, new.1, now),
         }
         self.perform(now);
         std::mem::take(&mut self.actions)

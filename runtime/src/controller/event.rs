@@ -68,6 +68,8 @@ pub enum Event {
     Room(Option<String>),
     /// A controller goes on where another one has died: who it is, and its limits.
     Restarted(Box<(Identity, Limits)>),
+    /// The same where the cluster of the dead one had ended: its engines are gone.
+    TakenUp(Box<(Identity, Limits)>),
 }
 
 impl Event {
@@ -85,7 +87,8 @@ impl Event {
             | Event::Tick
             | Event::Stop
             | Event::Room(_)
-            | Event::Restarted(_) => None,
+            | Event::Restarted(_)
+            | Event::TakenUp(_) => None,
         }
     }
 }

@@ -26,7 +26,7 @@ impl Held {
         let mut now = Vec::new();
         let before = self.unsynced.len();
         for action in std::mem::take(&mut self.unwritten) {
-            if promises(&action) {
+            if promises(&action) || self.comes_behind(&action) {
                 self.unsynced.push_back((position, action));
             } else {
                 now.push(action);
@@ -40,6 +40,15 @@ impl Held {
         let mut all: Vec<Action> = self.unsynced.drain(..).map(|(_, action)| action).collect();
         all.append(&mut self.unwritten);
         all
+    }
+
+    /// Whether a peer that is not let in yet would get it before the answer to its hello.
+    fn comes_behind(&self, action: &Action) -> bool {
+        let Action::Send { route, .. } = action else { return false };
+        self.unsynced.iter().any(|(_, held)| match held {
+            Action::Send { route: of, message: Message::Welcome(_) | Message::Attached(_), .. } => of == route,
+            _ => false,
+        })
     }
 
     /// What need not wait any longer when so much is on disk.

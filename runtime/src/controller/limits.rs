@@ -30,6 +30,9 @@ pub struct Limits {
     pub session_grace: Duration,
     /// For how long results of sessions with names are kept, and how many bytes of them.
     pub keep: Keep,
+    /// How long an engine is waited for whose connection broke, though its controller lives: it dials again at once, if it lives,
+    /// and others could do its work. At most its lease.
+    pub engine_grace: Duration,
     /// Sessions also of peers of this host outlive their connections: the controller may be started again.
     pub durable: bool,
     /// How long answers that name an engine that died wait for the launcher's word how it ended.
@@ -66,6 +69,7 @@ impl Default for Limits {
             no_engine_grace: Duration::from_secs(10),
             session_grace: Duration::from_secs(300),
             keep: Keep::default(),
+            engine_grace: Duration::from_secs(10),
             durable: false,
             loss_grace: Duration::from_secs(2),
             exit_grace: Duration::from_millis(500),

@@ -14,6 +14,7 @@
 //! 9. [`bug`]: what becomes of a panic. `reactor`: sockets, signals and the clock around the core; `watch`: processes of
 //!    this host. [`record`]: an event as it stands in the journal; [`held`]: what waits for the journal;
 //!    `recorder`: how it is kept; [`replay`]: the state that it has; `recovery`: how a controller begins.
+//!    [`left`]: what the journal of a cluster that has ended has.
 //! 10. [`config`]: how it is to be run; `opening`: what it makes before it serves, with the `appearance` of
 //!     the one before it; `run`: its process from start to end.
 
@@ -27,6 +28,7 @@ pub mod held;
 pub mod history;
 pub mod identity;
 pub mod image;
+pub mod left;
 pub mod limits;
 pub mod load;
 mod losses;

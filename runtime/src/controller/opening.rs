@@ -4,6 +4,7 @@
 use super::appearance::Appearance;
 use super::config::{ControllerConfig, ControllerError, JournalMode, Ready};
 use super::core::{Core, Identity};
+use super::left::{self, JOURNAL};
 use super::limits::Limits;
 use super::oracle::Oracle;
 use super::reactor::Reactor;
@@ -28,13 +29,12 @@ pub(super) struct Files {
     pub journal: Option<PathBuf>,
 }
 
-/// The name of the journal's folder in that of the cluster.
-const JOURNAL: &str = "journal";
-
 impl Files {
-    pub fn remove(&self) {
+    /// With `keep`, the journal stays, and the segments that are named in it. Whoever has started this process takes care of them.
+    pub fn remove(&self, keep: bool) {
         // Errors are ignored: nothing can be done about them here, and a later start or `stop` tries again.
-        let folders = [&self.ready.socket_dir, &self.ready.shared_memory_dir, &self.journal].into_iter().flatten();
+        let with_journal = [&self.ready.shared_memory_dir, &self.journal].into_iter().filter(|_| !keep);
+        let folders = with_journal.chain([&self.ready.socket_dir]).flatten();
         for path in [&self.ready.client_file, &self.ready.engine_file].into_iter().chain(folders) {
             let _ = private::remove(path);
         }
@@ -52,12 +52,16 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
     files.ready.socket_dir = Some(dirs.socket_dir.clone());
     if config.local {
         segments = make_segments(&dirs, &mut files.ready);
+        if config.resume {
+            left::bring_back_segments(&config.directory.join(JOURNAL), &dirs.shared_memory_dir)?;
+        }
         let path = places::socket_path(&dirs.socket_dir).display().to_string();
         let bound = listener.bind_local(&path);
         files.ready.addresses.push(bound.map_err(|source| ControllerError::Bind { address: path, source })?);
     }
     let folder = config.directory.join(JOURNAL);
-    let former = Appearance::read(&folder, &config.run_id)?;
+    let take = if config.resume { Appearance::take_up } else { Appearance::read };
+    let former = take(&folder, &config.run_id)?;
     let mut appearance = former.map_or_else(|| Appearance::new(&config.run_id), Ok)?;
     let gate = Gate::new(&context, appearance.admitted()?)?;
     if let Some(address) = &config.listen {
@@ -81,7 +85,7 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
     let durable = config.journal != JournalMode::Off;
     let limits = Limits { durable, ..config.limits.with_host_memory() };
     let state = if durable {
-        recovery::begin(&folder, identity, limits, oracle, appearance.created, segments.as_ref())?
+        recovery::begin(&folder, identity, limits, oracle, appearance.created, segments.as_ref(), config.resume)?
     } else {
         Begun::without_journal(Core::new(identity, limits, oracle))
     };

@@ -26,7 +26,10 @@ pub(super) fn look_up(core: &Core, route: Route, query: Query, now: Duration, be
     let (name, open, names) = match &ask {
         Ask::Sessions => return Way::Answered(Found { number, sessions: core.sessions(now), ..Found::default() }),
         Ask::Tasks(filter) => {
-            (filter.session.as_deref(), core.open_tasks(filter, began, |_| true), core.names_of_sessions())
+            let named: Option<BTreeSet<&RequestId>> =
+                filter.requests.as_ref().map(|requests| requests.iter().collect());
+            let meant = |request| named.as_ref().is_none_or(|named| named.contains(&request));
+            (filter.session.as_deref(), core.open_tasks(filter, began, meant), core.names_of_sessions())
         }
         Ask::Purge(filter) => (filter.session.as_deref(), Vec::new(), BTreeMap::new()),
         Ask::Submissions { session } => (Some(&**session), Vec::new(), BTreeMap::new()),

@@ -126,6 +126,12 @@ impl Reactor {
         }
     }
 
+    /// Whether the journal has anything that would be lost without it.
+    pub fn has_anything_left(&self) -> bool {
+        self.recorder.is_some()
+            && (!self.core.left().is_empty() || self.history.as_ref().is_some_and(|history| history.kept_results() > 0))
+    }
+
     /// The core's clock.
     fn now(&self) -> Duration {
         self.start.1.saturating_add(self.start.0.elapsed())

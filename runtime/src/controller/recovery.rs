@@ -3,7 +3,7 @@
 use super::config::ControllerError;
 use super::core::{Core, Identity};
 use super::event::{Action, Event};
-use super::history::Keeper;
+use super::history::{Entry, Keeper};
 use super::limits::Limits;
 use super::oracle::Oracle;
 use super::record::{self, Came, RecordError};
@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// The name of the history in the journal's folder.
-const HISTORY: &str = "history.sqlite";
+pub(super) const HISTORY: &str = "history.sqlite";
 
 /// A controller's state before it serves.
 pub(super) struct Begun {
@@ -49,6 +49,7 @@ pub(super) fn begin(
     oracle: Oracle,
     created: f64,
     segments: Option<&SegmentFolder>,
+    resume: bool,
 ) -> Result<Begun, ControllerError> {
     let failed = |source| JournalError::File { path: path.to_owned(), source };
     let start = || Keeper::start(path.join(HISTORY), created, limits.keep).map_err(failed);
@@ -61,7 +62,10 @@ pub(super) fn begin(
     };
     let began = Instant::now();
     let mut history = start()?;
-    let Replayed { mut core, last, count, length, next } = replay(&opened, oracle, &mut history, segments)?;
+    // What is asked for again is in the history.
+    let replayed = replay(&opened, |entry| history.keep(entry.with_bytes(segments)))?;
+    let Replayed { core, last, count, length, next } = replayed;
+    let mut core = core.with_oracle(oracle);
     let mut journal = Journal::resume(path, number, &opened, length, next)?;
     if let Some(segments) = segments {
         let needed = core.work().unread_segments();
@@ -69,7 +73,8 @@ pub(super) fn begin(
     }
     // The clock has gone on meanwhile, and does not go back.
     let clock = since(created).max(last);
-    let event = Event::Restarted(Box::new((identity, limits)));
+    let new = Box::new((identity, limits));
+    let event = if resume { Event::TakenUp(new) } else { Event::Restarted(new) };
     let (actions, _) = bug::handle(&mut core, event.clone(), clock);
     let answers = core.take_answers();
     journal.append(|buffer| record::write(buffer, clock, &answers, &Came::Other(event), |_| None));
@@ -80,8 +85,8 @@ pub(super) fn begin(
 }
 
 /// What a replay has led to.
-struct Replayed {
-    core: Core,
+pub(super) struct Replayed {
+    pub core: Core,
     /// The time of the last event.
     last: Duration,
     /// How many events there were.
@@ -91,24 +96,21 @@ struct Replayed {
     next: u32,
 }
 
-fn replay(
-    opened: &Opened,
-    oracle: Oracle,
-    history: &mut Keeper,
-    segments: Option<&SegmentFolder>,
-) -> Result<Replayed, ControllerError> {
+/// Has a core live through what the journal has. `remember` gets what that has to say for the history.
+pub(super) fn replay(opened: &Opened, mut remember: impl FnMut(Entry)) -> Result<Replayed, ControllerError> {
     let blobs: Rc<dyn Elsewhere> = Rc::<Blobs>::clone(opened.blobs());
     let mut replay = Replay::with(&opened.image, Some(blobs)).map_err(|error| opened.damaged(&error))?;
     let (count, length, next) = opened.replay(|bytes| {
         for action in replay.record(bytes)? {
             // What else was to be done was done, or is said again by the sessions.
             if let Action::Keep(entry) = action {
-                history.keep(entry.with_bytes(segments));
+                remember(*entry);
             }
         }
         Ok::<(), RecordError>(())
     })?;
-    let (core, last) = replay.finish(oracle);
+    // Nothing is asked until somebody else is.
+    let (core, last) = replay.finish(Oracle::default());
     Ok(Replayed { core, last, count, length, next })
 }
 

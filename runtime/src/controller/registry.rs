@@ -97,6 +97,7 @@ impl Registry {
         let Resume { peer: id, token, received } = hello.resume.as_ref()?;
         let peer = self.peers.get_mut(id).filter(|peer| {
             peer.is_kept()
+                && peer.stood
                 && peer.token.is_of_same_session(token)
                 && peer.hello.uuid == hello.uuid
                 && (hello.role == Role::Engine) == peer.engine_id.is_some()

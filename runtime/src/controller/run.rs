@@ -2,6 +2,7 @@
 
 use super::bug;
 use super::config::{ControllerConfig, ControllerError, Ready};
+use super::left;
 use super::opening::{Files, listen};
 use crate::transport::context;
 use crate::wire::reaper;
@@ -10,7 +11,8 @@ use std::os::fd::{FromRawFd, OwnedFd};
 
 /// Runs a controller until it is asked to stop (by a client, SIGTERM or SIGINT); `ready` is called once it listens.
 ///
-/// The calling thread has SIGTERM and SIGINT blocked from then on. All files that it made are removed at the end.
+/// The calling thread has SIGTERM and SIGINT blocked from then on. All files that it made are removed at the end, but for a
+/// journal that has anything in it that would be lost.
 pub fn run(config: ControllerConfig, ready: impl FnOnce(&Ready)) -> Result<(), ControllerError> {
     bug::log_panics();
     context::check()?;
@@ -20,12 +22,16 @@ pub fn run(config: ControllerConfig, ready: impl FnOnce(&Ready)) -> Result<(), C
     let signals = block_signals().map_err(|error| ControllerError::System("signalfd", error))?;
     return_memory();
     let mut files = Files::default();
+    // A journal that cannot be read is not removed because of that.
+    let mut keep = left::is_there(&config.directory);
     let result = listen(&config, &mut files).and_then(|mut reactor| {
         ready(&files.ready);
-        reactor.run(&signals)
+        let result = reactor.run(&signals);
+        keep = result.is_err() || reactor.has_anything_left();
+        result
     });
     reaper::finish();
-    files.remove();
+    files.remove(keep);
     result
 }
 

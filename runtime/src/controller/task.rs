@@ -117,6 +117,8 @@ impl Span {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct ClientState {
     pub last_request: RequestId,
+    /// Its process has ended. Nobody reads what it is sent, until somebody else comes for its session.
+    pub gone: bool,
     /// Its session has a name: what happens in it is remembered.
     pub named: bool,
     pub requests: BTreeMap<RequestId, Span>,

@@ -73,6 +73,9 @@ pub struct Work {
     queued: Saturating<u64>,
     held_bytes: Saturating<u64>,
     no_engine_since: Option<Duration>,
+    /// The engines of this cluster end, or have ended, and others may come: tasks wait for those, whatever they need.
+    #[serde(default)]
+    closing: bool,
     /// What became of the last engine with an id that none has now.
     gone: Recent<EngineId, String>,
     #[serde(skip)]
@@ -105,6 +108,7 @@ impl Work {
             queued: Saturating(0),
             held_bytes: Saturating(0),
             no_engine_since: None,
+            closing: false,
             gone: Recent::new(GONE_MAX),
             effects: Vec::new(),
             anywhere: Rc::default(),
@@ -119,6 +123,16 @@ impl Work {
     pub fn restarted(&mut self, start: u32, limits: Limits) {
         self.limits = limits;
         self.last_task = self.last_task.max(Saturating(u64::from(start) << STARTS));
+    }
+
+    /// The engines end. What they have not begun waits for those of another cluster.
+    pub fn close(&mut self) {
+        (self.closing, self.no_engine_since) = (true, None);
+    }
+
+    /// There are engines again.
+    pub fn reopen(&mut self) {
+        self.closing = false;
     }
 
     /// Takes what has to be done since the last call.
@@ -173,7 +187,7 @@ impl Work {
     /// Another client has a session. It has been sent nothing yet, and nothing of it is unread.
     pub fn client_taken_over(&mut self, client: PeerId) {
         let Some(state) = self.clients.get_mut(&client) else { return };
-        (state.unread, state.full, state.named) = (Unread::default(), false, true);
+        (state.unread, state.full, state.named, state.gone) = (Unread::default(), false, true, false);
         (state.replies, state.keeps_little, state.output_dropped) = (Saturating(0), false, false);
         state.output_bytes = Saturating(0);
         let (outputs, segments) = (std::mem::take(&mut state.outputs), std::mem::take(&mut state.reply_segments));
@@ -287,7 +301,7 @@ impl Work {
                         && crashes.len() < self.limits.crash_limit
                         && !state.abort
                         && self.clients.contains_key(&state.client)
-                        && !choice.is_hopeless(&self.loads) =>
+                        && (self.closing || !choice.is_hopeless(&self.loads)) =>
                 {
                     *retries = retries.saturating_sub(1);
                     self.requeue(task);
@@ -302,6 +316,14 @@ impl Work {
                 }
             }
         }
+        if !self.closing {
+            self.end_hopeless();
+        }
+        self.dispatch(now);
+    }
+
+    /// Ends queued tasks that no engine may take any more.
+    fn end_hopeless(&mut self) {
         let loads = &self.loads;
         let hopeless = |choice: &Choice| choice.is_hopeless(loads);
         let waiting = self.clients.values_mut().flat_map(|client| client.queue.take_all(hopeless));
@@ -311,6 +333,5 @@ impl Work {
                 self.nowhere_to_go(task);
             }
         }
-        self.dispatch(now);
     }
 }

@@ -257,6 +257,8 @@ impl Core {
     /// What the messages behind this number have brought, and what has not begun, is nobody's any more.
     pub fn forget_behind(&mut self, number: u64) {
         self.inbox.retain(|job| job.number <= number);
+        // Nobody may have heard it, and the same task may come once more.
+        self.asked = None;
     }
 
     /// The session is over: the controller has answered for everything that was here. What runs goes on, for nobody.

@@ -39,7 +39,8 @@ pub struct Keeping {
 impl Keeping {
     /// There is a connection, and the controller has said how the session stands.
     pub fn established(&mut self, welcome: &Welcome) -> Course {
-        let goes_on = std::mem::take(&mut self.away) && self.session.is_some();
+        let is_this = self.session.as_ref().is_some_and(|(peer, _)| *peer == welcome.peer);
+        let goes_on = std::mem::take(&mut self.away) && is_this;
         if let Some(arrived) = welcome.resumed.filter(|_| goes_on) {
             let counted = welcome.counted.unwrap_or(self.received).least(self.received);
             let lost = (counted.data < self.received.data).then_some(counted.data);

@@ -3,7 +3,9 @@
 //!
 //! Each file begins with a line: `ipclusterz journal 1, log 7`. The number behind `journal` is the version of what is in it.
 
+use ipclusterz_base::private;
 use std::ffi::OsString;
+use std::path::Path;
 
 /// What a file has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +56,11 @@ pub fn numbers(names: &[OsString]) -> (Vec<u64>, Vec<u64>) {
         own
     };
     (of(Kind::Image), of(Kind::Log))
+}
+
+/// Whether there is a journal in this folder.
+pub fn is_there(folder: &Path) -> bool {
+    private::names(folder).is_ok_and(|names| !numbers(&names).0.is_empty())
 }
 
 #[cfg(test)]

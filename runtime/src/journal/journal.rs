@@ -17,7 +17,7 @@ use std::rc::Rc;
 /// The version of what is in the files. A journal of another version is not read: see `docs/design/durability.md`.
 pub const VERSION: u32 = 1;
 /// A log of fewer bytes is not worth a new image.
-const LOG_MIN: u64 = 64 << 20;
+const LOG_MIN: u64 = 16 << 20;
 /// A log is too long when it has so many times the bytes of its image.
 const LOG_PER_IMAGE: u64 = 2;
 

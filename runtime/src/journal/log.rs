@@ -29,7 +29,7 @@ pub struct Log {
 }
 
 /// So much room is taken ahead: what is under way then has its place, also when the disk gets full.
-const AHEAD: u64 = 8 << 20;
+const AHEAD: u64 = 1 << 20;
 
 impl Log {
     /// A fresh one, on disk.

@@ -6,7 +6,8 @@
 //! 4. [`sync`]: a thread that brings them to the disk; from there on they survive a loss of power.
 //! 5. [`journal`]: all of it: opened, appended to, and begun anew from an image of the state.
 //!    [`blobs`]: large frames beside it; [`spilled`]: segments beside it.
-//! 6. [`faults`]: where tests let a process die.
+//! 6. `salvage`: a damaged log is cut.
+//! 7. [`faults`]: where tests let a process die.
 
 pub mod blobs;
 pub mod faults;
@@ -15,7 +16,9 @@ pub mod files;
 pub mod journal;
 pub mod log;
 pub mod record;
+mod salvage;
 pub mod spilled;
 pub mod sync;
 
 pub use journal::{Journal, JournalError, Opened};
+pub use salvage::{Salvaged, salvage};

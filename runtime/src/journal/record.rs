@@ -103,6 +103,22 @@ pub fn read_all<E>(
     Ok((End::Whole, number))
 }
 
+/// How many events in `bytes` are whole, wherever they begin.
+pub fn count_whole(bytes: &[u8]) -> u64 {
+    let (mut offset, mut count) = (0_usize, 0_u64);
+    while let Some(rest) = bytes.get(offset..).filter(|rest| rest.len() > HEAD) {
+        let number = rest.get(12..16).and_then(|field| field.try_into().ok()).map(u32::from_le_bytes);
+        match number.and_then(|number| read(rest, number)) {
+            Some((body, length)) => {
+                count = count.saturating_add(u64::from(matches!(body, Body::Event(_))));
+                offset = offset.saturating_add(length);
+            }
+            None => offset = offset.saturating_add(1),
+        }
+    }
+    count
+}
+
 /// Whether a mark behind the place at `offset` says that it was on disk.
 fn was_on_disk(rest: &[u8], offset: usize, number: u32) -> bool {
     (1..rest.len()).any(|skip| {

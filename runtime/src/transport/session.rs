@@ -317,6 +317,7 @@ impl Session {
         match (message, &mut *stage) {
             (Message::Welcome(welcome), Stage::Greeted) => {
                 let attach = Attach { peer: welcome.peer, token: welcome.token.clone() };
+                self.hello.resume = welcome.resume(self.hello.resume.as_ref());
                 *stage = Stage::Attaching(Box::new(welcome), Vec::new());
                 self.problem = format!("{} did not accept the second connection", link.control.address);
                 self.send(Channel::Data, &Message::Attach(attach), vec![])?;

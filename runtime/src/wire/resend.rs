@@ -134,6 +134,11 @@ impl Sent {
         self.control.kept.iter().chain(&self.data.kept).any(|(message, _)| like(message))
     }
 
+    /// How much of what may be missing is like this.
+    pub fn count(&self, like: impl Fn(&Message) -> bool) -> u64 {
+        self.control.kept.iter().chain(&self.data.kept).filter(|(message, _)| like(message)).count() as u64
+    }
+
     /// All that may be missing. Nothing is kept any more.
     pub fn take(&mut self) -> Vec<Sending> {
         let kept = self.missing(Counts::default());

@@ -42,6 +42,10 @@ def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
     return value
 
 
+# Where the journal cannot be written, work goes on without.
+BEST_EFFORT = {"journal": "best-effort"}
+
+
 def command(*words: str) -> tuple[int, str]:
     ended = subprocess.run([program(), *words], capture_output=True, text=True, timeout=60, check=False)
     return ended.returncode, ended.stdout + ended.stderr
@@ -74,7 +78,7 @@ def spoke() -> bool:
 def live() -> dict[str, Any]:
     """A cluster goes on while the disk is full, says what is missing from its logs, and ends."""
     told: dict[str, Any] = {}
-    cluster = ipz.Cluster(n=2, cluster="live", engines={"restart": True}).start()
+    cluster = ipz.Cluster(n=2, cluster="live", engines={"restart": True}, controller=BEST_EFFORT).start()
     logs = Path(cluster.report["log_directory"])
     with cluster.connect_client() as rc:
         fill()
@@ -110,7 +114,7 @@ def shared_memory() -> dict[str, Any]:
     """Large arrays where /dev/shm is small, and gets full."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=1777", "none", "/dev/shm"], check=True)
     told: dict[str, Any] = {}
-    with ipz.Cluster(n=2, cluster="small") as rc:
+    with ipz.Cluster(n=2, cluster="small", controller=BEST_EFFORT) as rc:
         for size in (1 << 18, 1 << 19, 1 << 20, 1 << 22, 1 << 24):
             content = os.urandom(size)
             rc[:].push({"content": content}, block=True)
@@ -123,7 +127,7 @@ def uploads() -> dict[str, Any]:
     """What is uploaded, and kept by a user's code, when there is no room for it."""
     source = HOME.parent / "large.bin"
     source.write_bytes(os.urandom(300_000))
-    with ipz.Cluster(n=1, cluster="up") as rc:
+    with ipz.Cluster(n=1, cluster="up", controller=BEST_EFFORT) as rc:
         fill(100_000)
         try:
             rc.upload(source)
@@ -134,9 +138,48 @@ def uploads() -> dict[str, Any]:
         return {"failed": failed, "again": rc.upload(source) is None, "alive": rc[0].apply_sync(abs, -1)}
 
 
+def journal() -> dict[str, Any]:
+    """What cannot be written down is refused, what was accepted is done, and it goes on when there is room."""
+    told: dict[str, Any] = {}
+    with ipz.Cluster(n=1, cluster="written") as rc:
+        view = rc.load_balanced_view()
+        gate = HOME / "gate"
+        accepted = [view.apply_async(wait_for, str(gate)) for _ in range(3)]
+        fill()
+        refused: list[str] = []
+        while not refused:
+            try:
+                view.apply_sync(len, os.urandom(10_000))
+            except ipz.RejectedError as error:
+                refused.append(str(error))
+        told["refused"] = refused[0]
+        told["status"] = rc.status()["engines"][0]["state"]
+        FILLER.unlink()
+        gate.touch()
+        told["accepted"] = [call.get(30) for call in accepted]
+        told["again"] = until(lambda: takes(view))
+        os.kill(rc.status()["pid"], 9)
+        told["after"] = view.apply_sync(abs, -3)
+    return told
+
+
+def wait_for(path: str) -> int:
+    while not os.path.exists(path):
+        threading.Event().wait(0.01)
+    return 7
+
+
+def takes(view: Any) -> bool:
+    try:
+        return bool(view.apply_sync(abs, -2) == 2)
+    except ipz.RejectedError:
+        return False
+
+
 if __name__ == "__main__":
     what = {
         "live": live,
+        "journal": journal,
         "uploads": uploads,
         "shm": shared_memory,
         "start": lambda: [start_at(int(free)) for free in sys.argv[3:]],

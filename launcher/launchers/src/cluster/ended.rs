@@ -1,5 +1,5 @@
-//! The folders of clusters that have ended: nothing is left in them but a lock, logs, and the journal of a controller
-//! that could not go on. Removes them.
+//! The folders of clusters that have ended: nothing is left in them but a lock and logs, and a folder for a journal that has
+//! none. Removes them. A folder with a journal stays: that may be taken up again.
 //!
 //! A folder is removed by the process that holds its lock, and is first given a name that no cluster can have. So
 //! nobody finds half of it, and whoever wants the cluster's name gets a new folder at once.
@@ -77,6 +77,9 @@ fn written(folder: &ClusterFolder) -> Option<SystemTime> {
             return None;
         }
     }
+    if has_journal(folder) {
+        return None;
+    }
     if !matches!(ClusterState::of(folder), Ok(ClusterState::Absent)) || !matches!(TunnelRecord::read(folder), Ok(None))
     {
         return None;
@@ -85,6 +88,12 @@ fn written(folder: &ClusterFolder) -> Option<SystemTime> {
     let logs = fs::read_dir(folder.logs().path()).into_iter().flatten().flatten();
     let files = logs.filter_map(|entry| modified(&entry.path()));
     files.chain(modified(folder.logs().path())).max().or_else(|| modified(folder.path()))
+}
+
+/// Whether there is the image of a controller's state.
+fn has_journal(folder: &ClusterFolder) -> bool {
+    let entries = fs::read_dir(folder.journal()).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with("image-"))
 }
 
 /// Removes what a killed process had begun to remove.
@@ -118,6 +127,12 @@ mod tests {
         assert!(take_and_remove(&first).expect("remove") && !first.path().exists());
         assert!(!take_and_remove(&second).expect("a file of somebody") && second.logs().controller().exists());
         assert_eq!(fs::read_dir(root.path()).expect("list").count(), 1, "nothing else stays");
+        let third = ended(root.path(), "c");
+        fs::create_dir(third.journal()).expect("create");
+        fs::write(third.journal().join("image-1"), "").expect("write");
+        assert!(!take_and_remove(&third).expect("a journal") && third.journal().join("image-1").exists());
+        fs::remove_file(third.journal().join("image-1")).expect("remove");
+        assert!(take_and_remove(&third).expect("no journal any more"));
     }
 
     #[test]

@@ -5,15 +5,9 @@ use super::handle::ClusterHandle;
 use ipclusterz_base::places::PlacesError;
 use ipclusterz_base::private;
 
-/// Removes sockets, shared memory, uploads, the journal, connection files and, last, the record. Files that are missing
-/// are no error. Logs stay; [`super::ended`] removes them.
+/// Removes sockets, shared memory, uploads, connection files and, last, the record. Files that are missing are no error. Logs
+/// stay; [`super::ended`] removes them. The journal stays: what it has may be wanted.
 pub fn remove_files(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<(), PlacesError> {
-    private::remove(&folder.journal())?;
-    remove_files_but_journal(folder, handle)
-}
-
-/// The same for a cluster whose controller could not go on. What its journal has may be wanted.
-pub fn remove_files_but_journal(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<(), PlacesError> {
     let folders = [handle.socket_dir.clone(), handle.shared_memory_dir.clone(), folder.uploads()];
     let files = [folder.client_file(), folder.engine_file(), folder.handle_file()];
     folders.iter().chain(&files).try_for_each(|path| private::remove(path))

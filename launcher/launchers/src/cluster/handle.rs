@@ -54,6 +54,9 @@ pub struct ClusterHandle {
     /// Seconds that engines have at their end: so much longer does stopping the cluster take.
     #[serde(default)]
     pub end_timeout: f64,
+    /// It ends with the process that it was started for.
+    #[serde(default)]
+    pub owned: bool,
     /// The launcher's process.
     pub launcher: ProcessIdentity,
     /// The controller, once it is started.
@@ -82,6 +85,7 @@ impl ClusterHandle {
             profile: profile.to_owned(),
             engines_wanted,
             end_timeout: 0.0,
+            owned: false,
             launcher: ProcessIdentity::of(std::process::id()).map_err(Failure::io("reading /proc/self/stat"))?,
             controller: None,
             sets: Vec::new(),

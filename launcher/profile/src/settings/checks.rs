@@ -154,6 +154,7 @@ impl Checks<'_> {
             seconds(&self.0.origin(key).about(key), value)?;
         }
         for (key, value) in [
+            ("controller.keep_results", self.0.tables.controller.keep_results),
             ("batch.idle_time", batch.idle_time),
             ("batch.warn_before", batch.warn_before),
             ("batch.drain_before", batch.drain_before),
@@ -171,6 +172,11 @@ impl Checks<'_> {
         if self.0.tables.logs.limit().is_none_or(|limit| limit.bytes < LOG_LEAST) {
             let message = format!("{size:?} is not a size of 64 KiB or more");
             return Err(self.error("logs.max_size", message, "for example: \"10 MiB\""));
+        }
+        let controller = &self.0.tables.controller;
+        if controller.kept_bytes().is_none() {
+            let message = format!("{:?} is not a size", controller.keep_results_bytes);
+            return Err(self.error("controller.keep_results_bytes", message, "for example: \"1 GiB\""));
         }
         let files = self.0.tables.logs.files;
         if files > LOG_FILES_MOST {

@@ -1,5 +1,6 @@
 //! `[controller]`: where the controller listens, and what survives its death.
 
+use ipclusterz_host::units;
 use serde::Deserialize;
 
 /// `controller.journal`.
@@ -37,4 +38,13 @@ pub struct ControllerTable {
     pub session_grace: f64,
     pub restart: bool,
     pub journal: Journal,
+    pub keep_results: f64,
+    pub keep_results_bytes: String,
+}
+
+impl ControllerTable {
+    /// How many bytes of results are kept; `None` if `keep_results_bytes` is no size, which is checked before anything is started.
+    pub fn kept_bytes(&self) -> Option<u64> {
+        units::memory(&self.keep_results_bytes.replacen(' ', "", 1))
+    }
 }

@@ -2,12 +2,26 @@
 
 use super::Core;
 use crate::controller::history::{begins, name_of};
+use crate::controller::limits::Limits;
 use crate::controller::peer::{Peer, Presence};
 use crate::transport::Route;
-use crate::wire::message::{Filter, SessionRecord, TaskRecord};
+use crate::wire::message::{Filter, Message, SessionRecord, TaskRecord};
 use ipclusterz_base::ids::{PeerId, RequestId};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// What a session has that would be lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftSession {
+    /// What it is called.
+    pub name: String,
+    /// Somebody has given it that name.
+    pub named: bool,
+    /// Tasks that are to be done.
+    pub tasks: u64,
+    /// Answers that wait for its client.
+    pub answers: u64,
+}
 
 impl Core {
     /// Whether a client is behind this connection.
@@ -36,6 +50,25 @@ impl Core {
     pub fn sessions(&self, now: Duration) -> Vec<SessionRecord> {
         let clients = self.registry.clients().filter(|(_, peer)| !peer.hello.launcher);
         clients.map(|(id, peer)| self.session(id, peer, now)).collect()
+    }
+
+    /// What would be lost with this state: of each session the tasks that some engine may still do, and the answers that its
+    /// client has not come for. In a session with a name, what is open counts, whatever becomes of it.
+    pub fn left(&self) -> Vec<LeftSession> {
+        let clients = self.registry.clients().filter(|(_, peer)| !peer.hello.launcher);
+        let left = clients.map(|(id, peer)| {
+            let named = peer.session.named;
+            let tasks = if named { self.work.open_of(id) } else { self.work.to_be_done_of(id) };
+            let away = matches!(peer.presence, Presence::Away(_)) && !named;
+            let answers = if away { peer.sent.count(|message| matches!(message, Message::Reply(_))) } else { 0 };
+            LeftSession { name: peer.session.name.clone(), named, tasks, answers }
+        });
+        left.filter(|session| session.tasks > 0 || session.answers > 0).collect()
+    }
+
+    /// The limits that it has.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     fn session(&self, id: PeerId, peer: &Peer, now: Duration) -> SessionRecord {

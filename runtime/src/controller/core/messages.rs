@@ -74,7 +74,10 @@ impl Core {
                 self.worlds.answered(engine, result.id, result.outcome, &payload);
             }
             (Channel::Data, Message::Result(result)) => self.work.result(engine, result, payload, now),
-            (Channel::Data, Message::Recalled(recalled)) => self.work.recalled(engine, &recalled, now),
+            (Channel::Data, Message::Recalled(recalled)) => {
+                self.work.recalled(engine, &recalled, now);
+                self.has_given_back(engine, now);
+            }
             (Channel::Data, Message::NeedFunction(need)) => self.work.need_function(engine, need.task),
             (Channel::Data, Message::Output(output)) => self.work.output(engine, output, payload),
             (Channel::Control, Message::Ack(ack)) => {

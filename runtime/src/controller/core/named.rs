@@ -142,9 +142,14 @@ impl Core {
     /// A peer's connections are gone: it is waited for. One that is `over` will not come back itself, but somebody may come
     /// for what it has left.
     pub(super) fn lose(&mut self, id: PeerId, over: bool, why: &str, now: Duration) {
+        let engine = self.registry.peer(id).is_some_and(|peer| peer.engine_id.is_some());
+        let most = if engine { self.limits.engine_grace } else { Duration::MAX };
         let worth = |peer: &Peer| !over || self.is_worth_keeping(id, peer);
         let kept = self.registry.peer(id).is_some_and(|peer| peer.is_kept() && worth(peer));
-        if kept { self.wait_for(id, now) } else { self.forget(id, None, why, now) }
+        if kept && over {
+            self.work.client_gone(id);
+        }
+        if kept { self.wait_for(id, most, now) } else { self.forget(id, None, why, now) }
     }
 
     /// The process of a client has ended, whatever holds its connections.

@@ -7,11 +7,15 @@ use crate::controller::peer::{Peer, Presence};
 use ipclusterz_base::ids::PeerId;
 use std::time::Duration;
 
+/// Why an engine of an earlier cluster is gone.
+const ENDED: &str = "its cluster has ended, and was taken up again";
+
 impl Core {
     /// The process is another one, and its settings may be others.
     pub(super) fn restarted(&mut self, identity: Identity, limits: Limits, now: Duration) {
         (self.identity, self.limits) = (identity, limits);
         self.start = self.start.saturating_add(1);
+        self.full = None;
         self.registry.restarted(self.start);
         self.work.restarted(self.start, limits);
         self.worlds.restarted(self.start);
@@ -22,6 +26,23 @@ impl Core {
             self.survive(id, now);
         }
         self.actions.push(Action::Log(format!("started again, for the {}. time", self.start)));
+    }
+
+    /// The cluster had ended, and is taken up again: its engines and its launcher are gone, and others come.
+    pub(super) fn taken_up(&mut self, identity: Identity, limits: Limits, now: Duration) {
+        self.stopping = None;
+        self.retiring.clear();
+        self.work.close();
+        self.restarted(identity, limits, now);
+        let of_cluster = |peer: &Peer| peer.engine_id.is_some() || peer.hello.launcher;
+        let gone: Vec<PeerId> = self.registry.peers().filter(|(_, peer)| of_cluster(peer)).map(|(id, _)| id).collect();
+        for id in gone {
+            if let Some(peer) = self.registry.peer_mut(id) {
+                peer.ended = Some(ENDED.to_owned());
+            }
+            self.forget(id, None, ENDED, now);
+        }
+        self.actions.push(Action::Log("taken up again, with other engines".to_owned()));
     }
 
     /// The journal is full, or has room again.
@@ -39,17 +60,17 @@ impl Core {
         let goes_on = peer.is_kept() && peer.stood;
         if goes_on {
             self.actions.extend(watch);
-            self.wait_for(id, now);
+            self.wait_for(id, Duration::MAX, now);
         } else {
             peer.watched = false;
             self.forget(id, None, "its connection ended with the controller", now);
         }
     }
 
-    /// A peer has no connections, and is waited for.
-    pub(super) fn wait_for(&mut self, id: PeerId, now: Duration) {
+    /// A peer has no connections, and is waited for, at most so long.
+    pub(super) fn wait_for(&mut self, id: PeerId, most: Duration, now: Duration) {
         let Some(peer) = self.registry.peer_mut(id) else { return };
-        let grace = peer.grace(self.limits.session_grace);
+        let grace = peer.grace(self.limits.session_grace).min(most);
         let until = now.saturating_add(grace);
         peer.presence = Presence::Away(until);
         self.away.insert((until, id));

@@ -50,6 +50,15 @@ impl Core {
         }
     }
 
+    /// The same for those that have their connections.
+    pub(super) fn notify_present(&mut self, message: &Message) {
+        let present = self.registry.clients().filter(|(_, peer)| peer.presence == Presence::Here);
+        let clients: Vec<PeerId> = present.map(|(id, _)| id).collect();
+        for client in clients {
+            self.send_client(client, Channel::Control, message.clone(), vec![]);
+        }
+    }
+
     pub(super) fn send(&mut self, route: Route, message: Message) {
         self.actions.push(Action::Send { route, message, payload: vec![], shared_memory: false });
     }

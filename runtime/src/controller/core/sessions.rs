@@ -154,6 +154,9 @@ impl Core {
             let log = format!("engine {id} registered: pid {pid} on {host}, at {address}");
             self.actions.push(Action::Log(log));
             let horizon = self.registry.peer(attach.peer).map(Peer::horizon).unwrap_or_default();
+            if self.stopping.is_none() {
+                self.work.reopen();
+            }
             self.work.engine_joined(info.id, attach.peer, horizon, now);
             if let Some(rank) = self.registry.peer(attach.peer).and_then(|peer| peer.hello.world.as_ref()) {
                 self.worlds.joined(info.id, rank);

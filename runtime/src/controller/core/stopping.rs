@@ -61,7 +61,20 @@ impl Core {
         if self.stopping.is_none() {
             self.actions.push(Action::Log("stopping".to_owned()));
             self.stopping = Some(now.saturating_add(self.limits.shutdown_grace));
-            self.shutdown(Targets { engines: Some(self.resolve(None)) }, now);
+            let mut engines = self.resolve(None);
+            if self.limits.durable {
+                // What an engine has not begun is taken back first: those of another cluster may do it.
+                self.work.close();
+                engines.retain(|engine| !self.work.retire(*engine));
+            }
+            self.shutdown(Targets { engines: Some(engines) }, now);
+        }
+    }
+
+    /// An engine has given back what it had not begun.
+    pub(super) fn has_given_back(&mut self, engine: EngineId, now: Duration) {
+        if self.stopping.is_some() {
+            self.shutdown(Targets { engines: Some(vec![engine]) }, now);
         }
     }
 
@@ -81,9 +94,11 @@ impl Core {
     pub(super) fn leave_in_time(&mut self, now: Duration) {
         if self.stopping.is_some_and(|deadline| now >= deadline || !self.has_present_engine()) {
             self.give_up_words(Duration::MAX);
+            // Those that have not answered in time.
+            self.shutdown(Targets { engines: Some(self.resolve(None)) }, now);
             // Clients on other hosts then do not wait for it to come back.
             let goodbye = Message::Goodbye(Goodbye { reason: "the cluster was stopped".to_owned(), taken: false });
-            self.notify(&goodbye);
+            self.notify_present(&goodbye);
             self.actions.push(Action::Exit);
         }
     }

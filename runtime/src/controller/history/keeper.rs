@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 4096;
 /// So many bytes may wait for the thread before what has no name is not remembered any more.
 const WAITING_MAX: u64 = 64 << 20;
+/// How long the thread may take to say how many results there are: it writes down what it has first.
+const COUNT_PATIENCE: Duration = Duration::from_secs(5);
 /// How often what is too old is dropped.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
 
@@ -44,6 +46,7 @@ enum Job {
     Write(Vec<Entry>, u64),
     Answer(Box<Question>),
     Checkpoint(Sender<bool>),
+    Count(Sender<u64>),
 }
 
 /// An answer on its way: to whom, the message, and its payload.
@@ -115,6 +118,13 @@ impl Keeper {
         self.flush();
         let (done, wait) = channel();
         self.jobs.send(Job::Checkpoint(done)).is_ok() && wait.recv().unwrap_or(false)
+    }
+
+    /// How many results are kept. Where that cannot be said soon, there may be one.
+    pub fn kept_results(&self) -> u64 {
+        let (count, wait) = channel();
+        let asked = self.jobs.send(Job::Count(count));
+        asked.map_or(1, |()| wait.recv_timeout(COUNT_PATIENCE).unwrap_or(1))
     }
 
     /// Answers that are there.
@@ -190,6 +200,11 @@ impl Serving {
                 self.waiting.fetch_sub(bytes, Ordering::Relaxed);
             }
             Job::Answer(question) => self.answer(*question),
+            Job::Count(count) => {
+                self.prune();
+                let kept = self.store.as_ref().map_or(Ok((1, 0)), |store| store.count_results(self.keep, wall_clock()));
+                let _ = count.send(kept.map_or(1, |(kept, _)| kept));
+            }
             Job::Checkpoint(done) => {
                 self.prune();
                 let stored = self.store.as_ref().is_none_or(|store| store.checkpoint().is_ok());

@@ -13,4 +13,4 @@ pub(super) use asked::begins;
 pub use entry::{Done, Entry, Submitted};
 pub(super) use keeper::{Keeper, Question};
 pub use store::Keep;
-pub(super) use store::name_of;
+pub(super) use store::{Store, name_of};

@@ -7,7 +7,7 @@ use super::entry::{Done, Entry, Submitted};
 use crate::wire::Frame;
 use crate::wire::message::{Op, Reply, Stream};
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;
@@ -74,6 +74,16 @@ impl Store {
         }
         connection.set_prepared_statement_cache_capacity(64);
         Ok(Store { connection, began })
+    }
+
+    /// The database at `path` as it is; `None` if there is none.
+    pub fn look(path: &Path) -> rusqlite::Result<Option<Store>> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        Ok((version == VERSION).then_some(Store { connection, began: 0.0 }))
     }
 
     /// Writes entries, all or none.
@@ -205,6 +215,14 @@ impl Store {
         self.connection.execute("DELETE FROM results WHERE kept < ? AND dropped IS NOT NULL", [oldest - seconds])?;
         self.prune_tasks(keep.tasks)?;
         Ok(old.saturating_add(many))
+    }
+
+    /// How many results are kept, and how many there are with those that were dropped.
+    pub fn count_results(&self, keep: Keep, now: f64) -> rusqlite::Result<(u64, u64)> {
+        let sql = "SELECT COALESCE(SUM(dropped IS NULL AND kept >= ?), 0), COUNT(*) FROM results";
+        let oldest = now - keep.time.as_secs_f64();
+        let (kept, all): (i64, i64) = self.connection.query_row(sql, [oldest], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok((kept.unsigned_abs(), all.unsigned_abs()))
     }
 
     fn prune_tasks(&self, most: u64) -> rusqlite::Result<()> {

@@ -15,7 +15,7 @@ impl Work {
     /// Has a balanced task wait for an engine, unless it is one that could only wait in vain.
     pub(super) fn enqueue(&mut self, task: TaskId) {
         let Some(TaskState { client: id, balanced: Some(balanced), .. }) = self.tasks.get(&task) else { return };
-        if balanced.choice.is_hopeless(&self.loads) {
+        if !self.closing && balanced.choice.is_hopeless(&self.loads) {
             return self.nowhere_to_go(task);
         }
         let Some(client) = self.clients.get_mut(id) else { return };
@@ -49,7 +49,9 @@ impl Work {
             self.release(now);
         }
         if self.loads.is_empty() && self.queued.0 > 0 {
-            self.no_engine_since.get_or_insert(now);
+            if !self.closing {
+                self.no_engine_since.get_or_insert(now);
+            }
             return;
         }
         // Clients in a row all of whose tasks wait for engines that are busy.

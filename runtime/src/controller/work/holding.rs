@@ -22,8 +22,15 @@ impl Work {
         if let Message::RequestOutput(output) = message
             && let Some(writer) = self.loads.get(output.engine).map(|load| load.peer)
         {
-            state.written(Written { number: state.unread.last(), bytes: size(payload), engine: output.engine, writer });
+            let written = Written { number: state.unread.last(), bytes: size(payload), engine: output.engine, writer };
+            if state.gone {
+                state.output_bytes += written.bytes;
+                self.credit_writer(client, written);
+            } else {
+                state.written(written);
+            }
         }
+        let Some(state) = self.clients.get_mut(&client) else { return true };
         let reads = state.unread.notices() <= NOTICES_MAX;
         if !state.full && state.unread.bytes() > self.limits.window.bytes {
             state.full = true;

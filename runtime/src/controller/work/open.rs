@@ -1,7 +1,7 @@
 //! Tasks that have not ended, for people.
 
 use super::Work;
-use crate::controller::task::{Place, Span};
+use crate::controller::task::{Place, Span, TaskState};
 use crate::wire::message::Op;
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
 use std::time::Duration;
@@ -29,6 +29,16 @@ impl Work {
     /// How many tasks of a client have not ended.
     pub fn open_of(&self, client: PeerId) -> u64 {
         self.clients.get(&client).map_or(0, |state| state.open_replies.0)
+    }
+
+    /// How many of them some engine may still do: they wait, or may be done once more.
+    pub fn to_be_done_of(&self, client: PeerId) -> u64 {
+        let requests = self.clients.get(&client).into_iter().flat_map(|state| state.requests.values());
+        let states = requests.flat_map(Span::tasks).filter_map(|task| self.tasks.get(&task));
+        let may_be_done = |state: &&TaskState| {
+            state.place == Place::Queued || state.balanced.as_ref().is_some_and(|balanced| balanced.retries > 0)
+        };
+        states.filter(may_be_done).count() as u64
     }
 
     /// The tasks of a client that have not ended, in the order in which they were submitted.

@@ -64,7 +64,7 @@ impl Work {
         }
     }
 
-    fn credit_writer(&mut self, client: PeerId, written: Written) {
+    pub(super) fn credit_writer(&mut self, client: PeerId, written: Written) {
         if self.loads.get(written.engine).is_some_and(|load| load.peer == written.writer) {
             self.credit(written.engine, client, written.bytes);
         }
@@ -88,6 +88,14 @@ impl Work {
         let full = self.clients.get(&client).is_some_and(|state| state.keeps_little);
         let taken = Message::OutputTaken(OutputTaken { client, bytes, full });
         self.effects.push(Effect::ToEngine(engine, Channel::Control, taken, Vec::new()));
+    }
+
+    /// The process of a client has ended: no engine is to wait until it has read what is written.
+    pub fn client_gone(&mut self, client: PeerId) {
+        let Some(state) = self.clients.get_mut(&client) else { return };
+        state.gone = true;
+        let outputs = std::mem::take(&mut state.outputs);
+        self.credit_all(client, outputs);
     }
 
     /// Something is for a client that is not there and will not come back: another one finds it in the history.

@@ -114,15 +114,17 @@ impl Work {
         self.effects.push(Effect::ToClient(state.client, Channel::Data, message, vec![]));
     }
 
-    /// An engine gets no new tasks from now on; balanced tasks that it has not started go to others.
-    pub fn retire(&mut self, engine: EngineId) {
-        let Some(load) = self.loads.get(engine).filter(|load| !load.horizon.retiring) else { return };
+    /// An engine gets no new tasks from now on; balanced tasks that it has not started go to others. True: it is asked for some.
+    pub fn retire(&mut self, engine: EngineId) -> bool {
+        let Some(load) = self.loads.get(engine).filter(|load| !load.horizon.retiring) else { return false };
         let balanced = |task: &TaskId| self.tasks.get(task).is_some_and(|state| state.balanced.is_some());
         let tasks: Vec<TaskId> = load.outstanding.iter().copied().filter(balanced).collect();
         self.loads.retire(engine);
-        if !tasks.is_empty() {
+        let asked = !tasks.is_empty();
+        if asked {
             self.recall(engine, Recall { tasks, interrupt: vec![] });
         }
+        asked
     }
 
     /// Whether an engine is being retired and has finished everything.

@@ -132,6 +132,17 @@ pub struct Welcome {
     pub log: Option<LogLimit>,
 }
 
+impl Welcome {
+    /// How to come back to this session when the connection breaks before it stands: the controller may think already that it
+    /// does. `asked`: what the hello asked for.
+    pub fn resume(&self, asked: Option<&Resume>) -> Option<Resume> {
+        let asked = asked.filter(|asked| self.resumed.is_some() && asked.peer == self.peer);
+        let received = asked.map_or_else(Counts::default, |asked| asked.received);
+        let received = self.counted.map_or(received, |counted| counted.least(received));
+        (self.grace > 0.0).then(|| Resume { peer: self.peer, token: self.token.clone(), received })
+    }
+}
+
 /// Which session a client has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfSession {

@@ -1,0 +1,63 @@
+//! Histories that have shown a fault, shrunk; each test says which.
+
+use crate::clients::Goes::*;
+use crate::deaths::Point::*;
+use crate::history::play;
+use crate::steps::Step::*;
+
+/// Its session was not on disk yet: it was told that the controller does not know it.
+#[test]
+fn a_client_that_was_let_in_a_moment_before_the_power_failed_is_known_afterwards() {
+    play(0, &[LosePower { at: 45415, hole: false, arrive: 0 }]);
+    play(3, &[LosePower { at: 0, hole: false, arrive: 0 }, Return, Connect(13), Cut(1), Exchange(61)]);
+}
+
+/// The refusal of the connection before came before the welcome, which waited for the disk. The peer took it for its own.
+#[test]
+fn a_hello_that_comes_right_behind_another_one_is_answered_before_that_one_is_refused() {
+    play(0, &[Cut(3), Connect(31), Cut(11), Connect(123), Gather]);
+}
+
+/// This is no fault: the answer that it was given up is lost with the power, and the abort comes again after it has begun.
+#[test]
+fn what_was_given_up_and_is_queued_again_after_a_loss_of_power_may_run_and_has_one_answer() {
+    let submit = Submit { client: 223, goes: Anywhere(0), function: false };
+    let abort = Abort { client: 7, all: false, all_clients: false };
+    let die = Die { point: BeforeWrite, arrive: 0 };
+    play(0, &[submit, abort, die, Return, Exchange(107), LosePower { at: 43762, hole: false, arrive: 0 }]);
+}
+
+/// It had more answers than the journal knows, was told to count from there, and lost that connection before it was told
+/// that it stands. The next hello said the old count again, and the controller believed it: an answer was never sent.
+#[test]
+fn a_client_that_knows_more_than_the_journal_and_is_cut_off_as_it_comes_back_gets_all_answers() {
+    let submit = Submit { client: 1, goes: Anywhere(0), function: false };
+    let (up, down) = (|peer, channel| Up { peer, channel, count: 9 }, |peer, channel| Down { peer, channel, count: 9 });
+    let first = [submit, Exchange(3), Exchange(0), Begin(0), Exchange(1), Begin(1), Compact];
+    let second = [submit, up(3, 1), Commit, down(0, 1), down(1, 1), Begin(0), Begin(1), Finish(1), up(1, 1), Commit];
+    let second_is_lost = [down(3, 1), LosePower { at: 0, hole: false, arrive: 0 }, Return];
+    let comes_back = [Connect(3), up(3, 0), Commit, Sync, Commit, down(3, 0), up(3, 1), Cut(3)];
+    let first_is_done = [Exchange(0), Exchange(1), Finish(0), Finish(1), Exchange(0), Exchange(1)];
+    play(0, &[&first[..], &second, &second_is_lost, &comes_back, &first_is_done].concat());
+}
+
+/// It had asked for the function of a task, which the journal forgot that it has. It did not ask again when it was given that task
+/// once more.
+#[test]
+fn an_engine_that_asks_for_a_function_and_is_told_that_it_has_no_task_asks_again_when_it_has() {
+    let submit = Submit { client: 1, goes: Anywhere(1), function: true };
+    let first_engine_dies = [EngineDies { engine: 0, arrive: 0 }, LauncherTells, Up { peer: 1, channel: 0, count: 9 }];
+    let given_to_second = [Wait(600), Commit, Down { peer: 0, channel: 1, count: 9 }];
+    let is_lost = [Up { peer: 0, channel: 1, count: 9 }, Commit, LosePower { at: 0, hole: false, arrive: 0 }];
+    play(0, &[&[submit, Exchange(3), Compact][..], &first_engine_dies, &given_to_second, &is_lost].concat());
+}
+
+/// Its connection broke as it came for the first time, when the controller had given it a task already. It came anew, and the task
+/// was lost, though it was never begun.
+#[test]
+fn an_engine_that_is_cut_off_as_it_comes_for_the_first_time_keeps_what_it_was_given() {
+    let submit = Submit { client: 0, goes: Anywhere(0), function: false };
+    let abort = Abort { client: 0, all: false, all_clients: false };
+    let comes = [submit, EngineComes { beside: false }, submit, abort, Approach { peer: 144, steps: 7 }];
+    play(0, &[&comes[..], &[submit, Cut(134), Gather]].concat());
+}
