@@ -100,7 +100,6 @@ def work(file, session):
     rc = ipz.Client(file, session=session)
     rc.quiet = True
     rc[None].apply_async(abs, -5)
-    rc.close()
 
 if __name__ == "__main__":
     file, method = sys.argv[1:]

@@ -237,7 +237,7 @@ def test_a_client_that_vanished_without_a_name_is_found(cluster: Cluster, tmp_pa
 
 
 def test_results_survive_the_controller(own_cluster: Callable[..., Cluster], name: str, gate: Path) -> None:
-    cluster = own_cluster(2)
+    cluster = own_cluster(2, cluster=f"{name}-{os.getpid()}")
     with cluster.connect_client(session=name) as rc:
         before = rc[None].map_async(abs, range(-20, 0), chunksize=1)
         before.wait(20)
@@ -287,7 +287,7 @@ def test_a_name_is_text(cluster: Cluster) -> None:
 def test_a_cluster_that_keeps_no_history_has_no_sessions(own_cluster: Callable[..., Cluster], name: str) -> None:
     from ipclusterz.error import HistoryError
 
-    cluster = own_cluster(1, controller={"journal": "off"})
+    cluster = own_cluster(1, cluster=f"{name}-{os.getpid()}", controller={"journal": "off"})
     with pytest.raises(HistoryError, match=r"controller\.journal"):
         cluster.connect_client(session=name)
     with cluster.connect_client() as rc:

@@ -32,6 +32,7 @@ __all__ = ["close_at_exit", "leave", "leave_freed", "say"]
 _SECONDS = 10.0
 
 _open: WeakSet[Closable] = WeakSet()
+_is_registered = False
 
 
 def leave(core: Core, named: str | None, quiet: bool) -> None:
@@ -74,7 +75,13 @@ def leave_freed(core: Core, named: str | None) -> None:
 
 def close_at_exit(client: Closable) -> None:
     """Close a client when the interpreter exits, if that was not done before."""
+    global _is_registered
     _open.add(client)
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and not _is_registered and sys.modules["multiprocessing.process"].parent_process() is not None:
+        # A child that multiprocessing has forked off does not get to `atexit`.
+        _is_registered = True
+        util.Finalize(None, _close_all, exitpriority=0)
 
 
 def say(line: str) -> None:
@@ -116,8 +123,8 @@ def _they(number: int) -> str:
 
 def _forget() -> None:
     """In a forked child: the clients are the parent's."""
-    global _open
-    _open = WeakSet()
+    global _open, _is_registered
+    _open, _is_registered = WeakSet(), False
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -3,7 +3,7 @@
 use super::asked::begins;
 use super::entry::Entry;
 use super::store::{Keep, Store};
-use crate::system::{block_all_signals, wall_clock};
+use crate::system::{block_all_signals, deadline, wall_clock};
 use crate::transport::Route;
 use crate::transport::wake::Waker;
 use crate::wire::Frame;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most entries that are written in one go.
 const BATCH: usize = 4096;
@@ -174,11 +174,17 @@ struct Serving {
 
 impl Serving {
     fn serve(&mut self, jobs: &Receiver<Job>) {
+        let mut next = deadline(PRUNE_EVERY);
         loop {
-            match jobs.recv_timeout(PRUNE_EVERY) {
+            match jobs.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(job) => self.work(job),
-                Err(RecvTimeoutError::Timeout) => self.prune(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+            // Also while there is much to do.
+            if Instant::now() >= next {
+                self.prune();
+                next = deadline(PRUNE_EVERY);
             }
         }
     }

@@ -201,9 +201,10 @@ impl Store {
     /// were dropped.
     pub fn prune(&self, keep: Keep, now: f64) -> rusqlite::Result<usize> {
         let (seconds, oldest) = (keep.time.as_secs_f64(), now - keep.time.as_secs_f64());
-        let hours = (seconds / 36.0).round() / 100.0;
-        let too_old =
-            drop_results("dropped", &format!("results are kept for {hours} h (controller.keep_results)"), now);
+        // Two digits are enough.
+        let long =
+            if seconds < 3600.0 { format!("{seconds} s") } else { format!("{} h", (seconds / 36.0).round() / 100.0) };
+        let too_old = drop_results("dropped", &format!("results are kept for {long} (controller.keep_results)"), now);
         let old = self.connection.execute(&format!("{too_old} WHERE kept < ? AND dropped IS NULL"), [oldest])?;
         let why = format!("{} MiB of results are kept (controller.keep_results_bytes)", keep.bytes >> 20);
         let too_many = drop_results("dropped", &why, now);
