@@ -95,6 +95,8 @@ def submit(name: str, tmp_path: Path) -> Iterator[Callable[..., str]]:
     programs: list[subprocess.Popen[str]] = []
 
     def submit(retries: int = 0) -> str:
+        for earlier in tmp_path.glob("ran-*"):
+            earlier.unlink()
         file = str(folder_of(name) / "client.json")
         arguments = [file, str(tmp_path / "open"), str(tmp_path), str(TASKS), str(retries)]
         program = subprocess.Popen(
@@ -185,12 +187,14 @@ def test_what_was_killed_is_taken_up_and_run_again_if_it_may_be(
     report = start()
     submit(retries=1)
     kill_all(name, report)
+    begun = ran(tmp_path)
     (tmp_path / "open").touch()
     assert f"{TASKS - 2} tasks to be done" in ipclusterz("start", name, "-n", "1", code=8).stderr
     start("--resume")
     ipclusterz("tasks", "wait", "--cluster", name, "--timeout", "40")
     assert states(name) == {"ok": TASKS}
-    assert ran(tmp_path) == {number: 2 if number in (2, 3) else 1 for number in range(TASKS)}
+    again = {number for number, times in ran(tmp_path).items() if times == 2}
+    assert again == set(begun) - {0, 1} and set(ran(tmp_path)) == set(range(TASKS))
 
 
 def test_a_copy_of_the_journal_is_as_good(
@@ -245,7 +249,7 @@ def test_a_damaged_log_is_refused_and_salvaged(
     damaged[place] ^= 0xFF
     log.write_bytes(damaged)
     for options, code in [((), 8), (("--resume",), 5)]:
-        refused = ipclusterz("start", name, "-n", "2", *options, code=code).stderr
+        refused = ipclusterz("start", name, "-n", "2", "--daemonize", *options, code=code).stderr
         assert f"{log} is damaged at offset" in refused and "--salvage" in refused
     assert log.read_bytes() == damaged
     started = ipclusterz("start", "--resume", "--salvage", name, "-n", "2", "--daemonize").stderr

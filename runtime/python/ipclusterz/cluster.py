@@ -107,7 +107,9 @@ class Cluster:
         **settings: Any,
     ) -> None:
         if resume and discard:
-            raise ValueError("resume=True and discard=True exclude each other: the journal is taken up, or it is dropped")
+            raise ValueError(
+                "resume=True and discard=True exclude each other: the journal is taken up, or it is dropped"
+            )
         self._journal = ["--resume"] if resume else ["--discard"] if discard else []
         self.name = cluster if cluster is not None else f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.profile = None if profile is None else os.fspath(profile)
