@@ -103,7 +103,8 @@ def submit(name: str, tmp_path: Path) -> Iterator[Callable[..., str]]:
             [sys.executable, "-c", SUBMIT, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         programs.append(program)
-        assert program.stdin is not None and program.stdout is not None
+        assert program.stdin is not None
+        assert program.stdout is not None
         session = program.stdout.readline().strip()
         # Two are done, two run, and all others wait.
         until(lambda: len(ran(tmp_path)) == 4, SECONDS)
@@ -151,7 +152,8 @@ def test_a_stopped_cluster_goes_on_where_it_was(
     assert f"`ipclusterz start --resume {name}`" in stopped
     # Nobody else gets its name by chance.
     refused = ipclusterz("start", name, "-n", "1", code=8).stderr
-    assert f"{TASKS - 4} tasks to be done" in refused and "--discard" in refused
+    assert f"{TASKS - 4} tasks to be done" in refused
+    assert "--discard" in refused
     assert json.loads(ipclusterz("start", name, "-n", "1", "--json", code=8).stdout)["error"]["kind"] == "journal_left"
     assert name in ipclusterz("gc").stderr
     assert "has left a journal" in ipclusterz("tasks", "list", "--cluster", name, code=3).stderr
@@ -171,12 +173,14 @@ def test_a_stopped_cluster_goes_on_where_it_was(
         asked = {"results": {"session": session, "requests": list(range(1, TASKS + 20))}}
         _, kept = client.query(json.dumps(asked), 10.0)
         outcomes = [json.loads(answer)["reply"]["outcome"] for answer, _ in kept]
-        assert outcomes.count("ok") == TASKS - 2 and len(outcomes) == TASKS
+        assert outcomes.count("ok") == TASKS - 2
+        assert len(outcomes) == TASKS
     finally:
         client.close()
     some = next(task for task in said("tasks", "list", "--cluster", name)["tasks"] if task["state"] == "ok")
     shown = ipclusterz("tasks", "show", "--cluster", name, some["id"]).stdout
-    assert "stdout:\n  number " in shown and "state     ok" in shown
+    assert "stdout:\n  number " in shown
+    assert "state     ok" in shown
     value = int(ipclusterz("tasks", "result", "--cluster", name, some["id"]).stdout)
     assert value % 10 == 0
 
@@ -194,7 +198,8 @@ def test_what_was_killed_is_taken_up_and_run_again_if_it_may_be(
     ipclusterz("tasks", "wait", "--cluster", name, "--timeout", "40")
     assert states(name) == {"ok": TASKS}
     again = {number for number, times in ran(tmp_path).items() if times == 2}
-    assert again == set(begun) - {0, 1} and set(ran(tmp_path)) == set(range(TASKS))
+    assert again == set(begun) - {0, 1}
+    assert set(ran(tmp_path)) == set(range(TASKS))
 
 
 def test_a_copy_of_the_journal_is_as_good(
@@ -220,7 +225,8 @@ def test_a_copy_of_the_journal_is_as_good(
         start("--resume")
         ipclusterz("tasks", "wait", "--cluster", name, "--session", session, "--timeout", "40", code=1)
         after = states(name)
-        assert sum(after.values()) == TASKS and after["ok"] >= before["ok"]
+        assert sum(after.values()) == TASKS
+        assert after["ok"] >= before["ok"]
         ipclusterz("stop", "--discard", name)
 
 
@@ -250,10 +256,12 @@ def test_a_damaged_log_is_refused_and_salvaged(
     log.write_bytes(damaged)
     for options, code in [((), 8), (("--resume",), 5)]:
         refused = ipclusterz("start", name, "-n", "2", "--daemonize", *options, code=code).stderr
-        assert f"{log} is damaged at offset" in refused and "--salvage" in refused
+        assert f"{log} is damaged at offset" in refused
+        assert "--salvage" in refused
     assert log.read_bytes() == damaged
     started = ipclusterz("start", "--resume", "--salvage", name, "-n", "2", "--daemonize").stderr
-    assert "is cut at offset" in started and "whole records are lost; a copy is" in started
+    assert "is cut at offset" in started
+    assert "whole records are lost; a copy is" in started
     copy = next((folder_of(name) / "journal").glob("log-*.damaged-*"))
     assert copy.read_bytes() == damaged
     ipclusterz("tasks", "sessions", "--cluster", name)

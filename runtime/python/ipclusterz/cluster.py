@@ -55,8 +55,8 @@ class Cluster:
         Seconds until all engines must be there, counted from when their processes or jobs have started; left out, as
         the profile says: 60, if nothing else.
     resume : bool
-        Take up the journal that an earlier cluster of that name has left: what is to be done in it is done, and sessions
-        with names have their results.
+        Take up the journal that an earlier cluster of that name has left: what is to be done in it is done, and
+        sessions with names have their results.
     discard : bool
         Drop the journal that an earlier cluster of that name has left.
     **settings
@@ -70,7 +70,8 @@ class Cluster:
         By `start` and ``with``: the command was not found, it refuses a setting, or the engines did not start; with the
         end of what they wrote.
     JournalLeft
-        By `start` and ``with``: an earlier cluster of that name has left work, and neither ``resume`` nor ``discard`` is set.
+        By `start` and ``with``: an earlier cluster of that name has left work, and neither ``resume`` nor ``discard``
+        is set.
     TypeError
         By `start` and ``with``: a value that no profile can have.
     ValueError
