@@ -48,6 +48,27 @@ os._exit(0)
 """
 
 
+# Waits for its results, whatever becomes of the cluster meanwhile.
+WAIT = """
+import os, sys, time
+from ipclusterz import Client
+
+def work(number, gate):
+    import os, time
+    while number >= 2 and not os.path.exists(gate):
+        time.sleep(0.005)
+    return number
+
+rc = Client(sys.argv[1])
+view = rc.load_balanced_view()
+view.retries = 1
+calls = [view.apply_async(work, number, sys.argv[2]) for number in range(8)]
+calls[0].get(timeout=30), calls[1].get(timeout=30)
+print("under way", flush=True)
+print([call.get(timeout=45) for call in calls], flush=True)
+"""
+
+
 def ipclusterz(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     """The command, which is to end with this code."""
     done = subprocess.run([str(IPCLUSTERZ), *arguments], capture_output=True, text=True, timeout=SECONDS, check=False)
@@ -200,6 +221,31 @@ def test_what_was_killed_is_taken_up_and_run_again_if_it_may_be(
     again = {number for number, times in ran(tmp_path).items() if times == 2}
     assert again == set(begun) - {0, 1}
     assert set(ran(tmp_path)) == set(range(TASKS))
+
+
+def test_a_client_elsewhere_gets_its_results_of_the_next_run(
+    name: str, start: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    report = start("--listen", "127.0.0.1:0")
+    # It knows no process and no socket of this host.
+    told = json.loads((folder_of(name) / "client.json").read_text())
+    addresses = [address for address in told["addresses"] if address.startswith("tcp:")]
+    file = tmp_path / "elsewhere.json"
+    file.touch(mode=0o600)
+    unknown = dict.fromkeys(("controller", "keeper", "shared_memory"))
+    file.write_text(json.dumps({**told, **unknown, "addresses": addresses, "host": "elsewhere"}))
+    command = [sys.executable, "-c", WAIT, str(file), str(tmp_path / "open")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+        try:
+            assert client.stdout is not None
+            assert client.stdout.readline() == "under way\n"
+            kill_all(name, report)
+            (tmp_path / "open").touch()
+            # At the same port, also without the option.
+            start("--resume")
+            assert client.stdout.readline() == f"{list(range(8))}\n"
+        finally:
+            client.kill()
 
 
 def test_a_copy_of_the_journal_is_as_good(
