@@ -37,7 +37,8 @@ impl KeptJournal {
     /// What is in it, for people.
     pub fn content(&self) -> String {
         match (&self.left, &self.problem) {
-            (Some(left), _) => in_words(left),
+            (Some(left), None) => in_words(left),
+            (Some(left), Some(problem)) => format!("{}; {problem}", in_words(left)),
             (None, problem) => format!("it cannot be read: {}", problem.as_deref().unwrap_or_default()),
         }
     }

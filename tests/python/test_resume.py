@@ -48,6 +48,27 @@ os._exit(0)
 """
 
 
+# Waits for its results, whatever becomes of the cluster meanwhile.
+WAIT = """
+import os, sys, time
+from ipclusterz import Client
+
+def work(number, gate):
+    import os, time
+    while number >= 2 and not os.path.exists(gate):
+        time.sleep(0.005)
+    return number
+
+rc = Client(sys.argv[1])
+view = rc.load_balanced_view()
+view.retries = 1
+calls = [view.apply_async(work, number, sys.argv[2]) for number in range(8)]
+calls[0].get(timeout=30), calls[1].get(timeout=30)
+print("under way", flush=True)
+print([call.get(timeout=45) for call in calls], flush=True)
+"""
+
+
 def ipclusterz(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     """The command, which is to end with this code."""
     done = subprocess.run([str(IPCLUSTERZ), *arguments], capture_output=True, text=True, timeout=SECONDS, check=False)
@@ -95,6 +116,8 @@ def submit(name: str, tmp_path: Path) -> Iterator[Callable[..., str]]:
     programs: list[subprocess.Popen[str]] = []
 
     def submit(retries: int = 0) -> str:
+        for earlier in tmp_path.glob("ran-*"):
+            earlier.unlink()
         file = str(folder_of(name) / "client.json")
         arguments = [file, str(tmp_path / "open"), str(tmp_path), str(TASKS), str(retries)]
         program = subprocess.Popen(
@@ -189,12 +212,40 @@ def test_what_was_killed_is_taken_up_and_run_again_if_it_may_be(
     report = start()
     submit(retries=1)
     kill_all(name, report)
+    begun = ran(tmp_path)
     (tmp_path / "open").touch()
     assert f"{TASKS - 2} tasks to be done" in ipclusterz("start", name, "-n", "1", code=8).stderr
     start("--resume")
     ipclusterz("tasks", "wait", "--cluster", name, "--timeout", "40")
     assert states(name) == {"ok": TASKS}
-    assert ran(tmp_path) == {number: 2 if number in (2, 3) else 1 for number in range(TASKS)}
+    again = {number for number, times in ran(tmp_path).items() if times == 2}
+    assert again == set(begun) - {0, 1}
+    assert set(ran(tmp_path)) == set(range(TASKS))
+
+
+def test_a_client_elsewhere_gets_its_results_of_the_next_run(
+    name: str, start: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    report = start("--listen", "127.0.0.1:0")
+    # It knows no process and no socket of this host.
+    told = json.loads((folder_of(name) / "client.json").read_text())
+    addresses = [address for address in told["addresses"] if address.startswith("tcp:")]
+    file = tmp_path / "elsewhere.json"
+    file.touch(mode=0o600)
+    unknown = dict.fromkeys(("controller", "keeper", "shared_memory"))
+    file.write_text(json.dumps({**told, **unknown, "addresses": addresses, "host": "elsewhere"}))
+    command = [sys.executable, "-c", WAIT, str(file), str(tmp_path / "open")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+        try:
+            assert client.stdout is not None
+            assert client.stdout.readline() == "under way\n"
+            kill_all(name, report)
+            (tmp_path / "open").touch()
+            # At the same port, also without the option.
+            start("--resume")
+            assert client.stdout.readline() == f"{list(range(8))}\n"
+        finally:
+            client.kill()
 
 
 def test_a_copy_of_the_journal_is_as_good(
@@ -250,7 +301,7 @@ def test_a_damaged_log_is_refused_and_salvaged(
     damaged[place] ^= 0xFF
     log.write_bytes(damaged)
     for options, code in [((), 8), (("--resume",), 5)]:
-        refused = ipclusterz("start", name, "-n", "2", *options, code=code).stderr
+        refused = ipclusterz("start", name, "-n", "2", "--daemonize", *options, code=code).stderr
         assert f"{log} is damaged at offset" in refused
         assert "--salvage" in refused
     assert log.read_bytes() == damaged

@@ -67,10 +67,9 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
     files.former = former.is_some();
     let mut appearance = former.map_or_else(|| Appearance::new(&config.run_id), Ok)?;
     let gate = Gate::new(&context, appearance.admitted()?)?;
-    if let Some(address) = &config.listen {
-        // Where it listened before, peers look for it.
-        let before = appearance.endpoint.as_deref().and_then(|endpoint| endpoint.strip_prefix("tcp://"));
-        let address = before.unwrap_or(address).to_owned();
+    // Where it listened before, peers look for it.
+    let before = appearance.endpoint.as_deref().and_then(|endpoint| endpoint.strip_prefix("tcp://"));
+    if let Some(address) = before.or(config.listen.as_deref()).map(str::to_owned) {
         let bound = listener.bind_tcp(&address, &appearance.secret()?);
         let bound = bound.map_err(|source| ControllerError::Bind { address, source })?;
         files.ready.addresses.extend(offered(&bound, &config.advertise));
@@ -119,7 +118,7 @@ fn write_connection_files(
             host: places::host_name(),
             addresses: ready.addresses.clone(),
             shared_memory: ready.shared_memory_dir.clone(),
-            curve: config.listen.as_ref().map(|_| keys.keys(role)),
+            curve: keys.endpoint.as_ref().map(|_| keys.keys(role)),
             forwarded: false,
             release: Some(release::number().to_owned()),
             controller: Birth::own().map(|birth| ControllerProcess { pid: std::process::id(), birth }),

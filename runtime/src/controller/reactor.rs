@@ -126,8 +126,16 @@ impl Reactor {
         }
     }
 
-    /// Whether the journal has anything that would be lost without it.
-    pub fn has_anything_left(&self) -> bool {
+    /// Whether the journal has anything that would be lost without it. It is on disk then.
+    pub fn leaves_anything(&mut self) -> bool {
+        let left = self.has_anything_left();
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| left) {
+            recorder.finish();
+        }
+        left
+    }
+
+    fn has_anything_left(&self) -> bool {
         self.recorder.is_some()
             && (!self.core.left().is_empty() || self.history.as_ref().is_some_and(|history| history.kept_results() > 0))
     }

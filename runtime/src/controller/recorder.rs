@@ -182,6 +182,13 @@ impl Recorder {
         }
     }
 
+    /// Brings the journal to the disk, for the end of this process.
+    pub fn finish(&mut self) {
+        if let Err(error) = self.journal.finish() {
+            tracing::error!("{}", self.no_room(&error));
+        }
+    }
+
     /// The thread that brings it to the disk.
     pub fn syncer(&self) -> &crate::journal::sync::Syncer {
         self.journal.syncer()

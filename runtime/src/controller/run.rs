@@ -30,7 +30,7 @@ pub fn run(config: ControllerConfig, ready: impl FnOnce(&Ready)) -> Result<(), C
         opened => opened.and_then(|mut reactor| {
             ready(&files.ready);
             let result = reactor.run(&signals);
-            keep = result.is_err() || reactor.has_anything_left();
+            keep = result.is_err() || reactor.leaves_anything();
             result
         }),
     };

@@ -185,6 +185,11 @@ impl Journal {
         Ok(())
     }
 
+    /// Everything is on disk when this returns. For the end.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.log.finish()
+    }
+
     /// Takes room for `bytes` more, and for what is under way then.
     pub fn take_room(&mut self, bytes: u64) -> io::Result<()> {
         self.log.take_room(bytes)

@@ -87,6 +87,15 @@ impl Log {
         Ok(())
     }
 
+    /// Brings everything to the disk, and says so in the log: what is not whole later is damage.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.commit()?;
+        self.file.sync_all()?;
+        self.mark(self.length);
+        self.commit()?;
+        self.file.sync_all()
+    }
+
     /// For tests of a process that dies in the middle of a write.
     #[cfg(debug_assertions)]
     fn write_half(&self) -> io::Result<()> {

@@ -5,7 +5,7 @@ use ipclusterz_host::marked::{self, Mark};
 use ipclusterz_host::spawn::{self, ChildOptions};
 use ipclusterz_host::system;
 use std::io::{self, Read, Seek};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// The result of a command.
@@ -41,13 +41,19 @@ impl Answer {
 
 /// Runs the command. Blocks until it has exited or `deadline`, which is a timeout, has passed; then it is killed.
 pub fn ask(mut command: Command, deadline: Duration) -> io::Result<Answer> {
+    command.stdin(Stdio::null());
+    ask_with_input(command, deadline)
+}
+
+/// The same for a command that reads what its caller has given it.
+pub fn ask_with_input(mut command: Command, deadline: Duration) -> io::Result<Answer> {
     // Files, not pipes: a process that a killed command leaves behind could keep a pipe open for ever.
     let (mut output, mut errors) = (system::memory_file()?, system::memory_file()?);
     let mark = Mark::of_trial(&ipclusterz_base::places::random_hex(8));
     command.env(marked::VARIABLE, mark.value());
     command.stdout(output.try_clone()?).stderr(errors.try_clone()?);
     let options = ChildOptions { signal_at_launcher_end: libc::SIGKILL, raise_file_limit: false };
-    let mut child = spawn::spawn(command, options)?;
+    let mut child = spawn::spawn_with_input(command, options)?;
     let in_time = system::wait_for_end(child.id(), deadline)?;
     let _ = system::signal_group(child.id(), libc::SIGKILL);
     let status = child.wait()?;

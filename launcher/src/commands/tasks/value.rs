@@ -3,7 +3,7 @@
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::{python, system};
-use ipclusterz_launchers::program::ask::ask;
+use ipclusterz_launchers::program::ask::ask_with_input;
 use ipclusterz_profile::environment::{self, Variables};
 use ipclusterz_runtime::wire::message::Kept;
 use ipclusterz_runtime::wire::part::Part;
@@ -38,7 +38,7 @@ pub fn read(kept: &Kept, parts: &[Part], file: Option<&Path>, variables: &Variab
     let mut command = Command::new(&python);
     command.args(["-c", SCRIPT]).args(file);
     command.stdin(input(kept, parts).map_err(Failure::io("handing the value to Python"))?);
-    let answer = ask(command, PATIENCE).map_err(Failure::io(format!("running {}", python.display())))?;
+    let answer = ask_with_input(command, PATIENCE).map_err(Failure::io(format!("running {}", python.display())))?;
     let told = answer.output.lines().rev().find(|line| line.starts_with(MARK));
     told.and_then(|line| serde_json::from_str(line).ok()).ok_or_else(|| {
         let reason = answer.last_line().map(|line| format!(": {line}")).unwrap_or_default();
