@@ -5,11 +5,11 @@
 
 use super::Core;
 use crate::controller::event::Action;
-use crate::controller::history::Entry;
+use crate::controller::history::{Done, Entry};
 use crate::controller::peer::{OwnSession, Peer, Presence, Token};
 use crate::transport::Route;
 use crate::wire::Frame;
-use crate::wire::message::{Goodbye, Hello, Message, OfSession, RequestOutput, Welcome};
+use crate::wire::message::{Goodbye, Hello, Message, OfSession, Op, RequestOutput, Welcome};
 use ipclusterz_base::ids::PeerId;
 use std::time::Duration;
 
@@ -25,7 +25,10 @@ impl Core {
         // What was sent to the former client and is not kept elsewhere.
         let missing = self.registry.peer_mut(id).map(|peer| peer.sent.take()).unwrap_or_default();
         if self.registry.peer(id).is_some_and(|peer| !peer.session.named) {
-            missing.iter().for_each(|(_, message, payload)| self.keep_in_history(id, message, payload));
+            for (_, message, payload) in &missing {
+                self.keep_in_history(id, message, payload);
+                self.remember_ended(id, message, now);
+            }
         }
         let token = Token::new(self.oracle.token());
         let watched = self.registry.peer(id).is_some_and(|peer| peer.watched);
@@ -107,6 +110,17 @@ impl Core {
             self.work.taken_by_nobody(id, message, payload);
         }
         closed
+    }
+
+    /// A task of a session that had no name has ended before, which was not written down.
+    fn remember_ended(&mut self, id: PeerId, message: &Message, now: Duration) {
+        let Message::Reply(reply) = message else { return };
+        let (request, position, engine) = (reply.request, reply.position, reply.engine);
+        let (state, times) = (reply.outcome.name(), (reply.started, reply.completed));
+        let (op, name, why) = (Op::Apply, None, None);
+        let done = Done { request, position, op, name, submitted: now, state, why, engine, times };
+        let session = self.session_id(id);
+        self.actions.push(Action::Keep(Box::new(Entry::Done { session, done: Box::new(done) })));
     }
 
     fn keep_in_history(&mut self, id: PeerId, message: &Message, payload: &[Frame]) {
