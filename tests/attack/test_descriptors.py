@@ -173,7 +173,9 @@ def test_a_full_controller_refuses_clients_with_words_and_lives_on(open_cluster,
                 connect_until_refused(client_file, clients, crowd)
             # Two connections each, and its process.
             assert 25 < len(clients) < 60
+            crowded = first.status()["clients"]
             clients[-1].close()
+            until(lambda: first.status()["clients"] < crowded, 10, "the closed one is gone")
             clients[-1] = crowd.enter_context(Client(client_file))
             # Connections that say nothing take the rest, and do not keep it.
             host, _, port = tcp_address(open_cluster.report).removeprefix("tcp://").rpartition(":")

@@ -63,6 +63,7 @@ def test_what_a_full_disk_cannot_take_is_refused(on_small_disk: Callable[..., An
         r"no requests are taken: the journal /\S+ cannot be written: .* \(\d+ KiB are free\)", told["refused"]
     )
     assert (told["status"], told["accepted"], told["again"], told["after"]) == ("busy", [7, 7, 7], True, 3)
+    assert told["waited"]
     faults.survived("disks", "a full disk under a journal", 1, "requests are refused, nothing accepted is lost")
 
 

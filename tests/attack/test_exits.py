@@ -138,7 +138,8 @@ signal.pause()
 
 
 def test_a_client_is_gone_although_a_child_holds_its_sockets(own_cluster, left, faults) -> None:
-    cluster = own_cluster(1)
+    # Nobody comes back for what it has left.
+    cluster = own_cluster(1, controller={"session_grace": 1})
     times = faults.times(part=1, whole=5)
     program = CLIENT.format(hold_sockets=getsource(hold_sockets), file=cluster.report["client_file"])
     with cluster.connect_client() as rc:

@@ -133,7 +133,8 @@ with ipclusterz.Client(sys.argv[1]) as rc:
 def test_a_client_that_dies_in_the_middle_leaves_nothing(own_cluster: Callable[..., Cluster], faults) -> None:
     chance = random.Random(2)
     count = faults.times(4, 200)
-    cluster = own_cluster(n=2)
+    # Nobody comes back for what they have left.
+    cluster = own_cluster(n=2, controller={"session_grace": 1})
     file = cluster.report["client_file"]
     segments = f"ipclusterz-*-{cluster.report['cluster']}-*/*"
     with cluster.connect_client() as rc:

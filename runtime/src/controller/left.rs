@@ -39,12 +39,13 @@ pub struct Left {
 }
 
 impl Left {
-    /// Whether nothing would be lost. With `named_alone`, what sessions without names have does not count.
+    /// Whether nothing would be lost. Of sessions without names, results that their clients have not taken do not count; with
+    /// `named_alone`, nothing of them does.
     pub fn is_nothing(&self, named_alone: bool) -> bool {
         if named_alone {
             self.named_tasks == 0 && self.named_results == 0
         } else {
-            self.tasks == 0 && self.results == 0
+            self.tasks == 0 && self.named_results == 0
         }
     }
 }
