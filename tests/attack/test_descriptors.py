@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from helpers import until
 from meddler import Meddler, offering, tcp_address, unix_path
 
 from ipclusterz import Client, Cluster, error

@@ -150,10 +150,10 @@ impl Registry {
         }
     }
 
-    /// A peer's last connection ended, and its session goes on for a while.
+    /// A client's last connection ended, and its session goes on for a while.
     pub fn suspend(&mut self, route: Route) -> Option<PeerId> {
         let (id, _) = *self.routes.get(&route)?;
-        let goes_on = |peer: &&mut Peer| peer.is_kept() && peer.stood && !peer.ends_with_connection();
+        let goes_on = |peer: &&mut Peer| peer.is_kept() && peer.stood;
         self.peers.get_mut(&id).filter(goes_on)?;
         self.routes.remove(&route);
         Some(id)
@@ -202,10 +202,10 @@ impl Registry {
         }
     }
 
-    /// A peer's connection ended while its other one stands, which is given: what it sent through that still counts.
+    /// A client's connection ended while its other one stands, which is given: what it sent through that still counts.
     pub fn detach(&mut self, route: Route) -> Option<Route> {
         let (id, _) = *self.routes.get(&route)?;
-        let peer = self.peers.get(&id).filter(|peer| peer.engine_id.is_none() || peer.is_kept())?;
+        let peer = self.peers.get(&id).filter(|peer| peer.engine_id.is_none())?;
         let mut others = [Some(peer.control), peer.data].into_iter().flatten().filter(|other| *other != route);
         let other = others.find(|other| is_of(&self.routes, *other, id))?;
         self.routes.remove(&route);

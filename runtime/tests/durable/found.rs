@@ -84,3 +84,21 @@ fn what_was_received_in_the_middle_of_a_session_survives_a_loss_of_power() {
     play(0, &[&told[..], &[LosePower { at: 0, hole: false, arrive: 0 }]].concat());
     play(0, &[&told[..], &[Sync, Commit, Exchange(3), LosePower { at: 0, hole: false, arrive: 0 }]].concat());
 }
+
+/// What was sent to a client before it had its second connection went nowhere, and was counted: an answer came twice.
+#[test]
+fn a_client_that_is_not_there_yet_hears_nothing_of_an_abort() {
+    play(
+        0,
+        &[
+            ClientComes { beside: false },
+            Submit { client: 5, goes: Anywhere(0), function: false },
+            Approach { peer: 24, steps: 1 },
+            ClientDies { client: 92, arrive: 0 },
+            Abort { client: 0, all: false, all_clients: true },
+            Exchange(158),
+            Exchange(31),
+            Submit { client: 187, goes: Anywhere(0), function: false },
+        ],
+    );
+}

@@ -74,11 +74,12 @@ impl Core {
         let until = now.saturating_add(grace);
         peer.presence = Presence::Away(until);
         self.away.insert((until, id));
-        let (who, seconds) = (peer.name(), grace.as_secs());
+        let who = peer.name();
+        let long = if grace == Duration::MAX { "for ever".to_owned() } else { format!("for {} s", grace.as_secs()) };
         if let Some(engine) = peer.engine_id {
             self.work.loads.set_away(engine, true);
         }
-        self.actions.push(Action::Log(format!("{who} has no connection; it is waited for for {seconds} s")));
+        self.actions.push(Action::Log(format!("{who} has no connection; it is waited for {long}")));
     }
 }
 

@@ -53,7 +53,9 @@ impl Core {
         }
         // Another engine was started in the place of one that has ended.
         let former = hello.wanted_id.and_then(|id| self.registry.peer_of_engine(id));
-        if let Some(former) = former.filter(|former| self.exits.has(*former)) {
+        let is_away =
+            |id: &PeerId| self.registry.peer(*id).is_some_and(|peer| matches!(peer.presence, Presence::Away(_)));
+        if let Some(former) = former.filter(|former| self.exits.has(*former) || is_away(former)) {
             self.forget(former, None, "another engine has taken its place", now);
         }
         // Through this host's unix socket, the kernel closes the connection of a process that has died, and no other.
@@ -167,6 +169,11 @@ impl Core {
     }
 
     pub(super) fn gone(&mut self, route: Route, why: &str, now: Duration) {
+        let known = self.registry.of_route(route).and_then(|(id, _)| Some((id, self.registry.peer(id)?)));
+        if let Some((id, engine)) = known.filter(|(_, peer)| peer.engine_id.is_some()) {
+            let waits = engine.is_kept() && engine.stood && !engine.ends_with_connection();
+            return if waits { self.engine_is_cut_off(id, route, now) } else { self.forget(id, Some(route), why, now) };
+        }
         if let Some(other) = self.registry.detach(route) {
             // A client that ends closes both, one after the other. If only this one broke, it has to start anew.
             return self.send(other, Message::Refused(Refused::new("the other connection broke")));
@@ -178,6 +185,20 @@ impl Core {
         if let Some((peer, _)) = self.registry.of_route(route) {
             self.forget(peer, Some(route), why, now);
         }
+    }
+
+    /// A connection of an engine broke, which may come back. Its other one may stand for ever: that of a process which was stopped
+    /// is answered by its kernel.
+    fn engine_is_cut_off(&mut self, id: PeerId, route: Route, now: Duration) {
+        let routes = self.registry.peer(id).map(|peer| [Some(peer.control), peer.data]).into_iter().flatten().flatten();
+        let other = routes.filter(|other| *other != route);
+        let standing = other.filter(|other| self.registry.of_route(*other).is_some_and(|(owner, _)| owner == id));
+        let standing: Vec<Route> = standing.collect();
+        self.registry.disconnect(id);
+        for other in standing {
+            self.send(other, Message::Refused(Refused::new("the other connection broke")));
+        }
+        self.lose(id, false, "its connection broke", now);
     }
 
     /// Drops peers that did not come back in time.

@@ -20,7 +20,9 @@ impl Core {
         let hello = self.registry.peer(client).map(|peer| &peer.hello);
         let who = hello.map(|hello| format!(" (pid {} on {})", hello.pid, hello.host)).unwrap_or_default();
         self.actions.push(Action::Log(format!("client {client}{who} aborted the requests of all clients")));
-        let others: Vec<PeerId> = self.registry.clients().map(|(id, _)| id).filter(|id| *id != client).collect();
+        // Who has no second connection yet has submitted nothing, and would not get it.
+        let others = self.registry.clients().filter(|(id, peer)| *id != client && peer.stood).map(|(id, _)| id);
+        let others: Vec<PeerId> = others.collect();
         for other in others {
             self.send_client(other, Channel::Data, Message::Abort(Abort { requests: None, ..abort.clone() }), vec![]);
         }
