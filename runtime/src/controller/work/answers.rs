@@ -87,7 +87,7 @@ impl Work {
         let Some(state) = self.tasks.get(&task) else { return };
         reply.request = state.request;
         reply.position = state.position;
-        if self.clients.get(&state.client).is_some_and(|client| client.named) {
+        if self.limits.durable {
             self.effects.push(Effect::Done(state.client, Box::new(done(state, &reply))));
         }
         match self.clients.get_mut(&state.client) {
