@@ -210,9 +210,10 @@ def test_where_survivors_cannot_be_kept_all_begin_again_and_why_is_said(hosts: V
         assert notice in status_text(site)
         assert site.status()["progress"]["rank_loss"]["policy"] == "restart"
         prompt.do(remember)
+        before = prompt.do(user.uuids)
         kill(site, prompt, 1)
         until(lambda: len(losses(site)) == 1, 30, site.launcher_log)
-        assert prompt.do(user.wait_for_ids, [0, 1, 2, 3]) == [0, 1, 2, 3]
+        assert prompt.do(user.wait_for_others, [0, 1, 2, 3], before) == [0, 1, 2, 3]
         assert prompt.do(recall) == dict.fromkeys(range(4))
 
 
@@ -230,11 +231,12 @@ RESTARTING = [
 def test_all_begin_again_as_often_as_is_allowed(hosts: VirtualHosts, place: Place, flavour: str) -> None:
     with cluster(hosts, place, flavour, "restart_limit = 1") as site, site.prompt() as prompt:
         jobs = slurm.live_jobs(hosts)
-        before = {pid for pid, _, _ in prompt.do(user.describe).values()}
+        before = {(pid, host) for pid, host, _ in prompt.do(user.describe).values()}
+        engines = prompt.do(user.uuids)
         kill(site, prompt, 2)
         until(lambda: len(losses(site)) == 1, 30, site.launcher_log)
-        assert prompt.do(user.wait_for_ids, [0, 1, 2, 3]) == [0, 1, 2, 3]
-        assert not before & {pid for pid, _, _ in prompt.do(user.describe).values()}
+        assert prompt.do(user.wait_for_others, [0, 1, 2, 3], engines) == [0, 1, 2, 3]
+        assert not before & {(pid, host) for pid, host, _ in prompt.do(user.describe).values()}
         assert slurm.live_jobs(hosts) == jobs, "in the same allocation"
         (loss,) = losses(site)
         assert (loss["name"], loss["policy"]) == ("engines 0 to 3", "restart")

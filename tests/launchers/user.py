@@ -103,6 +103,19 @@ def wait_for_ids(rc: Any, wanted: list[int], seconds: float = 30) -> Any:
     return sorted(rc.ids)
 
 
+def wait_for_others(rc: Any, wanted: list[int], before: list[str], seconds: float = 30) -> Any:
+    """The engines' ids, once they are these, of other processes than before, or the time is up."""
+    import time
+
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        engines = {engine["id"]: engine["uuid"] for engine in rc.status()["engines"]}
+        if sorted(engines) == wanted and not set(engines.values()) & set(before):
+            return sorted(engines)
+        time.sleep(0.01)
+    return f"not within {seconds:g} s: {engines}"
+
+
 def uuids(rc: Any) -> list[str]:
     """The processes of the engines, by names that no other process gets."""
     return [engine["uuid"] for engine in rc.status()["engines"]]
