@@ -117,6 +117,8 @@ class ChaosCluster:
         listen = ["--listen", "0.0.0.0:0", "--advertise", self.hosts.address(HEAD)]
         settings = ["--set", f"engines.lease={self.lease}", "--set", "logs.keep=all", "--set", "engines.hash_seed=1"]
         words = ["start", "-n", str(LOCAL_ENGINES), "--cluster", NAME, "--restart", "--daemonize", "--json"]
+        # The clients of a run end with it: what they left is nobody's.
+        words += ["--discard"] if self.runs else []
         done = self.command(*words, *listen, *settings)
         if done.returncode != 0:
             raise HostsError(f"the cluster did not start: {done.stderr}")
