@@ -102,8 +102,13 @@ fn clients() -> Vec<Message> {
         segments: vec![],
         collective: false,
         timeout: None,
+        name: Some("f".to_owned()),
+        about: None,
+        part: 0,
         keep: None,
     };
+    let asked = |number, ask| Message::Query(Query { number, ask });
+    let filter = Filter { session: Some("s".to_owned()), states: vec!["ok".to_owned()], ..Filter::default() };
     let balanced = Placement::Balanced { retries: 1, engines: Some(vec![EngineId(0)]), duration: Some(0.5) };
     let direct = request(2, Placement::Engines(vec![EngineId(0), EngineId(0)]));
     let resume = Resume { peer: PeerId(2), token: "token".to_owned(), received: Counts { control: 1, data: 1 } };
@@ -127,7 +132,12 @@ fn clients() -> Vec<Message> {
         Message::Abort(Abort { requests: Some(vec![RequestId(1)]), interrupt: true, ..Abort::default() }),
         Message::Abort(Abort { all_clients: true, ..Abort::default() }),
         Message::Retire(EngineList { engines: vec![EngineId(0)] }),
-        Message::Goodbye(Goodbye { reason: "closed".to_owned() }),
+        asked(1, Ask::Sessions),
+        asked(2, Ask::Tasks(Filter::default())),
+        asked(3, Ask::Submissions { session: "s".to_owned() }),
+        asked(4, Ask::Results { session: "s".to_owned(), requests: vec![RequestId(1)] }),
+        asked(5, Ask::Purge(filter)),
+        Message::Goodbye(Goodbye { reason: "closed".to_owned(), taken: false }),
         Message::Hello(Hello { resume: Some(resume), ..hello }),
         Message::Shutdown(Targets { engines: Some(vec![EngineId(0)]) }),
         Message::Shutdown(Targets { engines: None }),

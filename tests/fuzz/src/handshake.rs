@@ -46,7 +46,8 @@ struct World {
 impl World {
     fn new() -> World {
         let identity = Identity { cluster: "fuzz".to_owned(), host: "n1".to_owned(), pid: 1, table: None };
-        let core = Core::new(identity, Limits::default(), Oracle::new(|| "token".to_owned(), |_, _| None));
+        let limits = Limits { durable: true, ..Limits::default() };
+        let core = Core::new(identity, limits, Oracle::new(|| "token".to_owned(), |_, _| None));
         World { core, now: Duration::ZERO, made: [0; CONNECTIONS as usize], said: 0, may_end: false }
     }
 
