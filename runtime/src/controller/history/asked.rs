@@ -1,6 +1,6 @@
 //! What the history answers.
 
-use super::store::{Store, drop_results, number, places, stream};
+use super::store::{PURGED, Store, drop_results, number, places, stream};
 use crate::wire::Frame;
 use crate::wire::message::{Filter, Kept, Op, Reply, RequestRecord, Stream, TaskRecord};
 use ipclusterz_base::ids::{EngineId, RequestId};
@@ -13,7 +13,6 @@ const DIGITS: usize = 8;
 const FOUND_MAX: u64 = 150_000;
 
 /// A condition, and its values.
-#[derive(Default)]
 struct Condition {
     parts: Vec<String>,
     values: Vec<Value>,
@@ -31,13 +30,13 @@ impl Condition {
     }
 
     fn text(&self) -> String {
-        if self.parts.is_empty() { "1".to_owned() } else { self.parts.join(" AND ") }
+        self.parts.join(" AND ")
     }
 }
 
 /// The tasks that a filter means; `session` is the id of its session, or how that begins.
 fn condition(filter: &Filter, session: Option<&str>) -> Condition {
-    let mut condition = Condition::default();
+    let mut condition = Condition { parts: vec![format!("tasks.state != '{PURGED}'")], values: vec![] };
     if let Some(session) = session {
         condition.add("sessions.id GLOB ?", format!("{session}*"));
     }
@@ -132,6 +131,7 @@ impl Store {
     }
 
     /// Forgets the tasks that a filter means, and drops their results. Returns how many there were. `now`: seconds since 1970.
+    /// That a task was purged stays: it comes once more when the log is replayed.
     pub fn purge(&self, filter: &Filter, session: Option<&str>, now: f64) -> rusqlite::Result<u64> {
         let condition = condition(filter, session);
         let meant = format!(
@@ -145,7 +145,8 @@ impl Store {
         let drop = drop_results("purged", "it was asked for", now);
         self.connection.execute(&format!("{drop} WHERE dropped IS NULL AND {meant}"), meant_values())?;
         self.connection.execute(&format!("DELETE FROM outputs WHERE {meant}"), meant_values())?;
-        let purged = self.connection.execute(&format!("DELETE FROM tasks WHERE {meant}"), meant_values())?;
+        let forget = format!("UPDATE tasks SET state = '{PURGED}', why = NULL WHERE {meant}");
+        let purged = self.connection.execute(&forget, meant_values())?;
         self.connection.execute_batch("COMMIT")?;
         Ok(purged as u64)
     }

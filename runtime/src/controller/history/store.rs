@@ -32,6 +32,9 @@ CREATE TABLE outputs (
     PRIMARY KEY (session, request, position, number)) WITHOUT ROWID;
 ";
 
+/// The state of a task that is none any more.
+pub(super) const PURGED: &str = "purged";
+
 /// Most bytes that one result may have to be kept.
 const RESULT_MAX: u64 = 512 << 20;
 
@@ -105,7 +108,9 @@ impl Store {
                 let key = self.key("sessions", "id", session)?;
                 let mut insert = self.connection.prepare_cached(
                     "INSERT OR REPLACE INTO outputs (session, request, position, number, engine, stream, text)
-                     VALUES (?, ?, ?, ?, ?, ?, ?)",
+                     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (
+                        SELECT 1 FROM tasks
+                        WHERE session = ?1 AND request = ?2 AND position = ?3 AND state = 'purged')",
                 )?;
                 let row = params![key, number(request.0), position, number(*place), engine.0, stream.name(), text];
                 insert.execute(row).map(drop)
@@ -131,7 +136,7 @@ impl Store {
         let session = self.key("sessions", "id", session)?;
         let name = self.key("names", "name", name_of(done.name.as_deref(), done.op))?;
         let mut insert = self.connection.prepare_cached(
-            "INSERT OR REPLACE INTO tasks
+            "INSERT OR IGNORE INTO tasks
              (session, request, position, name, state, engine, submitted, started, completed, why)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
@@ -362,6 +367,24 @@ mod tests {
         let tasks = store.tasks(&Filter::default(), Some(SESSION)).expect("tasks");
         assert_eq!(tasks.iter().map(|task| task.id.as_str()).collect::<Vec<_>>(), ["0f3c9a1e-2-0"]);
         assert_eq!(kept(&store, 2), Some((None, true)));
+    }
+
+    #[test]
+    fn what_is_purged_stays_so_when_the_log_is_replayed() {
+        let (_folder, mut store) = store();
+        remember(&mut store, 1, 0.0, 10);
+        assert_eq!(store.purge(&Filter::default(), None, 60.0).expect("purged"), 1);
+        remember(&mut store, 1, 0.0, 10);
+        assert!(store.tasks(&Filter::default(), None).expect("tasks").is_empty());
+        assert!(kept(&store, 1).is_some_and(|(why, there)| why.is_some() && !there));
+        let (request, position, number) = (RequestId(1), 0, 1);
+        let (session, engine, stream, text) = (SESSION.to_owned(), EngineId(0), Stream::Stdout, "told".to_owned());
+        let output = Entry::Output { session, request, position, number, engine, stream, text };
+        store.write(&[output], 61.0).expect("an entry");
+        let count: i64 =
+            store.connection.query_row("SELECT COUNT(*) FROM outputs", [], |row| row.get(0)).expect("a count");
+        assert_eq!(count, 0);
+        assert_eq!(store.purge(&Filter::default(), None, 62.0).expect("purged"), 0, "it was purged before");
     }
 
     #[test]
