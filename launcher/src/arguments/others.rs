@@ -79,6 +79,14 @@ pub struct ControllerArguments {
     #[arg(long)]
     pub session_grace: Option<f64>,
 
+    /// Seconds that an engine is waited for whose connection broke
+    #[arg(long)]
+    pub engine_grace: Option<f64>,
+
+    /// How many engines a task may take along before it is given to no other
+    #[arg(long)]
+    pub crash_limit: Option<u32>,
+
     /// Seconds for which results of sessions with names are kept
     #[arg(long)]
     pub keep_results: Option<f64>,

@@ -40,6 +40,10 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
         if let Some(grace) = arguments.session_grace {
             limits.session_grace = seconds("--session-grace", grace)?;
         }
+        if let Some(grace) = arguments.engine_grace {
+            limits.engine_grace = seconds("--engine-grace", grace)?;
+        }
+        limits.crash_limit = arguments.crash_limit.unwrap_or(limits.crash_limit);
         if let Some(time) = arguments.keep_results {
             limits.keep.time = Duration::try_from_secs_f64(time).map_err(|_| {
                 Failure::new(Exit::Usage, format!("--keep-results: {time} is not a number of seconds"))

@@ -103,6 +103,12 @@ fn sizes_and_times_of_what_is_kept_are_checked() {
         2,
         "error: --set: `controller.keep_results`: -1 is not a number of seconds\nhint: give 0 or more\n",
     );
+    user.run("start -n 1 --set controller.crash_limit=0")
+        .assert_fails(2, "error: --set: `controller.crash_limit`: 0 engines are too few\nhint: give 1 or more\n");
+    user.run("start -n 1 --set controller.engine_grace=-2").assert_fails(
+        2,
+        "error: --set: `controller.engine_grace`: -2 is not a number of seconds to wait\nhint: give a number above 0, such as 30 or 0.5\n",
+    );
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub struct Limits {
     /// How long the connections of a peer whose process has ended may stay silent: what it sent is still taken.
     pub exit_grace: Duration,
     /// How many engines a task may take along before it is given to no other.
-    pub crash_limit: usize,
+    pub crash_limit: u32,
     /// How long a shutdown waits for engines to leave.
     pub shutdown_grace: Duration,
     /// How large an engine's log may become.
@@ -48,6 +48,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// See `crash_limit`.
+    pub fn crashes(&self) -> usize {
+        usize::try_from(self.crash_limit).unwrap_or(usize::MAX)
+    }
+
     /// A request may be as large as half of this host's memory, and no larger.
     pub fn with_host_memory(mut self) -> Self {
         let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();

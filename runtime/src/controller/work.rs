@@ -273,12 +273,15 @@ impl Work {
     fn crash_reason(&self, task: TaskId, reason: &str) -> String {
         let crashes = self.tasks.get(&task).and_then(|state| state.balanced.as_ref()).map(|balanced| &balanced.crashes);
         match crashes {
-            Some(crashes) if crashes.len() > 1 => format!(
-                "{} engines died one after the other while they had this call, which is given to no other \
-                 (controller.crash_limit): {}",
-                crashes.len(),
-                crashes.join("; ")
-            ),
+            Some(crashes) if crashes.len() > 1 => {
+                let count = crashes.len();
+                let limit = if count >= self.limits.crashes() { " (controller.crash_limit)" } else { "" };
+                format!(
+                    "{count} engines died one after the other while they had this call, which is given to no \
+                     other{limit}: {}",
+                    crashes.join("; ")
+                )
+            }
             _ => reason.to_owned(),
         }
     }
@@ -298,7 +301,7 @@ impl Work {
             match &mut state.balanced {
                 Some(Balanced { retries, choice, crashes, .. })
                     if *retries > 0
-                        && crashes.len() < self.limits.crash_limit
+                        && crashes.len() < self.limits.crashes()
                         && !state.abort
                         && self.clients.contains_key(&state.client)
                         && (self.closing || !choice.is_hopeless(&self.loads)) =>

@@ -143,6 +143,7 @@ impl Checks<'_> {
         let (engines, ssh, batch) = (&self.0.tables.engines, &self.0.tables.ssh, &self.0.tables.batch);
         for (key, value) in [
             ("controller.session_grace", self.0.tables.controller.session_grace),
+            ("controller.engine_grace", self.0.tables.controller.engine_grace),
             ("engines.timeout", engines.timeout),
             ("engines.lease", engines.lease),
             ("engines.end_timeout", engines.end_timeout),
@@ -174,6 +175,9 @@ impl Checks<'_> {
             return Err(self.error("logs.max_size", message, "for example: \"10 MiB\""));
         }
         let controller = &self.0.tables.controller;
+        if controller.crash_limit == 0 {
+            return Err(self.error("controller.crash_limit", "0 engines are too few", "give 1 or more"));
+        }
         if controller.kept_bytes().is_none() {
             let message = format!("{:?} is not a size", controller.keep_results_bytes);
             return Err(self.error("controller.keep_results_bytes", message, "for example: \"1 GiB\""));

@@ -36,6 +36,8 @@ pub struct ControllerTable {
     pub listen: String,
     pub advertise: Vec<String>,
     pub session_grace: f64,
+    pub engine_grace: f64,
+    pub crash_limit: u32,
     pub restart: bool,
     pub journal: Journal,
     pub keep_results: f64,
