@@ -141,13 +141,13 @@ impl Store {
             condition.text()
         );
         let meant_values = || params_from_iter(condition.values.clone());
-        self.connection.execute_batch("BEGIN")?;
+        let transaction = self.connection.unchecked_transaction()?;
         let drop = drop_results("purged", "it was asked for", now);
         self.connection.execute(&format!("{drop} WHERE dropped IS NULL AND {meant}"), meant_values())?;
         self.connection.execute(&format!("DELETE FROM outputs WHERE {meant}"), meant_values())?;
         let forget = format!("UPDATE tasks SET state = '{PURGED}', why = NULL WHERE {meant}");
         let purged = self.connection.execute(&forget, meant_values())?;
-        self.connection.execute_batch("COMMIT")?;
+        transaction.commit()?;
         Ok(purged as u64)
     }
 }

@@ -8,10 +8,11 @@ use crate::transport::Route;
 use crate::transport::wake::Waker;
 use crate::wire::Frame;
 use crate::wire::message::{Ask, Found, Message, TaskRecord};
-use std::collections::BTreeMap;
+use rusqlite::ErrorCode;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::RawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -23,6 +24,10 @@ const BATCH: usize = 4096;
 const WAITING_MAX: u64 = 64 << 20;
 /// How long the thread may take to say how many results there are: it writes down what it has first.
 const COUNT_PATIENCE: Duration = Duration::from_secs(5);
+/// So many bytes may wait at most, where the database cannot be written.
+const BEHIND_MAX: u64 = 1 << 30;
+/// How soon it is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How often what is too old is dropped.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
 
@@ -74,11 +79,19 @@ impl Keeper {
         let its_unread = Arc::clone(&unread);
         let serve = move || {
             block_all_signals();
-            let store = Store::open(&path, began)
-                .inspect_err(|error| tracing::error!("the history {}: {error}", path.display()))
-                .ok();
-            Serving { store, keep, answers: sender, waker: its_waker, waiting: its_waiting, unread: its_unread }
-                .serve(&receiver);
+            Serving {
+                path,
+                began,
+                store: None,
+                behind: VecDeque::new(),
+                fault: None,
+                keep,
+                answers: sender,
+                waker: its_waker,
+                waiting: its_waiting,
+                unread: its_unread,
+            }
+            .serve(&receiver);
         };
         std::thread::Builder::new().name("ipclusterz-hist".to_owned()).spawn(serve)?;
         Ok(Keeper { jobs, answers, waker, waiting, unread, gathered: Vec::new(), bytes: 0 })
@@ -161,10 +174,42 @@ fn weight(entry: &Entry) -> u64 {
     PLAIN.saturating_add(more)
 }
 
+/// Opens the database, in the place of one that is damaged: what was in that is lost to the cluster, which goes on.
+fn open(path: &Path, began: f64) -> rusqlite::Result<Store> {
+    let opened = Store::open(path, began);
+    let damaged = |error: &rusqlite::Error| {
+        matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    };
+    let Err(error) = opened.as_ref().map(drop) else { return opened };
+    if !damaged(error) {
+        return opened;
+    }
+    for end in ["", "-wal"] {
+        let [from, to] = ["", ".damaged"].map(|middle| PathBuf::from(format!("{}{middle}{end}", path.display())));
+        // There may be no second file.
+        let _ = std::fs::rename(from, to);
+    }
+    tracing::error!("the history {} is damaged ({error}): it is kept beside a new one", path.display());
+    Store::open(path, began)
+}
+
+/// Whether something can be written later that could not be written now.
+fn may_pass(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure};
+    let kinds = [CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, ReadOnly, SystemIoFailure];
+    error.sqlite_error_code().is_some_and(|code| kinds.contains(&code))
+}
+
 /// The thread's own state.
 struct Serving {
-    /// None: it cannot be opened.
+    path: PathBuf,
+    began: f64,
+    /// None: it could not be opened yet.
     store: Option<Store>,
+    /// What is to be written, with its bytes.
+    behind: VecDeque<(Vec<Entry>, u64)>,
+    /// Why that cannot be written.
+    fault: Option<String>,
     keep: Keep,
     answers: Sender<Answer>,
     waker: Arc<Waker>,
@@ -174,11 +219,13 @@ struct Serving {
 
 impl Serving {
     fn serve(&mut self, jobs: &Receiver<Job>) {
+        self.catch_up();
         let mut next = deadline(PRUNE_EVERY);
         loop {
-            match jobs.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            let look = if self.fault.is_some() { next.min(deadline(AGAIN)) } else { next };
+            match jobs.recv_timeout(look.saturating_duration_since(Instant::now())) {
                 Ok(job) => self.work(job),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.catch_up(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             // Also while there is much to do.
@@ -192,26 +239,58 @@ impl Serving {
     fn work(&mut self, job: Job) {
         match job {
             Job::Write(entries, bytes) => {
-                if let Some(store) = &mut self.store
-                    && let Err(error) = store.write(&entries, wall_clock())
-                {
-                    tracing::error!("the history cannot be written: {error}");
-                }
-                self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+                self.behind.push_back((entries, bytes));
+                self.catch_up();
             }
             Job::Answer(question) => self.answer(*question),
             Job::Count(count) => {
                 self.prune();
                 let kept = self.store.as_ref().map_or(Ok((1, 0)), |store| store.count_results(self.keep, wall_clock()));
-                let _ = count.send(kept.map_or(1, |(kept, _)| kept));
+                let there = kept.map_or(1, |(kept, _)| kept);
+                let _ = count.send(if self.fault.is_some() { there.max(1) } else { there });
             }
             Job::Checkpoint(done) => {
+                self.catch_up();
                 self.prune();
-                let stored = self.store.as_ref().is_none_or(|store| store.checkpoint().is_ok());
+                let stored =
+                    self.fault.is_none() && self.store.as_ref().is_some_and(|store| store.checkpoint().is_ok());
                 // Whoever waits is there.
                 let _ = done.send(stored);
             }
         }
+    }
+
+    /// Writes what is to be written. What a full disk does not take now stays, and is tried again.
+    fn catch_up(&mut self) {
+        if let Err(error) = self.write() {
+            let text = format!("the history {} cannot be written: {error}", self.path.display());
+            if self.fault.is_none() {
+                tracing::error!("{text}; it is tried again until there is room");
+            }
+            self.fault = Some(text);
+        } else if self.fault.take().is_some() {
+            tracing::info!("the history is written again");
+        }
+    }
+
+    fn write(&mut self) -> rusqlite::Result<()> {
+        let store = match &mut self.store {
+            Some(store) => store,
+            closed => closed.insert(open(&self.path, self.began)?),
+        };
+        while let Some((entries, bytes)) = self.behind.front() {
+            match store.write(entries, wall_clock()) {
+                // Where too much waits, the oldest goes.
+                Err(error) if may_pass(&error) && self.waiting.load(Ordering::Relaxed) < BEHIND_MAX => {
+                    return Err(error);
+                }
+                Err(error) => tracing::error!("{} entries of the history are lost: {error}", entries.len()),
+                Ok(()) => {}
+            }
+            self.waiting.fetch_sub(*bytes, Ordering::Relaxed);
+            self.behind.pop_front();
+        }
+        Ok(())
     }
 
     fn prune(&self) {
@@ -225,10 +304,14 @@ impl Serving {
 
     fn answer(&self, question: Question) {
         let (route, number) = (question.route, question.number);
-        let found = self.look_up(question).unwrap_or_else(|error| Found {
-            error: Some(format!("the history cannot be read: {error}")),
-            ..Found::default()
-        });
+        let error = |text| Found { error: Some(text), ..Found::default() };
+        // Nobody is told half of it.
+        let found = match &self.fault {
+            Some(fault) => error(fault.clone()),
+            None => {
+                self.look_up(question).unwrap_or_else(|failed| error(format!("the history cannot be read: {failed}")))
+            }
+        };
         self.give((route, Message::Found(Found { number, ..found }), vec![]));
     }
 
@@ -241,12 +324,8 @@ impl Serving {
 
     fn look_up(&self, question: Question) -> rusqlite::Result<Found> {
         let Question { route, number, ask, session, names, open } = question;
-        let none = || Found {
-            error: Some("the history cannot be opened: see the controller's log".to_owned()),
-            ..Found::default()
-        };
-        let Some(store) = &self.store else { return Ok(none()) };
         let mut found = Found::default();
+        let Some(store) = &self.store else { return Ok(found) };
         match ask {
             Ask::Tasks(filter) => {
                 found.tasks = store.tasks(&filter, session.as_deref())?;
@@ -273,5 +352,103 @@ impl Serving {
             Ask::Sessions => {}
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::history::entry::Submitted;
+    use crate::wire::message::Op;
+    use ipclusterz_base::ids::RequestId;
+
+    const SESSION: &str = "0f3c9a1e";
+    const KEEP: Keep = Keep { time: Duration::from_secs(3600), bytes: 1 << 20, tasks: 100 };
+
+    /// A thread's state whose database is at `path`, and where its answers come.
+    fn serving(path: PathBuf) -> (Serving, Receiver<Answer>) {
+        let (answers, receiver) = channel();
+        let serving = Serving {
+            path,
+            began: 0.0,
+            store: None,
+            behind: VecDeque::new(),
+            fault: None,
+            keep: KEEP,
+            answers,
+            waker: Arc::new(Waker::new().expect("a waker")),
+            waiting: Arc::default(),
+            unread: Arc::default(),
+        };
+        (serving, receiver)
+    }
+
+    fn write(serving: &mut Serving, request: u64) {
+        let about = Some(vec![b'x'; 4096]);
+        let submitted = Duration::from_secs(1);
+        let what = Box::new(Submitted { op: Op::Apply, name: None, about, part: 0, submitted, targets: None });
+        let entries = vec![Entry::Request { session: SESSION.to_owned(), request: RequestId(request), what }];
+        serving.waiting.fetch_add(1, Ordering::Relaxed);
+        serving.work(Job::Write(entries, 1));
+    }
+
+    /// What was submitted, as the history says it.
+    fn submitted(serving: &Serving, answers: &Receiver<Answer>) -> Result<Vec<u64>, String> {
+        let (session, names, open) = (Some(SESSION.to_owned()), BTreeMap::new(), vec![]);
+        let ask = Ask::Submissions { session: SESSION.to_owned() };
+        serving.answer(Question { route: Route(1), number: 7, ask, session, names, open });
+        let Ok((_, Message::Found(found), _)) = answers.try_recv() else { panic!("an answer") };
+        found.error.map_or_else(|| Ok(found.requests.iter().map(|record| record.request.0).collect()), Err)
+    }
+
+    fn checkpoint(serving: &mut Serving) -> bool {
+        let (done, wait) = channel();
+        serving.work(Job::Checkpoint(done));
+        wait.recv().expect("an answer")
+    }
+
+    #[test]
+    fn what_a_full_disk_does_not_take_is_written_when_there_is_room() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut serving, answers) = serving(folder.path().join("history.sqlite"));
+        write(&mut serving, 1);
+        let limit = |serving: &Serving, pages: i64| {
+            let store = serving.store.as_ref().expect("it is open");
+            store.connection.pragma_update(None, "max_page_count", pages).expect("a limit");
+        };
+        limit(&serving, 1);
+        for request in 2..40 {
+            write(&mut serving, request);
+        }
+        let error = submitted(&serving, &answers).expect_err("nobody is told half of it");
+        assert!(error.contains("history.sqlite cannot be written: database or disk is full"), "{error}");
+        assert!(!checkpoint(&mut serving));
+        limit(&serving, 1_000_000);
+        assert!(checkpoint(&mut serving));
+        assert_eq!(submitted(&serving, &answers), Ok((1..40).collect()));
+        assert_eq!(serving.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_yet_is_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut serving, answers) = serving(folder.path().join("later/history.sqlite"));
+        write(&mut serving, 1);
+        assert!(submitted(&serving, &answers).is_err());
+        std::fs::create_dir(folder.path().join("later")).expect("a folder");
+        write(&mut serving, 2);
+        assert_eq!(submitted(&serving, &answers), Ok(vec![1, 2]));
+    }
+
+    #[test]
+    fn a_damaged_history_is_kept_beside_a_new_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("history.sqlite");
+        std::fs::write(&path, [b'x'; 8192]).expect("a file");
+        let (mut serving, answers) = serving(path);
+        write(&mut serving, 1);
+        assert_eq!(submitted(&serving, &answers), Ok(vec![1]));
+        let kept = std::fs::read(folder.path().join("history.sqlite.damaged")).expect("it is kept");
+        assert_eq!(kept, [b'x'; 8192]);
     }
 }

@@ -90,11 +90,10 @@ impl Store {
     }
 
     /// Writes entries, all or none.
-    pub fn write(&mut self, entries: &[Entry], now: f64) -> rusqlite::Result<()> {
-        self.connection.execute_batch("BEGIN")?;
-        let written = entries.iter().try_for_each(|entry| self.write_one(entry, now));
-        self.connection.execute_batch(if written.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
-        written
+    pub fn write(&self, entries: &[Entry], now: f64) -> rusqlite::Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        entries.iter().try_for_each(|entry| self.write_one(entry, now))?;
+        transaction.commit()
     }
 
     fn write_one(&self, entry: &Entry, now: f64) -> rusqlite::Result<()> {
@@ -243,14 +242,14 @@ impl Store {
         )?;
         let meant = "(session, request, position) IN
             (SELECT session, request, position FROM tasks WHERE submitted <= ?)";
-        self.connection.execute_batch("BEGIN")?;
+        let transaction = self.connection.unchecked_transaction()?;
         for table in ["outputs", "results"] {
             self.connection.execute(&format!("DELETE FROM {table} WHERE {meant}"), [border])?;
         }
         let of_these = "(session, request) IN (SELECT session, request FROM tasks WHERE submitted <= ?)";
         self.connection.execute(&format!("DELETE FROM requests WHERE {of_these}"), [border])?;
         self.connection.execute("DELETE FROM tasks WHERE submitted <= ?", [border])?;
-        self.connection.execute_batch("COMMIT")
+        transaction.commit()
     }
 }
 
@@ -302,7 +301,7 @@ mod tests {
     const SESSION: &str = "0f3c9a1e";
 
     /// A task that was submitted and answered at `time`, seconds since 1970, with so many bytes.
-    fn remember(store: &mut Store, request: u64, time: f64, bytes: usize) {
+    fn remember(store: &Store, request: u64, time: f64, bytes: usize) {
         let (session, request) = (SESSION.to_owned(), RequestId(request));
         let submitted = Duration::from_secs_f64(time);
         let (op, name, about, part, targets) = (Op::Apply, None, None, 0, None);
@@ -341,10 +340,10 @@ mod tests {
 
     #[test]
     fn what_is_too_old_or_too_much_is_dropped_and_says_when_and_why() {
-        let (_folder, mut store) = store();
-        remember(&mut store, 1, 1000.0, 10);
-        remember(&mut store, 2, 5000.0, 600);
-        remember(&mut store, 3, 5000.0, 600);
+        let (_folder, store) = store();
+        remember(&store, 1, 1000.0, 10);
+        remember(&store, 2, 5000.0, 600);
+        remember(&store, 3, 5000.0, 600);
         assert_eq!(store.prune(KEEP, 5000.0).expect("pruned"), 2);
         let old = "it was dropped at 1970-01-01 01:23:20 UTC: results are kept for 1 h (controller.keep_results)";
         assert_eq!(kept(&store, 1), Some((Some(old.to_owned()), false)));
@@ -357,9 +356,9 @@ mod tests {
 
     #[test]
     fn what_is_purged_is_no_task_any_more_and_says_so() {
-        let (_folder, mut store) = store();
-        remember(&mut store, 1, 0.0, 10);
-        remember(&mut store, 2, 0.0, 10);
+        let (_folder, store) = store();
+        remember(&store, 1, 0.0, 10);
+        remember(&store, 2, 0.0, 10);
         let filter = Filter { requests: Some(vec![RequestId(1)]), ..Filter::default() };
         assert_eq!(store.purge(&filter, Some(SESSION), 60.0).expect("purged"), 1);
         let why = "it was purged at 1970-01-01 00:01:00 UTC: it was asked for".to_owned();
@@ -371,10 +370,10 @@ mod tests {
 
     #[test]
     fn what_is_purged_stays_so_when_the_log_is_replayed() {
-        let (_folder, mut store) = store();
-        remember(&mut store, 1, 0.0, 10);
+        let (_folder, store) = store();
+        remember(&store, 1, 0.0, 10);
         assert_eq!(store.purge(&Filter::default(), None, 60.0).expect("purged"), 1);
-        remember(&mut store, 1, 0.0, 10);
+        remember(&store, 1, 0.0, 10);
         assert!(store.tasks(&Filter::default(), None).expect("tasks").is_empty());
         assert!(kept(&store, 1).is_some_and(|(why, there)| why.is_some() && !there));
         let (request, position, number) = (RequestId(1), 0, 1);
@@ -389,8 +388,8 @@ mod tests {
 
     #[test]
     fn a_task_that_is_forgotten_takes_along_all_that_is_known_of_it() {
-        let (_folder, mut store) = store();
-        (1..=5).for_each(|number| remember(&mut store, number, number as f64, 10));
+        let (_folder, store) = store();
+        (1..=5).for_each(|number| remember(&store, number, number as f64, 10));
         store.prune(KEEP, 5.0).expect("pruned");
         let requests = store.requests(SESSION).expect("requests");
         assert_eq!(requests.iter().map(|request| request.request.0).collect::<Vec<_>>(), [3, 4, 5]);
