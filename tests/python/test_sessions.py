@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from helpers import hold, until
 from programs import killed, ran, running
 
 from ipclusterz import AsyncResult, Client, Cluster, EngineError, RemoteError
-from ipclusterz.client import MapResult
+from ipclusterz.client import MapResult, records
+from ipclusterz.client.records import ask
 
 _numbers = count()
 
@@ -201,6 +203,31 @@ def test_a_session_is_continued_twice(cluster: Cluster, name: str) -> None:
         assert list(rc.results) == rc.history
         numbers = [int(message_id.split("-")[1]) for message_id in rc.history]
         assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize(
+    ("program", "there"),
+    [
+        ("client(session={name!r})[None].map_async(abs, range(-9, 1), chunksize=2).wait()", [9, 8, 7, 6, 5, 4]),
+        ("client(session={name!r})[:].scatter('x', list(range(4)), block=True)", [None, None]),
+    ],
+    ids=["a map", "a scatter"],
+)
+def test_what_was_submitted_in_part_says_so(
+    program: str, there: Any, cluster: Cluster, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the client is killed while it sends the requests of a submission."""
+    ran(cluster, program.format(name=name))
+
+    def without_the_end(core: Any, question: Any) -> dict[str, Any]:
+        requests = ask(core, question).get("requests", [])
+        return {"requests": requests[:-2], "tasks": []}
+
+    monkeypatch.setattr(records, "ask", without_the_end)
+    with cluster.connect_client(session=name) as rc:
+        with pytest.warns(RuntimeWarning, match="was submitted in part: .* the last 2 of its [54] parts"):
+            result = rc.get_result(-1)
+        assert result.get(10) == there
 
 
 def test_two_sessions_do_not_see_each_other(cluster: Cluster, name: str) -> None:

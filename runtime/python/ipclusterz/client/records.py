@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._core import Client as Core
 
-__all__ = ["Submission", "ask", "number_of", "recorded", "tasks_of"]
+__all__ = ["Submission", "ask", "number_of", "recorded", "requests_of", "tasks_of"]
 
 _SECONDS = 30.0
 
@@ -131,7 +131,7 @@ def _tasks_by_request(core: Core, session: str, last: int, known: set[int]) -> d
 def _completed(submission: Submission, tasks: dict[int, dict[int, dict[str, Any]]]) -> Submission:
     """A submission with the requests that follow the one which was written down; their tasks are taken."""
     targets, complete = list(submission.targets), submission.complete
-    for number in range(submission.first + len(targets), submission.first + _requests_of(submission.about)):
+    for number in range(submission.first + len(targets), submission.first + requests_of(submission.about)):
         if (positions := tasks.pop(number, None)) is None:
             break
         rest = _of_tasks(number, positions)
@@ -141,7 +141,7 @@ def _completed(submission: Submission, tasks: dict[int, dict[int, dict[str, Any]
     return submission._replace(targets=targets, complete=complete)
 
 
-def _requests_of(about: dict[str, Any] | None) -> int:
+def requests_of(about: dict[str, Any] | None) -> int:
     """How many requests a submission has, by what is said of it."""
     told = about or {}
     sizes, requests = told.get("sizes"), told.get("requests", 1)

@@ -7,10 +7,11 @@ behind it are this client's own, which the extension module counts.
 from __future__ import annotations
 
 from typing import Any
+from warnings import warn
 
 from ..error import HistoryError
 from .asyncresult import AsyncResult
-from .records import Submission, ask, number_of, recorded, tasks_of
+from .records import Submission, ask, number_of, recorded, requests_of, tasks_of
 from .remake import remake, resubmitted, selected
 
 __all__ = ["Submissions"]
@@ -119,6 +120,13 @@ class Submissions:
         found = next((submission for submission in every if submission.first == first), None)
         if found is None:
             raise HistoryError(f"{self.prefix()}-{first}-0 is not remembered any more")
+        if (missing := requests_of(found.about) - len(found.targets)) > 0:
+            warn(
+                f"{self.prefix()}-{first}-0 was submitted in part: its client was killed before it had sent the last "
+                f"{missing} of its {missing + len(found.targets)} parts",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         pending = self._client._core.adopt(first, found.targets, found.submitted)
         return remake(self._client, pending, found.op, found.about)
 
