@@ -12,6 +12,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ fn controller(user: &User, fault: Option<&str>) -> Option<Child> {
 }
 
 /// An engine whose tasks give back the bytes that they were given.
-fn engine(file: &Path, executions: &Executions, over: &AtomicBool) {
+fn engine(file: &Path, executions: &Executions, over: &AtomicBool, registered: &Sender<()>) {
     let config = EngineConfig {
         wanted_id: None,
         timeout: PATIENCE,
@@ -51,6 +52,7 @@ fn engine(file: &Path, executions: &Executions, over: &AtomicBool) {
         stack: None,
     };
     let engine = Engine::register(file, &config).expect("an engine");
+    registered.send(()).expect("somebody waits");
     while !over.load(Ordering::SeqCst) {
         let Ok(Some(task)) = engine.next(Duration::from_millis(20)) else { continue };
         let bytes = task.payload.as_ref().expect("a payload")[0].to_vec();
@@ -78,6 +80,22 @@ fn submit(client: &Client, keys: std::ops::Range<u64>) -> Arc<ipclusterz_runtime
     client.submit(submission, keys.map(item).collect()).expect("a session").1
 }
 
+/// Lets the threads of a test that has failed come to their end.
+struct Failing<'a> {
+    over: &'a AtomicBool,
+    controller: u32,
+}
+
+impl Drop for Failing<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.over.store(true, Ordering::SeqCst);
+            // It may have died.
+            let _ = system::signal_process(self.controller, libc::SIGKILL);
+        }
+    }
+}
+
 /// Dies at the given time that a place is reached, and comes back; then everything has its one right answer.
 fn survive(place: &str, count: u32) {
     let user = User::new();
@@ -91,8 +109,11 @@ fn survive(place: &str, count: u32) {
     let (executions, over) = (Executions::default(), AtomicBool::new(false));
     let pid = first.id();
     let answers = std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| engine(&folder.join("engine.json"), &executions, &over));
+        let _failing = Failing { over: &over, controller: pid };
+        let (sender, registered) = channel();
+        for sender in [sender.clone(), sender] {
+            let (folder, executions, over) = (&folder, &executions, &over);
+            scope.spawn(move || engine(&folder.join("engine.json"), executions, over, &sender));
         }
         let next = scope.spawn(|| {
             first.wait().expect("it ends");
@@ -105,6 +126,10 @@ fn survive(place: &str, count: u32) {
         let complete = pendings.iter().all(|pending| pending.wait(PATIENCE));
         let answers = pendings.iter().flat_map(|pending| (0..pending.len()).map(|index| pending.answer(index)));
         let answers: Vec<_> = answers.collect();
+        // The second controller may know one whose own end of the registration was cut off.
+        for _ in 0..2 {
+            registered.recv_timeout(PATIENCE).expect("an engine");
+        }
         over.store(true, Ordering::SeqCst);
         client.close();
         let died = next.is_finished();
