@@ -113,10 +113,13 @@ impl Core {
             && std::mem::take(&mut self.away)
         {
             self.acknowledge = true;
-            // Fewer, if the journal has lost its end: then some of it comes again.
-            self.received.messages =
-                welcome.counted.map_or(self.received.messages, |counted| counted.least(self.received.messages));
             self.happened(Event::Resumed);
+            let heard = self.received.messages;
+            self.received.messages = welcome.counted.map_or(heard, |counted| counted.least(heard));
+            if self.received.messages != heard {
+                // The journal has lost its end: some of what was said holds no more, and what holds is said again.
+                self.know_engines(welcome.engines);
+            }
             let mut again = self.sent.missing(arrived);
             again.extend(self.questions.again());
             return again;
@@ -130,15 +133,25 @@ impl Core {
         self.session = welcome.session;
         self.sent = Sent::new(!grace.is_zero());
         (self.received, self.acked) = (Ack::default(), Ack::default());
-        let known = std::mem::take(&mut self.engines);
-        for info in welcome.engines {
-            if !known.contains_key(&info.id) {
+        self.know_engines(welcome.engines);
+        self.gone.0.clear();
+        Vec::new()
+    }
+
+    /// These are the engines that there are.
+    fn know_engines(&mut self, engines: Vec<EngineInfo>) {
+        let mut known = std::mem::take(&mut self.engines);
+        for info in engines {
+            if known.remove(&info.id).is_none() {
                 self.happened(Event::EngineJoined(info.clone()));
             }
             self.engines.insert(info.id, (info.clone(), Arc::from(info.uuid)));
         }
-        self.gone.0.clear();
-        Vec::new()
+        for id in known.into_keys() {
+            let reason = "the controller does not know it any more".to_owned();
+            self.gone.0.insert(id, EngineLeft { id, reason: reason.clone(), more: false });
+            self.happened(Event::EngineLeft { id, reason });
+        }
     }
 
     /// The connection broke. If the session outlives that: for how long, and how to resume it.

@@ -102,3 +102,29 @@ fn a_client_that_is_not_there_yet_hears_nothing_of_an_abort() {
         ],
     );
 }
+
+/// It had its welcome, and its connection broke before it was told that it stands. The welcome of its session which went on
+/// said neither which engines there are nor what the session is called.
+#[test]
+fn a_client_that_is_cut_off_as_it_comes_for_the_first_time_knows_the_engines() {
+    let (comes, die) = (ClientComes { beside: false }, Die { point: BeforeWrite, arrive: 0 });
+    let lose_power = LosePower { at: 0, hole: false, arrive: 0 };
+    play(1, &[lose_power, comes, Return, Approach { peer: 11, steps: 8 }, die]);
+}
+
+/// It was told that an engine is gone, and the journal lost that: the engine was there again, and the client did not know it.
+#[test]
+fn a_client_that_knows_more_of_an_engine_than_the_journal_knows_what_the_journal_knows() {
+    let submit = Submit { client: 0, goes: Anywhere(0), function: false };
+    let lose_power = LosePower { at: 0, hole: false, arrive: 1 };
+    play(8, &[Drop { peer: 84, channel: 0 }, Wait(31000), submit, Commit, submit, lose_power]);
+}
+
+/// Its lease was over, and another engine had its id. That one was away when it came back, and had to give its place up.
+#[test]
+fn an_engine_that_comes_back_too_late_does_not_take_the_place_of_another_one() {
+    let submit = Submit { client: 0, goes: Anywhere(0), function: false };
+    let die = Die { point: BeforeWrite, arrive: 0 };
+    let first = [EngineComes { beside: false }, submit, submit, die, ClientDies { client: 0, arrive: 0 }];
+    play(0, &[&first[..], &[submit, Return, Wait(31000), Exchange(191), die]].concat());
+}

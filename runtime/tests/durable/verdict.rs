@@ -26,7 +26,19 @@ impl World {
         }
     }
 
+    /// Who has a session knows the engines that there are, and what the session is called.
+    fn looks_at_session(&self, client: &Client) {
+        let process = self.process.as_ref().expect("a controller");
+        let there: Vec<_> = process.core.registry().engines().map(|(id, peer)| (id, &*peer.hello.uuid)).collect();
+        let known: Vec<_> = client.core.engines.iter().map(|(id, (info, _))| (*id, &*info.uuid)).collect();
+        assert_eq!(known, there, "the engines that a client knows, and those that there are");
+        assert!(client.core.session.is_some(), "it does not know what its session is called");
+    }
+
     fn looks_at_client(&self, at: usize, client: &Client) {
+        if client.core.standing.is_some() {
+            self.looks_at_session(client);
+        }
         assert_eq!(client.core.under_way(), 0, "answers are missing");
         for (request, pending) in &client.submitted {
             for index in 0..pending.len() {

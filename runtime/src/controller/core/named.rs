@@ -54,11 +54,12 @@ impl Core {
         }
     }
 
-    /// A client's session begins, or goes on with another client.
+    /// A session begins, or goes on, maybe with another client.
     pub(super) fn welcome(&mut self, id: PeerId, route: Route, taken_from: Option<String>) {
         let last_request = self.work.last_request(id);
         let Some(peer) = self.registry.peer(id) else { return };
         let engine_id = peer.engine_id;
+        let counted = if let Presence::Returning(counted) = peer.presence { Some(counted) } else { None };
         // Engines do not ask for each other.
         let others = self.registry.engines().filter(|_| engine_id.is_none());
         let engines = others.filter_map(|(_, peer)| peer.engine_info()).collect();
@@ -71,8 +72,8 @@ impl Core {
             engines,
             window: self.limits.window,
             grace: if peer.sent.keeps() { peer.grace(self.limits.session_grace).as_secs_f64() } else { 0.0 },
-            resumed: None,
-            counted: None,
+            resumed: counted.map(|_| peer.received),
+            counted,
             session: engine_id.is_none().then_some(session),
             log: engine_id.map(|_| self.limits.log),
         };

@@ -10,7 +10,7 @@ use crate::controller::peer::{Peer, Presence, Token};
 use crate::controller::registry::Keep;
 use crate::transport::{Admitted, Route};
 use crate::wire::greeting::Foreign;
-use crate::wire::message::{Attach, Empty, EngineInfo, Hello, Message, Refused, Welcome};
+use crate::wire::message::{Attach, Empty, EngineInfo, Hello, Message, Refused};
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame, bounds};
 use ipclusterz_base::connection::Role;
@@ -51,8 +51,9 @@ impl Core {
         if let Some(old) = self.registry.of_uuid(hello.role, &hello.uuid) {
             self.forget(old, None, "its connection broke, and it came back", now);
         }
-        // Another engine was started in the place of one that has ended.
-        let former = hello.wanted_id.and_then(|id| self.registry.peer_of_engine(id));
+        // Another engine was started in the place of one that has ended. One that only comes back late takes no place.
+        let wanted = hello.wanted_id.filter(|_| hello.resume.is_none());
+        let former = wanted.and_then(|id| self.registry.peer_of_engine(id));
         let is_away =
             |id: &PeerId| self.registry.peer(*id).is_some_and(|peer| matches!(peer.presence, Presence::Away(_)));
         if let Some(former) = former.filter(|former| self.exits.has(*former) || is_away(former)) {
@@ -85,22 +86,7 @@ impl Core {
 
     /// A peer's session goes on, on a new connection.
     fn resumed(&mut self, id: PeerId, route: Route, former: Vec<Route>) {
-        let Some(peer) = self.registry.peer(id) else { return };
-        let Presence::Returning(counted) = peer.presence else { return };
-        let (received, engine_id) = (peer.received, peer.engine_id);
-        let welcome = Welcome {
-            peer: id,
-            token: peer.token.text(),
-            engine_id,
-            engines: vec![],
-            window: self.limits.window,
-            grace: peer.grace(self.limits.session_grace).as_secs_f64(),
-            resumed: Some(received),
-            counted: Some(counted),
-            session: None,
-            log: engine_id.map(|_| self.limits.log),
-        };
-        self.send(route, Message::Welcome(welcome));
+        self.welcome(id, route, None);
         // These connections are dead, unless this hello is late and comes from a connection that the client has
         // given up. Then the client must ask once more.
         for route in former {
