@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,9 @@ from system import HostsError
 HEAD, OTHERS = 0, (1, 2)
 LOAD = Path(__file__).parent / "programs" / "load.py"
 DISK = "/tmp/disk"
-DISK_MIB = 128
+DISK_MIB = 256
+KEPT = 'controller.keep_results_bytes="96 MiB"'
+"""What the sessions keep: more than is submitted until a killed client has a successor, and less than the disk has."""
 NAME = "chaos"
 LOCAL_ENGINES = 4
 FIRST_OTHER_ENGINE = 100
@@ -70,6 +73,7 @@ class ChaosCluster:
         self.runs: list[Run] = []
         self._engines: dict[int, tuple[int, subprocess.Popen[str]]] = {}
         self._clients: dict[str, tuple[int, subprocess.Popen[str]]] = {}
+        self._lives: Counter[str] = Counter()
         self._next_engine = FIRST_OTHER_ENGINE
         self._next_client = 0
 
@@ -115,7 +119,8 @@ class ChaosCluster:
     def start(self) -> None:
         """Start the cluster, with all its engines and clients."""
         listen = ["--listen", "0.0.0.0:0", "--advertise", self.hosts.address(HEAD)]
-        settings = ["--set", f"engines.lease={self.lease}", "--set", "logs.keep=all", "--set", "engines.hash_seed=1"]
+        keys = [f"engines.lease={self.lease}", "logs.keep=all", "engines.hash_seed=1", KEPT]
+        settings = [word for key in keys for word in ("--set", key)]
         words = ["start", "-n", str(LOCAL_ENGINES), "--cluster", NAME, "--restart", "--daemonize", "--json"]
         # The clients of a run end with it: what they left is nobody's.
         words += ["--discard"] if self.runs else []
@@ -146,12 +151,27 @@ class ChaosCluster:
         self._engines[engine] = (host, self._popen(host, words, log))
 
     def add_client(self, host: int) -> None:
-        """Start a client on a host."""
+        """Start a client on a host, in a session of its own."""
         name = f"c{self._next_client}"
         self._next_client += 1
         self.runs[-1].clients.append(name)
+        self._go_on(name, host)
+
+    def _go_on(self, name: str, host: int) -> None:
+        """Start the first client of a session, or the next."""
+        self._lives[name] += 1
         file = f"{DISK}/clusters/{NAME}/client.json" if host == HEAD else str(self._connection("client"))
-        words = [str(LOAD), "--connection", file, "--name", name, "--seed", str(self.seed)]
+        words = [
+            str(LOAD),
+            "--connection",
+            file,
+            "--name",
+            name,
+            "--life",
+            str(self._lives[name]),
+            "--seed",
+            str(self.seed),
+        ]
         words += ["--folder", str(self.folder), "--settle", str(self.settle)]
         self._clients[name] = (host, self._popen(host, words, self.folder / "logs" / f"client-{name}.log"))
 
@@ -160,15 +180,14 @@ class ChaosCluster:
             return self.hosts.popen(host, [sys.executable, *words], stdout=out, stderr=out)
 
     def replace_dead(self) -> None:
-        """Start another engine or client for each one elsewhere that was killed."""
+        """Start another engine for one elsewhere that was killed, and another client in the session of one."""
         for engine, (host, process) in list(self._engines.items()):
             if process.poll() is not None:
                 del self._engines[engine]
                 self.add_engine(host)
         for name, (host, process) in list(self._clients.items()):
             if process.poll() is not None:
-                del self._clients[name]
-                self.add_client(host)
+                self._go_on(name, host)
 
     # -- who is there -------------------------------------------------------------------------------------------
 
@@ -184,6 +203,13 @@ class ChaosCluster:
         """Those of a role, in an order that is the same each time."""
         found = [process for process in self.processes() if process.role == role]
         return sorted(found, key=lambda process: (process.host, process.name, process.pid))
+
+    def kill(self, process: Process) -> None:
+        """Kill a process, and wait until it is known to be dead where it has to be replaced from here."""
+        process.signal(signal.SIGKILL)
+        carriers = {"client": self._clients.get(process.name), "engine": self._engines.get(process.engine)}
+        if (carrier := carriers.get(process.role)) is not None:
+            carrier[1].wait(COMMAND_SECONDS)
 
     def resume(self, process: Process) -> None:
         """Let a process go on that was stopped."""

@@ -127,7 +127,7 @@ class Chaos:
             self._end_until(float("inf"))
             self._kill_launcher()
         else:
-            process.signal(signal.SIGKILL)
+            self.cluster.kill(process)
 
     def _kill_launcher(self) -> None:
         """All of the cluster ends with it, and another is started."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ class Ask:
     client: str
     said: dict[str, Any]
     answer: dict[str, Any] | None = None
+    submitted: bool = False
+    taken_over: bool = False
 
     @property
     def key(self) -> str:
@@ -72,6 +75,10 @@ class Judge:
             for line in _lines(log):
                 if "kind" in line:
                     asks[line["key"]] = Ask(log.stem, line)
+                elif "ids" in line:
+                    asks[line["key"]].submitted = True
+                elif "taken_over" in line:
+                    asks[line["key"]].taken_over = True
                 elif "is" in line:
                     asks[line["key"]].answer = line
                 elif "refused" in line:
@@ -91,9 +98,13 @@ class Judge:
             return "lost" if "" in reasons else " and ".join(sorted(reasons))
         if not self._was_found(ask):
             return "not to be compared: the push failed"
+        if ask.taken_over and ask.answer["is"] == "right":
+            found = "right, for the next client of the session"
+        else:
+            found = str(ask.answer["is"])
         if ask.answer["is"] == "right" and ask.said.get("executed", True) and not self._times(ask):
             return "wrong"
-        return "right" if ask.answer["is"] == "right" else "wrong"
+        return found
 
     def _was_found(self, ask: Ask) -> bool:
         """Whether a pull has a push before it that went well; always so for other calls."""
@@ -101,11 +112,15 @@ class Judge:
         return before is None or (before.answer or {}).get("is") == "right"
 
     def _without_answer(self, ask: Ask) -> str:
-        if ask.client in self.killed_clients:
-            return "given up with its client"
         if self.lives[ask.client].killed is not None:
             return "ended with its cluster"
+        if ask.client in self.killed_clients and not ask.taken_over and not self._should_be_found(ask):
+            return "never sent by its client, which was killed"
         return "lost"
+
+    def _should_be_found(self, ask: Ask) -> bool:
+        """Whether the next client of its session had to find it: its ids were written down, and it was executed."""
+        return ask.submitted and all(self.executions.get(key) for key in _keys(ask))
 
     def _reason(self, ask: Ask, error: dict[str, Any]) -> str:
         """Which rule allows an error; empty if none does."""
@@ -133,18 +148,12 @@ class Judge:
         return any(ask.took_place(entry["t"], entry.get("end", float("inf"))) for entry in full)
 
     def _times(self, ask: Ask) -> list[tuple[str, int]]:
-        elements = ask.said.get("elements")
-        keys = [ask.key] if elements is None else [f"{ask.key}/{number}" for number in range(elements)]
-        return [place for key in keys for place in self.executions.get(key, [])]
+        return [place for key in _keys(ask) for place in self.executions.get(key, [])]
 
     def _doubled(self, ask: Ask) -> list[str]:
         """Keys that were executed more often than they may be."""
-        if "elements" in ask.said:
-            keys = [f"{ask.key}/{number}" for number in range(ask.said["elements"])]
-        else:
-            keys = [ask.key]
         found = []
-        for key in keys:
+        for key in _keys(ask):
             places = self.executions.get(key, [])
             allowed = ask.said.get("targets", 1)
             if ask.said.get("retries"):
@@ -155,13 +164,17 @@ class Judge:
         return found
 
 
+def _keys(ask: Ask) -> list[str]:
+    """What its executions write down."""
+    elements = ask.said.get("elements")
+    return [ask.key] if elements is None else [f"{ask.key}/{number}" for number in range(elements)]
+
+
 def _lines(log: Path) -> Iterator[dict[str, Any]]:
     """The lines of a log. The last one of a client that was killed may be torn."""
     for line in log.read_text().splitlines():
-        try:
+        with contextlib.suppress(json.JSONDecodeError):
             yield json.loads(line)
-        except json.JSONDecodeError:
-            return
 
 
 def _executions(file: Path) -> dict[str, list[tuple[str, int]]]:

@@ -28,9 +28,11 @@ def judged(tmp_path: Path) -> Judged:
         places: tuple[int, ...] = (11,),
         faults: tuple[dict[str, Any], ...] = (),
         ended: float | None = None,
+        later: tuple[dict[str, Any], ...] = (),
         **said: Any,
     ) -> Verdict:
         lines = [{"t": 100.0, "key": "c0.1", "kind": "direct", **said}]
+        lines += [{"t": 101.0, "key": "c0.1", **line} for line in later]
         lines += [] if answer is None else [{"t": 110.0, "key": "c0.1", **answer}]
         (tmp_path / "clients").mkdir()
         (tmp_path / "clients" / "c0.log").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"t": 1')
@@ -69,9 +71,29 @@ def test_no_answer(judged: Judged) -> None:
     assert len(verdict.lost) == 1
 
 
-def test_no_answer_of_a_client_that_was_killed(judged: Judged) -> None:
+SUBMITTED, FOUND = {"ids": ["1-0"]}, {"taken_over": True}
+
+
+@pytest.mark.parametrize(
+    ("later", "places", "expected"),
+    [
+        ((), (), "never sent by its client, which was killed"),
+        ((), (11,), "never sent by its client, which was killed"),
+        ((SUBMITTED,), (), "never sent by its client, which was killed"),
+        ((SUBMITTED,), (11,), "lost"),
+        ((SUBMITTED, FOUND), (), "lost"),
+    ],
+    ids=["not submitted", "its ids are not known", "not executed", "executed and not found", "found"],
+)
+def test_no_answer_of_a_client_that_was_killed(
+    later: tuple[dict[str, Any], ...], places: tuple[int, ...], expected: str, judged: Judged
+) -> None:
     fault = {"kind": "kill client", "name": "c0", "t": 105.0}
-    assert outcome(judged(None, faults=(fault,))) == "given up with its client"
+    assert outcome(judged(None, faults=(fault,), places=places, later=later)) == expected
+
+
+def test_an_answer_for_the_next_client_of_a_session(judged: Judged) -> None:
+    assert outcome(judged(RIGHT, later=(SUBMITTED, FOUND))) == "right, for the next client of the session"
 
 
 @pytest.mark.parametrize(

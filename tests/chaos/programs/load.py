@@ -8,6 +8,7 @@ the cluster has ended.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -25,9 +26,11 @@ from ipclusterz import error
 
 MOST_UNDER_WAY = 60
 """Calls that are submitted before answers are waited for."""
+HISTORY_SECONDS = 60
+"""How long the next client of a session waits for what the history cannot say now."""
 SMALL, LARGE = 100, 131_072
 """Numbers in an array: 800 bytes, and 1 MiB, which travels in segments or blobs."""
-SHARES = {"direct": 30, "balanced": 30, "retried": 15, "print": 10, "map": 5, "all": 5, "push": 10, "array": 5}
+SHARES = {"direct": 30, "balanced": 30, "retried": 15, "print": 10, "map": 5, "all": 5, "push": 10, "array": 2}
 
 
 def work(key: str, seconds: float, executions: str) -> str:
@@ -64,27 +67,84 @@ def one_of(item: tuple[str, str]) -> str:
 
 @dataclass
 class Call:
-    """A call under way: `judge` says whether its answer is right."""
+    """A call under way, and what was written of its submission."""
 
-    key: str
+    said: dict[str, Any]
     result: Any
-    judge: Callable[[Any], bool]
+
+    def is_right(self, value: Any) -> bool:
+        """Whether that is its answer."""
+        kind, key = self.said["kind"], self.said["key"]
+        number = float(key.removesuffix(".push").removesuffix(".pull").split(".")[-1])
+        if kind == "map":
+            return list(value) == [f"{key}/{each}"[::-1] for each in range(self.said["elements"])]
+        if kind == "all":
+            return list(value) == [key[::-1]] * self.said["targets"]
+        if kind == "array":
+            return bool((value == numpy.full(LARGE, number + 1)).all())
+        if kind == "pull":
+            return numpy.array_equal(value, numpy.full(self.said["size"], number))
+        if kind == "print" and self.result.stdout != "".join(f"{key} {each}\n" for each in range(3)):
+            return False
+        return kind == "push" or value == key[::-1]
 
 
 class Load:
-    """What a client does, drawn from a seed."""
+    """What a client does, drawn from a seed.
+
+    A client that was killed has a successor, which continues its session and its log.
+    """
 
     def __init__(self, rc: ipz.Client, options: argparse.Namespace) -> None:
-        self.rc, self.name = rc, options.name
+        self.rc, self.name = rc, f"{options.name}.{options.life}"
         self.balanced = rc.load_balanced_view()
-        self.random = random.Random(f"{options.seed}/{options.name}")
+        self.random = random.Random(f"{options.seed}/{self.name}")
         self.executions = str(options.folder / "executions")
-        self.log = (options.folder / "clients" / f"{options.name}.log").open("a", buffering=1)
+        self.file = options.folder / "clients" / f"{options.name}.log"
+        self.log = self.file.open("a", buffering=1)
         self.under_way: list[Call] = []
         self.number = 0
 
     def write(self, **fields: Any) -> None:
         self.log.write(json.dumps({"t": time.time(), **fields}) + "\n")
+
+    # -- taking over --------------------------------------------------------------------------------------------
+
+    def take_over(self) -> None:
+        """Go on with what the clients before this one in the session have submitted."""
+        waiting: dict[str, dict[str, Any]] = {}
+        for line in self.file.read_text().splitlines():
+            # The line that was being written when a client was killed.
+            with contextlib.suppress(json.JSONDecodeError):
+                said = json.loads(line)
+                if "ids" in said and said["key"] in waiting:
+                    waiting[said["key"]]["ids"] = said["ids"]
+                elif "kind" in said:
+                    waiting[said["key"]] = said
+                elif "is" in said:
+                    del waiting[said["key"]]
+        self.log.write("\n")
+        for said in waiting.values():
+            if "ids" in said:
+                self._find(said)
+
+    def _find(self, said: dict[str, Any]) -> None:
+        deadline = time.monotonic() + HISTORY_SECONDS
+        while True:
+            try:
+                result = self.rc.get_result(said["ids"])
+                break
+            except ValueError as problem:
+                # The client was killed before the connection had carried it.
+                self.write(key=said["key"], not_found=str(problem))
+                return
+            except error.HistoryError:
+                # The disk is full.
+                if time.monotonic() > deadline:
+                    raise
+                Event().wait(0.2)
+        self.write(key=said["key"], taken_over=True)
+        self.under_way.append(Call(said, result))
 
     # -- submitting ---------------------------------------------------------------------------------------------
 
@@ -105,9 +165,12 @@ class Load:
             # It has gone between the two lines.
             self.write(key=key, refused=True)
 
-    def _add(self, key: str, kind: str, submit: Callable[[], Any], judge: Callable[[Any], bool], **fields: Any) -> None:
-        self.write(key=key, kind=kind, **fields)
-        self.under_way.append(Call(key, submit(), judge))
+    def _add(self, key: str, kind: str, submit: Callable[[], Any], **fields: Any) -> None:
+        said = {"key": key, "kind": kind, **fields}
+        self.write(**said)
+        result = submit()
+        self.write(key=key, ids=result.msg_ids)
+        self.under_way.append(Call(said, result))
 
     def _seconds(self) -> float:
         """Most calls are short."""
@@ -115,59 +178,41 @@ class Load:
 
     def _direct(self, key: str, engine: int) -> None:
         view, seconds = self.rc[engine], self._seconds()
-        call = lambda: view.apply_async(work, key, seconds, self.executions)  # noqa: E731
-        self._add(key, "direct", call, lambda value: value == key[::-1], engine=engine)
+        self._add(key, "direct", lambda: view.apply_async(work, key, seconds, self.executions), engine=engine)
 
     def _balanced(self, key: str, _: object) -> None:
         seconds = self._seconds()
-        call = lambda: self.balanced.apply_async(work, key, seconds, self.executions)  # noqa: E731
-        self._add(key, "balanced", call, lambda value: value == key[::-1])
+        self._add(key, "balanced", lambda: self.balanced.apply_async(work, key, seconds, self.executions))
 
     def _retried(self, key: str, _: object) -> None:
         view, seconds = self.rc.load_balanced_view(), self._seconds()
         view.retries = 2
-        call = lambda: view.apply_async(work, key, seconds, self.executions)  # noqa: E731
-        self._add(key, "retried", call, lambda value: value == key[::-1], retries=2)
+        self._add(key, "retried", lambda: view.apply_async(work, key, seconds, self.executions), retries=2)
 
     def _print(self, key: str, engine: int) -> None:
         view = self.rc[engine]
-        text = "".join(f"{key} {number}\n" for number in range(3))
-        calls: list[Any] = []
-
-        def call() -> Any:
-            calls.append(view.apply_async(talk, key, self.executions))
-            return calls[0]
-
-        judge = lambda value: value == key[::-1] and calls[0].stdout == text  # noqa: E731
-        self._add(key, "print", call, judge, engine=engine)
+        self._add(key, "print", lambda: view.apply_async(talk, key, self.executions), engine=engine)
 
     def _map(self, key: str, _: object) -> None:
         items = [(f"{key}/{number}", self.executions) for number in range(10)]
-        expected = [item[0][::-1] for item in items]
-        call = lambda: self.balanced.map_async(one_of, items)  # noqa: E731
-        self._add(key, "map", call, lambda value: list(value) == expected, elements=len(items))
+        self._add(key, "map", lambda: self.balanced.map_async(one_of, items), elements=len(items))
 
     def _all(self, key: str, _: object) -> None:
         view = self.rc[:]
-        count = len(view)
-        call = lambda: view.apply_async(work, key, 0, self.executions)  # noqa: E731
-        self._add(key, "all", call, lambda value: list(value) == [key[::-1]] * count, targets=count)
+        self._add(key, "all", lambda: view.apply_async(work, key, 0, self.executions), targets=len(view))
 
     def _array(self, key: str, _: object) -> None:
         array = numpy.full(LARGE, float(self.number))
-        call = lambda: self.balanced.apply_async(add_one, array, key, self.executions)  # noqa: E731
-        self._add(key, "array", call, lambda value: bool((value == array + 1).all()))
+        self._add(key, "array", lambda: self.balanced.apply_async(add_one, array, key, self.executions))
 
     def _push(self, key: str, engine: int) -> None:
         """A push, and a pull behind it, which has to find what was pushed."""
-        view, name = self.rc[engine], f"pushed_by_{self.name}"
-        array = numpy.full(LARGE if self.random.random() < 0.2 else SMALL, float(self.number))
-        common = {"engine": engine, "executed": False}
-        call = lambda: view.push({name: array}, block=False)  # noqa: E731
-        self._add(f"{key}.push", "push", call, lambda _: True, **common)
-        call = lambda: view.pull(name, block=False)  # noqa: E731
-        judge = lambda value: bool(numpy.array_equal(value, array))  # noqa: E731
-        self._add(f"{key}.pull", "pull", call, judge, after=f"{key}.push", **common)
+        view, name = self.rc[engine], f"pushed_by_{self.name.replace('.', '_')}"
+        size = LARGE if self.random.random() < 0.2 else SMALL
+        array = numpy.full(size, float(self.number))
+        common = {"engine": engine, "executed": False, "size": size}
+        self._add(f"{key}.push", "push", lambda: view.push({name: array}, block=False), **common)
+        self._add(f"{key}.pull", "pull", lambda: view.pull(name, block=False), after=f"{key}.push", **common)
 
     # -- answers ------------------------------------------------------------------------------------------------
 
@@ -184,12 +229,12 @@ class Load:
     def _settle(self, call: Call) -> None:
         try:
             value = call.result.get(0)
-            right = call.judge(value)
+            right = call.is_right(value)
             said = {} if right else {"value": repr(value)[:200]}
-            self.write(key=call.key, **{"is": "right" if right else "wrong"}, **said)
+            self.write(key=call.said["key"], **{"is": "right" if right else "wrong"}, **said)
         except Exception as problem:
             failures = getattr(problem, "elist", [problem])
-            self.write(key=call.key, **{"is": "error"}, errors=[describe(each) for each in failures])
+            self.write(key=call.said["key"], **{"is": "error"}, errors=[describe(each) for each in failures])
 
     def has_ended(self) -> bool:
         """Whether the cluster has, as the client knows it."""
@@ -230,22 +275,24 @@ def wait_for_answers(load: Load, seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--connection", type=Path, required=True)
-    parser.add_argument("--name", required=True)
+    parser.add_argument("--name", required=True, help="the name of its session and of its log")
+    parser.add_argument("--life", type=int, required=True, help="the how manieth client of this session it is")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True, help="where logs are, and `executions` and `stop`")
     parser.add_argument("--settle", type=float, required=True, help="seconds for the last answers")
     parser.add_argument("--rate", type=float, default=50, help="calls a second")
     options = parser.parse_args()
-    with ipz.Client(options.connection, quiet=True, timeout=20) as rc:
+    with ipz.Client(options.connection, quiet=True, timeout=20, session=options.name) as rc:
         load = Load(rc, options)
-        load.write(began=os.getpid())
         try:
+            load.take_over()
+            load.write(began=os.getpid())
             why = go_on(load, options.folder / "stop", options.rate)
             wait_for_answers(load, options.settle)
         except ipz.IpclusterzError as problem:
             why = f"{type(problem).__name__}: {problem}"
         load.settle()
-        load.write(ended=why, unanswered=[call.key for call in load.under_way])
+        load.write(ended=why, unanswered=[call.said["key"] for call in load.under_way])
 
 
 if __name__ == "__main__":
