@@ -159,7 +159,7 @@ impl Core {
         })?;
         let leaves = |id: &&EngineId| self.work.loads.get(**id).is_none_or(|load| load.horizon.retiring);
         match engines.iter().find(leaves) {
-            Some(id) => Err(Outcome::Rejected(format!("engine {id} is being retired and takes nothing new"))),
+            Some(id) => Err(self.work.takes_nothing_new(*id)),
             None => Ok(Group { timeout, ..group }),
         }
     }

@@ -144,13 +144,20 @@ impl Work {
         }
     }
 
+    /// What a call is told that is for an engine which is being retired.
+    pub fn takes_nothing_new(&self, engine: EngineId) -> Outcome {
+        if self.closing {
+            return Outcome::Lost("the cluster is stopping".to_owned());
+        }
+        Outcome::Rejected(format!("engine {engine} is being retired and takes nothing new"))
+    }
+
     /// Gives a new task to its engine, or queues it.
     fn start(&mut self, task: TaskId, target: Option<EngineId>, held_up: &BTreeSet<EngineId>, now: Duration) {
         let Some(engine) = target else { return self.enqueue(task) };
         match self.loads.get(engine) {
             Some(load) if load.horizon.retiring => {
-                let reason = format!("engine {engine} is being retired and takes nothing new");
-                self.answer(task, target, Outcome::Rejected(reason));
+                self.answer(task, target, self.takes_nothing_new(engine));
             }
             Some(_) if held_up.contains(&engine) => self.hold(task, engine),
             Some(_) => self.give(task, engine, now),
