@@ -9,6 +9,8 @@ use crate::wire::message::{Op, Reply, Stream};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -55,8 +57,22 @@ impl Default for Keep {
     }
 }
 
+/// A table that gives texts numbers.
+struct Texts {
+    table: &'static str,
+    column: &'static str,
+}
+
+const SESSIONS: Texts = Texts { table: "sessions", column: "id" };
+const NAMES: Texts = Texts { table: "names", column: "name" };
+
+/// Most texts of a table whose numbers are remembered: almost all tasks have the same few.
+const KNOWN_MAX: usize = 1024;
+
 /// The database.
 pub struct Store {
+    /// The numbers of texts that were used lately, by their table.
+    keys: RefCell<HashMap<&'static str, HashMap<String, i64>>>,
     pub(super) connection: Connection,
     /// When the core's clock began, seconds since 1970.
     began: f64,
@@ -76,7 +92,7 @@ impl Store {
             connection.pragma_update(None, "user_version", VERSION)?;
         }
         connection.set_prepared_statement_cache_capacity(64);
-        Ok(Store { connection, began })
+        Ok(Store { keys: RefCell::default(), connection, began })
     }
 
     /// The database at `path` as it is; `None` if there is none.
@@ -86,14 +102,19 @@ impl Store {
         }
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        Ok((version == VERSION).then_some(Store { connection, began: 0.0 }))
+        Ok((version == VERSION).then_some(Store { keys: RefCell::default(), connection, began: 0.0 }))
     }
 
     /// Writes entries, all or none.
     pub fn write(&self, entries: &[Entry], now: f64) -> rusqlite::Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
-        entries.iter().try_for_each(|entry| self.write_one(entry, now))?;
-        transaction.commit()
+        let written =
+            entries.iter().try_for_each(|entry| self.write_one(entry, now)).and_then(|()| transaction.commit());
+        if written.is_err() {
+            // Those of these entries are not in the database.
+            self.keys.borrow_mut().clear();
+        }
+        written
     }
 
     fn write_one(&self, entry: &Entry, now: f64) -> rusqlite::Result<()> {
@@ -104,7 +125,7 @@ impl Store {
                 self.write_answer(session, reply, payload, (uuid.as_deref(), dropped.clone()), now)
             }
             Entry::Output { session, request, position, number: place, engine, stream, text } => {
-                let key = self.key("sessions", "id", session)?;
+                let key = self.key(&SESSIONS, session)?;
                 let mut insert = self.connection.prepare_cached(
                     "INSERT OR REPLACE INTO outputs (session, request, position, number, engine, stream, text)
                      SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (
@@ -118,8 +139,8 @@ impl Store {
     }
 
     fn write_request(&self, session: &str, request: u64, what: &Submitted) -> rusqlite::Result<()> {
-        let session = self.key("sessions", "id", session)?;
-        let name = self.key("names", "name", name_of(what.name.as_deref(), what.op))?;
+        let session = self.key(&SESSIONS, session)?;
+        let name = self.key(&NAMES, name_of(what.name.as_deref(), what.op))?;
         let targets = what.targets.as_ref().and_then(|targets| serde_json::to_string(targets).ok());
         let mut insert = self.connection.prepare_cached(
             "INSERT OR REPLACE INTO requests (session, request, op, name, about, part, submitted, targets)
@@ -132,8 +153,8 @@ impl Store {
     }
 
     fn write_done(&self, session: &str, done: &Done) -> rusqlite::Result<()> {
-        let session = self.key("sessions", "id", session)?;
-        let name = self.key("names", "name", name_of(done.name.as_deref(), done.op))?;
+        let session = self.key(&SESSIONS, session)?;
+        let name = self.key(&NAMES, name_of(done.name.as_deref(), done.op))?;
         let mut insert = self.connection.prepare_cached(
             "INSERT OR IGNORE INTO tasks
              (session, request, position, name, state, engine, submitted, started, completed, why)
@@ -165,7 +186,7 @@ impl Store {
         (uuid, gone): (Option<&str>, Option<String>),
         now: f64,
     ) -> rusqlite::Result<()> {
-        let session = self.key("sessions", "id", session)?;
+        let session = self.key(&SESSIONS, session)?;
         let bytes = payload.iter().map(|frame| frame.len() as u64).fold(0, u64::saturating_add);
         let dropped = (bytes > RESULT_MAX)
             .then(|| format!("it was not kept: it has {bytes} bytes, and at most {RESULT_MAX} are kept of one result"));
@@ -183,12 +204,22 @@ impl Store {
     }
 
     /// The number of a text in a table of texts.
-    fn key(&self, table: &str, column: &str, text: &str) -> rusqlite::Result<i64> {
-        let mut find = self.connection.prepare_cached(&format!("SELECT key FROM {table} WHERE {column} = ?"))?;
-        if let Some(key) = find.query_row([text], |row| row.get(0)).optional()? {
-            return Ok(key);
+    fn key(&self, texts: &Texts, text: &str) -> rusqlite::Result<i64> {
+        let mut known = self.keys.borrow_mut();
+        let known = known.entry(texts.table).or_default();
+        if let Some(key) = known.get(text) {
+            return Ok(*key);
         }
-        self.connection.prepare_cached(&format!("INSERT INTO {table} ({column}) VALUES (?)"))?.insert([text])
+        let Texts { table, column } = texts;
+        let find = format!("SELECT key FROM {table} WHERE {column} = ?");
+        let found = self.connection.prepare_cached(&find)?.query_row([text], |row| row.get(0)).optional()?;
+        let insert = format!("INSERT INTO {table} ({column}) VALUES (?)");
+        let key = found.map_or_else(|| self.connection.prepare_cached(&insert)?.insert([text]), Ok)?;
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(text.to_owned(), key);
+        Ok(key)
     }
 
     /// A time of the core's clock in seconds since 1970.
