@@ -156,10 +156,10 @@ class RawPeer:
         kind = next(name for name in message if name != "v")
         return kind, message[kind]
 
-    def hear_of(self, channel: str, kind: str) -> dict[str, Any]:
+    def hear_of(self, channel: str, kind: str, seconds: float = 10) -> dict[str, Any]:
         """The next message of a kind; others are dropped."""
         while True:
-            found, fields = self.hear(channel)
+            found, fields = self.hear(channel, seconds)
             if found == kind:
                 return fields
 

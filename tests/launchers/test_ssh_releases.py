@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import sites
 import user
+from helpers import until
 from hosts import VirtualHosts
 from releases import OWN, Release, other
 from sites import CommandFailed, Site
@@ -114,7 +115,7 @@ def test_a_whole_cluster_of_another_wire_version(site: Site, separate: VirtualHo
     said = failed.value.stderr
     assert f"{theirs}, and this one is {OWN} with wire version {WIRE_VERSION}" in said, said
     assert f"hint: install ipclusterz {OWN} on n3, or {foreign.number} here" in said, said
-    assert not separate.processes(3)
+    until(lambda: not separate.processes(3), 20, lambda: str(separate.processes(3)))
     status, found = site.checks("doctor", "--profile", profile)
     assert status == 1
     assert theirs in found["ipclusterz on n3"]["message"], found

@@ -55,6 +55,8 @@ def test_the_id_is_the_first_one_plus_the_rank(start: Callable[..., Any]) -> Non
     variables = {"SLURM_PROCID": "7", "PMI_RANK": "3", "PMI_SIZE": "4", "SLURM_NTASKS": "8"}
     rc, process = start("--first-engine-id", "10", "--ranks=4", **variables)
     until(lambda: rc.ids == {0, 13})
+    # It has been told that it is registered.
+    rc[13].apply_sync(os.getpid)
     rc.shutdown(targets=13)
     assert "engine 13: pid " in process.communicate(timeout=20)[1]
     assert process.returncode == 0
