@@ -25,6 +25,7 @@ DEFAULT_JSON = HERE.parents[1] / "target" / "bench" / "results.json"
 # System, and the module without which it cannot be measured.
 SYSTEMS = {
     "ipclusterz": "ipclusterz",
+    "ipclusterz_no_journal": "ipclusterz",
     "ipyparallel": "ipyparallel",
     "process_pool": "concurrent.futures",
     "ray": "ray",

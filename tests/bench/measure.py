@@ -6,6 +6,7 @@ start_s              from nothing to four engines that have taken work, and a fi
 round_trip_p50_us    a no-op, called and waited for, one after the other: median, and
 round_trip_p99_us    99th percentile, in microseconds
 tasks_per_s          no-ops submitted one by one without waiting, over the time until all are answered
+controller_us_per_task  CPU time of the processes that are neither engine nor client for each of these, in microseconds
 push_gb_s            64 MiB brought to each of 4 engines, counted as 4 x 64 MiB, over the time; 1 GB is 10^9 bytes
 pull_gb_s            64 MiB fetched from each of 4 engines, counted as above
 controller_rss_mib   resident memory of the processes that are neither engine nor client, after all of it
@@ -55,15 +56,32 @@ def round_trips(system: System) -> list[float]:
     return samples
 
 
-def tasks_per_second(system: System) -> tuple[float, int]:
-    """The rate of tasks submitted one by one, over as many as take a few seconds; and how many these were."""
+def cpu_seconds(system: System) -> float:
+    """CPU time that the processes beside engines and client have taken so far."""
+    times = [process.cpu_times() for process in system.controller_processes()]
+    return sum(each.user + each.system for each in times)
+
+
+def tasks_per_second(system: System) -> tuple[float, float, int]:
+    """The rate of tasks submitted one by one, over as many as take a few seconds.
+
+    Returns
+    -------
+    rate
+        Tasks a second.
+    cpu
+        Seconds of the controller's CPU for each.
+    count
+        How many these were.
+    """
     count = 100
     # Does not count: a system may start processes for the first tasks that it sees.
     system.submit_noops(count)
     while True:
+        before = cpu_seconds(system)
         seconds = timed(lambda count=count: system.submit_noops(count))
         if seconds >= TASKS_SECONDS / 2 or count == TASKS_MAX:
-            return count / seconds, count
+            return count / seconds, (cpu_seconds(system) - before) / count, count
         count = min(TASKS_MAX, 20 * count, int(count * TASKS_SECONDS / seconds) + 1)
 
 
@@ -88,7 +106,7 @@ def measure(system: System) -> dict[str, Any]:
     try:
         start = timed(lambda: (system.start(ENGINES), system.call_noop()))
         samples = round_trips(system)
-        rate, count = tasks_per_second(system)
+        rate, cpu, count = tasks_per_second(system)
         push, pull = transfers(system)
         processes = system.controller_processes()
         resident = [(process.memory_info().rss, " ".join(process.cmdline())[:120]) for process in processes]
@@ -101,6 +119,7 @@ def measure(system: System) -> dict[str, Any]:
         "round_trip_p99_us": float(np.percentile(samples, 99)) * 1e6,
         "round_trips": len(samples),
         "tasks_per_s": rate,
+        "controller_us_per_task": cpu * 1e6 if processes else None,
         "tasks": count,
         "push_gb_s": push / 1e9,
         "pull_gb_s": pull / 1e9,

@@ -15,6 +15,7 @@ COLUMNS = [
     ("round trip p50 µs", "round_trip_p50_us", "{:.0f}", False),
     ("p99 µs", "round_trip_p99_us", "{:.0f}", False),
     ("tasks/s one by one", "tasks_per_s", "{:.0f}", True),
+    ("controller µs/task", "controller_us_per_task", "{:.0f}", False),
     ("push 64 MiB to 4, GB/s", "push_gb_s", "{:.2f}", True),
     ("pull 64 MiB from 4, GB/s", "pull_gb_s", "{:.2f}", True),
     ("controller RSS MiB (processes)", "controller_rss_mib", "{:.0f}", False),
@@ -56,12 +57,14 @@ def table(results: dict[str, dict[str, Any]], about: dict[str, Any]) -> str:
 def cell(figures: dict[str, Any], baseline: dict[str, Any], column: tuple[str, str, str, bool]) -> str:
     """One figure, with the number of processes or the ratio to the baseline where there is one."""
     _, key, form, more_is_better = column
+    if figures[key] is None:
+        return "in the client"
     text = form.format(figures[key])
     if key == "controller_rss_mib":
         if not figures["controller_processes"]:
             return "in the client"
         text += f" in {figures['controller_processes']}"
-    if key in baseline and figures is not baseline:
+    if baseline.get(key) and figures is not baseline:
         ratio = figures[key] / baseline[key] if more_is_better else baseline[key] / figures[key]
         text += f" (x{ratio:.2g})" if ratio < 10 else f" (x{ratio:.0f})"
     return text

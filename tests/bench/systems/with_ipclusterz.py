@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import ClassVar
 
 import psutil
 
@@ -12,9 +13,10 @@ from interface import Array, System, descendants, noop
 
 class Ipclusterz(System):
     distributions = ("ipclusterz",)
+    journal: ClassVar[str] = "on"
 
     def start(self, engines: int) -> None:
-        self._cluster = ipz.Cluster(n=engines)
+        self._cluster = ipz.Cluster(n=engines, controller={"journal": self.journal})
         self._client = self._cluster.__enter__()
         self._all = self._client[:]
         self._balanced = self._client.load_balanced_view()
