@@ -205,6 +205,38 @@ def test_a_session_is_continued_twice(cluster: Cluster, name: str) -> None:
         assert numbers == sorted(numbers)
 
 
+ONE_OF_FOUR_WAITS = """
+def work(gate, waits):
+    from pathlib import Path
+    import os, time
+    while os.getpid() == waits and not Path(gate).exists():
+        time.sleep(0.01)
+    return os.getpid()
+
+rc = client(session={name!r})
+ar = rc[:].apply_async(work, {gate!r}, {waits})
+until(lambda: ar.progress == 3)
+threading.Thread(target=for_ever, daemon=True).start()
+ar.get()
+"""
+
+
+@pytest.mark.parametrize("waits", [0, 2, 3])
+def test_what_lacks_one_answer_is_found_by_all_its_ids(waits: int, cluster: Cluster, name: str, gate: Path) -> None:
+    with cluster.connect_client() as rc:
+        pids = rc[:].apply_sync(os.getpid)
+    killed(cluster, ONE_OF_FOUR_WAITS.format(name=name, gate=str(gate), waits=pids[waits]))
+    with cluster.connect_client(session=name) as rc:
+        prefix = rc.history[-1].rpartition("-")[0]
+        for position in range(4):
+            assert len(rc.get_result(f"{prefix}-{position}")) == 1
+        with pytest.raises(ValueError, match="was never submitted"):
+            rc.get_result(f"{prefix}-4")
+        ar = rc.get_result([f"{prefix}-{position}" for position in range(4)])
+        gate.touch()
+        assert ar.get(30) == list(pids.values())
+
+
 @pytest.mark.parametrize(
     ("program", "there"),
     [

@@ -214,11 +214,11 @@ impl Core {
         self.open_replies -= before.0 as u64;
     }
 
-    /// A request that another client of this session has submitted lacks so many answers.
-    pub fn count_foreign(&mut self, request: RequestId, count: usize, open: usize) {
+    /// A request that another client of this session has submitted lacks so many answers, of nobody here knows how many.
+    pub fn count_foreign(&mut self, request: RequestId, open: usize) {
         if let Entry::Vacant(entry) = self.requests.entry(request) {
             let (pending, unanswered) = (Weak::new(), Saturating(open));
-            let (base, bytes, balanced, unwanted, function) = (0, 0, true, false, None);
+            let (base, count, bytes, balanced, unwanted, function) = (0, usize::MAX, 0, true, false, None);
             entry.insert(UnderWay { pending, base, count, open: unanswered, bytes, balanced, unwanted, function });
             self.open_replies += open as u64;
         }

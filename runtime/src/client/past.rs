@@ -109,15 +109,14 @@ impl Client {
         let filter = Filter { session: Some(name), states, ..Filter::default() };
         let found = self.query(Ask::Tasks(filter), timeout)?.found;
         let begins = id.get(..CLIENT_DIGITS).unwrap_or_default();
-        let mut open: BTreeMap<RequestId, (usize, usize)> = BTreeMap::new();
+        let mut open: BTreeMap<RequestId, usize> = BTreeMap::new();
         for id in found.tasks.iter().filter_map(|task| AnswerId::parse(&task.id, begins).ok()) {
-            let (count, open) = open.entry(id.request).or_default();
-            *count = (*count).max((id.position as usize).saturating_add(1));
+            let open = open.entry(id.request).or_default();
             *open = open.saturating_add(1);
         }
         let mut state = self.usable()?;
-        for (request, (count, open)) in open {
-            state.core.count_foreign(request, count, open);
+        for (request, open) in open {
+            state.core.count_foreign(request, open);
         }
         Ok(())
     }
