@@ -11,7 +11,7 @@ use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_launchers::cluster::lock::ClusterLock;
 use ipclusterz_launchers::cluster::state::ClusterState;
-use ipclusterz_launchers::program::segments;
+use ipclusterz_launchers::program::segments::{self, Segments};
 use ipclusterz_launchers::record::JobRecord;
 use std::time::{Duration, Instant};
 
@@ -132,6 +132,8 @@ fn kill_processes(handle: &ClusterHandle) -> Result<Vec<u32>, CleanupError> {
         .collect();
     let recorded = handle.controller.iter().chain(&of_sets).copied();
     let alive: Vec<ProcessIdentity> = recorded.filter(ProcessIdentity::is_alive).collect();
+    let mut left = Segments::default();
+    left.look(&marked::processes_of_run(&handle.run_id));
     for process in &alive {
         // The process may have exited since. Then there is nothing to kill.
         let _ = system::signal_group(process.pid, libc::SIGKILL);
@@ -141,6 +143,7 @@ fn kill_processes(handle: &ClusterHandle) -> Result<Vec<u32>, CleanupError> {
     let ranks = marked::processes_of_run(&handle.run_id);
     marked::kill(&ranks);
     ranks.iter().try_for_each(wait_until_gone)?;
+    left.remove();
     for process in of_sets {
         // The process may have been an mpiexec. Its folder for temporary files is not recorded, so the default one is
         // searched.

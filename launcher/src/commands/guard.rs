@@ -2,7 +2,8 @@
 //!
 //! When a launcher is killed, the kernel kills its children, and engines elsewhere exit when their lease expires. But a
 //! job that still waits in a queue would start some day without anybody to use it. The guard does what `ipclusterz gc`
-//! does, at once.
+//! does, at once. It also removes the shared memory of an MPI that was killed, which nobody knows once its ranks have gone:
+//! so it notes from time to time what they have mapped.
 
 use crate::arguments::GuardArguments;
 use crate::cleanup::folders;
@@ -10,13 +11,18 @@ use crate::cleanup::remains::remove_remains;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::stderr::{never_wait, print_line, print_problem};
-use ipclusterz_host::system;
+use ipclusterz_host::{marked, system};
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::lock::ClusterLock;
 use ipclusterz_launchers::cluster::state::ClusterState;
+use ipclusterz_launchers::program::segments::Segments;
 use std::io::{self, Read};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+/// The first wait before the ranks' segments are noted; each is twice as long as the one before, up to the longest.
+const FIRST_SCAN: Duration = Duration::from_millis(500);
+const LONGEST_SCAN: Duration = Duration::from_secs(20);
 /// How long to retry what cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// The first wait between two attempts; each wait is twice as long as the one before, up to the longest.
@@ -31,8 +37,7 @@ const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 /// Waits until the launcher exits, which closes standard input. Then cleans up, and fails if that takes too long.
 pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
     never_wait(None).map_err(Failure::io("starting the thread of the log"))?;
-    let mut nothing = [0];
-    while matches!(io::stdin().read(&mut nothing), Ok(1..)) {}
+    let mut segments = note_segments_until_the_launcher_exits(&arguments.run_id);
     let folder = ClusterFolder::of(&arguments.cluster)?;
     let deadline = Instant::now() + PATIENCE;
     let mut wait = FIRST_WAIT;
@@ -56,6 +61,7 @@ pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
         let problem = match lock.as_ref().map(|_| remove_remains(&folder, &handle)) {
             Some(Ok(cleaned)) => {
                 print_line(&format!("the launcher is gone; ended: {:?} {:?}", cleaned.killed, cleaned.ended));
+                segments.remove();
                 // Also removes the folders of other processes that were killed.
                 for error in folders::remove_left(None) {
                     print_problem(&error.to_string());
@@ -77,4 +83,19 @@ pub fn run(arguments: &GuardArguments) -> Result<(), Failure> {
         }
         wait = (wait * 2).min(LONGEST_WAIT);
     }
+}
+
+/// The exit of the launcher closes standard input.
+fn note_segments_until_the_launcher_exits(run_id: &str) -> Segments {
+    let (sender, exit) = channel::<()>();
+    std::thread::spawn(move || {
+        let _sender = sender;
+        while matches!(io::stdin().read(&mut [0]), Ok(1..)) {}
+    });
+    let (mut segments, mut wait) = (Segments::default(), FIRST_SCAN);
+    while exit.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+        segments.look(&marked::processes_of_run(run_id));
+        wait = (wait * 2).min(LONGEST_SCAN);
+    }
+    segments
 }
