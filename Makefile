@@ -132,7 +132,7 @@ bench-mpi: $(VENV)/package.stamp mpi-bridge ## Measure MPI among engines beside 
 soak: $(VENV)/package.stamp ## 100,000 calls while engines are killed; about ten minutes; SOAK="--calls 1000" and so on
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 
-chaos: $(VENV)/package.stamp testbed ## Faults of all kinds under a mixed load, as root; CHAOS="--minutes 60 --seed 7" and so on
+chaos: $(VENV)/package.stamp testbed mpi-bridge ## Faults of all kinds under a mixed load, as root; CHAOS="--minutes 60 --seed 7" and so on
 	$(BIN)/python tests/chaos/chaos.py $(CHAOS)
 
 overload: $(VENV)/package.stamp peers ## A million tasks of simulated clients and engines, and five kills; OVERLOAD="--tasks 1000" and so on

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("python", "launchers")]
+sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("python", "launchers", "mpi")]
 
 from chaos_cluster import ChaosCluster  # noqa: E402
 from chaos_faults import Chaos, plan  # noqa: E402

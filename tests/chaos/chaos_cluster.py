@@ -1,7 +1,7 @@
 """The cluster under chaos, on three virtual hosts: its processes, and what is left of them.
 
-The head has the launcher, the controller, the engines that the launcher starts, and two clients. The other hosts have
-engines and a client each, over TCP. The cluster's folder is on a small disk of the head.
+The head has the launcher, the controller, the engines that the launcher starts as ranks of an MPI program, and two
+clients. The other hosts have engines and a client each, over TCP. The cluster's folder is on a small disk of the head.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 from helpers import until
 from hosts import VirtualHosts
+from mpi_library import BUILDS
 from system import HostsError
 
 HEAD, OTHERS = 0, (1, 2)
@@ -31,6 +32,16 @@ DISK_MIB = 256
 KEPT = 'controller.keep_results_bytes="96 MiB"'
 """What the sessions keep: more than is submitted until a killed client has a successor, and less than the disk has."""
 NAME = "chaos"
+# Where one is killed, the others go on; when all are gone, they are started again.
+RANKS = (
+    'engines.launcher="mpiexec"',
+    'engines.on_rank_loss="shrink"',
+    f'engines.env={{PYTHONPATH="{BUILDS["openmpi5"]}", IPCLUSTERZ_MPI="openmpi"}}',
+    'mpiexec.program="mpiexec.openmpi"',
+    "mpiexec.oversubscribe=true",
+    "mpiexec.allow_root=true",
+)
+"""The engines of the head are the ranks of an MPI program."""
 LOCAL_ENGINES = 4
 FIRST_OTHER_ENGINE = 100
 """Ids of engines on other hosts, each used once."""
@@ -119,7 +130,7 @@ class ChaosCluster:
     def start(self) -> None:
         """Start the cluster, with all its engines and clients."""
         listen = ["--listen", "0.0.0.0:0", "--advertise", self.hosts.address(HEAD)]
-        keys = [f"engines.lease={self.lease}", "logs.keep=all", "engines.hash_seed=1", KEPT]
+        keys = [f"engines.lease={self.lease}", "logs.keep=all", "engines.hash_seed=1", KEPT, *RANKS]
         settings = [word for key in keys for word in ("--set", key)]
         words = ["start", "-n", str(LOCAL_ENGINES), "--cluster", NAME, "--restart", "--daemonize", "--json"]
         # The clients of a run end with it: what they left is nobody's.
@@ -172,7 +183,7 @@ class ChaosCluster:
             "--seed",
             str(self.seed),
         ]
-        words += ["--folder", str(self.folder), "--settle", str(self.settle)]
+        words += ["--folder", str(self.folder), "--settle", str(self.settle), "--ranks", str(FIRST_OTHER_ENGINE)]
         self._clients[name] = (host, self._popen(host, words, self.folder / "logs" / f"client-{name}.log"))
 
     def _popen(self, host: int, words: list[str], log: Path) -> subprocess.Popen[str]:
@@ -320,9 +331,14 @@ def _known(host: int, pid: int, line: str) -> Process | None:
         return Process("launcher", host, pid, inner, "launcher")
     if words[:2] == ["ipclusterz", "controller"]:
         return Process("controller", host, pid, inner, "controller")
-    if "ipclusterz.engine" in words and "--engine-id" in words:
-        engine = int(value("--engine-id"))
+    if words[1:3] == ["-m", "ipclusterz.engine"]:
+        engine = int(value("--engine-id")) if "--engine-id" in words else int(value("--first-engine-id")) + _rank(pid)
         return Process("engine", host, pid, inner, f"engine {engine:03}", engine)
     if str(LOAD) in words:
         return Process("client", host, pid, inner, value("--name"))
     return None
+
+
+def _rank(pid: int) -> int:
+    """The rank of a process that Open MPI has started."""
+    return int(psutil.Process(pid).environ()["OMPI_COMM_WORLD_RANK"])

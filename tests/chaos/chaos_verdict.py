@@ -127,6 +127,8 @@ class Judge:
         life = self.lives[ask.client]
         if life.killed is not None and ask.answer and ask.answer["t"] >= life.killed - SLACK:
             return "ended with its cluster"
+        if error["error"] in ("EngineError", "RankLost") and self._rank_was_killed(ask):
+            return "one of its ranks was killed"
         if error["error"] == "EngineError" and self._engine_was_killed(ask, error["engine"]):
             return "its engine was killed"
         if error["error"] == "RemoteKeyError" and self._engine_was_killed(ask, ask.said["engine"]):
@@ -142,6 +144,12 @@ class Judge:
         # One on another host may come back until its lease is over, and is given calls. Its id is not used again.
         away = 0.0 if engine < FIRST_OTHER_ENGINE else float("inf")
         return any(ask.took_place(at, at + away) for at in killed)
+
+    def _rank_was_killed(self, ask: Ask) -> bool:
+        """For calls of a group: whether one of it was killed, as its client may not have known yet."""
+        ranks, run = ask.said.get("engines", ()), self.lives[ask.client]
+        until = ask.answer["t"] + SLACK if ask.answer else float("inf")
+        return any(entry["engine"] in ranks and run.began <= entry["t"] <= until for entry in self.killed_engines)
 
     def _disk_was_full(self, ask: Ask) -> bool:
         full = [entry for entry in self.record if entry["kind"] == "fill disk"]

@@ -30,7 +30,17 @@ HISTORY_SECONDS = 60
 """How long the next client of a session waits for what the history cannot say now."""
 SMALL, LARGE = 100, 131_072
 """Numbers in an array: 800 bytes, and 1 MiB, which travels in segments or blobs."""
-SHARES = {"direct": 30, "balanced": 30, "retried": 15, "print": 10, "map": 5, "all": 5, "push": 10, "array": 2}
+SHARES = {
+    "direct": 30,
+    "balanced": 30,
+    "retried": 15,
+    "print": 10,
+    "map": 5,
+    "all": 5,
+    "push": 10,
+    "array": 2,
+    "ranks": 5,
+}
 
 
 def work(key: str, seconds: float, executions: str) -> str:
@@ -60,6 +70,11 @@ def add_one(array: Any, key: str, executions: str) -> Any:
     return array + 1
 
 
+def together(comm: Any, key: str, executions: str) -> tuple[str, int]:
+    """The same, on all ranks of a group at once."""
+    return work(key, 0, executions), comm.allreduce(1)
+
+
 def one_of(item: tuple[str, str]) -> str:
     """The same, as an element of a map."""
     return work(item[0], 0, item[1])
@@ -80,6 +95,8 @@ class Call:
             return list(value) == [f"{key}/{each}"[::-1] for each in range(self.said["elements"])]
         if kind == "all":
             return list(value) == [key[::-1]] * self.said["targets"]
+        if kind == "ranks":
+            return list(value) == [(key[::-1], self.said["targets"])] * self.said["targets"]
         if kind == "array":
             return bool((value == numpy.full(LARGE, number + 1)).all())
         if kind == "pull":
@@ -99,7 +116,7 @@ class Load:
         self.rc, self.name = rc, f"{options.name}.{options.life}"
         self.balanced = rc.load_balanced_view()
         self.random = random.Random(f"{options.seed}/{self.name}")
-        self.executions = str(options.folder / "executions")
+        self.executions, self.ranks = str(options.folder / "executions"), options.ranks
         self.file = options.folder / "clients" / f"{options.name}.log"
         self.log = self.file.open("a", buffering=1)
         self.under_way: list[Call] = []
@@ -134,15 +151,14 @@ class Load:
             try:
                 result = self.rc.get_result(said["ids"])
                 break
-            except ValueError as problem:
-                # The client was killed before the connection had carried it.
+            except (ValueError, error.HistoryError) as problem:
+                # The disk is full, and the history cannot be read.
+                if "cannot be" in str(problem) and time.monotonic() < deadline:
+                    Event().wait(0.2)
+                    continue
+                # The client was killed before the connection had carried it, or it was refused.
                 self.write(key=said["key"], not_found=str(problem))
                 return
-            except error.HistoryError:
-                # The disk is full.
-                if time.monotonic() > deadline:
-                    raise
-                Event().wait(0.2)
         self.write(key=said["key"], taken_over=True)
         self.under_way.append(Call(said, result))
 
@@ -200,6 +216,11 @@ class Load:
     def _all(self, key: str, _: object) -> None:
         view = self.rc[:]
         self._add(key, "all", lambda: view.apply_async(work, key, 0, self.executions), targets=len(view))
+
+    def _ranks(self, key: str, _: object) -> None:
+        view = self.rc[[engine for engine in sorted(self.rc.ids) if engine < self.ranks]]
+        told = {"targets": len(view), "engines": view.targets}
+        self._add(key, "ranks", lambda: view.mpi.spmd(together, key, self.executions), **told)
 
     def _array(self, key: str, _: object) -> None:
         array = numpy.full(LARGE, float(self.number))
@@ -280,6 +301,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True, help="where logs are, and `executions` and `stop`")
     parser.add_argument("--settle", type=float, required=True, help="seconds for the last answers")
+    parser.add_argument("--ranks", type=int, required=True, help="engines with ids below are ranks of one MPI program")
     parser.add_argument("--rate", type=float, default=50, help="calls a second")
     options = parser.parse_args()
     with ipz.Client(options.connection, quiet=True, timeout=20, session=options.name) as rc:
