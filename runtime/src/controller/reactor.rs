@@ -135,9 +135,9 @@ impl Reactor {
         left
     }
 
-    fn has_anything_left(&self) -> bool {
+    fn has_anything_left(&mut self) -> bool {
         self.recorder.is_some()
-            && (!self.core.left().is_empty() || self.history.as_ref().is_some_and(|history| history.kept_results() > 0))
+            && (!self.core.left().is_empty() || self.history.as_mut().is_some_and(|history| history.kept_results() > 0))
     }
 
     /// The core's clock.
@@ -161,7 +161,7 @@ impl Reactor {
             recorder.compact(&self.core, self.history.as_mut());
         }
         if let Some(history) = &mut self.history {
-            history.flush();
+            history.flush_if_due();
         }
         self.take_answers()?;
         Ok(self.done)
@@ -185,7 +185,7 @@ impl Reactor {
             recorder.syncer().prepare();
             items.push(zmq::PollItem::from_fd(recorder.syncer().fd(), zmq::POLLIN));
             if let Some(at) = recorder.next_look() {
-                timeout = timeout.min(at.saturating_duration_since(Instant::now())).max(TICK);
+                timeout = timeout.min(at.saturating_duration_since(Instant::now()).max(TICK));
             }
             if recorder.has_news() {
                 timeout = Duration::ZERO;
@@ -194,6 +194,9 @@ impl Reactor {
         if let Some(history) = &self.history {
             history.waker().prepare();
             items.push(zmq::PollItem::from_fd(history.fd(), zmq::POLLIN));
+            if let Some(at) = history.next_look() {
+                timeout = timeout.min(at.saturating_duration_since(Instant::now()).max(TICK));
+            }
             if history.has_answers() {
                 timeout = Duration::ZERO;
             }

@@ -18,8 +18,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// Most entries that are written in one go.
+/// Most entries that are written in one go, and most bytes of them.
 const BATCH: usize = 4096;
+const BATCH_BYTES: u64 = 8 << 20;
+/// How long entries are gathered: what they say stands in the journal already, and writing few at once costs more.
+const GATHERED_FOR: Duration = Duration::from_millis(200);
 /// So many bytes may wait for the thread before what has no name is not remembered any more.
 const WAITING_MAX: u64 = 64 << 20;
 /// How long the thread may take to say how many results there are: it writes down what it has first.
@@ -66,6 +69,8 @@ pub struct Keeper {
     unread: Arc<AtomicU64>,
     gathered: Vec<Entry>,
     bytes: u64,
+    /// When the gathered entries are handed over.
+    due: Option<Instant>,
 }
 
 impl Keeper {
@@ -94,7 +99,7 @@ impl Keeper {
             .serve(&receiver);
         };
         std::thread::Builder::new().name("ipclusterz-hist".to_owned()).spawn(serve)?;
-        Ok(Keeper { jobs, answers, waker, waiting, unread, gathered: Vec::new(), bytes: 0 })
+        Ok(Keeper { jobs, answers, waker, waiting, unread, gathered: Vec::new(), bytes: 0, due: None })
     }
 
     /// Remembers something. Where the thread cannot follow, how tasks of sessions without names have ended is passed over.
@@ -105,13 +110,28 @@ impl Keeper {
         }
         self.bytes = self.bytes.saturating_add(bytes);
         self.gathered.push(entry);
-        if self.gathered.len() >= BATCH {
+        if self.gathered.len() >= BATCH || self.bytes >= BATCH_BYTES {
+            self.flush();
+        } else if self.due.is_none() {
+            self.due = Some(deadline(GATHERED_FOR));
+        }
+    }
+
+    /// When [`Keeper::flush_if_due`] has something to do.
+    pub fn next_look(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Hands over what was gathered for long enough.
+    pub fn flush_if_due(&mut self) {
+        if self.due.is_some_and(|at| at <= Instant::now()) {
             self.flush();
         }
     }
 
     /// Hands over what was gathered.
-    pub fn flush(&mut self) {
+    fn flush(&mut self) {
+        self.due = None;
         if !self.gathered.is_empty() {
             let (entries, bytes) = (std::mem::take(&mut self.gathered), std::mem::take(&mut self.bytes));
             self.waiting.fetch_add(bytes, Ordering::Relaxed);
@@ -134,7 +154,8 @@ impl Keeper {
     }
 
     /// How many results are kept. Where that cannot be said soon, there may be one.
-    pub fn kept_results(&self) -> u64 {
+    pub fn kept_results(&mut self) -> u64 {
+        self.flush();
         let (count, wait) = channel();
         let asked = self.jobs.send(Job::Count(count));
         asked.map_or(1, |()| wait.recv_timeout(COUNT_PATIENCE).unwrap_or(1))
