@@ -20,6 +20,13 @@ pub enum Point {
     MidSend(u8),
 }
 
+/// The state that an image and a log lead to, and the time of the last event.
+pub fn replayed(image: &[u8], log: &[u8]) -> (Core, Duration) {
+    let mut replay = Replay::new(image).expect("an image");
+    read_all(log, 0, |_, bytes| replay.record(bytes).map(drop)).expect("whole records");
+    replay.finish(oracle())
+}
+
 impl World {
     /// The controller dies. Of what it had sent, so many messages of each connection still arrive.
     pub fn dies(&mut self, point: Point, arrive: usize) {
@@ -73,9 +80,7 @@ impl World {
 
     /// The state that the journal has, and the time of its last event.
     fn replayed(&self) -> (Core, Duration) {
-        let mut replay = Replay::new(&self.disk.image).expect("an image");
-        read_all(&self.disk.log, 0, |_, bytes| replay.record(bytes).map(drop)).expect("whole records");
-        replay.finish(oracle())
+        replayed(&self.disk.image, &self.disk.log)
     }
 
     /// A controller begins where another one has died.

@@ -12,7 +12,7 @@
 //! 4. `clients` and `engines`: what they do; `lives`: processes that end, and others that come.
 //! 5. `truth`: what the model knows; `runs`: how often each task ran, and why it may have.
 //! 6. `steps`: what can happen, `history`: histories of that at random; `settle`: how they end; `verdict`: what must hold then.
-//! 7. `found`: histories that have shown a fault.
+//! 7. `found`: histories that have shown a fault; `recorded`: journals that were written once.
 //!
 //! `HISTORIES=1000000 cargo test --release --test durable` plays more of them.
 
@@ -27,6 +27,7 @@ mod links;
 mod lives;
 mod peers;
 mod process;
+mod recorded;
 mod runs;
 mod settle;
 mod steps;
