@@ -404,5 +404,18 @@ def test_status(rc: Client, cluster: Cluster) -> None:
     assert all(engine["resident_bytes"] > 1 << 20 for engine in status["engines"])
 
 
+def test_status_says_what_waits_in_the_client(rc: Client, gate: Path) -> None:
+    assert rc.status()["unsent"] == {"calls": 0, "bytes": 0}
+    for engine in sorted(rc.ids):
+        rc[engine].apply_async(hold, str(gate))
+    results = [rc[None].apply_async(len, bytes(1000)) for _ in range(9000)]
+    unsent = rc.status()["unsent"]
+    assert 0 < unsent["calls"] < 9000
+    assert unsent["bytes"] >= 1000 * unsent["calls"]
+    gate.touch()
+    assert all(result.get(40) == 1000 for result in results)
+    assert rc.status()["unsent"] == {"calls": 0, "bytes": 0}
+
+
 def test_engines_run_the_same_python(rc: Client) -> None:
     assert rc[0].apply_sync(eval, "__import__('sys').executable") == sys.executable

@@ -325,6 +325,11 @@ impl Client {
         serde_json::to_string(&status).map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
+    /// Calls that wait here until the controller has room for them, and their bytes.
+    fn unsent(&self) -> PyResult<(usize, u64)> {
+        Ok(self.core.get()?.unsent())
+    }
+
     /// What engines are doing: id to `(busy, stack, calls)`, or to None where there is no such engine.
     fn inspect(&self, py: Python<'_>, engines: Vec<u32>, timeout: f64) -> PyResult<Activities> {
         let (engines, timeout) = (engine_ids(engines), duration(timeout)?);

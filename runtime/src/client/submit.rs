@@ -86,6 +86,12 @@ impl Client {
         Ok(packed)
     }
 
+    /// Calls that wait here until the controller has room for them, and their bytes.
+    pub fn unsent(&self) -> (usize, u64) {
+        let state = self.shared.lock();
+        (state.core.backlog(), state.core.backlog_bytes())
+    }
+
     /// Whether `submit` would wait for room.
     pub fn is_full(&self) -> bool {
         self.shared.lock().core.backlog_bytes() > BACKLOG_MAX

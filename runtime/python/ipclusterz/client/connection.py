@@ -326,7 +326,8 @@ class Connection:
             With the keys cluster, pid, uptime (seconds), clients, pending, held_bytes, rejected, resident_bytes,
             engines and losses: the last ten engines that died, and how. The ``state`` of an engine is ``idle``,
             ``busy`` or ``draining``; on the controller's host also ``stopped`` by a signal, ``traced`` by a debugger or
-            ``frozen``.
+            ``frozen``. ``unsent`` is about this client: the ``calls`` that wait in it until the controller has room for
+            them, and their ``bytes``. With more than 1 GiB, submitting waits, and says so.
 
         Raises
         ------
@@ -334,7 +335,8 @@ class Connection:
             When there is no answer in time; at once when nobody listens any more, or the controller is stopped.
         """
         status: dict[str, Any] = json.loads(self._core.status(timeout))
-        return status
+        calls, size = self._core.unsent()
+        return {**status, "unsent": {"calls": calls, "bytes": size}}
 
     # -- the connection -----------------------------------------------------------------------------------------
 

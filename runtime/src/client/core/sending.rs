@@ -31,6 +31,11 @@ impl Core {
         self.backlog.insert(outgoing.id, outgoing);
     }
 
+    /// Requests submitted and not sent.
+    pub fn backlog(&self) -> usize {
+        self.backlog.len()
+    }
+
     /// Bytes submitted and not sent.
     pub fn backlog_bytes(&self) -> u64 {
         self.backlog_bytes.0
