@@ -110,6 +110,7 @@ impl Registry {
         peer.token.renew();
         peer.control = control;
         peer.hello.address.clone_from(&hello.address);
+        peer.hello.attempt = hello.attempt;
         let replayed = peer.replayed.unwrap_or(*received);
         peer.presence = Presence::Returning(received.least(replayed));
         self.routes.insert(control, (*id, Channel::Control));

@@ -302,6 +302,7 @@ impl Session {
         let address = self.address();
         self.problem = format!("{address} is connected but did not answer hello");
         self.hello.address = address;
+        self.hello.attempt = self.hello.attempt.saturating_add(1);
         self.hello.ends_in = self.end.map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64());
         self.send(Channel::Control, &Message::Hello(self.hello.clone()), vec![])
     }

@@ -128,3 +128,10 @@ fn an_engine_that_comes_back_too_late_does_not_take_the_place_of_another_one() {
     let first = [EngineComes { beside: false }, submit, submit, die, ClientDies { client: 0, arrive: 0 }];
     play(0, &[&first[..], &[submit, Return, Wait(31000), Exchange(191), die]].concat());
 }
+
+/// Its first hello came after the second one had a session, and took that away.
+#[test]
+fn a_hello_that_comes_late_takes_no_session_away() {
+    let (dies, comes) = (EngineDies { engine: 0, arrive: 0 }, ClientComes { beside: false });
+    play(0, &[dies, comes, Connect(107), Cut(3), Exchange(171)]);
+}

@@ -58,6 +58,7 @@ impl World {
         let first = 2 * self.owners.len() as u32;
         self.owners.push(at);
         let mut up: [Messages; 2] = Default::default();
+        peer.attempt += 1;
         up[0].push_back((Message::Hello(peer.hello()), vec![]));
         let (routes, down, stage, dead) = ([first, first + 1], Default::default(), Stage::Greeted, false);
         peer.link = Some(Link { routes, up, down, stage, dead });
@@ -98,20 +99,12 @@ impl World {
         let (route, admitted) = (*route, *admitted);
         self.moved = true;
         match messages.pop_front().filter(|_| !end) {
-            Some((message, _)) if self.asks_for_no_session(&message) => {}
             Some((message, payload)) => self.arrives(route, admitted, message, payload),
             None => {
                 self.late.remove(which);
                 self.happens(Event::Gone(Route(route)));
             }
         }
-    }
-
-    /// A hello that comes late would end the session that its peer has got since, unless it asks for one that is there.
-    fn asks_for_no_session(&self, message: &Message) -> bool {
-        let Message::Hello(hello) = message else { return false };
-        let registry = self.process.as_ref().map(|process| process.core.registry());
-        hello.resume.as_ref().is_none_or(|resume| registry.is_none_or(|registry| registry.peer(resume.peer).is_none()))
     }
 
     /// The controller finds one of a peer's connections broken, which the peer does not know.

@@ -30,6 +30,8 @@ pub struct Peer {
     pub alive: bool,
     pub link: Option<Link>,
     pub resume: Option<Resume>,
+    /// How many hellos it has said.
+    pub attempt: u64,
     /// Its session, as the controller numbers it, if it has one.
     pub session: Option<PeerId>,
     /// When it does not wait for a connection any longer.
@@ -87,6 +89,7 @@ impl Peer {
             alive: true,
             link: None,
             resume: None,
+            attempt: 0,
             session: None,
             give_up: None,
             trouble: None,
@@ -112,7 +115,7 @@ impl Peer {
             Part::Engine(engine) => (engine.id.or(engine.wanted), LEASE.as_secs_f64(), false),
         };
         let birth = self.beside.then_some(Birth { table: TABLE, start_time: u64::from(self.pid) });
-        Hello { wanted_id, lease, launcher, birth, resume: self.resume.clone(), ..plain }
+        Hello { wanted_id, lease, launcher, birth, resume: self.resume.clone(), attempt: self.attempt, ..plain }
     }
 
     pub fn client(&mut self) -> &mut Client {

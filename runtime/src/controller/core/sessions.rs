@@ -37,6 +37,9 @@ impl Core {
         if self.stopping.is_some() {
             return self.send(route, Message::Refused(Refused::new("the cluster is stopping")));
         }
+        if self.is_late(&hello) {
+            return self.send(route, Message::Refused(Refused::new("a later hello of this peer has come")));
+        }
         let release = hello.release.as_deref().unwrap_or("of no release");
         let (role, uuid, pid, host) = (hello.role, &hello.uuid, hello.pid, &hello.host);
         let who = format!("{role} {uuid} (pid {pid} on {host}, ipclusterz {release})");
@@ -72,6 +75,12 @@ impl Core {
         }
         self.actions.push(Action::Log(format!("hello from {who}")));
         self.welcome(peer, route, None);
+    }
+
+    /// Whether it comes from a connection that its peer has given up for another one: that has the session.
+    fn is_late(&self, hello: &Hello) -> bool {
+        let known = self.registry.of_uuid(hello.role, &hello.uuid).and_then(|id| self.registry.peer(id));
+        known.is_some_and(|peer| hello.attempt != 0 && hello.attempt < peer.hello.attempt)
     }
 
     /// Has the process of a peer watched, if it is of this host.

@@ -57,11 +57,20 @@ pub struct Hello {
     /// Seconds that an engine without a connection goes on and tries to come back; 0: its session ends with its connections.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lease: f64,
+    /// The how manieth hello of its process this is, from 1 on: one that comes late, from a connection that was given up, is
+    /// known by that. 0: they are not counted.
+    #[serde(default, skip_serializing_if = "is_uncounted")]
+    pub attempt: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(seconds: &f64) -> bool {
     *seconds == 0.0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_uncounted(attempt: &u64) -> bool {
+    *attempt == 0
 }
 
 impl Hello {
@@ -88,6 +97,7 @@ impl Hello {
             release,
             session,
             lease,
+            attempt: 0,
         }
     }
 }
