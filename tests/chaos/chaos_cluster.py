@@ -219,8 +219,15 @@ class ChaosCluster:
         """Kill a process, and wait until it is known to be dead where it has to be replaced from here."""
         process.signal(signal.SIGKILL)
         carriers = {"client": self._clients.get(process.name), "engine": self._engines.get(process.engine)}
-        if (carrier := carriers.get(process.role)) is not None:
-            carrier[1].wait(COMMAND_SECONDS)
+        if (carrier := carriers.get(process.role)) is None:
+            return
+
+        def has_ended() -> bool:
+            # It has stopped itself, if the command was stopped.
+            carrier[1].send_signal(signal.SIGCONT)
+            return carrier[1].poll() is not None
+
+        until(has_ended, COMMAND_SECONDS, process.name)
 
     def resume(self, process: Process) -> None:
         """Let a process go on that was stopped."""

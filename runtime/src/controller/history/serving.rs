@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// So many bytes may wait at most, where the database cannot be written.
 const BEHIND_MAX: u64 = 1 << 30;
+/// Most questions that wait for that.
+const HELD_MAX: usize = 4096;
 /// How soon it is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How often what is too old is dropped.
@@ -96,6 +98,8 @@ pub(super) struct Serving {
     behind: VecDeque<(Vec<Entry>, u64)>,
     /// Why that cannot be written.
     fault: Option<String>,
+    /// Questions that are answered when it can.
+    held: Vec<Question>,
     keep: Keep,
     ends: Ends,
 }
@@ -103,7 +107,7 @@ pub(super) struct Serving {
 impl Serving {
     /// With the database at `path`, which is opened later. `began`: when the core's clock began, seconds since 1970.
     pub fn new(path: PathBuf, began: f64, keep: Keep, ends: Ends) -> Serving {
-        Serving { path, began, store: None, behind: VecDeque::new(), fault: None, keep, ends }
+        Serving { path, began, store: None, behind: VecDeque::new(), fault: None, held: Vec::new(), keep, ends }
     }
 
     pub fn serve(&mut self, jobs: &Receiver<Job>) {
@@ -130,7 +134,11 @@ impl Serving {
                 self.behind.push_back((entries, bytes));
                 self.catch_up();
             }
-            Job::Answer(question) => self.answer(*question),
+            Job::Answer(question) => {
+                // Who takes results over waits for them anyway.
+                let waits = matches!(question.ask, Ask::Results { .. }) && self.held.len() < HELD_MAX;
+                if self.fault.is_some() && waits { self.held.push(*question) } else { self.answer(*question) }
+            }
             Job::Count(count) => {
                 self.prune();
                 let kept = self.store.as_ref().map_or(Ok((1, 0)), |store| store.count_results(self.keep, wall_clock()));
@@ -159,6 +167,7 @@ impl Serving {
             self.fault = Some(text);
         } else if self.fault.take().is_some() {
             tracing::info!("the history is written again");
+            std::mem::take(&mut self.held).into_iter().for_each(|question| self.answer(question));
         }
     }
 
@@ -279,11 +288,14 @@ mod tests {
         serving.work(Job::Write(entries, 1));
     }
 
+    fn question(ask: Ask) -> Question {
+        let (session, names, open) = (Some(SESSION.to_owned()), BTreeMap::new(), vec![]);
+        Question { route: Route(1), number: 7, ask, session, names, open }
+    }
+
     /// What was submitted, as the history says it.
     fn submitted(serving: &Serving, answers: &Receiver<Answer>) -> Result<Vec<u64>, String> {
-        let (session, names, open) = (Some(SESSION.to_owned()), BTreeMap::new(), vec![]);
-        let ask = Ask::Submissions { session: SESSION.to_owned() };
-        serving.answer(Question { route: Route(1), number: 7, ask, session, names, open });
+        serving.answer(question(Ask::Submissions { session: SESSION.to_owned() }));
         let Ok((_, Message::Found(found), _)) = answers.try_recv() else { panic!("an answer") };
         found.error.map_or_else(|| Ok(found.requests.iter().map(|record| record.request.0).collect()), Err)
     }
@@ -310,8 +322,13 @@ mod tests {
         let error = submitted(&serving, &answers).expect_err("nobody is told half of it");
         assert!(error.contains("history.sqlite cannot be written: database or disk is full"), "{error}");
         assert!(!checkpoint(&mut serving));
+        let ask = Ask::Results { session: SESSION.to_owned(), requests: vec![RequestId(1)] };
+        serving.work(Job::Answer(Box::new(question(ask))));
+        assert!(answers.try_recv().is_err(), "results are waited for");
         limit(&serving, 1_000_000);
         assert!(checkpoint(&mut serving));
+        let Ok((_, Message::Found(found), _)) = answers.try_recv() else { panic!("an answer") };
+        assert_eq!(found.error, None);
         assert_eq!(submitted(&serving, &answers), Ok((1..40).collect()));
         assert_eq!(serving.ends.waiting.load(Ordering::Relaxed), 0);
     }
