@@ -135,3 +135,11 @@ fn a_hello_that_comes_late_takes_no_session_away() {
     let (dies, comes) = (EngineDies { engine: 0, arrive: 0 }, ClientComes { beside: false });
     play(0, &[dies, comes, Connect(107), Cut(3), Exchange(171)]);
 }
+
+/// It was started with the id of one that had died, and came when another one had got that by itself and was away.
+#[test]
+fn an_engine_takes_no_place_of_one_that_was_not_started_for_it() {
+    let (comes, die) = (EngineComes { beside: false }, Die { point: BeforeWrite, arrive: 0 });
+    let late = Late { which: 0, end: false };
+    play(13, &[EngineDies { engine: 62, arrive: 0 }, comes, comes, late, Exchange(4), die]);
+}

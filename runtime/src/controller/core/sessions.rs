@@ -54,12 +54,7 @@ impl Core {
         if let Some(old) = self.registry.of_uuid(hello.role, &hello.uuid) {
             self.forget(old, None, "its connection broke, and it came back", now);
         }
-        // Another engine was started in the place of one that has ended. One that only comes back late takes no place.
-        let wanted = hello.wanted_id.filter(|_| hello.resume.is_none());
-        let former = wanted.and_then(|id| self.registry.peer_of_engine(id));
-        let is_away =
-            |id: &PeerId| self.registry.peer(*id).is_some_and(|peer| matches!(peer.presence, Presence::Away(_)));
-        if let Some(former) = former.filter(|former| self.exits.has(*former) || is_away(former)) {
+        if let Some(former) = self.replaced_by(&hello) {
             self.forget(former, None, "another engine has taken its place", now);
         }
         // Through this host's unix socket, the kernel closes the connection of a process that has died, and no other.
@@ -75,6 +70,17 @@ impl Core {
         }
         self.actions.push(Action::Log(format!("hello from {who}")));
         self.welcome(peer, route, None);
+    }
+
+    /// The engine that has ended, as it seems, in whose place this one was started: both were started with that id. One that
+    /// only comes back late takes no place.
+    fn replaced_by(&self, hello: &Hello) -> Option<PeerId> {
+        let id = hello.wanted_id.filter(|_| hello.resume.is_none())?;
+        let former = self.registry.peer_of_engine(id)?;
+        let peer = self.registry.peer(former)?;
+        let had_it_given = peer.hello.wanted_id == Some(id) && peer.hello.resume.is_none();
+        let is_away = matches!(peer.presence, Presence::Away(_));
+        (self.exits.has(former) || is_away && had_it_given).then_some(former)
     }
 
     /// Whether it comes from a connection that its peer has given up for another one: that has the session.
