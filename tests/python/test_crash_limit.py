@@ -37,13 +37,19 @@ def taken(folder: Path) -> set[int]:
     return {int(file.name) for file in folder.iterdir()}
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where each engine that is taken along leaves its pid."""
+    made = tmp_path / "taken"
+    made.mkdir()
+    return made
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_a_task_takes_no_more_engines_along_than_it_may(
-    limit: int, own_cluster: Callable[..., Cluster], tmp_path: Path, gate: Path
+    limit: int, own_cluster: Callable[..., Cluster], folder: Path, gate: Path
 ) -> None:
     cluster = own_cluster(4, controller={"crash_limit": limit})
-    folder = tmp_path / "taken"
-    folder.mkdir()
     open_gates(gate, range(9))
     with cluster.connect_client() as rc:
         view = rc.load_balanced_view()
@@ -60,10 +66,8 @@ def test_a_task_takes_no_more_engines_along_than_it_may(
         assert view.apply_sync(abs, -7) == 7
 
 
-def test_retries_may_end_before_the_limit(own_cluster: Callable[..., Cluster], tmp_path: Path, gate: Path) -> None:
+def test_retries_may_end_before_the_limit(own_cluster: Callable[..., Cluster], folder: Path, gate: Path) -> None:
     cluster = own_cluster(3)
-    folder = tmp_path / "taken"
-    folder.mkdir()
     open_gates(gate, range(9))
     with cluster.connect_client() as rc:
         view = rc.load_balanced_view()
@@ -73,10 +77,8 @@ def test_retries_may_end_before_the_limit(own_cluster: Callable[..., Cluster], t
         assert "crash_limit" not in str(raised.value)
 
 
-def test_the_next_controller_goes_on_counting(own_cluster: Callable[..., Cluster], tmp_path: Path, gate: Path) -> None:
+def test_the_next_controller_goes_on_counting(own_cluster: Callable[..., Cluster], folder: Path, gate: Path) -> None:
     cluster = own_cluster(2, restart=True, controller={"crash_limit": 2})
-    folder = tmp_path / "taken"
-    folder.mkdir()
     with cluster.connect_client() as rc:
         view = rc.load_balanced_view()
         view.retries = 10

@@ -37,7 +37,8 @@ impl Core {
         if self.stopping.is_some() {
             return self.send(route, Message::Refused(Refused::new("the cluster is stopping")));
         }
-        if self.is_late(&hello) {
+        let known = self.registry.of_uuid(hello.role, &hello.uuid);
+        if known.is_some_and(|known| self.is_late(known, &hello)) {
             return self.send(route, Message::Refused(Refused::new("a later hello of this peer has come")));
         }
         let release = hello.release.as_deref().unwrap_or("of no release");
@@ -51,7 +52,7 @@ impl Core {
             return;
         }
         // It comes back before its old connections are known to be broken. An engine gets its id again.
-        if let Some(old) = self.registry.of_uuid(hello.role, &hello.uuid) {
+        if let Some(old) = known {
             self.forget(old, None, "its connection broke, and it came back", now);
         }
         if let Some(former) = self.replaced_by(&hello) {
@@ -84,9 +85,9 @@ impl Core {
     }
 
     /// Whether it comes from a connection that its peer has given up for another one: that has the session.
-    fn is_late(&self, hello: &Hello) -> bool {
-        let known = self.registry.of_uuid(hello.role, &hello.uuid).and_then(|id| self.registry.peer(id));
-        known.is_some_and(|peer| hello.attempt != 0 && hello.attempt < peer.hello.attempt)
+    fn is_late(&self, known: PeerId, hello: &Hello) -> bool {
+        let said = self.registry.peer(known).map_or(0, |peer| peer.hello.attempt);
+        hello.attempt != 0 && hello.attempt < said
     }
 
     /// Has the process of a peer watched, if it is of this host.

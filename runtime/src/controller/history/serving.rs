@@ -51,8 +51,7 @@ pub(super) enum Job {
 /// An answer on its way: to whom, the message, and its payload.
 pub type Answer = (Route, Message, Vec<Frame>);
 
-/// What both sides of the thread have.
-#[derive(Clone)]
+/// The thread's ends of what it shares with the keeper.
 pub(super) struct Ends {
     pub answers: Sender<Answer>,
     pub waker: Arc<Waker>,
