@@ -143,3 +143,10 @@ fn an_engine_takes_no_place_of_one_that_was_not_started_for_it() {
     let late = Late { which: 0, end: false };
     play(13, &[EngineDies { engine: 62, arrive: 0 }, comes, comes, late, Exchange(4), die]);
 }
+
+/// No fault was found here: it heard that its session stands when the controller had been dead for longer than its lease.
+#[test]
+fn an_engine_that_hears_too_late_that_it_was_let_in_is_not_known_any_more() {
+    let (comes, die) = (EngineComes { beside: false }, Die { point: BeforeWrite, arrive: 1 });
+    play(0, &[comes, Approach { peer: 69, steps: 8 }, die, Return, Wait(31000)]);
+}

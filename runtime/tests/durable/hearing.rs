@@ -37,7 +37,9 @@ impl World {
     fn established(&mut self, at: usize, welcome: Welcome, early: Vec<Sending>) {
         self.looks_at_course(at, &welcome);
         let peer = &mut self.peers[at];
-        (peer.give_up, peer.trouble) = (None, None);
+        peer.give_up = None;
+        // What a dead controller has sent may be heard late.
+        peer.trouble = peer.trouble.filter(|_| peer.link.as_ref().is_some_and(|link| link.dead));
         let again = match &mut peer.part {
             Part::Client(client) => client.core.established(welcome, 0.0),
             Part::Engine(engine) => {
