@@ -99,6 +99,12 @@ impl Losses {
         None
     }
 
+    /// The answers that are kept back for a client.
+    pub fn held(&self, client: PeerId) -> impl Iterator<Item = &Reply> {
+        let replies = self.unexplained.iter().flat_map(|loss| &loss.replies);
+        replies.filter(move |(of, _)| *of == client).map(|(_, reply)| reply)
+    }
+
     /// An engine died.
     pub fn remember(&mut self, loss: EngineLoss, now: Duration) {
         self.last.push_back((now, loss));

@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::history::Question;
 use crate::transport::Route;
-use crate::wire::message::{Ask, Filter, Found, Query};
+use crate::wire::message::{Ask, Found, Query};
 use ipclusterz_base::ids::RequestId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -34,9 +34,7 @@ pub(super) fn look_up(core: &Core, route: Route, query: Query, now: Duration, be
         Ask::Purge(filter) => (filter.session.as_deref(), Vec::new(), BTreeMap::new()),
         Ask::Submissions { session } => (Some(&**session), Vec::new(), BTreeMap::new()),
         Ask::Results { session, requests } => {
-            let filter = Filter { session: Some(session.clone()), ..Filter::default() };
-            let requests: BTreeSet<&RequestId> = requests.iter().collect();
-            let open = core.open_tasks(&filter, began, |request| requests.contains(&request));
+            let open = core.unanswered(session, &requests.iter().copied().collect());
             (Some(&**session), open, BTreeMap::new())
         }
     };

@@ -7,7 +7,7 @@ use crate::controller::peer::{Peer, Presence};
 use crate::transport::Route;
 use crate::wire::message::{Filter, Message, SessionRecord, TaskRecord};
 use ipclusterz_base::ids::{PeerId, RequestId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What a session has that would be lost.
@@ -103,6 +103,24 @@ impl Core {
         tasks
     }
 
+    /// The tasks of these requests of a session whose answers have not been sent, by their ids: those that have not ended, and those
+    /// that were lost with an engine of which more may be known in a moment.
+    pub fn unanswered(&self, session: &str, requests: &BTreeSet<RequestId>) -> Vec<TaskRecord> {
+        let clients = self.registry.clients().filter(|(_, peer)| peer.session.name == session);
+        let of_client = |(id, peer): (PeerId, &Peer)| {
+            let open = self.work.open_tasks_of(id).map(|task| (task.request, task.position));
+            let held = self.losses.held(id).map(|reply| (reply.request, reply.position));
+            let these = open.chain(held).filter(|(request, _)| requests.contains(request));
+            let record = |(request, position)| TaskRecord {
+                session: session.to_owned(),
+                id: id_of_task(peer, request, position),
+                ..TaskRecord::default()
+            };
+            these.map(record).collect::<Vec<_>>()
+        };
+        clients.flat_map(of_client).collect()
+    }
+
     fn open_of_client<'a>(
         &'a self,
         id: PeerId,
@@ -113,7 +131,7 @@ impl Core {
         let tasks = self.work.open_tasks_of(id).filter(|task| of_these(task.request));
         tasks.map(move |task| TaskRecord {
             session: peer.session.name.clone(),
-            id: format!("{}-{}-{}", begins(&peer.session.id), task.request, task.position),
+            id: id_of_task(peer, task.request, task.position),
             name: name_of(task.name, task.op).to_owned(),
             state: task.state.to_owned(),
             engine: task.engine,
@@ -124,4 +142,8 @@ impl Core {
             why: None,
         })
     }
+}
+
+fn id_of_task(peer: &Peer, request: RequestId, position: u32) -> String {
+    format!("{}-{request}-{position}", begins(&peer.session.id))
 }

@@ -108,7 +108,7 @@ pub struct SessionRecord {
 }
 
 /// A task: one target of a request.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskRecord {
     /// The name of its session.
     pub session: String,
