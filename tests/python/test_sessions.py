@@ -14,7 +14,7 @@ import pytest
 from helpers import hold, until
 from programs import killed, ran, running
 
-from ipclusterz import AsyncResult, Client, Cluster, EngineError, RemoteError
+from ipclusterz import AsyncResult, Client, Cluster, EngineError, HistoryError, RemoteError
 from ipclusterz.client import MapResult, records
 from ipclusterz.client.records import ask
 
@@ -311,6 +311,76 @@ def test_results_survive_the_controller(own_cluster: Callable[..., Cluster], nam
         assert len(set(rc.get_result(-2).get(20))) == 2
         assert rc.get_result(-1).get(20) == list(range(10, 0, -1))
         assert rc.history == [*before.msg_ids, *under_way.msg_ids, *queued.msg_ids]
+
+
+def test_an_answer_that_waits_for_the_last_word_on_its_engine_is_found(
+    own_cluster: Callable[..., Cluster], name: str, gate: Path
+) -> None:
+    """The engine is gone, and the launcher does not say yet how: the answer is neither under way nor kept."""
+    cluster = own_cluster(2, cluster=f"{name}-{os.getpid()}")
+    code = f"""
+    sys.path.insert(0, {str(Path(__file__).parent)!r})
+    from helpers import hold
+    rc = client(session={name!r})
+    rc[:].apply_async(hold, {str(gate)!r})
+    rc.status()
+    for_ever()
+    """
+    killed(cluster, code)
+    launcher = cluster.report["launcher_pid"]
+    with cluster.connect_client(session=name) as rc:
+        [pid] = [engine["pid"] for engine in rc.status()["engines"] if engine["id"] == 0]
+        os.kill(launcher, signal.SIGSTOP)
+        try:
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: rc.ids == {1}, 10, lambda: f"there are {rc.ids}")
+            ar = rc.get_result(rc.history[0])
+            rc.status()
+        finally:
+            os.kill(launcher, signal.SIGCONT)
+            gate.touch()
+        with pytest.raises(EngineError, match=r"engine 0 \(pid .*\) died: .*SIGKILL"):
+            ar.get(20)
+
+
+def test_no_client_gets_numbers_of_one_that_was_killed_before_it_had_sent_its_calls(
+    own_cluster: Callable[..., Cluster], name: str, tmp_path: Path
+) -> None:
+    """The controller reads nothing meanwhile; the end of what the client submits is nowhere but in its memory."""
+    cluster = own_cluster(2, cluster=f"{name}-{os.getpid()}")
+    note = tmp_path / "ids"
+    code = f"""
+    import signal
+    rc = client(session={name!r})
+    rc[0].apply(os.getpid)
+    os.kill(rc.status()["pid"], signal.SIGSTOP)
+    # More than sockets take.
+    ids = [rc[None].apply_async(abs, -number - 0.5).msg_ids[0] for number in range(20)]
+    ids += [rc[None].apply_async(lambda number, _: number, number, os.urandom(50_000)).msg_ids[0] for number in range(200)]
+    open({str(note)!r}, "w").write(" ".join(ids))
+    for_ever()
+    """
+    with cluster.connect_client() as rc:
+        controller = rc.status()["pid"]
+    killed(cluster, code)
+    os.kill(controller, signal.SIGCONT)
+    theirs = note.read_text().split()
+    values = [number + 0.5 for number in range(20)] + list(range(200))
+    with cluster.connect_client(session=name) as rc:
+        own = [rc[None].apply_async(pow, -2, 3).msg_ids[0] for _ in range(300)]
+        rc.barrier()
+        assert not set(own) & set(theirs)
+        assert rc.history[-300:] == own
+    with cluster.connect_client(session=name) as rc:
+        assert [rc.get_result(each).get(20) for each in own] == [-8] * 300
+        found = 0
+        for message_id, value in zip(theirs, values):
+            try:
+                assert rc.get_result(message_id).get(20) == value
+                found += 1
+            except HistoryError as error:
+                assert "has never reached the controller, or is not remembered any more" in str(error)
+        assert found < len(theirs)
 
 
 def _pid(rc: Client) -> int | None:

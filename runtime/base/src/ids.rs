@@ -35,5 +35,16 @@ id! {
     PeerId, u64
 }
 
+impl RequestId {
+    /// So many numbers each client of a session has for its requests: more than it can submit in a year.
+    const PER_CLIENT: u64 = 1_000_000_000_000;
+
+    /// The number behind which the next client of the session begins. The client before it may have given numbers that the
+    /// controller has not heard of: none of them is behind this one.
+    pub fn of_next_client(self) -> Self {
+        RequestId((self.0 / Self::PER_CLIENT).saturating_add(1).saturating_mul(Self::PER_CLIENT))
+    }
+}
+
 /// BLAKE2b-128 of a function's packed code.
 pub type FunctionHash = [u8; 16];

@@ -8,7 +8,7 @@ pub const CLIENT_DIGITS: usize = 8;
 /// One target of one request of a client. As text: `<client>-<request>-<position>`, for example `0f3c9a1e-7-0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerId {
-    /// The client's own number.
+    /// Its number in the session: unique, whichever client of the session has submitted it.
     pub request: RequestId,
     /// Which of the request's targets, counted from 0.
     pub position: u32,

@@ -188,6 +188,7 @@ impl Work {
     pub fn client_taken_over(&mut self, client: PeerId) {
         let Some(state) = self.clients.get_mut(&client) else { return };
         (state.unread, state.full, state.named, state.gone) = (Unread::default(), false, true, false);
+        state.last_request = state.last_request.of_next_client();
         (state.replies, state.keeps_little, state.output_dropped) = (Saturating(0), false, false);
         state.output_bytes = Saturating(0);
         let (outputs, segments) = (std::mem::take(&mut state.outputs), std::mem::take(&mut state.reply_segments));
@@ -199,7 +200,7 @@ impl Work {
         self.credit_all(client, outputs);
     }
 
-    /// The last number that a client of this session has given a request.
+    /// The last number that a client of this session has given a request, or may have given.
     pub fn last_request(&self, client: PeerId) -> RequestId {
         self.clients.get(&client).map_or(RequestId(0), |state| state.last_request)
     }

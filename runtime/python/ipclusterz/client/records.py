@@ -6,6 +6,7 @@ Questions and answers are JSON, as the extension module has them. `remake` turns
 from __future__ import annotations
 
 import json
+from math import inf
 from typing import Any, NamedTuple
 
 TYPE_CHECKING = False
@@ -69,13 +70,13 @@ def number_of(message_id: str) -> tuple[int, int]:
     return int(number), int(position)
 
 
-def recorded(core: Core, session: str, last: int) -> list[Submission]:
+def recorded(core: Core, session: str, last: float = inf) -> list[Submission]:
     """What was submitted in a session up to the request with the number `last`, in that order."""
     requests = ask(core, {"submissions": {"session": session}}).get("requests", [])
     requests = [request for request in requests if request["request"] <= last]
     found = _grouped(requests)
-    if len(requests) < last:
-        # Before the session had a name, only those were written down that say something of themselves.
+    if core.session is not None and session == core.session[1]:
+        # Its first client has given it no name: those of its requests were written down that say something of themselves.
         known = {request["request"] for request in requests}
         tasks = _tasks_by_request(core, session, last, known)
         found = [_completed(submission, tasks) for submission in found]
@@ -118,7 +119,7 @@ def _told(about: bytes) -> dict[str, Any] | None:
     return told if isinstance(told, dict) else None
 
 
-def _tasks_by_request(core: Core, session: str, last: int, known: set[int]) -> dict[int, dict[int, dict[str, Any]]]:
+def _tasks_by_request(core: Core, session: str, last: float, known: set[int]) -> dict[int, dict[int, dict[str, Any]]]:
     """The tasks of all other requests, by the number of the request and the position in that."""
     tasks: dict[int, dict[int, dict[str, Any]]] = {}
     for task in tasks_of(core, session=session):

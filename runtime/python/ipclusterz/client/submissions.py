@@ -72,7 +72,7 @@ class Submissions:
             if submission.has(number):
                 return submission.first
         raise HistoryError(
-            f"{self.prefix()}-{number}-0 is not remembered any more",
+            f"{self.prefix()}-{number}-0 has never reached the controller, or is not remembered any more",
             hint="see keep_results of the profile's [controller]",
         )
 
@@ -114,7 +114,7 @@ class Submissions:
                     f"nobody has the result of {self.prefix()}-{first}-0 any more",
                     hint="keep results that you want, or give the session a name: Client(session='NAME')",
                 )
-            every = recorded(self._client._core, self._client.session, first + 1_000_000_000)
+            every = recorded(self._client._core, self._client.session)
         else:
             every = self.before()
         found = next((submission for submission in every if submission.first == first), None)

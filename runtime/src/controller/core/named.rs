@@ -96,7 +96,8 @@ impl Core {
     /// Whether a client that has vanished has left anything that somebody may come back for.
     pub(super) fn is_worth_keeping(&self, peer: PeerId, known: &Peer) -> bool {
         let answers = || known.sent.any(|message| matches!(message, Message::Reply(_)));
-        known.engine_id.is_some() || known.session.named || self.work.has_open(peer) || answers()
+        let held = || self.losses.held(peer).next().is_some();
+        known.engine_id.is_some() || known.session.named || self.work.has_open(peer) || held() || answers()
     }
 
     /// Something is sent to a client whose session has a name: it is kept in the history, too. True: it is not to be sent, since

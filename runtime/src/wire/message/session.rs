@@ -160,7 +160,7 @@ pub struct OfSession {
     pub name: String,
     /// Begins the ids of its tasks: the uuid of its first client.
     pub id: String,
-    /// The last number of a request in it: others go on from there.
+    /// Up to this number requests are those of clients before: others go on from there.
     pub last_request: RequestId,
     /// The client from which it was taken over, if one is connected: its pid and host, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
