@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -464,3 +465,55 @@ def test_who_takes_over_is_told_from_whom(cluster: Cluster, name: str, capfd: py
         errors = capfd.readouterr().err
         assert errors.startswith(f"ipclusterz: session {name!r} is taken over from pid {program.pid} on ")
         assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["a name", "no name"])
+def test_a_client_that_slept_does_not_take_its_session_back(
+    named: bool, own_cluster: Callable[..., Cluster], name: str
+) -> None:
+    """Its connections broke meanwhile, and somebody else has the session."""
+    cluster = own_cluster(2, cluster=f"{name}-{os.getpid()}")
+    code = f"""
+    rc = client({f"session={name!r}" if named else ""})
+    print("ready", flush=True)
+    print(rc.session, flush=True)
+    ar = rc[None].apply_async(time.sleep, 0.2)
+    try:
+        ar.get(40)
+        until(lambda: not rc.ids)
+    except ipz.SessionTaken as error:
+        print(error)
+    """
+    with running(cluster, code) as program:
+        assert program.stdout is not None
+        session = program.stdout.readline().strip()
+        with cluster.connect_client() as other:
+            pid = other.status()["pid"]
+            until(lambda: session in {each["session"] for each in other.db_query()}, 20, "its task has not ended")
+            program.send_signal(signal.SIGSTOP)
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: _pid(other) not in (None, pid), 30)
+        with cluster.connect_client(session=session) as rc:
+            program.send_signal(signal.SIGCONT)
+            said, _ = program.communicate(timeout=40)
+            assert f"session '{session}' was taken over by client" in said.replace('"', "'")
+            assert rc.get_result(-1).get(20) is None
+            assert rc[None].apply(abs, -1).get(20) == 1
+
+
+def test_a_large_result_outlives_client_and_controller(own_cluster: Callable[..., Cluster], name: str) -> None:
+    """Both are killed as soon as the client has it, and its segment is gone."""
+    cluster = own_cluster(1, cluster=f"{name}-{os.getpid()}")
+    segments = json.loads(Path(cluster.report["client_file"]).read_text())["shared_memory"]
+    code = f"""
+    import signal
+    rc = client(session={name!r})
+    pid = rc.status()["pid"]
+    assert rc[0].apply(np.ones, 1 << 20).get(20).sum() == 1 << 20
+    until(lambda: not os.listdir({segments!r}))
+    os.kill(pid, signal.SIGKILL)
+    for_ever()
+    """
+    killed(cluster, code)
+    with cluster.connect_client(session=name) as rc:
+        assert rc.get_result(-1).get(20).sum() == 1 << 20

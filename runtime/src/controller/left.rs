@@ -5,18 +5,17 @@ use super::config::ControllerError;
 use super::core::LeftSession;
 use super::history::{Entry, Store};
 use super::recovery::{HISTORY, Replayed, replay};
+use crate::journal::spilled::Copy;
 use crate::journal::{self, Journal, JournalError, Salvaged};
 use crate::system::wall_clock;
-use ipclusterz_base::private::{self, Folder, How};
 use serde::Serialize;
 use std::collections::HashSet;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
 /// The name of the journal's folder in that of the cluster.
 pub(super) const JOURNAL: &str = "journal";
-/// The folder in that of the journal to which segments go.
-const SEGMENTS: &str = "segments";
 
 /// What would be lost without a journal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -109,43 +108,12 @@ pub fn salvage(directory: &Path) -> Result<Option<Salvaged>, ControllerError> {
 
 /// Copies the segments of a cluster that has ended into its journal, as far as that names them: memory does not outlive the host.
 pub fn save_segments(directory: &Path, segments: &Path, left: &Left) -> Result<(), ControllerError> {
-    let from = match Folder::open(segments) {
-        Err(error) if error.is_missing() => return Ok(()),
-        folder => folder?,
-    };
-    let failed = |source| JournalError::File { path: directory.join(JOURNAL).join(SEGMENTS), source };
-    let names = from.names().map_err(failed)?;
-    let wanted: Vec<&str> = names
-        .iter()
-        .filter(|name| left.segments.contains(name.as_encoded_bytes()))
-        .filter_map(|name| name.to_str())
-        .collect();
-    if wanted.is_empty() {
+    if !segments.exists() {
         return Ok(());
     }
-    let to = Folder::make(&directory.join(JOURNAL).join(SEGMENTS))?;
-    wanted.into_iter().try_for_each(|name| copy(&from, &to, name)).map_err(failed)?;
-    Ok(to.sync().map_err(failed)?)
-}
-
-/// Moves what [`save_segments`] has saved to the folder of segments of the next run.
-pub(super) fn bring_back_segments(journal: &Path, segments: &Path) -> Result<(), ControllerError> {
-    let path = journal.join(SEGMENTS);
-    let from = match Folder::open(&path) {
-        Err(error) if error.is_missing() => return Ok(()),
-        folder => folder?,
-    };
-    let failed = |source| JournalError::File { path: path.clone(), source };
-    let to = Folder::make(segments)?;
-    for name in from.names().map_err(failed)? {
-        name.to_str().map_or(Ok(()), |name| copy(&from, &to, name)).map_err(failed)?;
-    }
-    Ok(private::remove(&path)?)
-}
-
-fn copy(from: &Folder, to: &Folder, name: &str) -> io::Result<()> {
-    let (mut source, mut target) = (from.file(name, How::Read)?, to.file(name, How::Emptied)?);
-    target.set_len(0)?;
-    io::copy(&mut source, &mut target)?;
-    target.sync_all()
+    let journal = directory.join(JOURNAL);
+    let save = |name: &str| Copy { from: segments.to_owned(), to: journal.clone(), name: name.to_owned() }.make();
+    let mut names = left.segments.iter().filter_map(|name| std::str::from_utf8(name).ok());
+    let saved = names.try_for_each(save).and_then(|()| File::open(&journal)?.sync_all());
+    Ok(saved.map_err(|source| JournalError::File { path: journal, source })?)
 }

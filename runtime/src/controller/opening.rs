@@ -4,7 +4,7 @@
 use super::appearance::Appearance;
 use super::config::{ControllerConfig, ControllerError, JournalMode, Ready};
 use super::core::{Core, Identity};
-use super::left::{self, JOURNAL};
+use super::left::JOURNAL;
 use super::limits::Limits;
 use super::oracle::Oracle;
 use super::reactor::Reactor;
@@ -54,9 +54,6 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
     files.ready.socket_dir = Some(dirs.socket_dir.clone());
     if config.local {
         segments = make_segments(&dirs, &mut files.ready);
-        if config.resume {
-            left::bring_back_segments(&config.directory.join(JOURNAL), &dirs.shared_memory_dir)?;
-        }
         let path = places::socket_path(&dirs.socket_dir).display().to_string();
         let bound = listener.bind_local(&path);
         files.ready.addresses.push(bound.map_err(|source| ControllerError::Bind { address: path, source })?);

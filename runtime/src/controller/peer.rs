@@ -7,6 +7,7 @@ use crate::wire::resend::Sent;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::process::Table;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::num::Saturating;
 use std::time::Duration;
 
@@ -70,17 +71,30 @@ pub struct OwnSession {
     pub closed: bool,
     /// How many pieces of output are in the history.
     pub written: u64,
+    /// The uuids of the last clients from which it was taken over.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub former: VecDeque<String>,
 }
 
 impl OwnSession {
     /// Digits of a client's uuid that name its session, unless it has another name.
     const DIGITS: usize = 8;
+    /// Most former clients that are remembered.
+    const FORMER_MAX: usize = 16;
 
     /// That of a client which says hello.
     pub fn of(hello: &Hello) -> Self {
         let id = hello.uuid.clone();
         let name = hello.session.clone().unwrap_or_else(|| id.chars().take(Self::DIGITS).collect());
-        OwnSession { name, id, named: hello.session.is_some(), closed: false, written: 0 }
+        OwnSession { name, id, named: hello.session.is_some(), ..OwnSession::default() }
+    }
+
+    /// The client with this uuid has it no longer.
+    pub fn taken_from(&mut self, uuid: String) {
+        self.former.push_back(uuid);
+        if self.former.len() > Self::FORMER_MAX {
+            self.former.pop_front();
+        }
     }
 }
 

@@ -309,10 +309,10 @@ impl Reactor {
         actions.into_iter().try_for_each(|action| self.perform(action))
     }
 
-    /// Remembers something, with the bytes of segments in it.
+    /// Remembers something.
     fn keep(&mut self, entry: Entry) {
         if let Some(history) = &mut self.history {
-            history.keep(entry.with_bytes(self.segments.as_ref()));
+            history.keep(entry);
         }
     }
 
@@ -366,13 +366,16 @@ impl Reactor {
                 if let Some(recorder) = &mut self.recorder {
                     recorder.forget_segment(&name);
                 }
-                if let Some(folder) = &self.segments {
+                let behind = self.history.as_mut().is_some_and(|history| history.unlink_behind(&name));
+                if let Some(folder) = self.segments.as_ref().filter(|_| !behind) {
                     folder.unlink(&name);
                 }
             }
             Action::UnlinkPeer(peer, keep) => {
+                let history = &mut self.history;
+                let mut behind = |name: &[u8]| history.as_mut().is_some_and(|history| history.unlink_behind(name));
                 if let Some(folder) = &self.segments {
-                    folder.unlink_owner(peer, |name| keep.contains(name));
+                    folder.unlink_owner(peer, |name| keep.contains(name) || behind(name));
                 }
             }
             Action::Watch { peer, pid, start_time } => self.watch.add(peer, pid, start_time),

@@ -10,6 +10,7 @@ use super::record::{self, Came, RecordError};
 use super::replay::Replay;
 use super::{bug, image};
 use crate::journal::blobs::Blobs;
+use crate::journal::spilled::Spilled;
 use crate::journal::{Journal, JournalError, Opened};
 use crate::system::wall_clock;
 use crate::wire::segment::SegmentFolder;
@@ -52,7 +53,7 @@ pub(super) fn begin(
     resume: bool,
 ) -> Result<Begun, ControllerError> {
     let failed = |source| JournalError::File { path: path.to_owned(), source };
-    let start = || Keeper::start(path.join(HISTORY), created, limits.keep).map_err(failed);
+    let start = || Keeper::start(path.join(HISTORY), created, limits.keep, segments.cloned()).map_err(failed);
     let Some((opened, number)) = Journal::read(path)? else {
         let core = Core::new(identity, limits, oracle);
         let journal = Journal::create(path, &image::write(&core))?;
@@ -62,14 +63,17 @@ pub(super) fn begin(
     };
     let began = Instant::now();
     let mut history = start()?;
+    // The history asks for the bytes of some.
+    let spilled = segments.map(|segments| Spilled::bring_back(path, segments.path())).transpose().map_err(failed)?;
     // What is asked for again is in the history.
-    let replayed = replay(&opened, |entry| history.keep(entry.with_bytes(segments)))?;
+    let replayed = replay(&opened, |entry| history.keep(entry))?;
     let Replayed { core, last, count, length, next } = replayed;
     let mut core = core.with_oracle(oracle);
     let mut journal = Journal::resume(path, number, &opened, length, next)?;
-    if let Some(segments) = segments {
+    if let Some((mut spilled, segments)) = spilled.zip(segments) {
         let needed = core.work().unread_segments();
-        journal.restore_segments(segments.path(), |name| needed.contains(name.as_bytes())).map_err(failed)?;
+        spilled.keep_only(path, segments.path(), |name| needed.contains(name)).map_err(failed)?;
+        journal.has_copies(spilled);
     }
     // The clock has gone on meanwhile, and does not go back.
     let clock = since(created).max(last);

@@ -128,6 +128,9 @@ impl Registry {
         self.uuids.remove(&(peer.hello.role, peer.hello.uuid.clone()));
         self.uuids.insert((hello.role, hello.uuid.clone()), id);
         self.routes.insert(control, (id, Channel::Control));
+        if peer.hello.uuid != hello.uuid {
+            peer.session.taken_from(peer.hello.uuid.clone());
+        }
         (peer.session.named, peer.session.closed) = (true, false);
         peer.sent = Sent::new(peer.sent.keeps());
         (peer.received, peer.received_bytes, peer.told) = (Counts::default(), Saturating(0), (0, 0));

@@ -227,10 +227,9 @@ impl Journal {
         }
     }
 
-    /// Puts segments back that are `needed` and are not there any more.
-    pub fn restore_segments(&mut self, segments: &Path, needed: impl Fn(&str) -> bool) -> io::Result<()> {
-        self.spilled = Spilled::restore(self.folder.path(), segments, needed)?;
-        Ok(())
+    /// There are copies of these segments already.
+    pub fn has_copies(&mut self, spilled: Spilled) {
+        self.spilled = spilled;
     }
 
     /// Large frames, which are files beside the log.

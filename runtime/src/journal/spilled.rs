@@ -1,7 +1,9 @@
-//! Segments beside the log: copies on disk of what is in shared memory alone, which does not survive a loss of power.
+//! Segments beside the log: copies on disk of what is in shared memory alone, which does not survive a loss of power, nor the end of
+//! the cluster.
 //!
 //! A segment lives for moments mostly. So it is copied by the thread that brings the journal to the disk, and only if it is still there
-//! when somebody is about to be told that what has it is kept.
+//! when somebody is about to be told that what has it is kept. Where a cluster ends and its journal stays, its launcher copies those
+//! that the journal names.
 
 use ipclusterz_base::private::{Folder, How};
 use std::collections::BTreeSet;
@@ -58,22 +60,28 @@ fn copy(from: &Folder, name: &str, to: &Folder, new: &str) -> io::Result<()> {
 pub struct Spilled(BTreeSet<String>);
 
 impl Spilled {
-    /// Puts back what is not there any more, as far as it is `needed`; the rest is removed.
-    pub fn restore(journal: &Path, segments: &Path, needed: impl Fn(&str) -> bool) -> io::Result<Spilled> {
+    /// Puts back what is not there any more.
+    pub fn bring_back(journal: &Path, segments: &Path) -> io::Result<Spilled> {
         let (journal, segments) = (open(journal)?, open(segments)?);
         let mut spilled = BTreeSet::new();
         for file in journal.names()? {
             let Some(name) = file.to_str().and_then(|file| file.strip_prefix(PREFIX)) else { continue };
-            if !needed(name) {
-                journal.remove(&file_name(name))?;
-                continue;
-            }
             if segments.file(name, How::Read).is_err() {
                 copy(&journal, &file_name(name), &segments, name)?;
             }
             spilled.insert(name.to_owned());
         }
         Ok(Spilled(spilled))
+    }
+
+    /// Removes what is not needed.
+    pub fn keep_only(&mut self, journal: &Path, segments: &Path, is_needed: impl Fn(&[u8]) -> bool) -> io::Result<()> {
+        let (journal, segments) = (open(journal)?, open(segments)?);
+        for name in self.0.extract_if(.., |name| !is_needed(name.as_bytes())) {
+            journal.remove(&file_name(&name))?;
+            segments.remove(&name)?;
+        }
+        Ok(())
     }
 
     /// Those of `alive` of which there is no copy; from now on there is.
@@ -116,10 +124,12 @@ mod tests {
             Copy { from: from.clone(), to: to.clone(), name }.make().expect("a copy");
         }
         fs::remove_file(from.join("1-0-ab")).expect("remove");
-        let mut again = Spilled::restore(&to, &from, |name| name == "1-0-ab").expect("restored");
+        let mut again = Spilled::bring_back(&to, &from).expect("brought back");
         assert_eq!(fs::read(from.join("1-0-ab")).expect("read"), b"hello");
+        again.keep_only(&to, &from, |name| name == b"1-0-ab").expect("kept");
         assert_eq!((again.forget(b"1-0-ab"), again.forget(b"1-0-ab")), (Some("seg-1-0-ab".to_owned()), None));
-        Spilled::restore(&to, &from, |_| false).expect("restored");
-        assert!(!to.join("seg-1-0-ab").exists());
+        let mut again = Spilled::bring_back(&to, &from).expect("brought back");
+        again.keep_only(&to, &from, |_| false).expect("removed");
+        assert!(!to.join("seg-1-0-ab").exists() && !from.join("1-0-ab").exists());
     }
 }

@@ -345,6 +345,10 @@ impl Session {
             }
             (other, Stage::Standing) => events.push(SessionEvent::Message(channel, other, payload)),
             (other, Stage::Attaching(_, early)) => early.push((channel, other, payload)),
+            // A session that was taken over meanwhile.
+            (goodbye @ Message::Goodbye(_), Stage::Greeted) => {
+                events.push(SessionEvent::Message(channel, goodbye, payload));
+            }
             (_, Stage::Greeted) => {}
         }
         Ok(())

@@ -85,7 +85,7 @@ impl SegmentFolder {
     }
 
     /// Removes all segments of `owner` for which `keep` is false.
-    pub fn unlink_owner(&self, owner: PeerId, keep: impl Fn(&[u8]) -> bool) {
+    pub fn unlink_owner(&self, owner: PeerId, mut keep: impl FnMut(&[u8]) -> bool) {
         let prefix = format!("{owner}-");
         for name in self.folder.names().unwrap_or_default() {
             let name = name.as_encoded_bytes();

@@ -42,6 +42,15 @@ impl Core {
         true
     }
 
+    /// The session that was taken over from this client while it had no connection, and who has it.
+    pub(super) fn taken_meanwhile(&self, hello: &Hello) -> Option<String> {
+        let OwnSession { name, .. } = OwnSession::of(hello);
+        let peer = self.registry.of_session(&name).and_then(|id| self.registry.peer(id))?;
+        let Hello { uuid, pid, host, .. } = &peer.hello;
+        let reason = || format!("the session {name:?} was taken over by client {uuid} (pid {pid} on {host})");
+        (*uuid != hello.uuid && peer.session.former.contains(&hello.uuid)).then(reason)
+    }
+
     /// The client of a session is told that another one has it.
     fn dismiss(&mut self, id: PeerId, by: &str) {
         let Some(peer) = self.registry.peer(id) else { return };

@@ -10,7 +10,7 @@ use crate::controller::peer::{Peer, Presence, Token};
 use crate::controller::registry::Keep;
 use crate::transport::{Admitted, Route};
 use crate::wire::greeting::Foreign;
-use crate::wire::message::{Attach, Empty, EngineInfo, Hello, Message, Refused};
+use crate::wire::message::{Attach, Empty, EngineInfo, Goodbye, Hello, Message, Refused};
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame, bounds};
 use ipclusterz_base::connection::Role;
@@ -48,8 +48,13 @@ impl Core {
             self.actions.push(Action::Log(format!("hello again from {who}")));
             return self.resumed(peer, route, former);
         }
-        if role == Role::Client && self.take_over(route, &hello, now) {
-            return;
+        if role == Role::Client {
+            if let Some(reason) = self.taken_meanwhile(&hello) {
+                return self.send(route, Message::Goodbye(Goodbye { reason, taken: true }));
+            }
+            if self.take_over(route, &hello, now) {
+                return;
+            }
         }
         // It comes back before its old connections are known to be broken. An engine gets its id again.
         if let Some(old) = known {

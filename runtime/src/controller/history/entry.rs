@@ -58,6 +58,15 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// The segments that have bytes of it.
+    pub fn segments(&self) -> impl Iterator<Item = &Frame> {
+        let named = match self {
+            Entry::Answer { reply, payload, .. } => Some((&reply.segments, payload)),
+            _ => None,
+        };
+        named.into_iter().flat_map(|(notes, payload)| notes.iter().filter_map(|note| payload.get(note.frame as usize)))
+    }
+
     /// The same with the bytes of segments in place of their names. Where one is gone, the answer says that its value is.
     pub fn with_bytes(mut self, segments: Option<&SegmentFolder>) -> Self {
         if let Entry::Answer { reply, payload, dropped, .. } = &mut self {

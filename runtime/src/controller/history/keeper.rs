@@ -1,10 +1,12 @@
 //! The thread that has the history, as the controller has it: what comes is handed over, and questions are asked.
 
 use super::entry::Entry;
-use super::serving::{Answer, Ends, Job, Question, Serving};
+use super::serving::{Answer, Batch, Ends, Job, Question, Serving};
 use super::store::Keep;
 use crate::system::{block_all_signals, deadline};
 use crate::transport::wake::Waker;
+use crate::wire::segment::SegmentFolder;
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -30,15 +32,18 @@ pub struct Keeper {
     waker: Arc<Waker>,
     waiting: Arc<AtomicU64>,
     unread: Arc<AtomicU64>,
-    gathered: Vec<Entry>,
-    bytes: u64,
-    /// When the gathered entries are handed over.
+    /// Where the bytes of some answers are.
+    segments: Option<SegmentFolder>,
+    /// Segments that have bytes of answers which may not be written.
+    named: HashSet<Vec<u8>>,
+    gathered: Batch,
+    /// When that is handed over.
     due: Option<Instant>,
 }
 
 impl Keeper {
     /// Starts the thread, with the database at `path`. `began`: when the core's clock began, seconds since 1970.
-    pub fn start(path: PathBuf, began: f64, keep: Keep) -> io::Result<Keeper> {
+    pub fn start(path: PathBuf, began: f64, keep: Keep, segments: Option<SegmentFolder>) -> io::Result<Keeper> {
         let (jobs, receiver) = channel();
         let (sender, answers) = channel();
         let (waker, waiting, unread) = (Arc::new(Waker::new()?), Arc::default(), Arc::default());
@@ -47,13 +52,15 @@ impl Keeper {
             waker: Arc::clone(&waker),
             waiting: Arc::clone(&waiting),
             unread: Arc::clone(&unread),
+            segments: segments.clone(),
         };
         let serve = move || {
             block_all_signals();
             Serving::new(path, began, keep, ends).serve(&receiver);
         };
         std::thread::Builder::new().name("ipclusterz-hist".to_owned()).spawn(serve)?;
-        Ok(Keeper { jobs, answers, waker, waiting, unread, gathered: Vec::new(), bytes: 0, due: None })
+        let (named, gathered, due) = Default::default();
+        Ok(Keeper { jobs, answers, waker, waiting, unread, segments, named, gathered, due })
     }
 
     /// Remembers something. Where the thread cannot follow, how tasks of sessions without names have ended is passed over.
@@ -62,13 +69,30 @@ impl Keeper {
         if matches!(entry, Entry::Done { .. }) && self.waiting.load(Ordering::Relaxed) > WAITING_MAX {
             return;
         }
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.gathered.push(entry);
-        if self.gathered.len() >= BATCH || self.bytes >= BATCH_BYTES {
-            self.flush();
-        } else if self.due.is_none() {
-            self.due = Some(deadline(GATHERED_FOR));
+        let named: Vec<_> = entry.segments().map(|name| name.to_vec()).collect();
+        let entry = entry.with_bytes(self.segments.as_ref());
+        if !matches!(entry, Entry::Answer { dropped: Some(_), .. }) {
+            self.named.extend(named);
         }
+        self.gathered.bytes = self.gathered.bytes.saturating_add(bytes);
+        self.gathered.entries.push(entry);
+        if self.gathered.entries.len() >= BATCH || self.gathered.bytes >= BATCH_BYTES {
+            self.flush();
+        } else {
+            self.due.get_or_insert_with(|| deadline(GATHERED_FOR));
+        }
+    }
+
+    /// Nobody needs this segment any more. True: an answer that has its bytes is not written yet, and it is unlinked behind that. Were
+    /// the controller killed in between, the next one would find neither.
+    pub fn unlink_behind(&mut self, name: &[u8]) -> bool {
+        let unwritten = !self.gathered.entries.is_empty() || self.waiting.load(Ordering::Relaxed) > 0;
+        let behind = self.named.remove(name) && unwritten;
+        if behind {
+            self.gathered.unlinked.push(name.to_vec());
+            self.due.get_or_insert_with(|| deadline(GATHERED_FOR));
+        }
+        behind
     }
 
     /// When [`Keeper::flush_if_due`] has something to do.
@@ -86,11 +110,11 @@ impl Keeper {
     /// Hands over what was gathered.
     fn flush(&mut self) {
         self.due = None;
-        if !self.gathered.is_empty() {
-            let (entries, bytes) = (std::mem::take(&mut self.gathered), std::mem::take(&mut self.bytes));
-            self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        let batch = std::mem::take(&mut self.gathered);
+        if !batch.entries.is_empty() || !batch.unlinked.is_empty() {
+            self.waiting.fetch_add(batch.bytes, Ordering::Relaxed);
             // It lives as long as this end.
-            let _ = self.jobs.send(Job::Write(entries, bytes));
+            let _ = self.jobs.send(Job::Write(batch));
         }
     }
 
@@ -147,4 +171,40 @@ fn weight(entry: &Entry) -> u64 {
         Entry::Done { .. } => 0,
     };
     PLAIN.saturating_add(more)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Frame;
+    use crate::wire::message::{Outcome, Reply, SegmentNote};
+    use crate::wire::reaper;
+    use ipclusterz_base::ids::{PeerId, RequestId};
+
+    #[test]
+    fn a_segment_outlives_the_answers_that_are_not_written() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let folder = SegmentFolder::make(&root.path().join("segments")).expect("a folder");
+        let path = root.path().join("history");
+        let mut keeper = Keeper::start(path, 0.0, Keep::default(), Some(folder.clone())).expect("a thread");
+        let name = folder.create(PeerId(3), b"value").expect("a segment");
+        let (frame, segments) = (Frame::from(name.clone().into_bytes()), vec![SegmentNote { frame: 0, length: 5 }]);
+        let reply = Reply {
+            request: RequestId(1),
+            position: 0,
+            outcome: Outcome::Ok,
+            engine: None,
+            segments,
+            started: 0.0,
+            completed: 0.0,
+        };
+        let (session, payload, uuid, dropped) = ("0f3c9a1e".to_owned(), vec![frame], None, None);
+        keeper.keep(Entry::Answer { session, reply, payload, uuid, dropped });
+        assert!(keeper.unlink_behind(name.as_bytes()), "it is not written yet");
+        assert!(folder.map(name.as_bytes(), 5).is_ok());
+        assert!(keeper.checkpoint());
+        reaper::finish();
+        assert!(folder.map(name.as_bytes(), 5).is_err(), "it is unlinked");
+        assert!(!keeper.unlink_behind(name.as_bytes()));
+    }
 }

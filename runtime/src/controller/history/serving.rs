@@ -8,6 +8,7 @@ use crate::transport::Route;
 use crate::transport::wake::Waker;
 use crate::wire::Frame;
 use crate::wire::message::{Ask, Found, Message, TaskRecord};
+use crate::wire::segment::SegmentFolder;
 use rusqlite::ErrorCode;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -41,8 +42,18 @@ pub struct Question {
     pub open: Vec<TaskRecord>,
 }
 
+/// What is written at once.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub entries: Vec<Entry>,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// Segments that are unlinked behind it.
+    pub unlinked: Vec<Vec<u8>>,
+}
+
 pub(super) enum Job {
-    Write(Vec<Entry>, u64),
+    Write(Batch),
     Answer(Box<Question>),
     Checkpoint(Sender<bool>),
     Count(Sender<u64>),
@@ -59,6 +70,18 @@ pub(super) struct Ends {
     pub waiting: Arc<AtomicU64>,
     /// Answers that nobody has taken.
     pub unread: Arc<AtomicU64>,
+    /// Where segments are.
+    pub segments: Option<SegmentFolder>,
+}
+
+impl Ends {
+    /// Nothing of a batch waits any more.
+    fn done(&self, batch: &Batch) {
+        self.waiting.fetch_sub(batch.bytes, Ordering::Relaxed);
+        if let Some(segments) = &self.segments {
+            batch.unlinked.iter().for_each(|name| segments.unlink(name));
+        }
+    }
 }
 
 /// Opens the database, in the place of one that is damaged: what was in that is lost to the cluster, which goes on.
@@ -93,8 +116,8 @@ pub(super) struct Serving {
     began: f64,
     /// None: it could not be opened yet.
     store: Option<Store>,
-    /// What is to be written, with its bytes.
-    behind: VecDeque<(Vec<Entry>, u64)>,
+    /// What is to be written.
+    behind: VecDeque<Batch>,
     /// Why that cannot be written.
     fault: Option<String>,
     /// Questions that are answered when it can.
@@ -129,8 +152,8 @@ impl Serving {
 
     fn work(&mut self, job: Job) {
         match job {
-            Job::Write(entries, bytes) => {
-                self.behind.push_back((entries, bytes));
+            Job::Write(batch) => {
+                self.behind.push_back(batch);
                 self.catch_up();
             }
             Job::Answer(question) => {
@@ -175,13 +198,13 @@ impl Serving {
             Some(store) => store,
             closed => closed.insert(open(&self.path, self.began)?),
         };
-        while let Some((entries, bytes)) = self.behind.front() {
-            match store.write(entries, wall_clock()) {
+        while let Some(batch) = self.behind.front() {
+            match store.write(&batch.entries, wall_clock()) {
                 Err(error) if may_pass(&error) => return Err(error),
-                Err(error) => tracing::error!("{} entries of the history are lost: {error}", entries.len()),
+                Err(error) => tracing::error!("{} entries of the history are lost: {error}", batch.entries.len()),
                 Ok(()) => {}
             }
-            self.ends.waiting.fetch_sub(*bytes, Ordering::Relaxed);
+            self.ends.done(batch);
             self.behind.pop_front();
         }
         Ok(())
@@ -190,10 +213,10 @@ impl Serving {
     /// Where too much waits, the oldest goes.
     fn shed(&mut self) {
         while self.ends.waiting.load(Ordering::Relaxed) > BEHIND_MAX
-            && let Some((entries, bytes)) = self.behind.pop_front()
+            && let Some(batch) = self.behind.pop_front()
         {
-            tracing::error!("{} entries of the history are lost: too many wait", entries.len());
-            self.ends.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            tracing::error!("{} entries of the history are lost: too many wait", batch.entries.len());
+            self.ends.done(&batch);
         }
     }
 
@@ -274,7 +297,7 @@ mod tests {
     fn serving(path: PathBuf) -> (Serving, Receiver<Answer>) {
         let (answers, receiver) = channel();
         let waker = Arc::new(Waker::new().expect("a waker"));
-        let ends = Ends { answers, waker, waiting: Arc::default(), unread: Arc::default() };
+        let ends = Ends { answers, waker, waiting: Arc::default(), unread: Arc::default(), segments: None };
         (Serving::new(path, 0.0, KEEP, ends), receiver)
     }
 
@@ -284,7 +307,7 @@ mod tests {
         let what = Box::new(Submitted { op: Op::Apply, name: None, about, part: 0, submitted, targets: None });
         let entries = vec![Entry::Request { session: SESSION.to_owned(), request: RequestId(request), what }];
         serving.ends.waiting.fetch_add(1, Ordering::Relaxed);
-        serving.work(Job::Write(entries, 1));
+        serving.work(Job::Write(Batch { entries, bytes: 1, unlinked: vec![] }));
     }
 
     fn question(ask: Ask) -> Question {
@@ -340,7 +363,7 @@ mod tests {
             write(&mut serving, request);
         }
         serving.ends.waiting.fetch_add(BEHIND_MAX, Ordering::Relaxed);
-        serving.behind.front_mut().expect("an entry").1 += BEHIND_MAX;
+        serving.behind.front_mut().expect("an entry").bytes += BEHIND_MAX;
         serving.catch_up();
         std::fs::create_dir(folder.path().join("later")).expect("a folder");
         serving.catch_up();
