@@ -108,7 +108,8 @@ pub struct Core {
 impl Core {
     /// A session is established or resumed. What has to be sent again, before anything else.
     pub fn established(&mut self, welcome: Welcome, now: f64) -> Vec<Sending> {
-        let is_this = self.standing.is_some_and(|standing| standing.peer == welcome.peer);
+        let is_this =
+            self.standing.is_some_and(|standing| standing.peer == welcome.peer) && welcome.is_of_session(&self.token);
         if let Some(arrived) = welcome.resumed.filter(|_| is_this)
             && std::mem::take(&mut self.away)
         {
@@ -125,7 +126,8 @@ impl Core {
             return again;
         }
         self.lost("the controller does not know this client any more", now);
-        let grace = Duration::try_from_secs_f64(welcome.grace).unwrap_or_default();
+        // A session with a name is kept for longer than can be said.
+        let grace = Duration::try_from_secs_f64(welcome.grace).unwrap_or(Duration::MAX);
         self.standing = Some(Standing { peer: welcome.peer, window: welcome.window, grace });
         self.token = welcome.token;
         self.last_request =

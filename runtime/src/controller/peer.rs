@@ -52,6 +52,9 @@ pub struct Peer {
     pub presence: Presence,
     /// It has had both connections.
     pub stood: bool,
+    /// It has taken over a session that stood before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inherited: bool,
     /// It dials this host's unix socket, so that the kernel closes its connections when its process ends, and not before.
     pub beside: bool,
     /// How much it was sent, as the journal has it, before the controller was started again; until it comes back.
@@ -82,10 +85,12 @@ impl OwnSession {
     /// Most former clients that are remembered.
     const FORMER_MAX: usize = 16;
 
-    /// That of a client which says hello.
-    pub fn of(hello: &Hello) -> Self {
+    /// That of a client which says hello. Somebody else may have given theirs the name that it would get.
+    pub fn of(hello: &Hello, is_free: impl Fn(&str) -> bool) -> Self {
         let id = hello.uuid.clone();
-        let name = hello.session.clone().unwrap_or_else(|| id.chars().take(Self::DIGITS).collect());
+        let begins = |digits| id.chars().take(digits).collect::<String>();
+        let own = || (Self::DIGITS..id.len()).map(begins).find(|name| is_free(name)).unwrap_or_else(|| id.clone());
+        let name = hello.session.clone().unwrap_or_else(own);
         OwnSession { name, id, named: hello.session.is_some(), ..OwnSession::default() }
     }
 
@@ -157,6 +162,11 @@ impl Peer {
     /// Whether its session outlives its connections.
     pub fn is_kept(&self) -> bool {
         self.sent.keeps() && !self.leaving
+    }
+
+    /// Whether its session is waited for when its connections break.
+    pub fn goes_on(&self) -> bool {
+        self.is_kept() && (self.stood || self.inherited)
     }
 
     /// Whether it is an engine whose broken connection shows that its process has ended.

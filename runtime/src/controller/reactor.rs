@@ -213,8 +213,11 @@ impl Reactor {
     }
 
     fn take_exits(&mut self) -> Result<(), ControllerError> {
-        for (peer, how) in self.watch.ended() {
-            self.handle(Event::ProcessEnded(peer, how))?;
+        for (peer, pid, how) in self.watch.ended() {
+            // A session may have been taken over from a client just before that ended.
+            if self.core.may_be_of(peer, pid) {
+                self.handle(Event::ProcessEnded(peer, how))?;
+            }
         }
         Ok(())
     }

@@ -60,7 +60,8 @@ impl Registry {
         }
         self.routes.insert(control, (id, Channel::Control));
         self.uuids.insert((hello.role, hello.uuid.clone()), id);
-        let session = if engine { OwnSession::default() } else { OwnSession::of(&hello) };
+        let is_free = |name: &str| !self.sessions.contains_key(name);
+        let session = if engine { OwnSession::default() } else { OwnSession::of(&hello, is_free) };
         if !engine {
             self.sessions.insert(session.name.clone(), id);
         }
@@ -83,6 +84,7 @@ impl Registry {
             told: (0, 0),
             presence: Presence::Here,
             stood: false,
+            inherited: false,
             beside: keep.beside,
             replayed: None,
             hello,
@@ -118,7 +120,7 @@ impl Registry {
     }
 
     /// Another client has the session of a peer from now on. Nothing was sent to it yet.
-    pub fn take_over(&mut self, id: PeerId, hello: Hello, control: Route, token: Token, now: Duration) {
+    pub fn take_over(&mut self, id: PeerId, hello: Hello, beside: bool, control: Route, token: Token, now: Duration) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         for route in [Some(peer.control), peer.data.take()].into_iter().flatten() {
             if is_of(&self.routes, route, id) {
@@ -134,9 +136,10 @@ impl Registry {
         (peer.session.named, peer.session.closed) = (true, false);
         peer.sent = Sent::new(peer.sent.keeps());
         (peer.received, peer.received_bytes, peer.told) = (Counts::default(), Saturating(0), (0, 0));
+        peer.inherited |= peer.stood;
         (peer.presence, peer.stood, peer.replayed) = (Presence::Here, false, None);
         (peer.leaving, peer.ended, peer.watched, peer.exited) = (false, None, false, None);
-        (peer.token, peer.control, peer.since, peer.hello) = (token, control, now, hello);
+        (peer.token, peer.control, peer.since, peer.hello, peer.beside) = (token, control, now, hello, beside);
     }
 
     /// The peer that has, or had last, the session with this name.
@@ -157,7 +160,7 @@ impl Registry {
     /// A client's last connection ended, and its session goes on for a while.
     pub fn suspend(&mut self, route: Route) -> Option<PeerId> {
         let (id, _) = *self.routes.get(&route)?;
-        let goes_on = |peer: &&mut Peer| peer.is_kept() && peer.stood;
+        let goes_on = |peer: &&mut Peer| peer.goes_on();
         self.peers.get_mut(&id).filter(goes_on)?;
         self.routes.remove(&route);
         Some(id)

@@ -147,6 +147,14 @@ pub(super) struct ClientState {
     pub keeps_little: bool,
 }
 
+impl ClientState {
+    /// Whoever has sent the code of functions names them no more. Bytes of that.
+    pub fn forget_all_functions(&mut self) -> u64 {
+        self.functions.clear();
+        std::mem::take(&mut self.function_bytes).0
+    }
+}
+
 /// A piece of output on its way to a client.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Written {

@@ -17,7 +17,7 @@ pub(super) struct Watch {
     epoll: OwnedFd,
     processes: HashMap<PeerId, (u32, OwnedFd)>,
     /// Those that had ended before they could be watched.
-    over: Vec<PeerId>,
+    over: Vec<(PeerId, u32)>,
 }
 
 impl Watch {
@@ -48,8 +48,8 @@ impl Watch {
                     self.processes.insert(peer, (pid, process));
                 }
             }
-            Ok(_) => self.over.push(peer),
-            Err(error) if gone(&error) => self.over.push(peer),
+            Ok(_) => self.over.push((peer, pid)),
+            Err(error) if gone(&error) => self.over.push((peer, pid)),
             Err(error) => tracing::debug!("process {pid} is not watched: {error}"),
         }
     }
@@ -58,6 +58,7 @@ impl Watch {
     pub fn remove(&mut self, peer: PeerId) {
         // Closing the only descriptor takes it out of the set.
         self.processes.remove(&peer);
+        self.over.retain(|(over, _)| *over != peer);
     }
 
     /// Whether `ended` has something that the descriptor does not tell of.
@@ -65,14 +66,17 @@ impl Watch {
         !self.over.is_empty()
     }
 
-    /// Those that have ended since the last call, and how, as far as the kernel tells.
-    pub fn ended(&mut self) -> Vec<(PeerId, Option<String>)> {
+    /// Those that have ended since the last call, their pids, and how, as far as the kernel tells.
+    pub fn ended(&mut self) -> Vec<(PeerId, u32, Option<String>)> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; BATCH as usize];
         // SAFETY: the events are valid for writing, as many as is said.
         let count = unsafe { libc::epoll_wait(self.fd(), events.as_mut_ptr(), BATCH, 0) };
         let found = events.iter().take(usize::try_from(count).unwrap_or_default());
-        let found: Vec<PeerId> = found.map(|event| PeerId(event.u64)).chain(std::mem::take(&mut self.over)).collect();
-        found.into_iter().map(|peer| (peer, self.processes.remove(&peer).and_then(|(pid, fd)| how(pid, &fd)))).collect()
+        let found: Vec<PeerId> = found.map(|event| PeerId(event.u64)).collect();
+        let over = std::mem::take(&mut self.over).into_iter().map(|(peer, pid)| (peer, pid, None));
+        let processes = &mut self.processes;
+        let ended = |peer| processes.remove(&peer).map(|(pid, fd)| (peer, pid, how(pid, &fd)));
+        found.into_iter().filter_map(ended).chain(over).collect()
     }
 }
 
@@ -132,7 +136,7 @@ mod tests {
     use super::*;
     use std::process::{Child, Command};
 
-    fn wait(watch: &mut Watch) -> (PeerId, Option<String>) {
+    fn wait(watch: &mut Watch) -> (PeerId, u32, Option<String>) {
         let mut items = [zmq::PollItem::from_fd(watch.fd(), zmq::POLLIN)];
         assert_eq!(zmq::poll(&mut items, 10_000), Ok(1), "an end");
         watch.ended().pop().expect("an end")
@@ -152,7 +156,8 @@ mod tests {
         {
             let (mut child, start_time) = child(&format!("read line; {script}"));
             watch.add(PeerId(number), child.id(), start_time);
-            let (peer, how) = wait(&mut watch);
+            let (peer, pid, how) = wait(&mut watch);
+            assert_eq!(pid, child.id());
             // A shell may leave a core behind.
             assert_eq!(
                 (peer, how.as_deref().map(|how| how.trim_end_matches(" (core dumped)"))),
@@ -162,13 +167,13 @@ mod tests {
         }
         let (mut other, start_time) = child("exec sleep 1000");
         watch.add(PeerId(3), other.id(), start_time + 1);
-        assert_eq!(watch.ended(), [(PeerId(3), None)], "that one has ended");
+        assert_eq!(watch.ended(), [(PeerId(3), other.id(), None)], "that one has ended");
         watch.add(PeerId(4), other.id(), start_time);
         watch.remove(PeerId(4));
         other.kill().expect("kill");
         other.wait().expect("reap");
         assert_eq!(watch.ended(), []);
         watch.add(PeerId(5), other.id(), start_time);
-        assert_eq!(watch.ended(), [(PeerId(5), None)]);
+        assert_eq!(watch.ended(), [(PeerId(5), other.id(), None)]);
     }
 }

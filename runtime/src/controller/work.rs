@@ -191,6 +191,7 @@ impl Work {
         state.last_request = state.last_request.of_next_client();
         (state.replies, state.keeps_little, state.output_dropped) = (Saturating(0), false, false);
         state.output_bytes = Saturating(0);
+        self.held_bytes -= state.forget_all_functions();
         let (outputs, segments) = (std::mem::take(&mut state.outputs), std::mem::take(&mut state.reply_segments));
         self.released = true;
         if !state.queue.is_empty() && !self.turns.contains(&client) {
@@ -226,7 +227,7 @@ impl Work {
             if goodbye { self.give_held(task, now) } else { self.forget(task) }
         }
         self.turns.retain(|other| *other != client);
-        self.held_bytes -= state.function_bytes;
+        self.held_bytes -= state.forget_all_functions();
         self.credit_all(client, std::mem::take(&mut state.outputs));
         self.effects.extend(state.reply_segments.into_iter().map(|(_, name)| Effect::Unlink(name)));
     }

@@ -120,13 +120,18 @@ impl Sent {
     /// What is to be sent again, when so much has arrived.
     pub fn missing(&mut self, counts: Counts) -> Vec<Sending> {
         self.arrived(counts);
-        let again = |channel, lane: &Lane| {
-            let copies = lane.kept.iter().map(|(message, payload)| (channel, message.clone(), payload.clone()));
-            copies.collect::<Vec<_>>()
-        };
-        let mut missing = again(Channel::Control, &self.control);
-        missing.extend(again(Channel::Data, &self.data));
+        let mut missing = self.under_way(Channel::Control);
+        missing.extend(self.under_way(Channel::Data));
         missing
+    }
+
+    /// What was sent on a channel, and may not have arrived.
+    pub fn under_way(&self, channel: Channel) -> Vec<Sending> {
+        let lane = match channel {
+            Channel::Control => &self.control,
+            Channel::Data => &self.data,
+        };
+        lane.kept.iter().map(|(message, payload)| (channel, message.clone(), payload.clone())).collect()
     }
 
     /// Whether any of what may be missing is like this.

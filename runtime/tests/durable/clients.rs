@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// The function that some tasks call.
 const FUNCTION: FunctionName = FunctionName([9; 16]);
 
+/// And its code.
+pub const CODE: &[u8] = b"code";
+
 /// Where a request goes.
 #[derive(Debug, Clone, Copy)]
 pub enum Goes {
@@ -49,10 +52,11 @@ impl World {
             return;
         }
         let client = self.peers[at].client();
+        let first = client.first as u32;
         let pending = Pending::new(asked.targets.clone(), 0.0, Arc::clone(&client.watched), Arc::default());
         let id = client.core.number(1);
-        let key = (at as u32, id);
-        let function = function.then(|| (FUNCTION, client.core.functions.code(FUNCTION, b"code")));
+        let key = (first, id);
+        let function = function.then(|| (FUNCTION, client.core.functions.code(FUNCTION, CODE)));
         let mut packed = Packed::default();
         packed.push(&payload_of(key), None).expect("memory");
         let (placement, count, weak) = (goes.placement(&asked), asked.targets.len(), Arc::downgrade(&pending));
@@ -73,7 +77,8 @@ impl World {
             part: 0,
         });
         client.submitted.insert(id, pending);
-        self.truth.asked.insert(key, asked);
+        let before = self.truth.asked.insert(key, asked);
+        assert!(before.is_none(), "another client of this session has submitted {key:?}");
         self.flush(at, vec![]);
     }
 
@@ -84,7 +89,8 @@ impl World {
         let requests = (!all && !all_clients).then_some(*last);
         let range = requests.map(|last| last..ipclusterz_base::ids::RequestId(last.0 + 1));
         client.core.abort_unsent(range.as_ref(), 0.0);
-        let own = |key: &(u32, _)| all_clients || key.0 == at as u32 && requests.is_none_or(|last| key.1 == last);
+        let first = client.first as u32;
+        let own = |key: &(u32, _)| all_clients || key.0 == first && requests.is_none_or(|last| key.1 == last);
         let keys: Vec<_> = self.truth.asked.keys().copied().filter(own).collect();
         self.truth.aborted.extend(keys);
         // What was submitted before goes first.
@@ -118,7 +124,7 @@ impl World {
     pub fn client_hears(&mut self, at: usize, channel: Channel, message: Message, payload: Vec<Frame>) {
         match &message {
             Message::Reply(reply) => {
-                let target = ((at as u32, reply.request), reply.position);
+                let target = (self.key(at, reply.request), reply.position);
                 let first = self.truth.answered.insert(target);
                 assert!(first || self.truth.power_cuts > 0, "a second answer: {reply:?}");
                 assert!(
@@ -127,7 +133,8 @@ impl World {
                 );
             }
             Message::Abort(_) => {
-                let all: Vec<_> = self.truth.asked.keys().copied().filter(|key| key.0 == at as u32).collect();
+                let first = self.peers[at].client().first as u32;
+                let all: Vec<_> = self.truth.asked.keys().copied().filter(|key| key.0 == first).collect();
                 self.truth.aborted.extend(all);
             }
             _ => {}

@@ -4,7 +4,9 @@ use crate::process::Process;
 use crate::world::{World, identity, limits, oracle};
 use ipclusterz_runtime::controller::core::Core;
 use ipclusterz_runtime::controller::event::{Action, Event};
+use ipclusterz_runtime::controller::history::Entry;
 use ipclusterz_runtime::controller::image;
+use ipclusterz_runtime::controller::record::RecordError;
 use ipclusterz_runtime::controller::replay::Replay;
 use ipclusterz_runtime::journal::record::read_all;
 use std::time::Duration;
@@ -20,11 +22,21 @@ pub enum Point {
     MidSend(u8),
 }
 
-/// The state that an image and a log lead to, and the time of the last event.
-pub fn replayed(image: &[u8], log: &[u8]) -> (Core, Duration) {
+/// The state that an image and a log lead to, the time of the last event, and what that has to say for the history.
+pub fn replayed(image: &[u8], log: &[u8]) -> (Core, Duration, Vec<Entry>) {
     let mut replay = Replay::new(image).expect("an image");
-    read_all(log, 0, |_, bytes| replay.record(bytes).map(drop)).expect("whole records");
-    replay.finish(oracle())
+    let mut entries = Vec::new();
+    let record = |_, bytes: &[u8]| {
+        for action in replay.record(bytes)? {
+            if let Action::Keep(entry) = action {
+                entries.push(*entry);
+            }
+        }
+        Ok::<(), RecordError>(())
+    };
+    read_all(log, 0, record).expect("whole records");
+    let (core, last) = replay.finish(oracle());
+    (core, last, entries)
 }
 
 impl World {
@@ -53,6 +65,7 @@ impl World {
     /// All connections end with the controller.
     fn breaks_all(&mut self, arrive: usize) {
         (self.process, self.lived) = (None, None);
+        self.remembered.forget_since_checkpoint();
         self.disk.forget_asker();
         self.late.clear();
         self.ends.clear();
@@ -78,8 +91,8 @@ impl World {
         }
     }
 
-    /// The state that the journal has, and the time of its last event.
-    fn replayed(&self) -> (Core, Duration) {
+    /// What the journal leads to.
+    fn replayed(&self) -> (Core, Duration, Vec<Entry>) {
         replayed(&self.disk.image, &self.disk.log)
     }
 
@@ -89,7 +102,8 @@ impl World {
             return;
         }
         let number = self.disk.repair();
-        let (core, last) = self.replayed();
+        let (core, last, entries) = self.replayed();
+        entries.into_iter().for_each(|entry| self.remembered.keep(entry));
         assert!(last <= self.now);
         let state = image::write(&core);
         match self.lived.take() {

@@ -150,3 +150,79 @@ fn an_engine_that_hears_too_late_that_it_was_let_in_is_not_known_any_more() {
     let (comes, die) = (EngineComes { beside: false }, Die { point: BeforeWrite, arrive: 1 });
     play(0, &[comes, Approach { peer: 69, steps: 8 }, die, Return, Wait(31000)]);
 }
+
+/// Its connection broke, and it was taken for one whose process had ended, because the client before it in its session was on the
+/// controller's host.
+#[test]
+fn a_client_elsewhere_that_has_taken_a_session_over_may_come_back() {
+    let submit = |client| Submit { client, goes: Anywhere(0), function: true };
+    let comes = Succeeds { client: 0, beside: false };
+    play(8, &[comes, Exchange(109), submit(2), Exchange(118), Cut(83), submit(103)]);
+}
+
+/// The controller died between the welcome of a client that has taken a session over and its second connection: the session, with all
+/// that was submitted in it, was forgotten.
+#[test]
+fn a_session_that_is_being_taken_over_is_kept() {
+    let submit = Submit { client: 29, goes: Anywhere(0), function: false };
+    let comes = Succeeds { client: 0, beside: false };
+    play(16, &[comes, submit, Connect(154), Gather, Commit, Die { point: BeforeWrite, arrive: 0 }]);
+}
+
+/// What it was sent before it had its second connection was counted, and went nowhere: an answer came twice, and another never.
+#[test]
+fn a_client_that_takes_a_session_over_gets_what_came_meanwhile() {
+    let submit = Submit { client: 91, goes: To(3), function: false };
+    let comes = Succeeds { client: 0, beside: false };
+    let first = [submit, Approach { peer: 19, steps: 7 }, Exchange(249), Begin(13)];
+    play(0, &[&first[..], &[comes, Approach { peer: 34, steps: 1 }, Write(19)]].concat());
+}
+
+/// The kernel told of the end of the client from which its session had been taken over a moment before.
+#[test]
+fn the_end_of_a_client_is_not_that_of_the_next_one_in_its_session() {
+    let submit = Submit { client: 0, goes: To(2), function: false };
+    let lose_power = LosePower { at: 0, hole: false, arrive: 0 };
+    let first = [Succeeds { client: 0, beside: false }, lose_power, EngineDies { engine: 103, arrive: 0 }];
+    play(8, &[&first[..], &[submit, Return, Approach { peer: 113, steps: 1 }]].concat());
+}
+
+/// A client of a session with a name broke the rules: it was put out, and all that was under way in the session with it.
+#[test]
+fn a_session_outlives_a_client_that_is_put_out() {
+    let submit = Submit { client: 7, goes: Anywhere(0), function: false };
+    play(24, &[submit, Approach { peer: 243, steps: 7 }, BreaksRules(19)]);
+}
+
+/// Its engine died, and the launcher was to say how: the answer was neither under way nor kept for whoever took the session over.
+#[test]
+fn an_answer_that_waits_for_the_last_word_on_an_engine_is_under_way() {
+    let submit = |client| Submit { client, goes: Anywhere(0), function: false };
+    play(22, &[submit(91), EngineDies { engine: 83, arrive: 0 }, submit(65), Exchange(11)]);
+}
+
+/// It was killed before it had sent its call, and the next one gave the number again.
+#[test]
+fn no_client_gets_a_number_that_one_before_it_has_given() {
+    let submit = |client| Submit { client, goes: Anywhere(0), function: false };
+    play(
+        0,
+        &[
+            EngineDies { engine: 0, arrive: 0 },
+            Succeeds { client: 0, beside: false },
+            Exchange(107),
+            submit(52),
+            submit(2),
+        ],
+    );
+}
+
+/// It had to begin anew, was let in, and was cut off before it knew that. It took what went on then for what it had had before, and sent
+/// all of that again.
+#[test]
+fn a_client_that_begins_anew_in_its_session_does_not_send_what_it_had_sent() {
+    let submit = |client| Submit { client, goes: Anywhere(0), function: false };
+    let first = [submit(29), Exchange(3), EngineDies { engine: 0, arrive: 0 }, BreaksRules(35), Exchange(0)];
+    let approach = [Down { peer: 80, channel: 0, count: 1 }, Approach { peer: 32, steps: 8 }];
+    play(16, &[&first[..], &approach, &[Die { point: BeforeWrite, arrive: 0 }, submit(0)]].concat());
+}

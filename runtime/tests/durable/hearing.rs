@@ -3,10 +3,12 @@
 use crate::links::{CHANNELS, DATA, Stage};
 use crate::peers::{LEASE, Part};
 use crate::world::{SESSION_GRACE, World};
+use ipclusterz_base::ids::PeerId;
 use ipclusterz_runtime::engine::keeping::Course;
-use ipclusterz_runtime::wire::message::{Attach, Counts, Message, Welcome};
+use ipclusterz_runtime::wire::message::{Attach, Counts, Goodbye, Message, Welcome};
 use ipclusterz_runtime::wire::resend::Sending;
 use ipclusterz_runtime::wire::{Channel, Frame};
+use std::time::Duration;
 
 impl World {
     pub fn hear(&mut self, at: usize, channel: Channel, message: Message, payload: Vec<Frame>) {
@@ -26,6 +28,7 @@ impl World {
                 let Stage::Attaching(welcome, early) = stage else { unreachable!("it was") };
                 self.established(at, *welcome, early);
             }
+            (Message::Goodbye(Goodbye { taken: true, .. }), _) => self.is_taken(at),
             (Message::Refused(refused), Stage::Greeted) => panic!("it is not let in: {refused:?}"),
             (Message::Refused(_), _) => self.cut(at),
             (message, Stage::Attaching(_, early)) => early.push((channel, message, payload)),
@@ -41,7 +44,13 @@ impl World {
         // What a dead controller has sent may be heard late.
         peer.trouble = peer.trouble.filter(|_| peer.link.as_ref().is_some_and(|link| link.dead));
         let again = match &mut peer.part {
-            Part::Client(client) => client.core.established(welcome, 0.0),
+            Part::Client(client) => {
+                let again = client.core.established(welcome, 0.0);
+                // The clients are numbered from 100 on.
+                let id = client.core.session.as_ref().map(|session| session.id[..8].parse::<usize>());
+                client.first = id.expect("a session").expect("a number") - 100;
+                again
+            }
             Part::Engine(engine) => {
                 engine.id = welcome.engine_id;
                 match engine.keeping.established(&welcome) {
@@ -68,7 +77,8 @@ impl World {
     fn looks_at_course(&mut self, at: usize, welcome: &Welcome) {
         let now = self.now;
         let peer = &mut self.peers[at];
-        if let Some(had) = welcome.resumed.filter(|_| peer.session == Some(welcome.peer)) {
+        let is_this = |(id, token): &(PeerId, String)| *id == welcome.peer && welcome.is_of_session(token);
+        if let Some(had) = welcome.resumed.filter(|_| peer.session.as_ref().is_some_and(is_this)) {
             let known = peer.received;
             assert!(had.control >= known.control && had.data >= known.data, "{known:?} were received, now {had:?}");
             if let Part::Engine(engine) = &peer.part {
@@ -76,10 +86,14 @@ impl World {
             }
             return self.received(at, had);
         }
-        if peer.session.replace(welcome.peer).is_some() {
-            let grace = if matches!(peer.part, Part::Client(_)) { SESSION_GRACE } else { LEASE };
-            let too_long = peer.trouble.is_none_or(|since| since + grace <= now);
-            assert!(too_long, "{} is not known any more", peer.uuid);
+        if peer.session.replace((welcome.peer, welcome.token.clone())).is_some() {
+            let grace = match &peer.part {
+                Part::Client(client) if client.name.is_some() => Duration::MAX,
+                Part::Client(_) => SESSION_GRACE,
+                Part::Engine(_) => LEASE,
+            };
+            let too_long = peer.trouble.is_none_or(|since| since.saturating_add(grace) <= now);
+            assert!(too_long || std::mem::take(&mut peer.put_out), "{} is not known any more", peer.uuid);
         }
         peer.received = Counts::default();
         self.session_ends(at);
@@ -126,7 +140,7 @@ impl World {
             Part::Client(client) => {
                 let (grace, resume) = client.core.interrupted("cut").expect("its session goes on");
                 peer.resume = Some(resume);
-                peer.give_up.get_or_insert(now + grace);
+                peer.give_up.get_or_insert(now.saturating_add(grace));
             }
             Part::Engine(engine) => {
                 peer.resume = Some(engine.keeping.interrupted().expect("its session goes on"));

@@ -30,7 +30,7 @@ fn play_many(step: impl Strategy<Value = Step>) -> u64 {
     let random = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let config = Config { failure_persistence: None, max_shrink_iters: 100_000, ..Config::with_cases(cases) };
     let twofold = std::cell::Cell::new(0);
-    let history = (0..16_u8, proptest::collection::vec(step, 0..STEPS));
+    let history = (0..32_u8, proptest::collection::vec(step, 0..STEPS));
     let played = TestRunner::new_with_rng(config, random).run(&history, |(beside, steps)| {
         twofold.set(twofold.get() + play(beside, &steps));
         Ok::<(), TestCaseError>(())

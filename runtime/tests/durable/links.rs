@@ -121,6 +121,18 @@ impl World {
         self.happens(Event::Gone(Route(route)));
     }
 
+    /// What the controller takes for something that a client may not say.
+    pub fn breaks_rules(&mut self, at: usize) {
+        let peer = &mut self.peers[at];
+        let stands = |link: &&Link| !link.dead && matches!(link.stage, Stage::Standing);
+        let Some(link) = peer.link.as_ref().filter(stands) else { return };
+        let route = Route(link.routes[0]);
+        if self.process.as_ref().is_some_and(|process| process.core.registry().of_route(route).is_some()) {
+            peer.put_out = true;
+            self.happens(Event::Undecodable { route, reason: "no message".to_owned() });
+        }
+    }
+
     pub fn put(&mut self, at: usize, sends: Vec<Sending>) {
         let Some(link) = self.peers[at].link.as_mut().filter(|link| !link.dead) else { return };
         for (channel, message, payload) in sends {

@@ -20,7 +20,9 @@ impl World {
         }
         let (pid, uuid) = (peer.pid, peer.uuid.clone());
         if let Some(process) = &self.process {
-            self.ends.extend(process.watched.iter().filter(|(_, watched)| **watched == pid).map(|(peer, _)| *peer));
+            self.ends.extend(
+                process.watched.iter().filter(|(_, watched)| **watched == pid).map(|(peer, pid)| (*peer, *pid)),
+            );
         }
         if matches!(peer.part, Part::Engine(_)) {
             self.words.push(uuid);
@@ -52,10 +54,17 @@ impl World {
         self.peers[at].vanished = None;
     }
 
+    /// A client is told that another one has its session. It closes.
+    pub fn is_taken(&mut self, at: usize) {
+        self.process_ends(at, usize::MAX);
+        self.peers[at].vanished = None;
+    }
+
     /// The kernel tells the controller that a process of its host has ended.
     pub fn kernel_tells(&mut self) {
-        if self.process.is_some()
-            && let Some(peer) = self.ends.pop()
+        let Some(process) = &self.process else { return };
+        if let Some((peer, pid)) = self.ends.pop()
+            && process.core.may_be_of(peer, pid)
         {
             self.happens(Event::ProcessEnded(peer, Some("signal: 9 (SIGKILL)".to_owned())));
             self.moved = true;

@@ -10,7 +10,7 @@
 //!    follows from them is done; `deaths`: it dies in the middle of that, and another one goes on.
 //! 3. `links`: connections that come, carry messages and are cut; `hearing`: what arrives at a peer.
 //! 4. `clients` and `engines`: what they do; `lives`: processes that end, and others that come.
-//! 5. `truth`: what the model knows; `runs`: how often each task ran, and why it may have.
+//! 5. `truth`: what the model knows; `runs`: how often each task ran, and why it may have; `remembered`: what the history has.
 //! 6. `steps`: what can happen, `history`: histories of that at random; `settle`: how they end; `verdict`: what must hold then.
 //! 7. `found`: histories that have shown a fault; `recorded`: journals that were written once.
 //!
@@ -28,6 +28,7 @@ mod lives;
 mod peers;
 mod process;
 mod recorded;
+mod remembered;
 mod runs;
 mod settle;
 mod steps;

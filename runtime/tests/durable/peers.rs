@@ -32,8 +32,10 @@ pub struct Peer {
     pub resume: Option<Resume>,
     /// How many hellos it has said.
     pub attempt: u64,
-    /// Its session, as the controller numbers it, if it has one.
-    pub session: Option<PeerId>,
+    /// Its session, if it has one: as the controller numbers it, and a token of it.
+    pub session: Option<(PeerId, String)>,
+    /// The controller has put it out.
+    pub put_out: bool,
     /// When it does not wait for a connection any longer.
     pub give_up: Option<Duration>,
     /// Since when something has been wrong with its connection, here or at the controller.
@@ -56,6 +58,10 @@ pub struct Client {
     pub watched: Arc<Watched>,
     /// It tells how engines ended.
     pub launcher: bool,
+    /// The name of the session that it asks for.
+    pub name: Option<String>,
+    /// The first client of its session, by its place among the peers.
+    pub first: usize,
     pub submitted: BTreeMap<RequestId, Arc<Pending>>,
     /// What was sent on `data` in this session: the requests among it.
     pub sent: Vec<Option<RequestId>>,
@@ -83,7 +89,8 @@ impl Peer {
     pub fn new(number: u32, beside: bool, part: Part) -> Peer {
         let kind = if matches!(part, Part::Client(_)) { "client" } else { "engine" };
         Peer {
-            uuid: format!("{kind} {number}"),
+            // Sessions without names are called by its beginning.
+            uuid: format!("{number:08} {kind}"),
             pid: number,
             beside,
             alive: true,
@@ -91,6 +98,7 @@ impl Peer {
             resume: None,
             attempt: 0,
             session: None,
+            put_out: false,
             give_up: None,
             trouble: None,
             received: Counts::default(),
@@ -110,12 +118,21 @@ impl Peer {
     pub fn hello(&self) -> Hello {
         let host = if self.beside { "here" } else { "there" };
         let plain = Hello::new(self.role(), self.uuid.clone(), host.to_owned(), self.pid);
-        let (wanted_id, lease, launcher) = match &self.part {
-            Part::Client(client) => (None, 0.0, client.launcher),
-            Part::Engine(engine) => (engine.id.or(engine.wanted), LEASE.as_secs_f64(), false),
+        let (wanted_id, lease, launcher, session) = match &self.part {
+            Part::Client(client) => (None, 0.0, client.launcher, client.name.clone()),
+            Part::Engine(engine) => (engine.id.or(engine.wanted), LEASE.as_secs_f64(), false, None),
         };
         let birth = self.beside.then_some(Birth { table: TABLE, start_time: u64::from(self.pid) });
-        Hello { wanted_id, lease, launcher, birth, resume: self.resume.clone(), attempt: self.attempt, ..plain }
+        Hello {
+            wanted_id,
+            lease,
+            launcher,
+            session,
+            birth,
+            resume: self.resume.clone(),
+            attempt: self.attempt,
+            ..plain
+        }
     }
 
     pub fn client(&mut self) -> &mut Client {

@@ -115,6 +115,7 @@ impl World {
         for action in self.write() {
             self.perform(action);
         }
+        self.looks_at_sessions();
     }
 
     pub fn sync(&mut self) {
@@ -131,6 +132,7 @@ impl World {
     /// The journal begins anew with an image, once all that was recorded is written.
     pub fn compact(&mut self) {
         self.commit();
+        self.remembered.checkpoint();
         let Some(process) = &mut self.process else { return };
         process.buffer.clear();
         process.number = 0;
@@ -151,7 +153,7 @@ impl World {
                 let Some(process) = &mut self.process else { return };
                 process.watched.insert(peer, pid);
                 if self.peers.iter().any(|known| known.pid == pid && !known.alive) {
-                    self.ends.push(peer);
+                    self.ends.push((peer, pid));
                 }
             }
             Action::Unwatch(peer) => {
@@ -160,7 +162,7 @@ impl World {
                 }
             }
             Action::Rejected(_) | Action::Log(_) | Action::Unlink(_) | Action::UnlinkPeer(..) => {}
-            Action::Keep(_) => {}
+            Action::Keep(entry) => self.remembered.keep(*entry),
             Action::Exit => panic!("nobody has stopped it"),
         }
     }

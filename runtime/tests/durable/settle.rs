@@ -1,5 +1,6 @@
 //! How a history ends: all that live come back, and everything comes to its end.
 
+use crate::clients::CODE;
 use crate::deaths::Point;
 use crate::peers::{LEASE, Part};
 use crate::world::{SESSION_GRACE, World};
@@ -89,9 +90,12 @@ impl World {
         self.waits((SESSION_GRACE + LEASE).as_millis() as u64);
         self.waits(SESSION_GRACE.as_millis() as u64);
         let Some(process) = &self.process else { panic!("it has returned") };
-        assert!(process.core.registry().is_empty(), "peers are left: {:?}", process.core.registry());
+        let named = process.core.registry().peers().filter(|(_, peer)| peer.session.named).count();
+        assert_eq!(named, process.core.registry().peers().count(), "peers are left: {:?}", process.core.registry());
         let work = process.core.work();
-        assert_eq!((work.open_tasks(), work.queued(), work.held_bytes()), (0, 0, 0), "work is left");
+        assert_eq!((work.open_tasks(), work.queued()), (0, 0), "work is left");
+        // Of a client elsewhere nobody knows that it will not come back.
+        assert!(work.held_bytes() <= (named * CODE.len()) as u64, "{} bytes are left", work.held_bytes());
     }
 
     /// What is still open, for a failure.

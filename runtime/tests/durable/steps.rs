@@ -70,7 +70,13 @@ pub enum Step {
         arrive: usize,
     },
     ClientCloses(u8),
+    BreaksRules(u8),
     ClientComes {
+        beside: bool,
+    },
+    /// Another client comes in the session of one that is or was there.
+    Succeeds {
+        client: u8,
         beside: bool,
     },
     KernelTells,
@@ -150,7 +156,9 @@ fn lives() -> impl Strategy<Value = Step> {
         2 => any::<bool>().prop_map(|beside| Step::EngineComes { beside }),
         1 => (which(), arrive()).prop_map(|(client, arrive)| Step::ClientDies { client, arrive }),
         1 => which().prop_map(Step::ClientCloses),
+        1 => which().prop_map(Step::BreaksRules),
         1 => any::<bool>().prop_map(|beside| Step::ClientComes { beside }),
+        2 => (which(), any::<bool>()).prop_map(|(client, beside)| Step::Succeeds { client, beside }),
         2 => Just(Step::KernelTells),
         2 => Just(Step::LauncherTells),
         2 => prop_oneof![Just(5), Just(600), Just(3000), Just(31_000)].prop_map(Step::Wait),
@@ -219,7 +227,11 @@ impl World {
             Step::EngineComes { beside } if engines < MOST => self.engine_comes(beside),
             Step::ClientDies { client, arrive } => self.with_client(client, |w, at| w.process_ends(at, arrive)),
             Step::ClientCloses(client) => self.with_client(client, World::client_closes),
-            Step::ClientComes { beside } if clients < MOST => self.client_comes(beside, self.launcher().is_none()),
+            Step::BreaksRules(client) => self.with_client(client, World::breaks_rules),
+            Step::ClientComes { beside } if clients < MOST => {
+                self.client_comes(beside, self.launcher().is_none(), None)
+            }
+            Step::Succeeds { client, beside } if clients < MOST => self.succeeds(client, beside),
             Step::KernelTells => self.kernel_tells(),
             Step::LauncherTells => self.launcher_tells(),
             _ => {}

@@ -42,7 +42,7 @@ impl World {
         assert_eq!(client.core.under_way(), 0, "answers are missing");
         for (request, pending) in &client.submitted {
             for index in 0..pending.len() {
-                let target = ((at as u32, *request), index as u32);
+                let target = (self.key(at, *request), index as u32);
                 let answer = pending.answer(index).unwrap_or_else(|| panic!("{target:?} has no answer"));
                 self.looks_at_answer(client, target, &answer);
                 let texts = self.truth.texts.get(&target).map_or("", String::as_str);
@@ -97,7 +97,7 @@ impl World {
 
     /// A request of a client that has vanished was received.
     fn looks_at_orphan(&self, at: usize, client: &Client, request: RequestId) {
-        let key = (at as u32, request);
+        let key = self.key(at, request);
         let ended = |peer: &Peer| matches!(&peer.part, Part::Engine(engine) if engine.ended);
         if self.truth.aborted.contains(&key) || client.cut_off.contains(&request) || self.peers.iter().any(ended) {
             return;

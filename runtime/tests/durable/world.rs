@@ -4,8 +4,9 @@ use crate::disk::Disk;
 use crate::links::Late;
 use crate::peers::{Client, Engine, Part, Peer, TABLE};
 use crate::process::Process;
-use crate::truth::Truth;
-use ipclusterz_base::ids::{EngineId, PeerId};
+use crate::remembered::Remembered;
+use crate::truth::{Key, Truth};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::core::{Core, Identity};
 use ipclusterz_runtime::controller::image;
@@ -29,7 +30,7 @@ pub struct World {
     /// Connections that were cut, and what they still bring.
     pub late: Vec<Late>,
     /// The kernel has seen these processes end, and not told the controller yet.
-    pub ends: Vec<PeerId>,
+    pub ends: Vec<(PeerId, u32)>,
     /// The launcher has seen these engines end, and not told the controller yet.
     pub words: Vec<String>,
     /// What engines that come next ask for.
@@ -37,6 +38,7 @@ pub struct World {
     /// Something has happened since this was last cleared.
     pub moved: bool,
     pub truth: Truth,
+    pub remembered: Remembered,
 }
 
 pub fn limits() -> Limits {
@@ -61,8 +63,9 @@ pub fn oracle() -> Oracle {
 }
 
 impl World {
-    /// Engines and clients, all of which have their connections. `beside` has a bit for each that is on the controller's host.
-    pub fn new(beside: u8, engines: u8, clients: u8) -> World {
+    /// Engines and clients, all of which have their connections. `beside_of_all` has a bit for each that is on the controller's host, and a
+    /// fifth one if the session of the last client has a name.
+    pub fn new(beside_of_all: u8, engines: u8, clients: u8) -> World {
         QUESTIONS.with(|count| count.set(0));
         let core = Core::new(identity(1), limits(), oracle());
         let mut disk = Disk::default();
@@ -80,13 +83,15 @@ impl World {
             free_ids: Vec::new(),
             moved: false,
             truth: Truth::default(),
+            remembered: Remembered::default(),
         };
         for number in 0..engines + clients {
-            let beside = beside >> number & 1 == 1;
+            let beside = beside_of_all >> number & 1 == 1;
             if number < engines {
                 world.engine_comes(beside)
             } else {
-                world.client_comes(beside, number == engines)
+                let named = beside_of_all >> 4 & 1 == 1 && number > engines;
+                world.client_comes(beside, number == engines, named.then(|| "sweep".to_owned()))
             }
             world.exchange(world.peers.len() - 1);
         }
@@ -94,9 +99,30 @@ impl World {
         world
     }
 
-    pub fn client_comes(&mut self, beside: bool, launcher: bool) {
-        let client = Client { launcher, ..Client::default() };
+    pub fn client_comes(&mut self, beside: bool, launcher: bool, name: Option<String>) {
+        let client = Client { launcher, name, first: self.peers.len(), ..Client::default() };
         self.comes(beside, Part::Client(Box::new(client)));
+    }
+
+    /// Another client comes in the session of one, which may live or not.
+    pub fn succeeds(&mut self, which: u8, beside: bool) {
+        let is_of_users = |part: &Part| matches!(part, Part::Client(client) if !client.launcher);
+        let clients: Vec<&Peer> = self.peers.iter().filter(|peer| is_of_users(&peer.part)).collect();
+        if clients.is_empty() {
+            return;
+        }
+        let peer = clients[usize::from(which) % clients.len()];
+        let Part::Client(client) = &peer.part else { unreachable!("it is one") };
+        let name = client.name.clone().unwrap_or_else(|| peer.uuid[..8].to_owned());
+        self.client_comes(beside, false, Some(name));
+    }
+
+    /// The key of a request of a client.
+    pub fn key(&self, at: usize, request: RequestId) -> Key {
+        match &self.peers[at].part {
+            Part::Client(client) => (client.first as u32, request),
+            Part::Engine(_) => panic!("{} is no client", self.peers[at].uuid),
+        }
     }
 
     pub fn engine_comes(&mut self, beside: bool) {

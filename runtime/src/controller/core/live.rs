@@ -30,6 +30,11 @@ impl Core {
         peer.is_some_and(|peer| peer.engine_id.is_none())
     }
 
+    /// Whether a process is that of a peer, as far as this is known.
+    pub fn may_be_of(&self, peer: PeerId, pid: u32) -> bool {
+        self.registry.peer(peer).is_none_or(|known| known.hello.pid == pid)
+    }
+
     /// The `data` connection of the client that has this `control` connection.
     pub fn data_route(&self, control: Route) -> Option<Route> {
         self.registry.of_route(control).and_then(|(peer, _)| self.registry.peer(peer)?.data)

@@ -10,12 +10,13 @@ use crate::controller::peer::{OwnSession, Peer, Presence, Token};
 use crate::transport::Route;
 use crate::wire::Frame;
 use crate::wire::message::{Goodbye, Hello, Message, OfSession, Op, RequestOutput, Welcome};
+use crate::wire::resend::Sent;
 use ipclusterz_base::ids::PeerId;
 use std::time::Duration;
 
 impl Core {
-    /// A client comes that asks for a session by its name. False: there is no such session.
-    pub(super) fn take_over(&mut self, route: Route, hello: &Hello, now: Duration) -> bool {
+    /// A client comes that asks for a session by its name. `beside`: it is on this host. False: there is no such session.
+    pub(super) fn take_over(&mut self, route: Route, hello: &Hello, beside: bool, now: Duration) -> bool {
         let Some(name) = &hello.session else { return false };
         let Some(id) = self.registry.of_session(name) else { return false };
         let who = format!("client {} (pid {} on {})", hello.uuid, hello.pid, hello.host);
@@ -35,7 +36,7 @@ impl Core {
         self.unwatch(id, watched);
         self.exits.forget(id);
         self.work.client_taken_over(id);
-        self.registry.take_over(id, hello.clone(), route, token, now);
+        self.registry.take_over(id, hello.clone(), beside, route, token, now);
         self.watch(id);
         self.welcome(id, route, taken_from);
         self.actions.push(Action::Log(format!("session {name:?} was taken over by {who}")));
@@ -44,11 +45,11 @@ impl Core {
 
     /// The session that was taken over from this client while it had no connection, and who has it.
     pub(super) fn taken_meanwhile(&self, hello: &Hello) -> Option<String> {
-        let OwnSession { name, .. } = OwnSession::of(hello);
-        let peer = self.registry.of_session(&name).and_then(|id| self.registry.peer(id))?;
+        let (_, peer) = self.registry.clients().find(|(_, peer)| peer.session.former.contains(&hello.uuid))?;
         let Hello { uuid, pid, host, .. } = &peer.hello;
-        let reason = || format!("the session {name:?} was taken over by client {uuid} (pid {pid} on {host})");
-        (*uuid != hello.uuid && peer.session.former.contains(&hello.uuid)).then(reason)
+        let reason =
+            || format!("the session {:?} was taken over by client {uuid} (pid {pid} on {host})", peer.session.name);
+        (*uuid != hello.uuid).then(reason)
     }
 
     /// The client of a session is told that another one has it.
@@ -100,6 +101,23 @@ impl Core {
         } else {
             peer.leaving = true;
         }
+    }
+
+    /// Whether a session outlives a client that is put out.
+    pub(super) fn outlives_its_client(&self, id: PeerId) -> bool {
+        self.registry.peer(id).is_some_and(|peer| peer.session.named && peer.goes_on())
+    }
+
+    /// A client is put out, whose session goes on. What it has not received is in the history, and it cannot come back to where it
+    /// was: it comes as another one would.
+    pub(super) fn part_from_client(&mut self, id: PeerId, why: &str, now: Duration) {
+        let token = Token::new(self.oracle.token());
+        let Some(peer) = self.registry.peer_mut(id) else { return };
+        (peer.session.closed, peer.token) = (true, token);
+        peer.sent = Sent::new(peer.sent.keeps());
+        self.work.client_taken_over(id);
+        self.registry.disconnect(id);
+        self.lose(id, true, why, now);
     }
 
     /// Whether a client that has vanished has left anything that somebody may come back for.
@@ -171,7 +189,7 @@ impl Core {
         let most = if engine { self.limits.engine_grace } else { Duration::MAX };
         let worth = |peer: &Peer| !over || self.is_worth_keeping(id, peer);
         let kept = self.registry.peer(id).is_some_and(|peer| peer.is_kept() && worth(peer));
-        if kept && over {
+        if kept && (over || self.registry.peer(id).is_some_and(|peer| peer.session.closed)) {
             self.work.client_gone(id);
         }
         if kept { self.wait_for(id, most, now) } else { self.forget(id, None, why, now) }

@@ -57,7 +57,7 @@ impl Core {
         let Some(peer) = self.registry.peer_mut(id) else { return };
         let watch = watch_of(id, peer).filter(|_| peer.birth_table() == self.identity.table);
         peer.watched = watch.is_some();
-        let goes_on = peer.is_kept() && peer.stood;
+        let goes_on = peer.goes_on();
         if goes_on {
             self.actions.extend(watch);
             self.wait_for(id, Duration::MAX, now);

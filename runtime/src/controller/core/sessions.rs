@@ -48,11 +48,13 @@ impl Core {
             self.actions.push(Action::Log(format!("hello again from {who}")));
             return self.resumed(peer, route, former);
         }
+        // Through this host's unix socket, the kernel closes the connection of a process that has died, and no other.
+        let beside = admitted == Admitted::Local && !hello.forwarded;
         if role == Role::Client {
             if let Some(reason) = self.taken_meanwhile(&hello) {
                 return self.send(route, Message::Goodbye(Goodbye { reason, taken: true }));
             }
-            if self.take_over(route, &hello, now) {
+            if self.take_over(route, &hello, beside, now) {
                 return;
             }
         }
@@ -63,8 +65,6 @@ impl Core {
         if let Some(former) = self.replaced_by(&hello) {
             self.forget(former, None, "another engine has taken its place", now);
         }
-        // Through this host's unix socket, the kernel closes the connection of a process that has died, and no other.
-        let beside = admitted == Admitted::Local && !hello.forwarded;
         let keep = Keep { session: self.limits.durable || !beside, beside };
         let token = Token::new(self.oracle.token());
         let named = hello.session.is_some();
@@ -156,6 +156,12 @@ impl Core {
                 self.work.came_back(engine, now);
             }
             return;
+        }
+        if let Some(peer) = self.registry.peer(attach.peer) {
+            // A client that has taken a session over may have got answers before it had this connection.
+            let early = peer.sent.under_way(Channel::Data).into_iter();
+            self.actions
+                .extend(early.filter_map(|(channel, message, payload)| to_peer(peer, channel, message, payload)));
         }
         let info = self.registry.peer(attach.peer).and_then(Peer::engine_info);
         if let Some(info) = info {
@@ -254,12 +260,15 @@ impl Core {
             Some(*route) != known && self.registry.of_route(*route).is_some_and(|(owner, _)| owner == id)
         };
         let standing: Vec<Route> = routes.filter(standing).collect();
-        self.exits.forget(id);
-        let Some(peer) = self.registry.remove(id) else { return };
         for route in standing {
             // If it still stands, the process lives and has to start anew.
             self.send(route, Message::Refused(Refused::new(told.to_owned())));
         }
+        self.exits.forget(id);
+        if self.outlives_its_client(id) {
+            return self.part_from_client(id, why, now);
+        }
+        let Some(peer) = self.registry.remove(id) else { return };
         match peer.engine_id {
             Some(engine) => {
                 self.retiring.remove(&engine);

@@ -90,10 +90,11 @@ impl Work {
         self.effects.push(Effect::ToEngine(engine, Channel::Control, taken, Vec::new()));
     }
 
-    /// The process of a client has ended: no engine is to wait until it has read what is written.
+    /// A client will not come back: no engine is to wait until it has read what is written.
     pub fn client_gone(&mut self, client: PeerId) {
         let Some(state) = self.clients.get_mut(&client) else { return };
         state.gone = true;
+        self.held_bytes -= state.forget_all_functions();
         let outputs = std::mem::take(&mut state.outputs);
         self.credit_all(client, outputs);
     }

@@ -118,7 +118,8 @@ pub struct Resume {
 pub struct Welcome {
     /// The controller's number for this peer; names its segments too.
     pub peer: PeerId,
-    /// Repeated in `attach`: ties the two connections together.
+    /// Repeated in `attach`: ties the two connections together. A secret that the session keeps, and, but for its first hello, a dot and
+    /// a number.
     pub token: String,
     /// For an engine: what the user calls it.
     pub engine_id: Option<EngineId>,
@@ -143,6 +144,13 @@ pub struct Welcome {
 }
 
 impl Welcome {
+    /// Whether it is of the session that has this token. A client that has lost its session gets it again as another one would, by its
+    /// name: then the peer is the same, and the session is another one.
+    pub fn is_of_session(&self, token: &str) -> bool {
+        let secret = |token: &str| token.split('.').next().map(str::to_owned);
+        secret(&self.token) == secret(token)
+    }
+
     /// How to come back to this session when the connection breaks before it stands: the controller may think already that it
     /// does. `asked`: what the hello asked for.
     pub fn resume(&self, asked: Option<&Resume>) -> Option<Resume> {
