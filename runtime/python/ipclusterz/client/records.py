@@ -75,8 +75,8 @@ def recorded(core: Core, session: str, last: float = inf) -> list[Submission]:
     requests = ask(core, {"submissions": {"session": session}}).get("requests", [])
     requests = [request for request in requests if request["request"] <= last]
     found = _grouped(requests)
-    if core.session is not None and session == core.session[1]:
-        # Its first client has given it no name: those of its requests were written down that say something of themselves.
+    if core.session is not None and session.startswith(core.session[1]):
+        # Its first client has given it no name: of its requests, only those are there that say something of themselves.
         known = {request["request"] for request in requests}
         tasks = _tasks_by_request(core, session, last, known)
         found = [_completed(submission, tasks) for submission in found]

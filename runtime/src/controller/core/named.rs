@@ -46,10 +46,8 @@ impl Core {
     /// The session that was taken over from this client while it had no connection, and who has it.
     pub(super) fn taken_meanwhile(&self, hello: &Hello) -> Option<String> {
         let (_, peer) = self.registry.clients().find(|(_, peer)| peer.session.former.contains(&hello.uuid))?;
-        let Hello { uuid, pid, host, .. } = &peer.hello;
-        let reason =
-            || format!("the session {:?} was taken over by client {uuid} (pid {pid} on {host})", peer.session.name);
-        (*uuid != hello.uuid).then(reason)
+        let Hello { uuid, pid, host, .. } = Some(&peer.hello).filter(|holder| holder.uuid != hello.uuid)?;
+        Some(format!("the session {:?} was taken over by client {uuid} (pid {pid} on {host})", peer.session.name))
     }
 
     /// The client of a session is told that another one has it.

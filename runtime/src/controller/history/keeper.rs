@@ -35,7 +35,7 @@ pub struct Keeper {
     /// Where the bytes of some answers are.
     segments: Option<SegmentFolder>,
     /// Segments that have bytes of answers which may not be written.
-    named: HashSet<Vec<u8>>,
+    unwritten: HashSet<Vec<u8>>,
     gathered: Batch,
     /// When that is handed over.
     due: Option<Instant>,
@@ -59,8 +59,8 @@ impl Keeper {
             Serving::new(path, began, keep, ends).serve(&receiver);
         };
         std::thread::Builder::new().name("ipclusterz-hist".to_owned()).spawn(serve)?;
-        let (named, gathered, due) = Default::default();
-        Ok(Keeper { jobs, answers, waker, waiting, unread, segments, named, gathered, due })
+        let (unwritten, gathered, due) = Default::default();
+        Ok(Keeper { jobs, answers, waker, waiting, unread, segments, unwritten, gathered, due })
     }
 
     /// Remembers something. Where the thread cannot follow, how tasks of sessions without names have ended is passed over.
@@ -69,10 +69,10 @@ impl Keeper {
         if matches!(entry, Entry::Done { .. }) && self.waiting.load(Ordering::Relaxed) > WAITING_MAX {
             return;
         }
-        let named: Vec<_> = entry.segments().map(|name| name.to_vec()).collect();
+        let segments: Vec<_> = entry.segments().map(|name| name.to_vec()).collect();
         let entry = entry.with_bytes(self.segments.as_ref());
         if !matches!(entry, Entry::Answer { dropped: Some(_), .. }) {
-            self.named.extend(named);
+            self.unwritten.extend(segments);
         }
         self.gathered.bytes = self.gathered.bytes.saturating_add(bytes);
         self.gathered.entries.push(entry);
@@ -86,8 +86,8 @@ impl Keeper {
     /// Nobody needs this segment any more. True: an answer that has its bytes is not written yet, and it is unlinked behind that. Were
     /// the controller killed in between, the next one would find neither.
     pub fn unlink_behind(&mut self, name: &[u8]) -> bool {
-        let unwritten = !self.gathered.entries.is_empty() || self.waiting.load(Ordering::Relaxed) > 0;
-        let behind = self.named.remove(name) && unwritten;
+        let waits = !self.gathered.entries.is_empty() || self.waiting.load(Ordering::Relaxed) > 0;
+        let behind = self.unwritten.remove(name) && waits;
         if behind {
             self.gathered.unlinked.push(name.to_vec());
             self.due.get_or_insert_with(|| deadline(GATHERED_FOR));
