@@ -165,6 +165,50 @@ def test_a_host_of_engines_that_falls_silent_is_noticed_and_comes_back(
     assert {0, 1} <= set(site.engines())
 
 
+# -- hosts that share a home --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_home(backend: str, hosts: VirtualHosts) -> Iterator[Site]:
+    """Hosts with one home folder."""
+    made = sites.ssh(hosts, backend)
+    with made.stopped_at_the_end():
+        yield made
+
+
+def runs(hosts: VirtualHosts) -> list[str]:
+    """What runs of clusters have in the home folder."""
+    return sorted(path.name for path in (hosts.home / ".local/state/ipclusterz/hosts").glob("*/*"))
+
+
+def test_a_host_that_is_cut_ends_its_session_whatever_others_do(at_home: Site, hosts: VirtualHosts) -> None:
+    def of(host: int, name: str) -> list[int]:
+        return [pid for pid, line in hosts.processes(host).items() if name in line]
+
+    at_home.start(4, profile="[engines]\nlease = 4\n")
+    assert runs(hosts) == ["0-n1", "1-n2"]
+    assert of(2, "sshd: root")
+    hosts.cut(2)
+    until(lambda: not of(2, "ipclusterz.engine"), 45, lambda: str(hosts.processes(2)))
+    until(lambda: not of(2, "sshd: root"), 10, lambda: str(hosts.processes(2)))
+    # The others have noticed nothing, and their session goes on.
+    assert len(of(1, "ipclusterz.engine")) >= 2
+    assert of(1, "sshd: root")
+    assert {0, 1} <= set(at_home.engines())
+    hosts.mend(2)
+    at_home.stop()
+    assert not runs(hosts)
+
+
+def test_each_host_has_the_way_back_of_its_own_connection(at_home: Site, hosts: VirtualHosts) -> None:
+    hosts.wall(1)
+    hosts.wall(2)
+    at_home.start(4, profile="[ssh]\nreverse = true\n")
+    with at_home.prompt() as prompt:
+        assert [host for _, host, _ in prompt.do(user.describe).values()] == ["n1", "n1", "n2", "n2"]
+        assert prompt.do(user.scatter_and_gather) == (True, True)
+
+
 # -- hosts' keys ------------------------------------------------------------------------------------------------
 
 

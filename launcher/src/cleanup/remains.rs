@@ -132,7 +132,7 @@ fn kill_processes(handle: &ClusterHandle) -> Result<Vec<u32>, CleanupError> {
         .collect();
     let recorded = handle.controller.iter().chain(&of_sets).copied();
     let alive: Vec<ProcessIdentity> = recorded.filter(ProcessIdentity::is_alive).collect();
-    let mut left = Segments::default();
+    let mut left = Segments::of_run(&handle.socket_dir);
     left.look(&marked::processes_of_run(&handle.run_id));
     for process in &alive {
         // The process may have exited since. Then there is nothing to kill.

@@ -388,7 +388,12 @@ impl Running {
     /// Notes the segments of the ranks while they have them mapped.
     fn scan_segments(&mut self, now: Instant) {
         if now >= self.next_scan {
+            let before = self.segments.len();
             self.segments.look(&self.mark.processes());
+            if self.segments.len() > before {
+                // On a full disk they are known to this process and to the guard.
+                let _ = self.segments.write_down(&self.scratch);
+            }
             if !self.segments.is_empty() || now > self.started + FIRST_SCANS {
                 self.scan_interval = (self.scan_interval * 2).min(SCAN_INTERVAL_MAX);
             }

@@ -2,10 +2,12 @@
 //! the ranks communicate, and the session folder of Open MPI.
 //!
 //! The files' names hardly show whose they are. So the launcher notes them while the ranks have them mapped, and
-//! removes them when the set has ended, unless another file has taken the same name. The session folder has the
-//! program's pid in its name.
+//! removes them when the set has ended, unless another file has taken the same name. It also writes them down in the set's
+//! folder of the run, for the command that cleans up after a launcher that was killed. The session folder has the program's
+//! pid in its name.
 
-use ipclusterz_base::private;
+use ipclusterz_base::places::PlacesError;
+use ipclusterz_base::private::{self, Trust};
 use ipclusterz_host::identity::ProcessIdentity;
 use ipclusterz_host::system;
 use std::collections::BTreeSet;
@@ -27,11 +29,37 @@ const PREFIXES: [&str; 8] = [
 
 const FOLDER: &str = "/dev/shm/";
 
+/// The file in the folder of a set: `INODE PATH` in each line.
+const NOTES: &str = "segments";
+
 /// The files of one set.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Segments(BTreeSet<(PathBuf, u64)>);
 
 impl Segments {
+    /// What the launcher of a run has written down, in the run's folder of sockets.
+    pub fn of_run(run: &Path) -> Segments {
+        let sets = private::names(run).unwrap_or_default();
+        let notes = sets.iter().filter_map(|set| private::read_text(&run.join(set).join(NOTES), Trust::Ours).ok());
+        Segments(notes.flat_map(|text| text.lines().filter_map(noted).collect::<Vec<_>>()).collect())
+    }
+
+    /// Writes the files down in the folder of their set.
+    pub fn write_down(&self, set: &Path) -> Result<(), PlacesError> {
+        let lines = self.0.iter().map(|(path, inode)| format!("{inode} {}\n", path.display()));
+        private::write_private(&set.join(NOTES), lines.collect::<String>().as_bytes())
+    }
+
+    /// Those of another list, too.
+    pub fn extend(&mut self, other: Segments) {
+        self.0.extend(other.0);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Notes the files that these processes have mapped.
     pub fn look(&mut self, processes: &[ProcessIdentity]) {
         for process in processes {
@@ -91,8 +119,19 @@ pub fn remove_session(program: u32, temporary: &Path) {
 fn segment(line: &str) -> Option<(PathBuf, u64)> {
     let inode = line.split_ascii_whitespace().nth(4)?.parse().ok()?;
     let path = &line[line.find(FOLDER)?..];
-    let known = PREFIXES.iter().any(|prefix| path[FOLDER.len()..].starts_with(prefix));
-    (known && !path.ends_with(" (deleted)")).then(|| (path.into(), inode))
+    (is_of_mpi(path) && !path.ends_with(" (deleted)")).then(|| (path.into(), inode))
+}
+
+/// Path and inode from a line that was written down.
+fn noted(line: &str) -> Option<(PathBuf, u64)> {
+    let (inode, path) = line.split_once(' ')?;
+    let inode = inode.parse().ok()?;
+    is_of_mpi(path).then(|| (path.into(), inode))
+}
+
+fn is_of_mpi(path: &str) -> bool {
+    let name = path.strip_prefix(FOLDER);
+    name.is_some_and(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
 }
 
 #[cfg(test)]
@@ -110,6 +149,31 @@ mod tests {
         assert_eq!(segment(&line("/dev/shm/psm_1a2b3c4d")), None);
         assert_eq!(segment(&line("/usr/lib/libmpi.so.40")), None);
         assert_eq!(segment("7ffd5a7e6000-7ffd5a807000 rw-p 00000000 00:00 0"), None);
+    }
+
+    #[test]
+    fn what_is_written_down_is_read_again() {
+        let run = tempfile::tempdir().expect("temporary folder");
+        let of = |names: &[(&str, u64)]| {
+            Segments(names.iter().map(|(name, inode)| (Path::new(FOLDER).join(name), *inode)).collect())
+        };
+        assert_eq!(Segments::of_run(run.path()), Segments::default());
+        let (first, second) =
+            (of(&[("vader_segment.vm.0.56f10001.2", 4711), ("mpich_shm_x", 2)]), of(&[("ucx_shm_posix_7", 3)]));
+        for (set, segments) in [("set-0", &first), ("set-3", &second)] {
+            std::fs::create_dir(run.path().join(set)).expect("create");
+            segments.write_down(&run.path().join(set)).expect("write");
+        }
+        let mut all = first;
+        all.extend(second);
+        assert_eq!((all.len(), &Segments::of_run(run.path())), (3, &all));
+        // Nothing else is believed.
+        std::fs::write(
+            run.path().join("set-0").join(NOTES),
+            "7 /etc/passwd\nx /dev/shm/mpich_shm_x\n7 /dev/shm/mine\n",
+        )
+        .expect("write");
+        assert_eq!(Segments::of_run(run.path()), of(&[("ucx_shm_posix_7", 3)]));
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl SshLauncher {
             let either = |own: &str, common: &str| if own.is_empty() { common.to_owned() } else { own.to_owned() };
             let directory = if engines.directory.is_empty() { here.clone() } else { engines.directory.clone() };
             let plan = HostPlan {
-                run: run.to_owned(),
+                run: folder_of(run, index, &host.host),
                 python: either(&host.python, &python.display().to_string()),
                 wrap: engines.wrap.clone(),
                 setup: engines.setup.clone(),
@@ -155,6 +155,12 @@ impl Launcher for SshLauncher {
     }
 }
 
+/// The name of a run's folder for one entry of `ssh.hosts`. Entries share nothing: hosts may have one home folder, and an entry has an
+/// SSH session and a forwarded port of its own.
+fn folder_of(run: &str, index: usize, host: &str) -> String {
+    format!("{run}/{index}-{}", host.replace('/', "_"))
+}
+
 /// How many engines share the host at `index` when `engines` fill the hosts in order. A host that is left empty counts as
 /// full, for it gets engines when the cluster grows.
 fn engines_beside(hosts: &[SshHost], index: usize, engines: u32) -> u32 {
@@ -224,6 +230,14 @@ mod tests {
 
     fn host(name: &str, engines: u32) -> SshHost {
         SshHost { host: name.to_owned(), engines, python: String::new(), directory: String::new() }
+    }
+
+    #[test]
+    fn no_two_entries_have_one_folder() {
+        let hosts = ["n1", "me@n1", "n1", "../n1"];
+        let folders: Vec<String> =
+            hosts.iter().enumerate().map(|(index, host)| folder_of("lab-12", index, host)).collect();
+        assert_eq!(folders, ["lab-12/0-n1", "lab-12/1-me@n1", "lab-12/2-n1", "lab-12/3-.._n1"]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ const SILENCE: u32 = 9;
 /// What all engines of a host have in common.
 #[derive(Debug, Clone)]
 pub struct HostPlan {
-    /// The name of this run's folder on the host.
+    /// The name of this run's folder on the host, `RUN/HOST`. Hosts may share the home folder that it is in.
     pub run: String,
     /// The Python on the host.
     pub python: String,
@@ -125,9 +125,9 @@ pub fn tail(run: &str, id: EngineId) -> String {
     format!("cat {log}.1 {log} 2>/dev/null | tail -c 65536\n")
 }
 
-/// Removes the folder of a run.
+/// Removes the folder of a run on this host, and what it is in when no other host has one there.
 pub fn remove(run: &str) -> String {
-    format!("rm -rf {}\n", folder(run))
+    format!("dir={}\nrm -rf \"$dir\" && {{ rmdir \"${{dir%/*}}\" 2>/dev/null || :; }}\n", folder(run))
 }
 
 /// What a host answered.
@@ -233,6 +233,21 @@ mod tests {
         assert!(log.starts_with(&expected) && log.contains("--engine-id 3 --lease 5"), "{log}");
         shell(home, &remove("lab-1234"));
         assert!(!home.join("hosts/lab-1234").exists());
+    }
+
+    #[test]
+    fn the_last_host_with_a_home_removes_what_the_run_had_there() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (home, run) = (folder.path(), folder.path().join("hosts/lab-1234"));
+        for host in ["0-n1", "1-n2"] {
+            shell(home, &prepare(&format!("lab-1234/{host}")));
+        }
+        shell(home, &look("lab-1234/0-n1", &BTreeMap::new()));
+        assert!(run.join("0-n1").join(sitting::FILE).exists() && !run.join("1-n2").join(sitting::FILE).exists());
+        shell(home, &remove("lab-1234/0-n1"));
+        assert!(run.join("1-n2").exists() && !run.join("0-n1").exists());
+        shell(home, &remove("lab-1234/1-n2"));
+        assert!(!run.exists());
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! A set ends when one of its ranks does, and a set that does not start says why.
 
-use super::support::{Mpi, Trial};
+use super::support::{Mpi, PATIENCE, Trial};
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::failure::Failure;
-use ipclusterz_host::system;
+use ipclusterz_host::{marked, system};
 use ipclusterz_launchers::contract::Launcher;
 use ipclusterz_launchers::program::Starter;
+use ipclusterz_launchers::program::segments::Segments;
 use ipclusterz_launchers::rank_loss::RankLoss;
 use ipclusterz_launchers::set::{EngineSet, Force, SetEnd, SetId};
 use ipclusterz_profile::tables::engines::OnRankLoss;
 use ipclusterz_profile::tables::mpiexec::MpiexecTable;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 crate::with_each_mpi!(
     a_code_of_one_rank_is_told,
@@ -84,21 +86,47 @@ fn a_rank_that_leaves_the_world_ends_the_set(mpi: Mpi) {
     }
 }
 
+/// The files in shared memory that this process has mapped.
+fn mapped(pid: &str) -> Vec<PathBuf> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("maps");
+    let paths = maps.lines().filter_map(|line| line.find("/dev/shm/").map(|at| PathBuf::from(&line[at..])));
+    paths.filter(|path| path.exists()).collect()
+}
+
 fn shared_memory_of_killed_ranks_is_removed(mpi: Mpi) {
     let mut trial = Trial::new(mpi).with_mpi();
     let ranks = trial.start(3);
-    let mut segments = Vec::new();
-    for told in &ranks {
-        let maps = std::fs::read_to_string(format!("/proc/{}/maps", told[2])).expect("maps");
-        let paths = maps.lines().filter_map(|line| line.find("/dev/shm/").map(|at| PathBuf::from(&line[at..])));
-        segments.extend(paths.filter(|path| path.exists()));
-    }
+    let segments: Vec<PathBuf> = ranks.iter().flat_map(|told| mapped(&told[2])).collect();
     // MPICH 4.0 unlinks the files as soon as all ranks have opened them.
     assert!(!segments.is_empty() || mpi == Mpi::Mpich);
     trial.launcher.end(SetId(0), Force::Kill);
     trial.wait_for_end();
     let left: Vec<_> = segments.iter().filter(|path| path.exists()).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// Of Open MPI alone: MPICH unlinks its files.
+#[test]
+fn shared_memory_is_known_when_all_processes_are_gone() {
+    let mut trial = Trial::new(Mpi::Open).with_mpi();
+    let ranks = trial.start(3);
+    let segments: Vec<PathBuf> = ranks.iter().flat_map(|told| mapped(&told[2])).collect();
+    assert!(!segments.is_empty());
+    let run = trial.path("scratch");
+    let noted = |run: &Path| std::fs::read_to_string(run.join("set-0/segments")).unwrap_or_default();
+    trial.until("they are written down", |_| {
+        segments.iter().all(|path| noted(&run).contains(path.to_str().expect("UTF-8")))
+    });
+    // As if the launcher and its guard had gone with them: nobody looks any more.
+    marked::kill(&marked::processes_of_run(&trial.run_id));
+    let deadline = Instant::now() + PATIENCE;
+    while !marked::processes_of_run(&trial.run_id).is_empty() {
+        assert!(Instant::now() < deadline, "the ranks do not end");
+        std::thread::yield_now();
+    }
+    assert!(segments.iter().all(|path| path.exists()));
+    Segments::of_run(&run).remove();
+    assert!(!segments.iter().any(|path| path.exists()));
 }
 
 #[test]
