@@ -148,3 +148,85 @@ def test_the_near_end_of_a_tunnel_is_dialled_and_shares_no_memory(
         assert not [each.path for each in psutil.Process(process.pid).memory_maps() if each.path.startswith(folder)]
     finally:
         near.close()
+
+
+class Slow(Forward):
+    """Passes nothing on to the controller until it is let go."""
+
+    held: bytes | None = b""
+    _end: socket.socket
+
+    def _pass(self, end: socket.socket, data: bytes) -> None:
+        if self.held is None:
+            super()._pass(end, data)
+        elif self._pairs[end].getpeername() == self._far:
+            self.held, self._end = self.held + data, end
+        else:
+            super()._pass(end, data)
+
+    @property
+    def _far(self) -> tuple[str, int]:
+        host, _, port = self._target.removeprefix("tcp://").rpartition(":")
+        return host, int(port)
+
+    def let_go(self) -> None:
+        with self._lock:
+            held, self.held = self.held, None
+            if held and self._end in self._pairs:
+                super()._pass(self._end, held)
+
+
+def rejected(cluster: Cluster) -> int:
+    with cluster.connect_client() as rc:
+        return int(rc.status()["rejected"])
+
+
+@pytest.fixture
+def slow(open_cluster: Cluster) -> Iterator[Slow]:
+    forward = Slow(address_of(open_cluster, "tcp://"))
+    yield forward
+    forward.close()
+
+
+def complaints(cluster: Cluster) -> list[str]:
+    log = Path(cluster.report["log_directory"]) / "controller.log"
+    return [line for line in log.read_text().splitlines() if "WARN" in line or "rejected" in line]
+
+
+def test_who_loses_the_race_is_no_stranger(
+    open_cluster: Cluster, tmp_path: Path, slow: Slow, engine: Callable[..., subprocess.Popen[str]]
+) -> None:
+    before, said = rejected(open_cluster), complaints(open_cluster)
+    offered = [slow.address, address_of(open_cluster, "tcp://")]
+    engine(written(tmp_path, open_cluster, "engine", addresses=offered), "--engine-id", "7")
+    with open_cluster.connect_client() as rc:
+        until(lambda: rc.ids == {0, 7}, 20)
+        until(lambda: slow.held, 10, "the slow address was dialled")
+        assert slow.connections == 1
+        slow.let_go()
+        # As soon as its handshake is over it is closed, and the engine has its other connections.
+        until(lambda: not slow.connections, 20)
+        assert rc[7].apply_sync(abs, -1) == 1
+    assert (rejected(open_cluster), complaints(open_cluster)) == (before, said)
+
+
+def test_clients_that_race_and_leave_at_once_are_no_strangers(
+    own_cluster: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    cluster = own_cluster(n=1, listen="0.0.0.0:0")
+    port = address_of(cluster, "tcp://").rpartition(":")[2]
+    file = written(tmp_path, cluster, addresses=[f"tcp://127.0.0.{last}:{port}" for last in range(1, 9)])
+    for _ in range(20):
+        with Client(file):
+            pass
+    assert rejected(cluster) == 0
+    assert not complaints(cluster)
+
+
+def test_a_stranger_that_breaks_off_is_counted(open_cluster: Cluster) -> None:
+    host, _, port = address_of(open_cluster, "tcp://").removeprefix("tcp://").rpartition(":")
+    for said in (b"", b"\xff\0\0\0\0\0\0\0\x01\x7f\x03"):
+        before = rejected(open_cluster)
+        with socket.create_connection((host, int(port))) as stranger:
+            stranger.sendall(said)
+        until(lambda before=before: rejected(open_cluster) == before + 1, 10, "it was counted, once")  # type: ignore[misc]

@@ -103,6 +103,18 @@ pub struct Wire {
     pub address: String,
     endpoint: String,
     held: Cell<Option<Held>>,
+    stage: Cell<Stage>,
+}
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// There is none.
+    Away,
+    /// The handshake is under way.
+    Greeting,
+    /// It is complete.
+    Up,
 }
 
 impl Wire {
@@ -129,7 +141,8 @@ impl Wire {
         }
         let monitor = monitor::attach(context, &socket).map_err(failed("watching"))?;
         socket.connect(endpoint).map_err(failed("dialling"))?;
-        Ok(Wire { socket, monitor, address: address.to_owned(), endpoint: endpoint.to_owned(), held: Cell::new(None) })
+        let (address, endpoint) = (address.to_owned(), endpoint.to_owned());
+        Ok(Wire { socket, monitor, address, endpoint, held: Cell::new(None), stage: Cell::new(Stage::Away) })
     }
 
     /// Starts a second connection to the same address. Without heartbeats: they would wait behind large frames.
@@ -148,6 +161,16 @@ impl Wire {
         let _ = self.socket.set_linger(0);
     }
 
+    /// Whether the handshake is complete, as far as `next_event` has told.
+    pub fn is_up(&self) -> bool {
+        self.stage.get() == Stage::Up
+    }
+
+    /// Whether the handshake is under way, as far as `next_event` has told.
+    pub fn is_in_handshake(&self) -> bool {
+        self.stage.get() == Stage::Greeting
+    }
+
     /// To be polled for reading: `next_event` has something.
     pub fn monitor(&self) -> &zmq::Socket {
         &self.monitor
@@ -159,6 +182,7 @@ impl Wire {
             let event = match event {
                 zmq::SocketEvent::CONNECTED => {
                     self.held.set(i32::try_from(value).ok().and_then(forks::close_in_children));
+                    self.stage.set(Stage::Greeting);
                     continue;
                 }
                 zmq::SocketEvent::HANDSHAKE_SUCCEEDED => LinkEvent::Up,
@@ -174,6 +198,7 @@ impl Wire {
                 ),
                 _ => continue,
             };
+            self.stage.set(if event == LinkEvent::Up { Stage::Up } else { Stage::Away });
             return Ok(Some(event));
         }
         Ok(None)

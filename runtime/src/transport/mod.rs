@@ -11,7 +11,7 @@
 //! 5. [`route`]: a connection as the controller sees it.
 //! 6. [`listen`]: the controller's side; [`zap`]: which keys get in, and as what.
 //! 7. [`dial`]: the peers' side: one address.
-//! 8. [`race`]: all addresses at once; names and reasons are found out by `scout`.
+//! 8. [`race`]: all addresses at once; names and reasons are found out by `scout`. `parting`: how the others are closed.
 //! 9. [`session`]: from dialling to being let in, for both kinds of peer.
 
 pub mod context;
@@ -20,6 +20,7 @@ mod forks;
 pub mod listen;
 pub mod monitor;
 mod multipart;
+mod parting;
 mod poll;
 pub mod race;
 pub mod route;

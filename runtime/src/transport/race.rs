@@ -1,4 +1,4 @@
-//! Every address of a controller at once: the first that answers is taken, the others are dropped.
+//! Every address of a controller at once: the first that answers is taken, and the others are parted from.
 //!
 //! An address answers when somebody there has completed the handshake, keys included; that a port is open says little,
 //! for the near end of a tunnel is. What the messages then mean is `session`'s business. Names are looked up and failures
@@ -24,8 +24,8 @@ const PER_NAME_MAX: usize = 8;
 
 /// What came of a race, up to now.
 pub enum RaceEvent {
-    /// This one answered.
-    Won(Wire),
+    /// This one answered; the others are not wanted any more.
+    Won(Wire, Vec<Wire>),
     /// Nobody will: at least one address has refused, and there is no connection to any other.
     Refused(String),
     /// Nobody will: the cluster has ended, and why that is known.
@@ -188,7 +188,7 @@ impl Race {
         for index in 0..self.ways.len() {
             while let Some(event) = self.ways[index].wire.next_event()? {
                 match event {
-                    LinkEvent::Up => return Ok(Some(RaceEvent::Won(self.win(index)))),
+                    LinkEvent::Up => return Ok(Some(self.win(index))),
                     LinkEvent::Retrying => self.explain(index),
                     event => self.ways[index].failed(&event),
                 }
@@ -245,10 +245,14 @@ impl Race {
         }
     }
 
-    fn win(&mut self, index: usize) -> Wire {
+    fn win(&mut self, index: usize) -> RaceEvent {
         let won = self.ways.swap_remove(index).wire;
-        self.ways.drain(..).for_each(|lost| lost.wire.give_up());
-        won
+        RaceEvent::Won(won, self.take_wires())
+    }
+
+    /// The race is over.
+    pub fn take_wires(&mut self) -> Vec<Wire> {
+        self.ways.drain(..).map(|way| way.wire).collect()
     }
 
     fn is_hopeless(&self) -> bool {

@@ -6,6 +6,7 @@
 
 use super::dial::{DialError, LinkEvent, Wire};
 use super::multipart;
+use super::parting::Parting;
 use super::race::{AGAIN, Course, Race, RaceEvent};
 use crate::wire::codec::DecodeError;
 use crate::wire::message::{Attach, Hello, Message, Refused, Resume, Welcome};
@@ -69,6 +70,8 @@ enum Way {
 /// Both connections of a peer and how far they are.
 pub struct Session {
     way: Way,
+    /// Connections of former ways.
+    parting: Parting,
     context: zmq::Context,
     file: ConnectionFile,
     course: Course,
@@ -97,6 +100,7 @@ impl Session {
         let way = Way::Racing(Box::new(race));
         Ok(Session {
             way,
+            parting: Parting::default(),
             context: context.clone(),
             file: file.clone(),
             course,
@@ -164,6 +168,10 @@ impl Session {
             }
             Way::Waiting(until) => timeout = timeout.min(until.saturating_duration_since(Instant::now())),
         }
+        items.extend(self.parting.poll_items());
+        if let Some(at) = self.parting.next_look() {
+            timeout = timeout.min(at.saturating_duration_since(Instant::now()));
+        }
         super::poll(&mut items, timeout)
     }
 
@@ -179,11 +187,12 @@ impl Session {
 
     /// Takes what has arrived; true when there may be more.
     pub fn receive(&mut self, events: &mut Vec<SessionEvent>) -> Result<bool, zmq::Error> {
+        self.parting.settle();
         if std::mem::take(&mut self.anew) && !matches!(self.way, Way::Linked(_, Stage::Standing)) {
             self.dial_again()?;
         }
         match self.look_for_way(events) {
-            Err(DialError::Short(shortage)) => self.wait_for_room(shortage.to_string()),
+            Err(DialError::Short(shortage)) => self.give_back(shortage.to_string()),
             result => result.map_err(plain)?,
         }
         let broke = self.is_broken()?;
@@ -253,7 +262,8 @@ impl Session {
         let event = race.next_event();
         self.problem = race.problem();
         match event? {
-            Some(RaceEvent::Won(control)) => {
+            Some(RaceEvent::Won(control, lost)) => {
+                lost.into_iter().for_each(|lost| self.parting.part_from(lost));
                 let data = control.dial_beside(&self.context, &self.file)?;
                 self.way = Way::Linked(Box::new(Link { control, data }), Stage::Greeted);
                 self.greet()?;
@@ -265,7 +275,13 @@ impl Session {
         Ok(())
     }
 
-    /// Closes everything, which may give back what is short, and waits a moment.
+    /// Closes everything, which may give back what is short here, and waits a moment.
+    fn give_back(&mut self, problem: String) {
+        self.wait_for_room(problem);
+        self.parting.close();
+    }
+
+    /// Leaves the controller alone for a moment.
     fn wait_for_room(&mut self, problem: String) {
         self.leave(Way::Waiting(Instant::now() + AGAIN));
         self.problem = problem;
@@ -274,16 +290,19 @@ impl Session {
     fn dial_again(&mut self) -> Result<(), zmq::Error> {
         match Race::start(&self.context, &self.file, &self.course, self.stood) {
             Ok(race) => self.leave(Way::Racing(Box::new(race))),
-            Err(DialError::Short(shortage)) => self.wait_for_room(shortage.to_string()),
+            Err(DialError::Short(shortage)) => self.give_back(shortage.to_string()),
             Err(error) => return Err(plain(error)),
         }
         Ok(())
     }
 
     fn leave(&mut self, next: Way) {
-        if let Way::Linked(link, _) = std::mem::replace(&mut self.way, next) {
-            link.wires().into_iter().for_each(Wire::give_up);
-        }
+        let left = match std::mem::replace(&mut self.way, next) {
+            Way::Linked(link, _) => vec![link.control, link.data],
+            Way::Racing(mut race) => race.take_wires(),
+            Way::Waiting(_) => vec![],
+        };
+        left.into_iter().for_each(|wire| self.parting.part_from(wire));
     }
 
     /// A session that stood is over, and every address is dialled again; one that did not stand yet is tried anew.
@@ -352,6 +371,17 @@ impl Session {
             (_, Stage::Greeted) => {}
         }
         Ok(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // What was sent in a session that stood lingers for a moment.
+        let standing = matches!(self.way, Way::Linked(_, Stage::Standing));
+        if !standing {
+            self.leave(Way::Waiting(Instant::now()));
+        }
+        self.parting.finish();
     }
 }
 
