@@ -125,6 +125,51 @@ def test_a_profile_is_checked_against_the_queue(site: Site, hosts: VirtualHosts)
     assert slurm.live_jobs(hosts) == []
 
 
+# -- in the job -------------------------------------------------------------------------------------------------
+
+
+def test_engines_of_a_job_have_threads_for_their_cores(site: Site) -> None:
+    # A site may set the variable for its login hosts, and Slurm takes the environment there along.
+    site.env = {"OMP_NUM_THREADS": "1"}
+    profile = """
+[batch]
+cores_per_engine = 2
+[engines]
+setup = ["export SEEN_BEFORE=$OMP_NUM_THREADS"]
+"""
+    site.start(2, profile=profile)
+    with site.prompt() as prompt:
+        assert list(prompt.do(user.threads_of_openmp).values()) == [("2", "2")] * 2
+    site.stop()
+    site.env = {"OMP_NUM_THREADS": "3"}
+    site.start(2, profile=profile + 'pass_env = ["OMP_*"]\n')
+    with site.prompt() as prompt:
+        assert list(prompt.do(user.threads_of_openmp).values()) == [("3", "3")] * 2
+
+
+@pytest.mark.parametrize(("batch", "labelled"), [("", True), ("array = true", False)], ids=["job", "array"])
+def test_the_output_of_an_engine_is_found(site: Site, batch: str, labelled: bool) -> None:
+    site.start(3, profile=f"[batch]\n{batch}\n")
+    # A job of its own.
+    site.ipclusterz("scale", "+1")
+    with site.prompt() as prompt:
+        prompt.do(user.write_to_stdout, "a line of engine")
+
+    def found(engine: int) -> list[str]:
+        (log,) = site.ipclusterz("logs", "--engine", str(engine), "-n", "1000")["logs"]
+        assert log["name"] == ("job-1" if engine == 3 else "job-0")
+        return [line for line in log["lines"] if "a line of engine" in line]
+
+    for engine in (1, 2, 3):
+        others = {0, 1, 2} if engine != 3 and not labelled else {engine}
+        until(lambda engine=engine: found(engine), 20)  # type: ignore[misc]
+        until(lambda e=engine, o=others: set(found(e)) == {f"a line of engine {each}" for each in o}, 20)  # type: ignore[misc]
+    last = site.ipclusterz("logs", "--engine", "2", "-n", "1")["logs"][0]["lines"]
+    assert len(last) == 1
+    with pytest.raises(CommandFailed, match="has no log"):
+        site.ipclusterz("logs", "--engine", "9")
+
+
 # -- trouble ----------------------------------------------------------------------------------------------------
 
 

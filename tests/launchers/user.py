@@ -216,3 +216,18 @@ def balanced_done(rc: Any) -> int:
 def shut_down(rc: Any) -> None:
     """End the whole cluster."""
     rc.shutdown(controller=True)
+
+
+def threads_of_openmp(rc: Any) -> Any:
+    """`OMP_NUM_THREADS` on each engine, and the same before it, as a line of `engines.setup` has kept it."""
+    import os
+
+    return rc[:].apply_sync(lambda: (os.environ.get("OMP_NUM_THREADS"), os.environ.get("SEEN_BEFORE")))
+
+
+def write_to_stdout(rc: Any, text: str) -> Any:
+    """Each engine writes a text and its id to its standard output, as a library in C does."""
+    import os
+
+    write = lambda said: os.write(1, said.encode())  # noqa: E731
+    return [rc[engine].apply_sync(write, f"{text} {engine}\n") for engine in sorted(rc.ids)]

@@ -9,7 +9,7 @@ use ipclusterz_base::logs::part;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_launchers::cluster::ClusterFolder;
-use ipclusterz_launchers::cluster::logs::tail;
+use ipclusterz_launchers::cluster::logs::{EngineLog, tail};
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::cluster_name;
@@ -28,34 +28,38 @@ pub fn run(arguments: &LogsArguments, variables: &Variables, output: &mut Output
     let folder = ClusterFolder::of(&cluster)?;
     let mut followed = Vec::new();
     let mut logs = Vec::new();
-    for path in chosen(arguments, &cluster, &folder)? {
-        let (lines, position) =
-            tail(&path, arguments.lines as usize).map_err(Failure::io(format!("reading {}", path.display())))?;
+    for log in chosen(arguments, &cluster, &folder)? {
+        let (lines, position) = last_lines(&log, arguments.lines as usize)
+            .map_err(Failure::io(format!("reading {}", log.path.display())))?;
+        let path = log.path.clone();
         logs.push(LogTail { name: name_of(&path), path: path.clone(), lines });
-        followed.push(Followed { latest: latest_part(&path), path, position, unfinished: Vec::new() });
+        followed.push(Followed { latest: latest_part(&path), path, log, position, unfinished: Vec::new() });
     }
     output.report(&LogsReport { cluster, logs })?;
     if arguments.follow { follow(&folder, &mut followed, output) } else { Ok(()) }
 }
 
 /// The selected log files, all of which exist.
-fn chosen(arguments: &LogsArguments, cluster: &str, folder: &ClusterFolder) -> Result<Vec<PathBuf>, Failure> {
+fn chosen(arguments: &LogsArguments, cluster: &str, folder: &ClusterFolder) -> Result<Vec<EngineLog>, Failure> {
     let logs = folder.logs();
     let all = match logs.all() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_such_cluster(cluster)),
         other => other.map_err(Failure::io(format!("listing {}", logs.path().display())))?,
     };
+    let whole = |path| EngineLog { path, label: None };
     let one = match (arguments.engine, arguments.controller, arguments.launcher) {
-        (Some(id), _, _) => logs.engine(EngineId(id)),
-        (None, true, _) => logs.controller(),
-        (None, false, true) => logs.launcher(),
-        (None, false, false) => return Ok(all),
+        (Some(id), _, _) => {
+            logs.of_engine(EngineId(id)).map_err(Failure::io(format!("reading {}", logs.path().display())))?
+        }
+        (None, true, _) => whole(logs.controller()),
+        (None, false, true) => whole(logs.launcher()),
+        (None, false, false) => return Ok(all.into_iter().map(whole).collect()),
     };
-    if one.exists() {
+    if one.path.exists() {
         return Ok(vec![one]);
     }
     let names: Vec<String> = all.iter().map(|path| name_of(path)).collect();
-    Err(Failure::new(Exit::Failure, format!("cluster {cluster:?} has no log {:?}", name_of(&one)))
+    Err(Failure::new(Exit::Failure, format!("cluster {cluster:?} has no log {:?}", name_of(&one.path)))
         .with_hint(format!("logs there are: {}", names.join(", "))))
 }
 
@@ -63,9 +67,20 @@ fn name_of(path: &Path) -> String {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// The last `count` lines, and the length of the file when they were read.
+fn last_lines(log: &EngineLog, count: usize) -> io::Result<(Vec<String>, u64)> {
+    if log.label.is_none() {
+        return tail(&log.path, count);
+    }
+    let (lines, length) = tail(&log.path, usize::MAX)?;
+    let own: Vec<String> = lines.iter().filter_map(|line| log.own(line).map(str::to_owned)).collect();
+    Ok((own[own.len().saturating_sub(count)..].to_vec(), length))
+}
+
 /// A log file whose new lines are printed.
 struct Followed {
     path: PathBuf,
+    log: EngineLog,
     /// Its latest part when it was read last: another one means that the file was cut since.
     latest: Option<u64>,
     position: u64,
@@ -84,7 +99,8 @@ impl Followed {
         self.position += self.read(&self.path.clone(), position)?;
         let Some(end) = self.unfinished.iter().rposition(|byte| *byte == b'\n') else { return Ok(Vec::new()) };
         let finished: Vec<u8> = self.unfinished.drain(..=end).collect();
-        Ok(String::from_utf8_lossy(&finished).lines().map(str::to_owned).collect())
+        let text = String::from_utf8_lossy(&finished);
+        Ok(text.lines().filter_map(|line| self.log.own(line).map(str::to_owned)).collect())
     }
 }
 
@@ -148,7 +164,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("engine-0.log");
         let mut file = File::create(&path).expect("create");
-        let mut followed = Followed { path: path.clone(), latest: None, position: 0, unfinished: Vec::new() };
+        let log = EngineLog { path: path.clone(), label: None };
+        let mut followed = Followed { path: path.clone(), log, latest: None, position: 0, unfinished: Vec::new() };
         file.write_all(b"one\ntw").expect("write");
         assert_eq!(followed.new_lines().expect("read"), ["one"]);
         file.write_all(b"o\n").expect("write");

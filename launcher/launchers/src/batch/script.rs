@@ -2,8 +2,8 @@
 //!
 //! # Format
 //!
-//! The parts, in order: the shell line; directives; the job's end time; the working directory; `pass_env`; set-up
-//! lines; `[engines.env]`; the engines' command. The shell execs that command, so that signals reach it and its exit
+//! The parts, in order: the shell line; directives; which engines these are; the job's end time; the working directory; the
+//! threads of each engine; `pass_env`; set-up lines; `[engines.env]`; the engines' command. The shell execs that command, so that signals reach it and its exit
 //! code is the job's. Where the job restarts lost ranks, the shell runs the command in a loop instead, see
 //! [`super::again`].
 //!
@@ -12,6 +12,7 @@
 use super::again;
 use super::options::{BatchOptions, JobFiles};
 use super::placeholders::{Values, command_line};
+use crate::cluster::logs;
 use crate::engine_words;
 use crate::set::EngineSet;
 use ipclusterz_base::private::{self, How};
@@ -19,6 +20,7 @@ use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::shell::quote;
 use ipclusterz_profile::settings::name_matches;
+use ipclusterz_profile::tables::engines::Shared;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -51,9 +53,11 @@ pub fn render(options: &BatchOptions, set: &EngineSet) -> Result<Rendered, Failu
     let mut lines = vec![options.queue.shell.clone()];
     lines.extend(directives(options, &values)?);
     lines.push(String::new());
+    lines.push(logs::engines_line(set));
     lines.extend(end_time(options)?);
     let directory = quote(&options.directory.to_string_lossy());
     lines.push(format!("cd -- {directory} || cd"));
+    lines.extend(threads(options));
     lines.extend(passed_environment(options));
     lines.extend(options.engines.setup.iter().cloned());
     for (name, value) in &options.engines.env {
@@ -116,6 +120,17 @@ fn end_time(options: &BatchOptions) -> Result<Vec<String>, Failure> {
     }
     lines.push("export IPCLUSTERZ_END_TIME".to_owned());
     Ok(lines)
+}
+
+/// The threads of each engine, for what is run before and around it as well. A queue may hand on a value that was meant for the host
+/// on which the job is submitted.
+fn threads(options: &BatchOptions) -> Option<String> {
+    let count = match options.engines.threads {
+        Shared::Share => Some(options.batch.cores_per_engine).filter(|cores| *cores > 0),
+        Shared::Number(count) => Some(count),
+        Shared::Unset => None,
+    };
+    count.map(|count| export("OMP_NUM_THREADS", &count.to_string()))
 }
 
 fn passed_environment(options: &BatchOptions) -> Vec<String> {
@@ -211,15 +226,29 @@ mod tests {
         assert_eq!(
             body,
             "cd -- '/home/me/my work' || cd
+export OMP_NUM_THREADS=1
 export OMP_NUM_THREADS=2
 module load python
 export GREETING='it'\\''s
 $HOME'
-exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-bad-exit=0 --no-kill --wait=0 --overlap \
+exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-bad-exit=0 --no-kill --wait=0 --overlap --label \
 /opt/python/bin/python3 -m ipclusterz.engine --connection-file /home/me/clusters/lab/engine.json \
 --first-engine-id 0 --ranks 8 --lease 60 --end-timeout 2 --timeout 120 --warn-before 60 --drain-before 120 --threads 1
 "
         );
+    }
+
+    #[test]
+    fn engines_have_as_many_threads_as_cores() {
+        let exported = |cores, threads| {
+            let mut options = options(SLURM);
+            (options.batch.cores_per_engine, options.engines.threads) = (cores, threads);
+            let script = render(&options, &set(2)).expect("a script").script;
+            script.lines().find(|line| line.contains("OMP_NUM_THREADS")).map(str::to_owned)
+        };
+        assert_eq!(exported(4, Shared::Share).as_deref(), Some("export OMP_NUM_THREADS=4"));
+        assert_eq!(exported(4, Shared::Number(2)).as_deref(), Some("export OMP_NUM_THREADS=2"));
+        assert_eq!((exported(4, Shared::Unset), exported(0, Shared::Share)), (None, None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The log files of a cluster: their names, their bounds, and the last lines of one. What is written to them is not decided
 //! here. A log that grew too long goes on in the same file; its earlier parts are beside it (`engine-0.log.1`).
 
-use crate::set::SetId;
+use crate::set::{EngineSet, SetId};
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::logs::{self, LogLimit, part};
 use ipclusterz_base::private::{self, How};
@@ -61,6 +61,26 @@ impl LogFolder {
         self.path.join(format!("job-{}.{suffix}", set.0))
     }
 
+    /// Where the output of an engine is: in a log of its own, or among that of others of its job. Of several jobs that had an engine
+    /// with this id, the latest counts.
+    pub fn of_engine(&self, id: EngineId) -> io::Result<EngineLog> {
+        let own = self.engine(id);
+        if own.exists() {
+            return Ok(EngineLog { path: own, label: None });
+        }
+        for set in self.numbers("job-", ".sh")?.into_iter().rev().map(SetId) {
+            let (log, script) = (self.job(set, "log"), std::fs::read_to_string(self.job(set, "sh"))?);
+            let first = script.lines().find_map(engines_of).filter(|(first, last)| (*first..=*last).contains(&id.0));
+            if let Some((first, _)) = first
+                && log.exists()
+            {
+                let label = Some(id.0 - first).filter(|_| labels(&script));
+                return Ok(EngineLog { path: log, label });
+            }
+        }
+        Ok(EngineLog { path: own, label: None })
+    }
+
     /// All existing logs: launcher, guard, controller, then sets, jobs and engines by number.
     pub fn all(&self) -> io::Result<Vec<PathBuf>> {
         let common =
@@ -102,6 +122,55 @@ impl LogFolder {
         numbers.sort_unstable();
         Ok(numbers)
     }
+}
+
+/// Where the output of an engine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineLog {
+    /// The file.
+    pub path: PathBuf,
+    /// The engine's number in a job whose lines begin with such numbers.
+    pub label: Option<u32>,
+}
+
+impl EngineLog {
+    /// A line of this engine, without its label; none if it is of another one.
+    pub fn own<'a>(&self, line: &'a str) -> Option<&'a str> {
+        let Some(label) = self.label else { return Some(line) };
+        labelled(line).filter(|(number, _)| *number == label).map(|(_, text)| text)
+    }
+}
+
+/// The line of a job's script that says which engines it starts.
+pub fn engines_line(set: &EngineSet) -> String {
+    let first = set.first.0;
+    format!("{ENGINES} {first} to {}", first + set.count - 1)
+}
+
+/// How that line begins.
+const ENGINES: &str = "# ipclusterz engines";
+
+/// The first and the last engine that a line of a script tells.
+fn engines_of(line: &str) -> Option<(u32, u32)> {
+    let (first, last) = line.strip_prefix(ENGINES)?.trim_start().split_once(" to ")?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+/// Number and text of a line that begins with the number of a task, as `srun --label` writes it: `2: text`.
+fn labelled(line: &str) -> Option<(u32, &str)> {
+    let (number, text) = line.trim_start().split_once(':')?;
+    let text = if text.is_empty() { text } else { text.strip_prefix(' ')? };
+    Some((number.parse().ok()?, text))
+}
+
+/// What a line says, whether it has a label or not.
+pub fn without_label(line: &str) -> &str {
+    labelled(line).map_or(line, |(_, text)| text)
+}
+
+/// Whether the engines of a script are started by what labels their lines.
+fn labels(script: &str) -> bool {
+    script.split_whitespace().any(|word| word == "--label")
 }
 
 /// Opens a log for appending, so that standard output and error do not overwrite each other. The logs of earlier runs
@@ -197,5 +266,32 @@ mod tests {
         logs.clear().expect("clear");
         let left: Vec<_> = std::fs::read_dir(folder.path()).expect("list").flatten().map(|e| e.file_name()).collect();
         assert_eq!(left, ["notes.txt"]);
+    }
+
+    #[test]
+    fn the_output_of_an_engine_is_found_in_the_log_of_its_job() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let logs = LogFolder::at(folder.path().to_path_buf());
+        let set = |id, first, count| EngineSet { id: SetId(id), first: EngineId(first), count };
+        let write = |path, text: &str| std::fs::write(path, text).expect("write");
+        write(logs.job(SetId(0), "sh"), &format!("#!/bin/sh\n{}\nexec srun --label x\n", engines_line(&set(0, 0, 4))));
+        write(logs.job(SetId(1), "sh"), &format!("#!/bin/sh\n{}\nexec srun --label x\n", engines_line(&set(1, 2, 1))));
+        write(logs.job(SetId(2), "sh"), &format!("#!/bin/sh\n{}\nexec mpiexec x\n", engines_line(&set(2, 8, 2))));
+        for job in 0..3 {
+            write(logs.job(SetId(job), "log"), " 0: first\n12: twelfth\n");
+        }
+        write(logs.engine(EngineId(1)), "");
+        let found = |id| logs.of_engine(EngineId(id)).expect("read");
+        assert_eq!(found(0), EngineLog { path: logs.job(SetId(0), "log"), label: Some(0) });
+        assert_eq!(found(1), EngineLog { path: logs.engine(EngineId(1)), label: None });
+        assert_eq!(found(2), EngineLog { path: logs.job(SetId(1), "log"), label: Some(0) }, "the later job");
+        assert_eq!(found(9), EngineLog { path: logs.job(SetId(2), "log"), label: None }, "nothing labels its lines");
+        assert!(!found(10).path.exists());
+        let own = |line| found(3).own(line).map(str::to_owned);
+        assert_eq!(own("3: said"), Some("said".to_owned()));
+        assert_eq!(own(" 3:   indented"), Some("  indented".to_owned()));
+        assert_eq!(own("3:"), Some(String::new()));
+        assert_eq!((own("13: said"), own("3:30 said"), own("srun: error")), (None, None, None));
+        assert_eq!((without_label("3: said"), without_label("no label: said")), ("said", "no label: said"));
     }
 }
