@@ -52,6 +52,7 @@ MinJobAge=300
 NodeName=n[1-{last}] NodeAddr=n[1-{last}] CPUs={cpus} RealMemory=2000 Gres=gpu:{gpus} State=UNKNOWN
 PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 PartitionName=closed Nodes=ALL MaxTime=INFINITE State=DOWN
+PartitionName=brief Nodes=ALL MaxTime=1 State=UP
 """
 
 

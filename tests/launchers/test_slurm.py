@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -49,6 +50,34 @@ def test_why_a_job_waits_is_said(site: Site) -> None:
         site.start(4, profile='[batch]\npartition = "closed"\nqueue_timeout = 3\n')
     assert caught.value.status == 5
     assert "the partition is down" in caught.value.stderr
+    assert slurm.live_jobs(site.hosts) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "why"),
+    [
+        (2, 'partition = "closed"', "the partition is down"),
+        (2, 'partition = "brief"\ntime_limit = "00:10:00"', "its time limit is longer than the partition's"),
+        (9, "nodes = 9", "more nodes than the partition allows or has"),
+    ],
+)
+def test_a_job_that_cannot_start_is_not_waited_for(site: Site, count: int, batch: str, why: str) -> None:
+    profile = f"[batch]\n{batch}\n"
+    with pytest.raises(CommandFailed) as caught:
+        site.start(count, "--strict", profile=profile)
+    assert caught.value.status == 5
+    said = caught.value.stderr
+    # Slurm may not know better yet.
+    vague = "the partition cannot give what it asks for"
+    assert re.search(f"could not be started: job \\d+ cannot start as things are: ({why}|{vague}); ", said), said
+    assert "hint: ask for less or for another partition" in said, said
+    assert slurm.live_jobs(site.hosts) == []
+    # Otherwise it is: somebody may change something.
+    with pytest.raises(CommandFailed) as caught:
+        site.start(count, profile=f"{profile}queue_timeout = 4\n")
+    said = caught.value.stderr
+    assert f"is pending and cannot start as things are: {why}; " in said, said
+    assert f"in the queue and cannot start as things are: {why}" in said, said
     assert slurm.live_jobs(site.hosts) == []
 
 

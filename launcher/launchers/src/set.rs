@@ -35,6 +35,8 @@ impl EngineSet {
 pub enum SetEvent {
     /// It is not running yet. For a person: why, such as the queue's reason and the expected start.
     Waiting(String),
+    /// It waits for the same as before. For a person who asks: why, and for how long.
+    StillWaiting(String),
     /// Its processes have been started. For a person: where.
     Running(String),
     /// It has ended completely: no process of it is left.

@@ -44,6 +44,10 @@ pub struct SettingsArguments {
     #[arg(long)]
     pub restart: bool,
 
+    /// Give up a job at once that cannot start as things are
+    #[arg(long)]
+    pub strict: bool,
+
     /// Name of the cluster [default: default]
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
@@ -156,6 +160,7 @@ impl SettingsArguments {
         add("--python", "engines.python", self.python.as_deref().map(Into::into));
         add("--timeout", "engines.timeout", self.timeout.map(Into::into));
         add("--restart", "engines.restart", self.restart.then_some(true.into()));
+        add("--strict", "batch.strict", self.strict.then_some(true.into()));
         add("--listen", "controller.listen", self.listen.as_deref().map(Into::into));
         let hosts = self.advertise.iter().flat_map(|hosts| hosts.split(','));
         add(

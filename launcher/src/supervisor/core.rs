@@ -182,6 +182,7 @@ impl Core {
             Input::SetStarted { set, pid } => self.started(set, pid, now),
             Input::SetNotStarted(set, end) | Input::Set(set, SetEvent::Ended(end)) => self.ended(set, end, now),
             Input::Set(set, SetEvent::Waiting(reason)) => self.waits(set, reason, now),
+            Input::Set(set, SetEvent::StillWaiting(reason)) => self.notes(set, &reason, now),
             Input::Set(set, SetEvent::Running(place)) => self.running(set, &place, now),
             Input::EngineJoined(info) => self.joined(&info, now),
             Input::EngineLeft { id, reason } => self.left(id, reason, now),
@@ -221,10 +222,16 @@ impl Core {
     }
 
     fn waits(&mut self, id: SetId, reason: String, now: Instant) -> Vec<Action> {
-        if let Some(set) = self.sets.get_mut(&id) {
-            set.tell(&reason, now);
-        }
+        self.notes(id, &reason, now);
         vec![Action::Say(reason)]
+    }
+
+    /// Keeps what a set waits for, for who asks.
+    fn notes(&mut self, id: SetId, reason: &str, now: Instant) -> Vec<Action> {
+        if let Some(set) = self.sets.get_mut(&id) {
+            set.tell(reason, now);
+        }
+        Vec::new()
     }
 
     fn running(&mut self, id: SetId, place: &str, now: Instant) -> Vec<Action> {

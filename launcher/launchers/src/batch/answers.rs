@@ -29,8 +29,8 @@ pub struct Sighting {
 pub enum View {
     /// The queue did not list it.
     Absent,
-    /// It is pending. For a person: why, and until when.
-    Waiting(String),
+    /// It is pending.
+    Waiting(Wait),
     /// It runs. For a person: on which nodes; empty when the queue does not tell.
     Running(String),
     /// It stays in the queue and will not run. For a person: why.
@@ -42,6 +42,33 @@ pub enum View {
         /// Whether that is one of `queue.failed`.
         failed: bool,
     },
+}
+
+/// Why a job is pending.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wait {
+    /// For a person: why, and until when.
+    pub text: String,
+    /// Why alone.
+    pub reason: String,
+    /// When the queue expects it to start, in seconds since 1970.
+    pub start: Option<i64>,
+    /// It will not start unless somebody changes something.
+    pub impossible: bool,
+}
+
+/// Estimates that differ by fewer seconds are no news: a queue makes a new one with each look at its jobs.
+const SAME_START: u64 = 300;
+
+impl Wait {
+    /// Whether a person who was told `before` would want to know.
+    pub fn is_news_after(&self, before: &Wait) -> bool {
+        let start = match (self.start, before.start) {
+            (Some(new), Some(old)) => new.abs_diff(old) >= SAME_START,
+            (new, old) => new.is_some() && old.is_none(),
+        };
+        start || (&self.reason, self.impossible) != (&before.reason, before.impossible)
+    }
 }
 
 /// How a job ended, as far as the queue tells.
@@ -65,6 +92,7 @@ pub struct Reader {
     status: Regex,
     outcome: Option<Regex>,
     unknown: Option<Regex>,
+    impossible: Option<Regex>,
 }
 
 impl Reader {
@@ -73,11 +101,13 @@ impl Reader {
         let optional = |pattern: &String| Some(pattern.clone()).filter(|pattern| !pattern.is_empty());
         let outcome = optional(&queue.outcome_line).map(|pattern| compile("outcome_line", &pattern, &[]));
         let unknown = optional(&queue.unknown).map(|pattern| compile("unknown", &pattern, &[]));
+        let impossible = optional(&queue.impossible).map(|pattern| compile("impossible", &pattern, &[]));
         Ok(Self {
             job_id: compile("job_id", &queue.job_id, &["id"])?,
             status: compile("status_line", &queue.status_line, &["id", "state"])?,
             outcome: outcome.transpose()?,
             unknown: unknown.transpose()?,
+            impossible: impossible.transpose()?,
             queue: queue.clone(),
         })
     }
@@ -115,7 +145,7 @@ impl Reader {
             return View::Waiting(self.waiting(first, now));
         }
         if let [first, ..] = among(&self.queue.stuck).as_slice() {
-            return View::Stuck(self.waiting(first, now));
+            return View::Stuck(self.waiting(first, now).text);
         }
         let worst = ours.iter().find(|sighting| self.queue.failed.contains(&sighting.state)).or(ours.first());
         worst.map_or(View::Absent, |sighting| View::Over {
@@ -124,13 +154,20 @@ impl Reader {
         })
     }
 
-    fn waiting(&self, sighting: &Sighting, now: i64) -> String {
+    fn waiting(&self, sighting: &Sighting, now: i64) -> Wait {
         let word = |word: &str| self.queue.reasons.get(word).cloned();
         // A queue that prints no reasons may still have states that explain themselves, such as held or suspended.
         let reason = sighting.reason.as_deref().map(|reason| word(reason).unwrap_or_else(|| reason.to_owned()));
         let reason = reason.or_else(|| word(&sighting.state)).unwrap_or_else(|| sighting.state.clone());
-        let start = sighting.start.as_deref().map(|start| clock::expected_start(start, now));
-        [Some(reason), start].into_iter().flatten().collect::<Vec<String>>().join("; ")
+        let printed = sighting.start.as_deref();
+        let expected = printed.map(|start| format!("; {}", clock::expected_start(start, now))).unwrap_or_default();
+        let impossible = |word: &str| self.impossible.as_ref().is_some_and(|pattern| pattern.is_match(word));
+        Wait {
+            text: format!("{reason}{expected}"),
+            start: printed.and_then(clock::epoch_of),
+            impossible: sighting.reason.as_deref().is_some_and(impossible),
+            reason,
+        }
     }
 
     /// How a job ended; `None` when the output says nothing about it.

@@ -4,9 +4,10 @@
 //! [`super::launcher`] runs the commands. A job's last action is [`SetEvent::Ended`], told exactly once; events after
 //! it have no effect.
 
-use super::answers::{Outcome, View};
+use super::answers::{Outcome, View, Wait};
 use super::words;
 use crate::set::{Force, SetEnd, SetEvent};
+use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -63,6 +64,8 @@ pub struct Rules {
     pub poll: Duration,
     /// How long it may be pending before it is cancelled; `None` for no limit.
     pub queue_timeout: Option<Duration>,
+    /// A job that the queue will not start as things are is cancelled at once.
+    pub strict: bool,
     /// It is an array: when one task has ended, others may still be pending.
     pub array: bool,
     /// Whether the queue can be asked how a job ended.
@@ -81,7 +84,7 @@ const SILENCE_FATAL: Duration = Duration::from_secs(600);
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
 /// Accounting lags behind: Grid Engine flushes its file every 15 seconds.
 const OUTCOME_WITHIN: Duration = Duration::from_secs(30);
-/// Interval between two reports that differ only in the time.
+/// Interval between two reports that differ only in the time: they are shown to who asks.
 const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 /// Intervals between two cancellations of the same job: gentle, and with force.
 const CANCEL_INTERVALS: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(3)];
@@ -96,6 +99,16 @@ enum Stage {
     Over { since: Instant, ask: Option<Instant>, known: Outcome },
     /// The end has been told.
     Ended,
+}
+
+/// What becomes of something that could be told.
+enum Report {
+    /// It is new.
+    News,
+    /// It has been so for a while.
+    Reminder,
+    /// It was told a moment ago.
+    Nothing,
 }
 
 #[derive(Debug, Clone)]
@@ -120,8 +133,10 @@ pub struct Job {
     /// Consecutive queries that did not list it.
     missing: u32,
     running: bool,
-    reason: String,
-    reported: Option<(String, Instant)>,
+    /// It was given up while it was pending.
+    never_ran: bool,
+    /// Why it is pending, or why that is not known, as it was told last, and when.
+    told: Option<(Wait, Instant)>,
     silent_since: Option<Instant>,
     silence: String,
     ending: Option<Ending>,
@@ -141,8 +156,8 @@ impl Job {
             listed: false,
             missing: 0,
             running: false,
-            reason: String::new(),
-            reported: None,
+            never_ran: false,
+            told: None,
             silent_since: None,
             silence: String::new(),
             ending: None,
@@ -247,40 +262,57 @@ impl Job {
             View::Waiting(_) if self.running => {
                 self.end(Force::Terminate, Some("was put back into the queue".to_owned()), now)
             }
-            View::Waiting(reason) => {
-                self.reason = reason;
-                self.still_waiting(now)
-            }
+            View::Waiting(wait) => self.still_waiting(wait, now),
             View::Running(nodes) if !self.running => {
-                self.running = true;
+                (self.running, self.told) = (true, None);
                 vec![Action::Tell(SetEvent::Running(words::running(self.name(), &nodes)))]
             }
-            View::Running(_) => Vec::new(),
+            View::Running(_) => {
+                self.told = None;
+                Vec::new()
+            }
             View::Stuck(reason) => self.end(Force::Terminate, Some(format!("cannot run: {reason}")), now),
         }
     }
 
-    /// Reports why the job is pending, or cancels it after the timeout.
-    fn still_waiting(&mut self, now: Instant) -> Vec<Action> {
+    /// Reports why the job is pending, or cancels it after the timeout, or because it cannot start.
+    fn still_waiting(&mut self, wait: Wait, now: Instant) -> Vec<Action> {
         let waited = now.saturating_duration_since(self.since);
-        if self.rules.queue_timeout.is_some_and(|timeout| waited >= timeout) {
-            let waited = super::clock::rough(waited);
-            return self.end(Force::Terminate, Some(format!("waited {waited} in the queue: {}", self.reason)), now);
+        // Not at the first look: a queue may know the exact reason, or another one, a moment later.
+        let was_told = self.told.as_ref().is_some_and(|(told, _)| told.impossible);
+        if wait.impossible && self.rules.strict && was_told {
+            return self.give_up(words::given_up(&wait), now);
         }
-        let text = words::waiting(self.name(), &self.reason, waited);
-        let told = Action::Tell(SetEvent::Waiting(text));
-        self.should_report(self.reason.clone(), now).then_some(told).into_iter().collect()
+        if self.rules.queue_timeout.is_some_and(|timeout| waited >= timeout) {
+            return self.give_up(words::waited_too_long(&wait, waited), now);
+        }
+        let text = words::pending(self.name(), &wait, waited);
+        match self.report(wait, now) {
+            Report::News => vec![Action::Tell(SetEvent::Waiting(text))],
+            Report::Reminder => vec![Action::Tell(SetEvent::StillWaiting(text))],
+            Report::Nothing => Vec::new(),
+        }
     }
 
-    /// Whether to report `what`: it is new, or was last reported long ago. Notes that it is.
-    fn should_report(&mut self, what: String, now: Instant) -> bool {
-        let known =
-            |(said, at): &(String, Instant)| *said == what && now.saturating_duration_since(*at) < REPORT_INTERVAL;
-        let new = !self.reported.as_ref().is_some_and(known);
-        if new {
-            self.reported = Some((what, now));
+    /// Cancels a job that is not waited for any longer.
+    fn give_up(&mut self, why: String, now: Instant) -> Vec<Action> {
+        self.never_ran = true;
+        self.end(Force::Terminate, Some(why), now)
+    }
+
+    /// Whether to report `wait`. Notes that it is.
+    fn report(&mut self, wait: Wait, now: Instant) -> Report {
+        match &mut self.told {
+            Some((told, at)) if !wait.is_news_after(told) => {
+                let due = now.saturating_duration_since(*at) >= REPORT_INTERVAL;
+                *at = if due { now } else { *at };
+                if due { Report::Reminder } else { Report::Nothing }
+            }
+            _ => {
+                self.told = Some((wait, now));
+                Report::News
+            }
         }
-        new
     }
 
     fn not_seen(&mut self, message: String, now: Instant) -> Vec<Action> {
@@ -302,15 +334,25 @@ impl Job {
         if self.ending.is_some() {
             return self.cancel_again(now);
         }
-        if silent >= SILENCE_TOLD && self.should_report(format!("silence: {}", self.silence), now) {
-            let silence = format!("no answer from the queue for {}: {}", super::clock::rough(silent), self.silence);
-            let id = self.name();
-            actions.push(Action::Tell(match self.running {
-                true => SetEvent::Running(format!("{}; {silence}", words::running(id, ""))),
-                false => SetEvent::Waiting(words::waiting(id, &silence, now.saturating_duration_since(self.since))),
-            }));
+        if silent >= SILENCE_TOLD {
+            actions.extend(self.silent(silent, now).map(Action::Tell));
         }
         actions
+    }
+
+    /// What is told of a queue that does not answer.
+    fn silent(&mut self, silent: Duration, now: Instant) -> Option<SetEvent> {
+        let text = format!("no answer from the queue for {}: {}", super::clock::rough(silent), self.silence);
+        let wait = Wait { reason: self.silence.clone(), text, ..Wait::default() };
+        let (id, waited) = (self.name().to_owned(), now.saturating_duration_since(self.since));
+        let (running, pending) = (words::running(&id, ""), words::pending(&id, &wait, waited));
+        let silence = wait.text.clone();
+        match (self.report(wait, now), self.running) {
+            (Report::News, true) => Some(SetEvent::Running(format!("{running}; {silence}"))),
+            (Report::News, false) => Some(SetEvent::Waiting(pending)),
+            (Report::Reminder, false) => Some(SetEvent::StillWaiting(pending)),
+            (Report::Reminder, true) | (Report::Nothing, _) => None,
+        }
     }
 
     fn end(&mut self, force: Force, why: Option<String>, now: Instant) -> Vec<Action> {
@@ -394,6 +436,10 @@ impl Job {
             how = format!("{how}; before that: {trouble}");
         }
         self.stage = Stage::Ended;
+        if self.never_ran {
+            let why = Failure::new(Exit::StartFailed, how).with_hint(words::WAITED_HINT);
+            return vec![Action::Tell(SetEvent::Ended(SetEnd { certain: false, ..SetEnd::not_started(why) }))];
+        }
         let log = (!orderly && self.id.is_some()).then(|| self.rules.log.clone());
         // A queue may lose sight of a job whose engines live.
         let end = SetEnd { certain: false, ..SetEnd::new(orderly, how, log) };

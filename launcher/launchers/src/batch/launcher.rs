@@ -220,6 +220,7 @@ impl Worker {
             retries: self.options.engines.retries,
             poll: Duration::from_secs_f64(batch.poll),
             queue_timeout: Some(batch.queue_timeout).filter(|s| *s > 0.0).map(Duration::from_secs_f64),
+            strict: batch.strict,
             array: batch.array,
             outcome: !self.options.queue.outcome.is_empty(),
             endings: self.reader.endings().clone(),

@@ -1,13 +1,29 @@
 //! The messages about a job, for a person. Responsible for wording alone.
 
-use super::answers::Outcome;
+use super::answers::{Outcome, Wait};
 use super::clock;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// `job 17 is pending: waiting for resources; 40 s so far`.
-pub fn waiting(id: &str, reason: &str, waited: Duration) -> String {
-    format!("job {id} is pending: {reason}; {} so far", clock::rough(waited))
+pub fn pending(id: &str, wait: &Wait, waited: Duration) -> String {
+    let never = if wait.impossible { " and cannot start as things are" } else { "" };
+    format!("job {id} is pending{never}: {}; {} so far", wait.text, clock::rough(waited))
+}
+
+/// `cannot start as things are: its time limit is longer than the partition's`, of a job that is not waited for.
+pub fn given_up(wait: &Wait) -> String {
+    format!("cannot start as things are: {}; it is not waited for (batch.strict, --strict)", wait.reason)
+}
+
+/// What to do about a job that was not waited for any longer.
+pub const WAITED_HINT: &str = "ask for less or for another partition ([batch] of the profile), or wait: more \
+                               batch.queue_timeout, and no --strict";
+
+/// `waited 40 s in the queue: waiting for resources`.
+pub fn waited_too_long(wait: &Wait, waited: Duration) -> String {
+    let never = if wait.impossible { " and cannot start as things are" } else { "" };
+    format!("waited {} in the queue{never}: {}", clock::rough(waited), wait.text)
 }
 
 /// `job 17 runs on n[1-2]`.

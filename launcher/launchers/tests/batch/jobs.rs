@@ -65,7 +65,10 @@ fn a_job_that_cannot_run_says_why_until_it_is_cancelled() {
     let slurm = Slurm::start();
     let player = player(&slurm, "[batch]\nnodes = 9");
     let mut launcher = start(&player, 0, 9);
-    let text = waits(&mut launcher, "job 1 is pending: more nodes than the partition allows or has");
+    let text = waits(
+        &mut launcher,
+        "job 1 is pending and cannot start as things are: more nodes than the partition allows or has",
+    );
     assert!(text.ends_with(" s so far"), "{text}");
     launcher.end(set(0, 9).id, Force::Terminate);
     assert_eq!(ends(&mut launcher, PATIENCE).how, "job 1 was cancelled");

@@ -40,4 +40,5 @@ pub struct BatchTable {
     pub renew: bool,
     pub poll: f64,
     pub queue_timeout: f64,
+    pub strict: bool,
 }

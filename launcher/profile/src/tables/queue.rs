@@ -23,6 +23,7 @@ pub struct QueueTable {
     pub running: Vec<String>,
     pub failed: Vec<String>,
     pub stuck: Vec<String>,
+    pub impossible: String,
     pub reasons: BTreeMap<String, String>,
     pub endings: BTreeMap<String, String>,
     pub outcome: Vec<String>,

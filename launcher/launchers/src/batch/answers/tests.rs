@@ -33,12 +33,27 @@ impl Reader {
     /// The state of one job by one answer, at the time of the recordings.
     fn tell(&self, printed: &str, id: &str) -> View {
         let now = clock::epoch_of("2026-11-23T01:08:50").expect("a time");
+        match self.see(printed, id, now) {
+            View::Waiting(wait) => waiting(&wait.text),
+            view => view,
+        }
+    }
+
+    fn see(&self, printed: &str, id: &str, now: i64) -> View {
         self.view(&self.sightings(printed), id, now)
+    }
+
+    /// Whether a job cannot start as things are.
+    fn is_impossible(&self, printed: &str, id: &str) -> bool {
+        match self.see(printed, id, 0) {
+            View::Waiting(wait) => wait.impossible,
+            view => panic!("{view:?}"),
+        }
     }
 }
 
 fn waiting(reason: &str) -> View {
-    View::Waiting(reason.to_owned())
+    View::Waiting(Wait { text: reason.to_owned(), ..Wait::default() })
 }
 
 fn running(nodes: &str) -> View {
@@ -63,6 +78,52 @@ const SQUEUE: &str = "1|COMPLETED|None|2026-11-23T01:08:42|n1
 9|RUNNING|None|2026-11-23T01:08:42|n2
 9|RUNNING|None|2026-11-23T01:08:42|n1
 ";
+
+#[test]
+fn what_waiting_does_not_help_is_known() {
+    let slurm = slurm();
+    let never = |reason: &str| slurm.is_impossible(&format!("4|PENDING|{reason}|N/A|\n"), "4");
+    for reason in [
+        "PartitionTimeLimit",
+        "PartitionNodeLimit",
+        "PartitionConfig",
+        "PartitionDown",
+        "PartitionInactive",
+        "BadConstraints",
+        "InvalidAccount",
+        "InvalidQOS",
+        "QOSMaxWallDurationPerJobLimit",
+        "AssocMaxNodePerJobLimit",
+        "MaxMemPerLimit",
+    ] {
+        assert!(never(reason), "{reason}");
+    }
+    for reason in [
+        "Resources",
+        "Priority",
+        "None",
+        "JobHeldUser",
+        "BeginTime",
+        "ReqNodeNotAvail",
+        "QOSMaxJobsPerUserLimit",
+        "AssocGrpCpuLimit",
+    ] {
+        assert!(!never(reason), "{reason}");
+    }
+    // The words of the PBS Professional Administrator's Guide.
+    let comment = |words: &str| format!("Job Id: 7.head\n    job_state = Q\n    comment = {words}\n");
+    let pbs = pbs();
+    assert!(
+        pbs.is_impossible(&comment("Can Never Run: Insufficient amount of resource: ncpus (R: 9 A: 4 T: 4)"), "7.head")
+    );
+    assert!(
+        !pbs.is_impossible(&comment("Not Running: Insufficient amount of resource: ncpus (R: 4 A: 0 T: 4)"), "7.head")
+    );
+    let expected = slurm.see("6|PENDING|Resources|2026-11-23T01:20:50|\n", "6", 0);
+    assert!(
+        matches!(expected, View::Waiting(Wait { start: Some(_), reason, .. }) if reason == "waiting for resources")
+    );
+}
 
 #[test]
 fn slurm_squeue() {

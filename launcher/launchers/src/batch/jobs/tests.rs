@@ -1,7 +1,6 @@
 //! Lives of jobs: written out one by one, and random ones.
 
 use super::*;
-use ipclusterz_host::exit_code::Exit;
 use proptest::prelude::*;
 
 fn rules() -> Rules {
@@ -9,6 +8,7 @@ fn rules() -> Rules {
         retries: 2,
         poll: Duration::from_secs(5),
         queue_timeout: None,
+        strict: false,
         array: false,
         outcome: true,
         endings: BTreeMap::from([("CANCELLED".to_owned(), "was cancelled".to_owned())]),
@@ -65,8 +65,26 @@ fn ended(orderly: bool, how: &str) -> Vec<Action> {
     vec![Action::Tell(SetEvent::Ended(end))]
 }
 
+fn still_waiting(text: &str) -> Action {
+    Action::Tell(SetEvent::StillWaiting(text.to_owned()))
+}
+
+fn pending(reason: &str) -> Wait {
+    Wait { text: reason.to_owned(), reason: reason.to_owned(), ..Wait::default() }
+}
+
+/// The end of a job that has never run.
+fn given_up(how: &str) -> Vec<Action> {
+    let why = Failure::new(Exit::StartFailed, how).with_hint(words::WAITED_HINT);
+    vec![Action::Tell(SetEvent::Ended(SetEnd { certain: false, ..SetEnd::not_started(why) }))]
+}
+
 fn resources() -> View {
-    View::Waiting("waiting for resources".to_owned())
+    View::Waiting(pending("waiting for resources"))
+}
+
+fn impossible() -> View {
+    View::Waiting(Wait { impossible: true, ..pending("the partition is down") })
 }
 
 fn on(nodes: &str) -> View {
@@ -90,12 +108,62 @@ fn a_good_life() {
     let mut story = Story::queued(rules());
     assert_eq!(story.see(1.0, resources()), [waiting("job 17 is pending: waiting for resources; 1 s so far")]);
     assert_eq!(story.see(5.0, resources()), []);
-    assert_eq!(story.see(30.0, resources()), [waiting("job 17 is pending: waiting for resources; 36 s so far")]);
+    assert_eq!(story.see(30.0, resources()), [still_waiting("job 17 is pending: waiting for resources; 36 s so far")]);
     assert_eq!(story.see(5.0, on("n[1-2]")), [running("job 17 runs on n[1-2]")]);
     assert_eq!(story.see(5.0, on("n[1-2]")), []);
     assert_eq!(story.see(5.0, over("COMPLETED", false)), [Action::AskOutcome]);
     assert_eq!(story.after(0.1, exit(0)), ended(true, "job 17 ended (COMPLETED)"));
     assert!(story.job.is_over() && story.job.next_look().is_none() && story.job.next_tick().is_none());
+}
+
+#[test]
+fn what_it_waits_for_is_news_when_it_changes() {
+    let mut story = Story::queued(rules());
+    let at = |start| View::Waiting(Wait { start, ..pending("waiting for resources") });
+    let is_news = |actions: Vec<Action>| matches!(&actions[..], [Action::Tell(SetEvent::Waiting(_))]);
+    assert!(is_news(story.see(1.0, resources())));
+    for _ in 0..100 {
+        assert!(!is_news(story.see(5.0, resources())));
+    }
+    assert!(is_news(story.see(5.0, at(Some(9000)))), "there is an estimate");
+    // Each look of the queue at its jobs makes another one.
+    for late in 0..200 {
+        assert!(!is_news(story.see(5.0, at(Some(9000 + late)))));
+    }
+    assert!(!is_news(story.see(5.0, at(None))));
+    assert!(is_news(story.see(5.0, at(Some(9600)))), "it is later by much");
+    assert!(is_news(story.see(5.0, View::Waiting(pending("other jobs have a higher priority")))));
+    assert_eq!(
+        story.see(5.0, impossible()).as_slice(),
+        [waiting("job 17 is pending and cannot start as things are: the partition is down; 25 min so far")]
+    );
+    // After an answer that did not come, what it waits for is told again.
+    for _ in 0..4 {
+        story.after(10.0, Event::NotSeen("squeue: timed out".to_owned()));
+    }
+    assert!(is_news(story.see(1.0, impossible())));
+}
+
+#[test]
+fn a_job_that_cannot_start_is_waited_for_or_not() {
+    let why = "cannot start as things are: the partition is down";
+    let mut story = Story::queued(Rules { strict: true, ..rules() });
+    assert!(matches!(story.see(1.0, resources())[..], [Action::Tell(SetEvent::Waiting(_))]));
+    assert!(
+        matches!(story.see(1.0, impossible())[..], [Action::Tell(SetEvent::Waiting(_))]),
+        "it may be said for a moment"
+    );
+    assert!(matches!(story.see(1.0, resources())[..], [Action::Tell(SetEvent::Waiting(_))]));
+    assert!(matches!(story.see(1.0, impossible())[..], [Action::Tell(SetEvent::Waiting(_))]));
+    assert_eq!(story.see(1.0, impossible()), [CANCEL]);
+    let how = format!("job 17 {why}; it is not waited for (batch.strict, --strict)");
+    assert_eq!(story.see(1.0, over("CANCELLED", true)), given_up(&how));
+
+    let mut story = Story::queued(Rules { queue_timeout: Some(Duration::from_secs(60)), ..rules() });
+    assert!(matches!(story.see(1.0, impossible())[..], [Action::Tell(SetEvent::Waiting(_))]));
+    assert_eq!(story.see(59.0, impossible()), [CANCEL]);
+    let how = "job 17 waited 60 s in the queue and cannot start as things are: the partition is down";
+    assert_eq!(story.see(1.0, over("CANCELLED", true)), given_up(how));
 }
 
 #[test]
@@ -203,7 +271,7 @@ fn waiting_has_an_end_when_the_profile_says_so() {
     story.see(30.0, resources());
     assert_eq!(story.see(30.0, resources()), [CANCEL]);
     let how = "job 17 waited 60 s in the queue: waiting for resources";
-    assert_eq!(story.see(1.0, over("CANCELLED", true)), ended(false, how));
+    assert_eq!(story.see(1.0, over("CANCELLED", true)), given_up(how));
 }
 
 #[test]
