@@ -47,6 +47,7 @@ impl ControllerProcess {
         let table = &settings.tables.controller;
         command.args(["--session-grace", &table.session_grace.to_string(), "--journal", table.journal.word()]);
         command.args(["--engine-grace", &table.engine_grace.to_string()]);
+        command.args(["--wait-for-engines", &table.wait_for_engines.to_string()]);
         command.args(["--crash-limit", &table.crash_limit.to_string()]);
         command.args(["--keep-results", &table.keep_results.to_string()]);
         if let Some(bytes) = table.kept_bytes() {

@@ -272,6 +272,7 @@ CLIENT_SAYS: list[Saying] = [
     ("control", "ack", {"replies": 1, "messages": {"control": 1, "data": 1}}),
     ("control", "inspect", {"number": 1, "asker": None, "engines": [0, 7], "stacks": True}),
     ("control", "engine_ended", {"uuid": "u", "how": "signal: 9 (SIGKILL)"}),
+    ("control", "engines_expected", {"coming": False, "why": "none"}),
     ("control", "status_request", {}),
 ]
 

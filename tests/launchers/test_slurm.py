@@ -102,6 +102,41 @@ def test_a_job_that_waits_for_others_starts_when_they_are_done(site: Site, hosts
     assert len(site.engines()) == 4
 
 
+def test_calls_wait_for_a_job_that_is_pending(site: Site, hosts: VirtualHosts) -> None:
+    with hosts.popen(0, ["salloc", "--quiet", "--exclusive", "-N3", "sh", "-c", "echo in; read _"], **_PIPES) as others:
+        assert others.stdin is not None
+        assert others.stdout is not None
+        assert others.stdout.readline() == "in\n"
+        start = ["start", "-n", "4", "--profile", site.write_profile(), "--daemonize", "--cluster", site.cluster]
+        with site.popen(IPCLUSTERZ, *start) as starting:
+            until(lambda: "is pending" in str(_expected(site)), 30)
+            with site.prompt() as prompt:
+                prompt.do(user.submit_balanced, 20)
+                begun = site.status()["controller"]["uptime"]
+                # Without a word of the launcher, ten seconds are all.
+                until(lambda: site.status()["controller"]["uptime"] > begun + 12, 30)
+                assert prompt.do(user.balanced_done) == 0
+                others.stdin.close()
+                assert starting.wait(60) == 0
+                until(lambda: prompt.do(user.balanced_done) == 20, 30)
+
+
+def _expected(site: Site) -> str:
+    """What the controller says of engines that are to come."""
+    return str((site.status().get("controller") or {}).get("expected"))
+
+
+def test_calls_fail_at_once_when_no_job_is_to_come(site: Site, hosts: VirtualHosts) -> None:
+    site.start(2)
+    with site.prompt() as prompt:
+        (job,) = [line.split()[0] for line in slurm.live_jobs(hosts)]
+        hosts.exec(0, "scancel", job)
+        until(lambda: not site.engines(), 60, site.launcher_log)
+        said = prompt.do(user.lost_without_engines)
+    assert "there is no engine, and none is to come: " in said, said
+    assert f"job {job}" in said, said
+
+
 def test_why_more_engines_do_not_come_is_said(site: Site, hosts: VirtualHosts) -> None:
     site.start(2)
     hosts.exec(0, "scontrol", "update", "partitionname=debug", "state=down")

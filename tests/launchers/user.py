@@ -208,6 +208,16 @@ def submit_balanced(rc: Any, count: int, seconds: float = 0) -> None:
     kept["tasks"] = [view.apply_async(time.sleep, seconds) for _ in range(count)]
 
 
+def lost_without_engines(rc: Any) -> str:
+    """The error of a load-balanced call that no engine takes."""
+    import ipclusterz as ipz
+
+    try:
+        return f"a value: {rc[None].apply_async(abs, -1).get(timeout=30)}"
+    except ipz.EngineError as error:
+        return str(error)
+
+
 def balanced_done(rc: Any) -> int:
     """How many of the submitted calls are done."""
     return sum(task.ready() for task in kept["tasks"])

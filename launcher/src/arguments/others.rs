@@ -83,6 +83,10 @@ pub struct ControllerArguments {
     #[arg(long)]
     pub engine_grace: Option<f64>,
 
+    /// Seconds that load-balanced tasks wait while there is no engine and some are to come
+    #[arg(long)]
+    pub wait_for_engines: Option<f64>,
+
     /// How many engines a task may take along before it is given to no other
     #[arg(long)]
     pub crash_limit: Option<u32>,

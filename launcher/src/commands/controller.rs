@@ -43,6 +43,9 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
         if let Some(grace) = arguments.engine_grace {
             limits.engine_grace = seconds("--engine-grace", grace)?;
         }
+        if let Some(wait) = arguments.wait_for_engines {
+            limits.wait_for_engines = seconds("--wait-for-engines", wait)?;
+        }
         limits.crash_limit = arguments.crash_limit.unwrap_or(limits.crash_limit);
         if let Some(time) = arguments.keep_results {
             limits.keep.time = Duration::try_from_secs_f64(time).map_err(|_| {

@@ -60,6 +60,11 @@ impl Blocks {
         Self { elastic, renewal, idle, waiting, successors, settled, unproven, trust }
     }
 
+    /// Whether jobs are submitted as tasks wait.
+    pub fn follow_load(&self) -> bool {
+        self.elastic.is_some()
+    }
+
     /// Decides what to do, by what the controller has just reported.
     pub fn decide(&mut self, core: &mut Core, status: &Status, now: Instant) -> Vec<Action> {
         let busy: BTreeSet<EngineId> =

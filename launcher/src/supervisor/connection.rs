@@ -3,7 +3,7 @@
 
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_runtime::client::{Client, Event};
-use ipclusterz_runtime::wire::message::EngineEnded;
+use ipclusterz_runtime::wire::message::{EngineEnded, EnginesExpected};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub struct Connection {
     ended: VecDeque<EngineEnded>,
     /// Engines that are to go.
     retired: Vec<EngineId>,
+    /// Whether engines are to come, and whether that was said.
+    expected: (EnginesExpected, bool),
 }
 
 impl Connection {
@@ -29,7 +31,9 @@ impl Connection {
     pub fn heard(&mut self, event: &Event) {
         match event {
             Event::Resumed => self.is_up = true,
-            Event::Interrupted { .. } | Event::Disconnected { .. } => self.is_up = false,
+            Event::Interrupted { .. } => self.is_up = false,
+            // Another controller may come, which has heard nothing.
+            Event::Disconnected { .. } => (self.is_up, self.expected.1) = (false, false),
             Event::EngineJoined(_) | Event::EngineLeft { .. } => {}
         }
     }
@@ -55,6 +59,14 @@ impl Connection {
         self.catch_up();
     }
 
+    /// Tells whether engines are to come, if that is new.
+    pub fn tell_expected(&mut self, expected: EnginesExpected) {
+        if self.expected.0 != expected {
+            self.expected = (expected, false);
+        }
+        self.catch_up();
+    }
+
     /// Has these engines get no more work, and shut down when they are idle.
     pub fn retire(&mut self, engines: &[EngineId]) {
         self.retired.extend(engines);
@@ -69,6 +81,9 @@ impl Connection {
             && client.engine_ended(ended.clone()).is_ok()
         {
             self.ended.pop_front();
+        }
+        if !self.expected.1 {
+            self.expected.1 = client.expect_engines(self.expected.0.clone()).is_ok();
         }
         if !self.retired.is_empty() && client.retire(self.retired.clone()).is_ok() {
             self.retired.clear();

@@ -3,6 +3,7 @@
 use super::core::Core;
 use super::set::{Set, Stage};
 use crate::report::progress::{Progress, SetProgress, SetState};
+use ipclusterz_runtime::wire::message::EnginesExpected;
 use std::time::Instant;
 
 impl Core {
@@ -20,7 +21,41 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Whether engines may come, and what they wait for. `jobs_follow_load`: so do those of jobs that are not submitted yet.
+    pub fn expected(&self, jobs_follow_load: bool) -> EnginesExpected {
+        let mut waiting = self.staying().filter(|set| set.may_bring_engines());
+        let (first, more) = (waiting.next(), waiting.count());
+        let why = match (first, &self.lost) {
+            (Some(set), _) => set.waits_for() + &if more > 0 { format!("; and {more} more") } else { String::new() },
+            (None, _) if jobs_follow_load => "jobs are submitted as tasks wait".to_owned(),
+            (None, Some(lost)) => lost.clone(),
+            (None, None) => String::new(),
+        };
+        EnginesExpected { coming: first.is_some() || jobs_follow_load, why }
+    }
+}
+
 impl Set {
+    /// Whether some of its engines are to come, for the first time or again.
+    fn may_bring_engines(&self) -> bool {
+        match self.stage {
+            Stage::Waiting | Stage::Over { .. } => true,
+            Stage::Running { .. } => self.is_missing_engines() && !self.is_complete(),
+        }
+    }
+
+    /// What it waits for, without figures that change all the time.
+    fn waits_for(&self) -> String {
+        let said = self.said.as_ref().map(|(said, _)| said.as_str());
+        let how = match self.stage {
+            Stage::Over { .. } => "started again soon",
+            Stage::Waiting => "to be started",
+            Stage::Running { .. } => "starting",
+        };
+        format!("{}: {}", self.name(), said.unwrap_or(how))
+    }
+
     fn progress(&self, now: Instant) -> SetProgress {
         let since = |time: Instant| now.saturating_duration_since(time).as_secs_f64();
         let (state, seconds) = match self.stage {

@@ -175,6 +175,8 @@ impl<'a> Supervisor<'a> {
         let mut actions = VecDeque::new();
         loop {
             self.connection.tell_ends(self.core.take_words());
+            let follow_load = self.blocks.as_ref().is_some_and(Blocks::follow_load);
+            self.connection.tell_expected(self.core.expected(follow_load));
             while let Some(action) = actions.pop_front() {
                 match action {
                     Action::Say(line) => self.talk.say(line),

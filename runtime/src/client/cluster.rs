@@ -6,7 +6,7 @@ use super::handle::{Client, HALTED_FOR};
 use super::shared::State;
 use crate::inspections::Activities;
 use crate::wire::Channel;
-use crate::wire::message::{Empty, EngineEnded, EngineInfo, EngineList, Message, Status, Targets};
+use crate::wire::message::{Empty, EngineEnded, EngineInfo, EngineList, EnginesExpected, Message, Status, Targets};
 use ipclusterz_base::connection::ControllerProcess;
 use ipclusterz_base::ids::EngineId;
 use std::time::Duration;
@@ -36,6 +36,11 @@ impl Client {
     /// Tells how an engine's process ended, or that nothing is known of it; for launchers.
     pub fn engine_ended(&self, ended: EngineEnded) -> Result<(), ClientError> {
         self.send(Channel::Control, Message::EngineEnded(ended))
+    }
+
+    /// Tells whether engines are to come, and what they wait for; for launchers.
+    pub fn expect_engines(&self, expected: EnginesExpected) -> Result<(), ClientError> {
+        self.send(Channel::Control, Message::EnginesExpected(expected))
     }
 
     /// Waits until there are `count` engines; false at the deadline.

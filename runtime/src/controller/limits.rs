@@ -16,6 +16,7 @@ use std::time::Duration;
 
 /// Limits of one controller.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
     /// What each client may have under way, and how many bytes may wait for it. One request, and one result, has at most
     /// `request_bytes`.
@@ -24,8 +25,10 @@ pub struct Limits {
     pub output_bytes: u64,
     /// Bytes of output for a client that each engine may have under way: so much may wait in any case.
     pub output_window: u64,
-    /// How long balanced tasks wait while there is no engine at all.
+    /// How long balanced tasks wait while there is no engine at all, and nobody knows of any that is to come.
     pub no_engine_grace: Duration,
+    /// The same while the launcher says that some are to come.
+    pub wait_for_engines: Duration,
     /// How long the session of a client outlives its connections.
     pub session_grace: Duration,
     /// For how long results of sessions with names are kept, and how many bytes of them.
@@ -72,6 +75,7 @@ impl Default for Limits {
             output_bytes: 64 << 20,
             output_window: OUTPUT_WINDOW,
             no_engine_grace: Duration::from_secs(10),
+            wait_for_engines: Duration::from_secs(24 * 3600),
             session_grace: Duration::from_secs(300),
             keep: Keep::default(),
             engine_grace: Duration::from_secs(10),

@@ -25,7 +25,7 @@ use super::task::{Balanced, ClientState, Kept, TaskState, segment_names};
 use super::turn::Turn;
 use super::unread::Unread;
 use crate::recent::Recent;
-use crate::wire::message::{Message, Outcome};
+use crate::wire::message::{EnginesExpected, Message, Outcome};
 use crate::wire::{Channel, Frame, sharing};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,9 @@ pub struct Work {
     queued: Saturating<u64>,
     held_bytes: Saturating<u64>,
     no_engine_since: Option<Duration>,
+    /// Whether engines are to come, as the launcher says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expected: Option<EnginesExpected>,
     /// The engines of this cluster end, or have ended, and others may come: tasks wait for those, whatever they need.
     #[serde(default)]
     closing: bool,
@@ -108,6 +111,7 @@ impl Work {
             queued: Saturating(0),
             held_bytes: Saturating(0),
             no_engine_since: None,
+            expected: None,
             closing: false,
             gone: Recent::new(GONE_MAX),
             effects: Vec::new(),
@@ -127,7 +131,7 @@ impl Work {
 
     /// The engines end. What they have not begun waits for those of another cluster.
     pub fn close(&mut self) {
-        (self.closing, self.no_engine_since) = (true, None);
+        (self.closing, self.no_engine_since, self.expected) = (true, None, None);
     }
 
     /// There are engines again.

@@ -170,6 +170,7 @@ pub fn apply(message: &mut Message) -> Bounded {
             name("a uuid", &mut ended.uuid)?;
             ended.how.iter_mut().for_each(reason);
         }
+        Message::EnginesExpected(expected) => reason(&mut expected.why),
         Message::Left(left) => in_departure(&mut left.departure),
         Message::Settled(settled) => settled.broken.as_mut().map_or(Ok(()), in_broken)?,
         Message::StatusReply(status) => in_status(status)?,

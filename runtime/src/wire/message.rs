@@ -33,6 +33,7 @@
 //! | `goodbye` | C → K, K → C | data, as the last one; control | none | session |
 //! | `engine_joined`, `engine_left` | K → C | control | none | engines |
 //! | `engine_ended` | C → K, from the launcher | control | none | engines |
+//! | `engines_expected` | C → K, from the launcher | control | none | engines |
 //! | `status_request`, `status_reply` | C → K, K → C | control | none | -, status |
 //! | `usage` | E → K | control | none | engines |
 //! | `epoch_over` | K → E | control, so that it overtakes the work | none | world |
@@ -56,7 +57,7 @@ mod stop;
 mod task;
 mod world;
 
-pub use engines::{EngineEnded, EngineInfo, EngineLeft, Usage};
+pub use engines::{EngineEnded, EngineInfo, EngineLeft, EnginesExpected, Usage};
 pub use functions::{ForgetFunctions, FunctionCode, FunctionName, NeedFunction};
 pub use history::{Ask, Filter, Found, Kept, Query, RequestRecord, SessionRecord, TaskRecord};
 pub use inspection::{Activity, Inspect, Inspected};
@@ -137,6 +138,8 @@ pub enum Message {
     EngineLeft(EngineLeft),
     /// How an engine's process ended, as its launcher saw it.
     EngineEnded(EngineEnded),
+    /// Whether engines are to come, and what they wait for.
+    EnginesExpected(EnginesExpected),
     /// Ask for `status_reply`.
     StatusRequest(Empty),
     /// The state of the cluster.

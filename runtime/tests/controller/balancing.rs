@@ -4,7 +4,7 @@ use crate::world::{ANYWHERE, World, among, at};
 use ipclusterz_base::connection::Role;
 use ipclusterz_runtime::controller::Limits;
 use ipclusterz_runtime::controller::event::Event;
-use ipclusterz_runtime::wire::message::TaskOutcome;
+use ipclusterz_runtime::wire::message::{EnginesExpected, Message, TaskOutcome};
 use std::time::Duration;
 
 #[test]
@@ -81,6 +81,51 @@ fn the_wait_for_an_engine_begins_with_what_waits() {
         }
         world.settle();
     }
+}
+
+/// A task that waits for the first engine, and what the launcher says of that.
+fn waits_for(says: &[(bool, &str)]) -> (World, u32) {
+    let mut world = World::new();
+    let launcher = world.launcher_joins();
+    let client = world.join(Role::Client, None);
+    world.submit(client, ANYWHERE, false, 0);
+    for (coming, why) in says {
+        let expected = EnginesExpected { coming: *coming, why: (*why).to_owned() };
+        world.tell(launcher, Message::EnginesExpected(expected), vec![]);
+    }
+    (world, client)
+}
+
+#[test]
+fn tasks_wait_for_engines_that_are_to_come_and_no_longer_than_that() {
+    let Limits { no_engine_grace: grace, wait_for_engines: long, .. } = Limits::default();
+    let pending = (true, "job 7 is pending");
+    let cancelled = "there is no engine, and none is to come: job 7 was cancelled";
+    let too_long =
+        format!("there has been no engine for {} s (controller.wait_for_engines): {}", long.as_secs(), pending.1);
+    for (says, until, lost) in [
+        (vec![pending], long, &*too_long),
+        (vec![pending, (false, "job 7 was cancelled")], Duration::ZERO, cancelled),
+        (vec![(false, "")], grace, "there has been no engine for 10 s"),
+    ] {
+        let (mut world, client) = waits_for(&says);
+        for (now, open) in [(until.saturating_sub(Duration::from_secs(1)), until > Duration::ZERO), (until, false)] {
+            world.now = now;
+            world.feed(Event::Tick);
+            assert_eq!(world.core.work().open_tasks(), usize::from(open), "{says:?} after {now:?}");
+        }
+        assert_eq!(world.clients[&client].lost, [lost]);
+        world.settle();
+    }
+}
+
+#[test]
+fn a_client_does_not_say_which_engines_are_to_come() {
+    let (mut world, client) = waits_for(&[]);
+    let expected = EnginesExpected { coming: false, why: "none".to_owned() };
+    world.tell(client, Message::EnginesExpected(expected), vec![]);
+    assert_eq!(world.core.work().open_tasks(), 1);
+    world.settle();
 }
 
 #[test]

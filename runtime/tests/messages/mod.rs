@@ -380,6 +380,7 @@ fn control() -> impl Strategy<Value = Message> {
             how,
             certain
         })),
+        (any::<bool>(), ".*").prop_map(|(coming, why)| Message::EnginesExpected(EnginesExpected { coming, why })),
         Just(Message::StatusRequest(Empty {})),
         number().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
         (number(), ".*").prop_map(|(epoch, reason)| Message::EpochOver(EpochOver { epoch, reason })),
@@ -419,6 +420,7 @@ fn control() -> impl Strategy<Value = Message> {
                     EngineLoss { id, uuid, host, pid, how, seconds_ago }
                 });
                 let losses = losses.collect();
+                let expected = EnginesExpected { coming: pid % 4 == 1, why: cluster.clone() };
                 Message::StatusReply(Box::new(Status {
                     cluster,
                     pid,
@@ -430,6 +432,7 @@ fn control() -> impl Strategy<Value = Message> {
                     resident_bytes,
                     engines,
                     losses,
+                    expected: Some(expected).filter(|_| pid % 2 == 1),
                 }))
             }
         ),

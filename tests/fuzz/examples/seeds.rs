@@ -55,10 +55,12 @@ fn step(connection: u8, message: &Message) -> Vec<u8> {
 
 /// 0 for `control`, 1 for `data`.
 fn channel(message: &Message) -> u8 {
-    use Message::{Ack, EngineEnded, Inspect, Inspected, Shutdown, StatusRequest, Usage as Used};
+    use Message::{
+        Ack, EngineEnded, EnginesExpected as Expected, Inspect, Inspected, Shutdown, StatusRequest, Usage as Used,
+    };
     let control = matches!(
         message,
-        Ack(_) | EngineEnded(_) | Inspect(_) | Inspected(_) | Shutdown(_) | StatusRequest(_) | Used(_)
+        Ack(_) | EngineEnded(_) | Expected(_) | Inspect(_) | Inspected(_) | Shutdown(_) | StatusRequest(_) | Used(_)
     );
     u8::from(!control)
 }
@@ -127,6 +129,7 @@ fn clients() -> Vec<Message> {
             certain: true,
             how: Some("signal 9".to_owned()),
         }),
+        Message::EnginesExpected(EnginesExpected { coming: true, why: "job 7 is pending".to_owned() }),
         Message::Ack(Ack { replies: 1, messages: Counts { control: 1, data: 1 }, full: false }),
         Message::Interrupt(Targets { engines: Some(vec![EngineId(0)]) }),
         Message::Abort(Abort { requests: Some(vec![RequestId(1)]), interrupt: true, ..Abort::default() }),

@@ -144,6 +144,7 @@ impl Checks<'_> {
         for (key, value) in [
             ("controller.session_grace", self.0.tables.controller.session_grace),
             ("controller.engine_grace", self.0.tables.controller.engine_grace),
+            ("controller.wait_for_engines", self.0.tables.controller.wait_for_engines),
             ("engines.timeout", engines.timeout),
             ("engines.lease", engines.lease),
             ("engines.end_timeout", engines.end_timeout),

@@ -37,6 +37,7 @@ pub struct ControllerTable {
     pub advertise: Vec<String>,
     pub session_grace: f64,
     pub engine_grace: f64,
+    pub wait_for_engines: f64,
     pub crash_limit: u32,
     pub restart: bool,
     pub journal: Journal,

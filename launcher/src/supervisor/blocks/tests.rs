@@ -20,6 +20,7 @@ fn status(pending: u64) -> Status {
         resident_bytes: 0,
         engines: Vec::new(),
         losses: Vec::new(),
+        expected: None,
     }
 }
 

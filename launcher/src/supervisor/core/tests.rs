@@ -6,6 +6,7 @@ use crate::supervisor::inputs::ControllerWord;
 use crate::supervisor::loss::Limit;
 use ipclusterz_launchers::set::SetEnd;
 use ipclusterz_profile::tables::engines::OnRankLoss;
+use ipclusterz_runtime::wire::message::EnginesExpected;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
@@ -393,6 +394,30 @@ fn what_a_set_waits_for_is_remembered_and_told() {
     );
     join(&mut core, 3..4, later(26));
     assert_eq!(core.how_far(later(27)).waiting().count(), 1);
+}
+
+#[test]
+fn the_controller_is_told_which_engines_are_to_come() {
+    let (mut core, now) = queued(2, 2, None);
+    let expected = |core: &Core| {
+        let EnginesExpected { coming, why } = core.expected(false);
+        (coming, why)
+    };
+    let some = |why: &str| (true, why.to_owned());
+    assert_eq!(expected(&core), some("engines 0 to 1: to be started; and 1 more"));
+    core.handle(Input::Set(SetId(0), SetEvent::Waiting("job 17 is pending".to_owned())), now);
+    assert_eq!(expected(&core), some("engines 0 to 1: job 17 is pending; and 1 more"));
+    core.handle(Input::Set(SetId(0), SetEvent::Running("job 17 runs on n1".to_owned())), now);
+    join(&mut core, 0..2, now);
+    assert_eq!(expected(&core), some("engines 2 to 3: to be started"));
+    core.handle(Input::Set(SetId(1), SetEvent::Running(String::new())), now);
+    assert_eq!(expected(&core), some("engines 2 to 3: to be started"), "as it was said last");
+    join(&mut core, 2..4, now);
+    assert_eq!(expected(&core), (false, String::new()));
+    assert!(core.expected(true).coming, "jobs follow the load");
+    core.handle(ended(1, killed()), now);
+    let (coming, why) = expected(&core);
+    assert!(!coming && why.contains("SIGKILL"), "{why}");
 }
 
 #[test]

@@ -175,6 +175,10 @@ impl Core {
         }
     }
 
+    pub(super) fn is_launcher(&self, client: PeerId) -> bool {
+        self.registry.peer(client).is_some_and(|peer| peer.hello.launcher)
+    }
+
     fn has_launcher(&self) -> bool {
         self.registry.clients().any(|(_, peer)| peer.hello.launcher)
     }

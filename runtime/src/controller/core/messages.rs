@@ -123,6 +123,9 @@ impl Core {
             }
             (Channel::Control, Message::Shutdown(targets)) => self.shutdown(targets, now),
             (Channel::Control, Message::EngineEnded(ended)) => self.engine_ended(&ended, now),
+            (Channel::Control, Message::EnginesExpected(expected)) if self.is_launcher(peer) => {
+                self.work.engines_expected(expected, now);
+            }
             // Whoever does not read the answers to its questions gets no more of them.
             (Channel::Control, question @ (Message::Inspect(_) | Message::StatusRequest(_)))
                 if !self.work.is_reading(peer) =>

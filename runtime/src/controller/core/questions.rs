@@ -50,6 +50,7 @@ impl Core {
             resident_bytes: 0,
             engines: engines.collect(),
             losses: self.losses.last(now),
+            expected: self.work.expected().cloned(),
         }
     }
 

@@ -2,9 +2,10 @@
 //! behind a long task, or no engine comes.
 
 use super::{Effect, Work};
+use crate::controller::limits::Limits;
 use crate::controller::task::{ClientState, Place, Span, TaskState};
 use crate::wire::Channel;
-use crate::wire::message::{Abort, Message, Outcome, Recall, Recalled, Started};
+use crate::wire::message::{Abort, EnginesExpected, Message, Outcome, Recall, Recalled, Started};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -135,7 +136,7 @@ impl Work {
 
     /// When `tick` should be called next, if at all.
     pub fn next_tick(&self) -> Option<Duration> {
-        let grace = self.no_engine_since.map(|since| since.saturating_add(self.limits.no_engine_grace));
+        let grace = self.no_engine_since.map(|since| since.saturating_add(self.patience().0));
         if self.loads.any_stacked() { Some(Duration::ZERO) } else { grace }
     }
 
@@ -150,18 +151,43 @@ impl Work {
                 self.recall(engine, Recall { tasks: behind, interrupt: vec![] });
             }
         }
-        if self.no_engine_since.is_some_and(|since| now.saturating_sub(since) >= self.limits.no_engine_grace) {
+        let (patience, reason) = self.patience();
+        if self.no_engine_since.is_some_and(|since| now.saturating_sub(since) >= patience) {
             self.no_engine_since = None;
             let all = self.clients.values_mut().flat_map(|client| client.queue.take_all(|_| true));
             for task in all.collect::<Vec<_>>() {
                 if self.is_queued(task) {
                     self.unqueued();
-                    let grace = self.limits.no_engine_grace.as_secs();
-                    let reason = format!("there has been no engine for {grace} s");
-                    self.answer(task, None, Outcome::Lost(reason));
+                    self.answer(task, None, Outcome::Lost(reason.clone()));
                 }
             }
         }
+    }
+
+    /// For how long balanced tasks wait for the first engine, and why they are lost then.
+    fn patience(&self) -> (Duration, String) {
+        let Limits { no_engine_grace: grace, wait_for_engines: long, .. } = self.limits;
+        let for_seconds = |time: Duration| format!("there has been no engine for {} s", time.as_secs());
+        match &self.expected {
+            Some(EnginesExpected { coming: true, why }) => {
+                (long, format!("{} (controller.wait_for_engines): {why}", for_seconds(long)))
+            }
+            Some(EnginesExpected { why, .. }) if !why.is_empty() => {
+                (Duration::ZERO, format!("there is no engine, and none is to come: {why}"))
+            }
+            _ => (grace, for_seconds(grace)),
+        }
+    }
+
+    /// The launcher says whether engines are to come.
+    pub fn engines_expected(&mut self, expected: EnginesExpected, now: Duration) {
+        self.expected = Some(expected);
+        self.tick(now);
+    }
+
+    /// What the launcher has said of engines that are to come.
+    pub fn expected(&self) -> Option<&EnginesExpected> {
+        self.expected.as_ref()
     }
 
     pub(super) fn recall(&mut self, engine: EngineId, recall: Recall) {

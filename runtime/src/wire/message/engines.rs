@@ -46,6 +46,15 @@ pub struct EngineEnded {
     pub certain: bool,
 }
 
+/// See [`super::Message::EnginesExpected`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnginesExpected {
+    /// Some may come.
+    pub coming: bool,
+    /// What they wait for, or why none comes, for people; empty: nothing is known.
+    pub why: String,
+}
+
 /// See [`super::Message::Usage`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {

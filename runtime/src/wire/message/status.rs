@@ -1,5 +1,6 @@
 //! The state of the cluster, as the controller reports it.
 
+use super::engines::EnginesExpected;
 use super::world::WorldStatus;
 use ipclusterz_base::ids::EngineId;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub struct Status {
     /// The engines that died last, the latest last.
     #[serde(default)]
     pub losses: Vec<EngineLoss>,
+    /// Whether engines are to come, and what they wait for, as the launcher says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<EnginesExpected>,
 }
 
 /// An engine that died.
