@@ -21,7 +21,8 @@ pub fn answers(bytes: &[u8]) {
     for id in ids {
         match reader.view(&sightings, id, NOW) {
             View::Running(nodes) => _ = words::running(id, &nodes),
-            View::Waiting(reason) | View::Stuck(reason) => assert!(!reason.is_empty()),
+            View::Waiting(wait) => assert!(!wait.text.is_empty()),
+            View::Stuck(reason) => assert!(!reason.is_empty()),
             View::Over { state, .. } => assert!(!state.is_empty() || !printed.is_empty()),
             View::Absent => {}
         }
