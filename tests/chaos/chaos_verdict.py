@@ -32,6 +32,7 @@ class Ask:
     """A call of a client: what it wrote of its submission, and of its answer."""
 
     client: str
+    host: str
     said: dict[str, Any]
     answer: dict[str, Any] | None = None
     submitted: bool = False
@@ -55,6 +56,7 @@ class Judge:
         self.lives = {name: run for run in runs for name in run.clients}
         self.killed_clients = {entry["name"] for entry in record if entry["kind"] == "kill client"}
         self.killed_engines = [entry for entry in record if entry["kind"] == "kill engine"]
+        self.bad_links = [entry for entry in record if entry["kind"] in ("cut link", "slow link", "lossy link")]
         self.executions = _executions(folder / "executions")
         self.asks = dict(self._asks())
 
@@ -72,9 +74,12 @@ class Judge:
     def _asks(self) -> Iterator[tuple[str, Ask]]:
         for log in sorted((self.folder / "clients").glob("*.log")):
             asks: dict[str, Ask] = {}
+            host = ""
             for line in _lines(log):
-                if "kind" in line:
-                    asks[line["key"]] = Ask(log.stem, line)
+                if "began" in line:
+                    host = line["host"]
+                elif "kind" in line:
+                    asks[line["key"]] = Ask(log.stem, host, line)
                 elif "ids" in line:
                     asks[line["key"]].submitted = True
                 elif "taken_over" in line:
@@ -143,7 +148,15 @@ class Judge:
         killed = [entry["t"] for entry in self.killed_engines if entry["engine"] == engine]
         # One on another host may come back until its lease is over, and is given calls. Its id is not used again.
         away = 0.0 if engine < FIRST_OTHER_ENGINE else float("inf")
-        return any(ask.took_place(at, at + away) for at in killed)
+        return any(ask.took_place(at, self._heard_on(ask.host, at) + away) for at in killed)
+
+    def _heard_on(self, host: str, at: float) -> float:
+        """When clients of a host have heard what happened: those behind a bad link hear it when that is over."""
+        for link in self.bad_links:
+            end = float(link.get("end", "inf"))
+            if link["host"] == host and link["t"] <= at + SLACK and end >= at:
+                at = end
+        return at
 
     def _rank_was_killed(self, ask: Ask) -> bool:
         """For calls of a group: whether one of it was killed, as its client may not have known yet."""

@@ -29,9 +29,10 @@ def judged(tmp_path: Path) -> Judged:
         faults: tuple[dict[str, Any], ...] = (),
         ended: float | None = None,
         later: tuple[dict[str, Any], ...] = (),
+        host: str = "head",
         **said: Any,
     ) -> Verdict:
-        lines = [{"t": 100.0, "key": "c0.1", "kind": "direct", **said}]
+        lines = [{"t": 99.0, "began": 7, "host": host}, {"t": 100.0, "key": "c0.1", "kind": "direct", **said}]
         lines += [{"t": 101.0, "key": "c0.1", **line} for line in later]
         lines += [] if answer is None else [{"t": 110.0, "key": "c0.1", **answer}]
         (tmp_path / "clients").mkdir()
@@ -108,6 +109,24 @@ def test_an_answer_for_the_next_client_of_a_session(judged: Judged) -> None:
 )
 def test_an_engine_error(judged: Judged, fault: dict[str, Any], expected: str) -> None:
     assert outcome(judged(DIED, faults=(fault,))) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "links", "expected"),
+    [
+        ("n1", [("cut", 89, 99)], "its engine was killed"),
+        ("n1", [("cut", 89, 92), ("slow", 92, 104)], "its engine was killed"),
+        ("n1", [("lossy", 89, 94)], "lost"),
+        ("n1", [("cut", 95, 99)], "lost"),
+        ("n2", [("cut", 89, 99)], "lost"),
+    ],
+    ids=["cut off", "cut off, and slow", "long before", "later", "another host"],
+)
+def test_an_engine_error_of_a_client_that_could_not_know(
+    judged: Judged, host: str, links: list[tuple[str, float, float]], expected: str
+) -> None:
+    faults = [{"kind": f"{kind} link", "host": "n1", "t": at, "end": end} for kind, at, end in links]
+    assert outcome(judged(DIED, faults=(killed(1, 90), *faults), host=host)) == expected
 
 
 @pytest.mark.parametrize(("at", "expected"), [(105.0, "refused: the disk was full"), (50.0, "lost")])

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import random
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -308,7 +309,7 @@ def main() -> None:
         load = Load(rc, options)
         try:
             load.take_over()
-            load.write(began=os.getpid())
+            load.write(began=os.getpid(), host=socket.gethostname())
             why = go_on(load, options.folder / "stop", options.rate)
             wait_for_answers(load, options.settle)
         except ipz.IpclusterzError as problem:
