@@ -19,9 +19,7 @@ impl Core {
             controller: self.controller.outage(),
         }
     }
-}
 
-impl Core {
     /// Whether engines may come, and what they wait for. `jobs_follow_load`: so do those of jobs that are not submitted yet.
     pub fn expected(&self, jobs_follow_load: bool) -> EnginesExpected {
         let mut waiting = self.staying().filter(|set| set.may_bring_engines());

@@ -411,7 +411,7 @@ fn the_controller_is_told_which_engines_are_to_come() {
     join(&mut core, 0..2, now);
     assert_eq!(expected(&core), some("engines 2 to 3: to be started"));
     core.handle(Input::Set(SetId(1), SetEvent::Running(String::new())), now);
-    assert_eq!(expected(&core), some("engines 2 to 3: to be started"), "as it was said last");
+    assert_eq!(expected(&core), some("engines 2 to 3: starting"));
     join(&mut core, 2..4, now);
     assert_eq!(expected(&core), (false, String::new()));
     assert!(core.expected(true).coming, "jobs follow the load");

@@ -324,7 +324,8 @@ class Connection:
         -------
         dict
             With the keys cluster, pid, uptime (seconds), clients, pending, held_bytes, rejected, resident_bytes,
-            engines and losses: the last ten engines that died, and how. The ``state`` of an engine is ``idle``,
+            engines and losses: the last ten engines that died, and how. ``expected``, where a launcher says it, is
+            whether engines are ``coming``, and ``why`` not yet, or not at all. The ``state`` of an engine is ``idle``,
             ``busy`` or ``draining``; on the controller's host also ``stopped`` by a signal, ``traced`` by a debugger or
             ``frozen``. ``unsent`` is about this client: the ``calls`` that wait in it until the controller has room for
             them, and their ``bytes``. With more than 1 GiB, submitting waits, and says so.
