@@ -163,9 +163,12 @@ fn labelled(line: &str) -> Option<(u32, &str)> {
     Some((number.parse().ok()?, text))
 }
 
-/// What a line says, whether it has a label or not.
-pub fn without_label(line: &str) -> &str {
-    labelled(line).map_or(line, |(_, text)| text)
+/// The lines of a log without labels, those of each task together: tasks write in between one another.
+pub fn of_each_task(log: &str) -> Vec<&str> {
+    let mut lines: Vec<(Option<u32>, &str)> =
+        log.lines().map(|line| labelled(line).map_or((None, line), |(task, text)| (Some(task), text))).collect();
+    lines.sort_by_key(|(task, _)| *task);
+    lines.into_iter().map(|(_, text)| text).collect()
 }
 
 /// Whether the engines of a script are started by what labels their lines.
@@ -219,6 +222,13 @@ const TAIL_BYTES: u64 = 4 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_tasks_write_in_between_one_another_is_read_one_by_one() {
+        let log = "begin\n1: pointing to the\n0: pointing to the\n0: SLURM PMI\n1: SLURM PMI\n";
+        let texts = ["pointing to the", "SLURM PMI"];
+        assert_eq!(of_each_task(log), [&["begin"][..], &texts, &texts].concat());
+    }
 
     #[test]
     fn the_tail_is_the_last_lines() {
@@ -292,6 +302,6 @@ mod tests {
         assert_eq!(own(" 3:   indented"), Some("  indented".to_owned()));
         assert_eq!(own("3:"), Some(String::new()));
         assert_eq!((own("13: said"), own("3:30 said"), own("srun: error")), (None, None, None));
-        assert_eq!((without_label("3: said"), without_label("no label: said")), ("said", "no label: said"));
+        assert_eq!(of_each_task("no label: said\n3: said"), ["no label: said", "said"]);
     }
 }

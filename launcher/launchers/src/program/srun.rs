@@ -3,7 +3,7 @@
 
 use super::ask;
 use super::flavour::name_of;
-use crate::cluster::logs::without_label;
+use crate::cluster::logs::of_each_task;
 use ipclusterz_profile::tables::Tables;
 use ipclusterz_profile::tables::engines::LauncherKind;
 use ipclusterz_profile::tables::mpiexec::FlavourChoice;
@@ -26,7 +26,7 @@ struct Use<'a> {
 /// A hint, if the log says that ranks which srun started are alone. Blocks while srun is asked what it offers.
 pub fn hint(tables: &Tables, log: &str) -> Option<String> {
     // Each version breaks its lines in other places.
-    let said = log.lines().map(without_label).flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
+    let said = of_each_task(log).into_iter().flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
     if !ALONE_MESSAGES.iter().any(|sign| said.contains(sign)) {
         return None;
     }
