@@ -278,6 +278,7 @@ fn in_status(status: &mut Status) -> Bounded {
         name("a host's name", &mut loss.host)?;
         reason(&mut loss.how);
     }
+    status.expected.iter_mut().for_each(|expected| reason(&mut expected.why));
     Ok(())
 }
 
