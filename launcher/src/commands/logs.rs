@@ -16,7 +16,7 @@ use ipclusterz_profile::settings::cluster_name;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// How often to look for new lines. `tail -f` polls too where there are no notifications.
@@ -31,9 +31,8 @@ pub fn run(arguments: &LogsArguments, variables: &Variables, output: &mut Output
     for log in chosen(arguments, &cluster, &folder)? {
         let (lines, position) = last_lines(&log, arguments.lines as usize)
             .map_err(Failure::io(format!("reading {}", log.path.display())))?;
-        let path = log.path.clone();
-        logs.push(LogTail { name: name_of(&path), path: path.clone(), lines });
-        followed.push(Followed { latest: latest_part(&path), path, log, position, unfinished: Vec::new() });
+        logs.push(LogTail { name: name_of(&log.path), path: log.path.clone(), lines });
+        followed.push(Followed { latest: latest_part(&log.path), log, position, unfinished: Vec::new() });
     }
     output.report(&LogsReport { cluster, logs })?;
     if arguments.follow { follow(&folder, &mut followed, output) } else { Ok(()) }
@@ -79,7 +78,6 @@ fn last_lines(log: &EngineLog, count: usize) -> io::Result<(Vec<String>, u64)> {
 
 /// A log file whose new lines are printed.
 struct Followed {
-    path: PathBuf,
     log: EngineLog,
     /// Its latest part when it was read last: another one means that the file was cut since.
     latest: Option<u64>,
@@ -90,13 +88,14 @@ struct Followed {
 impl Followed {
     /// The lines that were completed since the last call.
     fn new_lines(&mut self) -> io::Result<Vec<String>> {
-        let latest = latest_part(&self.path);
-        if std::mem::replace(&mut self.latest, latest) != latest || std::fs::metadata(&self.path)?.len() < self.position
+        let latest = latest_part(&self.log.path);
+        if std::mem::replace(&mut self.latest, latest) != latest
+            || std::fs::metadata(&self.log.path)?.len() < self.position
         {
             self.begin_anew()?;
         }
         let position = self.position;
-        self.position += self.read(&self.path.clone(), position)?;
+        self.position += self.read(&self.log.path.clone(), position)?;
         let Some(end) = self.unfinished.iter().rposition(|byte| *byte == b'\n') else { return Ok(Vec::new()) };
         let finished: Vec<u8> = self.unfinished.drain(..=end).collect();
         let text = String::from_utf8_lossy(&finished);
@@ -113,7 +112,7 @@ impl Followed {
     /// The file was cut, and the rest of what was there is in its latest part; or a new start has replaced it.
     fn begin_anew(&mut self) -> io::Result<()> {
         let position = std::mem::take(&mut self.position);
-        match self.read(&part(&self.path, 1), position) {
+        match self.read(&part(&self.log.path, 1), position) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.unfinished.clear(),
             read => drop(read?),
         }
@@ -135,7 +134,7 @@ fn follow(folder: &ClusterFolder, files: &mut [Followed], output: &mut Output) -
         // The state is read before the files, so that the last lines of an ending cluster are not missed.
         let alive = !matches!(ClusterState::of(folder)?, ClusterState::Absent | ClusterState::Stale(_));
         for file in files.iter_mut() {
-            let name = name_of(&file.path);
+            let name = name_of(&file.log.path);
             // An error is ignored: a file that is being replaced is there again at the next look.
             for line in file.new_lines().unwrap_or_default() {
                 if output.is_json() {
@@ -165,7 +164,7 @@ mod tests {
         let path = folder.path().join("engine-0.log");
         let mut file = File::create(&path).expect("create");
         let log = EngineLog { path: path.clone(), label: None };
-        let mut followed = Followed { path: path.clone(), log, latest: None, position: 0, unfinished: Vec::new() };
+        let mut followed = Followed { log, latest: None, position: 0, unfinished: Vec::new() };
         file.write_all(b"one\ntw").expect("write");
         assert_eq!(followed.new_lines().expect("read"), ["one"]);
         file.write_all(b"o\n").expect("write");
