@@ -7,8 +7,11 @@ use std::time::Duration;
 
 /// `job 17 is pending: waiting for resources; 40 s so far`.
 pub fn pending(id: &str, wait: &Wait, waited: Duration) -> String {
-    let never = if wait.impossible { " and cannot start as things are" } else { "" };
-    format!("job {id} is pending{never}: {}; {} so far", wait.text, clock::rough(waited))
+    format!("job {id} is pending{}: {}; {} so far", never(wait), wait.text, clock::rough(waited))
+}
+
+fn never(wait: &Wait) -> &'static str {
+    if wait.impossible { " and cannot start as things are" } else { "" }
 }
 
 /// `cannot start as things are: its time limit is longer than the partition's`, of a job that is not waited for.
@@ -22,8 +25,7 @@ pub const WAITED_HINT: &str = "ask for less or for another partition ([batch] of
 
 /// `waited 40 s in the queue: waiting for resources`.
 pub fn waited_too_long(wait: &Wait, waited: Duration) -> String {
-    let never = if wait.impossible { " and cannot start as things are" } else { "" };
-    format!("waited {} in the queue{never}: {}", clock::rough(waited), wait.text)
+    format!("waited {} in the queue{}: {}", clock::rough(waited), never(wait), wait.text)
 }
 
 /// `job 17 runs on n[1-2]`.
