@@ -4,8 +4,9 @@
 # build time) are then compiled once for all of them.
 
 .PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge bench \
-	bench-mpi soak chaos overload peers attack fuzz docs install testbed lock clean dist dist-mpi test-dist
-.PHONY: clean-dist lint-licenses lint-versions licenses audit test-packaging version release release-check
+	bench-mpi bench-hosts bench-calls bench-tunnels bench-stage soak chaos overload peers attack fuzz docs install testbed lock clean \
+	dist dist-mpi test-dist
+.PHONY: test-condor clean-dist lint-licenses lint-versions licenses audit test-packaging version release release-check
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL := /bin/bash
@@ -51,7 +52,7 @@ help: ## Print this
 run: $(VENV)/package.stamp ## Start four engines, do a real job on them, stop them
 	scripts/run-on-engines 4 examples/stdlib_census.py
 
-test: check test-rust test-fuzz test-python test-oldest test-packaging ## Everything: make check, cargo test, fuzz targets, pytest
+test: check test-rust test-fuzz test-python test-dist test-oldest test-packaging ## Everything: make check, cargo test, fuzz targets, pytest
 
 check: lint-layers lint-versions lint-licenses lint-rust lint-python ## Formatting, lints, types, layers, versions, licences
 
@@ -95,21 +96,23 @@ audit: $(VENV)/tools.stamp ## Advisories about all that is pinned; needs the net
 	for name in dev bench openmpi5 packaging; do \
 		$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement requirements/$$name.txt; done
 
-# The release profile, but our own crates keep their assertions and overflow checks.
+# The release profile, but our own crates keep their assertions and overflow checks, and are built as quickly as those of the
+# launcher.
 CHECKED := $(foreach crate,ipclusterz-base ipclusterz-runtime ipclusterz-host ipclusterz-profile ipclusterz-ssh \
 	ipclusterz-launchers ipclusterz-launcher,$(foreach key,debug-assertions overflow-checks,\
-	--config profile.release.package.$(crate).$(key)=true))
+	--config profile.release.package.$(crate).$(key)=true)) \
+	$(foreach crate,ipclusterz-base ipclusterz-runtime,--config profile.release.package.$(crate).opt-level=1)
 
 # Without runtime/py: an extension module takes Python's symbols from the interpreter and links no test program.
 test-rust: $(VENV)/tools.stamp testbed
 	cargo test --release --locked $(CHECKED)
 
-# Each target for half a minute, two at a time.
+# Each target for a moment, two at a time: what is kept is tried by cargo test, and `make fuzz` has the time for more.
 test-fuzz: $(VENV)/tools.stamp
-	$(BIN)/python scripts/fuzz
+	$(BIN)/python scripts/fuzz --seconds 15
 
 # One process more than the machine of CI has cores: tests on virtual hosts wait most of their time.
-test-python: $(VENV)/package.stamp testbed mpi-bridge dist $(DIST)/old-host.stamp peers
+test-python: $(VENV)/package.stamp testbed mpi-bridge peers
 	$(BIN)/python -m pytest --numprocesses 3
 
 # What depends most on cloudpickle, IPython, joblib and numpy, with the oldest of these that are allowed. scikit-learn, of
@@ -129,6 +132,19 @@ bench: $(BENCH_VENV)/package.stamp ## Measure ipclusterz against its peers; BENC
 bench-mpi: $(VENV)/package.stamp mpi-bridge ## Measure MPI among engines beside mpi4py and C; BENCH="--ranks 2" and so on
 	$(BIN)/python tests/bench/mpi $(BENCH)
 
+bench-tunnels: $(VENV)/package.stamp testbed ## Measure what passes through SSH beside scp, as root; BENCH="--rounds 5" and so on
+	cargo build --release --locked -p ipclusterz-ssh --example forward
+	$(BIN)/python tests/bench/tunnels $(BENCH)
+
+bench-hosts: $(VENV)/package.stamp $(BENCH_VENV)/tools.stamp testbed ## Measure data between hosts beside Dask and ipyparallel, as root; BENCH="--rounds 5" and so on
+	$(BIN)/python tests/bench/links $(BENCH)
+
+bench-calls: $(VENV)/package.stamp ## Measure small calls over TCP beside the unix socket; BENCH="--rounds 5" and so on
+	$(BIN)/python tests/bench/small $(BENCH)
+
+bench-stage: $(VENV)/package.stamp testbed ## Start engines whose Python is on a slow file system, as root; BENCH="--interpreters 128" and so on
+	$(BIN)/python tests/bench/environments $(BENCH)
+
 soak: $(VENV)/package.stamp ## 100,000 calls while engines are killed; about ten minutes; SOAK="--calls 1000" and so on
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 
@@ -138,9 +154,10 @@ chaos: $(VENV)/package.stamp testbed mpi-bridge ## Faults of all kinds under a m
 overload: $(VENV)/package.stamp peers ## A million tasks of simulated clients and engines, and five kills; OVERLOAD="--tasks 1000" and so on
 	$(BIN)/python tests/peers/overload.py $(OVERLOAD)
 
-# Without a stamp: cargo knows what it is made of. Chosen from the whole workspace, so that what cargo test has built is taken.
+# Without a stamp: cargo knows what it is made of. As a part of the tests, so that what cargo test has built is taken: what is
+# built alone has other features of what it uses.
 peers: $(VENV)/tools.stamp
-	@cargo build --quiet --release --locked $(CHECKED) --bin ipclusterz-peers
+	@cargo test --quiet --release --locked $(CHECKED) --no-run
 
 attack: $(VENV)/package.stamp ## Every attack as often as it can be, written to docs/reliability.md; half an hour
 	ATTACK=whole $(BIN)/python -m pytest --numprocesses 2 tests/attack --reliability docs/reliability.md
@@ -150,6 +167,10 @@ fuzz: $(VENV)/tools.stamp ## Each fuzz target for FUZZ_SECONDS=600, and keep wha
 	$(BIN)/python scripts/fuzz --seconds $(FUZZ_SECONDS) --keep
 
 dist: $(DIST)/wheel.stamp dist-mpi ## Build the wheels and source distributions for other machines, in dist
+
+# HTCondor is in no Debian 12: a Debian 13 is fetched for it, which takes some minutes the first time.
+test-condor: $(VENV)/package.stamp ## The profile htcondor on a real HTCondor, as root; needs the network
+	$(BIN)/python -m pytest tests/queues
 
 test-dist: $(VENV)/package.stamp dist $(DIST)/old-host.stamp ## The wheels on an older host without a compiler; a part of make test
 	$(BIN)/python -m pytest tests/dist

@@ -1,4 +1,7 @@
-"""Which tests pytest-xdist gives to the same worker: those that share virtual hosts, or clusters to be damaged.
+"""Which tests pytest-xdist gives to one worker: those of a file that share virtual hosts, or a cluster to be damaged.
+
+Files that need the same kind of hosts may be any worker's: each worker makes such hosts once. One worker for all of
+them would be busy for minutes when the others are done.
 
 By the names of tests and of their parameters, which is all that the process that hands them out knows of them; the mark
 `xdist_group` and `--dist loadgroup` of pytest-xdist 3.8 have no effect with pytest 9.
@@ -12,7 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 
 def hosts_of(nodeid: str) -> str:
-    """The virtual hosts that a test runs on; its own name when it needs none.
+    """The file of a test and the virtual hosts that it runs on; its own name when it needs none.
 
     Attacks of a file share a cluster, and tests of an older host share that.
     """
@@ -20,9 +23,12 @@ def hosts_of(nodeid: str) -> str:
         return nodeid.partition("::")[0]
     if "/launchers/" not in nodeid or "[local]" in nodeid or "test_asking.py" in nodeid:
         return nodeid
-    if "gridengine" in nodeid or "grid_engine" in nodeid:
-        return "gridengine"
-    return "separate" if "test_ssh" in nodeid or "[ssh-" in nodeid else "slurm"
+    # Each of these takes as long to make as its tests to run.
+    for alone in ("gridengine", "accounting"):
+        if alone in nodeid.replace("grid_engine", "gridengine"):
+            return alone
+    kind = "separate" if "test_ssh" in nodeid or "[ssh-" in nodeid else "slurm"
+    return f"{kind} {nodeid.partition('::')[0]}"
 
 
 class ByHosts(LoadScopeScheduling):

@@ -4,11 +4,13 @@
     python examples/mpi/heat.py --lose 2
 
 Each rank has some rows, and a row of each neighbour beside them, which is renewed before each step. Every few steps all
-rows are kept in files. `--lose 2` has rank 2 killed half way, to see what happens then: with "shrink" the other ranks
+rows are kept in files, under the name of this run: another run, or a plate of another size, begins at step 0.
+`--lose 2` has rank 2 killed half way, to see what happens then: with "shrink" the other ranks
 share all rows, in a hook; with "restart" new ranks begin at the last step that was kept.
 """
 
 import argparse
+import secrets
 import sys
 import tempfile
 from pathlib import Path
@@ -38,9 +40,13 @@ def plate(first, rows, n):
     return u
 
 
-def prepare(comm, n, folder):
-    """Take this rank's rows, now and whenever the ranks are others: `u` and `step` in the namespace of the engine."""
+def prepare(comm, n, folder, run):
+    """Take this rank's rows of a run, now and whenever the ranks are others: `u` and `step` of the engine."""
     import __main__ as engine
+
+    # What an earlier run has left is of no use. Engines that have survived a loss have taken their rows in the hook.
+    if getattr(engine, "rows_of", None) == run:
+        return
 
     @mpi.on_reform
     def take_rows(comm):
@@ -50,14 +56,14 @@ def prepare(comm, n, folder):
             """The ranks of a world of that size that had rows which are now this rank's."""
             return [rank for rank in range(size) if share(rank, size, n)[0] < last and share(rank, size, n)[1] > first]
 
-        saved = mpi.restore(folder=folder, ranks=owners, comm=comm)
+        saved = mpi.restore(folder=folder, ranks=owners, comm=comm, run=run)
         if saved is None:
             engine.step, rows = 0, np.zeros((last - first, n))
         else:
             begin = share(min(saved.values), saved.size, n)[0]
             rows = np.concatenate([saved.values[rank]["rows"] for rank in sorted(saved.values)])
             engine.step, rows = saved.step, rows[first - begin : last - begin]
-        engine.u = plate(first, rows, n)
+        engine.u, engine.rows_of = plate(first, rows, n), run
         print(f"rank {comm.rank} of {comm.size}, epoch {comm.epoch}: rows {first} to {last - 1} of step {engine.step}")
 
     take_rows(comm)
@@ -83,21 +89,22 @@ def advance(u):
 
 
 def march(comm, until, every, folder, lose=None):
-    """Go on to a step, and keep all rows every few steps; the rows of this rank."""
+    """Go on to a step, and keep all rows every few steps; the rows of this rank, and how many steps that were."""
     import __main__ as engine
 
+    begin = engine.step
     while engine.step < until:
         exchange(comm, engine.u)
         advance(engine.u)
         engine.step += 1
         if engine.step % every == 0:
-            mpi.checkpoint({"rows": engine.u[1:-1, 1:-1]}, folder, engine.step, comm)
+            mpi.checkpoint({"rows": engine.u[1:-1, 1:-1]}, folder, engine.step, comm, engine.rows_of)
         if (comm.rank, comm.epoch, engine.step) == (lose, 1, until // 2 + 1):
             import os
             import signal
 
             os.kill(os.getpid(), signal.SIGKILL)
-    return engine.u[1:-1, 1:-1]
+    return engine.u[1:-1, 1:-1], engine.step - begin
 
 
 # -- here -------------------------------------------------------------------------------------------------------------
@@ -112,16 +119,15 @@ def alone(n, until):
 
 
 def solve(rc, n, until, every, folder, lose=None):
-    """The whole plate at that step, however many ranks are lost on the way."""
+    """The whole plate at that step, however many ranks are lost on the way; and how many steps the last have done."""
+    run = {"name": "heat", "of": secrets.token_hex(4), "size": n}
     while True:
         epoch = rc.mpi.epoch
         view = rc[:]
         try:
-            # Engines that are new have nothing. Those that survived have taken their rows in the hook.
-            if "u" not in view:
-                view.mpi.spmd(prepare, n, folder)
+            view.mpi.spmd(prepare, n, folder, run)
             parts = view.mpi.spmd(march, until, every, folder, lose)
-            return np.concatenate([parts[engine] for engine in sorted(parts)])
+            return np.concatenate([parts[engine][0] for engine in sorted(parts)]), parts[min(parts)][1]
         except mpi.RankLost as lost:
             print(lost)
             rc.mpi.wait_epoch(epoch + 1, timeout=120)
@@ -140,10 +146,11 @@ def main():
     rc.block = True
     # Where all engines see it, under the same name.
     with tempfile.TemporaryDirectory(prefix="heat-", dir=Path.cwd()) as folder:
-        found = solve(rc, given.size, given.steps, given.every, folder, given.lose)
+        found, steps = solve(rc, given.size, given.steps, given.every, folder, given.lose)
     right = np.array_equal(found, alone(given.size, given.steps))
     print(
-        f"step {given.steps}: {found.mean():.6f} degrees on average, {'the same' if right else 'NOT the same'} as alone"
+        f"step {given.steps}, the last {steps} by {len(rc)} ranks: {found.mean():.6f} degrees on average, "
+        f"{'the same' if right else 'NOT the same'} as alone"
     )
     return 0 if right else 1
 

@@ -6,16 +6,28 @@ use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::{Fate, Owner, ProcessIdentity};
 use ipclusterz_host::record_file::RecordError;
 use ipclusterz_host::suggestion::nearest;
+use ipclusterz_host::units::duration;
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
+use ipclusterz_launchers::cluster::outcome;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_launchers::cluster::tunnel::TunnelRecord;
+
+/// The failure for a cluster that was started in the background and has ended without that anybody was told, if it has.
+pub fn ended_unheard(name: &str) -> Option<Failure> {
+    let (mut failure, ago) = outcome::read(&ClusterFolder::of(name).ok()?.logs())?;
+    failure.message = format!("cluster {name:?} ended {} ago: {}", duration(ago.as_secs_f64()), failure.message);
+    Some(failure)
+}
 
 /// The failure for a cluster that does not exist. Its hint names those that do.
 pub fn no_such_cluster(name: &str) -> Failure {
     let tunnel = ClusterFolder::of(name).ok().and_then(|folder| TunnelRecord::read(&folder).ok()?);
     if let Some(record) = tunnel {
         return is_a_tunnel(name, &record);
+    }
+    if let Some(failure) = ended_unheard(name) {
+        return Failure::new(Exit::NoCluster, failure.message).with_hint(failure.hint.unwrap_or_default());
     }
     let failure = Failure::new(Exit::NoCluster, format!("there is no cluster {name:?}"));
     // If the clusters cannot be listed, none is suggested. The failure stands without a suggestion.
@@ -56,6 +68,27 @@ pub fn existing_clusters() -> Result<Vec<(String, ClusterFolder, Result<ClusterS
         }
     }
     Ok(clusters)
+}
+
+/// The sets of a cluster whose launcher is gone, for a person.
+pub fn what_is_left(handle: &ClusterHandle) -> Vec<String> {
+    handle.sets.iter().map(|record| record.job.to_string()).collect()
+}
+
+/// What to do about a cluster whose launcher, on another host, gives no sign of life.
+pub fn gone_hint(name: &str, handle: &ClusterHandle) -> String {
+    let left = what_is_left(handle);
+    let left = if left.is_empty() { String::new() } else { format!(": {}", left.join(", ")) };
+    format!("`ipclusterz stop --force{}` ends what is left{left}; `ipclusterz gc` does so too", cluster_option(name))
+}
+
+/// The failure of a launcher whose cluster was taken over.
+pub fn taken_over(cluster: &str) -> Failure {
+    let message = format!(
+        "cluster {cluster:?} was taken over from another host while this launcher gave no sign of life; what is left of it \
+         is ended, and the files stay with the new owner"
+    );
+    Failure::new(Exit::Failure, message).with_hint("a launcher that is stopped, or whose host is, counts as gone")
 }
 
 /// Fails if a process does not go on that a command would wait for; `what` names it.

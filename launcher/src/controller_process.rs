@@ -53,6 +53,15 @@ impl ControllerProcess {
         if let Some(bytes) = table.kept_bytes() {
             command.args(["--keep-results-bytes", &bytes.to_string()]);
         }
+        if !table.encrypt {
+            command.arg("--plain");
+        }
+        if table.encrypt_tunnels {
+            command.arg("--encrypt-tunnels");
+        }
+        if table.compress {
+            command.arg("--compress");
+        }
         if resume && self.starts == 0 {
             command.arg("--resume");
         }

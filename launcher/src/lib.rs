@@ -15,6 +15,7 @@
 //! - [`guard`], [`cleanup`]: end and remove what a killed launcher left behind
 //! - [`clusters`]: the clusters of this user, and the failures for one that is not there
 //! - [`journals`]: the journal that a cluster leaves
+//! - [`stage`]: the environment of engines on a disk of each host
 //! - [`controller_process`]: the controller as a child
 //! - [`requests`]: requests of other commands to a running launcher
 //! - [`talk`], [`failures`]: what a running launcher says; errors of the runtime as failures of a command
@@ -33,6 +34,8 @@ pub mod output;
 pub mod remote;
 pub mod report;
 pub mod requests;
+pub mod service_log;
+pub mod stage;
 pub mod start;
 pub mod supervisor;
 pub mod talk;

@@ -23,6 +23,23 @@ pub trait Report: Serialize {
     }
 }
 
+/// Prints a line of JSON for the process that has started this one.
+pub fn announce(value: &impl Serialize) {
+    match serde_json::to_string(value) {
+        Ok(line) => print_line(&format!("{line}\n")),
+        Err(error) => tracing::error!(%error, "what is to be announced cannot be encoded"),
+    }
+}
+
+/// Prints a line for the process that has started this one.
+pub fn print_line(line: &str) {
+    let mut output = io::stdout();
+    if let Err(error) = output.write_all(line.as_bytes()).and_then(|()| output.flush()) {
+        // That process has ended, which ends this one, too.
+        tracing::error!(%error, "nobody reads this process's standard output");
+    }
+}
+
 /// Prints results and failures, for people or as JSON.
 #[derive(Debug)]
 pub struct Output {

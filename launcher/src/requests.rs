@@ -37,11 +37,11 @@ const GUESTS_MAX: usize = 32;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// A request to a launcher.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Have more engines, or fewer.
-    Scale(Change),
+    Scale(Scaling),
     /// Report how far the sets are.
     Progress,
 }
@@ -56,6 +56,19 @@ pub enum Reply {
     Progress(Progress),
 }
 
+/// A request for more engines, or fewer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scaling {
+    /// How many.
+    pub change: Change,
+    /// Of this group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
+/// The hint of a launcher that has changed nothing, because the controller which it has started again is not connected yet.
+pub const TRY_AGAIN: &str = "try again in a moment";
+
 /// How many engines are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -67,12 +80,15 @@ pub enum Change {
 }
 
 /// The answer to [`Request::Scale`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scaled {
     /// How many engines were wanted before.
     pub before: u32,
     /// How many engines are wanted now.
     pub wanted: u32,
+    /// What becomes of the nodes that engines leave, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -243,8 +259,8 @@ fn answer_of(request: Request, take: &impl Fn(Request, AnswerTo) -> bool) -> Res
 }
 
 /// Asks the launcher whose socket is in `socket_dir` for more or fewer engines.
-pub fn scale(socket_dir: &Path, change: Change) -> Result<Scaled, Failure> {
-    match ask(socket_dir, Request::Scale(change), PATIENCE)? {
+pub fn scale(socket_dir: &Path, scaling: Scaling) -> Result<Scaled, Failure> {
+    match ask(socket_dir, Request::Scale(scaling), PATIENCE)? {
         Reply::Scaled(scaled) => Ok(scaled),
         other @ Reply::Progress(_) => Err(unexpected(&other)),
     }
@@ -344,17 +360,18 @@ mod tests {
         let (sender, receiver) = channel();
         listen(&folder, move |request, answer| sender.send((request, answer)).is_ok()).expect("listen");
         let supervisor = std::thread::spawn(move || {
-            let Ok((Request::Scale(Change::By(by)), answer)) = receiver.recv() else { panic!("a request") };
-            assert_eq!(by, -2);
-            answer.send(Ok(Reply::Scaled(Scaled { before: 4, wanted: 2 }))).expect("asked for");
+            let Ok((Request::Scale(scaling), answer)) = receiver.recv() else { panic!("a request") };
+            assert_eq!(scaling, Scaling { change: Change::By(-2), group: Some("big".to_owned()) });
+            answer.send(Ok(Reply::Scaled(Scaled { before: 4, wanted: 2, nodes: None }))).expect("asked for");
             let Ok((Request::Progress, answer)) = receiver.recv() else { panic!("a request") };
             answer.send(Ok(Reply::Progress(Progress { wanted: 2, ..Progress::default() }))).expect("asked for");
         });
-        let answer = scale(&folder, Change::By(-2)).expect("answered");
-        assert_eq!(answer, Scaled { before: 4, wanted: 2 });
+        let scale = |change, group: Option<&str>| scale(&folder, Scaling { change, group: group.map(str::to_owned) });
+        let answer = scale(Change::By(-2), Some("big")).expect("answered");
+        assert_eq!(answer, Scaled { before: 4, wanted: 2, nodes: None });
         assert_eq!(progress(&folder, PATIENCE).expect("answered").wanted, 2);
         supervisor.join().expect("no panic");
-        assert_eq!(scale(&folder, Change::To(1)).expect_err("nobody is there").message, "the launcher is ending");
+        assert_eq!(scale(Change::To(1), None).expect_err("nobody is there").message, "the launcher is ending");
 
         let connect = || UnixStream::connect(socket_path(&folder)).expect("connect");
         assert!(say(&mut connect(), b"hello\n").contains("not a request"));

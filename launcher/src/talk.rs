@@ -1,7 +1,7 @@
 //! What a running launcher says: lines on stderr, and until it is ready also on the pipe to the process that detached
 //! it.
 
-use crate::report::StartReport;
+use crate::report::{AcceptedReport, StartReport};
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::stderr::{print_line, print_problem};
 use ipclusterz_ssh::answers::read_answer;
@@ -27,6 +27,8 @@ pub enum Message {
     },
     /// The last message: all engines are ready.
     Ready(Box<StartReport>),
+    /// The last message to who does not wait for that: all that is to be started is.
+    Accepted(Box<AcceptedReport>),
     /// The last message: there will be no cluster.
     Failed(Failure),
 }
@@ -62,10 +64,11 @@ impl Talk {
         self.tell(&Message::Say(line));
     }
 
-    /// Sends the last message to the process that detached this one. Later lines go to stderr alone.
-    pub fn conclude(&mut self, message: &Message) {
+    /// Sends the last message to the process that detached this one, and returns whether there is one that hears it. Later
+    /// lines go to stderr alone.
+    pub fn conclude(&mut self, message: &Message) -> bool {
         self.tell(message);
-        self.starter = None;
+        self.starter.take().is_some()
     }
 
     fn tell(&mut self, message: &Message) {

@@ -238,7 +238,7 @@ fn text(error: &clap::Error, kind: ContextKind) -> String {
 pub fn keeps_log(arguments: &Arguments) -> bool {
     match &arguments.command {
         Some(Command::Start(command)) => command.start.report_descriptor.is_some(),
-        Some(Command::Guard(_) | Command::Controller(_)) => true,
+        Some(Command::Guard(_) | Command::Agent(_) | Command::Controller(_)) => true,
         Some(_) => false,
         None => arguments.start.report_descriptor.is_some(),
     }

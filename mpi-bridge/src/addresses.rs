@@ -25,9 +25,9 @@ extern "C" fn break_off(name: *const u8, length: usize, epoch: u64, why: *const 
     calls::break_off(&name, epoch, &why, at_once);
 }
 
-extern "C" fn begin_turn(epoch: u64, ranks: *const u32, count: usize) {
+extern "C" fn begin_turn(epoch: u64, renewal: u64, ranks: *const u32, count: usize) {
     // SAFETY: there are so many ranks; an empty slice needs an address that is not null.
-    turns::begin(epoch, if count == 0 { &[] } else { unsafe { std::slice::from_raw_parts(ranks, count) } });
+    turns::begin(epoch, renewal, if count == 0 { &[] } else { unsafe { std::slice::from_raw_parts(ranks, count) } });
 }
 
 extern "C" fn leave(
@@ -63,7 +63,7 @@ pub fn addresses() -> [usize; 5] {
     [
         end_epoch as extern "C" fn(u64, *const u8, usize) as usize,
         break_off as extern "C" fn(*const u8, usize, u64, *const u8, usize, bool) as usize,
-        begin_turn as extern "C" fn(u64, *const u32, usize) as usize,
+        begin_turn as extern "C" fn(u64, u64, *const u32, usize) as usize,
         leave as extern "C" fn(u32, u32, *const u8, usize, *const u8, usize) as usize,
         tell as extern "C" fn(*mut u8, usize, u8) -> usize as usize,
     ]

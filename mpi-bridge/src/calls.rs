@@ -34,8 +34,8 @@ const CALLS: [&str; 18] = [
 const PLACE_BITS: u32 = 7;
 const INSIDE: u64 = 1;
 
-/// How the names of groups' communicators begin.
-const GROUP: &str = "world.group(";
+/// How the names of groups' communicators begin that are made when they are first needed.
+const GROUPS: [&str; 2] = ["world.group(", "world#"];
 /// Those that were given up by the others before this rank had them: epoch, name, why.
 static BROKEN_BEFORE: Mutex<Vec<(u64, String, String)>> = Mutex::new(Vec::new());
 static ALL: Mutex<Vec<Weak<Record>>> = Mutex::new(Vec::new());
@@ -47,7 +47,8 @@ pub struct Record {
     last: AtomicU64,
     epoch: u64,
     name: Mutex<String>,
-    rank: c_int,
+    /// Its ranks, as ranks of MPI_COMM_WORLD.
+    members: Vec<c_int>,
     /// This rank or another has given it up: it is not to be used any more, and perhaps not to be waited for.
     given_up: AtomicU8,
     why: Mutex<String>,
@@ -72,7 +73,7 @@ pub fn break_off(name: &str, epoch: u64, why: &str, at_once: bool) {
     let named: Vec<Arc<Record>> =
         all().into_iter().filter(|record| record.epoch == epoch && record.name() == name).collect();
     named.iter().for_each(|record| record.give_up(why, at_once));
-    if named.is_empty() && at_once && name.starts_with(GROUP) {
+    if named.is_empty() && at_once && GROUPS.iter().any(|group| name.starts_with(group)) {
         BROKEN_BEFORE.lock().unwrap_or_else(PoisonError::into_inner).push((epoch, name.to_owned(), why.to_owned()));
     }
 }
@@ -84,11 +85,11 @@ pub fn forget(name: &str) {
 
 impl Record {
     /// Nothing was entered. It is told of when it has a name.
-    pub fn new(epoch: u64, rank: c_int) -> Arc<Record> {
+    pub fn new(epoch: u64, members: Vec<c_int>) -> Arc<Record> {
         let record = Arc::new(Record {
             last: AtomicU64::new(0),
             epoch,
-            rank,
+            members,
             name: Mutex::default(),
             given_up: AtomicU8::new(0),
             why: Mutex::default(),
@@ -171,9 +172,15 @@ impl Record {
         self.amid.store(between, Ordering::Release);
     }
 
-    /// The rank of this process in its communicator.
-    pub fn rank(&self) -> c_int {
-        self.rank
+    /// The rank in its communicator that this rank of MPI_COMM_WORLD has.
+    pub fn place_of(&self, member: u32) -> Option<c_int> {
+        let is_it = |other: &c_int| u32::try_from(*other) == Ok(member);
+        self.members.iter().position(is_it).and_then(|rank| c_int::try_from(rank).ok())
+    }
+
+    /// Its ranks, as ranks of MPI_COMM_WORLD.
+    pub fn members(&self) -> &[c_int] {
+        &self.members
     }
 
     /// What was entered before it was given up is of no use to what begins now.

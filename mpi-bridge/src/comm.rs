@@ -143,7 +143,12 @@ impl Comm {
     /// The rank in MPI_COMM_WORLD of each of its ranks.
     #[getter]
     fn world_ranks(&self) -> Vec<i32> {
-        self.state.world_ranks()
+        self.state.calls.members().to_vec()
+    }
+
+    /// Fails if it cannot be used.
+    fn check_usable(&self, py: Python<'_>) -> PyResult<()> {
+        self.state.usable("to_mpi4py").map_err(|failure| failure.into_error(py))
     }
 
     /// MPI_Comm_free, MPI 3.1 section 6.4.3. A broken one is kept until the process exits.

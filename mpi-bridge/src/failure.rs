@@ -15,8 +15,9 @@ pub enum Failure {
     Broken(&'static str, String),
     /// The deadline passed; the call, the seconds, and which ranks are missing if that is known.
     TimedOut(&'static str, f64, String),
-    /// A rank has left what the group does together, and will not enter it; which, and why.
-    Left(&'static str, String),
+    /// A rank has ended its part of what the group does together, and nobody is to wait for it; which, with which
+    /// exception if it was one, and what is said of that.
+    Left(&'static str, Option<c_int>, String, String),
     /// A rank of the communicator is gone; why.
     Lost(&'static str, String),
 }
@@ -107,7 +108,7 @@ impl Failure {
             Failure::TimedOut(call, seconds, missing) => {
                 raise(py, "MPITimeout", (format!("{call} did not end within {seconds} s{missing}"), *call, "timeout"))
             }
-            Failure::Left(call, why) => raise(py, "MPIError", (format!("{call}: {why}"), *call, "rank left")),
+            Failure::Left(call, rank, cause, why) => raised(py, call, *rank, cause, why),
             Failure::Lost(call, why) => raise(py, "RankLost", (format!("{call}: {why}"), *call, "rank lost")),
         };
         made.unwrap_or_else(|error| error)
@@ -118,6 +119,11 @@ fn raise(py: Python<'_>, class: &str, arguments: (String, &str, impl AsRef<str>)
     let (text, call, kind) = arguments;
     let error = py.import("ipclusterz.error")?.getattr(class)?.call1((text, call, kind.as_ref()))?;
     Ok(PyErr::from_value(error))
+}
+
+fn raised(py: Python<'_>, call: &str, rank: Option<c_int>, cause: &str, why: &str) -> PyResult<PyErr> {
+    let class = py.import("ipclusterz.error")?.getattr("RankRaised")?;
+    Ok(PyErr::from_value(class.call1((format!("{call}: {why}"), call, "rank left", rank, cause))?))
 }
 
 /// A value that cannot be used.

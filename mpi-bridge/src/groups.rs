@@ -17,7 +17,19 @@ impl Comm {
         timeout: f64,
         make: impl FnOnce(ffi::MPI_Comm, *mut ffi::MPI_Comm) -> c_int + Send + 'static,
     ) -> PyResult<Option<Comm>> {
-        Making::begin(py, &self.state, call, self.state.epoch, None, make)?.finish(py, timeout, true)
+        self.make_with(py, call, &[], timeout, make)
+    }
+
+    /// The same by a call that only these ranks enter.
+    fn make_with(
+        &self,
+        py: Python<'_>,
+        call: &'static str,
+        ranks: &[c_int],
+        timeout: f64,
+        make: impl FnOnce(ffi::MPI_Comm, *mut ffi::MPI_Comm) -> c_int + Send + 'static,
+    ) -> PyResult<Option<Comm>> {
+        Making::begin(py, &self.state, call, self.state.epoch, None, ranks, make)?.finish(py, timeout, true)
     }
 }
 
@@ -66,7 +78,7 @@ impl Comm {
 
     /// MPI_Comm_create_group, MPI 3.1 section 6.4.2: called by the ranks of the group alone, with the same tag.
     fn create_group(&self, py: Python<'_>, ranks: Vec<i32>, tag: i32, timeout: f64) -> PyResult<Option<Comm>> {
-        self.make(py, "MPI_Comm_create_group", timeout, group_maker(ranks, tag))
+        self.make_with(py, "MPI_Comm_create_group", &ranks.clone(), timeout, group_maker(ranks, tag))
     }
 
     /// Begins the same for an epoch, of `members` of MPI_COMM_WORLD, which will call it by that name. This communicator
@@ -81,7 +93,7 @@ impl Comm {
         members: Vec<u32>,
     ) -> PyResult<Making> {
         let named = Some((name, members));
-        Making::begin(py, &self.state, "MPI_Comm_create_group", epoch, named, group_maker(ranks, tag))
+        Making::begin(py, &self.state, "MPI_Comm_create_group", epoch, named, &ranks.clone(), group_maker(ranks, tag))
     }
 
     /// Begins MPIX_Comm_shrink of ULFM: a communicator of the surviving ranks, all of which must call it. The loss of
@@ -89,6 +101,6 @@ impl Comm {
     fn begin_shrink(&self, py: Python<'_>) -> PyResult<Making> {
         // SAFETY: the communicator is alive, and the handle is the caller's to write to.
         let make = |comm, new| unsafe { names::ipz_comm_shrink(comm, new) };
-        Making::begin(py, &self.state, "MPIX_Comm_shrink", self.state.epoch, None, make)
+        Making::begin(py, &self.state, "MPIX_Comm_shrink", self.state.epoch, None, &[], make)
     }
 }

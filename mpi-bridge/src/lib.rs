@@ -83,7 +83,7 @@ fn is_large(count: usize) -> bool {
 
 /// The version of what ipclusterz uses of this module: its functions and the arguments of `addresses`. `bridge.py` of
 /// ipclusterz refuses another one, which may have been installed apart.
-const INTERFACE: u32 = 1;
+const INTERFACE: u32 = 2;
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {

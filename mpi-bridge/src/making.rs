@@ -26,8 +26,9 @@ pub struct Making {
     from: Arc<State>,
     call: &'static str,
     epoch: u64,
-    /// Whom it waits for, as ranks of what it is made from.
-    awaited: Awaited,
+    /// What it waits for: a collective, or these ranks of what it is made from.
+    awaited: Vec<Awaited>,
+    began: Instant,
     /// The name that it will have, and who make it, as ranks of MPI_COMM_WORLD; if all of these know both.
     named: Option<(String, Vec<u32>)>,
     made: Mutex<Receiver<(c_int, Sent)>>,
@@ -43,6 +44,7 @@ impl Making {
         call: &'static str,
         epoch: u64,
         named: Option<(String, Vec<u32>)>,
+        ranks: &[c_int],
         make: impl FnOnce(ffi::MPI_Comm, *mut ffi::MPI_Comm) -> c_int + Send + 'static,
     ) -> PyResult<Making> {
         let fail = |failure: Failure| failure.into_error(py);
@@ -50,7 +52,10 @@ impl Making {
         if is_epoch_over(epoch) {
             return Err(fail(from.lost(call)));
         }
-        let awaited = turns::enter(&from.calls, call).map_err(fail)?;
+        let awaited = match turns::enter(&from.calls, call).map_err(fail)? {
+            Awaited::Anybody => ranks.iter().copied().map(Awaited::Rank).collect(),
+            collective => vec![collective],
+        };
         let (sender, made) = channel();
         let parent = Sent(from.comm);
         let work = move || {
@@ -70,6 +75,7 @@ impl Making {
             call,
             epoch,
             awaited,
+            began: Instant::now(),
             named,
             made: Mutex::new(made),
             done: OnceLock::new(),
@@ -81,7 +87,8 @@ impl Making {
         if let Some((name, members)) = &self.named {
             turns::check_making(name, self.epoch, members, self.call)?;
         }
-        turns::check(&self.from.calls, self.call, self.awaited, None)
+        let check = |awaited: &Awaited| turns::check(&self.from.calls, self.call, *awaited, Some(self.began));
+        self.awaited.iter().try_for_each(check)
     }
 
     /// Who has not come to make it, as far as the package can ask.
@@ -122,9 +129,7 @@ impl Making {
                 from.break_off(&format!("{call} did not end within {timeout} s"));
                 return Err(fail(failure));
             }
-            if let Some(why) = from.calls.given_up(true) {
-                return Err(fail(Failure::Broken(call, why)));
-            }
+            from.worth_waiting(call).map_err(fail)?;
             if let Err(failure) = self.check() {
                 if breaks {
                     from.break_off(&format!("{call} was left by another rank"));

@@ -71,6 +71,7 @@ pub fn search<T: Send>(
             if spins < enough {
                 continue;
             }
+            state.worth_waiting(call)?;
             state.usable(call)?;
             turns::check(&state.calls, call, Awaited::of_rank(from), Some(began))?;
             let now = Instant::now();

@@ -63,7 +63,8 @@ impl State {
                 check(ffi::MPI_Comm_set_errhandler(comm, ffi::RSMPI_ERRORS_RETURN), "MPI_Comm_set_errhandler")?;
             }
         }
-        Ok(State { comm, rank, size, epoch, borrowed, calls: Record::new(epoch, rank) })
+        let calls = Record::new(epoch, world_ranks(comm, size));
+        Ok(State { comm, rank, size, epoch, borrowed, calls })
     }
 
     /// A duplicate for messages of this one's collectives: who gives up the one gives up the other.
@@ -88,6 +89,13 @@ impl State {
             return Err(Failure::Broken(call, "MPI is finalised".to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether it is to be waited for: fails if another rank has given it up meanwhile, for all.
+    pub fn worth_waiting(&self, call: &'static str) -> Result<(), Failure> {
+        let Some(why) = self.calls.given_up(true) else { return Ok(()) };
+        let text = format!("this communicator cannot be used any more: {why}");
+        Err(Failure::Left(call, None, why, text))
     }
 
     /// The result of a call of MPI. A library that notices a lost rank by itself knows neither host nor cause: the
@@ -133,7 +141,7 @@ impl State {
             let (name, number) = self.calls.place(call);
             let missing = py.import("ipclusterz.mpi.missing")?;
             let why = format!("{call} did not end within {seconds} s on rank {}", self.rank);
-            missing.call_method1("explain", (name, self.epoch, number, self.world_ranks(), why))?.extract()
+            missing.call_method1("explain", (name, self.epoch, number, self.calls.members(), why))?.extract()
         };
         Failure::TimedOut(call, seconds, explain().unwrap_or_default())
     }
@@ -145,27 +153,11 @@ impl State {
         let tell = || -> PyResult<()> {
             let missing = py.import("ipclusterz.mpi.missing")?;
             let why = format!("{why} on rank {}", self.rank);
-            missing.call_method1("tell", (self.calls.place("").0, self.epoch, self.world_ranks(), why, true))?;
+            missing.call_method1("tell", (self.calls.place("").0, self.epoch, self.calls.members(), why, true))?;
             Ok(())
         };
         // Then their own deadlines end their waits.
         let _ = tell();
-    }
-
-    /// Ranks of MPI_COMM_WORLD, in this communicator's order (MPI 3.1, section 6.3.2).
-    pub fn world_ranks(&self) -> Vec<c_int> {
-        let here: Vec<c_int> = (0..self.size).collect();
-        let mut there = here.clone();
-        // SAFETY: the communicator is alive, the arrays have `size` ranks, and the groups are freed once.
-        unsafe {
-            let (mut group, mut all) = (ffi::RSMPI_GROUP_NULL, ffi::RSMPI_GROUP_NULL);
-            ffi::MPI_Comm_group(self.comm, &raw mut group);
-            ffi::MPI_Comm_group(ffi::RSMPI_COMM_WORLD, &raw mut all);
-            ffi::MPI_Group_translate_ranks(group, self.size, here.as_ptr(), all, there.as_mut_ptr());
-            ffi::MPI_Group_free(&raw mut group);
-            ffi::MPI_Group_free(&raw mut all);
-        }
-        there
     }
 
     /// Why it cannot be used, if it cannot.
@@ -175,4 +167,20 @@ impl State {
         }
         self.calls.given_up(false)
     }
+}
+
+/// Ranks of MPI_COMM_WORLD, in a communicator's order (MPI 3.1, section 6.3.2).
+fn world_ranks(comm: ffi::MPI_Comm, size: c_int) -> Vec<c_int> {
+    let here: Vec<c_int> = (0..size).collect();
+    let mut there = here.clone();
+    // SAFETY: the communicator is alive, the arrays have `size` ranks, and the groups are freed once.
+    unsafe {
+        let (mut group, mut all) = (ffi::RSMPI_GROUP_NULL, ffi::RSMPI_GROUP_NULL);
+        ffi::MPI_Comm_group(comm, &raw mut group);
+        ffi::MPI_Comm_group(ffi::RSMPI_COMM_WORLD, &raw mut all);
+        ffi::MPI_Group_translate_ranks(group, size, here.as_ptr(), all, there.as_mut_ptr());
+        ffi::MPI_Group_free(&raw mut group);
+        ffi::MPI_Group_free(&raw mut all);
+    }
+    there
 }

@@ -1,5 +1,6 @@
-//! What a group of engines does together at a client's wish: one turn. A member that leaves it by an exception enters
-//! nothing more, and the others are told how far it came: what it has not entered would be waited for in vain.
+//! What a group of engines does together at a client's wish: one turn. A member that ends its part enters nothing more,
+//! and the others are told how far it came: what it has not entered would be waited for in vain. One that ends it by an
+//! exception ends the call for all, so that nobody waits for it much longer, whatever it has entered.
 //!
 //! Only the engine's own threads begin and end turns, and none of this needs the GIL. In a program that is no engine there
 //! are no turns, and nobody leaves.
@@ -12,22 +13,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// For what a member has sent before it left.
+/// For what a member has sent before it left, and for collectives that it has entered.
 const UNDER_WAY: Duration = Duration::from_secs(1);
 
-/// A member that has left.
+/// A member that has ended its part.
 struct Member {
     rank: u32,
     engine: u32,
+    /// By which exception; empty: by none.
     why: String,
     since: Instant,
     entered: Vec<Entered>,
 }
 
-/// How many collectives it has entered on a communicator, and its rank there.
+/// How many collectives it has entered on a communicator.
 struct Entered {
     epoch: u64,
-    rank: c_int,
     /// It can still be used there.
     usable: bool,
     number: u64,
@@ -39,11 +40,12 @@ struct Entered {
 #[derive(Default)]
 struct Turn {
     epoch: u64,
-    ranks: Vec<u32>,
+    /// Of the group's communicator.
+    name: String,
     left: Vec<Member>,
 }
 
-static TURN: Mutex<Turn> = Mutex::new(Turn { epoch: 0, ranks: Vec::new(), left: Vec::new() });
+static TURN: Mutex<Turn> = Mutex::new(Turn { epoch: 0, name: String::new(), left: Vec::new() });
 static ANYBODY_LEFT: AtomicBool = AtomicBool::new(false);
 /// Ranks of MPI_COMM_WORLD that the epoch's own communicator has.
 static MEMBERS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
@@ -57,23 +59,22 @@ pub fn set_members(ranks: Vec<u32>) {
     *MEMBERS.lock().unwrap_or_else(PoisonError::into_inner) = ranks;
 }
 
-/// A turn of these ranks begins; without any, it is over.
-pub fn begin(epoch: u64, ranks: &[u32]) {
+/// A turn of these ranks begins, whose communicator was made anew so often; without any ranks, it is over.
+pub fn begin(epoch: u64, renewal: u64, ranks: &[u32]) {
     calls::all().iter().for_each(|record| record.begin_turn());
     let mut turn = turn();
     ANYBODY_LEFT.store(false, Ordering::Release);
-    *turn = Turn { epoch, ranks: ranks.to_vec(), left: Vec::new() };
+    *turn = Turn { epoch, name: name_of(ranks, renewal), left: Vec::new() };
 }
 
-/// A member has left it; `entered` is what [`entered`] told there.
+/// A member has left it, or ended its part if `why` is empty; `entered` is what [`entered`] told there.
 pub fn leave(rank: u32, engine: u32, why: &str, entered: &str) {
     let read = |line: &str| {
         let (line, why) = line.rsplit_once('\t')?;
         let why = Some(why.to_owned()).filter(|why| !why.is_empty());
-        let mut parts = line.splitn(5, ' ');
-        let (epoch, rank) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-        let (usable, number) = (parts.next()? == "+", parts.next()?.parse().ok()?);
-        Some(Entered { epoch, rank, usable, number, comm: parts.next()?.to_owned(), why })
+        let mut parts = line.splitn(4, ' ');
+        let (epoch, usable, number) = (parts.next()?.parse().ok()?, parts.next()? == "+", parts.next()?.parse().ok()?);
+        Some(Entered { epoch, usable, number, comm: parts.next()?.to_owned(), why })
     };
     let entered = entered.lines().filter_map(read).collect();
     turn().left.push(Member { rank, engine, why: why.to_owned(), since: Instant::now(), entered });
@@ -81,27 +82,27 @@ pub fn leave(rank: u32, engine: u32, why: &str, entered: &str) {
 }
 
 /// The name of a group's communicator, as the package gives it.
-pub fn name_of(ranks: &[u32]) -> String {
+fn name_of(ranks: &[u32], renewal: u64) -> String {
+    let times = if renewal == 0 { String::new() } else { format!("#{}", renewal.saturating_add(1)) };
     if *MEMBERS.lock().unwrap_or_else(PoisonError::into_inner) == ranks {
-        return "world".to_owned();
+        return format!("world{times}");
     }
     let ranks: Vec<String> = ranks.iter().map(u32::to_string).collect();
-    format!("world.group({})", ranks.join(","))
+    format!("world.group({}){times}", ranks.join(","))
 }
 
 /// Where this rank stands on the communicator of the turn: how many collectives it has entered, or a `-` if it cannot
 /// be used any more, and its name.
 pub fn standing() -> String {
     let turn = turn();
-    let name = name_of(&turn.ranks);
-    let record = calls::all().into_iter().find(|record| record.epoch() == turn.epoch && record.name() == name);
+    let record = calls::all().into_iter().find(|record| record.epoch() == turn.epoch && record.name() == turn.name);
     // One that is not made yet is as good as new.
     let number = record.map_or(Some(0), |record| record.standing());
-    format!("{} {name}", number.map_or_else(|| "-".to_owned(), |number| number.to_string()))
+    format!("{} {}", number.map_or_else(|| "-".to_owned(), |number| number.to_string()), turn.name)
 }
 
-/// Where this rank stands on all communicators that have a name, a line for each: epoch, rank, a + if it can be used,
-/// number, name; then, after a tab, why it has left one in the middle of a call. On such a one it has entered nothing that
+/// Where this rank stands on all communicators that have a name, a line for each: epoch, a + if it can be used, number,
+/// name; then, after a tab, why it has left one in the middle of a call. On such a one it has entered nothing that
 /// could end.
 pub fn entered() -> String {
     let mut text = String::new();
@@ -112,9 +113,8 @@ pub fn entered() -> String {
             // Writing to a String does not fail.
             let _ = writeln!(
                 text,
-                "{} {} {usable} {} {name}\t{}",
+                "{} {usable} {} {name}\t{}",
                 record.epoch(),
-                record.rank(),
                 record.lasting(),
                 record.left_amid().unwrap_or_default()
             );
@@ -152,30 +152,86 @@ pub fn check(record: &Record, call: &'static str, awaited: Awaited, began: Optio
     if !ANYBODY_LEFT.load(Ordering::Acquire) {
         return Ok(());
     }
-    let name = record.name();
     let turn = turn();
-    let is_groups = record.epoch() == turn.epoch && name == name_of(&turn.ranks);
+    let wait = Wait { record, name: record.name(), awaited, began };
     let vain = |member: &Member| {
-        // A name that several have tells nothing but the most that may have been entered.
-        let here = member.entered.iter().filter(|entered| entered.epoch == record.epoch() && entered.comm == name);
-        let furthest = here.max_by_key(|entered| entered.number);
-        let known = furthest.map(|entered| (entered.rank, entered.number));
-        // It may have left before it had the group's communicator.
-        let (rank, number) = known.or_else(|| Some((place(&turn.ranks, member)?, 0)).filter(|_| is_groups))?;
-        let vain = match awaited {
-            Awaited::Collective(awaited) => awaited > number,
-            Awaited::Rank(awaited) => {
-                let since = began.map_or(member.since, |began| member.since.max(began));
-                awaited == rank && since.elapsed() > UNDER_WAY
-            }
-            Awaited::Anybody => false,
+        let rank = record.place_of(member.rank)?;
+        let told = || {
+            let first = turn.first(record).filter(|_| member.follows());
+            let (rank, member) = first.unwrap_or((rank, member));
+            failure(call, rank, member, wait.furthest(member))
         };
-        // The same as it has told all ranks of the communicator, which may be heard of later than that it has left.
-        let broken = |why: &String| Failure::Broken(call, format!("{why} on rank {rank}"));
-        let broken = furthest.and_then(|entered| entered.why.as_ref()).map(broken);
-        vain.then(|| broken.unwrap_or_else(|| failure(call, rank, member)))
+        turn.is_vain(&wait, member, rank).then(told)
     };
-    turn.left.iter().find_map(vain).map_or(Ok(()), Err)
+    // Who left by an exception is why others have ended their parts.
+    let (raised, returned) = turn.left.iter().partition::<Vec<&Member>, _>(|member| member.raised());
+    raised.into_iter().chain(returned).find_map(vain).map_or(Ok(()), Err)
+}
+
+/// What is waited for, and since when.
+struct Wait<'a> {
+    record: &'a Record,
+    /// Of the communicator.
+    name: String,
+    awaited: Awaited,
+    began: Option<Instant>,
+}
+
+impl Wait<'_> {
+    /// How far a member came on the communicator. A name that several have tells nothing but the most that may have been
+    /// entered.
+    fn furthest<'m>(&self, member: &'m Member) -> Option<&'m Entered> {
+        let is_here = |entered: &&Entered| entered.epoch == self.record.epoch() && entered.comm == self.name;
+        member.entered.iter().filter(is_here).max_by_key(|entered| entered.number)
+    }
+
+    /// What a member has sent, or entered, has had its time.
+    fn is_over(&self, member: &Member) -> bool {
+        self.began.map_or(member.since, |began| member.since.max(began)).elapsed() > UNDER_WAY
+    }
+}
+
+impl Turn {
+    /// Whether a member, which has that rank in the communicator, will not do what is waited for.
+    fn is_vain(&self, wait: &Wait<'_>, member: &Member, rank: c_int) -> bool {
+        // It may have left before it had the group's communicator.
+        let is_groups = wait.record.epoch() == self.epoch && wait.name == self.name;
+        let number = wait.furthest(member).map(|entered| entered.number).or(is_groups.then_some(0));
+        let missed = match wait.awaited {
+            // What it has given up is not among those that it has.
+            Awaited::Collective(awaited) => number.map(|number| awaited > number),
+            Awaited::Rank(awaited) => Some(awaited == rank),
+            Awaited::Anybody => Some(self.is_alone(wait.record)),
+        };
+        if member.raised() {
+            let collective = matches!(wait.awaited, Awaited::Collective(_));
+            return (collective && missed == Some(true)) || wait.is_over(member);
+        }
+        missed.unwrap_or(true) && wait.is_over(member)
+    }
+
+    /// The member because of which others have left, and its rank in a communicator.
+    fn first(&self, record: &Record) -> Option<(c_int, &Member)> {
+        let firsts = self.left.iter().filter(|member| member.raised() && !member.follows());
+        firsts.filter_map(|member| Some((record.place_of(member.rank)?, member))).next()
+    }
+
+    /// All other ranks of a communicator have ended their parts.
+    fn is_alone(&self, record: &Record) -> bool {
+        let ended = self.left.iter().filter(|member| record.place_of(member.rank).is_some()).count();
+        ended.saturating_add(1) >= record.members().len()
+    }
+}
+
+impl Member {
+    fn raised(&self) -> bool {
+        !self.why.is_empty()
+    }
+
+    /// It has left because another one had.
+    fn follows(&self) -> bool {
+        self.why.starts_with("RankRaised")
+    }
 }
 
 /// Fails if a communicator of this name is made in vain: one of its members, ranks of MPI_COMM_WORLD, has left before it
@@ -188,18 +244,20 @@ pub fn check_making(name: &str, epoch: u64, members: &[u32], call: &'static str)
     // A broken one is not the one that is made.
     let has = |entered: &Entered| entered.epoch == epoch && entered.comm == name && entered.usable;
     let vain = |member: &Member| {
-        let rank = place(members, member)?;
-        (!member.entered.iter().any(has)).then(|| failure(call, rank, member))
+        let rank = members.iter().position(|rank| *rank == member.rank)?;
+        let rank = c_int::try_from(rank).ok().filter(|_| member.raised() && !member.entered.iter().any(has))?;
+        Some(failure(call, rank, member, None))
     };
     turn.left.iter().find_map(vain).map_or(Ok(()), Err)
 }
 
-/// The rank of a member in a communicator of these ranks of MPI_COMM_WORLD.
-fn place(ranks: &[u32], member: &Member) -> Option<c_int> {
-    ranks.iter().position(|rank| *rank == member.rank).and_then(|rank| c_int::try_from(rank).ok())
-}
-
-fn failure(call: &'static str, rank: c_int, member: &Member) -> Failure {
+fn failure(call: &'static str, rank: c_int, member: &Member, furthest: Option<&Entered>) -> Failure {
     let Member { engine, why, .. } = member;
-    Failure::Left(call, format!("rank {rank} (engine {engine}) has left this call: {why}"))
+    let text = match furthest.and_then(|entered| entered.why.as_ref()) {
+        // The same as it has told all ranks of the communicator, which may be heard of later than that it has left.
+        Some(amid) => format!("this communicator cannot be used any more: {amid} on rank {rank}"),
+        None if why.is_empty() => format!("rank {rank} (engine {engine}) has ended its call without entering this one"),
+        None => format!("rank {rank} (engine {engine}) has left this call: {why}"),
+    };
+    Failure::Left(call, Some(rank), why.clone(), text)
 }

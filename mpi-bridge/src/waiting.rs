@@ -24,6 +24,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 /// Longest time between two checks for signals.
 const SLICE: Duration = Duration::from_millis(40);
 
+/// Time between two looks at who has left: that costs more than a test.
+const LOOK: Duration = Duration::from_millis(1);
+
 enum Progress {
     Done,
     Waiting,
@@ -61,7 +64,7 @@ impl Pending {
                     return Err(failure.into_error(py));
                 }
                 Err(failure) => {
-                    if let Failure::Left(_, why) = &failure {
+                    if let Failure::Left(.., why) = &failure {
                         self.state.break_off(why);
                     }
                     return Err(failure.into_error(py));
@@ -76,7 +79,7 @@ impl Pending {
         let enough = spins_before_yielding();
         // A rank with a core of its own keeps it while data move: once yielded, it may not come back for milliseconds.
         let busy_until = if enough > FEW_SPINS { began + (eager_until - began - YIELDING) / 4 } else { began };
-        let mut spins = 0;
+        let (mut spins, mut look_at) = (0, began);
         loop {
             if self.test()? {
                 return Ok(Progress::Done);
@@ -89,11 +92,12 @@ impl Pending {
             if self.state.is_over() {
                 return Err(self.state.lost(self.call));
             }
-            if let Some(why) = self.state.calls.given_up(true) {
-                return Err(Failure::Broken(self.call, why));
-            }
-            turns::check(&self.state.calls, self.call, self.awaited, Some(began))?;
+            self.state.worth_waiting(self.call)?;
             let now = Instant::now();
+            if now >= look_at {
+                turns::check(&self.state.calls, self.call, self.awaited, Some(began))?;
+                look_at = now + LOOK;
+            }
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return Ok(Progress::TimedOut);
             }

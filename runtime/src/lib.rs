@@ -1,6 +1,6 @@
 //! The runtime of ipclusterz: everything that moves work between a client and engines, in Rust alone.
 //!
-//! Parts in reading order. Each uses only parts before it, and of the last three none uses another: `Cargo.toml` lists the
+//! Parts in reading order. Each uses only parts before it, and of the last four none uses another: `Cargo.toml` lists the
 //! layers, and `make check` keeps them.
 //!
 //! 1. [`system`]: small questions to the operating system; [`recent`]: what is remembered, and for how long.
@@ -11,6 +11,7 @@
 //! 6. [`controller`]: the process between clients and engines.
 //! 7. [`engine`]: the side that executes work, as far as it is not Python.
 //! 8. [`client`]: the side that submits it, as far as it is not Python.
+//! 9. [`agent`]: what the engines of a host share to reach a controller elsewhere.
 
 // Whatever comes from another process must not panic here. What cannot happen is allowed by name, with the reason.
 #![cfg_attr(
@@ -28,6 +29,7 @@
     )
 )]
 
+pub mod agent;
 pub mod client;
 pub mod controller;
 #[allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "of deadlines and of text in memory")]

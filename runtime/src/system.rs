@@ -2,9 +2,11 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const CENTURY: Duration = Duration::from_secs(3_200_000_000);
@@ -18,6 +20,55 @@ pub fn wall_clock() -> f64 {
 pub fn deadline(timeout: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(timeout).or_else(|| now.checked_add(CENTURY)).unwrap_or(now)
+}
+
+/// SIGTERM and SIGINT, which are blocked in this thread from now on, and in those that it starts. They arrive through a descriptor,
+/// which can be polled and does not block.
+pub fn signals_that_end() -> io::Result<OwnedFd> {
+    // SAFETY: the set is initialised by sigemptyset before it is used; the descriptor is checked and owned here.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGTERM);
+        libc::sigaddset(&raw mut set, libc::SIGINT);
+        let result = libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+        if result != 0 {
+            return Err(io::Error::from_raw_os_error(result));
+        }
+        let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
+}
+
+/// This process's id; 0: the kernel is to be asked.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+/// Children forget it: no, soon, yes.
+static FORGOTTEN_IN_CHILDREN: AtomicU8 = AtomicU8::new(0);
+
+/// The id of this process. What is asked at each call of a user is not asked of the kernel each time; a child that was forked off
+/// asks anew.
+pub fn process_id() -> u32 {
+    match PROCESS.load(Ordering::Relaxed) {
+        0 => ask_for_process_id(),
+        id => id,
+    }
+}
+
+#[cold]
+fn ask_for_process_id() -> u32 {
+    unsafe extern "C" fn forget() {
+        PROCESS.store(0, Ordering::Relaxed);
+    }
+    if FORGOTTEN_IN_CHILDREN.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        // SAFETY: the function stores a number, which a child may.
+        let registered = unsafe { libc::pthread_atfork(None, None, Some(forget)) } == 0;
+        FORGOTTEN_IN_CHILDREN.store(if registered { 2 } else { 0 }, Ordering::Release);
+    }
+    let id = std::process::id();
+    if FORGOTTEN_IN_CHILDREN.load(Ordering::Acquire) == 2 {
+        PROCESS.store(id, Ordering::Relaxed);
+    }
+    id
 }
 
 /// Resident memory of this process, bytes; 0 where /proc does not tell.
@@ -73,5 +124,27 @@ pub fn block_all_signals() {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigfillset(&raw mut set);
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_has_an_id_of_its_own() {
+        assert_eq!((process_id(), process_id()), (std::process::id(), std::process::id()));
+        // SAFETY: the child compares two numbers and ends; the status is valid for writing.
+        let status = unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::_exit(i32::from(process_id() != libc::getpid().cast_unsigned()));
+            }
+            let mut status = 0;
+            assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+            status
+        };
+        assert_eq!(status, 0);
+        assert_eq!(process_id(), std::process::id());
     }
 }

@@ -24,21 +24,7 @@ impl Session {
     fn new(replies: u64) -> Session {
         let window = Window { replies, bytes: 1 << 20, request_bytes: 1 << 20 };
         let mut core = Core::default();
-        core.established(
-            Welcome {
-                peer: PeerId(1),
-                token: String::new(),
-                engine_id: None,
-                engines: vec![],
-                window,
-                grace: 0.0,
-                resumed: None,
-                counted: None,
-                session: None,
-                log: None,
-            },
-            0.0,
-        );
+        core.established(Welcome::new(PeerId(1), String::new(), window), 0.0);
         Session { core, watched: Arc::default() }
     }
 
@@ -87,6 +73,24 @@ impl Session {
         let reply = Reply { request, position, engine, outcome, started: 0.0, completed: 0.0, segments };
         self.hear(Message::Reply(reply), &[]);
     }
+}
+
+#[test]
+fn what_others_have_under_way_is_counted_until_its_answer_comes_whenever_that_is() {
+    let mut session = Session::new(100);
+    session.core.expect_foreign();
+    let ids = |request, positions: &[u32]| -> Vec<AnswerId> {
+        positions.iter().map(|position| AnswerId { request: RequestId(request), position: *position }).collect()
+    };
+    // These come behind the list of what is open was made, and before it is read here.
+    session.answer(RequestId(7), 0, Outcome::Ok);
+    session.answer(RequestId(8), 1, Outcome::Ok);
+    session.core.count_foreign([ids(7, &[0]), ids(8, &[0, 1, 2])].concat());
+    assert_eq!(session.core.under_way(), 1);
+    session.answer(RequestId(8), 0, Outcome::Ok);
+    assert_eq!(session.core.under_way(), 1);
+    session.answer(RequestId(8), 2, Outcome::Lost(String::new()));
+    assert_eq!(session.core.under_way(), 0);
 }
 
 #[test]

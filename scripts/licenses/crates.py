@@ -80,4 +80,6 @@ def _component(package: dict) -> Component:
         raise Failed(f"{name} {version} says no licence as an SPDX expression\nhint: do without it, or ask its authors")
     folder = Path(package["manifest_path"]).parent
     files = sorted(path for path in folder.iterdir() if path.is_file() and _LICENCE_FILE.match(path.name))
-    return Component(name, version, expression, tuple(path.read_text(errors="replace") for path in files))
+    texts = (path.read_text(errors="replace") for path in files)
+    # A file that only names the licences is no text of them.
+    return Component(name, version, expression, tuple(text for text in texts if text.strip() != expression))

@@ -39,6 +39,8 @@ class Meddler:
         self._target = (host, int(port))
         self._fault = fault
         self._silent = False
+        # How many connections there have been.
+        self.accepted = 0
         self._ends: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -74,7 +76,6 @@ class Meddler:
         thread.start()
 
     def _accept(self) -> None:
-        number = 0
         while True:
             try:
                 near, _ = self._listener.accept()
@@ -88,7 +89,7 @@ class Meddler:
                 continue
             far.settimeout(None)
             self._ends.append(far)
-            fault, number = self._fault(number), number + 1
+            fault, self.accepted = self._fault(self.accepted), self.accepted + 1
             self._start(self._pass, near, far, fault if fault and fault.upwards else None)
             self._start(self._pass, far, near, fault if fault and not fault.upwards else None)
 

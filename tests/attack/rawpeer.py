@@ -80,6 +80,21 @@ def header(kind: str, fields: dict[str, Any]) -> bytes:
     return b"\x82\xa1v\x01" + pack(kind) + pack(fields)
 
 
+def messages(part: bytes) -> list[list[bytes]]:
+    """The messages in a part, each with its frames: short ones come together."""
+    found: list[list[bytes]] = [[]]
+    if part[:1] != b"\xc0":
+        return [[part]]
+    at = 1
+    while at < len(part):
+        length = int.from_bytes(part[at : at + 4], "big")
+        start, at = at + 4, at + 4 + (length & 0x7FFFFFFF)
+        found[-1].append(part[start:at])
+        if length >> 31 and at < len(part):
+            found.append([])
+    return found
+
+
 def parts(frame: bytes) -> list[bytes]:
     """A frame as it travels: long ones in pieces, the last of which is shorter."""
     return [frame[start : start + PART] for start in range(0, len(frame) + 1, PART)]
@@ -104,6 +119,7 @@ class RawPeer:
         self._curve = None if local else file["curve"]
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.control, self.data = self._dial(), self._dial()
+        self._heard: dict[str, list[bytes]] = {"control": [], "data": []}
 
     def _dial(self) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.DEALER)
@@ -143,6 +159,14 @@ class RawPeer:
 
     def hear(self, channel: str, seconds: float = 10) -> tuple[str, dict[str, Any]]:
         """The next message."""
+        if not self._heard[channel]:
+            self._heard[channel] = self._receive(channel, seconds)
+        message = unpack(self._heard[channel].pop(0))
+        kind = next(name for name in message if name != "v")
+        return kind, message[kind]
+
+    def _receive(self, channel: str, seconds: float) -> list[bytes]:
+        """The headers of what comes next."""
         socket = self.socket(channel)
         assert socket.poll(int(seconds * 1000)), f"nothing came on {channel} for {seconds} s"
         received = socket.recv_multipart()
@@ -152,9 +176,7 @@ class RawPeer:
             head += part
             if len(part) < PART:
                 break
-        message = unpack(head)
-        kind = next(name for name in message if name != "v")
-        return kind, message[kind]
+        return [frames[0] for frames in messages(head)]
 
     def hear_of(self, channel: str, kind: str, seconds: float = 10) -> dict[str, Any]:
         """The next message of a kind; others are dropped."""

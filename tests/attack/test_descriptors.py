@@ -179,8 +179,8 @@ def test_a_full_controller_refuses_clients_with_words_and_lives_on(open_cluster,
             clients: list[Client] = []
             with pytest.raises(error.ControllerUnreachable, match=rf"no room .* it may have {LIMIT} \(`ulimit -n`\)"):
                 connect_until_refused(client_file, clients, crowd)
-            # Two connections each, and its process.
-            assert 25 < len(clients) < 60
+            # Two connections each or three, and its process.
+            assert 15 < len(clients) < 60
             crowded = first.status()["clients"]
             clients[-1].close()
             until(lambda: first.status()["clients"] < crowded, 10, "the closed one is gone")

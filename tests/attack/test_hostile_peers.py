@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from helpers import until
-from rawpeer import RawPeer, pack
+from rawpeer import RawPeer, header, pack
 
 from ipclusterz import Cluster
 from ipclusterz.client.command import program
@@ -114,6 +114,34 @@ def test_a_hello_that_cannot_be_is_refused(what: str, attacked: Cluster, faults:
         assert len(refused["reason"]) < 500
     assert controller_memory(attacked) < before + 64 * MIB
     faults.survived("strangers", f"hello with {what}", 1, "refused with the reason")
+
+
+def bundle(*frames: bytes, last: bool = True) -> bytes:
+    """Messages of one frame each that go together."""
+    mark = 1 << 31 if last else 0
+    return b"\xc0" + b"".join((len(frame) | mark).to_bytes(4, "big") + frame for frame in frames)
+
+
+ASKED = header("status_request", {})
+DAMAGED = {
+    "cut short": bundle(ASKED, ASKED)[:-1],
+    "of nothing": bundle(),
+    "of half a message": bundle(ASKED, last=False),
+    "with a frame beyond its end": bundle(ASKED) + b"\xff\xff\xff\xff",
+    "in a bundle": bundle(bundle(ASKED)),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+def test_a_bundle_that_cannot_be_is_refused(what: str, attacked: Cluster, faults: Any) -> None:
+    with RawPeer(attacked, "client") as peer:
+        peer.join()
+        peer.socket("control").send(bundle(ASKED, ASKED))
+        peer.hear_of("control", "status_reply")
+        peer.hear_of("control", "status_reply")
+        peer.socket("control").send(DAMAGED[what])
+        assert peer.hear_of("control", "refused")["reason"]
+    faults.survived("strangers", f"a bundle {what}", 1, "refused with the reason")
 
 
 def test_an_engine_may_say_that_it_lives_for_ever(attacked: Cluster, faults: Any) -> None:

@@ -119,6 +119,31 @@ def test_a_crowd_that_completes_the_handshake_and_says_nothing_goes_too(
     faults.survived("strangers", "connections by unix that only complete the handshake", count, "the oldest go")
 
 
+@pytest.mark.timeout(120)
+def test_bulk_connections_of_nobody_who_was_let_in_come_to_nothing(open_cluster, controller, tmp_path, faults) -> None:
+    count = faults.times(part=600, whole=6000)
+    chance = random.Random(5)
+    used = controller.num_fds()
+    with ExitStack() as crowd:
+        unfinished = []
+        for number in range(count):
+            connection = crowd.enter_context(closing(by_tcp(open_cluster)))
+            # A link that nobody expects, and anything for a handshake; or the beginning of it, and no more.
+            preamble = b"IPZBULK\x01" + chance.randbytes(16 + 48)
+            whole = number % 3 > 0
+            connection.sendall(preamble if whole else preamble[: chance.randrange(1, len(preamble))])
+            if whole:
+                assert ended(connection), number
+            else:
+                unfinished.append(connection)
+            if number % 100 == 99:
+                assert serves(open_cluster, tmp_path)
+                assert controller.num_fds() < used + 150
+        until(lambda: controller.num_fds() < used + 20, HANDSHAKE_SECONDS)
+        assert all(map(ended, unfinished))
+    faults.survived("strangers", "bulk connections without a ticket", count, "closed; clients get in")
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_bytes_that_are_no_handshake_end_their_connection(way, open_cluster, controller, tmp_path, faults) -> None:
     count = faults.times(part=60, whole=3000)

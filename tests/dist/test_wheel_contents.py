@@ -45,4 +45,6 @@ def test_names_of_functions_are_in_the_command() -> None:
 
 def test_the_wheel_is_small() -> None:
     """More than this is a change that somebody has to want; docs/contributing/SIZE.md says what is in it."""
-    assert [file.name for file in FILES if file.stat().st_size > 9_000_000] == []
+    # Where wheels are only tried, they are linked in a quicker way (.ci/run).
+    most = 15_000_000 if os.environ.get("CARGO_PROFILE_DIST_LTO") == "off" else 10_000_000
+    assert [file.name for file in FILES if file.stat().st_size > most] == []

@@ -45,7 +45,7 @@ from system import (
 )
 
 # What a host runs by itself. A session's `sshd` and a job's `slurmstepd` are not of these.
-_DAEMONS = {"munged", "slurmctld", "slurmscriptd", "slurmd"}
+_DAEMONS = {"munged", "slurmctld", "slurmscriptd", "slurmd", "slurmdbd", "mariadbd"}
 _serial = itertools.count()
 
 
@@ -61,6 +61,8 @@ class VirtualHosts(Commands):
         `.ssh`, and of `folder` only what configures the host.
     slurm
         Whether the head runs slurmctld and the others slurmd.
+    accounting
+        Whether that Slurm has accounts, qualities of service and a record of jobs: see `accounting.py`.
 
     Attributes
     ----------
@@ -72,12 +74,13 @@ class VirtualHosts(Commands):
         Address of the outside on the hosts' network.
     """
 
-    def __init__(self, n: int, *, shared: bool = True, slurm: bool = False) -> None:
+    def __init__(self, n: int, *, shared: bool = True, slurm: bool = False, accounting: bool = False) -> None:
         if os.geteuid() != 0:
             raise HostsError("virtual hosts need root: run the tests as root, for example `sudo make test`")
         self.count = n + 1
         self.shared = shared
         self.slurm = slurm
+        self.accounting = accounting
         self.names = ["head", *(f"n{index}" for index in range(1, self.count))]
         self._link = f"iz{os.getpid()}x{next(_serial)}"[-15:]
         self._keepers: dict[int, subprocess.Popen[str]] = {}
@@ -181,6 +184,10 @@ class VirtualHosts(Commands):
         """Let a host open no connection to others; others can still open connections to it."""
         self._nft(index, output_rule='oifname "eth0" tcp flags & (syn | ack) == syn drop')
 
+    def wall_port(self, index: int, port: int) -> None:
+        """Drop what a host sends to a port of others, as a firewall does that says nothing."""
+        self._nft(index, output_rule=f'oifname "eth0" tcp dport {port} drop')
+
     def kill(self, index: int) -> None:
         """Crash a host: all its processes are gone at once, and so is its network."""
         keeper, init = self._keepers.pop(index), self._inits.pop(index)
@@ -274,7 +281,8 @@ class VirtualHosts(Commands):
         keep = [self.folder if self.shared else self.folder / "etc"]
         keep += [REPOSITORY, Path(sys.prefix), Path(sys.base_prefix)]
         script = [REPOSITORY / "scripts/testbed/host-init", index, name, self.address(index), self.folder, self.home]
-        script += ["SHARED" if self.shared else "PRIVATE", "yes" if self.slurm else "no", *_outermost(keep)]
+        slurm = "accounting" if self.accounting else "yes" if self.slurm else "no"
+        script += ["SHARED" if self.shared else "PRIVATE", slurm, *_outermost(keep)]
         spaces = ["--net", "--uts", "--mount", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
         log = self.folder / "log" / f"{name}.init"
         keeper = self._keepers[index] = self._spawn(["unshare", *spaces, *map(str, script)], log)

@@ -19,10 +19,10 @@ from typing import Any
 
 import prompt
 import slurm
-from gridengine import GridEngine
 from helpers import until
 from hosts import VirtualHosts
 from prompt import Prompt
+from queue_host import GridEngine, HTCondor, QueueHost
 from system import SCRIPTS, Commands
 
 IPCLUSTERZ = SCRIPTS / "ipclusterz"
@@ -190,7 +190,7 @@ class Site:
             if not isinstance(self.hosts, ThisMachine) and self.hosts.is_up(index):
                 done = self.hosts.run(index, ["sh", "-c", _FIND, "sh", self.hosts.home])
                 found += [f"{name}: {path}" for path in done.stdout.splitlines()]
-        if isinstance(self.hosts, GridEngine):
+        if isinstance(self.hosts, QueueHost):
             found += [f"job {line}" for line in self.hosts.live_jobs()]
         elif isinstance(self.hosts, VirtualHosts) and self.hosts.slurm:
             found += [
@@ -236,7 +236,9 @@ def merged(profile: str, more: str) -> str:
 def local() -> Site:
     """Processes of this machine."""
     machine = ThisMachine()
-    return Site(machine, _ENGINES.format(launcher="local"), places=[machine.names[0]] * 4)
+    # What a login does on this machine is not tried here: it may take long, or wait for another one that was killed.
+    env = {"HOME": str(machine.home)}
+    return Site(machine, _ENGINES.format(launcher="local"), places=[machine.names[0]] * 4, env=env)
 
 
 def ssh(hosts: VirtualHosts, backend: str) -> Site:
@@ -306,6 +308,12 @@ def gridengine(host: GridEngine) -> Site:
     """A job of Grid Engine."""
     profile = 'extends = "sge"\n' + _ENGINES.format(launcher="batch") + "[batch]\npoll = 1\n"
     return Site(host, profile, places=["sgehost"] * 4)
+
+
+def condor(host: HTCondor, more: str = "") -> Site:
+    """A job of HTCondor."""
+    profile = 'extends = "htcondor"\n' + _ENGINES.format(launcher="batch") + "[batch]\npoll = 1\n"
+    return Site(host, merged(profile, more), places=["condorhost"] * 4)
 
 
 _ENGINES = f"""

@@ -7,6 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+import accounting
 from helpers import until
 
 if TYPE_CHECKING:
@@ -30,12 +31,17 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SwitchType=switch/none
 SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
+SelectTypeParameters=CR_CPU_Memory
+DefMemPerCPU=400
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min_interval=100000
-AccountingStorageType=accounting_storage/none
+{accounting}
 JobCompType=jobcomp/none
-JobAcctGatherType=jobacct_gather/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 StateSaveLocation={folder}/slurm
 SlurmdSpoolDir=/tmp/slurmd
 SlurmctldPidFile=/run/slurmctld.pid
@@ -49,11 +55,17 @@ SlurmdTimeout=10
 KillWait=3
 MessageTimeout=10
 MinJobAge=300
-NodeName=n[1-{last}] NodeAddr=n[1-{last}] CPUs={cpus} RealMemory=2000 Gres=gpu:{gpus} State=UNKNOWN
+NodeName=n[1-{last}] NodeAddr=n[1-{last}] CPUs={cpus} RealMemory=2000 Features=wide Gres=gpu:{gpus} State=UNKNOWN
 PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 PartitionName=closed Nodes=ALL MaxTime=INFINITE State=DOWN
 PartitionName=brief Nodes=ALL MaxTime=1 State=UP
-"""
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10
+{partitions}"""
+
+_NO_ACCOUNTING = {
+    "accounting": "AccountingStorageType=accounting_storage/none",
+    "partitions": "",
+}
 
 
 def write_files(hosts: VirtualHosts) -> None:
@@ -62,7 +74,9 @@ def write_files(hosts: VirtualHosts) -> None:
     (hosts.folder / "slurm").mkdir()
     (etc / "munge.key").touch(mode=0o600)
     (etc / "munge.key").write_bytes(os.urandom(128))
-    values = {"head": hosts.address(0), "folder": hosts.folder, "last": hosts.count - 1}
+    values = {"head": hosts.address(0), "folder": hosts.folder, "last": hosts.count - 1} | _NO_ACCOUNTING
+    if hosts.accounting:
+        values |= accounting.write_files(hosts)
     (etc / "slurm.conf").write_text(_CONFIG.format(cpus=CPUS_PER_NODE, gpus=GPUS_PER_NODE, **values))
     # No device is opened: Slurm counts them and sets CUDA_VISIBLE_DEVICES.
     (etc / "gres.conf").write_text("".join(f"Name=gpu File=/dev/{name}\n" for name in ("null", "zero")))

@@ -16,7 +16,10 @@ from helpers import OUTLIVE_A_TEST, until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(sysconfig.get_path("scripts"))
+# What is fetched for tests.
+TESTBED = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "testbed"
 COMMAND_SECONDS = 20.0
+FETCH_SECONDS = 90.0
 
 # So that what one test left is not held against the next.
 REMOVE_STATE = 'rm -rf "$HOME/.local/state/ipclusterz" "$XDG_RUNTIME_DIR/ipclusterz" /dev/shm/ipclusterz*'
@@ -59,6 +62,13 @@ def run(*command: str, **options: Any) -> str:
     if check and done.returncode != 0:
         raise HostsError(f"`{' '.join(command)}` ended with {done.returncode}: {done.stderr.strip()}")
     return done.stdout
+
+
+def unpack(name: str, file: str, packages: Sequence[str]) -> Path:
+    """The folder in `target/` with the files of Debian packages, which are fetched once; `file` is one of them."""
+    folder = TESTBED / name
+    subprocess.run([REPOSITORY / "scripts/testbed/unpack", folder, file, *packages], check=True, timeout=FETCH_SECONDS)
+    return folder
 
 
 def in_network(pid: int, *command: str, **options: Any) -> str:

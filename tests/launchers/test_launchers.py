@@ -155,3 +155,28 @@ def test_stopping_while_engines_work(site: Site) -> None:
             prompt.do(user.begin_to_sleep, engine)
         until(lambda: {engine["state"] for engine in site.engines().values()} == {"busy"})
         assert site.stop()["stopped"][0]["was"] == "running"
+
+
+# What differs is the shell that runs the lines, and who starts it. Slurm's own tests have its jobs of several nodes.
+SHELLS = ["local", "ssh-libssh2", "mpiexec-mpich", "slurm-array", "slurm-inside", "gridengine"]
+
+
+@pytest.mark.parametrize("site", [each for each in SITES if each.id in SHELLS], indirect=True)
+def test_setup_runs_before_engines_and_ends_the_start_when_it_fails(site: Site) -> None:
+    with pytest.raises(CommandFailed) as caught:
+        site.start(2, profile='[engines]\nsetup = ["[ -e /nope ] && . /nope", "ls /nope"]\n')
+    said = caught.value.stderr
+    assert caught.value.status == 5
+    assert "engines.setup failed on " in said, said
+    assert "`ls /nope` ended with status 2" in said, said
+    assert "cannot access '/nope'" in said, said
+    site.start(2, profile='[engines]\nsetup = ["export SET=$(uname -n)"]\n')
+    with site.prompt() as prompt:
+        assert all(host == set_to for _, host, set_to in prompt.do(user.describe, "SET").values())
+
+
+@pytest.mark.parametrize("site", [each for each in SITES if each.id in SHELLS[:3]], indirect=True)
+def test_a_profile_is_tried_where_engines_run(site: Site) -> None:
+    status, found = site.checks("profile", "check", site.write_profile(), "--run")
+    assert status == 0, found
+    assert found["run: way back"]["level"] == "ok", found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 
 import pytest
 import sites
@@ -117,6 +118,9 @@ def test_calls_wait_for_a_job_that_is_pending(site: Site, hosts: VirtualHosts) -
                 # Without a word of the launcher, ten seconds are all.
                 until(lambda: site.status()["controller"]["uptime"] > begun + 12, 30)
                 assert prompt.do(user.balanced_done) == 0
+                said = prompt.do(user.said_while_waiting, 6)
+                assert said.startswith("ipclusterz: there is no engine yet: engines 0 to 3: job "), said
+                assert "is pending" in said
                 others.stdin.close()
                 assert starting.wait(60) == 0
                 until(lambda: prompt.do(user.balanced_done) == 20, 30)
@@ -169,6 +173,7 @@ def test_what_slurm_refuses_is_shown(site: Site) -> None:
     with pytest.raises(CommandFailed) as caught:
         site.start(4, profile='[batch]\npartition = "nonsense"\n')
     assert "invalid partition" in caught.value.stderr.lower()
+    assert "hint: batch.partition may be: " in caught.value.stderr
     assert slurm.live_jobs(site.hosts) == []
 
 
@@ -246,7 +251,10 @@ def test_a_job_that_somebody_cancels(site: Site, hosts: VirtualHosts) -> None:
     with site.prompt() as prompt:
         prompt.do(user.begin_to_sleep, 1)
         hosts.exec(0, "scancel", job)
-        assert prompt.do(user.how_it_ended).startswith("EngineError: engine 1")
+        said = prompt.do(user.how_it_ended)
+        assert said.startswith("EngineError: engine 1")
+        # Whoever is first: the job's output, or the queue.
+        assert re.search(r"its job was cancelled: .* CANCELLED AT|job \d+ was cancelled \(CANCELLED\)", said), said
         assert prompt.do(user.wait_for_ids, []) == []
     until(lambda: f"job {job}" in site.launcher_log() and "cancelled" in site.launcher_log(), 20, site.launcher_log)
 
@@ -256,6 +264,69 @@ def test_a_job_that_fails_shows_the_end_of_its_output(site: Site) -> None:
         site.start(4, profile='[engines]\nsetup = ["echo nothing works here >&2", "exit 3"]\n')
     assert caught.value.status == 5
     assert "nothing works here" in caught.value.stderr
+
+
+def test_setup_runs_on_each_node(site: Site) -> None:
+    # "set" stands for what [engines.env] holds.
+    setup = 'setup = ["export SEEN_ON=$(hostname)", "export LAB=$LAB-changed"]'
+    site.start(4, profile=f'[engines]\n{setup}\n[engines.env]\nLAB = "set"\n')
+    with site.prompt() as prompt:
+        seen = prompt.do(user.variables, ["SEEN_ON", "LAB"])
+        places = {engine: host for engine, (_, host, _) in prompt.do(user.describe).items()}
+    assert seen == {engine: [host, "set"] for engine, host in places.items()}
+    assert len(set(places.values())) == 2
+
+
+def test_setup_that_fails_on_one_node_ends_the_start(site: Site, hosts: VirtualHosts) -> None:
+    module = "module() { [ ${SLURM_NODEID:-0} = 0 ] || { echo no module $2 here >&2; return 1; }; }"
+    setup = f'[engines]\nsetup = ["{module}", "[ -e /nope ] && . /nope", "module load nope"]\ntimeout = 60\n'
+    began = time.monotonic()
+    with pytest.raises(CommandFailed) as caught:
+        site.start(4, profile=setup)
+    said = caught.value.stderr
+    assert caught.value.status == 5
+    assert re.search(r"engines\.setup failed on n[23]: `module load nope` ended with status 1", said), said
+    assert "no module nope here" in said, said
+    assert "may fail is followed by `|| true`" in said, said
+    assert time.monotonic() < began + 40, "it was waited for"
+    until(lambda: not slurm.live_jobs(hosts), 20, lambda: str(slurm.live_jobs(hosts)))
+
+
+STEPS = [f"run: {step}" for step in ("job", "setup", "folder", "/dev/shm", "python", "way back")]
+
+
+@pytest.mark.parametrize(
+    ("more", "failed", "why"),
+    [
+        ('[engines]\nsetup = ["true"]\n', None, ""),
+        ('[engines]\nsetup = ["ls /nope"]\n', "run: setup", "`ls /nope` ended with status 2"),
+        (
+            '[engines]\nsetup = ["true"]\nwrap = ["/nope/wrap"]\n',
+            "run: python",
+            "is no working Python (exit status: 127)",
+        ),
+        (
+            '[engines]\nsetup = ["true"]\ntimeout = 12\n[controller]\nadvertise = ["192.0.2.1"]\n',
+            "run: way back",
+            "controller.advertise",
+        ),
+    ],
+    ids=["works", "setup", "python", "way back"],
+)
+def test_a_profile_is_tried_on_a_node(site: Site, more: str, failed: str | None, why: str) -> None:
+    status, found = site.checks("profile", "check", site.write_profile(more), "--run")
+    levels = [found[step]["level"] for step in STEPS]
+    if failed is None:
+        assert (status, levels) == (0, ["ok"] * len(STEPS)), found
+    else:
+        before, after = STEPS[: STEPS.index(failed)], STEPS[STEPS.index(failed) + 1 :]
+        assert status == 1
+        assert levels == ["ok"] * len(before) + ["failed"] + ["skipped"] * len(after), found
+        assert why in found[failed]["message"], found
+        assert found[failed]["hint"], found
+    assert slurm.live_jobs(site.hosts) == []
+    folder = site.hosts.home / ".local/state/ipclusterz/clusters"
+    assert not list(folder.glob("check-*"))
 
 
 @pytest.mark.parametrize(("printed", "shown"), [("echo still waiting;", "still waiting"), ("", "job-0.log is empty")])
@@ -281,6 +352,11 @@ def test_a_node_that_crashes(site: Site, hosts: VirtualHosts) -> None:
         assert prompt.do(user.how_it_ended, 40).startswith(f"EngineError: engine {max(lost)}")
         assert prompt.do(user.wait_for_ids, rest) == rest
         assert prompt.do(user.answers) == dict.fromkeys(rest, 42)
+        # By itself Slurm gives a node up later, and then the loss is explained.
+        hosts.exec(0, "scontrol", "update", f"nodename={last}", "state=down", "reason=test")
+        why = f"its node failed: srun: error: Node failure on {last}"
+        until(lambda: why in site.launcher_log(), 60, site.launcher_log)
+        until(lambda: any(why in loss["how"] for loss in site.status()["controller"]["losses"]), 20)
     site.stop()
     # A job is over for Slurm when each of its nodes has answered.
     hosts.boot(hosts.index(last))
@@ -299,6 +375,9 @@ def test_the_end_of_a_jobs_time(site: Site, hosts: VirtualHosts) -> None:
         prompt.do(user.submit_balanced, 8)
         assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
         assert prompt.do(user.balanced_done) == 0
+        prompt.do(user.begin_to_fill_memory, 1, 0)
+        said = prompt.do(user.how_it_ended, 100, timeout=110)
+        assert "its job reached its time limit: " in said or "reached its time limit (TIMEOUT)" in said, said
         assert prompt.do(user.wait_for_ids, [], 100, timeout=110) == []
     until(lambda: slurm.job_states(hosts, job) == {"TIMEOUT"}, 30)
     until(lambda: "time limit" in site.launcher_log(), 20, site.launcher_log)
@@ -319,6 +398,7 @@ def test_a_job_is_renewed_before_its_time_is_over(site: Site, hosts: VirtualHost
         assert len(after) == 2
         assert not before & after
     assert slurm.job_states(hosts, first) != {"TIMEOUT"}
+    assert "is nearly over: a new job" in site.launcher_log()
 
 
 def only_job_is(hosts: VirtualHosts, job: str) -> bool:

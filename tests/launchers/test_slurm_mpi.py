@@ -20,9 +20,11 @@ def test_two_ranks_say_hello_inside_an_allocation(hosts: VirtualHosts) -> None:
         status, found = outside.checks(*command)
         assert (status, found["MPI"]["level"]) == (0, "skipped"), found
         assert f"run `ipclusterz profile check {profile}` inside an allocation" in found["MPI"]["message"]
+    status, found = outside.checks("profile", "check", profile, "--run")
+    assert (status, found["run: MPI"]["level"], found["run: way back"]["level"]) == (0, "ok", "ok"), found
     with sites.allocation(hosts) as inside:
         status, found = inside.checks("profile", "check", profile)
-    assert status == 0, found
+    assert status == 0, [it for it in found.values() if it["level"] == "failed"]
     assert found["MPI"]["level"] == "ok"
     assert "two ranks met in one world of Open MPI" in found["MPI"]["message"]
 

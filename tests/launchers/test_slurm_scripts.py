@@ -43,6 +43,76 @@ def test_run_ends_with_its_programs_code(site: Site, hosts: VirtualHosts, code: 
     assert "12 n1 n2 n3" in said
 
 
+PLACES = """
+import socket
+import ipclusterz as ipz
+
+rc = ipz.Client()
+print("engines:", *[host for _, host in sorted(rc[:].apply_sync(socket.gethostname).items())])
+if "MPI4PY_MPIABI" in rc[0].apply_sync(lambda: dict(__import__("os").environ)):
+    print("ranks:", rc[:].apply_sync(lambda: __import__("mpi4py.MPI").MPI.COMM_WORLD.Get_rank()))
+"""
+
+
+def run_in(
+    site: Site, allocation: list[str], *options: str, before: str = "", extends: str = "slurm", more: str = ""
+) -> tuple[int, str]:
+    """`ipclusterz run` in an allocation that salloc gives: its status, and what was said."""
+    hosts = site.hosts
+    hosts.write(0, hosts.home / "places.py", PLACES)
+    profile = hosts.home / "inside.toml"
+    engines = f'[engines]\npython = "{sys.executable}"\ntimeout = 40\n'
+    hosts.write(0, profile, f'extends = "{extends}"\n{engines}{more}')
+    run = f"{before} ipclusterz run {' '.join(options)} --profile {profile} -- {sys.executable} places.py"
+    done = site.run("salloc", *allocation, "bash", "-c", run)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("allocation", "options", "engines"),
+    [
+        ("--ntasks=2 --nodelist=n1 : --ntasks=3 --nodelist=n2", "", "n1 n1 n2 n2 n2"),
+        ("--ntasks=2 --nodelist=n1 : --ntasks=3 --nodelist=n2", "-n 4", "n1 n1 n2 n2"),
+        ("--ntasks=2 --nodelist=n1 : --ntasks=3 --nodelist=n2", "-n 2", "n1 n1"),
+        ("--ntasks=1 --nodelist=n3 : --ntasks=1 --nodelist=n1 : --ntasks=2 --nodelist=n2", "", "n3 n1 n2 n2"),
+        ("--ntasks=3 --nodelist=n2", "", "n2 n2 n2"),
+        ("--nodes=2 --ntasks-per-node=2 --nodelist=n[1-2]", "", "n1 n1 n2 n2"),
+        ("--nodes=2 --nodelist=n[1-2]", "-n 2", "n1 n2"),
+    ],
+)
+def test_run_takes_the_tasks_of_its_allocation(site: Site, allocation: str, options: str, engines: str) -> None:
+    status, said = run_in(site, allocation.split(), *options.split())
+    assert status == 0, said
+    assert f"engines: {engines}\n" in said
+
+
+def test_the_components_of_an_allocation_are_one_world(site: Site, hosts: VirtualHosts) -> None:
+    # Slurm's PMIx takes their nodes by their names.
+    components = ["--ntasks=1", "--nodelist=n1", ":", "--ntasks=2", "--nodelist=n2"]
+    more = sites.mpi4py_environment(hosts, "openmpi")
+    status, said = run_in(site, components, extends="slurm-mpi", more=more)
+    assert status == 0, said
+    assert "engines: n1 n2 n2\nranks: {0: 0, 1: 1, 2: 2}\n" in said
+
+
+def test_run_in_a_step_takes_its_tasks(site: Site) -> None:
+    status, said = run_in(site, ["--ntasks=3"], before="srun --ntasks=1")
+    assert status == 0, said
+    assert re.search(r"engines: \w+\n", said), said
+
+
+def test_an_allocation_without_a_number_of_tasks_is_refused(site: Site) -> None:
+    status, said = run_in(site, ["--nodes=2"])
+    assert status == 2, said
+    assert re.search(
+        r"error: engines.count: job \d+ \(SLURM_JOB_ID\) does not say how many tasks it has: SLURM_NTASKS", said
+    )
+    assert "hint: give a number, such as `-n 4`" in said
+    status, said = run_in(site, ["--nodes=1", ":", "--ntasks=3"])
+    assert status == 2, said
+    assert "SLURM_NTASKS_HET_GROUP_0 is not set" in said
+
+
 def test_run_stops_its_engines_when_it_is_cancelled(site: Site, hosts: VirtualHosts) -> None:
     profile = site.write_profile("[batch]\nengines_per_node = 4\n")
     run = f"ipclusterz run -n 12 --profile {profile} -- sleep 65"

@@ -165,6 +165,29 @@ def test_a_host_of_engines_that_falls_silent_is_noticed_and_comes_back(
     assert {0, 1} <= set(site.engines())
 
 
+@pytest.mark.parametrize("backend", ["libssh2"], indirect=True)
+def test_engines_behind_a_dead_network_have_lost_nothing_when_it_is_back(site: Site, separate: VirtualHosts) -> None:
+    site.start(4, profile="[controller]\nengine_grace = 1\n")
+    with site.prompt() as prompt:
+        pids = {engine: pid for engine, (pid, _, _) in prompt.do(user.describe).items()}
+        prompt.do(user.leave_something)
+        separate.cut(2)
+        until(lambda: {engine["state"] for engine in site.engines().values()} >= {"away"}, 20)
+        # Much longer than one is waited for whose process has ended.
+        until(lambda: site.engines()[3].get("absence", {"seconds": 0})["seconds"] > 4, 20)
+        shown = site.hosts.exec(0, IPCLUSTERZ, "status", site.cluster)
+        assert "engine 3 has had no connection for" in shown, shown
+        said, other = prompt.do(user.what_waits)
+        assert "engine 3" in said, said
+        assert "nothing is heard of it; it is waited for" in said, said
+        assert other == 1
+        separate.mend(2)
+        assert prompt.do(user.what_came) == (pids[3], [0, 10, 20, 30], "x", [0, 1, 2, 3])
+        # Its kernel says that a process has ended, and that is known at once.
+        separate.exec(2, "kill", "-KILL", str(pids[3]))
+        assert prompt.do(user.wait_for_ids, [0, 1, 2], 6) == [0, 1, 2]
+
+
 # -- hosts that share a home --------------------------------------------------------------------------------------
 
 
@@ -235,7 +258,14 @@ def test_a_host_that_does_not_answer(site: Site, separate: VirtualHosts) -> None
     with pytest.raises(CommandFailed) as caught:
         site.start(4, profile="[ssh]\nconnect_timeout = 3\n")
     assert "n2" in caught.value.stderr
+    # With fewer the start is good, and the others join when their host answers.
+    started = site.start(4, "--min", "2", profile="[ssh]\nconnect_timeout = 3\n")
+    assert [engine["host"] for engine in started["engines"]] == ["n1", "n1"]
+    until(lambda: "n2" in str([found["said"] for found in site.status()["progress"]["sets"]]), 20, site.launcher_log)
+    shown = site.run(IPCLUSTERZ, "status", "--cluster", site.cluster).stdout
+    assert "2 of 4 wanted engines are not there yet" in shown
     separate.mend(2)
+    assert len(site.ipclusterz("wait", "-n", "4", "--timeout", "60")["engines"]) == 4
 
 
 # -- what checks find --------------------------------------------------------------------------------------------
@@ -315,8 +345,65 @@ def test_scaling_ends_when_the_new_engine_has_died(site: Site) -> None:
     with pytest.raises(CommandFailed) as caught:
         site.ipclusterz("scale", "+1")
     assert caught.value.status == 5
-    assert "has 1 engines, and is to have 1, not 2 any more: engine 1 has died: " in caught.value.stderr
-    assert "engine 1 has died: " in site.status()["progress"]["lost"]
+    assert "has 1 engines, and is to have 1, not 2 any more: engine 1 could not be started: " in caught.value.stderr
+    assert "engine 1 could not be started: /no/such/python on n2 has ended at once" in site.status()["progress"]["lost"]
+
+
+def test_engines_of_a_host_are_forked(site: Site, separate: VirtualHosts) -> None:
+    site.start(4, profile='[engines]\npreload = ["wave"]\nrestart = true\n')
+    engines = site.engines()
+    parents = {}
+    for engine, about in engines.items():
+        where = separate.names.index(about["host"])
+        [parent, *line] = separate.exec(where, "ps", "-o", "ppid=", "-o", "args=", "-p", str(about["pid"])).split()
+        assert f"--engine-id {engine}" in " ".join(line)
+        assert "--fork-ids" in separate.exec(where, "ps", "-o", "args=", "-p", parent)
+        parents[engine] = (about["host"], parent)
+    assert len(set(parents.values())) <= 4
+    separate.exec(separate.names.index(engines[0]["host"]), "kill", "-SEGV", str(engines[0]["pid"]))
+    until(lambda: "engine 0 has died: signal: 11 (SIGSEGV) on n1" in site.launcher_log(), 20, site.launcher_log)
+    until(lambda: site.engines().get(0, engines[0])["pid"] != engines[0]["pid"], 30, site.launcher_log)
+    assert site.engines()[1]["pid"] == engines[1]["pid"]
+
+
+def agents(hosts: VirtualHosts, index: int) -> list[int]:
+    """The agents that run on a host."""
+    return [pid for pid, line in hosts.processes(index).items() if line.startswith("ipclusterz agent")]
+
+
+def test_engines_of_a_host_share_its_agent(site: Site, separate: VirtualHosts) -> None:
+    places = ", ".join(f'{{ host = "{name}", engines = 2 }}' for name in ("n1", "n2"))
+    site.start(4, profile=f"[engines]\nrestart = true\n[ssh]\nhosts = [{places}]\n")
+    assert [len(agents(separate, index)) for index in range(4)] == [0, 1, 1, 0]
+    with site.prompt() as prompt:
+        assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
+        before = {engine: about["pid"] for engine, about in site.engines().items()}
+        # Engines that are started later join it.
+        separate.exec(1, "kill", "-SEGV", str(before[0]))
+        until(lambda: site.engines().get(0, {"pid": before[0]})["pid"] != before[0], 30, site.launcher_log)
+        assert len(agents(separate, 1)) == 1
+        # Without it they go on, and what is started later has another one.
+        [agent] = agents(separate, 2)
+        os.kill(agent, signal.SIGKILL)
+        assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
+        assert site.engines()[2]["pid"] == before[2]
+        separate.exec(2, "kill", "-SEGV", str(before[3]))
+        until(lambda: len(agents(separate, 2)) == 1 and agents(separate, 2) != [agent], 30, site.launcher_log)
+        until(lambda: site.engines().get(3, {"pid": before[3]})["pid"] != before[3], 30, site.launcher_log)
+        assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
+    site.stop()
+    until(lambda: not [agents(separate, index) for index in (1, 2) if agents(separate, index)], 20)
+    left = separate.exec(2, "sh", "-c", "ls -d /dev/shm/ipclusterz-* /tmp/ipclusterz-*/agent-* 2>/dev/null; true")
+    assert left == "", left
+
+
+def test_a_module_that_a_host_does_not_have_is_named(site: Site) -> None:
+    with pytest.raises(CommandFailed) as caught:
+        site.start(2, profile='[engines]\npreload = ["wave", "nosuchmodule"]\n')
+    said = caught.value.stderr
+    assert "engines.preload: nosuchmodule cannot be imported: ModuleNotFoundError: No module" in said, said
+    assert "(on n1)" in said, said
+    assert "Traceback (most recent call last):" in said, said
 
 
 # -- ways that are closed ---------------------------------------------------------------------------------------
@@ -342,6 +429,53 @@ def test_a_reverse_forward_is_one_line_of_the_profile(site: Site, separate: Virt
     with site.prompt() as prompt:
         assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
         assert prompt.do(user.scatter_and_gather) == (True, True)
+
+
+@contextlib.contextmanager
+def overheard(hosts: VirtualHosts, index: int, marker: bytes) -> Iterator[dict[str, list[int]]]:
+    """What passes a host's devices meanwhile: bytes of packets, and how often the marker is in them."""
+    heard: dict[str, list[int]] = {}
+    script = str(Path(__file__).with_name("sniffer.py"))
+    with hosts.popen(
+        index, [sys.executable, script, marker.hex()], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as sniffer:
+        assert sniffer.stdout is not None
+        assert sniffer.stdout.readline() == "ready\n"
+        yield heard
+        heard.update(json.loads(sniffer.communicate(timeout=30)[0]))
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_what_goes_back_through_ssh_is_encrypted_once_unless_it_is_to_be_twice(
+    site: Site, separate: VirtualHosts, twice: bool
+) -> None:
+    # What is compressed has no words in it.
+    wish = f"[controller]\ncompress = false\nencrypt_tunnels = {str(twice).lower()}\n"
+    site.start(2, profile=f"[ssh]\nreverse = true\n{wish}")
+    marker = b"these words are for both ends alone"
+    with site.prompt() as prompt, overheard(separate, 0, marker) as on_head, overheard(separate, 1, marker) as on_n1:
+        assert prompt.do(user.echoes, marker * 100_000) == 2
+    for heard in (on_head, on_n1):
+        bytes_within, marks_within = heard.pop("lo")
+        assert bytes_within > 4 * len(marker) * 100_000 if twice else marks_within > 100_000, heard
+        assert not twice or marks_within == 0
+        assert max((count for count, _ in heard.values()), default=0) > 4 * len(marker) * 100_000, heard
+        assert all(marks == 0 for _, marks in heard.values()), "on the network all is encrypted"
+
+
+def test_a_tunnel_that_ends_on_a_third_host_is_encrypted_from_end_to_end(
+    at_home: Site, backend: str, hosts: VirtualHosts
+) -> None:
+    at_home.start(2, profile="[controller]\ncompress = false\n")
+    marker = b"these words are for both ends alone"
+    # n2 knows of the cluster by the home folder. SSH ends there, and bytes go on to the controller's host.
+    with (
+        at_home.prompt(login=3, sshserver="root@n2", sshbackend=backend) as prompt,
+        overheard(hosts, 2, marker) as on_n2,
+    ):
+        assert prompt.do(user.echoes, marker * 100_000) == 2
+    assert sum(count for count, _ in on_n2.values()) > 4 * len(marker) * 100_000, on_n2
+    assert all(marks == 0 for _, marks in on_n2.values()), on_n2
 
 
 def test_a_reverse_forward_goes_through_a_login_host(site: Site, separate: VirtualHosts) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 import slurm
-from gridengine import GridEngine
 from helpers import until
 from hosts import VirtualHosts
+from queue_host import GridEngine
 from sshd import Sshd
 from system import HostsError, run
 

@@ -31,6 +31,24 @@ def answers(rc: Any) -> Any:
     return rc[:].apply_sync(lambda x: x + 1, 41)
 
 
+def prefixes(rc: Any) -> Any:
+    """Where each engine's Python and package are, and on which host."""
+    import os
+    import sys
+
+    return rc[:].apply_sync(
+        lambda: (sys.prefix, os.path.dirname(__import__("ipclusterz").__file__), os.uname().nodename)
+    )
+
+
+def interpreters(rc: Any) -> Any:
+    """Of each engine: what its environment is made from, which program runs, and where the library is."""
+    import os
+    import sys
+
+    return rc[:].apply_sync(lambda: (sys.base_prefix, os.readlink("/proc/self/exe"), os.__file__))
+
+
 def release(rc: Any) -> Any:
     """The number of the release on each engine."""
     return rc[:].apply_sync(lambda: __import__("ipclusterz").__version__)
@@ -64,6 +82,14 @@ def scatter_and_gather(rc: Any) -> Any:
     view.execute("total = int(part.sum())", block=True)
     totals = [rc[engine]["total"] for engine in sorted(rc.ids)]
     return sum(totals) == int(data.sum()), bool((view.gather("part", block=True) == data).all())
+
+
+def echoes(rc: Any, value: bytes) -> Any:
+    """How many engines send a value back as it was. Twice: connections for large ones may come after the first."""
+    for _ in range(2):
+        rc[:].push({"value": value}, block=True)
+        came = rc[:].pull("value", block=True)
+    return sum(each == value for each in came.values())
 
 
 def large_data(rc: Any, nbytes: int) -> Any:
@@ -177,6 +203,21 @@ def begin_to_sleep(rc: Any, engine: int, seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
+def begin_to_fill_memory(rc: Any, engine: int, megabytes: int) -> None:
+    """Begin a call that takes so much memory; `how_it_ended` tells of it."""
+
+    def fill(megabytes: int) -> int:
+        import time
+
+        taken = []
+        for _ in range(megabytes):
+            taken.append(b"x" * (1 << 20))
+        time.sleep(600)
+        return len(taken)
+
+    kept["call"] = rc[engine].apply_async(fill, megabytes)
+
+
 def how_it_ended(rc: Any, seconds: float = 30) -> Any:
     """The call's result, or the error of its engine as text."""
     import ipclusterz as ipz
@@ -223,6 +264,19 @@ def balanced_done(rc: Any) -> int:
     return sum(task.ready() for task in kept["tasks"])
 
 
+def said_while_waiting(rc: Any, seconds: float) -> str:
+    """What is printed for somebody who waits so long for the submitted calls."""
+    import io
+    import sys
+
+    terminal, sys.stderr = sys.stderr, io.StringIO()
+    try:
+        kept["tasks"][0].wait(seconds)
+        return sys.stderr.getvalue()
+    finally:
+        sys.stderr = terminal
+
+
 def shut_down(rc: Any) -> None:
     """End the whole cluster."""
     rc.shutdown(controller=True)
@@ -235,9 +289,96 @@ def threads_of_openmp(rc: Any) -> Any:
     return rc[:].apply_sync(lambda: (os.environ.get("OMP_NUM_THREADS"), os.environ.get("SEEN_BEFORE")))
 
 
+def variables(rc: Any, names: list[str]) -> dict[int, list[str | None]]:
+    """Variables of the environment of each engine."""
+    import os
+
+    seen = rc[:].apply_async(lambda names: [os.environ.get(name) for name in names], names).get()
+    return dict(zip(rc.ids, seen))
+
+
 def write_to_stdout(rc: Any, text: str) -> Any:
     """Each engine writes a text and its id to its standard output, as a library in C does."""
     import os
 
     write = lambda said: os.write(1, said.encode())  # noqa: E731
     return [rc[engine].apply_sync(write, f"{text} {engine}\n") for engine in sorted(rc.ids)]
+
+
+def leave_something(rc: Any) -> None:
+    """A variable on each engine, a call of 3 that lasts for a while, and one for all engines that waits behind it."""
+
+    def noted() -> int:
+        import os
+        import time
+
+        with open(f"/tmp/noted-{os.getpid()}", "a") as out:
+            out.write("x")
+        time.sleep(12)
+        return os.getpid()
+
+    for engine in rc.ids:
+        rc[engine]["value"] = engine * 10
+    kept["running"] = rc[3].apply_async(noted)
+    while rc.status()["engines"][3]["state"] != "busy":
+        pass
+    kept["all"] = rc[:].pull("value", block=False)
+
+
+def what_waits(rc: Any) -> tuple[str, Any]:
+    """What is said of a call that waits, and the answer of one that need not."""
+    return repr(kept["running"]), rc.load_balanced_view().apply_async(abs, -1).get(timeout=5)
+
+
+def what_came(rc: Any) -> Any:
+    """The results of all that was left, how often the call of 3 was begun, and who is there."""
+
+    def begun() -> str:
+        import os
+
+        with open(f"/tmp/noted-{os.getpid()}") as file:
+            text = file.read()
+        os.unlink(file.name)
+        return text
+
+    results = kept["running"].get(timeout=30), kept["all"].get(timeout=30)
+    return *results, rc[3].apply_sync(begun), sorted(rc.ids)
+
+
+def of_groups(rc: Any, names: list[str]) -> dict[str, list[int]]:
+    """The engines of some groups."""
+    return {name: rc.group(name).targets for name in names}
+
+
+def of_unknown_group(rc: Any, name: str) -> str:
+    """What is said of a group that there is not."""
+    try:
+        rc.group(name)
+    except IndexError as error:
+        return str(error)
+    return "nothing"
+
+
+def places(rc: Any) -> Any:
+    """The host, the cores and the GPUs of each engine, and what becomes of too much memory."""
+
+    def place() -> tuple[str, list[int], str | None, str]:
+        import os
+        import socket
+
+        try:
+            bytearray(2 << 30)
+            refused = ""
+        except MemoryError:
+            refused = "MemoryError"
+        cores = sorted(os.sched_getaffinity(0))
+        return socket.gethostname(), cores, os.environ.get("CUDA_VISIBLE_DEVICES"), refused
+
+    return dict(rc[:].apply_sync(place))
+
+
+def gpus(rc: Any) -> Any:
+    """The GPUs that each engine sees."""
+    import os
+
+    return list(rc[:].apply_sync(os.getenv, "CUDA_VISIBLE_DEVICES").values())

@@ -111,3 +111,8 @@ def test_a_process_that_is_no_rank(flavour: str, tmp_path: Path) -> None:
     )
     assert "is not a rank of an MPI program" in done.stderr.splitlines()[-1]
     assert "--profile mpiexec" in done.stderr.splitlines()[-1]
+
+
+def test_waits_for_a_rank_that_has_ended_its_part(run: Callable[..., str]) -> None:
+    # What was given up is never matched, which not every MPI survives at its end.
+    run(2, "left.py", status=None)

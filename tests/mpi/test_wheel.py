@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -232,7 +233,9 @@ def test_a_wrong_choice_is_refused_in_words(python: Path, flavour: str, other: s
 
 @pytest.mark.parametrize("order", ["mpi4py first", "mpi4py later", "mpi4py does not initialise"])
 def test_beside_mpi4py(python: Path, flavour: str, order: str, tmp_path: Path) -> None:
-    variables = {}
+    variables = {"TMPDIR": str(tmp_path)}
+    # Two processes of Open MPI that know nothing of each other, as they are with another one's mpiexec, both make this.
+    (tmp_path / f"ompi.{socket.gethostname().partition('.')[0]}.{os.getuid()}").mkdir(mode=0o700)
     if flavour == "mpich":
         # It looks for libmpi.so.12, and Debian's MPICH is called otherwise.
         (tmp_path / "libmpi.so.12").symlink_to(next(Path("/usr/lib").glob("*/libmpich.so.12")))

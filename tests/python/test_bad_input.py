@@ -226,6 +226,7 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda rc: rc.shutdown("x"), TypeError, "engines are an id"),
         (lambda rc: rc.shutdown(0, controller=True), ValueError, "leave targets out"),
     ],
+    "Client.group": [(lambda rc: rc.group("big"), IndexError, "there is no engine of group 'big'")],
     "Client.retire": [
         (lambda rc: rc.retire(9), IndexError, "there is no engine 9"),
         (lambda rc: rc.retire([]), ValueError, "empty"),

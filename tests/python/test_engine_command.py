@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -81,6 +82,23 @@ def test_a_process_that_is_not_the_rank_that_was_meant_does_not_register(
     assert rc.ids == {0}
 
 
+def test_one_that_cannot_register_ends_whatever_would_hold_it_up(tmp_path: Path) -> None:
+    # As MPI does, which is ended by a function of atexit and waits for ranks that cannot be reached.
+    (tmp_path / "stuck.py").write_text("import atexit, time\natexit.register(time.sleep, 1000)\n")
+    file = tmp_path / "engine.json"
+    file.touch(mode=0o600)
+    keys = dict.fromkeys(("server", "public", "secret"), "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7")
+    about = {"version": 1, "role": "engine", "cluster": "gone", "run_id": "0", "host": "n1", "shared_memory": None}
+    file.write_text(json.dumps(about | {"addresses": ["tcp://127.0.0.1:1"], "curve": keys}))
+    command = [sys.executable, "-m", "ipclusterz.engine", "--connection-file", str(file), "--preload", "stuck"]
+    command += ["--timeout", "0.5", "--end-timeout", "0.2"]
+    done = subprocess.run(
+        command, env=NO_RANK | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "this engine could not register" in done.stderr
+    assert done.returncode == -signal.SIGALRM, done.stderr
+
+
 FAKE_MPI = """
 class COMM_WORLD:
     Get_rank = staticmethod(lambda: {rank})
@@ -158,8 +176,36 @@ def test_a_parent_of_several_engines_says_how_each_ended(start: Callable[..., An
     rc.shutdown(targets=[5, 7])
     errors = process.communicate(timeout=20)[1]
     assert process.returncode == 128 + signal.SIGKILL
-    assert f"engine 6 (pid {pids[6]}) ended by SIGKILL" in errors
+    assert f"engine 6 (pid {pids[6]}) ended by signal 9 (SIGKILL)" in errors
     assert f"engine 5 (pid {pids[5]}) ended with status 0" in errors
+
+
+@pytest.mark.parametrize("of", [["--engines", "2", "--first-engine-id", "5"], ["--engine-id", "6"]])
+def test_a_parent_starts_an_engine_again_when_it_is_told_to(
+    start: Callable[..., Any], tmp_path: Path, of: list[str]
+) -> None:
+    words = tmp_path / "words"
+    words.write_text("engine 60: of another job\n")
+    rc, process = start(*of, "--again", str(words))
+    there = {0, 5, 6} if "--engines" in of else {0, 6}
+    until(lambda: rc.ids == there)
+    pids = set()
+    for _ in range(2):
+        pid = rc[6].apply_sync(os.getpid)
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: rc.ids == there - {6})
+        with words.open("a") as file:
+            file.write("engine 6: signal: 9 (SIGKILL)\n")
+        until(lambda: rc.ids == there)
+        pids.add(pid)
+    assert len({*pids, rc[6].apply_sync(os.getpid)}) == 3
+    os.kill(rc[6].apply_sync(os.getpid), signal.SIGKILL)
+    until(lambda: rc.ids == there - {6})
+    # It waits for the launcher's word, but not when it is to end.
+    assert process.poll() is None
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGKILL
 
 
 def test_a_parent_passes_signals_on(start: Callable[..., Any], gate: Path) -> None:

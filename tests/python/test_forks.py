@@ -46,6 +46,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "allreduce": ("a",),
     "alltoall": ("a",),
     "Client.get_result": (-1,),
+    "Client.group": ("big",),
     "apply": (abs,),
     "apply_async": (abs, -1),
     "apply_bound": (abs, -1),

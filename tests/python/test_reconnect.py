@@ -38,13 +38,13 @@ def behind(own_cluster: Callable[..., Cluster], tmp_path: Path) -> Iterator[Behi
         forward.close()
 
 
-def tunnel(cluster: Cluster, folder: Path, role: str, scheme: str) -> tuple[Forward, str]:
+def tunnel(cluster: Cluster, folder: Path, role: str, scheme: str, *, forwarded: bool = True) -> tuple[Forward, str]:
     content = json.loads(Path(cluster.report["client_file"]).with_name(f"{role}.json").read_text())
     target = next(address for address in content["addresses"] if address.startswith(scheme))
     forward = Forward(target, folder / "near.sock" if scheme == "ipc://" else None)
     file = folder / f"{role}.json"
     file.touch(mode=0o600)
-    file.write_text(json.dumps(content | {"addresses": [forward.address], "forwarded": True, "host": "far-away"}))
+    file.write_text(json.dumps(content | {"addresses": [forward.address], "forwarded": forwarded, "host": "far-away"}))
     return forward, str(file)
 
 
@@ -176,6 +176,66 @@ def test_an_engine_behind_a_tunnel_comes_back_under_its_id_with_its_namespace(
                 assert rc.ids == {0, 1}
                 assert rc[1]["kept"] == 17
                 assert rc[1].apply_sync(os.getpid) == process.pid
+    finally:
+        process.kill()
+        process.wait()
+        forward.close()
+
+
+def noted(file: str, gate: str) -> int:
+    """Leaves a line for each time that it is begun, and ends when the gate is open."""
+    with open(file, "a") as out:
+        out.write("x")
+    deadline = time.monotonic() + 50
+    while not os.path.exists(gate) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return os.getpid()
+
+
+def test_an_engine_behind_a_dead_network_is_away_with_all_it_has(
+    own_cluster: Callable[..., Cluster], tmp_path: Path, gate: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cluster = own_cluster(n=1, listen="127.0.0.1:0", controller={"engine_grace": 1})
+    # Nobody tells its controller of a tunnel: silence is that of a network.
+    forward, file = tunnel(cluster, tmp_path, "engine", "tcp://", forwarded=False)
+    command = [sys.executable, "-m", "ipclusterz.engine", "--connection-file", file]
+    process = subprocess.Popen(command, **OWN_PROCESS_GROUP)
+    try:
+        with cluster.connect_client() as rc:
+            rc.wait_for_engines(2, timeout=20)
+            rc[1]["kept"] = 17
+            kept, again = str(tmp_path / "kept"), str(tmp_path / "again")
+            running = rc[1].apply_async(noted, kept, str(gate))
+            until(lambda: os.path.exists(kept))
+            balanced = rc.load_balanced_view(1).apply_async(os.getpid)
+
+            def engine() -> dict[str, object]:
+                return rc.status()["engines"][1]  # type: ignore[no-any-return]
+
+            forward.cut(silent=True)
+            until(lambda: engine()["state"] == "away", 20)
+            absence = engine()["absence"]
+            assert isinstance(absence, dict)
+            assert absence["silent"]
+            assert 60 <= absence["left"] <= 70
+            until(lambda: engine()["absence"]["seconds"] > 1, 20)  # type: ignore[index]
+            # It is waited for, and whoever waits for it is told so.
+            assert rc.ids == {0, 1}
+            assert "nothing is heard of it; it is waited for" in repr(running)
+            direct = rc[:].apply_async(os.getpid)
+            assert not direct.wait(1.5)
+            assert f"engine 1 (pid {process.pid} on " in capfd.readouterr().err
+            # What has not been given out goes to others.
+            assert rc.load_balanced_view().apply_async(noted, again, os.devnull).get(20) != process.pid
+            gate.touch()
+            forward.open()
+            assert running.get(30) == process.pid
+            assert balanced.get(30) == process.pid
+            assert direct.get(30)[1] == process.pid
+            assert rc[1]["kept"] == 17
+            assert engine()["state"] == "idle"
+            assert Path(kept).read_text() == "x"
+            assert "absence" not in engine()
     finally:
         process.kill()
         process.wait()

@@ -30,6 +30,10 @@ pub const QUEUE_COMMANDS: &str =
 /// The queue does not answer, or refuses.
 pub const QUEUE_SERVER: &str = "is its server up, and may this host and user ask it?";
 
+/// The queue does not take a job.
+pub const QUEUE_REFUSES: &str = "it says what it does not take: change [batch] or batch.directives of the profile; \
+                                 `ipclusterz start --print-script` shows what is submitted";
+
 /// The package cannot be imported.
 pub fn package_for(python: &Path) -> String {
     format!("install the package for that Python: {} -m pip install {WHEEL}; or {PYTHON}", python.display())

@@ -7,7 +7,7 @@
 //! - [`system`], [`signals`], [`spawn`], [`marked`]: system calls; signals as events; child processes; marked processes
 //! - [`record_file`], [`owned`]: versioned records on disk, folders with an owner
 //! - [`limits`], [`addresses`], [`python`]: this host's limits, its names and addresses, its Python
-//! - [`out_of_memory`]: whether the kernel killed a process for its memory
+//! - [`memory_cgroup`], [`out_of_memory`]: cgroups that limit the memory of engines; whether the kernel killed a process for its memory
 //! - [`units`], [`shell`], [`suggestion`]: times and sizes; quoting for a shell; "did you mean"
 //! - [`stderr`]: a line for the user
 
@@ -18,6 +18,7 @@ pub mod hints;
 pub mod identity;
 pub mod limits;
 pub mod marked;
+pub mod memory_cgroup;
 pub mod out_of_memory;
 pub mod owned;
 pub mod python;

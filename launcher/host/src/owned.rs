@@ -8,7 +8,7 @@
 use crate::identity::{Fate, Owner, ProcessIdentity};
 use crate::record_file::{RecordError, read_record, write_record};
 use crate::stderr::print_problem;
-use ipclusterz_base::places::{self, PlacesError};
+use ipclusterz_base::places::{self, PlacesError, RunDirs};
 use ipclusterz_base::private::{self, Folder};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -22,6 +22,9 @@ struct Record {
     owner: Owner,
     /// What the folder is for, in words for a person.
     what: String,
+    /// A folder in shared memory that belongs to it, and is removed with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    segments: Option<PathBuf>,
 }
 
 /// A private folder of this process. Dropping it removes the folder with its content, and then the record.
@@ -33,10 +36,16 @@ pub struct OwnedFolder {
 impl OwnedFolder {
     /// Makes a folder whose name begins with `kind`. `what` says what it is for, in words for a person.
     pub fn new(kind: &str, what: &str) -> Result<Self, PlacesError> {
-        Self::at(places::run_dirs(kind, &places::random_hex(4))?.socket_dir, what)
+        Self::at(places::run_dirs(kind, &places::random_hex(4))?.socket_dir, what, None)
     }
 
-    fn at(path: PathBuf, what: &str) -> Result<Self, PlacesError> {
+    /// The same, with a folder for segments in shared memory, which is not made yet.
+    pub fn with_segments(kind: &str, what: &str) -> Result<(Self, PathBuf), PlacesError> {
+        let RunDirs { socket_dir, shared_memory_dir } = places::run_dirs(kind, &places::random_hex(4))?;
+        Ok((Self::at(socket_dir, what, Some(shared_memory_dir.clone()))?, shared_memory_dir))
+    }
+
+    fn at(path: PathBuf, what: &str, segments: Option<PathBuf>) -> Result<Self, PlacesError> {
         if let Some(base) = path.parent() {
             places::make_private_dir(base)?;
         }
@@ -47,7 +56,7 @@ impl OwnedFolder {
         })?;
         // From here on, dropping `folder` removes what has been made.
         let folder = Self { path };
-        write_record(&Record { version: VERSION, owner, what: what.to_owned() }, &record_of(&folder.path))?;
+        write_record(&Record { version: VERSION, owner, what: what.to_owned(), segments }, &record_of(&folder.path))?;
         places::make_private_dir(&folder.path)?;
         Ok(folder)
     }
@@ -104,8 +113,12 @@ fn left_in(base: &Path) -> Vec<Result<LeftFolder, RecordError>> {
 
 /// Removes a folder and then the record of its owner. It is no error if they are gone already.
 pub fn remove(path: &Path) -> Result<(), PlacesError> {
-    private::remove(path)?;
-    private::remove(&record_of(path))
+    let record = record_of(path);
+    let segments = read_record::<Record>(&record, VERSION).ok().flatten().and_then(|record| record.segments);
+    for folder in segments.iter().map(PathBuf::as_path).chain([path, &record]) {
+        private::remove(folder)?;
+    }
+    Ok(())
 }
 
 /// The path of the record for the folder `path`.
@@ -130,12 +143,18 @@ mod tests {
     fn what_a_dead_owner_left_is_found_and_the_rest_stays() {
         let base = tempfile::tempdir().expect("temporary folder");
         let private = base.path().join("run");
-        let alive = OwnedFolder::at(private.join("ssh-1"), "a test").expect("a folder");
+        let alive = OwnedFolder::at(private.join("ssh-1"), "a test", None).expect("a folder");
         assert_eq!(left_in(&private).len(), 0);
 
         let owner = Owner::this_process().expect("own stat");
         let process = ProcessIdentity { start_time: owner.process.start_time + 1, ..owner.process };
-        let dead = Record { version: VERSION, owner: Owner { process, ..owner }, what: "a tunnel".to_owned() };
+        let dead = Record {
+            version: VERSION,
+            owner: Owner { process, ..owner },
+            what: "a tunnel".to_owned(),
+            segments: Some(base.path().join("segments")),
+        };
+        places::make_private_dir(&base.path().join("segments/inside")).expect("a folder");
         let path = private.join("tunnel-2");
         places::make_private_dir(&path.join("inside")).expect("a folder");
         write_record(&dead, &record_of(&path)).expect("write");
@@ -151,6 +170,7 @@ mod tests {
         drop(alive);
         let names: Vec<_> = fs::read_dir(&private).expect("list").flatten().map(|entry| entry.file_name()).collect();
         assert_eq!(names, ["default-4"]);
+        assert!(!base.path().join("segments").exists());
     }
 
     #[test]

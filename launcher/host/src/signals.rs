@@ -54,6 +54,17 @@ impl Signal {
         }
     }
 
+    /// Its number.
+    pub fn number(self) -> i32 {
+        match self {
+            Signal::Interrupt => libc::SIGINT,
+            Signal::Terminate => libc::SIGTERM,
+            Signal::HangUp => libc::SIGHUP,
+            Signal::ChildEnded => libc::SIGCHLD,
+            Signal::ParentChanged => libc::SIGUSR1,
+        }
+    }
+
     /// Whether it tells this process to end.
     fn ends(self) -> bool {
         matches!(self, Signal::Interrupt | Signal::Terminate | Signal::HangUp)

@@ -11,6 +11,7 @@
 use crate::identity::ProcessIdentity;
 use crate::system;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
@@ -34,7 +35,22 @@ pub struct ChildProcess {
 impl ChildProcess {
     /// Starts the child; see [`spawn`].
     pub fn start(command: Command, options: ChildOptions) -> io::Result<Self> {
-        let child = spawn(command, options)?;
+        Self::of(spawn(command, options)?)
+    }
+
+    /// Starts the child with a descriptor more, which has the same number there.
+    pub fn start_with(command: Command, options: ChildOptions, descriptor: BorrowedFd<'_>) -> io::Result<Self> {
+        let number = descriptor.as_raw_fd();
+        let mut command = prepared(command, options);
+        command.stdin(Stdio::null());
+        // SAFETY: as in `prepared`, whose closure has run by then.
+        unsafe {
+            command.pre_exec(move || system::inherit(number));
+        }
+        Self::of(command.spawn()?)
+    }
+
+    fn of(child: Child) -> io::Result<Self> {
         let identity = ProcessIdentity::of(child.id())?;
         Ok(Self { child, identity })
     }
@@ -76,14 +92,18 @@ pub fn spawn(mut command: Command, options: ChildOptions) -> io::Result<Child> {
 }
 
 /// Like [`spawn`], with the standard input that `command` has been given.
-pub fn spawn_with_input(mut command: Command, options: ChildOptions) -> io::Result<Child> {
+pub fn spawn_with_input(command: Command, options: ChildOptions) -> io::Result<Child> {
+    prepared(command, options).spawn()
+}
+
+fn prepared(mut command: Command, options: ChildOptions) -> Command {
     let launcher = std::process::id();
     command.process_group(0);
     // SAFETY: the closure runs between fork and exec, and calls nothing but async-signal-safe functions on plain data.
     unsafe {
         command.pre_exec(move || prepare(launcher, options));
     }
-    command.spawn()
+    command
 }
 
 /// Runs in the child. Only system calls are allowed here: no allocation, no locks.

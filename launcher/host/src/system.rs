@@ -132,6 +132,12 @@ pub fn adopt_descriptor(number: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Runs in a child between fork and exec: leaves this descriptor to the program.
+pub fn inherit(number: i32) -> io::Result<()> {
+    // SAFETY: fcntl on any number is harmless: one that is not open gives EBADF.
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, 0) })
+}
+
 /// Redirects the standard output and error of this process to `file`.
 pub fn redirect_output(file: &impl AsRawFd) -> io::Result<()> {
     for standard in [libc::STDOUT_FILENO, libc::STDERR_FILENO] {

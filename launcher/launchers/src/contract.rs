@@ -4,6 +4,7 @@
 use crate::rank_loss::RankLoss;
 use crate::record::SetRecord;
 use crate::set::{EngineSet, Force, SetEvent, SetId};
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::failure::Failure;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +12,26 @@ use std::time::Instant;
 
 /// Wakes the supervisor, so that it calls [`Launcher::poll`] soon. Cheap, and callable from any thread.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// An engine of a set that is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LostEngine {
+    /// Its place in the set, from 0.
+    pub rank: u32,
+    /// Its host, if it had registered.
+    pub host: Option<String>,
+    /// Its process, if it was one of this host.
+    pub pid: Option<u32>,
+}
+
+/// What becomes of the nodes of a job that some engines of a set leave while others stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Vacated {
+    /// [`Launcher::vacate`] gives back those on which no engine is any more.
+    GivenBack,
+    /// They stay; why, for a person.
+    Kept(String),
+}
 
 /// Starts, watches and ends sets.
 ///
@@ -48,17 +69,38 @@ pub trait Launcher {
         None
     }
 
-    /// How a rank ended while its set goes on, in the words of an exit status; `None` until the program that started it
-    /// reports that.
-    fn how_rank_ended(&self, _set: &EngineSet, _rank: u32) -> Option<String> {
+    /// Whether the job of a set starts single engines again that have ended, each time [`Launcher::tell_job`] says
+    /// `engine 3: ` and why.
+    fn starts_engines_again(&self) -> bool {
+        false
+    }
+
+    /// How an engine ended whose parent in its job has seen that, and can start it again; in the words of an exit status.
+    fn parent_said(&self, _set: &EngineSet, _engine: EngineId) -> Option<String> {
         None
     }
 
-    /// Sends a line to the job of a set, where the job restarts its lost ranks ([`RankLoss::in_job`]). The first line
-    /// says that all ranks have registered; each further line makes the job restart them.
+    /// How an engine ended while its set goes on, in the words of an exit status or of a queue; `None` until whoever
+    /// started it reports that.
+    fn how_engine_ended(&mut self, _set: &EngineSet, _lost: &LostEngine) -> Option<String> {
+        None
+    }
+
+    /// Sends a line to the job of a set. Where the job restarts its lost ranks ([`RankLoss::in_job`]), the first line says
+    /// that all ranks have registered, and each further line makes the job restart them. Where it starts single engines
+    /// again, a line names the engine.
     fn tell_job(&mut self, _set: &EngineSet, _line: &str) -> Result<(), Failure> {
         Ok(())
     }
+
+    /// What becomes of nodes that engines leave; `None` where the end of an engine is all that there is.
+    fn vacated(&self) -> Option<Vacated> {
+        None
+    }
+
+    /// Begins to give back the nodes of these names in the job of a set, all on which none of its engines is any more.
+    /// Reports what came of it as [`SetEvent::Vacated`].
+    fn vacate(&mut self, _set: SetId, _hosts: Vec<String>) {}
 
     /// Checks that there is room for so many engines at a time, where the profile limits it. An error when there is
     /// not.

@@ -6,19 +6,30 @@
 //! supervisor decides how many sets there are, and when they start and end. In reading order:
 //!
 //! - [`set`], [`rank_loss`], [`record`], [`contract`]: what all launchers have in common
-//! - [`engine_words`]: what the command lines of all engines have in common
+//! - [`causes`]: why engines do not start or have died, and what to do about it
+//! - [`patterns`]: compiles those of a profile
+//! - [`seats`], [`engine_words`]: which of the engines of its host one is; what the command lines of all engines have in common
 //! - [`cluster`]: the folder of a cluster, its record, its lock and its logs
-//! - [`local`], [`program`], [`ssh`], [`batch`]: the launchers; the first is the shortest
+//! - [`setup`]: what runs before engines, and what is told when it fails
+//! - [`stage`]: which host has the environment of engines from whom
+//! - `confined`: the memory of engines of this host
+//! - [`local`], [`program`], [`ssh`], [`batch`]: the launchers; `local/spawn.rs` is the shortest
 //! - [`maker`]: makes the launcher that a profile asks for
 
 pub mod batch;
+pub mod causes;
 pub mod cluster;
+mod confined;
 pub mod contract;
 pub mod engine_words;
 pub mod local;
 pub mod maker;
+pub mod patterns;
 pub mod program;
 pub mod rank_loss;
 pub mod record;
+pub mod seats;
 pub mod set;
+pub mod setup;
 pub mod ssh;
+pub mod stage;

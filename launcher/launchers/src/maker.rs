@@ -6,17 +6,25 @@ use crate::batch::options::BatchOptions;
 use crate::cluster::ClusterFolder;
 use crate::contract::{Launcher, Wake};
 use crate::engine_words;
-use crate::local::LocalLauncher;
+use crate::local::engines::LocalEngines;
+use crate::local::fork::ForkLauncher;
+use crate::local::spawn::SpawnLauncher;
 use crate::program::engine::EngineCommand;
 use crate::program::launcher::{ProgramLauncher, ProgramSettings, Starter};
+use crate::program::said::Causes;
+use crate::seats::Seat;
 use crate::set::EngineSet;
+use crate::setup::{self, Setup};
 use crate::ssh::SshLauncher;
+use crate::stage::order::Secret;
+use crate::stage::words::{before_engines, order_of_jobs};
 use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::{limits, python};
 use ipclusterz_profile::settings::StartSettings;
-use ipclusterz_profile::tables::engines::LauncherKind;
+use ipclusterz_profile::tables::engines::{EnginesTable, LauncherKind};
+use ipclusterz_profile::tables::stage::Stage;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,6 +43,7 @@ impl<'a> LauncherMaker<'a> {
     /// version.
     pub fn new(settings: &'a StartSettings, binary: &Path) -> Result<Self, Failure> {
         let tables = &settings.tables;
+        setup::check(&tables.engines.setup)?;
         let starter = match tables.engines.launcher {
             LauncherKind::Local => {
                 limits::check(settings.engines, &limits::of_this_host(settings.engines))?;
@@ -65,27 +74,41 @@ impl<'a> LauncherMaker<'a> {
     pub fn make(&mut self, folder: &ClusterFolder, run_id: &str, wake: Wake) -> Result<Box<dyn Launcher>, Failure> {
         let python = self.python.clone();
         let settings = self.settings;
+        let engines = &settings.tables.engines;
+        let setup = Setup::in_login_shell(&engines.setup, folder.setup_file(), folder.logs());
+        setup.as_ref().map_or(Ok(()), |setup| setup.write(&engines.env))?;
         Ok(match settings.tables.engines.launcher {
-            LauncherKind::Local => Box::new(LocalLauncher::new(folder.logs(), folder.engine_file(), python, settings)),
+            LauncherKind::Local => {
+                let local = LocalEngines::new(folder.logs(), folder.engine_file(), python, setup, settings);
+                // What is put before an engine is put before its interpreter.
+                if engines.fork && engines.wrap.is_empty() {
+                    Box::new(ForkLauncher::new(local, wake))
+                } else {
+                    Box::new(SpawnLauncher::new(local))
+                }
+            }
             LauncherKind::Mpiexec => {
                 let again = || Starter::mpiexec(&settings.tables.mpiexec);
                 let starter = self.starter.take().map_or_else(again, Ok)?;
-                Box::new(ProgramLauncher::new(self.program_settings(folder, run_id, starter)?))
+                Box::new(ProgramLauncher::new(self.program_settings(folder, run_id, starter, setup)?))
             }
             LauncherKind::Ssh => {
                 let run = format!("{}-{run_id}", settings.cluster);
                 Box::new(SshLauncher::new(folder, &run, &python, settings, wake)?)
             }
             LauncherKind::Batch => {
+                write_stage_order(settings, &self.python, folder)?;
                 let options = batch_options(settings, &self.python, folder)?;
                 if batch::inside::job_id(&options.queue).is_none() {
                     return Ok(Box::new(BatchLauncher::new(options, wake)?));
                 }
                 options.check()?;
                 let template = options.queue.start.clone();
-                let make = move |set: &EngineSet| batch::inside::argv(&options, set);
+                // Its shell has had its login.
+                let setup = options.setup();
+                let make = move |set: &EngineSet| batch::inside::prefixes(&options, set);
                 let starter = Starter::Prefix { make: Box::new(make), template };
-                Box::new(ProgramLauncher::new(self.program_settings(folder, run_id, starter)?))
+                Box::new(ProgramLauncher::new(self.program_settings(folder, run_id, starter, setup)?))
             }
         })
     }
@@ -96,6 +119,7 @@ impl<'a> LauncherMaker<'a> {
         folder: &ClusterFolder,
         run_id: &str,
         starter: Starter,
+        setup: Option<Setup>,
     ) -> Result<ProgramSettings, Failure> {
         let tables = &self.settings.tables;
         let in_job = matches!(starter, Starter::Prefix { .. });
@@ -104,19 +128,22 @@ impl<'a> LauncherMaker<'a> {
             environment.insert("IPCLUSTERZ_END_TIME".to_owned(), end.to_string());
         }
         let command = EngineCommand {
-            wrap: tables.engines.wrap.clone(),
-            setup: tables.engines.setup.clone(),
+            wrap: wrap(self.settings, &self.python, folder),
+            setup,
             python: self.python.clone(),
             connection_file: folder.engine_file(),
             lease: Some(tables.engines.lease),
             end_timeout: tables.engines.end_timeout,
-            timeout: self.settings.timeout.as_secs_f64(),
-            // The ranks know themselves how many of them share a host.
-            threads: engine_words::threads(
-                tables.engines.threads,
+            timeout: engine_words::timeout(self.settings.timeout.as_secs_f64()),
+            // The ranks know themselves which of them share a host.
+            shares: engine_words::of_host(
+                &tables.engines,
                 if in_job { tables.batch.cores_per_engine } else { 0 },
-                1,
+                Seat::ALONE,
             ),
+            one_parent: in_job && tables.queue.start.is_empty(),
+            fork: tables.engines.fork,
+            preload: engine_words::preload(&tables.engines.preload),
             check_world: if in_job { tables.batch.check_world } else { tables.mpiexec.check_world },
             on_rank_loss: tables.engines.on_rank_loss,
             says_end: false,
@@ -137,6 +164,7 @@ impl<'a> LauncherMaker<'a> {
             // Private, on a disk of this host, and removed with the cluster.
             scratch: places::run_dirs(&self.settings.cluster, run_id)?.socket_dir,
             run_id: run_id.to_owned(),
+            causes: Causes::new(&tables.queue.causes)?,
         })
     }
 }
@@ -146,17 +174,42 @@ pub fn batch_options(settings: &StartSettings, python: &Path, folder: &ClusterFo
     let tables = &settings.tables;
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let engines = EnginesTable { wrap: wrap(settings, python, folder), ..tables.engines.clone() };
     Ok(BatchOptions {
         cluster: settings.cluster.clone(),
         batch: tables.batch.clone(),
         queue: tables.queue.clone(),
-        engines: tables.engines.clone(),
+        engines,
         python: python.to_path_buf(),
         directory: directory(settings)?,
         engine_file: folder.engine_file(),
+        setup_file: folder.setup_file(),
         logs: folder.logs(),
         environment: environment.collect(),
     })
+}
+
+/// The words before the Python of engines in jobs.
+fn wrap(settings: &StartSettings, python: &Path, folder: &ClusterFolder) -> Vec<String> {
+    let engines = &settings.tables.engines;
+    let mut words = Vec::new();
+    if engines.launcher == LauncherKind::Batch && engines.stage != Stage::Off {
+        words = before_engines(python, &folder.stage_file());
+    }
+    words.extend(engines.wrap.iter().cloned());
+    words
+}
+
+/// Writes what hosts of jobs are told about the environment of engines, if they are to have it on their disks.
+fn write_stage_order(settings: &StartSettings, python: &Path, folder: &ClusterFolder) -> Result<(), Failure> {
+    let stage = &settings.tables.engines.stage;
+    if *stage == Stage::Off {
+        return Ok(());
+    }
+    let no_key = || Failure::new(Exit::Failure, "the kernel gives no random bytes for a key");
+    let secret = Secret::new().ok_or_else(no_key)?;
+    let order = order_of_jobs(python, stage.archive(), secret, &folder.engine_file(), &folder.stage_meeting());
+    Ok(places::write_private(&folder.stage_file(), &serde_json::to_vec(&order).unwrap_or_default())?)
 }
 
 /// Refuses a path that cannot stand in a script for another host or a job.

@@ -1,5 +1,6 @@
 //! Sets: engines that begin and end together; the events of a set, and how it is ended. Plain data.
 
+use crate::causes::Cause;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::failure::Failure;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ pub struct EngineSet {
     pub first: EngineId,
     /// How many engines; at least one.
     pub count: u32,
+    /// The group of the profile (`[[batch.groups]]`) that they are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
 
 impl EngineSet {
@@ -27,6 +31,17 @@ impl EngineSet {
     pub fn engines(&self) -> impl Iterator<Item = EngineId> + use<> {
         let range: Range<u32> = self.first.0..self.first.0 + self.count;
         range.map(EngineId)
+    }
+
+    /// Whether this id comes right before or behind those of its engines.
+    pub fn is_next_to(&self, id: EngineId) -> bool {
+        id.0 == self.first.0.wrapping_sub(1) || id.0 == self.first.0.saturating_add(self.count)
+    }
+
+    /// The same set with an id next to it.
+    #[must_use]
+    pub fn with(&self, id: EngineId) -> Self {
+        Self { first: self.first.min(id), count: self.count + 1, ..self.clone() }
     }
 }
 
@@ -37,11 +52,26 @@ pub enum SetEvent {
     Waiting(String),
     /// It waits for the same as before. For a person who asks: why, and for how long.
     StillWaiting(String),
+    /// Processes of some of its engines have been started. Those of these engines, counted from 0, wait; for a person: why.
+    Partly(Vec<u32>, String),
     /// Its processes have been started. For a person: where.
     Running(String),
+    /// Its processes have been started, and are stopped by whoever runs them. For a person: why.
+    Suspended(String),
+    /// A process of this host has forked it: it is this process from here on.
+    Forked(u32),
+    /// They go on. For a person: where.
+    Resumed(String),
+    /// Something else about it while it runs, for a person.
+    News(String),
+    /// For a person: what became of nodes of its job on which none of its engines is any more.
+    Vacated(String),
     /// It has ended completely: no process of it is left.
     Ended(SetEnd),
 }
+
+/// What to do about a failure of `engines.setup`.
+pub const SETUP_HINT: &str = "a command of engines.setup that may fail is followed by `|| true`";
 
 /// How a set ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,17 +88,27 @@ pub struct SetEnd {
     pub not_started: bool,
     /// What to do about it, if its launcher knows.
     pub hint: Option<String>,
+    /// Why, if its launcher knows.
+    pub cause: Option<&'static Cause>,
 }
 
 impl SetEnd {
     /// The end of a set that ran.
     pub fn new(orderly: bool, how: impl Into<String>, log: Option<PathBuf>) -> Self {
-        Self { orderly, how: how.into(), log, certain: true, not_started: false, hint: None }
+        Self { orderly, how: how.into(), log, certain: true, not_started: false, hint: None, cause: None }
     }
 
     /// The end of a set of which nothing was ever started, with the reason.
     pub fn not_started(why: Failure) -> Self {
         Self { not_started: true, hint: why.hint, ..Self::new(false, why.message, None) }
+    }
+
+    /// The same end, for the reason that `engines.setup` has failed, if it has.
+    pub fn because_of_setup(self, failure: Option<String>) -> Self {
+        match failure {
+            None => self,
+            Some(how) => Self { orderly: false, how, hint: Some(SETUP_HINT.to_owned()), ..self },
+        }
     }
 
     /// What happened to it, as the end of a sentence that its name begins. `many`: it has several engines.

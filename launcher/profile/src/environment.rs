@@ -9,6 +9,8 @@ use std::ffi::OsString;
 
 /// Name of the cluster: `--cluster`.
 pub const CLUSTER: &str = "IPCLUSTERZ_CLUSTER";
+/// Folder on a disk of each host for `engines.stage`; read there.
+pub const STAGE_FOLDER: &str = "IPCLUSTERZ_STAGE_DIR";
 /// Name or path of the profile: `--profile`.
 pub const PROFILE: &str = "IPCLUSTERZ_PROFILE";
 /// Number of engines: `--engines`.
@@ -55,8 +57,9 @@ pub const KEYS: [(&str, &str); 10] = [
 ];
 
 /// Each variable with its meaning, in the order of `--help`.
-pub const TABLE: [(&str, &str); 16] = [
+pub const TABLE: [(&str, &str); 17] = [
     ("IPCLUSTERZ_HOME", "folder of all clusters' files (default ~/.local/state/ipclusterz)"),
+    (STAGE_FOLDER, "folder on a disk of each host for engines.stage (default in $TMPDIR or /tmp)"),
     (CLUSTER, "same as --cluster"),
     (PROFILE, "same as --profile"),
     (PROJECT, "the project's ipclusterz.toml, or none (default: looked for)"),

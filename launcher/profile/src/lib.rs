@@ -9,10 +9,12 @@
 //! - `shipped`, `schema`, `key_path`: the profiles that are compiled in, which keys exist, and their paths
 //! - [`find`], `read`, `position`: where files are, and one file with the places of its keys
 //! - `entries`, `origin`, `layers`: keys with values and origins, variables and options, and how layers are merged
+//! - [`allocation`]: the job of a queue that this process runs in
 //! - [`Profile`]: all layers of one profile, merged
 //! - [`write()`], [`starter`]: back to TOML
 //! - [`settings`]: the checked settings of a start
 
+pub mod allocation;
 pub mod environment;
 pub mod find;
 pub mod settings;

@@ -175,7 +175,7 @@ fn typed(entries: &Entries) -> Result<Tables, ProfileError> {
 
 /// Rewords serde's message about a wrong value for a user. Suggests the nearest word if the key takes one of several.
 fn reword(message: &str) -> (String, Option<String>) {
-    const WORDS: [(&str, &str); 8] = [
+    const WORDS: [(&str, &str); 10] = [
         ("expected u32", "expected a whole number from 0 on"),
         ("expected f64", "expected a number"),
         ("expected a string", "expected text in quotes"),
@@ -183,6 +183,8 @@ fn reword(message: &str) -> (String, Option<String>) {
         ("expected a sequence", "expected a list"),
         ("expected a map", "expected a table"),
         ("expected struct SshHost", "expected a table such as { host = \"n1\", engines = 4 }"),
+        ("expected struct Refusal", "expected a table such as { pattern = \"no account\", about = [\"account\"] }"),
+        ("expected struct Group", "expected a table such as { name = \"big\", engines = 2 }"),
         ("unknown variant", "there is no"),
     ];
     let message = WORDS.iter().fold(message.trim().to_owned(), |text, (from, to)| text.replace(from, to));

@@ -221,7 +221,11 @@ mod tests {
     fn an_unknown_key_names_file_place_path_and_nearest() {
         let error = error_of("[engines]\ncount = 2\ntimeuot = 3\nzzz = 1\n");
         assert_eq!(error.to_string(), "lab.toml:3:1: unknown key `engines.timeuot`");
-        assert!(error.hint().starts_with("did you mean `timeout`? keys known here: count, "), "{}", error.hint());
+        assert!(
+            error.hint().starts_with("did you mean `timeout`? keys known here: agent, bind, count, "),
+            "{}",
+            error.hint()
+        );
         let error = error_of("[enginse]\ncount = 2\n");
         assert_eq!(error.to_string(), "lab.toml:1:2: unknown key `enginse`");
         assert_eq!(

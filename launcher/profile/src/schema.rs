@@ -5,14 +5,24 @@
 
 use crate::key_path::KeyPath;
 use crate::shipped::{self, DEFAULT_NAME};
+use crate::tables::batch::GROUP_KEYS;
 use std::sync::LazyLock;
 use toml::de::{DeTable, DeValue};
 
-/// Tables whose keys are the user's own.
-const OPEN_TABLES: [&str; 3] = ["engines.env", "queue.reasons", "queue.endings"];
+/// Tables whose keys are the user's own, and what each of these has.
+const OPEN_TABLES: [(&str, Kind); 4] = [
+    ("engines.env", Kind::Text),
+    ("queue.reasons", Kind::Text),
+    ("queue.endings", Kind::Text),
+    ("queue.causes", Kind::List),
+];
 
 /// Keys of the tables in a list.
-const ITEM_KEYS: [(&str, &[&str]); 1] = [("ssh.hosts", &["directory", "engines", "host", "python"])];
+const ITEM_KEYS: [(&str, &[&str]); 3] = [
+    ("ssh.hosts", &["directory", "engines", "host", "python"]),
+    ("queue.refusals", &["about", "hint", "pattern", "valid"]),
+    ("batch.groups", &GROUP_KEYS),
+];
 
 /// Aliases of tables, and the names under which these are kept.
 pub const ALIASES: [(&str, &str); 1] = [("slurm", "batch")];
@@ -54,7 +64,7 @@ fn collect(table: &DeTable<'_>, path: &KeyPath, keys: &mut Vec<(KeyPath, Kind)>)
     in_order.sort_by_key(|(key, _)| key.span().start);
     for (key, value) in in_order {
         let path = path.join(key.get_ref());
-        let open = OPEN_TABLES.iter().any(|open| KeyPath::of(open) == path);
+        let open = open_tables().any(|open| open == path);
         let kind = match value.get_ref() {
             DeValue::Table(_) if open => Kind::OpenTable,
             DeValue::Table(_) => Kind::Table,
@@ -72,8 +82,8 @@ fn collect(table: &DeTable<'_>, path: &KeyPath, keys: &mut Vec<(KeyPath, Kind)>)
 
 /// What is at `path`; `None` for an unknown key.
 pub fn kind(path: &KeyPath) -> Option<Kind> {
-    if OPEN_TABLES.iter().any(|open| KeyPath::of(open) == path.parent()) {
-        return Some(Kind::Text);
+    if let Some((_, kind)) = OPEN_TABLES.iter().find(|(open, _)| KeyPath::of(open) == path.parent()) {
+        return Some(*kind);
     }
     KEYS.iter().find(|(known, _)| known == path).map(|(_, kind)| *kind)
 }
@@ -93,7 +103,7 @@ pub fn item_keys(path: &KeyPath) -> Option<&'static [&'static str]> {
 
 /// Tables whose keys are the user's own.
 pub fn open_tables() -> impl Iterator<Item = KeyPath> {
-    OPEN_TABLES.iter().map(|path| KeyPath::of(path))
+    OPEN_TABLES.iter().map(|(path, _)| KeyPath::of(path))
 }
 
 /// Paths of all values and open tables, in the order of the default profile.

@@ -2,6 +2,11 @@
 
 mod checks;
 mod error;
+mod jobs;
+mod place;
+mod refusals;
+mod stage;
+mod surrounding;
 
 pub use error::{SettingsError, seconds};
 
@@ -52,7 +57,7 @@ pub fn cluster_name(option: Option<&str>, variables: &Variables) -> Result<Strin
 /// Merges a profile and sets the values that follow from others. Does not check what the values mean.
 pub fn merged_profile(options: &Options, variables: &Variables, places: &Places) -> Result<Profile, ProfileError> {
     let mut profile = Profile::load(options, variables, places)?;
-    checks::derive(&mut profile)?;
+    checks::derive(&mut profile, variables)?;
     Ok(profile)
 }
 
@@ -123,6 +128,18 @@ impl StartSettings {
         let batch = &self.tables.batch;
         (self.tables.engines.launcher == LauncherKind::Batch && batch.blocks.max > 0)
             .then(|| batch.blocks.nodes.max(1) * batch.engines_per_node.max(1))
+    }
+}
+
+impl StartSettings {
+    /// The engines that a start has, by groups: their names, and how many they are. Without groups all of them, without a
+    /// name.
+    pub fn groups(&self) -> Vec<(Option<String>, u32)> {
+        let batch = &self.tables.batch;
+        if self.tables.engines.launcher != LauncherKind::Batch || batch.groups.is_empty() {
+            return vec![(None, self.engines)];
+        }
+        batch.groups.iter().map(|group| (Some(group.name.clone()), batch.engines_of(group))).collect()
     }
 }
 
@@ -205,6 +222,21 @@ mod tests {
         assert_eq!(value(&[], &[]).as_deref(), Some(SAFE_PATH_OF_ENGINES));
         assert_eq!(value(&[], &[(SAFE_PATH, "1")]).as_deref(), Some("1"));
         assert_eq!(value(&["engines.env.PYTHONSAFEPATH=yes"], &[(SAFE_PATH, "1")]).as_deref(), Some("yes"));
+    }
+
+    #[test]
+    fn tunnels_are_not_encrypted_where_nothing_is() {
+        let settings = |set: &[&str]| {
+            let options = Options { set: set.iter().map(|text| (*text).to_owned()).collect(), ..Options::default() };
+            StartSettings::new(None, &options, &Variables::default(), &Places::default())
+        };
+        assert!(settings(&["controller.encrypt_tunnels=true"]).expect("settings").tables.controller.encrypt_tunnels);
+        assert!(!settings(&["controller.encrypt=false"]).expect("settings").tables.controller.encrypt_tunnels);
+        let both = settings(&["controller.encrypt=false", "controller.encrypt_tunnels=true"]).expect_err("refused");
+        assert_eq!(
+            both.to_string(),
+            "--set: `controller.encrypt_tunnels`: true makes no sense where `controller.encrypt` (--set) is false"
+        );
     }
 
     #[test]

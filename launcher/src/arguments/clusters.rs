@@ -12,6 +12,10 @@ pub struct ScaleArguments {
     #[arg(value_name = "+N|-N|N", allow_hyphen_values = true)]
     pub change: String,
 
+    /// Of this group of the profile's (batch.groups) alone
+    #[arg(long, value_name = "GROUP")]
+    pub set: Option<String>,
+
     /// Seconds to wait until new engines have registered and others are gone; 0: do not wait
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value_t = 60.0, value_parser = numbers::seconds)]
     pub timeout: f64,
@@ -47,6 +51,10 @@ pub struct StopArguments {
     /// Drop its journal, with tasks that are to be done and results that nobody has fetched
     #[arg(long)]
     pub discard: bool,
+
+    /// Of a cluster that another host has started and that is gone with it: cancel its jobs from here
+    #[arg(long)]
+    pub force: bool,
 
     /// Which cluster.
     #[command(flatten)]

@@ -5,7 +5,9 @@ use super::clusters::{
     TunnelArguments, WaitArguments,
 };
 use super::common::{CommonArguments, OutputArguments, one_of};
-use super::others::{CompletionsArguments, ControllerArguments, GuardArguments, ManArguments};
+use super::others::{
+    AgentArguments, CompletionsArguments, ControllerArguments, GuardArguments, ManArguments, StageArguments,
+};
 use super::profiles::{DoctorArguments, ProfileArguments};
 use super::start::{RunArguments, StartArguments, StartCommand};
 use super::tasks::TasksArguments;
@@ -84,6 +86,12 @@ pub enum Command {
     /// Wait for the launcher's end, then end what it left elsewhere (what `start` runs)
     #[command(hide = true)]
     Guard(GuardArguments),
+    /// Be what the engines of this host share to reach a controller elsewhere (what starts engines runs)
+    #[command(hide = true)]
+    Agent(AgentArguments),
+    /// Have the environment of engines on a disk of this host (what launchers run with `engines.stage`)
+    #[command(hide = true)]
+    Stage(StageArguments),
     /// Run a controller in this process (what `start` runs)
     #[command(hide = true)]
     Controller(ControllerArguments),
@@ -158,6 +166,8 @@ impl Command {
             | Command::Completions(_)
             | Command::Man(_)
             | Command::Guard(_)
+            | Command::Agent(_)
+            | Command::Stage(_)
             | Command::Controller(_) => Place::Nowhere,
         }
     }

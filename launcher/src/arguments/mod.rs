@@ -19,7 +19,9 @@ pub use clusters::{
 pub use command::{Arguments, Command, parser};
 pub use common::{CommonArguments, OutputArguments};
 pub use numbers::BadNumber;
-pub use others::{CompletionsArguments, ControllerArguments, GuardArguments, ManArguments};
+pub use others::{
+    AgentArguments, CompletionsArguments, ControllerArguments, GuardArguments, ManArguments, StageArguments,
+};
 pub use profiles::{
     DoctorArguments, ProfileArguments, ProfileCheckArguments, ProfileCommand, ProfileInitArguments,
     ProfileShowArguments,

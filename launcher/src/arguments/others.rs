@@ -2,6 +2,7 @@
 
 use clap::Args;
 use ipclusterz_runtime::controller::JournalMode;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// `ipclusterz completions`
@@ -30,6 +31,46 @@ pub struct GuardArguments {
     /// The run that it guards
     #[arg(long)]
     pub run_id: String,
+}
+
+/// `ipclusterz agent`; its standard output is one line of JSON, a `Ready` or an error. It ends when standard input does.
+#[derive(Debug, Args)]
+pub struct AgentArguments {
+    /// The engines' connection file
+    #[arg(long)]
+    pub connection_file: PathBuf,
+
+    /// Seconds that the first connection to the controller may take
+    #[arg(long)]
+    pub timeout: f64,
+}
+
+/// `ipclusterz stage`
+#[derive(Debug, Args)]
+pub struct StageArguments {
+    /// The environment that the command uses
+    #[arg(long, requires = "command")]
+    pub hold: Option<PathBuf>,
+
+    /// The order for the hosts of jobs; the command runs when the environment is here
+    #[arg(long, requires = "command", conflicts_with = "hold")]
+    pub in_job: Option<PathBuf>,
+
+    /// Give an environment to the hosts of jobs, by this order
+    #[arg(long, requires_all = ["entry", "hash"], conflicts_with_all = ["hold", "in_job"])]
+    pub give: Option<PathBuf>,
+
+    /// The environment to give
+    #[arg(long)]
+    pub entry: Option<PathBuf>,
+
+    /// The hash of its archive
+    #[arg(long)]
+    pub hash: Option<String>,
+
+    /// The command
+    #[arg(last = true)]
+    pub command: Vec<OsString>,
 }
 
 /// `ipclusterz controller`; its standard output is one line of JSON, a `Ready` or an error.
@@ -98,6 +139,18 @@ pub struct ControllerArguments {
     /// Bytes of them that are kept
     #[arg(long)]
     pub keep_results_bytes: Option<u64>,
+
+    /// Large payloads on TCP are not encrypted
+    #[arg(long)]
+    pub plain: bool,
+
+    /// Large payloads are encrypted also where SSH encrypts them
+    #[arg(long, conflicts_with = "plain")]
+    pub encrypt_tunnels: bool,
+
+    /// Large payloads on TCP are compressed where that saves time
+    #[arg(long)]
+    pub compress: bool,
 
     /// Take up the journal of a cluster that has ended, whose engines are gone
     #[arg(long)]

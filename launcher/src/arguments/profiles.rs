@@ -19,7 +19,7 @@ pub enum ProfileCommand {
     Show(ProfileShowArguments),
     /// Write a profile of your own to start from, every key explained
     Init(ProfileInitArguments),
-    /// Try each stage of a start without starting anything, and say which one fails
+    /// Try each stage of a start, and say which one fails; without --run nothing is started
     Check(ProfileCheckArguments),
 }
 
@@ -60,6 +60,10 @@ pub struct ProfileCheckArguments {
     /// A name, or the path of a .toml file [default: the one that `start` would use]
     #[arg(value_name = "NAME|PATH")]
     pub profile: Option<String>,
+
+    /// Then start one engine, in a job where the profile has jobs, and try there what engines need
+    #[arg(long)]
+    pub run: bool,
 
     /// Set a key, such as batch.partition=gpu (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]

@@ -50,6 +50,62 @@ fn without_a_number_there_is_an_engine_for_each_place() {
 }
 
 #[test]
+fn inside_a_job_there_is_an_engine_for_each_of_its_tasks() {
+    let job = [("SLURM_JOB_ID", "7"), ("SLURM_NTASKS", "6")];
+    let of = |rest: &str, variables: &[_]| settings_of(&format!("ipclusterz --profile slurm{rest}"), variables, None);
+    let count = |rest, variables: &[_]| of(rest, variables).expect(rest).engines;
+    assert_eq!((count("", &job), count(" -n 2", &job), count(" --set engines.count=3", &job)), (6, 2, 3));
+    assert_eq!(count("", &[job[0], job[1], ("IPCLUSTERZ_ENGINES", "5")]), 5);
+    // What the environment says of another queue, or of another host, plays no part.
+    assert_eq!((count(" --set ssh.controller=n1", &job), count("", &job[1..])), (4, 4));
+    let silent = &job[..1];
+    let error = of("", silent).expect_err("no number").to_string();
+    let told = "job 7 (SLURM_JOB_ID) does not say how many tasks it has: SLURM_NTASKS is not set";
+    assert_eq!(error, format!("engines.count: {told}"));
+    assert_eq!((count(" -n 2", silent), count(" --set batch.nodes=2 --set batch.engines_per_node=3", silent)), (2, 6));
+    // Nodes that are there are not asked for by groups.
+    let groups = "[{name=\"a\",engines=2}]";
+    let inside = of(&format!(" --set batch.groups={groups}"), &job).expect("settings");
+    assert_eq!((inside.engines, inside.groups()), (6, vec![(None, 6)]));
+}
+
+#[test]
+fn groups_say_how_many_engines_there_are_and_must_make_sense() {
+    let of =
+        |rest: &str, groups: &str| settings_of("ipclusterz --profile slurm", &[], Some(&format!("{rest}\n{groups}")));
+    let good = "[[batch.groups]]\nname = \"big\"\nengines = 2\n[[batch.groups]]\nname = \"small\"\nnodes = 3\n";
+    let settings = of("[batch]\nengines_per_node = 4\npartition = \"p\"\n", good).expect("settings");
+    let named = |name: &str, count| (Some(name.to_owned()), count);
+    assert_eq!((settings.engines, settings.groups()), (14, vec![named("big", 2), named("small", 12)]));
+    let small = settings.tables.batch.of_group(Some("small"));
+    assert_eq!((small.nodes, small.engines_per_node, small.partition.as_str()), (3, 4, "p"));
+    let a = |rest: &str| format!("[[slurm.groups]]\nname = \"a\"\n{rest}\n");
+    for (rest, groups, told) in [
+        ("[engines]\ncount = 3\n[batch]\nengines_per_node = 4", good.to_owned(), "3 engines, but `batch.groups`"),
+        ("", a(""), "nothing says how many engines group \"a\" has"),
+        (
+            "",
+            a("engines = 9\nnodes = 2\nengines_per_node = 4"),
+            "9 engines of group \"a\", but 2 nodes with 4 engines each",
+        ),
+        ("", a("engines = 1") + &a("engines = 1"), "two groups are called \"a\""),
+        ("", a("engines = 1").replace("\"a\"", "\"a b\""), "\"a b\" is not a name for a group"),
+        ("", a("engines = 1\nmemory = \"much\""), "memory of group \"a\": \"much\" is not a size"),
+        ("", a("engines = 1\ntime_limit = \"1s\""), "time_limit of group \"a\":"),
+        ("", a("engines = 1\nmemroy = \"1G\""), "unknown key `slurm.groups[0].memroy`"),
+        ("[slurm]\nrenew = true", a("engines = 1"), "when a job's time is nearly over is not known"),
+        (
+            "[slurm]\nengines_per_node = 1\nblocks = { min = 0, max = 2, nodes = 1 }",
+            a("engines = 1"),
+            "jobs cannot be of groups and",
+        ),
+    ] {
+        let error = of(rest, &groups).expect_err(told).to_string();
+        assert!(error.contains(told), "{error}\n{told}");
+    }
+}
+
+#[test]
 fn each_variable_is_honoured() {
     let variables = [
         ("IPCLUSTERZ_CLUSTER", "lab"),
@@ -148,7 +204,7 @@ fn values_that_make_no_sense_alone_or_together_are_refused() {
         ),
         ("[batch]\nblocks = { max = 2, nodes = 0 }".to_owned(), "`batch.blocks.nodes`: blocks of 0 nodes"),
         (
-            "[batch]\nengines_per_node = 1\nblocks = { max = 2 }\narray = true".to_owned(),
+            "[slurm]\nengines_per_node = 1\nblocks = { max = 2 }\narray = true".to_owned(),
             "`batch.array`: the job cannot be an array and `batch.blocks.max`",
         ),
         ("[mpiexec]\nflavour = \"openmp\"".to_owned(), "`mpiexec.flavour`: there is no `openmp`, expected one of "),
@@ -163,6 +219,14 @@ fn values_that_make_no_sense_alone_or_together_are_refused() {
         ),
         ("[queue]\njob_id = '('".to_owned(), "`queue.job_id`: \"(\" is not a regular expression: unclosed group"),
         ("[queue]\nstatus_line = '(?<id>.)'".to_owned(), "`queue.status_line`: \"(?<id>.)\" has no group `state`"),
+        (
+            "[[queue.refusals]]\npattern = '('\nabout = [\"account\"]".to_owned(),
+            "`queue.refusals`: \"(\" is not a regular expression: unclosed group",
+        ),
+        (
+            "[[queue.refusals]]\npattern = 'no'\nabout = [\"acount\"]".to_owned(),
+            "`queue.refusals`: about \"acount\", but there is no `batch.acount`",
+        ),
         (queue("[batch]\narray = true"), "`batch.array`: the queue \"Q\" has no form of arrays"),
         (
             queue("[batch]\narray = true\ncheck_world = true")

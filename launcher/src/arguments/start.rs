@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// What kind of cluster to start: options of `start` and `run`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct SettingsArguments {
-    /// How many engines to start [default: engines.count of the profile, else as many as cores]
+    /// How many engines to start [default: engines.count of the profile, else as many as the job has tasks that this runs in, or cores]
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::engines)]
     pub engines: Option<u32>,
 
@@ -39,6 +39,10 @@ pub struct SettingsArguments {
     /// Seconds until all engines must have registered
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = numbers::seconds)]
     pub timeout: Option<f64>,
+
+    /// Be ready with so many engines; the others join as they come
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::engines)]
+    pub min: Option<u32>,
 
     /// Start an engine that dies again, under its id
     #[arg(long)]
@@ -80,8 +84,12 @@ pub struct StartArguments {
     #[arg(long)]
     pub daemonize: bool,
 
+    /// The same, but return when the queue has the jobs, or the processes run: `ipclusterz wait` waits for the engines
+    #[arg(long)]
+    pub no_wait: bool,
+
     /// Stop when the parent process ends, however it ends
-    #[arg(long, hide = true, conflicts_with = "daemonize")]
+    #[arg(long, hide = true, conflicts_with_all = ["daemonize", "no_wait"])]
     pub exit_with_parent: bool,
 
     /// File descriptor on which a detached launcher reports to the one that started it
@@ -89,7 +97,7 @@ pub struct StartArguments {
     pub report_descriptor: Option<i32>,
 
     /// Take settings as JSON on stdin, and report as JSON lines on stdout, where questions are asked too
-    #[arg(long, hide = true, conflicts_with_all = ["daemonize", "report_descriptor", "json", "print_script"])]
+    #[arg(long, hide = true, conflicts_with_all = ["daemonize", "no_wait", "report_descriptor", "json", "print_script"])]
     pub talk_on_stdio: bool,
 
     /// File that somebody touches as long as the cluster is to live
@@ -159,6 +167,7 @@ impl SettingsArguments {
         add("--engines", "engines.count", self.engines.map(|count| i64::from(count).into()));
         add("--python", "engines.python", self.python.as_deref().map(Into::into));
         add("--timeout", "engines.timeout", self.timeout.map(Into::into));
+        add("--min", "engines.min", self.min.map(|count| i64::from(count).into()));
         add("--restart", "engines.restart", self.restart.then_some(true.into()));
         add("--strict", "batch.strict", self.strict.then_some(true.into()));
         add("--listen", "controller.listen", self.listen.as_deref().map(Into::into));

@@ -6,7 +6,7 @@ use ipclusterz_base::places::{self, PlacesError};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::identity::{self, ProcessIdentity};
 use ipclusterz_host::stderr::print_line;
-use ipclusterz_host::{marked, system};
+use ipclusterz_host::{marked, memory_cgroup, system};
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_launchers::cluster::lock::ClusterLock;
@@ -27,6 +27,8 @@ pub struct Cleaned {
     pub killed: Vec<u32>,
     /// Jobs that were cancelled and processes that were killed elsewhere, for a person.
     pub ended: Vec<String>,
+    /// Processes of a host that is gone, which cannot be looked at, for a person.
+    pub not_looked_at: Vec<String>,
     /// The journal, which stays.
     pub journal: Option<KeptJournal>,
 }
@@ -106,9 +108,13 @@ pub fn remove_remains(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<
     if same_boot {
         cleaned.killed = kill_processes(handle)?;
     }
-    for record in handle.sets.iter().filter(|record| !record.job.is_here()) {
-        let what = jobs::destroy(&record.job).map_err(|failure| CleanupError::Job(failure.message))?;
-        cleaned.ended.extend(what);
+    cleaned.ended = end_elsewhere(folder, handle)?;
+    if handle.host != places::host_name() {
+        cleaned.not_looked_at = not_looked_at(handle);
+    }
+    if same_boot {
+        // What cannot be removed is empty, and costs nobody anything.
+        let _ = memory_cgroup::remove_left();
     }
     // The folders come after the jobs, because a job that goes on costs somebody something.
     if same_boot && let Some(error) = folders::remove_left(Some(handle.launcher)).into_iter().next() {
@@ -116,6 +122,37 @@ pub fn remove_remains(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<
     }
     cleaned.journal = journals::remove_files_of(folder, handle)?;
     Ok(cleaned)
+}
+
+/// Ends what is not a process of the cluster's host. What cannot be ended does not keep the others, and stays in the record.
+fn end_elsewhere(folder: &ClusterFolder, handle: &ClusterHandle) -> Result<Vec<String>, CleanupError> {
+    let (mut ended, mut left, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+    for record in handle.sets.iter().filter(|record| !record.job.is_here()) {
+        match jobs::destroy(&record.job) {
+            Ok(what) => ended.extend(what),
+            Err(failure) => {
+                left.push(record.clone());
+                problems.push(failure.message);
+            }
+        }
+    }
+    if problems.is_empty() {
+        return Ok(ended);
+    }
+    let here = handle.sets.iter().filter(|record| record.job.is_here()).cloned();
+    // With the old record, what is gone already is asked for once more.
+    let _ = ClusterHandle { sets: here.chain(left).collect(), ..handle.clone() }.write(&folder.handle_file());
+    if !ended.is_empty() {
+        problems.push(format!("ended: {}", ended.join(", ")));
+    }
+    Err(CleanupError::Job(problems.join("; ")))
+}
+
+/// The processes of the cluster's host, for a person on another one.
+fn not_looked_at(handle: &ClusterHandle) -> Vec<String> {
+    let sets = handle.sets.iter().filter(|record| record.job.is_here()).map(|record| record.job.to_string());
+    let controller = handle.controller.iter().map(|process| format!("process {}", process.pid));
+    controller.chain(sets).map(|process| format!("{process} on {}", handle.host)).collect()
 }
 
 /// Kills the processes of a cluster on this host, waits until they are gone, and returns their pids.
@@ -170,7 +207,7 @@ mod tests {
 
     /// The record of one engine that is a process of this host.
     fn process_record(number: u32, process: ProcessIdentity) -> SetRecord {
-        let set = EngineSet { id: SetId(number), first: EngineId(number), count: 1 };
+        let set = EngineSet { id: SetId(number), first: EngineId(number), count: 1, group: None };
         SetRecord { set, job: JobRecord::Process(process) }
     }
 

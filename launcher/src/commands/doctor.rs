@@ -3,7 +3,7 @@
 use crate::arguments::DoctorArguments;
 use crate::doctor::outside::Question;
 use crate::doctor::real::Real;
-use crate::doctor::{elsewhere, environment, folders, hosts, mpi, queue, room, versions};
+use crate::doctor::{elsewhere, environment, folders, hosts, mpi, queue, room, shared, versions};
 use crate::output::Output;
 use crate::report::CheckReport;
 use crate::report::finding::{Finding, all_well};
@@ -106,6 +106,9 @@ fn of_launcher(profile: &Profile, program: &Path, search_path: Option<&OsStr>) -
         findings.push(Finding::skipped("scheduler", "the profile describes no queue"));
     } else {
         findings.extend(queue::check(&tables.queue, search_path, &outside));
+        if launcher == LauncherKind::Batch {
+            findings.push(shared::check(&tables.queue.name));
+        }
     }
     findings.push(if launcher == LauncherKind::Batch && tables.batch.check_world {
         mpi::check_in_job(profile, &python, &outside)

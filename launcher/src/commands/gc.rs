@@ -2,8 +2,8 @@
 //! kept any longer.
 
 use crate::arguments::GcArguments;
-use crate::cleanup::remains::take_and_remove;
-use crate::cleanup::tunnels;
+use crate::cleanup::remains::{Cleaned, take_and_remove};
+use crate::cleanup::{elsewhere, tunnels};
 use crate::clusters::existing_clusters;
 use crate::journals;
 use crate::output::Output;
@@ -43,6 +43,10 @@ fn remove_all(arguments: &GcArguments) -> Result<GcReport, Failure> {
         }
         match state {
             Ok(ClusterState::Stale(handle)) => report.found.extend(collect(&cluster, &folder, &handle, dry_run)),
+            Ok(ClusterState::Gone(handle)) if dry_run => report.found.push(would_be(&cluster, &handle)),
+            Ok(ClusterState::Gone(handle) | ClusterState::Elsewhere(handle)) if !dry_run => {
+                report.found.extend(collect_elsewhere(&cluster, &folder, &handle));
+            }
             Ok(_) => {}
             Err(error) => report.found.push(Remains::of_cluster(&cluster, Err(Failure::from(error).message))),
         }
@@ -85,8 +89,7 @@ fn limits(variables: &Variables) -> Result<LogsTable, Failure> {
 /// The remains of one cluster. `None` if another process has removed them, or a new launcher has taken over.
 fn collect(cluster: &str, folder: &ClusterFolder, handle: &ClusterHandle, dry_run: bool) -> Option<Remains> {
     if dry_run {
-        let jobs = handle.sets.iter().map(|record| record.job.to_string()).collect();
-        return Some(Remains::of_cluster(cluster, Ok(jobs)));
+        return Some(would_be(cluster, handle));
     }
     let outcome = match take_and_remove(cluster, folder, handle) {
         Ok(cleaned) => {
@@ -97,6 +100,22 @@ fn collect(cluster: &str, folder: &ClusterFolder, handle: &ClusterHandle, dry_ru
         Err(error) => Err(error.to_string()),
     };
     Some(Remains::of_cluster(cluster, outcome))
+}
+
+fn would_be(cluster: &str, handle: &ClusterHandle) -> Remains {
+    let jobs = handle.sets.iter().map(|record| record.job.to_string()).collect();
+    Remains::of_cluster(cluster, Ok(jobs))
+}
+
+/// The remains of a cluster of another host. `None` if that is there.
+fn collect_elsewhere(cluster: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> Option<Remains> {
+    let outcome = elsewhere::end_if_gone(folder, handle).transpose()?;
+    let (outcome, not_looked_at) = match outcome {
+        Ok(Cleaned { ended, not_looked_at, .. }) => (Ok(ended), not_looked_at),
+        Err(error) => (Err(error.to_string()), Vec::new()),
+    };
+    let what = format!("cluster {cluster:?} of {}, which gives no sign of life,", handle.host);
+    Some(Remains { not_looked_at, ..Remains::new(Some(cluster), what, outcome) })
 }
 
 /// The remains of killed tunnels that had a name. Tunnels without a name have only a folder, which [`folders`] finds.

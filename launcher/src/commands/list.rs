@@ -1,9 +1,10 @@
 //! `ipclusterz list`: all clusters and tunnels of this user, from their records alone.
 
 use crate::arguments::ListArguments;
-use crate::clusters::existing_clusters;
+use crate::clusters::{existing_clusters, what_is_left};
 use crate::report::{LeadsTo, ListReport, ListedCluster, ListedTunnel};
 use ipclusterz_host::failure::Failure;
+use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_launchers::cluster::tunnel;
 
 /// Lists them.
@@ -15,7 +16,9 @@ pub fn run(arguments: &ListArguments) -> Result<ListReport, Failure> {
         }
         let folder = folder.path().to_path_buf();
         let handle = state.as_ref().ok().and_then(|state| state.handle());
+        let is_gone = matches!(state, Ok(ClusterState::Stale(_) | ClusterState::Gone(_)));
         clusters.push(ListedCluster {
+            left: handle.filter(|_| is_gone).map(what_is_left).unwrap_or_default(),
             cluster,
             state: state.as_ref().map_or_else(|error| error.word(), |state| state.word()),
             host: handle.map(|handle| handle.host.clone()).unwrap_or_default(),

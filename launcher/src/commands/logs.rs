@@ -132,7 +132,8 @@ fn follow(folder: &ClusterFolder, files: &mut [Followed], output: &mut Output) -
     let several = files.len() > 1;
     loop {
         // The state is read before the files, so that the last lines of an ending cluster are not missed.
-        let alive = !matches!(ClusterState::of(folder)?, ClusterState::Absent | ClusterState::Stale(_));
+        let state = ClusterState::of(folder)?;
+        let alive = !matches!(state, ClusterState::Absent | ClusterState::Stale(_) | ClusterState::Gone(_));
         for file in files.iter_mut() {
             let name = name_of(&file.log.path);
             // An error is ignored: a file that is being replaced is there again at the next look.

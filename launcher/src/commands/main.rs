@@ -1,8 +1,8 @@
 //! Parses the command line, runs the command that it names, and returns the exit code.
 
 use super::{
-    abort, completions, controller, doctor, gc, guard, list, logs, man, profile, run, scale, start, status, stop,
-    tasks, tunnel, version, wait,
+    abort, agent, completions, controller, doctor, gc, guard, list, logs, man, profile, run, scale, stage, start,
+    status, stop, tasks, tunnel, version, wait,
 };
 use crate::arguments::{Arguments, Command, StartCommand};
 use crate::completion;
@@ -58,6 +58,8 @@ fn dispatch(arguments: Arguments, raw: &[OsString], output: &mut Output) -> Resu
         Command::Scale(arguments) => output.report(&scale::run(&arguments, &variables)?)?,
         Command::Gc(arguments) => return gc::run(&arguments, &variables, output).map(Exit::code),
         Command::Guard(arguments) => guard::run(&arguments)?,
+        Command::Agent(arguments) => agent::run(&arguments, &variables)?,
+        Command::Stage(arguments) => stage::run(&arguments)?,
         Command::Controller(arguments) => controller::run(arguments, &variables)?,
         Command::Abort(arguments) => output.report(&abort::run(&arguments, &variables)?)?,
         Command::Tasks(arguments) => return tasks::run(&arguments, &variables, output).map(Exit::code),

@@ -4,6 +4,7 @@
 //! one: what several commands need is in a module of its own.
 
 mod abort;
+mod agent;
 mod completions;
 mod controller;
 mod doctor;
@@ -17,6 +18,7 @@ mod profile;
 mod reason;
 mod run;
 mod scale;
+mod stage;
 mod start;
 mod status;
 mod stop;

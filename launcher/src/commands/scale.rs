@@ -3,10 +3,10 @@
 use super::reason::{self, ASK_INTERVAL, SAY_INTERVAL};
 use super::waiting::Waiting;
 use crate::arguments::ScaleArguments;
-use crate::clusters::{check_cluster_goes_on, no_such_cluster};
+use crate::clusters::{check_cluster_goes_on, gone_hint, no_such_cluster};
 use crate::report::ScaleReport;
 use crate::report::progress::Progress;
-use crate::requests::{self, Change, Scaled};
+use crate::requests::{self, Change, Scaled, Scaling};
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
@@ -16,7 +16,11 @@ use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::{cluster_name, seconds};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a launcher is asked anew whose controller is not connected yet, and how often.
+const TRY_AGAIN_PATIENCE: Duration = Duration::from_secs(10);
+const TRY_AGAIN_PAUSE: Duration = Duration::from_millis(100);
 
 /// Asks the launcher, and waits unless `--timeout` is 0.
 pub fn run(arguments: &ScaleArguments, variables: &Variables) -> Result<ScaleReport, Failure> {
@@ -34,17 +38,37 @@ pub fn run(arguments: &ScaleArguments, variables: &Variables) -> Result<ScaleRep
                 arguments.change, handle.host
             )));
         }
+        ClusterState::Gone(handle) => return Err(gone(&cluster, &handle)),
         _ => return Err(no_such_cluster(&cluster)),
     };
     check_cluster_goes_on(&handle)?;
     let started = Instant::now();
-    let scaled = requests::scale(&handle.socket_dir, change)?;
+    let scaling = Scaling { change, group: arguments.set.clone() };
+    let scaled = ask(&handle, &scaling, started + timeout.unwrap_or_default().min(TRY_AGAIN_PATIENCE))?;
     let engines = match timeout {
         None => None,
-        Some(timeout) => Some(wait(&handle, &folder, scaled, started + timeout)?),
+        Some(timeout) => Some(wait(&handle, &folder, &scaled, started + timeout)?),
     };
-    let Scaled { before, wanted } = scaled;
-    Ok(ScaleReport { cluster, before, wanted, engines, seconds: started.elapsed().as_secs_f64() })
+    let Scaled { before, wanted, nodes } = scaled;
+    Ok(ScaleReport { cluster, before, wanted, engines, nodes, seconds: started.elapsed().as_secs_f64() })
+}
+
+/// Asks the launcher. One whose controller was started again a moment ago is asked anew.
+fn ask(handle: &ClusterHandle, scaling: &Scaling, deadline: Instant) -> Result<Scaled, Failure> {
+    loop {
+        let asked = requests::scale(&handle.socket_dir, scaling.clone());
+        let again = asked.as_ref().is_err_and(|failure| failure.hint.as_deref() == Some(requests::TRY_AGAIN));
+        if !again || Instant::now() >= deadline {
+            return asked;
+        }
+        std::thread::sleep(TRY_AGAIN_PAUSE);
+    }
+}
+
+/// The failure for a cluster of another host that gives no sign of life.
+fn gone(cluster: &str, handle: &ClusterHandle) -> Failure {
+    let message = format!("the launcher of cluster {cluster:?}, on {}, gives no sign of life", handle.host);
+    Failure::new(Exit::Unreachable, message).with_hint(gone_hint(cluster, handle))
 }
 
 /// `+4`, `-2` or `16`.
@@ -62,7 +86,7 @@ fn parse(text: &str) -> Result<Change, Failure> {
 }
 
 /// Waits until there are as many engines as wanted, and says now and then why not yet.
-fn wait(handle: &ClusterHandle, folder: &ClusterFolder, scaled: Scaled, deadline: Instant) -> Result<usize, Failure> {
+fn wait(handle: &ClusterHandle, folder: &ClusterFolder, scaled: &Scaled, deadline: Instant) -> Result<usize, Failure> {
     let cluster = &handle.cluster;
     let left = |until: Instant| until.saturating_duration_since(Instant::now());
     let file = ConnectionFile::read(&folder.client_file())?;
@@ -103,7 +127,7 @@ fn wait(handle: &ClusterHandle, folder: &ClusterFolder, scaled: Scaled, deadline
 }
 
 /// The launcher now wants fewer engines than it was asked for: it has lost some, or another command has removed some.
-fn given_up(cluster: &str, count: usize, scaled: Scaled, progress: &Progress) -> Failure {
+fn given_up(cluster: &str, count: usize, scaled: &Scaled, progress: &Progress) -> Failure {
     let (asked, now) = (scaled.wanted, progress.wanted);
     let lost = progress.lost.as_ref().map(|lost| format!(": {lost}")).unwrap_or_default();
     let message = format!("cluster {cluster:?} has {count} engines, and is to have {now}, not {asked} any more{lost}");

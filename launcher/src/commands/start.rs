@@ -4,12 +4,11 @@ use crate::arguments::StartArguments;
 use crate::clusters::cluster_option;
 use crate::output::Output;
 use crate::report::{ScriptReport, StartReport};
-use crate::start::detached;
+use crate::start::detached::{self, Detached};
 use crate::start::events::{binary, settings, supervise};
 use crate::start::given::read_settings;
 use crate::supervisor::lease;
 use crate::talk::{Message, Talk, ask_starter};
-use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
@@ -18,7 +17,6 @@ use ipclusterz_host::system;
 use ipclusterz_launchers::batch;
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::maker::{LauncherMaker, batch_options};
-use ipclusterz_launchers::set::{EngineSet, SetId};
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::tables::engines::LauncherKind;
 use std::ffi::OsString;
@@ -43,14 +41,20 @@ pub fn run(
     if arguments.talk_on_stdio {
         return run_for_program(arguments, variables);
     }
-    if !arguments.daemonize {
+    if !arguments.daemonize && !arguments.no_wait {
         let mut talk = Talk::on_stderr();
         return supervise(arguments, None, variables, &mut talk, &mut |report, talk| {
             say_how_to_connect(report, talk, true);
             output.report_if_json(report)
         });
     }
-    let report = detached::start_detached(&binary()?, raw)?;
+    let report = match detached::start_detached(&binary()?, raw)? {
+        Detached::Ready(report) => report,
+        Detached::Accepted(report) => {
+            output.report(&report)?;
+            return Ok(Exit::Ok.code());
+        }
+    };
     if arguments.lease_file.is_none() {
         print_line(&format!(
             "the cluster goes on in the background; `ipclusterz stop{}` ends it",
@@ -102,7 +106,7 @@ fn run_for_starter(
     result
 }
 
-/// `--print-script`: the script that a queue would be given.
+/// `--print-script`: the script that a queue would be given; of groups, one for each, one behind the other.
 fn script(arguments: &StartArguments, variables: &Variables) -> Result<ScriptReport, Failure> {
     let settings = settings(&arguments.settings, variables)?;
     let launcher = settings.tables.engines.launcher;
@@ -113,9 +117,12 @@ fn script(arguments: &StartArguments, variables: &Variables) -> Result<ScriptRep
     let maker = LauncherMaker::new(&settings, &binary()?)?;
     let options = batch_options(&settings, maker.python(), &ClusterFolder::of(&settings.cluster)?)?;
     options.check()?;
-    let count = settings.engines_per_block().unwrap_or(settings.engines);
-    let rendered = batch::script::render(&options, &EngineSet { id: SetId(0), first: EngineId(0), count })?;
-    Ok(ScriptReport { script: rendered.script, description: rendered.description })
+    let sets = options.first_sets(settings.engines);
+    let rendered = sets.iter().map(|set| batch::script::render(&options, set)).collect::<Result<Vec<_>, _>>()?;
+    let scripts: Vec<&str> = rendered.iter().map(|job| job.script.as_str()).collect();
+    let descriptions: Vec<&str> = rendered.iter().filter_map(|job| job.description.as_deref()).collect();
+    let description = (!descriptions.is_empty()).then(|| descriptions.join("\n"));
+    Ok(ScriptReport { script: scripts.join("\n"), description })
 }
 
 fn say_how_to_connect(report: &StartReport, talk: &mut Talk, foreground: bool) {

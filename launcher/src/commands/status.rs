@@ -2,10 +2,12 @@
 
 use super::reason;
 use crate::arguments::StatusArguments;
-use crate::clusters::{check_goes_on, no_such_cluster};
+use crate::clusters::{check_goes_on, gone_hint, no_such_cluster};
 use crate::failures;
+use crate::report::progress::Progress;
 use crate::report::{LeadsTo, StatusReport};
 use ipclusterz_base::connection::{ConnectionError, ConnectionFile};
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::Fate;
@@ -59,6 +61,7 @@ pub fn run(arguments: &StatusArguments, variables: &Variables) -> Result<StatusR
         ClusterState::Live(handle) => reason::of(handle, Instant::now() + timeout),
         _ => None,
     };
+    let controller = controller.map(|status| with_suspended(status, progress.as_ref()));
     let launcher_halt = matches!(state, ClusterState::Live(_)).then(|| handle.launcher.halt()).flatten();
     Ok(StatusReport {
         progress,
@@ -73,6 +76,15 @@ pub fn run(arguments: &StatusArguments, variables: &Variables) -> Result<StatusR
         tunnel: None,
         cluster,
     })
+}
+
+/// Engines whose job is stopped are not busy, nor away: the controller cannot know that.
+fn with_suspended(mut status: Status, progress: Option<&Progress>) -> Status {
+    let suspended = |id: &EngineId| progress.is_some_and(|all| all.sets.iter().any(|set| set.suspended.contains(id)));
+    for engine in status.engines.iter_mut().filter(|engine| suspended(&engine.id)) {
+        "suspended".clone_into(&mut engine.state);
+    }
+    status
 }
 
 /// The status of a tunnel: asks the controller at its other end.
@@ -136,6 +148,10 @@ fn not_answering(cluster: &str, folder: &ClusterFolder, state: &ClusterState, fa
     if let Some(hint) = &failure.hint {
         // It has answered, and does not understand this command.
         return Failure::new(Exit::Unreachable, silent).with_hint(hint);
+    }
+    if let ClusterState::Gone(handle) = state {
+        let message = format!("{silent}; its launcher, on {}, gives no sign of life", handle.host);
+        return Failure::new(Exit::Unreachable, message).with_hint(gone_hint(cluster, handle));
     }
     let ClusterState::Live(handle) = state else {
         let host = state.handle().map(|handle| handle.host.as_str()).unwrap_or_default();

@@ -1,14 +1,15 @@
 //! `ipclusterz stop`: ends a cluster from any shell, and removes the remains of a stale one.
 
 use crate::arguments::StopArguments;
+use crate::cleanup::elsewhere::{self, Verdict};
 use crate::cleanup::remains::{Cleaned, CleanupError, take_and_remove};
-use crate::clusters::{existing_clusters, no_such_cluster};
+use crate::clusters::{cluster_option, existing_clusters, no_such_cluster};
 use crate::failures;
 use crate::journals::{self, KeptJournal};
 use crate::report::{StopReport, Stopped};
-use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
+use ipclusterz_host::stderr::print_line;
 use ipclusterz_host::system;
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
@@ -17,7 +18,6 @@ use ipclusterz_launchers::cluster::logs::tail;
 use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::cluster_name;
-use ipclusterz_runtime::client::Client;
 use ipclusterz_runtime::controller::left;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ const GO_ON_PATIENCE: Duration = Duration::from_secs(1);
 const UNFINISHED_LINES: usize = 10;
 /// How long a killed launcher may take to exit.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a controller on another host may take to accept the request.
+/// How long a controller on another host may take to accept the request to end.
 const REMOTE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Stops one cluster, or all.
@@ -40,7 +40,7 @@ pub fn run(arguments: &StopArguments, variables: &Variables) -> Result<StopRepor
         let name = cluster_name(arguments.common.cluster.as_deref(), variables)?;
         let folder = ClusterFolder::of(&name)?;
         let state = ClusterState::of(&folder)?;
-        let stopped = match stop(&name, &folder, &state, arguments.discard)? {
+        let stopped = match stop(&name, &folder, &state, arguments)? {
             Some(stopped) => stopped,
             None => stop_ended(&name, &folder, arguments.discard)?,
         };
@@ -53,7 +53,7 @@ pub fn run(arguments: &StopArguments, variables: &Variables) -> Result<StopRepor
     let mut stopped = Vec::new();
     let mut failed: Option<Failure> = None;
     for (name, folder, state) in existing_clusters()? {
-        match state.map_err(Failure::from).and_then(|state| stop(&name, &folder, &state, arguments.discard)) {
+        match state.map_err(Failure::from).and_then(|state| stop(&name, &folder, &state, arguments)) {
             Ok(done) => stopped.extend(done),
             // The other clusters are stopped all the same. The first failure is reported.
             Err(failure) => failed = failed.or(Some(failure)),
@@ -63,18 +63,27 @@ pub fn run(arguments: &StopArguments, variables: &Variables) -> Result<StopRepor
 }
 
 /// Stops one cluster; `None` if there is nothing to stop.
-fn stop(name: &str, folder: &ClusterFolder, state: &ClusterState, discard: bool) -> Result<Option<Stopped>, Failure> {
+fn stop(
+    name: &str,
+    folder: &ClusterFolder,
+    state: &ClusterState,
+    arguments: &StopArguments,
+) -> Result<Option<Stopped>, Failure> {
+    let discard = arguments.discard;
     let started = Instant::now();
     let was = state.word();
     let (forced, cleaned) = match state {
         ClusterState::Absent => return Ok(None),
         ClusterState::Stale(handle) => (false, clean(name, folder, handle)?),
         ClusterState::Live(handle) => end_launcher(name, folder, handle)?,
-        ClusterState::Elsewhere(handle) if discard => {
+        ClusterState::Elsewhere(handle) | ClusterState::Gone(handle) if arguments.force => {
+            stop_by_force(name, folder, handle)?
+        }
+        ClusterState::Elsewhere(handle) | ClusterState::Gone(handle) if discard => {
             let message = format!("--discard: cluster {name:?} runs on {}, and its journal is in use", handle.host);
             return Err(Failure::new(Exit::Usage, message).with_hint(format!("run the command on {}", handle.host)));
         }
-        ClusterState::Elsewhere(handle) => {
+        ClusterState::Elsewhere(handle) | ClusterState::Gone(handle) => {
             stop_elsewhere(name, folder, handle)?;
             (false, Cleaned::default())
         }
@@ -83,8 +92,10 @@ fn stop(name: &str, folder: &ClusterFolder, state: &ClusterState, discard: bool)
     // Written by the launcher alone, at its end; that of an earlier run is removed at each start.
     let (unfinished, _) = tail(&folder.logs().killed(), UNFINISHED_LINES).unwrap_or_default();
     let (journal, discarded) = settle_journal(name, folder, discard)?;
-    let (cluster, killed) = (name.to_owned(), cleaned.killed);
-    Ok(Some(Stopped { cluster, was, forced, killed, unfinished, journal, discarded, seconds }))
+    let (cluster, Cleaned { killed, ended, not_looked_at, .. }) = (name.to_owned(), cleaned);
+    let stopped =
+        Stopped { cluster, was, forced, killed, ended, not_looked_at, unfinished, journal, discarded, seconds };
+    Ok(Some(stopped))
 }
 
 /// The journal of a cluster that has ended is dropped, if that is wanted. Returns one that stays, and whether one was dropped.
@@ -106,11 +117,18 @@ fn settle_journal(name: &str, folder: &ClusterFolder, discard: bool) -> Result<(
 fn stop_ended(name: &str, folder: &ClusterFolder, discard: bool) -> Result<Stopped, Failure> {
     let started = Instant::now();
     match settle_journal(name, folder, discard)? {
-        (None, true) => {
-            let (killed, unfinished, seconds) = (vec![], vec![], started.elapsed().as_secs_f64());
-            let (cluster, was) = (name.to_owned(), "ended");
-            Ok(Stopped { cluster, was, forced: false, killed, unfinished, journal: None, discarded: true, seconds })
-        }
+        (None, true) => Ok(Stopped {
+            cluster: name.to_owned(),
+            was: "ended",
+            forced: false,
+            killed: vec![],
+            ended: vec![],
+            not_looked_at: vec![],
+            unfinished: vec![],
+            journal: None,
+            discarded: true,
+            seconds: started.elapsed().as_secs_f64(),
+        }),
         (Some(kept), _) => {
             let message = format!("cluster {name:?} does not run; it has left a journal: {}", kept.content());
             Err(Failure::new(Exit::NoCluster, message).with_hint(kept.hint()))
@@ -166,17 +184,25 @@ fn clean(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> Result<C
 
 /// Stops the cluster through the controller's TCP address. Its launcher cleans up when the controller has exited.
 fn stop_elsewhere(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> Result<(), Failure> {
-    let host = &handle.host;
-    let through_controller = || -> Result<(), Failure> {
-        let file = ConnectionFile::read(&folder.client_file())?;
-        let client = Client::connect(&file, REMOTE_PATIENCE).map_err(failures::of_client)?;
-        client.shutdown(None, REMOTE_PATIENCE).map_err(failures::of_client)
-    };
-    through_controller().map_err(|failure| {
+    let stopped = elsewhere::controller(folder)
+        .and_then(|client| client.shutdown(None, REMOTE_PATIENCE).map_err(failures::of_client));
+    stopped.map_err(|failure| {
+        let host = &handle.host;
         let message = format!("cluster {name:?} runs on {host} and cannot be stopped from here: {}", failure.message);
-        Failure::new(Exit::Unreachable, message).with_hint(format!(
-            "run `ipclusterz stop --cluster {name}` on {host}; should that host be gone for good, remove {}",
-            folder.handle_file().display()
-        ))
+        let force = format!("should that host be gone for good, `ipclusterz stop --force{}`", cluster_option(name));
+        Failure::new(Exit::Unreachable, message)
+            .with_hint(format!("run `ipclusterz stop{}` on {host}; {force}", cluster_option(name)))
     })
+}
+
+/// Stops a cluster of another host through its controller or, if the host is gone, ends what it has left.
+fn stop_by_force(name: &str, folder: &ClusterFolder, handle: &ClusterHandle) -> Result<(bool, Cleaned), Failure> {
+    match elsewhere::judge(folder, handle) {
+        Verdict::Lives(_) => stop_elsewhere(name, folder, handle).map(|()| (false, Cleaned::default())),
+        Verdict::Gone(why, watch) => {
+            print_line(&format!("cluster {name:?} of {}: {why}", handle.host));
+            let taken = elsewhere::take_over(folder, handle, &watch)?;
+            Ok((true, taken.map(|(_, cleaned)| cleaned).unwrap_or_default()))
+        }
+    }
 }

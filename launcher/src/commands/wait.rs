@@ -3,7 +3,7 @@
 use super::reason::{self, SAY_INTERVAL};
 use super::waiting::Waiting;
 use crate::arguments::WaitArguments;
-use crate::clusters::{check_cluster_goes_on, no_such_cluster};
+use crate::clusters::{check_cluster_goes_on, ended_unheard, gone_hint, no_such_cluster};
 use crate::report::WaitReport;
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_host::exit_code::Exit;
@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 /// no notifications.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How long a launcher may take to end when its controller has.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
 /// Waits for the cluster, then for its engines.
 pub fn run(arguments: &WaitArguments, variables: &Variables) -> Result<WaitReport, Failure> {
     let cluster = cluster_name(arguments.common.cluster.as_deref(), variables)?;
@@ -27,7 +30,8 @@ pub fn run(arguments: &WaitArguments, variables: &Variables) -> Result<WaitRepor
     let deadline = started + seconds("--timeout", arguments.timeout)?;
     let folder = ClusterFolder::of(&cluster)?;
     let file = wait_for_controller(&cluster, &folder, deadline)?;
-    let mut waiting = Waiting::connect(file, left(deadline).max(LOOK_INTERVAL))?;
+    let waiting = Waiting::connect(file, left(deadline).max(LOOK_INTERVAL));
+    let mut waiting = waiting.map_err(|failure| with_state(&cluster, &folder, failure))?;
     let wanted = arguments.engines as usize;
     let mut next_say = started + SAY_INTERVAL;
     loop {
@@ -49,8 +53,17 @@ pub fn run(arguments: &WaitArguments, variables: &Variables) -> Result<WaitRepor
             print_line(&format!("cluster {cluster:?} has {count} of {wanted} engines; {seconds:.0} s left{reason}"));
             next_say = Instant::now() + SAY_INTERVAL;
         }
-        waiting.wait(deadline.min(next_say))?;
+        waiting.wait(deadline.min(next_say)).map_err(|failure| why_it_ended(&cluster, &folder, failure))?;
     }
+}
+
+/// The failure for a cluster whose controller has ended: what its launcher says when it has ended too, if anything.
+fn why_it_ended(cluster: &str, folder: &ClusterFolder, failure: Failure) -> Failure {
+    let deadline = Instant::now() + ENDS_WITHIN;
+    while matches!(ClusterState::of(folder), Ok(ClusterState::Live(_))) && Instant::now() < deadline {
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+    ended_unheard(cluster).unwrap_or(failure)
 }
 
 /// Waits for the connection file, which the controller writes.
@@ -58,12 +71,18 @@ fn wait_for_controller(cluster: &str, folder: &ClusterFolder, deadline: Instant)
     let mut said = false;
     loop {
         let state = ClusterState::of(folder)?;
+        if let (ClusterState::Absent, Some(failure)) = (&state, ended_unheard(cluster)) {
+            return Err(failure);
+        }
         let reason = match &state {
             ClusterState::Live(handle) if handle.phase == Phase::Stopping => "it is being stopped",
-            ClusterState::Live(_) | ClusterState::Elsewhere(_) if folder.client_file().exists() => {
+            ClusterState::Live(_) | ClusterState::Elsewhere(_) | ClusterState::Gone(_)
+                if folder.client_file().exists() =>
+            {
                 return Ok(ConnectionFile::read(&folder.client_file())?);
             }
             ClusterState::Live(_) | ClusterState::Elsewhere(_) => "its controller is being started",
+            ClusterState::Gone(_) => "its launcher, on another host, gives no sign of life",
             ClusterState::Stale(_) => "only stale remains of it are there",
             ClusterState::Absent => "it is not there yet",
         };
@@ -90,6 +109,13 @@ fn why(folder: &ClusterFolder, deadline: Instant) -> Result<String, Failure> {
         },
         _ => String::new(),
     })
+}
+
+/// A failure to reach the controller, with what is known of its host.
+fn with_state(cluster: &str, folder: &ClusterFolder, failure: Failure) -> Failure {
+    let Ok(ClusterState::Gone(handle)) = ClusterState::of(folder) else { return failure };
+    let silent = format!("; its launcher, on {}, gives no sign of life", handle.host);
+    Failure::new(failure.exit(), failure.message + &silent).with_hint(gone_hint(cluster, &handle))
 }
 
 fn left(deadline: Instant) -> Duration {

@@ -5,6 +5,8 @@ use super::probe;
 use crate::report::finding::Finding;
 use ipclusterz_base::places;
 use ipclusterz_host::shell::{quote, sh};
+use ipclusterz_launchers::set::SETUP_HINT;
+use ipclusterz_launchers::setup;
 use ipclusterz_profile::Profile;
 use ipclusterz_profile::settings::StartSettings;
 use ipclusterz_profile::tables::engines::EnginesTable;
@@ -15,6 +17,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Clocks may differ by this many seconds without harm: limits on time are a minute or more.
 const SMALL_SKEW: f64 = 2.0;
+/// Begins the line of output that tells of a setup that failed.
+const SETUP_MARK: &str = "@ipclusterz setup";
 /// Time for the command itself, on top of the time to connect.
 const FOR_COMMAND: Duration = Duration::from_secs(10);
 
@@ -86,20 +90,41 @@ pub fn pythons(profile: &Profile, default: &Path, outside: &dyn Outside) -> Vec<
     let one = |host: &SshHost| {
         let check = format!("python on {}", host.host);
         let python = if host.python.is_empty() { &*default } else { &host.python };
-        let command = sh(&probe_script(python, &tables.engines, &environment));
+        let command = in_login_shell(&probe_script(python, &tables.engines, &environment));
         match outside.on_host(&host.host, &command, probe::PATIENCE) {
             Err(failure) => Finding::of_failure(&check, failure),
-            Ok(answer) => probe::judge(&check, python, &answer),
+            Ok(answer) => judge_start(&check, python, &tables.engines, &answer),
         }
     };
     tables.ssh.hosts.iter().map(one).collect()
+}
+
+/// What the end of the script means.
+fn judge_start(check: &str, python: &str, engines: &EnginesTable, answer: &Answer) -> Finding {
+    let told = answer.output.lines().find_map(|line| line.strip_prefix(SETUP_MARK));
+    match told.and_then(|words| setup::failure(words.trim_start(), &engines.setup)) {
+        Some(failure) => Finding::failed(check, format!("{failure}{}", reason_of_setup(answer)), SETUP_HINT),
+        None => probe::judge(check, python, answer),
+    }
+}
+
+/// The last line of its errors that is not ours.
+fn reason_of_setup(answer: &Answer) -> String {
+    let lines: Vec<&str> = answer.errors.lines().filter(|line| !line.starts_with("ipclusterz: ")).collect();
+    Answer { output: String::new(), errors: lines.join("\n"), ..answer.clone() }.reason()
+}
+
+/// A command that has the shell in which engines are started run `script`.
+fn in_login_shell(script: &str) -> String {
+    let script = quote(script);
+    sh(&format!("if command -v bash >/dev/null 2>&1; then exec bash -l -c {script}; else exec sh -l -c {script}; fi"))
 }
 
 /// The script of the question: exports the variables, runs `engines.setup`, then the Python under `engines.wrap`.
 fn probe_script(python: &str, engines: &EnginesTable, environment: &BTreeMap<String, String>) -> String {
     let mut lines: Vec<String> =
         environment.iter().map(|(name, value)| format!("export {name}={}", quote(value))).collect();
-    lines.extend(engines.setup.iter().cloned());
+    lines.extend(setup::lines_telling_output(&engines.setup, SETUP_MARK));
     let words = engines.wrap.iter().map(String::as_str).chain([python, "-c", probe::SCRIPT]);
     lines.push(words.map(quote).collect::<Vec<_>>().join(" "));
     lines.join("\n")
@@ -143,6 +168,18 @@ mod tests {
         let script = probe_script(python, &engines, &environment).replace(&quote(probe::SCRIPT), "'echo $A $B'");
         let output = std::process::Command::new("sh").args(["-c", &sh(&script)]).output().expect("sh");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "it's two words\n");
+        engines.setup.push("ls /nope".to_owned());
+        let command = in_login_shell(&probe_script(python, &engines, &environment));
+        let output = std::process::Command::new("sh").args(["-c", &command]).output().expect("sh");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (output, errors) = (text(&output.stdout), text(&output.stderr));
+        let answer = Answer { success: false, how: String::new(), output, errors };
+        let finding = judge_start("python on n1", python, &engines, &answer);
+        let said = "`ls /nope` ended with status 2: ls: cannot access '/nope': No such file or directory";
+        assert!(
+            finding.message.starts_with("engines.setup failed on ") && finding.message.ends_with(said),
+            "{finding:?}"
+        );
         assert!(!probe::SCRIPT.contains(['\'', '\n', '!']), "it must survive single quotes of any shell");
     }
 }

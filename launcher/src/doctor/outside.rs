@@ -36,6 +36,8 @@ impl Answer {
 pub enum Question {
     /// Only the stages of a start.
     ProfileCheck,
+    /// The same, and a start with one engine.
+    ProfileRun,
     /// Everything that a start needs.
     Doctor,
 }
@@ -45,6 +47,7 @@ impl Question {
     pub fn words(self) -> &'static str {
         match self {
             Question::ProfileCheck => "profile check",
+            Question::ProfileRun => "profile check --run",
             Question::Doctor => "doctor --profile",
         }
     }

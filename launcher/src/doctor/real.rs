@@ -1,5 +1,6 @@
 //! The implementation of [`Outside`] with the real hosts and the real queue of a profile.
 
+use super::job::queue_timeout;
 use super::outside::{Answer, Outside, Question};
 use super::scratch::Scratch;
 use crate::remote::there::There;
@@ -15,6 +16,7 @@ use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::logs::LogFolder;
 use ipclusterz_launchers::maker::batch_options;
 use ipclusterz_launchers::set::{EngineSet, SetId};
+use ipclusterz_launchers::setup;
 use ipclusterz_launchers::ssh::script::SHELL;
 use ipclusterz_profile::Profile;
 use ipclusterz_profile::settings::StartSettings;
@@ -62,6 +64,12 @@ impl<'a> Real<'a> {
         act(&mut **remote)
     }
 
+    /// How long a start with one engine may take.
+    fn longest_trial(&self) -> Duration {
+        let tables = &self.profile.tables;
+        Duration::try_from_secs_f64(queue_timeout(&tables.batch) + tables.engines.timeout).unwrap_or(PATIENCE_THERE)
+    }
+
     /// The options that jobs would be made from. With `logs`, scripts go there and not into the cluster's folder.
     fn options(&self, logs: Option<&Path>) -> Result<BatchOptions, Failure> {
         let settings = StartSettings::of(places::DEFAULT_CLUSTER.to_owned(), self.profile.clone())?;
@@ -72,9 +80,8 @@ impl<'a> Real<'a> {
         })
     }
 
-    fn first_set(&self, options: &BatchOptions) -> EngineSet {
-        let wanted = self.profile.tables.engines.count;
-        EngineSet { id: SetId(0), first: EngineId(0), count: options.set_size(wanted) }
+    fn first_sets(&self, options: &BatchOptions) -> Vec<EngineSet> {
+        options.first_sets(self.profile.tables.engines.count)
     }
 }
 
@@ -97,21 +104,30 @@ impl Outside for Real<'_> {
     fn script(&self) -> Result<String, Failure> {
         let options = self.options(None)?;
         options.check()?;
-        Ok(batch::script::render(&options, &self.first_set(&options))?.script)
+        setup::check(&options.engines.setup)?;
+        let sets = self.first_sets(&options);
+        let scripts = sets.iter().map(|set| Ok(batch::script::render(&options, set)?.script));
+        Ok(scripts.collect::<Result<Vec<_>, Failure>>()?.join("\n"))
     }
 
     fn validate(&self) -> Result<Option<String>, Failure> {
+        // Inside a job nothing is submitted.
+        if batch::inside::job_id(&self.profile.tables.queue).is_some() {
+            return Ok(None);
+        }
         let scratch = Scratch::in_folder(&places::state_root()?)?;
         let options = self.options(Some(scratch.path()))?;
-        dry_run(&options, &self.first_set(&options))
+        let sets = self.first_sets(&options);
+        let words = sets.iter().map(|set| dry_run(&options, set)).collect::<Result<Option<Vec<_>>, _>>()?;
+        Ok(words.map(|words| words.join("\n")))
     }
 
     fn start_in_job(&self, engines: u32) -> Result<Option<Vec<String>>, Failure> {
         if batch::inside::job_id(&self.profile.tables.queue).is_none() {
             return Ok(None);
         }
-        let set = EngineSet { id: SetId(0), first: EngineId(0), count: engines };
-        batch::inside::argv(&self.options(None)?, &set).map(Some)
+        let set = EngineSet { id: SetId(0), first: EngineId(0), count: engines, group: None };
+        Ok(batch::inside::prefixes(&self.options(None)?, &set)?.into_iter().next())
     }
 
     fn find_there(&self) -> Result<String, Failure> {
@@ -139,13 +155,17 @@ impl Outside for Real<'_> {
             return Err(Failure::new(Exit::Failure, "ipclusterz there has not been looked for"));
         };
         let profile = crate::remote::plan::profile_of_host(self.profile.clone())?;
-        let seconds = PATIENCE_THERE.as_secs();
+        let patience = match question {
+            Question::ProfileRun => PATIENCE_THERE + self.longest_trial(),
+            Question::ProfileCheck | Question::Doctor => PATIENCE_THERE,
+        };
+        let seconds = patience.as_secs();
         print_line(&format!("{} looks at the profile; that may take up to {seconds} s", there.record.host));
         self.with_host(&there.record.host, |remote| {
             let file = format!("{folder}/profile.toml");
             let asked = remote.upload(&file, profile.as_bytes(), 0o600).map_err(Failure::from).and_then(|()| {
                 let script = there.look_at_profile(question.words());
-                Ok(remote.run(SHELL, script.as_bytes(), Instant::now() + PATIENCE_THERE)?)
+                Ok(remote.run(SHELL, script.as_bytes(), Instant::now() + patience)?)
             });
             let removed = there.remove(remote);
             // A check that fails exits with 1, but has printed its findings.

@@ -4,7 +4,7 @@
 use super::answers::{parse_look, parse_scaled, parse_status};
 use super::there::There;
 use crate::report::progress::Progress;
-use crate::requests::{Change, Scaled};
+use crate::requests::{Change, Scaled, Scaling};
 use crate::supervisor::events::Event;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
@@ -65,12 +65,13 @@ pub fn watch_cluster(
 }
 
 /// Asks the launcher there for more or fewer engines.
-pub fn scale(there: &There, runner: &Runner, change: Change) -> Result<Scaled, Failure> {
-    let change = match change {
+pub fn scale(there: &There, runner: &Runner, scaling: &Scaling) -> Result<Scaled, Failure> {
+    let change = match scaling.change {
         Change::By(by) => format!("{by:+}"),
         Change::To(count) => count.to_string(),
     };
-    let output = runner.run(SHELL, there.scale(&change).as_bytes(), Instant::now() + SCALE_PATIENCE)?;
+    let script = there.scale(&change, scaling.group.as_deref());
+    let output = runner.run(SHELL, script.as_bytes(), Instant::now() + SCALE_PATIENCE)?;
     let told = output.text(&there.record.host, "ipclusterz scale")?;
     parse_scaled(&told).unwrap_or_else(|| {
         Err(Failure::new(Exit::Unreachable, format!("ipclusterz on {} did not answer", there.record.host)))

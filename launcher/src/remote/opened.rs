@@ -41,6 +41,7 @@ pub fn first_that_answers(
             addresses: vec![listener.endpoint().to_address()],
             shared_memory: None,
             forwarded: true,
+            through_ssh: true,
             ..found.client.clone()
         };
         match Client::connect(&file, ANSWER_PATIENCE) {

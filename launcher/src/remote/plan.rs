@@ -4,6 +4,7 @@ use crate::arguments::JournalChoice;
 use crate::supervisor::program::Program;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_launchers::cluster::alive::Hold;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::{StartSettings, merged_profile};
@@ -21,6 +22,8 @@ pub struct Plan<'a> {
     pub folder: ClusterFolder,
     /// The record.
     pub handle: ClusterHandle,
+    /// By what it knows that the cluster is still its own.
+    pub hold: Hold,
     /// This binary.
     pub binary: PathBuf,
     /// The program that the cluster is started for, if any. The cluster ends when the program exits.

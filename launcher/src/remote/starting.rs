@@ -3,6 +3,7 @@
 use super::clusters;
 use super::opened::{Opened, first_that_answers};
 use super::supervise::{Cluster, Connection, interrupted};
+use crate::clusters::taken_over;
 use crate::report::StartReport;
 use crate::report::progress::{Progress, SetProgress, SetState};
 use crate::requests::{Reply, Request};
@@ -44,6 +45,7 @@ impl Cluster<'_> {
                     Signal::ParentChanged if !self.parent_is_gone() => {}
                     signal => return Ok(Some(signal.name())),
                 },
+                Ok(Event::TakenOver) => return Err(taken_over(&self.plan.settings.cluster)),
                 Ok(Event::Request(request, answer)) => {
                     let reply = match request {
                         Request::Progress => Ok(Reply::Progress(self.progress_of_start(begun, said.clone()))),
@@ -92,6 +94,7 @@ impl Cluster<'_> {
             set: self.all_engines(),
             ready: 0,
             lost: Vec::new(),
+            suspended: Vec::new(),
             state: SetState::Waiting,
             seconds: begun.elapsed().as_secs_f64(),
             said,

@@ -4,6 +4,7 @@ use super::lookout::{progress, scale, watch_cluster};
 use super::plan::Plan;
 use super::there::{STOP_PATIENCE, There};
 use super::version;
+use crate::clusters::taken_over;
 use crate::guard::Guard;
 use crate::requests::{Reply, Request};
 use crate::supervisor::events::Event;
@@ -16,6 +17,7 @@ use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::{BlockedSignals, Signal};
 use ipclusterz_host::system;
+use ipclusterz_launchers::cluster::alive::Keeper;
 use ipclusterz_launchers::cluster::files::remove_files;
 use ipclusterz_launchers::cluster::handle::Phase;
 use ipclusterz_launchers::cluster::logs::open_log;
@@ -40,6 +42,8 @@ enum Ending {
     Signal(Signal),
     ParentGone,
     ProgramEnded,
+    /// Another process has taken the cluster over.
+    TakenOver,
     /// The cluster there has ended by itself.
     There(Result<u8, Failure>),
 }
@@ -75,6 +79,7 @@ pub fn supervise(
         sender,
         receiver,
         talk,
+        alive: None,
         guard: None,
         connection: None,
         hurry: false,
@@ -90,6 +95,7 @@ pub fn supervise(
         Ending::Signal(Signal::Interrupt) => Ok(Exit::Interrupted.code()),
         Ending::Signal(_) | Ending::ParentGone => Ok(Exit::Ok.code()),
         Ending::There(outcome) => outcome,
+        Ending::TakenOver => Err(taken_over(&cluster.plan.settings.cluster)),
     }
 }
 
@@ -110,6 +116,8 @@ pub(super) struct Cluster<'a> {
     pub(super) sender: Sender<Event>,
     pub(super) receiver: Receiver<Event>,
     pub(super) talk: &'a mut Talk,
+    /// Gives signs of life for as long as it is there.
+    alive: Option<Keeper>,
     /// Ends the cluster there if this process is killed.
     guard: Option<Guard>,
     pub(super) connection: Option<Connection>,
@@ -120,6 +128,10 @@ pub(super) struct Cluster<'a> {
 impl Cluster<'_> {
     /// From the first connection until there is a reason to end.
     fn supervise(&mut self, mut asker: Remembering, on_ready: OnReady<'_>) -> Result<Ending, Failure> {
+        let sender = self.sender.clone();
+        let lost = move || drop(sender.send(Event::TakenOver));
+        self.alive =
+            Some(self.plan.hold.clone().keep(lost).map_err(Failure::io("starting the thread of the sign of life"))?);
         self.plan.handle.engines_wanted = self.plan.settings.engines;
         self.write_handle()?;
         self.talk.say(format!("connecting to {}", self.there.record.host));
@@ -181,8 +193,12 @@ impl Cluster<'_> {
                         self.talk.say(format!("{name} was interrupted; a second Ctrl-C stops everything"));
                         continue;
                     }
+                    if let Some(program) = self.plan.program.as_ref().filter(|_| signal == Signal::HangUp) {
+                        program.signal(signal.number());
+                    }
                     return Ok(Ending::Signal(signal));
                 }
+                Event::TakenOver => return Ok(Ending::TakenOver),
                 Event::EndedElsewhere(outcome) => {
                     return Ok(Ending::There(outcome.map_err(|failure| self.prefix_host(failure))));
                 }
@@ -192,7 +208,7 @@ impl Cluster<'_> {
                     let (there, runner) = (self.there.clone(), runner.clone());
                     let ask = move || {
                         let reply = match request {
-                            Request::Scale(change) => scale(&there, &runner, change).map(Reply::Scaled),
+                            Request::Scale(scaling) => scale(&there, &runner, &scaling).map(Reply::Scaled),
                             Request::Progress => progress(&there, &runner).map(Reply::Progress),
                         };
                         // The command that asked may have exited.
@@ -212,6 +228,11 @@ impl Cluster<'_> {
         // The shutdown goes on even if the record cannot be written.
         let _ = self.write_handle();
         self.end_program();
+        // What runs there is the new owner's.
+        if self.plan.hold.is_lost() {
+            self.connection = None;
+            return Ok(());
+        }
         let end_timeout = Duration::from_secs_f64(self.plan.settings.tables.engines.end_timeout);
         let deadline = Instant::now() + STOP_PATIENCE + end_timeout;
         let script = self.there.stop();
@@ -266,11 +287,14 @@ impl Cluster<'_> {
 
     /// All engines as one set: only the launcher there knows the real sets.
     pub(super) fn all_engines(&self) -> EngineSet {
-        EngineSet { id: SetId(0), first: EngineId(0), count: self.plan.handle.engines_wanted }
+        EngineSet { id: SetId(0), first: EngineId(0), count: self.plan.handle.engines_wanted, group: None }
     }
 
     /// Updates the record, which says how to end the cluster there.
     pub(super) fn write_handle(&mut self) -> Result<(), Failure> {
+        if self.plan.hold.is_lost() {
+            return Ok(());
+        }
         let set = self.all_engines();
         // Until there is something to end on the host, the record has no job there.
         let job = self.there.record.program.is_some().then(|| JobRecord::Cluster(self.there.record.clone()));

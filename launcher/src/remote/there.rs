@@ -150,8 +150,9 @@ impl There {
     }
 
     /// A script that asks the launcher there for more or fewer engines.
-    pub fn scale(&self, change: &str) -> String {
-        self.ask(&format!("scale {} --timeout 0", quote(change)))
+    pub fn scale(&self, change: &str, group: Option<&str>) -> String {
+        let of_group = group.map(|group| format!(" --set {}", quote(group))).unwrap_or_default();
+        self.ask(&format!("scale {}{of_group} --timeout 0", quote(change)))
     }
 
     /// A script that asks for the cluster's status.

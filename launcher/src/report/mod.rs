@@ -58,6 +58,27 @@ impl StartReport {
     }
 }
 
+/// A cluster whose engines nobody waits for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AcceptedReport {
+    /// Its name.
+    pub cluster: String,
+    /// Identifies this run of the cluster.
+    pub run_id: String,
+    /// Where launcher and controller run.
+    pub host: String,
+    /// The launcher's process.
+    pub launcher_pid: u32,
+    /// How many engines are to come.
+    pub engines_wanted: u32,
+    /// What was started, in words: `Slurm job 4711`.
+    pub started: Vec<String>,
+    /// What a client needs.
+    pub client_file: PathBuf,
+    /// Where the logs are.
+    pub log_directory: PathBuf,
+}
+
 /// Result of `start --print-script`.
 #[derive(Debug, Clone, Serialize)]
 pub struct ScriptReport {
@@ -72,12 +93,16 @@ pub struct ScriptReport {
 pub struct Stopped {
     /// Its name.
     pub cluster: String,
-    /// What it was: `starting`, `running`, `stopping`, `stale` or `ended`.
+    /// What it was: `starting`, `running`, `stopping`, `stale`, `elsewhere`, `gone` or `ended`.
     pub was: &'static str,
     /// Whether its launcher had to be killed.
     pub forced: bool,
     /// Pids of processes that had outlived their launcher and were killed.
     pub killed: Vec<u32>,
+    /// Jobs that had outlived it and were cancelled, and processes of other hosts.
+    pub ended: Vec<String>,
+    /// Processes of its host, which is gone, so that they cannot be looked at.
+    pub not_looked_at: Vec<String>,
     /// What its launcher had to kill, because its end took too long, for a person.
     pub unfinished: Vec<String>,
     /// Its journal, if that stays.
@@ -100,7 +125,7 @@ pub struct StopReport {
 pub struct StatusReport {
     /// Name of the cluster.
     pub cluster: String,
-    /// `starting`, `running`, `stopping`, `stale`, `elsewhere` or `tunnel`.
+    /// `starting`, `running`, `stopping`, `stale`, `elsewhere`, `gone` or `tunnel`.
     pub state: &'static str,
     /// Host of the launcher and the controller, or of the tunnel's end here.
     pub host: String,
@@ -155,7 +180,7 @@ pub struct ListedTunnel {
 pub struct ListedCluster {
     /// Its name.
     pub cluster: String,
-    /// `starting`, `running`, `stopping`, `stale`, `elsewhere`, `damaged` or `other version`.
+    /// `starting`, `running`, `stopping`, `stale`, `elsewhere`, `gone` (its host), `damaged` or `other version`.
     pub state: &'static str,
     /// Host of its launcher; empty when its record cannot be read.
     pub host: String,
@@ -167,6 +192,8 @@ pub struct ListedCluster {
     pub started: Option<u64>,
     /// Its folder.
     pub folder: PathBuf,
+    /// Jobs and processes that may be left, where its launcher is gone.
+    pub left: Vec<String>,
 }
 
 /// Result of `list`.
@@ -235,6 +262,9 @@ pub struct ScaleReport {
     pub wanted: u32,
     /// How many engines there are; `None` if that was not waited for.
     pub engines: Option<usize>,
+    /// What becomes of the nodes that engines leave, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<String>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -248,6 +278,8 @@ pub struct Remains {
     pub what: String,
     /// Processes and jobs that were ended, or would be.
     pub ended: Vec<String>,
+    /// Processes of a host that is gone, which cannot be looked at.
+    pub not_looked_at: Vec<String>,
     /// Why something is still there.
     pub problem: Option<String>,
 }
@@ -264,7 +296,7 @@ impl Remains {
             Ok(ended) => (ended, None),
             Err(problem) => (Vec::new(), Some(without_codes(&problem))),
         };
-        Self { cluster: cluster.map(str::to_owned), what, ended, problem }
+        Self { cluster: cluster.map(str::to_owned), what, ended, not_looked_at: Vec::new(), problem }
     }
 }
 

@@ -41,6 +41,9 @@ pub struct SetProgress {
     /// Its engines that were lost while the others go on.
     #[serde(default)]
     pub lost: Vec<EngineId>,
+    /// Its engines, if whoever runs their processes has stopped them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspended: Vec<EngineId>,
     /// How far it is.
     pub state: SetState,
     /// Seconds since it reached this state.
@@ -148,8 +151,9 @@ pub struct Loss {
     pub host: Option<String>,
     /// How it was lost, for a person.
     pub how: String,
-    /// What was done about the other ranks.
-    pub policy: OnRankLoss,
+    /// What was done about the other ranks, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<OnRankLoss>,
     /// What was done, in words for a person: `engines 0, 1, 2 go on`, `started again (restart 2 of 10 in 600 s)`.
     pub then: String,
     /// How long ago.
@@ -157,9 +161,16 @@ pub struct Loss {
 }
 
 impl Loss {
+    /// The loss of one engine that is no rank.
+    pub fn of_engine(engine: EngineId, host: Option<String>, how: &str, then: &str) -> Self {
+        let (name, how, then) = (format!("engine {engine}"), how.to_owned(), then.to_owned());
+        Self { name, engines: vec![engine], host, how, policy: None, then, seconds_ago: 0.0 }
+    }
+
     /// `12 s ago: engine 3 on n1: signal: 9 (SIGKILL); engines 0, 1, 2 go on`.
     pub fn describe(&self) -> String {
         let place = self.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
-        format!("{} ago: {}{place}: {}; {}", duration(self.seconds_ago), self.name, self.how, self.then)
+        let then = if self.then.is_empty() { String::new() } else { format!("; {}", self.then) };
+        format!("{} ago: {}{place}: {}{then}", duration(self.seconds_ago), self.name, self.how)
     }
 }

@@ -1,11 +1,12 @@
 //! Reports as text for people.
 
 use super::{
-    AbortReport, CompletionsReport, GcReport, LeadsTo, ListReport, LogsReport, ManReport, ScaleReport, ScriptReport,
-    StartReport, StatusReport, StopReport, TunnelReport, WaitReport,
+    AbortReport, AcceptedReport, CompletionsReport, GcReport, LeadsTo, ListReport, ListedCluster, LogsReport,
+    ManReport, ScaleReport, ScriptReport, StartReport, StatusReport, StopReport, TunnelReport, WaitReport,
 };
+use crate::clusters::cluster_option;
 use crate::output::Report;
-use crate::report::progress::{Loss, Progress};
+use crate::report::progress::Progress;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::words::{printable, printable_lines};
 use ipclusterz_host::units::{bytes, duration};
@@ -39,6 +40,27 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 /// It has no text: everything was said on stderr while it happened.
 impl Report for StartReport {}
 
+impl Report for AcceptedReport {
+    fn to_talk(&self) -> String {
+        let Self { cluster, engines_wanted, started, .. } = self;
+        let of = cluster_option(cluster);
+        format!(
+            "cluster {cluster:?} is being started in the background: {}\n\
+             `ipclusterz wait{of} -n {engines_wanted}` waits for its engines, `ipclusterz status{of}` says how far they \
+             are, `ipclusterz stop{of}` ends it\n",
+            in_words(started)
+        )
+    }
+}
+
+/// Some of many.
+fn in_words(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names[..names.len() - more].join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
+
 impl Report for ScriptReport {
     fn to_text(&self) -> String {
         let description = self.description.as_ref().map(|text| format!("{text}\n")).unwrap_or_default();
@@ -67,6 +89,9 @@ impl Report for StopReport {
             let _ = match stopped.was {
                 "ended" => write!(text, "cluster {:?} had ended", stopped.cluster),
                 "stale" => write!(text, "cluster {:?} was stale: its remains are removed", stopped.cluster),
+                "elsewhere" | "gone" if stopped.forced => {
+                    write!(text, "cluster {:?} was of a host that is gone: its remains are removed", stopped.cluster)
+                }
                 _ if stopped.forced => {
                     write!(text, "cluster {:?} did not stop in time: its launcher was killed", stopped.cluster)
                 }
@@ -76,7 +101,11 @@ impl Report for StopReport {
                 let pids: Vec<String> = stopped.killed.iter().map(u32::to_string).collect();
                 let _ = write!(text, "; killed left-over processes: {}", pids.join(", "));
             }
+            if !stopped.ended.is_empty() {
+                let _ = write!(text, "; ended: {}", stopped.ended.join(", "));
+            }
             text.push_str(if stopped.discarded { "; its journal is dropped\n" } else { "\n" });
+            text.push_str(&not_looked_at(&stopped.not_looked_at));
             text.extend(stopped.journal.iter().map(|journal| journal.line() + "\n"));
             for line in &stopped.unfinished {
                 let _ = writeln!(text, "  {line}");
@@ -105,12 +134,19 @@ impl Report for AbortReport {
 
 impl Report for ScaleReport {
     fn to_talk(&self) -> String {
-        let Self { cluster, before, wanted, engines, seconds } = self;
+        let Self { cluster, before, wanted, engines, nodes, seconds } = self;
+        let nodes = nodes.as_ref().map(|nodes| format!("{nodes}\n")).unwrap_or_default();
         match engines {
-            Some(engines) => format!("cluster {cluster:?} has {engines} engines, {before} before ({seconds:.1} s)\n"),
-            None => format!("cluster {cluster:?} is to have {wanted} engines, {before} before\n"),
+            Some(engines) => {
+                format!("cluster {cluster:?} has {engines} engines, {before} before ({seconds:.1} s)\n{nodes}")
+            }
+            None => format!("cluster {cluster:?} is to have {wanted} engines, {before} before\n{nodes}"),
         }
     }
+}
+
+fn not_looked_at(processes: &[String]) -> String {
+    if processes.is_empty() { String::new() } else { format!("not looked at: {}\n", processes.join(", ")) }
 }
 
 impl Report for GcReport {
@@ -126,6 +162,7 @@ impl Report for GcReport {
                 None if self.dry_run => writeln!(text, "{} would be removed: {ended}", remains.what),
                 None => writeln!(text, "{} is removed: {ended}", remains.what),
             };
+            text.push_str(&not_looked_at(&remains.not_looked_at));
         }
         text.extend(self.journals.iter().map(|journal| journal.line() + "\n"));
         let dropped = if self.dry_run { "would be dropped" } else { "is dropped" };
@@ -170,33 +207,72 @@ impl Report for StatusReport {
             return printable_lines(&text).into_owned();
         };
         let _ = writeln!(text, "{}", controller_line(status));
-        let rows: Vec<Vec<String>> = status
-            .engines
-            .iter()
-            .map(|engine| {
-                vec![
-                    engine.id.to_string(),
-                    engine.host.clone(),
-                    engine.pid.to_string(),
-                    engine.state.clone(),
-                    engine.queue.to_string(),
-                    engine.completed.to_string(),
-                    bytes(engine.resident_bytes),
-                    duration(engine.uptime),
-                ]
-            })
-            .collect();
-        if rows.is_empty() {
-            text.push_str("no engine is registered\n");
-        } else {
-            text.push('\n');
-            text.push_str(&table(&["engine", "host", "pid", "state", "queue", "completed", "memory", "uptime"], &rows));
-        }
+        text.push_str(&engines(&status.engines));
+        text.push_str(&away(&status.engines));
+        text.push_str(&suspended(self.progress.as_ref()));
         text.push_str(&held_up(&status.engines));
+        text.push_str(&self.given_up());
         text.push_str(&waited_for(self.progress.as_ref()));
         text.push_str(&losses(self.progress.as_ref(), &status.losses));
         printable_lines(&text).into_owned()
     }
+}
+
+impl StatusReport {
+    /// How many engines are not wanted any more, because they were lost and are not started again.
+    fn given_up(&self) -> String {
+        let (Some(asked), Some(progress), Some(status)) = (self.engines_wanted, &self.progress, &self.controller)
+        else {
+            return String::new();
+        };
+        if progress.wanted >= asked {
+            return String::new();
+        }
+        let (lost, there, of) = (asked - progress.wanted, status.engines.len(), cluster_option(&self.cluster));
+        let are = if lost == 1 { "is" } else { "are" };
+        format!(
+            "\nwanted {asked}, there {there}: {lost} {are} lost and not started again; `ipclusterz scale {asked}{of}` starts \
+             others\n"
+        )
+    }
+}
+
+/// A line for each engine that has no connection: since when, and for how long it is waited for.
+fn away(engines: &[EngineStatus]) -> String {
+    let lines = engines.iter().filter_map(|engine| Some(engine.absence?.of(&format!("engine {}", engine.id)) + "\n"));
+    let lines: String = lines.collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
+}
+
+/// The sets whose processes are stopped, and why.
+fn suspended(progress: Option<&Progress>) -> String {
+    let sets = progress.into_iter().flat_map(|progress| &progress.sets).filter(|set| !set.suspended.is_empty());
+    sets.map(|set| format!("\n{}: {}\n", set.name, set.said.as_deref().unwrap_or("suspended"))).collect()
+}
+
+/// A line for each engine; with its group, if one of them has one.
+fn engines(engines: &[EngineStatus]) -> String {
+    if engines.is_empty() {
+        return "no engine is registered\n".to_owned();
+    }
+    let grouped = engines.iter().any(|engine| engine.group.is_some());
+    let group = |engine: &EngineStatus| grouped.then(|| engine.group.clone().unwrap_or_default());
+    let row = |engine: &EngineStatus| {
+        let first = [engine.id.to_string()];
+        let rest = [
+            engine.host.clone(),
+            engine.pid.to_string(),
+            engine.state.clone(),
+            engine.queue.to_string(),
+            engine.completed.to_string(),
+            bytes(engine.resident_bytes),
+            duration(engine.uptime),
+        ];
+        first.into_iter().chain(group(engine)).chain(rest).collect()
+    };
+    let rest = ["host", "pid", "state", "queue", "completed", "memory", "uptime"];
+    let names: Vec<&str> = ["engine"].into_iter().chain(grouped.then_some("group")).chain(rest).collect();
+    format!("\n{}", table(&names, &engines.iter().map(row).collect::<Vec<_>>()))
 }
 
 /// Which engines the next epoch of their world waits for.
@@ -218,26 +294,27 @@ fn held_up(engines: &[EngineStatus]) -> String {
     text
 }
 
-/// The latest losses, one line each, below a notice if a better way to handle them is not available: those of ranks, of
-/// which the launcher says what became of the others, or else those of the engines that the controller has seen.
+/// The latest losses, one line each, below a notice if a better way to handle them is not available: those of which the
+/// launcher says what became of them, and those that the controller alone has seen.
 fn losses(progress: Option<&Progress>, engines: &[EngineLoss]) -> String {
     const SHOWN: usize = 10;
     let mut text = String::new();
     if let Some(notice) = progress.and_then(|progress| progress.rank_loss.as_ref()).and_then(RankLoss::notice) {
         let _ = writeln!(text, "\n{notice}");
     }
-    let of_ranks = progress.map(|progress| &progress.losses[..]).unwrap_or_default();
-    let lines: Vec<String> = match of_ranks {
-        [] => engines.iter().map(loss_line).collect(),
-        _ => of_ranks.iter().map(Loss::describe).collect(),
-    };
+    let of_launcher = progress.map(|progress| &progress.losses[..]).unwrap_or_default();
+    let told = |loss: &&EngineLoss| !of_launcher.iter().any(|other| other.engines.contains(&loss.id));
+    let seen = engines.iter().filter(told).map(|loss| (loss.seconds_ago, loss_line(loss)));
+    let mut lines: Vec<(f64, String)> =
+        of_launcher.iter().map(|loss| (loss.seconds_ago, loss.describe())).chain(seen).collect();
+    lines.sort_by(|(first, _), (second, _)| second.total_cmp(first));
     if !lines.is_empty() {
         text.push_str("\nlost:\n");
     }
     if lines.len() > SHOWN {
         let _ = writeln!(text, "  {} before these", lines.len() - SHOWN);
     }
-    for line in &lines[lines.len().saturating_sub(SHOWN)..] {
+    for (_, line) in &lines[lines.len().saturating_sub(SHOWN)..] {
         let _ = writeln!(text, "  {line}");
     }
     text
@@ -323,10 +400,19 @@ impl Report for ListReport {
 
     fn to_talk(&self) -> String {
         if self.clusters.is_empty() && self.tunnels.is_empty() {
-            "there are no clusters; `ipclusterz -n 4` starts one\n".to_owned()
-        } else {
-            String::new()
+            return "there are no clusters; `ipclusterz -n 4` starts one\n".to_owned();
         }
+        let mut text = String::new();
+        for ListedCluster { cluster, host, left, .. } in self.clusters.iter().filter(|listed| listed.state == "gone") {
+            let left = if left.is_empty() { "files only".to_owned() } else { left.join(", ") };
+            let _ = writeln!(
+                text,
+                "cluster {cluster:?}: its launcher on {} gives no sign of life; left: {}; `ipclusterz gc` ends that",
+                printable(host),
+                printable(&left)
+            );
+        }
+        text
     }
 }
 

@@ -1,9 +1,10 @@
-//! `--daemonize`: starts the launcher again in a session of its own, and waits until it is ready.
+//! `--daemonize` and `--no-wait`: starts the launcher again in a session of its own, and waits until it is ready, or until what
+//! it starts is accepted.
 //!
 //! The detached launcher reports what it does on a pipe ([`crate::talk::Message`]), so that the shell shows the same
 //! lines and gets the same exit code as from a start in the foreground.
 
-use crate::report::StartReport;
+use crate::report::{AcceptedReport, StartReport};
 use crate::talk::Message;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
@@ -22,6 +23,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 
+/// What became of a detached start.
+pub enum Detached {
+    /// It is ready.
+    Ready(StartReport),
+    /// It goes on, and nobody waits for it.
+    Accepted(AcceptedReport),
+}
+
 /// What the waiting process receives.
 enum Event {
     Signal(Signal),
@@ -32,7 +41,7 @@ enum Event {
 /// Starts `program` with `arguments` detached, and waits until it is ready or has failed.
 ///
 /// `arguments` are those of this process, without the program's name.
-pub fn start_detached(program: &Path, arguments: &[OsString]) -> Result<StartReport, Failure> {
+pub fn start_detached(program: &Path, arguments: &[OsString]) -> Result<Detached, Failure> {
     let signals = BlockedSignals::block().map_err(Failure::io("blocking signals"))?;
     let (reader, writer) = io::pipe().map_err(Failure::io("making a pipe"))?;
     let descriptor = writer.as_raw_fd();
@@ -73,15 +82,21 @@ pub fn start_detached(program: &Path, arguments: &[OsString]) -> Result<StartRep
                 // An error is ignored: if the launcher has exited, its last message or the end of its pipe says so.
                 let _ = answers.as_mut().map(|pipe| pipe.write_all(line.reveal().as_bytes()));
             }
-            Ok(Event::Message(Message::Ready(report))) => return Ok(*report),
+            Ok(Event::Message(Message::Ready(report))) => return Ok(Detached::Ready(*report)),
+            Ok(Event::Message(Message::Accepted(report))) => return Ok(Detached::Accepted(*report)),
             Ok(Event::Message(Message::Failed(failure))) => {
                 // The name is free for another start only when the launcher has exited.
                 let _ = child.wait();
                 return Err(failure);
             }
-            Ok(Event::Signal(Signal::Interrupt | Signal::Terminate | Signal::HangUp)) => {
-                // The launcher is in another session, and would go on. It cleans up and reports that.
-                let _ = system::signal_process(child.id(), libc::SIGTERM);
+            Ok(Event::Signal(Signal::HangUp)) => {
+                // Somebody has logged out, and does not want to lose a place in a queue.
+                return Err(Failure::new(Exit::Interrupted, "hung up; the start goes on in the background")
+                    .with_hint("`ipclusterz status` says how far it is, `ipclusterz stop` ends it"));
+            }
+            Ok(Event::Signal(signal @ (Signal::Interrupt | Signal::Terminate))) => {
+                // The launcher is in another session, and would go on. It cleans up and reports that, by the signal's name.
+                let _ = system::signal_process(child.id(), signal.number());
             }
             Ok(Event::Signal(_)) => {}
             Ok(Event::Silence) | Err(_) => {

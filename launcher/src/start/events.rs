@@ -4,21 +4,21 @@
 use super::claim::claim;
 use super::detached;
 use super::parent::parent_to_follow;
-use super::vacancy::{already_running, free_name};
+use super::vacancy::take_name;
 use crate::arguments::{SettingsArguments, StartArguments};
 use crate::remote;
 use crate::supervisor::program::Program;
 use crate::supervisor::run::{OnReady, Plan, Supervisor};
-use crate::talk::Talk;
+use crate::talk::{Message, Talk};
 use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::BlockedSignals;
 use ipclusterz_host::stderr::{self, print_line};
+use ipclusterz_launchers::cluster::alive::Hold;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_launchers::cluster::lock::ClusterLock;
-use ipclusterz_launchers::cluster::state::ClusterState;
-use ipclusterz_launchers::cluster::{ClusterFolder, ended};
+use ipclusterz_launchers::cluster::{ClusterFolder, ended, outcome};
 use ipclusterz_launchers::maker::LauncherMaker;
 use ipclusterz_profile::Places;
 use ipclusterz_profile::environment::Variables;
@@ -40,14 +40,15 @@ pub fn supervise(
     let settings = settings(&arguments.settings, variables)?;
     let binary = binary()?;
     let elsewhere = !settings.tables.ssh.controller.is_empty();
+    if elsewhere && arguments.no_wait {
+        let message = "--no-wait: with ssh.controller this command looks after the cluster, and ends it when it goes";
+        return Err(Failure::new(Exit::Usage, message).with_hint("--daemonize, or --no-wait on that host itself"));
+    }
     let maker = if elsewhere { None } else { Some(LauncherMaker::new(&settings, &binary)?) };
 
     let folder = ClusterFolder::of(&settings.cluster)?;
-    let Some(lock) = ClusterLock::take_new(&folder)? else {
-        return Err(already_running(&settings.cluster, &folder, &ClusterState::of(&folder)?));
-    };
+    let lock = take_name(&settings.cluster, &folder, talk)?;
     let claimed = Claimed { folder: folder.clone(), lock, keep: settings.tables.logs.keep };
-    free_name(&settings.cluster, &folder, talk)?;
     let choice = arguments.journal();
     if !elsewhere {
         claim(choice, &settings, &folder, talk)?;
@@ -69,6 +70,7 @@ pub fn supervise(
         owned: program.is_some() || parent.is_some(),
         ..ClusterHandle::starting(&settings.cluster, &settings.profile, settings.engines)?
     };
+    let hold = Hold::new(&folder, &handle.run_id, &claimed.lock)?;
     if let Some(base) = handle.socket_dir.parent() {
         places::make_private_dir(base)?;
     }
@@ -80,6 +82,7 @@ pub fn supervise(
             profile,
             folder,
             handle,
+            hold,
             binary,
             program,
             journal: choice,
@@ -88,6 +91,7 @@ pub fn supervise(
         };
         let with_program = plan.program.is_some();
         let result = remote::supervise::supervise(plan, signals, talk, on_ready);
+        claimed.tell(&result, detached, talk);
         claimed.leave_logs(is_well(&result, with_program));
         return result;
     };
@@ -99,6 +103,7 @@ pub fn supervise(
         settings,
         folder,
         handle,
+        hold,
         binary,
         python,
         make_launcher: &mut make_launcher,
@@ -106,6 +111,7 @@ pub fn supervise(
         resume: choice.takes_up(),
         parent,
         lease_file,
+        no_wait: arguments.no_wait,
         started,
     };
     let with_program = plan.program.is_some();
@@ -114,6 +120,7 @@ pub fn supervise(
     let well = is_well(&result, with_program) && !supervisor.has_lost_engines();
     // Its guard ends with it, and looks into the folder.
     drop(supervisor);
+    claimed.tell(&result, detached, talk);
     claimed.leave_logs(well);
     result
 }
@@ -131,6 +138,17 @@ struct Claimed {
 }
 
 impl Claimed {
+    /// Tells who started a cluster in the background why it has failed; keeps that, if nobody hears it.
+    fn tell(&self, result: &Result<u8, Failure>, detached: bool, talk: &mut Talk) {
+        if let Err(failure) = result
+            && detached
+            && !talk.conclude(&Message::Failed(failure.clone()))
+        {
+            // The launcher's log has it too.
+            let _ = outcome::write(&self.folder.logs(), failure);
+        }
+    }
+
     /// For a cluster that has ended: keeps the folder for its logs, or removes it.
     fn leave_logs(self, well: bool) {
         let keeps = match self.keep {

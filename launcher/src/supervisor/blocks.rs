@@ -12,17 +12,33 @@ use ipclusterz_base::ids::EngineId;
 use ipclusterz_launchers::batch::clock;
 use ipclusterz_launchers::batch::elastic::{Block, BlockState, Decision, Elastic};
 use ipclusterz_launchers::batch::walltime::{Renewal, Term};
-use ipclusterz_launchers::set::SetId;
+use ipclusterz_launchers::set::{EngineSet, SetId};
 use ipclusterz_profile::settings::StartSettings;
+use ipclusterz_profile::tables::batch::BatchTable;
 use ipclusterz_profile::tables::engines::LauncherKind;
 use ipclusterz_runtime::wire::message::Status;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+/// The time limits of jobs, by groups.
+struct Limits(BTreeMap<Option<String>, Duration>);
+
+impl Limits {
+    fn of(batch: &BatchTable) -> Self {
+        let groups = batch.groups.iter().map(|group| Some(group.name.clone())).chain([None]);
+        let limit = |group: &Option<String>| clock::time_limit(&batch.of_group(group.as_deref()).time_limit).ok()?;
+        Self(groups.filter_map(|group| Some((group.clone(), limit(&group)?))).collect())
+    }
+
+    fn time_of(&self, group: Option<&str>) -> Option<Duration> {
+        self.0.iter().find(|(known, _)| known.as_deref() == group).map(|(_, limit)| *limit)
+    }
+}
+
 /// The jobs of a cluster that start and end with the load or with their time.
 pub struct Blocks {
     elastic: Option<(Elastic, u32)>,
-    renewal: Option<(Renewal, Duration)>,
+    renewal: Option<(Renewal, Limits)>,
     /// Since when each set has had nothing to do.
     idle: BTreeMap<SetId, Instant>,
     /// When each set that waits was first seen: tells how long the queue lets jobs wait.
@@ -47,15 +63,14 @@ impl Blocks {
         let elastic = settings
             .engines_per_block()
             .map(|engines| (Elastic::new(batch.blocks, seconds(batch.idle_time), engines), engines));
-        let limit = clock::time_limit(&batch.time_limit).ok().flatten().filter(|_| batch.renew);
-        let renewal = limit.map(|limit| (Renewal::new(seconds(batch.drain_before)), limit));
+        let renewal = batch.renew.then(|| (Renewal::new(seconds(batch.drain_before)), Limits::of(batch)));
         if elastic.is_none() && renewal.is_none() {
             return None;
         }
         Some(Self::new(elastic, renewal))
     }
 
-    fn new(elastic: Option<(Elastic, u32)>, renewal: Option<(Renewal, Duration)>) -> Self {
+    fn new(elastic: Option<(Elastic, u32)>, renewal: Option<(Renewal, Limits)>) -> Self {
         let (idle, waiting, successors, settled, unproven, trust) = Default::default();
         Self { elastic, renewal, idle, waiting, successors, settled, unproven, trust }
     }
@@ -154,7 +169,7 @@ impl Blocks {
 
     /// Submits successors, and retires predecessors whose successors are complete.
     fn renew(&mut self, core: &mut Core, now: Instant) -> Vec<Action> {
-        let Some((renewal, limit)) = &self.renewal else { return Vec::new() };
+        let Some((renewal, limits)) = &self.renewal else { return Vec::new() };
         let mut actions = Vec::new();
         let ready: Vec<SetId> =
             self.successors.keys().copied().filter(|set| core.set(*set).is_none_or(Set::is_complete)).collect();
@@ -173,7 +188,8 @@ impl Blocks {
             .filter_map(|set| {
                 let Stage::Running { since } = set.stage else { return None };
                 let settled = set.is_leaving() || self.settled.contains(&set.set.id);
-                Some(Term { set: set.set.id, began: since, ends: since + *limit, settled })
+                let ends = since + limits.time_of(set.set.group.as_deref())?;
+                Some(Term { set: set.set.id, began: since, ends, settled })
             })
             .collect();
         let mut room = self.trust.room(now, self.unproven.len());
@@ -182,9 +198,11 @@ impl Blocks {
                 break;
             }
             room -= 1;
-            let Some(count) = core.set(predecessor).map(|set| set.set.count) else { continue };
+            let Some(EngineSet { count, group, .. }) = core.set(predecessor).map(|set| set.set.clone()) else {
+                continue;
+            };
             actions.push(Action::Say(format!("the time of {} is nearly over: a new job", core.name_of(predecessor))));
-            for action in core.grow(count, count) {
+            for action in core.grow_group(group.as_deref(), count, count) {
                 if let Action::Start(set) = &action {
                     self.successors.insert(set.id, predecessor);
                     self.unproven.insert(set.id);

@@ -38,6 +38,8 @@ pub enum Event {
     Request(Request, AnswerTo),
     /// The lease of this cluster, which was started from another host, has expired; why.
     LeaseOver(String),
+    /// Another process has taken the cluster over: this one was held up for so long that it was thought to be gone.
+    TakenOver,
     /// The cluster on another host that this process looks after has ended; how.
     EndedElsewhere(Result<u8, Failure>),
     /// The controller's answer to the request to shut down.

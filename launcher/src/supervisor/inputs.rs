@@ -2,6 +2,7 @@
 
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::signals::Signal;
+use ipclusterz_launchers::contract::LostEngine;
 use ipclusterz_launchers::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
 use ipclusterz_runtime::wire::message::EngineInfo;
 use std::os::unix::process::ExitStatusExt;
@@ -32,8 +33,10 @@ pub enum Input {
         /// Why, as a sentence that names it.
         reason: String,
     },
-    /// How this lost rank of a set that goes on ended; `None` if its end is not explained yet.
+    /// How this lost engine of a set that goes on ended; `None` if its end is not explained yet.
     Explained(SetId, EngineId, Option<String>),
+    /// How this engine ended, by its parent in the job, which can start it again.
+    ParentSaid(SetId, EngineId, String),
     /// The controller has printed its line, or ended without one.
     ControllerSaid(ControllerWord),
     /// This process is connected to the controller, or is so again.
@@ -48,6 +51,8 @@ pub enum Input {
     Stop(Signal),
     /// The process that this one must not outlive is gone.
     ParentGone,
+    /// Another process has taken the cluster over.
+    TakenOver,
     /// Time has passed.
     Tick,
 }
@@ -65,13 +70,15 @@ pub enum Action {
     Start(EngineSet),
     /// End a set.
     End(SetId, Force),
-    /// Ask how the rank ended that had asked for this id.
-    Explain(EngineSet, EngineId),
+    /// Ask how an engine ended.
+    Explain(EngineSet, LostEngine),
     /// Write this line for the job of a set: once when all its ranks have registered, then each time they are to be
     /// restarted.
     TellJob(EngineSet, String),
     /// Have the controller give these engines no more work, and shut each down when it is idle.
     Retire(Vec<EngineId>),
+    /// Give back the nodes of a set's job that have these names: no engine of it is there any more.
+    Vacate(SetId, Vec<String>),
     /// Start the controller again.
     StartController,
     /// End the cluster.
@@ -123,6 +130,8 @@ pub enum Ending {
     Signal(Signal),
     /// The parent is gone.
     ParentGone,
+    /// Another process has taken the cluster over.
+    TakenOver,
     /// A client told the controller to shut down.
     ShutDown,
     /// The controller did not listen within this time.

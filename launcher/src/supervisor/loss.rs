@@ -95,7 +95,7 @@ mod tests {
             engines: vec![EngineId(id)],
             host: Some("n1".to_owned()),
             how: "its connection broke".to_owned(),
-            policy: OnRankLoss::Shrink,
+            policy: Some(OnRankLoss::Shrink),
             then: "engine 0 goes on".to_owned(),
             seconds_ago: 0.0,
         };

@@ -1,20 +1,23 @@
 //! The process that starts a cluster, watches over it and ends it. In reading order:
 //!
 //! - [`core`]: decides, without sockets, clock or processes; `inputs` has its inputs and actions, `policy` its
-//!   settings, [`set`] one set, `leaving` what the end of one means, [`world`](self) the loss of ranks, [`loss`] the record of losses, `ends` what the
+//!   settings, [`set`] one set, `leaving` what the end of one means, `bring_back` how engines come back one by one, `comebacks` how far they are, [`world`](self) the loss of ranks, [`loss`] the record of losses, `ends` what the
 //!   controller is told of them, `controller_life` whether it is started again, [`scaling`] which engines leave, `restart` how long to wait before a restart,
-//!   `progress` how far all sets are, `announcements` who is ready
+//!   `progress` how far all sets are, `questions` when it is asked how an engine ended, `announcements` who is ready
 //! - [`run`]: the loop that owns a cluster and turns events into inputs of the core; `act` carries out its actions,
 //!   `controller` those about the controller; `connection`: what that is told
 //! - `blocks`: jobs that start and end with the load
-//! - `shutdown`, `outcome`: the end, and the result of the command
+//! - `shutdown`, `outcome`, `advice`: the end, the result of the command, and what to do about it
 //! - [`events`], [`lease`], [`program`]: the sources of events
 //! - `names`, `tails`: names of engines in messages, and the ends of logs
 //! - `log_watch`: keeps logs within their bound
 
 mod act;
+mod advice;
 mod announcements;
 mod blocks;
+mod bring_back;
+mod comebacks;
 mod connection;
 mod controller;
 mod controller_life;
@@ -31,6 +34,7 @@ mod outcome;
 pub mod policy;
 pub mod program;
 mod progress;
+mod questions;
 mod restart;
 pub mod run;
 pub mod scaling;

@@ -1,6 +1,7 @@
 //! Names of engines, and what is said of several of them, in lines for the user.
 
 use ipclusterz_base::ids::EngineId;
+use ipclusterz_host::units::ranges;
 use std::time::Duration;
 
 /// `engine 3`, `engines 1, 2`, and no more than ten numbers.
@@ -13,20 +14,9 @@ pub fn name_engines(ids: &[EngineId]) -> String {
 
 /// `engines 0-4, 6, 8-17`, of ids in their order.
 pub fn name_ranges(ids: impl Iterator<Item = EngineId>) -> String {
-    let mut ranges: Vec<(u32, u32)> = Vec::new();
-    for EngineId(id) in ids {
-        match ranges.last_mut() {
-            Some((_, last)) if *last + 1 == id => *last = id,
-            _ => ranges.push((id, id)),
-        }
-    }
-    let names = ranges.iter().map(|(first, last)| match last - first {
-        0 => first.to_string(),
-        _ => format!("{first}-{last}"),
-    });
-    let names: Vec<String> = names.collect();
-    let plural = if ranges.iter().map(|(first, last)| last - first + 1).sum::<u32>() == 1 { "" } else { "s" };
-    format!("engine{plural} {}", names.join(", "))
+    let ids: Vec<u32> = ids.map(|id| id.0).collect();
+    let plural = if ids.len() == 1 { "" } else { "s" };
+    format!("engine{plural} {}", ranges(ids))
 }
 
 /// Why engines are killed at their end.

@@ -9,6 +9,14 @@ use std::time::Duration;
 pub struct Policy {
     /// Whether sets that die are started again.
     pub restart: bool,
+    /// Whether the job of a set can start single engines again.
+    pub again_in_job: bool,
+    /// Whether engines that were lost may come back in sets of their own.
+    pub own_jobs: bool,
+    /// With so many engines a start is good; 0 means all.
+    pub least: u32,
+    /// How long engines may wait in a queue before a start is given up, if not for ever.
+    pub queue_timeout: Option<Duration>,
     /// Whether a controller that dies is started again.
     pub restart_controller: bool,
     /// How often a failed start of a set is tried again.

@@ -39,7 +39,7 @@ impl Set {
     fn may_bring_engines(&self) -> bool {
         match self.stage {
             Stage::Waiting | Stage::Over { .. } => true,
-            Stage::Running { .. } => self.is_missing_engines() && !self.is_complete(),
+            Stage::Running { .. } => self.is_starting() || self.comebacks.coming().next().is_some(),
         }
     }
 
@@ -59,9 +59,7 @@ impl Set {
         let (state, seconds) = match self.stage {
             _ if self.is_leaving() => (SetState::Leaving, self.began.map_or(0.0, since)),
             Stage::Waiting => (SetState::Waiting, self.began.map_or(0.0, since)),
-            Stage::Running { since: time } if self.is_missing_engines() && !self.is_complete() => {
-                (SetState::Starting, since(time))
-            }
+            Stage::Running { since: time } if self.may_bring_engines() => (SetState::Starting, since(time)),
             Stage::Running { since: time } => (SetState::Running, since(time)),
             Stage::Over { ended, .. } => (SetState::Over, since(ended)),
         };
@@ -72,6 +70,7 @@ impl Set {
             set: self.set.clone(),
             ready: self.set.count.saturating_sub(missing),
             lost: self.lost.iter().copied().collect(),
+            suspended: self.given_ids().filter(|_| self.suspended).collect(),
             state,
             seconds,
             said,

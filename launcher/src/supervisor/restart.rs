@@ -25,12 +25,17 @@ impl Default for BackOff {
 }
 
 impl BackOff {
+    /// Forgets the deaths of an engine that has lived for long since then: it did not die of its start.
+    pub fn lived_since(&mut self, since: Instant, now: Instant) {
+        if now.saturating_duration_since(since) >= PROVEN {
+            self.deaths = 0;
+        }
+    }
+
     /// When to start an engine again that was started at `started` and died at `now`. The wait doubles with each early
     /// death.
     pub fn next_start(&mut self, started: Instant, now: Instant) -> Instant {
-        if now.saturating_duration_since(started) >= PROVEN {
-            self.deaths = 0;
-        }
+        self.lived_since(started, now);
         let wait = FIRST.saturating_mul(2_u32.saturating_pow(self.deaths)).min(self.longest);
         self.deaths = self.deaths.saturating_add(1);
         now + wait

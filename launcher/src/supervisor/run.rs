@@ -20,7 +20,9 @@ use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::{BlockedSignals, Signal};
 use ipclusterz_host::system;
+use ipclusterz_launchers::causes;
 use ipclusterz_launchers::cluster::ClusterFolder;
+use ipclusterz_launchers::cluster::alive::{Hold, Keeper};
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
 use ipclusterz_launchers::contract::{Launcher, Wake};
 use ipclusterz_profile::settings::StartSettings;
@@ -45,6 +47,8 @@ pub struct Plan<'a> {
     pub folder: ClusterFolder,
     /// The cluster's record, which is kept up to date.
     pub handle: ClusterHandle,
+    /// By what it knows that the cluster is still its own.
+    pub hold: Hold,
     /// The path of this binary, which is also the controller.
     pub binary: PathBuf,
     /// The Python of the engines, for messages.
@@ -59,6 +63,8 @@ pub struct Plan<'a> {
     pub parent: Option<u32>,
     /// A file that another host touches as long as the cluster is to live.
     pub lease_file: Option<PathBuf>,
+    /// Who started it wants to know when everything is started, and waits for no engine.
+    pub no_wait: bool,
     /// When the command was given.
     pub started: Instant,
 }
@@ -73,6 +79,8 @@ pub struct Supervisor<'a> {
     pub(super) blocks: Option<Blocks>,
     /// Ends what runs elsewhere if this process is killed.
     pub(super) guard: Option<Guard>,
+    /// Gives signs of life for as long as it is there.
+    pub(super) alive: Option<Keeper>,
     pub(super) sender: Sender<Event>,
     pub(super) receiver: Receiver<Event>,
     pub(super) connection: Connection,
@@ -93,6 +101,12 @@ impl<'a> Supervisor<'a> {
         let engines = &plan.settings.tables.engines;
         let policy = Policy {
             restart: plan.settings.restart,
+            again_in_job: false,
+            own_jobs: plan.settings.engines_per_block().is_none(),
+            least: engines.min,
+            queue_timeout: Some(plan.settings.tables.batch.queue_timeout)
+                .filter(|seconds| *seconds > 0.0)
+                .map(Duration::from_secs_f64),
             restart_controller: plan.settings.tables.controller.restart,
             retries: engines.retries,
             rank_loss: None,
@@ -115,6 +129,7 @@ impl<'a> Supervisor<'a> {
             launcher,
             blocks,
             guard,
+            alive: None,
             sender,
             receiver,
             connection: Connection::default(),
@@ -133,7 +148,8 @@ impl<'a> Supervisor<'a> {
         let outcome = match &supervised {
             Ok(ending) => self.outcome(ending),
             Err(failure) => Err(failure.clone()),
-        };
+        }
+        .map_err(|failure| causes::advised(failure, &self.plan.python));
         if self.plan.program.is_none() {
             self.talk.say(format!("stopping cluster {:?}", self.plan.settings.cluster));
         }
@@ -169,6 +185,10 @@ impl<'a> Supervisor<'a> {
             lease::watch(file.clone(), lease, self.sender.clone())
                 .map_err(Failure::io("starting the thread that watches the lease"))?;
         }
+        let sender = self.sender.clone();
+        let lost = move || drop(sender.send(Event::TakenOver));
+        self.alive =
+            Some(self.plan.hold.clone().keep(lost).map_err(Failure::io("starting the thread of the sign of life"))?);
         self.write_handle()?;
         self.start_controller()?;
         self.write_handle()?;
@@ -188,7 +208,7 @@ impl<'a> Supervisor<'a> {
                             launcher.end(set, force);
                         }
                     }
-                    Action::Explain(set, engine) => actions.extend(self.explain(&set, engine)),
+                    Action::Explain(set, lost) => actions.extend(self.explain(&set, &lost)),
                     Action::TellJob(set, line) => {
                         if let Some(launcher) = &mut self.launcher
                             && let Err(failure) = launcher.tell_job(&set, &line)
@@ -197,10 +217,16 @@ impl<'a> Supervisor<'a> {
                         }
                     }
                     Action::Retire(engines) => self.connection.retire(&engines),
+                    Action::Vacate(set, hosts) => {
+                        if let Some(launcher) = &mut self.launcher {
+                            launcher.vacate(set, hosts);
+                        }
+                    }
                     Action::StartController => actions.extend(self.start_controller_again()),
                     Action::Finish(ending) => return Ok(ending),
                 }
             }
+            self.tell_accepted();
             let launcher_poll = self.launcher.as_ref().and_then(|launcher| launcher.next_poll());
             let event = match [self.core.next_tick(), launcher_poll].into_iter().flatten().min() {
                 Some(tick) => self.receiver.recv_timeout(tick.saturating_duration_since(Instant::now())),
@@ -235,8 +261,8 @@ impl<'a> Supervisor<'a> {
                 Some(blocks) => blocks.decide(&mut self.core, &status, now),
                 None => Vec::new(),
             },
-            Event::Request(Request::Scale(change), answer) => {
-                let scaled = self.scale(change);
+            Event::Request(Request::Scale(scaling), answer) => {
+                let scaled = self.scale(&scaling);
                 let (reply, actions) = match scaled {
                     Ok((scaled, actions)) => (Ok(Reply::Scaled(scaled)), actions),
                     Err(failure) => (Err(failure), Vec::new()),
@@ -250,6 +276,7 @@ impl<'a> Supervisor<'a> {
                 Vec::new()
             }
             Event::ShutdownAnswered(_) | Event::EndedElsewhere(_) => Vec::new(),
+            Event::TakenOver => self.core.handle(Input::TakenOver, now),
             Event::LeaseOver(why) => {
                 self.talk.say(why);
                 self.core.handle(Input::ParentGone, now)
@@ -277,7 +304,8 @@ impl<'a> Supervisor<'a> {
                 return vec![Action::Say(format!("{name} was interrupted; a second Ctrl-C stops everything"))];
             }
             self.hurry = false;
-            program.signal(libc::SIGTERM);
+            // What hangs up or ends this process is passed on as what it is; a second Ctrl-C is to end the program.
+            program.signal(if signal == Signal::Interrupt { libc::SIGTERM } else { signal.number() });
         }
         self.core.handle(Input::Stop(signal), now)
     }

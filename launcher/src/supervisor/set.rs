@@ -1,9 +1,12 @@
 //! The state of one set of engines, as the supervisor knows it.
 
+use super::comebacks::Comebacks;
 use super::loss::Restarts;
 use super::policy::Policy;
+use super::questions::Question;
 use super::restart::BackOff;
 use ipclusterz_base::ids::EngineId;
+use ipclusterz_launchers::contract::LostEngine;
 use ipclusterz_launchers::set::{EngineSet, SetEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -27,6 +30,15 @@ pub enum Stage {
     },
 }
 
+/// Where an engine is.
+#[derive(Debug)]
+pub struct Place {
+    /// Its host.
+    pub host: String,
+    /// Its process there.
+    pub pid: u32,
+}
+
 /// One set.
 #[derive(Debug)]
 pub struct Set {
@@ -37,11 +49,21 @@ pub struct Set {
     /// The ids that registered engines were given, by the ids that they asked for: another one if that was taken.
     registered: BTreeMap<EngineId, EngineId>,
     /// The hosts of engines that have registered, by the ids that the engines asked for.
-    places: BTreeMap<EngineId, String>,
+    places: BTreeMap<EngineId, Place>,
     /// Ranks that were lost while the others go on, by the ids that they asked for.
     pub lost: BTreeSet<EngineId>,
-    /// The lost ranks whose end nobody has explained yet: when to ask next, and how many more times.
-    pub unexplained: BTreeMap<EngineId, (Instant, u32)>,
+    /// Engines that come back one by one while the others go on. Those of a world do not.
+    pub comebacks: Comebacks,
+    /// Engines that a client has shut down while the others go on, by the ids that they asked for.
+    pub shut: BTreeSet<EngineId>,
+    /// Engines that a queue keeps waiting while others of the set run, by the ids that they ask for.
+    pub queued: BTreeSet<EngineId>,
+    /// It belongs to the start of the cluster, which may be good without it.
+    pub of_start: bool,
+    /// Its start has failed as often as it may, and is tried on because the cluster can do without it.
+    pub fails: bool,
+    /// The lost engines whose end nobody has explained yet.
+    pub unexplained: BTreeMap<EngineId, Question>,
     /// Its restarts, when it is a world.
     pub restarts: Restarts,
     /// How often its job has restarted its ranks. `None` until all have registered, or if jobs do not restart ranks.
@@ -70,6 +92,8 @@ pub struct Set {
     pub began: Option<Instant>,
     /// What its launcher reported last, and when.
     pub said: Option<(String, Instant)>,
+    /// Whether its processes are stopped by whoever runs them.
+    pub suspended: bool,
     pid: Option<u32>,
     /// Whether all its engines have registered.
     complete: bool,
@@ -86,6 +110,11 @@ impl Set {
             registered: BTreeMap::new(),
             places: BTreeMap::new(),
             lost: BTreeSet::new(),
+            comebacks: Comebacks::default(),
+            shut: BTreeSet::new(),
+            queued: BTreeSet::new(),
+            of_start: false,
+            fails: false,
             unexplained: BTreeMap::new(),
             restarts: Restarts::default(),
             in_job: None,
@@ -100,6 +129,7 @@ impl Set {
             attempts: 0,
             began: None,
             said: None,
+            suspended: false,
             pid: None,
             complete: false,
             gone: false,
@@ -107,11 +137,32 @@ impl Set {
         }
     }
 
+    /// The same set, which has died before.
+    pub fn with_back_off(self, back_off: BackOff) -> Self {
+        Self { back_off, ..self }
+    }
+
+    /// Whether its start has failed before, in the same way.
+    pub fn fails_as_before(&self, how: &str) -> bool {
+        self.fails && self.said.as_ref().is_some_and(|(said, _)| said == how)
+    }
+
+    /// Whether it was never started, and is to be.
+    pub fn is_to_come(&self) -> bool {
+        self.attempts == 0 && matches!(self.stage, Stage::Over { .. })
+    }
+
     /// Records that its launcher began to start it. If it is a process of this host, it runs already.
     pub fn began(&mut self, pid: Option<u32>, now: Instant) {
         self.attempts += 1;
         (self.pid, self.began) = (pid, Some(now));
         self.stage = if pid.is_some() { Stage::Running { since: now } } else { Stage::Waiting };
+    }
+
+    /// Records that it is this process from here on.
+    pub fn forked(&mut self, pid: u32, now: Instant) {
+        self.pid = Some(pid);
+        self.stage = Stage::Running { since: now };
     }
 
     /// Records what its launcher reports. An empty text is no news.
@@ -145,8 +196,10 @@ impl Set {
         self.registered.clear();
         self.lost.clear();
         self.unexplained.clear();
+        self.queued.clear();
+        self.comebacks = Comebacks::default();
         (self.left, self.end_at, self.kill_at, self.died, self.complete) = (None, None, None, false, false);
-        (self.shut_down, self.left_by_itself) = (false, false);
+        (self.shut_down, self.left_by_itself, self.suspended) = (false, false, false);
     }
 
     /// Whether it is to be started again now. Returns true only once.
@@ -158,14 +211,20 @@ impl Set {
         due
     }
 
-    /// `engine 3 (pid 17)` or `engines 4 to 7`.
+    /// `engine 3 (pid 17)`, `engines 4 to 7` or `engines 4 to 7 (big)`.
     pub fn name(&self) -> String {
-        let EngineSet { first, count, .. } = self.set;
+        let EngineSet { first, count, ref group, .. } = self.set;
+        let of_group = group.as_ref().map(|group| format!(" ({group})")).unwrap_or_default();
         match (count, self.pid) {
             (1, Some(pid)) => format!("engine {first} (pid {pid})"),
-            (1, None) => format!("engine {first}"),
-            _ => format!("engines {first} to {}", first.0 + count - 1),
+            (1, None) => format!("engine {first}{of_group}"),
+            _ => format!("engines {first} to {}{of_group}", first.0 + count - 1),
         }
+    }
+
+    /// Whether it is of this group. Without one, any set is.
+    pub fn is_of(&self, group: Option<&str>) -> bool {
+        group.is_none_or(|group| self.set.group.as_deref() == Some(group))
     }
 
     /// `pid 17`.
@@ -198,9 +257,10 @@ impl Set {
         self.gone || (!self.leaving.is_empty() && self.remaining().next().is_none())
     }
 
-    /// The engines that are to stay: neither lost nor told to leave.
+    /// The engines that are to stay: neither lost nor shut down nor told to leave.
     pub fn remaining(&self) -> impl Iterator<Item = EngineId> {
-        self.set.engines().filter(|id| !self.lost.contains(id) && !self.leaving.contains(id))
+        let gone = |id: &EngineId| self.lost.contains(id) || self.shut.contains(id) || self.leaving.contains(id);
+        self.set.engines().filter(move |id| !gone(id))
     }
 
     /// Marks it as not needed any more.
@@ -232,12 +292,14 @@ impl Set {
     }
 
     /// Registers an engine under the id that it was given. Returns false if that is known already.
-    pub fn register(&mut self, asked: EngineId, given: EngineId, host: &str, now: Instant) -> bool {
-        (self.left, self.left_by_itself) = (None, false);
-        self.places.insert(asked, host.to_owned());
+    pub fn register(&mut self, asked: EngineId, given: EngineId, place: Place, now: Instant) -> bool {
+        (self.left, self.left_by_itself, self.fails) = (None, false, false);
+        self.places.insert(asked, place);
         // The engine was only out of reach.
         self.lost.remove(&asked);
         self.unexplained.remove(&asked);
+        self.queued.remove(&asked);
+        self.comebacks.arrived(asked, now);
         // The launcher may learn later than the controller that the set runs.
         if self.stage == Stage::Waiting {
             self.stage = Stage::Running { since: now };
@@ -260,8 +322,34 @@ impl Set {
     }
 
     /// The host of the engine that asked for this id.
-    pub fn place(&self, asked: EngineId) -> Option<&str> {
-        self.places.get(&asked).map(String::as_str)
+    pub fn host(&self, asked: EngineId) -> Option<&str> {
+        self.places.get(&asked).map(|place| place.host.as_str())
+    }
+
+    /// What is to be said of the engine that asked for this id when it is asked how it ended. `here` is this host.
+    pub fn lost_engine(&self, asked: EngineId, here: &str) -> LostEngine {
+        let place = self.places.get(&asked);
+        let pid = place.filter(|place| place.host == here).map(|place| place.pid);
+        LostEngine { rank: asked.0 - self.set.first.0, host: place.map(|place| place.host.clone()), pid }
+    }
+
+    /// The hosts that engines of it have been on and on which none is any more, nor is to be.
+    pub fn hosts_left(&self) -> Vec<String> {
+        let stays = |asked: &EngineId| self.registered.contains_key(asked) || self.remaining().any(|id| id == *asked);
+        let (there, gone): (Vec<_>, Vec<_>) = self.places.iter().partition(|(asked, _)| stays(asked));
+        let there: BTreeSet<&String> = there.into_iter().map(|(_, place)| &place.host).collect();
+        let left: BTreeSet<&String> = gone.into_iter().map(|(_, place)| &place.host).collect();
+        left.difference(&there).map(|host| (*host).clone()).collect()
+    }
+
+    /// Whether the host of the engine that asked for this id is one of these.
+    pub fn has_left_host_of(&self, asked: EngineId) -> bool {
+        self.host(asked).is_some_and(|host| self.hosts_left().iter().any(|left| left == host))
+    }
+
+    /// Whether engines of it leave while others stay.
+    pub fn is_shrinking(&self) -> bool {
+        !self.leaving.is_empty() && !self.is_leaving()
     }
 
     /// The engines that have not registered.
@@ -279,12 +367,35 @@ impl Set {
         self.remaining().filter(|id| !self.registered.contains_key(id))
     }
 
-    /// When all its engines must have registered; `None` if nothing is missing, or the set does not run.
+    /// When all its engines must have registered that do not wait in a queue; `None` if none of these is missing, or the
+    /// set does not run.
     pub fn deadline(&self, policy: &Policy) -> Option<Instant> {
         match self.stage {
-            Stage::Running { since } if self.is_missing_engines() && !self.complete => Some(since + policy.timeout),
+            Stage::Running { since } if self.is_starting() && self.late().next().is_some() => {
+                Some(since + policy.timeout)
+            }
             _ => None,
         }
+    }
+
+    /// Whether engines of it are awaited for the first time since it was started.
+    pub fn is_starting(&self) -> bool {
+        self.is_missing_engines() && !self.complete
+    }
+
+    /// The engines that are to register and do not wait in a queue.
+    pub fn late(&self) -> impl Iterator<Item = EngineId> {
+        self.awaited().filter(|id| !self.queued.contains(id))
+    }
+
+    /// Records which of its engines a queue keeps waiting. Those that it has let go have their time from now on.
+    pub fn queue(&mut self, queued: BTreeSet<EngineId>, now: Instant) {
+        if let Stage::Running { since } = &mut self.stage
+            && self.queued.difference(&queued).next().is_some()
+        {
+            *since = now;
+        }
+        self.queued = queued;
     }
 
     /// The times at which something about this set is due.
@@ -292,7 +403,8 @@ impl Set {
         let again_at = if let Stage::Over { again_at, .. } = self.stage { Some(again_at) } else { None };
         let say_at = self.left.as_ref().map(|(say_at, _)| *say_at);
         let word_by = self.over_with.as_ref().map(|(word_by, _)| *word_by);
-        let ask_at = self.unexplained.values().map(|(ask_at, _)| *ask_at).min();
-        [again_at, say_at, word_by, ask_at, self.end_at, self.kill_at, self.deadline(policy)].into_iter().flatten()
+        let ask_at = self.unexplained.values().map(|question| question.ask_at).min();
+        let (comeback, deadline) = (self.comebacks.next_tick(), self.deadline(policy));
+        [again_at, say_at, word_by, ask_at, comeback, self.end_at, self.kill_at, deadline].into_iter().flatten()
     }
 }

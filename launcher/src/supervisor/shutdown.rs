@@ -6,6 +6,8 @@ use super::names::{name_ranges, took_too_long};
 use super::run::Supervisor;
 use crate::journals;
 use ipclusterz_base::ids::EngineId;
+use ipclusterz_base::places::PlacesError;
+use ipclusterz_base::private;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::signals::Signal;
 use ipclusterz_launchers::cluster::handle::Phase;
@@ -30,13 +32,16 @@ impl Supervisor<'_> {
     /// Ends all processes and jobs, and removes all files. If a set cannot be ended, its record stays for a later try.
     pub(super) fn shut_down(&mut self, ending: Option<&Ending>) -> Result<(), Failure> {
         self.set_phase(Phase::Stopping);
+        let is_lost = self.plan.hold.is_lost();
+        // What ends in order removes files, by their names.
+        self.hurry |= is_lost;
         let records = self.launcher.as_ref().map(|launcher| launcher.records()).unwrap_or_default();
         let elsewhere = records.iter().any(|record| !record.job.is_here());
         // How a job ended that is cancelled while it ends is not known for sure.
         let is_job = |record: &&SetRecord| matches!(record.job, JobRecord::Batch(_));
         let jobs: BTreeSet<SetId> = records.iter().filter(is_job).map(|record| record.set.id).collect();
         let mut left: BTreeSet<SetId> = records.into_iter().map(|record| record.set.id).collect();
-        let politely = self.core.is_ready() && !matches!(ending, Some(Ending::ControllerDied { .. }));
+        let politely = self.core.is_ready() && !is_lost && !matches!(ending, Some(Ending::ControllerDied { .. }));
         // A controller that a client shut down has told the engines before it exited.
         let told = matches!(ending, Some(Ending::ShutDown));
         let asked = (politely && self.controller.is_running() && self.request_shutdown()) || told;
@@ -72,10 +77,21 @@ impl Supervisor<'_> {
             self.update_record();
             return Ok(());
         }
+        if is_lost || self.plan.hold.is_lost() {
+            return Ok(self.remove_own_folders()?);
+        }
+        // Or its file would be written once more.
+        self.alive = None;
         if let Some(kept) = journals::remove_files_of(&self.plan.folder, &self.plan.handle)? {
             self.talk.warn(kept.line());
         }
         Ok(())
+    }
+
+    /// What is this run's alone, of a cluster that is another one's.
+    fn remove_own_folders(&self) -> Result<(), PlacesError> {
+        let handle = &self.plan.handle;
+        [&handle.socket_dir, &handle.shared_memory_dir].into_iter().try_for_each(|folder| private::remove(folder))
     }
 
     /// Says which engines were killed because their end took too long: to the user, in the log of each, and in a log that

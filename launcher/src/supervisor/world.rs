@@ -4,17 +4,13 @@ use super::core::Core;
 use super::inputs::Action;
 use super::names::name_engines;
 use super::policy::Policy;
+use super::questions::Question;
 use super::set::Set;
 use crate::report::progress::Loss;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_launchers::set::{SetEnd, SetId};
 use ipclusterz_profile::tables::engines::OnRankLoss;
 use std::time::{Duration, Instant};
-
-/// The time between two questions how a lost rank ended: the program that started it learns that a moment later.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// How often to ask.
-const ASK_TIMES: u32 = 20;
 
 /// How long the program of a set that has lost an engine may take to end the set by itself. That program knows best
 /// which rank died, and how.
@@ -48,6 +44,8 @@ impl Policy {
             Some(OnRankLoss::Shrink) if self.restart => set.restarts.take(self.restart_limit, now),
             Some(OnRankLoss::Shrink) => Err("none of its engines is left (engines.restart = false)".to_owned()),
             None if self.restart => Ok("started again".to_owned()),
+            // Those that a start did without join as they come.
+            None if set.fails => Ok("tried again".to_owned()),
             None => Err(String::new()),
         }
     }
@@ -66,27 +64,28 @@ impl Core {
         {
             let line = format!("{reason}; {}: {then} in the same job", set.name());
             set.restart_in_job(&then, now);
-            set.unexplained.insert(asked, (now + ASK_AGAIN, ASK_TIMES));
+            set.unexplained.insert(asked, Question::new(now));
             let tell = Action::TellJob(set.set.clone(), line.clone());
-            self.losses.add(set.loss_of_all(reason, &then, OnRankLoss::Restart), now);
+            self.losses.add(set.loss_of_all(reason, &then, Some(OnRankLoss::Restart)), now);
             return vec![Action::Say(line), tell];
         }
         if !shrinks || !set.is_complete() || others.is_empty() {
             set.died = true;
+            set.unexplained.insert(asked, Question::new(now));
             set.end_at.get_or_insert(now + NOTICE_PATIENCE);
             return vec![Action::Say(format!("{reason}; with it ends the whole set of {}", set.name()))];
         }
         set.lost.insert(asked);
-        set.unexplained.insert(asked, (now + ASK_AGAIN, ASK_TIMES));
+        set.unexplained.insert(asked, Question::new(now));
         let go = if others.len() == 1 { "goes" } else { "go" };
         let then = format!("{} {go} on", name_engines(&others));
         self.losses.add(
             Loss {
                 name: format!("engine {asked} (rank {})", asked.0 - set.set.first.0),
                 engines: vec![asked],
-                host: set.place(asked).map(str::to_owned),
+                host: set.host(asked).map(str::to_owned),
                 how: reason.to_owned(),
-                policy: OnRankLoss::Shrink,
+                policy: Some(OnRankLoss::Shrink),
                 then: then.clone(),
                 seconds_ago: 0.0,
             },
@@ -95,17 +94,19 @@ impl Core {
         vec![Action::Say(format!("{reason}; {then}"))]
     }
 
-    /// Handles the answer of the program that started a rank: how the rank ended, or `None` if it does not know yet.
+    /// Handles the answer of the program that started an engine: how that ended, or `None` if it does not know yet.
     pub(super) fn explained(&mut self, id: SetId, asked: EngineId, how: Option<String>, now: Instant) -> Vec<Action> {
         let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
-        let Some((_, left)) = set.unexplained.remove(&asked) else { return Vec::new() };
-        let Some(how) = how else {
-            if left > 1 {
-                set.unexplained.insert(asked, (now + ASK_AGAIN, left - 1));
-            }
-            return Vec::new();
-        };
-        let line = format!("{}: {how}", set.rank(asked));
+        let Some(question) = set.unexplained.remove(&asked) else { return Vec::new() };
+        let again = question.again(now).filter(|_| how.is_none());
+        set.unexplained.extend(again.map(|again| (asked, again)));
+        let is_world = self.policy.rank_loss.is_some();
+        let name = set.engine(asked, is_world);
+        if how.is_some() || again.is_none_or(|again| again.is_late()) {
+            self.not_in_job(id, asked, now);
+        }
+        let Some(how) = how else { return Vec::new() };
+        let line = format!("{name}: {how}");
         self.losses.explain(asked, &how, &line);
         self.ends.engine_ended(id, asked, &how);
         vec![Action::Say(line)]
@@ -113,31 +114,39 @@ impl Core {
 }
 
 impl Set {
-    /// `engine 2 (rank 2) on n1`.
-    fn rank(&self, asked: EngineId) -> String {
-        let place = self.place(asked).map(|host| format!(" on {host}")).unwrap_or_default();
-        format!("engine {asked} (rank {}){place}", asked.0 - self.set.first.0)
+    /// `engine 2 (rank 2) on n1`, `engine 2 on n1`.
+    fn engine(&self, asked: EngineId, is_world: bool) -> String {
+        let place = self.host(asked).map(|host| format!(" on {host}")).unwrap_or_default();
+        let rank = if is_world { format!(" (rank {})", asked.0 - self.set.first.0) } else { String::new() };
+        format!("engine {asked}{rank}{place}")
     }
 
-    /// The questions that are due now about how lost ranks ended.
-    pub(super) fn questions_about_lost_ranks(&self, now: Instant) -> impl Iterator<Item = Action> {
-        let due = self.unexplained.iter().filter(move |(_, (ask_at, _))| *ask_at <= now);
-        due.map(|(asked, _)| Action::Explain(self.set.clone(), *asked))
+    /// The questions that are due now about how lost engines ended.
+    pub(super) fn questions(&self, here: &str, now: Instant) -> impl Iterator<Item = Action> {
+        let due = self.unexplained.iter().filter(move |(_, question)| question.ask_at <= now);
+        due.map(move |(asked, _)| Action::Explain(self.set.clone(), self.lost_engine(*asked, here)))
     }
 
     /// Whether a set that has ended was shut down. If a rank was lost before, the program's exit status says nothing
-    /// new. And an engine that nobody had told to end may have ended with 0.
-    pub(super) fn has_ended_well(&self, end: &SetEnd) -> bool {
+    /// new. And an engine that nobody had told to end may have ended with 0. Engines that are no ranks of a world were lost before or shut
+    /// down, one by one.
+    pub(super) fn has_ended_well(&self, end: &SetEnd, is_world: bool) -> bool {
         let orderly = end.orderly && !self.left_by_itself;
-        !self.died && (orderly || self.shut_down || (!self.lost.is_empty() && self.given_ids().next().is_none()))
+        let rest = if is_world {
+            !self.lost.is_empty() && self.given_ids().next().is_none()
+        } else {
+            !self.shut.is_empty() && self.remaining().next().is_none()
+        };
+        let complete = self.comebacks.coming().next().is_none();
+        !self.died && complete && (orderly || self.shut_down || rest)
     }
 
     /// The loss of the whole set.
-    pub(super) fn loss_of_all(&self, how: &str, then: &str, policy: OnRankLoss) -> Loss {
+    pub(super) fn loss_of_all(&self, how: &str, then: &str, policy: Option<OnRankLoss>) -> Loss {
         Loss {
             name: self.name(),
             engines: self.set.engines().collect(),
-            host: None,
+            host: self.host(self.set.first).filter(|_| self.set.count == 1).map(str::to_owned),
             how: how.to_owned(),
             policy,
             then: then.to_owned(),

@@ -366,7 +366,8 @@ Match all
     #[test]
     fn what_only_openssh_can_do_is_an_error() {
         let error = resolve_with(CONFIG, "odd", |_| ()).expect_err("ProxyCommand");
-        assert!(error.to_string().contains("ProxyCommand"), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("sets ProxyCommand ") && said.contains("which the built-in SSH cannot do"), "{said}");
         assert!(error.hint().contains("backend = \"openssh\""));
     }
 

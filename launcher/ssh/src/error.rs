@@ -363,6 +363,19 @@ mod tests {
     }
 
     #[test]
+    fn a_login_that_is_refused_lists_what_was_tried() {
+        let error = SshError::Authentication {
+            host: "n1".to_owned(),
+            user: "me".to_owned(),
+            tried: vec!["key ~/.ssh/id_ed25519 (refused)".to_owned()],
+            methods: "publickey".to_owned(),
+        };
+        let said = "n1 does not let user \"me\" in: tried key ~/.ssh/id_ed25519 (refused); it accepts publickey";
+        assert_eq!(error.to_string(), said);
+        assert!(error.hint().contains("IdentityFile"));
+    }
+
+    #[test]
     fn a_failed_command_shows_status_and_stderr() {
         let error = SshError::Command {
             host: "n1".to_owned(),

@@ -54,9 +54,10 @@ fn an_unknown_key_in_a_profile() {
     let path = user.path("config/ipclusterz/profiles/lab.toml");
     std::fs::write(&path, "# the lab\n[engines]\nresart = true\n").expect("write");
     let expected = "error: [USER]/config/ipclusterz/profiles/lab.toml:3:1: unknown key `engines.resart`\n\
-                    hint: did you mean `restart`? keys known here: count, directory, end_timeout, env, hash_seed, \
-                    launcher, lease, on_rank_loss, pass_env, python, restart, restart_limit, restart_window, retries, \
-                    setup, threads, timeout, wrap\n";
+                    hint: did you mean `restart`? keys known here: agent, bind, count, directory, end_timeout, env, fork, gpus, hash_seed, \
+                    launcher, lease, memory, min, on_rank_loss, pass_env, preload, python, restart, restart_limit, restart_window, \
+                    retries, \
+                    setup, stage, threads, timeout, wrap\n";
     user.run("start --profile lab").assert_fails(2, expected);
     user.run(&format!("start --profile {}", path.display())).assert_fails(2, expected);
     user.run("start --profile lob").assert_fails(
@@ -109,16 +110,38 @@ fn values_that_contradict_each_other() {
         ("controller.restart=x", "`controller.restart`: \"x\" is neither true nor false"),
         ("controller.journal=x", "`controller.journal`: there is no `x`, expected one of `on`, `off`, `best-effort`"),
         ("engines.threads=x", "`engines.threads`: \"x\" is not \"share\", \"unset\" or a whole number from 0 on"),
+        ("engines.bind=socket", "`engines.bind`: there is no `socket`, expected one of `none`, `core`, `numa`"),
+        (
+            "engines.stage=yes",
+            "`engines.stage`: \"yes\" is not true, false, or the path of an archive, such as \"/shared/env.tar.zst\"",
+        ),
         ("engines.wrap=3", "`engines.wrap`: 3 is not a list"),
         ("ssh.hosts=[{}]", "`ssh.hosts[0]`: `host` is missing"),
+    ] {
+        user.run(&format!("start --set {set}")).assert_fails(2, &format!("error: --set: {refusal}\n{hint}"));
+    }
+    let gpus = "hint: give \"none\", \"auto\", or the GPUs: \"0,1,3\", [0, 1, 3] or [\"GPU-8f1d…\", \"MIG-2c6a…\"]\n";
+    let memory = "hint: give a number and M, G or T, such as \"4G\", or \"\" for no limit\n";
+    let endings = "hint: its name ends with one of: .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz, .txz, .tar.zst, .tzst, .squashfs, \
+                   .sqfs, .sqsh\n";
+    for (set, refusal, hint) in [
+        ("engines.stage=/x/env.zip", "`engines.stage`: \"/x/env.zip\" is not an archive that can be unpacked", endings),
+        ("engines.gpus=all", "`engines.gpus`: \"all\" is not a GPU", gpus),
+        ("engines.gpus=[0,1,0]", "`engines.gpus`: \"0\" is named twice", gpus),
+        ("engines.gpus=[]", "`engines.gpus`: an empty list names no GPU", gpus),
+        ("engines.gpus=true", "`engines.gpus`: \"true\" is not a GPU", gpus),
+        ("engines.memory=4", "`engines.memory`: \"4\" is not a size", memory),
+        ("engines.memory=4X", "`engines.memory`: \"4X\" is not a size", memory),
+        ("engines.memory=1M", "`engines.memory`: \"1M\" is less than the 64.0 MiB that an engine needs", memory),
     ] {
         user.run(&format!("start --set {set}")).assert_fails(2, &format!("error: --set: {refusal}\n{hint}"));
     }
     user.run("-n 1 --set engines.cuont=2").assert_fails(
         2,
         "error: --set: unknown key `engines.cuont`\n\
-         hint: did you mean `count`? keys known here: count, directory, end_timeout, env, hash_seed, launcher, lease, \
-         on_rank_loss, pass_env, python, restart, restart_limit, restart_window, retries, setup, threads, timeout, wrap\n",
+         hint: did you mean `count`? keys known here: agent, bind, count, directory, end_timeout, env, fork, gpus, hash_seed, launcher, \
+         lease, memory, min, on_rank_loss, pass_env, preload, python, restart, restart_limit, restart_window, retries, setup, \
+         stage, threads, timeout, wrap\n",
     );
 }
 

@@ -50,6 +50,8 @@ fn engine(file: &Path, executions: &Executions, over: &AtomicBool, registered: &
         world: None,
         mpi: None,
         stack: None,
+        group: None,
+        agent: None,
     };
     let engine = Engine::register(file, &config).expect("an engine");
     registered.send(()).expect("somebody waits");

@@ -67,6 +67,17 @@ fn a_launcher_that_control_z_has_stopped_is_ended_as_quickly_as_another() {
 }
 
 #[test]
+fn a_terminal_that_is_closed_is_said_to_be_the_reason() {
+    let user = User::new();
+    let cluster = user.start_sleeping("-n 1", 1);
+    cluster.signal(libc::SIGHUP);
+    let (code, stderr) = cluster.end();
+    assert_eq!(code, Some(130), "{stderr}");
+    assert!(stderr.ends_with("error: SIGHUP before all engines were ready\n"), "{stderr}");
+    user.assert_clean("default");
+}
+
+#[test]
 fn control_c_stops_everything() {
     let user = User::new();
     let cluster = user.start_sleeping("-n 2 --json", 2);

@@ -121,6 +121,7 @@ fn a_check_says_which_stage_fails() {
          ok       python     [USER]/python3: Python 3.12.1, package {version}\n\
          skipped  MPI        no engine is started by mpiexec\n\
          skipped  scheduler  no engine is a job of a queue\n\
+         skipped  folder     no engine is a job of a queue\n\
          skipped  script     no engine is a job of a queue\n\
          skipped  validate   no engine is a job of a queue\n"
     );

@@ -16,18 +16,21 @@ fn an_engine_that_cannot_start_fails_the_start_with_the_end_of_its_log() {
             5,
             "stopping cluster \"default\"\n\
              error: engine 0 ended before all engines were ready (exit status: 3); it was run by [USER]/python3; \
-             the end of [USER]/home/clusters/default/logs/engine-0.log:\n  first\n  ImportError: site is broken\n\
+             the end of [USER]/home/clusters/default/logs/forks.log:\n  first\n  ImportError: site is broken\n\
              hint: does `[USER]/python3 -m ipclusterz.engine --help` work? else name a Python that has the package \
              ipclusterz: `--python PATH`, IPCLUSTERZ_PYTHON or engines.python in a profile\n",
         );
         user.assert_clean("default");
     }
     let logs = user.run("logs --engine 0 -n 1");
-    assert_eq!((logs.code, logs.stdout.as_str()), (Some(0), "ImportError: site is broken\n"));
+    let expected =
+        "ipclusterz: there is no process that this engine could be forked from: exit status: 3; see forks.log\n";
+    assert_eq!((logs.code, logs.stdout.as_str()), (Some(0), expected));
     user.run("logs --engine 7").assert_fails(
         1,
-        "error: cluster \"default\" has no log \"engine-7\"\nhint: logs there are: launcher, controller, engine-0\n",
+        "error: cluster \"default\" has no log \"engine-7\"\nhint: logs there are: launcher, controller, forks, engine-0\n",
     );
+    user.run(&format!("-n 1 --set engines.fork=false --python {}", python.display()));
     assert_eq!(user.run("logs --json --engine 0").json()["logs"][0]["lines"][0], "first");
 }
 
@@ -45,6 +48,24 @@ fn a_python_without_the_package_is_told_how_to_get_it() {
 }
 
 #[test]
+fn a_cause_that_an_engine_s_log_tells_has_its_own_hint() {
+    let user = User::new();
+    let fails = |script: &str| {
+        let outcome = user.run(&format!("-n 1 --python {}", user.python(script).display()));
+        assert_eq!(outcome.code, Some(5), "{}", outcome.stderr);
+        assert!(!outcome.stderr.contains("--help` work?") && !outcome.stderr.contains("run by"), "{}", outcome.stderr);
+        outcome.stderr
+    };
+    let said = fails("echo 'bash: fork: retry: Resource temporarily unavailable' >&2; exit 254");
+    assert!(said.contains("\nhint: no process or thread may be added there: raise `ulimit -u`, or pids.max"), "{said}");
+    let said = fails("echo 'OSError: [Errno 28] No space left on device' >&2; exit 1");
+    assert!(said.contains("\nhint: free some room there (`df`, `quota`)"), "{said}");
+    let said = fails("kill -9 $$");
+    assert!(said.contains("(signal: 9 (SIGKILL))") && said.contains("\nhint: nobody says who killed it"), "{said}");
+    user.assert_clean("default");
+}
+
+#[test]
 fn engines_that_never_register_are_named_at_the_deadline() {
     let user = User::new();
     let python = user.python("echo loading\nexec sleep 1000");
@@ -52,7 +73,7 @@ fn engines_that_never_register_are_named_at_the_deadline() {
     outcome.assert_fails(
         6,
         "stopping cluster \"slow\"\n\
-         error: engines 0, 1 did not register within 0.5 s; the end of [USER]/home/clusters/slow/logs/engine-0.log:\n  loading\n\
+         error: engines 0, 1 did not register within 0.5 s; the end of [USER]/home/clusters/slow/logs/forks.log:\n  loading\n\
          hint: a slow file system or host? give it more time with --timeout\n",
     );
     user.assert_clean("slow");

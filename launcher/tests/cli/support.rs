@@ -105,6 +105,8 @@ impl User {
         assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
         let python = self.python(&format!("echo $$ > {}\nexec sleep 1000", fifo.display()));
         let mut command = self.command(arguments);
+        // The script stands in for engines, not for what forks them.
+        command.args(["--set", "engines.fork=false"]);
         let command = command.arg("--python").arg(python).stdout(Stdio::piped()).stderr(Stdio::piped());
         let launcher = command.spawn().expect("start ipclusterz");
         let pids = lines(&fifo);

@@ -1,4 +1,5 @@
-//! How many cores a process may use: those that the scheduler lets it run on, within the CPU quota of its cgroup.
+//! How many cores a process may use: those that the scheduler lets it run on, within the CPU quota of its cgroup. And near
+//! which of them its memory is.
 
 use std::collections::BTreeSet;
 use std::num::NonZero;
@@ -46,6 +47,20 @@ fn set_affinity(set: &libc::cpu_set_t) -> bool {
     unsafe { libc::sched_setaffinity(0, size_of_val(set), set) == 0 }
 }
 
+/// Has this process take memory of a NUMA node while there is some; processes that it starts do the same. `false`: the
+/// kernel does not do that, or a container forbids it.
+pub fn prefer_memory_of(node: u32) -> bool {
+    // The kernel counts the bits, and takes one less than it is told.
+    let mut mask = [0_u64; 17];
+    let (word, bit) = (node as usize / 64, node % 64);
+    if word + 1 >= mask.len() {
+        return false;
+    }
+    mask[word] = 1 << bit;
+    // SAFETY: the mask is valid for reading, and its size in bits is given. By number: the C library has no function.
+    unsafe { libc::syscall(libc::SYS_set_mempolicy, libc::MPOL_PREFERRED, mask.as_ptr(), 64 * (mask.len() - 1)) == 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +82,11 @@ mod tests {
         });
         assert_eq!(bound.join().expect("thread"), (1, Some(all), 1));
         assert!((1..=all).contains(&available_whole()));
+    }
+
+    #[test]
+    fn memory_is_preferred_of_a_node_that_there_is() {
+        std::thread::spawn(|| assert!(!prefer_memory_of(1000) && !prefer_memory_of(u32::MAX))).join().expect("thread");
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn is_of_runtime(path: &Path) -> bool {
 }
 
 /// The path that an environment variable names, unless it is empty.
-fn variable(name: &str) -> Option<PathBuf> {
+pub fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 

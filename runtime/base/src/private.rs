@@ -16,7 +16,7 @@ mod socket;
 mod walk;
 
 pub use folder::{Folder, How};
-pub use owner::{Trust, effective_user};
+pub use owner::{Trust, effective_user, login_name};
 pub use socket::{check_peer, connect, listen};
 
 use crate::error::PlacesError;

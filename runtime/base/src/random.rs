@@ -3,6 +3,13 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
+/// A key: random bytes from the kernel; none where it gives none.
+pub fn random_key<const BYTES: usize>() -> Option<[u8; BYTES]> {
+    let mut key = [0; BYTES];
+    getrandom::fill(&mut key).ok()?;
+    Some(key)
+}
+
 /// `bytes` random bytes from the kernel, in hexadecimal. Takes no descriptor.
 pub fn random_hex(bytes: usize) -> String {
     let mut buffer = vec![0_u8; bytes];
@@ -26,5 +33,6 @@ mod tests {
     fn each_is_another_and_as_long_as_asked_for() {
         assert_eq!((random_hex(0).len(), random_hex(5).len(), random_hex(16).len()), (0, 10, 32));
         assert_ne!(random_hex(16), random_hex(16));
+        assert_ne!(random_key::<16>(), random_key::<16>());
     }
 }

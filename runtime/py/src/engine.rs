@@ -14,7 +14,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,7 @@ impl Engine {
     #[new]
     #[pyo3(signature = (
         connection_file, engine_id, timeout, *, lease, end_timeout = 2.0, end_time = None, warn_before = 0.0, drain_before = 0.0,
-        world = None, mpi = None, stack = None,
+        world = None, mpi = None, stack = None, group = None, agent = None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
@@ -87,6 +87,8 @@ impl Engine {
         world: Option<(String, u32, u32, bool)>,
         mpi: Option<[usize; 5]>,
         stack: Option<(i32, i32)>,
+        group: Option<String>,
+        agent: Option<(PathBuf, PathBuf)>,
     ) -> PyResult<Self> {
         let (timeout, lease, end_timeout) = (duration(timeout)?, duration(lease)?, duration(end_timeout)?);
         let (warn_before, drain_before) = (duration(warn_before)?, duration(drain_before)?);
@@ -96,7 +98,7 @@ impl Engine {
         let mpi = mpi.map(|addresses| unsafe { MpiFunctions::at(addresses) });
         let stack = stack.map(|(signal, descriptor)| StackFile::new(signal, descriptor));
         let wanted_id = engine_id.map(EngineId);
-        let config = EngineConfig { wanted_id, timeout, lease, end_timeout, end, world, mpi, stack };
+        let config = EngineConfig { wanted_id, timeout, lease, end_timeout, end, world, mpi, stack, group, agent };
         let core = py.detach(|| Core::register(Path::new(connection_file), &config));
         let core = core.map_err(|error| errors::of_engine(py, &error))?;
         let (id, uuid) = (core.id().0, core.uuid().to_owned());
@@ -248,16 +250,16 @@ impl Task {
     }
 }
 
-/// Epoch, ranks, and seconds to make their communicator.
-type GroupOfTask = (u64, Vec<u32>, Option<f64>);
+/// Epoch, ranks, how often their communicator was made anew, and seconds to make it.
+type GroupOfTask = (u64, Vec<u32>, u64, Option<f64>);
 
 #[guarded]
 #[pymethods]
 impl Task {
-    /// Epoch, ranks, and seconds to make their communicator, when it is collective.
+    /// See `GroupOfTask`; when it is collective.
     #[getter]
     fn group(&self) -> PyResult<Option<GroupOfTask>> {
-        Ok(self.handle().group.as_ref().map(|group| (group.epoch, group.ranks.clone(), group.timeout)))
+        Ok(self.handle().group.as_ref().map(|group| (group.epoch, group.ranks.clone(), group.renewal, group.timeout)))
     }
 
     #[getter]

@@ -86,6 +86,9 @@ pub fn of_client(py: Python<'_>, error: &ClientError) -> PyErr {
 
 const SHORT: &str = "close what is not needed, or raise the limit: see `ulimit -a`";
 
+const NOT_REACHED: &str = "is the cluster running (`ipclusterz list`), and can this host reach it? see controller.listen and \
+                           controller.advertise of its profile";
+
 /// An engine that could not register.
 pub fn of_engine(py: Python<'_>, error: &EngineError) -> PyErr {
     match error {
@@ -101,7 +104,7 @@ pub fn of_engine(py: Python<'_>, error: &EngineError) -> PyErr {
         }
         EngineError::OtherVersion { message, hint } => raise(py, "VersionError", message, hint),
         EngineError::Refused(_) | EngineError::Dial(_) => {
-            raise(py, "ControllerUnreachable", &error.to_string(), "is the cluster running? see `ipclusterz list`")
+            raise(py, "ControllerUnreachable", &error.to_string(), NOT_REACHED)
         }
     }
 }

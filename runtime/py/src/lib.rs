@@ -45,6 +45,13 @@ fn cores(bound_as: Option<u32>) -> PyResult<Option<usize>> {
     })
 }
 
+/// Has this process take memory of a NUMA node while there is some. False: that cannot be done.
+#[guarded]
+#[pyfunction]
+fn prefer_memory_of(node: u32) -> PyResult<bool> {
+    Ok(ipclusterz_base::cores::prefer_memory_of(node))
+}
+
 /// Makes a folder and those missing above it, and refuses one that is not this user's alone.
 #[pyfunction]
 fn make_private(py: Python<'_>, path: std::path::PathBuf) -> PyResult<()> {
@@ -85,6 +92,8 @@ mod _core {
     use super::make_private;
     #[pymodule_export]
     use super::pending::{Pending, Reply};
+    #[pymodule_export]
+    use super::prefer_memory_of;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -222,7 +222,7 @@ impl Pending {
     /// Why its answers do not come for now; None: nothing is known to be wrong.
     fn trouble(&self) -> PyResult<Option<String>> {
         let (inner, client) = (self.inner()?, self.client.upgrade());
-        Ok(client.and_then(|client| client.trouble().or_else(|| client.halted(&inner.awaited()))))
+        Ok(client.and_then(|client| client.trouble().or_else(|| client.held_up(&inner.awaited()))))
     }
 
     fn is_taken(&self) -> PyResult<bool> {

@@ -5,6 +5,7 @@
 
 use crate::errors;
 use ipclusterz_runtime::client::ClientError;
+use ipclusterz_runtime::system::process_id;
 use pyo3::prelude::*;
 use std::mem::ManuallyDrop;
 
@@ -17,12 +18,12 @@ pub struct OfProcess<T> {
 impl<T> OfProcess<T> {
     /// Belongs to this process.
     pub fn new(value: T) -> Self {
-        OfProcess { value: ManuallyDrop::new(value), owner: std::process::id() }
+        OfProcess { value: ManuallyDrop::new(value), owner: process_id() }
     }
 
     /// The process that made it, if this one is a fork of that.
     pub fn forked_from(&self) -> Option<u32> {
-        (std::process::id() != self.owner).then_some(self.owner)
+        (process_id() != self.owner).then_some(self.owner)
     }
 
     /// The value, unless this process is a fork.

@@ -186,8 +186,7 @@ class MPIError(IpclusterzError):
     call : str
         The function of MPI, such as "MPI_Allreduce".
     error_class : str
-        MPI's class of the error, such as "MPI_ERR_TRUNCATE"; "rank left" when another rank has left what they do
-        together by an exception, which the text names.
+        MPI's class of the error, such as "MPI_ERR_TRUNCATE".
     """
 
     def __init__(self, message: str = "", call: str = "", error_class: str = "") -> None:
@@ -198,6 +197,33 @@ class MPIError(IpclusterzError):
 
 class MPITimeout(MPIError, builtins.TimeoutError):
     """A call of MPI that some rank did not enter in time; the communicator cannot be used any more."""
+
+
+class RankRaised(MPIError):
+    """Another rank has ended its part of what they do together, most often by an exception: nobody waits for it.
+
+    Parameters
+    ----------
+    message, call, error_class : str
+        As of `MPIError`; the class is "rank left".
+    rank : int, optional
+        Which one, in the communicator of the call; None when it has not said.
+    cause : str
+        Its exception in one line, such as "ValueError: no such file"; empty when it has ended its part without one,
+        and without entering the call.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        call: str = "",
+        error_class: str = "rank left",
+        rank: int | None = None,
+        cause: str = "",
+    ) -> None:
+        super().__init__(message, call, error_class)
+        self.rank = rank
+        self.cause = cause
 
 
 class RankLost(MPIError):

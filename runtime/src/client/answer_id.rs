@@ -6,7 +6,7 @@ use ipclusterz_base::ids::RequestId;
 pub const CLIENT_DIGITS: usize = 8;
 
 /// One target of one request of a client. As text: `<client>-<request>-<position>`, for example `0f3c9a1e-7-0`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AnswerId {
     /// Its number in the session: unique, whichever client of the session has submitted it.
     pub request: RequestId,

@@ -17,12 +17,12 @@ use super::request::{Outgoing, UnderWay};
 use crate::inspections::Inspections;
 use crate::recent::Recent;
 use crate::wire::message::{
-    Abort, Ack, EngineInfo, EngineLeft, OfSession, Outcome, Placement, Resume, Status, Welcome, Window,
+    Abort, Ack, Away, EngineInfo, EngineLeft, EnginesExpected, OfSession, Outcome, Placement, Resume, Status, Welcome,
+    Window,
 };
 use crate::wire::resend::{Sending, Sent};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::num::Saturating;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -69,6 +69,10 @@ pub struct Core {
     pub functions: Functions,
     /// Engines that are there.
     pub engines: BTreeMap<EngineId, (EngineInfo, Arc<str>)>,
+    /// Those of them that have no connection, as was said at that time.
+    pub absent: BTreeMap<EngineId, (Away, f64)>,
+    /// What the launcher says of engines that are to come.
+    pub expected: Option<EnginesExpected>,
     /// What became of the last engine with an id that none has now.
     pub gone: Gone,
     /// The last answer to a status request, and how many there were.
@@ -103,6 +107,8 @@ pub struct Core {
     /// There is no connection; the session is resumed when there is one.
     away: bool,
     sent: Sent,
+    /// Answers to requests that this client has not submitted, while it is asked what others have under way.
+    early: Option<HashSet<AnswerId>>,
 }
 
 impl Core {
@@ -143,6 +149,8 @@ impl Core {
     /// These are the engines that there are.
     fn know_engines(&mut self, engines: Vec<EngineInfo>) {
         let mut known = std::mem::take(&mut self.engines);
+        // It is said anew of those that are.
+        self.absent.clear();
         for info in engines {
             if known.remove(&info.id).is_none() {
                 self.happened(Event::EngineJoined(info.clone()));
@@ -183,6 +191,7 @@ impl Core {
             return;
         }
         self.engines.clear();
+        self.absent.clear();
         self.abort = None;
         self.functions.session_lost();
         (self.open_replies, self.open_bytes, self.backlog_bytes) = Default::default();
@@ -216,13 +225,29 @@ impl Core {
         self.open_replies -= before.0 as u64;
     }
 
-    /// A request that another client of this session has submitted lacks so many answers, of nobody here knows how many.
-    pub fn count_foreign(&mut self, request: RequestId, open: usize) {
-        if let Entry::Vacant(entry) = self.requests.entry(request) {
-            let (pending, unanswered) = (Weak::new(), Saturating(open));
-            let (base, count, bytes, balanced, unwanted, function) = (0, usize::MAX, 0, true, false, None);
-            entry.insert(UnderWay { pending, base, count, open: unanswered, bytes, balanced, unwanted, function });
-            self.open_replies += open as u64;
+    /// It is going to be asked what other clients of this session have under way: see [`Core::count_foreign`].
+    pub fn expect_foreign(&mut self) {
+        self.early = Some(HashSet::new());
+    }
+
+    /// These answers are missing of requests that other clients of this session have submitted, as was found some time after
+    /// [`Core::expect_foreign`]. Those that came meanwhile are not.
+    pub fn count_foreign(&mut self, open: impl IntoIterator<Item = AnswerId>) {
+        let early = self.early.take().unwrap_or_default();
+        for id in open.into_iter().filter(|id| !early.contains(id)) {
+            let request = self.requests.entry(id.request).or_insert_with(|| UnderWay {
+                pending: Weak::new(),
+                base: 0,
+                // Nobody here knows of how many.
+                count: usize::MAX,
+                open: Saturating(0),
+                bytes: 0,
+                balanced: true,
+                unwanted: false,
+                function: None,
+            });
+            request.open += 1;
+            self.open_replies += 1;
         }
     }
 

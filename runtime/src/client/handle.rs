@@ -87,8 +87,9 @@ impl Client {
         // Not at the first segment: a fork just then would have it half begun.
         reaper::begin();
         let uuid = places::random_hex(16);
-        let pid = std::process::id();
+        let pid = system::process_id();
         let name = name.map(str::to_owned);
+        let goes_on = name.is_some();
         let hello =
             Hello { launcher, session: name, ..Hello::new(Role::Client, uuid.clone(), places::host_name(), pid) };
         let context = context::open().map_err(|shortage| ClientError::Dial(shortage.into()))?;
@@ -97,6 +98,9 @@ impl Client {
         let segments = segments.map_or(Ok(None), SegmentFolder::open);
         let segments = segments.map_err(|error| ClientError::from(DialError::of_place(error)))?;
         let shared = Arc::new(Shared::new(segments).map_err(|error| ClientError::of_io("eventfd", error))?);
+        if goes_on {
+            shared.lock().core.expect_foreign();
+        }
         let thread = std::thread::Builder::new()
             .name("ipclusterz-io".to_owned())
             .spawn({
@@ -174,7 +178,7 @@ impl Client {
     }
 
     pub(super) fn check_process(&self) -> Result<(), ClientError> {
-        if std::process::id() == self.pid { Ok(()) } else { Err(ClientError::Forked(self.pid)) }
+        if system::process_id() == self.pid { Ok(()) } else { Err(ClientError::Forked(self.pid)) }
     }
 
     /// The state, in which there may be no session any more; but it is not another client's.

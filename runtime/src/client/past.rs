@@ -9,7 +9,6 @@ use super::shared::State;
 use crate::wire::Channel;
 use crate::wire::message::{Abort, Ask, Filter, Message, OfSession};
 use ipclusterz_base::ids::{EngineId, RequestId};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,15 +108,8 @@ impl Client {
         let filter = Filter { session: Some(name), states, ..Filter::default() };
         let found = self.query(Ask::Tasks(filter), timeout)?.found;
         let begins = id.get(..CLIENT_DIGITS).unwrap_or_default();
-        let mut open: BTreeMap<RequestId, usize> = BTreeMap::new();
-        for id in found.tasks.iter().filter_map(|task| AnswerId::parse(&task.id, begins).ok()) {
-            let open = open.entry(id.request).or_default();
-            *open = open.saturating_add(1);
-        }
-        let mut state = self.usable()?;
-        for (request, open) in open {
-            state.core.count_foreign(request, open);
-        }
+        let open = found.tasks.iter().filter_map(|task| AnswerId::parse(&task.id, begins).ok());
+        self.usable()?.core.count_foreign(open);
         Ok(())
     }
 

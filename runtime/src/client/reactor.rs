@@ -164,7 +164,8 @@ fn take(state: &mut State, segments: Option<&SegmentFolder>, session: &mut Sessi
             state.problem = reason;
             state.refusal = Some(Refusal::Room);
         }
-        SessionEvent::Crowded(_) => {}
+        // The latter is for agents.
+        SessionEvent::Crowded(_) | SessionEvent::OfStrand(..) => {}
         SessionEvent::Message(_, Message::Goodbye(Goodbye { reason, taken: true }), _) => {
             end_session(state, session, &reason);
             state.problem.clone_from(&reason);

@@ -8,7 +8,7 @@ use crate::wire::Channel;
 use crate::wire::message::{Ask, Message};
 use crate::wire::resend::Sending;
 use crate::wire::segment::SegmentFolder;
-use ipclusterz_base::ids::RequestId;
+use ipclusterz_base::ids::{EngineId, RequestId};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,10 @@ pub(super) enum Said {
     Away(Instant),
     /// That a process does not go on.
     Halted(String),
+    /// That an engine has no connection.
+    EngineAway(EngineId),
+    /// That there is no engine, and why.
+    NoEngine(String),
 }
 
 #[derive(Default)]
@@ -81,6 +85,8 @@ pub(super) struct State {
     pub address: String,
     /// Why there is no session.
     pub problem: String,
+    /// Since when there has been no engine, as far as somebody has looked.
+    pub no_engine: Option<Instant>,
     /// What was last said to whoever waits.
     pub said: Option<Said>,
     /// The controller refused this client.

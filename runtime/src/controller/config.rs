@@ -2,6 +2,7 @@
 
 use super::limits::Limits;
 use crate::journal::JournalError;
+use crate::transport::bulk::driver::Manner;
 use crate::transport::context::{ContextError, Shortage};
 use ipclusterz_base::connection::{ConnectionError, ControllerProcess};
 use ipclusterz_base::places::PlacesError;
@@ -53,6 +54,8 @@ pub struct ControllerConfig {
     pub local: bool,
     /// Listen at this TCP address (`host:port`; port 0: a free one).
     pub listen: Option<String>,
+    /// How payloads travel over bulk connections; not encrypted where the network is trusted.
+    pub manner: Manner,
     /// Hosts to offer to peers; empty: the bound one, or this host's name.
     pub advertise: Vec<String>,
     /// How much is held, and for how long.

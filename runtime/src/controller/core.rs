@@ -1,10 +1,11 @@
 //! The controller's state machine: messages and broken connections in, messages out. Pure: no socket, no clock.
 //!
 //! This file handles an event and carries out what follows from it. In `core/`: `messages`, who may say what; `sessions`,
-//! how peers connect, leave and come back; `named`, sessions that others take over;
+//! how peers connect, leave and come back; `absence`, engines that have no connection; `named`, sessions that others take over;
 //! `live`, what is told of them; `losses`, how engines ended; `stopping`; `questions`; `sending`; `restart`, when it goes on where another controller has died. The work itself is in `work`; MPI programs
 //! are in `worlds`.
 
+mod absence;
 mod live;
 mod losses;
 mod messages;
@@ -135,7 +136,8 @@ impl Core {
             Event::Bug { route: Some(route), reason } => self.put_out(route, reason, now),
             // What it had done of the event is carried out below.
             Event::Bug { route: None, .. } => {}
-            Event::Gone(route) => self.gone(route, "its connection broke", now),
+            Event::Gone(route) => self.gone(route, false, now),
+            Event::Silent(route) => self.gone(route, true, now),
             Event::Tick => {
                 // Before others are given work: not to these.
                 self.give_up_exited(now);

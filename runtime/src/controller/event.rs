@@ -56,8 +56,10 @@ pub enum Event {
     },
     /// A peer was turned away before it could say anything.
     TurnedAway(String),
-    /// A connection ended.
+    /// A connection ended: the peer's kernel has closed it.
     Gone(Route),
+    /// A connection ended, of which nothing was heard any more.
+    Silent(Route),
     /// The process of a peer has ended, whatever its connections look like; how, if the kernel tells.
     ProcessEnded(PeerId, Option<String>),
     /// The time that `next_tick` gave has come.
@@ -80,7 +82,8 @@ impl Event {
             | Event::Undecodable { route, .. }
             | Event::OtherVersion { route, .. }
             | Event::Crowded { route, .. }
-            | Event::Gone(route) => Some(*route),
+            | Event::Gone(route)
+            | Event::Silent(route) => Some(*route),
             Event::Bug { route, .. } => *route,
             Event::TurnedAway(_)
             | Event::ProcessEnded(..)

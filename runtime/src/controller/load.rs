@@ -226,6 +226,16 @@ impl Loads {
         self.update(engine, |load| load.away = away);
     }
 
+    /// Whether this engine is there and has its connections.
+    pub fn is_here(&self, engine: EngineId) -> bool {
+        self.loads.get(&engine).is_some_and(|load| !load.away)
+    }
+
+    /// Whether an engine was given this task, and has not answered.
+    pub fn has(&self, engine: EngineId, task: TaskId) -> bool {
+        self.loads.get(&engine).is_some_and(|load| load.outstanding.contains(&task))
+    }
+
     /// Engines whose head has been running for long while others wait behind it.
     pub fn stuck(&self, now: Duration) -> Vec<EngineId> {
         let old = |load: &Load| !load.held_back && now.saturating_sub(load.head_since) >= STUCK;

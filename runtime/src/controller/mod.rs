@@ -4,7 +4,7 @@
 //! 2. [`registry`]: who is connected; [`peer`]: one of them.
 //! 3. [`load`]: which engine is given the next balanced task; `queue`: which task of a client that is.
 //! 4. [`work`]: requests, their tasks, and every task's one answer; its data is in `task` and `unread`, and in `turn` of
-//!    what groups do together. Pure.
+//!    what groups do together; `groups`: what each does now. Pure.
 //! 5. [`worlds`]: MPI programs among the engines, and their epochs. Pure.
 //! 6. `losses`: engines that died, and what waits for a word how; `exits`: peers whose connections outlive their processes.
 //! 7. [`event`]: what the core is told, and what it wants done.
@@ -12,7 +12,7 @@
 //! 8. [`core`]: the state machine `handle(event, now) -> actions` over all of these. Pure.
 //!    [`image`]: its state as bytes. [`history`]: what is remembered of what was; `queries`: who is asked.
 //! 9. [`bug`]: what becomes of a panic. `reactor`: sockets, signals and the clock around the core; `watch`: processes of
-//!    this host. [`record`]: an event as it stands in the journal; [`held`]: what waits for the journal;
+//!    this host; `shelved`: large payloads from other hosts. [`record`]: an event as it stands in the journal; [`held`]: what waits for the journal;
 //!    `recorder`: how it is kept; [`replay`]: the state that it has; `recovery`: how a controller begins.
 //!    [`left`]: what the journal of a cluster that has ended has.
 //! 10. [`config`]: how it is to be run; `opening`: what it makes before it serves, with the `appearance` of
@@ -24,6 +24,7 @@ pub mod config;
 pub mod core;
 pub mod event;
 mod exits;
+mod groups;
 pub mod held;
 pub mod history;
 pub mod identity;
@@ -44,6 +45,7 @@ mod recovery;
 pub mod registry;
 pub mod replay;
 mod run;
+mod shelved;
 mod task;
 mod turn;
 mod unread;

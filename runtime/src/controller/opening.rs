@@ -33,7 +33,14 @@ pub(super) struct Files {
 
 impl Files {
     /// With `keep`, the journal stays, and the segments that are named in it. Whoever has started this process takes care of them.
-    pub fn remove(&self, keep: bool) {
+    /// Where another run of the cluster has taken over, only what is this run's alone is removed.
+    pub fn remove(&self, keep: bool, run_id: &str) {
+        if ConnectionFile::read(&self.ready.client_file).is_ok_and(|file| file.run_id != run_id) {
+            for folder in [&self.ready.shared_memory_dir, &self.ready.socket_dir].into_iter().flatten() {
+                let _ = private::remove(folder);
+            }
+            return;
+        }
         // Errors are ignored: nothing can be done about them here, and a later start or `stop` tries again.
         let with_journal = [&self.ready.shared_memory_dir, &self.journal].into_iter().filter(|_| !keep);
         let folders = with_journal.chain([&self.ready.socket_dir]).flatten();
@@ -47,13 +54,13 @@ impl Files {
 pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Reactor, ControllerError> {
     let dirs = places::run_dirs(&config.cluster, &config.run_id)?;
     let context = context::open()?;
-    let listener = Listener::new(&context)?;
-    let mut segments = None;
+    let mut listener = Listener::new(&context)?;
     // Also for the launcher's socket, which is beside the controller's.
     places::make_private_dir(&dirs.socket_dir)?;
     files.ready.socket_dir = Some(dirs.socket_dir.clone());
+    // Also where all come through TCP: what is large stays there, and not in this process.
+    let segments = make_segments(&dirs, &mut files.ready);
     if config.local {
-        segments = make_segments(&dirs, &mut files.ready);
         let path = places::socket_path(&dirs.socket_dir).display().to_string();
         let bound = listener.bind_local(&path);
         files.ready.addresses.push(bound.map_err(|source| ControllerError::Bind { address: path, source })?);
@@ -67,7 +74,7 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
     // Where it listened before, peers look for it.
     let before = appearance.endpoint.as_deref().and_then(|endpoint| endpoint.strip_prefix("tcp://"));
     if let Some(address) = before.or(config.listen.as_deref()).map(str::to_owned) {
-        let bound = listener.bind_tcp(&address, &appearance.secret()?);
+        let bound = listener.bind_tcp(&address, &appearance.secret()?, config.manner, segments.clone());
         let bound = bound.map_err(|source| ControllerError::Bind { address, source })?;
         files.ready.addresses.extend(offered(&bound, &config.advertise));
         appearance.endpoint = Some(bound);
@@ -117,6 +124,7 @@ fn write_connection_files(
             shared_memory: ready.shared_memory_dir.clone(),
             curve: keys.endpoint.as_ref().map(|_| keys.keys(role)),
             forwarded: false,
+            through_ssh: false,
             release: Some(release::number().to_owned()),
             controller: Birth::own().map(|birth| ControllerProcess { pid: std::process::id(), birth }),
             keeper: config.keeper,

@@ -50,6 +50,9 @@ pub struct Peer {
     pub told: (u64, u64),
     /// Whether it has its connections.
     pub presence: Presence,
+    /// For an engine that has none, or is about to have them again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absence: Option<Absence>,
     /// It has had both connections.
     pub stood: bool,
     /// It has taken over a session that stood before.
@@ -103,6 +106,12 @@ impl OwnSession {
     }
 }
 
+/// An engine may notice a silence later than its controller, by the time between two signs of life and a part of it, and be let in while
+/// it dials for the last time. So it is waited for a little longer than its lease: by this part of it, and at most so long.
+const LATER_PART: u32 = 6;
+/// See [`LATER_PART`].
+const LATER_MAX: Duration = Duration::from_secs(10);
+
 /// Whether a peer has its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Presence {
@@ -112,6 +121,17 @@ pub enum Presence {
     Away(Duration),
     /// It has said hello again, and had received so much.
     Returning(Counts),
+}
+
+/// How an engine has lost its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absence {
+    /// When.
+    pub since: Duration,
+    /// Nothing was heard of it any more: it may live and hold all it has. Otherwise its kernel has closed them.
+    pub silent: bool,
+    /// Clients were told.
+    pub told: bool,
 }
 
 /// A secret, and the number of the hello that it answers.
@@ -174,10 +194,14 @@ impl Peer {
         self.beside && self.engine_id.is_some()
     }
 
-    /// How long it is waited for: an engine as long as it tries to come back.
+    /// How long it is waited for: an engine as long as it tries to come back, whenever it has noticed that it has no connection.
     pub fn grace(&self, of_clients: Duration) -> Duration {
         match self.engine_id {
-            Some(_) => length(self.hello.lease),
+            Some(_) => {
+                let lease = length(self.hello.lease);
+                let part = lease.checked_div(LATER_PART).unwrap_or_default();
+                lease.saturating_add(part.min(LATER_MAX))
+            }
             None if self.session.named => Duration::MAX,
             None => of_clients,
         }

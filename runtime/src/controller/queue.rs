@@ -123,6 +123,17 @@ impl Queue {
         }
     }
 
+    /// A task does not wait any more.
+    pub fn remove(&mut self, task: TaskId, choice: &Rc<Choice>) {
+        let Some(at) = self.lines.iter().position(|line| line.choice == *choice) else { return };
+        let Some(line) = self.lines.get_mut(at) else { return };
+        line.tasks.remove(&task);
+        if line.tasks.is_empty() {
+            self.named -= choice.named().len();
+            self.lines.remove(at);
+        }
+    }
+
     /// The next task that an open engine may be given, and the least loaded of these engines. Tasks for which `waits`
     /// does not hold any more are dropped on the way.
     pub fn take(&mut self, loads: &Loads, now: Duration, waits: impl Fn(TaskId) -> bool) -> Option<(TaskId, EngineId)> {

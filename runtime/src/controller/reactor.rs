@@ -9,8 +9,10 @@ use super::queries::{self, Way};
 use super::record::Came;
 use super::recorder::Recorder;
 use super::recovery::Begun;
+use super::shelved;
 use super::watch::Watch;
 use crate::system::{descriptor_limit, has_descriptors, resident_bytes};
+use crate::transport::bulk::lane::Whole;
 use crate::transport::listen::{Incoming, Listener};
 use crate::transport::zap::Gate;
 use crate::transport::{self, Admitted, FRAMES_MAX, Route};
@@ -19,6 +21,8 @@ use crate::wire::message::Query;
 use crate::wire::segment::SegmentFolder;
 use crate::wire::{Frame, Message, codec};
 use ipclusterz_base::words::printable;
+use std::collections::HashMap;
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -62,6 +66,8 @@ pub(super) struct Reactor {
     start: (Instant, Duration),
     /// After a bug the clock is left alone for a moment.
     no_tick_before: Duration,
+    /// Segments whose bytes were sent since the last wait.
+    mapped: HashMap<Vec<u8>, Frame>,
     /// The controller is to exit.
     done: bool,
     _context: zmq::Context,
@@ -92,6 +98,7 @@ impl Reactor {
             began,
             start,
             no_tick_before,
+            mapped: HashMap::new(),
             done: false,
             _context: context,
         };
@@ -106,6 +113,7 @@ impl Reactor {
     /// Runs until the controller is done, or until `signals` is readable and all engines have left.
     pub fn run(&mut self, signals: &OwnedFd) -> Result<(), ControllerError> {
         loop {
+            self.listener.flush()?;
             let Ready { knock, signal, exit } = self.wait(signals)?;
             if knock {
                 self.answer_gate()?;
@@ -120,8 +128,11 @@ impl Reactor {
             if self.next_tick().is_some_and(|at| at <= self.now()) {
                 self.handle(Event::Tick)?;
             }
-            if self.done || self.commit()? {
-                return Ok(());
+            let done = self.done || self.commit()?;
+            self.listener.forget_sent()?;
+            self.mapped.clear();
+            if done {
+                return Ok(self.listener.flush()?);
             }
         }
     }
@@ -170,7 +181,7 @@ impl Reactor {
     /// Waits for a message, a tick, a signal or the end of a process.
     fn wait(&self, signals: &OwnedFd) -> Result<Ready, ControllerError> {
         let mut timeout = match self.next_tick() {
-            _ if self.watch.is_due() => Duration::ZERO,
+            _ if self.watch.is_due() || self.listener.has_arrived() => Duration::ZERO,
             Some(at) => at.saturating_sub(self.now()).max(TICK),
             None => Duration::from_secs(3600),
         };
@@ -201,7 +212,17 @@ impl Reactor {
                 timeout = Duration::ZERO;
             }
         }
+        if let Some(bulk) = self.listener.bulk() {
+            bulk.waker().prepare();
+            items.push(zmq::PollItem::from_fd(bulk.waker().fd(), zmq::POLLIN));
+            if bulk.has_news() {
+                timeout = Duration::ZERO;
+            }
+        }
         transport::poll(&mut items, timeout)?;
+        if let Some(bulk) = self.listener.bulk() {
+            bulk.waker().awake();
+        }
         if let Some(recorder) = &self.recorder {
             recorder.syncer().awake();
         }
@@ -244,29 +265,36 @@ impl Reactor {
             let Some(incoming) = self.listener.receive()? else { break };
             match incoming {
                 Incoming::Gone(route) => self.handle(Event::Gone(route))?,
+                Incoming::Silent(route) => self.handle(Event::Silent(route))?,
                 Incoming::Stranger => {
                     let reason = "a peer with a routing id of its own".to_owned();
                     self.handle(Event::Undecodable { route: Route(0), reason })?;
                 }
-                Incoming::Message(route, admitted, frames) => self.take_message(route, admitted, frames)?,
+                Incoming::Message(route, admitted, whole) => self.take_message(route, admitted, whole)?,
             }
         }
         Ok(())
     }
 
-    fn take_message(
-        &mut self,
-        route: Route,
-        admitted: Admitted,
-        mut frames: Vec<Frame>,
-    ) -> Result<(), ControllerError> {
+    fn take_message(&mut self, route: Route, admitted: Admitted, whole: Whole) -> Result<(), ControllerError> {
+        let Whole { mut frames, segments } = whole;
         if frames.len() > FRAMES_MAX {
             let reason = format!("more than {FRAMES_MAX} frames in a message");
             return self.handle(Event::Undecodable { route, reason });
         }
-        let decoded = frames.first().map_or(Err(DecodeError::NotAHeader(0)), |header| codec::decode(header));
+        let mut decoded = frames.first().map_or(Err(DecodeError::NotAHeader(0)), |header| codec::decode(header));
+        if let Ok(message) = &mut decoded {
+            self.listener.heard(route, admitted, message);
+            if !segments.is_empty() {
+                shelved::note(message, &mut frames, segments, self.listener.owner(route));
+            }
+        }
         match decoded {
             Ok(Message::Hello(_)) if !has_descriptors(RESERVE) => self.handle(crowded(route)),
+            Ok(Message::Hello(hello)) if hello.agent => Ok(self.listener.greet(route, admitted, &hello)?),
+            Ok(Message::Attach(attach)) if self.listener.is_agent(attach.peer) => {
+                Ok(self.listener.attach(route, &attach)?)
+            }
             // It changes nothing, and need not be written down.
             Ok(Message::Query(query)) if self.core.is_client(route) => {
                 self.questions.push((route, query));
@@ -349,13 +377,8 @@ impl Reactor {
         Ok(())
     }
 
-    fn send(&self, route: Route, message: Message, payload: Vec<Frame>) -> Result<(), ControllerError> {
-        match self.listener.send(route, &message, payload) {
-            // It broke a moment ago. The notice of that is still to come, behind the last of what the peer
-            // sent: answers, or a goodbye.
-            Ok(()) | Err(zmq::Error::EHOSTUNREACH) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+    fn send(&mut self, route: Route, message: Message, payload: Vec<Frame>) -> Result<(), ControllerError> {
+        Ok(self.listener.send(route, message, payload)?)
     }
 
     fn perform(&mut self, action: Action) -> Result<(), ControllerError> {
@@ -391,7 +414,7 @@ impl Reactor {
     }
 
     /// Puts in what only the reactor knows: its memory, and the bytes of segments for peers that cannot map them.
-    fn prepare(&self, mut message: Message, mut payload: Vec<Frame>, shared_memory: bool) -> (Message, Vec<Frame>) {
+    fn prepare(&mut self, mut message: Message, mut payload: Vec<Frame>, shared_memory: bool) -> (Message, Vec<Frame>) {
         let segments = match &mut message {
             Message::StatusReply(status) => {
                 status.resident_bytes = resident_bytes();
@@ -404,8 +427,8 @@ impl Reactor {
         if let (false, Some(folder)) = (shared_memory, &self.segments) {
             for note in std::mem::take(segments) {
                 if let Some(frame) = payload.get_mut(note.frame as usize) {
-                    match folder.map(frame, note.length) {
-                        Ok(mapping) => *frame = Frame::from_owner(mapping),
+                    match mapped(&mut self.mapped, folder, frame, note.length) {
+                        Ok(bytes) => *frame = bytes,
                         // The peer finds a name instead of the bytes, and reports that for this one task.
                         Err(error) => tracing::error!("a segment cannot be mapped: {error}"),
                     }
@@ -414,6 +437,16 @@ impl Reactor {
         }
         (message, payload)
     }
+}
+
+/// The bytes of a segment. Whoever else gets them gets the same.
+fn mapped(known: &mut HashMap<Vec<u8>, Frame>, folder: &SegmentFolder, name: &[u8], length: u64) -> io::Result<Frame> {
+    if let Some(bytes) = known.get(name).filter(|bytes| bytes.len() as u64 == length) {
+        return Ok(bytes.clone());
+    }
+    let bytes = Frame::from_owner(folder.map(name, length)?);
+    known.insert(name.to_vec(), bytes.clone());
+    Ok(bytes)
 }
 
 /// A peer that would take one of the last descriptors.

@@ -27,10 +27,16 @@ pub struct Keep {
 pub struct Registry {
     peers: BTreeMap<PeerId, Peer>,
     routes: BTreeMap<Route, (PeerId, Channel)>,
+    /// Connections of engines that have lost their other one. They do not count any more, and their end still says something.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    parted: BTreeMap<Route, PeerId>,
     engines: BTreeMap<EngineId, PeerId>,
     uuids: BTreeMap<(Role, String), PeerId>,
     /// Sessions of clients, by their names.
     sessions: BTreeMap<String, PeerId>,
+    /// The uuids of engines that were shut down while they had no connection.
+    #[serde(default = "none_dismissed")]
+    dismissed: Recent<String, ()>,
     /// The ids of engines that have left, by their uuid.
     former_ids: Recent<String, EngineId>,
     /// All ids of engines below this one are taken.
@@ -41,10 +47,15 @@ pub struct Registry {
 /// How many departed engines are remembered.
 const FORMER_MAX: usize = 4096;
 
+fn none_dismissed() -> Recent<String, ()> {
+    Recent::new(FORMER_MAX)
+}
+
 impl Default for Registry {
     fn default() -> Self {
-        let (peers, routes, engines, uuids, sessions, first_free, last_peer) = Default::default();
-        Registry { peers, routes, engines, uuids, sessions, former_ids: Recent::new(FORMER_MAX), first_free, last_peer }
+        let (peers, routes, parted, engines, uuids, sessions, first_free, last_peer) = Default::default();
+        let (former_ids, dismissed) = (Recent::new(FORMER_MAX), none_dismissed());
+        Registry { peers, routes, parted, engines, uuids, sessions, dismissed, former_ids, first_free, last_peer }
     }
 }
 
@@ -83,6 +94,7 @@ impl Registry {
             received_bytes: Saturating(0),
             told: (0, 0),
             presence: Presence::Here,
+            absence: None,
             stood: false,
             inherited: false,
             beside: keep.beside,
@@ -98,7 +110,8 @@ impl Registry {
     pub fn resume(&mut self, hello: &Hello, control: Route) -> Option<(PeerId, Vec<Route>)> {
         let Resume { peer: id, token, received } = hello.resume.as_ref()?;
         let peer = self.peers.get_mut(id).filter(|peer| {
-            peer.is_kept()
+            // An engine that was shut down while it was away is told so.
+            (peer.is_kept() || peer.engine_id.is_some() && peer.sent.keeps())
                 && peer.stood
                 && peer.token.is_of_same_session(token)
                 && peer.hello.uuid == hello.uuid
@@ -116,6 +129,7 @@ impl Registry {
         let replayed = peer.replayed.unwrap_or(*received);
         peer.presence = Presence::Returning(received.least(replayed));
         self.routes.insert(control, (*id, Channel::Control));
+        self.parted.retain(|_, owner| owner != id);
         Some((*id, former))
     }
 
@@ -147,14 +161,28 @@ impl Registry {
         self.sessions.get(name).copied()
     }
 
-    /// A peer's connections do not count any more, though they may stand.
-    pub fn disconnect(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        for route in [Some(peer.control), peer.data.take()].into_iter().flatten() {
-            if is_of(&self.routes, route, id) {
-                self.routes.remove(&route);
-            }
-        }
+    /// A peer's connections do not count any more, though they may stand: these.
+    pub fn disconnect(&mut self, id: PeerId) -> Vec<Route> {
+        let Some(peer) = self.peers.get_mut(&id) else { return Vec::new() };
+        let mut former: Vec<Route> = [Some(peer.control), peer.data.take()].into_iter().flatten().collect();
+        let routes = &mut self.routes;
+        former.retain(|route| is_of(routes, *route, id) && routes.remove(route).is_some());
+        former
+    }
+
+    /// The end of this connection still says something of a peer.
+    pub fn part_from(&mut self, id: PeerId, route: Route) {
+        self.parted.insert(route, id);
+    }
+
+    /// Such a connection has ended. Whose it was.
+    pub fn parted(&mut self, route: Route) -> Option<PeerId> {
+        self.parted.remove(&route)
+    }
+
+    /// Whether an engine was shut down while it had no connection.
+    pub fn is_dismissed(&self, uuid: &str) -> bool {
+        self.dismissed.get(uuid).is_some()
     }
 
     /// A client's last connection ended, and its session goes on for a while.
@@ -169,6 +197,7 @@ impl Registry {
     /// No connection of any peer is there any more. Numbers go on where no controller before has been.
     pub fn restarted(&mut self, start: u32) {
         self.routes.clear();
+        self.parted.clear();
         self.last_peer = self.last_peer.max(Saturating(u64::from(start) << 32));
         for peer in self.peers.values_mut() {
             peer.data = None;
@@ -235,6 +264,10 @@ impl Registry {
             self.engines.remove(&engine_id);
             self.first_free = self.first_free.min(engine_id.0);
             self.former_ids.insert(peer.hello.uuid.clone(), engine_id);
+            self.parted.retain(|_, owner| *owner != id);
+            if peer.leaving && matches!(peer.presence, Presence::Away(_)) {
+                self.dismissed.insert(peer.hello.uuid.clone(), ());
+            }
         }
         Some(peer)
     }

@@ -4,10 +4,9 @@ use super::bug;
 use super::config::{ControllerConfig, ControllerError, Ready};
 use super::left;
 use super::opening::{Files, listen};
+use crate::system::signals_that_end;
 use crate::transport::context;
 use crate::wire::reaper;
-use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
 
 /// Runs a controller until it is asked to stop (by a client, SIGTERM or SIGINT); `ready` is called once it listens.
 ///
@@ -19,7 +18,7 @@ pub fn run(config: ControllerConfig, ready: impl FnOnce(&Ready)) -> Result<(), C
     if !config.local && config.listen.is_none() {
         return Err(ControllerError::Nowhere);
     }
-    let signals = block_signals().map_err(|error| ControllerError::System("signalfd", error))?;
+    let signals = signals_that_end().map_err(|error| ControllerError::System("signalfd", error))?;
     return_memory();
     let mut files = Files::default();
     // A journal that cannot be read is not removed because of that.
@@ -35,25 +34,8 @@ pub fn run(config: ControllerConfig, ready: impl FnOnce(&Ready)) -> Result<(), C
         }),
     };
     reaper::finish();
-    files.remove(keep);
+    files.remove(keep, &config.run_id);
     result
-}
-
-/// Signals that end the controller arrive through a descriptor, between two events.
-fn block_signals() -> io::Result<OwnedFd> {
-    // SAFETY: the set is initialised by sigemptyset before it is used; the descriptor is checked and owned here.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGTERM);
-        libc::sigaddset(&raw mut set, libc::SIGINT);
-        let result = libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
-        if result != 0 {
-            return Err(io::Error::from_raw_os_error(result));
-        }
-        let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
-    }
 }
 
 /// Has the allocator return large and free memory to the kernel, so that memory use falls again after a burst.

@@ -23,6 +23,9 @@ pub(super) struct Job {
     pub bytes: u64,
     /// Who does it together, when it is collective.
     pub group: Option<Group>,
+    /// The engines that they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<EngineId>,
     /// The name of its function, for people.
     pub name: Option<String>,
     /// When it was submitted.
@@ -80,6 +83,9 @@ pub(super) struct Balanced {
     pub retries: u32,
     #[serde(with = "sharing::rc")]
     pub choice: Rc<Choice>,
+    /// Engines that had it when they were away for long, and may still do it, though it goes to another one: the first answer counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<EngineId>,
     /// The engines that died while they had it as the first of their tasks.
     #[serde(default)]
     pub crashes: Vec<String>,

@@ -5,11 +5,12 @@
 //! request allows retries. A task for which an engine lacks something goes to another engine.
 //!
 //! This file handles clients and engines that join and leave. In `work/`, in the order of a task's life: `submit`,
-//! `dispatch`, `output`, `together`, `answers`; `open` reads what has not ended; `recall` takes tasks back, and `holding` has those of clients that do not
+//! `dispatch`, `elsewhere`, `output`, `together`, `answers`; `open` reads what has not ended; `recall` takes tasks back, and `holding` has those of clients that do not
 //! read. The data is in `task`.
 
 mod answers;
 mod dispatch;
+mod elsewhere;
 mod holding;
 mod open;
 mod output;
@@ -17,6 +18,7 @@ mod recall;
 mod submit;
 mod together;
 
+use super::groups::Groups;
 use super::history::{Done, Submitted};
 use super::limits::Limits;
 use super::load::{Horizon, Loads};
@@ -94,6 +96,9 @@ pub struct Work {
     segments: BTreeSet<Vec<u8>>,
     /// How groups end what they do together, by the first task.
     turns_of_groups: BTreeMap<TaskId, Turn>,
+    /// What each group does now.
+    #[serde(default, skip_serializing_if = "Groups::is_empty")]
+    groups: Groups,
 }
 
 impl Work {
@@ -120,6 +125,7 @@ impl Work {
             credits: BTreeMap::new(),
             segments: BTreeSet::new(),
             turns_of_groups: BTreeMap::new(),
+            groups: Groups::default(),
         }
     }
 
@@ -247,12 +253,6 @@ impl Work {
         self.dispatch(now);
     }
 
-    /// An engine has its connections again.
-    pub fn came_back(&mut self, engine: EngineId, now: Duration) {
-        self.loads.set_away(engine, false);
-        self.dispatch(now);
-    }
-
     /// What was said of an engine that is gone is said better.
     pub fn explained(&mut self, engine: EngineId, was: &str, is: &str) {
         if let Some(reason) = self.gone.get_mut(&engine).filter(|reason| *reason == was) {
@@ -303,6 +303,9 @@ impl Work {
         self.gone.insert(engine, reason.to_owned());
         self.credits.retain(|(_, other), _| *other != engine);
         for task in lost {
+            if self.is_given_up(task, engine) || self.falls_back(task, true) {
+                continue;
+            }
             let Some(state) = self.tasks.get_mut(&task) else { continue };
             match &mut state.balanced {
                 Some(Balanced { retries, choice, crashes, .. })
@@ -319,16 +322,22 @@ impl Work {
                     self.member_lost(task);
                     self.answer(task, Some(engine), Outcome::RankLost(reason.to_owned()));
                 }
-                _ => {
-                    let reason = self.crash_reason(task, reason);
-                    self.answer(task, Some(engine), Outcome::Lost(reason));
-                }
+                _ => self.lose(task, engine, reason),
             }
         }
+        self.groups.forget(engine);
         if !self.closing {
             self.end_hopeless();
         }
         self.dispatch(now);
+    }
+
+    /// A task is lost with its engine, unless another one may do it that was away.
+    fn lose(&mut self, task: TaskId, engine: EngineId, reason: &str) {
+        if !self.falls_back(task, false) {
+            let reason = self.crash_reason(task, reason);
+            self.answer(task, Some(engine), Outcome::Lost(reason));
+        }
     }
 
     /// Ends queued tasks that no engine may take any more.

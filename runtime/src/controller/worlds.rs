@@ -195,7 +195,8 @@ impl Worlds {
 
     /// The group that these engines are, in that order.
     pub fn group(&self, engines: &[EngineId]) -> Result<Group, NoGroup> {
-        let mut group = Group { epoch: 0, ranks: Vec::with_capacity(engines.len()), timeout: None };
+        let mut group =
+            Group { epoch: 0, ranks: Vec::with_capacity(engines.len()), timeout: None, renewal: 0, behind: None };
         let mut first: Option<&str> = None;
         for engine in engines {
             let Some((name, rank)) = self.of.get(engine) else {

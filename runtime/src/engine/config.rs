@@ -8,6 +8,7 @@ use crate::transport::dial::DialError;
 use crate::wire::message::Rank;
 use ipclusterz_base::connection::{ConnectionError, Role};
 use ipclusterz_base::ids::EngineId;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How an engine is to be run.
@@ -27,6 +28,10 @@ pub struct EngineConfig {
     pub world: Option<Rank>,
     /// How MPI is told of events elsewhere.
     pub mpi: Option<MpiFunctions>,
+    /// The group of the profile's that it is of.
+    pub group: Option<String>,
+    /// The agent of this host, if there is one: its socket, and its folder of segments.
+    pub agent: Option<(PathBuf, PathBuf)>,
     /// How the main thread is asked for its stack.
     pub stack: Option<StackFile>,
 }

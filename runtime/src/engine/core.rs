@@ -94,8 +94,8 @@ pub struct Core {
     client: Option<PeerId>,
     functions: Functions,
     asked: Option<TaskId>,
-    /// What was left by an exception, of which the other members have not all ended their parts; and the members.
-    unsettled: Vec<(TaskId, Vec<u32>)>,
+    /// The last epoch that is over.
+    over: u64,
 }
 
 impl Core {
@@ -146,7 +146,10 @@ impl Core {
             }
             Message::Interrupt(_) if self.running.is_some() => vec![Action::Interrupt],
             Message::Shutdown(_) => vec![Action::Stop],
-            Message::EpochOver(over) => vec![Action::EndEpoch(over)],
+            Message::EpochOver(over) => {
+                self.over = self.over.max(over.epoch);
+                vec![Action::EndEpoch(over)]
+            }
             Message::Left(left) => self.left(left).into_iter().collect(),
             Message::Settled(settled) => self.settled(settled).into_iter().collect(),
             Message::Inspect(inspect) => vec![Action::Inspect(inspect)],
@@ -164,15 +167,18 @@ impl Core {
         None
     }
 
+    /// All members have ended that: what the group does next may begin.
     fn settled(&mut self, settled: Settled) -> Option<Action> {
-        self.unsettled.retain(|(task, _)| *task != settled.task);
+        let groups = self.inbox.iter_mut().filter_map(|job| job.group.as_mut());
+        for group in groups.filter(|group| group.behind == Some(settled.task)) {
+            (group.behind, group.renewal) = (None, settled.renewal);
+        }
         settled.broken.map(Action::BreakOff)
     }
 
-    /// Other members may still be in a call of that group that this engine has left.
+    /// Other members may still be in what its group does before it. In an epoch that is over nobody is told more.
     fn is_held(&self, job: &Job) -> bool {
-        let ranks = |group: &Group| self.unsettled.iter().any(|(_, ranks)| *ranks == group.ranks);
-        job.group.as_ref().is_some_and(ranks)
+        job.group.as_ref().is_some_and(|group| group.behind.is_some() && group.epoch > self.over)
     }
 
     /// The next task, if it can be started.
@@ -235,12 +241,9 @@ impl Core {
         Some(Action::SendData(Message::Result(result), packed.frames))
     }
 
-    /// The same of what a group does together. Who leaves it begins nothing else of that group until all have ended.
-    pub fn finish_part(&mut self, group: &Group, standing: Standing, result: Action) -> Action {
+    /// The same of what a group does together.
+    pub fn finish_part(standing: Standing, result: Action) -> Action {
         let Action::SendData(Message::Result(result), frames) = result else { return result };
-        if standing.departure.is_some() && group.ranks.len() > 1 {
-            self.unsettled.push((result.id, group.ranks.clone()));
-        }
         Action::SendData(Message::Result(TaskResult { standing: Some(standing), ..result }), frames)
     }
 
@@ -264,7 +267,6 @@ impl Core {
     /// The session is over: the controller has answered for everything that was here. What runs goes on, for nobody.
     pub fn session_lost(&mut self) {
         self.inbox.clear();
-        self.unsettled.clear();
         self.asked = None;
         if let Some((_, current)) = &mut self.running {
             *current = false;
@@ -345,22 +347,16 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_a_group_begins_no_other_call_of_it_before_all_have_ended() {
+    fn what_a_group_does_next_begins_when_all_have_ended_what_it_did_before() {
         let mut core = Core::default();
-        let group = |ranks: &[u32]| Group { epoch: 1, ranks: ranks.to_vec(), timeout: None };
-        let part = |id, ranks: &[u32]| {
-            let group = Some(group(ranks));
-            Message::Task(Task {
-                id: TaskId(id),
-                op: Op::Execute,
-                function: None,
-                segments: vec![],
-                group,
-                client: PeerId(1),
-            })
+        let part = |id, ranks: [u32; 2], behind: Option<u64>| {
+            let behind = behind.map(TaskId);
+            let group = Some(Group { epoch: 1, ranks: ranks.to_vec(), timeout: None, renewal: 0, behind });
+            let (id, function, segments, client) = (TaskId(id), None, vec![], PeerId(1));
+            Message::Task(Task { id, op: Op::Execute, function, segments, group, client })
         };
-        for (id, ranks) in [(1, [0, 1]), (2, [1, 0]), (3, [0, 1])] {
-            feed(&mut core, part(id, &ranks), vec![]);
+        for (id, ranks, behind) in [(1, [0, 1], None), (2, [1, 0], None), (3, [0, 1], Some(1))] {
+            feed(&mut core, part(id, ranks, behind), vec![]);
         }
         let departure = Departure { why: "ValueError".to_owned(), entered: String::new() };
         let left = Left { task: TaskId(2), engine: EngineId(1), rank: 1, departure: departure.clone() };
@@ -368,7 +364,7 @@ mod tests {
         assert_eq!(core.start_next().map(|job| job.left.len()), Some(0));
         let result = core.finish(TaskId(1), TaskOutcome::Error, (0.0, 0.0), Packed::default()).expect("it runs");
         let standing = Standing { comm: "world".to_owned(), entered: Some(3), departure: Some(departure) };
-        let result = core.finish_part(&group(&[0, 1]), standing, result);
+        let result = Core::finish_part(standing, result);
         assert!(matches!(&result, Action::SendData(Message::Result(result), _) if result.standing.is_some()));
         // Another group's.
         assert_eq!(core.start_next().map(|job| (job.id, job.left.len())), Some((TaskId(2), 1)));
@@ -376,9 +372,10 @@ mod tests {
         assert!(core.finish(TaskId(2), TaskOutcome::Ok, (0.0, 0.0), Packed::default()).is_some());
         assert!(core.start_next().is_none());
         let broken = Broken { comm: "world".to_owned(), epoch: 1, reason: String::new(), at_once: true };
-        let settled = Message::Settled(Settled { task: TaskId(1), broken: Some(broken) });
+        let settled = Message::Settled(Settled { task: TaskId(1), broken: Some(broken), renewal: 4 });
         assert!(matches!(feed(&mut core, settled, vec![])[..], [Action::BreakOff(_)]));
-        assert_eq!(core.start_next().map(|job| job.id), Some(TaskId(3)));
+        let next = core.start_next().expect("it may begin");
+        assert_eq!((next.id, next.group.map(|group| group.renewal)), (TaskId(3), Some(4)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The engine as the thread that runs user code uses it: it takes tasks, returns results and writes output.
 
-use super::core::{Action, Job};
+use super::core::{Action, Core, Job};
 use super::output::{Allowance, OUTPUT_CHUNK, Room, first_piece};
 use super::shared::{Shared, State};
 use crate::inspections::Activities;
@@ -195,7 +195,7 @@ impl Engine {
         let mut state = self.shared.lock();
         state.end_output();
         let result = state.core.finish(task.id, outcome, task.times(), packed);
-        match result.map(|result| self.end_part(&mut state, task, outcome, why, result)) {
+        match result.map(|result| self.end_part(task, outcome, why, result)) {
             Some(action) => state.outbox.push(action),
             None => names.iter().for_each(|name| {
                 if let Some(folder) = &self.shared.segments {
@@ -213,17 +213,15 @@ impl Engine {
     }
 
     /// The result of a task that a group does together says where this engine stands.
-    fn end_part(
-        &self,
-        state: &mut State,
-        task: &TaskHandle,
-        outcome: TaskOutcome,
-        why: &str,
-        result: Action,
-    ) -> Action {
+    fn end_part(&self, task: &TaskHandle, outcome: TaskOutcome, why: &str, result: Action) -> Action {
         let Some((group, mpi)) = task.group.as_ref().zip(self.shared.mpi) else { return result };
-        let standing = mpi.standing((outcome != TaskOutcome::Ok).then_some(why));
-        state.core.finish_part(group, standing, result)
+        let why = match outcome {
+            TaskOutcome::Ok => "",
+            _ if why.is_empty() => "it failed",
+            _ => why,
+        };
+        let standing = mpi.standing(group, why);
+        Core::finish_part(standing, result)
     }
 
     /// Writes text that belongs to no task to standard output, or to standard error, of this process.

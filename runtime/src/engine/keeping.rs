@@ -105,8 +105,8 @@ mod tests {
 
     fn welcome(resumed: Option<Counts>, counted: Option<Counts>) -> Welcome {
         let window = Window { replies: 1, bytes: 1, request_bytes: 1 };
-        let (peer, token, engine_id, engines) = (PeerId(1), "t".to_owned(), Some(EngineId(0)), vec![]);
-        Welcome { peer, token, engine_id, engines, window, grace: 60.0, resumed, counted, session: None, log: None }
+        let new = Welcome::new(PeerId(1), "t".to_owned(), window);
+        Welcome { engine_id: Some(EngineId(0)), grace: 60.0, resumed, counted, ..new }
     }
 
     fn counts(data: u64) -> Counts {

@@ -10,8 +10,8 @@ type Text = (*const u8, usize);
 type EndEpoch = extern "C" fn(u64, *const u8, usize);
 /// Name, epoch, reason, at once.
 type BreakOff = extern "C" fn(*const u8, usize, u64, *const u8, usize, bool);
-/// Epoch, ranks.
-type BeginTurn = extern "C" fn(u64, *const u32, usize);
+/// Epoch, how often its communicator was made anew, ranks.
+type BeginTurn = extern "C" fn(u64, u64, *const u32, usize);
 /// Rank, engine, reason, what it has entered.
 type Leave = extern "C" fn(u32, u32, *const u8, usize, *const u8, usize);
 /// Buffer, its room, and what is told; how long the text is. Nothing was written where it did not all fit.
@@ -66,12 +66,12 @@ impl MpiFunctions {
 
     /// A group begins something together. Nobody has left it.
     pub fn begin_turn(&self, group: &Group) {
-        (self.begin_turn)(group.epoch, group.ranks.as_ptr(), group.ranks.len());
+        (self.begin_turn)(group.epoch, group.renewal, group.ranks.as_ptr(), group.ranks.len());
     }
 
     /// It is over for this engine.
     pub fn end_turn(&self) {
-        (self.begin_turn)(0, std::ptr::null(), 0);
+        (self.begin_turn)(0, 0, std::ptr::null(), 0);
     }
 
     /// Nobody is to wait for what a member has not entered.
@@ -80,11 +80,12 @@ impl MpiFunctions {
         (self.leave)(left.rank, left.engine.0, why, length, entered, room);
     }
 
-    /// Where this engine stands in what the group does together; `why`: it leaves by an exception.
-    pub fn standing(&self, why: Option<&str>) -> Standing {
+    /// Where this engine stands in what the group does together; `why`: it leaves by an exception, if that is not empty.
+    pub fn standing(&self, group: &Group, why: &str) -> Standing {
         let told = self.told(TURN);
         let (entered, comm) = told.split_once(' ').unwrap_or_default();
-        let departure = why.map(|why| Departure { why: why.to_owned(), entered: self.told(ENTERED) });
+        let several = group.ranks.len() > 1;
+        let departure = several.then(|| Departure { why: why.to_owned(), entered: self.told(ENTERED) });
         Standing { comm: comm.to_owned(), entered: entered.parse().ok(), departure }
     }
 

@@ -30,6 +30,9 @@ const LOG_EVERY: Duration = Duration::from_secs(1);
 const LOG_AGAIN: Duration = Duration::from_millis(50);
 /// So much later than at `end_timeout` the engine ends itself, should nobody else do it: who started it can say so.
 const STOP_GRACE: Duration = Duration::from_secs(1);
+/// An engine that has not registered for so long says what stands in the way: whoever waits for it may give up sooner than
+/// the engine does. Silence at an address is explained by then.
+const TELL_AFTER: Duration = Duration::from_secs(10);
 
 /// The thread's own state.
 pub(super) struct Reactor {
@@ -44,6 +47,8 @@ pub(super) struct Reactor {
     end_timeout: Duration,
     /// When to give up waiting for a session.
     give_up: Option<Instant>,
+    /// When to say why there is no first session yet.
+    tell_at: Option<Instant>,
     /// When to end the process even if user code runs.
     stop_at: Option<Instant>,
     /// When to warn user code of the end of its time.
@@ -72,6 +77,7 @@ impl Reactor {
             returns,
             end_timeout: config.end_timeout,
             give_up: Some(Instant::now() + config.timeout),
+            tell_at: Some(Instant::now() + TELL_AFTER),
             stop_at: None,
             warn_at: config.end.map(|end| Instant::now() + end.left().saturating_sub(end.warn_before)),
             next_usage: Instant::now(),
@@ -121,6 +127,10 @@ impl Reactor {
             let problem = self.session.problem().to_owned();
             self.end(&problem);
         }
+        if self.tell_at.take_if(|at| Instant::now() >= *at).is_some() {
+            // For the log. Nobody may read it.
+            let _ = writeln!(io::stderr(), "this engine is not registered yet: {}", self.session.problem());
+        }
         // Not before registration: nobody can have asked to be warned before.
         if self.give_up.is_none() && self.warn_at.take_if(|at| Instant::now() >= *at).is_some() {
             self.user.warn();
@@ -137,7 +147,7 @@ impl Reactor {
         let now = Instant::now();
         let mut until = self.next_usage.min(self.next_log).max(now);
         let warn_at = self.warn_at.filter(|_| self.give_up.is_none());
-        for deadline in [self.give_up, self.stop_at, warn_at].into_iter().flatten() {
+        for deadline in [self.give_up, self.tell_at, self.stop_at, warn_at].into_iter().flatten() {
             until = until.min(deadline);
         }
         let mut timeout = until.saturating_duration_since(now);
@@ -207,7 +217,7 @@ impl Reactor {
     }
 
     /// Says something to the controller; without a connection, as soon as there is one again.
-    fn say(&self, channel: Channel, message: Message, payload: Vec<Frame>) -> Result<(), zmq::Error> {
+    fn say(&mut self, channel: Channel, message: Message, payload: Vec<Frame>) -> Result<(), zmq::Error> {
         let now = self.shared.lock().keeping.say(channel, &message, &payload);
         if now { self.session.send(channel, &message, payload) } else { Ok(()) }
     }
@@ -237,7 +247,7 @@ impl Reactor {
         }
         match event {
             SessionEvent::Established(welcome) => {
-                self.give_up = None;
+                (self.give_up, self.tell_at) = (None, None);
                 self.told_bytes = 0;
                 if let Some(limit) = welcome.log {
                     self.shared.logs.set_limit(limit);
@@ -278,6 +288,8 @@ impl Reactor {
                     self.session.set_resume(resume);
                 }
             }
+            // For agents.
+            SessionEvent::OfStrand(..) => {}
             SessionEvent::Message(_, Message::OutputTaken(taken), _) => {
                 self.shared.lock().accounts.taken(taken, Instant::now());
                 self.shared.changed.notify_all();
@@ -304,7 +316,7 @@ impl Reactor {
     }
 
     /// Counts a message, and tells the controller from time to time what has arrived.
-    fn heard(&self, channel: Channel, message: &Message, payload: &[Frame]) {
+    fn heard(&mut self, channel: Channel, message: &Message, payload: &[Frame]) {
         let mut state = self.shared.lock();
         let ack = state.keeping.heard(channel, message, payload);
         state.core.arrived = state.keeping.arrived();
@@ -363,7 +375,7 @@ impl Reactor {
 
     /// Registration failed, or the lease has expired.
     fn end(&mut self, reason: &str) {
-        self.give_up = None;
+        (self.give_up, self.tell_at) = (None, None);
         let registered = self.shared.lock().registered.is_some();
         if registered {
             self.stop(reason);

@@ -8,6 +8,7 @@ use super::shared::Shared;
 use crate::transport::context;
 use crate::transport::dial::DialError;
 use crate::transport::session::Session;
+use crate::transport::through::AgentPlace;
 use crate::wire::message::Hello;
 use crate::wire::segment::SegmentFolder;
 use ipclusterz_base::connection::{ConnectionFile, Role};
@@ -26,7 +27,8 @@ impl Engine {
         }
         let uuid = places::random_hex(16);
         let context = context::open().map_err(DialError::Short)?;
-        let mut session = Session::dial(&context, &file, hello(uuid.clone(), config))?;
+        let agent = config.agent.as_ref().and_then(|(socket, segments)| AgentPlace::open(socket, segments));
+        let mut session = Session::dial_through(&context, &file, hello(uuid.clone(), config), agent)?;
         session.set_end(config.end.map(|end| Instant::now() + end.left()));
         let segments = file.shared_memory.filter(|_| session.is_local());
         let segments = segments.map_or(Ok(None), |path| SegmentFolder::open(&path)).map_err(DialError::of_place)?;
@@ -48,6 +50,7 @@ fn hello(uuid: String, config: &EngineConfig) -> Hello {
         wanted_id: config.wanted_id,
         lease: config.lease.as_secs_f64(),
         drain_before: config.end.map_or(0.0, |end| end.drain_before.as_secs_f64()),
+        group: config.group.clone(),
         world: config.world.clone().map(Box::new),
         ..Hello::new(Role::Engine, uuid, places::host_name(), std::process::id())
     }

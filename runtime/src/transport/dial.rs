@@ -145,6 +145,11 @@ impl Wire {
         Ok(Wire { socket, monitor, address, endpoint, held: Cell::new(None), stage: Cell::new(Stage::Away) })
     }
 
+    /// The address as it was dialled.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// Starts a second connection to the same address. Without heartbeats: they would wait behind large frames.
     pub fn dial_beside(&self, context: &zmq::Context, file: &ConnectionFile) -> Result<Wire, DialError> {
         Wire::dial(context, &self.address, &self.endpoint, file, false)

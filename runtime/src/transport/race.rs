@@ -35,7 +35,8 @@ pub enum RaceEvent {
 /// Where to dial, as it is decided once for a session.
 #[derive(Debug, Clone)]
 pub struct Course {
-    addresses: Vec<String>,
+    /// What is dialled.
+    pub(super) addresses: Vec<String>,
     /// The unix socket of a controller on this host.
     pub local: bool,
 }
@@ -126,6 +127,8 @@ pub struct Race {
     unknown: Vec<Option<String>>,
     scouts: Scouts,
     told: bool,
+    /// A connection has not come about, or has come to nothing.
+    failed: bool,
 }
 
 impl Race {
@@ -140,7 +143,8 @@ impl Race {
         let unknown = vec![None; course.addresses.len()];
         let (file, course) = (file.clone(), course.clone());
         let context = context.clone();
-        let mut race = Race { context, file, course, returning, ways: Vec::new(), unknown, scouts, told: false };
+        let mut race =
+            Race { context, file, course, returning, ways: Vec::new(), unknown, scouts, told: false, failed: false };
         for offer in 0..race.course.addresses.len() {
             match Target::parse(&race.course.addresses[offer]) {
                 Some(target) => race.dial(offer, target)?,
@@ -168,6 +172,16 @@ impl Race {
         Ok(())
     }
 
+    /// Whether there was no connection at the first attempt.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// What is dialled, for people.
+    pub fn names(&self) -> String {
+        self.course.names()
+    }
+
     /// To be polled for reading: `next_event` may have something.
     pub fn poll_items(&self) -> impl Iterator<Item = zmq::PollItem<'_>> {
         let scouts = std::iter::once(zmq::PollItem::from_fd(self.scouts.fd(), zmq::POLLIN));
@@ -187,6 +201,7 @@ impl Race {
         self.dial_again()?;
         for index in 0..self.ways.len() {
             while let Some(event) = self.ways[index].wire.next_event()? {
+                self.failed |= event != LinkEvent::Up;
                 match event {
                     LinkEvent::Up => return Ok(Some(self.win(index))),
                     LinkEvent::Retrying => self.explain(index),

@@ -190,6 +190,7 @@ pub fn apply(message: &mut Message) -> Bounded {
         | Message::Ack(_)
         | Message::Received(_)
         | Message::StatusRequest(_)
+        | Message::EngineAway(_)
         | Message::Usage(_) => {}
     }
     Ok(())
@@ -243,7 +244,7 @@ fn in_kept(kept: &mut Kept) -> Bounded {
 
 fn in_hello(hello: &mut Hello) -> Bounded {
     names(&mut hello.uuid, &mut hello.host, &mut hello.address)?;
-    hello.release.iter_mut().for_each(word);
+    hello.release.iter_mut().chain(&mut hello.group).for_each(word);
     hello.ends_in.as_mut().map_or(Ok(()), |seconds| seconds_in("ends_in", seconds))?;
     seconds_in("drain_before", &mut hello.drain_before)?;
     seconds_in("lease", &mut hello.lease)?;

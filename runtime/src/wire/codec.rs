@@ -8,6 +8,9 @@ use super::bounds::{self, OutOfBounds};
 use super::greeting::Foreign;
 use super::message::Message;
 use ipclusterz_base::release::wire_version;
+use rmp_serde::decode::Error;
+use serde::Deserialize;
+use std::io::ErrorKind;
 
 /// Longest header of a peer that is decoded: a list of some 200,000 engines.
 pub const HEADER_MAX: usize = 1 << 20;
@@ -33,26 +36,33 @@ pub enum DecodeError {
     TooLong(usize, usize),
     /// The right version, but no message of it.
     #[error("malformed header: {0}")]
-    Malformed(#[from] rmp_serde::decode::Error),
+    Malformed(#[from] Error),
     /// A message with something in it that cannot be.
     #[error(transparent)]
     OutOfBounds(#[from] OutOfBounds),
     /// Bytes after the end.
-    #[error("{0} bytes after the end of the header")]
-    Trailing(usize),
+    #[error("bytes after the end of the header")]
+    Trailing,
 }
 
 /// The header of `message`.
 pub fn encode(message: &Message) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(128);
-    bytes.extend_from_slice(&PREFIX);
-    bytes.push(wire_version());
-    let mut rest = Vec::with_capacity(128);
-    let written = rmp_serde::encode::write_named(&mut rest, message);
-    // Writing to memory fails for no message: each variant is a struct of plain fields, written as a map of one entry.
-    debug_assert!(written.is_ok() && rest.first() == Some(&VARIANT), "{message:?}");
-    bytes.extend_from_slice(rest.get(1..).unwrap_or_default());
+    let mut bytes = Vec::with_capacity(256);
+    encode_into(message, &mut bytes);
     bytes
+}
+
+/// Appends the header of `message`.
+pub fn encode_into(message: &Message, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&PREFIX);
+    let start = bytes.len();
+    let written = rmp_serde::encode::write_named(bytes, message);
+    // Writing to memory fails for no message: each variant is a struct of plain fields, written as a map of one entry.
+    debug_assert!(written.is_ok() && bytes.get(start) == Some(&VARIANT), "{message:?}");
+    // The entry is one of the header's own map.
+    if let Some(place) = bytes.get_mut(start) {
+        *place = wire_version();
+    }
 }
 
 /// The message of a peer in `bytes`.
@@ -80,12 +90,13 @@ fn decode_up_to(most: usize, bytes: &[u8]) -> Result<Message, DecodeError> {
     if version != wire_version() {
         return Err(DecodeError::Version(Box::new(Foreign::read(version, &body))));
     }
-    let mut decoder = rmp_serde::Deserializer::new(std::io::Cursor::new(&body));
-    let mut message = serde::Deserialize::deserialize(&mut decoder)?;
-    // `position` counts what was read of `body`.
-    match body.len().saturating_sub(usize::try_from(decoder.position()).unwrap_or(body.len())) {
-        0 => bounds::apply(&mut message)?,
-        extra => return Err(DecodeError::Trailing(extra)),
+    let mut decoder = rmp_serde::Deserializer::from_read_ref(&body);
+    let mut message = Message::deserialize(&mut decoder)?;
+    // Nothing is read of what would be behind it but how that begins.
+    match <()>::deserialize(&mut decoder) {
+        Err(Error::InvalidMarkerRead(error)) if error.kind() == ErrorKind::UnexpectedEof => {}
+        _ => return Err(DecodeError::Trailing),
     }
+    bounds::apply(&mut message)?;
     Ok(message)
 }

@@ -1,8 +1,8 @@
 //! Every message of the protocol, version 1, with its frames.
 //!
 //! A message on the wire is a ZeroMQ multipart message `[header] [payload frame]*`; between a ROUTER and its
-//! application a routing id stands before it. Long frames are several parts of that message, see `wire::pieces`. The
-//! header is one MessagePack map of two entries, the version first: `{"v": 1, "<kind>": {…fields…}}`. `wire::codec`
+//! application a routing id stands before it. Long frames are several parts of that message, see `wire::pieces`, and short
+//! messages go together in one part, see `wire::bundle`. The header is one MessagePack map of two entries, the version first: `{"v": 1, "<kind>": {…fields…}}`. `wire::codec`
 //! encodes and decodes it; `wire::greeting`
 //! says what of it never changes. Payload frames are opaque to the controller: it passes them on untouched.
 //!
@@ -31,9 +31,9 @@
 //! | `ack` | C → K | control | none | session |
 //! | `received` | K → C | control | none | session |
 //! | `goodbye` | C → K, K → C | data, as the last one; control | none | session |
-//! | `engine_joined`, `engine_left` | K → C | control | none | engines |
+//! | `engine_joined`, `engine_left`, `engine_away` | K → C | control | none | engines |
 //! | `engine_ended` | C → K, from the launcher | control | none | engines |
-//! | `engines_expected` | C → K, from the launcher | control | none | engines |
+//! | `engines_expected` | C → K, from the launcher; K → C | control | none | engines |
 //! | `status_request`, `status_reply` | C → K, K → C | control | none | -, status |
 //! | `usage` | E → K | control | none | engines |
 //! | `epoch_over` | K → E | control, so that it overtakes the work | none | world |
@@ -57,14 +57,14 @@ mod stop;
 mod task;
 mod world;
 
-pub use engines::{EngineEnded, EngineInfo, EngineLeft, EnginesExpected, Usage};
+pub use engines::{Away, EngineAway, EngineEnded, EngineInfo, EngineLeft, EnginesExpected, Usage};
 pub use functions::{ForgetFunctions, FunctionCode, FunctionName, NeedFunction};
 pub use history::{Ask, Filter, Found, Kept, Query, RequestRecord, SessionRecord, TaskRecord};
 pub use inspection::{Activity, Inspect, Inspected};
 pub use operation::{Op, SegmentNote};
 pub use output::{OUTPUT_WINDOW, Output, OutputTaken, RequestOutput, Stream};
 pub use request::{Outcome, Placement, Reply, Request};
-pub use session::{Ack, Attach, Counts, Goodbye, Hello, OfSession, Refused, Resume, Welcome, Window};
+pub use session::{Ack, Attach, Bulk, Counts, Goodbye, Hello, OfSession, Refused, Resume, Welcome, Window};
 pub use status::{EngineLoss, EngineStatus, Status};
 pub use stop::{Abort, EngineList, Recall, Recalled, Started, Targets};
 pub use task::{Departure, Left, Settled, Standing, Task, TaskOutcome, TaskResult};
@@ -136,6 +136,8 @@ pub enum Message {
     EngineJoined(EngineInfo),
     /// An engine has left.
     EngineLeft(EngineLeft),
+    /// An engine has lost its connections and is waited for, or has them again.
+    EngineAway(EngineAway),
     /// How an engine's process ended, as its launcher saw it.
     EngineEnded(EngineEnded),
     /// Whether engines are to come, and what they wait for.
@@ -158,6 +160,13 @@ pub enum Message {
     Found(Found),
     /// A result that is part of the answer.
     Kept(Box<Kept>),
+}
+
+impl Message {
+    /// Whether it is said before both sides know that they speak the same version.
+    pub fn is_greeting(&self) -> bool {
+        matches!(self, Message::Hello(_) | Message::Welcome(_) | Message::Refused(_) | Message::Crowded(_))
+    }
 }
 
 /// A message without fields.

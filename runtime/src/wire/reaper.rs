@@ -15,7 +15,7 @@ static REAPER: OnceLock<(u32, Sender<Job>)> = OnceLock::new();
 pub fn later(job: impl FnOnce() + Send + 'static) {
     let (pid, queue) = REAPER.get_or_init(start);
     let job: Job = Box::new(job);
-    if *pid != std::process::id() {
+    if *pid != crate::system::process_id() {
         return job();
     }
     // The thread could not be started: then its end of the queue is gone, and the job comes back.
@@ -47,5 +47,5 @@ fn start() -> (u32, Sender<Job>) {
     if let Err(error) = started {
         tracing::warn!("no thread to free memory in: {error}");
     }
-    (std::process::id(), queue)
+    (crate::system::process_id(), queue)
 }

@@ -12,8 +12,9 @@ use ipclusterz_base::ids::PeerId;
 use ipclusterz_base::private::{Folder, How};
 use ipclusterz_base::random::random_hex;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,16 +55,17 @@ impl SegmentFolder {
     /// # Errors
     /// `StorageFull` where the file system has not enough room; nothing is left behind then.
     pub fn create(&self, owner: PeerId, bytes: &[u8]) -> io::Result<String> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("{owner}-{}-{}", COUNT.fetch_add(1, Ordering::Relaxed), random_hex(8));
-        let mut file = self.folder.file(&name, How::New)?;
+        let begun = self.begin(owner)?;
         // Written, not mapped: a full file system is then an error code, not a SIGBUS.
-        if let Err(error) = file.write_all(bytes) {
-            // The write's error is the one to report.
-            let _ = self.folder.remove(&name);
-            return Err(error);
-        }
-        Ok(name)
+        begun.write_at(bytes, 0)?;
+        Ok(begun.keep())
+    }
+
+    /// A new segment of `owner` that is written piece by piece. It goes unless it is kept.
+    pub fn begin(&self, owner: PeerId) -> io::Result<Begun> {
+        let name = new_name(owner);
+        let file = self.folder.file(&name, How::New)?;
+        Ok(Begun { folder: self.clone(), name, file })
     }
 
     /// Maps the segment `name` of `length` bytes.
@@ -94,6 +96,74 @@ impl SegmentFolder {
             }
         }
     }
+}
+
+/// A segment that nobody knows of yet.
+#[derive(Debug)]
+pub struct Begun {
+    folder: SegmentFolder,
+    name: String,
+    file: File,
+}
+
+impl Begun {
+    /// Writes at this place.
+    pub fn write_at(&self, bytes: &[u8], place: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, place)
+    }
+
+    /// Reads what is there, from the beginning, into `bytes`, which may have room for more.
+    pub fn read(&self, bytes: &mut [u8]) -> io::Result<()> {
+        let (mut place, file) = (0_usize, self.folder.folder.file(&self.name, How::Read)?);
+        while let Some(room) = bytes.get_mut(place..).filter(|room| !room.is_empty()) {
+            match file.read_at(room, place as u64) {
+                Ok(0) => break,
+                Ok(length) => place = place.saturating_add(length),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Maps it; so many bytes were written.
+    pub fn map(&self, length: u64) -> io::Result<Mapping> {
+        self.folder.map(self.name.as_bytes(), length)
+    }
+
+    /// It stays; its name.
+    pub fn keep(mut self) -> String {
+        std::mem::take(&mut self.name)
+    }
+
+    /// It stays, as a segment of `owner`; its name.
+    pub fn keep_for(self, owner: PeerId) -> io::Result<String> {
+        let name = new_name(owner);
+        self.folder.folder.rename(&self.name, &name)?;
+        self.keep();
+        Ok(name)
+    }
+
+    /// Another name for it, as a segment of `owner`, which stays when this one goes.
+    pub fn link(&self, owner: PeerId) -> io::Result<String> {
+        let name = new_name(owner);
+        self.folder.folder.link(&self.name, &name)?;
+        Ok(name)
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if !self.name.is_empty() {
+            self.folder.unlink(self.name.as_bytes());
+        }
+    }
+}
+
+/// A name that no other segment has.
+fn new_name(owner: PeerId) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{owner}-{}-{}", COUNT.fetch_add(1, Ordering::Relaxed), random_hex(8))
 }
 
 /// Names come from peers: nothing but what `create` makes is taken for a name.

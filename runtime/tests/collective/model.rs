@@ -39,6 +39,10 @@ pub enum Step {
     Fails {
         engine: u32,
     },
+    /// An engine ends its part of the next without an error, before it enters it.
+    Skips {
+        engine: u32,
+    },
     Dies {
         engine: u32,
     },
@@ -68,12 +72,13 @@ pub struct Process {
     /// What it is inside of.
     inside: Option<(TaskId, What)>,
     /// How many calls it has entered on each communicator of its epoch; none: it is broken.
-    entered: HashMap<Vec<u32>, Option<u64>>,
+    entered: HashMap<String, Option<u64>>,
     /// Who has left what, by this engine's task and how many calls that one had entered.
     left: Vec<(TaskId, u64)>,
-    /// What it has left itself, and not all others have ended.
-    unsettled: Vec<(TaskId, Vec<u32>)>,
-    fails: bool,
+    /// How it ends its next part before it enters the call.
+    ends: Option<TaskOutcome>,
+    /// The communicator of what it does together.
+    comm: String,
     route: u32,
     /// The session in which what runs was begun.
     session: u32,
@@ -81,8 +86,8 @@ pub struct Process {
 
 impl Process {
     /// How many calls it has entered there; none: it is broken.
-    pub fn number(&self, ranks: &[u32]) -> Option<u64> {
-        self.entered.get(ranks).copied().unwrap_or(Some(0))
+    pub fn number(&self, comm: &str) -> Option<u64> {
+        self.entered.get(comm).copied().unwrap_or(Some(0))
     }
 
     /// Somebody has left that task before this call of it.
@@ -91,12 +96,12 @@ impl Process {
     }
 
     fn held(&self, task: &Task) -> bool {
-        task.group.as_ref().is_some_and(|group| self.unsettled.iter().any(|(_, ranks)| *ranks == group.ranks))
+        task.group.as_ref().is_some_and(|group| group.behind.is_some() && group.epoch > self.over)
     }
 }
 
-fn name_of(ranks: &[u32]) -> String {
-    format!("{ranks:?}")
+pub fn name_of(ranks: &[u32], renewal: u64) -> String {
+    format!("{ranks:?}#{renewal}")
 }
 
 pub struct World {
@@ -110,8 +115,9 @@ pub struct World {
     welcome: Option<Welcome>,
     /// What has been left by somebody after all had entered it: the others may leave it too.
     pub complete: BTreeSet<What>,
-    /// Which request each call of a communicator was of: by program, epoch, ranks and number.
-    calls: HashMap<(u32, u64, Vec<u32>, u64), Vec<u8>>,
+    /// Which request each call of a communicator was of: by program, epoch, communicator and number.
+    calls: HashMap<(u32, u64, String, u64), Vec<u8>>,
+    now: Duration,
 }
 
 impl World {
@@ -128,6 +134,7 @@ impl World {
             welcome: None,
             complete: BTreeSet::new(),
             calls: HashMap::new(),
+            now: Duration::ZERO,
         };
         for client in 0..CLIENTS {
             let hello = Hello::new(Role::Client, format!("c{client}"), "h".to_owned(), 1);
@@ -143,8 +150,8 @@ impl World {
             inside: None,
             entered: HashMap::new(),
             left: Vec::new(),
-            unsettled: Vec::new(),
-            fails: false,
+            ends: None,
+            comm: String::new(),
             route: 0,
             session: 0,
         };
@@ -164,7 +171,7 @@ impl World {
     }
 
     fn feed(&mut self, event: Event) {
-        for action in self.core.handle(event, Duration::ZERO) {
+        for action in self.core.handle(event, self.now) {
             let Action::Send { route: Route(route), message, payload, .. } = action else { continue };
             self.take(route, message, payload);
         }
@@ -198,10 +205,12 @@ impl World {
             }
             Message::Settled(settled) => {
                 let process = &mut self.processes[index];
-                process.unsettled.retain(|(task, _)| *task != settled.task);
+                let groups = process.inbox.iter_mut().filter_map(|(task, _)| task.group.as_mut());
+                for group in groups.filter(|group| group.behind == Some(settled.task)) {
+                    (group.behind, group.renewal) = (None, settled.renewal);
+                }
                 if let Some(broken) = settled.broken.filter(|broken| broken.epoch == process.epoch) {
-                    let ranks: Vec<u32> = serde_json::from_str(&broken.comm).expect("ranks");
-                    process.entered.insert(ranks, None);
+                    process.entered.insert(broken.comm, None);
                 }
             }
             Message::Recall(list) => {
@@ -228,22 +237,19 @@ impl World {
             What::Request(of, ..) | What::Epoch(of, _) => *of <= epoch,
         };
         match process.inside.take_if(|(_, what)| waits(what)) {
-            Some((task, What::Request(_, ranks, _))) => self.answer_part(index, task, &ranks, TaskOutcome::Error),
+            Some((task, What::Request(..))) => self.answer_part(index, task, TaskOutcome::Error),
             Some((task, What::Epoch(..))) => self.answer(index, task, TaskOutcome::Error),
             None => {}
         }
     }
 
     /// Ends what a group does together, for one of its engines.
-    fn answer_part(&mut self, index: usize, id: TaskId, ranks: &[u32], outcome: TaskOutcome) {
+    fn answer_part(&mut self, index: usize, id: TaskId, outcome: TaskOutcome) {
         let process = &mut self.processes[index];
-        let entered = process.number(ranks);
-        let why = Departure { why: "it failed".to_owned(), entered: entered.unwrap_or(0).to_string() };
-        let departure = (outcome != TaskOutcome::Ok).then_some(why);
-        if departure.is_some() && ranks.len() > 1 && process.session == process.route {
-            process.unsettled.push((id, ranks.to_vec()));
-        }
-        self.say(index, id, outcome, Some(Standing { comm: name_of(ranks), entered, departure }));
+        let (comm, entered) = (process.comm.clone(), process.number(&process.comm));
+        let why = if outcome == TaskOutcome::Ok { String::new() } else { "it failed".to_owned() };
+        let departure = Some(Departure { why, entered: entered.unwrap_or(0).to_string() });
+        self.say(index, id, outcome, Some(Standing { comm, entered, departure }));
     }
 
     fn answer(&mut self, index: usize, id: TaskId, outcome: TaskOutcome) {
@@ -269,15 +275,15 @@ impl World {
                 let process = &self.processes[*rank as usize];
                 process.inside.as_ref().is_some_and(|(_, other)| *other == what)
             };
-            let (ranks, done) = (ranks.clone(), self.complete.contains(&what) || ranks.iter().all(entered));
+            let done = self.complete.contains(&what) || ranks.iter().all(entered);
             let process = &mut self.processes[index];
             if !done {
-                let number = process.number(&ranks).unwrap_or(0);
+                let number = process.number(&process.comm).unwrap_or(0);
                 let vain = matches!(what, What::Request(..)) && process.in_vain(task, number);
                 if vain {
                     process.inside = None;
-                    process.entered.insert(ranks.clone(), None);
-                    self.answer_part(index, task, &ranks, TaskOutcome::Error);
+                    process.entered.insert(process.comm.clone(), None);
+                    self.answer_part(index, task, TaskOutcome::Error);
                 }
                 return vain;
             }
@@ -287,7 +293,7 @@ impl World {
                 process.entered.clear();
                 self.answer(index, task, TaskOutcome::Ok);
             } else {
-                self.answer_part(index, task, &ranks, TaskOutcome::Ok);
+                self.answer_part(index, task, TaskOutcome::Ok);
             }
             self.complete.insert(what);
             return true;
@@ -315,21 +321,25 @@ impl World {
         true
     }
 
-    /// Enters the one call of a request, unless it fails before.
+    /// Enters the one call of a request, unless it ends its part before.
     fn begin(&mut self, index: usize, task: TaskId, group: Group, text: Vec<u8>) {
         let process = &mut self.processes[index];
         process.session = process.route;
-        let number = process.number(&group.ranks).map(|number| number + 1);
-        let fails = std::mem::take(&mut process.fails) || group.epoch != process.epoch || group.epoch <= process.over;
+        process.comm = name_of(&group.ranks, group.renewal);
+        let number = process.number(&process.comm).map(|number| number + 1);
+        if let Some(outcome) = process.ends.take() {
+            return self.answer_part(index, task, outcome);
+        }
+        let fails = group.epoch != process.epoch || group.epoch <= process.over;
         match number.filter(|number| !fails && !process.in_vain(task, *number)) {
             Some(number) => {
-                process.entered.insert(group.ranks.clone(), Some(number));
+                process.entered.insert(process.comm.clone(), Some(number));
                 process.inside = Some((task, What::Request(group.epoch, group.ranks.clone(), text.clone())));
-                let call = (process.program, group.epoch, group.ranks, number);
+                let call = (process.program, group.epoch, process.comm.clone(), number);
                 let met = self.calls.entry(call).or_insert_with(|| text.clone());
                 assert_eq!(*met, text, "calls of two requests meet");
             }
-            None => self.answer_part(index, task, &group.ranks, TaskOutcome::Error),
+            None => self.answer_part(index, task, TaskOutcome::Error),
         }
     }
 
@@ -341,7 +351,7 @@ impl World {
         let route = process.route;
         (process.alive, process.connected) = (false, false);
         (process.inbox, process.inside) = (VecDeque::new(), None);
-        (process.entered, process.unsettled, process.fails) = (HashMap::new(), Vec::new(), false);
+        (process.entered, process.ends) = (HashMap::new(), None);
         if route != 0 {
             self.feed(Event::Gone(Route(route)));
             self.feed(Event::Gone(Route(route + 1)));
@@ -356,7 +366,6 @@ impl World {
             // What waits goes with the session; what runs goes on, for nobody.
             self.processes[index].connected = false;
             self.processes[index].inbox.clear();
-            self.processes[index].unsettled.clear();
             self.feed(Event::Gone(Route(route)));
             self.feed(Event::Gone(Route(route + 1)));
             self.register(engine);
@@ -424,15 +433,26 @@ impl World {
                 self.tell(2 + 2 * client + 1, Message::Abort(abort), vec![]);
             }
             Step::Work { engine } => drop(self.work(engine as usize)),
-            Step::Fails { engine } => self.processes[engine as usize].fails = true,
+            Step::Fails { engine } => self.processes[engine as usize].ends = Some(TaskOutcome::Error),
+            Step::Skips { engine } => self.processes[engine as usize].ends = Some(TaskOutcome::Ok),
             Step::Dies { engine } => self.dies(engine),
             Step::Comes { engine, anew } => self.comes(engine, anew),
         }
     }
 
+    /// Somebody works, or waits until there is more to hear.
+    fn work_on(&mut self) -> bool {
+        if (0..self.processes.len()).any(|index| self.work(index)) {
+            return true;
+        }
+        self.now += Duration::from_secs(1);
+        self.feed(Event::Tick);
+        (0..self.processes.len()).any(|index| self.work(index))
+    }
+
     /// Everybody works until nobody can. Nobody who lives waits then.
     pub fn settle(&mut self) {
-        while (0..self.processes.len()).any(|index| self.work(index)) {}
+        while self.work_on() {}
         for process in &self.processes {
             assert!(process.inside.is_none(), "waits for ever: {process:?}");
             assert!(process.inbox.is_empty(), "never begun: {process:?}");

@@ -1,6 +1,6 @@
 //! Any order of what clients and engines do, and some in particular.
 
-use crate::model::{CLIENTS, Step, What, World};
+use crate::model::{CLIENTS, Step, What, World, name_of};
 use proptest::prelude::*;
 
 fn step(engines: u32) -> impl Strategy<Value = Step> {
@@ -11,6 +11,7 @@ fn step(engines: u32) -> impl Strategy<Value = Step> {
         1 => (0..CLIENTS, any::<bool>()).prop_map(|(client, all_clients)| Step::Abort { client, all_clients }),
         10 => (0..engines).prop_map(|engine| Step::Work { engine }),
         2 => (0..engines).prop_map(|engine| Step::Fails { engine }),
+        1 => (0..engines).prop_map(|engine| Step::Skips { engine }),
         1 => (0..engines).prop_map(|engine| Step::Dies { engine }),
         2 => (0..engines, any::<bool>()).prop_map(|(engine, anew)| Step::Comes { engine, anew }),
     ]
@@ -83,8 +84,24 @@ fn nobody_waits_for_a_member_that_has_left_and_what_is_out_of_step_is_broken_on_
     assert!(world.work(1), "it leaves before the call");
     assert!(!world.work(1), "and does not begin the next before the others have left this one");
     assert!(world.work(2) && world.work(0));
-    assert!(world.processes.iter().all(|process| process.number(&[2, 0, 1]).is_none()));
+    assert!(world.processes.iter().all(|process| process.number(&name_of(&[2, 0, 1], 0)).is_none()));
     world.settle();
+    // What came behind it has another communicator.
+    assert!(world.complete.contains(&What::Request(1, vec![2, 0, 1], 2_u64.to_be_bytes().to_vec())));
+    assert!(world.processes.iter().all(|process| process.number(&name_of(&[2, 0, 1], 1)) == Some(1)));
+}
+
+#[test]
+fn nobody_waits_for_a_member_that_has_ended_its_part_and_begins_nothing_else_before_the_others_have() {
+    let mut world = World::new(2, true);
+    world.settle();
+    world.submit(0, &[0, 1], true);
+    world.submit(1, &[0, 1], true);
+    world.run(Step::Skips { engine: 1 });
+    assert!(world.work(0) && world.work(1), "the one waits, and the other returns");
+    assert!(!world.work(1), "its next call would meet that in which the other waits");
+    world.settle();
+    assert!(world.complete.contains(&What::Request(1, vec![0, 1], 2_u64.to_be_bytes().to_vec())));
 }
 
 #[test]

@@ -43,6 +43,7 @@ impl World {
         if carries_function {
             payload.insert(0, Frame::from(&b"code"[..]));
         }
+        self.note_hopeless();
         self.tell(control + 1, Message::Request(request), payload);
     }
 

@@ -120,6 +120,17 @@ fn tasks_wait_for_engines_that_are_to_come_and_no_longer_than_that() {
 }
 
 #[test]
+fn clients_are_told_what_engines_are_to_come_also_those_that_come_later() {
+    let (mut world, client) = waits_for(&[(true, "job 7 is pending")]);
+    let later = world.join(Role::Client, None);
+    let expected = EnginesExpected { coming: true, why: "job 7 is pending".to_owned() };
+    for each in [client, later] {
+        assert_eq!(world.clients[&each].coming, std::slice::from_ref(&expected));
+    }
+    world.settle();
+}
+
+#[test]
 fn a_client_does_not_say_which_engines_are_to_come() {
     let (mut world, client) = waits_for(&[]);
     let expected = EnginesExpected { coming: false, why: "none".to_owned() };

@@ -50,6 +50,8 @@ pub struct ModelClient {
     /// What it was told of what it lost, and of engines that left.
     pub lost: Vec<String>,
     pub left: Vec<String>,
+    /// And of engines that are to come.
+    pub coming: Vec<EnginesExpected>,
     pub knows_function: bool,
 }
 

@@ -118,7 +118,8 @@ impl World {
             }
             Message::StatusReply(status) => self.losses = status.losses,
             Message::EngineLeft(left) => client.left.push(left.reason),
-            Message::Attached(_) | Message::EngineJoined(_) | Message::Refused(_) => {}
+            Message::EnginesExpected(expected) => client.coming.push(expected),
+            Message::Attached(_) | Message::EngineJoined(_) | Message::EngineAway(_) | Message::Refused(_) => {}
             other => panic!("a client got {other:?}"),
         }
     }

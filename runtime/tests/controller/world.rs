@@ -44,7 +44,10 @@ pub struct World {
     pub dead: Vec<u32>,
     /// As the last status has them.
     pub losses: Vec<EngineLoss>,
-    /// What dead engines had.
+    /// The ids of engines that died.
+    pub gone: BTreeSet<EngineId>,
+    /// What dead engines had, and what named them when none of its engines was there: what becomes of it is told when it is known how
+    /// they ended.
     pub had: BTreeSet<Key>,
     /// Peers are processes of the controller's host, which it can watch; those that it does, with their `control` routes.
     pub here: bool,
@@ -109,6 +112,7 @@ impl World {
             launcher: None,
             dead: Vec::new(),
             losses: Vec::new(),
+            gone: BTreeSet::new(),
             had: BTreeSet::new(),
             here: false,
             watched: BTreeMap::new(),
@@ -240,8 +244,20 @@ impl World {
         if let Some(engine) = self.engines.remove(&control) {
             self.dead.push(control);
             self.had.extend(engine.inbox.iter().map(|task| self.keys[task]));
+            self.gone.extend(engine.id);
+            self.note_hopeless();
         }
         self.clients.remove(&control);
+    }
+
+    /// Notes what names dead engines and none that is there.
+    pub fn note_hopeless(&mut self) {
+        let World { balanced, engines, gone, had, .. } = self;
+        let is_there = |goes: &Goes| {
+            engines.iter().any(|(control, engine)| engine.id.is_some_and(|id| goes.may_go_to(*control, id)))
+        };
+        let names_dead = |goes: &Goes| goes.only.iter().flatten().any(|id| gone.contains(id));
+        had.extend(balanced.iter().filter(|(_, goes)| names_dead(goes) && !is_there(goes)).map(|(key, _)| *key));
     }
 
     /// The process of a peer has ended, and something holds its connections.

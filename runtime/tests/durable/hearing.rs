@@ -2,7 +2,7 @@
 
 use crate::links::{CHANNELS, DATA, Stage};
 use crate::peers::{LEASE, Part};
-use crate::world::{SESSION_GRACE, World};
+use crate::world::{SESSION_GRACE, World, limits};
 use ipclusterz_base::ids::PeerId;
 use ipclusterz_runtime::engine::keeping::Course;
 use ipclusterz_runtime::wire::message::{Attach, Counts, Goodbye, Message, Welcome};
@@ -40,7 +40,7 @@ impl World {
     fn established(&mut self, at: usize, welcome: Welcome, early: Vec<Sending>) {
         self.looks_at_course(at, &welcome);
         let peer = &mut self.peers[at];
-        peer.give_up = None;
+        (peer.give_up, peer.closed) = (None, false);
         // What a dead controller has sent may be heard late.
         peer.trouble = peer.trouble.filter(|_| peer.link.as_ref().is_some_and(|link| link.dead));
         let again = match &mut peer.part {
@@ -90,6 +90,7 @@ impl World {
             let grace = match &peer.part {
                 Part::Client(client) if client.name.is_some() => Duration::MAX,
                 Part::Client(_) => SESSION_GRACE,
+                Part::Engine(_) if peer.closed => limits().engine_grace.min(LEASE),
                 Part::Engine(_) => LEASE,
             };
             let too_long = peer.trouble.is_none_or(|since| since.saturating_add(grace) <= now);

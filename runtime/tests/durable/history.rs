@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 /// So many histories are played of each kind, unless `HISTORIES` says how many.
-const HISTORIES: u32 = 50_000;
+const HISTORIES: u32 = 20_000;
 /// Which ones, unless `SEED` says that: the same each time, so that a failure is due to a change.
 const SEED: u64 = 1;
 /// Most steps of one.

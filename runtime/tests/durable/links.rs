@@ -102,7 +102,7 @@ impl World {
             Some((message, payload)) => self.arrives(route, admitted, message, payload),
             None => {
                 self.late.remove(which);
-                self.happens(Event::Gone(Route(route)));
+                self.connection_ends(route);
             }
         }
     }
@@ -118,7 +118,15 @@ impl World {
         peer.trouble.get_or_insert(self.now);
         let route = link.routes[channel];
         link.up[channel].clear();
-        self.happens(Event::Gone(Route(route)));
+        self.connection_ends(route);
+    }
+
+    /// The controller notices the end of a connection: nothing is heard of it any more, or it was closed.
+    fn connection_ends(&mut self, route: u32) {
+        let (link, owner) = (route / 2, self.owners[route as usize / 2]);
+        let silent = link % 2 == 1 && !self.peers[owner].beside;
+        self.peers[owner].closed |= !silent;
+        self.happens(if silent { Event::Silent(Route(route)) } else { Event::Gone(Route(route)) });
     }
 
     /// What the controller takes for something that a client may not say.

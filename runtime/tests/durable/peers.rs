@@ -40,6 +40,8 @@ pub struct Peer {
     pub give_up: Option<Duration>,
     /// Since when something has been wrong with its connection, here or at the controller.
     pub trouble: Option<Duration>,
+    /// A connection of it was closed, as the controller has seen: an engine is waited for shortly then.
+    pub closed: bool,
     /// What the controller has said to have of this session.
     pub received: Counts,
     /// When its process has ended without a word to the controller.
@@ -101,6 +103,7 @@ impl Peer {
             put_out: false,
             give_up: None,
             trouble: None,
+            closed: false,
             received: Counts::default(),
             vanished: None,
             part,

@@ -35,8 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn welcome(resumed: Option<Counts>, grace: f64) -> Welcome {
     let window = Window { replies: 5, bytes: u64::MAX, request_bytes: u64::MAX };
-    let (peer, token, engine_id, engines) = (PeerId(1), String::new(), None, vec![]);
-    Welcome { peer, token, engine_id, engines, window, grace, resumed, counted: None, session: None, log: None }
+    Welcome { grace, resumed, ..Welcome::new(PeerId(1), String::new(), window) }
 }
 
 fn submit(core: &mut Core, count: u32) -> Arc<Pending> {

@@ -195,9 +195,11 @@ fn handshake() -> impl Strategy<Value = Message> {
             let (role, uuid, host, pid, wanted_id, shared_memory) = hello;
             let mut hello = Hello { wanted_id, shared_memory, address, ..Hello::new(role, uuid, host, pid) };
             (hello.forwarded, hello.ends_in, hello.drain_before) = (forwarded, ends_in, drain_before);
+            hello.through_ssh = forwarded && shared_memory;
             hello.resume = resume.map(|(peer, token, received)| Resume { peer: PeerId(peer), token, received });
             (hello.birth, hello.lease, hello.session) = (birth, lease, session);
             hello.release = release;
+            hello.group.clone_from(&hello.session);
             Message::Hello(hello)
         }),
         (welcome, session).prop_map(
@@ -216,6 +218,7 @@ fn handshake() -> impl Strategy<Value = Message> {
                     counted,
                     session,
                     log,
+                    bulk: (grace > 1.0).then(|| Bulk::new(&[7; 16], &[9; 32], grace > 2.0, grace < 3.0)),
                 })
             }
         ),
@@ -230,12 +233,12 @@ fn work() -> impl Strategy<Value = Message> {
     let request = (number(), placement(), op(), function(), any::<bool>(), segments(), any::<bool>(), option::of(".*"));
     let label = (option::of(".*"), option::of(vec(any::<u8>(), 0..30)), number());
     let request = (request, option::of(time()), label);
-    let group = option::of((any::<(u64, Vec<u32>)>(), option::of(time())));
+    let group = option::of((any::<(u64, Vec<u32>)>(), option::of(time()), number(), option::of(number())));
     let task = (number(), op(), function(), segments(), group);
     let ending = proptest::sample::select(TaskOutcome::ALL.to_vec());
     let result = (number(), ending, time(), time(), segments(), option::of(standing()));
     let left = (number(), engine_id(), short(), departure());
-    let settled = (number(), option::of(broken()));
+    let settled = (number(), option::of(broken()), number());
     let reply = ((number(), short()), option::of(engine_id()), outcome(), time(), time(), segments());
     prop_oneof![
         request.prop_map(|(request, timeout, (name, about, part))| {
@@ -259,9 +262,15 @@ fn work() -> impl Strategy<Value = Message> {
         left.prop_map(|(task, engine, rank, departure)| {
             Message::Left(Left { task: TaskId(task), engine, rank, departure })
         }),
-        settled.prop_map(|(task, broken)| Message::Settled(Settled { task: TaskId(task), broken })),
+        settled.prop_map(|(task, broken, renewal)| Message::Settled(Settled { task: TaskId(task), broken, renewal })),
         task.prop_map(|(id, op, function, segments, group)| {
-            let group = group.map(|((epoch, ranks), timeout)| Group { epoch, ranks, timeout });
+            let group = group.map(|((epoch, ranks), timeout, renewal, behind)| Group {
+                epoch,
+                ranks,
+                timeout,
+                renewal,
+                behind: behind.map(TaskId),
+            });
             Message::Task(Task { id: TaskId(id), op, function, segments, group, client: PeerId(7) })
         }),
         result.prop_map(|(id, outcome, started, completed, segments, standing)| {
@@ -375,6 +384,10 @@ fn control() -> impl Strategy<Value = Message> {
             reason,
             more
         })),
+        (engine_id(), option::of((number(), number(), any::<bool>()))).prop_map(|(id, away)| {
+            let away = away.map(|(seconds, left, silent)| Away { seconds, left, silent });
+            Message::EngineAway(EngineAway { id, away })
+        }),
         (".*", option::of(".*"), any::<bool>()).prop_map(|(uuid, how, certain)| Message::EngineEnded(EngineEnded {
             uuid,
             how,
@@ -397,6 +410,7 @@ fn control() -> impl Strategy<Value = Message> {
                 let engines = engines.into_iter().map(
                     |(info, state, (queue, completed, resident_bytes), uptime, ends_in, world)| {
                         let EngineInfo { id, uuid, host, pid, address, .. } = info;
+                        let group = Some(host.clone()).filter(|_| pid % 2 == 1);
                         EngineStatus {
                             id,
                             uuid,
@@ -405,12 +419,18 @@ fn control() -> impl Strategy<Value = Message> {
                             address,
                             state,
                             away: queue % 2 == 1,
+                            absence: (queue % 4 == 1).then_some(Away {
+                                seconds: queue,
+                                left: completed,
+                                silent: id.0 % 2 == 1,
+                            }),
                             queue,
                             completed,
                             resident_bytes,
                             uptime,
                             ends_in,
                             world,
+                            group,
                         }
                     },
                 );

@@ -1,11 +1,12 @@
 //! What the commands of queues print.
 
-use ipclusterz_launchers::batch::answers::{Reader, View};
+use ipclusterz_launchers::batch::answers::{Outcome, Reader, View};
 use ipclusterz_launchers::batch::{clock, words};
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::merged_profile;
 use ipclusterz_profile::{Options, Places};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 const QUEUES: [&str; 5] = ["slurm", "pbs", "lsf", "sge", "htcondor"];
 
@@ -23,11 +24,18 @@ pub fn answers(bytes: &[u8]) {
             View::Running(nodes) => _ = words::running(id, &nodes),
             View::Waiting(wait) => assert!(!wait.text.is_empty()),
             View::Stuck(reason) => assert!(!reason.is_empty()),
-            View::Over { state, .. } => assert!(!state.is_empty() || !printed.is_empty()),
+            View::Partly { nodes, waiting, wait } => {
+                assert!(!waiting.is_empty() && !wait.text.is_empty());
+                _ = (words::running(id, &nodes), words::tasks_pending(id, &waiting, &wait, Duration::ZERO));
+            }
+            View::Suspended(why) => assert!(!words::suspended(id, &why).is_empty()),
+            View::Over(outcome) => assert!(!words::ended(id, &outcome, reader.endings()).is_empty()),
             View::Absent => {}
         }
     }
-    if let Some(outcome) = reader.outcome(printed) {
+    let _ = reader.refusal(printed);
+    let (told, accounting) = (reader.outcome(printed), reader.accounting(printed));
+    for outcome in [told.clone(), Outcome::completed(told, accounting)].into_iter().flatten() {
         assert!(!words::ended("1", &outcome, reader.endings()).is_empty());
     }
     for line in printed.lines().take(8) {

@@ -59,7 +59,7 @@ impl World {
         Some(match what % 8 {
             5 => {
                 *made += 1;
-                Event::Gone(route)
+                if what & 8 == 0 { Event::Gone(route) } else { Event::Silent(route) }
             }
             6 => {
                 self.now += Duration::from_millis(u64::from(what) * 64);
@@ -149,8 +149,8 @@ fn admitted(route: Route) -> Admitted {
 }
 
 fn for_clients(message: &Message) -> bool {
-    use Message::{EngineJoined, EngineLeft, Reply, RequestOutput, StatusReply};
-    matches!(message, Reply(_) | RequestOutput(_) | StatusReply(_) | EngineJoined(_) | EngineLeft(_))
+    use Message::{EngineAway, EngineJoined, EngineLeft, Reply, RequestOutput, StatusReply};
+    matches!(message, Reply(_) | RequestOutput(_) | StatusReply(_) | EngineJoined(_) | EngineLeft(_) | EngineAway(_))
 }
 
 fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -40,6 +41,24 @@ def the_whole() -> None:
     assert saved.step == step == 300
     assert np.array_equal(saved.values[rank]["u"], np.arange(5000.0) + rank + 302)
     assert saved.values[rank]["u"] is u
+
+    # Those of another run are neither taken nor removed.
+    for run in ("heat", {"name": "heat", "shape": [2, 3]}, {"shape": [3, 2], "name": "heat"}):
+        assert mpi.restore(folder=folder, run=run) is None
+        for step in (7, 8, 9):
+            mpi.checkpoint({"u": u, "of": str(run)}, folder, step, run=run)
+    assert mpi.restore(folder=folder, run={"shape": [2, 3], "name": "heat"}).run == {"name": "heat", "shape": [2, 3]}
+    assert mpi.restore(folder=folder).step == 300
+    refused(TypeError, "is no name of a run", mpi.restore, folder=folder, run={1, 2})
+    if size > 1:
+        refused(mpi.CheckpointError, "run: ranks gave", mpi.checkpoint, "u", folder, run=f"of rank {rank}")
+    comm.barrier()
+    if rank == 0:
+        for path in folder.glob("run-*"):
+            assert len(list(path.iterdir())) == 2
+            assert path.stat().st_mode & 0o077 == 0
+            shutil.rmtree(path)
+    comm.barrier()
 
     # What one rank cannot do is an error on all, and nothing is lost.
     wrong, kind = ("nothing", KeyError) if rank == size - 1 else ("u", mpi.CheckpointError)

@@ -39,8 +39,10 @@ assert np.isclose(value, np.linalg.eigvalsh(matrix)[-1])
 assert np.allclose(matrix @ vector, value * vector, atol=1e-4)
 
 heat, folder, n = example("heat"), sys.argv[1], 23
-heat.prepare(comm, n, folder)
-rows = heat.march(comm, 12, 5, folder)
+run = {"name": "heat", "size": n}
+heat.prepare(comm, n, folder, run)
+rows, steps = heat.march(comm, 12, 5, folder)
+assert steps == 12
 first, last = heat.share(rank, size, n)
 same(rows, heat.alone(n, 12)[first:last], "heat")
 comm.barrier()
@@ -50,11 +52,18 @@ if size > 1:
     if rest is not None:
         assert run_hooks(rest) == []
         assert sys.modules["__main__"].step == 10
-        parts = rest.allgather(heat.march(rest, 31, 5, folder))
+        parts = rest.allgather(heat.march(rest, 31, 5, folder)[0])
         same(np.concatenate(parts), heat.alone(n, 31), "heat by fewer ranks")
     comm.barrier()
 # As after a restart: they begin where they were.
-heat.prepare(comm, n, folder)
-assert sys.modules["__main__"].step == (30 if size > 1 else 10)
-same(np.concatenate(comm.allgather(heat.march(comm, 40, 100, folder))), heat.alone(n, 40), "heat once more")
+engine = sys.modules["__main__"]
+del engine.rows_of
+heat.prepare(comm, n, folder, run)
+assert engine.step == (30 if size > 1 else 10)
+same(np.concatenate(comm.allgather(heat.march(comm, 40, 100, folder)[0])), heat.alone(n, 40), "heat once more")
+# Another run, and one of another size, begin anew, whatever is there.
+for other, width in (({"name": "heat", "size": n, "of": "me"}, n), ({"name": "heat", "size": 31}, 31)):
+    heat.prepare(comm, width, folder, other)
+    assert engine.step == 0
+    same(np.concatenate(comm.allgather(heat.march(comm, 7, 3, folder)[0])), heat.alone(width, 7), "another run")
 done()

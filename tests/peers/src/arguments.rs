@@ -20,6 +20,29 @@ pub enum Command {
     Engines(EngineOptions),
     /// Clients that submit tasks and check every answer; exits with 1 if one is wrong, doubled or missing.
     Clients(ClientOptions),
+    /// How fast a link of bulk connections is over this host's loopback.
+    Bulk(BulkOptions),
+}
+
+#[derive(Debug, Args)]
+pub struct BulkOptions {
+    /// How many parcels are sent.
+    #[arg(long, value_name = "COUNT", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
+    pub parcels: u16,
+    /// MiB of each.
+    #[arg(long, value_name = "MIB", default_value = "64", value_parser = mebibytes)]
+    pub mebibytes: usize,
+    /// Not encrypted.
+    #[arg(long)]
+    pub plain: bool,
+    /// Compressed if the link is slow.
+    #[arg(long)]
+    pub compress: bool,
+}
+
+fn mebibytes(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=4096).contains(count));
+    count.ok_or_else(|| "a number of MiB, 1 to 4096".to_owned())
 }
 
 #[derive(Debug, Args)]

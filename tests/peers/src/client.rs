@@ -187,8 +187,8 @@ impl Peer for Client {
             SessionEvent::Lost(reason) => self.lost(&reason, session),
             SessionEvent::Refused(reason) | SessionEvent::Ended(reason) => self.end(&reason, session),
             SessionEvent::OtherVersion(refused) => self.end(&refused.reason, session),
-            // It is asked again.
-            SessionEvent::Crowded(_) => {}
+            // It is asked again. The latter is for agents.
+            SessionEvent::Crowded(_) | SessionEvent::OfStrand(..) => {}
             SessionEvent::Message(channel, message, payload) => self.message(channel, message, payload, session),
         }
     }

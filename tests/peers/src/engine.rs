@@ -215,8 +215,8 @@ impl Peer for Engine {
             SessionEvent::Lost(_) => self.lost(session),
             SessionEvent::Refused(reason) | SessionEvent::Ended(reason) => self.end(&reason),
             SessionEvent::OtherVersion(refused) => self.end(&refused.reason),
-            // It is asked again.
-            SessionEvent::Crowded(_) => {}
+            // It is asked again. The latter is for agents.
+            SessionEvent::Crowded(_) | SessionEvent::OfStrand(..) => {}
             SessionEvent::Message(channel, message, payload) => self.message(channel, message, payload),
         }
     }

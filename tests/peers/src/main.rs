@@ -9,9 +9,11 @@
 //! 3. [`pool`]: many sessions in one thread.
 //! 4. [`executions`]: the file that says which task was executed; [`engine`]: a simulated engine; [`engines`]: all of them.
 //! 5. [`ledger`]: what was submitted and what was answered; [`client`]: a simulated client; [`clients`]: all of them.
-//! 6. [`descriptors`]: as many open files as the kernel allows.
+//! 6. [`bulk`]: one link of bulk connections alone.
+//! 7. [`descriptors`]: as many open files as the kernel allows.
 
 mod arguments;
+mod bulk;
 mod client;
 mod clients;
 mod descriptors;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Engines(options) => engines::run(&options),
         Command::Clients(options) => clients::run(&Rc::new(options)),
+        Command::Bulk(options) => bulk::run(&options),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

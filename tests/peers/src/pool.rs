@@ -74,6 +74,7 @@ impl<P: Peer> Member<P> {
             busy = true;
             session.send(channel, &message, payload)?;
         }
+        session.flush()?;
         if self.peer.has_ended() {
             self.session = None;
         }
@@ -128,8 +129,8 @@ impl<P: Peer> Pool<P> {
         self.rest()
     }
 
-    fn rest(&self) -> Result<(), PoolError> {
-        match &self.members[..] {
+    fn rest(&mut self) -> Result<(), PoolError> {
+        match &mut self.members[..] {
             [Member { session: Some(only), .. }] => only.wait(self.waker.fd(), self.rest)?,
             _ => std::thread::sleep(self.rest),
         }

@@ -1,4 +1,6 @@
-//! The part of a job's script that restarts lost ranks in the same job, each time the launcher asks for it.
+//! The part of a job's script that restarts lost ranks in the same job, each time the launcher asks for it. Engines that are
+//! no ranks of one world have a parent that does so for each of them, with the same file (`python -m ipclusterz.engine
+//! --again`).
 //!
 //! Responsible for the shell text and for the file through which the launcher asks. When a restart is due is the
 //! supervisor's decision.
@@ -8,7 +10,7 @@
 //! The file has one line per message of the launcher. The first line says that all ranks have registered; until it is
 //! there, a command that fails makes the job fail. Each further line makes the script end the ranks that are left and
 //! start all of them again. Lines are appended, so that no line is read in part. The script only counts them; their
-//! text is for a person.
+//! text is for a person. The parents of single engines read no more of a line than `engine 3:`, and need no first line.
 //!
 //! Nothing here depends on a particular queue, and any `sh` runs it.
 
@@ -44,6 +46,8 @@ while :; do
   wait "$ranks"; status=$?
   # A signal ends `wait` before they have ended.
   while kill -0 "$ranks" 2>/dev/null; do wait "$ranks"; status=$?; done
+  # They may have ended right then. Their status is still known, unless it is this one already.
+  if [ "$status" -gt 128 ]; then wait "$ranks"; once_more=$?; [ "$once_more" -eq 127 ] || status=$once_more; fi
   kill "$watch" 2>/dev/null
   ranks= waited=0
   until [ "$(words)" -gt "$started" ]; do

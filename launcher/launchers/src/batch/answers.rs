@@ -3,10 +3,14 @@
 //! Responsible for text alone: it runs no command and decides nothing.
 
 use super::clock;
-use ipclusterz_host::exit_code::Exit;
+use super::commands::CommandError;
+use crate::causes::{self, Cause};
+use crate::patterns::compile;
+use crate::program::said::Causes;
 use ipclusterz_host::failure::Failure;
-use ipclusterz_profile::tables::queue::QueueTable;
-use regex::{Captures, Regex, RegexBuilder};
+use ipclusterz_host::hints;
+use ipclusterz_profile::tables::queue::{QueueTable, Refusal};
+use regex::{Captures, Regex};
 use std::collections::BTreeMap;
 
 /// A job, or a task of an array, as the queue listed it.
@@ -22,6 +26,10 @@ pub struct Sighting {
     pub start: Option<String>,
     /// Where it runs.
     pub nodes: Option<String>,
+    /// Its number in an array, from 1.
+    pub task: Option<u32>,
+    /// The id that this task of an array has besides.
+    pub own: Option<String>,
 }
 
 /// The state of one job, combined from all its sightings.
@@ -33,15 +41,21 @@ pub enum View {
     Waiting(Wait),
     /// It runs. For a person: on which nodes; empty when the queue does not tell.
     Running(String),
+    /// Some tasks of an array run, others wait.
+    Partly {
+        /// As of one that runs.
+        nodes: String,
+        /// The numbers of the tasks that wait.
+        waiting: Vec<u32>,
+        /// Why the first of these waits.
+        wait: Wait,
+    },
+    /// It has been started, and its processes are stopped. For a person: why, or by what.
+    Suspended(String),
     /// It stays in the queue and will not run. For a person: why.
     Stuck(String),
     /// It has ended.
-    Over {
-        /// The queue's word for its state.
-        state: String,
-        /// Whether that is one of `queue.failed`.
-        failed: bool,
-    },
+    Over(Outcome),
 }
 
 /// Why a job is pending.
@@ -55,6 +69,8 @@ pub struct Wait {
     pub start: Option<i64>,
     /// It will not start unless somebody changes something.
     pub impossible: bool,
+    /// What the queue said last, if it does not answer now.
+    pub last: Option<String>,
 }
 
 /// Estimates that differ by fewer seconds are no news: a queue makes a new one with each look at its jobs.
@@ -82,6 +98,24 @@ pub struct Outcome {
     pub code: Option<i32>,
     /// Signal that ended it.
     pub signal: Option<i32>,
+    /// Who cancelled it: a name or a number.
+    pub by: Option<String>,
+    /// Why, if one of `queue.causes` says so.
+    pub cause: Option<&'static Cause>,
+}
+
+impl Outcome {
+    /// This outcome, with what accounting knows of it besides; or that of accounting, where this one tells nothing.
+    pub fn completed(told: Option<Outcome>, accounting: Option<Outcome>) -> Option<Outcome> {
+        match (told, accounting) {
+            (Some(told), Some(accounting)) => {
+                let state = accounting.state.filter(|_| accounting.failed).or(told.state);
+                let cause = accounting.cause.filter(|_| accounting.failed).or(told.cause);
+                Some(Outcome { state, failed: told.failed || accounting.failed, by: accounting.by, cause, ..told })
+            }
+            (told, accounting) => told.or(accounting),
+        }
+    }
 }
 
 /// The patterns of a `[queue]` table, compiled.
@@ -91,8 +125,11 @@ pub struct Reader {
     job_id: Regex,
     status: Regex,
     outcome: Option<Regex>,
+    accounting: Option<Regex>,
+    refusals: Vec<(Regex, Refusal)>,
     unknown: Option<Regex>,
     impossible: Option<Regex>,
+    causes: Causes,
 }
 
 impl Reader {
@@ -100,14 +137,19 @@ impl Reader {
     pub fn new(queue: &QueueTable) -> Result<Self, Failure> {
         let optional = |pattern: &String| Some(pattern.clone()).filter(|pattern| !pattern.is_empty());
         let outcome = optional(&queue.outcome_line).map(|pattern| compile("outcome_line", &pattern, &[]));
+        let accounting = optional(&queue.accounting_line).map(|pattern| compile("accounting_line", &pattern, &[]));
+        let refusal = |refusal: &Refusal| Ok((compile("refusals", &refusal.pattern, &[])?, refusal.clone()));
         let unknown = optional(&queue.unknown).map(|pattern| compile("unknown", &pattern, &[]));
         let impossible = optional(&queue.impossible).map(|pattern| compile("impossible", &pattern, &[]));
         Ok(Self {
             job_id: compile("job_id", &queue.job_id, &["id"])?,
             status: compile("status_line", &queue.status_line, &["id", "state"])?,
             outcome: outcome.transpose()?,
+            accounting: accounting.transpose()?,
+            refusals: queue.refusals.iter().map(refusal).collect::<Result<_, Failure>>()?,
             unknown: unknown.transpose()?,
             impossible: impossible.transpose()?,
+            causes: Causes::new(&queue.causes)?,
             queue: queue.clone(),
         })
     }
@@ -120,6 +162,11 @@ impl Reader {
     /// Whether a command's output says that the job does not exist.
     pub fn says_unknown(&self, printed: &str) -> bool {
         self.unknown.as_ref().is_some_and(|pattern| pattern.is_match(printed))
+    }
+
+    /// Which of `queue.refusals` a command's output says.
+    pub fn refusal(&self, printed: &str) -> Option<&Refusal> {
+        self.refusals.iter().find(|(pattern, _)| pattern.is_match(printed)).map(|(_, refusal)| refusal)
     }
 
     /// The jobs that a status command listed.
@@ -139,7 +186,17 @@ impl Reader {
             let mut nodes: Vec<&str> = running.iter().filter_map(|sighting| sighting.nodes.as_deref()).collect();
             nodes.sort_unstable();
             nodes.dedup();
-            return View::Running(nodes.join(","));
+            let (nodes, waiting) = (nodes.join(","), among(&self.queue.waiting));
+            let tasks: Vec<u32> = waiting.iter().filter_map(|sighting| sighting.task).collect();
+            return match waiting.first() {
+                Some(first) if !tasks.is_empty() => {
+                    View::Partly { nodes, waiting: tasks, wait: self.waiting(first, now) }
+                }
+                _ => View::Running(nodes),
+            };
+        }
+        if let [first, ..] = among(&self.queue.suspended).as_slice() {
+            return View::Suspended(self.waiting(first, now).reason);
         }
         if let [first, ..] = among(&self.queue.waiting).as_slice() {
             return View::Waiting(self.waiting(first, now));
@@ -148,10 +205,32 @@ impl Reader {
             return View::Stuck(self.waiting(first, now).text);
         }
         let worst = ours.iter().find(|sighting| self.queue.failed.contains(&sighting.state)).or(ours.first());
-        worst.map_or(View::Absent, |sighting| View::Over {
-            state: sighting.state.clone(),
+        worst.map_or(View::Absent, |sighting| View::Over(self.over(sighting)))
+    }
+
+    /// How a job, or a task of an array, ended that is listed so.
+    fn over(&self, sighting: &Sighting) -> Outcome {
+        Outcome {
+            state: Some(sighting.state.clone()),
             failed: self.queue.failed.contains(&sighting.state),
-        })
+            cause: self.causes.in_words([Some(&sighting.state), sighting.reason.as_ref()].into_iter().flatten()),
+            ..Outcome::default()
+        }
+    }
+
+    /// How the tasks of an array ended that have, and are listed, by their numbers from 1.
+    pub fn tasks_over(&self, sightings: &[Sighting], id: &str) -> BTreeMap<u32, Outcome> {
+        let lives = |sighting: &Sighting| {
+            let lists = [&self.queue.running, &self.queue.suspended, &self.queue.waiting, &self.queue.stuck];
+            lists.into_iter().any(|states| states.contains(&sighting.state))
+        };
+        let over = sightings.iter().filter(|sighting| sighting.id == id && !lives(sighting));
+        over.filter_map(|sighting| Some((sighting.task?, self.over(sighting)))).collect()
+    }
+
+    /// The queue's words for causes.
+    pub fn causes(&self) -> &Causes {
+        &self.causes
     }
 
     fn waiting(&self, sighting: &Sighting, now: i64) -> Wait {
@@ -166,6 +245,7 @@ impl Reader {
             text: format!("{reason}{expected}"),
             start: printed.and_then(clock::epoch_of),
             impossible: sighting.reason.as_deref().is_some_and(impossible),
+            last: None,
             reason,
         }
     }
@@ -174,15 +254,30 @@ impl Reader {
     ///
     /// An array prints one exit per task: the first one that is not a success counts.
     pub fn outcome(&self, printed: &str) -> Option<Outcome> {
-        let pattern = self.outcome.as_ref()?;
+        self.outcome_by(self.outcome.as_ref()?, printed)
+    }
+
+    /// The same by the output of `queue.accounting`. A job that it still takes for alive it knows nothing of yet.
+    pub fn accounting(&self, printed: &str) -> Option<Outcome> {
+        let outcome = self.outcome_by(self.accounting.as_ref()?, printed)?;
+        let lives = |state: &String| self.queue.running.contains(state) || self.queue.waiting.contains(state);
+        (!outcome.state.as_ref().is_some_and(lives)).then_some(outcome)
+    }
+
+    fn outcome_by(&self, pattern: &Regex, printed: &str) -> Option<Outcome> {
         let mut outcome = Outcome::default();
-        let mut anything = false;
+        let (mut anything, mut exact) = (false, false);
+        let words = |found: &Captures<'_>| ["state", "failure", "exit"].map(|group| value(found, group));
+        let said: Vec<String> = pattern.captures_iter(printed).flat_map(|found| words(&found)).flatten().collect();
+        outcome.cause = self.causes.in_words(&said);
         for found in pattern.captures_iter(printed) {
             let failure = value(&found, "failure").map(|failure| (failure, true));
+            let is_exact = failure.is_some();
             let state = value(&found, "state").map(|state| (state.clone(), self.queue.failed.contains(&state)));
             if let Some((state, failed)) = failure.or(state) {
-                if outcome.state.is_none() || (failed && !outcome.failed) {
-                    (outcome.state, outcome.failed) = (Some(state), failed);
+                outcome.by = outcome.by.or_else(|| value(&found, "by"));
+                if outcome.state.is_none() || (failed && !outcome.failed) || (is_exact && !exact) {
+                    (outcome.state, outcome.failed, exact) = (Some(state), failed, is_exact);
                 }
                 anything = true;
             }
@@ -194,6 +289,16 @@ impl Reader {
             }
         }
         anything.then_some(outcome)
+    }
+
+    /// A failure to submit a job, with advice by what the queue says: that its server does not answer, or what it does not
+    /// take.
+    pub fn advised(&self, error: CommandError) -> Failure {
+        let said = matches!(error, CommandError::Failed { .. });
+        let failure = Failure::from(error);
+        let refuses =
+            said && self.causes.knows(causes::QUEUE_DOWN) && self.causes.in_words([&failure.message]).is_none();
+        if refuses { failure.with_hint(hints::QUEUE_REFUSES) } else { failure }
     }
 
     /// The words of `queue.endings`.
@@ -213,11 +318,15 @@ pub(super) fn sightings(pattern: &Regex, printed: &str) -> Vec<Sighting> {
         if let Some(state) = value(&found, "state") {
             sighting.state = state;
         }
-        for (name, field) in
-            [("reason", &mut sighting.reason), ("start", &mut sighting.start), ("nodes", &mut sighting.nodes)]
-        {
+        for (name, field) in [
+            ("reason", &mut sighting.reason),
+            ("start", &mut sighting.start),
+            ("nodes", &mut sighting.nodes),
+            ("own", &mut sighting.own),
+        ] {
             *field = field.take().or_else(|| value(&found, name));
         }
+        sighting.task = sighting.task.or_else(|| value(&found, "task")?.parse().ok());
     }
     sightings
 }
@@ -239,20 +348,6 @@ fn value(found: &Captures<'_>, group: &str) -> Option<String> {
     const NOTHING: [&str; 8] = ["", "-", "--", "N/A", "None", "(null)", "Unknown", "undefined"];
     let text = found.name(group)?.as_str().trim();
     (!NOTHING.contains(&text)).then(|| text.to_owned())
-}
-
-/// Compiles `queue.KEY`, which must have `groups`.
-pub(super) fn compile(key: &str, pattern: &str, groups: &[&str]) -> Result<Regex, Failure> {
-    let refuse = |message: String, hint: &str| Failure::new(Exit::Usage, message).with_hint(hint);
-    let regex = RegexBuilder::new(pattern).multi_line(true).build();
-    let regex = regex.map_err(|error| refuse(format!("queue.{key} is not a pattern: {error}"), ""))?;
-    for group in groups {
-        if !regex.capture_names().flatten().any(|name| name == *group) {
-            let hint = format!("write (?<{group}>…) around what is to be found");
-            return Err(refuse(format!("queue.{key} = {pattern:?} has no group {group:?}"), &hint));
-        }
-    }
-    Ok(regex)
 }
 
 #[cfg(test)]

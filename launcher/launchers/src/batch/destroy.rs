@@ -4,6 +4,7 @@
 use super::answers;
 use super::commands::{self, CommandError};
 use super::placeholders::command_line;
+use crate::patterns;
 use crate::record::BatchRecord;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
@@ -56,7 +57,7 @@ pub fn destroy(record: &BatchRecord, deadline: Instant) -> Result<bool, Failure>
 
 /// Whether the queue lists the job in a state in which it has not ended.
 fn is_alive(record: &BatchRecord) -> Result<bool, Failure> {
-    let pattern = answers::compile("status_line", &record.status_line, &["id", "state"])?;
+    let pattern = patterns::compile("status_line", &record.status_line, &["id", "state"])?;
     let printed = match commands::run(&record.status, None, true, PATIENCE) {
         Err(CommandError::Failed { printed, .. }) if says_unknown(record, &printed)? => printed.stdout,
         other => other?.stdout,
@@ -66,7 +67,7 @@ fn is_alive(record: &BatchRecord) -> Result<bool, Failure> {
 }
 
 fn says_unknown(record: &BatchRecord, printed: &commands::Printed) -> Result<bool, Failure> {
-    let pattern = answers::compile("unknown", &record.unknown, &[])?;
+    let pattern = patterns::compile("unknown", &record.unknown, &[])?;
     let text = format!("{}\n{}", printed.stderr, printed.stdout);
     Ok(!record.unknown.is_empty() && pattern.is_match(&text))
 }

@@ -6,8 +6,8 @@
 
 use super::answers::{Outcome, View, Wait};
 use super::words;
+use crate::causes::{self, Cause};
 use crate::set::{Force, SetEnd, SetEvent};
-use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,6 +33,10 @@ pub enum Event {
     Outcome(Option<Outcome>),
     /// The command that cancels the job failed.
     NotCancelled(String),
+    /// `engines.setup` has failed on one of its nodes. For a person: where, and which line.
+    SetupFailed(String),
+    /// An engine of it was lost: the queue may know why.
+    Suspect,
     /// The job is to be ended.
     End(Force),
     /// Time has passed.
@@ -89,6 +93,9 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 /// Intervals between two cancellations of the same job: gentle, and with force.
 const CANCEL_INTERVALS: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(3)];
 
+/// After so many looks it is asked anew why an engine was lost.
+const SUSPECTED_AGAIN: u32 = 4;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
     /// The submission runs, or is retried at `again`.
@@ -133,6 +140,10 @@ pub struct Job {
     /// Consecutive queries that did not list it.
     missing: u32,
     running: bool,
+    /// The tasks of it that waited while others ran, when it was last seen.
+    tasks_waiting: Vec<u32>,
+    /// Its processes are stopped.
+    suspended: bool,
     /// It was given up while it was pending.
     never_ran: bool,
     /// Why it is pending, or why that is not known, as it was told last, and when.
@@ -140,6 +151,7 @@ pub struct Job {
     silent_since: Option<Instant>,
     silence: String,
     ending: Option<Ending>,
+    setup_failure: Option<String>,
     looks: u32,
     looked: Instant,
 }
@@ -156,11 +168,14 @@ impl Job {
             listed: false,
             missing: 0,
             running: false,
+            tasks_waiting: Vec::new(),
+            suspended: false,
             never_ran: false,
             told: None,
             silent_since: None,
             silence: String::new(),
             ending: None,
+            setup_failure: None,
             looks: 0,
             looked: now,
         };
@@ -209,6 +224,14 @@ impl Job {
                 }
                 Vec::new()
             }
+            Event::SetupFailed(failure) => self.setup_failed(failure, now),
+            Event::Suspect => {
+                // At once, and then as often as when something has begun to change: a queue learns it a moment later.
+                if self.looks >= SUSPECTED_AGAIN {
+                    (self.looks, self.looked) = (0, now.checked_sub(self.rules.poll).unwrap_or(now));
+                }
+                Vec::new()
+            }
             Event::End(force) => self.end(force, None, now),
             Event::Tick => self.tick(now),
         }
@@ -254,25 +277,40 @@ impl Job {
                 let listed = self.listed || now.saturating_duration_since(self.since) >= LISTED_WITHIN;
                 if self.missing >= 2 && listed { self.over(Outcome::default(), now) } else { Vec::new() }
             }
-            View::Over { state, failed } => {
-                self.over(Outcome { state: Some(state), failed, ..Outcome::default() }, now)
-            }
+            View::Over(outcome) => self.over(outcome, now),
             _ if self.ending.is_some() => self.cancel_again(now),
             View::Waiting(_) if self.running && self.rules.array => Vec::new(),
             View::Waiting(_) if self.running => {
                 self.end(Force::Terminate, Some("was put back into the queue".to_owned()), now)
             }
             View::Waiting(wait) => self.still_waiting(wait, now),
-            View::Running(nodes) if !self.running => {
-                (self.running, self.told) = (true, None);
-                vec![Action::Tell(SetEvent::Running(words::running(self.name(), &nodes)))]
-            }
-            View::Running(_) => {
-                self.told = None;
-                Vec::new()
-            }
+            View::Running(nodes) => self.runs(&nodes),
+            View::Partly { nodes, waiting, wait } => self.some_tasks_wait(&nodes, waiting, wait, now),
+            View::Suspended(why) => self.stands_still(why),
             View::Stuck(reason) => self.end(Force::Terminate, Some(format!("cannot run: {reason}")), now),
         }
+    }
+
+    fn runs(&mut self, nodes: &str) -> Vec<Action> {
+        self.told = None;
+        let (began, resumed) = (!self.running, self.suspended);
+        (self.running, self.suspended) = (true, false);
+        let text = words::running(self.name(), nodes);
+        match (began, resumed) {
+            (true, _) => vec![Action::Tell(SetEvent::Running(text))],
+            (false, true) => vec![Action::Tell(SetEvent::Resumed(text))],
+            (false, false) => self.all_tasks_run(),
+        }
+    }
+
+    /// It has begun, and its processes are stopped.
+    fn stands_still(&mut self, why: String) -> Vec<Action> {
+        let mut actions = if self.running { Vec::new() } else { self.runs("") };
+        if !std::mem::replace(&mut self.suspended, true) {
+            let text = words::suspended(self.name(), &why);
+            actions.push(Action::Tell(SetEvent::Suspended(text)));
+        }
+        actions
     }
 
     /// Reports why the job is pending, or cancels it after the timeout, or because it cannot start.
@@ -292,6 +330,31 @@ impl Job {
             Report::Reminder => vec![Action::Tell(SetEvent::StillWaiting(text))],
             Report::Nothing => Vec::new(),
         }
+    }
+
+    /// Reports which tasks of an array wait while others run.
+    fn some_tasks_wait(&mut self, nodes: &str, tasks: Vec<u32>, wait: Wait, now: Instant) -> Vec<Action> {
+        let mut actions = if self.running && !self.suspended { Vec::new() } else { self.runs(nodes) };
+        let text = words::tasks_pending(self.name(), &tasks, &wait, now.saturating_duration_since(self.since));
+        let report = self.report(wait, now);
+        if matches!(report, Report::News) {
+            actions.push(Action::Tell(SetEvent::Waiting(text.clone())));
+        }
+        if !matches!(report, Report::Nothing) || tasks != self.tasks_waiting {
+            // Tasks are counted from 1.
+            let engines = tasks.iter().map(|task| task.saturating_sub(1)).collect();
+            actions.push(Action::Tell(SetEvent::Partly(engines, text)));
+        }
+        self.tasks_waiting = tasks;
+        actions
+    }
+
+    /// Reports that no task waits any more, if one did.
+    fn all_tasks_run(&mut self) -> Vec<Action> {
+        if std::mem::take(&mut self.tasks_waiting).is_empty() {
+            return Vec::new();
+        }
+        vec![Action::Tell(SetEvent::Partly(Vec::new(), words::running(self.name(), "")))]
     }
 
     /// Cancels a job that is not waited for any longer.
@@ -328,7 +391,7 @@ impl Job {
             // The queue may not receive this, but if the job exists, it is the last chance to end it.
             actions.push(Action::Cancel { kill: true });
             let text = format!("job {}: no answer for {}: {}", self.name(), super::clock::rough(silent), self.silence);
-            actions.extend(self.ended(false, text));
+            actions.extend(self.ended(false, text, causes::named(causes::QUEUE_DOWN)));
             return actions;
         }
         if self.ending.is_some() {
@@ -342,17 +405,24 @@ impl Job {
 
     /// What is told of a queue that does not answer.
     fn silent(&mut self, silent: Duration, now: Instant) -> Option<SetEvent> {
-        let text = format!("no answer from the queue for {}: {}", super::clock::rough(silent), self.silence);
-        let wait = Wait { reason: self.silence.clone(), text, ..Wait::default() };
-        let (id, waited) = (self.name().to_owned(), now.saturating_duration_since(self.since));
-        let (running, pending) = (words::running(&id, ""), words::pending(&id, &wait, waited));
-        let silence = wait.text.clone();
+        let before = self.told.as_ref().map(|(wait, _)| wait.last.clone().unwrap_or_else(|| wait.reason.clone()));
+        let text = words::silent(self.name(), silent, &self.silence, self.running, before.as_deref());
+        let wait = Wait { reason: self.silence.clone(), text: text.clone(), last: before, ..Wait::default() };
         match (self.report(wait, now), self.running) {
-            (Report::News, true) => Some(SetEvent::Running(format!("{running}; {silence}"))),
-            (Report::News, false) => Some(SetEvent::Waiting(pending)),
-            (Report::Reminder, false) => Some(SetEvent::StillWaiting(pending)),
+            (Report::News, true) => Some(SetEvent::News(text)),
+            (Report::News, false) => Some(SetEvent::Waiting(text)),
+            (Report::Reminder, false) => Some(SetEvent::StillWaiting(text)),
             (Report::Reminder, true) | (Report::Nothing, _) => None,
         }
+    }
+
+    /// Ends the job on all nodes: engines on some of them are not what was asked for.
+    fn setup_failed(&mut self, failure: String, now: Instant) -> Vec<Action> {
+        if self.ending.is_some() || self.setup_failure.is_some() {
+            return Vec::new();
+        }
+        self.setup_failure = Some(failure);
+        self.end(Force::Terminate, None, now)
     }
 
     fn end(&mut self, force: Force, why: Option<String>, now: Instant) -> Vec<Action> {
@@ -364,7 +434,7 @@ impl Job {
         match self.stage {
             // The submission runs; whether there is a job is known when it has exited.
             Stage::Submitting { again: None } | Stage::Ended => Vec::new(),
-            Stage::Submitting { again: Some(_) } => self.ended(false, "no job was submitted".to_owned()),
+            Stage::Submitting { again: Some(_) } => self.ended(false, "no job was submitted".to_owned(), None),
             Stage::Queued if stronger => {
                 (self.looks, self.looked) = (0, now);
                 self.cancel(now)
@@ -406,7 +476,8 @@ impl Job {
             Some(outcome) => {
                 let failed = outcome.failed || known.failed;
                 let state = outcome.state.or_else(|| known.state.clone());
-                self.ended_as(&Outcome { state, failed, ..outcome })
+                let cause = outcome.cause.or(known.cause);
+                self.ended_as(&Outcome { state, failed, cause, ..outcome })
             }
             None if now.saturating_duration_since(*since) >= OUTCOME_WITHIN => {
                 let known = known.clone();
@@ -425,25 +496,29 @@ impl Job {
         let how = match (&self.ending, known) {
             (Some(Ending { why: Some(why), .. }), _) => format!("job {} {why}", self.name()),
             (Some(_), _) if !orderly => format!("job {} was cancelled", self.name()),
-            (_, true) => words::ended(self.name(), outcome, &self.rules.endings),
+            (_, true) => words::ended(&format!("job {}", self.name()), outcome, &self.rules.endings),
             (_, false) => format!("job {} is gone from the queue, which does not tell how it ended", self.name()),
         };
-        self.ended(orderly, how)
+        self.ended(orderly, how, outcome.cause.filter(|_| self.ending.is_none()))
     }
 
-    fn ended(&mut self, orderly: bool, mut how: String) -> Vec<Action> {
+    fn ended(&mut self, orderly: bool, mut how: String, cause: Option<&'static Cause>) -> Vec<Action> {
+        let orderly = orderly && self.setup_failure.is_none();
         if let Some(trouble) = self.ending.take().and_then(|ending| ending.trouble).filter(|_| !orderly) {
             how = format!("{how}; before that: {trouble}");
         }
         self.stage = Stage::Ended;
-        if self.never_ran {
-            let why = Failure::new(Exit::StartFailed, how).with_hint(words::WAITED_HINT);
-            return vec![Action::Tell(SetEvent::Ended(SetEnd { certain: false, ..SetEnd::not_started(why) }))];
-        }
         let log = (!orderly && self.id.is_some()).then(|| self.rules.log.clone());
         // A queue may lose sight of a job whose engines live.
-        let end = SetEnd { certain: false, ..SetEnd::new(orderly, how, log) };
-        vec![Action::Tell(SetEvent::Ended(end))]
+        let mut end = SetEnd { certain: false, cause, ..SetEnd::new(orderly, how, log) };
+        if self.never_ran {
+            (end.not_started, end.log, end.hint) = (true, None, Some(words::WAITED_HINT.to_owned()));
+        } else if !self.running && cause.is_some_and(|cause| cause.name == causes::CANCELLED) {
+            (end.not_started, end.log) = (true, None);
+        }
+        let name = self.name();
+        let failure = self.setup_failure.as_ref().map(|failure| format!("job {name}: {failure}"));
+        vec![Action::Tell(SetEvent::Ended(end.because_of_setup(failure)))]
     }
 
     fn tick(&mut self, now: Instant) -> Vec<Action> {

@@ -7,6 +7,7 @@
 //! - [`options`]: what all jobs of a cluster have in common, and how engines are spread over nodes
 //! - [`placeholders`], [`script`], [`again`]: the text of a job; the part of it that restarts lost ranks
 //! - [`commands`], [`answers`]: runs the queue's commands; parses what they print
+//! - [`refusal`]: why a job was refused, and what may be asked for instead
 //! - [`clock`]: time limits, and times of day as queues print them
 //! - [`jobs`], [`words`]: the life of one job, as a pure state machine, and what is said about it
 //! - [`launcher`]: the thread that brings these together behind [`crate::contract::Launcher`]
@@ -26,6 +27,7 @@ pub mod launcher;
 pub mod options;
 pub mod placeholders;
 pub mod record;
+pub mod refusal;
 pub mod script;
 pub mod trial;
 pub mod walltime;

@@ -9,6 +9,9 @@ use crate::cluster::logs::LogFolder;
 use crate::program::obstacle::obstacle_of_command;
 use crate::rank_loss::RankLoss;
 use crate::set::{EngineSet, SetId};
+use crate::setup::Setup;
+use ipclusterz_base::ids::EngineId;
+use ipclusterz_base::private;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_profile::tables::batch::BatchTable;
@@ -35,6 +38,8 @@ pub struct BatchOptions {
     pub directory: PathBuf,
     /// Their connection file.
     pub engine_file: PathBuf,
+    /// The program that runs `engines.setup` on each node.
+    pub setup_file: PathBuf,
     /// Where scripts and output of jobs are kept.
     pub logs: LogFolder,
     /// The environment that `engines.pass_env` chooses from.
@@ -48,9 +53,19 @@ impl BatchOptions {
         RankLoss { in_job: loss.policy == OnRankLoss::Restart, ..loss }
     }
 
+    /// What runs `engines.setup` where the processes of a job are.
+    pub fn setup(&self) -> Option<Setup> {
+        Setup::in_shell_of(&self.queue.shell, &self.engines.setup, self.setup_file.clone(), self.logs.clone())
+    }
+
     /// Whether the script of a job restarts lost ranks.
     pub fn starts_ranks_again(&self) -> bool {
         self.batch.check_world && self.rank_loss().in_job
+    }
+
+    /// Whether a job starts single engines again that have died.
+    pub fn starts_engines_again(&self) -> bool {
+        self.engines.restart && !self.batch.check_world
     }
 }
 
@@ -63,7 +78,7 @@ pub struct JobFiles {
     pub description: PathBuf,
     /// Its standard output and error.
     pub log: PathBuf,
-    /// The launcher's messages about its ranks, see [`super::again`].
+    /// The launcher's messages about its engines, see [`super::again`].
     pub words: PathBuf,
 }
 
@@ -124,9 +139,13 @@ impl BatchOptions {
                 "tasks of an array are not ranks of one MPI program",
             );
         }
-        if queue.start.is_empty() && !batch.array && self.nodes_of_a_job() > 1 {
+        let nodes = self.first_sets(1).into_iter().map(|set| self.of_group(set.group.as_deref()).nodes_of_a_job());
+        if queue.start.is_empty()
+            && !batch.array
+            && let Some(nodes) = nodes.max().filter(|nodes| *nodes > 1)
+        {
             return refuse(
-                format!("{} nodes for a job, but queue.start is empty", self.nodes_of_a_job()),
+                format!("{nodes} nodes for a job, but queue.start is empty"),
                 "fill in queue.start with the command that starts processes on all nodes of a job, or use one node",
             );
         }
@@ -192,8 +211,36 @@ impl BatchOptions {
         Ok(spread)
     }
 
+    /// These options as they are for the jobs of a group.
+    pub fn of_group(&self, group: Option<&str>) -> Self {
+        let job_name = match group {
+            Some(group) if !self.batch.groups.is_empty() => format!("{}-{group}", self.batch.job_name),
+            _ => self.batch.job_name.clone(),
+        };
+        Self { batch: BatchTable { job_name, ..self.batch.of_group(group) }, ..self.clone() }
+    }
+
+    /// The sets that a start has first when `count` engines are wanted: one, or one of each group.
+    pub fn first_sets(&self, count: u32) -> Vec<EngineSet> {
+        let groups = self.batch.groups.iter().map(|group| (Some(group.name.clone()), self.batch.engines_of(group)));
+        let mut sizes: Vec<(Option<String>, u32)> = groups.collect();
+        if sizes.is_empty() {
+            sizes.push((None, self.set_size(count)));
+        }
+        let (mut sets, mut first) = (Vec::new(), 0);
+        for (number, (group, count)) in (0..).zip(sizes) {
+            sets.push(EngineSet { id: SetId(number), first: EngineId(first), count, group });
+            first += count;
+        }
+        sets
+    }
+
     /// The values of all placeholders for a set.
     pub fn values(&self, set: &EngineSet) -> Result<Values, Failure> {
+        self.of_group(set.group.as_deref()).values_alike(set)
+    }
+
+    fn values_alike(&self, set: &EngineSet) -> Result<Values, Failure> {
         let batch = &self.batch;
         let spread = self.spread(set.count)?;
         let limit = self.time_limit()?;
@@ -211,6 +258,7 @@ impl BatchOptions {
         values.set("script", Some(files.script.display()));
         values.set("description", Some(files.description.display()));
         values.set("directory", Some(self.directory.display()));
+        values.set("user", private::login_name(private::effective_user()));
         values.set("partition", text(&batch.partition));
         values.set("account", text(&batch.account));
         values.set("qos", text(&batch.qos));
@@ -220,6 +268,8 @@ impl BatchOptions {
         values.set("time_limit", limit.map(clock::hours));
         values.set("minutes", limit.map(|limit| limit.as_secs().div_ceil(60)));
         values.set("seconds", limit.map(|limit| limit.as_secs()));
+        // Known in a heterogeneous job alone: see [`super::inside`].
+        values.set("component", None::<u32>);
         values.set("nodes", spread.nodes);
         values.set("engines", Some(set.count / tasks));
         values.set("count", Some(set.count / tasks));
@@ -236,7 +286,6 @@ impl BatchOptions {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use ipclusterz_base::ids::EngineId;
 
     /// The options of a profile on top of the default one.
     pub fn options(profile: &str) -> BatchOptions {
@@ -257,13 +306,14 @@ pub(super) mod tests {
             python: "/opt/python/bin/python3".into(),
             directory: "/home/me/my work".into(),
             engine_file: "/home/me/clusters/lab/engine.json".into(),
+            setup_file: "/home/me/clusters/lab/setup.sh".into(),
             logs: LogFolder::at("/home/me/clusters/lab/logs".into()),
             environment: BTreeMap::new(),
         }
     }
 
     pub fn set(count: u32) -> EngineSet {
-        EngineSet { id: SetId(0), first: EngineId(0), count }
+        EngineSet { id: SetId(0), first: EngineId(0), count, group: None }
     }
 
     const SLURM: &str = include_str!("../../../../profiles/slurm.toml");

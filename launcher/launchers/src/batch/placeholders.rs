@@ -31,6 +31,11 @@ impl Values {
         self.0.insert(name, value.map(|value| value.to_string()));
     }
 
+    /// The value of a placeholder, if there is one.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_deref()
+    }
+
     /// Fills in a template, each value passed through `quote`; `None` when a placeholder has no value.
     ///
     /// A part in `[[…]]` is omitted alone when a placeholder in it has no value. An unknown placeholder, or a value

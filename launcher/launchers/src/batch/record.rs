@@ -7,7 +7,7 @@ use ipclusterz_profile::tables::queue::QueueTable;
 /// The record of the job `job_id`.
 pub fn of_job(queue: &QueueTable, job_id: &str) -> BatchRecord {
     let kill = if queue.kill.is_empty() { &queue.cancel } else { &queue.kill };
-    let alive = [&queue.waiting, &queue.running, &queue.stuck];
+    let alive = [&queue.waiting, &queue.running, &queue.suspended, &queue.stuck];
     BatchRecord {
         queue: queue.name.clone(),
         job_id: job_id.to_owned(),

@@ -3,7 +3,8 @@
 //! # Format
 //!
 //! The parts, in order: the shell line; directives; which engines these are; the job's end time; the working directory; the
-//! threads of each engine; `pass_env`; set-up lines; `[engines.env]`; the engines' command. The shell execs that command, so that signals reach it and its exit
+//! threads of each engine; `pass_env`; `[engines.env]`; set-up lines, and `[engines.env]` once more, which they do not change;
+//! the engines' command. Where that starts processes on other nodes, they run the set-up lines too, see [`crate::setup`]. The shell execs that command, so that signals reach it and its exit
 //! code is the job's. Where the job restarts lost ranks, the shell runs the command in a loop instead, see
 //! [`super::again`].
 //!
@@ -14,7 +15,9 @@ use super::options::{BatchOptions, JobFiles};
 use super::placeholders::{Values, command_line};
 use crate::cluster::logs;
 use crate::engine_words;
+use crate::seats::Seat;
 use crate::set::EngineSet;
+use crate::setup::{self, export, is_name};
 use ipclusterz_base::private::{self, How};
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
@@ -49,6 +52,7 @@ fn write(path: &Path, how: How, text: &str) -> io::Result<()> {
 
 /// Renders the script and the description of a set. Invalid settings are usage errors.
 pub fn render(options: &BatchOptions, set: &EngineSet) -> Result<Rendered, Failure> {
+    let options = &options.of_group(set.group.as_deref());
     let values = options.values(set)?;
     let mut lines = vec![options.queue.shell.clone()];
     lines.extend(directives(options, &values)?);
@@ -59,14 +63,13 @@ pub fn render(options: &BatchOptions, set: &EngineSet) -> Result<Rendered, Failu
     lines.push(format!("cd -- {directory} || cd"));
     lines.extend(threads(options));
     lines.extend(passed_environment(options));
-    lines.extend(options.engines.setup.iter().cloned());
-    for (name, value) in &options.engines.env {
-        if !is_name(name) {
-            let message = format!("engines.env: {name:?} is not the name of a variable");
-            return Err(Failure::new(Exit::Usage, message).with_hint("letters, digits and _ only, no digit first"));
-        }
-        lines.push(export(name, value));
+    let own = own_environment(options)?;
+    let setup = setup::lines_telling_file(&options.engines.setup, &options.logs.setup(set.id));
+    if !setup.is_empty() {
+        lines.extend(own.iter().cloned());
     }
+    lines.extend(setup);
+    lines.extend(own);
     let command = engines_command(options, set, &values)?;
     if options.starts_ranks_again() {
         lines.extend(again::lines(&command, &JobFiles::of(&options.logs, set.id).words));
@@ -140,13 +143,13 @@ fn passed_environment(options: &BatchOptions) -> Vec<String> {
     passed.map(|(name, value)| export(name, value)).collect()
 }
 
-fn export(name: &str, value: &str) -> String {
-    format!("export {name}={}", quote(value))
-}
-
-fn is_name(name: &str) -> bool {
-    let part = |character: char| character.is_ascii_alphanumeric() || character == '_';
-    name.chars().all(part) && name.chars().next().is_some_and(|first| !first.is_ascii_digit())
+fn own_environment(options: &BatchOptions) -> Result<Vec<String>, Failure> {
+    let variables = &options.engines.env;
+    if let Some(name) = variables.keys().find(|name| !is_name(name)) {
+        let message = format!("engines.env: {name:?} is not the name of a variable");
+        return Err(Failure::new(Exit::Usage, message).with_hint("letters, digits and _ only, no digit first"));
+    }
+    Ok(variables.iter().map(|(name, value)| export(name, value)).collect())
 }
 
 fn engines_command(options: &BatchOptions, set: &EngineSet, values: &Values) -> Result<String, Failure> {
@@ -154,6 +157,11 @@ fn engines_command(options: &BatchOptions, set: &EngineSet, values: &Values) -> 
     let mut words: Vec<String> = Vec::new();
     if !batch.array {
         words.extend(values.command(&queue.start, "queue.start")?);
+    }
+    // What has been started may be on other nodes than the script.
+    if !words.is_empty() {
+        let setup = options.setup().into_iter().flat_map(|setup| setup.words(set.id));
+        words.extend(setup.map(|word| word.to_string_lossy().into_owned()));
     }
     words.extend(engines.wrap.iter().cloned());
     words.push(options.python.to_string_lossy().into_owned());
@@ -170,10 +178,23 @@ fn engines_command(options: &BatchOptions, set: &EngineSet, values: &Values) -> 
         format!(" --first-engine-id {first} --ranks {}", set.count)
     };
     line += &format!(" --lease {} --end-timeout {}", engines.lease, engines.end_timeout);
-    line += &format!(" --timeout {}", engines.timeout);
+    line += &format!(" --timeout {}", engine_words::timeout(engines.timeout));
     line += &format!(" --warn-before {} --drain-before {}", batch.warn_before, batch.drain_before);
-    let threads = engine_words::threads(engines.threads, batch.cores_per_engine, 1);
-    line.extend(threads.iter().map(|word| format!(" {word}")));
+    let shares = engine_words::of_host(engines, batch.cores_per_engine, Seat::ALONE);
+    let preload = engine_words::preload(&engines.preload);
+    line.extend(shares.iter().chain(&preload).map(|word| format!(" {}", quote(word))));
+    // Only one process that starts several can fork them.
+    if engines.fork && !batch.array && queue.start.is_empty() {
+        line += " --fork";
+        line.extend(engine_words::agent(engines).map(|word| format!(" {word}")));
+    }
+    if options.starts_engines_again() {
+        let words = JobFiles::of(&options.logs, set.id).words;
+        line += &format!(" --again {}", quote(&words.to_string_lossy()));
+    }
+    if let Some(group) = &set.group {
+        line += &format!(" --group {}", quote(group));
+    }
     if batch.check_world {
         line += &format!(" --check-world --on-rank-loss {}", options.rank_loss().policy.word());
     }
@@ -198,7 +219,6 @@ mod tests {
         options.batch.engines_per_node = 4;
         options.batch.partition = "short".to_owned();
         options.batch.directives = vec!["--exclusive".to_owned()];
-        options.engines.setup = vec!["module load python".to_owned()];
         options.engines.pass_env = vec!["OMP_*".to_owned()];
         options.engines.env.insert("GREETING".to_owned(), "it's\n$HOME".to_owned());
         options.environment.insert("OMP_NUM_THREADS".to_owned(), "2".to_owned());
@@ -228,14 +248,33 @@ mod tests {
             "cd -- '/home/me/my work' || cd
 export OMP_NUM_THREADS=1
 export OMP_NUM_THREADS=2
-module load python
 export GREETING='it'\\''s
 $HOME'
 exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-bad-exit=0 --no-kill --wait=0 --overlap --label \
 /opt/python/bin/python3 -m ipclusterz.engine --connection-file /home/me/clusters/lab/engine.json \
---first-engine-id 0 --ranks 8 --lease 60 --end-timeout 2 --timeout 120 --warn-before 60 --drain-before 120 --threads 1
+--first-engine-id 0 --ranks 8 --lease 60 --end-timeout 2 --timeout 84 --warn-before 60 --drain-before 120 --threads 1
 "
         );
+    }
+
+    #[test]
+    fn the_setup_is_in_the_script_and_before_each_process_that_it_starts() {
+        let mut options = options(SLURM);
+        options.engines.setup = vec!["module load python".to_owned()];
+        options.engines.env.insert("LAB".to_owned(), "blue".to_owned());
+        let lines = |options: &BatchOptions| -> Vec<String> {
+            render(options, &set(2)).expect("a script").script.lines().map(str::to_owned).collect()
+        };
+        let script = lines(&options);
+        let at = |line: &str| script.iter().position(|other| other == line).expect(line);
+        assert!(at("ipclusterz_report=/home/me/clusters/lab/logs/job-0.setup") < at("module load python"));
+        let own: Vec<usize> = (0..script.len()).filter(|line| script[*line] == "export LAB=blue").collect();
+        assert!(own.len() == 2 && own[0] < at("module load python") && at("trap - EXIT") < own[1], "{script:?}");
+        let wrapper = " --label /bin/bash /home/me/clusters/lab/setup.sh /home/me/clusters/lab/logs/job-0.setup /opt/";
+        assert!(script.last().expect("a line").contains(wrapper), "{script:?}");
+        // Here the script's own shell is that of the engines.
+        options.batch.array = true;
+        assert!(lines(&options).last().expect("a line").starts_with("exec /opt/python/bin/python3 -m "));
     }
 
     #[test]
@@ -280,6 +319,17 @@ exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-b
     }
 
     #[test]
+    fn engines_that_come_back_have_a_parent_that_is_told_so() {
+        for (batch, told) in [("", true), ("array = true", true), ("check_world = true", false)] {
+            let mut options = options(&format!("{SLURM}\n[batch]\n{batch}"));
+            options.engines.restart = true;
+            let script = render(&options, &set(2)).expect("a script").script;
+            let again = " --again /home/me/clusters/lab/logs/job-0.words\n";
+            assert_eq!(script.contains(again), told, "{script}");
+        }
+    }
+
+    #[test]
     fn without_a_start_command_one_process_has_the_engines() {
         let mut options = options(SGE);
         options.batch.cores_per_engine = 2;
@@ -287,6 +337,11 @@ exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-b
         assert!(script.contains("engine.json --engines 4 --first-engine-id 0 --lease"), "{script}");
         assert!(script.contains("#$ -pe smp 8\n"), "{script}");
         assert!(script.contains("unset IPCLUSTERZ_END_TIME\n"), "{script}");
+        assert!(script.ends_with(" --fork --with-agent\n"), "{script}");
+        options.engines.fork = false;
+        options.engines.preload = vec!["numpy".to_owned(), "scipy.linalg".to_owned()];
+        let script = render(&options, &set(4)).expect("a script").script;
+        assert!(script.ends_with(" --preload numpy,scipy.linalg\n"), "{script}");
     }
 
     #[test]
@@ -299,6 +354,25 @@ exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-b
         assert!(description.contains("request_memory = 4G\n"), "{description}");
         assert!(!description.contains("request_gpus"), "{description}");
         assert!(description.ends_with("requirements = (Arch == \"X86_64\")\nqueue 1\n"), "{description}");
+    }
+
+    #[test]
+    fn a_group_has_what_it_says_and_else_what_all_have() {
+        let options = options(&format!(
+            "{SLURM}\n[batch]\npartition = \"p\"\nmemory = \"1G\"\ngroups = [{{ name = \"big\", engines = 3, \
+             memory = \"9G\", gpus = 2 }}, {{ name = \"small\", nodes = 2, engines_per_node = 4 }}]\n"
+        ));
+        let sets = options.first_sets(11);
+        assert_eq!(sets.iter().map(|set| (set.first.0, set.count)).collect::<Vec<_>>(), [(0, 3), (3, 8)]);
+        let [big, small] = [0, 1].map(|number| render(&options, &sets[number]).expect("a script").script);
+        for line in ["--job-name=ipclusterz-lab-big", "--partition=p", "--mem=9G", "--gpus-per-node=2", "--ntasks=3"] {
+            assert!(big.contains(&format!("#SBATCH {line}\n")), "{line}: {big}");
+        }
+        for line in ["--job-name=ipclusterz-lab-small", "--partition=p", "--mem=1G", "--nodes=2", "--ntasks=8"] {
+            assert!(small.contains(&format!("#SBATCH {line}\n")), "{line}: {small}");
+        }
+        assert!(!small.contains("--gpus"), "{small}");
+        assert!(small.contains(" --first-engine-id 3 --ranks 8 ") && small.contains(" --group small\n"), "{small}");
     }
 
     #[test]

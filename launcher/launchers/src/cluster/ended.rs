@@ -4,6 +4,7 @@
 //! A folder is removed by the process that holds its lock, and is first given a name that no cluster can have. So
 //! nobody finds half of it, and whoever wants the cluster's name gets a new folder at once.
 
+use super::alive::PROBE;
 use super::folder::ClusterFolder;
 use super::lock::ClusterLock;
 use super::state::ClusterState;
@@ -18,15 +19,17 @@ use std::time::{Duration, SystemTime};
 /// Begins the names of folders that are being removed.
 const GONE: &str = ".ended-";
 /// What a folder of an ended cluster has in it.
-const LEFT: [&str; 3] = ["lock", "logs", "journal"];
+const LEFT: [&str; 5] = ["alive", "lock", "logs", "journal", "probe"];
 /// Begin the names of files that were being written when a process was killed.
-const UNFINISHED: [&str; 4] = ["client.json.", "cluster.json.", "engine.json.", "tunnel.json."];
+const UNFINISHED: [&str; 7] =
+    [PROBE, "client.json.", "cluster.json.", "engine.json.", "stage.json.", "takeover", "tunnel.json."];
 const DAY: f64 = 24.0 * 3600.0;
 
 /// Removes the folder of an ended cluster, for the holder of its lock. Returns false, and removes nothing, if anything
-/// else is in it.
+/// else is in it, or if the lock of the folder is another one by now.
 pub fn remove(folder: &ClusterFolder, lock: ClusterLock) -> io::Result<bool> {
-    if written(folder).is_none() {
+    let is_held = lock.stamp().is_ok_and(|stamp| stamp.is_at(folder) == Some(true));
+    if !is_held || written(folder).is_none() {
         return Ok(false);
     }
     let gone = folder.path().with_file_name(format!("{GONE}{}", places::random_hex(8)));

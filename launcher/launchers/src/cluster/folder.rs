@@ -43,6 +43,21 @@ impl ClusterFolder {
         self.path.join("lock")
     }
 
+    /// The sign of life of its launcher, for other hosts: see [`super::alive`].
+    pub fn alive_file(&self) -> PathBuf {
+        self.path.join("alive")
+    }
+
+    /// Says that a process takes over what a launcher has left on a host that is gone.
+    pub fn takeover_file(&self) -> PathBuf {
+        self.path.join("takeover")
+    }
+
+    /// What the trial of `ipclusterz profile check --run` has found.
+    pub fn probe_file(&self) -> PathBuf {
+        self.path.join("probe")
+    }
+
     /// The connection file of clients.
     pub fn client_file(&self) -> PathBuf {
         self.path.join("client.json")
@@ -51,6 +66,21 @@ impl ClusterFolder {
     /// The connection file of engines.
     pub fn engine_file(&self) -> PathBuf {
         self.path.join("engine.json")
+    }
+
+    /// The program that runs `engines.setup` before an engine, see [`crate::setup`].
+    pub fn setup_file(&self) -> PathBuf {
+        self.path.join("setup.sh")
+    }
+
+    /// What hosts of jobs are told about the environment of engines, see [`crate::stage`].
+    pub fn stage_file(&self) -> PathBuf {
+        self.path.join("stage.json")
+    }
+
+    /// Folder in which they find each other.
+    pub fn stage_meeting(&self) -> PathBuf {
+        self.path.join("stage")
     }
 
     /// Folder in which engines of this host, or of all hosts that share it, keep what users have put there. It is beside

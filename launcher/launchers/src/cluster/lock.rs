@@ -16,7 +16,25 @@ use std::path::Path;
 /// Held by the launcher of a cluster; dropping it lets the next one in.
 #[derive(Debug)]
 pub struct ClusterLock {
-    _file: File,
+    file: File,
+}
+
+/// Which file a lock is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockStamp {
+    device: u64,
+    inode: u64,
+}
+
+impl LockStamp {
+    /// Whether this is the lock of `folder`; `None` if that cannot be seen.
+    pub fn is_at(self, folder: &ClusterFolder) -> Option<bool> {
+        match fs::metadata(folder.lock_file()) {
+            Ok(there) => Some((there.dev(), there.ino()) == (self.device, self.inode)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(false),
+            Err(_) => None,
+        }
+    }
 }
 
 impl ClusterLock {
@@ -30,7 +48,7 @@ impl ClusterLock {
             };
             match file.try_lock() {
                 Ok(()) if is_at(&file, &path).map_err(PlacesError::io("examining", &path))? => {
-                    return Ok(Some(Self { _file: file }));
+                    return Ok(Some(Self { file }));
                 }
                 // Its folder was removed meanwhile.
                 Ok(()) => {}
@@ -38,6 +56,19 @@ impl ClusterLock {
                 Err(TryLockError::Error(error)) => return Err(PlacesError::io("locking", &path)(error)),
             }
         }
+    }
+
+    /// Puts a new lock in the place of one whose holder is gone with its host, and takes that. `None` when another process was
+    /// quicker. The caller has made sure that nobody else does the same.
+    pub fn replace(folder: &ClusterFolder) -> Result<Option<Self>, PlacesError> {
+        private::remove(&folder.lock_file())?;
+        Self::take(folder)
+    }
+
+    /// Which file it is.
+    pub fn stamp(&self) -> Result<LockStamp, PlacesError> {
+        let metadata = self.file.metadata().map_err(PlacesError::io("examining", Path::new("the cluster's lock")))?;
+        Ok(LockStamp { device: metadata.dev(), inode: metadata.ino() })
     }
 
     /// Like [`ClusterLock::take`], and makes the folder unless it is there.

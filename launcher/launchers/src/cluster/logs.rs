@@ -41,9 +41,19 @@ impl LogFolder {
         self.path.join("guard.log")
     }
 
+    /// What the process says that engines of this host are forked from.
+    pub fn forks(&self) -> PathBuf {
+        self.path.join("forks.log")
+    }
+
     /// What had to be killed when the cluster ended.
     pub fn killed(&self) -> PathBuf {
         self.path.join("killed.log")
+    }
+
+    /// Why a cluster ended that was started in the background, where nobody was told.
+    pub fn outcome(&self) -> PathBuf {
+        self.path.join("outcome.json")
     }
 
     /// Standard output and error of one engine.
@@ -59,6 +69,11 @@ impl LogFolder {
     /// A file of the job of the set `set`. The suffix `log` is its output, `sh` its script.
     pub fn job(&self, set: SetId, suffix: &str) -> PathBuf {
         self.path.join(format!("job-{}.{suffix}", set.0))
+    }
+
+    /// What `engines.setup` of a set has told of its failure, see [`crate::setup`].
+    pub fn setup(&self, set: SetId) -> PathBuf {
+        self.job(set, "setup")
     }
 
     /// Where the output of an engine is: in a log of its own, or among that of others of its job. Of several jobs that had an engine
@@ -83,8 +98,8 @@ impl LogFolder {
 
     /// All existing logs: launcher, guard, controller, then sets, jobs and engines by number.
     pub fn all(&self) -> io::Result<Vec<PathBuf>> {
-        let common =
-            [self.launcher(), self.guard(), self.controller(), self.killed()].into_iter().filter(|path| path.exists());
+        let common = [self.launcher(), self.guard(), self.controller(), self.killed(), self.forks()];
+        let common = common.into_iter().filter(|path| path.exists());
         let sets = self.numbers("set-", ".log")?.into_iter().map(|set| self.set(SetId(set)));
         let jobs = self.numbers("job-", ".log")?.into_iter().map(|set| self.job(SetId(set), "log"));
         let engines = self.numbers("engine-", ".log")?.into_iter().map(|id| self.engine(EngineId(id)));
@@ -94,11 +109,12 @@ impl LogFolder {
     /// Removes the logs of an earlier run, which may have had more engines, and the scripts of its jobs.
     pub fn clear(&self) -> io::Result<()> {
         let mut files = self.all()?;
-        for suffix in ["sh", "submit", "words"] {
+        for suffix in ["sh", "submit", "words", "setup"] {
             let sets = self.numbers("job-", &format!(".{suffix}"))?;
             files.extend(sets.into_iter().map(|set| self.job(SetId(set), suffix)));
         }
         files.extend(files.clone().iter().flat_map(|log| parts(log)));
+        files.extend(Some(self.outcome()).filter(|file| file.exists()));
         Ok(files.iter().try_for_each(|file| private::remove(file))?)
     }
 
@@ -282,7 +298,7 @@ mod tests {
     fn the_output_of_an_engine_is_found_in_the_log_of_its_job() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let logs = LogFolder::at(folder.path().to_path_buf());
-        let set = |id, first, count| EngineSet { id: SetId(id), first: EngineId(first), count };
+        let set = |id, first, count| EngineSet { id: SetId(id), first: EngineId(first), count, group: None };
         let write = |path, text: &str| std::fs::write(path, text).expect("write");
         write(logs.job(SetId(0), "sh"), &format!("#!/bin/sh\n{}\nexec srun --label x\n", engines_line(&set(0, 0, 4))));
         write(logs.job(SetId(1), "sh"), &format!("#!/bin/sh\n{}\nexec srun --label x\n", engines_line(&set(1, 2, 1))));

@@ -1,5 +1,6 @@
 //! Whether a cluster is alive, derived from its `cluster.json` and the process table, without a connection to it.
 
+use super::alive;
 use super::handle::{ClusterHandle, Phase};
 use crate::cluster::folder::ClusterFolder;
 use ipclusterz_base::places;
@@ -17,14 +18,19 @@ pub enum ClusterState {
     Stale(ClusterHandle),
     /// Its launcher was started on another host, whose processes cannot be seen from here.
     Elsewhere(ClusterHandle),
+    /// The same, and the launcher has given no sign of life for longer than it may, see [`super::alive`].
+    Gone(ClusterHandle),
 }
 
 impl ClusterState {
     /// Reads the record in `folder` and checks whether the launcher is alive.
     pub fn of(folder: &ClusterFolder) -> Result<Self, RecordError> {
         let handle = ClusterHandle::read(&folder.handle_file())?;
-        Ok(handle
-            .map_or(ClusterState::Absent, |handle| Self::judge(handle, &places::host_name(), &identity::boot_id())))
+        let Some(handle) = handle else { return Ok(ClusterState::Absent) };
+        Ok(match Self::judge(handle, &places::host_name(), &identity::boot_id()) {
+            ClusterState::Elsewhere(handle) if alive::is_silent(folder) => ClusterState::Gone(handle),
+            state => state,
+        })
     }
 
     fn judge(handle: ClusterHandle, host: &str, boot_id: &str) -> Self {
@@ -48,6 +54,7 @@ impl ClusterState {
             },
             ClusterState::Stale(_) => "stale",
             ClusterState::Elsewhere(_) => "elsewhere",
+            ClusterState::Gone(_) => "gone",
         }
     }
 
@@ -55,7 +62,10 @@ impl ClusterState {
     pub fn handle(&self) -> Option<&ClusterHandle> {
         match self {
             ClusterState::Absent => None,
-            ClusterState::Live(handle) | ClusterState::Stale(handle) | ClusterState::Elsewhere(handle) => Some(handle),
+            ClusterState::Live(handle)
+            | ClusterState::Stale(handle)
+            | ClusterState::Elsewhere(handle)
+            | ClusterState::Gone(handle) => Some(handle),
         }
     }
 }
@@ -77,6 +87,19 @@ mod tests {
         assert_eq!(word(handle.clone(), "another host", &boot), "elsewhere");
         let reused = ProcessIdentity { start_time: own.start_time + 1, ..own };
         assert_eq!(word(ClusterHandle { launcher: reused, ..handle }, &host, &boot), "stale");
+    }
+
+    #[test]
+    fn a_launcher_on_another_host_is_gone_when_it_gives_no_sign() {
+        let root = tempfile::tempdir().expect("temporary folder");
+        let folder = ClusterFolder::at(root.path());
+        let mut handle = ClusterHandle::starting("lab", "slurm", 2).expect("a record");
+        handle.host = "another host".to_owned();
+        handle.write(&folder.handle_file()).expect("write");
+        let word = || ClusterState::of(&folder).expect("a state").word();
+        assert_eq!(word(), "gone");
+        std::fs::write(folder.alive_file(), "").expect("write");
+        assert_eq!(word(), "elsewhere");
     }
 
     #[test]

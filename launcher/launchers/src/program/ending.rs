@@ -137,8 +137,18 @@ pub fn end_of_rank(lines: &[impl AsRef<str>], rank: u32) -> Option<Cause> {
     })
 }
 
+/// How an engine ended last, if its parent in the job reported it; see `parent.py` of the engine.
+pub fn end_of_engine(lines: &[impl AsRef<str>], engine: EngineId) -> Option<String> {
+    let told = Regex::new(r"engine (\d+) \(pid \d+\) ended (?:with status (\d+)|by signal (\d+))").ok()?;
+    let of_engine = |line: &str| {
+        let found = told.captures(line).filter(|found| number(found, 1) == Some(engine.0))?;
+        number(&found, 2).map(|code| format!("exit status: {code}")).or_else(|| number(&found, 3).map(signal))
+    };
+    lines.iter().rev().find_map(|line| of_engine(line.as_ref()))
+}
+
 /// Whether a number is in a list such as `0,3-5`.
-fn is_among(number: u32, list: &str) -> bool {
+pub(crate) fn is_among(number: u32, list: &str) -> bool {
     list.split(',').any(|part| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         matches!((first.parse::<u32>(), last.parse::<u32>()), (Ok(first), Ok(last)) if (first..=last).contains(&number))

@@ -3,18 +3,19 @@
 
 use crate::engine_words;
 use crate::set::EngineSet;
+use crate::setup::Setup;
 use ipclusterz_profile::tables::engines::OnRankLoss;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The settings of the command, the same for all engines of a cluster. All ranks of one set get the same command: each
 /// engine adds its rank, which MPI tells it, to the id of the first engine.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct EngineCommand {
     /// Words before the Python.
     pub wrap: Vec<String>,
-    /// Lines of shell that run before the engine.
-    pub setup: Vec<String>,
+    /// What runs before the engine.
+    pub setup: Option<Setup>,
     /// The Python that runs the engines.
     pub python: PathBuf,
     /// The file with the controller's addresses and the key.
@@ -25,8 +26,14 @@ pub struct EngineCommand {
     pub end_timeout: f64,
     /// Timeout in seconds until all engines must have registered.
     pub timeout: f64,
-    /// The options for threads; see [`engine_words::threads`].
-    pub threads: Vec<String>,
+    /// The options for an engine's part of its host; see [`engine_words::of_host`].
+    pub shares: Vec<String>,
+    /// Whether one process is the parent of all engines of a set, where nothing starts ranks.
+    pub one_parent: bool,
+    /// Whether that process forks them.
+    pub fork: bool,
+    /// The option for `engines.preload`; see [`engine_words::preload`].
+    pub preload: Vec<String>,
     /// Whether engines start MPI and check that the ranks of the set are the whole of one world.
     pub check_world: bool,
     /// What happens to the other ranks when one is lost.
@@ -54,11 +61,7 @@ impl EngineCommand {
         if self.says_end {
             argv.extend(["/bin/sh", "-c", SAY_END, "ipclusterz"].map(OsString::from));
         }
-        if !self.setup.is_empty() {
-            // A login shell: `module` and `conda` are functions that only a login shell is sure to have.
-            let script = format!("{}\nexec \"$@\"", self.setup.join("\n"));
-            argv.extend(["/bin/bash", "-lc", &script, "ipclusterz"].map(OsString::from));
-        }
+        argv.extend(self.setup.iter().flat_map(|setup| setup.words(set.id)));
         argv.extend(self.wrap.iter().map(OsString::from));
         argv.push(self.python.clone().into());
         argv.extend(engine_words::PROGRAM.map(OsString::from));
@@ -66,13 +69,16 @@ impl EngineCommand {
         argv.push(self.connection_file.clone().into());
         let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value].map(OsString::from));
         option("--first-engine-id", set.first.to_string());
-        option("--ranks", set.count.to_string());
+        option(if self.one_parent { "--engines" } else { "--ranks" }, set.count.to_string());
         if let Some(lease) = self.lease {
             option("--lease", lease.to_string());
         }
         option("--end-timeout", self.end_timeout.to_string());
         option("--timeout", self.timeout.to_string());
-        argv.extend(self.threads.iter().map(OsString::from));
+        argv.extend(self.shares.iter().chain(&self.preload).map(OsString::from));
+        if self.one_parent && self.fork {
+            argv.push("--fork".into());
+        }
         if self.check_world {
             argv.extend(["--check-world", "--on-rank-loss", self.on_rank_loss.word()].map(OsString::from));
         }
@@ -83,19 +89,23 @@ impl EngineCommand {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::cluster::logs::LogFolder;
     use crate::set::SetId;
     use ipclusterz_base::ids::EngineId;
 
     pub fn example() -> EngineCommand {
         EngineCommand {
             wrap: Vec::new(),
-            setup: Vec::new(),
+            setup: None,
             python: "/opt/python3".into(),
             connection_file: "/home/me/engine.json".into(),
             lease: Some(60.0),
             end_timeout: 2.0,
             timeout: 90.5,
-            threads: vec!["--threads".to_owned(), "2".to_owned()],
+            shares: vec!["--threads".to_owned(), "2".to_owned()],
+            one_parent: false,
+            fork: true,
+            preload: Vec::new(),
             check_world: true,
             on_rank_loss: OnRankLoss::Restart,
             says_end: false,
@@ -103,7 +113,7 @@ pub(super) mod tests {
     }
 
     pub fn set(count: u32) -> EngineSet {
-        EngineSet { id: SetId(1), first: EngineId(8), count }
+        EngineSet { id: SetId(1), first: EngineId(8), count, group: None }
     }
 
     #[test]
@@ -116,12 +126,22 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_parent_of_several_forks_them() {
+        let preload = engine_words::preload(&["numpy".to_owned(), "scipy.linalg".to_owned()]);
+        let argv = EngineCommand { one_parent: true, check_world: false, preload, ..example() }.argv(&set(4));
+        let words: Vec<String> = argv.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let words = words.join(" ");
+        assert!(words.contains(" --engines 4 "), "{words}");
+        assert!(words.ends_with(" --threads 2 --preload numpy,scipy.linalg --fork"), "{words}");
+    }
+
+    #[test]
     fn setup_and_wrap_come_before_it() {
         let command = EngineCommand {
-            setup: vec!["module load x".to_owned(), "export A='b c'".to_owned()],
+            setup: Setup::in_login_shell(&["true".to_owned()], "/x/setup.sh".into(), LogFolder::at("/x/logs".into())),
             wrap: vec!["numactl".to_owned(), "--localalloc".to_owned()],
             lease: None,
-            threads: Vec::new(),
+            shares: Vec::new(),
             check_world: false,
             ..example()
         };
@@ -129,9 +149,8 @@ pub(super) mod tests {
         assert_eq!(told[..2], ["/bin/sh", "-c"]);
         assert_eq!(told[4..], command.argv(&set(1)));
         let argv = command.argv(&set(1));
-        let script = "module load x\nexport A='b c'\nexec \"$@\"";
-        assert_eq!(argv[..6], ["/bin/bash", "-lc", script, "ipclusterz", "numactl", "--localalloc"]);
-        assert_eq!(argv[6], "/opt/python3");
+        assert_eq!(argv[..4], ["/bin/bash", "-l", "/x/setup.sh", "/x/logs/job-1.setup"]);
+        assert_eq!(argv[4..7], ["numactl", "--localalloc", "/opt/python3"]);
         assert_eq!(argv.last().expect("an argument"), "90.5");
         assert!(!argv.contains(&"--lease".into()));
     }

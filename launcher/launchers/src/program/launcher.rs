@@ -10,18 +10,21 @@ use super::ending;
 use super::engine::EngineCommand;
 use super::flavour::{Program, Survival, name_of};
 use super::obstacle::obstacle_of_command;
+use super::said::Causes;
 use super::segments::{self, Segments};
 use super::slots;
 use crate::cluster::logs::{self, LogFolder, open_log};
-use crate::contract::Launcher;
+use crate::contract::{Launcher, LostEngine, Vacated};
 use crate::rank_loss::RankLoss;
 use crate::record::{JobRecord, SetRecord};
 use crate::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
+use crate::setup::Setup;
 use ipclusterz_base::private;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::identity::ProcessIdentity;
 use ipclusterz_host::marked::{self, Mark};
+use ipclusterz_host::out_of_memory::OutOfMemory;
 use ipclusterz_host::spawn::{self, ChildOptions};
 use ipclusterz_host::system;
 use ipclusterz_profile::tables::engines::OnRankLoss;
@@ -52,8 +55,9 @@ pub enum Starter {
     },
 }
 
-/// Makes the arguments that are put before the engine's for a set, program first.
-pub type Prefix = Box<dyn Fn(&EngineSet) -> Result<Vec<String>, Failure>>;
+/// Makes what is put before the engine's command for a set, program first. Where there are several, the engine's command comes
+/// behind each, and all of that is one command.
+pub type Prefix = Box<dyn Fn(&EngineSet) -> Result<Vec<Vec<String>>, Failure>>;
 
 impl Starter {
     /// Finds the mpiexec of the table on PATH, and checks that it can be used. Blocks while it is asked for its
@@ -99,6 +103,8 @@ pub struct ProgramSettings {
     pub scratch: PathBuf,
     /// Random id of this run of the cluster.
     pub run_id: String,
+    /// What the queue says, in whose allocation this may run, of why engines died.
+    pub causes: Causes,
 }
 
 /// See the module's documentation.
@@ -108,6 +114,7 @@ pub struct ProgramLauncher {
     survival: Survival,
     sets: BTreeMap<SetId, Running>,
     events: Vec<(SetId, SetEvent)>,
+    memory: OutOfMemory,
 }
 
 struct Running {
@@ -126,6 +133,9 @@ struct Running {
     scan_interval: Duration,
     /// The status with which the program ended, and since when the processes that it left are being killed.
     ended: Option<(ExitStatus, Instant)>,
+    setup: Option<Setup>,
+    /// Why its setup failed, and it is ended.
+    setup_failure: Option<String>,
 }
 
 /// Interval between two checks for processes that are left.
@@ -140,6 +150,8 @@ const SCAN_INTERVAL: Duration = Duration::from_millis(500);
 const FIRST_SCANS: Duration = Duration::from_secs(30);
 /// The longest interval; from the first segments or the end of the first scans on, the interval doubles up to this.
 const SCAN_INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// For how long after the start of a set its setup is looked at. What fails later is noticed when the set ends.
+const SETUP_TIME: Duration = Duration::from_secs(600);
 /// How many of the last lines of a log are searched for the program's last messages.
 const LOG_LINES: usize = 200;
 
@@ -154,7 +166,14 @@ impl ProgramLauncher {
             Starter::Mpiexec { program, .. } if shrinks => program.survival(),
             _ => Survival::Ended,
         };
-        Self { settings, rank_loss, survival, sets: BTreeMap::new(), events: Vec::new() }
+        Self {
+            settings,
+            rank_loss,
+            survival,
+            sets: BTreeMap::new(),
+            events: Vec::new(),
+            memory: OutOfMemory::default(),
+        }
     }
 
     /// The complete command that starts a set, and its name for messages.
@@ -190,7 +209,8 @@ impl ProgramLauncher {
                 (command, program.to_string())
             }
             Starter::Prefix { make, .. } => {
-                let argv: Vec<OsString> = make(set)?.into_iter().map(OsString::from).chain(engine).collect();
+                let with_engine = |words: Vec<String>| words.into_iter().map(OsString::from).chain(engine.clone());
+                let argv: Vec<OsString> = make(set)?.into_iter().flat_map(with_engine).collect();
                 let mut command = Command::new(&argv[0]);
                 command.args(&argv[1..]);
                 (command, name_of(Path::new(&argv[0])))
@@ -209,6 +229,7 @@ impl ProgramLauncher {
     fn spawn(&self, set: &EngineSet, scratch: &Path) -> Result<(Running, String), Failure> {
         let mark = Mark::of_set(&self.settings.run_id, set.id.0);
         let (mut command, name) = self.command(set, scratch, &mark)?;
+        self.settings.command.setup.as_ref().map_or(Ok(()), |setup| setup.expect(set.id))?;
         let log = self.settings.logs.set(set.id);
         let output = open_log(&log).map_err(Failure::io("opening a log"))?;
         let errors = output.try_clone().map_err(Failure::io(format!("cannot open {}", log.display())))?;
@@ -240,6 +261,8 @@ impl ProgramLauncher {
             next_scan: Instant::now() + SCAN_INTERVAL,
             scan_interval: SCAN_INTERVAL,
             ended: None,
+            setup: self.settings.command.setup.clone(),
+            setup_failure: None,
         };
         Ok((running, name))
     }
@@ -270,25 +293,15 @@ impl Launcher for ProgramLauncher {
     }
 
     fn end(&mut self, set: SetId, force: Force) {
-        let Some(running) = self.sets.get_mut(&set).filter(|running| running.ended.is_none()) else { return };
-        // As long as the child is not reaped, its pid is not reused.
-        match force {
-            Force::Terminate => {
-                let _ = system::signal_process(running.identity.pid, libc::SIGTERM);
-            }
-            Force::Kill => {
-                let marked = running.mark.processes();
-                running.segments.look(&marked);
-                let _ = system::signal_group(running.identity.pid, libc::SIGKILL);
-                marked::kill(&marked);
-            }
+        if let Some(running) = self.sets.get_mut(&set).filter(|running| running.ended.is_none()) {
+            running.signal(force);
         }
     }
 
     fn poll(&mut self) -> Vec<(SetId, SetEvent)> {
         let mut over = Vec::new();
         for (id, running) in &mut self.sets {
-            if let Some(end) = running.poll() {
+            if let Some(end) = running.poll(&self.settings.causes) {
                 over.push((*id, SetEvent::Ended(end)));
             }
         }
@@ -316,9 +329,17 @@ impl Launcher for ProgramLauncher {
         is_world.then(|| self.rank_loss.clone())
     }
 
-    fn how_rank_ended(&self, set: &EngineSet, rank: u32) -> Option<String> {
+    fn how_engine_ended(&mut self, set: &EngineSet, lost: &LostEngine) -> Option<String> {
         let (lines, _) = logs::tail(&self.sets.get(&set.id)?.log, LOG_LINES).ok()?;
-        Some(ending::end_of_rank(&lines, rank)?.how)
+        let how = self.settings.causes.of_engine(&lines, lost, None)?;
+        let word = lost.pid.filter(|_| how.contains("SIGKILL")).and_then(|pid| self.memory.word(pid));
+        Some(word.map_or_else(|| how.clone(), |word| format!("{how}, {word}")))
+    }
+
+    fn vacated(&self) -> Option<Vacated> {
+        let in_job = matches!(self.settings.starter, Starter::Prefix { .. });
+        let why = "nodes stay: they are of the job that this cluster runs in, until that ends";
+        in_job.then(|| Vacated::Kept(why.to_owned()))
     }
 
     /// Each program counts only the slots that it uses itself, so the sum is checked here.
@@ -340,13 +361,49 @@ impl Launcher for ProgramLauncher {
 
 impl Running {
     fn next_poll(&self) -> Instant {
-        if self.ended.is_some() { Instant::now() + SWEEP_INTERVAL } else { self.next_scan }
+        match self.ended {
+            Some(_) => Instant::now() + SWEEP_INTERVAL,
+            None if self.may_be_set_up() => self.next_scan.min(Instant::now() + SCAN_INTERVAL),
+            None => self.next_scan,
+        }
+    }
+
+    fn signal(&mut self, force: Force) {
+        // As long as the child is not reaped, its pid is not reused.
+        match force {
+            Force::Terminate => {
+                let _ = system::signal_process(self.identity.pid, libc::SIGTERM);
+            }
+            Force::Kill => {
+                let marked = self.mark.processes();
+                self.segments.look(&marked);
+                let _ = system::signal_group(self.identity.pid, libc::SIGKILL);
+                marked::kill(&marked);
+            }
+        }
+    }
+
+    /// Whether `engines.setup` may still run.
+    fn may_be_set_up(&self) -> bool {
+        self.setup.is_some() && self.setup_failure.is_none() && self.started.elapsed() < SETUP_TIME
+    }
+
+    /// Ends the set when its setup has failed on one host: what starts the ranks may go on with the others.
+    fn look_at_setup(&mut self) {
+        if !self.may_be_set_up() {
+            return;
+        }
+        self.setup_failure = self.setup.as_ref().and_then(|setup| setup.failure(self.set.id));
+        if self.setup_failure.is_some() {
+            self.signal(Force::Terminate);
+        }
     }
 
     /// The end of the set, once no process of it is left on this host.
-    fn poll(&mut self) -> Option<SetEnd> {
+    fn poll(&mut self, causes: &Causes) -> Option<SetEnd> {
         let now = Instant::now();
         if self.ended.is_none() {
+            self.look_at_setup();
             if !system::child_has_ended(self.identity.pid).unwrap_or(true) {
                 self.scan_segments(now);
                 return None;
@@ -366,12 +423,13 @@ impl Running {
         self.segments.remove();
         segments::remove_session(self.identity.pid, &self.temporary);
         let _ = private::remove(&self.scratch);
-        Some(self.end(status, &left))
+        Some(self.end(status, &left, causes))
     }
 
-    fn end(&self, status: ExitStatus, left: &[ProcessIdentity]) -> SetEnd {
+    fn end(&self, status: ExitStatus, left: &[ProcessIdentity], causes: &Causes) -> SetEnd {
         let lines = logs::tail(&self.log, LOG_LINES).map(|(lines, _)| lines).unwrap_or_default();
         let cause = if status.success() { None } else { ending::cause_in(&lines) };
+        let said = causes.in_output(&lines).filter(|_| !status.success());
         let mut how = match cause {
             Some(cause) => cause.describe(&self.set),
             None => match status.code().and_then(ending::signal_of_code) {
@@ -379,10 +437,15 @@ impl Running {
                 None => format!("{}: {status}", self.program_name),
             },
         };
+        if let Some((cause, line)) = &said {
+            how = format!("{how}, {}: {line}", cause.words);
+        }
         if let Some(one) = left.first() {
             how.push_str(&format!("; process {} does not end, although it was killed", one.pid));
         }
-        SetEnd::new(status.success(), how, Some(self.log.clone()))
+        let failure = self.setup.as_ref().and_then(|setup| setup.failure(self.set.id));
+        let cause = said.map(|(cause, _)| cause);
+        SetEnd { cause, ..SetEnd::new(status.success(), how, Some(self.log.clone())) }.because_of_setup(failure)
     }
 
     /// Notes the segments of the ranks while they have them mapped.

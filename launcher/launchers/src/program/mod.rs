@@ -8,6 +8,7 @@
 //! - [`slots`], [`argv`]: the hosts of a profile; the arguments of each flavour
 //! - [`launcher`]: starts, watches and ends the sets
 //! - [`ending`]: which rank ended first and how, from the program's output
+//! - [`said`]: how an engine died that a queue ended, from the queue's own words
 //! - [`obstacle`]: whether ranks that a queue's command starts can outlive the loss of one of them
 //! - [`segments`]: shared memory that ranks leave behind when they are killed
 //! - [`srun`]: why ranks of srun do not find each other
@@ -21,6 +22,7 @@ pub mod engine;
 pub mod flavour;
 pub mod launcher;
 pub mod obstacle;
+pub mod said;
 pub mod segments;
 pub mod slots;
 pub mod srun;

@@ -4,10 +4,15 @@
 //! Engines outlive the connection. When it is lost, the thread reconnects, with a growing back-off, and resumes
 //! watching; engines that have ended meanwhile are reported then.
 
+mod waiting;
+
 use super::script::{self, Answer, HostPlan};
+use super::staging::HostStaging;
 use crate::cluster::ClusterFolder;
 use crate::contract::Wake;
-use crate::set::{EngineSet, Force, SetEnd, SetEvent, SetId};
+use crate::engine_words;
+use crate::set::{EngineSet, Force, SETUP_HINT, SetEnd, SetEvent, SetId};
+use crate::setup;
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::places;
@@ -32,14 +37,16 @@ const SCRIPT_PATIENCE: Duration = Duration::from_secs(60);
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 /// The interval while some engines are being ended.
 const CHECK_INTERVAL_ENDING: Duration = Duration::from_millis(150);
+/// Between two looks at what copies an environment.
+const STAGING_INTERVAL: Duration = Duration::from_millis(200);
 /// The first and the longest wait before reconnecting.
 const BACK_OFF_MIN: Duration = Duration::from_millis(500);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
 /// What the launcher asks of the thread.
 pub enum Command {
-    /// Start an engine.
-    Start(EngineSet),
+    /// Start an engine, with these options of its own.
+    Start(EngineSet, Vec<String>),
     /// End an engine.
     End(SetId, Force),
     /// End the thread, and remove what the run left on the host.
@@ -70,6 +77,14 @@ pub struct Engines {
     pub processes: BTreeMap<SetId, ProcessIdentity>,
 }
 
+/// What a host is to do.
+pub struct HostWork {
+    /// How engines are started there.
+    pub plan: HostPlan,
+    /// How it gets their environment, if it has to have that first.
+    pub staging: Option<HostStaging>,
+}
+
 /// The launcher's side of the thread.
 pub struct HostThread {
     /// The host as the profile names it.
@@ -88,7 +103,7 @@ impl HostThread {
     /// controller through the connection.
     pub fn start(
         host: &SshHost,
-        plan: HostPlan,
+        work: HostWork,
         folder: &ClusterFolder,
         table: &SshTable,
         controller: Option<Endpoint>,
@@ -97,10 +112,14 @@ impl HostThread {
     ) -> Result<Self, Failure> {
         let (commands, receiver) = channel();
         let state = Arc::new(Mutex::new(Engines::default()));
+        let HostWork { plan, staging } = work;
         let run = plan.run.clone();
         let mut worker = Worker {
             name: host.host.clone(),
             plan,
+            staging,
+            staged_for: Vec::new(),
+            told: String::new(),
             folder: folder.clone(),
             table: table.clone(),
             controller,
@@ -156,6 +175,12 @@ struct Connection {
 struct Worker {
     name: String,
     plan: HostPlan,
+    /// How the host gets the environment of its engines, if it has to have it first.
+    staging: Option<HostStaging>,
+    /// The engines that wait for that.
+    staged_for: Vec<(EngineSet, Vec<String>)>,
+    /// What was told of them last.
+    told: String,
     folder: ClusterFolder,
     table: SshTable,
     /// The controller's address to forward to, where engines cannot reach it directly.
@@ -188,7 +213,7 @@ impl Worker {
             let mut ends: BTreeMap<SetId, Force> = BTreeMap::new();
             for command in first.into_iter().chain(commands.try_iter()) {
                 match command {
-                    Command::Start(set) => starts.push(set),
+                    Command::Start(set, options) => starts.push((set, options)),
                     Command::End(set, force) => {
                         ends.insert(set, force);
                     }
@@ -196,10 +221,14 @@ impl Worker {
                 }
             }
             if !starts.is_empty() {
-                self.start_engines(&starts);
+                self.start_engines(starts);
             }
             if !ends.is_empty() {
+                self.end_waiting(&ends);
                 self.end_engines(&ends);
+            }
+            if !quitting {
+                self.go_on_staging();
             }
             if !quitting {
                 self.check_engines();
@@ -209,6 +238,9 @@ impl Worker {
     }
 
     fn next_check(&self) -> Option<Duration> {
+        if !self.staged_for.is_empty() {
+            return Some(STAGING_INTERVAL);
+        }
         if let Some(retry) = self.retry {
             return Some(retry.saturating_duration_since(Instant::now()));
         }
@@ -271,7 +303,7 @@ impl Worker {
         let Connection { remote, folder, forward } = self.connect()?;
         if let Some(forward) = forward {
             file.addresses = vec![forward.listens().to_address()];
-            file.forwarded = true;
+            (file.forwarded, file.through_ssh) = (true, true);
         }
         let text = serde_json::to_vec(&file).unwrap_or_default();
         let result = remote.upload(&format!("{folder}/engine.json"), &text, 0o600);
@@ -281,11 +313,11 @@ impl Worker {
         result
     }
 
-    fn start_engines(&mut self, sets: &[EngineSet]) {
-        let engines: Vec<EngineId> = sets.iter().map(|set| set.first).collect();
-        let answer = self.upload_connection_file().and_then(|()| self.run(&script::start(&self.plan, &engines)));
-        let answer = answer.map_err(Failure::from);
-        for set in sets {
+    /// Starts engines with this plan.
+    fn start_with(&mut self, plan: &HostPlan, sets: &[(EngineSet, Vec<String>)]) {
+        let engines: Vec<(EngineId, &[String])> = sets.iter().map(|(set, own)| (set.first, own.as_slice())).collect();
+        let answer = self.run(&script::start(plan, &engines)).map_err(Failure::from);
+        for (set, _) in sets {
             match &answer {
                 Err(failure) => self.news.tell(set.id, SetEvent::Ended(SetEnd::not_started(failure.clone()))),
                 Ok(answer) => match answer.processes.get(&set.first) {
@@ -297,14 +329,37 @@ impl Worker {
                         self.news.tell(set.id, SetEvent::Running(String::new()));
                     }
                     None => {
-                        let why =
-                            Failure::new(Exit::StartFailed, format!("the shell of {} did not start it", self.name));
-                        let end = SetEnd::not_started(why.with_hint("see engines.setup in the profile"));
+                        let end = SetEnd::not_started(self.why_not_started(answer));
                         self.news.tell(set.id, SetEvent::Ended(end));
                     }
                 },
             }
         }
+    }
+
+    /// Why the shell of the host started nothing.
+    fn why_not_started(&self, answer: &Answer) -> Failure {
+        let failure = answer.setup.as_ref().and_then(|words| setup::failure(words, &self.plan.setup));
+        match failure {
+            Some(failure) => {
+                let said = if answer.said.is_empty() { String::new() } else { format!("\n{}", answer.said) };
+                Failure::new(Exit::StartFailed, format!("{failure}{said}")).with_hint(SETUP_HINT)
+            }
+            None if answer.failed.is_some() || !answer.forks.is_empty() => self.why_not_forked(answer),
+            None => Failure::new(Exit::StartFailed, format!("the shell of {} did not start it", self.name))
+                .with_hint("see engines.setup in the profile"),
+        }
+    }
+
+    /// Why what was to fork engines did not.
+    fn why_not_forked(&self, answer: &Answer) -> Failure {
+        let what = match &answer.failed {
+            Some(why) => format!("{} (on {})", engine_words::not_preloaded(why), self.name),
+            None => format!("{} on {} has ended at once", self.plan.python, self.name),
+        };
+        let said = if answer.forks.is_empty() { String::new() } else { format!("\n{}", answer.forks) };
+        let failure = Failure::new(Exit::StartFailed, what + &said);
+        if answer.failed.is_some() { failure.with_hint(engine_words::PRELOAD_HINT) } else { failure }
     }
 
     fn end_engines(&mut self, ends: &BTreeMap<SetId, Force>) {
@@ -412,5 +467,11 @@ impl Worker {
 fn run(remote: &mut dyn Remote, text: &str) -> Result<Answer, SshError> {
     let host = remote.host().to_owned();
     let output = remote.run(script::SHELL, text.as_bytes(), Instant::now() + SCRIPT_PATIENCE)?;
-    Ok(Answer::parse(&output.text(&host, "a shell script")?))
+    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let answer = Answer::parse(&printed);
+    if answer.setup.is_some() {
+        return Ok(answer.with_last_words(&printed, &said));
+    }
+    drop(output.text(&host, "a shell script")?);
+    Ok(answer)
 }

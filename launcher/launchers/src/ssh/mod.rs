@@ -2,6 +2,7 @@
 //! and restarted alone.
 //!
 //! - [`script`]: the scripts for the shells of other hosts
+//! - [`staging_script`], [`staging`]: the environment on a disk of each host
 //! - [`host`]: the thread that keeps the connection to one host and watches the engines there
 //!
 //! The SSH connection starts, watches and ends engines. The traffic between engines and controller does not go through
@@ -9,19 +10,24 @@
 
 pub mod host;
 pub mod script;
+pub mod staging;
+pub mod staging_script;
 
 use crate::cluster::ClusterFolder;
 use crate::cluster::logs::LogFolder;
 use crate::contract::{Launcher, Wake};
 use crate::engine_words;
 use crate::record::{JobRecord, SetRecord};
+use crate::seats::Seats;
 use crate::set::{EngineSet, Force, SetEvent, SetId};
-use crate::ssh::host::{Command, Engines, HostThread, News};
+use crate::ssh::host::{Command, Engines, HostThread, HostWork, News};
 use crate::ssh::script::HostPlan;
+use crate::ssh::staging::{HostStaging, Shared};
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_profile::settings::StartSettings;
+use ipclusterz_profile::tables::engines::EnginesTable;
 use ipclusterz_profile::tables::ssh::{SshHost, SshTable};
 use ipclusterz_ssh::Endpoint;
 use ipclusterz_ssh::remembering::Remembering;
@@ -43,6 +49,11 @@ pub struct SshLauncher {
     placed: BTreeMap<SetId, (usize, EngineSet)>,
     news: Arc<Mutex<Vec<(SetId, SetEvent)>>>,
     table: SshTable,
+    engines: EnginesTable,
+    /// How many engines were asked for.
+    wanted: u32,
+    /// By the name of a host.
+    seats: BTreeMap<String, Seats>,
 }
 
 impl SshLauncher {
@@ -63,10 +74,9 @@ impl SshLauncher {
         let news = Arc::new(Mutex::new(Vec::new()));
         let here = std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default();
         let controller = if table.reverse { Some(controller_endpoint(folder, settings)?) } else { None };
+        let staging = Shared::new(&engines.stage)?;
         let mut hosts = Vec::new();
         for (index, host) in table.hosts.iter().enumerate() {
-            let threads =
-                engine_words::threads(engines.threads, 0, engines_beside(&table.hosts, index, settings.engines));
             let either = |own: &str, common: &str| if own.is_empty() { common.to_owned() } else { own.to_owned() };
             let directory = if engines.directory.is_empty() { here.clone() } else { engines.directory.clone() };
             let plan = HostPlan {
@@ -74,23 +84,54 @@ impl SshLauncher {
                 python: either(&host.python, &python.display().to_string()),
                 wrap: engines.wrap.clone(),
                 setup: engines.setup.clone(),
+                own_environment: engines.env.clone(),
                 environment: settings.environment_elsewhere(),
                 directory: either(&host.directory, &directory),
                 options: [
                     format!("--lease={}", engines.lease),
                     format!("--end-timeout={}", engines.end_timeout),
-                    // Shorter than the launcher's timeout, so that the engine's message is read before the start times
-                    // out.
-                    format!("--timeout={}", settings.timeout.as_secs_f64() * 0.7),
+                    format!("--timeout={}", engine_words::timeout(settings.timeout.as_secs_f64())),
                 ]
                 .into_iter()
-                .chain(threads)
+                .chain(engine_words::preload(&engines.preload))
+                .chain(engine_words::agent(engines))
                 .collect(),
+                fork: engines.fork && engines.wrap.is_empty(),
             };
+            if staging.is_some() && !plan.python.starts_with('/') {
+                return Err(no_path(&host.host, &plan.python));
+            }
+            let staging = staging.clone().map(|shared| HostStaging::new(shared, index, &host.host));
             let tell = News { events: Arc::clone(&news), wake: Arc::clone(&wake) };
-            hosts.push(HostThread::start(host, plan, folder, &table, controller.clone(), Arc::clone(&asker), tell)?);
+            hosts.push(HostThread::start(
+                host,
+                HostWork { plan, staging },
+                folder,
+                &table,
+                controller.clone(),
+                Arc::clone(&asker),
+                tell,
+            )?);
         }
-        Ok(Self { hosts, logs: folder.logs(), placed: BTreeMap::new(), news, table })
+        Ok(Self {
+            hosts,
+            logs: folder.logs(),
+            placed: BTreeMap::new(),
+            news,
+            table,
+            engines: engines.clone(),
+            wanted: settings.engines,
+            seats: BTreeMap::new(),
+        })
+    }
+
+    /// Takes note that a set has ended.
+    fn leave(&mut self, id: SetId) {
+        if let Some((index, set)) = self.placed.remove(&id)
+            && let Some(seats) = self.seats.get_mut(&self.hosts[index].name)
+        {
+            seats.ended(set.first);
+        }
     }
 
     /// The first host that has room for an engine.
@@ -107,12 +148,17 @@ impl Launcher for SshLauncher {
             return Err(Failure::new(Exit::Usage, message).with_hint(ROOM_HINT));
         };
         self.placed.insert(set.id, (index, set.clone()));
-        self.hosts[index].tell(Command::Start(set.clone()));
+        let beside = engines_beside(&self.table.hosts, index, self.wanted);
+        let seat = self.seats.entry(self.hosts[index].name.clone()).or_default().take(set.first, beside);
+        self.hosts[index].tell(Command::Start(set.clone(), engine_words::of_host(&self.engines, 0, seat)));
         Ok(())
     }
 
     fn end(&mut self, set: SetId, force: Force) {
-        if let Some((index, _)) = self.placed.get(&set) {
+        if let Some((index, placed)) = self.placed.get(&set) {
+            if let Some(seats) = self.seats.get_mut(&self.hosts[*index].name) {
+                seats.leave(placed.first);
+            }
             self.hosts[*index].tell(Command::End(set, force));
         }
     }
@@ -121,7 +167,7 @@ impl Launcher for SshLauncher {
         let events = std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner));
         for (set, event) in &events {
             if matches!(event, SetEvent::Ended(_)) {
-                self.placed.remove(set);
+                self.leave(*set);
             }
         }
         events
@@ -153,6 +199,12 @@ impl Launcher for SshLauncher {
     fn set_size(&self, _count: u32) -> u32 {
         1
     }
+}
+
+/// `engines.stage` needs to know what the environment of a Python is.
+fn no_path(host: &str, python: &str) -> Failure {
+    let message = format!("engines.stage: the Python of {host} is {python:?}, and has to be a path");
+    Failure::new(Exit::Usage, message).with_hint("name it in engines.python, or in ssh.hosts, from the root on")
 }
 
 /// The name of a run's folder for one entry of `ssh.hosts`. Entries share nothing: hosts may have one home folder, and an entry has an

@@ -123,5 +123,16 @@ fn the_queue_checks_a_script() {
     assert_eq!(said, "verification: found suitable queue(s)");
     player.options.batch.account = "nobody".to_owned();
     let failure = dry_run(&player.options, &set(0, 2)).expect_err("no such project");
+    assert!(failure.message.starts_with("Grid Engine refuses batch.account = \"nobody\": "), "{}", failure.message);
     assert!(failure.message.contains("the requested project \"nobody\" does not exist"), "{}", failure.message);
+    player.options.batch.account = String::new();
+    player.options.batch.partition = "main".to_owned();
+    let failure = dry_run(&player.options, &set(0, 2)).expect_err("no such queue");
+    assert!(failure.message.starts_with("Grid Engine refuses batch.partition = \"main\": "), "{}", failure.message);
+    assert_eq!(failure.hint.as_deref(), Some("did you mean \"main.q\"? batch.partition may be: main.q"));
+    player.options.batch.partition = String::new();
+    player.options.queue.directives = vec!["-pe openmp {cores}".to_owned()];
+    let failure = dry_run(&player.options, &set(0, 2)).expect_err("no such parallel environment");
+    let hint = "there are: smp; name one in queue.directives, in the line \"-pe NAME {cores}\"";
+    assert_eq!(failure.hint.as_deref(), Some(hint));
 }

@@ -1,8 +1,8 @@
-//! Jobs of queues that cannot be installed here: PBS, LSF, HTCondor. A script stands in for their commands, and prints
-//! what the test has prepared.
+//! Jobs of queues that are not installed for these tests (PBS, LSF, HTCondor), and what Slurm does seldom. A script stands in
+//! for their commands, and prints what the test has prepared.
 //!
-//! The output is in the formats of the manuals and of users' reports (see `src/batch/answers/tests.rs`); none of it was
-//! captured from these queues.
+//! The output is in the formats of the manuals and of users' reports (see `src/batch/answers/tests.rs`). Of HTCondor and
+//! Slurm, how a job ended was recorded.
 
 use crate::player::{Player, ends, runs, set, waits};
 use crate::slurm::{PATIENCE, until};
@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 const PBS: &str = include_str!("../../../../profiles/pbs.toml");
 const LSF: &str = include_str!("../../../../profiles/lsf.toml");
+const SLURM: &str = include_str!("../../../../profiles/slurm.toml");
 const HTCONDOR: &str = include_str!("../../../../profiles/htcondor.toml");
 
 /// Stands in for any of the commands: logs its arguments, then acts as the test has prepared.
@@ -281,7 +282,7 @@ fn htcondor_tells_how_jobs_end() {
         ("0 4\n", "job 12 completed (4)"),
         ("3 4\n", "job 12 completed (4), exit code 3"),
         ("0:9 4\n", "job 12 completed (4), signal: 9 (SIGKILL)"),
-        ("undefined 3\n", "job 12 was removed (3)"),
+        ("undefined 3 via condor_rm (by user anna)\n", "job 12 was removed (3) by anna"),
     ] {
         let (queue, mut launcher) = Queue::htcondor();
         queue.htcondor_runs(&mut launcher);
@@ -322,4 +323,57 @@ fn a_job_of_htcondor_is_cancelled() {
 fn a_job_that_htcondor_does_not_know_any_more_is_no_failure() {
     let (queue, launcher) = Queue::htcondor();
     queue.record_is_cancelled(launcher, "condor_rm 12", Queue::htcondor_unknown);
+}
+
+impl Queue {
+    fn slurm() -> (Self, BatchLauncher) {
+        let commands = ["sbatch", "squeue", "scancel", "scontrol", "sacct", "sacctmgr"];
+        let queue = Self::new(SLURM, &commands);
+        queue.prints("sbatch", "12\n");
+        queue.prints("squeue", "12|RUNNING|None|2026-11-30T08:03:28|n[1-2]\n");
+        queue.answer("scontrol", "", "slurm_load_jobs error: Invalid job id specified\n", 1);
+        let mut launcher = queue.start();
+        assert_eq!(runs(&mut launcher), "job 12 runs on n[1-2]");
+        (queue, launcher)
+    }
+
+    /// Slurm forgets jobs some minutes after their end.
+    fn slurm_forgets(&self) {
+        self.answer("squeue", "", "slurm_load_jobs error: Invalid job id specified\n", 1);
+    }
+}
+
+#[test]
+fn how_a_job_ended_that_slurm_has_forgotten_is_in_its_accounting() {
+    let (queue, mut launcher) = Queue::slurm();
+    // The database has not heard of its end yet.
+    queue.prints("sacct", "12|RUNNING|0:0\n12.batch|RUNNING|0:0\n");
+    queue.slurm_forgets();
+    queue.is_called("sacct --noheader --parsable2 --jobs=12 --format=JobID,State,ExitCode");
+    queue.prints("sacct", "12|CANCELLED by 0|0:0\n12.batch|CANCELLED|0:15\n");
+    queue.failed(&ends(&mut launcher, PATIENCE), "job 12 was cancelled (CANCELLED) by root");
+}
+
+#[test]
+fn without_accounting_a_forgotten_job_is_gone() {
+    let (queue, mut launcher) = Queue::slurm();
+    queue.answer("sacct", "", "Slurm accounting storage is disabled\n", 1);
+    queue.slurm_forgets();
+    let how = "job 12 is gone from the queue, which does not tell how it ended";
+    queue.failed(&ends(&mut launcher, PATIENCE), how);
+}
+
+#[test]
+fn a_value_that_slurm_refuses_is_named_with_the_valid_ones() {
+    let mut queue = Queue::new(SLURM, &["sbatch", "squeue", "sacctmgr"]);
+    queue.player.options.batch.account = "phisics".to_owned();
+    let refused = "Batch job submission failed: Invalid account or account/partition combination specified";
+    queue.answer("sbatch", "", &format!("sbatch: error: {refused}\n"), 1);
+    queue.prints("sacctmgr", "physics\nchemistry\n");
+    let mut launcher = queue.start();
+    let end = ends(&mut launcher, PATIENCE);
+    assert!(end.how.starts_with("Slurm refuses batch.account = \"phisics\": `"), "{}", end.how);
+    assert!(end.how.ends_with(refused), "{}", end.how);
+    let hint = "did you mean \"physics\"? batch.account may be: chemistry, physics";
+    assert_eq!(end.hint.as_deref(), Some(hint));
 }

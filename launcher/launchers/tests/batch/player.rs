@@ -48,11 +48,11 @@ impl Player {
             merge(&mut tables, layer.parse().expect("TOML"));
         }
         let queue = tables["queue"].as_table_mut().expect("a table");
-        for command in ["submit", "status", "outcome", "cancel", "kill", "check"] {
-            let arguments = queue[command].as_array_mut().expect("a command");
-            if !arguments.is_empty() {
-                arguments.splice(0..0, environment.iter().cloned().map(Value::String));
-            }
+        for command in ["submit", "status", "outcome", "accounting", "cancel", "kill", "check"] {
+            run_in(environment, &mut queue[command]);
+        }
+        for refusal in queue["refusals"].as_array_mut().expect("tables") {
+            refusal.get_mut("valid").into_iter().for_each(|command| run_in(environment, command));
         }
         let options = BatchOptions {
             cluster: "lab".to_owned(),
@@ -62,6 +62,7 @@ impl Player {
             python,
             directory: folder.join("work"),
             engine_file: folder.join("engine.json"),
+            setup_file: folder.join("setup.sh"),
             logs: LogFolder::at(folder.join("logs")),
             environment: BTreeMap::new(),
         };
@@ -94,6 +95,14 @@ impl Player {
     }
 }
 
+/// Puts words before a command, if there is one.
+fn run_in(environment: &[String], command: &mut Value) {
+    let arguments = command.as_array_mut().expect("a command");
+    if !arguments.is_empty() {
+        arguments.splice(0..0, environment.iter().cloned().map(Value::String));
+    }
+}
+
 fn merge(into: &mut Table, from: Table) {
     for (name, value) in from {
         match (into.get_mut(&name), value) {
@@ -106,7 +115,7 @@ fn merge(into: &mut Table, from: Table) {
 }
 
 pub fn set(first: u32, count: u32) -> EngineSet {
-    EngineSet { id: SetId(0), first: EngineId(first), count }
+    EngineSet { id: SetId(0), first: EngineId(first), count, group: None }
 }
 
 /// Waits for the first event for which `wanted` returns a value; collects the events before it.

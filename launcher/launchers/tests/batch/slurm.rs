@@ -4,6 +4,7 @@ use ipclusterz_host::spawn::{self, ChildOptions};
 use ipclusterz_host::system;
 use std::fmt::Write;
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -56,7 +57,7 @@ impl Slurm {
         ];
         let socket = slurm.path("run/munge.sock");
         slurm.daemon("munged", &munged);
-        until("munged listens", PATIENCE, || socket.exists().then_some(()));
+        until("munged listens", PATIENCE, || UnixStream::connect(&socket).ok());
         slurm.daemon("slurmctld", &["-D".to_owned()]);
         for node in 1..=NODES {
             slurm.daemon("slurmd", &["-D".to_owned(), "-N".to_owned(), format!("n{node}")]);

@@ -7,6 +7,7 @@ use ipclusterz_host::identity::ProcessIdentity;
 use ipclusterz_host::marked;
 use ipclusterz_launchers::cluster::logs::LogFolder;
 use ipclusterz_launchers::contract::Launcher;
+use ipclusterz_launchers::program::said::Causes;
 use ipclusterz_launchers::program::{EngineCommand, ProgramLauncher, ProgramSettings, Starter};
 use ipclusterz_launchers::record::JobRecord;
 use ipclusterz_launchers::set::{EngineSet, SetEnd, SetEvent, SetId};
@@ -126,13 +127,16 @@ impl Trial {
         let run_id = random_hex(8);
         let command = EngineCommand {
             wrap: Vec::new(),
-            setup: Vec::new(),
+            setup: None,
             python: engine,
             connection_file: "engine.json".into(),
             lease: None,
             end_timeout: 2.0,
             timeout: 60.0,
-            threads: Vec::new(),
+            shares: Vec::new(),
+            one_parent: false,
+            fork: false,
+            preload: Vec::new(),
             check_world: false,
             on_rank_loss,
             says_end: false,
@@ -147,6 +151,7 @@ impl Trial {
             logs: LogFolder::at(folder.path().join("logs")),
             scratch: folder.path().join("scratch"),
             run_id: run_id.clone(),
+            causes: Causes::default(),
         };
         Ok(Self { launcher: ProgramLauncher::new(settings), folder, run_id, ended: None, pid: None })
     }
@@ -172,7 +177,7 @@ impl Trial {
             let made = Command::new("mkfifo").arg(self.path(&format!("orders-{rank}"))).status().expect("mkfifo");
             assert!(made.success());
         }
-        self.launcher.start(&EngineSet { id: SetId(0), first: EngineId(10), count }).expect("start");
+        self.launcher.start(&EngineSet { id: SetId(0), first: EngineId(10), count, group: None }).expect("start");
         let events = self.launcher.poll();
         assert!(matches!(&events[..], [(SetId(0), SetEvent::Running(_))]), "{events:?}");
         self.pid = Some(self.program().pid);
@@ -222,7 +227,7 @@ impl Trial {
     }
 
     #[track_caller]
-    pub fn until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
+    pub fn until(&mut self, what: &str, mut condition: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             for (_, event) in self.launcher.poll() {

@@ -4,7 +4,7 @@ use super::support::{Mpi, PATIENCE, Trial};
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::{marked, system};
-use ipclusterz_launchers::contract::Launcher;
+use ipclusterz_launchers::contract::{Launcher, LostEngine};
 use ipclusterz_launchers::program::Starter;
 use ipclusterz_launchers::program::segments::Segments;
 use ipclusterz_launchers::rank_loss::RankLoss;
@@ -67,7 +67,7 @@ fn a_killed_mpiexec_leaves_nothing(mpi: Mpi) {
 fn engines_that_cannot_be_run_are_named(mpi: Mpi) {
     let mut trial = Trial::new(mpi);
     std::fs::remove_file(trial.path("engine")).expect("remove");
-    trial.launcher.start(&EngineSet { id: SetId(0), first: EngineId(0), count: 2 }).expect("start");
+    trial.launcher.start(&EngineSet { id: SetId(0), first: EngineId(0), count: 2, group: None }).expect("start");
     let end = trial.wait_for_end();
     assert!(end.how.contains(&format!("cannot run {}", trial.path("engine").display())), "{end:?}");
 }
@@ -129,6 +129,10 @@ fn shared_memory_is_known_when_all_processes_are_gone() {
     assert!(!segments.iter().any(|path| path.exists()));
 }
 
+fn lost(rank: u32) -> LostEngine {
+    LostEngine { rank, ..LostEngine::default() }
+}
+
 #[test]
 fn a_set_of_open_mpi_goes_on_without_a_lost_rank() {
     let mut trial = Trial::shrinking(Mpi::Open).with_mpi();
@@ -137,14 +141,14 @@ fn a_set_of_open_mpi_goes_on_without_a_lost_rank() {
         Some(RankLoss { policy: OnRankLoss::Shrink, obstacle: None, in_job: false })
     );
     let ranks = trial.start(3);
-    let set = EngineSet { id: SetId(0), first: EngineId(10), count: 3 };
+    let set = EngineSet { id: SetId(0), first: EngineId(10), count: 3, group: None };
     system::signal_process(ranks[1][2].parse().expect("a pid"), libc::SIGKILL).expect("kill");
     let signal = Some("signal: 9 (SIGKILL)".to_owned());
-    trial.until("it is told how the rank ended", |trial| trial.launcher.how_rank_ended(&set, 1) == signal);
+    trial.until("it is told how the rank ended", |trial| trial.launcher.how_engine_ended(&set, &lost(1)) == signal);
     trial.order(2, "os._exit(3)");
     let code = Some("exit status: 3".to_owned());
-    trial.until("it is told how the next one ended", |trial| trial.launcher.how_rank_ended(&set, 2) == code);
-    assert_eq!((trial.launcher.how_rank_ended(&set, 0), &trial.ended), (None, &None));
+    trial.until("it is told how the next one ended", |trial| trial.launcher.how_engine_ended(&set, &lost(2)) == code);
+    assert_eq!((trial.launcher.how_engine_ended(&set, &lost(0)), &trial.ended), (None, &None));
     trial.order(0, "os._exit(0)");
     trial.wait_for_end();
 }
@@ -163,7 +167,7 @@ fn more_ranks_than_slots_are_started_only_when_asked_for() {
     let hosts = vec!["localhost:2".to_owned()];
     let table = MpiexecTable { hosts, oversubscribe: false, ..Mpi::Open.table() };
     let mut trial = Trial::with_table(&table);
-    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 3 };
+    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 3, group: None };
     let failure = trial.launcher.start(&set).expect_err("too few slots");
     assert_eq!(failure.message, "mpiexec.hosts has 2 slots, fewer than 3 engines");
     trial.assert_nothing_left();
@@ -215,8 +219,8 @@ fn a_program_that_is_not_there_is_named() {
 
 #[test]
 fn a_command_of_a_queue_may_stand_before_the_engine() {
-    let prefix = |set: &EngineSet| -> Result<Vec<String>, Failure> {
-        Ok(["mpiexec.mpich", "-n", &set.count.to_string()].map(str::to_owned).to_vec())
+    let prefix = |set: &EngineSet| -> Result<Vec<Vec<String>>, Failure> {
+        Ok(vec![["mpiexec.mpich", "-n", &set.count.to_string()].map(str::to_owned).to_vec()])
     };
     let mut trial = Trial::with_starter(|_| Ok(Starter::Prefix { make: Box::new(prefix), template: Vec::new() }))
         .expect("a launcher");

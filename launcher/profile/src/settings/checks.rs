@@ -3,12 +3,13 @@
 //! Each value must make sense by itself. Values must make sense together only if this profile's launcher uses them.
 
 use super::error::{LONGEST, SettingsError, seconds};
+use super::{refusals, surrounding};
+use crate::environment::Variables;
 use crate::error::ProfileError;
 use crate::origin::Origin;
 use crate::profile::Profile;
 use crate::tables::engines::{LauncherKind, OnRankLoss, Shared};
 use ipclusterz_base::cores;
-use ipclusterz_host::units::{TimeLimit, memory};
 use regex::Regex;
 
 /// The least that a log may be bounded to, bytes: a start and an end have room in it.
@@ -16,7 +17,7 @@ const LOG_LEAST: u64 = 64 << 10;
 /// Most earlier parts of a log.
 const LOG_FILES_MOST: u32 = 100;
 
-type Checked = Result<(), SettingsError>;
+pub(super) type Checked = Result<(), SettingsError>;
 
 /// Address of the controller when engines are elsewhere and the profile names none.
 const LISTEN_EVERYWHERE: &str = "0.0.0.0:0";
@@ -28,7 +29,7 @@ const LISTEN_HERE: &str = "127.0.0.1:0";
 const A_FEW: u64 = 4;
 
 /// Sets values that nobody has chosen but that other values imply.
-pub fn derive(profile: &mut Profile) -> Result<(), ProfileError> {
+pub fn derive(profile: &mut Profile, variables: &Variables) -> Result<(), ProfileError> {
     let launcher = profile.tables.engines.launcher;
     let controller = &profile.tables.controller;
     if controller.listen.is_empty() {
@@ -40,9 +41,21 @@ pub fn derive(profile: &mut Profile) -> Result<(), ProfileError> {
             profile.derive("controller.listen", LISTEN_HERE.into(), reason)?;
         }
     }
+    surrounding::leave_groups_out(profile, variables)?;
     if nobody_says_how_many(profile) {
+        match surrounding::tasks(profile, variables) {
+            Some(Ok((count, reason))) => return profile.derive("engines.count", count.into(), reason),
+            // What the profile says of nodes holds.
+            Some(Err(_)) if engines_of_job(profile) > 0 => {}
+            // Refused where it is needed.
+            Some(Err(reason)) => return profile.derive("engines.count", 0.into(), reason),
+            None => {}
+        }
         let room = match launcher {
             LauncherKind::Ssh => (engines_of_hosts(profile), "as ssh.hosts say"),
+            LauncherKind::Batch if !profile.tables.batch.groups.is_empty() => {
+                (u64::from(profile.tables.batch.engines_of_groups()), "as batch.groups say")
+            }
             LauncherKind::Batch => (engines_of_job(profile), "as batch.nodes and batch.engines_per_node say"),
             // The host itself finds out.
             _ if !profile.tables.ssh.controller.is_empty() => return Ok(()),
@@ -85,28 +98,32 @@ fn engines_of_job(profile: &Profile) -> u64 {
 pub fn check(profile: &Profile) -> Checked {
     let checks = Checks(profile);
     checks.engines()?;
+    checks.place()?;
+    checks.preload()?;
+    checks.stage()?;
     checks.times()?;
     checks.addresses()?;
     checks.ssh()?;
     checks.mpiexec()?;
     checks.rank_loss()?;
     checks.resources()?;
+    checks.groups()?;
     checks.queue()
 }
 
-struct Checks<'a>(&'a Profile);
+pub(super) struct Checks<'a>(pub(super) &'a Profile);
 
 impl Checks<'_> {
-    fn error(&self, key: &str, message: impl Into<String>, hint: impl Into<String>) -> SettingsError {
+    pub(super) fn error(&self, key: &str, message: impl Into<String>, hint: impl Into<String>) -> SettingsError {
         SettingsError::BadValue { origin: self.0.origin(key).about(key), message: message.into(), hint: hint.into() }
     }
 
     /// `key` and the origin of its value, for the other half of a contradiction.
-    fn other(&self, key: &str) -> String {
+    pub(super) fn other(&self, key: &str) -> String {
         format!("`{key}` ({})", self.0.origin(key))
     }
 
-    fn launcher(&self) -> LauncherKind {
+    pub(super) fn launcher(&self) -> LauncherKind {
         self.0.tables.engines.launcher
     }
 
@@ -114,6 +131,13 @@ impl Checks<'_> {
         let engines = &self.0.tables.engines;
         // A host that is to find out how many it has room for is told 0.
         let found_out_there = nobody_says_how_many(self.0) && !self.0.tables.ssh.controller.is_empty();
+        if let (0, Origin::Derived(why)) = (engines.count, self.0.origin("engines.count")) {
+            return Err(SettingsError::BadValue {
+                origin: "engines.count".to_owned(),
+                message: why,
+                hint: "give a number, such as `-n 4`, or ask for a number of tasks when you ask for the job".to_owned(),
+            });
+        }
         if engines.count == 0 && !found_out_there {
             return Err(self.error(
                 "engines.count",
@@ -134,6 +158,23 @@ impl Checks<'_> {
                 "engines.env",
                 format!("{name:?} and its value cannot be in an environment"),
                 "a name is not empty and has no `=`; neither it nor the value has a NUL character",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what is no name of a module: it would be told apart from others by commas.
+    fn preload(&self) -> Checked {
+        let part = |part: &str| {
+            let first = part.chars().next();
+            let letters = |letter: char| letter.is_alphanumeric() || letter == '_';
+            first.is_some_and(|first| !first.is_numeric()) && part.chars().all(letters)
+        };
+        match self.0.tables.engines.preload.iter().find(|name| !name.split('.').all(part)) {
+            Some(name) => Err(self.error(
+                "engines.preload",
+                format!("{name:?} is not the name of a module"),
+                "for example: preload = [\"numpy\", \"scipy.linalg\"]",
             )),
             None => Ok(()),
         }
@@ -193,6 +234,13 @@ impl Checks<'_> {
 
     fn addresses(&self) -> Checked {
         let controller = &self.0.tables.controller;
+        if controller.encrypt_tunnels && !controller.encrypt {
+            return Err(self.error(
+                "controller.encrypt_tunnels",
+                format!("true makes no sense where {} is false", self.other("controller.encrypt")),
+                "set both to true, or leave this one out",
+            ));
+        }
         if !controller.listen.is_empty() {
             return self.listen(&controller.listen);
         }
@@ -331,53 +379,6 @@ impl Checks<'_> {
         Ok(())
     }
 
-    /// Checks the sizes, times and blocks of `[batch]`.
-    fn resources(&self) -> Checked {
-        let batch = &self.0.tables.batch;
-        if !batch.memory.is_empty() && memory(&batch.memory).is_none() {
-            let message = format!("{:?} is not a size", batch.memory);
-            return Err(self.error("batch.memory", message, "give a number and K, M, G or T, such as \"16G\""));
-        }
-        if !batch.time_limit.is_empty() {
-            let limit = TimeLimit::parse(&batch.time_limit)
-                .map_err(|error| self.error("batch.time_limit", error.to_string(), "for example: \"01:30:00\""))?;
-            for (key, before) in [("batch.drain_before", batch.drain_before), ("batch.warn_before", batch.warn_before)]
-            {
-                if before >= limit.duration().as_secs_f64() {
-                    let message = format!("{limit} is no longer than {}, {before} seconds", self.other(key));
-                    return Err(self.error("batch.time_limit", message, format!("give jobs more time, or {key} less")));
-                }
-            }
-        }
-        if batch.renew && batch.time_limit.trim().is_empty() {
-            // The queue may have a default limit, which is not known here and would end the job all the same.
-            return Err(self.error(
-                "batch.renew",
-                format!("when a job's time is nearly over is not known: {} is empty", self.other("batch.time_limit")),
-                "set time_limit, such as \"04:00:00\", or renew = false",
-            ));
-        }
-        let blocks = batch.blocks;
-        if blocks.max == 0 && blocks.min > 0 || blocks.min > blocks.max {
-            return Err(self.error(
-                "batch.blocks.min",
-                format!("at least {} blocks, but {} allows {}", blocks.min, self.other("batch.blocks.max"), blocks.max),
-                "raise max, or lower min",
-            ));
-        }
-        if blocks.max > 0 && blocks.nodes == 0 {
-            return Err(self.error("batch.blocks.nodes", "blocks of 0 nodes", "give each block at least one node"));
-        }
-        if blocks.max > 0 && batch.array {
-            return Err(self.error(
-                "batch.array",
-                format!("the job cannot be an array and {} too", self.other("batch.blocks.max")),
-                "set array = false, or blocks.max = 0",
-            ));
-        }
-        Ok(())
-    }
-
     /// Checks `[queue]` if it is used.
     fn queue(&self) -> Checked {
         let (batch, queue) = (&self.0.tables.batch, &self.0.tables.queue);
@@ -385,9 +386,16 @@ impl Checks<'_> {
             ("queue.job_id", &queue.job_id, &["id"][..]),
             ("queue.status_line", &queue.status_line, &["id", "state"]),
             ("queue.outcome_line", &queue.outcome_line, &[]),
+            ("queue.accounting_line", &queue.accounting_line, &[]),
             ("queue.unknown", &queue.unknown, &[]),
         ] {
             self.pattern(key, pattern, groups)?;
+        }
+        for refusal in &queue.refusals {
+            self.pattern("queue.refusals", &refusal.pattern, &[])?;
+            if let Some((message, hint)) = refusals::fault(refusal) {
+                return Err(self.error("queue.refusals", message, hint));
+            }
         }
         if self.launcher() != LauncherKind::Batch {
             return Ok(());
@@ -410,7 +418,7 @@ impl Checks<'_> {
                 return Err(self.error("queue.name", message, EXTEND));
             }
         }
-        let room = engines_of_job(self.0);
+        let room = if batch.groups.is_empty() { engines_of_job(self.0) } else { 0 };
         let wanted = u64::from(self.0.tables.engines.count);
         if room > 0 && wanted > room {
             let (nodes, per_node) = (self.other("batch.nodes"), self.other("batch.engines_per_node"));

@@ -1,5 +1,7 @@
 //! `[engines]`: the engines, and what starts them.
 
+use super::stage::Stage;
+use ipclusterz_host::units::memory;
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -54,6 +56,61 @@ impl OnRankLoss {
     }
 }
 
+/// `engines.bind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bind {
+    /// Engines run where the scheduler puts them.
+    #[default]
+    None,
+    /// Each has a block of the cores.
+    Core,
+    /// Each has the cores of a NUMA node.
+    Numa,
+}
+
+impl Bind {
+    /// Its name in a profile.
+    pub fn word(self) -> &'static str {
+        match self {
+            Bind::None => "none",
+            Bind::Core => "core",
+            Bind::Numa => "numa",
+        }
+    }
+}
+
+/// `engines.gpus`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Gpus {
+    /// Engines see what they inherit.
+    #[default]
+    None,
+    /// Those that a host has, or that its engines inherit, are dealt out.
+    Auto,
+    /// These are dealt out.
+    Ids(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Gpus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const EXPECTED: &str = "\"none\", \"auto\", or the GPUs: \"0,1\" or [0, 1]";
+        let bad = |value: &toml::Value| D::Error::invalid_value(Unexpected::Other(&value.to_string()), &EXPECTED);
+        let id = |value: &toml::Value| match value {
+            toml::Value::String(text) => Ok(text.trim().to_owned()),
+            toml::Value::Integer(number) => Ok(number.to_string()),
+            other => Err(bad(other)),
+        };
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(text) if text == "none" => Ok(Gpus::None),
+            toml::Value::String(text) if text == "auto" => Ok(Gpus::Auto),
+            toml::Value::String(text) => Ok(Gpus::Ids(text.split(',').map(|id| id.trim().to_owned()).collect())),
+            toml::Value::Array(items) => items.iter().map(id).collect::<Result<_, _>>().map(Gpus::Ids),
+            other => id(&other).map(|id| Gpus::Ids(vec![id])),
+        }
+    }
+}
+
 /// A number, or one of two words: the form of `engines.threads` and `engines.hash_seed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shared {
@@ -90,6 +147,7 @@ impl<'de> Deserialize<'de> for Shared {
 #[expect(missing_docs, reason = "profiles/default.toml explains every key")]
 pub struct EnginesTable {
     pub count: u32,
+    pub min: u32,
     pub launcher: LauncherKind,
     pub python: String,
     pub timeout: f64,
@@ -100,11 +158,53 @@ pub struct EnginesTable {
     pub restart_window: f64,
     pub lease: f64,
     pub threads: Shared,
+    pub bind: Bind,
+    pub gpus: Gpus,
+    pub memory: String,
     pub hash_seed: Shared,
     pub end_timeout: f64,
     pub directory: String,
+    pub fork: bool,
+    pub agent: bool,
+    pub preload: Vec<String>,
+    pub stage: Stage,
     pub wrap: Vec<String>,
     pub setup: Vec<String>,
     pub pass_env: Vec<String>,
     pub env: BTreeMap<String, String>,
+}
+
+impl EnginesTable {
+    /// The most memory that an engine may have, in bytes, if there is a limit that can be read.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        memory(&self.memory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Table {
+        gpus: Gpus,
+    }
+
+    #[test]
+    fn gpus_are_a_word_or_ids_in_either_form() {
+        let of = |text: &str| toml::from_str::<Table>(&format!("gpus = {text}")).map(|table| table.gpus);
+        let ids = |ids: &[&str]| Gpus::Ids(ids.iter().map(|id| (*id).to_owned()).collect());
+        assert_eq!((of("\"none\""), of("\"auto\"")), (Ok(Gpus::None), Ok(Gpus::Auto)));
+        for (text, wanted) in [
+            ("\"0,1, 3\"", ids(&["0", "1", "3"])),
+            ("[0, \"MIG-1a\"]", ids(&["0", "MIG-1a"])),
+            ("2", ids(&["2"])),
+            ("\"\"", ids(&[""])),
+        ] {
+            assert_eq!(of(text), Ok(wanted), "{text}");
+        }
+        for text in ["true", "[1.5]", "{ a = 1 }"] {
+            assert!(of(text).expect_err(text).message().contains("\"auto\", or the GPUs"), "{text}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ pub mod logs;
 pub mod mpiexec;
 pub mod queue;
 pub mod ssh;
+pub mod stage;
 
 use serde::Deserialize;
 

@@ -1,11 +1,13 @@
-//! `ipclusterz profile check`: tries each stage of a start as far as possible without starting anything.
+//! `ipclusterz profile check`: tries each stage of a start as far as possible without starting anything; with `--run`,
+//! [`super::trial`] then starts one engine.
 
+use super::trial;
 use crate::arguments::ProfileCheckArguments;
 use crate::doctor::outside::{Outside, Question};
 use crate::doctor::real::Real;
-use crate::doctor::{elsewhere, hosts, mpi, queue, versions};
+use crate::doctor::{elsewhere, hosts, mpi, queue, shared, versions};
 use crate::report::CheckReport;
-use crate::report::finding::{Finding, Level};
+use crate::report::finding::{Finding, Level, all_well};
 use ipclusterz_host::failure::Failure;
 use ipclusterz_host::python;
 use ipclusterz_profile::environment::Variables;
@@ -41,7 +43,7 @@ use LauncherKind::{Batch, Local, Mpiexec, Ssh};
 const NO_MPI: &str = "no engine is started by mpiexec";
 
 /// The stages after `resolve`, in the order of a start.
-const STAGES: [Stage; 6] = [
+const STAGES: [Stage; 7] = [
     Stage {
         name: "hosts",
         needs: &["resolve"],
@@ -78,6 +80,13 @@ const STAGES: [Stage; 6] = [
         run: |trial| queue::check(&trial.profile.tables.queue, trial.search_path.as_deref(), trial.outside),
     },
     Stage {
+        name: "folder",
+        needs: &["resolve"],
+        launchers: &[Batch],
+        otherwise: "no engine is a job of a queue",
+        run: |trial| vec![shared::check(&trial.profile.tables.queue.name)],
+    },
+    Stage {
         name: "script",
         needs: &["resolve"],
         launchers: &[Batch],
@@ -98,7 +107,10 @@ const STAGES: [Stage; 6] = [
             vec![match trial.outside.validate() {
                 Ok(Some(said)) if said.is_empty() => Finding::ok("validate", "the queue would take the script"),
                 Ok(Some(said)) => Finding::ok("validate", format!("the queue would take the script: {said}")),
-                Ok(None) => Finding::skipped("validate", "this queue cannot look at a script without running it"),
+                Ok(None) => Finding::skipped(
+                    "validate",
+                    "inside a job nothing is submitted, or this queue cannot look at a script without running it",
+                ),
                 Err(failure) => Finding::of_failure("validate", failure),
             }]
         },
@@ -146,11 +158,19 @@ pub fn run(arguments: &ProfileCheckArguments, variables: &Variables, places: &Pl
     let python = python::find(Some(wanted).filter(|it| !it.is_empty()), &program, search_path.as_deref());
     let outside = Real::new(&profile, python.unwrap_or_else(|_| PathBuf::from(wanted)));
     let trial = Trial { profile: &profile, program, search_path, outside: &outside };
-    let findings = stages(&trial);
+    let mut findings = stages(&trial, if arguments.run { Question::ProfileRun } else { Question::ProfileCheck });
+    if arguments.run && profile.tables.ssh.controller.is_empty() {
+        findings.extend(if all_well(&findings) {
+            let found = trial::run(arguments, &profile, &trial.python(), variables)?;
+            found.into_iter().map(|it| Finding { check: format!("run: {}", it.check), ..it }).collect()
+        } else {
+            vec![Finding::skipped("run", "nothing was started: a stage before it failed")]
+        });
+    }
     Ok(CheckReport::new(profile.name.clone(), findings))
 }
 
-fn stages(trial: &Trial<'_>) -> Vec<Finding> {
+fn stages(trial: &Trial<'_>, question: Question) -> Vec<Finding> {
     let resolve = match check_profile(trial.profile) {
         Ok(()) => Finding::ok("resolve", trial.profile.summary()),
         Err(error) => Finding::of_failure("resolve", error.into()),
@@ -161,7 +181,7 @@ fn stages(trial: &Trial<'_>) -> Vec<Finding> {
     if !table.controller.is_empty() && failed.is_empty() {
         // The start happens on the other host, so the stages are tried there.
         let names: Vec<&str> = std::iter::once("resolve").chain(STAGES.iter().map(|stage| stage.name)).collect();
-        findings.extend(elsewhere::check(table, Question::ProfileCheck, &names, trial.outside));
+        findings.extend(elsewhere::check(table, question, &names, trial.outside));
         return findings;
     }
     for stage in &STAGES {
@@ -244,7 +264,7 @@ mod tests {
             search_path: Some("/usr/bin:/bin".into()),
             outside: &Fake { queue_is_up },
         };
-        stages(&trial).into_iter().map(|finding| (finding.check, finding.level)).collect()
+        stages(&trial, Question::ProfileCheck).into_iter().map(|finding| (finding.check, finding.level)).collect()
     }
 
     fn names(lines: &[(String, Level)], level: Level) -> Vec<&str> {
@@ -257,14 +277,14 @@ mod tests {
         let found = lines(&["engines.launcher=ssh", hosts], true);
         assert_eq!(names(&found, Level::Failed), ["host down"]);
         assert_eq!(names(&found, Level::Ok), ["resolve", "host up"]);
-        assert_eq!(names(&found, Level::Skipped), ["python", "MPI", "scheduler", "script", "validate"]);
+        assert_eq!(names(&found, Level::Skipped), ["python", "MPI", "scheduler", "folder", "script", "validate"]);
 
         let found = lines(&["engines.launcher=ssh", "ssh.hosts=[{host=\"up\",engines=1}]"], true);
         assert_eq!(names(&found, Level::Ok), ["resolve", "host up", "python on up"]);
 
         let found = lines(&["engines.launcher=ssh"], true);
         assert_eq!(names(&found, Level::Failed), ["resolve"]);
-        assert_eq!(found.len(), 7);
+        assert_eq!(found.len(), 8);
     }
 
     #[test]
@@ -273,7 +293,7 @@ mod tests {
         let found = lines(&queue, false);
         assert_eq!(names(&found, Level::Ok), ["resolve", "host far"]);
         assert_eq!(names(&found, Level::Failed), ["ipclusterz on far"]);
-        assert_eq!(names(&found, Level::Skipped).len(), 7, "{found:?}");
+        assert_eq!(names(&found, Level::Skipped).len(), 8, "{found:?}");
         assert!(names(&found, Level::Skipped).iter().all(|name| name.starts_with("far: ")), "{found:?}");
     }
 
@@ -288,7 +308,9 @@ mod tests {
             "queue.cancel=[\"true\"]",
             "queue.status_line=(?<id>.)(?<state>.)",
         ];
-        let found = lines(&queue, true);
+        let mut found = lines(&queue, true);
+        // As it is on this host.
+        found.retain(|(name, _)| name != "folder");
         assert_eq!(names(&found, Level::Failed), ["python"]);
         assert_eq!(names(&found, Level::Ok), ["resolve", "scheduler", "scheduler", "script"]);
         assert_eq!(names(&found, Level::Skipped), ["hosts", "MPI", "validate"]);

@@ -4,6 +4,7 @@ mod check;
 mod init;
 mod list;
 mod show;
+mod trial;
 
 use crate::arguments::{ProfileArguments, ProfileCommand};
 use crate::output::Output;

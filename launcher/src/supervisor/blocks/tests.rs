@@ -39,8 +39,20 @@ impl Lab {
         let restart_limit = Limit { most: 10, window: timeout };
         let (host, end_timeout) = ("here".to_owned(), Duration::from_secs(2));
         let (restart, restart_controller, rank_loss) = (false, false, None);
-        let policy =
-            Policy { restart, restart_controller, retries: 0, rank_loss, restart_limit, timeout, end_timeout, host };
+        let policy = Policy {
+            restart,
+            again_in_job: false,
+            own_jobs: false,
+            least: 0,
+            queue_timeout: None,
+            restart_controller,
+            retries: 0,
+            rank_loss,
+            restart_limit,
+            timeout,
+            end_timeout,
+            host,
+        };
         let mut core = Core::new(policy, began);
         core.ready_if_complete();
         let elastic = Elastic::new(batch::Blocks { min: 0, max: 3, nodes: 1 }, timeout, 2);

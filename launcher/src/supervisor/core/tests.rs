@@ -4,29 +4,30 @@ use super::super::world::NOTICE_PATIENCE;
 use super::*;
 use crate::supervisor::inputs::ControllerWord;
 use crate::supervisor::loss::Limit;
+use ipclusterz_launchers::contract::LostEngine;
 use ipclusterz_launchers::set::SetEnd;
 use ipclusterz_profile::tables::engines::OnRankLoss;
 use ipclusterz_runtime::wire::message::EnginesExpected;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 const END_TIMEOUT: Duration = Duration::from_secs(7);
 
-fn killed() -> SetEnd {
+pub fn killed() -> SetEnd {
     SetEnd::new(false, ExitStatus::from_raw(9).to_string(), None)
 }
 
-fn shut_down() -> SetEnd {
+pub fn shut_down() -> SetEnd {
     SetEnd::new(true, ExitStatus::from_raw(0).to_string(), None)
 }
 
 /// A set of one engine, with the same number as the engine.
 fn one(number: u32) -> EngineSet {
-    EngineSet { id: SetId(number), first: EngineId(number), count: 1 }
+    EngineSet { id: SetId(number), first: EngineId(number), count: 1, group: None }
 }
 
-fn ended(set: u32, end: SetEnd) -> Input {
+pub fn ended(set: u32, end: SetEnd) -> Input {
     Input::Set(SetId(set), SetEvent::Ended(end))
 }
 
@@ -41,10 +42,14 @@ fn info(id: u32, pid: u32) -> EngineInfo {
     }
 }
 
-fn policy(restart: bool) -> Policy {
+pub fn policy(restart: bool) -> Policy {
     let restart_limit = Limit { most: 2, window: 10 * TIMEOUT };
     Policy {
         restart,
+        again_in_job: false,
+        own_jobs: true,
+        least: 0,
+        queue_timeout: None,
         restart_controller: false,
         retries: 0,
         rank_loss: None,
@@ -55,7 +60,7 @@ fn policy(restart: bool) -> Policy {
     }
 }
 
-fn say(line: &str) -> Action {
+pub fn say(line: &str) -> Action {
     Action::Say(line.to_owned())
 }
 
@@ -71,8 +76,19 @@ fn started(count: u32, restart: bool) -> (Core, Instant) {
     (core, now)
 }
 
+#[test]
+fn a_forked_engine_has_the_pid_of_the_fork_and_its_time_from_there() {
+    let (mut core, now) = started(1, false);
+    let later = now + TIMEOUT / 2;
+    assert!(core.handle(Input::Set(SetId(0), SetEvent::Forked(300)), later).is_empty());
+    let set = core.set(SetId(0)).expect("a set");
+    assert_eq!((set.process().as_str(), set.deadline(&policy(false))), ("pid 300", Some(later + TIMEOUT)));
+    // It was given another id than the one that it asked for.
+    assert_eq!(core.handle(Input::EngineJoined(info(7, 300)), later).last(), Some(&Action::Ready));
+}
+
 /// A core with `sets` sets of `size` engines that were submitted to a queue and have no pid on this host.
-fn queued(sets: u32, size: u32, on_rank_loss: Option<OnRankLoss>) -> (Core, Instant) {
+pub fn queued(sets: u32, size: u32, on_rank_loss: Option<OnRankLoss>) -> (Core, Instant) {
     let now = Instant::now();
     let rank_loss = on_rank_loss.map(|wanted| RankLoss::of(wanted, None));
     let mut core = Core::new(Policy { rank_loss, ..policy(false) }, now);
@@ -84,7 +100,7 @@ fn queued(sets: u32, size: u32, on_rank_loss: Option<OnRankLoss>) -> (Core, Inst
     (core, now)
 }
 
-fn join(core: &mut Core, ids: std::ops::Range<u32>, now: Instant) -> Vec<Action> {
+pub fn join(core: &mut Core, ids: std::ops::Range<u32>, now: Instant) -> Vec<Action> {
     ids.flat_map(|id| core.handle(Input::EngineJoined(info(id, 500 + id)), now)).collect()
 }
 
@@ -150,7 +166,7 @@ fn a_dead_engine_is_told_and_started_again_only_when_asked_for() {
     let (mut core, now) = ready(1, true);
     core.handle(ended(0, killed()), now);
     let again = core.next_tick().expect("restart is due");
-    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 1 };
+    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 1, group: None };
     assert_eq!(core.handle(Input::Tick, again), [Action::Start(set)]);
     core.handle(Input::SetStarted { set: SetId(0), pid: Some(200) }, again);
     // The wait grows although the engine was started again in between.
@@ -188,7 +204,6 @@ fn an_engine_that_was_shut_down_stays_down_and_one_that_ended_by_itself_with_0_d
 #[test]
 fn a_job_whose_last_engines_were_shut_down_has_ended_well_whatever_one_did_before() {
     let (mut core, now) = queued(1, 2, None);
-    core.policy.restart = true;
     join(&mut core, 0..2, now);
     core.handle(broke(0), now);
     core.handle(Input::EngineLeft { id: EngineId(1), reason: "engine 1 was shut down".to_owned() }, now);
@@ -284,7 +299,7 @@ fn the_deadline_counts_from_when_a_job_runs() {
     assert_eq!(said, [say("engines 0 to 3 started: job 7 on n1")]);
     join(&mut core, 0..3, begun);
     let actions = core.handle(Input::Tick, begun + TIMEOUT);
-    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 4 };
+    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 4, group: None };
     assert_eq!(actions, [Action::Finish(Ending::TimedOut(set, vec![EngineId(3)]))]);
 }
 
@@ -310,6 +325,11 @@ fn the_loss_of_one_rank_ends_the_whole_set() {
     let actions = core.handle(left, now);
     let said = say("engine 2 died: its connection broke; with it ends the whole set of engines 0 to 3");
     assert_eq!(actions, [said], "its program may end it by itself, and say why");
+    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 4, group: None };
+    assert_eq!(core.handle(Input::Tick, now), [Action::Explain(set, lost(2))], "others may know how");
+    let how = Some("signal: 9 (SIGKILL)".to_owned());
+    let said = core.handle(Input::Explained(SetId(0), EngineId(2), how), now);
+    assert_eq!(said, [say("engine 2 (rank 2) on here: signal: 9 (SIGKILL)")]);
     let late = now + NOTICE_PATIENCE;
     assert_eq!(core.handle(Input::Tick, late), [Action::End(SetId(0), Force::Terminate)]);
     assert_eq!(core.handle(Input::Tick, late + KILL_AFTER), [Action::End(SetId(0), Force::Kill)]);
@@ -439,8 +459,55 @@ fn world(on_rank_loss: OnRankLoss) -> (Core, Instant) {
     (core, now)
 }
 
-fn broke(id: u32) -> Input {
+pub fn broke(id: u32) -> Input {
     Input::EngineLeft { id: EngineId(id), reason: format!("engine {id} died: its connection broke") }
+}
+
+/// An engine of the first set that joined by `join`.
+fn lost(rank: u32) -> LostEngine {
+    LostEngine { rank, host: Some("here".to_owned()), pid: Some(500 + rank) }
+}
+
+#[test]
+fn how_an_engine_of_a_job_ended_is_asked_at_once_and_told_when_it_is_known() {
+    let (mut core, now) = queued(1, 4, None);
+    join(&mut core, 0..4, now);
+    core.take_words();
+    let then = "not started again (engines.restart = false); `ipclusterz scale 4` starts another";
+    assert_eq!(core.handle(broke(2), now), [say(&format!("engine 2 died: its connection broke; {then}"))]);
+    assert_eq!(core.next_tick(), Some(now));
+    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 4, group: None };
+    assert_eq!(core.handle(Input::Tick, now), [Action::Explain(set, lost(2))]);
+    // A queue takes its time.
+    let mut asked = now;
+    for _ in 0..30 {
+        core.handle(Input::Explained(SetId(0), EngineId(2), None), asked);
+        asked = core.next_tick().expect("asked again");
+    }
+    assert!(asked > now + Duration::from_secs(200), "{:?}", asked - now);
+    let how = "its node failed: srun: error: Node failure on n3".to_owned();
+    let said = core.handle(Input::Explained(SetId(0), EngineId(2), Some(how.clone())), asked);
+    assert_eq!(said, [say(&format!("engine 2 on here: {how}"))]);
+    let words = core.take_words();
+    assert_eq!((words.len(), words[0].uuid.as_str(), words[0].how.as_ref()), (1, "uuid-502", Some(&how)));
+    assert_eq!(core.next_tick(), None);
+    // Of one that was told to go nothing is asked.
+    core.handle(Input::EngineLeft { id: EngineId(1), reason: "engine 1 was shut down".to_owned() }, now);
+    assert_eq!(core.next_tick(), None);
+}
+
+#[test]
+fn a_set_whose_processes_are_stopped_is_known_to_be() {
+    let (mut core, now) = queued(1, 2, None);
+    join(&mut core, 0..2, now);
+    let event = |event| Input::Set(SetId(0), event);
+    let said = core.handle(event(SetEvent::Suspended("job 17 is suspended".to_owned())), now);
+    assert_eq!(said, [say("engines 0 to 1: job 17 is suspended")]);
+    let set = core.how_far(now).sets.remove(0);
+    assert_eq!((set.suspended, set.said.as_deref()), (vec![EngineId(0), EngineId(1)], Some("job 17 is suspended")));
+    let said = core.handle(event(SetEvent::Resumed("job 17 runs on n1".to_owned())), now);
+    assert_eq!(said, [say("engines 0 to 1: job 17 runs on n1 again")]);
+    assert_eq!(core.how_far(now).sets[0].suspended, []);
 }
 
 #[test]
@@ -450,8 +517,8 @@ fn a_world_that_shrinks_goes_on_and_tells_who_was_lost() {
     assert_eq!(said, [say("engine 2 died: its connection broke; engines 0, 1, 3 go on")]);
     assert_eq!(core.wanted(), 3);
     let ask_at = core.next_tick().expect("how it ended is asked");
-    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 4 };
-    assert_eq!(core.handle(Input::Tick, ask_at), [Action::Explain(set, EngineId(2))], "the set is not ended");
+    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 4, group: None };
+    assert_eq!(core.handle(Input::Tick, ask_at), [Action::Explain(set, lost(2))], "the set is not ended");
     assert!(core.handle(Input::Explained(SetId(0), EngineId(2), None), ask_at).is_empty());
     assert!(core.next_tick().is_some_and(|again| again > ask_at), "asked again");
     let how = Some("signal: 9 (SIGKILL)".to_owned());
@@ -480,8 +547,8 @@ fn a_world_that_shrinks_goes_on_and_tells_who_was_lost() {
 #[test]
 fn a_job_that_starts_its_ranks_again_goes_on_as_often_as_the_limit_allows() {
     let (mut core, now) = queued(1, 4, None);
-    core.set_rank_loss(Some(RankLoss { in_job: true, ..RankLoss::of(OnRankLoss::Restart, None) }));
-    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 4 };
+    core.set_ways_back(Some(RankLoss { in_job: true, ..RankLoss::of(OnRankLoss::Restart, None) }), false);
+    let set = EngineSet { id: SetId(0), first: EngineId(0), count: 4, group: None };
     let told = Action::TellJob(set.clone(), "all ranks have been there".to_owned());
     assert!(join(&mut core, 0..4, now).contains(&told));
     for restart in 1..=2 {
@@ -513,7 +580,7 @@ fn a_job_that_is_over_is_not_submitted_again_unless_engines_that_die_are() {
     for restart in [false, true] {
         let (mut core, now) = queued(1, 4, None);
         core.policy.restart = restart;
-        core.set_rank_loss(Some(RankLoss { in_job: true, ..RankLoss::of(OnRankLoss::Restart, None) }));
+        core.set_ways_back(Some(RankLoss { in_job: true, ..RankLoss::of(OnRankLoss::Restart, None) }), false);
         join(&mut core, 0..4, now);
         core.handle(ended(0, killed()), now);
         let then = &core.how_far(now).losses[0].then;
@@ -566,7 +633,7 @@ fn a_world_is_started_again_as_often_as_the_limit_allows_and_each_reason_is_kept
     assert_eq!((core.next_tick(), core.wanted()), (None, 0));
     let losses = core.how_far(now).losses;
     assert_eq!(losses.iter().map(|loss| loss.engines.len()).collect::<Vec<_>>(), [4, 4, 4]);
-    assert!(losses.iter().all(|loss| loss.how == "signal: 9 (SIGKILL)" && loss.policy == OnRankLoss::Restart));
+    assert!(losses.iter().all(|loss| loss.how == "signal: 9 (SIGKILL)" && loss.policy == Some(OnRankLoss::Restart)));
 }
 
 #[test]

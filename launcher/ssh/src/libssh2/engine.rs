@@ -33,6 +33,8 @@ const WAITING_MAX: u32 = 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How many keep-alives may stay unanswered.
 const UNANSWERED_MAX: u32 = 3;
+/// For how many keep-alives a channel may be opened before the host is asked in another way.
+const SILENT_OPENING: u32 = 2;
 /// The keep-alive: a channel of a type that no host has. The host refuses it, and the refusal is the answer. The usual
 /// keep-alive is a global request; libssh2 never takes the answers to those out of its queue, where the next forward
 /// would take one for its own.
@@ -165,7 +167,7 @@ impl Engine {
             }
             if now >= next_keep_alive {
                 next_keep_alive = now + self.keep_alive;
-                if let Err(error) = self.send_keep_alive() {
+                if let Err(error) = self.send_keep_alive(now - last_heard) {
                     break Some(error.message().to_owned());
                 }
             }
@@ -183,13 +185,16 @@ impl Engine {
         self.close(reason);
     }
 
-    /// Sends a keep-alive, unless one is unanswered.
-    fn send_keep_alive(&mut self) -> Result<(), ssh2::Error> {
+    /// Sends a keep-alive, unless one is unanswered. `silent`: how long nothing was heard.
+    fn send_keep_alive(&mut self, silent: Duration) -> Result<(), ssh2::Error> {
         if self.keep_alive_pending.get() {
             return Ok(());
         }
         if self.line.is_opening() {
-            // libssh2 opens one channel at a time, and the current one may take long.
+            // libssh2 opens one channel at a time. The answer to that is a sign of life, too, unless it takes long.
+            if silent < self.keep_alive * SILENT_OPENING {
+                return Ok(());
+            }
             self.stray_answer = true;
             self.line.session.set_keepalive(true, 1);
             let sent = self.line.attempt(|| self.line.session.keepalive_send());

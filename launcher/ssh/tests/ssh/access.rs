@@ -7,6 +7,7 @@ use ipclusterz_profile::tables::ssh::{BackendKind, SshTable};
 use ipclusterz_ssh::{Nobody, SshError, connect};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::time::Instant;
@@ -204,7 +205,7 @@ fn the_agent_is_asked(backend: BackendKind) {
     let socket = server.text("agent");
     let agent = Command::new("ssh-agent").args(["-D", "-a", &socket]).stdout(std::process::Stdio::null()).spawn();
     let _agent = Agent(agent.expect("ssh-agent"));
-    until("the agent listens", || server.path("agent").exists());
+    until("the agent listens", || UnixStream::connect(server.path("agent")).is_ok());
     for key in ["stranger", "id"] {
         let added = Command::new("ssh-add").args(["-q", &server.text(key)]).env("SSH_AUTH_SOCK", &socket).status();
         assert!(added.expect("ssh-add").success());

@@ -91,12 +91,12 @@ fn back_from_there(backend: BackendKind) {
 fn back_from_there_after_signs_of_life(backend: BackendKind) {
     let server = Sshd::start();
     let mut table = server.table(backend);
-    table.keep_alive = 0.5;
+    table.keep_alive = 1.0;
     let mut remote = connect(&server.host(), &table, &mut Nobody).expect("let in");
     let to = Endpoint::loopback(echo_tcp());
     for _ in 0..3 {
         // Several keep-alives are sent and answered meanwhile.
-        let output = remote.run("sleep 2", b"", Instant::now() + PATIENCE).expect("sleeps");
+        let output = remote.run("sleep 3", b"", Instant::now() + PATIENCE).expect("sleeps");
         assert_eq!(output.status, 0);
         let forward = remote.forward_back(&Endpoint::loopback(0), &to).expect("forwards");
         talk_tcp(port_of(forward.listens()), bytes(300_000));
@@ -126,6 +126,24 @@ fn much_through_one_connection(backend: BackendKind) {
     let to = Endpoint::loopback(echo_tcp());
     let forward = remote.forward_local(LocalListener::tcp(0).expect("listen"), &to).expect("forwards");
     talk_tcp(port_of(forward.listens()), bytes(64 << 20));
+}
+
+#[test]
+fn libssh2_carries_much_with_each_cipher() {
+    for cipher in [
+        "chacha20-poly1305@openssh.com",
+        "aes128-gcm@openssh.com",
+        "aes256-gcm@openssh.com",
+        "aes128-ctr",
+        "aes192-ctr",
+        "aes256-ctr",
+    ] {
+        let server = Sshd::start_with(&format!("Ciphers {cipher}"));
+        let mut remote = server.connect(BackendKind::Libssh2);
+        let to = Endpoint::loopback(echo_tcp());
+        let forward = remote.forward_local(LocalListener::tcp(0).expect("listen"), &to).expect("forwards");
+        talk_tcp(port_of(forward.listens()), bytes(3 << 20));
+    }
 }
 
 fn a_slow_reader_holds_up_nobody_else(backend: BackendKind) {

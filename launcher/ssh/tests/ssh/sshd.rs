@@ -34,14 +34,21 @@ pub(crate) use on_both_backends;
 pub struct Sshd {
     folder: TempDir,
     child: Option<Child>,
+    /// Of its configuration, beside what every server here has.
+    more: String,
     pub port: u16,
 }
 
 impl Sshd {
     /// Starts a server that accepts the key `id`.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with these lines in its configuration.
+    pub fn start_with(more: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("ipzs").tempdir_in("/tmp").expect("temporary folder");
-        let mut server = Self { folder, child: None, port: 0 };
+        let mut server = Self { folder, child: None, more: more.to_owned(), port: 0 };
         for name in ["host_key", "other_host_key", "id", "stranger"] {
             server.keygen(name, "");
         }
@@ -89,8 +96,8 @@ impl Sshd {
             "ListenAddress 127.0.0.1\nPort {}\nHostKey {folder}/host_key\nPidFile none\n\
              AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nMaxStartups 100\n\
-             Subsystem sftp internal-sftp\n",
-            self.port
+             Subsystem sftp internal-sftp\n{}\n",
+            self.port, self.more
         );
         fs::write(self.path("sshd_config"), settings).expect("write");
         let sshd = format!("exec /usr/sbin/sshd -D -e -f {folder}/sshd_config");

@@ -19,7 +19,8 @@
 //! starts the controller again when that dies: as long as the keeper lives, a dead controller is not the end.
 //!
 //! For peers behind a tunnel there are copies with `"forwarded": true`. Their addresses are near ends of forwards on
-//! the peer's own host, and are dialled although `host` is another one.
+//! the peer's own host, and are dialled although `host` is another one. `"through_ssh": true` says that it is SSH that
+//! forwards: so the way between the two hosts is encrypted.
 
 use super::CONNECTION_FILE_VERSION;
 use super::error::ConnectionError;
@@ -60,6 +61,9 @@ pub struct ConnectionFile {
     /// The addresses are near ends of tunnels on the peer's own host; whatever is behind them is not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forwarded: bool,
+    /// The tunnels are of SSH, from this file's host on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub through_ssh: bool,
     /// The number of the controller's release, for errors.
     #[serde(default, deserialize_with = "number_of_release", skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
@@ -177,8 +181,10 @@ impl ConnectionFile {
         } else if !address.starts_with("ipc:///") {
             return Err(ConnectionError::BadAddress(address.to_owned()));
         }
-        // What is there may be another cluster's, of which this file has the key alone.
-        Ok(ConnectionFile { addresses: vec![address.to_owned()], controller: None, keeper: None, path: None, ..self })
+        // What is there may be another cluster's, of which this file has the key alone, and the way there may be any.
+        let through_ssh = false;
+        let (controller, keeper, path) = (None, None, None);
+        Ok(ConnectionFile { addresses: vec![address.to_owned()], through_ssh, controller, keeper, path, ..self })
     }
 
     /// Writes it to `path` with mode 0600, whole or not at all.
@@ -252,6 +258,7 @@ mod tests {
             shared_memory: None,
             curve: Some(CurveKeys { server: "s".repeat(40), public: "p".repeat(40), secret: "t".repeat(40) }),
             forwarded: false,
+            through_ssh: false,
             release: Some("0.1.0".to_owned()),
             controller: None,
             keeper: None,
@@ -345,6 +352,8 @@ mod tests {
     fn another_address_is_the_only_one_and_needs_keys() {
         let file = example().at("tcp://10.0.0.7:10102").expect("an address");
         assert_eq!((file.reachable_addresses(), &file.curve), (vec!["tcp://10.0.0.7:10102"], &example().curve));
+        let tunnelled = ConnectionFile { forwarded: true, through_ssh: true, ..example() };
+        assert!(!tunnelled.at("tcp://10.0.0.7:10102").expect("an address").through_ssh, "whatever leads there");
         for bad in ["", "n1:10101", "tcp://n1", "tcp://:10101", "tcp://n1:0", "tcp://n1:70000", "ipc://relative"] {
             assert!(matches!(example().at(bad), Err(ConnectionError::BadAddress(_))), "{bad:?}");
         }

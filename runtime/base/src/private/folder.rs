@@ -104,6 +104,11 @@ impl Folder {
         Ok(fs::renameat(&self.place, from, &self.place, to)?)
     }
 
+    /// Gives a file in it one more name, which nothing has yet.
+    pub fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(fs::linkat(&self.place, from, &self.place, to, AtFlags::empty())?)
+    }
+
     /// Its list of names is on disk.
     pub fn sync(&self) -> io::Result<()> {
         // The descriptor may be one that can be looked through alone.

@@ -90,7 +90,12 @@ fn is_private_group(gid: u32) -> bool {
 
 /// `anna (1000)`; the number alone if it has no name.
 pub(super) fn user_name(uid: u32) -> String {
-    user(uid).map_or_else(|| uid.to_string(), |(name, _)| format!("{name} ({uid})"))
+    login_name(uid).map_or_else(|| uid.to_string(), |name| format!("{name} ({uid})"))
+}
+
+/// `anna`; `None` if this host knows no such user.
+pub fn login_name(uid: u32) -> Option<String> {
+    user(uid).map(|(name, _)| name)
 }
 
 /// The name and the first group of a user.

@@ -38,7 +38,8 @@ class LoadBalancedView(View):
     Attributes
     ----------
     retries : int
-        How often a call is given to another engine when the one that ran it died.
+        How often a call is given to another engine when the one that ran it died, or when nothing was heard of that for
+        long: then both may run it, and the first answer counts.
     duration : float or None
         How many seconds each call will take at most, where engines end at a known time; see
         `Client.load_balanced_view`.

@@ -10,12 +10,12 @@ import contextlib
 import sys
 import weakref
 
-from ..error import IpclusterzError
+from ..error import IpclusterzError, UnknownEngine
 from ..shared.own import here
 from .balanced import LoadBalancedView
 from .connect import connect, through_ssh
 from .direct import DirectCalls
-from .leaving import say
+from .leaving import has_ended, say
 from .past import Past
 from .sessions import checked_name
 from .targets import OWN
@@ -145,7 +145,7 @@ class Client(Past, DirectCalls):
             core = nested(core)
         super().__init__(core, tunnel, named)
         self.quiet = quiet
-        if named is not None and (of := core.session) is not None and of[3] is not None:
+        if named is not None and (of := core.session) is not None and of[3] is not None and not has_ended(of[3]):
             say(f"session {named!r} is taken over from {of[3]}")
         _offer_magics(self)
 
@@ -194,6 +194,37 @@ class Client(Past, DirectCalls):
         """
         chosen, single = self._resolve(targets)
         return DirectView(self, chosen, single)
+
+    def group(self, name: str) -> DirectView:
+        """A view of the engines of a group, as the profile of a cluster in a queue names them (``batch.groups``).
+
+        Its ``targets`` are for other views: ``rc.load_balanced_view(rc.group("big").targets)``.
+
+        Parameters
+        ----------
+        name : str
+            The group.
+
+        Returns
+        -------
+        DirectView
+
+        Raises
+        ------
+        UnknownEngine
+            When no engine of that group is there.
+        ControllerUnreachable
+            When the controller does not answer.
+        """
+        groups: dict[str, list[int]] = {}
+        for engine in self.status()["engines"]:
+            if "group" in engine:
+                groups.setdefault(engine["group"], []).append(engine["id"])
+        if name not in groups:
+            there = f"there are some of {', '.join(sorted(groups))}" if groups else "engines here are of no group"
+            hint = f"{there}; batch.groups of a profile makes groups"
+            raise UnknownEngine(f"there is no engine of group {name!r}", hint)
+        return self.direct_view(groups[name])
 
     def load_balanced_view(self, targets: Targets = None, *, duration: float | None = None) -> LoadBalancedView:
         """A view whose calls each run on one engine, the one with least to do.

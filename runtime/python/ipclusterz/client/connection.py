@@ -325,10 +325,14 @@ class Connection:
         dict
             With the keys cluster, pid, uptime (seconds), clients, pending, held_bytes, rejected, resident_bytes,
             engines and losses: the last ten engines that died, and how. ``expected``, where a launcher says it, is
-            whether engines are ``coming``, and ``why`` not yet, or not at all. The ``state`` of an engine is ``idle``,
-            ``busy`` or ``draining``; on the controller's host also ``stopped`` by a signal, ``traced`` by a debugger or
-            ``frozen``. ``unsent`` is about this client: the ``calls`` that wait in it until the controller has room for
-            them, and their ``bytes``. With more than 1 GiB, submitting waits, and says so.
+            whether engines are ``coming``, and ``why`` not yet, or not at all. The ``state`` of an engine is
+            ``idle``, ``busy`` or ``draining``; on the controller's host also ``stopped`` by a signal, ``traced`` by a
+            debugger or ``frozen``; or ``away``: then its ``absence`` says for how many ``seconds`` it has had no
+            connection, how many are ``left`` in which it may come back with all it has, and whether it is ``silent``,
+            as behind a network that is down, or was disconnected. One that is of a group of the profile's
+            (``batch.groups``) has its name as ``group``. ``unsent`` is about this client: the ``calls`` that
+            wait in it until the controller has room for them, and their ``bytes``. With more than 1 GiB, submitting
+            waits, and says so.
 
         Raises
         ------

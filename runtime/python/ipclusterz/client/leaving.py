@@ -26,13 +26,19 @@ if TYPE_CHECKING:
         def close(self) -> None: ...
 
 
-__all__ = ["close_at_exit", "leave", "leave_freed", "say"]
+__all__ = ["close_at_exit", "has_ended", "leave", "leave_freed", "say"]
 
 # How long a client waits for the controller to have what was submitted.
 _SECONDS = 10.0
 
 _open: WeakSet[Closable] = WeakSet()
 _is_registered = False
+
+
+def has_ended(client: str) -> bool:
+    """Whether a client, as in ``pid 7 on host``, was a process of this host and has ended."""
+    _, pid, _, host = client.split(" ", 3)
+    return host == os.uname().nodename and not os.path.exists(f"/proc/{pid}")
 
 
 def leave(core: Core, named: str | None, quiet: bool) -> None:

@@ -65,7 +65,9 @@ class Group(Collectives):
     RankLost
         When waiting: a rank of the world was lost before or while the call ran.
     MPITimeout
-        When waiting: some rank did not come to the call in time; the group's communicator cannot be used any more.
+        When waiting: some rank did not come to the call in time. The group's next call has another communicator.
+    RankRaised
+        When waiting: a rank has ended its call without entering what the others waited in.
     RejectedError
         When waiting: the engines are not the ranks of one world.
     RemoteError, CompositeError
@@ -165,7 +167,8 @@ class Group(Collectives):
         """Have the engines give the group's communicator back to MPI. It is made again when it is needed again.
 
         Communicators of groups are kept until the epoch is over otherwise, and MPI libraries have room for some
-        thousands. That of all engines of a world stays.
+        thousands. That of all engines of a world stays. One that cannot be used any more need not be freed: the group's
+        next call has another.
 
         Parameters
         ----------
@@ -178,6 +181,26 @@ class Group(Collectives):
         {0: None, 1: None}
         """
         return self._submit("free", groups.free, (), {}, block, self._limit())
+
+    def renew(self, *, block: bool | None = None) -> Any:
+        """Have the group's next call make another communicator, also that of all engines of a world.
+
+        After a call that some rank has left, that is done without being asked for. It is needed where ranks are out of
+        step by what the group does not know of: a plain `apply` of code that uses `ipclusterz.mpi.comm`, or mpi4py.
+
+        Parameters
+        ----------
+        block : bool, optional
+            Whether to wait.
+
+        Examples
+        --------
+        >>> rc[:].mpi.renew(block=True)
+        {0: None, 1: None, 2: None, 3: None}
+        >>> rc[:].mpi.spmd(lambda comm: comm.name).get()
+        ['world#2', 'world#2', 'world#2', 'world#2']
+        """
+        return self._submit("renew", groups.renew, (), {}, block, self._limit())
 
     # -- the world ----------------------------------------------------------------------------------------------
 

@@ -6,7 +6,16 @@ What goes wrong in such a call goes wrong for all of them, and is raised once, a
 from __future__ import annotations
 
 from ..compat import zip_equal
-from ..error import EngineError, IpclusterzError, MPIError, MPITimeout, RankLost, RejectedError, RemoteError
+from ..error import (
+    EngineError,
+    IpclusterzError,
+    MPIError,
+    MPITimeout,
+    RankLost,
+    RankRaised,
+    RejectedError,
+    RemoteError,
+)
 from ..shared.scatter import join
 from ..shared.serialize import loads
 from .asyncresult import AsyncResult
@@ -75,7 +84,9 @@ def _once(method: str, failed: list[IpclusterzError], agreed: bool) -> Ipcluster
     # cannot use the communicator any more, where all do the same.
     classes = (RANK_LEFT, BROKEN) if agreed else (RANK_LEFT,)
     causes = [error for error in failed if _class(error) not in classes] or failed
-    for kind, beside in ((RankLost, (MPITimeout.__name__, EngineError.__name__)), (MPITimeout, ())):
+    kinds: tuple[tuple[type[MPIError], tuple[str, ...]], ...]
+    kinds = ((RankLost, (MPITimeout.__name__, EngineError.__name__)), (MPITimeout, ()), (RankRaised, ()))
+    for kind, beside in kinds:
         names = {_name(error) for error in causes}
         if kind.__name__ in names and names <= {kind.__name__, *beside}:
             return _as_itself(kind, method, [error for error in causes if _name(error) == kind.__name__])
@@ -92,7 +103,9 @@ def _once(method: str, failed: list[IpclusterzError], agreed: bool) -> Ipcluster
 
 def _class(error: IpclusterzError) -> str:
     """MPI's class of an error; empty for others."""
-    original = error.original() if isinstance(error, RemoteError) and error.ename == MPIError.__name__ else None
+    if not isinstance(error, RemoteError) or error.ename not in (MPIError.__name__, RankRaised.__name__):
+        return ""
+    original = error.original()
     return original.error_class if isinstance(original, MPIError) else ""
 
 
@@ -107,6 +120,8 @@ def _as_itself(kind: type[MPIError], method: str, errors: list[IpclusterzError])
     told = original if isinstance(original, MPIError) else kind()
     raised = kind("\n".join(lines), told.call, told.error_class)
     raised.hint, raised.engine_id, raised.method = first.hint, first.engine_id, method
+    if isinstance(raised, RankRaised) and isinstance(told, RankRaised):
+        raised.rank, raised.cause = told.rank, told.cause
     raised.__cause__ = first
     return raised
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _SAFE_PATH = "PYTHONSAFEPATH"
 # One that nobody else uses.
 _STACK_SIGNAL = SIGRTMIN + 7
+PRELOAD_HINT = "each is a module of the engines' Python: engines.preload of the profile"
 # Seconds after `end_timeout` until the kernel ends a process that nobody else has ended. MPI may take them.
 _LAST_WORDS = 8
 # When so much of `end_timeout` is over, the log tells where the threads are.
@@ -115,6 +116,16 @@ def tell_stacks() -> tuple[int, int]:
     return _STACK_SIGNAL, file
 
 
+def load(options: Options) -> None:
+    """Import what engines are to have from their start on; a fork has it already."""
+    from .preload import PreloadError, preload
+
+    try:
+        preload(options)
+    except PreloadError as error:
+        fail(f"engines.preload: {error}", PRELOAD_HINT)
+
+
 def for_own_clients(connection_file: str, core: Engine, loop: Loop, state: State) -> None:
     """Have clients in tasks, and in the processes that these start, go to this engine's cluster."""
     from ..shared.own import ENGINE_FILE, is_here
@@ -147,18 +158,50 @@ def main(arguments: list[str]) -> None:
         options = read(arguments, os.environ)
     except ValueError as error:
         fail(str(error), "python -m ipclusterz.engine --help lists the options")
-    if options.engines is not None:
-        from .parent import run
-
-        raise SystemExit(run(options))
     if sys.stderr is not None:
         # A fault in C code of the user's leaves its Python traceback in the engine's log.
         faulthandler.enable()
+    if options.fork_orders is not None:
+        from .forkserver import serve
+
+        options = serve(options)
+    elif options.fork_ids:
+        from .forkhost import serve
+
+        options = serve(options)
+    elif options.engines is not None or options.again is not None:
+        options = parent(options)
+    try:
+        engine(options)
+    finally:
+        # Also of one that could not register: MPI has begun by then.
+        end_soon(options.end_timeout)
+
+
+def parent(options: Options) -> Options:
+    """Be the parent of engines. Returns in those that it forks, with their options."""
+    from .parent import run
+    from .preload import PreloadError
+
+    try:
+        ended = run(options)
+    except PreloadError as error:
+        fail(f"engines.preload: {error}", PRELOAD_HINT)
+    except ValueError as error:
+        fail(str(error), "")
+    if isinstance(ended, int):
+        raise SystemExit(ended)
+    return ended
+
+
+def engine(options: Options) -> None:
+    """Be an engine."""
     # All that is needed later is imported now: an engine whose Python is broken must not register first.
     from ..error import IpclusterzError
     from ..shared.namespace import Namespace
     from .ending import Ending
     from .loop import Loop
+    from .place import take_place
     from .state import State
     from .streams import install
     from .threads import set_threads
@@ -172,7 +215,9 @@ def main(arguments: list[str]) -> None:
 
         if options.parent is not None and not end_with_parent(options.parent):
             fail(f"process {options.parent}, which started this engine, has ended", "")
-        set_threads(options, os.environ)
+        set_threads(options, os.environ, take_place(options, os.environ))
+        if options.preload:
+            load(options)
         engine_id, told = place(options)
         core = Engine(
             options.connection_file,
@@ -184,6 +229,8 @@ def main(arguments: list[str]) -> None:
             warn_before=options.warn_before,
             drain_before=options.drain_before,
             stack=tell_stacks(),
+            group=options.group,
+            agent=options.agent_place(),
             **told,
         )
     except IpclusterzError as error:
@@ -205,7 +252,6 @@ def main(arguments: list[str]) -> None:
     loop = Loop(core, Namespace(core.id), state)
     for_own_clients(options.connection_file, core, loop, state)
     loop.run()
-    end_soon(options.end_timeout)
 
 
 if __name__ == "__main__":

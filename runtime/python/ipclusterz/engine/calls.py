@@ -134,11 +134,11 @@ class Calls:
         # Start-up: most engines are no ranks.
         from ..mpi import for_engine
 
-        epoch, ranks, timeout = task.group  # type: ignore[misc]
+        epoch, ranks, renewal, timeout = task.group  # type: ignore[misc]
         if task.kind not in ("apply", "apply_bound", "execute"):
             raise ValueError(f"{task.kind} is nothing that engines do together; there are: apply, apply_bound, execute")
         function = None if task.kind == "execute" else self._loaded(task)[0]
-        with for_engine.group(epoch, tuple(ranks), timeout, function) as comm:
+        with for_engine.group(epoch, tuple(ranks), renewal, timeout, function) as comm:
             if function is None:
                 with self._namespace.lending("comm", comm):
                     return self.execute(task)

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["END_TIME", "ON_RANK_LOSS", "THREADS", "USAGE", "Options", "read"]
+__all__ = ["BIND", "END_TIME", "ON_RANK_LOSS", "PROGRAM", "THREADS", "USAGE", "Options", "read"]
+
+PROGRAM = "ipclusterz.engine"
+"""What `python -m` runs."""
 
 END_TIME = "IPCLUSTERZ_END_TIME"
 """Variable of the environment for `--end-time`: job scripts know it before they start anything."""
@@ -24,6 +27,13 @@ usage: python -m ipclusterz.engine --connection-file FILE [options]
                           with --engines for N, N + 1, ...
   --engines K             be the parent of K engines: pass SIGTERM, SIGINT and SIGUSR1 on to
                           them, say how each ended, end with the last of them
+  --again FILE            be the parent of the engine, or of the K, and start one that dies
+                          again when a line of FILE says so: engine 3: why
+  --fork                  with --engines or --again: import once, and fork the engines
+  --preload NAMES         modules to import at the start, as numpy,scipy.linalg
+  --with-agent            with --engines: start what they share to reach a controller on
+                          another host, if it is on one
+  --group NAME            the group of the profile's that this is of, for people
   --ranks N               this must be one of N ranks
   --check-world           with --ranks: MPI, too, must say so; it is started through mpi4py,
                           if that is installed
@@ -33,6 +43,11 @@ usage: python -m ipclusterz.engine --connection-file FILE [options]
   --threads COUNT         of BLAS, OpenMP and the like, where the environment does not say:
                           a number, "share" (of the cores of this host; the default) or "unset"
   --host-engines N        so many engines share the host; ranks know that themselves (1)
+  --host-index N          which of them this is, from 0 on; ranks know that themselves (0)
+  --bind KIND             to cores of its own: "core" (a block of them) or "numa" (a NUMA node's)
+  --gpus GPUS             to see its part of: "auto" (those of this host), or ids: 0,1
+  --memory SIZE           at most so much, such as 4G
+  --confined              with --memory: a cgroup limits it, whose processes are counted together
   --lease SECONDS         to go on for without a controller, if that is on another host (60)
   --end-timeout SECONDS   for what runs at the end, functions of atexit for one, before it is
                           killed (2)
@@ -47,15 +62,25 @@ ON_RANK_LOSS = ("restart", "shrink", "stop")
 THREADS = ("share", "unset")
 """What may stand for a number of threads."""
 
+BIND = ("core", "numa")
+"""What an engine may be bound to."""
+
 _VALUES = {
     "--connection-file": str,
+    "--again": str,
     "--on-rank-loss": str,
     "--threads": str,
+    "--group": str,
+    "--bind": str,
+    "--gpus": str,
+    "--memory": str,
+    "--preload": str,
     "--engine-id": int,
     "--first-engine-id": int,
     "--engines": int,
     "--ranks": int,
     "--host-engines": int,
+    "--host-index": int,
     "--timeout": float,
     "--lease": float,
     "--end-timeout": float,
@@ -64,7 +89,19 @@ _VALUES = {
     "--drain-before": float,
     # Given by a parent of several engines to each of them: end when that process ends.
     "--parent": int,
+    # Given by the launcher: the descriptor through which it orders forks.
+    "--fork-orders": int,
+    # Given by the script of a launcher on another host: engines with these ids and seats, the folder that has their
+    # files, and what a shell does when the last has ended.
+    "--fork-ids": str,
+    "--fork-seats": str,
+    "--fork-folder": str,
+    "--fork-end": str,
+    # Given by a parent of several engines to each of them: the agent that they share, its socket and its segments.
+    "--agent": str,
+    "--agent-segments": str,
 }
+_FLAGS = ("--check-world", "--confined", "--fork", "--with-agent")
 _NOT_WITH_ENGINES = ("--engine-id", "--ranks", "--check-world", "--on-rank-loss")
 
 
@@ -75,12 +112,35 @@ class Options:
     ----------
     connection_file : str
         Of the cluster.
-    engine_id, first_engine_id, engines, ranks, parent : int or None
+    again : str or None
+        The file in which the launcher says which engines to start again.
+    engine_id, first_engine_id, engines, ranks, parent, fork_orders : int or None
         As given.
+    fork_ids, fork_seats : str
+        Of engines that are forked here for a launcher on another host, separated by commas: ids, and which engine of
+        the host each is.
+    fork_folder, fork_end : str or None
+        Where their files are, and what a shell does when the last has ended.
+    with_agent : bool
+        They share an agent, if the controller is on another host.
+    agent, agent_segments : str or None
+        Where it is: its socket, and its folder of segments.
+    fork : bool
+        Engines of this parent are forked.
+    preload : str
+        The modules to import at the start, separated by commas.
+    group : str or None
+        The group of the profile's that it is of.
     threads : str
         A number, or one of `THREADS`.
-    host_engines : int
-        How many engines share the host, where they are not ranks.
+    host_engines, host_index : int
+        How many engines share the host, where they are not ranks, and which of them this is.
+    bind : str or None
+        The kind of its cores: one of `BIND`.
+    gpus, memory : str or None
+        As given.
+    confined : bool
+        A cgroup limits its memory.
     check_world : bool
         MPI itself is to be asked.
     on_rank_loss : str
@@ -92,7 +152,12 @@ class Options:
     """
 
     __slots__ = (
+        "again",
+        "agent",
+        "agent_segments",
+        "bind",
         "check_world",
+        "confined",
         "connection_file",
         "drain_before",
         "end_time",
@@ -100,27 +165,56 @@ class Options:
         "engine_id",
         "engines",
         "first_engine_id",
+        "fork",
+        "fork_end",
+        "fork_folder",
+        "fork_ids",
+        "fork_orders",
+        "fork_seats",
+        "gpus",
+        "group",
         "host_engines",
+        "host_index",
         "lease",
+        "memory",
         "on_rank_loss",
         "parent",
+        "preload",
         "ranks",
         "threads",
         "timeout",
         "warn_before",
+        "with_agent",
     )
 
     def __init__(self) -> None:
         self.connection_file = ""
+        self.again: str | None = None
         self.engine_id: int | None = None
         self.first_engine_id: int | None = None
         self.engines: int | None = None
         self.ranks: int | None = None
         self.parent: int | None = None
+        self.fork_orders: int | None = None
+        self.fork_ids = ""
+        self.fork_seats = ""
+        self.fork_folder: str | None = None
+        self.fork_end: str | None = None
+        self.fork = False
+        self.with_agent = False
+        self.agent: str | None = None
+        self.agent_segments: str | None = None
+        self.preload = ""
         self.check_world = False
         self.on_rank_loss = "restart"
+        self.group: str | None = None
         self.threads = "share"
         self.host_engines = 1
+        self.host_index = 0
+        self.bind: str | None = None
+        self.gpus: str | None = None
+        self.memory: str | None = None
+        self.confined = False
         self.timeout = 30.0
         self.lease = 60.0
         self.end_timeout = 2.0
@@ -128,18 +222,49 @@ class Options:
         self.warn_before = 60.0
         self.drain_before = 120.0
 
-    def arguments(self, engine_id: int | None, parent: int) -> list[str]:
-        """The command line of one of several engines; the environment is inherited."""
+    def arguments(self, index: int, parent: int) -> list[str]:
+        """The command line of an engine of this parent; the environment is inherited."""
         arguments = ["--connection-file", self.connection_file, "--parent", str(parent), "--threads", self.threads]
-        if self.engines is not None:
-            arguments += ["--host-engines", str(self.engines)]
-        if engine_id is not None:
-            arguments += ["--engine-id", str(engine_id)]
-        for name in ("timeout", "lease", "end_timeout", "end_time", "warn_before", "drain_before"):
+        names = ["timeout", "lease", "end_timeout", "end_time", "warn_before", "drain_before"]
+        if self.engines is None:
+            names += ["engine_id", "first_engine_id", "ranks", "host_engines", "host_index"]
+        else:
+            arguments += ["--host-engines", str(self.engines), "--host-index", str(index)]
+            if self.first_engine_id is not None:
+                arguments += ["--engine-id", str(self.first_engine_id + index)]
+        for name in ("group", "bind", "gpus", "memory", "preload", "agent", "agent_segments"):
+            value = getattr(self, name)
+            if value:
+                arguments += [f"--{name.replace('_', '-')}", value]
+        if self.confined:
+            arguments.append("--confined")
+        for name in names:
             value = getattr(self, name)
             if value is not None:
                 arguments += [f"--{name.replace('_', '-')}", repr(value)]
         return arguments
+
+    def agent_place(self) -> tuple[str, str] | None:
+        """Where the agent of this host is, if there is one: its socket, and its folder of segments."""
+        return (self.agent, self.agent_segments) if self.agent and self.agent_segments else None
+
+    def name(self, index: int, environment: Mapping[str, str]) -> str:
+        """What to call an engine of this parent: ``engine 3``.
+
+        Raises
+        ------
+        ValueError
+            When its id follows from a rank, and the environment gives none.
+        """
+        if self.engine_id is not None:
+            return f"engine {self.engine_id}"
+        if self.first_engine_id is None:
+            return f"engine {index} of {self.engines or 1}"
+        if self.engines is None:
+            from ..shared.ranks import rank
+
+            index = rank(environment)
+        return f"engine {self.first_engine_id + index}"
 
 
 def read(arguments: list[str], environment: Mapping[str, str]) -> Options:
@@ -156,8 +281,8 @@ def read(arguments: list[str], environment: Mapping[str, str]) -> Options:
     for argument in rest:
         name, equals, value = argument.partition("=")
         attribute = name[2:].replace("-", "_")
-        if name == "--check-world" and not equals:
-            options.check_world = True
+        if name in _FLAGS and not equals:
+            setattr(options, attribute, True)
         elif name in _VALUES:
             value = value if equals else next(rest, "")
             setattr(options, attribute, _value(name, value))
@@ -186,6 +311,8 @@ def _value(name: str, text: str) -> str | int | float:
         raise ValueError(f"{name} must be {', '.join(ON_RANK_LOSS[:-1])} or {ON_RANK_LOSS[-1]}, not {text!r}")
     if name == "--threads" and text not in THREADS and not (text.isdecimal() and int(text) > 0):
         raise ValueError(f"{name} must be a number above 0, {' or '.join(THREADS)}, not {text!r}")
+    if name == "--bind" and text not in BIND:
+        raise ValueError(f"{name} must be {' or '.join(BIND)}, not {text!r}")
     kind = _VALUES.get(name, float)
     value: Any
     try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .options import Options
 
-__all__ = ["set_threads", "share"]
+__all__ = ["cores_of_ranks", "set_threads", "share"]
 
 # numexpr refuses more than it has room for.
 _MOST = {"NUMEXPR_NUM_THREADS": "64"}
@@ -28,15 +28,18 @@ _QUEUES = {"PBS_JOBID": "NCPUS", "_CONDOR_SLOT": "CUBACORES"}
 _SHELLS = ("sh", "bash", "dash")
 
 
-def set_threads(options: Options, environment: MutableMapping[str, str]) -> None:
-    """Set the variables that are not set, before anything is imported that reads them."""
+def set_threads(options: Options, environment: MutableMapping[str, str], bound: int | None = None) -> None:
+    """Set the variables that are not set, before anything is imported that reads them.
+
+    `bound` is this engine's share of the cores that it has been bound to, if it has.
+    """
     if options.threads == "unset":
         return
     _forget_queue(environment)
     # A list says how many threads there are within threads.
     count = environment.get(OPENMP, "").partition(",")[0].strip()
     if not count.isdecimal():
-        count = str(share(options, environment)) if options.threads == "share" else options.threads
+        count = str(bound or share(options, environment)) if options.threads == "share" else options.threads
     for name in VARIABLES:
         if not environment.get(name):
             environment[name] = min(count, _MOST.get(name, count), key=int)
@@ -48,8 +51,12 @@ def share(options: Options, environment: Mapping[str, str]) -> int:
     if options.ranks is None:
         return max(1, own // options.host_engines)
     # What starts ranks may have bound each to cores of its own: these are not shared any more.
-    whole = _cores_of_step(environment) or cores(_starter()) or own
-    return min(own, max(1, whole // max(1, local_size(environment))))
+    return min(own, max(1, cores_of_ranks(environment) // max(1, local_size(environment))))
+
+
+def cores_of_ranks(environment: Mapping[str, str]) -> int:
+    """The cores that the ranks of this host have together: more than this process's own where it is bound."""
+    return _cores_of_step(environment) or cores(_starter()) or cores()
 
 
 def _cores_of_step(environment: Mapping[str, str]) -> int | None:

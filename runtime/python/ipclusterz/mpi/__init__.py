@@ -15,7 +15,7 @@ Examples
 
 from __future__ import annotations
 
-from ..error import MPIError, MPITimeout, RankLost
+from ..error import MPIError, MPITimeout, RankLost, RankRaised
 from .checkpoints import Checkpoint, CheckpointError, checkpoint, restore
 from .communicator import ANY_SOURCE, ANY_TAG, IN_PLACE, Comm, Receiving
 from .reform import on_reform
@@ -32,6 +32,7 @@ __all__ = [
     "MPIError",
     "MPITimeout",
     "RankLost",
+    "RankRaised",
     "Receiving",
     "Request",
     "Status",

@@ -13,7 +13,7 @@ _INSTALL = f"install ipclusterz-mpi where the engines run: `pip install {BRIDGE}
 
 # What this version of ipclusterz uses of the extension. It changes with `INTERFACE` in mpi-bridge/src/lib.rs, and only
 # when the one would not work with the other any more.
-_INTERFACE = 1
+_INTERFACE = 2
 
 _native: Any = None
 

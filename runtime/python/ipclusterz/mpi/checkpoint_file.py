@@ -51,6 +51,8 @@ class Header:
         The caller's.
     names : list of str
         Of what is kept.
+    run : str or None
+        The caller's: which computation it is.
     """
 
     rank: int
@@ -58,6 +60,7 @@ class Header:
     epoch: int
     step: int
     names: list[str]
+    run: str | None = None
 
 
 def write(path: Path, header: Header, values: dict[str, Any]) -> None:

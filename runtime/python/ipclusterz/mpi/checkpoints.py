@@ -6,6 +6,7 @@ Where the files are is in `checkpoint_folders`, what is in one of them in `check
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import re
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 
 from ..error import IpclusterzError
 from . import checkpoint_file, world
-from .checkpoint_folders import folder_of, last_number, make, mark_complete, number_of, numbered, remove_older
+from .checkpoint_folders import folder_of, last_number, make, mark_complete, number_of, numbered, remove_older, run_of
 
 __all__ = ["Checkpoint", "CheckpointError", "checkpoint", "restore"]
 
@@ -48,6 +49,8 @@ class Checkpoint:
         Which step of the computation it is.
     size, epoch : int
         How many ranks wrote it, and in which epoch.
+    run : object
+        Of which run it is.
     values : dict of int to dict
         For each rank that was asked for the values by name, as that rank kept them.
     """
@@ -56,6 +59,7 @@ class Checkpoint:
     size: int
     epoch: int
     values: dict[int, dict[str, Any]]
+    run: Any = None
 
 
 def checkpoint(
@@ -63,11 +67,12 @@ def checkpoint(
     folder: str | os.PathLike[str] | None = None,
     step: int | None = None,
     comm: _Ranks | None = None,
+    run: Any = None,
 ) -> int:
     """Keep values of this rank in a file. All ranks must call it; it returns when all files are on the disk.
 
-    The checkpoint before this one is kept too, and older ones are removed, so that for a moment there are three. Files
-    appear whole or not at all, and only their owner can read them.
+    The checkpoint of this run before this one is kept too, and older ones of it are removed, so that for a moment there
+    are three. Files appear whole or not at all, and only their owner can read them.
 
     Parameters
     ----------
@@ -81,6 +86,9 @@ def checkpoint(
         Which step of the computation this is, the same on all ranks; `restore` tells it. Left out: counted.
     comm : Comm, optional
         Whose ranks they are; `comm()` when left out.
+    run : str or dict, optional
+        Which computation it is of, the same on all ranks: a name, with all that makes it another one, such as sizes.
+        `restore` takes no checkpoint of another run. Anything that JSON has.
 
     Returns
     -------
@@ -108,23 +116,24 @@ def checkpoint(
     ranks = world.comm() if comm is None else comm
     own: Exception | None = None
     values: dict[str, Any] = {}
-    place, last = Path(), 0
+    place, last, named = Path(), 0, None
     try:
-        place = folder_of(folder)
+        named = run_of(run)
+        place = folder_of(folder, named)
         last = last_number(place)
         values = _values(names)
         if step is not None and (not isinstance(step, int) or step < 0):
             raise ValueError(f"step: {step!r} is not the number of a step; give a whole number, or leave it out")
     except Exception as error:
         own = error
-    told = _together(ranks, own, (last, step, secrets.token_hex(4)))
-    number = 1 + max(newest for newest, _, _ in told)
-    if len(steps := {step for _, step, _ in told}) > 1:
-        raise CheckpointError(f"step: ranks gave {', '.join(map(str, sorted(steps, key=str)))}; all must give the same")
-    at = place / f"{number:08}-{told[0][2]}"
+    told = _together(ranks, own, (last, step, named, secrets.token_hex(4)))
+    number = 1 + max(newest for newest, *_ in told)
+    _same("step", {step for _, step, *_ in told})
+    _same("run", {run for _, _, run, _ in told})
+    at = place / f"{number:08}-{told[0][3]}"
     number_of_step = number if step is None else step
     header = checkpoint_file.Header(
-        ranks.rank, ranks.size, getattr(ranks, "epoch", 1), number_of_step, sorted(values)
+        ranks.rank, ranks.size, getattr(ranks, "epoch", 1), number_of_step, sorted(values), named
     )  # fmt: skip
     try:
         make(at)
@@ -145,8 +154,9 @@ def restore(
     folder: str | os.PathLike[str] | None = None,
     ranks: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
     comm: _Ranks | None = None,
+    run: Any = None,
 ) -> Checkpoint | None:
-    """Read the newest checkpoint that every rank can read, the same on all. All ranks must call it.
+    """Read the newest checkpoint of a run that every rank can read, the same on all. All ranks must call it.
 
     One of which a file is missing, or is not what was written, is passed over for the one before it.
 
@@ -162,11 +172,13 @@ def restore(
         of the engine; as many ranks must have written it as there are now.
     comm : Comm, optional
         Whose ranks they are; `comm()` when left out.
+    run : str or dict, optional
+        As for `checkpoint`: those of another run are not taken, nor, when it is left out, those of any that has a name.
 
     Returns
     -------
     Checkpoint or None
-        None when no rank has any checkpoint.
+        None when no rank has any checkpoint of the run.
 
     Raises
     ------
@@ -183,13 +195,16 @@ def restore(
         whole = np.concatenate([saved.values[rank]["u"] for rank in range(saved.size)])
     """
     present = world.comm() if comm is None else comm
-    place, here, own = Path(), [], None
+    place, here, own, named = Path(), [], None, None
     try:
-        place = folder_of(folder)
+        named = run_of(run)
+        place = folder_of(folder, named)
         here = [path.name for path in numbered(place)]
     except Exception as error:
         own = error
-    everyone = _together(present, own, here)
+    told = _together(present, own, (here, named))
+    _same("run", {run for _, run in told})
+    everyone = [names for names, _ in told]
     known = set().union(*everyone)
     if not known:
         return None
@@ -203,7 +218,7 @@ def restore(
         found: Checkpoint | None = None
         wrong: str | None = None
         try:
-            found = _read(place / name, ranks, present)
+            found = _read(place / name, ranks, present, named)
         except Exception as error:
             wrong = str(error) if isinstance(error, CheckpointError) else f"{type(error).__name__}: {error}"
         texts = present.allgather(wrong)
@@ -217,7 +232,14 @@ def restore(
     )
 
 
-def _read(at: Path, ranks: Any, present: _Ranks) -> Checkpoint:
+def _same(what: str, given: set[Any]) -> None:
+    if len(given) > 1:
+        raise CheckpointError(
+            f"{what}: ranks gave {', '.join(map(str, sorted(given, key=str)))}; all must give the same"
+        )
+
+
+def _read(at: Path, ranks: Any, present: _Ranks, run: str | None) -> Checkpoint:
     """Read the wanted files of one checkpoint."""
     sizes = {int(found[2]) for path in at.iterdir() if (found := _OF_RANK.fullmatch(path.name))}
     if len(sizes) != 1:
@@ -226,7 +248,7 @@ def _read(at: Path, ranks: Any, present: _Ranks) -> Checkpoint:
     if ranks is None and size != present.size:
         raise CheckpointError(f"it was written by {size} ranks, and there are {present.size}")
     wanted = [present.rank] if ranks is None else list(ranks(size) if callable(ranks) else ranks)
-    step, epoch, values = 0, 0, {}
+    step, epoch, of, values = 0, 0, run, {}
     for rank in wanted:
         path = at / f"rank-{rank}-of-{size}"
         try:
@@ -235,12 +257,14 @@ def _read(at: Path, ranks: Any, present: _Ranks) -> Checkpoint:
             raise CheckpointError(f"there is no {path}") from None
         except checkpoint_file.DamagedError as error:
             raise CheckpointError(f"{path} {error}") from None
-        step, epoch = header.step, header.epoch
+        step, epoch, of = header.step, header.epoch, header.run
     if not wanted:
         # Who wants no values is told the step all the same.
         header = checkpoint_file.read_header(next(at.glob("rank-*")))
-        step, epoch = header.step, header.epoch
-    return Checkpoint(step, size, epoch, values)
+        step, epoch, of = header.step, header.epoch, header.run
+    if of != run:
+        raise CheckpointError(f"it is of the run {of}, and {run} was asked for")
+    return Checkpoint(step, size, epoch, values, None if run is None else json.loads(run))
 
 
 def _chosen(found: Checkpoint, names: str | Sequence[str] | None, present: _Ranks, put: bool) -> Checkpoint:

@@ -99,7 +99,10 @@ class Comm(Collectives, Reductions, Messages, ObjectCalls):
         ------
         ModuleNotFoundError
             When mpi4py is not installed.
+        MPIError
+            When this communicator cannot be used any more: calls of mpi4py would wait in it for ever.
         """
+        self._native.check_usable()
         # mpi4py is optional.
         from .foreign import to_mpi4py
 

@@ -50,8 +50,8 @@ _ULFM = "OMPI_MCA_mpi_ft_enable"
 _level = ""
 # The parent of the communicators of all epochs. Nothing is sent through it.
 _parent: Any = None
-# Communicators that are being made or were, by epoch and ranks.
-_making: dict[tuple[int, tuple[int, ...]], Any] = {}
+# Communicators that are being made or were, by epoch, ranks, and how often those were made anew.
+_making: dict[tuple[int, tuple[int, ...], int], Any] = {}
 _comm: Comm | None = None
 
 
@@ -115,7 +115,7 @@ def reform(number: int, members: tuple[int, ...], engines: tuple[int, ...]) -> C
     _shrink(number, members)
     bridge().set_members(members)
     # The deadline is long: other members may be busy with user code.
-    made = _create(members, _tag(number, 0), number, "world", TIMEOUT)
+    made = _create((number, members, 0), _tag(number, 0), "world", TIMEOUT)
     _comm = Comm(made, "world", TIMEOUT)
     set_members(members, engines)
     return _comm
@@ -132,24 +132,24 @@ def _shrink(number: int, members: tuple[int, ...]) -> None:
         raise RankLost(f"epoch {number} is for ranks {list(members)}, and those that live are {living}")
 
 
-def _create(members: tuple[int, ...], tag: int, number: int, name: str, timeout: float) -> Any:
+def _create(key: tuple[int, tuple[int, ...], int], tag: int, name: str, timeout: float) -> Any:
     """A communicator of these ranks. Who was interrupted while it was made, or before it was kept, gets the same."""
+    number, members, _ = key
     for other in [other for other in _making if other[0] != number]:
         del _making[other]
-    key = number, members
     if key not in _making:
         here = _parent.world_ranks
         _making[key] = _parent.begin_group([here.index(member) for member in members], tag, number, name, members)
     return _making[key].wait(timeout)
 
 
-def free(members: tuple[int, ...]) -> None:
+def free(members: tuple[int, ...], renewal: int) -> None:
     """Give the communicator of a group back to MPI: the next one of these ranks is made anew.
 
     One that is not made yet goes on being made, and is the next one.
     """
-    key = epoch(), members
-    bridge().forget(_name(members))
+    key = epoch(), members, renewal
+    bridge().forget(_name(members, renewal))
     if key in _making:
         try:
             made = _making[key].wait(0.0)
@@ -159,26 +159,38 @@ def free(members: tuple[int, ...]) -> None:
         made.free()
 
 
-def group(members: tuple[int, ...], timeout: float | None) -> Comm:
+def group(members: tuple[int, ...], renewal: int, timeout: float | None) -> Comm:
     """The communicator of some ranks of this epoch, in that order; all of them must ask for it.
 
-    Made from what the epoch's own was made of, so that it does not need that one any more.
+    Made from what the epoch's own was made of, so that it does not need that one any more. One of all ranks of the
+    epoch takes the place of that.
 
     Parameters
     ----------
     members : tuple of int
         Ranks of MPI_COMM_WORLD.
+    renewal : int
+        How often it was made anew: the one before is of no use any more.
     timeout : float or None
         Seconds to make it; as long as for any call when left out.
     """
+    global _comm
     tag = _tag(epoch(), 1 + crc32(repr(members).encode()) % (_TAGS_OF_EPOCH - 1))
-    name = _name(members)
-    return Comm(_create(members, tag, epoch(), name, TIMEOUT if timeout is None else timeout), name, TIMEOUT)
+    name = _name(members, renewal)
+    made = _create((epoch(), members, renewal), tag, name, TIMEOUT if timeout is None else timeout)
+    # Those before it were given up.
+    for other in [other for other in _making if other[1] == members and other[2] < renewal]:
+        del _making[other]
+    comm = Comm(made, name, TIMEOUT)
+    if members == ranks():
+        _comm = comm
+    return comm
 
 
-def _name(members: tuple[int, ...]) -> str:
+def _name(members: tuple[int, ...], renewal: int) -> str:
     """The name of a group's communicator; the extension module knows it, too (`turns.rs`)."""
-    return f"world.group({','.join(map(str, members))})"
+    name = "world" if members == ranks() else f"world.group({','.join(map(str, members))})"
+    return name if renewal == 0 else f"{name}#{renewal + 1}"
 
 
 def _tag(number: int, which: int) -> int:

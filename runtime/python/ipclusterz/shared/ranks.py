@@ -6,13 +6,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["local_size", "rank", "size", "started_by_srun"]
+__all__ = ["local_rank", "local_size", "rank", "size", "started_by_srun"]
 
 # The variables of mpiexec come first: inside a Slurm job, Slurm's are set as well.
 _RANK = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
 _SIZE = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
 
 _LOCAL_SIZE = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "PALS_LOCAL_SIZE")
+_LOCAL_RANK = ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PALS_LOCAL_RANKID", "SLURM_LOCALID")
 _OF_STEP = "SLURM_STEP_TASKS_PER_NODE"
 
 
@@ -54,6 +55,14 @@ def local_size(environment: Mapping[str, str]) -> int:
     if node.isdecimal() and int(node) < len(counts):
         return counts[int(node)]
     return size(environment)
+
+
+def local_rank(environment: Mapping[str, str]) -> int | None:
+    """Which of the ranks of this host this process is, by the environment; None where it does not say."""
+    # An mpiexec inside a job of Slurm says it itself: the job's variable is that of its script.
+    names = _LOCAL_RANK if started_by_srun(environment) else _LOCAL_RANK[:-1]
+    found = [environment[name] for name in names if environment.get(name, "").isdecimal()]
+    return int(found[0]) if found else None
 
 
 def started_by_srun(environment: Mapping[str, str]) -> bool:

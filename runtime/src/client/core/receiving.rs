@@ -5,7 +5,7 @@ use crate::client::answer_id::{AnswerId, CLIENT_DIGITS};
 use crate::client::event::Event;
 use crate::client::pending::Answer;
 use crate::client::questions::For;
-use crate::wire::message::{Abort, Found, Kept, Message, Outcome, Reply, RequestOutput, Started, Stream};
+use crate::wire::message::{Abort, EngineAway, Found, Kept, Message, Outcome, Reply, RequestOutput, Started, Stream};
 use crate::wire::part::Part;
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame};
@@ -32,9 +32,13 @@ impl Core {
             Message::EngineJoined(info) => {
                 self.engines.insert(info.id, (info.clone(), Arc::from(info.uuid.as_str())));
                 self.gone.0.remove(&info.id);
+                self.absent.remove(&info.id);
                 self.happened(Event::EngineJoined(info));
             }
+            Message::EngineAway(EngineAway { id, away: Some(away) }) => drop(self.absent.insert(id, (away, now))),
+            Message::EngineAway(EngineAway { id, away: None }) => drop(self.absent.remove(&id)),
             Message::EngineLeft(left) => {
+                self.absent.remove(&left.id);
                 let was_here = self.engines.remove(&left.id).is_some();
                 self.gone.0.insert(left.id, left.clone());
                 // A second notice only says how it ended.
@@ -42,6 +46,7 @@ impl Core {
                     self.happened(Event::EngineLeft { id: left.id, reason: left.reason });
                 }
             }
+            Message::EnginesExpected(expected) => self.expected = Some(expected),
             Message::Abort(abort) => self.aborted_by_other(abort, now),
             Message::Received(counts) => self.sent.arrived(counts),
             Message::Goodbye(goodbye) => self.lost(&goodbye.reason, now),
@@ -69,7 +74,12 @@ impl Core {
     ) {
         self.received.replies = self.received.replies.saturating_add(1);
         self.acknowledge |= !reply.segments.is_empty();
-        let Some(request) = self.requests.get_mut(&reply.request) else { return };
+        let Some(request) = self.requests.get_mut(&reply.request) else {
+            if let Some(early) = &mut self.early {
+                early.insert(AnswerId { request: reply.request, position: reply.position });
+            }
+            return;
+        };
         let Some(index) = request.index(reply.position) else { return };
         if request.pending.upgrade().is_some_and(|pending| pending.is_done(index)) {
             // It came again, from a controller whose journal has lost its end.

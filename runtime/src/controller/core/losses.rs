@@ -84,6 +84,8 @@ impl Core {
                 peer.ended = Some(how.clone());
                 if ended.certain {
                     self.exits_soon(id, now);
+                } else {
+                    self.wait_less(id, now);
                 }
             }
         }

@@ -124,6 +124,9 @@ impl Core {
             (Channel::Control, Message::Shutdown(targets)) => self.shutdown(targets, now),
             (Channel::Control, Message::EngineEnded(ended)) => self.engine_ended(&ended, now),
             (Channel::Control, Message::EnginesExpected(expected)) if self.is_launcher(peer) => {
+                if self.work.expected() != Some(&expected) {
+                    self.notify(&Message::EnginesExpected(expected.clone()));
+                }
                 self.work.engines_expected(expected, now);
             }
             // Whoever does not read the answers to its questions gets no more of them.

@@ -74,16 +74,15 @@ impl Core {
         let OwnSession { name, id: begins, .. } = peer.session.clone();
         let session = OfSession { name, id: begins, last_request, taken_from };
         let welcome = Welcome {
-            peer: id,
-            token: peer.token.text(),
             engine_id,
             engines,
-            window: self.limits.window,
             grace: if peer.sent.keeps() { peer.grace(self.limits.session_grace).as_secs_f64() } else { 0.0 },
             resumed: counted.map(|_| peer.received),
             counted,
             session: engine_id.is_none().then_some(session),
             log: engine_id.map(|_| self.limits.log),
+            // Whether there is a link is the transport's to say.
+            ..Welcome::new(id, peer.token.text(), self.limits.window)
         };
         self.send(route, Message::Welcome(welcome));
     }
@@ -122,7 +121,7 @@ impl Core {
     pub(super) fn is_worth_keeping(&self, peer: PeerId, known: &Peer) -> bool {
         let answers = || known.sent.any(|message| matches!(message, Message::Reply(_)));
         let held = || self.losses.held(peer).next().is_some();
-        known.engine_id.is_some() || known.session.named || self.work.has_open(peer) || held() || answers()
+        known.session.named || self.work.has_open(peer) || held() || answers()
     }
 
     /// Something is sent to a client whose session has a name: it is kept in the history, too. True: it is not to be sent, since
@@ -180,17 +179,15 @@ impl Core {
         self.actions.push(Action::Keep(Box::new(entry)));
     }
 
-    /// A peer's connections are gone: it is waited for. One that is `over` will not come back itself, but somebody may come
+    /// A client's connections are gone: it is waited for. One that is `over` will not come back itself, but somebody may come
     /// for what it has left.
     pub(super) fn lose(&mut self, id: PeerId, over: bool, why: &str, now: Duration) {
-        let engine = self.registry.peer(id).is_some_and(|peer| peer.engine_id.is_some());
-        let most = if engine { self.limits.engine_grace } else { Duration::MAX };
         let worth = |peer: &Peer| !over || self.is_worth_keeping(id, peer);
         let kept = self.registry.peer(id).is_some_and(|peer| peer.is_kept() && worth(peer));
         if kept && (over || self.registry.peer(id).is_some_and(|peer| peer.session.closed)) {
             self.work.client_gone(id);
         }
-        if kept { self.wait_for(id, most, now) } else { self.forget(id, None, why, now) }
+        if kept { self.wait_for(id, Duration::MAX, now) } else { self.forget(id, None, why, now) }
     }
 
     /// The process of a client has ended, whatever holds its connections.

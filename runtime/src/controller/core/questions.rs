@@ -30,12 +30,14 @@ impl Core {
                 }
                 .to_owned(),
                 away: peer.presence != Presence::Here,
+                absence: peer.away(now),
                 queue,
                 completed: load.map_or(0, |load| load.completed.0),
                 resident_bytes: peer.resident_bytes,
                 uptime: now.saturating_sub(peer.since).as_secs_f64(),
                 ends_in: peer.horizon().end.map(|end| end.saturating_sub(now).as_secs_f64()),
                 world: self.worlds.status(id, load, now),
+                group: peer.hello.group.clone(),
             }
         });
         Status {

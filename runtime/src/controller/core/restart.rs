@@ -3,7 +3,7 @@
 use super::{Core, Identity};
 use crate::controller::event::Action;
 use crate::controller::limits::Limits;
-use crate::controller::peer::{Peer, Presence};
+use crate::controller::peer::Peer;
 use ipclusterz_base::ids::PeerId;
 use std::time::Duration;
 
@@ -65,21 +65,6 @@ impl Core {
             peer.watched = false;
             self.forget(id, None, "its connection ended with the controller", now);
         }
-    }
-
-    /// A peer has no connections, and is waited for, at most so long.
-    pub(super) fn wait_for(&mut self, id: PeerId, most: Duration, now: Duration) {
-        let Some(peer) = self.registry.peer_mut(id) else { return };
-        let grace = peer.grace(self.limits.session_grace).min(most);
-        let until = now.saturating_add(grace);
-        peer.presence = Presence::Away(until);
-        self.away.insert((until, id));
-        let who = peer.name();
-        let long = if grace == Duration::MAX { "for ever".to_owned() } else { format!("for {} s", grace.as_secs()) };
-        if let Some(engine) = peer.engine_id {
-            self.work.loads.set_away(engine, true);
-        }
-        self.actions.push(Action::Log(format!("{who} has no connection; it is waited for {long}")));
     }
 }
 

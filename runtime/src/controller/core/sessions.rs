@@ -37,6 +37,9 @@ impl Core {
         if self.stopping.is_some() {
             return self.send(route, Message::Refused(Refused::new("the cluster is stopping")));
         }
+        if hello.role == Role::Engine && self.registry.is_dismissed(&hello.uuid) {
+            return self.send(route, Message::Refused(Refused::new("it was shut down while it had no connection")));
+        }
         let known = self.registry.of_uuid(hello.role, &hello.uuid);
         if known.is_some_and(|known| self.is_late(known, &hello)) {
             return self.send(route, Message::Refused(Refused::new("a later hello of this peer has come")));
@@ -153,7 +156,7 @@ impl Core {
                 missing.into_iter().filter_map(|(channel, message, payload)| to_peer(peer, channel, message, payload));
             self.actions.extend(sends);
             if let Some(engine) = engine {
-                self.work.came_back(engine, now);
+                self.is_back(attach.peer, engine, now);
             }
             return;
         }
@@ -164,6 +167,12 @@ impl Core {
                 .extend(early.filter_map(|(channel, message, payload)| to_peer(peer, channel, message, payload)));
         }
         let info = self.registry.peer(attach.peer).and_then(Peer::engine_info);
+        if info.is_none() {
+            self.tell_who_is_away(attach.peer, now);
+            if let Some(expected) = self.work.expected().cloned() {
+                self.send_client(attach.peer, Channel::Control, Message::EnginesExpected(expected), vec![]);
+            }
+        }
         if let Some(info) = info {
             let EngineInfo { id, pid, host, address, .. } = &info;
             let log = format!("engine {id} registered: pid {pid} on {host}, at {address}");
@@ -181,11 +190,20 @@ impl Core {
         }
     }
 
-    pub(super) fn gone(&mut self, route: Route, why: &str, now: Duration) {
+    /// A connection has ended. `silent`: nothing was heard of it any more.
+    pub(super) fn gone(&mut self, route: Route, silent: bool, now: Duration) {
+        let why = if silent { "nothing was heard of it any more" } else { "its connection broke" };
         let known = self.registry.of_route(route).and_then(|(id, _)| Some((id, self.registry.peer(id)?)));
         if let Some((id, engine)) = known.filter(|(_, peer)| peer.engine_id.is_some()) {
             let waits = engine.is_kept() && engine.stood && !engine.ends_with_connection();
-            return if waits { self.engine_is_cut_off(id, route, now) } else { self.forget(id, Some(route), why, now) };
+            return if waits {
+                self.engine_is_cut_off(id, route, silent, now)
+            } else {
+                self.forget(id, Some(route), why, now)
+            };
+        }
+        if let Some(id) = self.registry.parted(route).filter(|_| !silent) {
+            return self.is_closed(id, now);
         }
         if let Some(other) = self.registry.detach(route) {
             // A client that ends closes both, one after the other. If only this one broke, it has to start anew.
@@ -197,30 +215,6 @@ impl Core {
         }
         if let Some((peer, _)) = self.registry.of_route(route) {
             self.forget(peer, Some(route), why, now);
-        }
-    }
-
-    /// A connection of an engine broke, which may come back. Its other one may stand for ever: that of a process which was stopped
-    /// is answered by its kernel.
-    fn engine_is_cut_off(&mut self, id: PeerId, route: Route, now: Duration) {
-        let routes = self.registry.peer(id).map(|peer| [Some(peer.control), peer.data]).into_iter().flatten().flatten();
-        let other = routes.filter(|other| *other != route);
-        let standing = other.filter(|other| self.registry.of_route(*other).is_some_and(|(owner, _)| owner == id));
-        let standing: Vec<Route> = standing.collect();
-        self.registry.disconnect(id);
-        for other in standing {
-            self.send(other, Message::Refused(Refused::new("the other connection broke")));
-        }
-        self.lose(id, false, "its connection broke", now);
-    }
-
-    /// Drops peers that did not come back in time.
-    pub(super) fn give_up_absent(&mut self, now: Duration) {
-        while let Some((until, peer)) = self.away.first().copied().filter(|(until, _)| *until <= now) {
-            self.away.remove(&(until, peer));
-            if self.registry.peer(peer).is_some_and(|peer| peer.presence == Presence::Away(until)) {
-                self.forget(peer, None, "its connection broke, and it did not come back in time", now);
-            }
         }
     }
 

@@ -45,6 +45,9 @@ impl Core {
                 _ => continue,
             }
             self.send_engine(engine, Channel::Control, Message::Shutdown(Targets { engines: None }), vec![]);
+            if let Some(id) = self.registry.peer_of_engine(engine) {
+                self.wait_less(id, now);
+            }
         }
     }
 

@@ -19,7 +19,15 @@ impl Work {
             });
         // Finding out that something is missing says nothing about how long the engine's tasks take.
         let seconds = (!unmet).then_some(result.completed - result.started);
-        let known = self.loads.take(engine, result.id, seconds, now);
+        let mut known = self.loads.take(engine, result.id, seconds, now);
+        if self.is_elsewhere(result.id, engine) {
+            // Another one has it, or is to have it: the first that can do it answers.
+            self.is_given_up(result.id, engine);
+            known &= !unmet;
+            if known {
+                self.withdraw(result.id);
+            }
+        }
         let reply = Reply {
             started: result.started,
             completed: result.completed,
@@ -27,7 +35,7 @@ impl Work {
             ..empty_reply(Some(engine), if result.outcome == TaskOutcome::Ok { Outcome::Ok } else { Outcome::Error })
         };
         if known {
-            self.member_ended(engine, result.id, result.standing);
+            self.member_ended(engine, result.id, result.standing, now);
         }
         let bytes = bytes_of(&payload, &reply.segments);
         if known && bytes > self.limits.window.request_bytes {
@@ -61,6 +69,9 @@ impl Work {
 
     /// Ends a task that may go to none of the present engines.
     pub(super) fn nowhere_to_go(&mut self, task: TaskId) {
+        if self.falls_back(task, false) {
+            return;
+        }
         let Some(balanced) = self.tasks.get_mut(&task).and_then(|state| state.balanced.as_mut()) else { return };
         match balanced.unmet.take() {
             Some(unmet) => {
@@ -129,6 +140,7 @@ impl Work {
         if let Some(client) = self.clients.get_mut(&state.client) {
             self.released |= client.close(task, state.request);
         }
+        self.take_back_all(task, &state);
         self.dispose_unmet(state.balanced.and_then(|balanced| balanced.unmet));
         self.dispose(state.job);
     }

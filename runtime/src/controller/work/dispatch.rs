@@ -29,6 +29,9 @@ impl Work {
 
     /// A task that was at an engine waits again, in its former place.
     pub(super) fn requeue(&mut self, task: TaskId) {
+        if self.falls_back(task, true) {
+            return;
+        }
         if let Some(state) = self.tasks.get_mut(&task) {
             state.place = Place::Queued;
             self.enqueue(task);
@@ -82,7 +85,9 @@ impl Work {
         state.place = Place::At(engine);
         let job = &state.job;
         let function = job.function.as_ref().map(|(name, _)| *name);
-        let (segments, group) = (job.segments.clone(), job.group.clone());
+        let segments = job.segments.clone();
+        let first = TaskId(task.0.saturating_sub(u64::from(state.position)));
+        let group = job.group.clone().map(|group| self.groups.given(&job.members, group, first, state.position));
         let message = Task { id: task, op: job.op, function, segments, group, client: state.client };
         self.effects.push(Effect::ToEngine(engine, Channel::Data, Message::Task(message), job.payload.clone()));
         self.loads.give(engine, task, now);

@@ -25,7 +25,11 @@ impl Work {
         for task in &recalled.returned {
             let was_asked = self.was_asked(*task);
             self.said(engine, *task);
-            if !self.loads.take(engine, *task, None, now) {
+            if !self.loads.take(engine, *task, None, now) || self.is_given_up(*task, engine) {
+                continue;
+            }
+            let given_up = self.tasks.get(task).is_some_and(|state| state.abort);
+            if given_up && self.falls_back(*task, false) {
                 continue;
             }
             match self.tasks.get(task) {
@@ -50,8 +54,11 @@ impl Work {
             let Some(state) = self.tasks.get_mut(&task) else { continue };
             match state.place {
                 Place::Queued if engines.is_none() => {
-                    self.unqueued();
-                    self.answer(task, None, Outcome::Aborted);
+                    state.abort = true;
+                    self.withdraw(task);
+                    if !self.falls_back(task, false) {
+                        self.answer(task, None, Outcome::Aborted);
+                    }
                 }
                 // None of its group has started either, but the others go on.
                 Place::Held(engine) if means(engine) && engines.is_some() && state.job.group.is_some() => {
@@ -137,11 +144,13 @@ impl Work {
     /// When `tick` should be called next, if at all.
     pub fn next_tick(&self) -> Option<Duration> {
         let grace = self.no_engine_since.map(|since| since.saturating_add(self.patience().0));
-        if self.loads.any_stacked() { Some(Duration::ZERO) } else { grace }
+        let soon = self.loads.any_stacked().then_some(Duration::ZERO);
+        [soon, grace, self.next_word_of_members()].into_iter().flatten().min()
     }
 
-    /// Takes back what waits behind long tasks; ends queued tasks when there has been no engine for too long.
+    /// Tells members of groups of each other; takes back what waits behind long tasks; ends queued tasks when there has been no engine for too long.
     pub fn tick(&mut self, now: Duration) {
+        self.tell_of_members(now);
         for engine in self.loads.stuck(now) {
             let Some(load) = self.loads.get(engine) else { continue };
             let balanced = |task: &TaskId| self.tasks.get(task).is_some_and(|state| state.balanced.is_some());

@@ -72,7 +72,8 @@ impl Work {
         let function = function.and_then(|(name, code)| code.map(|code| (name, code)));
         state.last_request = state.last_request.max(request.id);
         let (op, segments, name) = (request.op, request.segments, request.name);
-        let job = Rc::new(Job { op, function, segments, payload, bytes, group, name, submitted: now });
+        let members = group.as_ref().map(|_| targets.iter().copied().flatten().collect()).unwrap_or_default();
+        let job = Rc::new(Job { op, function, segments, payload, bytes, group, members, name, submitted: now });
         self.held_bytes += bytes;
         self.segments.extend(job.segment_names().map(|name| name.to_vec()));
         let kept = request.keep.map(|name| (name, targets.clone()));
@@ -170,8 +171,8 @@ impl Work {
 
     /// An engine lacks a function.
     pub fn need_function(&mut self, engine: EngineId, task: TaskId) {
-        if let Some(TaskState { job, place: Place::At(at), sent_code, .. }) = self.tasks.get_mut(&task)
-            && *at == engine
+        if let Some(TaskState { job, balanced, place, sent_code, .. }) = self.tasks.get_mut(&task)
+            && (*place == Place::At(engine) || balanced.as_ref().is_some_and(|it| it.elsewhere.contains(&engine)))
             && *sent_code < SENT_CODE_MAX
             && let Some((function, code)) = &job.function
         {
@@ -300,7 +301,7 @@ fn targets_of(placement: Placement, anywhere: &Rc<Choice>) -> (Vec<Option<Engine
             (retries, Rc::new(Choice::of(engines, duration.map(length))))
         }
     };
-    (vec![None], Some(Balanced { retries, choice, crashes: Vec::new(), unmet: None }))
+    (vec![None], Some(Balanced { retries, choice, elsewhere: Vec::new(), crashes: Vec::new(), unmet: None }))
 }
 
 fn count_of(targets: &[Option<EngineId>]) -> u32 {

@@ -34,6 +34,47 @@ pub struct EngineLeft {
     pub reason: String,
 }
 
+/// See [`super::Message::EngineAway`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineAway {
+    /// Its id.
+    pub id: EngineId,
+    /// None: it has its connections again.
+    #[serde(default)]
+    pub away: Option<Away>,
+}
+
+/// An engine that has no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Away {
+    /// For so many seconds.
+    pub seconds: u64,
+    /// It is waited for so many seconds more.
+    pub left: u64,
+    /// Nothing is heard of it: its network may be down. Otherwise its connections were closed.
+    #[serde(default)]
+    pub silent: bool,
+}
+
+impl Away {
+    /// The same, so many seconds later.
+    pub fn later(self, seconds: u64) -> Away {
+        let (for_so_long, left) = (self.seconds.saturating_add(seconds), self.left.saturating_sub(seconds));
+        Away { seconds: for_so_long, left, ..self }
+    }
+
+    /// In words, for whoever waits for the engine.
+    pub fn of(&self, who: &str) -> String {
+        let Away { seconds, left, silent } = self;
+        let (why, key) = if *silent {
+            ("nothing is heard of it", "engines.lease")
+        } else {
+            ("its connections were closed", "controller.engine_grace")
+        };
+        format!("{who} has had no connection for {seconds} s: {why}; it is waited for {left} s more ({key})")
+    }
+}
+
 /// See [`super::Message::EngineEnded`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineEnded {

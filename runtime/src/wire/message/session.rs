@@ -8,6 +8,7 @@ use ipclusterz_base::logs::LogLimit;
 use ipclusterz_base::process::Birth;
 use ipclusterz_base::release;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// See [`super::Message::Hello`]. [`greeting`](crate::wire::greeting) says which fields never change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,6 +62,18 @@ pub struct Hello {
     /// known by that. 0: they are not counted.
     #[serde(default, skip_serializing_if = "is_uncounted")]
     pub attempt: u64,
+    /// The group of the profile's that an engine is of, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Large frames may travel beside their messages, on bulk connections.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bulk: bool,
+    /// This is the agent of a host: its connections are to be shared by engines there. It is no engine itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agent: bool,
+    /// The tunnel that it comes through is of SSH: on the way between the two hosts all is encrypted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub through_ssh: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -98,6 +111,10 @@ impl Hello {
             session,
             lease,
             attempt: 0,
+            group: None,
+            bulk: false,
+            agent: false,
+            through_ssh: false,
         }
     }
 }
@@ -141,9 +158,18 @@ pub struct Welcome {
     /// For an engine: how large its log may become.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogLimit>,
+    /// How to open a bulk link, for a peer that came through TCP and asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bulk: Option<Bulk>,
 }
 
 impl Welcome {
+    /// To a new session that ends with its connections, of a peer that is told nothing else.
+    pub fn new(peer: PeerId, token: String, window: Window) -> Self {
+        let (engine_id, engines, resumed, counted, session, log, bulk) = Default::default();
+        Welcome { peer, token, engine_id, engines, window, grace: 0.0, resumed, counted, session, log, bulk }
+    }
+
     /// Whether it is of the session that has this token. A client that has lost its session gets it again as another one would, by its
     /// name: then the peer is the same, and the session is another one.
     pub fn is_of_session(&self, token: &str) -> bool {
@@ -158,6 +184,43 @@ impl Welcome {
         let received = asked.map_or_else(Counts::default, |asked| asked.received);
         let received = self.counted.map_or(received, |counted| counted.least(received));
         (self.grace > 0.0).then(|| Resume { peer: self.peer, token: self.token.clone(), received })
+    }
+}
+
+/// What opens a link of bulk connections, over which large frames travel.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bulk {
+    /// The number of the link, 16 bytes, and its key, 32 bytes.
+    ticket: serde_bytes::ByteBuf,
+    /// Payloads are not encrypted: the profile says that the network is trusted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plain: bool,
+    /// Payloads may be compressed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compress: bool,
+}
+
+impl Bulk {
+    /// Of a link with this number and key.
+    pub fn new(id: &[u8; 16], key: &[u8; 32], plain: bool, compress: bool) -> Self {
+        Bulk { ticket: serde_bytes::ByteBuf::from([&id[..], &key[..]].concat()), plain, compress }
+    }
+
+    /// Number and key.
+    pub fn parts(&self) -> Option<([u8; 16], [u8; 32])> {
+        let (id, key) = self.ticket.split_first_chunk()?;
+        Some((*id, key.try_into().ok()?))
+    }
+}
+
+impl fmt::Debug for Bulk {
+    /// Without the key.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Bulk")
+            .field("plain", &self.plain)
+            .field("compress", &self.compress)
+            .finish_non_exhaustive()
     }
 }
 

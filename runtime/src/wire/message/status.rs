@@ -1,6 +1,6 @@
 //! The state of the cluster, as the controller reports it.
 
-use super::engines::EnginesExpected;
+use super::engines::{Away, EnginesExpected};
 use super::world::WorldStatus;
 use ipclusterz_base::ids::EngineId;
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,9 @@ pub struct EngineStatus {
     /// It has no connection, and is waited for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub away: bool,
+    /// Since when, and for how long still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absence: Option<Away>,
     /// Tasks given to it and not answered.
     pub queue: u64,
     /// Tasks answered.
@@ -83,4 +86,7 @@ pub struct EngineStatus {
     /// For a rank of an MPI program.
     #[serde(default)]
     pub world: Option<WorldStatus>,
+    /// The group of the profile's that it is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }

@@ -2,7 +2,7 @@
 
 use super::functions::FunctionName;
 use super::operation::{Op, SegmentNote};
-use super::world::{Broken, Group};
+use super::world::{Broken, Group, is_none};
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use serde::{Deserialize, Serialize};
 
@@ -63,18 +63,25 @@ pub struct Standing {
     pub comm: String,
     /// How many collectives this member has entered on it; none: it cannot use it any more.
     pub entered: Option<u64>,
-    /// Why it left before the end, if it did.
+    /// How it ended its part, of a group of several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub departure: Option<Departure>,
 }
 
-/// A member of a group has left by an exception: it enters nothing that the others may wait in.
+/// A member of a group has ended its part: it enters nothing more that the others may wait in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Departure {
-    /// Which exception, for people.
+    /// By which exception, for people; empty: by none.
     pub why: String,
     /// How many collectives it has entered on each communicator, as the MPI extension module tells it.
     pub entered: String,
+}
+
+impl Departure {
+    /// It has left by an exception, and so ended the call for all.
+    pub fn raised(&self) -> bool {
+        !self.why.is_empty()
+    }
 }
 
 /// See [`super::Message::Left`].
@@ -82,7 +89,7 @@ pub struct Departure {
 pub struct Left {
     /// The receiver's part of what they do together.
     pub task: TaskId,
-    /// Who has left.
+    /// Who has ended its part.
     pub engine: EngineId,
     /// Its rank in MPI_COMM_WORLD.
     pub rank: u32,
@@ -98,6 +105,9 @@ pub struct Settled {
     /// The group's communicator, if the members are out of step in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<Broken>,
+    /// How often its communicator was made anew: what they do next has that one.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub renewal: u64,
 }
 
 /// See [`super::Message::Result`].

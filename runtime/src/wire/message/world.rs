@@ -1,6 +1,6 @@
 //! MPI programs among the engines: ranks, groups and epochs.
 
-use ipclusterz_base::ids::EngineId;
+use ipclusterz_base::ids::{EngineId, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// A rank of an MPI program.
@@ -26,6 +26,17 @@ pub struct Group {
     /// Seconds that its communicator may take to be made, if whoever asked said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<f64>,
+    /// How often its communicator was made anew in this epoch, because its ranks were out of step.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub renewal: u64,
+    /// The receiver's part of what the group does before this. It begins when it has heard that all have ended that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<TaskId>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+pub(super) fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A communicator that one of its ranks has abandoned, so that the ranks are out of step.

@@ -55,7 +55,7 @@ fn running(text: &str) -> Action {
 }
 
 fn refusal(why: &str) -> Failure {
-    Failure::new(Exit::StartFailed, why).with_hint("ask again")
+    Failure::new(ipclusterz_host::exit_code::Exit::StartFailed, why).with_hint("ask again")
 }
 
 fn ended(orderly: bool, how: &str) -> Vec<Action> {
@@ -75,7 +75,7 @@ fn pending(reason: &str) -> Wait {
 
 /// The end of a job that has never run.
 fn given_up(how: &str) -> Vec<Action> {
-    let why = Failure::new(Exit::StartFailed, how).with_hint(words::WAITED_HINT);
+    let why = Failure::new(ipclusterz_host::exit_code::Exit::StartFailed, how).with_hint(words::WAITED_HINT);
     vec![Action::Tell(SetEvent::Ended(SetEnd { certain: false, ..SetEnd::not_started(why) }))]
 }
 
@@ -92,12 +92,12 @@ fn on(nodes: &str) -> View {
 }
 
 fn over(state: &str, failed: bool) -> View {
-    View::Over { state: state.to_owned(), failed }
+    View::Over(Outcome { state: Some(state.to_owned()), failed, ..Outcome::default() })
 }
 
 fn exit(code: i32) -> Event {
     let state = Some(if code == 0 { "COMPLETED" } else { "FAILED" }.to_owned());
-    Event::Outcome(Some(Outcome { state, failed: code != 0, code: Some(code), signal: None }))
+    Event::Outcome(Some(Outcome { state, failed: code != 0, code: Some(code), ..Outcome::default() }))
 }
 
 const CANCEL: Action = Action::Cancel { kill: false };
@@ -234,9 +234,57 @@ fn a_job_cancelled_by_somebody_else_is_noticed() {
     let mut story = Story::queued(rules());
     story.see(1.0, resources());
     assert_eq!(story.see(1.0, over("CANCELLED", true)), [Action::AskOutcome]);
-    let outcome = Outcome { state: Some("CANCELLED".to_owned()), failed: true, code: Some(0), signal: Some(15) };
+    let outcome = Outcome {
+        state: Some("CANCELLED".to_owned()),
+        failed: true,
+        code: Some(0),
+        signal: Some(15),
+        by: None,
+        cause: causes::named(causes::CANCELLED),
+    };
     let how = "job 17 was cancelled (CANCELLED), signal: 15 (SIGTERM)";
-    assert_eq!(story.after(0.0, Event::Outcome(Some(outcome))), ended(false, how));
+    let told = |actions: Vec<Action>| match &actions[..] {
+        [Action::Tell(SetEvent::Ended(end))] => end.clone(),
+        others => panic!("{others:?}"),
+    };
+    let end = told(story.after(0.0, Event::Outcome(Some(outcome.clone()))));
+    assert_eq!((end.how.as_str(), end.not_started, end.log), (how, true, None), "nothing of it has run");
+
+    let mut story = Story::queued(rules());
+    story.see(1.0, on("n1"));
+    story.see(1.0, over("CANCELLED", true));
+    let end = told(story.after(0.0, Event::Outcome(Some(outcome))));
+    assert_eq!((end.how.as_str(), end.not_started, end.cause), (how, false, causes::named(causes::CANCELLED)));
+}
+
+#[test]
+fn a_job_that_is_suspended_is_told_to_be_and_told_to_go_on() {
+    let mut story = Story::queued(rules());
+    story.see(1.0, on("n1"));
+    let suspended = View::Suspended("suspended; `scontrol resume` lets it go on".to_owned());
+    let text = "job 17 is suspended; `scontrol resume` lets it go on: its processes are stopped, and its engines do not answer \
+                until they go on";
+    assert_eq!(story.see(1.0, suspended.clone()), [Action::Tell(SetEvent::Suspended(text.to_owned()))]);
+    assert_eq!(story.see(1.0, suspended.clone()), []);
+    assert_eq!(story.see(1.0, on("n1")), [Action::Tell(SetEvent::Resumed("job 17 runs on n1".to_owned()))]);
+    // It may have begun and been suspended between two looks.
+    let mut story = Story::queued(rules());
+    assert_eq!(story.see(1.0, suspended)[0], running("job 17 runs"));
+    assert_eq!(story.see(1.0, over("FAILED", true)), [Action::AskOutcome]);
+}
+
+#[test]
+fn the_queue_is_asked_at_once_why_an_engine_was_lost() {
+    let mut story = Story::queued(rules());
+    for _ in 0..6 {
+        story.see(5.0, on("n1"));
+    }
+    assert_eq!(story.after(1.0, Event::Suspect), []);
+    assert!(story.job.next_look().is_some_and(|at| at <= story.now));
+    // Of many engines, and of a question that is asked again, the queue does not hear.
+    story.see(0.0, on("n1"));
+    story.after(0.1, Event::Suspect);
+    assert!(story.job.next_look().is_some_and(|at| at > story.now));
 }
 
 #[test]
@@ -295,11 +343,27 @@ fn tasks_of_an_array_may_wait_after_others_have_run() {
 }
 
 #[test]
+fn which_tasks_of_an_array_wait_is_told() {
+    let mut story = Story::queued(Rules { array: true, ..rules() });
+    let partly =
+        |tasks: &[u32]| View::Partly { nodes: "n1".to_owned(), waiting: tasks.to_vec(), wait: pending("no room") };
+    let event = |engines: &[u32], text: &str| Action::Tell(SetEvent::Partly(engines.to_vec(), text.to_owned()));
+    let text = "tasks 3-5, 9 of job 17 are pending: no room; 1 s so far";
+    let first = [running("job 17 runs on n1"), waiting(text), event(&[2, 3, 4, 8], text)];
+    assert_eq!(story.see(1.0, partly(&[3, 4, 5, 9])), first);
+    assert_eq!(story.see(1.0, partly(&[3, 4, 5, 9])), [], "no news");
+    let text = "task 9 of job 17 is pending: no room; 4 s so far";
+    assert_eq!(story.see(2.0, partly(&[9])), [event(&[8], text)]);
+    assert_eq!(story.see(1.0, on("n1")), [event(&[], "job 17 runs")]);
+    assert_eq!(story.see(1.0, on("n1")), []);
+}
+
+#[test]
 fn a_silent_queue_is_told_and_ends_only_what_is_not_known_to_run() {
     let silence = || Event::NotSeen("squeue: timed out".to_owned());
     let mut story = Story::queued(rules());
     assert_eq!(story.after(1.0, silence()), []);
-    let text = "job 17 is pending: no answer from the queue for 20 s: squeue: timed out; 21 s so far";
+    let text = "job 17: no answer from the queue for 20 s: squeue: timed out";
     assert_eq!(story.after(20.0, silence()), [waiting(text)]);
     assert_eq!(story.after(5.0, silence()), []);
     let actions = story.after(600.0, silence());
@@ -309,10 +373,19 @@ fn a_silent_queue_is_told_and_ends_only_what_is_not_known_to_run() {
     let mut story = Story::queued(rules());
     story.see(1.0, on("n1"));
     story.after(1.0, silence());
-    let text = "job 17 runs; no answer from the queue for 15 min: squeue: timed out";
-    assert_eq!(story.after(900.0, silence()), [running(text)]);
+    let text = "job 17: no answer from the queue for 15 min, and it ran before: squeue: timed out";
+    assert_eq!(story.after(900.0, silence()), [Action::Tell(SetEvent::News(text.to_owned()))]);
     assert_eq!(story.see(1.0, on("n1")), []);
     assert!(!story.job.is_over());
+
+    // What it was before is known, and is not what it is now.
+    let mut story = Story::queued(rules());
+    story.see(1.0, resources());
+    story.after(1.0, silence());
+    let text = "job 17: no answer from the queue for 20 s, and it was pending before (waiting for resources): squeue: \
+                timed out";
+    assert_eq!(story.after(20.0, silence()), [waiting(text)]);
+    assert_eq!(story.see(1.0, resources()), [waiting("job 17 is pending: waiting for resources; 23 s so far")]);
 }
 
 #[test]

@@ -193,3 +193,16 @@ srun: error: n1: task 12: Segmentation fault (core dumped)
     let how = |rank| end_of_rank(&again, rank).map(|cause| cause.how);
     assert_eq!((how(2).as_deref(), how(5)), (Some("signal: 9 (SIGKILL)"), None));
 }
+
+#[test]
+fn the_parent_of_an_engine_says_how_it_ended() {
+    let lines = [
+        "0: engine 4 (pid 17) ended by signal 9 (SIGKILL)",
+        "1: engine 5 (pid 18) ended with status 3",
+        "0: engine 4 (pid 19) ended by signal 11 (SIGSEGV)",
+        "1: what user code prints: engine 6 died",
+    ];
+    assert_eq!(end_of_engine(&lines, EngineId(4)).as_deref(), Some("signal: 11 (SIGSEGV)"));
+    assert_eq!(end_of_engine(&lines, EngineId(5)).as_deref(), Some("exit status: 3"));
+    assert_eq!(end_of_engine(&lines, EngineId(6)), None);
+}
