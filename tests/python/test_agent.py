@@ -36,23 +36,37 @@ class Counting(Forward):
         super()._pass(end, data)
 
 
-class Host:
-    """Four engines, 1 to 4, that one process forks, as on a host that reaches the controller through one way."""
+def as_forks(command: list[str]) -> list[tuple[list[str], dict[str, str]]]:
+    """One process that forks the engines."""
+    return [([*command, "--engines", "4", "--fork"], NO_RANK)]
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
+
+def as_ranks(command: list[str]) -> list[tuple[list[str], dict[str, str]]]:
+    """A process for each, as mpiexec starts them."""
+    rank = {"PMI_SIZE": "4", "MPI_LOCALNRANKS": "4"}
+    return [([*command, "--ranks", "4"], {**NO_RANK, **rank, "PMI_RANK": str(number)}) for number in range(4)]
+
+
+class Host:
+    """Four engines, 1 to 4, of a host that reaches the controller through one way."""
+
+    def __init__(self, cluster: Cluster, folder: Path, start: Callable[..., Any] = as_forks) -> None:
         self.cluster = cluster
         self.way = Counting(tcp_address(cluster.report))
-        file = offering(cluster.report, self.way.address, folder / "engine.json", "engine")
-        command = [sys.executable, "-m", "ipclusterz.engine", "--connection-file", file]
-        command += ["--engines", "4", "--first-engine-id", "1", "--fork", "--with-agent", "--lease", "20"]
+        self.file = offering(cluster.report, self.way.address, folder / "engine.json", "engine")
+        command = [sys.executable, "-m", "ipclusterz.engine", "--connection-file", self.file]
+        command += ["--first-engine-id", "1", "--with-agent", "--lease", "20"]
         self.log = folder / "log"
-        with self.log.open("w") as log:
-            self.parent = psutil.Popen(command, env=NO_RANK, stderr=log, stdout=log, start_new_session=True)
+        with self.log.open("a") as log:
+            self.started = [
+                psutil.Popen(words, env=variables, stderr=log, stdout=log, start_new_session=True)
+                for words, variables in start(command)
+            ]
 
     @property
     def agent(self) -> psutil.Process:
         """The agent of the engines."""
-        [found] = [each for each in self.parent.children() if "agent" in each.cmdline()]
+        [found] = [each for each in psutil.process_iter() if {"agent", str(self.file)} <= set(_words(each))]
         return found
 
     def folders(self) -> list[Path]:
@@ -62,11 +76,23 @@ class Host:
         }
         return [socket, Path(f"/dev/shm/ipclusterz-{os.getuid()}-{socket.name}")]
 
+    def has_ended(self) -> bool:
+        return all(each.poll() is not None for each in self.started)
+
     def end(self) -> None:
-        if self.parent.poll() is None:
-            self.parent.terminate()
-        until(lambda: self.parent.poll() is not None, SECONDS, self.log.read_text)
+        for each in self.started:
+            if each.poll() is None:
+                each.terminate()
+        until(self.has_ended, SECONDS, self.log.read_text)
         self.way.close()
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        words: list[str] = process.cmdline()
+    except psutil.Error:
+        return []
+    return words
 
 
 @pytest.fixture
@@ -80,9 +106,9 @@ def rc(cluster: Cluster) -> Iterator[Client]:
         yield client
 
 
-@pytest.fixture
-def host(cluster: Cluster, rc: Client, tmp_path: Path) -> Iterator[Host]:
-    made = Host(cluster, tmp_path)
+@pytest.fixture(params=[as_forks, as_ranks])
+def host(cluster: Cluster, rc: Client, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
+    made = Host(cluster, tmp_path, request.param)
     until(lambda: rc.ids == {0, *ENGINES}, SECONDS, made.log.read_text)
     yield made
     made.end()
@@ -101,7 +127,7 @@ def test_engines_share_its_connections_and_leave_nothing(host: Host, rc: Client)
     folders, agent = host.folders(), host.agent
     assert all(folder.stat().st_mode & 0o777 == 0o700 for folder in folders)
     rc.shutdown(targets=ENGINES)
-    until(lambda: host.parent.poll() is not None, SECONDS, host.log.read_text)
+    until(host.has_ended, SECONDS, host.log.read_text)
     until(lambda: not agent.is_running() or agent.status() == psutil.STATUS_ZOMBIE, SECONDS)
     assert not any(folder.exists() for folder in folders)
     assert not folders[0].with_name(f"{folders[0].name}.owner").exists()

@@ -96,6 +96,16 @@ pub fn spawn_with_input(command: Command, options: ChildOptions) -> io::Result<C
     prepared(command, options).spawn()
 }
 
+/// Starts a program in a session of its own, which has open nothing but the standard descriptors, and which nobody waits for: this
+/// process is to end soon.
+pub fn spawn_alone(mut command: Command) -> io::Result<Child> {
+    // SAFETY: as in `prepared`.
+    unsafe {
+        command.pre_exec(|| system::own_session().and_then(|()| close_inherited_on_exec()));
+    }
+    command.spawn()
+}
+
 fn prepared(mut command: Command, options: ChildOptions) -> Command {
     let launcher = std::process::id();
     command.process_group(0);

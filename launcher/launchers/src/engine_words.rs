@@ -68,9 +68,9 @@ pub fn preload(modules: &[String]) -> Vec<String> {
     if modules.is_empty() { Vec::new() } else { vec!["--preload".to_owned(), modules.join(",")] }
 }
 
-/// The option for `engines.agent`, for what forks engines.
+/// The option for `engines.agent`.
 pub fn agent(engines: &EnginesTable) -> Option<String> {
-    (engines.fork && engines.agent).then(|| "--with-agent".to_owned())
+    engines.agent.then(|| "--with-agent".to_owned())
 }
 
 /// What to do about modules that cannot be had before engines are forked.

@@ -143,6 +143,7 @@ impl<'a> LauncherMaker<'a> {
             ),
             one_parent: in_job && tables.queue.start.is_empty(),
             fork: tables.engines.fork,
+            agent: tables.engines.agent,
             preload: engine_words::preload(&tables.engines.preload),
             check_world: if in_job { tables.batch.check_world } else { tables.mpiexec.check_world },
             on_rank_loss: tables.engines.on_rank_loss,

@@ -43,6 +43,10 @@ pub struct AgentArguments {
     /// Seconds that the first connection to the controller may take
     #[arg(long)]
     pub timeout: f64,
+
+    /// Leave what has started this process, and log to this file
+    #[arg(long)]
+    pub log: Option<PathBuf>,
 }
 
 /// `ipclusterz stage`

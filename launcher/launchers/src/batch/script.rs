@@ -186,6 +186,9 @@ fn engines_command(options: &BatchOptions, set: &EngineSet, values: &Values) -> 
     // Only one process that starts several can fork them.
     if engines.fork && !batch.array && queue.start.is_empty() {
         line += " --fork";
+    }
+    // Tasks of an array are jobs of their own, which end each for itself.
+    if !batch.array {
         line.extend(engine_words::agent(engines).map(|word| format!(" {word}")));
     }
     if options.starts_engines_again() {
@@ -252,7 +255,7 @@ export GREETING='it'\\''s
 $HOME'
 exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-bad-exit=0 --no-kill --wait=0 --overlap --label \
 /opt/python/bin/python3 -m ipclusterz.engine --connection-file /home/me/clusters/lab/engine.json \
---first-engine-id 0 --ranks 8 --lease 60 --end-timeout 2 --timeout 84 --warn-before 60 --drain-before 120 --threads 1
+--first-engine-id 0 --ranks 8 --lease 60 --end-timeout 2 --timeout 84 --warn-before 60 --drain-before 120 --threads 1 --with-agent
 "
         );
     }
@@ -341,7 +344,7 @@ exec srun --ntasks=8 --nodes=2 --ntasks-per-node=4 --cpus-per-task=1 --kill-on-b
         options.engines.fork = false;
         options.engines.preload = vec!["numpy".to_owned(), "scipy.linalg".to_owned()];
         let script = render(&options, &set(4)).expect("a script").script;
-        assert!(script.ends_with(" --preload numpy,scipy.linalg\n"), "{script}");
+        assert!(script.ends_with(" --preload numpy,scipy.linalg --with-agent\n"), "{script}");
     }
 
     #[test]

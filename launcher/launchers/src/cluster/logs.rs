@@ -96,14 +96,15 @@ impl LogFolder {
         Ok(EngineLog { path: own, label: None })
     }
 
-    /// All existing logs: launcher, guard, controller, then sets, jobs and engines by number.
+    /// All existing logs: launcher, guard, controller, agents by their hosts, then sets, jobs and engines by number.
     pub fn all(&self) -> io::Result<Vec<PathBuf>> {
         let common = [self.launcher(), self.guard(), self.controller(), self.killed(), self.forks()];
         let common = common.into_iter().filter(|path| path.exists());
+        let agents = self.between("agent-", ".log")?.into_iter().map(|host| self.path.join(format!("agent-{host}.log")));
         let sets = self.numbers("set-", ".log")?.into_iter().map(|set| self.set(SetId(set)));
         let jobs = self.numbers("job-", ".log")?.into_iter().map(|set| self.job(SetId(set), "log"));
         let engines = self.numbers("engine-", ".log")?.into_iter().map(|id| self.engine(EngineId(id)));
-        Ok(common.chain(sets).chain(jobs).chain(engines).collect())
+        Ok(common.chain(agents).chain(sets).chain(jobs).chain(engines).collect())
     }
 
     /// Removes the logs of an earlier run, which may have had more engines, and the scripts of its jobs.
@@ -128,15 +129,20 @@ impl LogFolder {
 
     /// The numbers in the names of the files that begin and end like this, sorted.
     fn numbers(&self, begin: &str, end: &str) -> io::Result<Vec<u32>> {
-        let mut numbers: Vec<u32> = Vec::new();
-        for entry in std::fs::read_dir(&self.path)? {
-            let name = entry?.file_name();
-            numbers.extend(
-                name.to_str().and_then(|name| name.strip_prefix(begin)?.strip_suffix(end)?.parse::<u32>().ok()),
-            );
-        }
+        let mut numbers: Vec<u32> = self.between(begin, end)?.iter().filter_map(|text| text.parse().ok()).collect();
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    /// What stands between in the names of the files that begin and end like this, sorted.
+    fn between(&self, begin: &str, end: &str) -> io::Result<Vec<String>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            found.extend(name.to_str().and_then(|name| Some(name.strip_prefix(begin)?.strip_suffix(end)?.to_owned())));
+        }
+        found.sort_unstable();
+        Ok(found)
     }
 }
 
@@ -283,12 +289,15 @@ mod tests {
     fn logs_are_listed_in_reading_order() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let logs = LogFolder::at(folder.path().to_path_buf());
-        for name in ["engine-10.log", "engine-2.log", "controller.log", "notes.txt", "job-0.log", "job-0.sh"] {
+        for name in
+            ["engine-10.log", "engine-2.log", "agent-n1.log", "controller.log", "notes.txt", "job-0.log", "job-0.sh"]
+        {
             std::fs::write(folder.path().join(name), "").expect("write");
         }
         let engines = [logs.engine(EngineId(2)), logs.engine(EngineId(10))];
-        assert_eq!(logs.all().expect("list")[..2], [logs.controller(), logs.job(SetId(0), "log")]);
-        assert_eq!(logs.all().expect("list")[2..], engines);
+        let agent = folder.path().join("agent-n1.log");
+        assert_eq!(logs.all().expect("list")[..3], [logs.controller(), agent, logs.job(SetId(0), "log")]);
+        assert_eq!(logs.all().expect("list")[3..], engines);
         logs.clear().expect("clear");
         let left: Vec<_> = std::fs::read_dir(folder.path()).expect("list").flatten().map(|e| e.file_name()).collect();
         assert_eq!(left, ["notes.txt"]);

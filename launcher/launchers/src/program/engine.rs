@@ -32,6 +32,8 @@ pub struct EngineCommand {
     pub one_parent: bool,
     /// Whether that process forks them.
     pub fork: bool,
+    /// Whether engines of a host share a connection to a controller elsewhere.
+    pub agent: bool,
     /// The option for `engines.preload`; see [`engine_words::preload`].
     pub preload: Vec<String>,
     /// Whether engines start MPI and check that the ranks of the set are the whole of one world.
@@ -79,6 +81,9 @@ impl EngineCommand {
         if self.one_parent && self.fork {
             argv.push("--fork".into());
         }
+        if self.agent {
+            argv.push("--with-agent".into());
+        }
         if self.check_world {
             argv.extend(["--check-world", "--on-rank-loss", self.on_rank_loss.word()].map(OsString::from));
         }
@@ -105,6 +110,7 @@ pub(super) mod tests {
             shares: vec!["--threads".to_owned(), "2".to_owned()],
             one_parent: false,
             fork: true,
+            agent: false,
             preload: Vec::new(),
             check_world: true,
             on_rank_loss: OnRankLoss::Restart,

@@ -206,6 +206,7 @@ def engine(options: Options) -> None:
     from .streams import install
     from .threads import set_threads
 
+    agent = None
     state = State(os.path.dirname(os.path.abspath(options.connection_file)))
     ending = Ending(options.end_time, options.warn_before)
     signal(SIGINT, state.on_interrupt)
@@ -215,9 +216,15 @@ def engine(options: Options) -> None:
 
         if options.parent is not None and not end_with_parent(options.parent):
             fail(f"process {options.parent}, which started this engine, has ended", "")
+        if options.with_agent and options.agent is None:
+            from .agent import of_this_host
+
+            agent = of_this_host(options)
         set_threads(options, os.environ, take_place(options, os.environ))
         if options.preload:
             load(options)
+        if agent is not None:
+            agent.wait()
         engine_id, told = place(options)
         core = Engine(
             options.connection_file,
@@ -239,6 +246,9 @@ def engine(options: Options) -> None:
         fail(f"the extension module cannot be loaded: {error}", "reinstall ipclusterz for this Python")
     except (OSError, ValueError) as error:
         fail(f"this engine could not register: {error}", "")
+    if agent is not None:
+        # From here on it is held by this engine's connections.
+        agent.leave()
     say(f"engine {core.id}: pid {os.getpid()}, registered at {core.address}\n")
     ending.engine_id = core.id
     if "mpi" in told:

@@ -1,7 +1,8 @@
 """The agent of a host: the process through which its engines share one connection to a controller on another host.
 
-It is started by what forks the engines, and ends with that and the last engine. Without it each engine has connections
-of its own: that is said in the log, and nothing else is different.
+What starts engines starts it beside them: the process that forks them, or each engine itself, where mpiexec or srun has
+started that. They all get the same one (``ipclusterz agent``). It ends with the last engine. Without it each engine has
+connections of its own: that is said in the log, and nothing else is different.
 """
 
 from __future__ import annotations
@@ -9,59 +10,58 @@ from __future__ import annotations
 import json
 import os
 import select
-import socket
 import sys
 import time
-from fcntl import LOCK_EX, LOCK_NB, flock
 
 from .words import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from .options import Options
 
-__all__ = ["Agent"]
+__all__ = ["Agent", "of_this_host"]
 
 _PROGRAM = "ipclusterz"
 # Longer than any answer.
 _ANSWER = 1 << 16
-# How often is looked whether another process has started one.
-_LOOK = 0.01
+# Its part of the time that engines have to register in.
+_PART = 0.5
 
 
 class Agent:
-    """The agent for engines that are about to be forked: one that is there already, or one that is started.
+    """The agent for engines of this host: one that is there already, or one that is started.
 
     Parameters
     ----------
     options : Options
-        Of the process that forks them.
-    folder : str, optional
-        Where others of this host find it, and where theirs is found.
+        Of the process that forks them, or of an engine. What is left of its time is the engines'.
+    log : str, optional
+        Where it writes its log, if it is to outlive what started this process. Else this process is its parent.
     """
 
-    def __init__(self, options: Options, folder: str | None = None) -> None:
+    def __init__(self, options: Options, log: str | None = None) -> None:
         self._options = options
-        self._deadline = time.monotonic() + options.timeout
-        self._place = folder and os.path.join(folder, "agent.json")
-        self._lock = _open(f"{self._place}.lock") if self._place else None
+        self._begun = time.monotonic()
         self._leash: int | None = None
         self._answer: int | None = None
-        if self._is_mine() and not self._is_there():
-            self._start()
-
-    def _start(self) -> None:
-        program, options = _find(), self._options
+        # Of a process that ends as soon as it has started the agent.
+        self._starter = 0
+        program = _find()
         if program is None:
-            return self._is_without(f"there is no program {_PROGRAM} beside {sys.executable}")
-        arguments = ["agent", "--connection-file", options.connection_file, "--timeout", repr(options.timeout)]
+            self._is_without(f"there is no program {_PROGRAM} beside {sys.executable}")
+        else:
+            self._start(program, log)
+
+    def _start(self, program: str, log: str | None) -> None:
+        options = self._options
+        arguments = ["agent", "--connection-file", options.connection_file]
+        arguments += ["--timeout", repr(_PART * options.timeout), *(["--log", log] if log else [])]
         leash, self._leash = os.pipe()
         self._answer, answer = os.pipe()
         try:
             actions = [(os.POSIX_SPAWN_DUP2, leash, 0), (os.POSIX_SPAWN_DUP2, answer, 1)]
-            os.posix_spawn(program, [_PROGRAM, *arguments], os.environ, file_actions=actions)
+            pid = os.posix_spawn(program, [_PROGRAM, *arguments], os.environ, file_actions=actions)
+            self._starter = pid if log else 0
         except OSError as error:
             self._is_without(f"{program} cannot be run: {error.strerror}")
             self.leave()
@@ -70,66 +70,50 @@ class Agent:
 
     def wait(self) -> None:
         """Wait until it is ready, and have the engines told where it is: they are given the options of their parent."""
-        while self._lock is not None and not self._is_mine() and time.monotonic() < self._deadline:
-            # Another process is starting it.
-            time.sleep(_LOOK)
-        if self._answer is not None:
-            self._take(_read_line(self._answer, self._deadline))
-        elif self._place and self._options.agent is None:
-            self._is_there()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._answer is None:
+            return
+        options = self._options
+        # A moment more than it has itself, so that its reason is heard.
+        self._take(_read_line(self._answer, self._begun + (_PART + 0.1) * options.timeout))
+        if self._starter:
+            os.waitpid(self._starter, 0)
+        options.timeout = max(options.timeout - (time.monotonic() - self._begun), (1 - _PART) / 2 * options.timeout)
 
     def _take(self, answer: bytes) -> None:
-        """Take what it has said, and leave word for others."""
         found = json.loads(answer) if answer.endswith(b"\n") else {"error": {"message": "the agent does not answer"}}
         if "error" in found:
             self._is_without(found["error"]["message"])
-        self._use(found)
+        self._options.agent, self._options.agent_segments = found.get("socket"), found.get("segments")
         if self._options.agent is None:
             # Also where none is needed, because the controller is on this host.
             self.leave()
-        elif self._place:
-            _write(self._place, answer)
-
-    def _use(self, found: dict[str, Any]) -> None:
-        self._options.agent, self._options.agent_segments = found.get("socket"), found.get("segments")
-
-    def _is_mine(self) -> bool:
-        """Whether no other process of this host is starting an agent."""
-        try:
-            if self._lock is not None:
-                flock(self._lock, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            # A file system without locks: then there may be one agent more.
-            pass
-        return True
-
-    def _is_there(self) -> bool:
-        """Use the agent that another process has left word of, if it listens."""
-        try:
-            with open(self._place or "", "rb") as file:
-                found = json.loads(file.read())
-            with socket.socket(socket.AF_UNIX) as tried:
-                tried.settimeout(1)
-                tried.connect(found["socket"])
-        except (OSError, ValueError):
-            return False
-        self._use(found)
-        return True
 
     def leave(self) -> None:
         """Let go of it: when everybody has who was forked from here, and no engine is left, it ends."""
-        for descriptor in (self._leash, self._answer, self._lock):
+        for descriptor in (self._leash, self._answer):
             if descriptor is not None:
                 os.close(descriptor)
-        self._leash = self._answer = self._lock = None
+        self._leash = self._answer = None
 
     def _is_without(self, why: str) -> None:
         say(f"engines here share no connection, each has its own: {why}\n")
+
+
+def of_this_host(options: Options) -> Agent | None:
+    """The agent for an engine that nothing has forked; None where it is alone on its host.
+
+    Raises
+    ------
+    ValueError
+        When it is a rank, and the environment does not say which.
+    """
+    from ..shared.ranks import local_size
+
+    if (options.host_engines if options.ranks is None else local_size(os.environ)) < 2:
+        return None
+    # Whatever started this engine may wait until nobody has its standard error open.
+    folder = os.path.dirname(os.path.abspath(options.connection_file))
+    return Agent(options, os.path.join(folder, "logs", f"agent-{os.uname().nodename}.log"))
 
 
 def _find() -> str | None:
@@ -139,25 +123,6 @@ def _find() -> str | None:
         if os.access(path, os.X_OK):
             return path
     return None
-
-
-def _open(path: str) -> int | None:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return None
-
-
-def _write(path: str, content: bytes) -> None:
-    """Write a file that others read whole or not at all. If that cannot be, they do without."""
-    try:
-        new = _open(f"{path}.new")
-        if new is not None:
-            os.write(new, content)
-            os.close(new)
-            os.replace(f"{path}.new", path)
-    except OSError:
-        pass
 
 
 def _read_line(descriptor: int, deadline: float) -> bytes:

@@ -42,7 +42,7 @@ def serve(options: Options) -> Options:
     names = options.fork_ids.split(",")
     # One engine gains nothing. Others of this host may be forked elsewhere.
     several = max(len(names), options.host_engines) > 1
-    agent = Agent(options, folder) if options.with_agent and several else None
+    agent = Agent(options) if options.with_agent and several else None
     try:
         forks = Forks(options)
     except PreloadError as error:

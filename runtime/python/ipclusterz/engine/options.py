@@ -31,8 +31,8 @@ usage: python -m ipclusterz.engine --connection-file FILE [options]
                           again when a line of FILE says so: engine 3: why
   --fork                  with --engines or --again: import once, and fork the engines
   --preload NAMES         modules to import at the start, as numpy,scipy.linalg
-  --with-agent            with --engines: start what they share to reach a controller on
-                          another host, if it is on one
+  --with-agent            start what the engines of this host share to reach a controller on
+                          another one, if it is on one
   --group NAME            the group of the profile's that this is of, for people
   --ranks N               this must be one of N ranks
   --check-world           with --ranks: MPI, too, must say so; it is started through mpi4py,
@@ -238,6 +238,9 @@ class Options:
                 arguments += [f"--{name.replace('_', '-')}", value]
         if self.confined:
             arguments.append("--confined")
+        if self.with_agent and self.ranks is not None:
+            # One that is started again may find that there is none any more.
+            arguments.append("--with-agent")
         for name in names:
             value = getattr(self, name)
             if value is not None:

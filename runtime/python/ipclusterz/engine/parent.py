@@ -50,19 +50,19 @@ def run(options: Options) -> int | Options:
         When engines are to be forked, and a module cannot be imported.
     """
     parent = _Parent(options)
+    if options.with_agent and len(parent.names) > 1:
+        from .agent import Agent
+
+        parent.agent = Agent(options)
     # What starts a rank may have prepared its process, and no other.
     if options.fork and options.ranks is None:
         from .forks import Forks
 
         # As each of them is told.
         options.host_engines = options.engines or options.host_engines
-        if options.with_agent and len(parent.names) > 1:
-            from .agent import Agent
-
-            parent.agent = Agent(options)
         parent.forks = Forks(options)
-        if parent.agent is not None:
-            parent.agent.wait()
+    if parent.agent is not None:
+        parent.agent.wait()
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     return parent.run()
 
