@@ -1,6 +1,6 @@
 //! The controller as a child of the launcher: this binary, started again as `ipclusterz controller`.
 
-use ipclusterz_host::addresses;
+use ipclusterz_base::addresses;
 use ipclusterz_host::identity::ProcessIdentity;
 use ipclusterz_host::spawn::{ChildOptions, ChildProcess};
 use ipclusterz_launchers::cluster::ClusterFolder;

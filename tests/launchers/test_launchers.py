@@ -81,6 +81,7 @@ def test_a_cluster_from_start_to_stop(site: Site) -> None:
             assert 1 <= int(threads) <= max(1, cores() // hosts.count(host))
         assert len({found for _, _, found in around}) == 1
         assert prompt.do(user.scatter_and_gather) == (True, True)
+        assert prompt.do(user.sent, 4 << 20) == (True, 0)
         squares, used = prompt.do(user.balanced)
         assert squares == [x * x for x in range(100)]
         assert used > 1

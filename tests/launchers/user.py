@@ -106,6 +106,31 @@ def large_data(rc: Any, nbytes: int) -> Any:
     return sent, bool((rc[0]["large"] == data).all()), time.monotonic() - began
 
 
+def sent(rc: Any, nbytes: int) -> Any:
+    """Whether all engines have what the first one sends them, and how often this client had to pass it on."""
+    import numpy as np
+
+    def watch() -> None:
+        from ipclusterz.shared import handover
+
+        pack = handover.pack
+        handover.packed = 0  # type: ignore[attr-defined]
+
+        def counted(name: str) -> list[bytes]:
+            handover.packed += 1  # type: ignore[attr-defined]
+            return pack(name)
+
+        handover.pack = counted
+
+    rc[0].apply_sync(watch)
+    rc[0].push({"sent": np.arange(nbytes // 8)}, block=True)
+    rc[0].send("sent", to="all", block=True)
+    rc[:].execute("total = int(sent.sum())", block=True)
+    sums = set(rc[:]["total"].values())
+    passed_on = rc[0].apply_sync(lambda: __import__("ipclusterz.shared.handover", fromlist=["packed"]).packed)
+    return sums == {int(np.arange(nbytes // 8).sum())}, passed_on
+
+
 def balanced(rc: Any) -> Any:
     """Squares, and how many engines made them."""
     import os

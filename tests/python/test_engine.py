@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -402,6 +403,13 @@ def test_status(rc: Client, cluster: Cluster) -> None:
     assert [engine["id"] for engine in status["engines"]] == [0, 1, 2, 3]
     assert {engine["pid"] for engine in status["engines"]} == set(rc[:].apply_sync(os.getpid).values())
     assert all(engine["resident_bytes"] > 1 << 20 for engine in status["engines"])
+
+
+def test_threads_that_ask_at_the_same_time_are_each_told_the_status(rc: Client) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(20):
+            told = [threads.submit(rc.status, timeout=30) for _ in range(8)]
+            assert all(each.result()["engines"] for each in told)
 
 
 def test_status_says_what_waits_in_the_client(rc: Client, gate: Path) -> None:

@@ -6,12 +6,11 @@
 //! - [`identity`]: a process that can be recognised later, and the owner of something on disk
 //! - [`system`], [`signals`], [`spawn`], [`marked`]: system calls; signals as events; child processes; marked processes
 //! - [`record_file`], [`owned`]: versioned records on disk, folders with an owner
-//! - [`limits`], [`addresses`], [`python`]: this host's limits, its names and addresses, its Python
+//! - [`limits`], [`python`]: this host's limits, its Python
 //! - [`memory_cgroup`], [`out_of_memory`]: cgroups that limit the memory of engines; whether the kernel killed a process for its memory
 //! - [`units`], [`shell`], [`suggestion`]: times and sizes; quoting for a shell; "did you mean"
 //! - [`stderr`]: a line for the user
 
-pub mod addresses;
 pub mod exit_code;
 pub mod failure;
 pub mod hints;

@@ -11,7 +11,7 @@
 use crate::arguments::StageArguments;
 use crate::stage::cache::{self, Cache};
 use crate::stage::in_job;
-use crate::stage::passing::{self, Giver};
+use crate::stage::passing;
 use crate::stage::staging::{self, Staging};
 use crate::stage::unpack;
 use ipclusterz_base::private::{self, Trust};
@@ -20,6 +20,7 @@ use ipclusterz_host::failure::Failure;
 use ipclusterz_host::stderr::{print_line, print_problem};
 use ipclusterz_host::system;
 use ipclusterz_launchers::stage::order::{JobOrder, Order, Said, Staged};
+use ipclusterz_runtime::transport::handover::Giver;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
@@ -126,7 +127,7 @@ fn give(order: &Order, staging: &Staging) -> Vec<String> {
     };
     let given = Giver::new().and_then(|giver| {
         let addresses = giver.addresses();
-        giver.give(ticket, staging.content.hash.clone(), archive).map(|()| addresses)
+        passing::give(giver, ticket, staging.content.hash.clone(), archive).map(|()| addresses)
     });
     // Other hosts have other ways.
     given.unwrap_or_default()

@@ -2,12 +2,13 @@
 
 use super::cache::Cache;
 use super::meeting::Meeting;
-use super::passing::{self, Giver};
+use super::passing;
 use super::staging::{self, Staging};
 use ipclusterz_base::random::random_hex;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_launchers::stage::order::{JobOrder, Order};
+use ipclusterz_runtime::transport::handover::Giver;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -100,7 +101,7 @@ pub fn give(job: &JobOrder, entry: &Path, hash: &str) -> io::Result<()> {
     let (Some(ticket), true) = (passing::ticket(&job.secret), archive.is_file()) else { return Ok(()) };
     let giver = Giver::new()?;
     let addresses = giver.addresses();
-    giver.give(ticket, hash.to_owned(), archive)?;
+    passing::give(giver, ticket, hash.to_owned(), archive)?;
     let meeting = Meeting::at(Path::new(&job.meeting)).map_err(io::Error::other)?;
     meeting.hold(&addresses).map_err(io::Error::other)?;
     loop {

@@ -5,25 +5,20 @@
 //! Records of [`Sealed`]. The host that wants it sends the hash; the other one answers with the length, eight bytes, big
 //! end first, or with an empty record where it has not got it or gives it to many, and sends so many bytes.
 
-use ipclusterz_host::addresses;
 use ipclusterz_launchers::stage::order::Secret;
 use ipclusterz_runtime::transport::bulk::sealed::{PLAIN_MAX, Sealed};
 use ipclusterz_runtime::transport::bulk::secure::Ticket;
+use ipclusterz_runtime::transport::handover::{Giver, reach};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Until a connection is made and both sides have proven that they know the secret.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(8);
-/// Longest silence of the other side.
-const SILENCE: Duration = Duration::from_secs(20);
-/// Most connections at once, strangers among them.
-const CONNECTIONS: usize = 16;
 /// To how many hosts it is given at once: others ask another one, or again.
 const GIVEN_AT_ONCE: usize = 3;
 /// Bytes of a hash in hexadecimal.
@@ -40,68 +35,23 @@ fn bytes<const BYTES: usize>(hex: &str) -> Option<[u8; BYTES]> {
     if digits.len() == 2 * BYTES { bytes.try_into().ok() } else { None }
 }
 
-/// A port at which an archive can be had.
-pub struct Giver {
-    listener: TcpListener,
-    port: u16,
+/// Gives the archive, in threads, to whoever asks and knows the secret, for as long as this process lives.
+pub fn give(giver: Giver, ticket: Ticket, content: String, archive: PathBuf) -> io::Result<()> {
+    let busy = AtomicUsize::new(0);
+    let give = move |sealed: &mut Sealed<TcpStream>| {
+        give_one(sealed, &content, &archive, &busy).map(ControlFlow::<(), ()>::Continue)
+    };
+    giver.give(ticket, None, give)
 }
 
-impl Giver {
-    /// Takes a port of this host.
-    pub fn new() -> io::Result<Self> {
-        let listener = TcpListener::bind("[::]:0").or_else(|_| TcpListener::bind("0.0.0.0:0"))?;
-        let port = listener.local_addr()?.port();
-        Ok(Self { listener, port })
-    }
-
-    /// How other hosts may reach it.
-    pub fn addresses(&self) -> Vec<String> {
-        addresses::of_this_host().into_iter().map(|host| format!("{host}:{}", self.port)).collect()
-    }
-
-    /// Gives the archive, in threads, to whoever asks and knows the secret, for as long as this process lives.
-    pub fn give(self, ticket: Ticket, content: String, archive: PathBuf) -> io::Result<()> {
-        let shared = Arc::new((ticket, content, archive, AtomicUsize::new(0)));
-        let open = Arc::new(AtomicUsize::new(0));
-        std::thread::Builder::new().name("giver".to_owned()).spawn(move || {
-            for stream in self.listener.incoming() {
-                let Ok(stream) = stream else {
-                    // Without descriptors for a moment.
-                    std::thread::sleep(Duration::from_millis(100));
-                    continue;
-                };
-                if open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS {
-                    open.fetch_sub(1, Ordering::Relaxed);
-                    continue;
-                }
-                let (shared, counted) = (Arc::clone(&shared), Arc::clone(&open));
-                let given = std::thread::Builder::new().spawn(move || {
-                    let (ticket, content, archive, busy) = &*shared;
-                    // Who asked tries another host, and says why.
-                    let _ = give_one(stream, ticket, content, archive, busy);
-                    counted.fetch_sub(1, Ordering::Relaxed);
-                });
-                if given.is_err() {
-                    open.fetch_sub(1, Ordering::Relaxed);
-                }
-            }
-        })?;
-        Ok(())
-    }
-}
-
-fn give_one(stream: TcpStream, ticket: &Ticket, content: &str, archive: &Path, busy: &AtomicUsize) -> io::Result<()> {
-    patient(&stream, CONNECT_PATIENCE)?;
-    let quiet = stream.try_clone()?;
-    let mut sealed = Sealed::accept(stream, ticket)?;
-    patient(&quiet, SILENCE)?;
+fn give_one(sealed: &mut Sealed<TcpStream>, content: &str, archive: &Path, busy: &AtomicUsize) -> io::Result<()> {
     let mut wanted = [0; HASH];
     let length = sealed.receive(&mut wanted)?;
     if wanted.get(..length) != Some(content.as_bytes()) {
         return sealed.send(&[]);
     }
     let others = busy.fetch_add(1, Ordering::Relaxed);
-    let given = if others < GIVEN_AT_ONCE { send_all(&mut sealed, archive) } else { sealed.send(&[]) };
+    let given = if others < GIVEN_AT_ONCE { send_all(sealed, archive) } else { sealed.send(&[]) };
     busy.fetch_sub(1, Ordering::Relaxed);
     given
 }
@@ -122,11 +72,6 @@ fn send_all(sealed: &mut Sealed<TcpStream>, archive: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn patient(stream: &TcpStream, patience: Duration) -> io::Result<()> {
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))
-}
-
 /// What comes from another host.
 pub struct Taken {
     sealed: Sealed<TcpStream>,
@@ -136,49 +81,13 @@ pub struct Taken {
 
 /// Asks the host at any of these addresses for the archive of this hash.
 pub fn take(addresses: &[String], ticket: &Ticket, content: &str) -> io::Result<Taken> {
-    let mut sealed = reach(addresses, ticket)?;
+    let mut sealed = reach(addresses, ticket, CONNECT_PATIENCE)?;
     sealed.send(content.as_bytes())?;
     let mut length = [0; 8];
     if sealed.receive(&mut length)? != length.len() {
         return Err(io::Error::other("it has not got the environment, or gives it to many"));
     }
     Ok(Taken { sealed, left: u64::from_be_bytes(length) })
-}
-
-/// The first connection that is made, of those to all addresses. One of them may be another host's, seen from here.
-fn reach(addresses: &[String], ticket: &Ticket) -> io::Result<Sealed<TcpStream>> {
-    let deadline = Instant::now() + CONNECT_PATIENCE;
-    let (sender, made) = channel();
-    for address in addresses {
-        let (address, ticket, sender) = (address.clone(), ticket.clone(), sender.clone());
-        std::thread::Builder::new().spawn(move || connect(&address, &ticket, &sender))?;
-    }
-    drop(sender);
-    let mut reason = io::Error::other("it has no addresses");
-    while let Ok(result) = made.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-        match result {
-            Ok(sealed) => return Ok(sealed),
-            Err(error) => reason = error,
-        }
-    }
-    Err(reason)
-}
-
-fn connect(address: &str, ticket: &Ticket, made: &Sender<io::Result<Sealed<TcpStream>>>) {
-    let about = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
-    let one = |socket| {
-        let stream = TcpStream::connect_timeout(&socket, CONNECT_PATIENCE)?;
-        patient(&stream, CONNECT_PATIENCE)?;
-        stream.set_nodelay(true)?;
-        let sealed = Sealed::dial(stream.try_clone()?, ticket)?;
-        patient(&stream, SILENCE)?;
-        Ok(sealed)
-    };
-    // Whoever asked may have another one, or have given up.
-    match address.to_socket_addrs() {
-        Err(error) => drop(made.send(Err(about(error)))),
-        Ok(sockets) => sockets.for_each(|socket| drop(made.send(one(socket).map_err(about)))),
-    }
 }
 
 impl Taken {
@@ -209,8 +118,9 @@ mod tests {
     fn giver(secret: &Secret, content: &str, archive: &Path) -> Vec<String> {
         let giver = Giver::new().expect("a port");
         // Tests run where names and interfaces may lead nowhere.
-        let addresses = vec![format!("127.0.0.1:{}", giver.port)];
-        giver.give(ticket(secret).expect("a ticket"), content.to_owned(), archive.to_path_buf()).expect("a thread");
+        let addresses = vec![format!("127.0.0.1:{}", giver.port())];
+        let ticket = ticket(secret).expect("a ticket");
+        give(giver, ticket, content.to_owned(), archive.to_path_buf()).expect("a thread");
         addresses
     }
 
@@ -229,23 +139,6 @@ mod tests {
         assert!(arrived == bytes);
         let other = take(&addresses, &ticket(&secret).expect("a ticket"), &"cd".repeat(32));
         assert!(other.err().expect("not there").to_string().contains("has not got"));
-    }
-
-    #[test]
-    fn strangers_get_nothing_and_keep_nobody_from_it() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let (archive, content) = (folder.path().join("archive"), "ab".repeat(32));
-        std::fs::write(&archive, b"x").expect("write");
-        let own = secret();
-        let addresses = giver(&own, &content, &archive);
-        assert!(take(&addresses, &ticket(&secret()).expect("a ticket"), &content).is_err());
-        let silent = TcpStream::connect(&addresses[0]).expect("a port");
-        let mut written = TcpStream::connect(&addresses[0]).expect("a port");
-        written.write_all(&[0; 200]).expect("write");
-        let all = [&["127.0.0.1:1".to_owned()][..], &addresses].concat();
-        assert_eq!(take(&all, &ticket(&own).expect("a ticket"), &content).expect("let in").left, 1);
-        assert!(take(&all[..1], &ticket(&own).expect("a ticket"), &content).is_err());
-        drop(silent);
     }
 
     #[test]

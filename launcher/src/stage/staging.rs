@@ -170,9 +170,9 @@ fn opened(cache: &Cache, order: &Order, folder: &Path, content: &str, bytes: u64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::passing::Giver;
     use ipclusterz_base::random::random_hex;
     use ipclusterz_launchers::stage::order::Secret;
+    use ipclusterz_runtime::transport::handover::Giver;
     use std::fs;
     use std::process::Command;
     use std::time::Instant;
@@ -216,7 +216,7 @@ mod tests {
             let (giver, mut order) = (Giver::new().expect("a port"), self.order());
             let port = giver.addresses()[0].rsplit_once(':').expect("a port").1.to_owned();
             let ticket = passing::ticket(&order.secret).expect("a ticket");
-            giver.give(ticket, staging.content.hash.clone(), archive.to_path_buf()).expect("a thread");
+            passing::give(giver, ticket, staging.content.hash.clone(), archive.to_path_buf()).expect("a thread");
             order.content = Some(staging.content.clone());
             order.sources = vec![vec![format!("127.0.0.1:{port}")]];
             order

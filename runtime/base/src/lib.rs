@@ -7,8 +7,10 @@
 //! 4. [`cores`], [`random`], [`process`]: how many cores a process may use; random names; what the kernel tells of processes.
 //! 5. [`words`]: text as people may be shown it; [`release`]: which release this is, and what it speaks.
 //! 6. [`connection`]: the file by which a peer finds a controller and is admitted.
-//! 7. [`logs`]: lines in bounded files, whatever becomes of the disk.
+//! 7. [`addresses`]: by which other hosts reach this one.
+//! 8. [`logs`]: lines in bounded files, whatever becomes of the disk.
 
+pub mod addresses;
 pub mod connection;
 pub mod cores;
 pub mod error;

@@ -7,12 +7,13 @@
 //! 3. [`waiting`]: waits that release the GIL and honour Ctrl-C.
 //! 4. [`process`]: what a fork must not touch.
 //! 5. [`pending`], [`client`]: the client.
-//! 6. [`engine`]: the engine.
+//! 6. [`engine`]: the engine; [`handover`]: what goes straight from one to another.
 
 mod buffers;
 mod client;
 mod engine;
 mod errors;
+mod handover;
 mod pending;
 mod process;
 mod waiting;
@@ -88,6 +89,8 @@ mod _core {
     use super::engine::{Engine, Task, end_with_parent};
     #[pymodule_export]
     use super::find_connection_file;
+    #[pymodule_export]
+    use super::handover::{give, take};
     #[pymodule_export]
     use super::make_private;
     #[pymodule_export]

@@ -80,8 +80,8 @@ impl Client {
         if !in_time {
             return Err(halted().map_or(ClientError::Timeout(timeout.as_secs_f64()), ClientError::Silent));
         }
-        let mut state = self.usable()?;
-        state.core.status.1.take().ok_or(ClientError::Timeout(timeout.as_secs_f64()))
+        // Other threads may wait for the same answer.
+        self.usable()?.core.status.1.clone().ok_or(ClientError::Timeout(timeout.as_secs_f64()))
     }
 
     /// What engines are doing; those that do not answer in time are left out.

@@ -13,14 +13,16 @@
 //! 7. [`dial`]: the peers' side: one address.
 //! 8. [`race`]: all addresses at once; names and reasons are found out by `scout`. `parting`: how the others are closed.
 //! 9. [`bulk`]: connections for large frames, beside those of libzmq.
-//! 10. `agents`: several peers on one connection, as the controller sees it; [`through`]: as they see it.
-//! 11. `pair`: the two connections of a peer; [`session`]: from dialling to being let in, for both kinds of peer.
+//! 10. [`handover`]: bytes from one process to another, without the controller.
+//! 11. `agents`: several peers on one connection, as the controller sees it; [`through`]: as they see it.
+//! 12. `pair`: the two connections of a peer; [`session`]: from dialling to being let in, for both kinds of peer.
 
 mod agents;
 pub mod bulk;
 pub mod context;
 pub mod dial;
 mod forks;
+pub mod handover;
 mod keep_alive;
 pub mod listen;
 pub mod monitor;

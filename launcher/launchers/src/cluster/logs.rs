@@ -100,7 +100,8 @@ impl LogFolder {
     pub fn all(&self) -> io::Result<Vec<PathBuf>> {
         let common = [self.launcher(), self.guard(), self.controller(), self.killed(), self.forks()];
         let common = common.into_iter().filter(|path| path.exists());
-        let agents = self.between("agent-", ".log")?.into_iter().map(|host| self.path.join(format!("agent-{host}.log")));
+        let agents =
+            self.between("agent-", ".log")?.into_iter().map(|host| self.path.join(format!("agent-{host}.log")));
         let sets = self.numbers("set-", ".log")?.into_iter().map(|set| self.set(SetId(set)));
         let jobs = self.numbers("job-", ".log")?.into_iter().map(|set| self.job(SetId(set), "log"));
         let engines = self.numbers("engine-", ".log")?.into_iter().map(|id| self.engine(EngineId(id)));

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
+    from concurrent.futures import Future
     from typing import Any
 
     from ..shared.serialize import Frame
@@ -163,6 +164,57 @@ class NamespaceCalls(SequenceCalls):
         told = about("call", method="push", single=single)
         pending = self._core.submit("push", [(chosen, frames)], about=told)
         return self._done(AsyncResult(self._owner_client, pending, "push", single), block)
+
+    def send(
+        self, name: str, to: Targets, *, targets: Targets | Own = OWN, block: bool | None = None
+    ) -> Future[None] | None:
+        """Set a name on other engines to the value that it has on one.
+
+        What is large goes straight from engine to engine, where they reach each other: encrypted, once for each host,
+        and through no client and no controller. Where they do not, because of a firewall or as they are behind tunnels,
+        the client passes it on, and so it does with what is small.
+
+        Parameters
+        ----------
+        name : str
+            Of the value, on the one engine and on the others.
+        to : int, slice, iterable of int, or "all"
+            Engines that are to have it.
+        targets : optional
+            The engine that has it.
+        block : bool, optional
+            Whether to wait.
+
+        Returns
+        -------
+        None or concurrent.futures.Future
+            The future's result is None. What is submitted before it is done may run before the value is there.
+
+        Raises
+        ------
+        ValueError
+            When more than one engine is to send it.
+        RemoteKeyError
+            When waiting, and there is no such name. It is also a `KeyError`.
+        CompositeError
+            When waiting: what engines raised that could not take it.
+
+        Examples
+        --------
+        >>> rc[0].execute("x = load('mesh.h5')", block=True)
+        >>> rc[0].send("x", to=[1, 2], block=True)
+        """
+        # Start-up: most clients never need it.
+        from .sending import Sending, later
+
+        if not isinstance(name, str):
+            raise TypeError(f"a name is a string, not {type(name).__name__}: {name!r:.80}")
+        chosen, _ = self._choose(targets)
+        if len(chosen) != 1:
+            raise ValueError(f"one engine sends a value, and these are {len(chosen)}: {chosen}; as in rc[0].send(...)")
+        engines, _ = self._owner_client._choose(to)
+        sending = Sending(self, name, chosen[0])
+        return sending.send(engines) if waits(self, block) else later(lambda: sending.send(engines))
 
     def pull(self, names: str | Iterable[str], *, targets: Targets | Own = OWN, block: bool | None = None) -> Any:
         """Get values of names from each engine.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["ExecuteReply", "remote_error"]
 
 # Calls in which a KeyError is about a name or a number that the caller gave.
-_LOOKUPS = frozenset({"pull", "zip_pull", "gather", "delete", "get_result"})
+_LOOKUPS = frozenset({"pull", "zip_pull", "gather", "delete", "get_result", "send"})
 # The same for calls in which all ranks of a group look the name up.
 _LOOKUPS |= {"allgather", "allreduce", "alltoall", "bcast", "reduce", "scan", "scatter"}
 

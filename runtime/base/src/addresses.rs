@@ -1,6 +1,6 @@
 //! The names and addresses by which other hosts can reach this one. Tries no connection.
 
-use ipclusterz_base::places;
+use crate::places;
 use std::ffi::CStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
