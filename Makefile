@@ -4,7 +4,7 @@
 # build time) are then compiled once for all of them.
 
 .PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge bench \
-	bench-mpi bench-hosts bench-calls bench-tunnels bench-stage soak chaos overload peers attack fuzz docs install testbed lock clean \
+	bench-mpi bench-hosts bench-distance bench-calls bench-tunnels bench-stage soak chaos overload peers attack fuzz docs install testbed lock clean \
 	dist dist-mpi test-dist
 .PHONY: test-condor clean-dist lint-licenses lint-versions licenses audit test-packaging version release release-check
 .DEFAULT_GOAL := help
@@ -136,8 +136,11 @@ bench-tunnels: $(VENV)/package.stamp testbed ## Measure what passes through SSH 
 	cargo build --release --locked -p ipclusterz-ssh --example forward
 	$(BIN)/python tests/bench/tunnels $(BENCH)
 
-bench-hosts: $(VENV)/package.stamp $(BENCH_VENV)/tools.stamp testbed ## Measure data between hosts beside Dask and ipyparallel, as root; BENCH="--rounds 5" and so on
+bench-hosts: $(VENV)/package.stamp $(BENCH_VENV)/tools.stamp testbed ## Measure data between hosts beside Dask, Ray and ipyparallel, as root; BENCH="--rounds 5" and so on
 	$(BIN)/python tests/bench/links $(BENCH)
+
+bench-distance: $(VENV)/package.stamp testbed ## Measure large data over a line with a delay, as root; BENCH="--rounds 5" and so on
+	$(BIN)/python tests/bench/distance $(BENCH)
 
 bench-calls: $(VENV)/package.stamp ## Measure small calls over TCP beside the unix socket; BENCH="--rounds 5" and so on
 	$(BIN)/python tests/bench/small $(BENCH)

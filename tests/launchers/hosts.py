@@ -172,7 +172,9 @@ class VirtualHosts(Commands):
     def limit(self, index: int, rate: str) -> None:
         """Let no more than `rate` (such as `10mbit`) through to a host and from it."""
         for place, device in ((self._switch_pid, f"v{index}"), (self._inits[index], "eth0")):
-            bucket = ["tbf", "rate", rate, "burst", "64kb", "latency", "100ms"]
+            # At 10 Gbit/s more than that passes between two ticks of the kernel's clock.
+            burst = "1mb" if rate.endswith("gbit") else "64kb"
+            bucket = ["tbf", "rate", rate, "burst", burst, "latency", "100ms"]
             in_network(place, "tc", "qdisc", "replace", "dev", device, "root", *bucket)
 
     def lossy(self, index: int, percent: int) -> None:

@@ -5,8 +5,9 @@
 //!
 //! # Format of payloads
 //!
-//! Records of [`Sealed`]; whose bytes, one after the other, are the number of frames, the length of each, eight bytes each, big end
-//! first, and then the frames.
+//! Records of [`Sealed`]. Whoever wants the payload sends an empty one: it has dialled several addresses, and wants it once. What
+//! comes are the number of frames, the length of each, eight bytes each, big end first, and then the frames, one after the other.
+//! Whoever has them all sends another empty one.
 
 use super::bulk::sealed::{PLAIN_MAX, Sealed};
 use super::bulk::secure::Ticket;
@@ -27,7 +28,7 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// How long one that connects may take to prove that it has the key.
 const PROOF: Duration = Duration::from_secs(8);
 /// Most connections at once, strangers among them.
-const CONNECTIONS: usize = 16;
+const CONNECTIONS: usize = 256;
 /// How long is waited where there are no descriptors for a moment.
 const SHORT: Duration = Duration::from_millis(100);
 /// Most frames of a payload.
@@ -181,12 +182,14 @@ fn connect(address: &str, ticket: &Ticket, patience: Duration, made: &Sender<io:
     }
 }
 
-/// Sends a payload.
+/// Sends a payload to whoever is at the other end, if that wants it; returns when that has it.
 pub fn send_frames<F: AsRef<[u8]>>(sealed: &mut Sealed<TcpStream>, frames: &[F]) -> io::Result<()> {
     let mut head = (frames.len() as u64).to_be_bytes().to_vec();
     head.extend(frames.iter().flat_map(|frame| (frame.as_ref().len() as u64).to_be_bytes()));
     let parts = std::iter::once(&head[..]).chain(frames.iter().map(AsRef::as_ref));
-    parts.flat_map(|part| part.chunks(PLAIN_MAX)).try_for_each(|chunk| sealed.send(chunk))
+    sealed.receive(&mut [])?;
+    parts.flat_map(|part| part.chunks(PLAIN_MAX)).try_for_each(|chunk| sealed.send(chunk))?;
+    sealed.receive(&mut []).map(drop)
 }
 
 /// Receives a payload; `goes_on` is asked now and then, and ends it by an error.
@@ -194,13 +197,16 @@ pub fn receive_frames(
     sealed: &mut Sealed<TcpStream>,
     mut goes_on: impl FnMut() -> io::Result<()>,
 ) -> io::Result<Vec<Frame>> {
+    sealed.send(&[])?;
     let mut source = Bytes { sealed, record: vec![0; PLAIN_MAX], at: 0, end: 0 };
     let count = source.number()?;
     if count > FRAMES_MAX {
         return Err(ErrorKind::InvalidData.into());
     }
     let lengths: Vec<u64> = (0..count).map(|_| source.number()).collect::<io::Result<_>>()?;
-    lengths.into_iter().map(|length| source.frame(length, &mut goes_on)).collect()
+    let frames = lengths.into_iter().map(|length| source.frame(length, &mut goes_on)).collect::<io::Result<_>>()?;
+    sealed.send(&[])?;
+    Ok(frames)
 }
 
 /// The bytes of records, one after the other.
@@ -302,6 +308,9 @@ mod tests {
     fn it_ends_when_all_have_it_and_when_its_time_is_over() {
         let ticket = Ticket::new().expect("chance");
         let addresses = giver(&ticket, vec![vec![7; 100]], 2, PATIENCE);
+        // Who has another connection has not taken it.
+        let others: Vec<_> = (0..3).map(|_| reach(&addresses, &ticket, PATIENCE).expect("let in")).collect();
+        drop(others);
         for _ in 0..2 {
             assert_eq!(take(&addresses, &ticket).expect("let in").len(), 1);
         }
@@ -330,6 +339,7 @@ mod tests {
         let cut = Giver::new().expect("a port");
         let addresses = vec![format!("127.0.0.1:{}", cut.port())];
         let half = |sealed: &mut Sealed<TcpStream>| {
+            sealed.receive(&mut [])?;
             sealed.send(&[1_u64.to_be_bytes(), 9_u64.to_be_bytes()].concat())?;
             sealed.send(b"half").map(ControlFlow::Continue)
         };

@@ -1,4 +1,4 @@
-"""Data to eight engines on four hosts and back, beside Dask and ipyparallel: `make bench-hosts`, as root.
+"""Data to eight engines on four hosts and back, beside Dask, Ray and ipyparallel: `make bench-hosts`, as root.
 
 The hosts are namespaces of this machine (`tests/launchers/hosts.py`), whose links are as fast as they can be or limited
 as a network would limit them. Controllers and clients are on the head, two engines on each of the other hosts. It
@@ -29,6 +29,8 @@ RATES = ["", "10gbit", "1gbit"]
 MEBIBYTES = 64
 # For one measurement, with starts and ends.
 SECONDS = 300
+# Of each of Ray's stores: the array, and copies of it from every engine.
+STORE_BYTES = 1 << 30
 BENCH = TESTS.parent / ".venv-bench/bin"
 
 Figures = dict[str, float]
@@ -94,6 +96,19 @@ def with_dask(hosts: VirtualHosts, work: Work) -> Figures:
         return measured(hosts, BENCH / "python", "dask", address, work)
 
 
+def with_ray(hosts: VirtualHosts, work: Work) -> Figures:
+    """A head that runs no actor, and two actors on each other host. Nothing is encrypted."""
+    address = f"{hosts.address(0)}:6379"
+    common = ["--block", "--disable-usage-stats", f"--object-store-memory={STORE_BYTES}"]
+    start = [str(BENCH / "ray"), "start", *common]
+    head = [*start, "--head", "--port=6379", "--num-cpus=0", "--include-dashboard=false"]
+    with running(hosts, [(0, [*head, f"--node-ip-address={hosts.address(0)}"])]):
+        nodes = [[*start, f"--address={address}", "--num-cpus=2", f"--node-ip-address={hosts.address(index)}"]
+                 for index in range(1, HOSTS + 1)]  # fmt: skip
+        with running(hosts, list(enumerate(nodes, 1))):
+            return measured(hosts, BENCH / "python", "ray", address, work)
+
+
 def with_ipyparallel(hosts: VirtualHosts, work: Work, curve: bool = False) -> Figures:
     """A controller on the head, and engines that read its file in the home that all share."""
     folder = hosts.home / ".ipython/profile_default/security"
@@ -119,6 +134,7 @@ SYSTEMS = {
     "ipclusterz, encrypt = false": in_plain,
     "ipclusterz, compress = false": uncompressed,
     "Dask": with_dask,
+    "Ray": with_ray,
     "ipyparallel": with_ipyparallel,
     "ipyparallel, --enable-curve": with_curve,
 }

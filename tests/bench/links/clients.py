@@ -67,7 +67,38 @@ def of_ipyparallel(place: str, array: Array) -> Calls:
     return push, lambda: view.pull("x", block=True), lambda: view.gather("part", block=True)
 
 
-SYSTEMS = {"ipclusterz": of_ipclusterz, "dask": of_dask, "ipyparallel": of_ipyparallel}
+def of_ray(place: str, array: Array) -> Calls:
+    import ray
+
+    ray.init(address=place, _node_ip_address=place.split(":")[0], log_to_driver=False, logging_level="ERROR")
+
+    @ray.remote(num_cpus=1)
+    class Engine:
+        def hold(self, array: Array) -> float:
+            self.array = array
+            return float(array[0])
+
+        def keep(self, part: Array) -> None:
+            self.part = part
+
+        def give(self) -> Array:
+            return self.array
+
+        def give_part(self) -> Array:
+            return self.part
+
+    engines = [Engine.remote() for _ in range(ENGINES)]
+    ray.get([engine.keep.remote(part) for engine, part in zip(engines, np.array_split(array, ENGINES))])
+
+    def push(array: Array) -> None:
+        reference = ray.put(array)
+        ray.get([engine.hold.remote(reference) for engine in engines])
+
+    pull = lambda: ray.get([engine.give.remote() for engine in engines])  # noqa: E731
+    return push, pull, lambda: np.concatenate(ray.get([engine.give_part.remote() for engine in engines]))
+
+
+SYSTEMS = {"ray": of_ray, "ipclusterz": of_ipclusterz, "dask": of_dask, "ipyparallel": of_ipyparallel}
 
 
 def seconds(call: Callable[[], Any], rounds: int) -> float:

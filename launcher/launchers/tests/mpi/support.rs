@@ -136,6 +136,7 @@ impl Trial {
             shares: Vec::new(),
             one_parent: false,
             fork: false,
+            agent: false,
             preload: Vec::new(),
             check_world: false,
             on_rank_loss,

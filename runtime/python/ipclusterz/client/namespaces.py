@@ -214,7 +214,10 @@ class NamespaceCalls(SequenceCalls):
             raise ValueError(f"one engine sends a value, and these are {len(chosen)}: {chosen}; as in rc[0].send(...)")
         engines, _ = self._owner_client._choose(to)
         sending = Sending(self, name, chosen[0])
-        return sending.send(engines) if waits(self, block) else later(lambda: sending.send(engines))
+        if not waits(self, block):
+            return later(lambda: sending.send(engines))
+        sending.send(engines)
+        return None
 
     def pull(self, names: str | Iterable[str], *, targets: Targets | Own = OWN, block: bool | None = None) -> Any:
         """Get values of names from each engine.

@@ -17,6 +17,8 @@ from .words import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .options import Options
 
 __all__ = ["Agent", "of_this_host"]
@@ -80,6 +82,7 @@ class Agent:
         options.timeout = max(options.timeout - (time.monotonic() - self._begun), (1 - _PART) / 2 * options.timeout)
 
     def _take(self, answer: bytes) -> None:
+        found: dict[str, Any]
         found = json.loads(answer) if answer.endswith(b"\n") else {"error": {"message": "the agent does not answer"}}
         if "error" in found:
             self._is_without(found["error"]["message"])
