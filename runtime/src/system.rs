@@ -11,6 +11,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const CENTURY: Duration = Duration::from_secs(3_200_000_000);
 
+/// What an address in memory has to be a multiple of to be that of a page: of any size that there is.
+const PAGE: usize = 1 << 16;
+/// From so many bytes on, huge pages are worth it.
+const HUGE_MIN: usize = 4 << 20;
+
 /// Seconds since 1970.
 pub fn wall_clock() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
@@ -77,6 +82,24 @@ pub fn resident_bytes() -> u64 {
     let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
     let pages = fs::read_to_string("/proc/self/statm").ok();
     pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or(0).saturating_mul(page)
+}
+
+/// So many zero bytes; none: there is no memory for them. The kernel gives it when it is written to, many of them in huge pages
+/// if it can: one fault for two MiB.
+pub fn zeroed_bytes(length: u64) -> Option<Vec<u8>> {
+    let length = usize::try_from(length).ok()?;
+    let layout = std::alloc::Layout::array::<u8>(length).ok().filter(|layout| layout.size() > 0)?;
+    // SAFETY: the layout has a size; a vector of bytes of that capacity is freed with the same layout.
+    let bytes = unsafe {
+        let start = std::alloc::alloc_zeroed(layout);
+        (!start.is_null()).then(|| Vec::from_raw_parts(start, length, length))?
+    };
+    let pages = bytes.get(bytes.as_ptr().align_offset(PAGE)..).filter(|_| length >= HUGE_MIN);
+    if let Some(pages) = pages {
+        // SAFETY: the range is of this process, begins with a page, and nothing but its speed changes.
+        unsafe { libc::madvise(pages.as_ptr().cast_mut().cast(), pages.len(), libc::MADV_HUGEPAGE) };
+    }
+    Some(bytes)
 }
 
 /// Bytes that this user may still write where `path` is; none where the file system does not tell.

@@ -150,14 +150,14 @@ def test_a_host_of_engines_that_falls_silent_is_noticed_and_comes_back(
         return {pid for pid, line in separate.processes(2).items() if line.startswith("sshd: root")}
 
     site.start(4, profile=ALERT)
-    before = sessions()
-    assert before
     separate.cut(2)
+    # One that was about to end may still do so.
+    before = sessions()
     until(lambda: "the connection to n2 is lost: " in site.launcher_log(), 30, site.launcher_log)
     said = next(line for line in site.launcher_log().splitlines() if "the connection to n2 is lost: " in line)
     assert SILENT[backend] in said, said
     assert len(said) < 200, said
-    assert sessions() == before
+    assert before & sessions()
     separate.mend(2)
     until(lambda: sessions() - before, 30, site.launcher_log)
     # The other host has noticed nothing.

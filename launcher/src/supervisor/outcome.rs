@@ -4,7 +4,7 @@ use super::advice;
 use super::inputs::Ending;
 use super::names::name_engines;
 use super::run::Supervisor;
-use super::tails::{end_of, short_tail};
+use super::tails::{end_of, said_in, short_tail};
 use crate::clusters::taken_over;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::exit_code::Exit;
@@ -68,9 +68,11 @@ impl Supervisor<'_> {
         let suspended = || self.core.set(set.id).filter(|set| set.suspended)?.said.clone().map(|(said, _)| said);
         let halted = halted.or_else(suspended).map(|why| format!("; {why}")).unwrap_or_default();
         let message = format!("{} did not register within {seconds} s{halted}", name_engines(missing));
-        let log = self.launcher.as_ref().map(|launcher| self.tail(&launcher.log(set))).unwrap_or_default();
-        let hint = causes::in_text(&log).map(|cause| cause.hint(&self.plan.python));
-        Failure::new(Exit::Timeout, message + &log).with_hint(hint.unwrap_or_else(|| SLOW.to_owned()))
+        let log = self.launcher.as_ref().map(|launcher| launcher.log(set));
+        let hint = causes::in_text(&log.as_deref().map(said_in).unwrap_or_default());
+        let hint = hint.map(|cause| cause.hint(&self.plan.python));
+        let tail = log.map(|log| self.tail(&log)).unwrap_or_default();
+        Failure::new(Exit::Timeout, message + &tail).with_hint(hint.unwrap_or_else(|| SLOW.to_owned()))
     }
 
     fn set_failure(&self, set: &EngineSet, end: &SetEnd) -> Failure {
@@ -84,8 +86,9 @@ impl Supervisor<'_> {
         }
         let logged = end.log.as_ref().is_some_and(|log| log.exists());
         let job = self.plan.settings.tables.engines.launcher == LauncherKind::Batch;
-        let of_srun = srun::hint(&self.plan.settings.tables, &tail);
-        let cause = advice::of_end(end, &tail, logged, job).filter(|_| of_srun.is_none() && end.hint.is_none());
+        let said = end.log.as_deref().map(said_in).unwrap_or_default();
+        let of_srun = srun::hint(&self.plan.settings.tables, &said);
+        let cause = advice::of_end(end, &said, logged, job).filter(|_| of_srun.is_none() && end.hint.is_none());
         let run_by = match (cause.is_some_and(advice::is_python), set.count) {
             (false, _) => String::new(),
             (true, 1) => format!("; it was run by {}", python.display()),

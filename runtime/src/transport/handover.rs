@@ -11,6 +11,7 @@
 
 use super::bulk::sealed::{PLAIN_MAX, Sealed};
 use super::bulk::secure::Ticket;
+use crate::system::zeroed_bytes;
 use crate::wire::Frame;
 use ipclusterz_base::addresses;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -228,11 +229,11 @@ impl Bytes<'_> {
     }
 
     fn frame(&mut self, length: u64, goes_on: &mut impl FnMut() -> io::Result<()>) -> io::Result<Frame> {
+        if length == 0 {
+            return Ok(Frame::new());
+        }
         let none = || io::Error::new(ErrorKind::OutOfMemory, format!("there is no memory for {length} bytes"));
-        let mut bytes = Vec::new();
-        let length = usize::try_from(length).map_err(|_| none())?;
-        bytes.try_reserve_exact(length).map_err(|_| none())?;
-        bytes.resize(length, 0);
+        let mut bytes = zeroed_bytes(length).ok_or_else(none)?;
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             goes_on()?;

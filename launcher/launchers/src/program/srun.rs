@@ -12,8 +12,10 @@ use std::time::Duration;
 
 /// Timeout of `srun --mpi=list`.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What engines log when each is alone, and the last words of Open MPI when srun has told it nothing.
-const ALONE_MESSAGES: [&str; 2] = ["each believe to be rank 0 of 1", "pointing to the SLURM PMI library location"];
+/// What engines log when each is alone, and what Open MPI says when srun has told it nothing: two pieces, because without labels
+/// what tasks write in between one another may break any of them.
+const ALONE_MESSAGES: [&str; 3] =
+    ["each believe to be rank 0 of 1", "not built with SLURM's PMI support", "SLURM PMI library location"];
 
 /// How a profile starts ranks with srun.
 struct Use<'a> {

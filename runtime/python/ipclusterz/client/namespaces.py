@@ -201,8 +201,10 @@ class NamespaceCalls(SequenceCalls):
 
         Examples
         --------
-        >>> rc[0].execute("x = load('mesh.h5')", block=True)
+        >>> rc[0]["x"] = [1, 2, 3]
         >>> rc[0].send("x", to=[1, 2], block=True)
+        >>> rc[2]["x"]
+        [1, 2, 3]
         """
         # Start-up: most clients never need it.
         from .sending import Sending, later

@@ -2,6 +2,7 @@
 
 use super::outbox::{CHUNK, Head, RECORD};
 use super::press::{Unpressable, unpress};
+use crate::system::zeroed_bytes;
 use crate::wire::Frame;
 use crate::wire::segment::{Begun, SEGMENT_MIN, SegmentFolder};
 use ipclusterz_base::ids::PeerId;
@@ -78,7 +79,7 @@ impl Open {
             shelf.filter(|_| length >= SEGMENT_MIN as u64).and_then(|shelf| shelf.folder.begin(shelf.owner).ok());
         let store = match segment {
             Some(segment) => Store::Segment(segment),
-            None => Store::Memory(zeroed(length)?),
+            None => Store::Memory(zeroed_bytes(length)?),
         };
         Some(Open { store, length, missing: length, begun: HashSet::new() })
     }
@@ -90,7 +91,7 @@ impl Open {
             return Ok(());
         }
         let no_memory = Wrong::NoMemory(self.length);
-        let mut bytes = zeroed(self.length).ok_or(no_memory)?;
+        let mut bytes = zeroed_bytes(self.length).ok_or(no_memory)?;
         segment.read(&mut bytes).map_err(|_| no_memory)?;
         let place = bytes.get_mut(start..start.saturating_add(passing.len())).ok_or(Wrong::Outside)?;
         place.copy_from_slice(passing);
@@ -190,17 +191,6 @@ impl Inbox {
             Store::Memory(bytes) => Parcel::Frame(Frame::from(bytes)),
             Store::Segment(segment) => Parcel::Segment(Arc::new(segment), open.length),
         }))
-    }
-}
-
-/// Memory that the kernel gives when it is written to.
-fn zeroed(length: u64) -> Option<Vec<u8>> {
-    let length = usize::try_from(length).ok()?;
-    let layout = std::alloc::Layout::array::<u8>(length).ok().filter(|layout| layout.size() > 0)?;
-    // SAFETY: the layout has a size; a vector of bytes of that capacity is freed with the same layout.
-    unsafe {
-        let start = std::alloc::alloc_zeroed(layout);
-        (!start.is_null()).then(|| Vec::from_raw_parts(start, length, length))
     }
 }
 
