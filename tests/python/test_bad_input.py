@@ -105,6 +105,13 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda calls: calls.push({"a": 1}, via="tcp"), ValueError, NO_VIA),
         (lambda calls: calls.push({"a": LOCK}), ipz.SerializationError, "the value for 'a' cannot be sent"),
     ],
+    "DirectCalls.send": [
+        (lambda calls: calls.send(3, to=1), TypeError, NO_NAME),
+        (lambda calls: calls.send("a", to=99, targets=0), IndexError, "99"),
+        (lambda calls: calls.send("a", to="some", targets=0), (TypeError, ValueError, IndexError), "some"),
+        (lambda calls: calls.send("a", to=1, targets=[0, 1]), ValueError, "one engine sends a value, and these are 2"),
+        (lambda calls: calls.send("nope", to=0, targets=1, block=True), KeyError, MISSING),
+    ],
     "DirectCalls.pull": [
         (lambda calls: calls.pull(3), TypeError, NO_NAME),
         (lambda calls: calls.pull(None), TypeError, NO_NAME),

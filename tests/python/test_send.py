@@ -113,7 +113,7 @@ def test_what_is_wrong_is_said(rc: Client) -> None:
         rc[:2].send("x", to=1)
     with pytest.raises(IndexError, match="9"):
         rc[0].send("x", to=9)
-    with pytest.raises(TypeError, match="a name is a string, not int"):
+    with pytest.raises(TypeError, match="names are strings, not int"):
         rc[0].send(5, to=1)  # type: ignore[arg-type]
     later = rc[0].send("x", to=1, block=False)
     assert later is not None

@@ -210,7 +210,7 @@ class NamespaceCalls(SequenceCalls):
         from .sending import Sending, later
 
         if not isinstance(name, str):
-            raise TypeError(f"a name is a string, not {type(name).__name__}: {name!r:.80}")
+            raise TypeError(f"names are strings, not {type(name).__name__}: {name!r:.80}")
         chosen, _ = self._choose(targets)
         if len(chosen) != 1:
             raise ValueError(f"one engine sends a value, and these are {len(chosen)}: {chosen}; as in rc[0].send(...)")
