@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from multiprocessing import TimeoutError as MultiprocessingTimeoutError
 from pathlib import Path
@@ -176,12 +178,35 @@ def test_output(rc: Client) -> None:
     assert (several.stdout, several.stderr) == (["out\n"] * 4, ["err\n"] * 4)
 
 
+@pytest.mark.parametrize("wait", ["wait", "get", "get_dict", "barrier", "wait_interactive", "wait_for_engines"])
+def test_minus_one_is_for_ever(rc: Client, gate: Path, wait: str) -> None:
+    result = rc[0].apply_async(hold, str(gate))
+    result.quiet = True
+    calls: dict[str, Callable[[], object]] = {
+        "wait": lambda: result.wait(-1),
+        "get": lambda: result.get(timeout=-1),
+        "get_dict": lambda: result.get_dict(-1),
+        "barrier": lambda: rc.barrier([result], timeout=-1),
+        "wait_interactive": lambda: result.wait_interactive(timeout=-1),
+        "wait_for_engines": lambda: rc.wait_for_engines(4, timeout=-1),
+    }
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(calls[wait])
+        if wait != "wait_for_engines":
+            # Anything that were left of a time that is over would be at once.
+            assert not result.wait(0.2)
+            assert not waiting.done()
+        gate.touch()
+        waiting.result(timeout=30)
+    result.get(timeout=30)
+
+
 def test_a_wait_is_as_long_as_was_asked(rc: Client, gate: Path) -> None:
     result = rc[0].apply_async(hold, str(gate))
     begin = time.monotonic()
     assert not result.wait(0.3)
     assert 0.25 < time.monotonic() - begin < 5
-    for timeout in (0, -1, 0.0):
+    for timeout in (0, -0.5, 0.0):
         assert not result.wait(timeout)
     with pytest.raises((TypeError, ValueError)):
         result.get("soon")  # type: ignore[arg-type]

@@ -30,6 +30,17 @@ def test_apply(lview: LoadBalancedView) -> None:
         lview.apply(lambda: 1 / 0)
 
 
+def test_idle_engines_have_turns(lview: LoadBalancedView, rc: Client) -> None:
+    pids = [lview.apply_sync(process_id, 0) for _ in range(40)]
+    assert len(set(pids[:4])) == len(rc) == 4
+    assert pids == pids[:4] * 10
+    # Of those that it may go to.
+    two = rc.load_balanced_view([1, 3])
+    pids = [two.apply_sync(process_id, 0) for _ in range(10)]
+    assert len(set(pids[:2])) == 2
+    assert pids == pids[:2] * 5
+
+
 def test_it_is_reached_in_several_ways(rc: Client) -> None:
     assert type(rc[None]) is type(rc.load_balanced_view()) is LoadBalancedView
 

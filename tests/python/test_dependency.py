@@ -243,6 +243,45 @@ def test_interactive_functions_write_to_the_namespace(rc: Client) -> None:
     assert "remembered" not in globals()
 
 
+def test_interactive_functions_are_so_wherever_they_are(rc: Client) -> None:
+    f = interactive(reads_a_global)
+    rc[:].push({"HERE": "the engine's", "f": f, "several": {"f": [f]}}, block=True)
+    rc.execute("found = f(1), several['f'][0](2)", block=True)
+    assert rc[0]["found"] == (("the engine's", 1), ("the engine's", 2))
+    assert rc[0].apply_sync(lambda f: f(3), f) == ("the engine's", 3)
+    assert rc[0].apply_sync(lambda: f(4)) == ("the engine's", 4)
+
+
+def test_interactive_classes_have_methods_that_are_so(rc: Client) -> None:
+    @interactive
+    class Reader:
+        def method(self) -> Any:
+            return HERE
+
+        @classmethod
+        def of_class(cls) -> Any:
+            return cls.__name__, HERE
+
+        @staticmethod
+        def static() -> Any:
+            return HERE
+
+        @property
+        def value(self) -> Any:
+            """What is here."""
+            return HERE
+
+    rc[:].push({"HERE": "the engine's", "Reader": Reader}, block=True)
+    code = "r = Reader(); found = r.method(), r.of_class(), r.static(), r.value, Reader.value.__doc__"
+    rc.execute(code, block=True)
+    there = "the engine's"
+    assert rc[0]["found"] == (there, ("Reader", there), there, there, "What is here.")
+    assert rc[0].apply_sync(lambda: Reader().method()) == there
+    assert Reader().method() == Reader.static() == Reader().value == "the client's"
+    with pytest.raises(TypeError, match="a Python function is needed, not int"):
+        interactive(5)  # type: ignore[type-var]
+
+
 def test_interactive_functions_of_installed_modules(rc: Client) -> None:
     convert = interactive(colorsys.hls_to_rgb)
     # What the module has in its globals is not there any more.

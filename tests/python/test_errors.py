@@ -113,3 +113,15 @@ def test_a_missing_name_is_a_key_error() -> None:
     assert isinstance(missing, KeyError)
     assert isinstance(missing, error.RemoteError)
     assert str(missing) == "KeyError(name 'a' is not defined on engine 3)"
+
+
+def test_who_catches_what_one_engine_raises_catches_what_several_do(rc: ipz.Client) -> None:
+    for targets in (0, [0, 1]):
+        with pytest.raises(ipz.RemoteError) as caught:
+            rc[targets].apply_sync(lambda: 1 / 0)
+        error = caught.value
+        assert isinstance(error, ipz.CompositeError) is isinstance(targets, list)
+        assert (error.engine_id, error.method) == (0, "apply")
+        assert "ZeroDivisionError" in error.traceback
+        with pytest.raises(ZeroDivisionError):
+            error.raise_exception()

@@ -34,6 +34,37 @@ def test_the_dictionary_interface(rc: Client) -> None:
     assert one.keys() == []
 
 
+@pytest.mark.parametrize("name", ["a.b", "a b", "2a", "", "class", "a[0]"])
+def test_what_is_no_name_is_set_nowhere(rc: Client, name: str) -> None:
+    dview = rc[:]
+    for call in (
+        lambda: dview.push({name: 0}),
+        lambda: dview.update({"good": 1, name: 0}),
+        lambda: dview.scatter(name, [1, 2]),
+        lambda: dview.__setitem__(name, 0),
+    ):
+        with pytest.raises(ValueError, match="no code could use the name"):
+            call()
+    assert "good" not in dview
+
+
+def test_expressions_are_read_as_references_are(rc: Client) -> None:
+    dview = rc[:]
+    dview.execute("class Model: weights = [1, who]", block=True)
+    assert dview["Model.weights"] == {engine: [1, engine] for engine in range(4)}
+    assert rc[2]["Model.weights[1]", "who"] == [2, 2]
+    assert rc.gather("Model.weights", targets=[0, 1], block=True) == [1, 0, 1, 1]
+    for name, said in [
+        ("Model.biases", "AttributeError"),
+        ("nobody.weights", "name 'nobody' is not defined on engine 2"),
+        ("a b", "'a b' is no name and no expression"),
+    ]:
+        with pytest.raises(RemoteError, match=said):
+            rc[2][name]
+    with pytest.raises(KeyError):
+        del rc[2]["Model.weights"]
+
+
 def test_zip_pull(rc: Client) -> None:
     rc.push({"a": 1.03234, "b": 3453}, block=True)
     assert rc.zip_pull(("a", "b"), block=True) == [(1.03234,) * 4, (3453,) * 4]

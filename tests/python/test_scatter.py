@@ -118,6 +118,29 @@ def test_what_cannot_be_gathered_is_named(rc: Client) -> None:
         rc[1].gather("nothing", block=True)
 
 
+def test_texts_are_joined_where_a_text_was_scattered(rc: Client) -> None:
+    rc.scatter("x", "abcdefgh", block=True)
+    assert rc.gather("x", block=True) == "abcdefgh"
+    rc.execute("x = x.upper()", block=True)
+    assert rc.gather("x", block=True) == "ABCDEFGH"
+    rc.scatter("x", b"abcdefgh", dist="r", block=True)
+    assert rc.gather("x", dist="r", block=True) == b"abcdefgh"
+
+
+@pytest.mark.parametrize("value", ["host", b"host", bytearray(b"host")])
+def test_texts_that_are_values_stay_apart(rc: Client, value: Any) -> None:
+    rc.scatter("x", "abcd", block=True)
+    rc.push({"x": value}, block=True)
+    assert rc.gather("x", block=True) == [value] * 4
+    each = rc.parallel(block=True)(lambda _part: value)
+    assert each(range(8)) == [value] * 4
+    assert each(np.arange(8)) == [value] * 4
+    ar = rc.gather("x", block=False)
+    assert ar.get() == [value] * 4
+    # What is made of a text is one.
+    assert each("abcdefgh") == value * 4
+
+
 def test_what_has_a_shape_and_could_not_be_joined_is_refused(rc: Client) -> None:
     class Sparse:
         shape = (3, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from ipclusterz import SerializationError
+from ipclusterz import Client, SerializationError
 from ipclusterz.shared.serialize import OUT_OF_BAND, dumps, loads
 
 values = st.recursive(
@@ -94,3 +95,32 @@ def test_an_error_in_a_class_of_the_user_is_told() -> None:
 
     with pytest.raises(SerializationError, match=r"Refuses.*not me"):
         dumps(Refuses())
+
+
+@pytest.mark.parametrize("length", [0, 3, OUT_OF_BAND])
+@pytest.mark.parametrize("make", [bytes, bytearray])
+def test_views_arrive_as_views(length: int, make: Any) -> None:
+    view = memoryview(make(b"a" * length))
+    [found] = loads(dumps([view]))
+    assert isinstance(found, memoryview)
+    assert found == view
+    assert found.readonly is view.readonly
+
+
+def test_views_keep_their_kinds_and_shapes() -> None:
+    grid = np.arange(6.0).reshape(2, 3)
+    for array in (grid, grid.astype("i4"), grid[:, ::2], np.asfortranarray(grid)):
+        found = loads(dumps(memoryview(array)))
+        assert (found.format, found.shape) == (memoryview(array).format, array.shape)
+        assert found.tolist() == array.tolist()
+        found[0, 0] = 7
+        assert array[0, 0] == 0
+    # Python has no views of such elements.
+    record = np.zeros(2, dtype=[("a", "i4"), ("b", "f8")])
+    assert loads(dumps(memoryview(record))).nbytes == record.nbytes
+
+
+def test_a_view_that_an_engine_gets_is_one(rc: Client) -> None:
+    value = memoryview(np.arange(5))
+    kind, total = rc[0].apply_sync(lambda view: (type(view).__name__, sum(view)), value)
+    assert (kind, total) == ("memoryview", 10)

@@ -7,9 +7,15 @@ use std::time::{Duration, Instant};
 /// Longest time without a look at signals: short enough for Ctrl-C to feel immediate.
 const SLICE: Duration = Duration::from_millis(40);
 
+/// A timeout that means forever, as it does elsewhere. Anything else below 0 is what is left of a time that is over.
+const FOREVER: f64 = -1.0;
+/// As good as forever, and can be added to any clock.
+const YEAR: f64 = 31_536_000.0;
+
 /// Until when to wait; none: forever.
+#[allow(clippy::float_cmp, reason = "it is no result of a calculation")]
 pub fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
-    match timeout {
+    match timeout.filter(|seconds| *seconds != FOREVER) {
         None => Ok(None),
         Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err("a timeout cannot be NaN")),
         Some(seconds) => {
@@ -20,12 +26,13 @@ pub fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
 }
 
 /// A timeout of a call that needs one.
+#[allow(clippy::float_cmp, reason = "as above")]
 pub fn duration(seconds: f64) -> PyResult<Duration> {
     if seconds.is_nan() {
         return Err(PyValueError::new_err("a timeout cannot be NaN"));
     }
-    // A year is as good as forever, and can be added to any clock.
-    Ok(Duration::try_from_secs_f64(seconds.clamp(0.0, 31_536_000.0)).unwrap_or_default())
+    let bounded = if seconds == FOREVER { YEAR } else { seconds.clamp(0.0, YEAR) };
+    Ok(Duration::try_from_secs_f64(bounded).unwrap_or_default())
 }
 
 /// How often whoever waits is told why nothing comes.

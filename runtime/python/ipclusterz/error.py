@@ -325,10 +325,12 @@ class RemoteKeyError(RemoteError, builtins.KeyError):
     """A name is not there on an engine: the `RemoteError` of pull and of the dictionary interface."""
 
 
-class CompositeError(IpclusterzError):
+class CompositeError(RemoteError):
     """One or more of the calls of one submission failed.
 
-    Its text has a line for each, and the engine's traceback of the first one; equal tracebacks are shown once.
+    Its text has a line for each, and the engine's traceback of the first one; equal tracebacks are shown once. It is a
+    `RemoteError`, so that whoever catches that catches what one engine raises and what several do; its `engine_id`,
+    `traceback`, `index` and `arguments` are those of the first that failed.
 
     Parameters
     ----------
@@ -347,10 +349,18 @@ class CompositeError(IpclusterzError):
     """
 
     def __init__(self, message: str, elist: Sequence[IpclusterzError]) -> None:
-        super().__init__(message)
+        super().__init__(type(self).__name__, message)
+        # Not with the name of the class before it.
+        self.args, self.message = (message,), message
         self.elist = list(elist)
+        for name in ("engine_id", "method", "traceback", "index", "arguments") if self.elist else ():
+            setattr(self, name, getattr(self.elist[0], name, getattr(self, name)))
         # Whether IPython shows the engines' tracebacks above the lines.
         self._with_tracebacks = False
+
+    def __dir__(self) -> list[str]:
+        # At a prompt: what is of one error is that of those in `elist`.
+        return sorted({*super().__dir__()} - {"arguments", "ename", "evalue", "index", "original", "traceback"})
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.message, self.elist), self.__dict__

@@ -1,6 +1,7 @@
 //! Which engine is given the next balanced task. Knows counts and durations; not tasks themselves.
 //!
-//! An engine is *open* while it has fewer tasks than its prefetch allows. The open engine with the fewest is next.
+//! An engine is *open* while it has fewer tasks than its prefetch allows. The open engine with the fewest is next; where several
+//! have as few, they have turns.
 //! The prefetch covers about 2 ms of work by the engine's recent durations, so that short tasks do not wait for
 //! a round trip each, and a long task has nothing queued behind it. Where the guess was wrong (the head has been
 //! running for [`STUCK`]), what was prefetched is taken back and goes to others.
@@ -114,6 +115,9 @@ pub struct Loads {
     open: BTreeSet<(usize, EngineId)>,
     /// Engines with something behind their head that may have to be taken back.
     stacked: BTreeSet<EngineId>,
+    /// Behind the engine that was given the last task: whose turn it is where several have as little to do.
+    #[serde(default)]
+    turn: EngineId,
 }
 
 impl Loads {
@@ -174,11 +178,22 @@ impl Loads {
 
     /// The engine for the next balanced task, of those that are `allowed`.
     pub fn least(&self, allowed: impl Fn(EngineId) -> bool) -> Option<EngineId> {
-        self.open.iter().map(|(_, engine)| *engine).find(|engine| allowed(*engine))
+        let mut from = 0;
+        while let Some((count, _)) = self.open.range((from, EngineId(0))..).next() {
+            // Those whose turn is next, then round to them.
+            let (first, turn, end) = ((*count, EngineId(0)), (*count, self.turn), (*count, EngineId(u32::MAX)));
+            let mut next = self.open.range(turn..=end).chain(self.open.range(first..turn));
+            if let Some((_, engine)) = next.find(|(_, engine)| allowed(*engine)) {
+                return Some(*engine);
+            }
+            from = count.saturating_add(1);
+        }
+        None
     }
 
     /// A task was given to an engine.
     pub fn give(&mut self, engine: EngineId, task: TaskId, now: Duration) {
+        self.turn = EngineId(engine.0.wrapping_add(1));
         self.update(engine, |load| {
             if load.outstanding.is_empty() {
                 load.head_since = now;
@@ -267,6 +282,24 @@ mod tests {
         assert!(loads.take(EngineId(0), TaskId(1), Some(0.5), NOW));
         loads.give(EngineId(0), TaskId(3), NOW);
         assert!(!loads.any_open(), "tasks of half a second: one each");
+    }
+
+    #[test]
+    fn engines_with_as_little_to_do_have_turns() {
+        let mut loads = Loads::default();
+        (0..4).for_each(|engine| loads.insert(EngineId(engine), PeerId(engine.into()), Horizon::default()));
+        let mut next = |task, allowed: &[u32]| {
+            let engine = loads.least(|engine| allowed.contains(&engine.0)).expect("one is open");
+            loads.give(engine, TaskId(task), NOW);
+            assert!(loads.take(engine, TaskId(task), Some(0.5), NOW));
+            engine.0
+        };
+        let all = [0, 1, 2, 3];
+        let given: Vec<u32> = (0..6).map(|task| next(task, &all)).collect();
+        assert_eq!(given, [0, 1, 2, 3, 0, 1]);
+        assert_eq!((6..10).map(|task| next(task, &[0, 2])).collect::<Vec<_>>(), [2, 0, 2, 0]);
+        loads.give(EngineId(3), TaskId(10), NOW);
+        assert_eq!(loads.least(|_| true), Some(EngineId(0)), "less to do comes before turns");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from keyword import iskeyword
+
 from ..error import SerializationError
 from ..shared.serialize import dumps
 
@@ -39,6 +41,8 @@ def namespace_frames(values: dict[str, Any]) -> list[Frame]:
     ------
     TypeError
         When it is not a dictionary of strings.
+    ValueError
+        When one of them is no name in Python.
     SerializationError
         Names the one that cannot travel.
     """
@@ -47,6 +51,11 @@ def namespace_frames(values: dict[str, Any]) -> list[Frame]:
     for name in values:
         if not isinstance(name, str):
             raise TypeError(f"names are strings, not {type(name).__name__}: {name!r:.80}")
+        if not name.isidentifier() or iskeyword(name):
+            raise ValueError(
+                f"no code could use the name {name!r:.80}: a name has letters, digits and _ alone, and begins with no "
+                "digit\nhint: execute('a.b = value') sets an attribute"
+            )
     try:
         return dumps(values)
     except SerializationError as error:

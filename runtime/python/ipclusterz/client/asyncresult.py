@@ -12,6 +12,7 @@ from time import monotonic, time
 from .. import error as errors
 from ..compat import zip_equal
 from .answers import Failed, Failure, Succeeded, metadata_of, value_at
+from .deadlines import deadline_of
 from .tables import numbers, table
 from .written import Written
 
@@ -221,7 +222,7 @@ class AsyncResult(Written):
             from tqdm.auto import tqdm  # type: ignore[import-untyped]
         except ImportError:
             raise ImportError("wait_interactive() needs tqdm: pip install tqdm") from None
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
 
         def show() -> None:
             with tqdm.external_write_mode():

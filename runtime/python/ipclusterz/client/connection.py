@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from .. import error as errors
 from .asyncresult import AsyncResult
+from .deadlines import deadline_of
 from .leaving import close_at_exit, leave, leave_freed
 from .tables import numbers, table
 from .targets import OWN, resolve
@@ -55,6 +56,7 @@ class Connection:
         "_owner",
         "_results",
         "_targets",
+        "_texts",
         "_tunnel",
         "_watcher",
         "block",
@@ -70,6 +72,8 @@ class Connection:
         self._watcher = Watcher(core)
         self._results: WeakSet[LazyFuture] = WeakSet()
         self._left: list[LazyFuture] = []
+        # Names of texts that were scattered: their parts are joined to a text again.
+        self._texts: set[str] = set()
         # The watcher's thread holds the connection. The connection is closed when this object is freed.
         weakref.finalize(self, leave_freed, core, named).atexit = False
         close_at_exit(self)
@@ -155,7 +159,7 @@ class Connection:
         >>> rc.barrier(results, timeout=10)
         """
         results, ids = _jobs(jobs)
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
 
         def left() -> float | None:
             return None if deadline is None else max(0.0, deadline - monotonic())

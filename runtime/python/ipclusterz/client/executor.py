@@ -17,6 +17,7 @@ from .about import about, name_of
 from .answers import Elements, Failure
 from .arguments import argument_frames
 from .asyncresult import AsyncResult, give_up
+from .deadlines import deadline_of
 from .functions import pack
 from .mapping import chunk_frames
 from .owned import OwnLock, own_condition
@@ -194,7 +195,7 @@ class ViewExecutor(Executor):
         for name, value in (("chunksize", chunksize), ("buffersize", buffersize)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         function, name = pack(fn, mapped=True), name_of(fn)
         rows = zip(*iterables)
         columns = (

@@ -14,8 +14,7 @@ from hashlib import blake2b
 from types import FunctionType
 from weakref import ref
 
-from ..shared.bound import rebuild, restore
-from ..shared.dependency import BOUND
+from ..shared.bound import BOUND, reduced
 from ..shared.reference import Reference
 from ..shared.serialize import FRESH, MAP, PROTOCOL, cannot_serialize, code_of, function_dumps, plain_dumps
 from .capture import Capture, reference_of
@@ -135,17 +134,7 @@ def _bound_dumps(function: Callable[..., object]) -> bytes:
         def reducer_override(self, obj: Any) -> Any:
             if type(obj) is not FunctionType or reference_of(obj) is not None or _is_ours(obj):
                 return super().reducer_override(obj)
-            cells = obj.__closure__ or ()
-            state = {
-                "defaults": obj.__defaults__,
-                "keyword_defaults": obj.__kwdefaults__,
-                "qualified_name": obj.__qualname__,
-                "module": obj.__module__,
-                "doc": obj.__doc__,
-                "attributes": obj.__dict__,
-                "cells": [_content(cell) for cell in cells],
-            }
-            return rebuild, (obj.__code__, obj.__name__, len(cells)), state, None, None, restore
+            return reduced(obj)
 
     stream = io.BytesIO()
     try:
@@ -157,10 +146,3 @@ def _bound_dumps(function: Callable[..., object]) -> bytes:
 
 def _is_ours(function: FunctionType) -> bool:
     return function.__module__.partition(".")[0] in ("ipclusterz", "cloudpickle")
-
-
-def _content(cell: Any) -> tuple[object, ...]:
-    try:
-        return (cell.cell_contents,)
-    except ValueError:
-        return ()

@@ -18,6 +18,7 @@ from ..wheels import BRIDGE
 from .about import about, name_of
 from .arguments import argument_frames
 from .collectives import Collectives, seconds
+from .deadlines import deadline_of
 from .functions import pack
 from .targets import OWN, waits
 from .together import CellsTogether, GroupResult
@@ -250,7 +251,7 @@ class Group(Collectives):
         >>> rc.mpi.wait_epoch(1, timeout=30)
         1
         """
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         pause = Event()
         looks = 0
         while True:

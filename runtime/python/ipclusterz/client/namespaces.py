@@ -158,6 +158,7 @@ class NamespaceCalls(SequenceCalls):
         """
         check_via(via)
         frames = namespace_frames(ns)
+        self._owner_client._texts -= ns.keys()
         chosen, single = self._choose(targets)
         if via == "mpi" or (via == "auto" and is_worth_it(self, chosen, frames)):
             return self._done(spread(self, chosen, single, frames), block)
@@ -303,6 +304,7 @@ class NamespaceCalls(SequenceCalls):
         -------
         None, dict of None, or AsyncResult
         """
+        self._owner_client._texts.clear()
         return self._call("clear", [], targets, block)
 
     # -- MPI ----------------------------------------------------------------------------------------------------

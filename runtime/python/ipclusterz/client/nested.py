@@ -18,6 +18,7 @@ from weakref import WeakSet, ref
 
 from ..error import RejectedError
 from ..shared import own
+from .deadlines import deadline_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class NestedCore:
         return result
 
     def wait_requests(self, message_ids: list[str] | None, timeout: float | None) -> bool:
-        deadline = _deadline(timeout)
+        deadline = deadline_of(timeout)
         for pending in list(self._submitted):
             pending.wait(_left(deadline))
         return self._core.wait_requests(message_ids, _left(deadline))
@@ -222,7 +223,7 @@ class NestedPending:
     def _waited(self, look: Callable[[float | None], Any], enough: Callable[[Any], bool], timeout: float | None) -> Any:
         if not self._core.here.busy:
             return look(timeout)
-        deadline = _deadline(timeout)
+        deadline = deadline_of(timeout)
         found = look(0)
         while not enough(found) and (deadline is None or monotonic() < deadline) and self.help_once():
             found = look(0)
@@ -275,10 +276,6 @@ def _help(waiting: SimpleQueue[ref[NestedPending]]) -> None:
         while pending is not None and pending._core.here.busy and pending.help_once():
             pass
         del pending
-
-
-def _deadline(timeout: float | None) -> float | None:
-    return None if timeout is None else monotonic() + timeout
 
 
 def _left(deadline: float | None) -> float | None:

@@ -70,7 +70,7 @@ def _zip(client: Any, pending: Pending, told: Told) -> AsyncResult:
 
 
 def _gather(client: Any, pending: Pending, told: Told) -> AsyncResult:
-    return GatherResult(client, pending, told["single"], told["dist"], told["method"])
+    return GatherResult(client, pending, told["single"], told["dist"], told["method"], told.get("texts", False))
 
 
 def _group(client: Any, pending: Pending, told: Told) -> AsyncResult:
@@ -82,7 +82,7 @@ def _group_cells(client: Any, pending: Pending, told: Told) -> AsyncResult:
 
 
 def _group_gather(client: Any, pending: Pending, told: Told) -> AsyncResult:
-    return CollectedResult(client, pending, told["single"], told["dist"])
+    return CollectedResult(client, pending, told["single"], told["dist"], texts=told.get("texts", False))
 
 
 def _future(client: Any, pending: Pending, told: Told) -> AsyncResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import update_wrapper
 
 from ..compat import zip_equal
-from ..shared.scatter import check_dist, partition, sliceable
+from ..shared.scatter import check_dist, is_text, partition, sliceable
 from .about import about, name_of
 from .arguments import argument_frames
 from .functions import pack
@@ -183,7 +183,7 @@ class ParallelFunction(RemoteFunction):
         Returns
         -------
         sequence or AsyncResult
-            The results of the parts, joined.
+            The results of the parts, joined. Texts and bytes are joined if such were split, and else a list of them.
 
         Raises
         ------
@@ -201,11 +201,12 @@ class ParallelFunction(RemoteFunction):
             parts = zip_equal(*(partition(column, len(targets), self.dist) for column in columns))
             items += [(target, argument_frames(part, {})) for target, part in zip_equal(targets, parts)]
         called = self.__wrapped__  # type: ignore[attr-defined]
-        how = {"method": "parallel", "single": False, "dist": self.dist, "quiet": view.quiet}
+        texts = any(map(is_text, columns))
+        how = {"method": "parallel", "single": False, "dist": self.dist, "quiet": view.quiet, "texts": texts}
         told = about("gather", **how, requests=len(items))
         function = pack(called)
         pending = view._core.submit("apply", items, function=function, name=name_of(called), about=told, **options)
-        result = GatherResult(view.client, pending, False, self.dist, "parallel")
+        result = GatherResult(view.client, pending, False, self.dist, "parallel", texts)
         result.quiet = view.quiet
         return result.get() if waits(self._caller, self.block) else result
 

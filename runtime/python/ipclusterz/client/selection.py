@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import FIRST_COMPLETED, wait
 from time import monotonic
 
+from .deadlines import deadline_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,7 +71,7 @@ class Selection:
         return done
 
     def wait(self, timeout: float | None, on_output: OnOutput = None) -> bool:
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         return all(self.wait_index(index, _left(deadline), on_output) for index in range(len(self)))
 
     def wait_index(self, index: int, timeout: float | None, on_output: OnOutput = None) -> bool:
@@ -78,7 +80,7 @@ class Selection:
         return done
 
     def nth_done(self, n: int, timeout: float | None, on_output: OnOutput = None) -> int | None:
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         while n < len(self):
             done = [index for index in range(len(self)) if self.is_done(index)]
             if n < len(done):
@@ -134,7 +136,7 @@ class Selection:
             result.abort()
 
     def cancel(self, timeout: float | None) -> bool:
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         return all(result._pending.cancel(_left(deadline)) for result in self._results)
 
 

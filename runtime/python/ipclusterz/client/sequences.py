@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..compat import zip_equal
-from ..shared.scatter import check_dist, partition
+from ..shared.scatter import check_dist, is_text, partition
 from .about import about
 from .arguments import names_frames, namespace_frames
 from .asyncresult import AsyncResult
@@ -76,6 +76,9 @@ class SequenceCalls(Calls):
         if not isinstance(name, str):
             raise TypeError(f"names are strings, not {type(name).__name__}: {name!r:.80}")
         chosen, single = self._choose(targets)
+        self._owner_client._texts -= {name}
+        if is_text(seq):
+            self._owner_client._texts.add(name)
         parts = [namespace_frames({name: part}) for part in partition(seq, len(chosen), dist, flatten)]
         if via == "mpi":
             return self._done(deal(self, chosen, single, parts), block)
@@ -111,7 +114,8 @@ class SequenceCalls(Calls):
         Returns
         -------
         sequence or AsyncResult
-            Arrays are joined along the first axis, frames by rows.
+            Arrays are joined along the first axis, frames by rows. Texts and bytes are joined if this client scattered
+            such under that name; else they are values, of which there is a list.
 
         Raises
         ------
@@ -124,10 +128,11 @@ class SequenceCalls(Calls):
             raise TypeError(f"names are strings, not {type(name).__name__}: {name!r:.80}")
         frames = names_frames(name)
         chosen, single = self._choose(targets)
+        texts = name in self._owner_client._texts
         if via == "mpi":
-            result: GatherResult = collect(self, chosen, single, name, dist)
+            result: GatherResult = collect(self, chosen, single, name, dist, texts)
         else:
-            told = about("gather", method="gather", single=single, dist=dist)
+            told = about("gather", method="gather", single=single, dist=dist, texts=texts)
             pending = self._core.submit("pull", [(chosen, frames)], about=told)
-            result = GatherResult(self._owner_client, pending, single, dist)
+            result = GatherResult(self._owner_client, pending, single, dist, texts=texts)
         return result.get() if waits(self, block) else result

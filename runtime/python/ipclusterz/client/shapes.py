@@ -32,13 +32,20 @@ class GatherResult(AsyncResult):
     """The parts of a sequence, joined once they are all there."""
 
     def __init__(
-        self, client: Owner, pending: Pending, single: bool, dist: Literal["b", "r"], method: str = "gather"
+        self,
+        client: Owner,
+        pending: Pending,
+        single: bool,
+        dist: Literal["b", "r"],
+        method: str = "gather",
+        texts: bool = False,
     ) -> None:
         super().__init__(client, pending, method, single)
         self._dist = dist
+        self._texts = texts
 
     def _joined(self) -> Any:
-        return join(self._values, self._dist)
+        return join(self._values, self._dist, self._texts)
 
 
 class ZipResult(AsyncResult):

@@ -68,7 +68,7 @@ class CollectedResult(_Together, GatherResult):
         return [loads(frames) for frames in self._values[0]]
 
     def _joined(self) -> Any:
-        return join(self._parts(), self._dist)
+        return join(self._parts(), self._dist, self._texts)
 
     def _by_engine(self, items: Iterable[tuple[int, Any]]) -> dict[int, Any]:
         return dict(zip_equal(self.engine_ids, self._parts()))

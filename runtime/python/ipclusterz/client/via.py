@@ -79,13 +79,15 @@ def deal(calls: Calls, chosen: list[int], single: bool, parts: list[list[Frame]]
     return _passed_on(calls, chosen, single, "scatter", deal, held)
 
 
-def collect(calls: Calls, chosen: list[int], single: bool, name: str, dist: Literal["b", "r"]) -> CollectedResult:
+def collect(
+    calls: Calls, chosen: list[int], single: bool, name: str, dist: Literal["b", "r"], texts: bool
+) -> CollectedResult:
     """Get a name's values from all engines through the first one."""
     from ..mpi.carry import collect
 
-    told = about("group gather", single=single, dist=dist)
+    told = about("group gather", single=single, dist=dist, texts=texts)
     pending = _together(calls, chosen, collect, (name, None), "gather", told)
-    return CollectedResult(calls._owner_client, pending, single, dist)
+    return CollectedResult(calls._owner_client, pending, single, dist, texts=texts)
 
 
 def _passed_on(

@@ -225,7 +225,7 @@ class DirectView(View, DirectCalls):
         self.push({name: value}, block=True)
 
     def __getitem__(self, name: str | tuple[str, ...]) -> Any:
-        """The value of a name on each engine; always waits."""
+        """The value of a name, or of an expression as ``model.weights``, on each engine; always waits."""
         return self.pull(name, block=True)
 
     def __delitem__(self, name: str) -> None:

@@ -1,7 +1,7 @@
 """Bound functions: code from the client, globals from the engine.
 
-A client pickles a bound function as calls of `rebuild` and `restore` (see `client.functions`). Only what these two need
-is here, because the client imports this file as well.
+A bound function is pickled as calls of `rebuild` and `restore`: one that `interactive` has made wherever it is in what
+is sent, and every one of a call that is bound (see `client.functions`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from .bytecode import ForeignCode
 
-__all__ = ["rebuild", "restore"]
+__all__ = ["BOUND", "rebuild", "reduced", "restore"]
+
+BOUND = "_ipclusterz_bound"
+"""Attribute of functions that always run in the engine's namespace."""
 
 
 def _here() -> None:
@@ -37,6 +40,28 @@ def _empty_cell() -> Any:
     cell = reader.__closure__[0]  # type: ignore[index]
     del cell.cell_contents
     return cell
+
+
+def reduced(function: FunctionType) -> tuple[Any, ...]:
+    """What a pickler's `reducer_override` returns for a bound function."""
+    cells = function.__closure__ or ()
+    state = {
+        "defaults": function.__defaults__,
+        "keyword_defaults": function.__kwdefaults__,
+        "qualified_name": function.__qualname__,
+        "module": function.__module__,
+        "doc": function.__doc__,
+        "attributes": function.__dict__,
+        "cells": [_content(cell) for cell in cells],
+    }
+    return rebuild, (function.__code__, function.__name__, len(cells)), state, None, None, restore
+
+
+def _content(cell: Any) -> tuple[object, ...]:
+    try:
+        return (cell.cell_contents,)
+    except ValueError:
+        return ()
 
 
 def rebuild(code: CodeType | ForeignCode, name: str, cells: int) -> FunctionType:

@@ -10,19 +10,18 @@ from functools import wraps
 from types import CodeType, FunctionType, ModuleType
 
 from ..error import UnmetDependency
+from .bound import BOUND
 from .progress import progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeVar
 
     Function = Callable[..., Any]
+    Interactive = TypeVar("Interactive", bound=Callable[..., Any])
 
-__all__ = ["BOUND", "depend", "interactive", "require"]
-
-BOUND = "_ipclusterz_bound"
-"""Attribute of functions that always run in the engine's namespace."""
+__all__ = ["depend", "interactive", "require"]
 
 
 def require(*needs: str | ModuleType | Function) -> Callable[[Function], Function]:
@@ -106,25 +105,26 @@ def depend(check: Function, /, *args: Any, **kwargs: Any) -> Callable[[Function]
     return _decorator(_if_met, check, args, tuple(kwargs.items()))
 
 
-def interactive(f: Function) -> Function:
-    """Decorator: the function's globals are the engine's namespace, however it is called.
+def interactive(f: Interactive) -> Interactive:
+    """Decorator: the function's globals are the engine's namespace, however it gets there and is called.
 
     As if it were defined at the engine's own prompt; also for functions of modules. The same as calling it by
-    `apply_bound` each time.
+    `apply_bound` each time. Of a class, this holds for its methods.
 
     Parameters
     ----------
-    f : function
-        What to run.
+    f : function or class
+        What to run there.
 
     Returns
     -------
-    function
+    function or class
+        A class is the same one, whose methods are changed.
 
     Raises
     ------
     TypeError
-        When it is no Python function.
+        When it is neither, or was written in C.
 
     Examples
     --------
@@ -135,9 +135,12 @@ def interactive(f: Function) -> Function:
     >>> rc[0].apply_sync(scaled, 2)
     6
     """
+    if isinstance(f, type) and f.__flags__ & _OF_PYTHON:
+        _make_interactive(f)
+        return f
     if not isinstance(f, FunctionType):
         raise TypeError(f"a Python function is needed, not {type(f).__name__}: {f!r:.80}")
-    copy = FunctionType(f.__code__, f.__globals__, f.__name__, f.__defaults__, f.__closure__)
+    copy: Any = FunctionType(f.__code__, f.__globals__, f.__name__, f.__defaults__, f.__closure__)
     copy.__kwdefaults__ = f.__kwdefaults__
     copy.__doc__ = f.__doc__
     copy.__qualname__ = f.__qualname__
@@ -145,7 +148,23 @@ def interactive(f: Function) -> Function:
     setattr(copy, BOUND, True)
     # A function of `__main__` travels as code, without its globals.
     copy.__module__ = "__main__"
-    return copy
+    return copy  # type: ignore[no-any-return]
+
+
+# Of the flags of a class: it was made by a `class` statement, and can be changed.
+_OF_PYTHON = 1 << 9
+
+
+def _make_interactive(kind: type) -> None:
+    for name, value in list(vars(kind).items()):
+        if isinstance(value, FunctionType):
+            setattr(kind, name, interactive(value))
+        elif isinstance(value, (classmethod, staticmethod)) and isinstance(value.__func__, FunctionType):
+            setattr(kind, name, type(value)(interactive(value.__func__)))
+        elif isinstance(value, property):
+            parts: list[Any] = [part and interactive(part) for part in (value.fget, value.fset, value.fdel)]
+            setattr(kind, name, property(parts[0], parts[1], parts[2], value.__doc__))
+    kind.__module__ = "__main__"
 
 
 def _decorator(run: Function, *what: Any) -> Callable[[Function], Function]:

@@ -62,6 +62,8 @@ class Namespace:
     def pull(self, names: str | tuple[str, ...]) -> object:
         """Look names up: a string gives the value, a tuple of strings the list of values.
 
+        What is no name is an expression, as of a `Reference`: ``model.weights``, ``parts[0]``.
+
         Raises
         ------
         KeyError
@@ -79,7 +81,8 @@ class Namespace:
         KeyError
             When it is not there; says which, and on which engine.
         """
-        self._get(name)
+        if name not in self.names:
+            raise self._missing(name)
         del self.names[name]
 
     @contextmanager
@@ -107,7 +110,16 @@ class Namespace:
                 del self.names[name]
 
     def _get(self, name: str) -> object:
-        try:
+        if name in self.names:
             return self.names[name]
-        except KeyError:
-            raise KeyError(f"name {name!r} is not defined on engine {self.engine_id}") from None
+        if name.isidentifier():
+            raise self._missing(name)
+        try:
+            return eval(name, self.names)
+        except NameError as error:
+            raise self._missing(getattr(error, "name", None) or name) from None
+        except SyntaxError:
+            raise KeyError(f"{name!r} is no name and no expression") from None
+
+    def _missing(self, name: str) -> KeyError:
+        return KeyError(f"name {name!r} is not defined on engine {self.engine_id}")

@@ -11,6 +11,7 @@ import builtins
 import functools
 import sys
 import weakref
+from contextlib import suppress
 from importlib import import_module
 from types import CodeType, FunctionType, ModuleType
 
@@ -47,6 +48,16 @@ class TravelledModule(ModuleType):
         if reason is None:
             raise missing_attribute(f"module {self.__name__!r} has no attribute {name!r}", name, self)
         raise missing_attribute(f"{name!r} of module {self.__name__!r} did not travel: {reason}", name, self)
+
+
+def make_view(content: Any, kind: str, shape: tuple[int, ...], readonly: bool) -> memoryview:
+    """A view of these bytes, as elements of a kind and in a shape; as bytes where Python knows no views of such."""
+    view = memoryview(content)
+    if view.readonly and not readonly:
+        view = memoryview(bytearray(view))
+    with suppress(ValueError, TypeError):
+        view = view.cast(kind, shape) if shape else view.cast(kind)  # type: ignore[call-overload]
+    return view.toreadonly() if readonly else view
 
 
 def chosen(choice: Choice | None) -> object:

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     Dist = Literal["b", "r"]
 
-__all__ = ["bounds", "check_dist", "join", "partition", "sliceable"]
+__all__ = ["bounds", "check_dist", "is_text", "join", "partition", "sliceable"]
 
-_SLICEABLE = (list, tuple, range, str, bytes, bytearray)
+_TEXTS = (str, bytes, bytearray)
+_SLICEABLE = (list, tuple, range, *_TEXTS)
 
 
 def sliceable(sequence: Iterable[Any]) -> Any:
@@ -45,6 +46,11 @@ def sliceable(sequence: Iterable[Any]) -> Any:
             message += "\nhint: this array has no dimensions; numpy.atleast_1d() makes it one of one element"
         raise TypeError(message) from None
     return list(elements)
+
+
+def is_text(sequence: object) -> bool:
+    """Whether parts of it are joined to a text: of anything else that is split, one text is one value."""
+    return isinstance(sequence, _TEXTS)
 
 
 def bounds(length: int, parts: int) -> list[tuple[int, int]]:
@@ -144,12 +150,12 @@ def partition(sequence: Iterable[Any], parts: int, dist: Dist = "b", flatten: bo
         # Pickle copies an array that is not contiguous into C order, slowly.
         order = "F" if whole.flags.f_contiguous and not whole.flags.c_contiguous else "C"
         pieces = [sys.modules["numpy"].asanyarray(piece, order=order) for piece in pieces]
-    if flatten and not isinstance(whole, (str, bytes, bytearray)):
+    if flatten and not is_text(whole):
         pieces = [(piece.iloc if framed else piece)[0] if len(piece) == 1 else piece for piece in pieces]
     return pieces
 
 
-def join(parts: Sequence[Any], dist: Dist = "b") -> Any:
+def join(parts: Sequence[Any], dist: Dist = "b", texts: bool = True) -> Any:
     """Put parts together again: the inverse of `partition`.
 
     Parameters
@@ -158,6 +164,8 @@ def join(parts: Sequence[Any], dist: Dist = "b") -> Any:
         Parts of one kind, in order. Arrays are joined along the first axis, frames by rows.
     dist : {"b", "r"}
         How they were split.
+    texts : bool
+        Whether parts that are text or bytes are such of a longer one. Else they are values.
 
     Returns
     -------
@@ -177,6 +185,8 @@ def join(parts: Sequence[Any], dist: Dist = "b") -> Any:
     [1, 2, 3]
     >>> join(["ac", "b"], dist="r")
     'abc'
+    >>> join(["node1", "node1"], texts=False)
+    ['node1', 'node1']
     """
     check_dist(dist)
     if not parts:
@@ -185,11 +195,11 @@ def join(parts: Sequence[Any], dist: Dist = "b") -> Any:
         return _fill(_array_like(parts), parts, dist)
     if any(all(_is_a(part, "pandas", kind) for part in parts) for kind in ("DataFrame", "Series")):
         return _join_frames(parts, dist)
-    if _all_are(bytes, parts):
+    if texts and _all_are(bytes, parts):
         return bytes(_fill(bytearray, parts, dist))
-    if _all_are(bytearray, parts):
+    if texts and _all_are(bytearray, parts):
         return _fill(bytearray, parts, dist)
-    if _all_are(str, parts):
+    if texts and _all_are(str, parts):
         return "".join(parts if dist == "b" else _fill(_list_of, parts, dist))
     if _all_are(tuple, parts):
         return tuple(_fill(_list_of, parts, dist))

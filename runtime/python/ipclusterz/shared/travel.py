@@ -13,12 +13,14 @@ import io
 import sys
 import types
 import typing
+from pickle import PickleBuffer
 from types import FunctionType, ModuleType
 
 import cloudpickle  # type: ignore[import-untyped]
 from cloudpickle import cloudpickle as inside
 
 from . import rebuild
+from .bound import BOUND, reduced
 from .bytecode import PYTHON
 from .codes import lines_of, parts_of
 from .reach import (
@@ -145,6 +147,8 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
         if kind is FunctionType:
+            if BOUND in obj.__dict__:
+                return reduced(obj)
             # What pickles themselves call: looked up for each of them, it would take most of the time.
             if (obj.__globals__ is _REBUILD or obj.__globals__ is _INSIDE) and "<" not in obj.__qualname__:
                 return NotImplemented
@@ -155,6 +159,8 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
             return self._dynamic_function_reduce(obj)
         if kind is types.CodeType:
             return self._code(obj)
+        if kind is memoryview:
+            return rebuild.make_view, _of_view(obj)
         if kind is _Shell:
             return rebuild.make_module, (self._choice(obj.name, ""), obj.name, obj.attributes)
         if kind is _Globals:
@@ -318,6 +324,12 @@ class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
 # What pickle sends as a name of its module.
 _TYPE_NAMES = tuple(getattr(typing, name) for name in ("TypeVar", "ParamSpec", "TypeVarTuple") if hasattr(typing, name))
 _SINGLETONS = (type(None), type(...), type(NotImplemented))
+
+
+def _of_view(view: memoryview) -> tuple[PickleBuffer, str, tuple[int, ...], bool]:
+    """What `rebuild.make_view` takes: the bytes, what they are, in which shape, and whether they may be written to."""
+    content = PickleBuffer(view.cast("B") if view.c_contiguous and view.ndim else view.tobytes())
+    return content, view.format, (view.shape or ()) if view.nbytes else (), view.readonly
 
 
 class _Shell:
