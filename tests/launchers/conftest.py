@@ -101,6 +101,7 @@ def _with_slow_folder(source: Path, **options: Any) -> Iterator[tuple[VirtualHos
     folder = Path(f"/var/tmp/izslow-{os.getpid()}-{source.name}")
     small_environment.make(source / "env")
     run("tar", "-czf", str(source / "env.tar.gz"), "-C", str(source / "env"), ".")
+    run("mksquashfs", str(source / "env"), str(source / "env.squashfs"), "-quiet", "-no-progress")
     small_environment.make_base(source / "python")
     small_environment.make(source / "all-there", folder / "python")
     with slow_folder(source, folder) as slow, VirtualHosts(3, **options) as hosts:
@@ -134,7 +135,7 @@ def slow_hosts(_slow_hosts: tuple[VirtualHosts, Slow]) -> Iterator[tuple[Virtual
     """Hosts that share a slow folder, and nothing else.
 
     In it are an environment, `env`, and another one, `all-there`, whose interpreter is in the folder, too;
-    `env.tar.gz` is an archive of the first.
+    `env.tar.gz` and `env.squashfs` are archives of the first.
     """
     hosts, slow = _slow_hosts
     for _ in _checked(hosts):

@@ -156,11 +156,12 @@ def test_the_interpreter_comes_along_if_it_is_there_too(site: Site, slow: Slow) 
     assert files_opened(slow).total() == opened.total()
 
 
-def test_an_archive_is_read_once(site: Site, slow: Slow) -> None:
-    site.start(6, profile=f'[engines]\nstage = "{slow.folder}/env.tar.gz"\n')
+@pytest.mark.parametrize("archive", ["env.tar.gz", "env.squashfs"])
+def test_an_archive_is_read_once(site: Site, slow: Slow, archive: str) -> None:
+    site.start(6, profile=f'[engines]\nstage = "{slow.folder}/{archive}"\n')
     engines_run_from_the_cache(site, NAMES)
     opened = files_opened(slow)
-    assert opened == Counter({"env.tar.gz": 1, PROGRAM: len(NAMES)})
+    assert opened == Counter({archive: 1, PROGRAM: len(NAMES)})
 
 
 def test_what_passes_it_on_ends_with_the_cluster(site: Site, slow: Slow) -> None:
