@@ -70,12 +70,16 @@ def table(figures: list[Figure]) -> str:
 
 def table_of_ways(figures: list[Figure]) -> str:
     """Milliseconds past MPI and through it."""
-    lines = ["| links | call | bytes | direct | mpi | mpi beside direct |", "|---|---|---:|---:|---:|---:|"]
+    lines = [
+        "| hosts | links | call | bytes | direct | mpi | mpi beside direct |",
+        "|---:|---|---|---:|---:|---:|---:|",
+    ]
     for figure in figures:
         direct, through = (figure["seconds"][via] * 1e3 for via in ("direct", "mpi"))
         links = figure["rate"] or "not limited"
+        where = f"{figure['hosts']} | {links}"
         lines.append(
-            f"| {links} | {figure['call']} | {length(figure['bytes'])} | {direct:.1f} | {through:.1f} "
+            f"| {where} | {figure['call']} | {length(figure['bytes'])} | {direct:.1f} | {through:.1f} "
             f"| {100 * (through / direct - 1):+.0f}% |"
         )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Data of the client to eight engines on four hosts and back: past MPI, and through it (`via="mpi"`).
+"""Data of the client to eight engines on four hosts or eight, and back: past MPI, and through it (`via="mpi"`).
 
 The hosts are namespaces of this machine (`tests/launchers/hosts.py`), whose links are as fast as they can be or limited
 as a network would limit them. Seconds of a call are the median of its rounds, in which both ways take turns.
@@ -17,7 +17,7 @@ import sites  # noqa: E402
 from hosts import VirtualHosts  # noqa: E402
 from mpi_library import BUILT  # noqa: E402
 
-HOSTS, ENGINES = 4, 8
+HOSTS, ENGINES = (4, 8), 8
 RATES = ["", "1gbit"]
 SIZES = [1 << power for power in (16, 20, 23, 26)]
 CALLS = ["push", "scatter", "gather"]
@@ -52,10 +52,16 @@ def seconds(rc: Any, call: str, nbytes: int, rounds: int) -> Any:
 
 def measure(rounds: int = 5) -> list[dict[str, Any]]:
     """All figures."""
+    return [figure for count in HOSTS for figure in _on_hosts(count, rounds)]
+
+
+def _on_hosts(count: int, rounds: int) -> list[dict[str, Any]]:
     figures = []
-    with VirtualHosts(HOSTS, slurm=True) as hosts:
+    # What differs for each engine is the same for more hosts.
+    calls = CALLS if count == HOSTS[0] else CALLS[:1]
+    with VirtualHosts(count, slurm=True) as hosts:
         site = sites.mpiexec(hosts, "openmpi")
-        places = ", ".join(f'"{name}:{ENGINES // HOSTS}"' for name in hosts.names[1:])
+        places = ", ".join(f'"{name}:{ENGINES // count}"' for name in hosts.names[1:])
         site.profile = sites.merged(
             site.profile, f'[mpiexec]\nhosts = [{places}]\n[engines.env]\nPYTHONPATH = "{BUILT / "openmpi"}"\n'
         )
@@ -63,12 +69,14 @@ def measure(rounds: int = 5) -> list[dict[str, Any]]:
             site.start(ENGINES)
             with site.prompt() as prompt:
                 for rate in RATES:
-                    for index in range(HOSTS + 1) if rate else ():
+                    for index in range(count + 1) if rate else ():
                         hosts.limit(index, rate)
-                    for call in CALLS:
+                    for call in calls:
                         for nbytes in SIZES:
                             took = prompt.do(seconds, call, nbytes, rounds, timeout=600)
-                            figures.append({"rate": rate, "call": call, "bytes": nbytes, "seconds": took})
+                            figures.append(
+                                {"hosts": count, "rate": rate, "call": call, "bytes": nbytes, "seconds": took}
+                            )
                             print(".", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return figures
