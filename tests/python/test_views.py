@@ -5,18 +5,24 @@ from __future__ import annotations
 import itertools
 import operator
 import os
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers import until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ipclusterz as ipz
-from ipclusterz import AsyncResult, Client, CompositeError, RemoteError, SerializationError
+from ipclusterz import AsyncResult, Client, Cluster, CompositeError, RemoteError, SerializationError
 
 OFFSET = 100
+IPCLUSTERZ = Path(sys.executable).with_name("ipclusterz")
 
 
 def test_the_session_of_the_readme(rc: Client) -> None:
@@ -46,6 +52,30 @@ def test_targets(rc: Client) -> None:
         rc[7:]
     with pytest.raises(TypeError):
         rc[1.5]  # type: ignore[index]
+
+
+def test_all_is_whoever_is_there_at_each_call(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster(n=2)
+    with cluster.connect_client() as rc:
+        views = [rc["all"], rc.direct_view(), rc.direct_view("all")]
+        then = rc[:]
+        assert repr(views[0]) == "<DirectView of all engines>"
+        assert [len(view) for view in views] == [2] * 3
+        subprocess.run([IPCLUSTERZ, "scale", "+1", "--cluster", cluster.name], check=True, capture_output=True)
+        until(lambda: len(rc) == 3, 30)
+        for view in views:
+            assert view.targets == [0, 1, 2]
+            assert view.apply_sync(abs, -1) == dict.fromkeys(range(3), 1)
+            view["a"] = 5
+            assert view["a"] == dict.fromkeys(range(3), 5)
+        assert then.targets == [0, 1]
+        rc.shutdown(targets=0)
+        until(lambda: len(rc) == 2, 30)
+        assert views[0].apply_sync(abs, -1) == {1: 1, 2: 1}
+        with views[0].executor as executor:
+            assert list(executor.map(abs, [-1, -2])) == [1, 2]
+        views[0].targets = 1
+        assert views[0].apply_sync(abs, -1) == 1
 
 
 def test_order_is_that_of_the_targets(rc: Client) -> None:

@@ -154,7 +154,7 @@ class Client(Past, DirectCalls):
     def __iter__(self) -> Iterator[DirectView]:
         """A view of each engine."""
         for engine_id in self._live():
-            yield DirectView(self, [engine_id], True)
+            yield DirectView(self, engine_id)
 
     if TYPE_CHECKING:
 
@@ -181,19 +181,18 @@ class Client(Past, DirectCalls):
         return self.direct_view(targets)
 
     def direct_view(self, targets: Targets = "all") -> DirectView:
-        """A view of chosen engines: the same as indexing, with ``"all"`` for all of them.
+        """A view of chosen engines: the same as indexing, with ``"all"`` for all that there are at each call.
 
         Parameters
         ----------
         targets : optional
-            Engines.
+            Engines. Those of ``rc[:]`` are the ones that there are now.
 
         Returns
         -------
         DirectView
         """
-        chosen, single = self._resolve(targets)
-        return DirectView(self, chosen, single)
+        return DirectView(self, targets)
 
     def group(self, name: str) -> DirectView:
         """A view of the engines of a group, as the profile of a cluster in a queue names them (``batch.groups``).

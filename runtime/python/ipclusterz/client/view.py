@@ -140,8 +140,8 @@ class DirectView(View, DirectCalls):
     """Calls on chosen engines: each of them runs what is sent.
 
     Made by indexing a client: ``rc[0]``, ``rc[:]``, ``rc[1:3]``, ``rc[0, 2]``. The engines are those that the index
-    meant at that moment. A name on the engines is an item of the view: ``view["a"] = 5``, ``view["a"]``,
-    ``"a" in view``, ``del view["a"]``.
+    meant at that moment; of ``rc["all"]``, all that there are at each call. A name on the engines is an item of the
+    view: ``view["a"] = 5``, ``view["a"]``, ``"a" in view``, ``del view["a"]``.
 
     Examples
     --------
@@ -152,12 +152,11 @@ class DirectView(View, DirectCalls):
     {0: 32, 1: 32, 2: 32, 3: 32}
     """
 
-    __slots__ = ("_single", "_targets")
+    __slots__ = ("_chosen", "_single")
 
-    def __init__(self, client: Connection, targets: list[int], single: bool) -> None:
+    def __init__(self, client: Connection, targets: Targets) -> None:
         super().__init__(client)
-        self._targets = targets
-        self._single = single
+        self.targets = targets
 
     @property
     def targets(self) -> Any:
@@ -166,13 +165,21 @@ class DirectView(View, DirectCalls):
 
     @targets.setter
     def targets(self, value: Targets) -> None:
-        self._targets, self._single = self.client._resolve(value)
+        chosen, self._single = self.client._resolve(value)
+        # None: all that there are, whenever that is asked.
+        self._chosen = None if isinstance(value, str) and value == "all" else chosen
+
+    @property
+    def _targets(self) -> list[int]:
+        return self.client._resolve("all")[0] if self._chosen is None else self._chosen
 
     def __len__(self) -> int:
         return len(self._targets)
 
     def __repr__(self) -> str:
-        return f"<DirectView of engine{'s' if not self._single else ''} {', '.join(map(str, self._targets))}>"
+        if self._chosen is None:
+            return "<DirectView of all engines>"
+        return f"<DirectView of engine{'s' if not self._single else ''} {', '.join(map(str, self._chosen))}>"
 
     # -- functions ----------------------------------------------------------------------------------------------
 
@@ -317,7 +324,7 @@ class DirectView(View, DirectCalls):
         return self.client._resolve(targets)  # type: ignore[arg-type]
 
     def _workers(self) -> Any:
-        workers = self.client._balanced(self._targets)
+        workers = self.client._balanced(self._chosen)
         workers.quiet = self._quiet
         return workers
 
