@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import re
 import time
@@ -176,6 +177,43 @@ def test_output(rc: Client) -> None:
     several.get()
     assert (single.stdout, single.stderr) == ("out\n", "err\n")
     assert (several.stdout, several.stderr) == (["out\n"] * 4, ["err\n"] * 4)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_wait_for_the_first_of_several(rc: Client, gate: Path, mapped: bool) -> None:
+    def work(number: int, gate: Path) -> int:
+        if number == 2:
+            raise ValueError("no")
+        return hold(gate) if number > 0 else number
+
+    if mapped:
+        result = rc.load_balanced_view().map_async(work, range(4), [gate] * 4, chunksize=1)
+    else:
+        numbered = {engine: rc[engine].push({"number": engine}, block=True) for engine in sorted(rc.ids)}
+        assert len(numbered) == 4
+        result = rc[:].apply_async(lambda ref, gate: work(ref, gate), ipz.Reference("number"), gate)
+    result.quiet = True
+    assert not result.wait(30, return_when="FIRST_COMPLETED")
+    assert not result.wait(30, return_when=concurrent.futures.FIRST_EXCEPTION)
+    # The first one may have come later.
+    until(lambda: result.progress == 2)
+    assert not result.wait(0.05)
+    gate.touch()
+    assert result.wait(30, return_when=concurrent.futures.ALL_COMPLETED)
+    assert result.wait(0, return_when="FIRST_COMPLETED")
+    with pytest.raises(RemoteError, match="ValueError"):
+        result.get()
+
+
+def test_a_wait_for_an_exception_that_does_not_come_is_one_for_all(rc: Client, gate: Path) -> None:
+    result = rc[:].apply_async(hold, gate)
+    result.quiet = True
+    assert not result.wait(0.05, return_when="FIRST_EXCEPTION")
+    assert not result.wait(0.05, return_when="FIRST_COMPLETED")
+    gate.touch()
+    assert result.wait(30, return_when="FIRST_EXCEPTION")
+    with pytest.raises(ValueError, match=r"return_when is 'ALL_COMPLETED', .* not 'SOME'"):
+        result.wait(return_when="SOME")
 
 
 @pytest.mark.parametrize("wait", ["wait", "get", "get_dict", "barrier", "wait_interactive", "wait_for_engines"])

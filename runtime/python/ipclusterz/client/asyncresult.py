@@ -118,20 +118,40 @@ class AsyncResult(Written):
         """Wait for the result: short for ``get()``."""
         return self.get()
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float | None = None, return_when: str = "ALL_COMPLETED") -> bool:
         """Wait until all answers are there. What the calls write is shown meanwhile, unless `quiet` is set.
 
         Parameters
         ----------
         timeout : float, optional
-            Seconds to wait; for ever when left out.
+            Seconds to wait; for ever when left out, or -1.
+        return_when : {"ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"}
+            What is waited for, by the names of `concurrent.futures`: all answers, one of them, or one of a call that
+            has failed. An answer is an engine's, or a chunk's of a map.
 
         Returns
         -------
         bool
-            Whether they are.
+            Whether all answers are there.
+
+        Raises
+        ------
+        ValueError
+            When there is no such `return_when`.
+
+        Examples
+        --------
+        >>> ar = rc[:].apply_async(abs, -1)
+        >>> ar.wait(timeout=10, return_when="FIRST_EXCEPTION")
+        True
         """
-        return self._wait(timeout, self._shows)
+        if return_when == "ALL_COMPLETED":
+            return self._wait(timeout, self._shows)
+        if return_when not in ("FIRST_COMPLETED", "FIRST_EXCEPTION"):
+            names = "'ALL_COMPLETED', 'FIRST_COMPLETED' or 'FIRST_EXCEPTION'"
+            raise ValueError(f"return_when is {names}, not {return_when!r:.80}")
+        self._wait_for_one(timeout, any_answer=return_when == "FIRST_COMPLETED")
+        return self.ready()
 
     def ready(self) -> bool:
         """Whether all answers are there."""
@@ -395,6 +415,21 @@ class AsyncResult(Written):
             return self._joined()
         values = [self._raised(value.error) if type(value) is Failure else value for value in self._values]
         return values[0] if self._single else values
+
+    def _wait_for_one(self, timeout: float | None, any_answer: bool) -> None:
+        """Wait for an answer: any, or one of a call that has failed; for all if there is none."""
+        pending, deadline = self._pending, deadline_of(timeout)
+        try:
+            for number in range(len(pending)):
+                left = None if deadline is None else max(0.0, deadline - monotonic())
+                index = pending.nth_done(number, left, self._shows)
+                if index is None or any_answer or pending.reply(index).status != "ok":
+                    return
+        except KeyboardInterrupt as error:
+            self._leave(error)
+            raise
+        finally:
+            self._pause()
 
     def _have(self, timeout: float | None) -> None:
         """Wait for the values, unless they are here, and show what was written."""
