@@ -71,6 +71,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "reduce": ("a",),
     "reload": ("helpers",),
     "resubmit": (-1,),
+    "send": ("a", 0),
     "retire": (0,),
     "run": (__file__,),
     "scan": ("a",),

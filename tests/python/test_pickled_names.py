@@ -43,6 +43,7 @@ NAMED = {
     "ipclusterz.shared.rebuild.make_module": "choice name attributes",
     "ipclusterz.shared.rebuild.make_partial": "",
     "ipclusterz.shared.rebuild.make_property": "",
+    "ipclusterz.shared.rebuild.make_view": "content kind shape readonly",
     "ipclusterz.shared.rebuild.make_wrapper": "kind",
     "ipclusterz.shared.rebuild.named": "stamps reason module path",
     "ipclusterz.shared.rebuild.set_cache": "cache state",

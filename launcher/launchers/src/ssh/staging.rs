@@ -126,7 +126,10 @@ impl HostStaging {
                 let order = serde_json::to_string(&order).unwrap_or_default();
                 let answer = run(&script::begin(plan, program, &order, self.process))?;
                 let Some(Some(process)) = answer.stager else {
-                    return Err(self.failure(&format!("{program} has ended at once"), None));
+                    return Err(match answer.stage_said {
+                        Some(Said::Failed { message, hint }) => self.failure(&message, hint),
+                        _ => self.failure(&format!("{program} has ended at once\n{}", answer.stage_log), None),
+                    });
                 };
                 self.process = Some(process);
                 self.stand = Stand::Working(program.clone(), process);

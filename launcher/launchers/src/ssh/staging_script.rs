@@ -21,7 +21,8 @@ pub fn prepare(plan: &HostPlan) -> String {
     text
 }
 
-/// Starts the program with an order, in a session of its own, in the place of an earlier one; prints its process.
+/// Starts the program with an order, in a session of its own, in the place of an earlier one; prints its process, and what it has said
+/// if that has ended already.
 pub fn begin(plan: &HostPlan, program: &str, order: &str, earlier: Option<ProcessIdentity>) -> String {
     let mut text = format!("umask 077\ndir={}\ncd \"$dir\" || exit 1\n", folder(&plan.run));
     if let Some(ProcessIdentity { pid, start_time }) = earlier {
@@ -34,20 +35,28 @@ pub fn begin(plan: &HostPlan, program: &str, order: &str, earlier: Option<Proces
     let _ = writeln!(
         text,
         "rm -f stage.said\nsetsid {} stage >stage.said 2>stage.log <<'{MARK}' &\n{order}\n{MARK}\n\
-         printf '{MARK} stager %s\\n' \"$(cat /proc/$!/stat)\"",
-        quote(program)
+         printf '{MARK} stager %s\\n' \"$(cat /proc/$!/stat)\"\n{}",
+        quote(program),
+        said()
     );
     text
 }
 
-/// Prints the process again, if it is there, and what it has said. What it says last it says before it ends.
+/// Prints what the program has said. What it says last it says before it ends.
+fn said() -> String {
+    format!(
+        "printf '{MARK} said %s\\n' \"$(tail -n 1 stage.said 2>/dev/null)\"\n\
+         printf '{MARK} stagelog %s\\n' \"$(tail -c 4096 stage.log 2>/dev/null | tail -n 5 | tr '\\n' '\\r')\"\n"
+    )
+}
+
+/// Prints the process again, if it is there, and what it has said.
 pub fn look(run: &str, process: ProcessIdentity) -> String {
     format!(
-        "cd {} || exit 1\nprintf '{MARK} stager %s\\n' \"$(cat /proc/{}/stat 2>/dev/null)\"\n\
-         printf '{MARK} said %s\\n' \"$(tail -n 1 stage.said 2>/dev/null)\"\n\
-         printf '{MARK} stagelog %s\\n' \"$(tail -c 4096 stage.log 2>/dev/null | tail -n 5 | tr '\\n' '\\r')\"\n",
+        "cd {} || exit 1\nprintf '{MARK} stager %s\\n' \"$(cat /proc/{}/stat 2>/dev/null)\"\n{}",
         folder(run),
-        process.pid
+        process.pid,
+        said()
     )
 }
 

@@ -26,8 +26,9 @@ __all__ = ["Agent", "of_this_host"]
 _PROGRAM = "ipclusterz"
 # Longer than any answer.
 _ANSWER = 1 << 16
-# Its part of the time that engines have to register in.
-_PART = 0.5
+# Its part of the time that engines have to register in, and the most of that, seconds: without it they need the rest.
+_PART = 0.3
+_MOST = 10.0
 
 
 class Agent:
@@ -44,6 +45,7 @@ class Agent:
     def __init__(self, options: Options, log: str | None = None) -> None:
         self._options = options
         self._begun = time.monotonic()
+        self._seconds = min(_PART * options.timeout, _MOST)
         self._leash: int | None = None
         self._answer: int | None = None
         # Of a process that ends as soon as it has started the agent.
@@ -57,7 +59,7 @@ class Agent:
     def _start(self, program: str, log: str | None) -> None:
         options = self._options
         arguments = ["agent", "--connection-file", options.connection_file]
-        arguments += ["--timeout", repr(_PART * options.timeout), *(["--log", log] if log else [])]
+        arguments += ["--timeout", repr(self._seconds), *(["--log", log] if log else [])]
         leash, self._leash = os.pipe()
         self._answer, answer = os.pipe()
         try:
@@ -76,10 +78,10 @@ class Agent:
             return
         options = self._options
         # A moment more than it has itself, so that its reason is heard.
-        self._take(_read_line(self._answer, self._begun + (_PART + 0.1) * options.timeout))
+        self._take(_read_line(self._answer, self._begun + 1.3 * self._seconds))
         if self._starter:
             os.waitpid(self._starter, 0)
-        options.timeout = max(options.timeout - (time.monotonic() - self._begun), (1 - _PART) / 2 * options.timeout)
+        options.timeout = max(options.timeout - (time.monotonic() - self._begun), _PART * options.timeout)
 
     def _take(self, answer: bytes) -> None:
         found: dict[str, Any]
