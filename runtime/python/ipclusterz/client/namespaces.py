@@ -212,10 +212,10 @@ class NamespaceCalls(SequenceCalls):
 
         if not isinstance(name, str):
             raise TypeError(f"names are strings, not {type(name).__name__}: {name!r:.80}")
+        engines, _ = self._owner_client._choose(to)
         chosen, _ = self._choose(targets)
         if len(chosen) != 1:
             raise ValueError(f"one engine sends a value, and these are {len(chosen)}: {chosen}; as in rc[0].send(...)")
-        engines, _ = self._owner_client._choose(to)
         sending = Sending(self, name, chosen[0])
         if not waits(self, block):
             return later(lambda: sending.send(engines))
