@@ -13,8 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// For what a member has sent before it left, and for collectives that it has entered.
+/// For what a member has sent before it left, and for collectives that it has entered, where the call fails anyway or waits in vain
+/// for sure.
 const UNDER_WAY: Duration = Duration::from_secs(1);
+/// For what a member has sent that has ended its part in order: a slow network brings it late, and nobody knows whether it will.
+const IN_FLIGHT: Duration = Duration::from_secs(20);
 
 /// A member that has ended its part.
 struct Member {
@@ -186,8 +189,8 @@ impl Wait<'_> {
     }
 
     /// What a member has sent, or entered, has had its time.
-    fn is_over(&self, member: &Member) -> bool {
-        self.began.map_or(member.since, |began| member.since.max(began)).elapsed() > UNDER_WAY
+    fn is_over(&self, member: &Member, time: Duration) -> bool {
+        self.began.map_or(member.since, |began| member.since.max(began)).elapsed() > time
     }
 }
 
@@ -203,11 +206,12 @@ impl Turn {
             Awaited::Rank(awaited) => Some(awaited == rank),
             Awaited::Anybody => Some(self.is_alone(wait.record)),
         };
+        let collective = matches!(wait.awaited, Awaited::Collective(_));
+        let is_sure = collective && missed == Some(true);
         if member.raised() {
-            let collective = matches!(wait.awaited, Awaited::Collective(_));
-            return (collective && missed == Some(true)) || wait.is_over(member);
+            return is_sure || wait.is_over(member, UNDER_WAY);
         }
-        missed.unwrap_or(true) && wait.is_over(member)
+        missed.unwrap_or(true) && wait.is_over(member, if is_sure { UNDER_WAY } else { IN_FLIGHT })
     }
 
     /// The member because of which others have left, and its rank in a communicator.

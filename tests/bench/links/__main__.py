@@ -113,7 +113,7 @@ def with_ipyparallel(hosts: VirtualHosts, work: Work, curve: bool = False) -> Fi
     """A controller on the head, and engines that read its file in the home that all share."""
     folder = hosts.home / ".ipython/profile_default/security"
     program = [str(BENCH / "python"), "-m", "ipyparallel.controller", f"--ip={hosts.address(0)}"]
-    secure = ["--enable-curve"] if curve else []
+    secure = ["--IPController.enable_curve=True"] if curve else []
     engine = [str(BENCH / "python"), "-m", "ipyparallel.engine", f"--file={folder / 'ipcontroller-engine.json'}"]
     for name in ("ipcontroller-engine.json", "ipcontroller-client.json"):
         (folder / name).unlink(missing_ok=True)
