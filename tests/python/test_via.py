@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ipclusterz.client.via import WORTH_IT, is_worth_it
+from ipclusterz.client.via import MANY_HOSTS, WORTH_IT, is_worth_it
 
 LARGE = [b"pickle", memoryview(bytearray(WORTH_IT))]
 FAR, NEAR = "tcp://n1:5000", "ipc:///run/controller.sock"
@@ -21,6 +21,7 @@ class Calls:
             {
                 "id": number,
                 "address": address,
+                "host": "head" if address == NEAR else f"n{number // 2}",
                 "world": None if world is None else {"name": world, "epoch": epoch, "formed": formed},
             }
             for number, (address, world, epoch, formed) in enumerate(engines)
@@ -36,27 +37,30 @@ class Calls:
 
 
 ONE = (FAR, "a", 1, True)
+# Two of a host.
+MANY = [ONE] * (2 * MANY_HOSTS)
 
 
 @pytest.mark.parametrize(
     ("engines", "worth_it"),
     [
-        ([ONE, ONE, ONE], True),
-        ([(NEAR, "a", 1, True), ONE, ONE], True),
-        # One copy by the network is the same either way.
-        ([(NEAR, "a", 1, True), (NEAR, "a", 1, True), ONE], False),
+        (MANY, True),
+        ([*MANY, (NEAR, "a", 1, True)], True),
+        # Each of a few hosts gets its copy as soon.
+        (MANY[:-2], False),
         # They share memory with the controller.
-        ([(NEAR, "a", 1, True)] * 3, False),
-        ([ONE, ONE, (FAR, None, 0, False)], False),
-        ([ONE, ONE, (FAR, "b", 1, True)], False),
-        ([ONE, ONE, (FAR, "a", 2, True)], False),
-        ([(FAR, "a", 2, False)] * 3, False),
-        # The third has just died.
-        ([ONE, ONE], False),
+        ([(NEAR, "a", 1, True)] * 20, False),
+        ([*MANY, (FAR, None, 0, False)], False),
+        ([*MANY, (FAR, "b", 1, True)], False),
+        ([*MANY, (FAR, "a", 2, True)], False),
+        ([(FAR, "a", 2, False)] * 20, False),
     ],
 )
 def test_which_engines_pass_data_on(engines: list[tuple[str, str | None, int, bool]], worth_it: bool) -> None:
-    assert is_worth_it(Calls(*engines), [0, 1, 2], LARGE) is worth_it  # type: ignore[arg-type]
+    ids = list(range(len(engines)))
+    assert is_worth_it(Calls(*engines), ids, LARGE) is worth_it  # type: ignore[arg-type]
+    # One has just died.
+    assert not is_worth_it(Calls(*engines), [*ids, len(ids)], LARGE)  # type: ignore[arg-type]
 
 
 def test_nobody_is_asked_for_small_data_or_one_engine() -> None:

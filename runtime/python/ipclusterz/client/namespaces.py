@@ -138,8 +138,8 @@ class NamespaceCalls(SequenceCalls):
             Names and values. A `Reference` stands for the engine's own object.
         via : {"auto", "mpi", "direct"}
             How they get there: from the controller to each engine, or to the first engine, which passes them on to the
-            others by MPI. By itself that is done with data of a MiB or more for ranks of one world, of which more than
-            one is not on the controller's host. Then all engines have to be there, as for any collective.
+            others by MPI. By itself that is done with data of 2 MiB or more for ranks of one world, which are on five
+            hosts or more besides the controller's. Then all engines have to be there, as for any collective.
         targets : optional
             Engines.
         block : bool, optional

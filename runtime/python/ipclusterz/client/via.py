@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
     Via = Literal["auto", "mpi", "direct"]
 
-__all__ = ["WORTH_IT", "check_via", "collect", "deal", "is_worth_it", "spread"]
+__all__ = ["MANY_HOSTS", "WORTH_IT", "check_via", "collect", "deal", "is_worth_it", "spread"]
 
 WORTH_IT = 2 << 20
-"""Bytes from which on ``via="auto"`` pushes through MPI to engines that do not share memory with the controller."""
+"""Bytes from which on ``via="auto"`` pushes through MPI to engines of many hosts."""
+MANY_HOSTS = 5
+"""So many, besides the controller's: each of fewer has its copy from there as soon, by ``make bench-mpi``."""
 
 _keys = count()
 _PREFIX = os.urandom(8).hex()
@@ -52,16 +54,16 @@ def check_via(via: object) -> None:
 def is_worth_it(calls: Calls, chosen: list[int], frames: list[Frame]) -> bool:
     """Whether engines get the same data sooner through MPI.
 
-    That is so where the controller would have to send them to each engine anew. Those on its own host share one copy in
-    memory, and what is small arrives before anything was agreed on.
+    That is so where the controller would have to send them to many hosts, one after the other. Engines of a host share
+    one copy, and what is small arrives before anything was agreed on.
     """
     if len(chosen) < 2 or sum(memoryview(frame).nbytes for frame in frames) < WORTH_IT:
         return False
     engines = {engine["id"]: engine for engine in calls._owner_client.status()["engines"]}
     rows = [engines.get(engine_id) for engine_id in chosen]
     worlds = {_formed_world(row) for row in rows}
-    far = sum(row is not None and not row["address"].startswith("ipc:") for row in rows)
-    return len(worlds) == 1 and None not in worlds and far > 1
+    far = {row["host"] for row in rows if row is not None and not row["address"].startswith("ipc:")}
+    return len(worlds) == 1 and None not in worlds and len(far) >= MANY_HOSTS
 
 
 def spread(calls: Calls, chosen: list[int], single: bool, frames: list[Frame]) -> GroupResult:
