@@ -52,7 +52,7 @@ def site(hosts: VirtualHosts) -> Site:
 
 def test_engines_in_a_job_of_qsub(site: Site, hosts: VirtualHosts) -> None:
     with site.stopped_at_the_end():
-        site.start(4, profile='[batch]\npartition = "debug"\ntime_limit = "00:10:00"\nmemory = "100M"\n')
+        site.start(4, profile='[batch]\npartition = "debug"\ntime_limit = "00:10:00"\nmemory = "400M"\n')
         (job,) = slurm.live_jobs(hosts)
         number, name, state = job.split()
         assert (name, state) == (f"ipclusterz-{site.cluster}", "RUNNING")
@@ -63,7 +63,7 @@ def test_engines_in_a_job_of_qsub(site: Site, hosts: VirtualHosts) -> None:
         with site.prompt() as prompt:
             assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
         assert site.ipclusterz("scale", "+1")["engines"] == 5
-        assert len(slurm.live_jobs(hosts)) == 2
+        until(lambda: len(slurm.live_jobs(hosts)) == 2, 20, lambda: f"{slurm.live_jobs(hosts)}\n{site.launcher_log()}")
         site.stop()
         until(lambda: not slurm.live_jobs(hosts), 20, lambda: str(slurm.live_jobs(hosts)))
 
