@@ -13,7 +13,7 @@ pytestmark = pytest.mark.timeout(120)
 
 GROUPS = """
 [batch]
-memory = "100M"
+memory = "200M"
 groups = [\
   { name = "big", engines = 1, cores_per_engine = 2, memory = "700M", directives = ["--nodelist=n3"] },\
   { name = "small", nodes = 1, engines_per_node = 2, directives = ["--nodelist=n1"] },\
@@ -43,7 +43,7 @@ def test_groups_are_jobs_of_their_own_in_one_cluster(site: Site, hosts: VirtualH
     assert groups_of(site) == {0: ("big", "n3"), 1: ("small", "n1"), 2: ("small", "n1")}
     assert "MinMemoryNode=700M" in job_of(hosts, "big")
     assert "CPUs/Task=2" in job_of(hosts, "big")
-    assert "MinMemoryNode=100M" in job_of(hosts, "small")
+    assert "MinMemoryNode=200M" in job_of(hosts, "small")
     shown = site.run(IPCLUSTERZ, "status", "--cluster", site.cluster).stdout
     assert [line.split()[:3] for line in shown.splitlines() if " n1 " in line] == [
         ["1", "small", "n1"],
@@ -77,7 +77,7 @@ def test_the_scripts_of_groups_are_printed_and_checked(site: Site) -> None:
     printed = site.run(IPCLUSTERZ, "start", "--profile", profile, "--print-script").stdout
     assert printed.count("#!/bin/bash") == 2
     assert "--mem=700M" in printed
-    assert "--mem=100M" in printed
+    assert "--mem=200M" in printed
     assert "--group small" in printed
     checked = site.run(IPCLUSTERZ, "profile", "check", profile)
     assert checked.returncode == 0, checked.stdout + checked.stderr
