@@ -11,7 +11,7 @@
 
 use super::bulk::sealed::{PLAIN_MAX, Sealed};
 use super::bulk::secure::Ticket;
-use crate::system::zeroed_bytes;
+use crate::system::{deadline, zeroed_bytes};
 use crate::wire::Frame;
 use ipclusterz_base::addresses;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -149,7 +149,7 @@ fn patient(stream: &TcpStream, patience: Duration) -> io::Result<()> {
 
 /// The first connection that is made, of those to all addresses. One of them may be another host's, seen from here.
 pub fn reach(addresses: &[String], ticket: &Ticket, patience: Duration) -> io::Result<Sealed<TcpStream>> {
-    let deadline = Instant::now().checked_add(patience).unwrap_or_else(Instant::now);
+    let deadline = deadline(patience);
     let (sender, made) = channel();
     for address in addresses {
         let (address, ticket, sender) = (address.clone(), ticket.clone(), sender.clone());

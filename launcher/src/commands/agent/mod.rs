@@ -56,18 +56,20 @@ fn run_alone(arguments: &AgentArguments, log: &Path) -> Result<(), Failure> {
 fn be_the_agent(arguments: &AgentArguments) -> Result<(), Failure> {
     let file = ConnectionFile::read(&arguments.connection_file).map_err(AgentError::from).map_err(failed)?;
     let deadline = Instant::now() + seconds("--timeout", arguments.timeout)?;
-    match meet(&meeting_of(&file), deadline).map_err(Failure::io("asking for the agent of this host"))? {
-        Meeting::Theirs(line) => print_line(&line),
-        Meeting::Ours(listener) => {
-            let result = serve(arguments, &listener);
-            if let Err(failure) = &result {
-                // A log is kept of what cannot be told.
-                let _ = meeting::tell_those_who_wait(&listener, &versioned(failure.to_json()));
-            }
-            return result;
+    let met = meet(&meeting_of(&file), deadline).map_err(Failure::io("asking for the agent of this host"))?;
+    let listener = match met {
+        Meeting::Ours(listener) => listener,
+        Meeting::Theirs(line) => {
+            print_line(&line);
+            return Ok(());
         }
+    };
+    let result = serve(arguments, &listener);
+    if let Err(failure) = &result {
+        // A log is kept of what cannot be told.
+        let _ = meeting::tell_those_who_wait(&listener, &versioned(failure.to_json()));
     }
-    Ok(())
+    result
 }
 
 /// Engines that reach a controller through the same forwards, or directly, share an agent.
