@@ -343,7 +343,10 @@ with joblib.parallel_backend("ipclusterz"):
         backend, _ = joblib.parallel.get_active_backend()
         assert backend._own_client is None
     assert os.getpid() not in joblib.Parallel(return_as="generator")(joblib.delayed(os.getpid)() for _ in range(20))
-assert not [thread for thread in threading.enumerate() if thread.name.startswith("ipclusterz")]
+for thread in threading.enumerate():
+    if thread.name.startswith("ipclusterz"):
+        thread.join(30)  # It ends by itself once its client is closed.
+        assert not thread.is_alive(), thread
 """
 
 
