@@ -49,6 +49,7 @@ impl Session {
             name: None,
             about: None,
             part: 0,
+            terms: None,
         });
         self.sent();
         (id, pending)

@@ -133,7 +133,7 @@ fn names_and_reasons_are_lines_that_no_terminal_obeys() {
     let found = received(Message::EngineEnded(EngineEnded { uuid: "u".to_owned(), certain: false, how }));
     let Ok(Message::EngineEnded(EngineEnded { how: Some(how), .. })) = found else { panic!("{found:?}") };
     assert!(how.starts_with(r"\ré") && how.ends_with('…') && how.len() <= REASON_MAX + 3, "{} bytes", how.len());
-    let expected = EnginesExpected { coming: true, why: "job 7\n\x1b[2J".to_owned() };
+    let expected = EnginesExpected { coming: true, why: "job 7\n\x1b[2J".to_owned(), offers: None };
     let found = received(Message::EnginesExpected(expected.clone()));
     let Ok(Message::EnginesExpected(told)) = found else { panic!("{found:?}") };
     assert_eq!(told.why, r"job 7\n\x1b[2J");

@@ -27,7 +27,7 @@ pub fn run(arguments: &AbortArguments, variables: &Variables) -> Result<AbortRep
     })?;
     let client = Client::connect(&file, timeout).map_err(failures::of_client)?;
     let before = waiting(&client.status(timeout).map_err(failures::of_client)?);
-    client.abort_all(None, true, arguments.interrupt).map_err(failures::of_client)?;
+    client.abort_all(None, true, arguments.interrupt, false).map_err(failures::of_client)?;
     let after = settled(&client, arguments.interrupt, timeout)?;
     Ok(AbortReport { cluster, before, waiting: waiting(&after), busy: busy(&after), interrupted: arguments.interrupt })
 }

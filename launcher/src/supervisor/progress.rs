@@ -30,7 +30,7 @@ impl Core {
             (None, Some(lost)) => lost.clone(),
             (None, None) => String::new(),
         };
-        EnginesExpected { coming: first.is_some() || jobs_follow_load, why }
+        EnginesExpected { coming: first.is_some() || jobs_follow_load, why, offers: None }
     }
 }
 

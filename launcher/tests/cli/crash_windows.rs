@@ -77,6 +77,7 @@ fn submit(client: &Client, keys: std::ops::Range<u64>) -> Arc<ipclusterz_runtime
         keep: None,
         name: Some("echo"),
         about: None,
+        terms: None,
     };
     let item = |key: u64| Item { targets: None, packed: client.pack([&key.to_be_bytes()[..]]).expect("room") };
     client.submit(submission, keys.map(item).collect()).expect("a session").1

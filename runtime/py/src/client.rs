@@ -10,7 +10,7 @@ use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_base::ids::{EngineId, RequestId};
 use ipclusterz_guard::guarded;
 use ipclusterz_runtime::client::{Client as Core, ClientError, Item, Submission};
-use ipclusterz_runtime::wire::message::{Ask, Op};
+use ipclusterz_runtime::wire::message::{Ask, Op, Terms};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PySequence, PyTuple};
@@ -120,7 +120,7 @@ impl Client {
 
     #[pyo3(signature = (
         op, items, *, function = None, retries = 0, engines = None, duration = None, collective = false,
-        timeout = None, keep = None, name = None, about = None,
+        timeout = None, keep = None, name = None, about = None, terms = None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn submit(
@@ -137,6 +137,7 @@ impl Client {
         keep: Option<&str>,
         name: Option<&str>,
         about: Option<&[u8]>,
+        terms: Option<&str>,
     ) -> PyResult<Pending> {
         let core = self.core.get()?;
         let op = Op::from_name(op).ok_or_else(|| {
@@ -171,11 +172,25 @@ impl Client {
             timeout,
             name: name.map(str::to_owned),
             about: about.map(<[u8]>::to_vec),
+            terms: terms.map(str::to_owned),
         });
+        let bad = |error: serde_json::Error| PyValueError::new_err(format!("terms: {error}"));
+        let terms: Option<Terms> = terms.map(serde_json::from_str).transpose().map_err(bad)?;
         let engines = engines.map(engine_ids);
         let engines = engines.as_deref();
-        let submission =
-            Submission { op, function, retries, engines, duration, collective, timeout, keep, name, about };
+        let submission = Submission {
+            op,
+            function,
+            retries,
+            engines,
+            duration,
+            collective,
+            timeout,
+            keep,
+            name,
+            about,
+            terms: terms.as_ref(),
+        };
         let (first, inner) = core.submit(submission, prepared).map_err(|error| errors::of_client(py, &error))?;
         let (client, client_name) = (Arc::downgrade(core), Arc::clone(&self.name));
         Ok(Pending { inner: OfProcess::new(inner), client, client_name, counts, first, again })
@@ -234,10 +249,24 @@ impl Client {
         Ok(Pending { inner: OfProcess::new(inner), client, client_name, counts, first, again: None })
     }
 
-    /// Aborts requests of another session.
-    fn abort_in(&self, py: Python<'_>, session: &str, requests: Vec<u64>, interrupt: bool) -> PyResult<()> {
-        let requests = requests.into_iter().map(RequestId).collect();
-        self.core.get()?.abort_in(session, requests, interrupt).map_err(|error| errors::of_client(py, &error))
+    /// Aborts these requests of another session, or all.
+    fn abort_in(
+        &self,
+        py: Python<'_>,
+        session: &str,
+        requests: Option<Vec<u64>>,
+        interrupt: bool,
+        force: bool,
+    ) -> PyResult<()> {
+        let requests = requests.map(|requests| requests.into_iter().map(RequestId).collect());
+        let aborted = self.core.get()?.abort_in(session, requests, interrupt, force);
+        aborted.map_err(|error| errors::of_client(py, &error))
+    }
+
+    /// Aborts consecutive requests, from the first one to before `end`.
+    fn abort_requests(&self, py: Python<'_>, first: u64, end: u64, interrupt: bool, force: bool) -> PyResult<()> {
+        let aborted = self.core.get()?.abort_requests(RequestId(first)..RequestId(end), interrupt, force);
+        aborted.map_err(|error| errors::of_client(py, &error))
     }
 
     fn engine_ids(&self, py: Python<'_>) -> PyResult<Vec<u32>> {
@@ -293,9 +322,16 @@ impl Client {
         Ok(())
     }
 
-    #[pyo3(signature = (targets, all_clients, interrupt))]
-    fn abort_all(&self, py: Python<'_>, targets: Option<Vec<u32>>, all_clients: bool, interrupt: bool) -> PyResult<()> {
-        let aborted = self.core.get()?.abort_all(targets.map(engine_ids), all_clients, interrupt);
+    #[pyo3(signature = (targets, all_clients, interrupt, force = false))]
+    fn abort_all(
+        &self,
+        py: Python<'_>,
+        targets: Option<Vec<u32>>,
+        all_clients: bool,
+        interrupt: bool,
+        force: bool,
+    ) -> PyResult<()> {
+        let aborted = self.core.get()?.abort_all(targets.map(engine_ids), all_clients, interrupt, force);
         aborted.map_err(|error| errors::of_client(py, &error))
     }
 

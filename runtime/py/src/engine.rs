@@ -8,7 +8,7 @@ use ipclusterz_base::ids::{EngineId, FunctionHash, TaskId};
 use ipclusterz_guard::guarded;
 use ipclusterz_runtime::engine::{EndOfTime, Engine as Core, EngineConfig, MpiFunctions, StackFile, TaskHandle};
 use ipclusterz_runtime::wire::Frame;
-use ipclusterz_runtime::wire::message::{Activity, Broken, Rank, Stream, TaskOutcome};
+use ipclusterz_runtime::wire::message::{Activity, Broken, Rank, Resources, Stream, TaskOutcome};
 use ipclusterz_runtime::wire::part::Part;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -71,7 +71,7 @@ impl Engine {
     #[new]
     #[pyo3(signature = (
         connection_file, engine_id, timeout, *, lease, end_timeout = 2.0, end_time = None, warn_before = 0.0, drain_before = 0.0,
-        world = None, mpi = None, stack = None, group = None, agent = None,
+        world = None, mpi = None, stack = None, group = None, agent = None, offers = None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
@@ -89,7 +89,11 @@ impl Engine {
         stack: Option<(i32, i32)>,
         group: Option<String>,
         agent: Option<(PathBuf, PathBuf)>,
+        offers: Option<&str>,
     ) -> PyResult<Self> {
+        let bad = |error: serde_json::Error| PyValueError::new_err(format!("offers: {error}"));
+        let offers: Option<Resources> = offers.map(serde_json::from_str).transpose().map_err(bad)?;
+        let offers = offers.unwrap_or_default();
         let (timeout, lease, end_timeout) = (duration(timeout)?, duration(lease)?, duration(end_timeout)?);
         let (warn_before, drain_before) = (duration(warn_before)?, duration(drain_before)?);
         let end = end_time.map(|at| EndOfTime { at, warn_before, drain_before });
@@ -98,7 +102,8 @@ impl Engine {
         let mpi = mpi.map(|addresses| unsafe { MpiFunctions::at(addresses) });
         let stack = stack.map(|(signal, descriptor)| StackFile::new(signal, descriptor));
         let wanted_id = engine_id.map(EngineId);
-        let config = EngineConfig { wanted_id, timeout, lease, end_timeout, end, world, mpi, stack, group, agent };
+        let config =
+            EngineConfig { wanted_id, timeout, lease, end_timeout, end, world, mpi, stack, group, agent, offers };
         let core = py.detach(|| Core::register(Path::new(connection_file), &config));
         let core = core.map_err(|error| errors::of_engine(py, &error))?;
         let (id, uuid) = (core.id().0, core.uuid().to_owned());

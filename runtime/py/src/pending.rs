@@ -46,6 +46,7 @@ pub struct Again {
     pub timeout: Option<f64>,
     pub name: Option<String>,
     pub about: Option<Vec<u8>>,
+    pub terms: Option<String>,
 }
 
 impl Again {
@@ -59,6 +60,7 @@ impl Again {
         how.set_item("collective", self.collective)?;
         how.set_item("timeout", self.timeout)?;
         how.set_item("name", self.name.as_ref())?;
+        how.set_item("terms", self.terms.as_ref())?;
         how.set_item("about", self.about.as_ref().map(|about| PyBytes::new(py, about)))?;
         Ok(how)
     }
@@ -370,9 +372,8 @@ impl Reply {
             outcome => outcome.name(),
         };
         let message = match answer.outcome {
-            Outcome::Ok | Outcome::Error => String::new(),
             Outcome::Aborted => "aborted before it was started".to_owned(),
-            Outcome::Lost(reason) | Outcome::Rejected(reason) | Outcome::RankLost(reason) => reason,
+            outcome => outcome.why().unwrap_or_default().to_owned(),
         };
         Ok(Reply {
             status,

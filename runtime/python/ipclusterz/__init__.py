@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .client.balanced import LoadBalancedView
     from .client.client import Client
     from .client.remote import ParallelFunction, RemoteFunction
+    from .client.terms import Dependency
     from .client.view import DirectView
     from .client.worker import worker_client
     from .cluster import Cluster
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         EmptyTargets,
         EngineError,
         HistoryError,
+        ImpossibleDependency,
         InternalError,
         IpclusterzError,
         JournalLeft,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
         RemoteKeyError,
         SerializationError,
         SessionTaken,
+        TaskTimeout,
         TimeoutError,
         UnknownEngine,
         UnmetDependency,
@@ -73,11 +76,13 @@ __all__ = [
     "CompositeError",
     "ConnectionFileError",
     "ControllerUnreachable",
+    "Dependency",
     "DirectView",
     "EmptyTargets",
     "EngineError",
     "ExecuteReply",
     "HistoryError",
+    "ImpossibleDependency",
     "InternalError",
     "IpclusterzError",
     "JournalLeft",
@@ -96,6 +101,7 @@ __all__ = [
     "RemoteKeyError",
     "SerializationError",
     "SessionTaken",
+    "TaskTimeout",
     "TimeoutError",
     "UnknownEngine",
     "UnmetDependency",
@@ -115,6 +121,7 @@ _MODULE_OF = {
     "AsyncResult": "client.asyncresult",
     "Client": "client.client",
     "Cluster": "cluster",
+    "Dependency": "client.terms",
     "DirectView": "client.view",
     "ExecuteReply": "shared.reply",
     "LoadBalancedView": "client.balanced",

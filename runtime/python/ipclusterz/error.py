@@ -140,6 +140,17 @@ class UnmetDependency(IpclusterzError):
     """
 
 
+class ImpossibleDependency(UnmetDependency):
+    """A call was to begin after others, or where they ran, and cannot: one of them has ended in another way."""
+
+
+class TaskTimeout(IpclusterzError):
+    """A call was not begun within its ``timeout``, or has run for longer than its ``time_limit``.
+
+    It is no `TimeoutError`: that says that a wait is over, while the call goes on.
+    """
+
+
 class EngineError(IpclusterzError):
     """An engine died before it answered, or never existed.
 

@@ -22,7 +22,8 @@ use crate::wire::message::{
 };
 use crate::wire::resend::{Sending, Sent};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::num::Saturating;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -91,6 +92,10 @@ pub struct Core {
     /// What waits to be sent, by number, so that each is quickly found and removed.
     backlog: BTreeMap<RequestId, Outgoing>,
     backlog_bytes: Saturating<u64>,
+    /// Those of it that are sent before others; some may have been given up.
+    ahead: BTreeSet<(Reverse<i32>, RequestId)>,
+    /// Those that were given up before they were sent.
+    unsent: BTreeSet<RequestId>,
     requests: HashMap<RequestId, UnderWay>,
     open_replies: Saturating<u64>,
     open_bytes: Saturating<u64>,

@@ -113,10 +113,16 @@ impl Client {
         Ok(())
     }
 
-    /// Aborts requests of another session, and interrupts what has started if `interrupt`.
-    pub fn abort_in(&self, session: &str, requests: Vec<RequestId>, interrupt: bool) -> Result<(), ClientError> {
+    /// Aborts these requests of another session, or all, interrupts what has started if `interrupt`, and ends the engines that run it if `force`.
+    pub fn abort_in(
+        &self,
+        session: &str,
+        requests: Option<Vec<RequestId>>,
+        interrupt: bool,
+        force: bool,
+    ) -> Result<(), ClientError> {
         let session = Some(session.to_owned());
-        let abort = Abort { requests: Some(requests), interrupt, session, ..Abort::default() };
+        let abort = Abort { requests, interrupt, force, session, ..Abort::default() };
         self.send(Channel::Data, Message::Abort(abort))
     }
 }

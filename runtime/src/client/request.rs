@@ -2,7 +2,7 @@
 
 use super::pending::Pending;
 use crate::wire::Frame;
-use crate::wire::message::{FunctionName, Op, Placement};
+use crate::wire::message::{FunctionName, Op, Placement, Terms};
 use crate::wire::part::Packed;
 use ipclusterz_base::ids::RequestId;
 use std::num::Saturating;
@@ -39,6 +39,16 @@ pub struct Outgoing {
     pub about: Option<Vec<u8>>,
     /// Its place among the requests of the submission.
     pub part: u64,
+    /// What else it asks for.
+    pub terms: Option<Box<Terms>>,
+}
+
+impl Outgoing {
+    /// Of a higher one it is sent before others. What waits for others is not: they come first.
+    pub fn priority(&self) -> i32 {
+        let terms = self.terms.as_ref().filter(|terms| terms.after.is_none() && terms.follow.is_none());
+        terms.map_or(0, |terms| terms.priority.max(0))
+    }
 }
 
 /// A request that was sent and lacks answers.

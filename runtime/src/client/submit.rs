@@ -8,7 +8,7 @@ use super::request::Outgoing;
 use super::watched::Watched;
 use crate::system::wall_clock;
 use crate::wire::Channel;
-use crate::wire::message::{Abort, FunctionName, Message, Op, Placement};
+use crate::wire::message::{Abort, FunctionName, Message, Op, Placement, Terms};
 use crate::wire::part::Packed;
 use ipclusterz_base::ids::{EngineId, FunctionHash, RequestId};
 use std::ops::Range;
@@ -47,6 +47,8 @@ pub struct Submission<'a> {
     pub name: Option<&'a str>,
     /// What another client has to know to make something of the answers.
     pub about: Option<&'a [u8]>,
+    /// For balanced items: what else they ask for.
+    pub terms: Option<&'a Terms>,
 }
 
 impl Submission<'_> {
@@ -145,6 +147,7 @@ impl Client {
                 name: submission.name.map(str::to_owned),
                 about: submission.about.filter(|_| part == 0).map(<[u8]>::to_vec),
                 part,
+                terms: submission.terms.cloned().map(Box::new),
             });
             base = base.saturating_add(count);
         }
@@ -159,14 +162,20 @@ impl Client {
     }
 
     /// Aborts what has not started: on these engines or on any, of this client or of all. Interrupts the rest if
-    /// `interrupt`.
+    /// `interrupt`, and ends the engines on which that runs if `force`.
     pub fn abort_all(
         &self,
         engines: Option<Vec<EngineId>>,
         all_clients: bool,
         interrupt: bool,
+        force: bool,
     ) -> Result<(), ClientError> {
-        self.abort_some(None, Abort { requests: None, engines, all_clients, interrupt, session: None })
+        self.abort_some(None, Abort { engines, all_clients, interrupt, force, ..Abort::default() })
+    }
+
+    /// The same for these requests.
+    pub fn abort_requests(&self, requests: Range<RequestId>, interrupt: bool, force: bool) -> Result<(), ClientError> {
+        self.abort_some(Some(requests), Abort { interrupt, force, ..Abort::default() })
     }
 
     fn abort_some(&self, requests: Option<Range<RequestId>>, abort: Abort) -> Result<(), ClientError> {

@@ -208,6 +208,7 @@ impl Core {
 
     /// Carries out what the work asks for, and exits when it is time.
     fn perform(&mut self, now: Duration) {
+        self.work.settle(now);
         self.perform_effects();
         // One that does not read: others hear that it left.
         while let Some(client) = self.unreading.pop() {

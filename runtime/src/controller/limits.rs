@@ -9,6 +9,7 @@
 //! and interrupts in `core/sending.rs`, what is remembered of engines in `work.rs`, `registry.rs` and `worlds.rs`.
 
 use super::history::Keep;
+use super::scheme::Scheme;
 use crate::wire::message::{OUTPUT_WINDOW, Window};
 use ipclusterz_base::logs::LogLimit;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,12 @@ pub struct Limits {
     pub exit_grace: Duration,
     /// How many engines a task may take along before it is given to no other.
     pub crash_limit: u32,
+    /// How long a task that was interrupted, because it has run for too long, has before its engine is ended.
+    pub kill_grace: Duration,
+    /// Which engine is given the next balanced task.
+    pub scheme: Scheme,
+    /// How many balanced tasks wait at an engine behind the one that runs; none: as many as keep it busy.
+    pub prefetch: Option<u32>,
     /// How long a shutdown waits for engines to leave.
     pub shutdown_grace: Duration,
     /// How large an engine's log may become.
@@ -83,6 +90,9 @@ impl Default for Limits {
             loss_grace: Duration::from_secs(2),
             exit_grace: Duration::from_millis(500),
             crash_limit: 3,
+            kill_grace: Duration::from_secs(10),
+            scheme: Scheme::default(),
+            prefetch: None,
             shutdown_grace: Duration::from_secs(1),
             log: LogLimit::default(),
         }

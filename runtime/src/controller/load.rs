@@ -1,11 +1,13 @@
 //! Which engine is given the next balanced task. Knows counts and durations; not tasks themselves.
 //!
-//! An engine is *open* while it has fewer tasks than its prefetch allows. The open engine with the fewest is next; where several
-//! have as few, they have turns.
-//! The prefetch covers about 2 ms of work by the engine's recent durations, so that short tasks do not wait for
+//! An engine is *open* while it has fewer tasks than its prefetch allows. Which of the open ones is next, the [`Scheme`] says: the one
+//! with the fewest, if nothing else is wanted; where several have as few, they have turns.
+//! Unless it is given, the prefetch covers about 2 ms of work by the engine's recent durations, so that short tasks do not wait for
 //! a round trip each, and a long task has nothing queued behind it. Where the guess was wrong (the head has been
 //! running for [`STUCK`]), what was prefetched is taken back and goes to others.
 
+use super::scheme::{Scheme, scattered};
+use crate::wire::message::Resources;
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,6 +20,8 @@ pub const STUCK: Duration = Duration::from_millis(10);
 const AHEAD: f64 = 0.002;
 /// Most tasks at one engine, however short they are.
 const PREFETCH_MAX: usize = 32;
+/// Lots of an idle engine, where engines are drawn by lot.
+const WEIGHTS: u64 = 5040;
 /// Weight of the newest duration in the running average.
 const NEWEST: f64 = 0.3;
 
@@ -42,6 +46,12 @@ pub struct Load {
     pub completed: Saturating<u64>,
     /// Its end, as far as it is known.
     pub horizon: Horizon,
+    /// What it offers to tasks.
+    #[serde(default, skip_serializing_if = "Resources::is_empty")]
+    pub offers: Resources,
+    /// How many tasks had been given to engines when it was given its last one.
+    #[serde(default)]
+    last_given: u64,
 }
 
 /// Until when an engine takes what.
@@ -67,7 +77,7 @@ impl Horizon {
 }
 
 impl Load {
-    fn new(peer: PeerId, horizon: Horizon) -> Self {
+    fn new(peer: PeerId, horizon: Horizon, offers: Resources) -> Self {
         let (outstanding, head_since) = Default::default();
         let completed = Saturating(0);
         Load {
@@ -80,6 +90,8 @@ impl Load {
             away: false,
             completed,
             horizon,
+            offers,
+            last_given: 0,
         }
     }
 
@@ -99,12 +111,26 @@ impl Load {
         }
     }
 
-    fn is_open(&self) -> bool {
-        !self.held_back
-            && !self.over
-            && !self.away
-            && !self.horizon.retiring
-            && self.outstanding.len() < self.prefetch()
+    /// `ahead`: how many tasks may wait behind the one that runs, if that is not for us to say.
+    fn is_open(&self, ahead: Option<u32>) -> bool {
+        let most = ahead.map_or_else(|| self.prefetch(), |ahead| (ahead as usize).saturating_add(1));
+        !self.held_back && self.serves() && self.outstanding.len() < most
+    }
+
+    /// Why it takes no balanced tasks now, for people; none: it does.
+    pub fn state_in_words(&self) -> Option<&'static str> {
+        match self {
+            Load { over: true, .. } => Some("has ended"),
+            Load { away: true, .. } => Some("has no connection"),
+            Load { horizon: Horizon { retiring: true, .. }, .. } => Some("is being retired"),
+            Load { horizon: Horizon { end: Some(_), .. }, .. } => Some("ends too soon, or is busy"),
+            _ => None,
+        }
+    }
+
+    /// Whether it takes balanced tasks, when it has room for one.
+    fn serves(&self) -> bool {
+        !self.over && !self.away && !self.horizon.retiring
     }
 }
 
@@ -118,12 +144,28 @@ pub struct Loads {
     /// Behind the engine that was given the last task: whose turn it is where several have as little to do.
     #[serde(default)]
     turn: EngineId,
+    /// How many tasks were given to engines.
+    #[serde(default)]
+    given: Saturating<u64>,
+    #[serde(default)]
+    scheme: Scheme,
+    #[serde(default)]
+    ahead: Option<u32>,
 }
 
 impl Loads {
+    /// Tasks are given by this scheme from now on; `ahead`: so many wait at an engine behind the one that runs.
+    pub fn set_scheme(&mut self, scheme: Scheme, ahead: Option<u32>) {
+        (self.scheme, self.ahead) = (scheme, ahead);
+        let engines: Vec<EngineId> = self.loads.keys().copied().collect();
+        for engine in engines {
+            self.update(engine, |_| ());
+        }
+    }
+
     /// An engine takes work from now on.
-    pub fn insert(&mut self, engine: EngineId, peer: PeerId, horizon: Horizon) {
-        self.loads.insert(engine, Load::new(peer, horizon));
+    pub fn insert(&mut self, engine: EngineId, peer: PeerId, horizon: Horizon, offers: Resources) {
+        self.loads.insert(engine, Load::new(peer, horizon, offers));
         self.open.insert((0, engine));
     }
 
@@ -160,10 +202,11 @@ impl Loads {
         let load = self.loads.get_mut(&engine)?;
         self.open.remove(&(load.outstanding.len(), engine));
         let result = change(load);
-        if load.is_open() {
+        if load.is_open(self.ahead) {
             self.open.insert((load.outstanding.len(), engine));
         }
-        if load.outstanding.len() > 1 && !load.held_back {
+        // So many are to wait behind a long task, too, if the user says so.
+        if load.outstanding.len() > 1 && !load.held_back && self.ahead.is_none() {
             self.stacked.insert(engine);
         } else {
             self.stacked.remove(&engine);
@@ -177,7 +220,52 @@ impl Loads {
     }
 
     /// The engine for the next balanced task, of those that are `allowed`.
-    pub fn least(&self, allowed: impl Fn(EngineId) -> bool) -> Option<EngineId> {
+    pub fn next(&self, allowed: impl Fn(EngineId) -> bool) -> Option<EngineId> {
+        let lots = |load: &Load| WEIGHTS.checked_div((load.outstanding.len() as u64).saturating_add(1)).unwrap_or(1);
+        match self.scheme {
+            Scheme::LeastLoad => self.least(allowed),
+            Scheme::Lru => self.open_and(allowed).min_by_key(|(_, load)| load.last_given).map(|(engine, _)| engine),
+            Scheme::Random => self.drawn(allowed, |_| 1),
+            Scheme::Weighted => self.drawn(allowed, lots),
+            Scheme::Pure => {
+                let from_turn = |engine: EngineId| (engine < self.turn, engine);
+                self.open_and(allowed).map(|(engine, _)| engine).min_by_key(|engine| from_turn(*engine))
+            }
+        }
+    }
+
+    fn open_and(&self, allowed: impl Fn(EngineId) -> bool) -> impl Iterator<Item = (EngineId, &Load)> {
+        let open = self.open.iter().map(|(_, engine)| *engine).filter(move |engine| allowed(*engine));
+        open.filter_map(|engine| Some((engine, self.loads.get(&engine)?)))
+    }
+
+    /// One that is drawn by lot: each has so many of them.
+    fn drawn(&self, allowed: impl Fn(EngineId) -> bool, lots: impl Fn(&Load) -> u64) -> Option<EngineId> {
+        let those: Vec<(EngineId, u64)> =
+            self.open_and(allowed).map(|(engine, load)| (engine, lots(load).max(1))).collect();
+        let all = those.iter().map(|(_, lots)| lots).fold(0_u64, |all, lots| all.saturating_add(*lots));
+        let mut left = scattered(self.given.0).checked_rem(all)?;
+        let drawn = those.iter().find(|(_, lots)| {
+            let found = left < *lots;
+            left = left.saturating_sub(*lots);
+            found
+        });
+        drawn.map(|(engine, _)| *engine)
+    }
+
+    /// Whether this engine has nothing to do.
+    pub fn is_idle(&self, engine: EngineId) -> bool {
+        self.loads.get(&engine).is_some_and(|load| load.outstanding.is_empty())
+    }
+
+    /// The engine that has least to do before it is idle, of those that are `allowed`, open or not.
+    pub fn soonest_idle(&self, allowed: impl Fn(EngineId) -> bool) -> Option<EngineId> {
+        let those = self.loads.iter().filter(|(engine, load)| load.serves() && allowed(**engine));
+        those.min_by_key(|(_, load)| load.outstanding.len()).map(|(engine, _)| *engine)
+    }
+
+    /// The open engine with the fewest tasks, of those that are `allowed`.
+    fn least(&self, allowed: impl Fn(EngineId) -> bool) -> Option<EngineId> {
         let mut from = 0;
         while let Some((count, _)) = self.open.range((from, EngineId(0))..).next() {
             // Those whose turn is next, then round to them.
@@ -194,7 +282,10 @@ impl Loads {
     /// A task was given to an engine.
     pub fn give(&mut self, engine: EngineId, task: TaskId, now: Duration) {
         self.turn = EngineId(engine.0.wrapping_add(1));
+        self.given += 1;
+        let given = self.given.0;
         self.update(engine, |load| {
+            load.last_given = given;
             if load.outstanding.is_empty() {
                 load.head_since = now;
             }
@@ -272,8 +363,8 @@ mod tests {
     #[test]
     fn the_least_loaded_engine_is_next_and_long_tasks_have_nothing_behind_them() {
         let mut loads = Loads::default();
-        loads.insert(EngineId(0), PeerId(0), Horizon::default());
-        loads.insert(EngineId(1), PeerId(1), Horizon::default());
+        loads.insert(EngineId(0), PeerId(0), Horizon::default(), Resources::default());
+        loads.insert(EngineId(1), PeerId(1), Horizon::default(), Resources::default());
         loads.give(EngineId(0), TaskId(1), NOW);
         assert_eq!(loads.least(|_| true), Some(EngineId(1)));
         assert_eq!(loads.least(|engine| engine == EngineId(0)), None);
@@ -287,7 +378,9 @@ mod tests {
     #[test]
     fn engines_with_as_little_to_do_have_turns() {
         let mut loads = Loads::default();
-        (0..4).for_each(|engine| loads.insert(EngineId(engine), PeerId(engine.into()), Horizon::default()));
+        (0..4).for_each(|engine| {
+            loads.insert(EngineId(engine), PeerId(engine.into()), Horizon::default(), Resources::default())
+        });
         let mut next = |task, allowed: &[u32]| {
             let engine = loads.least(|engine| allowed.contains(&engine.0)).expect("one is open");
             loads.give(engine, TaskId(task), NOW);
@@ -310,7 +403,7 @@ mod tests {
         assert!(horizon.takes(Some(10 * second), 90 * second) && !horizon.takes(Some(10 * second), 91 * second));
         assert!(!horizon.takes(Some(Duration::MAX), NOW) && Horizon::default().takes(Some(Duration::MAX), NOW));
         let mut loads = Loads::default();
-        loads.insert(EngineId(0), PeerId(0), horizon);
+        loads.insert(EngineId(0), PeerId(0), horizon, Resources::default());
         loads.retire(EngineId(0));
         assert!(!loads.any_open() && !loads.get(EngineId(0)).is_some_and(|load| load.horizon.takes(None, NOW)));
     }
@@ -318,7 +411,7 @@ mod tests {
     #[test]
     fn short_tasks_are_prefetched_up_to_a_bound() {
         let mut loads = Loads::default();
-        loads.insert(EngineId(0), PeerId(0), Horizon::default());
+        loads.insert(EngineId(0), PeerId(0), Horizon::default(), Resources::default());
         loads.give(EngineId(0), TaskId(0), NOW);
         assert!(loads.take(EngineId(0), TaskId(0), Some(0.0), NOW));
         let given = (1..100).take_while(|task| {

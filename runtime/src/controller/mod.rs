@@ -2,7 +2,8 @@
 //!
 //! 1. [`identity`]: which process it is; [`limits`]: how much it holds and how long it waits.
 //! 2. [`registry`]: who is connected; [`peer`]: one of them.
-//! 3. [`load`]: which engine is given the next balanced task; `queue`: which task of a client that is.
+//! 3. [`load`]: which engine is given the next balanced task, by which [`scheme`]; `queue`: which task of a client that is; `waits`:
+//!    what a task waits for of others; `failures`: which have failed.
 //! 4. [`work`]: requests, their tasks, and every task's one answer; its data is in `task` and `unread`, and in `turn` of
 //!    what groups do together; `groups`: what each does now. Pure.
 //! 5. [`worlds`]: MPI programs among the engines, and their epochs. Pure.
@@ -24,6 +25,7 @@ pub mod config;
 pub mod core;
 pub mod event;
 mod exits;
+mod failures;
 mod groups;
 pub mod held;
 pub mod history;
@@ -45,10 +47,12 @@ mod recovery;
 pub mod registry;
 pub mod replay;
 mod run;
+pub mod scheme;
 mod shelved;
 mod task;
 mod turn;
 mod unread;
+mod waits;
 mod watch;
 pub mod work;
 pub mod worlds;

@@ -19,6 +19,10 @@ pub(super) enum Way {
 /// Looks up what the core knows. `began`: when its clock began, seconds since 1970; none: there is no history.
 pub(super) fn look_up(core: &Core, route: Route, query: Query, now: Duration, began: Option<f64>) -> Way {
     let Query { number, ask } = query;
+    if let Ask::Explain { session, requests } = &ask {
+        let tasks = core.why(session, &requests.iter().copied().collect(), began.unwrap_or_default());
+        return Way::Answered(Found { number, tasks, ..Found::default() });
+    }
     let Some(began) = began else {
         let error = "this cluster keeps no history: controller.journal of its profile is \"off\"".to_owned();
         return Way::Answered(Found { number, error: Some(error), ..Found::default() });
@@ -33,6 +37,8 @@ pub(super) fn look_up(core: &Core, route: Route, query: Query, now: Duration, be
         }
         Ask::Purge(filter) => (filter.session.as_deref(), Vec::new(), BTreeMap::new()),
         Ask::Submissions { session } => (Some(&**session), Vec::new(), BTreeMap::new()),
+        // Answered above.
+        Ask::Explain { .. } => (None, Vec::new(), BTreeMap::new()),
         Ask::Results { session, requests } => {
             let open = core.unanswered(session, &requests.iter().copied().collect());
             (Some(&**session), open, BTreeMap::new())

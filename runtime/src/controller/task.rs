@@ -1,9 +1,11 @@
 //! What the work is about: jobs, tasks, and what a client has under way. Data alone; what happens to it is `work.rs`.
 
+use super::failures::Failures;
 use super::queue::{Choice, Queue};
 use super::unread::Unread;
+use super::waits::Waits;
 use crate::wire::Frame;
-use crate::wire::message::{FunctionName, Group, Op, Outcome, Reply, SegmentNote};
+use crate::wire::message::{Ended, FunctionName, Group, Op, Outcome, Reply, SegmentNote};
 use crate::wire::sharing;
 use crate::wire::weight::bytes_of;
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
@@ -56,6 +58,10 @@ pub(super) struct Kept {
 pub(super) enum Place {
     /// For any engine of its choice, in the queue of its client.
     Queued,
+    /// Nowhere, until other tasks have ended.
+    Waiting,
+    /// Nowhere, until it is time to start it again.
+    Delayed,
     /// For this engine, when its client reads again.
     Held(EngineId),
     /// It has this task.
@@ -91,6 +97,57 @@ pub(super) struct Balanced {
     pub crashes: Vec<String>,
     /// The answer of the last engine that lacks what it needs: the task's own if no other engine can do it.
     pub unmet: Option<Box<(Reply, Vec<Frame>)>>,
+    /// Its terms, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Box<Conditions>>,
+}
+
+impl Balanced {
+    /// How many engines it may take along; `usual`: if nothing was said of that.
+    pub fn crash_limit(&self, usual: usize) -> usize {
+        let own = self.conditions.as_ref().and_then(|conditions| conditions.crash_limit);
+        own.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usual)
+    }
+
+    /// Those of a higher one come first.
+    pub fn priority(&self) -> i32 {
+        self.conditions.as_ref().map_or(0, |conditions| conditions.priority)
+    }
+}
+
+/// What only a task with terms has.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Conditions {
+    /// Those of a higher one come first.
+    pub priority: i32,
+    /// The tasks that have to end before it begins.
+    pub after: Option<Waits>,
+    /// Those that have to end, and where they ran it begins.
+    pub follow: Option<Waits>,
+    /// For how long it may wait, and until when.
+    pub timeout: Option<Duration>,
+    pub begin_by: Option<Duration>,
+    /// Its engine was asked for it, because it is too late to begin.
+    pub late: bool,
+    /// For how long it may run, and until when; later, when its engine is ended.
+    pub time_limit: Option<Duration>,
+    pub end_by: Option<Duration>,
+    /// It has reached its limit.
+    pub overrun: bool,
+    /// How long after an error it is started again, and when.
+    pub retry_delay: Duration,
+    pub resumes: Option<Duration>,
+    /// How many engines it may take along, if that was stated.
+    pub crash_limit: Option<u32>,
+}
+
+/// A task has ended for which others wait.
+#[derive(Debug)]
+pub(super) struct News {
+    pub children: Vec<TaskId>,
+    pub parent: TaskId,
+    pub name: String,
+    pub ended: Ended,
 }
 
 /// Names of the segments among the frames of a payload.
@@ -114,6 +171,11 @@ pub(super) struct Span {
 }
 
 impl Span {
+    /// The number of the task at this position, if there is one.
+    pub fn task(&self, position: u32) -> Option<TaskId> {
+        (position < self.count).then(|| TaskId(self.first.0.saturating_add(position.into())))
+    }
+
     /// Their numbers; some may have their answers.
     pub fn tasks(&self) -> impl Iterator<Item = TaskId> + use<> {
         (self.first.0..).zip(0..self.count).map(|(task, _)| TaskId(task))
@@ -122,7 +184,13 @@ impl Span {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct ClientState {
+    /// What the ids of its tasks begin with.
+    #[serde(default)]
+    pub id: String,
     pub last_request: RequestId,
+    /// Those of its tasks that have failed.
+    #[serde(default)]
+    pub failures: Failures,
     /// Its process has ended. Nobody reads what it is sent, until somebody else comes for its session.
     pub gone: bool,
     /// Its session has a name: what happens in it is remembered.

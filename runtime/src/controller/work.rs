@@ -4,8 +4,8 @@
 //! `Aborted`, `Lost` or `Rejected` from here. A task that may have been started is not started again unless its
 //! request allows retries. A task for which an engine lacks something goes to another engine.
 //!
-//! This file handles clients and engines that join and leave. In `work/`, in the order of a task's life: `submit`,
-//! `dispatch`, `elsewhere`, `output`, `together`, `answers`; `open` reads what has not ended; `recall` takes tasks back, and `holding` has those of clients that do not
+//! This file handles clients and engines that join and leave. In `work/`, in the order of a task's life: `submit`, `parents`,
+//! `dispatch`, `timing`, `elsewhere`, `output`, `together`, `answers`; `open` reads what has not ended, and `why` says what it waits for; `recall` takes tasks back, and `holding` has those of clients that do not
 //! read. The data is in `task`.
 
 mod answers;
@@ -14,20 +14,26 @@ mod elsewhere;
 mod holding;
 mod open;
 mod output;
+mod parents;
 mod recall;
 mod submit;
+mod timing;
 mod together;
+mod why;
+
+pub use open::OpenTask;
+pub use parents::Sessions;
 
 use super::groups::Groups;
 use super::history::{Done, Submitted};
 use super::limits::Limits;
 use super::load::{Horizon, Loads};
 use super::queue::Choice;
-use super::task::{Balanced, ClientState, Kept, TaskState, segment_names};
+use super::task::{Balanced, ClientState, Kept, News, Place, Span, TaskState, segment_names};
 use super::turn::Turn;
 use super::unread::Unread;
 use crate::recent::Recent;
-use crate::wire::message::{EnginesExpected, Message, Outcome};
+use crate::wire::message::{EnginesExpected, Message, Outcome, Resources};
 use crate::wire::{Channel, Frame, sharing};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use serde::{Deserialize, Serialize};
@@ -85,6 +91,18 @@ pub struct Work {
     gone: Recent<EngineId, String>,
     #[serde(skip)]
     effects: Vec<Effect>,
+    /// The tasks that wait for a task.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    children: BTreeMap<TaskId, Vec<TaskId>>,
+    /// What they have not been told yet.
+    #[serde(skip)]
+    news: VecDeque<News>,
+    /// When something is due, and for which task.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    timers: BTreeSet<(Duration, TaskId)>,
+    /// The last tasks that engines have answered: whose, and where.
+    #[serde(default)]
+    ran: VecDeque<((PeerId, RequestId, u32), EngineId)>,
     /// The choice of an ordinary balanced task.
     #[serde(with = "sharing::rc")]
     anywhere: Rc<Choice>,
@@ -104,12 +122,14 @@ pub struct Work {
 impl Work {
     /// Nothing to do yet.
     pub fn new(limits: Limits) -> Self {
+        let mut loads = Loads::default();
+        loads.set_scheme(limits.scheme, limits.prefetch);
         Work {
             limits,
             clients: BTreeMap::new(),
             turns: VecDeque::new(),
             tasks: BTreeMap::new(),
-            loads: Loads::default(),
+            loads,
             holding: BTreeSet::new(),
             released: false,
             last_task: Saturating(0),
@@ -120,6 +140,10 @@ impl Work {
             closing: false,
             gone: Recent::new(GONE_MAX),
             effects: Vec::new(),
+            children: BTreeMap::new(),
+            news: VecDeque::new(),
+            timers: BTreeSet::new(),
+            ran: VecDeque::new(),
             anywhere: Rc::default(),
             kept: Vec::new(),
             credits: BTreeMap::new(),
@@ -132,6 +156,7 @@ impl Work {
     /// Numbers of tasks go on where no controller before has been.
     pub fn restarted(&mut self, start: u32, limits: Limits) {
         self.limits = limits;
+        self.loads.set_scheme(limits.scheme, limits.prefetch);
         self.last_task = self.last_task.max(Saturating(u64::from(start) << STARTS));
     }
 
@@ -143,6 +168,13 @@ impl Work {
     /// There are engines again.
     pub fn reopen(&mut self) {
         self.closing = false;
+    }
+
+    /// Those that waited for tasks which have ended go on.
+    pub fn settle(&mut self, now: Duration) {
+        if !self.news.is_empty() {
+            self.dispatch(now);
+        }
     }
 
     /// Takes what has to be done since the last call.
@@ -189,9 +221,9 @@ impl Work {
         replies.chain(requests).chain(unmet).chain(kept).map(|name| name.to_vec()).collect()
     }
 
-    /// A client may submit from now on. `named`: its session has a name.
-    pub fn client_joined(&mut self, client: PeerId, named: bool) {
-        self.clients.insert(client, ClientState { named, ..ClientState::default() });
+    /// A client may submit from now on. `named`: its session has a name. `id`: what the ids of its tasks begin with.
+    pub fn client_joined(&mut self, client: PeerId, named: bool, id: String) {
+        self.clients.insert(client, ClientState { named, id, ..ClientState::default() });
     }
 
     /// Another client has a session. It has been sent nothing yet, and nothing of it is unread.
@@ -231,6 +263,12 @@ impl Work {
                 self.forget(task);
             }
         }
+        for task in state.requests.values().flat_map(Span::tasks) {
+            let place = self.tasks.get(&task).map(|state| state.place);
+            if matches!(place, Some(Place::Waiting | Place::Delayed)) {
+                self.forget(task);
+            }
+        }
         self.recall_all_of(&state, |task| task.balanced.is_some() || !goodbye);
         self.holding.remove(&client);
         for task in std::mem::take(&mut state.held) {
@@ -243,8 +281,15 @@ impl Work {
     }
 
     /// An engine takes work from now on.
-    pub fn engine_joined(&mut self, engine: EngineId, peer: PeerId, horizon: Horizon, now: Duration) {
-        self.loads.insert(engine, peer, horizon);
+    pub fn engine_joined(
+        &mut self,
+        engine: EngineId,
+        peer: PeerId,
+        horizon: Horizon,
+        offers: Resources,
+        now: Duration,
+    ) {
+        self.loads.insert(engine, peer, horizon, offers);
         self.gone.remove(&engine);
         self.no_engine_since = None;
         for kept in self.kept.clone() {
@@ -277,11 +322,11 @@ impl Work {
 
     /// Why a task is lost: it may have taken more engines along than this one.
     fn crash_reason(&self, task: TaskId, reason: &str) -> String {
-        let crashes = self.tasks.get(&task).and_then(|state| state.balanced.as_ref()).map(|balanced| &balanced.crashes);
-        match crashes {
-            Some(crashes) if crashes.len() > 1 => {
-                let count = crashes.len();
-                let limit = if count >= self.limits.crashes() { " (controller.crash_limit)" } else { "" };
+        match self.tasks.get(&task).and_then(|state| state.balanced.as_ref()) {
+            Some(balanced) if balanced.crashes.len() > 1 => {
+                let (crashes, count) = (&balanced.crashes, balanced.crashes.len());
+                let limit =
+                    if count >= balanced.crash_limit(self.limits.crashes()) { " (controller.crash_limit)" } else { "" };
                 format!(
                     "{count} engines died one after the other while they had this call, which is given to no \
                      other{limit}: {}",
@@ -306,16 +351,20 @@ impl Work {
             if self.is_given_up(task, engine) || self.falls_back(task, true) {
                 continue;
             }
+            if let Some(outcome) = self.time_limit_of(task, "its engine had to be ended") {
+                self.answer(task, Some(engine), outcome);
+                continue;
+            }
             let Some(state) = self.tasks.get_mut(&task) else { continue };
             match &mut state.balanced {
-                Some(Balanced { retries, choice, crashes, .. })
-                    if *retries > 0
-                        && crashes.len() < self.limits.crashes()
+                Some(balanced @ Balanced { .. })
+                    if balanced.retries > 0
+                        && balanced.crashes.len() < balanced.crash_limit(self.limits.crashes())
                         && !state.abort
                         && self.clients.contains_key(&state.client)
-                        && (self.closing || !choice.is_hopeless(&self.loads)) =>
+                        && (self.closing || !balanced.choice.is_hopeless(&self.loads)) =>
                 {
-                    *retries = retries.saturating_sub(1);
+                    balanced.retries = balanced.retries.saturating_sub(1);
                     self.requeue(task);
                 }
                 _ if state.job.group.is_some() => {

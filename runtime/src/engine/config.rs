@@ -5,7 +5,7 @@ use super::mpi::MpiFunctions;
 use crate::system::wall_clock;
 use crate::transport::context::Shortage;
 use crate::transport::dial::DialError;
-use crate::wire::message::Rank;
+use crate::wire::message::{Rank, Resources};
 use ipclusterz_base::connection::{ConnectionError, Role};
 use ipclusterz_base::ids::EngineId;
 use std::path::PathBuf;
@@ -30,6 +30,8 @@ pub struct EngineConfig {
     pub mpi: Option<MpiFunctions>,
     /// The group of the profile's that it is of.
     pub group: Option<String>,
+    /// What it offers to tasks.
+    pub offers: Resources,
     /// The agent of this host, if there is one: its socket, and its folder of segments.
     pub agent: Option<(PathBuf, PathBuf)>,
     /// How the main thread is asked for its stack.

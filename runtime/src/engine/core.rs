@@ -56,6 +56,8 @@ pub enum Action {
     Inspect(Inspect),
     /// End the process.
     Stop,
+    /// End the process at once: what runs does not end otherwise.
+    Kill,
 }
 
 #[derive(Debug, Default)]
@@ -131,8 +133,9 @@ impl Core {
                 self.ask().into_iter().collect()
             }
             Message::Recall(recall) => {
-                let runs = |(task, _): (TaskId, bool)| recall.interrupt.contains(&task);
-                let interrupt = self.running.is_some_and(runs).then_some(Action::Interrupt);
+                let runs = |tasks: &[TaskId]| self.running.is_some_and(|(task, _)| tasks.contains(&task));
+                let interrupt = runs(&recall.interrupt).then_some(Action::Interrupt);
+                let kill = runs(&recall.kill).then_some(Action::Kill);
                 let mut asked: BTreeSet<TaskId> = recall.tasks.into_iter().collect();
                 let mut returned = Vec::new();
                 self.inbox.retain(|job| {
@@ -142,7 +145,7 @@ impl Core {
                 });
                 let recalled = Recalled { returned, kept: asked.into_iter().collect() };
                 let answer = Action::SendData(Message::Recalled(recalled), vec![]);
-                [Some(answer), interrupt, self.ask()].into_iter().flatten().collect()
+                [Some(answer), interrupt, kill, self.ask()].into_iter().flatten().collect()
             }
             Message::Interrupt(_) if self.running.is_some() => vec![Action::Interrupt],
             Message::Shutdown(_) => vec![Action::Stop],
@@ -312,7 +315,7 @@ mod tests {
         }
         assert_eq!(core.start_next().map(|job| job.id), Some(TaskId(1)));
         let tasks = [1, 2, 3, 4].map(TaskId).to_vec();
-        let actions = feed(&mut core, Message::Recall(Recall { tasks, interrupt: vec![] }), vec![]);
+        let actions = feed(&mut core, Message::Recall(Recall { tasks, ..Recall::default() }), vec![]);
         let [Action::SendData(Message::Recalled(answer), _)] = &actions[..] else { panic!("{actions:?}") };
         let (returned, kept) = ([2, 3].map(TaskId).to_vec(), [1, 4].map(TaskId).to_vec());
         assert_eq!(*answer, Recalled { returned, kept });
@@ -325,7 +328,7 @@ mod tests {
         (1..=2).for_each(|id| drop(feed(&mut core, task(id, None), vec![])));
         assert_eq!(core.start_next().map(|job| job.id), Some(TaskId(1)));
         for (interrupt, interrupted) in [(vec![TaskId(2), TaskId(7)], false), (vec![TaskId(1)], true)] {
-            let actions = feed(&mut core, Message::Recall(Recall { tasks: vec![], interrupt }), vec![]);
+            let actions = feed(&mut core, Message::Recall(Recall { interrupt, ..Recall::default() }), vec![]);
             assert_eq!(actions.iter().any(|action| matches!(action, Action::Interrupt)), interrupted, "{actions:?}");
         }
         assert!(core.is_running());

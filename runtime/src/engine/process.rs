@@ -1,5 +1,6 @@
 //! How an engine's process ends when it must: at once, and with all that user code started.
 
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Ends this process, and its process group if it leads one (the launcher sees to that), without running anything else.
@@ -84,5 +85,15 @@ impl UserThread {
     pub fn signal(self, number: libc::c_int) {
         // SAFETY: the thread is the process's main thread, which lives as long as the process.
         unsafe { libc::pthread_kill(self.0, number) };
+    }
+}
+
+/// Ends this process at once, with its group if it leads one, and says why in its log.
+pub fn kill(why: &str) {
+    let _ = writeln!(io::stderr(), "ipclusterz: the engine is killed: {why}");
+    // SAFETY: plain system calls without memory.
+    unsafe {
+        let its_own = libc::getpgrp() == libc::getpid();
+        libc::kill(if its_own { 0 } else { libc::getpid() }, libc::SIGKILL);
     }
 }

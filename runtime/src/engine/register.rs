@@ -51,6 +51,7 @@ fn hello(uuid: String, config: &EngineConfig) -> Hello {
         lease: config.lease.as_secs_f64(),
         drain_before: config.end.map_or(0.0, |end| end.drain_before.as_secs_f64()),
         group: config.group.clone(),
+        offers: config.offers.clone(),
         world: config.world.clone().map(Box::new),
         ..Hello::new(Role::Engine, uuid, places::host_name(), std::process::id())
     }

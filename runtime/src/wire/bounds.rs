@@ -10,6 +10,7 @@
 //! | the number of a release | [`NAME_MAX`] bytes | is cut |
 //! | a stack or another text of many lines | [`TEXT_MAX`] bytes | is cut |
 //! | a list | [`LIST_MAX`] entries | is refused |
+//! | resources of an engine, or for a task | [`RESOURCES_MAX`], each a name | is refused |
 //! | frames that name segments | each once, in order | is refused |
 //! | a rank | below the size of its program, which has at most [`LIST_MAX`] | is refused |
 //! | a length of time in a `hello` | finite, from 0 on | is refused |
@@ -20,8 +21,8 @@
 //! uses it looks whether there is such a thing.
 
 use super::message::{
-    Activity, Ask, Broken, Departure, Found, Hello, Kept, Message, Outcome, Placement, Rank, Refused, SegmentNote,
-    Status,
+    Activity, Ask, Broken, Departure, Found, Hello, Kept, Message, Placement, Rank, Refused, Resources, SegmentNote,
+    Status, Terms,
 };
 use ipclusterz_base::words::{cut, printable, printable_lines};
 use std::borrow::Cow;
@@ -34,6 +35,8 @@ pub const REASON_MAX: usize = 4 << 10;
 pub const TEXT_MAX: usize = 64 << 10;
 /// Longest list.
 pub const LIST_MAX: usize = 1 << 16;
+/// Most resources, and most tags, of one engine or task.
+pub const RESOURCES_MAX: usize = 256;
 /// Longest text that is data of other programs, and longest name of a communicator, which lists its ranks; bytes.
 const DATA_MAX: usize = 256 << 10;
 
@@ -56,13 +59,18 @@ pub enum OutOfBounds {
         most: usize,
     },
     /// A list.
-    #[error("a list of {length} {what}; the limit is {LIST_MAX}")]
+    #[error("a list of {length} {what}; the limit is {most}")]
     List {
         /// Of what.
         what: &'static str,
         /// Entries.
         length: usize,
+        /// Entries that it may have.
+        most: usize,
     },
+    /// A name that is looked up, and not only read.
+    #[error("{0} whose name has letters that cannot be printed")]
+    Letters(&'static str),
     /// Notes of segments.
     #[error("frames that name segments are to be listed once each, in order")]
     Segments,
@@ -113,6 +121,7 @@ pub fn apply(message: &mut Message) -> Bounded {
             request.timeout.iter_mut().for_each(length_of_time);
             request.keep.as_mut().map_or(Ok(()), |keep| name("a name", keep))?;
             request.name.iter_mut().for_each(word);
+            request.terms.as_mut().map_or(Ok(()), |terms| in_terms(terms))?;
             let about = request.about.as_ref().map_or(0, |about| about.len());
             if about > TEXT_MAX {
                 return Err(OutOfBounds::Name { what: "what is said of a request", length: about, most: TEXT_MAX });
@@ -138,9 +147,7 @@ pub fn apply(message: &mut Message) -> Bounded {
             point_in_time(&mut reply.started);
             point_in_time(&mut reply.completed);
             segments(&reply.segments)?;
-            if let Outcome::Lost(why) | Outcome::Rejected(why) | Outcome::RankLost(why) = &mut reply.outcome {
-                reason(why);
-            }
+            reply.outcome.why_mut().into_iter().for_each(reason);
         }
         Message::ForgetFunctions(forget) => list("functions", &forget.functions)?,
         Message::Abort(abort) => {
@@ -158,6 +165,7 @@ pub fn apply(message: &mut Message) -> Bounded {
         Message::Recall(recall) => {
             list("tasks", &recall.tasks)?;
             list("tasks", &recall.interrupt)?;
+            list("tasks", &recall.kill)?;
         }
         Message::Recalled(recalled) => {
             list("tasks", &recalled.returned)?;
@@ -170,7 +178,12 @@ pub fn apply(message: &mut Message) -> Bounded {
             name("a uuid", &mut ended.uuid)?;
             ended.how.iter_mut().for_each(reason);
         }
-        Message::EnginesExpected(expected) => reason(&mut expected.why),
+        Message::EnginesExpected(expected) => {
+            reason(&mut expected.why);
+            let offers = expected.offers.as_deref().unwrap_or_default();
+            list("offers", offers)?;
+            offers.iter().try_for_each(in_resources)?;
+        }
         Message::Left(left) => in_departure(&mut left.departure),
         Message::Settled(settled) => settled.broken.as_mut().map_or(Ok(()), in_broken)?,
         Message::StatusReply(status) => in_status(status)?,
@@ -206,11 +219,35 @@ fn in_query(ask: &mut Ask) -> Bounded {
             filter.name.as_mut().map_or(Ok(()), |text| name("a name", text))
         }
         Ask::Submissions { session } => name("a session", session),
-        Ask::Results { session, requests } => {
+        Ask::Results { session, requests } | Ask::Explain { session, requests } => {
             name("a session", session)?;
             list("requests", requests)
         }
     }
+}
+
+fn in_terms(terms: &mut Terms) -> Bounded {
+    let times = [&mut terms.timeout, &mut terms.time_limit, &mut terms.retry_delay];
+    times.into_iter().flatten().for_each(length_of_time);
+    for dependency in terms.dependencies() {
+        list("tasks", &dependency.on)?;
+        for parent in &mut dependency.on {
+            parent.task.session.as_mut().map_or(Ok(()), |session| name("a session", session))?;
+        }
+    }
+    in_resources(&terms.needs)
+}
+
+fn in_resources(resources: &Resources) -> Bounded {
+    let Resources { amounts, tags } = resources;
+    let (length, most) = (amounts.len().max(tags.len()), RESOURCES_MAX);
+    if length > most {
+        return Err(OutOfBounds::List { what: "resources", length, most });
+    }
+    amounts.keys().chain(tags).try_for_each(|text| {
+        let plain = matches!(printable(text), Cow::Borrowed(_));
+        if plain { name("a resource", &mut text.clone()) } else { Err(OutOfBounds::Letters("a resource")) }
+    })
 }
 
 fn in_found(found: &mut Found) -> Bounded {
@@ -221,7 +258,7 @@ fn in_found(found: &mut Found) -> Bounded {
     for task in &mut found.tasks {
         names(&mut task.session, &mut task.id, &mut task.state)?;
         word(&mut task.name);
-        task.why.iter_mut().for_each(reason);
+        task.why.iter_mut().chain(&mut task.waits).for_each(reason);
         [&mut task.submitted, &mut task.started, &mut task.completed].into_iter().for_each(point_in_time);
     }
     for request in &mut found.requests {
@@ -232,9 +269,7 @@ fn in_found(found: &mut Found) -> Bounded {
 }
 
 fn in_kept(kept: &mut Kept) -> Bounded {
-    if let Outcome::Lost(why) | Outcome::Rejected(why) | Outcome::RankLost(why) = &mut kept.reply.outcome {
-        reason(why);
-    }
+    kept.reply.outcome.why_mut().into_iter().for_each(reason);
     point_in_time(&mut kept.reply.started);
     point_in_time(&mut kept.reply.completed);
     segments(&kept.reply.segments)?;
@@ -245,6 +280,7 @@ fn in_kept(kept: &mut Kept) -> Bounded {
 fn in_hello(hello: &mut Hello) -> Bounded {
     names(&mut hello.uuid, &mut hello.host, &mut hello.address)?;
     hello.release.iter_mut().chain(&mut hello.group).for_each(word);
+    in_resources(&hello.offers)?;
     hello.ends_in.as_mut().map_or(Ok(()), |seconds| seconds_in("ends_in", seconds))?;
     seconds_in("drain_before", &mut hello.drain_before)?;
     seconds_in("lease", &mut hello.lease)?;
@@ -355,7 +391,8 @@ fn replace(text: &mut String, with: impl Fn(&str) -> Cow<'_, str>) {
 }
 
 fn list<T>(what: &'static str, entries: &[T]) -> Bounded {
-    if entries.len() > LIST_MAX { Err(OutOfBounds::List { what, length: entries.len() }) } else { Ok(()) }
+    let (length, most) = (entries.len(), LIST_MAX);
+    if length > most { Err(OutOfBounds::List { what, length, most }) } else { Ok(()) }
 }
 
 fn segments(notes: &[SegmentNote]) -> Bounded {

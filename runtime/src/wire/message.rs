@@ -41,33 +41,39 @@
 //! | `query` | C → K | control | none | history |
 //! | `kept`, `found` | K → C | data | the value's or the error's; none | history |
 //!
-//! The families in reading order, each above only those that it uses: `operation`, `functions`, `world`, `engines`;
-//! `session`, `request`, `task`, `output`, `stop`, `status`, `inspection`, `history`.
+//! The families in reading order, each above only those that it uses: `operation`, `functions`, `resources`, `world`, `engines`;
+//! `session`, `fate`, `terms`, `request`, `task`, `output`, `stop`, `status`, `inspection`, `history`.
 
 mod engines;
+mod fate;
 mod functions;
 mod history;
 mod inspection;
 mod operation;
 mod output;
 mod request;
+mod resources;
 mod session;
 mod status;
 mod stop;
 mod task;
+mod terms;
 mod world;
 
 pub use engines::{Away, EngineAway, EngineEnded, EngineInfo, EngineLeft, EnginesExpected, Usage};
+pub use fate::Fate;
 pub use functions::{ForgetFunctions, FunctionCode, FunctionName, NeedFunction};
 pub use history::{Ask, Filter, Found, Kept, Query, RequestRecord, SessionRecord, TaskRecord};
 pub use inspection::{Activity, Inspect, Inspected};
 pub use operation::{Op, SegmentNote};
 pub use output::{OUTPUT_WINDOW, Output, OutputTaken, RequestOutput, Stream};
 pub use request::{Outcome, Placement, Reply, Request};
+pub use resources::{Amount, Resources};
 pub use session::{Ack, Attach, Bulk, Counts, Goodbye, Hello, OfSession, Refused, Resume, Welcome, Window};
 pub use status::{EngineLoss, EngineStatus, Status};
 pub use stop::{Abort, EngineList, Recall, Recalled, Started, Targets};
 pub use task::{Departure, Left, Settled, Standing, Task, TaskOutcome, TaskResult};
+pub use terms::{Dependency, Ended, Parent, TaskRef, Terms};
 pub use world::{Broken, EpochOver, Group, Rank, Reform, WorldStatus};
 
 use serde::{Deserialize, Serialize};

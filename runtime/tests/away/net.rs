@@ -143,7 +143,7 @@ impl Net {
         self.last_request += 1;
         let id = RequestId(self.last_request);
         let (function, carries_function, segments, collective) = (None, false, vec![], false);
-        let (timeout, name, about, part, keep, op) = (None, None, None, 0, None, Op::Execute);
+        let (timeout, name, about, part, keep, op, terms) = (None, None, None, 0, None, Op::Execute, None);
         let request = Request {
             id,
             placement,
@@ -157,6 +157,7 @@ impl Net {
             about,
             part,
             keep,
+            terms,
         };
         self.tell(Role::Client, client.control + 1, Message::Request(request));
         id
@@ -179,7 +180,7 @@ impl Net {
 
     pub fn aborts(&mut self, client: &Peer, request: RequestId) {
         let (requests, engines) = (Some(vec![request]), None);
-        let abort = Abort { requests, engines, all_clients: false, interrupt: false, session: None };
+        let abort = Abort { requests, engines, all_clients: false, interrupt: false, session: None, force: false };
         self.tell(Role::Client, client.control + 1, Message::Abort(abort));
     }
 

@@ -420,6 +420,7 @@ impl World {
             about: None,
             name: None,
             part: 0,
+            terms: None,
         };
         self.tell(2 + 2 * client + 1, Message::Request(request), vec![Frame::from(id.to_be_bytes().to_vec())]);
     }

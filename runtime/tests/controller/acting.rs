@@ -37,6 +37,7 @@ impl World {
             about: None,
             name: None,
             part: 0,
+            terms: None,
         };
         let bytes = [&control.to_be_bytes()[..], &id.0.to_be_bytes(), &vec![1; bytes]].concat();
         let mut payload = vec![Frame::from(bytes)];
@@ -67,7 +68,7 @@ impl World {
         }
         self.interrupts |= interrupt;
         self.clients.iter_mut().filter(|(other, _)| **other != control).for_each(|(_, client)| client.told += 1);
-        let abort = Abort { requests: None, engines, all_clients: true, interrupt, session: None };
+        let abort = Abort { requests: None, engines, all_clients: true, interrupt, session: None, force: false };
         self.tell(control + 1, Message::Abort(abort), vec![]);
         self.interrupts = false;
     }

@@ -90,7 +90,7 @@ fn waits_for(says: &[(bool, &str)]) -> (World, u32) {
     let client = world.join(Role::Client, None);
     world.submit(client, ANYWHERE, false, 0);
     for (coming, why) in says {
-        let expected = EnginesExpected { coming: *coming, why: (*why).to_owned() };
+        let expected = EnginesExpected { coming: *coming, why: (*why).to_owned(), offers: None };
         world.tell(launcher, Message::EnginesExpected(expected), vec![]);
     }
     (world, client)
@@ -123,7 +123,7 @@ fn tasks_wait_for_engines_that_are_to_come_and_no_longer_than_that() {
 fn clients_are_told_what_engines_are_to_come_also_those_that_come_later() {
     let (mut world, client) = waits_for(&[(true, "job 7 is pending")]);
     let later = world.join(Role::Client, None);
-    let expected = EnginesExpected { coming: true, why: "job 7 is pending".to_owned() };
+    let expected = EnginesExpected { coming: true, why: "job 7 is pending".to_owned(), offers: None };
     for each in [client, later] {
         assert_eq!(world.clients[&each].coming, std::slice::from_ref(&expected));
     }
@@ -133,7 +133,7 @@ fn clients_are_told_what_engines_are_to_come_also_those_that_come_later() {
 #[test]
 fn a_client_does_not_say_which_engines_are_to_come() {
     let (mut world, client) = waits_for(&[]);
-    let expected = EnginesExpected { coming: false, why: "none".to_owned() };
+    let expected = EnginesExpected { coming: false, why: "none".to_owned(), offers: None };
     world.tell(client, Message::EnginesExpected(expected), vec![]);
     assert_eq!(world.core.work().open_tasks(), 1);
     world.settle();

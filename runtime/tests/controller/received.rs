@@ -33,7 +33,7 @@ impl World {
                     self.function_asks.push((route & !1, task.id));
                 }
             }
-            Message::Recall(Recall { tasks, interrupt }) => {
+            Message::Recall(Recall { tasks, interrupt, .. }) => {
                 assert!(interrupt.is_empty() || self.interrupts, "nobody wanted that: {interrupt:?}");
                 let asked = interrupt.iter().all(|task| engine.inbox.contains(task));
                 assert!(asked, "{interrupt:?}, of {:?}", engine.inbox);

@@ -75,6 +75,7 @@ impl World {
             about: None,
             name: None,
             part: 0,
+            terms: None,
         });
         client.submitted.insert(id, pending);
         let before = self.truth.asked.insert(key, asked);

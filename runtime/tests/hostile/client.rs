@@ -61,6 +61,7 @@ fn submit(core: &mut Core, count: u32) -> Arc<Pending> {
         about: None,
         name: None,
         part: 0,
+        terms: None,
     });
     pending
 }

@@ -139,6 +139,7 @@ impl World {
                 about: None,
                 name: None,
                 part: 0,
+                terms: None,
             };
             self.says(HONEST + 1, Message::Request(request), vec![Frame::from(&b"code"[..])]);
         }

@@ -83,6 +83,50 @@ fn placement() -> impl Strategy<Value = Placement> {
     ]
 }
 
+fn resources() -> impl Strategy<Value = Resources> {
+    let amounts = proptest::collection::btree_map("[a-z]{1,4}", number().prop_map(Amount), 0..3);
+    let tags = proptest::collection::btree_set("[a-z]{1,4}", 0..3);
+    (amounts, tags).prop_map(|(amounts, tags)| Resources { amounts, tags })
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    use Fate::*;
+    proptest::sample::select(vec![Ok, Error, Aborted, Lost, Rejected, RankLost, Impossible, TimedOut])
+}
+
+fn dependency() -> impl Strategy<Value = Dependency> {
+    let task = (option::of("[0-9a-f]{8}"), number(), short()).prop_map(|(session, request, position)| TaskRef {
+        session,
+        request: RequestId(request),
+        position,
+    });
+    let ended = option::of((fate(), option::of(engine_id())).prop_map(|(fate, engine)| Ended { fate, engine }));
+    let parents = vec((task, ended).prop_map(|(task, ended)| Parent { task, ended }), 0..4);
+    (parents, any::<(bool, bool, bool)>()).prop_map(|(on, (all, success, failure))| Dependency {
+        on,
+        all,
+        success,
+        failure,
+    })
+}
+
+fn terms() -> impl Strategy<Value = Terms> {
+    let times = (option::of(time()), option::of(time()), option::of(time()));
+    let waits = (option::of(dependency()), option::of(dependency()));
+    (prop_oneof![Just(0), any::<i32>()], waits, times, option::of(short()), resources()).prop_map(
+        |(priority, (after, follow), (timeout, time_limit, retry_delay), crash_limit, needs)| Terms {
+            priority,
+            after,
+            follow,
+            timeout,
+            time_limit,
+            retry_delay,
+            crash_limit,
+            needs,
+        },
+    )
+}
+
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         Just(Outcome::Ok),
@@ -91,6 +135,8 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         ".*".prop_map(Outcome::Lost),
         ".*".prop_map(Outcome::Rejected),
         ".*".prop_map(Outcome::RankLost),
+        ".*".prop_map(Outcome::Impossible),
+        ".*".prop_map(Outcome::TimedOut),
     ]
 }
 
@@ -121,6 +167,8 @@ fn history() -> impl Strategy<Value = Message> {
         ".*".prop_map(|session| Ask::Submissions { session }),
         results.prop_map(|(session, requests)| Ask::Results { session, requests }),
         filter().prop_map(Ask::Purge),
+        (".*", vec(number().prop_map(RequestId), 0..5))
+            .prop_map(|(session, requests)| Ask::Explain { session, requests }),
     ];
     let session = (".*", ".*", any::<(bool, bool, u32, u64)>(), ".*", option::of(time())).prop_map(
         |(name, id, (named, connected, pid, open), host, ends_in)| SessionRecord {
@@ -147,6 +195,7 @@ fn history() -> impl Strategy<Value = Message> {
             started,
             completed,
             kept_bytes,
+            waits: why.iter().cloned().collect(),
             why,
         },
     );
@@ -200,6 +249,7 @@ fn handshake() -> impl Strategy<Value = Message> {
             (hello.birth, hello.lease, hello.session) = (birth, lease, session);
             hello.release = release;
             hello.group.clone_from(&hello.session);
+            hello.offers.amounts.extend((lease > 0.0).then(|| ("gpus".to_owned(), Amount(pid.into()))));
             Message::Hello(hello)
         }),
         (welcome, session).prop_map(
@@ -232,7 +282,7 @@ fn handshake() -> impl Strategy<Value = Message> {
 fn work() -> impl Strategy<Value = Message> {
     let request = (number(), placement(), op(), function(), any::<bool>(), segments(), any::<bool>(), option::of(".*"));
     let label = (option::of(".*"), option::of(vec(any::<u8>(), 0..30)), number());
-    let request = (request, option::of(time()), label);
+    let request = (request, option::of(time()), label, option::of(terms()));
     let group = option::of((any::<(u64, Vec<u32>)>(), option::of(time()), number(), option::of(number())));
     let task = (number(), op(), function(), segments(), group);
     let ending = proptest::sample::select(TaskOutcome::ALL.to_vec());
@@ -241,7 +291,7 @@ fn work() -> impl Strategy<Value = Message> {
     let settled = (number(), option::of(broken()), number());
     let reply = ((number(), short()), option::of(engine_id()), outcome(), time(), time(), segments());
     prop_oneof![
-        request.prop_map(|(request, timeout, (name, about, part))| {
+        request.prop_map(|(request, timeout, (name, about, part), terms)| {
             let (id, placement, op, function, carries_function, segments, collective, keep) = request;
             let (id, about) = (RequestId(id), about.map(Into::into));
             Message::Request(Request {
@@ -257,6 +307,7 @@ fn work() -> impl Strategy<Value = Message> {
                 name,
                 about,
                 part,
+                terms: terms.map(Box::new),
             })
         }),
         left.prop_map(|(task, engine, rank, departure)| {
@@ -284,7 +335,11 @@ fn work() -> impl Strategy<Value = Message> {
         any::<[u8; 16]>().prop_map(|hash| Message::Function(FunctionCode { function: FunctionName(hash) })),
         vec(any::<[u8; 16]>().prop_map(FunctionName), 0..5)
             .prop_map(|functions| Message::ForgetFunctions(ForgetFunctions { functions })),
-        (tasks(), tasks()).prop_map(|(tasks, interrupt)| Message::Recall(Recall { tasks, interrupt })),
+        (tasks(), tasks(), tasks()).prop_map(|(tasks, interrupt, kill)| Message::Recall(Recall {
+            tasks,
+            interrupt,
+            kill
+        })),
         (tasks(), tasks()).prop_map(|(returned, kept)| Message::Recalled(Recalled { returned, kept })),
         (number(), short())
             .prop_map(|(request, position)| { Message::Started(Started { request: RequestId(request), position }) }),
@@ -359,13 +414,14 @@ fn control() -> impl Strategy<Value = Message> {
             let (request, engine) = (RequestId(request), EngineId(engine));
             Message::RequestOutput(RequestOutput { request, position, engine, stream })
         }),
-        (requests, option::of(engines()), any::<(bool, bool)>(), option::of(".*")).prop_map(
-            |(requests, engines, (all_clients, interrupt), session)| Message::Abort(Abort {
+        (requests, option::of(engines()), any::<(bool, bool, bool)>(), option::of(".*")).prop_map(
+            |(requests, engines, (all_clients, interrupt, force), session)| Message::Abort(Abort {
                 requests,
                 engines,
                 all_clients,
                 interrupt,
-                session
+                session,
+                force
             })
         ),
         option::of(engines()).prop_map(|engines| Message::Interrupt(Targets { engines })),
@@ -393,7 +449,8 @@ fn control() -> impl Strategy<Value = Message> {
             how,
             certain
         })),
-        (any::<bool>(), ".*").prop_map(|(coming, why)| Message::EnginesExpected(EnginesExpected { coming, why })),
+        (any::<bool>(), ".*", option::of(vec(resources(), 0..3)))
+            .prop_map(|(coming, why, offers)| Message::EnginesExpected(EnginesExpected { coming, why, offers })),
         Just(Message::StatusRequest(Empty {})),
         number().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
         (number(), ".*").prop_map(|(epoch, reason)| Message::EpochOver(EpochOver { epoch, reason })),
@@ -431,6 +488,7 @@ fn control() -> impl Strategy<Value = Message> {
                             ends_in,
                             world,
                             group,
+                            offers: Resources::default(),
                         }
                     },
                 );
@@ -440,7 +498,7 @@ fn control() -> impl Strategy<Value = Message> {
                     EngineLoss { id, uuid, host, pid, how, seconds_ago }
                 });
                 let losses = losses.collect();
-                let expected = EnginesExpected { coming: pid % 4 == 1, why: cluster.clone() };
+                let expected = EnginesExpected { coming: pid % 4 == 1, why: cluster.clone(), offers: None };
                 Message::StatusReply(Box::new(Status {
                     cluster,
                     pid,

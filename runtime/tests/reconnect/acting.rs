@@ -41,6 +41,7 @@ impl World {
             name: None,
             about: None,
             part: 0,
+            terms: None,
         });
         self.submitted.insert(id, pending);
         self.flush(vec![]);

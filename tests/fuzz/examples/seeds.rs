@@ -107,6 +107,7 @@ fn clients() -> Vec<Message> {
         name: Some("f".to_owned()),
         about: None,
         part: 0,
+        terms: None,
         keep: None,
     };
     let asked = |number, ask| Message::Query(Query { number, ask });
@@ -129,7 +130,7 @@ fn clients() -> Vec<Message> {
             certain: true,
             how: Some("signal 9".to_owned()),
         }),
-        Message::EnginesExpected(EnginesExpected { coming: true, why: "job 7 is pending".to_owned() }),
+        Message::EnginesExpected(EnginesExpected { coming: true, why: "job 7 is pending".to_owned(), offers: None }),
         Message::Ack(Ack { replies: 1, messages: Counts { control: 1, data: 1 }, full: false }),
         Message::Interrupt(Targets { engines: Some(vec![EngineId(0)]) }),
         Message::Abort(Abort { requests: Some(vec![RequestId(1)]), interrupt: true, ..Abort::default() }),

@@ -168,6 +168,7 @@ impl Client {
             name: None,
             about: None,
             part: 0,
+            terms: None,
         });
     }
 

@@ -137,7 +137,7 @@ impl Engine {
             Action::Inspect(inspect) => self.inspected(&inspect),
             Action::Stop => self.end("shut down"),
             // It has no MPI, and its tasks are short.
-            Action::Interrupt | Action::EndEpoch(_) | Action::Left(_) | Action::BreakOff(_) => {}
+            Action::Interrupt | Action::Kill | Action::EndEpoch(_) | Action::Left(_) | Action::BreakOff(_) => {}
         }
     }
 

@@ -124,7 +124,7 @@ impl History {
     /// Gives up requests of a session.
     pub fn abort(&self, session: &str, requests: &[RequestId], interrupt: bool) -> Result<(), Failure> {
         for some in requests.chunks(NAMED_MOST) {
-            self.client.abort_in(session, some.to_vec(), interrupt).map_err(failures::of_client)?;
+            self.client.abort_in(session, Some(some.to_vec()), interrupt, false).map_err(failures::of_client)?;
         }
         Ok(())
     }

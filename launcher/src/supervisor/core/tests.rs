@@ -420,7 +420,7 @@ fn what_a_set_waits_for_is_remembered_and_told() {
 fn the_controller_is_told_which_engines_are_to_come() {
     let (mut core, now) = queued(2, 2, None);
     let expected = |core: &Core| {
-        let EnginesExpected { coming, why } = core.expected(false);
+        let EnginesExpected { coming, why, .. } = core.expected(false);
         (coming, why)
     };
     let some = |why: &str| (true, why.to_owned());

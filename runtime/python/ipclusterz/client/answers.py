@@ -132,6 +132,11 @@ def _error_of(reply: Reply, method: str) -> IpclusterzError:
         failure = SessionTaken(reply.message)
     elif reply.status == "rank_lost":
         failure = RankLost(reply.message)
+    elif reply.status == "impossible":
+        failure = errors.ImpossibleDependency(reply.message)
+    elif reply.status == "timed_out":
+        failure = errors.TaskTimeout(reply.message)
+        failure.__cause__ = _interrupted(reply, method)
     elif reply.status == "aborted":
         failure = errors.AbortedError(reply.message or "the call was aborted before an engine started it")
     else:
@@ -139,6 +144,14 @@ def _error_of(reply: Reply, method: str) -> IpclusterzError:
     failure.engine_id = reply.engine_id
     failure.method = method
     return failure
+
+
+def _interrupted(reply: Reply, method: str) -> IpclusterzError | None:
+    """Where a call was when it was interrupted, because it had run for too long."""
+    if not reply.frames:
+        return None
+    told = _told(loads(reply.frames), reply.engine_id, method)
+    return told.error if isinstance(told, Failure) else None
 
 
 # Whether it was not found here.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from ..compat import missing_attribute
 from ..shared.serialize import dumps
 from .about import name_of, of_call, of_map
@@ -11,12 +13,13 @@ from .direct import DirectCalls
 from .functions import pack
 from .mapping import Again, MapResult, chunk_bounds, chunk_frames, chunk_of, columns_of, lazy_map
 from .remote import ParallelFunction, RemoteFunction
-from .targets import is_quiet, waits
+from .targets import OWN, is_quiet, waits
+from .terms import FLAGS, Flag, is_dependency, keep, terms_of
 from .view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import ModuleType
     from typing import Any, Literal
 
@@ -26,8 +29,12 @@ if TYPE_CHECKING:
     from .mapping import LazyResults, Part
     from .remote import Parts
     from .targets import Targets
+    from .terms import Jobs
 
 __all__ = ["LoadBalancedView"]
+
+# What `set_flags` sets beside the flags of calls.
+_ATTRIBUTES = ("duration", "targets", "block", "bound", "quiet")
 
 
 class LoadBalancedView(View):
@@ -39,10 +46,29 @@ class LoadBalancedView(View):
     ----------
     retries : int
         How often a call is given to another engine when the one that ran it died, or when nothing was heard of that for
-        long: then both may run it, and the first answer counts.
+        long: then both may run it, and the first answer counts. Also how often it is done again after an error in
+        `retry_on`.
+    retry_on : tuple of type
+        Classes of exceptions after which a call is done again. A call of `apply` may go to another engine then; an
+        element of a map stays where it is.
+    retry_delay : float or None
+        Seconds between an error and the next try.
+    crash_limit : int or None
+        How many engines a call may take along before it is given to no other; None: as ``controller.crash_limit`` says.
     duration : float or None
         How many seconds each call will take at most, where engines end at a known time; see
         `Client.load_balanced_view`.
+    timeout : float or None
+        Seconds within which an engine has to begin a call, which fails with `TaskTimeout` otherwise.
+    time_limit : float or None
+        Seconds that a call may run. Then it is interrupted, and if that does not end it within
+        ``controller.kill_grace``, its engine is ended, and comes back where the profile says ``engines.restart``. It
+        fails with `TaskTimeout`, and has an engine for itself meanwhile.
+    priority : int
+        Calls of a higher one are begun first; ``Client.priority`` is added. Of one priority, they are begun in the
+        order in which they were submitted, and those of several clients in turn.
+    after, follow : Dependency or None
+        What has to end before a call begins. With `follow`, it begins where that ran.
 
     Examples
     --------
@@ -51,12 +77,23 @@ class LoadBalancedView(View):
     [0, 1, 4, 9, 16]
     """
 
-    __slots__ = ("_duration", "_targets", "retries")
+    __slots__ = ("_duration", "_flags", "_targets")
+
+    retries = Flag()
+    retry_on = Flag()
+    retry_delay = Flag()
+    crash_limit = Flag()
+    timeout = Flag()
+    time_limit = Flag()
+    priority = Flag()
+    after = Flag()
+    follow = Flag()
 
     def __init__(self, client: Connection, targets: list[int] | None = None) -> None:
         super().__init__(client)
         self._targets = targets
-        self.retries = 0
+        # Those that are not as at first.
+        self._flags: dict[str, Any] = {}
         self._duration: float | None = None
 
     @property
@@ -94,11 +131,20 @@ class LoadBalancedView(View):
         return len(self.client._live()) if self._targets is None else len(self._targets)
 
     def __repr__(self) -> str:
-        if self._targets is None:
-            return "<LoadBalancedView of all engines>"
-        return (
-            f"<LoadBalancedView of engine{'s' if len(self._targets) > 1 else ''} {', '.join(map(str, self._targets))}>"
+        needs = self._flags.get("needs")
+        asked = (
+            ""
+            if needs is None
+            else ", needs "
+            + ", ".join(
+                name if amount is True else f"{name}={amount}"
+                for name, amount in sorted(needs.items(), key=lambda need: need[1] is True)
+            )
         )
+        if self._targets is None:
+            return f"<LoadBalancedView of all engines{asked}>"
+        engines = f"engine{'s' if len(self._targets) > 1 else ''} {', '.join(map(str, self._targets))}"
+        return f"<LoadBalancedView of {engines}{asked}>"
 
     def __getattr__(self, name: str) -> Any:
         # Only called for what is missing: where namespaces are concerned, somebody has to say whose.
@@ -113,7 +159,8 @@ class LoadBalancedView(View):
         f : callable
             Runs with the globals and closure that it has here, away from the engine's namespace.
         *args, **kwargs
-            Its arguments.
+            Its arguments. The keywords ``after`` and ``follow`` are none of them, but flags for this call, where their
+            values are results, `Dependency` objects, message ids, or several of these.
 
         Returns
         -------
@@ -124,6 +171,10 @@ class LoadBalancedView(View):
         ------
         TypeError
             When `f` cannot be called.
+        ImpossibleDependency
+            When blocking: what it was to wait for has ended in another way.
+        TaskTimeout
+            When blocking: it was not begun within `timeout`, or has run for longer than `time_limit`.
         SerializationError
             When `f` or an argument cannot travel; names it.
         RemoteError, EngineError
@@ -134,7 +185,12 @@ class LoadBalancedView(View):
 
     def apply_async(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AsyncResult:
         """Like `apply`, and never waits."""
-        return self._apply(f, args, kwargs, self.bound)
+        named = {name: kwargs[name] for name in ("after", "follow") if name in kwargs and is_dependency(kwargs[name])}
+        if not named:
+            return self._apply(f, args, kwargs, self.bound)
+        kwargs = {name: value for name, value in kwargs.items() if name not in named}
+        with self.temp_flags(**named):
+            return self._apply(f, args, kwargs, self.bound)
 
     def apply_bound(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Like `apply`, but the globals of `f` are the namespace of the engine that runs it."""
@@ -187,7 +243,7 @@ class LoadBalancedView(View):
         CompositeError
             When waiting: what elements raised. All others are done nevertheless.
         """
-        function, name = pack(f, mapped=True), name_of(f)
+        function, name = self._packed(f, mapped=True), name_of(f)
         options: dict[str, Any] = {"return_exceptions": return_exceptions, "quiet": is_quiet(self, quiet)}
 
         def submit(
@@ -268,16 +324,134 @@ class LoadBalancedView(View):
         client: Any = self.client
         return client.reload(module, targets="all" if self._targets is None else list(self._targets))
 
+    def abort(
+        self, jobs: Jobs | None = None, *, all_clients: bool = False, interrupt: bool = False, force: bool = False
+    ) -> None:
+        """Give up calls that no engine has begun: these, or all of the client's; see `Client.abort`."""
+        everywhere: Any = "all" if jobs is None else OWN
+        self.client.abort(jobs, everywhere, all_clients=all_clients, interrupt=interrupt, force=force)
+
+    # -- flags --------------------------------------------------------------------------------------------------
+
+    def set_flags(self, **flags: Any) -> None:
+        """Set several attributes of the view at once.
+
+        Parameters
+        ----------
+        **flags
+            ``after``, ``follow``, ``timeout``, ``time_limit``, ``retries``, ``retry_on``, ``retry_delay``,
+            ``crash_limit``, ``priority``, ``needs``, ``duration``, ``targets``, ``block``, ``bound`` and ``quiet``.
+            `needs` is a dictionary of amounts and tags, as for the method of that name:
+            ``{"gpus": 1, "bigmem": True}``.
+
+        Raises
+        ------
+        TypeError
+            When there is no such flag; names those that there are.
+        ValueError
+            When it cannot have that value.
+
+        Examples
+        --------
+        >>> view = rc.load_balanced_view()
+        >>> view.set_flags(retries=3, retry_on=(OSError,), priority=1)
+        >>> view.retries, view.priority
+        (3, 1)
+        """
+        for name in flags:
+            if name not in FLAGS and name not in _ATTRIBUTES:
+                names = ", ".join([*FLAGS, *_ATTRIBUTES])
+                raise TypeError(f"a load-balanced view has no flag {name!r}; there are: {names}")
+        for name, value in flags.items():
+            if name in FLAGS:
+                keep(self._flags, name, value)
+            else:
+                setattr(self, name, value)
+
+    @contextmanager
+    def temp_flags(self, **flags: Any) -> Iterator[None]:
+        """Set attributes of the view for a block of code; see `set_flags`.
+
+        Examples
+        --------
+        >>> view = rc.load_balanced_view()
+        >>> first = view.apply_async(abs, -1)
+        >>> with view.temp_flags(after=[first], timeout=60):
+        ...     view.apply_sync(abs, -2)
+        2
+        """
+        before = (dict(self._flags), self._duration, self._targets, self._block, self.bound, self._quiet)
+        try:
+            self.set_flags(**flags)
+            yield
+        finally:
+            self._flags, self._duration, self._targets, self._block, self.bound, self._quiet = before
+
+    def needs(self, *tags: str, **amounts: Any) -> LoadBalancedView:
+        """A view like this one whose calls go to engines that offer something.
+
+        Engines offer what ``[engines.resources]`` and ``engines.tags`` of the profile say. A call that no engine of the
+        cluster can ever have fails at once, with `RejectedError`; one that none can have now waits.
+
+        Parameters
+        ----------
+        *tags : str
+            What an engine has to be called.
+        **amounts : float or str
+            How much of what, which may be a fraction: ``gpus=0.5``, ``memory="16G"``. Engines do one call at a time, so
+            what one offers is the call's alone; ``os.environ["CUDA_VISIBLE_DEVICES"]`` has as many GPUs as it has asked
+            for.
+
+        Returns
+        -------
+        LoadBalancedView
+
+        Raises
+        ------
+        TypeError, ValueError
+            When an amount is neither a number nor a size.
+
+        Examples
+        --------
+        >>> rc.load_balanced_view().needs("bigmem", gpus=1)
+        <LoadBalancedView of all engines, needs gpus=1, bigmem>
+        """
+        view = self._copy()
+        view.set_flags(needs={**(self._flags.get("needs") or {}), **dict.fromkeys(tags, True), **amounts})
+        return view
+
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _copy(self) -> LoadBalancedView:
+        view = LoadBalancedView(self.client, self.targets)
+        view._flags = dict(self._flags)
+        view._duration, view._block, view._quiet, view.bound = self._duration, self._block, self._quiet, self.bound
+        return view
+
+    def _packed(self, f: Callable[..., Any], *, bound: bool = False, mapped: bool = False) -> tuple[bytes, bytes]:
+        """A function, with what it is to be called again after."""
+        if self.retry_on and callable(f):
+            # Errors are rare, and functions that are called again, too.
+            from ..shared.retrying import repeated, retried
+
+            if mapped:
+                f = repeated(f, self.retry_on, self.retries, self.retry_delay or 0.0)
+            else:
+                f = retried(f, self.retry_on)
+        return pack(f, bound=bound, mapped=mapped)
+
+    def _terms(self) -> str | None:
+        """What else the controller is asked for; nothing, mostly."""
+        return terms_of(self.client, self._flags) if self._flags or self.client.priority else None
 
     def _apply(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], bound: bool) -> AsyncResult:
         frames = argument_frames(args, kwargs)
         op, about = "apply_bound" if bound else "apply", of_call(1, True, self.quiet)
-        pending = self._submit(op, [(None, frames)], pack(f, bound=bound), name_of(f), about)
+        pending = self._submit(op, [(None, frames)], self._packed(f, bound=bound), name_of(f), about)
         return AsyncResult(self.client, pending, "apply", True, quiet=self.quiet)
 
     def _submit_chunk(self, f: Callable[..., Any], quiet: bool) -> Callable[[list[Any], int, int], MapResult]:
-        function, name = pack(f, mapped=True), name_of(f)
+        function, name = self._packed(f, mapped=True), name_of(f)
 
         def submit(columns: list[Any], first: int, size: int) -> MapResult:
             about = of_map([size], ordered=True, first=first, quiet=quiet)
@@ -303,6 +477,7 @@ class LoadBalancedView(View):
             duration=self._duration,
             name=name,
             about=about,
+            terms=self._terms(),
         )
 
     def _workers(self) -> LoadBalancedView:
@@ -314,5 +489,10 @@ class LoadBalancedView(View):
     def _parts(self, length: int, dist: str, chunksize: int | None) -> Parts:
         if dist == "r":
             raise ValueError("dist='r' needs engines: a load-balanced function gets contiguous chunks")
-        options = {"retries": self.retries, "engines": self.targets, "duration": self._duration}
+        options = {
+            "retries": self.retries,
+            "engines": self.targets,
+            "duration": self._duration,
+            "terms": self._terms(),
+        }
         return [None] * len(chunk_bounds(length, chunksize, len(self))), options

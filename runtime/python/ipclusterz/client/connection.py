@@ -17,6 +17,7 @@ from .deadlines import deadline_of
 from .leaving import close_at_exit, leave, leave_freed
 from .tables import numbers, table
 from .targets import OWN, resolve
+from .terms import FLAGS
 from .watcher import Watcher
 
 TYPE_CHECKING = False
@@ -54,6 +55,7 @@ class Connection:
         "_left",
         "_named",
         "_owner",
+        "_priority",
         "_results",
         "_targets",
         "_texts",
@@ -68,6 +70,7 @@ class Connection:
         self._named = named
         self._tunnel = tunnel
         self._owner: object = None
+        self._priority = 0
         self._targets: Targets = "all"
         self._watcher = Watcher(core)
         self._results: WeakSet[LazyFuture] = WeakSet()
@@ -106,6 +109,21 @@ class Connection:
 
     def __len__(self) -> int:
         return len(self._live())
+
+    @property
+    def priority(self) -> int:
+        """Added to the priority of each load-balanced call of this client; 0 at first.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When it is set to something that is no whole number from -2**31 to 2**31 - 1.
+        """
+        return self._priority
+
+    @priority.setter
+    def priority(self, value: int) -> None:
+        self._priority = FLAGS["priority"][1]("priority", value)
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
@@ -213,31 +231,41 @@ class Connection:
 
     def abort(
         self,
-        jobs: AsyncResult | Iterable[AsyncResult] | None = None,
+        jobs: AsyncResult | str | Iterable[AsyncResult | str] | None = None,
         targets: Targets | Own = OWN,
         *,
         all_clients: bool = False,
+        session: str | None = None,
         interrupt: bool = False,
+        force: bool = False,
     ) -> None:
         """Give up calls that no engine has started; what runs goes on, unless it is to be interrupted.
 
         Parameters
         ----------
-        jobs : AsyncResult or iterable of AsyncResult, optional
-            The calls. Left out, all that this client has waiting.
+        jobs : AsyncResult, str, or iterable of these, optional
+            Results or message ids (``ar.msg_ids``), with all engines of the requests that these name. Left out, all
+            that this client has waiting.
         targets : optional
             Only those waiting on these engines, for when `jobs` is left out; ``"all"`` includes those that wait for a
             free engine. Left out, the client's `targets`.
         all_clients : bool
             Also the calls of all other clients, and what clients that have left are still having done. In a shell:
             ``ipclusterz abort``.
+        session : str, optional
+            All calls of the session with this name.
         interrupt : bool
             Also raise KeyboardInterrupt in those of the calls that run.
+        force : bool
+            Also end the engines on which they run, at once, for code that cannot be interrupted. They come back where
+            the profile says ``engines.restart``, without their namespaces.
 
         Raises
         ------
         TypeError
             When `jobs` are no results, or are given with another argument.
+        ValueError
+            When a message id is none of this client's.
 
         Examples
         --------
@@ -247,20 +275,27 @@ class Connection:
         >>> ar.wait(timeout=10)
         True
         """
+        interrupt = interrupt or force
+        if sum((jobs is not None, all_clients, session is not None)) > 1:
+            raise TypeError("give jobs, all_clients or session, not several of them")
+        if session is not None:
+            self._core.abort_in(session, None, interrupt, force)
+            return
         if jobs is None:
             chosen = self._targets if targets is OWN else targets
             everywhere = isinstance(chosen, str) and chosen == "all"
-            self._core.abort_all(None if everywhere else self._choose(chosen)[0], all_clients, interrupt)
+            self._core.abort_all(None if everywhere else self._choose(chosen)[0], all_clients, interrupt, force)
             return
-        if all_clients or interrupt:
-            raise TypeError("results are given up one by one: give jobs, or all_clients and interrupt, not both")
         if targets is not OWN:
             raise TypeError("results have engines of their own: give jobs or targets, not both")
         results, ids = _jobs(jobs)
+        # First, so that an id that is unknown is refused before anything is given up.
         if ids:
-            raise TypeError(f"results are aborted, not message ids: {ids[0]!r:.80}")
-        for result in results:
-            result.abort()
+            self._core.wait_requests(ids, 0)
+        numbers = {int(message_id.split("-")[1]) for message_id in ids}
+        numbers |= {number for result in results for number in range(*_span(result))}
+        for first, end in _runs(numbers):
+            self._core.abort_requests(first, end, interrupt, force)
 
     def interrupt(self, targets: Targets | Own = OWN) -> None:
         """Raise KeyboardInterrupt in the code that engines run now; their namespaces survive.
@@ -433,6 +468,22 @@ class Connection:
     def _view_of(self, targets: Targets | Own) -> Any:
         """The view that an index means; `OWN` is the client's own `targets`."""
         raise NotImplementedError
+
+
+def _span(result: AsyncResult) -> tuple[int, int]:
+    first, count = result._pending.requests
+    return first, first + count
+
+
+def _runs(numbers: set[int]) -> list[tuple[int, int]]:
+    """Consecutive numbers together: the first of them, and the one behind the last."""
+    runs: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if runs and runs[-1][1] == number:
+            runs[-1] = (runs[-1][0], number + 1)
+        else:
+            runs.append((number, number + 1))
+    return runs
 
 
 def _jobs(jobs: AsyncResult | str | Iterable[AsyncResult | str] | None) -> tuple[list[AsyncResult], list[str]]:

@@ -18,7 +18,6 @@ from .answers import Elements, Failure
 from .arguments import argument_frames
 from .asyncresult import AsyncResult, give_up
 from .deadlines import deadline_of
-from .functions import pack
 from .mapping import chunk_frames
 from .owned import OwnLock, own_condition
 
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
         def executor(self) -> ViewExecutor: ...
         def __len__(self) -> int: ...
         def _workers(self) -> Workers: ...
+        def _packed(self, f: Callable[..., Any], *, mapped: bool = False) -> tuple[bytes, bytes]: ...
         def _submit(
             self, op: Any, items: Any, function: tuple[bytes, bytes], name: str, about: bytes | None
         ) -> Pending: ...
@@ -152,7 +152,7 @@ class ViewExecutor(Executor):
         SerializationError
             When `fn` or an argument cannot travel; names it.
         """
-        return self._send(pack(fn), argument_frames(args, kwargs), "apply", name_of(fn))
+        return self._send(self.view._packed(fn), argument_frames(args, kwargs), "apply", name_of(fn))
 
     def map(
         self,
@@ -196,7 +196,7 @@ class ViewExecutor(Executor):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
         deadline = deadline_of(timeout)
-        function, name = pack(fn, mapped=True), name_of(fn)
+        function, name = self.view._packed(fn, mapped=True), name_of(fn)
         rows = zip(*iterables)
         columns = (
             [list(column) for column in zip_equal(*chunk)] for chunk in iter(lambda: list(islice(rows, chunksize)), [])

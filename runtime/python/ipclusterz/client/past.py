@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .._core import Client as Core
+    from .explain import Explanation
     from .records import Submission
     from .targets import Own, Targets
     from .tunnel import Tunnel
@@ -179,6 +180,39 @@ class Past(Connection):
             raise TypeError("results have engines of their own: give message ids, or a cell's number and targets")
         result: AsyncResult = self._submissions.result(which)
         return result.get() if waits(self, block) else result
+
+    def explain(self, jobs: Jobs) -> Explanation:
+        """Why tasks wait, in words, or where and when they ran.
+
+        A task may wait because no engine offers what it needs, for the end of others, or because others come before it.
+        Of each engine it is said why it has not taken it.
+
+        Parameters
+        ----------
+        jobs : AsyncResult, str, int, or iterable of these
+            Results, message ids, also of other sessions, or -1, -2 … for the last submissions.
+
+        Returns
+        -------
+        Explanation
+            Shown as a text; its ``tasks`` have the same as dictionaries.
+
+        Raises
+        ------
+        HistoryError
+            When a task has ended, and the cluster keeps no history.
+
+        Examples
+        --------
+        >>> ar = lbv.apply_async(abs, -1)
+        >>> ar.wait(10)
+        True
+        >>> print(rc.explain(ar))  # doctest: +ELLIPSIS
+        ... (abs): ok on engine ..., from ... UTC for ... s
+        """
+        from .explain import explain
+
+        return explain(self._core, self._submissions.named(jobs))
 
     # -- tasks --------------------------------------------------------------------------------------------------
 

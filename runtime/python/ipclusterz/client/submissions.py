@@ -132,6 +132,13 @@ class Submissions:
 
     def answers(self, jobs: Any) -> list[tuple[int, int]]:
         """The answers that are meant: each as the number of its request, and the position in that."""
+        ids = self.named(jobs)
+        # Refuses those that are none.
+        self._client._core.wait_requests(ids, 0)
+        return [number_of(message_id) for message_id in ids]
+
+    def named(self, jobs: Any) -> list[str]:
+        """The message ids of what is meant, whoever has submitted it."""
         if isinstance(jobs, (AsyncResult, str)) or not hasattr(jobs, "__iter__"):
             jobs = (jobs,)
         ids: list[str] = []
@@ -148,9 +155,7 @@ class Submissions:
                 raise TypeError(f"results, message ids or -1, -2 … are needed, not {type(job).__name__}: {job!r:.80}")
         if not ids:
             raise ValueError("there is no message id in an empty list")
-        # Refuses those that are none.
-        self._client._core.wait_requests(ids, 0)
-        return [number_of(message_id) for message_id in ids]
+        return ids
 
     def result(self, jobs: Any) -> AsyncResult:
         """The result that is meant."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .executor import ViewExecutor
     from .remote import Parts
     from .targets import Own, Targets
+    from .terms import Jobs
 
 __all__ = ["DirectView", "View"]
 
@@ -292,17 +293,26 @@ class DirectView(View, DirectCalls):
 
     # -- control ------------------------------------------------------------------------------------------------
 
-    def abort(self, *, all_clients: bool = False, interrupt: bool = False) -> None:
-        """Give up all calls of this client that wait on these engines; what runs goes on.
+    def abort(
+        self, jobs: Jobs | None = None, *, all_clients: bool = False, interrupt: bool = False, force: bool = False
+    ) -> None:
+        """Give up calls of this client that wait on these engines; what runs goes on, unless it is to be interrupted.
 
         Parameters
         ----------
+        jobs : AsyncResult, str, or iterable of these, optional
+            Results or message ids, as for `Client.abort`. Left out, all calls on these engines.
         all_clients : bool
             Also the calls of all other clients.
         interrupt : bool
             Also raise KeyboardInterrupt in those of the calls that run.
+        force : bool
+            Also end the engines on which they run.
         """
-        self._core.abort_all(self._targets, all_clients, interrupt)
+        if jobs is not None:
+            self.client.abort(jobs, all_clients=all_clients, interrupt=interrupt, force=force)
+        else:
+            self._core.abort_all(self._targets, all_clients, interrupt or force, force)
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the code that these engines run now; their namespaces survive."""

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from .outcome import Shell
     from .state import State
 
-    # A function, whether it is mapped, whether it has dependencies, and the modules on which it was decided.
-    Loaded = tuple[Callable[..., object], bool, bool, tuple[Any, ...]]
+    # A function, whether it is mapped, whether it has dependencies, the modules on which it was decided, and the errors
+    # after which it may be called again.
+    Loaded = tuple[Callable[..., object], bool, bool, tuple[Any, ...], tuple[Any, ...]]
 
 __all__ = ["Calls"]
 
@@ -44,14 +45,17 @@ class Calls:
         From the name of an operation to the method that does it.
     called_with : str
         The arguments of a call that has failed, shortened; whoever reports it sets it back.
+    retry_on : tuple of type
+        The errors after which the last function may be called again.
     """
 
-    __slots__ = ("_functions", "_namespace", "_shell", "_state", "called_with", "of")
+    __slots__ = ("_functions", "_namespace", "_shell", "_state", "called_with", "of", "retry_on")
 
     def __init__(self, namespace: Namespace, state: State) -> None:
         self._namespace = namespace
         self._state = state
         self.called_with = ""
+        self.retry_on: tuple[Any, ...] = ()
         self._shell: Shell | None = None
         self._functions: dict[bytes, Loaded] = {}
         namespace.when_reloaded.append(self._functions.clear)
@@ -69,7 +73,8 @@ class Calls:
 
     def apply(self, task: Task) -> list[Frame]:
         """Call a function, or map it over a zip of sequences."""
-        function, mapped, dependent, _ = self._loaded(task)
+        self.retry_on = ()
+        function, mapped, dependent, _, self.retry_on = self._loaded(task)
         if dependent:
             progress.begun = False
         frames = task.frames
@@ -162,6 +167,7 @@ class Calls:
     def _load(self, task: Task) -> Loaded:
         # Start-up: an engine is ready before it has a function.
         from ..shared.dependency import is_dependent
+        from ..shared.retrying import retry_on
 
         flags, first, second = split_code(task.function_code())
         _pinned()
@@ -173,7 +179,7 @@ class Calls:
             if not second:
                 raise
             function = loads([second])
-        loaded = (function, bool(flags & MAP), is_dependent(function), _pinned())
+        loaded = (function, bool(flags & MAP), is_dependent(function), _pinned(), retry_on(function))
         if not flags & FRESH and task.function is not None:
             while len(self._functions) >= _CACHE_LIMIT:
                 del self._functions[next(iter(self._functions))]

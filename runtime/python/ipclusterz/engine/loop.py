@@ -18,6 +18,8 @@ from .state import State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Literal
+
     from .._core import Engine, Task
     from ..shared.serialize import Frame
 
@@ -116,9 +118,17 @@ class Loop:
         self.calls.called_with = ""
         # The exception holds the frames of user code, and these its locals: let go of them.
         error.__traceback__ = None
-        unmet = isinstance(error, UnmetDependency) and not progress.begun
-        progress.begun = True
-        self._core.finish(task, "unmet" if unmet else "error", frames, brief(error) if task.op == "collective" else "")
+        outcome = self._outcome_of(error)
+        self._core.finish(task, outcome, frames, brief(error) if task.op == "collective" else "")
+
+    def _outcome_of(self, error: BaseException) -> Literal["error", "unmet", "again"]:
+        """What becomes of the task: another engine may do it, or it may be done once more."""
+        unmet = isinstance(error, UnmetDependency)
+        begun, progress.begun = progress.begun, True
+        again, self.calls.retry_on = self.calls.retry_on, ()
+        if unmet:
+            return "error" if begun else "unmet"
+        return "again" if again and isinstance(error, again) else "error"
 
     def _answer_raised(self, error: BaseException) -> None:
         """Answer the task that was there with what a signal's handler raised; without one, tell it in the log."""

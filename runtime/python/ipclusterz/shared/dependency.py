@@ -12,6 +12,7 @@ from types import CodeType, FunctionType, ModuleType
 from ..error import UnmetDependency
 from .bound import BOUND
 from .progress import progress
+from .retrying import without_retries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ _DEPENDENT = ("dependent", ("begin", "f", "run", "what"))
 def is_dependent(function: object) -> bool:
     """Whether a function looks at dependencies before it does anything else."""
     # Compared by code: decorators of others copy the other attributes, and run before it.
-    code = getattr(function, "__code__", None)
+    code = getattr(without_retries(function), "__code__", None)
     return isinstance(code, CodeType) and (code.co_name, code.co_freevars) == _DEPENDENT
 
 

@@ -4,11 +4,12 @@ use super::{Core, Standing};
 use crate::client::request::{Outgoing, UnderWay};
 use crate::wire::Channel;
 use crate::wire::message::{
-    ForgetFunctions, FunctionName, Message, OUTPUT_WINDOW, Outcome, Placement, Request, Window,
+    Ended, Fate, ForgetFunctions, FunctionName, Message, OUTPUT_WINDOW, Outcome, Placement, Request, Terms, Window,
 };
 use crate::wire::resend::Sending;
 use ipclusterz_base::ids::RequestId;
 use serde_bytes::ByteBuf;
+use std::cmp::Reverse;
 use std::num::Saturating;
 use std::ops::Range;
 
@@ -28,6 +29,9 @@ impl Core {
     /// Queues a request until there is room.
     pub fn submit(&mut self, outgoing: Outgoing) {
         self.backlog_bytes += outgoing.packed.bytes;
+        if outgoing.priority() > 0 {
+            self.ahead.insert((Reverse(outgoing.priority()), outgoing.id));
+        }
         self.backlog.insert(outgoing.id, outgoing);
     }
 
@@ -60,12 +64,18 @@ impl Core {
 
     /// Takes the next request out of the backlog, if the window has room for it.
     fn next_that_fits(&mut self, window: Window) -> Option<Outgoing> {
-        let entry = self.backlog.first_entry()?;
-        let next = entry.get();
+        while let Some((_, first)) = self.ahead.first()
+            && !self.backlog.contains_key(first)
+        {
+            self.ahead.pop_first();
+        }
+        let ahead = self.ahead.first().map(|(_, id)| *id);
+        let id = ahead.or_else(|| self.backlog.first_key_value().map(|(id, _)| *id))?;
+        let next = self.backlog.get(&id)?;
         let fits = (self.open_replies + Saturating(next.count as u64)).0 <= window.replies
             && (self.open_bytes + Saturating(next.packed.bytes)).0 <= window.bytes;
         // A request larger than the window goes alone.
-        (fits || self.open_replies.0 == 0).then(|| entry.remove())
+        if fits || self.open_replies.0 == 0 { self.backlog.remove(&id) } else { None }
     }
 
     /// Whether results keep hardly any more text.
@@ -100,7 +110,8 @@ impl Core {
 
     fn send(&mut self, outgoing: Outgoing) -> Sending {
         let Outgoing { id, placement, op, function, packed, pending, base, count, .. } = outgoing;
-        let Outgoing { collective, timeout, keep, name: label, about, part, .. } = outgoing;
+        let Outgoing { collective, timeout, keep, name: label, about, part, mut terms, .. } = outgoing;
+        terms.iter_mut().for_each(|terms| self.say_what_was_not_sent(terms));
         self.backlog_bytes -= packed.bytes;
         self.open_replies += count as u64;
         self.open_bytes += packed.bytes;
@@ -132,8 +143,18 @@ impl Core {
             name: label,
             about,
             part,
+            terms,
         };
         (Channel::Data, Message::Request(request), payload)
+    }
+
+    /// The controller has never heard of requests that were given up before they were sent.
+    fn say_what_was_not_sent(&self, terms: &mut Terms) {
+        for parent in terms.dependencies().flat_map(|dependency| &mut dependency.on) {
+            if parent.task.session.is_none() && self.unsent.contains(&parent.task.request) {
+                parent.ended = Some(Ended { fate: Fate::Aborted, engine: None });
+            }
+        }
     }
 
     /// Aborts requests that have not been sent; for the others the controller has to be asked.
@@ -147,6 +168,7 @@ impl Core {
         let meant = |id: &RequestId| requests.is_none_or(|requests| requests.contains(id));
         self.requests.iter_mut().filter(|(id, _)| meant(id)).for_each(|(_, request)| request.unwanted = true);
         for outgoing in aborted {
+            self.unsent.insert(outgoing.id);
             self.backlog_bytes -= outgoing.packed.bytes;
             if let Some(pending) = outgoing.pending.upgrade() {
                 let indexes = (outgoing.base..).take(outgoing.count);

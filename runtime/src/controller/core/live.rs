@@ -4,6 +4,7 @@ use super::Core;
 use crate::controller::history::{begins, name_of};
 use crate::controller::limits::Limits;
 use crate::controller::peer::{Peer, Presence};
+use crate::controller::work::OpenTask;
 use crate::transport::Route;
 use crate::wire::message::{Filter, Message, SessionRecord, TaskRecord};
 use ipclusterz_base::ids::{PeerId, RequestId};
@@ -76,6 +77,21 @@ impl Core {
         &self.limits
     }
 
+    /// The client of the session whose tasks have ids that begin so.
+    pub(super) fn session_beginning(&self, begin: &str) -> Option<PeerId> {
+        let its = |peer: &Peer| begins(&peer.session.id) == begin;
+        self.registry.clients().find(|(_, peer)| its(peer)).map(|(id, _)| id)
+    }
+
+    /// The tasks of these requests that have not ended, with what they wait for. `session`: what their ids begin with.
+    pub fn why(&self, session: &str, requests: &BTreeSet<RequestId>, began: f64) -> Vec<TaskRecord> {
+        let Some(id) = self.session_beginning(session) else { return Vec::new() };
+        let Some(peer) = self.registry.peer(id) else { return Vec::new() };
+        let tasks = self.work.open_tasks_of(id).filter(|task| requests.contains(&task.request));
+        let explained = tasks.map(|task| TaskRecord { waits: self.work.why(task.task), ..record(peer, &task, began) });
+        explained.collect()
+    }
+
     fn session(&self, id: PeerId, peer: &Peer, now: Duration) -> SessionRecord {
         let ends_in = match peer.presence {
             Presence::Away(until) if !peer.session.named => Some(until.saturating_sub(now).as_secs_f64()),
@@ -134,18 +150,20 @@ impl Core {
         of_these: &'a impl Fn(RequestId) -> bool,
     ) -> impl Iterator<Item = TaskRecord> + 'a {
         let tasks = self.work.open_tasks_of(id).filter(|task| of_these(task.request));
-        tasks.map(move |task| TaskRecord {
-            session: peer.session.name.clone(),
-            id: id_of_task(peer, task.request, task.position),
-            name: name_of(task.name, task.op).to_owned(),
-            state: task.state.to_owned(),
-            engine: task.engine,
-            submitted: began + task.submitted.as_secs_f64(),
-            started: 0.0,
-            completed: 0.0,
-            kept_bytes: None,
-            why: None,
-        })
+        tasks.map(move |task| record(peer, &task, began))
+    }
+}
+
+/// What is said of a task of this client that has not ended.
+fn record(peer: &Peer, task: &OpenTask<'_>, began: f64) -> TaskRecord {
+    TaskRecord {
+        session: peer.session.name.clone(),
+        id: id_of_task(peer, task.request, task.position),
+        name: name_of(task.name, task.op).to_owned(),
+        state: task.state.to_owned(),
+        engine: task.engine,
+        submitted: began + task.submitted.as_secs_f64(),
+        ..TaskRecord::default()
     }
 }
 

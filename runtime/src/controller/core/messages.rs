@@ -2,12 +2,14 @@
 
 use super::Core;
 use super::sending::kind;
+use crate::controller::work::Sessions;
 use crate::controller::worlds::{NoGroup, Worlds};
 use crate::transport::{Admitted, Route};
 use crate::wire::message::{Group, Inspected, Message, Outcome, Placement, Refused, Request};
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl Core {
@@ -150,7 +152,17 @@ impl Core {
             return self.work.refuse_request(peer, &request, &Outcome::Rejected(why.clone()));
         }
         let group = request.collective.then(|| self.group_of(&request.placement, request.timeout));
-        self.work.submit(peer, request, group, payload, now);
+        let sessions = self.sessions_in(&request);
+        self.work.submit(peer, request, group, payload, &sessions, now);
+    }
+
+    /// The other sessions of which a request names tasks.
+    fn sessions_in(&self, request: &Request) -> Sessions {
+        let Some(terms) = &request.terms else { return Sessions::new() };
+        let parents = [&terms.after, &terms.follow].into_iter().flatten().flat_map(|dependency| &dependency.on);
+        let named: BTreeSet<&str> = parents.filter_map(|parent| parent.task.session.as_deref()).collect();
+        let found = named.into_iter().filter_map(|begin| Some((begin.to_owned(), self.session_beginning(begin)?)));
+        found.collect()
     }
 
     /// The group that a collective request is for, if all its members are there. All of them are then given the request

@@ -38,6 +38,7 @@ impl Core {
                 ends_in: peer.horizon().end.map(|end| end.saturating_sub(now).as_secs_f64()),
                 world: self.worlds.status(id, load, now),
                 group: peer.hello.group.clone(),
+                offers: peer.hello.offers.clone(),
             }
         });
         Status {

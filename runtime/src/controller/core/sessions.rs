@@ -6,6 +6,7 @@
 use super::Core;
 use super::sending::to_peer;
 use crate::controller::event::Action;
+use crate::controller::history::begins;
 use crate::controller::peer::{Peer, Presence, Token};
 use crate::controller::registry::Keep;
 use crate::transport::{Admitted, Route};
@@ -75,7 +76,8 @@ impl Core {
         self.watch(peer);
         if role == Role::Client {
             // What it is sent counts from here on.
-            self.work.client_joined(peer, named);
+            let id = self.registry.peer(peer).map(|peer| begins(&peer.session.id).to_owned()).unwrap_or_default();
+            self.work.client_joined(peer, named, id);
         }
         self.actions.push(Action::Log(format!("hello from {who}")));
         self.welcome(peer, route, None);
@@ -178,10 +180,11 @@ impl Core {
             let log = format!("engine {id} registered: pid {pid} on {host}, at {address}");
             self.actions.push(Action::Log(log));
             let horizon = self.registry.peer(attach.peer).map(Peer::horizon).unwrap_or_default();
+            let offers = self.registry.peer(attach.peer).map(|peer| peer.hello.offers.clone()).unwrap_or_default();
             if self.stopping.is_none() {
                 self.work.reopen();
             }
-            self.work.engine_joined(info.id, attach.peer, horizon, now);
+            self.work.engine_joined(info.id, attach.peer, horizon, offers, now);
             if let Some(rank) = self.registry.peer(attach.peer).and_then(|peer| peer.hello.world.as_ref()) {
                 self.worlds.joined(info.id, rank);
             }

@@ -276,7 +276,7 @@ impl Serving {
                 })?;
             }
             Ask::Purge(filter) => found.purged = store.purge(&filter, session.as_deref(), wall_clock())?,
-            Ask::Sessions => {}
+            Ask::Sessions | Ask::Explain { .. } => {}
         }
         Ok(found)
     }

@@ -3,7 +3,7 @@
 use super::{Effect, Work};
 use crate::controller::history::Done;
 use crate::controller::task::{Job, TaskState, empty_reply, segment_names, size};
-use crate::wire::message::{Message, Outcome, Reply, SegmentNote, TaskOutcome, TaskResult};
+use crate::wire::message::{Ended, Fate, Message, Outcome, Reply, SegmentNote, TaskOutcome, TaskResult};
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
@@ -13,6 +13,7 @@ use std::time::Duration;
 impl Work {
     /// An engine has answered.
     pub fn result(&mut self, engine: EngineId, result: TaskResult, payload: Vec<Frame>, now: Duration) {
+        let again = result.outcome == TaskOutcome::Again;
         let unmet = result.outcome == TaskOutcome::Unmet
             && self.tasks.get(&result.id).is_some_and(|state| {
                 state.balanced.is_some() && !state.abort && self.clients.contains_key(&state.client)
@@ -47,8 +48,14 @@ impl Work {
         if known {
             self.segments.extend(segment_names(&reply.segments, &payload).map(|name| name.to_vec()));
         }
+        let overrun =
+            if reply.outcome == Outcome::Error { self.time_limit_of(result.id, "was interrupted") } else { None };
+        let reply = Reply { outcome: overrun.unwrap_or(reply.outcome), ..reply };
         match known {
             true if unmet => self.unmet(result.id, engine, reply, payload),
+            true if again && reply.outcome == Outcome::Error && self.starts_again(result.id, now) => {
+                self.unlink(&reply.segments, &payload);
+            }
             true => self.finish(result.id, reply, payload),
             false => self.unlink(&reply.segments, &payload),
         }
@@ -101,6 +108,8 @@ impl Work {
         if self.limits.durable {
             self.effects.push(Effect::Done(state.client, Box::new(done(state, &reply))));
         }
+        self.ended(task, Ended { fate: reply.outcome.fate(), engine: reply.engine });
+        let Some(state) = self.tasks.get(&task) else { return };
         match self.clients.get_mut(&state.client) {
             Some(client) => {
                 client.replies += 1;
@@ -125,6 +134,7 @@ impl Work {
     ) {
         if let Some(state) = self.clients.get_mut(&client) {
             state.replies += 1;
+            state.failures.add(request, position, outcome.fate());
         }
         let reply = Reply { request, position, ..empty_reply(engine, outcome) };
         self.effects.push(Effect::ToClient(client, Channel::Data, Message::Reply(reply), Vec::new()));
@@ -136,7 +146,11 @@ impl Work {
 
     /// Drops a task that has its answer, or whose client is gone.
     pub(super) fn forget(&mut self, task: TaskId) {
+        // Nobody will know better.
+        self.tell_children(task, Ended { fate: Fate::Aborted, engine: None });
         let Some(state) = self.tasks.remove(&task) else { return };
+        self.leave_parents(task, &state);
+        self.forget_times(task, &state);
         if let Some(client) = self.clients.get_mut(&state.client) {
             self.released |= client.close(task, state.request);
         }
@@ -164,10 +178,7 @@ impl Work {
 
 /// What is remembered of a task that has ended.
 fn done(state: &TaskState, reply: &Reply) -> Done {
-    let why = match &reply.outcome {
-        Outcome::Lost(why) | Outcome::Rejected(why) | Outcome::RankLost(why) => Some(why.clone()),
-        Outcome::Ok | Outcome::Error | Outcome::Aborted => None,
-    };
+    let why = reply.outcome.why().map(str::to_owned);
     Done {
         request: reply.request,
         position: reply.position,

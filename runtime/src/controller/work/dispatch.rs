@@ -1,6 +1,7 @@
 //! Which task goes to which engine, and when: tasks are queued, taken in turn from each client, and given out.
 
 use super::{Effect, Work};
+use crate::controller::queue::Reserved;
 use crate::controller::task::{Place, TaskState};
 use crate::wire::Channel;
 use crate::wire::message::{Message, Task};
@@ -19,7 +20,7 @@ impl Work {
             return self.nowhere_to_go(task);
         }
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.queue.push(task, &balanced.choice);
+        client.queue.push(task, &balanced.choice, balanced.priority());
         self.queued += 1;
         // A client is in `turns` as long as its queue is not empty and it takes its replies.
         if !self.turns.contains(id) {
@@ -46,8 +47,9 @@ impl Work {
         }
     }
 
-    /// Gives queued tasks to open engines, one client after the other.
+    /// Gives queued tasks to open engines: those of the highest priority first, and of one priority one client after the other.
     pub(super) fn dispatch(&mut self, now: Duration) {
+        self.settle_children();
         if !self.holding.is_empty() {
             self.release(now);
         }
@@ -57,23 +59,42 @@ impl Work {
             }
             return;
         }
-        // Clients in a row all of whose tasks wait for engines that are busy.
-        let mut passed = 0_usize;
-        while self.loads.any_open() && passed < self.turns.len() {
-            let Some(client) = self.turns.pop_front() else { return };
-            let Some(state) = self.clients.get_mut(&client) else { continue };
-            if state.full {
-                continue; // `ack` brings it back.
-            }
+        let mut reserved = Reserved::new();
+        let mut priority = self.highest_below(None);
+        while let Some(level) = priority.filter(|_| self.loads.any_open()) {
+            self.dispatch_level(level, &mut reserved, now);
+            priority = self.highest_below(Some(level));
+        }
+    }
+
+    /// The highest priority of tasks that wait, of those below `limit`.
+    fn highest_below(&self, limit: Option<i32>) -> Option<i32> {
+        let clients = self.turns.iter().filter_map(|client| self.clients.get(client));
+        clients.filter_map(|client| client.queue.highest_below(limit)).max()
+    }
+
+    /// Gives out tasks of one priority. A client that was given something stands behind the others then; one all of whose tasks wait
+    /// for engines that are busy keeps its turn.
+    fn dispatch_level(&mut self, priority: i32, reserved: &mut Reserved, now: Duration) {
+        let mut at = 0_usize;
+        while self.loads.any_open()
+            && let Some(client) = self.turns.get(at).copied()
+        {
+            let Some(state) = self.clients.get_mut(&client).filter(|state| !state.full) else {
+                self.turns.remove(at); // `ack` brings it back.
+                continue;
+            };
             let tasks = &self.tasks;
             let queued = |task| tasks.get(&task).is_some_and(|state| state.place == Place::Queued);
-            let next = state.queue.take(&self.loads, now, queued);
-            if !state.queue.is_empty() {
-                self.turns.push_back(client);
-                passed = passed.saturating_add(1);
+            let next = state.queue.take(priority, &self.loads, reserved, now, queued);
+            let is_empty = state.queue.is_empty();
+            if is_empty || next.is_some() {
+                self.turns.remove(at);
+            } else {
+                at = at.saturating_add(1);
             }
             if let Some((task, engine)) = next {
-                passed = 0;
+                self.turns.extend((!is_empty).then_some(client));
                 self.unqueued();
                 self.give(task, engine, now);
             }
@@ -91,5 +112,6 @@ impl Work {
         let message = Task { id: task, op: job.op, function, segments, group, client: state.client };
         self.effects.push(Effect::ToEngine(engine, Channel::Data, Message::Task(message), job.payload.clone()));
         self.loads.give(engine, task, now);
+        self.limit_time(task, engine, now);
     }
 }

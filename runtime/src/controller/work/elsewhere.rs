@@ -32,7 +32,7 @@ impl Work {
         let (waiting, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|task| self.is_queued(*task));
         waiting.into_iter().for_each(|task| self.goes_on(task, engine));
         if !tasks.is_empty() {
-            self.recall(engine, Recall { tasks, interrupt: vec![] });
+            self.recall(engine, Recall { tasks, ..Recall::default() });
         }
         self.dispatch(now);
     }
@@ -74,7 +74,7 @@ impl Work {
             return;
         };
         if let Some(client) = self.clients.get_mut(client) {
-            client.queue.remove(task, &balanced.choice);
+            client.queue.remove(task, &balanced.choice, balanced.priority());
         }
         self.unqueued();
     }
@@ -90,7 +90,7 @@ impl Work {
         if let Some(state) = self.tasks.get_mut(&task) {
             state.place = Place::At(engine);
             if state.abort {
-                self.recall(engine, Recall { tasks: vec![task], interrupt: vec![] });
+                self.recall(engine, Recall { tasks: vec![task], ..Recall::default() });
             }
         }
         true
@@ -102,7 +102,7 @@ impl Work {
         let at = if let Place::At(engine) = state.place { Some(engine) } else { None };
         for engine in elsewhere.iter().copied().chain(at) {
             if self.loads.has(engine, task) {
-                self.recall(engine, Recall { tasks: vec![task], interrupt: vec![] });
+                self.recall(engine, Recall { tasks: vec![task], ..Recall::default() });
             }
         }
     }

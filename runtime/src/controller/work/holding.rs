@@ -85,7 +85,7 @@ impl Work {
             if let Some(state) = self.clients.get_mut(&client) {
                 state.asked.extend(tasks.iter().filter(chosen));
             }
-            self.recall(engine, Recall { tasks, interrupt: vec![] });
+            self.recall(engine, Recall { tasks, ..Recall::default() });
         }
     }
 
@@ -105,7 +105,7 @@ impl Work {
     fn engine_of(&self, task: TaskId) -> Option<EngineId> {
         match self.tasks.get(&task)?.place {
             Place::At(engine) | Place::Held(engine) => Some(engine),
-            Place::Queued => None,
+            Place::Queued | Place::Waiting | Place::Delayed => None,
         }
     }
 

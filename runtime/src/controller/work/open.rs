@@ -3,12 +3,14 @@
 use super::Work;
 use crate::controller::task::{Place, Span, TaskState};
 use crate::wire::message::Op;
-use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use std::time::Duration;
 
 /// A task without an answer.
 #[derive(Debug)]
 pub struct OpenTask<'a> {
+    /// The controller's number.
+    pub task: TaskId,
     /// Its request.
     pub request: RequestId,
     /// Which of the request's targets.
@@ -17,7 +19,7 @@ pub struct OpenTask<'a> {
     pub op: Op,
     /// The name of its function.
     pub name: Option<&'a str>,
-    /// `queued`, `held` or `running`.
+    /// `queued`, `waiting`, `held` or `running`.
     pub state: &'static str,
     /// The engine that has it, or will.
     pub engine: Option<EngineId>,
@@ -36,7 +38,8 @@ impl Work {
         let requests = self.clients.get(&client).into_iter().flat_map(|state| state.requests.values());
         let states = requests.flat_map(Span::tasks).filter_map(|task| self.tasks.get(&task));
         let may_be_done = |state: &&TaskState| {
-            state.place == Place::Queued || state.balanced.as_ref().is_some_and(|balanced| balanced.retries > 0)
+            matches!(state.place, Place::Queued | Place::Waiting | Place::Delayed)
+                || state.balanced.as_ref().is_some_and(|balanced| balanced.retries > 0)
         };
         states.filter(may_be_done).count() as u64
     }
@@ -48,10 +51,12 @@ impl Work {
             let state = self.tasks.get(&task)?;
             let (word, engine) = match state.place {
                 Place::Queued => ("queued", None),
+                Place::Waiting | Place::Delayed => ("waiting", None),
                 Place::Held(engine) => ("held", Some(engine)),
                 Place::At(engine) => ("running", Some(engine)),
             };
             Some(OpenTask {
+                task,
                 request: state.request,
                 position: state.position,
                 op: state.job.op,

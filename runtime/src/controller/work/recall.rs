@@ -18,8 +18,11 @@ impl Work {
     pub fn recalled(&mut self, engine: EngineId, recalled: &Recalled, now: Duration) {
         for task in &recalled.kept {
             self.said(engine, *task);
-            if self.tasks.get(task).is_some_and(|state| state.place == Place::At(engine) && state.abort) {
+            let it_is_here = self.tasks.get(task).filter(|state| state.place == Place::At(engine));
+            if it_is_here.is_some_and(|state| state.abort) {
                 self.tell_started(*task);
+            } else if it_is_here.is_some() {
+                self.has_begun(*task);
             }
         }
         for task in &recalled.returned {
@@ -29,11 +32,13 @@ impl Work {
                 continue;
             }
             let given_up = self.tasks.get(task).is_some_and(|state| state.abort);
+            let late = self.is_late(*task);
             if given_up && self.falls_back(*task, false) {
                 continue;
             }
             match self.tasks.get(task) {
                 Some(state) if state.abort => self.answer(*task, Some(engine), Outcome::Aborted),
+                Some(_) if late => self.is_too_late(*task),
                 Some(state) if !self.clients.contains_key(&state.client) => self.forget(*task),
                 Some(state) if state.balanced.is_some() => self.requeue(*task),
                 Some(_) if was_asked => self.hold(*task, engine),
@@ -53,7 +58,7 @@ impl Work {
         for task in self.named(client, abort) {
             let Some(state) = self.tasks.get_mut(&task) else { continue };
             match state.place {
-                Place::Queued if engines.is_none() => {
+                Place::Queued | Place::Waiting | Place::Delayed if engines.is_none() => {
                     state.abort = true;
                     self.withdraw(task);
                     if !self.falls_back(task, false) {
@@ -68,6 +73,7 @@ impl Work {
                 Place::At(engine) if means(engine) => {
                     let recall = recalls.entry(engine).or_default();
                     recall.interrupt.extend(abort.interrupt.then_some(task));
+                    recall.kill.extend(abort.force.then_some(task));
                     if state.job.group.is_some() {
                         // If one member of a group has started, the others need it.
                         self.tell_started(task);
@@ -79,7 +85,7 @@ impl Work {
                 _ => {}
             }
         }
-        recalls.retain(|_, recall| !recall.tasks.is_empty() || !recall.interrupt.is_empty());
+        recalls.retain(|_, recall| *recall != Recall::default());
         recalls.into_iter().for_each(|(engine, recall)| self.recall(engine, recall));
         self.dispatch(now);
     }
@@ -130,7 +136,7 @@ impl Work {
         self.loads.retire(engine);
         let asked = !tasks.is_empty();
         if asked {
-            self.recall(engine, Recall { tasks, interrupt: vec![] });
+            self.recall(engine, Recall { tasks, ..Recall::default() });
         }
         asked
     }
@@ -143,21 +149,23 @@ impl Work {
 
     /// When `tick` should be called next, if at all.
     pub fn next_tick(&self) -> Option<Duration> {
-        let grace = self.no_engine_since.map(|since| since.saturating_add(self.patience().0));
+        let (due, grace) =
+            (self.next_timer(), self.no_engine_since.map(|since| since.saturating_add(self.patience().0)));
         let soon = self.loads.any_stacked().then_some(Duration::ZERO);
-        [soon, grace, self.next_word_of_members()].into_iter().flatten().min()
+        [soon, grace, due, self.next_word_of_members()].into_iter().flatten().min()
     }
 
     /// Tells members of groups of each other; takes back what waits behind long tasks; ends queued tasks when there has been no engine for too long.
     pub fn tick(&mut self, now: Duration) {
         self.tell_of_members(now);
+        self.do_what_is_due(now);
         for engine in self.loads.stuck(now) {
             let Some(load) = self.loads.get(engine) else { continue };
             let balanced = |task: &TaskId| self.tasks.get(task).is_some_and(|state| state.balanced.is_some());
             let behind: Vec<TaskId> = load.outstanding.iter().skip(1).copied().filter(balanced).collect();
             self.loads.hold_back(engine);
             if !behind.is_empty() {
-                self.recall(engine, Recall { tasks: behind, interrupt: vec![] });
+                self.recall(engine, Recall { tasks: behind, ..Recall::default() });
             }
         }
         let (patience, reason) = self.patience();
@@ -178,7 +186,7 @@ impl Work {
         let Limits { no_engine_grace: grace, wait_for_engines: long, .. } = self.limits;
         let for_seconds = |time: Duration| format!("there has been no engine for {} s", time.as_secs());
         match &self.expected {
-            Some(EnginesExpected { coming: true, why }) => {
+            Some(EnginesExpected { coming: true, why, .. }) => {
                 (long, format!("{} (controller.wait_for_engines): {why}", for_seconds(long)))
             }
             Some(EnginesExpected { why, .. }) if !why.is_empty() => {
@@ -200,10 +208,10 @@ impl Work {
     }
 
     pub(super) fn recall(&mut self, engine: EngineId, recall: Recall) {
-        let Recall { mut tasks, mut interrupt } = recall;
+        let Recall { mut tasks, mut interrupt, mut kill } = recall;
         let rest = |list: &mut Vec<TaskId>| list.split_off(list.len().min(RECALL_MAX));
-        let rest = Recall { tasks: rest(&mut tasks), interrupt: rest(&mut interrupt) };
-        let message = Message::Recall(Recall { tasks, interrupt });
+        let rest = Recall { tasks: rest(&mut tasks), interrupt: rest(&mut interrupt), kill: rest(&mut kill) };
+        let message = Message::Recall(Recall { tasks, interrupt, kill });
         // On `data`, behind the tasks it names, so that the engine has them all.
         self.effects.push(Effect::ToEngine(engine, Channel::Data, message, vec![]));
         if rest != Recall::default() {

@@ -1,10 +1,14 @@
 //! Requests as they come in: checked, and made into one task for each target. The code of functions comes with them.
 
-use super::{Effect, Work};
+use super::{Effect, Sessions, Work};
 use crate::controller::history::Submitted;
+use crate::controller::load::Loads;
 use crate::controller::queue::Choice;
-use crate::controller::task::{Balanced, ClientState, Job, Kept, Place, Span, TaskState};
-use crate::wire::message::{FunctionCode, FunctionName, Group, Message, Op, Outcome, Placement, Request, Window};
+use crate::controller::task::{Balanced, ClientState, Conditions, Job, Kept, Place, Span, TaskState};
+use crate::wire::message::{
+    Dependency, EnginesExpected, FunctionCode, FunctionName, Group, Message, Op, Outcome, Placement, Request,
+    Resources, Terms, Window,
+};
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
@@ -29,13 +33,14 @@ type Function = (FunctionName, Option<Frame>);
 
 impl Work {
     /// Takes a request. If something is wrong with it, each of its targets is answered so. A collective request comes
-    /// with its group, or with the outcome if there is none.
+    /// with its group, or with the outcome if there is none. `sessions`: those that it names.
     pub fn submit(
         &mut self,
         client: PeerId,
         request: Request,
         group: Option<Result<Group, Outcome>>,
         mut payload: Vec<Frame>,
+        sessions: &Sessions,
         now: Duration,
     ) {
         let window = self.limits.window;
@@ -59,6 +64,10 @@ impl Work {
             self.effects.push(Effect::Submitted(client, request.id, Box::new(submitted(&request, now))));
         }
         let (targets, mut balanced) = targets_of(request.placement, &self.anywhere);
+        let mut dependencies = [None, None];
+        if let (Some(terms), Some(balanced)) = (request.terms, &mut balanced) {
+            dependencies = on_terms(balanced, *terms, now);
+        }
         let (group, no_group) = match group.transpose() {
             Ok(group) => (group, None),
             Err(outcome) => (None, Some(outcome)),
@@ -66,7 +75,8 @@ impl Work {
         let full = balanced.as_ref().is_some_and(|balanced| !state.queue.has_room_for(&balanced.choice));
         let full =
             full.then(|| Outcome::Rejected("its tasks wait for too many different choices of engines".to_owned()));
-        if let Some(outcome) = bad.or(no_group).or(full) {
+        let never = balanced.as_ref().and_then(|balanced| never_offered(balanced, &self.loads, self.expected.as_ref()));
+        if let Some(outcome) = bad.or(no_group).or(full).or(never) {
             return self.refuse(client, request.id, &targets, &outcome);
         }
         let function = function.and_then(|(name, code)| code.map(|code| (name, code)));
@@ -90,7 +100,11 @@ impl Work {
             let (job, balanced, abort, sent_code) = (Rc::clone(&job), balanced.take(), false, 0);
             let state = TaskState { client, request: request.id, position, job, balanced, place, abort, sent_code };
             self.tasks.insert(task, state);
-            self.start(task, target, &held_up, now);
+            self.set_times(task);
+            match target {
+                Some(engine) => self.start(task, engine, &held_up, now),
+                None => self.begin(task, std::mem::take(&mut dependencies), sessions),
+            }
         }
         if let Some((name, targets)) = kept {
             self.keep(name, &job, &targets, now);
@@ -153,9 +167,9 @@ impl Work {
         Outcome::Rejected(format!("engine {engine} is being retired and takes nothing new"))
     }
 
-    /// Gives a new task to its engine, or queues it.
-    fn start(&mut self, task: TaskId, target: Option<EngineId>, held_up: &BTreeSet<EngineId>, now: Duration) {
-        let Some(engine) = target else { return self.enqueue(task) };
+    /// Gives a new task to its engine.
+    fn start(&mut self, task: TaskId, engine: EngineId, held_up: &BTreeSet<EngineId>, now: Duration) {
+        let target = Some(engine);
         match self.loads.get(engine) {
             Some(load) if load.horizon.retiring => {
                 self.answer(task, target, self.takes_nothing_new(engine));
@@ -301,7 +315,48 @@ fn targets_of(placement: Placement, anywhere: &Rc<Choice>) -> (Vec<Option<Engine
             (retries, Rc::new(Choice::of(engines, duration.map(length))))
         }
     };
-    (vec![None], Some(Balanced { retries, choice, elsewhere: Vec::new(), crashes: Vec::new(), unmet: None }))
+    let (elsewhere, crashes) = (Vec::new(), Vec::new());
+    (vec![None], Some(Balanced { retries, choice, elsewhere, crashes, unmet: None, conditions: None }))
+}
+
+/// A balanced task has terms: gives back what it waits for.
+fn on_terms(balanced: &mut Balanced, mut terms: Terms, now: Duration) -> [Option<Dependency>; 2] {
+    let needs = std::mem::take(&mut terms.needs);
+    let alone = terms.time_limit.is_some();
+    if alone || !needs.is_empty() {
+        balanced.choice = Rc::new((*balanced.choice).clone().needing(needs, alone));
+    }
+    let length = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    let dependencies = [terms.after.take(), terms.follow.take()].map(|it| it.filter(|it| !it.on.is_empty()));
+    let timeout = terms.timeout.map(length);
+    if terms != Terms::default() || dependencies.iter().any(Option::is_some) {
+        balanced.conditions = Some(Box::new(Conditions {
+            priority: terms.priority,
+            timeout,
+            begin_by: timeout.map(|timeout| now.saturating_add(timeout)),
+            time_limit: terms.time_limit.map(length),
+            retry_delay: terms.retry_delay.map(length).unwrap_or_default(),
+            crash_limit: terms.crash_limit,
+            ..Conditions::default()
+        }));
+    }
+    dependencies
+}
+
+/// What a task is told whose needs no engine of the cluster will ever meet.
+fn never_offered(balanced: &Balanced, loads: &Loads, expected: Option<&EnginesExpected>) -> Option<Outcome> {
+    let needs = balanced.choice.needs();
+    let offers = expected.and_then(|expected| expected.offers.as_ref()).filter(|_| !needs.is_empty())?;
+    let mut present = loads.engines().filter_map(|engine| loads.get(engine)).map(|load| &load.offers);
+    if offers.iter().any(|offer| offer.meet(needs)) || present.any(|offer| offer.meet(needs)) {
+        return None;
+    }
+    let words = |offer: &Resources| if offer.is_empty() { "nothing".to_owned() } else { offer.to_string() };
+    let offers: Vec<String> = offers.iter().map(words).collect();
+    let offers = if offers.is_empty() { "nothing".to_owned() } else { offers.join(", or ") };
+    Some(Outcome::Rejected(format!(
+        "it needs {needs}, and no engine of this cluster ever offers that: they offer {offers}"
+    )))
 }
 
 fn count_of(targets: &[Option<EngineId>]) -> u32 {

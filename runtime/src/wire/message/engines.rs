@@ -1,5 +1,6 @@
 //! Which engines there are, and what each of them uses.
 
+use super::resources::Resources;
 use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::process::Birth;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,9 @@ pub struct EnginesExpected {
     pub coming: bool,
     /// What they wait for, or why none comes, for people; empty: nothing is known.
     pub why: String,
+    /// What those offer to tasks that there are or may come, each kind once; none: nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offers: Option<Vec<Resources>>,
 }
 
 /// See [`super::Message::Usage`].

@@ -39,6 +39,13 @@ pub enum Ask {
     },
     /// What is kept of these tasks is dropped, if they have ended.
     Purge(Filter),
+    /// What these tasks wait for, or where they run: those of these requests that have not ended.
+    Explain {
+        /// What the ids of their session's tasks begin with.
+        session: String,
+        /// The session's own numbers.
+        requests: Vec<RequestId>,
+    },
 }
 
 /// Which tasks are meant: those for which all of this holds.
@@ -116,8 +123,8 @@ pub struct TaskRecord {
     pub id: String,
     /// The name of its function, or of its operation.
     pub name: String,
-    /// `queued`, `held` while its client does not read, `running` at an engine or next there, or how it ended: `ok`, `error`,
-    /// `aborted`, `lost`, `rejected`, `rank_lost`.
+    /// `queued`, `waiting` for other tasks or before it is started again, `held` while its client does not read, `running` at an engine or next there, or how it ended: `ok`, `error`,
+    /// `aborted`, `lost`, `rejected`, `rank_lost`, `impossible`, `timed_out`.
     pub state: String,
     /// The engine that has it, or had.
     pub engine: Option<EngineId>,
@@ -131,6 +138,9 @@ pub struct TaskRecord {
     pub kept_bytes: Option<u64>,
     /// Why it is not kept any more, or why the task did not succeed.
     pub why: Option<String>,
+    /// What it waits for, for people, each in a line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<String>,
 }
 
 /// A request of a session.

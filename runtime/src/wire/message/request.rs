@@ -1,7 +1,9 @@
 //! Between a client and the controller: a request, and the one reply to each of its targets.
 
+use super::fate::Fate;
 use super::functions::FunctionName;
 use super::operation::{Op, SegmentNote};
+use super::terms::Terms;
 use ipclusterz_base::ids::{EngineId, RequestId};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -59,6 +61,9 @@ pub struct Request {
     /// same name. Only the engines of the placement answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<String>,
+    /// What else a balanced one asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Box<Terms>>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -82,19 +87,54 @@ pub enum Outcome {
     Rejected(String),
     /// It was collective, and a rank of its group was lost.
     RankLost(String),
+    /// What it was to wait for has ended in another way.
+    Impossible(String),
+    /// It was not begun in time, or has run for too long. The payload may be the error with which it was ended.
+    TimedOut(String),
 }
 
 impl Outcome {
+    /// Why, for people; none: the payload says it, or nothing does.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Outcome::Lost(why)
+            | Outcome::Rejected(why)
+            | Outcome::RankLost(why)
+            | Outcome::Impossible(why)
+            | Outcome::TimedOut(why) => Some(why),
+            Outcome::Ok | Outcome::Error | Outcome::Aborted => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn why_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Outcome::Lost(why)
+            | Outcome::Rejected(why)
+            | Outcome::RankLost(why)
+            | Outcome::Impossible(why)
+            | Outcome::TimedOut(why) => Some(why),
+            Outcome::Ok | Outcome::Error | Outcome::Aborted => None,
+        }
+    }
+
+    /// Which kind it is.
+    pub fn fate(&self) -> Fate {
+        match self {
+            Outcome::Ok => Fate::Ok,
+            Outcome::Error => Fate::Error,
+            Outcome::Aborted => Fate::Aborted,
+            Outcome::Lost(_) => Fate::Lost,
+            Outcome::Rejected(_) => Fate::Rejected,
+            Outcome::RankLost(_) => Fate::RankLost,
+            Outcome::Impossible(_) => Fate::Impossible,
+            Outcome::TimedOut(_) => Fate::TimedOut,
+        }
+    }
+
     /// Its name in Python.
     pub fn name(&self) -> &'static str {
-        match self {
-            Outcome::Ok => "ok",
-            Outcome::Error => "error",
-            Outcome::Aborted => "aborted",
-            Outcome::Lost(_) => "lost",
-            Outcome::Rejected(_) => "rejected",
-            Outcome::RankLost(_) => "rank_lost",
-        }
+        self.fate().name()
     }
 }
 

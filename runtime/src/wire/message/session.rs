@@ -1,6 +1,7 @@
 //! How a peer is admitted, what its session counts, and how the session ends.
 
 use super::engines::EngineInfo;
+use super::resources::Resources;
 use super::world::Rank;
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
@@ -74,6 +75,9 @@ pub struct Hello {
     /// The tunnel that it comes through is of SSH: on the way between the two hosts all is encrypted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub through_ssh: bool,
+    /// What an engine offers to tasks.
+    #[serde(default, skip_serializing_if = "Resources::is_empty")]
+    pub offers: Resources,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -115,6 +119,7 @@ impl Hello {
             bulk: false,
             agent: false,
             through_ssh: false,
+            offers: Resources::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The state of the cluster, as the controller reports it.
 
 use super::engines::{Away, EnginesExpected};
+use super::resources::Resources;
 use super::world::WorldStatus;
 use ipclusterz_base::ids::EngineId;
 use serde::{Deserialize, Serialize};
@@ -89,4 +90,7 @@ pub struct EngineStatus {
     /// The group of the profile's that it is of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// What it offers to tasks.
+    #[serde(default, skip_serializing_if = "Resources::is_empty")]
+    pub offers: Resources,
 }

@@ -20,6 +20,9 @@ pub struct Abort {
     /// Those of the session with this name; none: of the client's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// Also end the engines on which it has started.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
 }
 
 /// See [`super::Message::Started`].
@@ -53,6 +56,9 @@ pub struct Recall {
     /// Raise KeyboardInterrupt in that one of these which runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interrupt: Vec<TaskId>,
+    /// End the process if it runs one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kill: Vec<TaskId>,
 }
 
 /// See [`super::Message::Recalled`]. Every task that was asked for is in one of the lists.

@@ -35,11 +35,13 @@ pub enum TaskOutcome {
     /// The engine lacks what the task needs and has not started it; the payload is the error that says so. A balanced
     /// task then goes to another engine, until each has answered this.
     Unmet,
+    /// The payload is an error after which the task may be started again, as its request asks for.
+    Again,
 }
 
 impl TaskOutcome {
     /// Every outcome.
-    pub const ALL: [TaskOutcome; 3] = [TaskOutcome::Ok, TaskOutcome::Error, TaskOutcome::Unmet];
+    pub const ALL: [TaskOutcome; 4] = [TaskOutcome::Ok, TaskOutcome::Error, TaskOutcome::Unmet, TaskOutcome::Again];
 
     /// Its name on the wire and in Python.
     pub fn name(self) -> &'static str {
@@ -47,6 +49,7 @@ impl TaskOutcome {
             TaskOutcome::Ok => "ok",
             TaskOutcome::Error => "error",
             TaskOutcome::Unmet => "unmet",
+            TaskOutcome::Again => "again",
         }
     }
 

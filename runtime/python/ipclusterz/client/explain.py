@@ -1,0 +1,74 @@
+"""Why tasks wait, in words, or where and when they ran."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from .records import ask, number_of, tasks_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .._core import Client as Core
+
+__all__ = ["Explanation", "explain"]
+
+
+class Explanation:
+    """What `Client.explain` says: printed, it is a text.
+
+    Attributes
+    ----------
+    tasks : list of dict
+        For each task ``msg_id``, ``name``, ``state``, ``engine_id``, ``waits`` (a list of reasons, the first one says
+        the most), and ``why`` it failed.
+    """
+
+    def __init__(self, tasks: list[dict[str, Any]]) -> None:
+        self.tasks = tasks
+
+    def __repr__(self) -> str:
+        return "\n".join(line for task in self.tasks for line in _lines(task))
+
+
+def explain(core: Core, ids: Iterable[str]) -> Explanation:
+    """Ask the controller about tasks by their ids."""
+    ids = list(ids)
+    by_session: dict[str, set[int]] = {}
+    for message_id in ids:
+        by_session.setdefault(message_id.split("-")[0], set()).add(number_of(message_id)[0])
+    found: dict[str, dict[str, Any]] = {}
+    for session, requests in by_session.items():
+        question = {"explain": {"session": session, "requests": sorted(requests)}}
+        found.update({task["id"]: task for task in ask(core, question).get("tasks", [])})
+    if missing := [message_id for message_id in ids if message_id not in found]:
+        # The history knows those that have ended.
+        wanted = set(missing)
+        found.update({task["id"]: task for task in tasks_of(core) if task["id"] in wanted})
+    return Explanation([_row(message_id, found.get(message_id)) for message_id in ids])
+
+
+def _row(message_id: str, task: dict[str, Any] | None) -> dict[str, Any]:
+    if task is None:
+        return {"msg_id": message_id, "name": "", "state": "unknown", "engine_id": None, "waits": [], "why": None}
+    row = {"msg_id": message_id, "name": task["name"], "state": task["state"], "engine_id": task["engine"]}
+    times = {name: _time(task[name]) for name in ("submitted", "started", "completed")}
+    return {**row, **times, "waits": task.get("waits", []), "why": task["why"]}
+
+
+def _time(seconds: float) -> datetime | None:
+    return datetime.fromtimestamp(seconds, timezone.utc) if seconds > 0 else None
+
+
+def _lines(task: dict[str, Any]) -> list[str]:
+    name = f" ({task['name']})" if task["name"] else ""
+    where = "" if task["engine_id"] is None else f" on engine {task['engine_id']}"
+    line = f"{task['msg_id']}{name}: {task['state']}{where}"
+    started, completed = task.get("started"), task.get("completed")
+    if started and completed:
+        line += f", from {started:%Y-%m-%d %H:%M:%S} UTC for {(completed - started).total_seconds():.3g} s"
+    if task["state"] == "unknown":
+        line += ": it has not reached the controller, or is not remembered"
+    return [line, *(f"  {reason}" for reason in task["waits"]), *([f"  {task['why']}"] if task["why"] else [])]

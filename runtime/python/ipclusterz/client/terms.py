@@ -1,0 +1,300 @@
+"""On what terms load-balanced calls are done: what they wait for, what they need, how long they may take.
+
+The flags of a view are checked here, and made into what the controller reads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from math import isfinite
+
+from .asyncresult import AsyncResult
+from .records import tasks_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any, Protocol
+
+    from .._core import Client as Core
+
+    class Connection(Protocol):
+        """What is asked of a client."""
+
+        _core: Core
+
+        @property
+        def priority(self) -> int: ...
+
+
+__all__ = ["FLAGS", "Dependency", "Flag", "as_dependency", "is_dependency", "keep", "terms_of"]
+
+
+class Dependency(set[str]):
+    """Tasks that have to end before another one begins.
+
+    A set of message ids.
+
+    Parameters
+    ----------
+    on : AsyncResult, str, or iterable of these
+        Results or message ids (``ar.msg_ids``), also of other sessions.
+    all : bool
+        All of them have to end as below; otherwise one is enough.
+    success : bool
+        Those that succeed count.
+    failure : bool
+        Those that fail count: that raise an error, are lost or aborted, or cannot run.
+
+    Raises
+    ------
+    ValueError
+        When neither success nor failure counts, or a text is no message id.
+    TypeError
+        When something is neither a result nor a text.
+
+    Examples
+    --------
+    >>> first = lbv.apply_async(abs, -1)
+    >>> with lbv.temp_flags(after=ipz.Dependency([first], success=True, failure=True)):
+    ...     lbv.apply_sync(abs, -2)
+    2
+    """
+
+    __slots__ = ("all", "failure", "results", "success")
+
+    def __init__(self, on: Jobs = (), all: bool = True, success: bool = True, failure: bool = False) -> None:
+        if not (success or failure):
+            raise ValueError("neither success nor failure of a task counts: one of the two has to")
+        ids, results = _ids_of(on)
+        super().__init__(ids)
+        if len(self) > _MOST:
+            raise ValueError(
+                f"a task waits for {_MOST} others at most, not {len(self)}: wait for one that waits for them"
+            )
+        self.all, self.success, self.failure = all, success, failure
+        self.results = results
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Dependency, (sorted(self), self.all, self.success, self.failure)
+
+    def __repr__(self) -> str:
+        return f"Dependency({sorted(self)!r}, all={self.all}, success={self.success}, failure={self.failure})"
+
+
+if TYPE_CHECKING:
+    Jobs = AsyncResult | str | Iterable[AsyncResult | str]
+
+# So many are in one list of a message.
+_MOST = 1 << 16
+_ID = re.compile(r"[0-9a-f]{8}-(0|[1-9]\d*)-(0|[1-9]\d*)")
+
+
+def _ids_of(jobs: Jobs) -> tuple[list[str], list[AsyncResult]]:
+    ids: list[str] = []
+    results: list[AsyncResult] = []
+    several: Iterable[Any] = (jobs,) if isinstance(jobs, (AsyncResult, str)) or not hasattr(jobs, "__iter__") else jobs
+    for job in several:
+        if isinstance(job, AsyncResult):
+            ids += job.msg_ids
+            results.append(job)
+        elif isinstance(job, str) and _ID.fullmatch(job):
+            ids.append(job)
+        elif isinstance(job, str):
+            raise ValueError(f"{job!r:.80} is no message id: one looks like 0f3c9a1e-7-0")
+        else:
+            raise TypeError(f"a task waits for results or message ids, not for {type(job).__name__}: {job!r:.80}")
+    return ids, results
+
+
+def as_dependency(jobs: Jobs | Dependency | None) -> Dependency | None:
+    """What a flag means that may be given in several ways."""
+    return jobs if jobs is None or isinstance(jobs, Dependency) else Dependency(jobs)
+
+
+def is_dependency(value: object) -> bool:
+    """Whether a keyword of a call can only be meant as a flag: results cannot be sent."""
+    if isinstance(value, (AsyncResult, Dependency)):
+        return True
+    if isinstance(value, str):
+        return _ID.fullmatch(value) is not None
+    several = isinstance(value, (list, tuple, set, frozenset)) and len(value) > 0
+    return several and all(isinstance(each, AsyncResult) or is_dependency(each) for each in value)  # type: ignore[attr-defined]
+
+
+# -- checks -----------------------------------------------------------------------------------------------------
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is a number of seconds or None, not {type(value).__name__}: {value!r:.80}")
+    if not (isfinite(value) and value >= 0):
+        raise ValueError(f"{name} is a number of seconds, 0 or more, not {value}")
+    return float(value)
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is a whole number, not {type(value).__name__}: {value!r:.80}")
+    if not least <= value <= most:
+        raise ValueError(f"{name} is a whole number from {least} to {most}, not {value}")
+    return value
+
+
+def _errors(name: str, value: Any) -> tuple[type[Exception], ...]:
+    classes = () if value is None else value if isinstance(value, (tuple, list)) else (value,)
+    for each in classes:
+        if not (isinstance(each, type) and issubclass(each, Exception)):
+            raise TypeError(f"{name} has classes of exceptions, as (OSError,), not {each!r:.80}")
+    return tuple(classes)
+
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+# The controller counts ten-thousandths.
+_PARTS = 10_000
+
+
+def _amount(name: str, value: Any) -> int:
+    """How much of a resource, in ten-thousandths."""
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        value = float(match[1]) * _UNITS[match[2].upper()]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"of {name} a number is needed, or a size as '16G', not {value!r:.80}")
+    if not (isfinite(value) and 0 <= value < 1 << 49):
+        raise ValueError(f"of {name} a number from 0 to 2**49 is needed, not {value}")
+    return round(value * _PARTS)
+
+
+def _needs(_name: str, value: Any) -> dict[str, Any] | None:
+    """Amounts, and tags: names whose value is True."""
+    if not value:
+        return None
+    if not isinstance(value, dict):
+        raise TypeError(f"needs are a dictionary, as {{'gpus': 1}}, not {type(value).__name__}: {value!r:.80}")
+    for name in value:
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"a resource has a name, not {name!r:.80}")
+    tags = sorted(name for name, amount in value.items() if amount is True)
+    amounts = {name: _amount(name, amount) for name, amount in value.items() if amount is not True}
+    return {"amounts": amounts, "tags": tags}
+
+
+_I32 = 1 << 31
+
+
+def _checked_needs(name: str, value: Any) -> dict[str, Any] | None:
+    _needs(name, value)
+    return dict(value) if value else None
+
+
+FLAGS: dict[str, tuple[Any, Callable[[str, Any], Any]]] = {
+    "after": (None, lambda _, value: as_dependency(value)),
+    "follow": (None, lambda _, value: as_dependency(value)),
+    "timeout": (None, _seconds),
+    "time_limit": (None, _seconds),
+    "retries": (0, lambda name, value: 0 if value is None else _whole(name, value, 0, _I32 - 1)),
+    "retry_on": ((), _errors),
+    "retry_delay": (None, _seconds),
+    "crash_limit": (None, lambda name, value: None if value is None else _whole(name, value, 1, _I32 - 1)),
+    "priority": (0, lambda name, value: _whole(name, value, -_I32, _I32 - 1)),
+    "needs": (None, _checked_needs),
+}
+"""The flags of a load-balanced view: what each is at first, and what checks it."""
+
+
+class Flag:
+    """An attribute of a load-balanced view, checked when it is set."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, view: Any, owner: type | None = None) -> Any:
+        return self if view is None else view._flags.get(self._name, FLAGS[self._name][0])
+
+    def __set__(self, view: Any, value: Any) -> None:
+        keep(view._flags, self._name, value)
+
+
+def keep(flags: dict[str, Any], name: str, value: Any) -> None:
+    """Set a flag; one that is as it was at first is left out."""
+    value = FLAGS[name][1](name, value)
+    if value == FLAGS[name][0]:
+        flags.pop(name, None)
+    else:
+        flags[name] = value
+
+
+# -- what the controller reads ----------------------------------------------------------------------------------
+
+
+def terms_of(client: Connection, flags: dict[str, Any]) -> str | None:
+    """The flags of a view as JSON, as far as the controller reads them; None: there are none."""
+    terms: dict[str, Any] = {
+        name: flags[name]
+        for name in ("timeout", "time_limit", "retry_delay", "crash_limit")
+        if flags.get(name) is not None
+    }
+    priority = flags.get("priority", 0) + client.priority
+    if priority:
+        terms["priority"] = max(-_I32, min(_I32 - 1, priority))
+    if needs := _needs("needs", flags.get("needs")):
+        terms["needs"] = needs
+    for name in ("after", "follow"):
+        if dependency := flags.get(name):
+            terms[name] = _told(client, dependency)
+    return json.dumps(terms) if terms else None
+
+
+def _told(client: Connection, dependency: Dependency) -> dict[str, Any]:
+    own = client._core.session
+    prefix = client._core.uuid[:8] if own is None else own[1]
+    ended = {} if own is None else dict(_ended_here(dependency.results))
+    ended |= _ended_elsewhere(
+        client, [each for each in dependency if each not in ended and not each.startswith(prefix)]
+    )
+    on = [
+        {"task": _task_ref(message_id, prefix), "ended": ended.get(message_id)}
+        for message_id in sorted(dependency, key=_by_number)
+    ]
+    return {"on": on, "all": dependency.all, "success": dependency.success, "failure": dependency.failure}
+
+
+def _by_number(message_id: str) -> tuple[str, int, int]:
+    session, request, position = message_id.split("-")
+    return session, int(request), int(position)
+
+
+def _task_ref(message_id: str, prefix: str) -> dict[str, Any]:
+    session, request, position = _by_number(message_id)
+    return {"session": None if session == prefix else session, "request": request, "position": position}
+
+
+# By what the extension module calls them; a session that was taken over has lost its tasks here alone.
+_FATES = ("ok", "error", "aborted", "lost", "rejected", "rank_lost", "impossible", "timed_out")
+
+
+def _ended_here(results: list[AsyncResult]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """How those tasks have ended whose answers are here."""
+    for result in results:
+        ended = zip(result.msg_ids, result._pending.statuses(), result.engine_ids)
+        for message_id, status, engine in ended:
+            if status in _FATES and status != "lost":
+                yield message_id, {"fate": status, "engine": engine if engine >= 0 else None}
+
+
+def _ended_elsewhere(client: Connection, ids: list[str]) -> dict[str, dict[str, Any]]:
+    """How tasks of other sessions have ended, as the history has it. The controller knows the others."""
+    if not ids:
+        return {}
+    wanted = set(ids)
+    rows = [task for task in tasks_of(client._core) if task["id"] in wanted]
+    missing = wanted - {task["id"] for task in rows}
+    if missing:
+        raise ValueError(
+            f"there is no task {min(missing)!r}: none of this session, and none that is remembered of others"
+        )
+    return {task["id"]: {"fate": task["state"], "engine": task["engine"]} for task in rows if task["state"] in _FATES}

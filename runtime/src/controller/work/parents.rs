@@ -1,0 +1,200 @@
+//! Tasks that wait for others: they are queued when these have ended as they were to, and end when they never will.
+
+use super::Work;
+use crate::controller::task::{Conditions, News, Place, TaskState};
+use crate::controller::waits::{Standing, Waits};
+use crate::wire::message::{Dependency, Ended, Fate, Outcome, TaskRef};
+use ipclusterz_base::ids::{PeerId, TaskId};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// How many of the last tasks are remembered with the engines that they ran on. How a task of a session has ended is known as long
+/// as that session, but for the oldest of very many failures.
+const RAN_MAX: usize = 1 << 14;
+
+/// The sessions that a request names, by what the ids of their tasks begin with.
+pub type Sessions = BTreeMap<String, PeerId>;
+
+/// What is known of a task.
+enum Known {
+    Open(TaskId),
+    Ended(Ended),
+    /// Nothing, and why.
+    Unknown(String),
+}
+
+impl Work {
+    /// Queues a new task, or has it wait for those that it depends on.
+    pub(super) fn begin(&mut self, task: TaskId, dependencies: [Option<Dependency>; 2], sessions: &Sessions) {
+        let [after, follow] = dependencies.map(|it| it.map(|dependency| self.waits_of(task, &dependency, sessions)));
+        if let Some(conditions) = self.conditions(task) {
+            (conditions.after, conditions.follow) = (after, follow);
+        }
+        self.go_on(task);
+    }
+
+    /// Queues a task if it does not wait for others any more, or ends it if it would wait in vain.
+    fn go_on(&mut self, task: TaskId) {
+        let Some(conditions) = self.conditions(task) else { return self.enqueue(task) };
+        let waits = [("begin after", &conditions.after), ("follow", &conditions.follow)];
+        let mut waiting = false;
+        for (what, standing) in waits.iter().filter_map(|(what, waits)| Some((what, waits.as_ref()?.standing()))) {
+            match standing {
+                Standing::Never(why) => {
+                    let outcome = Outcome::Impossible(format!("it was to {what} {why}"));
+                    return self.answer(task, None, outcome);
+                }
+                Standing::Waits => waiting = true,
+                Standing::Met => {}
+            }
+        }
+        if waiting {
+            self.set_place(task, Place::Waiting);
+        } else {
+            self.has_parents_no_more(task);
+        }
+    }
+
+    /// All that a task was to wait for has ended: it goes where it is to follow.
+    fn has_parents_no_more(&mut self, task: TaskId) {
+        let Some(conditions) = self.conditions(task) else { return };
+        conditions.after = None;
+        let engines = conditions.follow.take().map(|follow| follow.engines());
+        match engines {
+            Some(Err(why)) => return self.answer(task, None, Outcome::Impossible(format!("it was to follow {why}"))),
+            Some(Ok(engines)) => {
+                if let Some(balanced) = self.tasks.get_mut(&task).and_then(|state| state.balanced.as_mut()) {
+                    balanced.choice = Rc::new(balanced.choice.among(&engines));
+                }
+            }
+            None => {}
+        }
+        self.set_place(task, Place::Queued);
+        self.enqueue(task);
+    }
+
+    fn set_place(&mut self, task: TaskId, place: Place) {
+        if let Some(state) = self.tasks.get_mut(&task) {
+            state.place = place;
+        }
+    }
+
+    pub(super) fn conditions(&mut self, task: TaskId) -> Option<&mut Conditions> {
+        self.tasks.get_mut(&task)?.balanced.as_mut()?.conditions.as_deref_mut()
+    }
+
+    fn waits_of(&mut self, task: TaskId, dependency: &Dependency, sessions: &Sessions) -> Waits {
+        let mut waits = Waits::new(dependency);
+        let client = self.tasks.get(&task).map(|state| state.client).unwrap_or_default();
+        for parent in &dependency.on {
+            let known = match parent.ended {
+                Some(ended) => Known::Ended(ended),
+                None => self.look_up(client, &parent.task, sessions),
+            };
+            let name = |work: &Self| work.name_of(client, &parent.task);
+            match known {
+                Known::Open(open) if open == task => waits.is_against(format!("{}, which is itself", name(self))),
+                Known::Open(open) => {
+                    waits.wait_for(open);
+                    self.children.entry(open).or_default().push(task);
+                }
+                Known::Ended(ended) => waits.knows(ended, &name(self)),
+                Known::Unknown(why) => waits.is_against(format!("{}, {why}", name(self))),
+            }
+        }
+        waits
+    }
+
+    fn look_up(&self, client: PeerId, task: &TaskRef, sessions: &Sessions) -> Known {
+        let TaskRef { session, request, position } = task;
+        let owner = session.as_ref().map_or(Some(client), |session| sessions.get(session).copied());
+        let Some((owner, state)) = owner.and_then(|owner| Some((owner, self.clients.get(&owner)?))) else {
+            return Known::Unknown("whose session is over or unknown".to_owned());
+        };
+        let span = state.requests.get(request);
+        let open = span.and_then(|span| span.task(*position)).filter(|task| self.tasks.contains_key(task));
+        if let Some(open) = open {
+            return Known::Open(open);
+        }
+        if *request > state.last_request {
+            return Known::Unknown("which was never submitted".to_owned());
+        }
+        let Some(fate) = state.failures.fate(*request, *position) else {
+            return Known::Unknown("which ended so long ago that it is not known how".to_owned());
+        };
+        let engine = self.ran.iter().rev().find(|(task, _)| *task == (owner, *request, *position));
+        Known::Ended(Ended { fate, engine: engine.map(|(_, engine)| *engine) })
+    }
+
+    /// What a task is called by a client.
+    fn name_of(&self, client: PeerId, task: &TaskRef) -> String {
+        let own = || self.clients.get(&client).map(|state| state.id.clone());
+        let session = task.session.clone().or_else(own).unwrap_or_default();
+        format!("{session}-{}-{}", task.request, task.position)
+    }
+
+    /// What a task that has not ended is called.
+    pub(super) fn id_of(&self, task: TaskId) -> String {
+        let Some(state) = self.tasks.get(&task) else { return format!("task {task}") };
+        let id = TaskRef { session: None, request: state.request, position: state.position };
+        let name = state.job.name.as_ref().map(|name| format!(" ({name})"));
+        self.name_of(state.client, &id) + &name.unwrap_or_default()
+    }
+
+    /// A task has ended: it is remembered how, and others may have waited for that.
+    pub(super) fn ended(&mut self, task: TaskId, ended: Ended) {
+        let Some(TaskState { client, request, position, .. }) = self.tasks.get(&task) else { return };
+        let (client, request, position) = (*client, *request, *position);
+        if ended.fate != Fate::Ok
+            && let Some(state) = self.clients.get_mut(&client)
+        {
+            state.failures.add(request, position, ended.fate);
+        }
+        if let Some(engine) = ended.engine {
+            if self.ran.len() >= RAN_MAX {
+                self.ran.pop_front();
+            }
+            self.ran.push_back(((client, request, position), engine));
+        }
+        self.tell_children(task, ended);
+    }
+
+    /// Those that wait for a task will hear how it has ended.
+    pub(super) fn tell_children(&mut self, task: TaskId, ended: Ended) {
+        if self.children.is_empty() {
+            return;
+        }
+        if let Some(children) = self.children.remove(&task) {
+            self.news.push_back(News { children, parent: task, name: self.id_of(task), ended });
+        }
+    }
+
+    /// Tells tasks what has become of others that they wait for, and so on. One after the other: a chain may be long.
+    pub(super) fn settle_children(&mut self) {
+        while let Some(News { children, parent, name, ended }) = self.news.pop_front() {
+            for child in children {
+                let Some(conditions) = self.conditions(child) else { continue };
+                let waits = [&mut conditions.after, &mut conditions.follow].into_iter().flatten();
+                let waited = waits.fold(false, |waited, waits| waits.ended(parent, ended, &name) | waited);
+                if waited && self.tasks.get(&child).is_some_and(|state| state.place == Place::Waiting) {
+                    self.go_on(child);
+                }
+            }
+        }
+    }
+
+    /// A task waits for others no more.
+    pub(super) fn leave_parents(&mut self, task: TaskId, state: &TaskState) {
+        let Some(conditions) = state.balanced.as_ref().and_then(|balanced| balanced.conditions.as_ref()) else {
+            return;
+        };
+        for parent in [&conditions.after, &conditions.follow].into_iter().flatten().flat_map(Waits::open) {
+            if let Some(children) = self.children.get_mut(parent) {
+                children.retain(|child| *child != task);
+                if children.is_empty() {
+                    self.children.remove(parent);
+                }
+            }
+        }
+    }
+}
