@@ -6,7 +6,7 @@ use ipclusterz_host::system;
 use ipclusterz_runtime::client::{Client, Item, Submission};
 use ipclusterz_runtime::engine::{Engine, EngineConfig};
 use ipclusterz_runtime::journal::faults::PLACES;
-use ipclusterz_runtime::wire::message::{Op, Outcome, TaskOutcome};
+use ipclusterz_runtime::wire::message::{Op, Outcome, Resources, TaskOutcome};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -52,6 +52,7 @@ fn engine(file: &Path, executions: &Executions, over: &AtomicBool, registered: &
         stack: None,
         group: None,
         agent: None,
+        offers: Resources::default(),
     };
     let engine = Engine::register(file, &config).expect("an engine");
     registered.send(()).expect("somebody waits");

@@ -1,6 +1,6 @@
 //! What clients and engines do.
 
-use crate::model::Goes;
+use crate::model::{Asked, Goes, Parents};
 use crate::world::{FUNCTION, World};
 use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
 use ipclusterz_runtime::wire::Frame;
@@ -10,13 +10,48 @@ use std::time::Duration;
 
 impl World {
     pub fn submit(&mut self, control: u32, placement: Placement, function: bool, bytes: usize) {
+        self.submit_on(control, placement, Asked::default(), function, bytes);
+    }
+
+    /// The requests that are meant, of those that were made before.
+    fn resolve(&self, control: u32, parents: &mut Parents) -> Dependency {
+        let of = if parents.of_first { self.clients.keys().next().copied().unwrap_or(control) } else { control };
+        let last = self.clients[&of].next_request;
+        let made = parents.back.iter().filter_map(|back| last.checked_sub(*back)).filter(|request| *request > 0);
+        parents.on = made.map(|request| (of, RequestId(request))).collect();
+        let begins = |id: &str| id.get(..8).unwrap_or(id).to_owned();
+        let id = self.core.registry().peer(self.greeted[&of].peer).map(|peer| begins(&peer.session.id));
+        let session = id.filter(|_| of != control);
+        let on = parents.on.iter().map(|(_, request)| Parent {
+            task: TaskRef { session: session.clone(), request: *request, position: 0 },
+            ended: None,
+        });
+        Dependency { on: on.collect(), all: parents.all, success: parents.success, failure: parents.failure }
+    }
+
+    pub fn submit_on(&mut self, control: u32, placement: Placement, mut asked: Asked, function: bool, bytes: usize) {
+        let after = asked.after.as_mut().map(|parents| self.resolve(control, parents));
+        let follow = asked.follow.as_mut().map(|parents| self.resolve(control, parents));
+        let mut needs = Resources::default();
+        needs.amounts.extend((asked.gpus > 0).then(|| ("gpus".to_owned(), Amount(asked.gpus))));
+        let terms = Terms {
+            priority: asked.priority,
+            after,
+            follow,
+            timeout: asked.timeout,
+            time_limit: asked.time_limit,
+            retry_delay: asked.retry_delay,
+            crash_limit: None,
+            needs,
+        };
         let client = self.clients.get_mut(&control).expect("an existing client");
         client.next_request += 1;
         let id = RequestId(client.next_request);
         let count = match &placement {
             Placement::Engines(engines) => engines.len() as u32,
             Placement::Balanced { engines, duration, .. } => {
-                let goes = Goes { only: engines.clone(), duration: *duration, tried: BTreeSet::new() };
+                let (only, duration, tried) = (engines.clone(), *duration, BTreeSet::new());
+                let goes = Goes { only, duration, tried, asked, again: false, given: Duration::ZERO };
                 self.balanced.insert((control, id), goes);
                 1
             }
@@ -37,7 +72,7 @@ impl World {
             about: None,
             name: None,
             part: 0,
-            terms: None,
+            terms: (terms != Terms::default()).then(|| Box::new(terms)),
         };
         let bytes = [&control.to_be_bytes()[..], &id.0.to_be_bytes(), &vec![1; bytes]].concat();
         let mut payload = vec![Frame::from(bytes)];
@@ -125,6 +160,11 @@ impl World {
             && let Some(goes) = self.balanced.get_mut(&self.keys[&task])
         {
             goes.tried.insert(control);
+        }
+        if outcome == TaskOutcome::Again
+            && let Some(goes) = self.balanced.get_mut(&self.keys[&task])
+        {
+            goes.again |= goes.asked.retry_delay.is_some();
         }
         self.now += Duration::from_millis(milliseconds);
         let completed = milliseconds as f64 / 1000.0;

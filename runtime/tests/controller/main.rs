@@ -11,7 +11,7 @@
 //! 1. `model`: what an engine and a client know; `world`: a controller with these around it.
 //! 2. `acting`: what they do; `received`: what they may be sent; `settle`: what must hold in the end.
 //! 3. `steps`: what can happen; `any_order`: whatever happens, in any order.
-//! 4. One situation a test: `balancing`, `unmet`, `ending`, `exits`, `leaving`, `losses`, `answers`, `peers`, `bugs`.
+//! 4. One situation a test: `balancing`, `terms`, `unmet`, `ending`, `exits`, `leaving`, `losses`, `answers`, `peers`, `bugs`.
 
 mod acting;
 mod answers;
@@ -27,5 +27,6 @@ mod peers;
 mod received;
 mod settle;
 mod steps;
+mod terms;
 mod unmet;
 mod world;

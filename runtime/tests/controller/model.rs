@@ -20,6 +20,8 @@ pub struct ModelEngine {
     pub last_done: BTreeMap<u32, RequestId>,
     /// Bytes written for each client, and not said to be taken.
     pub under_way: BTreeMap<PeerId, u64>,
+    /// How many GPUs it offers.
+    pub gpus: u64,
 }
 
 impl ModelEngine {
@@ -55,6 +57,39 @@ pub struct ModelClient {
     pub knows_function: bool,
 }
 
+/// On what terms a balanced task is done.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    pub priority: i32,
+    pub after: Option<Parents>,
+    pub follow: Option<Parents>,
+    pub timeout: Option<f64>,
+    pub time_limit: Option<f64>,
+    pub retry_delay: Option<f64>,
+    pub gpus: u64,
+}
+
+/// Which requests a task waits for.
+#[derive(Debug, Clone)]
+pub struct Parents {
+    /// How many requests ago they were made.
+    pub back: Vec<u64>,
+    /// By the client that came first, whoever asks.
+    pub of_first: bool,
+    pub all: bool,
+    pub success: bool,
+    pub failure: bool,
+    /// Which they are, once that is known.
+    pub on: Vec<(u32, RequestId)>,
+}
+
+impl Parents {
+    /// Whether it counts that a parent has ended so.
+    pub fn counts(&self, fate: Fate) -> bool {
+        if fate == Fate::Ok { self.success } else { self.failure }
+    }
+}
+
 /// Where a balanced task may go.
 #[derive(Debug)]
 pub struct Goes {
@@ -62,16 +97,29 @@ pub struct Goes {
     pub duration: Option<f64>,
     /// Said that they cannot do it, by `control` route: another process may get an engine's id.
     pub tried: BTreeSet<u32>,
+    pub asked: Asked,
+    /// It is to be started once more, later.
+    pub again: bool,
+    /// When it was given to an engine.
+    pub given: Duration,
 }
 
 impl Goes {
-    /// Whether tasks of both stand in one line.
+    /// Whether tasks of both stand in one line, or would if they had the same priority.
     pub fn is_like(&self, other: &Goes) -> bool {
         let only = |goes: &Goes| goes.only.as_ref().map(|only| only.iter().copied().collect::<BTreeSet<_>>());
-        only(self) == only(other) && self.duration == other.duration && self.tried == other.tried
+        let needs = |goes: &Goes| (goes.asked.gpus, goes.asked.time_limit.is_some());
+        let free = |goes: &Goes| goes.asked.follow.is_none() && !goes.again;
+        only(self) == only(other)
+            && self.duration == other.duration
+            && self.tried == other.tried
+            && needs(self) == needs(other)
+            && free(self)
+            && free(other)
     }
 
-    pub fn may_go_to(&self, control: u32, engine: EngineId) -> bool {
-        self.only.as_ref().is_none_or(|only| only.contains(&engine)) && !self.tried.contains(&control)
+    pub fn may_go_to(&self, control: u32, engine: &ModelEngine) -> bool {
+        let is_chosen = |id| self.only.as_ref().is_none_or(|only| only.contains(&id));
+        engine.id.is_some_and(is_chosen) && !self.tried.contains(&control) && self.asked.gpus <= engine.gpus
     }
 }

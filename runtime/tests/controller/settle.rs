@@ -19,7 +19,7 @@ impl World {
     pub fn settle(mut self) {
         // What waits for an engine that is about to end goes to one that comes, or is lost with the only one that it
         // may go to.
-        self.join(Role::Engine, None);
+        self.join_offering(Role::Engine, None, None, 0.0, 9);
         let ending = self.engines.iter().filter(|(_, engine)| engine.end.is_some()).map(|(control, _)| *control);
         for control in ending.collect::<Vec<_>>() {
             self.gone(control, false);

@@ -1,5 +1,6 @@
 //! What can happen to a controller, and how the model does it.
 
+use crate::model::{Asked, Parents};
 use crate::world::World;
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
@@ -11,14 +12,14 @@ use std::time::Duration;
 
 #[derive(Debug, Clone)]
 pub enum Step {
-    EngineJoins { wanted: Option<u32>, ends_in: Option<f64>, drain_before: f64 },
+    EngineJoins { wanted: Option<u32>, ends_in: Option<f64>, drain_before: f64, gpus: u64 },
     Retire { client: usize, engines: Vec<EngineId> },
     EngineDies(usize),
     Exits { peer: usize, client: bool, known: bool },
     Explain { engine: usize, known: bool },
     ClientJoins,
     ClientLeaves { client: usize, goodbye: bool },
-    Submit { client: usize, placement: Placement, function: bool, bytes: usize },
+    Submit { client: usize, placement: Placement, asked: Asked, function: bool, bytes: usize },
     Write { engine: usize, stream: Stream, lines: usize },
     Finish { engine: usize, milliseconds: u64, outcome: TaskOutcome },
     AnswerRecall(usize),
@@ -44,14 +45,36 @@ fn placement() -> impl Strategy<Value = Placement> {
     ]
 }
 
+fn parents() -> impl Strategy<Value = Parents> {
+    let counts = prop_oneof![Just((true, false)), Just((false, true)), Just((true, true))];
+    (proptest::collection::vec(0..6_u64, 0..4), any::<(bool, bool)>(), counts).prop_map(
+        |(back, (of_first, all), (success, failure))| Parents { back, of_first, all, success, failure, on: vec![] },
+    )
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let seconds = || proptest::option::weighted(0.15, 0.0..0.2);
+    let waits = (proptest::option::weighted(0.3, parents()), proptest::option::weighted(0.15, parents()));
+    let times = (seconds(), seconds(), seconds());
+    let gpus = prop_oneof![6 => Just(0), 1 => Just(1), 1 => Just(2)];
+    prop_oneof![
+        1 => Just(Asked::default()),
+        2 => (prop_oneof![3 => Just(0), 1 => -1..3_i32], waits, times, gpus).prop_map(
+            |(priority, (after, follow), (timeout, time_limit, retry_delay), gpus)| {
+                Asked { priority, after, follow, timeout, time_limit, retry_delay, gpus }
+            }
+        ),
+    ]
+}
+
 pub fn step() -> impl Strategy<Value = Step> {
     let index = 0..6_usize;
     let some_engines = proptest::option::of(proptest::collection::vec((0..5_u32).prop_map(EngineId), 0..3));
-    let submit = (index.clone(), placement(), any::<bool>(), 0..2000_usize);
+    let submit = (index.clone(), placement(), asked(), any::<bool>(), 0..2000_usize);
     let outcome = proptest::sample::select(TaskOutcome::ALL.to_vec());
     prop_oneof![
-        2 => (proptest::option::of(0..6_u32), proptest::option::weighted(0.3, 0.0..2.0), 0.0..1.0).prop_map(
-            |(wanted, ends_in, drain_before)| Step::EngineJoins { wanted, ends_in, drain_before }
+        2 => (proptest::option::of(0..6_u32), proptest::option::weighted(0.3, 0.0..2.0), 0.0..1.0, 0..3_u64).prop_map(
+            |(wanted, ends_in, drain_before, gpus)| Step::EngineJoins { wanted, ends_in, drain_before, gpus }
         ),
         1 => (index.clone(), proptest::collection::vec((0..5_u32).prop_map(EngineId), 0..3))
             .prop_map(|(client, engines)| Step::Retire { client, engines }),
@@ -61,7 +84,9 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => (index.clone(), any::<bool>()).prop_map(|(engine, known)| Step::Explain { engine, known }),
         1 => Just(Step::ClientJoins),
         1 => (index.clone(), any::<bool>()).prop_map(|(client, goodbye)| Step::ClientLeaves { client, goodbye }),
-        8 => submit.prop_map(|(client, placement, function, bytes)| Step::Submit { client, placement, function, bytes }),
+        8 => submit.prop_map(|(client, placement, asked, function, bytes)| {
+            Step::Submit { client, placement, asked, function, bytes }
+        }),
         12 => (index.clone(), 0..60_u64, outcome).prop_map(|(engine, milliseconds, outcome)| Step::Finish { engine, milliseconds, outcome }),
         2 => (index.clone(), proptest::sample::select(Stream::ALL.to_vec()), prop_oneof![1..9_usize, 1..60_000_usize])
             .prop_map(|(engine, stream, lines)| Step::Write { engine, stream, lines }),
@@ -83,8 +108,8 @@ impl World {
 
     pub fn step(&mut self, step: Step) {
         match step {
-            Step::EngineJoins { wanted, ends_in, drain_before } => {
-                self.join_until(Role::Engine, wanted, ends_in, drain_before);
+            Step::EngineJoins { wanted, ends_in, drain_before, gpus } => {
+                self.join_offering(Role::Engine, wanted, ends_in, drain_before, gpus);
             }
             Step::Retire { client, engines } => {
                 if let Some(control) = Self::nth(&self.clients, client) {
@@ -113,9 +138,9 @@ impl World {
                     self.client_leaves(control, goodbye, client % 2 == 0);
                 }
             }
-            Step::Submit { client, placement, function, bytes } => {
+            Step::Submit { client, placement, asked, function, bytes } => {
                 if let Some(control) = Self::nth(&self.clients, client) {
-                    self.submit(control, placement, function, bytes);
+                    self.submit_on(control, placement, asked, function, bytes);
                 }
             }
             Step::Write { engine, stream, lines } => {

@@ -30,6 +30,8 @@ pub struct World {
     pub greeted: BTreeMap<u32, Welcome>,
     pub function_asks: Vec<(u32, TaskId)>,
     pub balanced: BTreeMap<Key, Goes>,
+    /// How the first targets of requests have ended, as clients were told.
+    pub fates: BTreeMap<Key, Fate>,
     /// What the tasks belong to, as their payload says.
     pub keys: BTreeMap<TaskId, Key>,
     /// Whose the tasks are, as the controller says.
@@ -104,6 +106,7 @@ impl World {
             greeted: BTreeMap::new(),
             function_asks: Vec::new(),
             balanced: BTreeMap::new(),
+            fates: BTreeMap::new(),
             keys: BTreeMap::new(),
             askers: BTreeMap::new(),
             unlinked: Vec::new(),
@@ -190,17 +193,30 @@ impl World {
     }
 
     pub fn join_until(&mut self, role: Role, wanted: Option<u32>, ends_in: Option<f64>, drain_before: f64) -> u32 {
+        self.join_offering(role, wanted, ends_in, drain_before, 0)
+    }
+
+    pub fn join_offering(
+        &mut self,
+        role: Role,
+        wanted: Option<u32>,
+        ends_in: Option<f64>,
+        drain_before: f64,
+        gpus: u64,
+    ) -> u32 {
         let control = self.next_route;
         self.next_route += 2;
         match role {
-            Role::Engine => drop(self.engines.insert(control, ModelEngine::default())),
+            Role::Engine => drop(self.engines.insert(control, ModelEngine { gpus, ..ModelEngine::default() })),
             Role::Client => drop(self.clients.insert(control, ModelClient::default())),
         }
         let uuid = format!("uuid-{control}");
         let wanted_id = wanted.map(EngineId);
         let new = Hello::new(role, uuid, "host".to_owned(), control);
         let birth = TABLE.filter(|_| self.here).map(|table| Birth { table, start_time: 1 });
-        let hello = Hello { wanted_id, shared_memory: true, ends_in, drain_before, birth, ..new };
+        let mut offers = Resources::default();
+        offers.amounts.insert("gpus".to_owned(), Amount(gpus));
+        let hello = Hello { wanted_id, shared_memory: true, ends_in, drain_before, birth, offers, ..new };
         let mut taken: BTreeSet<EngineId> = self.engines.values().filter_map(|engine| engine.id).collect();
         if let Some(id) = wanted_id {
             // It has the place of one whose process has ended.
@@ -253,9 +269,7 @@ impl World {
     /// Notes what names dead engines and none that is there.
     pub fn note_hopeless(&mut self) {
         let World { balanced, engines, gone, had, .. } = self;
-        let is_there = |goes: &Goes| {
-            engines.iter().any(|(control, engine)| engine.id.is_some_and(|id| goes.may_go_to(*control, id)))
-        };
+        let is_there = |goes: &Goes| engines.iter().any(|(control, engine)| goes.may_go_to(*control, engine));
         let names_dead = |goes: &Goes| goes.only.iter().flatten().any(|id| gone.contains(id));
         had.extend(balanced.iter().filter(|(_, goes)| names_dead(goes) && !is_there(goes)).map(|(key, _)| *key));
     }

@@ -63,8 +63,13 @@ impl Work {
         match engines {
             Some(Err(why)) => return self.answer(task, None, Outcome::Impossible(format!("it was to follow {why}"))),
             Some(Ok(engines)) => {
-                if let Some(balanced) = self.tasks.get_mut(&task).and_then(|state| state.balanced.as_mut()) {
-                    balanced.choice = Rc::new(balanced.choice.among(&engines));
+                let Some(balanced) = self.tasks.get_mut(&task).and_then(|state| state.balanced.as_mut()) else {
+                    return;
+                };
+                balanced.choice = Rc::new(balanced.choice.among(&engines));
+                if !self.closing && balanced.choice.is_hopeless(&self.loads) {
+                    let why = format!("it was to follow tasks where they ran: {}", balanced.choice.missing());
+                    return self.answer(task, None, Outcome::Impossible(why));
                 }
             }
             None => {}
