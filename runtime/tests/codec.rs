@@ -157,6 +157,7 @@ fn lists_and_notes_of_segments_are_bounded() {
             completed: 0.0,
             segments,
             standing: None,
+            again: false,
         }));
         assert!(matches!(found, Err(DecodeError::OutOfBounds(OutOfBounds::Segments))), "{found:?}");
     }
@@ -166,7 +167,8 @@ fn lists_and_notes_of_segments_are_bounded() {
 fn times_are_moved_to_where_calendars_have_them() {
     for (told, kept) in [(f64::NAN, 0.0), (-5.0, 0.0), (f64::INFINITY, 253_402_300_799.0), (7.5, 7.5)] {
         let (id, outcome) = (TaskId(1), TaskOutcome::Ok);
-        let result = TaskResult { id, outcome, started: told, completed: told, segments: vec![], standing: None };
+        let result =
+            TaskResult { id, outcome, started: told, completed: told, segments: vec![], standing: None, again: false };
         let Ok(Message::Result(found)) = received(Message::Result(result)) else { panic!("{told}") };
         assert_eq!((found.started, found.completed), (kept, kept));
     }

@@ -25,6 +25,9 @@ const WRITE: Duration = Duration::from_millis(50);
 /// How long the content of an upload may take to come.
 const FETCH: Duration = Duration::from_secs(600);
 
+/// The outcome of a task that has failed, and may be started again.
+const AGAIN: &str = "again";
+
 /// By id of the engine: whether it is busy, its stack, its last MPI calls, and for how many seconds it is busy.
 pub type Activities = BTreeMap<u32, Option<(bool, String, String, f64)>>;
 
@@ -142,16 +145,21 @@ impl Engine {
     /// `why`: what other members of its group are told of a task that failed.
     #[pyo3(signature = (task, outcome, frames, why = ""))]
     fn finish(&self, py: Python<'_>, task: &Task, outcome: &str, frames: &Bound<'_, PyAny>, why: &str) -> PyResult<()> {
-        let outcome = TaskOutcome::from_name(outcome).ok_or_else(|| {
+        let again = outcome == AGAIN;
+        let outcome = TaskOutcome::from_name(if again { "error" } else { outcome }).ok_or_else(|| {
             let names = TaskOutcome::ALL.map(TaskOutcome::name).join(", ");
-            PyValueError::new_err(format!("no outcome {outcome:?}; there are: {names}"))
+            PyValueError::new_err(format!("no outcome {outcome:?}; there are: {names}, {AGAIN}"))
         })?;
         let Some(core) = self.core() else { return Ok(()) };
         let sources = Sources::hold(frames)?;
         let packed = sources.copy(py, |slices| core.pack(slices));
         let hint = "return it in parts, or leave it on the engine";
         let packed = packed.map_err(|error| errors::raise(py, "PayloadTooLarge", &error.to_string(), hint))?;
-        core.finish(&task.handle(), outcome, packed, why);
+        if again {
+            core.finish_again(&task.handle(), packed);
+        } else {
+            core.finish(&task.handle(), outcome, packed, why);
+        }
         // Dropped when it is unlocked again: that may run any code.
         let finished = self.current().take();
         drop(finished);

@@ -52,6 +52,8 @@ pub struct Standing {
     window: Window,
     /// How long the session outlives its connections; zero: it ends with them.
     pub grace: Duration,
+    /// The controller knows the terms of requests.
+    pub terms: bool,
 }
 
 impl Standing {
@@ -139,7 +141,7 @@ impl Core {
         self.lost("the controller does not know this client any more", now);
         // A session with a name is kept for longer than can be said.
         let grace = Duration::try_from_secs_f64(welcome.grace).unwrap_or(Duration::MAX);
-        self.standing = Some(Standing { peer: welcome.peer, window: welcome.window, grace });
+        self.standing = Some(Standing { peer: welcome.peer, window: welcome.window, grace, terms: welcome.terms });
         self.token = welcome.token;
         self.last_request =
             self.last_request.max(Saturating(welcome.session.as_ref().map_or(0, |session| session.last_request.0)));

@@ -122,6 +122,15 @@ impl Client {
             Arc::clone(&self.shared.kept),
         );
         let mut state = self.usable()?;
+        if submission.terms.is_some() && state.core.standing.is_some_and(|standing| !standing.terms) {
+            return Err(ClientError::OtherVersion {
+                message: "the controller is of an older release, which knows nothing of what this call asks for"
+                    .to_owned(),
+                hint: "start the cluster anew with this release, or use none of: after, follow, timeout, time_limit, \
+                       priority, needs, retry_delay, crash_limit"
+                    .to_owned(),
+            });
+        }
         let first = state.core.number(items.len());
         let function = submission.function.map(|(hash, code)| {
             let name = FunctionName(hash);

@@ -58,7 +58,7 @@ mod tests {
             vec![Shelved { frame, segment: Arc::new(segment), length: 5 }]
         };
         let (id, outcome, standing) = (TaskId(1), TaskOutcome::Ok, None);
-        let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments: vec![], standing };
+        let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments: vec![], standing, again: false };
         let mut message = Message::Result(result);
         let mut frames = [Frame::new(), Frame::from(vec![1]), Frame::new()];
         note(&mut message, &mut frames, shelved(2), Some(PeerId(7)));

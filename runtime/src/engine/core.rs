@@ -240,8 +240,15 @@ impl Core {
     pub fn finish(&mut self, task: TaskId, outcome: TaskOutcome, times: (f64, f64), packed: Packed) -> Option<Action> {
         let (id, true) = self.running.take_if(|(running, _)| *running == task)? else { return None };
         let (started, completed) = times;
-        let result = TaskResult { id, outcome, started, completed, segments: packed.segments, standing: None };
+        let (segments, standing, again) = (packed.segments, None, false);
+        let result = TaskResult { id, outcome, started, completed, segments, standing, again };
         Some(Action::SendData(Message::Result(result), packed.frames))
+    }
+
+    /// The same of an error after which the task may be started again.
+    pub fn finish_again(result: Action) -> Action {
+        let Action::SendData(Message::Result(result), frames) = result else { return result };
+        Action::SendData(Message::Result(TaskResult { again: true, ..result }), frames)
     }
 
     /// The same of what a group does together.

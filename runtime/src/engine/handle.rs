@@ -190,12 +190,21 @@ impl Engine {
     /// Sends the result of a task. If the session broke meanwhile, it is dropped: the controller has already answered.
     /// `why`: what the other members of its group are told when it failed.
     pub fn finish(&self, task: &TaskHandle, outcome: TaskOutcome, packed: Packed, why: &str) {
+        self.finish_as(task, outcome, packed, |result| self.end_part(task, outcome, why, result));
+    }
+
+    /// The same, with an error after which the task may be started again.
+    pub fn finish_again(&self, task: &TaskHandle, packed: Packed) {
+        self.finish_as(task, TaskOutcome::Error, packed, Core::finish_again);
+    }
+
+    fn finish_as(&self, task: &TaskHandle, outcome: TaskOutcome, packed: Packed, told: impl Fn(Action) -> Action) {
         let names: Vec<Frame> =
             packed.segments.iter().filter_map(|note| packed.frames.get(note.frame as usize).cloned()).collect();
         let mut state = self.shared.lock();
         state.end_output();
         let result = state.core.finish(task.id, outcome, task.times(), packed);
-        match result.map(|result| self.end_part(task, outcome, why, result)) {
+        match result.map(told) {
             Some(action) => state.outbox.push(action),
             None => names.iter().for_each(|name| {
                 if let Some(folder) = &self.shared.segments {

@@ -169,7 +169,7 @@ impl Net {
 
     pub fn answers(&mut self, engine: &Peer, id: TaskId, outcome: TaskOutcome) {
         let (started, completed, segments, standing) = (1.0, 2.0, vec![], None);
-        let result = TaskResult { id, outcome, started, completed, segments, standing };
+        let result = TaskResult { id, outcome, started, completed, segments, standing, again: false };
         self.tell(Role::Engine, engine.control + 1, Message::Result(result));
     }
 

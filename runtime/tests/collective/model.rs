@@ -257,7 +257,7 @@ impl World {
     }
 
     fn say(&mut self, index: usize, id: TaskId, outcome: TaskOutcome, standing: Option<Standing>) {
-        let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments: vec![], standing };
+        let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments: vec![], standing, again: false };
         let route = self.processes[index].route + 1;
         if self.processes[index].connected {
             self.tell(route, Message::Result(result), vec![Frame::from(&b"why"[..])]);

@@ -146,6 +146,15 @@ impl World {
     }
 
     pub fn finish(&mut self, control: u32, milliseconds: u64, outcome: TaskOutcome) {
+        self.finish_as(control, milliseconds, outcome, false);
+    }
+
+    /// With an error after which the task may be started again.
+    pub fn fail_again(&mut self, control: u32, milliseconds: u64) {
+        self.finish_as(control, milliseconds, TaskOutcome::Error, true);
+    }
+
+    fn finish_as(&mut self, control: u32, milliseconds: u64, outcome: TaskOutcome, again: bool) {
         let Some(engine) = self.engines.get_mut(&control) else { return };
         let Some(task) = engine.inbox.pop_front() else { return };
         let (client, request) = self.keys[&task];
@@ -161,14 +170,12 @@ impl World {
         {
             goes.tried.insert(control);
         }
-        if outcome == TaskOutcome::Again
-            && let Some(goes) = self.balanced.get_mut(&self.keys[&task])
-        {
+        if again && let Some(goes) = self.balanced.get_mut(&self.keys[&task]) {
             goes.again |= goes.asked.retry_delay.is_some();
         }
         self.now += Duration::from_millis(milliseconds);
         let completed = milliseconds as f64 / 1000.0;
-        let result = TaskResult { id: task, outcome, started: 0.0, completed, segments: vec![], standing: None };
+        let result = TaskResult { id: task, outcome, started: 0.0, completed, segments: vec![], standing: None, again };
         self.tell(control + 1, Message::Result(result), vec![Frame::from(outcome.name().as_bytes())]);
     }
 

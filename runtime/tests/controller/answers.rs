@@ -43,7 +43,7 @@ fn the_segment_of_an_answer_that_nobody_reads_is_removed() {
             goes.tried.insert(asked);
         }
         let segments = vec![SegmentNote { frame: 0, length: 1 }];
-        let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments, standing: None };
+        let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments, standing: None, again: false };
         world.tell(asked + 1, Message::Result(result), vec![Frame::from(name.as_bytes())]);
     }
     assert_eq!(world.unlinked, ["first", "second"]);

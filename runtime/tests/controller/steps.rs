@@ -19,9 +19,10 @@ pub enum Step {
     Explain { engine: usize, known: bool },
     ClientJoins,
     ClientLeaves { client: usize, goodbye: bool },
-    Submit { client: usize, placement: Placement, asked: Asked, function: bool, bytes: usize },
+    Submit { client: usize, placement: Placement, asked: Box<Asked>, function: bool, bytes: usize },
     Write { engine: usize, stream: Stream, lines: usize },
     Finish { engine: usize, milliseconds: u64, outcome: TaskOutcome },
+    FailAgain { engine: usize, milliseconds: u64 },
     AnswerRecall(usize),
     Abort { client: usize, all: bool },
     AbortAll { client: usize, engines: Option<Vec<EngineId>>, interrupt: bool },
@@ -85,9 +86,10 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::ClientJoins),
         1 => (index.clone(), any::<bool>()).prop_map(|(client, goodbye)| Step::ClientLeaves { client, goodbye }),
         8 => submit.prop_map(|(client, placement, asked, function, bytes)| {
-            Step::Submit { client, placement, asked, function, bytes }
+            Step::Submit { client, placement, asked: Box::new(asked), function, bytes }
         }),
         12 => (index.clone(), 0..60_u64, outcome).prop_map(|(engine, milliseconds, outcome)| Step::Finish { engine, milliseconds, outcome }),
+        3 => (index.clone(), 0..60_u64).prop_map(|(engine, milliseconds)| Step::FailAgain { engine, milliseconds }),
         2 => (index.clone(), proptest::sample::select(Stream::ALL.to_vec()), prop_oneof![1..9_usize, 1..60_000_usize])
             .prop_map(|(engine, stream, lines)| Step::Write { engine, stream, lines }),
         4 => index.clone().prop_map(Step::AnswerRecall),
@@ -140,7 +142,7 @@ impl World {
             }
             Step::Submit { client, placement, asked, function, bytes } => {
                 if let Some(control) = Self::nth(&self.clients, client) {
-                    self.submit_on(control, placement, asked, function, bytes);
+                    self.submit_on(control, placement, *asked, function, bytes);
                 }
             }
             Step::Write { engine, stream, lines } => {
@@ -151,6 +153,11 @@ impl World {
             Step::Finish { engine, milliseconds, outcome } => {
                 if let Some(control) = Self::nth(&self.engines, engine) {
                     self.finish(control, milliseconds, outcome);
+                }
+            }
+            Step::FailAgain { engine, milliseconds } => {
+                if let Some(control) = Self::nth(&self.engines, engine) {
+                    self.fail_again(control, milliseconds);
                 }
             }
             Step::AnswerRecall(index) => {
@@ -208,6 +215,7 @@ impl World {
             completed: 0.0,
             segments: vec![],
             standing: None,
+            again: false,
         };
         if let Some(control) = Self::nth(&self.clients, peer) {
             self.tell(control + 1, Message::Result(result.clone()), vec![]);

@@ -216,13 +216,13 @@ fn a_task_fails_again_and_again_until_its_retries_are_used_up() {
     let asked = Asked { retry_delay: Some(1.0), ..Asked::default() };
     world.submit_on(client, twice, asked, false, 0);
     for _ in 0..2 {
-        world.finish(engine, 1, TaskOutcome::Again);
+        world.fail_again(engine, 1);
         assert_eq!(head(&world, engine), None, "a little later");
         world.now += Duration::from_secs(1);
         world.feed(Event::Tick);
         assert_eq!(head(&world, engine), Some((client, 1)));
     }
-    world.finish(engine, 1, TaskOutcome::Again);
+    world.fail_again(engine, 1);
     assert_eq!(world.fates.get(&(client, RequestId(1))), Some(&Fate::Error));
     world.settle();
 }

@@ -200,7 +200,7 @@ fn a_result_that_is_too_large_is_no_answer() {
     let mut core = controller_with(Limits { window, ..limits });
     says(&mut core, CLIENT + 1, Message::Request(request(1, vec![EngineId(0)])), vec![]);
     let (id, outcome, segments) = (TaskId(1), TaskOutcome::Ok, vec![]);
-    let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments, standing: None };
+    let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments, standing: None, again: false };
     let actions = says(&mut core, ENGINE + 1, Message::Result(result), vec![Frame::from(vec![0; 101])]);
     let refused = |action: &Action| {
         let Action::Send { message: Message::Reply(reply), payload, .. } = action else { return false };
@@ -249,7 +249,8 @@ fn a_client_that_does_not_read_has_a_window_of_answers_waiting_and_no_more() {
             let id = inbox.remove(0);
             done.push(id);
             let (outcome, segments) = (TaskOutcome::Ok, vec![]);
-            let result = TaskResult { id, outcome, started: 0.0, completed: 0.0, segments, standing: None };
+            let result =
+                TaskResult { id, outcome, started: 0.0, completed: 0.0, segments, standing: None, again: false };
             let actions = says(&mut core, ENGINE + 1, Message::Result(result), vec![Frame::from(vec![0; RESULT])]);
             take(actions, &mut inbox, &mut answers, &mut answered);
         } else if answered < 100 {

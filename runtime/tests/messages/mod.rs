@@ -268,6 +268,7 @@ fn handshake() -> impl Strategy<Value = Message> {
                     counted,
                     session,
                     log,
+                    terms: grace > 4.0,
                     bulk: (grace > 1.0).then(|| Bulk::new(&[7; 16], &[9; 32], grace > 2.0, grace < 3.0)),
                 })
             }
@@ -325,7 +326,15 @@ fn work() -> impl Strategy<Value = Message> {
             Message::Task(Task { id: TaskId(id), op, function, segments, group, client: PeerId(7) })
         }),
         result.prop_map(|(id, outcome, started, completed, segments, standing)| {
-            Message::Result(TaskResult { id: TaskId(id), outcome, started, completed, segments, standing })
+            Message::Result(TaskResult {
+                id: TaskId(id),
+                outcome,
+                started,
+                completed,
+                segments,
+                standing,
+                again: false,
+            })
         }),
         reply.prop_map(|((request, position), engine, outcome, started, completed, segments)| {
             let request = RequestId(request);

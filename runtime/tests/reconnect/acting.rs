@@ -82,7 +82,7 @@ impl World {
         let Some((id, request)) = self.engines[number as usize].inbox.pop_front() else { return };
         *self.ran.entry(request).or_default() += 1;
         let (outcome, segments) = (TaskOutcome::Ok, vec![]);
-        let result = TaskResult { id, outcome, started: 0.0, completed: 0.1, segments, standing: None };
+        let result = TaskResult { id, outcome, started: 0.0, completed: 0.1, segments, standing: None, again: false };
         self.tell(2 * number + 1, Message::Result(result), vec![Frame::from(&b"value"[..])]);
     }
 

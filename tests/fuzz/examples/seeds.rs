@@ -80,6 +80,7 @@ fn engines() -> Vec<Message> {
         completed: 2.0,
         segments: vec![],
         standing: None,
+        again: false,
     };
     vec![
         Message::Hello(hello),

@@ -81,6 +81,7 @@ impl Core {
             counted,
             session: engine_id.is_none().then_some(session),
             log: engine_id.map(|_| self.limits.log),
+            terms: engine_id.is_none(),
             // Whether there is a link is the transport's to say.
             ..Welcome::new(id, peer.token.text(), self.limits.window)
         };

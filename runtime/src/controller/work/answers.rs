@@ -13,7 +13,6 @@ use std::time::Duration;
 impl Work {
     /// An engine has answered.
     pub fn result(&mut self, engine: EngineId, result: TaskResult, payload: Vec<Frame>, now: Duration) {
-        let again = result.outcome == TaskOutcome::Again;
         let unmet = result.outcome == TaskOutcome::Unmet
             && self.tasks.get(&result.id).is_some_and(|state| {
                 state.balanced.is_some() && !state.abort && self.clients.contains_key(&state.client)
@@ -53,7 +52,7 @@ impl Work {
         let reply = Reply { outcome: overrun.unwrap_or(reply.outcome), ..reply };
         match known {
             true if unmet => self.unmet(result.id, engine, reply, payload),
-            true if again && reply.outcome == Outcome::Error && self.starts_again(result.id, now) => {
+            true if result.again && reply.outcome == Outcome::Error && self.starts_again(result.id, now) => {
                 self.unlink(&reply.segments, &payload);
             }
             true => self.finish(result.id, reply, payload),

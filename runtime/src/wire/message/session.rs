@@ -166,13 +166,17 @@ pub struct Welcome {
     /// How to open a bulk link, for a peer that came through TCP and asked for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bulk: Option<Bulk>,
+    /// For a client: the controller knows the terms of requests. One that lacks this would pass over them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub terms: bool,
 }
 
 impl Welcome {
     /// To a new session that ends with its connections, of a peer that is told nothing else.
     pub fn new(peer: PeerId, token: String, window: Window) -> Self {
         let (engine_id, engines, resumed, counted, session, log, bulk) = Default::default();
-        Welcome { peer, token, engine_id, engines, window, grace: 0.0, resumed, counted, session, log, bulk }
+        let (grace, terms) = (0.0, false);
+        Welcome { peer, token, engine_id, engines, window, grace, resumed, counted, session, log, bulk, terms }
     }
 
     /// Whether it is of the session that has this token. A client that has lost its session gets it again as another one would, by its

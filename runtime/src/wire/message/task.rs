@@ -35,13 +35,11 @@ pub enum TaskOutcome {
     /// The engine lacks what the task needs and has not started it; the payload is the error that says so. A balanced
     /// task then goes to another engine, until each has answered this.
     Unmet,
-    /// The payload is an error after which the task may be started again, as its request asks for.
-    Again,
 }
 
 impl TaskOutcome {
     /// Every outcome.
-    pub const ALL: [TaskOutcome; 4] = [TaskOutcome::Ok, TaskOutcome::Error, TaskOutcome::Unmet, TaskOutcome::Again];
+    pub const ALL: [TaskOutcome; 3] = [TaskOutcome::Ok, TaskOutcome::Error, TaskOutcome::Unmet];
 
     /// Its name on the wire and in Python.
     pub fn name(self) -> &'static str {
@@ -49,7 +47,6 @@ impl TaskOutcome {
             TaskOutcome::Ok => "ok",
             TaskOutcome::Error => "error",
             TaskOutcome::Unmet => "unmet",
-            TaskOutcome::Again => "again",
         }
     }
 
@@ -129,4 +126,7 @@ pub struct TaskResult {
     /// Where the engine stands, if it was collective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standing: Option<Standing>,
+    /// The error is one after which the task may be started again, as its request asks for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
