@@ -6,6 +6,7 @@ use ipclusterz_host::spawn::{ChildOptions, ChildProcess};
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::logs::open_log;
 use ipclusterz_profile::settings::StartSettings;
+use ipclusterz_profile::tables::controller::Prefetch;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -49,6 +50,10 @@ impl ControllerProcess {
         command.args(["--engine-grace", &table.engine_grace.to_string()]);
         command.args(["--wait-for-engines", &table.wait_for_engines.to_string()]);
         command.args(["--crash-limit", &table.crash_limit.to_string()]);
+        command.args(["--scheme", &table.scheme, "--kill-grace", &table.kill_grace.to_string()]);
+        if let Prefetch::Number(prefetch) = table.prefetch {
+            command.args(["--prefetch", &prefetch.to_string()]);
+        }
         command.args(["--keep-results", &table.keep_results.to_string()]);
         if let Some(bytes) = table.kept_bytes() {
             command.args(["--keep-results-bytes", &bytes.to_string()]);

@@ -13,14 +13,25 @@ pub fn of_host(engines: &EnginesTable, cores: u32, seat: Seat) -> Vec<String> {
     let shares_threads = engines.threads == Shared::Share && cores == 0;
     let mut words = threads(engines.threads, cores);
     let mut option = |name: &str, value: u32| words.extend([name.to_owned(), value.to_string()]);
-    if seat.engines > 1 && (shares_threads || !place.is_empty()) {
+    // Which of the GPUs of its host it offers follows from its seat.
+    let has_place = !place.is_empty() || !engines.resources.is_empty();
+    if seat.engines > 1 && (shares_threads || has_place) {
         option("--host-engines", seat.engines);
     }
-    if seat.engines > 1 && !place.is_empty() {
+    if seat.engines > 1 && has_place {
         option("--host-index", seat.index);
     }
     words.extend(place);
+    words.extend(offers(engines));
     words
+}
+
+/// The options for what an engine offers to tasks; empty if that is nothing.
+fn offers(engines: &EnginesTable) -> Vec<String> {
+    let amounts: Vec<String> = engines.resources.iter().map(|(name, amount)| format!("{name}={amount}")).collect();
+    let options = [("--resources", amounts.join(",")), ("--tags", engines.tags.join(","))];
+    let said = options.into_iter().filter(|(_, value)| !value.is_empty());
+    said.flat_map(|(name, value)| [name.to_owned(), value]).collect()
 }
 
 /// The options for what engines of a host are forked from, where there are to be so many: it has no place of its own, and sets the
@@ -124,6 +135,11 @@ mod tests {
         let seated = of_host(&table("bind = \"core\""), 0, Seat { index: 2, engines: 4 });
         assert_eq!((seat(&seated), seat(&[])), ("2", "0"));
         assert_eq!(of_server(&table("bind = \"core\""), 4), ["--host-engines", "4"]);
+        let offers = "tags = [\"big\", \"fast\"]\nresources = { gpus = 0.5, memory = \"1K\" }";
+        assert_eq!(
+            words(offers, 0, 1, 2),
+            "--host-engines 2 --host-index 1 --resources gpus=0.5,memory=1024 --tags big,fast"
+        );
         assert_eq!(words("gpus = \"auto\"", 2, 1, 2), "--threads 2 --host-engines 2 --host-index 1 --gpus auto");
     }
 }

@@ -10,8 +10,9 @@ use std::sync::LazyLock;
 use toml::de::{DeTable, DeValue};
 
 /// Tables whose keys are the user's own, and what each of these has.
-const OPEN_TABLES: [(&str, Kind); 4] = [
+const OPEN_TABLES: [(&str, Kind); 5] = [
     ("engines.env", Kind::Text),
+    ("engines.resources", Kind::Text),
     ("queue.reasons", Kind::Text),
     ("queue.endings", Kind::Text),
     ("queue.causes", Kind::List),

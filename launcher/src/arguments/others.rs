@@ -2,6 +2,7 @@
 
 use clap::Args;
 use ipclusterz_runtime::controller::JournalMode;
+use ipclusterz_runtime::controller::scheme::Scheme;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -135,6 +136,18 @@ pub struct ControllerArguments {
     /// How many engines a task may take along before it is given to no other
     #[arg(long)]
     pub crash_limit: Option<u32>,
+
+    /// Which engine is given the next load-balanced task
+    #[arg(long)]
+    pub scheme: Option<Scheme>,
+
+    /// How many of these may wait at an engine behind the one that runs
+    #[arg(long)]
+    pub prefetch: Option<u32>,
+
+    /// Seconds that a task has to end which was interrupted at its time limit, before its engine is ended
+    #[arg(long)]
+    pub kill_grace: Option<f64>,
 
     /// Seconds for which results of sessions with names are kept
     #[arg(long)]

@@ -37,6 +37,10 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
             limits.wait_for_engines = seconds("--wait-for-engines", wait)?;
         }
         limits.crash_limit = arguments.crash_limit.unwrap_or(limits.crash_limit);
+        (limits.scheme, limits.prefetch) = (arguments.scheme.unwrap_or_default(), arguments.prefetch);
+        if let Some(grace) = arguments.kill_grace {
+            limits.kill_grace = seconds("--kill-grace", grace)?;
+        }
         if let Some(time) = arguments.keep_results {
             limits.keep.time = Duration::try_from_secs_f64(time).map_err(|_| {
                 Failure::new(Exit::Usage, format!("--keep-results: {time} is not a number of seconds"))

@@ -9,7 +9,7 @@
 //! - `blocks`: jobs that start and end with the load
 //! - `shutdown`, `outcome`, `advice`: the end, the result of the command, and what to do about it
 //! - [`events`], [`lease`], [`program`]: the sources of events
-//! - `names`, `tails`: names of engines in messages, and the ends of logs
+//! - `names`, `tails`: names of engines in messages, and the ends of logs; `offers`: what engines offer to tasks
 //! - `log_watch`: keeps logs within their bound
 
 mod act;
@@ -30,6 +30,7 @@ mod leaving;
 mod log_watch;
 pub mod loss;
 mod names;
+mod offers;
 mod outcome;
 pub mod policy;
 pub mod program;

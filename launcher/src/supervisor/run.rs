@@ -8,6 +8,7 @@ use super::inputs::{Action, Ending, Input};
 use super::lease;
 use super::log_watch::LogWatch;
 use super::loss::Limit;
+use super::offers::offers;
 use super::policy::Policy;
 use super::program::Program;
 use super::tails::short_tail;
@@ -28,6 +29,7 @@ use ipclusterz_launchers::contract::{Launcher, Wake};
 use ipclusterz_profile::settings::StartSettings;
 use ipclusterz_runtime::client::Event as ClientEvent;
 use ipclusterz_runtime::controller::Ready;
+use ipclusterz_runtime::wire::message::EnginesExpected;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -196,7 +198,8 @@ impl<'a> Supervisor<'a> {
         loop {
             self.connection.tell_ends(self.core.take_words());
             let follow_load = self.blocks.as_ref().is_some_and(Blocks::follow_load);
-            self.connection.tell_expected(self.core.expected(follow_load));
+            let offers = Some(offers(&self.plan.settings.tables));
+            self.connection.tell_expected(EnginesExpected { offers, ..self.core.expected(follow_load) });
             while let Some(action) = actions.pop_front() {
                 match action {
                     Action::Say(line) => self.talk.say(line),

@@ -65,6 +65,9 @@ pub struct Task {
     op: &'static str,
     #[pyo3(get)]
     kind: &'static str,
+    /// What it has of what the engine offers, as JSON; mostly nothing.
+    #[pyo3(get)]
+    needs: Option<String>,
     engine: Weak<Core>,
 }
 
@@ -238,7 +241,8 @@ impl Task {
     fn new(handle: TaskHandle, engine: &Arc<Core>) -> Task {
         let (id, kind) = (handle.id.0, handle.op.name());
         let op = if handle.group.is_some() { "collective" } else { kind };
-        Task { handle: Mutex::new(handle), id, op, kind, engine: Arc::downgrade(engine) }
+        let needs = (!handle.needs.is_empty()).then(|| serde_json::to_string(&handle.needs).unwrap_or_default());
+        Task { handle: Mutex::new(handle), id, op, kind, needs, engine: Arc::downgrade(engine) }
     }
 
     fn handle(&self) -> MutexGuard<'_, TaskHandle> {

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         UnmetDependency,
         VersionError,
     )
+    from .shared.current import task
     from .shared.dependency import depend, interactive, require
     from .shared.reference import Reference
     from .shared.reply import ExecuteReply
@@ -113,6 +114,7 @@ __all__ = [
     "error",
     "interactive",
     "require",
+    "task",
     "uploaded",
     "worker_client",
 ]
@@ -132,6 +134,7 @@ _MODULE_OF = {
     "depend": "shared.dependency",
     "interactive": "shared.dependency",
     "require": "shared.dependency",
+    "task": "shared.current",
     "uploaded": "shared.uploads",
     "worker_client": "client.worker",
 }

@@ -249,6 +249,9 @@ class Task:
     # The operation that is done together, when `op` is "collective".
     @property
     def kind(self) -> _Operation | Literal["reform"]: ...
+    # What it has of what the engine offers: JSON of `wire::message::Resources`. None: nothing.
+    @property
+    def needs(self) -> str | None: ...
     # Then: the epoch, the ranks of MPI_COMM_WORLD that do it, how often their communicator was made anew, and the
     # seconds to make it.
     @property

@@ -8,7 +8,7 @@
 use super::load::Load;
 use super::work::STARTS;
 use crate::recent::Recent;
-use crate::wire::message::{EpochOver, Group, Message, Op, Rank, Reform, Task, TaskOutcome, WorldStatus};
+use crate::wire::message::{EpochOver, Group, Message, Op, Rank, Reform, Resources, Task, TaskOutcome, WorldStatus};
 use crate::wire::{Channel, Frame, bounds};
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use serde::{Deserialize, Serialize};
@@ -305,6 +305,7 @@ impl Worlds {
                 segments: vec![],
                 group: None,
                 client: PeerId(0),
+                needs: Resources::default(),
             };
             self.sends.push((*engine, Channel::Data, Message::Task(task), vec![payload.clone()]));
             self.epochs.insert(*engine, (world.epoch, None));

@@ -5,8 +5,8 @@
 
 use crate::wire::Frame;
 use crate::wire::message::{
-    Broken, EpochOver, FunctionName, Group, Inspect, Left, Message, NeedFunction, Op, Output, Recalled, Settled,
-    Standing, Stream, Task, TaskOutcome, TaskResult,
+    Broken, EpochOver, FunctionName, Group, Inspect, Left, Message, NeedFunction, Op, Output, Recalled, Resources,
+    Settled, Standing, Stream, Task, TaskOutcome, TaskResult,
 };
 use crate::wire::part::{Packed, Part};
 use ipclusterz_base::ids::{PeerId, TaskId};
@@ -35,6 +35,8 @@ pub struct Job {
     pub left: Vec<Left>,
     /// Which message on `data` has brought it.
     pub number: u64,
+    /// What it has of what this engine offers.
+    pub needs: Resources,
 }
 
 /// What the I/O thread is to do.
@@ -112,7 +114,7 @@ impl Core {
             Message::Task(task) => {
                 let payload = unpack(payload, &task);
                 let function = task.function.map(|name| (name, None));
-                let Task { id, op, group, client, .. } = task;
+                let Task { id, op, group, client, needs, .. } = task;
                 self.inbox.push_back(Job {
                     id,
                     op,
@@ -122,6 +124,7 @@ impl Core {
                     client,
                     left: vec![],
                     number: self.arrived,
+                    needs,
                 });
                 self.ask().into_iter().collect()
             }
@@ -292,8 +295,8 @@ mod tests {
 
     fn task(id: u64, function: Option<u8>) -> Message {
         let function = function.map(|byte| FunctionName([byte; 16]));
-        let (segments, group, client) = (vec![], None, PeerId(0));
-        Message::Task(Task { id: TaskId(id), op: Op::Apply, function, segments, group, client })
+        let (segments, group, client, needs) = (vec![], None, PeerId(0), Resources::default());
+        Message::Task(Task { id: TaskId(id), op: Op::Apply, function, segments, group, client, needs })
     }
 
     fn feed(core: &mut Core, message: Message, payload: Vec<Frame>) -> Vec<Action> {
@@ -363,7 +366,8 @@ mod tests {
             let behind = behind.map(TaskId);
             let group = Some(Group { epoch: 1, ranks: ranks.to_vec(), timeout: None, renewal: 0, behind });
             let (id, function, segments, client) = (TaskId(id), None, vec![], PeerId(1));
-            Message::Task(Task { id, op: Op::Execute, function, segments, group, client })
+            let needs = Resources::default();
+            Message::Task(Task { id, op: Op::Execute, function, segments, group, client, needs })
         };
         for (id, ranks, behind) in [(1, [0, 1], None), (2, [1, 0], None), (3, [0, 1], Some(1))] {
             feed(&mut core, part(id, ranks, behind), vec![]);

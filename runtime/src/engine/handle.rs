@@ -6,7 +6,7 @@ use super::shared::{Shared, State};
 use crate::inspections::Activities;
 use crate::system::wall_clock;
 use crate::wire::Frame;
-use crate::wire::message::{Broken, FunctionName, Group, Message, Op, Stream, TaskOutcome};
+use crate::wire::message::{Broken, FunctionName, Group, Message, Op, Resources, Stream, TaskOutcome};
 use crate::wire::part::{Packed, Part};
 use ipclusterz_base::ids::{EngineId, FunctionHash, TaskId};
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub struct TaskHandle {
     pub payload: Result<Vec<Part>, String>,
     /// The engines that execute it together, if it is collective.
     pub group: Option<Group>,
+    /// What it has of what this engine offers.
+    pub needs: Resources,
     started: f64,
     /// The same by a clock that nobody sets.
     since: Instant,
@@ -302,5 +304,6 @@ impl TaskHandle {
 fn started(job: Job) -> TaskHandle {
     let function = job.function.map(|(name, code)| (name.0, code));
     let (started, since) = (wall_clock(), Instant::now());
-    TaskHandle { id: job.id, op: job.op, function, payload: job.payload, group: job.group, started, since }
+    let (payload, group, needs) = (job.payload, job.group, job.needs);
+    TaskHandle { id: job.id, op: job.op, function, payload, group, needs, started, since }
 }

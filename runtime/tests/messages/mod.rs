@@ -323,7 +323,8 @@ fn work() -> impl Strategy<Value = Message> {
                 renewal,
                 behind: behind.map(TaskId),
             });
-            Message::Task(Task { id: TaskId(id), op, function, segments, group, client: PeerId(7) })
+            let needs = Resources::default();
+            Message::Task(Task { id: TaskId(id), op, function, segments, group, client: PeerId(7), needs })
         }),
         result.prop_map(|(id, outcome, started, completed, segments, standing)| {
             Message::Result(TaskResult {

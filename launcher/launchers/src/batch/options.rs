@@ -217,7 +217,8 @@ impl BatchOptions {
             Some(group) if !self.batch.groups.is_empty() => format!("{}-{group}", self.batch.job_name),
             _ => self.batch.job_name.clone(),
         };
-        Self { batch: BatchTable { job_name, ..self.batch.of_group(group) }, ..self.clone() }
+        let engines = self.batch.engines_in(group, &self.engines);
+        Self { batch: BatchTable { job_name, ..self.batch.of_group(group) }, engines, ..self.clone() }
     }
 
     /// The sets that a start has first when `count` engines are wanted: one, or one of each group.

@@ -17,6 +17,9 @@ const LOG_LEAST: u64 = 64 << 10;
 /// Most earlier parts of a log.
 const LOG_FILES_MOST: u32 = 100;
 
+/// Which engine may be given the next load-balanced task.
+const SCHEMES: [&str; 5] = ["leastload", "lru", "random", "weighted", "pure"];
+
 pub(super) type Checked = Result<(), SettingsError>;
 
 /// Address of the controller when engines are elsewhere and the profile names none.
@@ -100,6 +103,7 @@ pub fn check(profile: &Profile) -> Checked {
     checks.engines()?;
     checks.place()?;
     checks.preload()?;
+    checks.offers()?;
     checks.stage()?;
     checks.times()?;
     checks.addresses()?;
@@ -163,6 +167,37 @@ impl Checks<'_> {
         }
     }
 
+    /// Refuses resources and tags whose names would be read otherwise on an engine's command line.
+    fn offers(&self) -> Checked {
+        let good = |name: &String| {
+            let letters = |letter: char| letter.is_alphanumeric() || "_.-".contains(letter);
+            !name.is_empty() && name.len() <= 64 && name.chars().all(letters)
+        };
+        let (engines, groups) = (&self.0.tables.engines, &self.0.tables.batch.groups);
+        let of_groups = groups.iter().flat_map(|group| {
+            group.tags.iter().flatten().chain(group.resources.iter().flat_map(|resources| resources.keys()))
+        });
+        let key = |name: &String| {
+            let tag = engines.tags.contains(name);
+            let resource = engines.resources.contains_key(name);
+            if tag {
+                "engines.tags"
+            } else if resource {
+                "engines.resources"
+            } else {
+                "batch.groups"
+            }
+        };
+        match engines.tags.iter().chain(engines.resources.keys()).chain(of_groups).find(|name| !good(name)) {
+            Some(name) => Err(self.error(
+                key(name),
+                format!("{name:?} is not the name of a resource or a tag"),
+                "letters, digits, `_`, `.` and `-`, 64 at most: [engines.resources] gpus = 1",
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses what is no name of a module: it would be told apart from others by commas.
     fn preload(&self) -> Checked {
         let part = |part: &str| {
@@ -198,6 +233,7 @@ impl Checks<'_> {
         }
         for (key, value) in [
             ("controller.keep_results", self.0.tables.controller.keep_results),
+            ("controller.kill_grace", self.0.tables.controller.kill_grace),
             ("batch.idle_time", batch.idle_time),
             ("batch.warn_before", batch.warn_before),
             ("batch.drain_before", batch.drain_before),
@@ -219,6 +255,10 @@ impl Checks<'_> {
         let controller = &self.0.tables.controller;
         if controller.crash_limit == 0 {
             return Err(self.error("controller.crash_limit", "0 engines are too few", "give 1 or more"));
+        }
+        if !SCHEMES.contains(&controller.scheme.as_str()) {
+            let message = format!("there is no scheme {:?}", controller.scheme);
+            return Err(self.error("controller.scheme", message, format!("there are: {}", SCHEMES.join(", "))));
         }
         if controller.kept_bytes().is_none() {
             let message = format!("{:?} is not a size", controller.keep_results_bytes);

@@ -1,6 +1,8 @@
 //! `[batch]`: what the jobs of a queue ask for.
 
+use super::engines::{Amount, EnginesTable};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// Elastic blocks: jobs that start and end with the load-balanced work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -45,10 +47,14 @@ pub struct Group {
     pub constraint: Option<String>,
     /// See there.
     pub directives: Option<Vec<String>>,
+    /// As in `[engines]`.
+    pub tags: Option<Vec<String>>,
+    /// See there.
+    pub resources: Option<BTreeMap<String, Amount>>,
 }
 
 /// The keys of a group, sorted.
-pub const GROUP_KEYS: [&str; 13] = [
+pub const GROUP_KEYS: [&str; 15] = [
     "account",
     "constraint",
     "cores_per_engine",
@@ -61,6 +67,8 @@ pub const GROUP_KEYS: [&str; 13] = [
     "nodes",
     "partition",
     "qos",
+    "resources",
+    "tags",
     "time_limit",
 ];
 
@@ -113,6 +121,12 @@ impl BatchTable {
             directives: group.directives.unwrap_or(base.directives),
             ..base
         }
+    }
+
+    /// What the engines of a group offer to tasks, in the table `[engines]` that they have.
+    pub fn engines_in(&self, name: Option<&str>, engines: &EnginesTable) -> EnginesTable {
+        let group = self.groups.iter().find(|group| Some(group.name.as_str()) == name);
+        group.map_or_else(|| engines.clone(), |it| engines.offering(it.tags.as_deref(), it.resources.as_ref()))
     }
 
     /// How many engines a group has: as many as it says, else as its nodes hold; 0 where nothing says.

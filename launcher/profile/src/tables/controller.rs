@@ -1,7 +1,7 @@
 //! `[controller]`: where the controller listens, and what survives its death.
 
 use ipclusterz_host::units;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// `controller.journal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -42,10 +42,35 @@ pub struct ControllerTable {
     pub engine_grace: f64,
     pub wait_for_engines: f64,
     pub crash_limit: u32,
+    pub scheme: String,
+    pub prefetch: Prefetch,
+    pub kill_grace: f64,
     pub restart: bool,
     pub journal: Journal,
     pub keep_results: f64,
     pub keep_results_bytes: String,
+}
+
+/// `controller.prefetch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefetch {
+    /// As many tasks as keep an engine busy.
+    Auto,
+    /// So many.
+    Number(u32),
+}
+
+impl<'de> Deserialize<'de> for Prefetch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = toml::Value::deserialize(deserializer)?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let number = || text.parse().map(Prefetch::Number);
+        if text == "auto" { Ok(Prefetch::Auto) } else { number().map_err(|_| bad_prefetch(&value.to_string())) }
+    }
+}
+
+fn bad_prefetch<E: serde::de::Error>(value: &str) -> E {
+    E::invalid_value(serde::de::Unexpected::Other(value), &"\"auto\" or a whole number from 0 on")
 }
 
 impl ControllerTable {

@@ -5,6 +5,7 @@ use ipclusterz_host::units::memory;
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Which launcher starts the engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -141,6 +142,45 @@ impl<'de> Deserialize<'de> for Shared {
     }
 }
 
+/// So much of a resource, in ten-thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount(pub u64);
+
+impl Amount {
+    const UNIT: f64 = 10_000.0;
+    /// More of something than there is.
+    const MOST: f64 = 5e14;
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds")]
+    fn of(number: f64) -> Option<Amount> {
+        (0.0..=Self::MOST).contains(&number).then(|| Amount((number * Self::UNIT).round() as u64))
+    }
+}
+
+impl fmt::Display for Amount {
+    #[allow(clippy::cast_precision_loss, reason = "for a command line")]
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0 as f64 / Self::UNIT)
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const EXPECTED: &str = "a number from 0 on, or a size as \"16G\"";
+        let value = toml::Value::deserialize(deserializer)?;
+        #[allow(clippy::cast_precision_loss, reason = "no resource has so many digits")]
+        let number = match &value {
+            toml::Value::Integer(number) => Some(*number as f64),
+            toml::Value::Float(number) => Some(*number),
+            // What options and variables say is text.
+            toml::Value::String(text) => text.parse().ok().or_else(|| memory(text).map(|bytes| bytes as f64)),
+            _ => None,
+        };
+        let bad = || D::Error::invalid_value(Unexpected::Other(&value.to_string()), &EXPECTED);
+        number.and_then(Amount::of).ok_or_else(bad)
+    }
+}
+
 /// See `profiles/default.toml`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -161,6 +201,8 @@ pub struct EnginesTable {
     pub bind: Bind,
     pub gpus: Gpus,
     pub memory: String,
+    pub tags: Vec<String>,
+    pub resources: BTreeMap<String, Amount>,
     pub hash_seed: Shared,
     pub end_timeout: f64,
     pub directory: String,
@@ -175,6 +217,18 @@ pub struct EnginesTable {
 }
 
 impl EnginesTable {
+    /// The table as it is for engines that offer something else.
+    pub fn offering(&self, tags: Option<&[String]>, resources: Option<&BTreeMap<String, Amount>>) -> Self {
+        let mut table = self.clone();
+        if let Some(tags) = tags {
+            table.tags = tags.to_vec();
+        }
+        if let Some(resources) = resources {
+            table.resources.clone_from(resources);
+        }
+        table
+    }
+
     /// The most memory that an engine may have, in bytes, if there is a limit that can be read.
     pub fn memory_bytes(&self) -> Option<u64> {
         memory(&self.memory)

@@ -202,6 +202,7 @@ def engine(options: Options) -> None:
     from .ending import Ending
     from .loop import Loop
     from .place import take_place
+    from .resources import Resources
     from .state import State
     from .streams import install
     from .threads import set_threads
@@ -221,6 +222,7 @@ def engine(options: Options) -> None:
 
             agent = of_this_host(options)
         set_threads(options, os.environ, take_place(options, os.environ))
+        resources = Resources(options, os.environ)
         if options.preload:
             load(options)
         if agent is not None:
@@ -238,6 +240,7 @@ def engine(options: Options) -> None:
             stack=tell_stacks(),
             group=options.group,
             agent=options.agent_place(),
+            offers=resources.told,
             **told,
         )
     except IpclusterzError as error:
@@ -259,7 +262,7 @@ def engine(options: Options) -> None:
     install(core, state)
     # The namespace becomes `__main__`. This module stays reachable under its own name: its globals are the loop's.
     sys.modules.setdefault("ipclusterz.engine.__main__", sys.modules["__main__"])
-    loop = Loop(core, Namespace(core.id), state)
+    loop = Loop(core, Namespace(core.id), state, resources)
     for_own_clients(options.connection_file, core, loop, state)
     loop.run()
 

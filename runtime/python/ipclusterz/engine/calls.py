@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..shared.namespace import Namespace
     from ..shared.serialize import Frame
     from .outcome import Shell
+    from .resources import Resources
     from .state import State
 
     # A function, whether it is mapped, whether it has dependencies, the modules on which it was decided, and the errors
@@ -49,10 +50,11 @@ class Calls:
         The errors after which the last function may be called again.
     """
 
-    __slots__ = ("_functions", "_namespace", "_shell", "_state", "called_with", "of", "retry_on")
+    __slots__ = ("_functions", "_namespace", "_resources", "_shell", "_state", "called_with", "of", "retry_on")
 
-    def __init__(self, namespace: Namespace, state: State) -> None:
+    def __init__(self, namespace: Namespace, state: State, resources: Resources) -> None:
         self._namespace = namespace
+        self._resources = resources
         self._state = state
         self.called_with = ""
         self.retry_on: tuple[Any, ...] = ()
@@ -72,7 +74,13 @@ class Calls:
         }
 
     def apply(self, task: Task) -> list[Frame]:
-        """Call a function, or map it over a zip of sequences."""
+        """Call a function, or map it over a zip of sequences, with what the task has asked for."""
+        if task.needs is None:
+            return self._apply(task)
+        with self._resources.lent(task.needs):
+            return self._apply(task)
+
+    def _apply(self, task: Task) -> list[Frame]:
         self.retry_on = ()
         function, mapped, dependent, _, self.retry_on = self._loaded(task)
         if dependent:

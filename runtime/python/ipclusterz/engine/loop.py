@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .._core import Engine, Task
     from ..shared.serialize import Frame
+    from .resources import Resources
 
 __all__ = ["Loop"]
 
@@ -40,6 +41,8 @@ class Loop:
         The user's names.
     state : State
         Shared with the signal handler and the streams.
+    resources : Resources
+        What tasks may have of the engine's.
 
     Attributes
     ----------
@@ -49,10 +52,10 @@ class Loop:
 
     __slots__ = ("_core", "_current", "_engine_id", "_state", "_tries", "calls")
 
-    def __init__(self, core: Engine, namespace: Namespace, state: State) -> None:
+    def __init__(self, core: Engine, namespace: Namespace, state: State, resources: Resources) -> None:
         self._core = core
         self._engine_id = core.id
-        self.calls = Calls(namespace, state)
+        self.calls = Calls(namespace, state, resources)
         self._state = state
         self._current: Task | None = None
         self._tries = 0

@@ -47,6 +47,8 @@ usage: python -m ipclusterz.engine --connection-file FILE [options]
   --bind KIND             to cores of its own: "core" (a block of them) or "numa" (a NUMA node's)
   --gpus GPUS             to see its part of: "auto" (those of this host), or ids: 0,1
   --memory SIZE           at most so much, such as 4G
+  --resources AMOUNTS     what it offers to tasks: gpus=2,licence=1
+  --tags NAMES            what it is called besides: bigmem,fast
   --confined              with --memory: a cgroup limits it, whose processes are counted together
   --lease SECONDS         to go on for without a controller, if that is on another host (60)
   --end-timeout SECONDS   for what runs at the end, functions of atexit for one, before it is
@@ -74,6 +76,8 @@ _VALUES = {
     "--bind": str,
     "--gpus": str,
     "--memory": str,
+    "--resources": str,
+    "--tags": str,
     "--preload": str,
     "--engine-id": int,
     "--first-engine-id": int,
@@ -141,6 +145,8 @@ class Options:
         As given.
     confined : bool
         A cgroup limits its memory.
+    resources, tags : str
+        What it offers to tasks, separated by commas: amounts by name, and names.
     check_world : bool
         MPI itself is to be asked.
     on_rank_loss : str
@@ -181,6 +187,8 @@ class Options:
         "parent",
         "preload",
         "ranks",
+        "resources",
+        "tags",
         "threads",
         "timeout",
         "warn_before",
@@ -215,6 +223,8 @@ class Options:
         self.gpus: str | None = None
         self.memory: str | None = None
         self.confined = False
+        self.resources = ""
+        self.tags = ""
         self.timeout = 30.0
         self.lease = 60.0
         self.end_timeout = 2.0
@@ -232,7 +242,7 @@ class Options:
             arguments += ["--host-engines", str(self.engines), "--host-index", str(index)]
             if self.first_engine_id is not None:
                 arguments += ["--engine-id", str(self.first_engine_id + index)]
-        for name in ("group", "bind", "gpus", "memory", "preload", "agent", "agent_segments"):
+        for name in ("group", "bind", "gpus", "memory", "resources", "tags", "preload", "agent", "agent_segments"):
             value = getattr(self, name)
             if value:
                 arguments += [f"--{name.replace('_', '-')}", value]

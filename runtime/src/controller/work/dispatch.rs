@@ -109,7 +109,8 @@ impl Work {
         let segments = job.segments.clone();
         let first = TaskId(task.0.saturating_sub(u64::from(state.position)));
         let group = job.group.clone().map(|group| self.groups.given(&job.members, group, first, state.position));
-        let message = Task { id: task, op: job.op, function, segments, group, client: state.client };
+        let needs = state.balanced.as_ref().map(|balanced| balanced.choice.needs().clone()).unwrap_or_default();
+        let message = Task { id: task, op: job.op, function, segments, group, client: state.client, needs };
         self.effects.push(Effect::ToEngine(engine, Channel::Data, Message::Task(message), job.payload.clone()));
         self.loads.give(engine, task, now);
         self.limit_time(task, engine, now);

@@ -2,6 +2,7 @@
 
 use super::functions::FunctionName;
 use super::operation::{Op, SegmentNote};
+use super::resources::Resources;
 use super::world::{Broken, Group, is_none};
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ pub struct Task {
     pub group: Option<Group>,
     /// Who asked for it, as the controller numbers peers: output is counted for each client.
     pub client: PeerId,
+    /// What it has of what the engine offers.
+    #[serde(default, skip_serializing_if = "Resources::is_empty")]
+    pub needs: Resources,
 }
 
 /// How a task ended on an engine.
