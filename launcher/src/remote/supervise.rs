@@ -209,6 +209,7 @@ impl Cluster<'_> {
                     let ask = move || {
                         let reply = match request {
                             Request::Scale(scaling) => scale(&there, &runner, &scaling).map(Reply::Scaled),
+                            Request::Restart(_) => Err(only_there(&there)),
                             Request::Progress => progress(&there, &runner).map(Reply::Progress),
                         };
                         // The command that asked may have exited.
@@ -301,6 +302,13 @@ impl Cluster<'_> {
         self.plan.handle.sets = job.map(|job| SetRecord { set, job }).into_iter().collect();
         Ok(self.plan.handle.write(&self.plan.folder.handle_file())?)
     }
+}
+
+/// Engines of a whole cluster elsewhere are restarted there.
+fn only_there(there: &There) -> Failure {
+    let (host, cluster) = (&there.record.host, &there.record.cluster);
+    let message = format!("the engines of a cluster that runs on {host} as a whole are restarted from there");
+    Failure::new(Exit::Usage, message).with_hint(format!("run `ipclusterz restart --cluster {cluster}` on {host}"))
 }
 
 /// The failure of a start that was ended `before` something.

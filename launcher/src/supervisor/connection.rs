@@ -73,6 +73,14 @@ impl Connection {
         self.catch_up();
     }
 
+    /// Has these engines end now.
+    pub fn shut_down(&self, engines: &[EngineId]) {
+        // An error means that the connection has just broken: their processes are ended a little later.
+        if let Some(client) = self.up() {
+            let _ = client.request_shutdown(Some(engines.to_vec()));
+        }
+    }
+
     /// Says what waits to be said.
     fn catch_up(&mut self) {
         let Some(client) = self.up().cloned() else { return };

@@ -57,7 +57,7 @@ fn an_unknown_key_in_a_profile() {
                     hint: did you mean `restart`? keys known here: agent, bind, count, directory, end_timeout, env, fork, gpus, hash_seed, \
                     launcher, lease, memory, min, on_rank_loss, pass_env, preload, python, restart, restart_limit, restart_window, \
                     retries, \
-                    setup, stage, threads, timeout, wrap\n";
+                    setup, stage, startup_command, startup_script, threads, timeout, wrap\n";
     user.run("start --profile lab").assert_fails(2, expected);
     user.run(&format!("start --profile {}", path.display())).assert_fails(2, expected);
     user.run("start --profile lob").assert_fails(
@@ -141,7 +141,7 @@ fn values_that_contradict_each_other() {
         "error: --set: unknown key `engines.cuont`\n\
          hint: did you mean `count`? keys known here: agent, bind, count, directory, end_timeout, env, fork, gpus, hash_seed, launcher, \
          lease, memory, min, on_rank_loss, pass_env, preload, python, restart, restart_limit, restart_window, retries, setup, \
-         stage, threads, timeout, wrap\n",
+         stage, startup_command, startup_script, threads, timeout, wrap\n",
     );
 }
 

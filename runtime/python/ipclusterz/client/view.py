@@ -120,7 +120,7 @@ class View:
         chosen = self.targets
         return [
             ("engines", "all" if chosen is None else numbers(chosen)),
-            ("cluster", self.client.cluster),
+            ("cluster", self.client._core.cluster),
             ("block", self.block),
         ]
 

@@ -1,0 +1,96 @@
+"""Signals to the processes of engines: what may be sent, and what becomes of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from ..error import EngineError, UnknownEngine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._core import Client as Core
+
+__all__ = ["FOR_STOPPED", "number_of", "send", "to_stopped"]
+
+# How long the I/O threads of engines may take to answer; they never wait for the interpreter.
+_SECONDS = 5.0
+FOR_STOPPED = (signal.SIGCONT, signal.SIGKILL)
+"""What may be sent to processes that are stopped, and cannot send it to themselves."""
+
+
+def number_of(wanted: int | str) -> int:
+    """The number of a signal, given as such or by its name.
+
+    Raises
+    ------
+    TypeError
+        When it is neither.
+    ValueError
+        When there is no such signal; says which there are.
+    """
+    if isinstance(wanted, bool) or not isinstance(wanted, (int, str)):
+        raise TypeError(f"a signal is a number or a name, not {type(wanted).__name__}: send_signal('SIGUSR1')")
+    number = getattr(signal, wanted, None) if isinstance(wanted, str) and wanted.startswith("SIG") else wanted
+    if isinstance(number, int) and number in signal.valid_signals():
+        return int(number)
+    names = ", ".join(each.name for each in signal.Signals)
+    raise ValueError(f"there is no signal {wanted!r:.40}: a number from 1 on, or one of {names}")
+
+
+def send(core: Core, engines: list[int], number: int, wait: bool) -> None:
+    """Have the processes of engines get a signal.
+
+    Raises
+    ------
+    UnknownEngine
+        When one has gone meanwhile.
+    EngineError
+        When one does not answer, or is of a release that knows no signals.
+    """
+    told = core.signal(engines, number, _SECONDS if wait else 0.0)
+    if not wait:
+        return
+    gone = [engine for engine in engines if engine in told and told[engine] is None]
+    if gone:
+        raise UnknownEngine(f"engines {gone} are gone", hint="rc.ids are the engines that are there")
+    old = [engine for engine in engines if told.get(engine) is False]
+    if old:
+        raise EngineError(f"engines {old} are of a release of ipclusterz that takes no signals")
+    silent = [engine for engine in engines if engine not in told]
+    if silent:
+        raise EngineError(
+            f"engines {silent} have not answered within {_SECONDS:g} s: they get the signal when they go on",
+            hint="rc.status() shows which are stopped or away; on its host, `kill -CONT PID` has a stopped one go on",
+        )
+
+
+def to_stopped(status: list[dict[str, Any]], engines: list[int], number: int) -> set[int]:
+    """Send a signal to those engines of this host that are stopped. Returns which.
+
+    Parameters
+    ----------
+    status : list of dict
+        All engines, as the controller describes them.
+    engines : list of int
+        Those that are to get it.
+    number : int
+        The signal.
+    """
+    here = os.uname().nodename
+    stopped = [each for each in status if each["id"] in engines and each["state"] == "stopped" and each["host"] == here]
+    return {each["id"] for each in stopped if _kill(each["pid"], number)}
+
+
+def _kill(pid: int, number: int) -> bool:
+    """Send a signal to an engine's process; False: it is none of this host's, or not ours."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            if b"ipclusterz" not in file.read():
+                return False
+        os.kill(pid, number)
+    except OSError:
+        return False
+    return True
