@@ -174,8 +174,10 @@ fn set_safe_path(engines: &mut EnginesTable, variables: &Variables) {
 
 /// What each engine runs before it takes work, as variables: code may be long, and is nobody else's to read.
 fn set_startup(engines: &mut EnginesTable) {
-    let startup =
-        [("IPCLUSTERZ_STARTUP_SCRIPT", &engines.startup_script), ("IPCLUSTERZ_STARTUP_COMMAND", &engines.startup_command)];
+    let startup = [
+        ("IPCLUSTERZ_STARTUP_SCRIPT", &engines.startup_script),
+        ("IPCLUSTERZ_STARTUP_COMMAND", &engines.startup_command),
+    ];
     for (name, value) in startup.into_iter().filter(|(_, value)| !value.is_empty()) {
         engines.env.entry(name.to_owned()).or_insert_with(|| value.clone());
     }

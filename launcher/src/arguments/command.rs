@@ -6,7 +6,8 @@ use super::clusters::{
 };
 use super::common::{CommonArguments, OutputArguments, one_of};
 use super::others::{
-    AgentArguments, CompletionsArguments, ControllerArguments, EngineArguments, GuardArguments, ManArguments, StageArguments,
+    AgentArguments, CompletionsArguments, ControllerArguments, EngineArguments, GuardArguments, ManArguments,
+    StageArguments,
 };
 use super::profiles::{DoctorArguments, ProfileArguments};
 use super::start::{RunArguments, StartArguments, StartCommand};

@@ -20,7 +20,8 @@ pub use command::{Arguments, Command, parser};
 pub use common::{CommonArguments, OutputArguments};
 pub use numbers::BadNumber;
 pub use others::{
-    AgentArguments, CompletionsArguments, ControllerArguments, EngineArguments, GuardArguments, ManArguments, StageArguments,
+    AgentArguments, CompletionsArguments, ControllerArguments, EngineArguments, GuardArguments, ManArguments,
+    StageArguments,
 };
 pub use profiles::{
     DoctorArguments, ProfileArguments, ProfileCheckArguments, ProfileCommand, ProfileInitArguments,

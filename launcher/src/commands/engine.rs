@@ -27,7 +27,7 @@ pub fn run(arguments: &EngineArguments, variables: &Variables) -> Result<(), Fai
     let mut command = Command::new(&python);
     command.args(PROGRAM).arg("--connection-file").arg(file);
     if arguments.engines > 1 {
-        command.args(["--engines".to_owned(), arguments.engines.to_string(), "--fork".to_owned()]);
+        command.args(["--engines", &arguments.engines.to_string(), "--fork"]);
     }
     command.args(&arguments.options);
     if std::env::var_os(SAFE_PATH.0).is_none() {

@@ -1,8 +1,8 @@
 //! Parses the command line, runs the command that it names, and returns the exit code.
 
 use super::{
-    abort, agent, completions, controller, doctor, engine, gc, guard, list, logs, man, profile, restart, run, scale, stage, start,
-    status, stop, tasks, tunnel, version, wait,
+    abort, agent, completions, controller, doctor, engine, gc, guard, list, logs, man, profile, restart, run, scale,
+    stage, start, status, stop, tasks, tunnel, version, wait,
 };
 use crate::arguments::{Arguments, Command, StartCommand};
 use crate::completion;

@@ -2,7 +2,8 @@
 
 use super::{
     AbortReport, AcceptedReport, CompletionsReport, GcReport, LeadsTo, ListReport, ListedCluster, LogsReport,
-    ManReport, RestartReport, ScaleReport, ScriptReport, StartReport, StatusReport, StopReport, TunnelReport, WaitReport,
+    ManReport, RestartReport, ScaleReport, ScriptReport, StartReport, StatusReport, StopReport, TunnelReport,
+    WaitReport,
 };
 use crate::clusters::cluster_option;
 use crate::output::Report;

@@ -161,10 +161,7 @@ impl Supervisor<'_> {
     }
 
     /// Restarts engines; without any, all.
-    pub(super) fn restart(
-        &mut self,
-        engines: Option<&[EngineId]>,
-    ) -> Result<(Vec<EngineId>, Vec<Action>), Failure> {
+    pub(super) fn restart(&mut self, engines: Option<&[EngineId]>) -> Result<(Vec<EngineId>, Vec<Action>), Failure> {
         if self.launcher.is_none() || !self.core.is_ready() {
             return Err(Failure::new(Exit::Usage, "the cluster is still starting").with_hint("`ipclusterz wait` first"));
         }
@@ -176,8 +173,10 @@ impl Supervisor<'_> {
         restarted.map_err(|error| {
             let hint = match error {
                 CannotRestart::Together { .. } => "name all of them, or none: then all engines are restarted",
-                CannotRestart::NotOurs(_) => "`ipclusterz status` shows the engines; one that was started by hand is \
-                    started again by hand",
+                CannotRestart::NotOurs(_) => {
+                    "`ipclusterz status` shows the engines; one that was started by hand is \
+                    started again by hand"
+                }
                 CannotRestart::Nobody => "`ipclusterz scale +1` starts one",
             };
             Failure::new(Exit::Usage, error.to_string()).with_hint(hint)

@@ -50,8 +50,11 @@ impl Core {
         if named.is_empty() {
             return Err(CannotRestart::Nobody);
         }
-        let sets: Vec<SetId> =
-            self.restartable().filter(|set| set.given_ids().any(|id| named.contains(&id))).map(|set| set.set.id).collect();
+        let sets: Vec<SetId> = self
+            .restartable()
+            .filter(|set| set.given_ids().any(|id| named.contains(&id)))
+            .map(|set| set.set.id)
+            .collect();
         sets.iter().try_for_each(|id| self.check_whole(*id, &named))?;
         for id in sets {
             self.begin_restart(id, now);

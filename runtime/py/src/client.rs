@@ -349,7 +349,8 @@ impl Client {
     ) -> PyResult<HashMap<u32, Option<bool>>> {
         let (engines, timeout) = (engine_ids(engines), duration(timeout)?);
         let core = self.core.get()?;
-        let told = py.detach(|| core.signal(&engines, number, timeout)).map_err(|error| errors::of_client(py, &error))?;
+        let told =
+            py.detach(|| core.signal(&engines, number, timeout)).map_err(|error| errors::of_client(py, &error))?;
         Ok(told.into_iter().map(|(id, activity)| (id.0, activity.map(|activity| activity.signalled))).collect())
     }
 

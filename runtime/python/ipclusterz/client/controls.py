@@ -51,6 +51,13 @@ class Controls:
 
     name: str
 
+    if TYPE_CHECKING:
+
+        @property
+        def running(self) -> bool: ...
+        def connect_client(self, timeout: float = 10, *, session: str | None = None) -> Client: ...
+        def stop(self) -> None: ...
+
     def start_engines(self, n: int = 1, *, timeout: float = 60) -> list[int]:
         """Add engines, and wait until they are there.
 
@@ -91,9 +98,11 @@ class Controls:
         if n < 1:
             raise ValueError(f"n is {n}: at least one engine is added; stop_engines and scale have fewer")
         with self._connected() as client:
-            before = client.ids
+            before, deadline = _now(client), deadline_of(timeout)
             self._ask("scale", f"+{n}", "--timeout", f"{timeout}", seconds=timeout)
-            return sorted(_now(client) - before)
+            # The command counts all engines, also those that were started by hand.
+            _until(lambda: len(client.ids - before) >= n, deadline, f"not all of the {n} engines are there")
+            return sorted(client.ids - before)
 
     def scale(self, n: int, *, timeout: float = 60) -> list[int]:
         """Have `n` engines in all: starts more, or ends some, idle ones first. Those that work end when they are done.
@@ -153,18 +162,16 @@ class Controls:
         with self._connected() as client:
             chosen = _chosen(client, engines)
             client.shutdown(chosen)
-            deadline = deadline_of(timeout)
-            while left := client.ids.intersection(chosen):
-                if deadline is not None and time.monotonic() >= deadline:
-                    raise errors.TimeoutError(f"engines {sorted(left)} have not ended after {timeout:g} s")
-                time.sleep(_PAUSE)
+            gone = f"not all of the engines {chosen} have ended"
+            _until(lambda: client.ids.isdisjoint(chosen), deadline_of(timeout), gone)
             return chosen
 
     def restart_engines(self, engines: Targets = "all", *, timeout: float = 60) -> list[int]:
         """End engines, also busy ones, and start them again under their ids; wait until they are there.
 
-        What they have, and what runs, is lost; calls that wait for one of them by its id fail with `EngineError`, others
-        go elsewhere. Engines that mpiexec or a job has started together can only be restarted together.
+        What they have, and what runs, is lost: calls on one of them by its id fail with `EngineError`, and so do
+        load-balanced calls that have begun. Engines that mpiexec or a job has started together can only be restarted
+        together.
 
         Parameters
         ----------
@@ -247,7 +254,9 @@ class Controls:
                 line, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds + _MORE_SECONDS, env=environment
             )
         except subprocess.TimeoutExpired:
-            raise errors.TimeoutError(f"`{' '.join(line[1:])}` took longer than {seconds + _MORE_SECONDS:g} s") from None
+            raise errors.TimeoutError(
+                f"`{' '.join(line[1:])}` took longer than {seconds + _MORE_SECONDS:g} s"
+            ) from None
         return _report(done, line)
 
 
@@ -366,7 +375,11 @@ class RunningCluster(Controls):
         """A file of the cluster's folder, if that is here and of the same run."""
         folders = [] if self._file is None else [self._file.absolute().parent]
         for folder in [*folders, clusters_folder() / self.name]:
-            if folder.name == self.name and (folder / name).exists() and _run_in(folder / "client.json") == self._run_id:
+            if (
+                folder.name == self.name
+                and (folder / name).exists()
+                and _run_in(folder / "client.json") == self._run_id
+            ):
                 return folder / name
         return None
 
@@ -407,13 +420,23 @@ def _run_in(file: Path) -> str | None:
 
 
 def _chosen(client: Client, engines: Targets) -> list[int]:
-    return client._ids("all" if engines is None else engines)
+    chosen: list[int] = client._ids("all" if engines is None else engines)
+    return chosen
+
+
+def _until(condition: Callable[[], bool], deadline: float | None, otherwise: str) -> None:
+    """Wait for what the controller is about to say."""
+    while not condition():
+        if deadline is not None and time.monotonic() >= deadline:
+            raise errors.TimeoutError(f"{otherwise} in time", hint="`ipclusterz status` shows what there is")
+        time.sleep(_PAUSE)
 
 
 def _now(client: Client) -> set[int]:
     """The engines that the controller has now: what it said of them before it answers has come."""
     client.status()
-    return client.ids
+    ids: set[int] = client.ids
+    return ids
 
 
 def _report(done: subprocess.CompletedProcess[bytes], line: list[str]) -> dict[str, Any]:
