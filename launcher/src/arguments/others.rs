@@ -38,13 +38,13 @@ pub struct EngineArguments {
     #[arg(long, value_name = "PATH")]
     pub python: Option<String>,
 
-    /// Further options of the engines, behind --: `python -m ipclusterz.engine --help` lists them
-    #[arg(last = true, value_name = "OPTION")]
-    pub options: Vec<OsString>,
-
     /// Which cluster.
     #[command(flatten)]
     pub common: CommonArguments,
+
+    /// Further options of the engines, behind --: `python -m ipclusterz.engine --help` lists them
+    #[arg(last = true, value_name = "OPTION")]
+    pub options: Vec<OsString>,
 }
 
 /// `ipclusterz guard`
