@@ -202,7 +202,7 @@ def test_chosen_engines_that_wait_for_each_other_are_told(engines: Client) -> No
 
 def cluster_here() -> list[str]:
     """The cluster that clients in a task, in a fork of it and in a program that it starts go to."""
-    code = "import ipclusterz; print(ipclusterz.Client().cluster)"
+    code = "import ipclusterz; print(ipclusterz.Client().cluster.name)"
     program = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     with Client() as client:
         return [client.cluster.name, os.environ["IPCLUSTERZ_CLUSTER"], program.stdout.strip()]

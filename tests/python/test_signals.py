@@ -55,8 +55,8 @@ def test_busy_and_idle_engines_get_signals_by_number_and_name(own_cluster: Calla
 
 
 def test_sigint_is_an_interrupt(rc: Client, gate: Path) -> None:
-    running = rc[1].apply_async(hold, str(gate))
-    until(lambda: _state(rc, 1) == "busy")
+    running = rc[1].apply_async(hold, str(gate), "begun")
+    until(lambda: "begun" in running.stdout)
     rc.send_signal(signal.SIGINT, 1)
     with pytest.raises(RemoteError, match="KeyboardInterrupt"):
         running.get(timeout=20)

@@ -56,9 +56,8 @@ def test_each_engine_has_run_it_also_later_ones(own_cluster: Callable[..., Clust
     log = Path(cluster.report["log_directory"]) / "engine-0.log"
     assert log.read_text().count('it\'s "ready"') == 1
     # What it defines is as if it had been defined at a prompt.
-    assert rc[0].execute("Point.__module__, twice.__code__.co_filename", block=True).result == repr(
-        ("__main__", str(script))
-    )
+    known = rc[0].execute("f'{Point.__module__} {twice.__code__.co_filename}'", block=True).result
+    assert known == repr(f"__main__ {script}")
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ fn manual_pages_have_every_option() {
     assert!(page["page"].as_str().is_some_and(|page| page.contains("\\-\\-set")));
     user.run("man strat").assert_fails(
         2,
-        "error: there is no command \"strat\"\nhint: did you mean \"start\"? commands there are: start, run, scale, abort, tasks, \
+        "error: there is no command \"strat\"\nhint: did you mean \"start\"? commands there are: start, run, scale, restart, engine, abort, tasks, \
          stop, status, list, logs, wait, tunnel, gc, profile, doctor, completions, man\n",
     );
 }

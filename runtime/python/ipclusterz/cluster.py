@@ -6,6 +6,7 @@ process that started it, however that ends.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import uuid
@@ -15,14 +16,14 @@ from collections.abc import Mapping
 from .client.client import Client
 from .client.controls import Controls, RunningCluster, running
 from .client.tables import numbers, table
-from .error import ClusterError
+from .error import ClusterError, IpclusterzError
 from .shared.own import ENGINE_FILE
 from .starting import Start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Any
 
@@ -304,8 +305,14 @@ class Cluster(Controls):
     def _is_forked(self) -> bool:
         return os.getpid() != self._process_id
 
-    def _connected(self) -> Client:
-        return self.connect_client()
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Client]:
+        with self.connect_client() as client:
+            yield client
+        # The others have heard of what has changed, too.
+        for other in list(self._clients):
+            with contextlib.suppress(IpclusterzError):
+                other.status()
 
     @property
     def _process(self) -> subprocess.Popen[bytes] | None:

@@ -33,8 +33,8 @@ def number_of(wanted: int | str) -> int:
     """
     if isinstance(wanted, bool) or not isinstance(wanted, (int, str)):
         raise TypeError(f"a signal is a number or a name, not {type(wanted).__name__}: send_signal('SIGUSR1')")
-    number = getattr(signal, wanted, None) if isinstance(wanted, str) and wanted.startswith("SIG") else wanted
-    if isinstance(number, int) and number in signal.valid_signals():
+    number = signal.Signals.__members__.get(wanted) if isinstance(wanted, str) else wanted
+    if number is not None and number in signal.valid_signals():
         return int(number)
     names = ", ".join(each.name for each in signal.Signals)
     raise ValueError(f"there is no signal {wanted!r:.40}: a number from 1 on, or one of {names}")
