@@ -79,6 +79,8 @@ pub enum Action {
     Retire(Vec<EngineId>),
     /// Have the controller shut these engines down, busy or not.
     ShutDown(Vec<EngineId>),
+    /// Have these engines' processes get SIGTERM.
+    Terminate(Vec<EngineId>),
     /// Give back the nodes of a set's job that have these names: no engine of it is there any more.
     Vacate(SetId, Vec<String>),
     /// Start the controller again.

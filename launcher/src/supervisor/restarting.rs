@@ -55,11 +55,15 @@ impl Core {
             .filter(|set| set.given_ids().any(|id| named.contains(&id)))
             .map(|set| set.set.id)
             .collect();
+        let engines: Vec<EngineId> = named.iter().copied().collect();
+        if self.policy.again_in_job {
+            // They come back as others that die.
+            return Ok((engines.clone(), vec![Action::Terminate(engines)]));
+        }
         sets.iter().try_for_each(|id| self.check_whole(*id, &named))?;
         for id in sets {
             self.begin_restart(id, now);
         }
-        let engines: Vec<EngineId> = named.into_iter().collect();
         Ok((engines.clone(), vec![Action::ShutDown(engines)]))
     }
 

@@ -218,6 +218,7 @@ impl<'a> Supervisor<'a> {
                     }
                     Action::Retire(engines) => self.connection.retire(&engines),
                     Action::ShutDown(engines) => self.connection.shut_down(&engines),
+                    Action::Terminate(engines) => self.connection.terminate(&engines),
                     Action::Vacate(set, hosts) => {
                         if let Some(launcher) = &mut self.launcher {
                             launcher.vacate(set, hosts);

@@ -73,6 +73,17 @@ fn engines_that_are_one_program_are_restarted_together_or_not_at_all() {
 }
 
 #[test]
+fn where_jobs_start_engines_again_each_is_restarted_alone() {
+    let (mut core, now) = queued(1, 4, None);
+    core.policy.restart = true;
+    core.set_ways_back(None, true);
+    join(&mut core, 0..4, now);
+    let restarted = core.restart(Some(&ids(1..3)), now).expect("possible");
+    assert_eq!(restarted, (ids(1..3), vec![Action::Terminate(ids(1..3))]));
+    assert_eq!((core.wanted(), core.next_tick()), (4, None));
+}
+
+#[test]
 fn who_is_not_there_cannot_be_restarted() {
     let (mut core, now) = queued(2, 1, None);
     join(&mut core, 0..1, now);
