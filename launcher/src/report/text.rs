@@ -150,8 +150,9 @@ impl Report for RestartReport {
     fn to_talk(&self) -> String {
         let Self { cluster, engines, there, seconds } = self;
         let ids: Vec<String> = engines.iter().map(EngineId::to_string).collect();
+        let what = if ids.len() == 1 { "engine" } else { "engines" };
         let done = if *there { format!("restarted ({seconds:.1} s)") } else { "being restarted".to_owned() };
-        format!("cluster {cluster:?}: engines {} {done}\n", ids.join(", "))
+        format!("cluster {cluster:?}: {what} {} {done}\n", ids.join(", "))
     }
 }
 
