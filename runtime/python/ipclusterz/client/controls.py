@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import time
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from .deadlines import deadline_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from typing import Any
 
@@ -246,6 +246,9 @@ class Controls:
 
     def _ask(self, command: str, *words: str, seconds: float) -> dict[str, Any]:
         """Run a command about this cluster, and return what it reports."""
+        # Start-up: few clients ask.
+        import subprocess
+
         home = self._home()
         line = [program(), command, *words, "--cluster", self.name, "--json", "--quiet"]
         environment = None if home is None else {**os.environ, "IPCLUSTERZ_HOME": home}
