@@ -138,6 +138,12 @@ def test_engines_are_restarted(site: Site) -> None:
     assert not set(last.items()) & set(after.items())
 
 
+def test_signals_reach_engines_that_are_busy(site: Site) -> None:
+    site.start(4)
+    with site.prompt() as prompt:
+        assert prompt.do(user.signalled, "SIGUSR2") == dict.fromkeys(range(4), 1)
+
+
 def test_an_engine_that_is_killed(site: Site) -> None:
     site.start(4)
     with site.prompt() as prompt:

@@ -331,6 +331,7 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda view: view.parallel()(abs)([1], [2, 3]), ValueError, r"equal lengths, not \[1, 2\]"),
     ],
     "LoadBalancedView.reload": [(lambda view: view.reload(None), TypeError, "a module or its name is needed")],
+    "DirectView.send_signal": [(lambda view: view.send_signal("SIGNOPE"), ValueError, "no signal 'SIGNOPE'")],
     "View.barrier": [(lambda view: view.barrier(3), TypeError, "results or message ids are needed, not int")],
 }
 

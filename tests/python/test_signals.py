@@ -50,7 +50,7 @@ def test_busy_and_idle_engines_get_signals_by_number_and_name(own_cluster: Calla
     rc.send_signal(signal.SIGRTMIN + 1, [0])
     assert sorted(busy.get(timeout=20)) == sorted([signal.SIGUSR2, signal.SIGHUP, signal.SIGRTMIN + 1])
     assert rc[1].apply_bound(_await, 1).get(timeout=20) == [signal.SIGUSR2]
-    rc.send_signal("SIGUSR2", 1, block=False)
+    rc[1].send_signal("SIGUSR2", block=False)
     assert rc[1].apply_bound(_await, 2).get(timeout=20) == [signal.SIGUSR2] * 2
 
 

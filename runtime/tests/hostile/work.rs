@@ -89,6 +89,27 @@ fn an_engine_that_is_named_often_is_asked_once() {
 }
 
 #[test]
+fn a_signal_goes_to_engines_of_clients_and_not_from_engine_to_engine() {
+    let mut core = controller();
+    for (who, signal) in [(CLIENT, Some(9)), (ENGINE, None)] {
+        let inspect = Inspect {
+            number: 1,
+            asker: None,
+            engines: vec![EngineId(0)],
+            stacks: false,
+            broken: None,
+            signal: Some(9),
+        };
+        let actions = says(&mut core, who, Message::Inspect(inspect), vec![]);
+        let found = actions.iter().find_map(|action| match action {
+            Action::Send { route: Route(ENGINE), message: Message::Inspect(inspect), .. } => Some(inspect.signal),
+            _ => None,
+        });
+        assert_eq!(found, Some(signal));
+    }
+}
+
+#[test]
 fn an_engine_that_says_nothing_is_not_asked_without_end() {
     let mut core = controller();
     let mut asked = 0;

@@ -9,16 +9,17 @@ from ..error import EngineError, UnknownEngine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from .._core import Client as Core
 
-__all__ = ["FOR_STOPPED", "number_of", "send", "to_stopped"]
+__all__ = ["number_of", "tell"]
 
 # How long the I/O threads of engines may take to answer; they never wait for the interpreter.
 _SECONDS = 5.0
-FOR_STOPPED = (signal.SIGCONT, signal.SIGKILL)
-"""What may be sent to processes that are stopped, and cannot send it to themselves."""
+# For processes that are stopped, and cannot send it to themselves.
+_FOR_STOPPED = (signal.SIGCONT, signal.SIGKILL)
 
 
 def number_of(wanted: int | str) -> int:
@@ -40,8 +41,21 @@ def number_of(wanted: int | str) -> int:
     raise ValueError(f"there is no signal {wanted!r:.40}: a number from 1 on, or one of {names}")
 
 
-def send(core: Core, engines: list[int], number: int, wait: bool) -> None:
+def tell(core: Core, number: int, engines: list[int], wait: bool, status: Callable[[], dict[str, Any]]) -> None:
     """Have the processes of engines get a signal.
+
+    Parameters
+    ----------
+    core : ipclusterz._core.Client
+        The connection.
+    number : int
+        The signal.
+    engines : list of int
+        Who gets it.
+    wait : bool
+        Wait until they have it.
+    status : callable
+        Asks the controller.
 
     Raises
     ------
@@ -50,9 +64,19 @@ def send(core: Core, engines: list[int], number: int, wait: bool) -> None:
     EngineError
         When one does not answer, or is of a release that knows no signals.
     """
-    told = core.signal(engines, number, _SECONDS if wait else 0.0)
-    if not wait:
+    if number == signal.SIGINT:
+        # Behind the requests that it is meant for.
+        core.interrupt(engines)
         return
+    if number in _FOR_STOPPED:
+        reached = _to_stopped(status()["engines"], engines, number)
+        engines = [engine for engine in engines if engine not in reached]
+    told = core.signal(engines, number, _SECONDS if wait else 0.0)
+    if wait:
+        _check(told, engines)
+
+
+def _check(told: dict[int, bool | None], engines: list[int]) -> None:
     gone = [engine for engine in engines if engine in told and told[engine] is None]
     if gone:
         raise UnknownEngine(f"engines {gone} are gone", hint="rc.ids are the engines that are there")
@@ -67,18 +91,8 @@ def send(core: Core, engines: list[int], number: int, wait: bool) -> None:
         )
 
 
-def to_stopped(status: list[dict[str, Any]], engines: list[int], number: int) -> set[int]:
-    """Send a signal to those engines of this host that are stopped. Returns which.
-
-    Parameters
-    ----------
-    status : list of dict
-        All engines, as the controller describes them.
-    engines : list of int
-        Those that are to get it.
-    number : int
-        The signal.
-    """
+def _to_stopped(status: list[dict[str, Any]], engines: list[int], number: int) -> set[int]:
+    """Send a signal to those engines of this host that are stopped. Returns which."""
     here = os.uname().nodename
     stopped = [each for each in status if each["id"] in engines and each["state"] == "stopped" and each["host"] == here]
     return {each["id"] for each in stopped if _kill(each["pid"], number)}

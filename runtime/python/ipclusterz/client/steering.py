@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from signal import SIGINT
-
 from .connection import Connection
 from .controls import Controls, RunningCluster
-from .signals import FOR_STOPPED, number_of, send, to_stopped
+from .signals import number_of, tell
 from .targets import OWN
 
 TYPE_CHECKING = False
@@ -87,15 +85,7 @@ class Steering(Connection):
         >>> rc.send_signal("SIGUSR2", 0)
         >>> rc.send_signal("SIGINT")
         """
-        number, engines = number_of(sig), self._choose(targets)[0]
-        if number == SIGINT:
-            # Behind the requests that it is meant for.
-            self._core.interrupt(engines)
-            return
-        if number in FOR_STOPPED:
-            reached = to_stopped(self.status()["engines"], engines, number)
-            engines = [engine for engine in engines if engine not in reached]
-        send(self._core, engines, number, block)
+        tell(self._core, number_of(sig), self._choose(targets)[0], block, self.status)
 
     def shutdown(self, targets: Targets | Own = OWN, *, controller: bool = False, restart: bool = False) -> None:
         """End engines, or the whole cluster.
