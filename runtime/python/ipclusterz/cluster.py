@@ -41,7 +41,7 @@ class Cluster(Controls):
     ----------
     n : int, optional
         Number of engines; as many as there are cores for this process when left out, unless the profile or the
-        environment says how many.
+        environment says how many. With 0 there is a controller, and engines come later: by `start_engines`, or by hand.
     cluster : str, optional
         Name of the cluster; a name that nobody else uses when left out.
     profile : str or path-like, optional

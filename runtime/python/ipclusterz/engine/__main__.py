@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # Python 3.11 and later leave the folder out at once when they are told so.
 _SAFE_PATH = "PYTHONSAFEPATH"
+# Begins the names of variables with what an engine runs first.
+_STARTUP = "IPCLUSTERZ_STARTUP_"
 # One that nobody else uses.
 _STACK_SIGNAL = SIGRTMIN + 7
 PRELOAD_HINT = "each is a module of the engines' Python: engines.preload of the profile"
@@ -130,13 +132,14 @@ def load(options: Options) -> None:
 
 def start_up(namespace: Namespace) -> None:
     """Run what the user wants to have run before this engine takes work."""
+    if not any(name.startswith(_STARTUP) for name in os.environ):
+        return
     from .startup import StartupError, run, wanted
 
-    if startup := wanted(os.environ):
-        try:
-            run(startup, namespace)
-        except StartupError as error:
-            fail(str(error), STARTUP_HINT)
+    try:
+        run(wanted(os.environ), namespace)
+    except StartupError as error:
+        fail(str(error), STARTUP_HINT)
 
 
 def for_own_clients(connection_file: str, core: Engine, loop: Loop, state: State) -> None:
