@@ -130,6 +130,9 @@ def test_a_launcher_that_is_not_here(
             assert rc.ids == {0}
             # What the controller can do works from everywhere.
             assert rc.cluster.stop_engines() == [0]
+        # Where the file is, the launcher's folder is.
+        with Client(cluster.report["client_file"]) as rc:
+            assert rc.cluster.scale(1) == [0]
         controls.stop()
     until(lambda: not cluster.running)
 

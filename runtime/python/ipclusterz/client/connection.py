@@ -51,6 +51,7 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_core",
+        "_file",
         "_left",
         "_named",
         "_owner",
@@ -68,6 +69,8 @@ class Connection:
         self._named = named
         self._tunnel = tunnel
         self._owner: object = None
+        # The connection file that was named, if one was.
+        self._file: str | None = None
         self._targets: Targets = "all"
         self._watcher = Watcher(core)
         self._results: WeakSet[LazyFuture] = WeakSet()

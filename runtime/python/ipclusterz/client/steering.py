@@ -37,7 +37,7 @@ class Steering(Connection):
         """
         if isinstance(self._owner, Controls):
             return self._owner
-        return RunningCluster(self._core.cluster, None, self._core.run_id, type(self), self)
+        return RunningCluster(self._core.cluster, self._file, self._core.run_id, type(self), self)
 
     def interrupt(self, targets: Targets | Own = OWN) -> None:
         """Raise KeyboardInterrupt in the code that engines run now; their namespaces survive.
