@@ -1,6 +1,6 @@
 //! Starts, watches and ends a cluster on another host: the order of events on this side.
 
-use super::lookout::{progress, scale, watch_cluster};
+use super::lookout::{progress, restart, scale, watch_cluster};
 use super::plan::Plan;
 use super::there::{STOP_PATIENCE, There};
 use super::version;
@@ -209,7 +209,9 @@ impl Cluster<'_> {
                     let ask = move || {
                         let reply = match request {
                             Request::Scale(scaling) => scale(&there, &runner, &scaling).map(Reply::Scaled),
-                            Request::Restart(_) => Err(only_there(&there)),
+                            Request::Restart(engines) => {
+                                restart(&there, &runner, engines.as_deref()).map(Reply::Restarting)
+                            }
                             Request::Progress => progress(&there, &runner).map(Reply::Progress),
                         };
                         // The command that asked may have exited.
@@ -302,13 +304,6 @@ impl Cluster<'_> {
         self.plan.handle.sets = job.map(|job| SetRecord { set, job }).into_iter().collect();
         Ok(self.plan.handle.write(&self.plan.folder.handle_file())?)
     }
-}
-
-/// Engines of a whole cluster elsewhere are restarted there.
-fn only_there(there: &There) -> Failure {
-    let (host, cluster) = (&there.record.host, &there.record.cluster);
-    let message = format!("the engines of a cluster that runs on {host} as a whole are restarted from there");
-    Failure::new(Exit::Usage, message).with_hint(format!("run `ipclusterz restart --cluster {cluster}` on {host}"))
 }
 
 /// The failure of a start that was ended `before` something.
