@@ -8,6 +8,7 @@
 //! answer `Err` with `message` and `hint`.
 
 use crate::report::progress::Progress;
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::private;
 use ipclusterz_base::release;
 use ipclusterz_base::words::without_codes;
@@ -42,6 +43,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub enum Request {
     /// Have more engines, or fewer.
     Scale(Scaling),
+    /// Restart these engines, under their ids; without any, all.
+    Restart(Option<Vec<EngineId>>),
     /// Report how far the sets are.
     Progress,
 }
@@ -52,6 +55,8 @@ pub enum Request {
 pub enum Reply {
     /// To [`Request::Scale`].
     Scaled(Scaled),
+    /// To [`Request::Restart`]: who it is.
+    Restarting(Vec<EngineId>),
     /// To [`Request::Progress`].
     Progress(Progress),
 }
@@ -262,7 +267,15 @@ fn answer_of(request: Request, take: &impl Fn(Request, AnswerTo) -> bool) -> Res
 pub fn scale(socket_dir: &Path, scaling: Scaling) -> Result<Scaled, Failure> {
     match ask(socket_dir, Request::Scale(scaling), PATIENCE)? {
         Reply::Scaled(scaled) => Ok(scaled),
-        other @ Reply::Progress(_) => Err(unexpected(&other)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Asks that launcher to restart engines; without any, all. Returns which.
+pub fn restart(socket_dir: &Path, engines: Option<Vec<EngineId>>) -> Result<Vec<EngineId>, Failure> {
+    match ask(socket_dir, Request::Restart(engines), PATIENCE)? {
+        Reply::Restarting(engines) => Ok(engines),
+        other => Err(unexpected(&other)),
     }
 }
 
@@ -270,7 +283,7 @@ pub fn scale(socket_dir: &Path, scaling: Scaling) -> Result<Scaled, Failure> {
 pub fn progress(socket_dir: &Path, patience: Duration) -> Result<Progress, Failure> {
     match ask(socket_dir, Request::Progress, patience)? {
         Reply::Progress(progress) => Ok(progress),
-        other @ Reply::Scaled(_) => Err(unexpected(&other)),
+        other => Err(unexpected(&other)),
     }
 }
 

@@ -23,7 +23,7 @@ impl Inspections {
         // Each answers once.
         let awaited = engines.iter().collect::<BTreeSet<_>>().len();
         self.open.insert(self.last.0, (awaited, Activities::new()));
-        Inspect { number: self.last.0, asker: None, engines: engines.to_vec(), stacks, broken }
+        Inspect { number: self.last.0, asker: None, engines: engines.to_vec(), stacks, broken, signal: None }
     }
 
     /// One has answered; perhaps too late.

@@ -60,8 +60,10 @@ def _members(of: Name) -> list[Name]:
         for name in dir(of.value)
         if not name.startswith("_")
     }
+    # A class method is the function that it was made of.
+    values = {name: inspect.getattr_static(of.value, name) for name in owners}
     return [
-        Name(of.module, f"{of.path}.{name}", inspect.getattr_static(of.value, name), owner)
+        Name(of.module, f"{of.path}.{name}", getattr(values[name], "__func__", values[name]), owner)
         for name, owner in owners.items()
         if owner.__module__.partition(".")[0] == "ipclusterz"
     ]

@@ -103,7 +103,7 @@ def parameters(name: Name) -> set[str]:
     """Those of a signature, with their asterisks."""
     stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     found = inspect.signature(name.value).parameters.values()
-    return {stars.get(one.kind, "") + one.name for one in found} - {"self"}
+    return {stars.get(one.kind, "") + one.name for one in found} - {"self", "cls"}
 
 
 def documented(name: Name) -> set[str]:

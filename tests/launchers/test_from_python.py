@@ -53,7 +53,7 @@ import ipclusterz as ipz
 def nested():
     try:
         with ipz.worker_client() as client:
-            return client[None].map_sync(abs, range(-3, 0)), client.cluster
+            return client[None].map_sync(abs, range(-3, 0)), client.cluster.name
     except ipz.ConnectionFileError as error:
         return str(error)
 

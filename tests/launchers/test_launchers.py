@@ -115,6 +115,35 @@ def test_scaling(site: Site) -> None:
     assert site.status()["engines_wanted"] == 4
 
 
+def test_engines_are_restarted(site: Site) -> None:
+    site.start(4, "--restart")
+    before = {engine: about["pid"] for engine, about in site.engines().items()}
+    one = ("restart", "--engine", "2")
+    # Where one program has started all of them, they end with it.
+    together = site.together or "SLURM_JOB_ID" in site.env
+    if together:
+        with pytest.raises(CommandFailed, match="engine 2 cannot be restarted without engines 0, 1, 3: they are one"):
+            site.ipclusterz(*one)
+    else:
+        assert site.ipclusterz(*one)["engines"] == [2]
+    after = {engine: about["pid"] for engine, about in site.engines().items()}
+    assert [engine for engine in range(4) if before[engine] != after[engine]] == ([] if together else [2])
+    with site.prompt() as prompt:
+        prompt.do(user.begin_to_sleep, 1)
+        assert site.ipclusterz("restart")["engines"] == [0, 1, 2, 3]
+        assert prompt.do(user.how_it_ended).startswith("EngineError: engine 1")
+        assert prompt.do(user.wait_for_ids, [0, 1, 2, 3]) == [0, 1, 2, 3]
+        assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
+    last = {engine: about["pid"] for engine, about in site.engines().items()}
+    assert not set(last.items()) & set(after.items())
+
+
+def test_signals_reach_engines_that_are_busy(site: Site) -> None:
+    site.start(4)
+    with site.prompt() as prompt:
+        assert prompt.do(user.signalled, "SIGUSR2") == dict.fromkeys(range(4), 1)
+
+
 def test_an_engine_that_is_killed(site: Site) -> None:
     site.start(4)
     with site.prompt() as prompt:

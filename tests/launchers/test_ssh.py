@@ -534,6 +534,12 @@ def test_a_controller_on_another_host(site: Site, separate: VirtualHosts) -> Non
     assert (progress["wanted"], {found["state"] for found in progress["sets"]}) == (4, {"running"})
     scaled = site.ipclusterz("scale", "+1")
     assert (scaled["before"], scaled["wanted"], scaled["engines"]) == (4, 5, 5)
+    before = site.engines()
+    assert site.ipclusterz("restart", "--engine", "1", "--engine", "3")["engines"] == [1, 3]
+    assert [engine for engine, about in site.engines().items() if about["pid"] != before[engine]["pid"]] == [1, 3]
+    assert site.ipclusterz("restart")["engines"] == [0, 1, 2, 3, 4]
+    with pytest.raises(CommandFailed, match="engine 9: not started by this cluster's launcher"):
+        site.ipclusterz("restart", "--engine", "9")
     assert site.stop()["stopped"][0]["forced"] is False
     until(lambda: not left_on(separate), 20, lambda: str(left_on(separate)))
 

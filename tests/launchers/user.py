@@ -228,6 +228,30 @@ def begin_to_sleep(rc: Any, engine: int, seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
+def signalled(rc: Any, name: str, seconds: float = 20) -> Any:
+    """How often engines that run a call have got a signal which is sent once."""
+    import time
+
+    def listen(name: str, seconds: float) -> int:
+        import signal
+
+        heard: list[int] = []
+        signal.signal(getattr(signal, name), lambda number, _: heard.append(number))
+        print("listening", flush=True)
+        deadline = time.monotonic() + seconds
+        while not heard and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return len(heard)
+
+    call = rc[:].apply_async(listen, name, seconds)
+    deadline = time.monotonic() + seconds
+    while not all("listening" in text for text in call.stdout):
+        assert time.monotonic() < deadline, "they do not listen"
+        time.sleep(0.01)
+    rc.send_signal(name)
+    return call.get_dict(timeout=seconds)
+
+
 def begin_to_fill_memory(rc: Any, engine: int, megabytes: int) -> None:
     """Begin a call that takes so much memory; `how_it_ended` tells of it."""
 

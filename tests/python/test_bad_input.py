@@ -16,6 +16,7 @@ from ipclusterz.client.direct import DirectCalls
 from ipclusterz.client.namespaces import NamespaceCalls
 from ipclusterz.client.past import Past
 from ipclusterz.client.sequences import SequenceCalls
+from ipclusterz.client.steering import Steering
 
 Call = Callable[[Any], Any]
 
@@ -232,6 +233,17 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda rc: rc.shutdown([]), ValueError, "empty"),
         (lambda rc: rc.shutdown("x"), TypeError, "engines are an id"),
         (lambda rc: rc.shutdown(0, controller=True), ValueError, "leave targets out"),
+        (lambda rc: rc.shutdown(controller=True, restart=True), ValueError, "exclude each other"),
+        (lambda rc: rc.shutdown(9, restart=True), IndexError, "there is no engine 9"),
+    ],
+    "Client.send_signal": [
+        (lambda rc: rc.send_signal("SIGNOPE"), ValueError, "no signal 'SIGNOPE'.*SIGUSR1"),
+        (lambda rc: rc.send_signal(0), ValueError, "no signal 0"),
+        (lambda rc: rc.send_signal(-9), ValueError, "no signal -9"),
+        (lambda rc: rc.send_signal(999), ValueError, "no signal 999"),
+        (lambda rc: rc.send_signal("SIG_IGN"), ValueError, "no signal 'SIG_IGN'"),
+        (lambda rc: rc.send_signal(None), TypeError, "a signal is a number or a name, not NoneType"),
+        (lambda rc: rc.send_signal("SIGUSR2", 9), IndexError, "there is no engine 9"),
     ],
     "Client.group": [(lambda rc: rc.group("big"), IndexError, "there is no engine of group 'big'")],
     "Client.retire": [
@@ -319,6 +331,7 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda view: view.parallel()(abs)([1], [2, 3]), ValueError, r"equal lengths, not \[1, 2\]"),
     ],
     "LoadBalancedView.reload": [(lambda view: view.reload(None), TypeError, "a module or its name is needed")],
+    "DirectView.send_signal": [(lambda view: view.send_signal("SIGNOPE"), ValueError, "no signal 'SIGNOPE'")],
     "View.barrier": [(lambda view: view.barrier(3), TypeError, "results or message ids are needed, not int")],
 }
 
@@ -361,12 +374,19 @@ def test_every_public_method_is_in_the_table() -> None:
     from ipclusterz.client.view import View
 
     # What is about the connection, namespaces and sequences is in classes of its own only for the size of a file.
-    names = {Connection: "Client", Past: "Client", NamespaceCalls: "DirectCalls", SequenceCalls: "DirectCalls"}
+    names = {
+        Connection: "Client",
+        Past: "Client",
+        Steering: "Client",
+        NamespaceCalls: "DirectCalls",
+        SequenceCalls: "DirectCalls",
+    }
     public = {
         f"{names.get(kind, kind.__name__)}.{name}"
         for kind in (
             Client,
             Past,
+            Steering,
             Connection,
             SequenceCalls,
             NamespaceCalls,

@@ -21,7 +21,7 @@ def test_a_block() -> None:
     with ipz.Cluster(n=2) as rc:
         assert rc.ids == {0, 1}
         assert rc[:].apply_sync(lambda x: x + 1, 41) == {0: 42, 1: 42}
-        name = rc.cluster
+        name = rc.cluster.name
     assert rc.closed
     with pytest.raises(ipz.ConnectionFileError):
         Client(cluster=name)
@@ -79,7 +79,6 @@ def test_a_name_that_is_taken(own_cluster: Callable[..., Cluster]) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"n": 0}, "0"),
         ({"n": -1}, "-1"),
         ({"n": 100_000}, "100000"),
         ({"n": 1, "cluster": "no/name"}, "no/name"),
@@ -90,7 +89,8 @@ def test_a_name_that_is_taken(own_cluster: Callable[..., Cluster]) -> None:
         ({"n": 1, "timeout": -1}, "-1"),
         ({"n": 1, "profile": "slurmm"}, 'there is no profile "slurmm"'),
         ({"n": 1, "profile": "/nowhere/p.toml"}, "/nowhere/p.toml"),
-        ({"n": 1, "engines": "mpi"}, "there is no `mpi`"),
+        ({"n": 1, "engines": "mpy"}, "one of batch htcondor local lsf mpi mpiexec pbs sge slurm ssh"),
+        ({"n": 1, "engines": {"launcher": "mpi"}}, "there is no `mpi`"),
         ({"n": 1, "engines": {"lunch": 1}}, "unknown key `engines.lunch`"),
         ({"n": 1, "partitoin": "gpu"}, "unknown key `partitoin`"),
         ({"n": 1, "hosts": []}, "`hosts` can be `ssh.hosts` or `mpiexec.hosts`: say which"),
@@ -164,7 +164,7 @@ def test_a_table_for_notebooks(rc: Client, cluster: Cluster, gate: Path) -> None
     tables = [thing._repr_html_() for thing in (cluster, rc, view, balanced, result)]
     assert all(table.startswith("<table><caption><b>") and table.count("<tr>") < 7 for table in tables)
     assert "4: 0-3" in tables[0]
-    assert f">{rc.cluster}<" in tables[1]
+    assert f">{rc.cluster.name}<" in tables[1]
     assert ">1-2<" in tables[2]
     assert ">all<" in tables[3]
     assert ">pending<" in tables[4]

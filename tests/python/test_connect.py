@@ -33,7 +33,7 @@ def changed(file: Path, **values: object) -> Path:
 def test_by_name_path_and_address(cluster: Cluster) -> None:
     with Client(cluster=cluster.name) as by_name:
         assert by_name.ids == {0, 1, 2, 3}
-        assert by_name.cluster == cluster.name
+        assert by_name.cluster.name == cluster.name
         address = by_name._core.address
     with Client(cluster.report["client_file"]) as by_path:
         assert by_path.ids == {0, 1, 2, 3}
@@ -197,9 +197,9 @@ def test_by_profile(
         environment.setenv("IPCLUSTERZ_PROFILE", "lab")
         lab = own_cluster(1)
     with Client(profile="lab") as rc:
-        assert rc.cluster == lab.name
+        assert rc.cluster.name == lab.name
     with Client(profile="default") as rc:
-        assert rc.cluster == cluster.name
+        assert rc.cluster.name == cluster.name
     own_cluster(1)
     with pytest.raises(ConnectionFileError, match="2 clusters run with profile 'default'") as caught:
         Client(profile="default")
@@ -351,7 +351,7 @@ def test_closing_ends_what_waits(cluster: Cluster, gate: Path) -> None:
 
 
 def test_representation(rc: Client) -> None:
-    assert rc.cluster in repr(rc)
+    assert rc.cluster.name in repr(rc)
     assert "4 engines" in repr(rc)
     assert "0, 1, 2, 3" in repr(rc[:])
     assert repr(rc[2]) == "<DirectView of engine 2>"
@@ -361,12 +361,12 @@ def test_representation(rc: Client) -> None:
 def test_the_variable_of_the_launcher_names_the_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IPCLUSTERZ_CLUSTER", cluster.name)
     with Client() as rc:
-        assert rc.cluster == cluster.name
+        assert rc.cluster.name == cluster.name
     monkeypatch.setenv("IPCLUSTERZ_CLUSTER", "no-such-cluster")
     with pytest.raises(ConnectionFileError, match="no-such-cluster"):
         Client()
     with Client(cluster=cluster.name) as rc:
-        assert rc.cluster == cluster.name
+        assert rc.cluster.name == cluster.name
 
 
 def test_a_name_in_place_of_a_file(cluster: Cluster) -> None:

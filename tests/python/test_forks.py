@@ -59,6 +59,9 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "get": ("a",),
     "AsyncResult.get": (),
     "Group.scatter": ("a",),
+    "scale": (1,),
+    "send_signal": ("SIGUSR2",),
+    "signal_engines": ("SIGUSR2",),
     "MapResult.get": (),
     "ViewFuture.get": (),
     "imap": (abs, [1]),
@@ -130,8 +133,8 @@ ANSWERS = {
     ),
     *("register_joblib_backend", "via"),
 }
-# What needs IPython, and what a map does not have.
-LEFT_OUT = {"Client.activate", "DirectView.activate", "MapResult.get_dict"}
+# What needs IPython, what needs no cluster, and what a map does not have.
+LEFT_OUT = {"Client.activate", "Cluster.from_file", "DirectView.activate", "MapResult.get_dict"}
 
 
 def entries(thing: Any) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -202,10 +202,10 @@ def test_chosen_engines_that_wait_for_each_other_are_told(engines: Client) -> No
 
 def cluster_here() -> list[str]:
     """The cluster that clients in a task, in a fork of it and in a program that it starts go to."""
-    code = "import ipclusterz; print(ipclusterz.Client().cluster)"
+    code = "import ipclusterz; print(ipclusterz.Client().cluster.name)"
     program = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     with Client() as client:
-        return [client.cluster, os.environ["IPCLUSTERZ_CLUSTER"], program.stdout.strip()]
+        return [client.cluster.name, os.environ["IPCLUSTERZ_CLUSTER"], program.stdout.strip()]
 
 
 def test_a_client_in_a_task_goes_to_its_own_cluster(
@@ -219,7 +219,7 @@ def test_a_client_in_a_task_goes_to_its_own_cluster(
     for one in (other, elsewhere, default):
         with one.connect_client() as rc:
             assert rc[0].apply_sync(cluster_here) == [one.name] * 3
-            named = rc[0].apply_sync(lambda name: Client(cluster=name).cluster, "default")
+            named = rc[0].apply_sync(lambda name: Client(cluster=name).cluster.name, "default")
             assert named == "default"
 
 
@@ -278,6 +278,6 @@ def subprocess_imports(folder: str) -> None:
 def test_a_task_may_start_a_cluster(rc: Client) -> None:
     def starts() -> Any:
         with Cluster(1) as inner:
-            return inner[0].apply_sync(lambda: Client().cluster) == inner.cluster
+            return inner[0].apply_sync(lambda: Client().cluster.name) == inner.cluster.name
 
     assert rc[0].apply_sync(starts) is True

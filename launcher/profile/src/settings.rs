@@ -85,6 +85,7 @@ impl StartSettings {
         let mut profile = checked_profile(options, variables, places)?;
         set_hash_seed(&mut profile.tables.engines, variables);
         set_safe_path(&mut profile.tables.engines, variables);
+        set_startup(&mut profile.tables.engines);
         Self::of(cluster, profile)
     }
 
@@ -169,6 +170,17 @@ const SAFE_PATH_OF_ENGINES: &str = "ipclusterz";
 fn set_safe_path(engines: &mut EnginesTable, variables: &Variables) {
     let value = variables.get(SAFE_PATH).unwrap_or(SAFE_PATH_OF_ENGINES);
     engines.env.entry(SAFE_PATH.to_owned()).or_insert_with(|| value.to_owned());
+}
+
+/// What each engine runs before it takes work, as variables: code may be long, and is nobody else's to read.
+fn set_startup(engines: &mut EnginesTable) {
+    let startup = [
+        ("IPCLUSTERZ_STARTUP_SCRIPT", &engines.startup_script),
+        ("IPCLUSTERZ_STARTUP_COMMAND", &engines.startup_command),
+    ];
+    for (name, value) in startup.into_iter().filter(|(_, value)| !value.is_empty()) {
+        engines.env.entry(name.to_owned()).or_insert_with(|| value.clone());
+    }
 }
 
 /// Any seed but 0, with which Python would not mix hashes at all.

@@ -25,6 +25,22 @@ pub struct ScaleArguments {
     pub common: CommonArguments,
 }
 
+/// `ipclusterz restart`
+#[derive(Debug, Args)]
+pub struct RestartArguments {
+    /// This engine (repeatable) [default: all]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = numbers::engine_id)]
+    pub engine: Vec<u32>,
+
+    /// Seconds to wait until they are there again; 0: do not wait
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value_t = 60.0, value_parser = numbers::seconds)]
+    pub timeout: f64,
+
+    /// Which cluster.
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
 /// `ipclusterz gc`
 #[derive(Debug, Args)]
 pub struct GcArguments {

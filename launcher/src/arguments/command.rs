@@ -1,12 +1,13 @@
 //! The command line as a whole, and the choice of a command.
 
 use super::clusters::{
-    AbortArguments, GcArguments, ListArguments, LogsArguments, ScaleArguments, StatusArguments, StopArguments,
-    TunnelArguments, WaitArguments,
+    AbortArguments, GcArguments, ListArguments, LogsArguments, RestartArguments, ScaleArguments, StatusArguments,
+    StopArguments, TunnelArguments, WaitArguments,
 };
 use super::common::{CommonArguments, OutputArguments, one_of};
 use super::others::{
-    AgentArguments, CompletionsArguments, ControllerArguments, GuardArguments, ManArguments, StageArguments,
+    AgentArguments, CompletionsArguments, ControllerArguments, EngineArguments, GuardArguments, ManArguments,
+    StageArguments,
 };
 use super::profiles::{DoctorArguments, ProfileArguments};
 use super::start::{RunArguments, StartArguments, StartCommand};
@@ -57,6 +58,10 @@ pub enum Command {
     Run(RunArguments),
     /// Have more engines in a running cluster, or fewer
     Scale(ScaleArguments),
+    /// Restart engines of a running cluster, under their ids
+    Restart(RestartArguments),
+    /// Be an engine that joins a cluster, or several, until the cluster ends
+    Engine(EngineArguments),
     /// Give up the calls that wait on a cluster, those of all clients
     Abort(AbortArguments),
     /// List tasks that are under way and that have ended, show them, wait for them, abort them
@@ -150,6 +155,8 @@ impl Command {
     fn place(&mut self) -> Place<'_> {
         match self {
             Command::Scale(arguments) => Place::Common(&mut arguments.common),
+            Command::Restart(arguments) => Place::Common(&mut arguments.common),
+            Command::Engine(arguments) => Place::Common(&mut arguments.common),
             Command::Abort(arguments) => Place::Common(&mut arguments.common),
             Command::Stop(arguments) => Place::Common(&mut arguments.common),
             Command::Status(arguments) => Place::Common(&mut arguments.common),

@@ -13,14 +13,15 @@ mod start;
 mod tasks;
 
 pub use clusters::{
-    AbortArguments, GcArguments, ListArguments, LogsArguments, ScaleArguments, StatusArguments, StopArguments,
-    TunnelArguments, WaitArguments,
+    AbortArguments, GcArguments, ListArguments, LogsArguments, RestartArguments, ScaleArguments, StatusArguments,
+    StopArguments, TunnelArguments, WaitArguments,
 };
 pub use command::{Arguments, Command, parser};
 pub use common::{CommonArguments, OutputArguments};
 pub use numbers::BadNumber;
 pub use others::{
-    AgentArguments, CompletionsArguments, ControllerArguments, GuardArguments, ManArguments, StageArguments,
+    AgentArguments, CompletionsArguments, ControllerArguments, EngineArguments, GuardArguments, ManArguments,
+    StageArguments,
 };
 pub use profiles::{
     DoctorArguments, ProfileArguments, ProfileCheckArguments, ProfileCommand, ProfileInitArguments,

@@ -17,6 +17,14 @@ pub fn engines(text: &str) -> Result<u32, BadNumber> {
     whole(text, "a number of engines", ENGINES)
 }
 
+/// A number of engines that is not 0.
+pub fn some_engines(text: &str) -> Result<u32, BadNumber> {
+    match engines(text)? {
+        0 => Err(BadNumber { message: "0 engines cannot do anything".to_owned(), hint: ENGINES }),
+        count => Ok(count),
+    }
+}
+
 /// The id of an engine.
 pub fn engine_id(text: &str) -> Result<u32, BadNumber> {
     whole(text, "the number of an engine", "`ipclusterz status` lists the engines of a cluster with their numbers")

@@ -1,5 +1,7 @@
 //! Options of `completions`, and of the hidden commands that a launcher runs.
 
+use super::common::CommonArguments;
+use super::numbers;
 use clap::Args;
 use ipclusterz_runtime::controller::JournalMode;
 use ipclusterz_runtime::controller::scheme::Scheme;
@@ -20,6 +22,30 @@ pub struct ManArguments {
     /// The command that the page is about, such as start or profile check [default: ipclusterz itself]
     #[arg(value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+/// `ipclusterz engine`
+#[derive(Debug, Args)]
+pub struct EngineArguments {
+    /// Connection file for engines: engine.json of the cluster's folder, or a copy [default: that of the cluster]
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+
+    /// How many engines
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, default_value_t = 1, value_parser = numbers::some_engines)]
+    pub engines: u32,
+
+    /// Python of the engines [default: the one beside this program, else python3]
+    #[arg(long, value_name = "PATH")]
+    pub python: Option<String>,
+
+    /// Which cluster.
+    #[command(flatten)]
+    pub common: CommonArguments,
+
+    /// Further options of the engines, behind --: `python -m ipclusterz.engine --help` lists them
+    #[arg(last = true, value_name = "OPTION")]
+    pub options: Vec<OsString>,
 }
 
 /// `ipclusterz guard`

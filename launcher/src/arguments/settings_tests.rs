@@ -127,8 +127,7 @@ fn each_variable_is_honoured() {
 #[test]
 fn refused_values_name_their_origin() {
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>, &'a str);
-    let cases: [Case<'_>; 8] = [
-        ("ipclusterz -n 0", &[], None, "--engines: 0 engines"),
+    let cases: [Case<'_>; 7] = [
         ("ipclusterz --json", &[("IPCLUSTERZ_ENGINES", "many")], None, "IPCLUSTERZ_ENGINES: \"many\""),
         ("ipclusterz --json", &[], Some("[engines]\nthreads = 0"), "default.toml:2:11: `engines.threads`: 0 threads"),
         ("ipclusterz -n 1 --timeout 0", &[], None, "--timeout: 0 is not"),
@@ -283,8 +282,30 @@ fn any_key_can_be_set_on_the_command_line() {
     let tables = settings_of(line, &[], None).expect("good").tables;
     assert_eq!((tables.batch.blocks.max, tables.batch.partition.as_str()), (4, "gpu"));
     assert_eq!(tables.engines.env["A"], "b");
-    let error = settings_of("ipclusterz --set engines.count=0", &[], None).expect_err("no engines");
-    assert!(error.to_string().starts_with("--set: `engines.count`: 0 engines"), "{error}");
+}
+
+#[test]
+fn a_controller_without_engines_has_to_be_asked_for() {
+    for (line, variables) in [
+        ("ipclusterz -n 0", &[][..]),
+        ("ipclusterz --set engines.count=0", &[]),
+        ("ipclusterz --json", &[("IPCLUSTERZ_ENGINES", "0")]),
+    ] {
+        assert_eq!(settings_of(line, variables, None).expect(line).engines, 0);
+    }
+    let elsewhere = Some("[ssh]\ncontroller = \"head\"\n[engines]\nlauncher = \"ssh\"\n");
+    let error = settings_of("ipclusterz -n 0", &[], elsewhere).expect_err("no engines");
+    assert!(error.to_string().contains("0 engines"), "{error}");
+}
+
+#[test]
+fn what_engines_run_first_is_in_their_environment() {
+    let profile = Some("[engines]\nstartup_script = \"~/first.py\"\nstartup_command = \"a = 1\\nb = 'x'\"\n");
+    let environment = settings_of("ipclusterz -n 1", &[], profile).expect("good").engine_environment;
+    assert_eq!(environment["IPCLUSTERZ_STARTUP_SCRIPT"], "~/first.py");
+    assert_eq!(environment["IPCLUSTERZ_STARTUP_COMMAND"], "a = 1\nb = 'x'");
+    let environment = settings_of("ipclusterz -n 1", &[], None).expect("good").engine_environment;
+    assert!(environment.keys().all(|name| !name.contains("STARTUP")));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Parses the command line, runs the command that it names, and returns the exit code.
 
 use super::{
-    abort, agent, completions, controller, doctor, gc, guard, list, logs, man, profile, run, scale, stage, start,
-    status, stop, tasks, tunnel, version, wait,
+    abort, agent, completions, controller, doctor, engine, gc, guard, list, logs, man, profile, restart, run, scale,
+    stage, start, status, stop, tasks, tunnel, version, wait,
 };
 use crate::arguments::{Arguments, Command, StartCommand};
 use crate::completion;
@@ -56,6 +56,8 @@ fn dispatch(arguments: Arguments, raw: &[OsString], output: &mut Output) -> Resu
         Command::Start(command) => return start::run(&command.start, raw, &variables, output),
         Command::Run(arguments) => return run::run(arguments, &variables, output),
         Command::Scale(arguments) => output.report(&scale::run(&arguments, &variables)?)?,
+        Command::Restart(arguments) => output.report(&restart::run(&arguments, &variables)?)?,
+        Command::Engine(arguments) => engine::run(&arguments, &variables)?,
         Command::Gc(arguments) => return gc::run(&arguments, &variables, output).map(Exit::code),
         Command::Guard(arguments) => guard::run(&arguments)?,
         Command::Agent(arguments) => agent::run(&arguments, &variables)?,

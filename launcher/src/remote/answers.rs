@@ -4,6 +4,7 @@ use crate::output::JSON_VERSION;
 use crate::report::StartReport;
 use crate::report::progress::Progress;
 use crate::requests::Scaled;
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use serde::Deserialize;
@@ -82,6 +83,15 @@ pub fn parse_look(told: &str) -> Look {
 /// Parses the answer of a launcher to a request for more or fewer engines.
 pub fn parse_scaled(told: &str) -> Option<Result<Scaled, Failure>> {
     parse_answer(told)
+}
+
+/// Parses the answer of a launcher to a request to restart engines: which.
+pub fn parse_restarting(told: &str) -> Option<Result<Vec<EngineId>, Failure>> {
+    #[derive(Deserialize)]
+    struct Restarting {
+        engines: Vec<EngineId>,
+    }
+    Some(parse_answer(told)?.map(|Restarting { engines }| engines))
 }
 
 /// Parses how far the sets are from the status of the cluster.

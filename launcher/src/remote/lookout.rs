@@ -1,11 +1,12 @@
 //! Asks the launcher on another host while its cluster runs: whether it lives, how far it is, for more or fewer
 //! engines.
 
-use super::answers::{parse_look, parse_scaled, parse_status};
+use super::answers::{parse_look, parse_restarting, parse_scaled, parse_status};
 use super::there::There;
 use crate::report::progress::Progress;
 use crate::requests::{Change, Scaled, Scaling};
 use crate::supervisor::events::Event;
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_launchers::ssh::script::SHELL;
@@ -74,6 +75,16 @@ pub fn scale(there: &There, runner: &Runner, scaling: &Scaling) -> Result<Scaled
     let output = runner.run(SHELL, script.as_bytes(), Instant::now() + SCALE_PATIENCE)?;
     let told = output.text(&there.record.host, "ipclusterz scale")?;
     parse_scaled(&told).unwrap_or_else(|| {
+        Err(Failure::new(Exit::Unreachable, format!("ipclusterz on {} did not answer", there.record.host)))
+    })
+}
+
+/// Asks the launcher there to restart engines; none: all. Returns which.
+pub fn restart(there: &There, runner: &Runner, engines: Option<&[EngineId]>) -> Result<Vec<EngineId>, Failure> {
+    let script = there.restart(engines.unwrap_or_default());
+    let output = runner.run(SHELL, script.as_bytes(), Instant::now() + SCALE_PATIENCE)?;
+    let told = output.text(&there.record.host, "ipclusterz restart")?;
+    parse_restarting(&told).unwrap_or_else(|| {
         Err(Failure::new(Exit::Unreachable, format!("ipclusterz on {} did not answer", there.record.host)))
     })
 }

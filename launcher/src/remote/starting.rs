@@ -49,8 +49,10 @@ impl Cluster<'_> {
                 Ok(Event::Request(request, answer)) => {
                     let reply = match request {
                         Request::Progress => Ok(Reply::Progress(self.progress_of_start(begun, said.clone()))),
-                        Request::Scale(_) => Err(Failure::new(Exit::Usage, "the cluster is still starting")
-                            .with_hint("`ipclusterz wait` first")),
+                        Request::Scale(_) | Request::Restart(_) => {
+                            Err(Failure::new(Exit::Usage, "the cluster is still starting")
+                                .with_hint("`ipclusterz wait` first"))
+                        }
                     };
                     // The command that asked may have exited.
                     let _ = answer.send(reply);

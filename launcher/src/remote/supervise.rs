@@ -1,6 +1,6 @@
 //! Starts, watches and ends a cluster on another host: the order of events on this side.
 
-use super::lookout::{progress, scale, watch_cluster};
+use super::lookout::{progress, restart, scale, watch_cluster};
 use super::plan::Plan;
 use super::there::{STOP_PATIENCE, There};
 use super::version;
@@ -209,6 +209,9 @@ impl Cluster<'_> {
                     let ask = move || {
                         let reply = match request {
                             Request::Scale(scaling) => scale(&there, &runner, &scaling).map(Reply::Scaled),
+                            Request::Restart(engines) => {
+                                restart(&there, &runner, engines.as_deref()).map(Reply::Restarting)
+                            }
                             Request::Progress => progress(&there, &runner).map(Reply::Progress),
                         };
                         // The command that asked may have exited.

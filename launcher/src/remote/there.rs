@@ -12,6 +12,7 @@ use super::answers::{MARK, StartProgress, answer, parse_progress, parse_report};
 use super::version;
 use crate::arguments::JournalChoice;
 use crate::report::StartReport;
+use ipclusterz_base::ids::EngineId;
 use ipclusterz_base::places;
 use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
@@ -153,6 +154,12 @@ impl There {
     pub fn scale(&self, change: &str, group: Option<&str>) -> String {
         let of_group = group.map(|group| format!(" --set {}", quote(group))).unwrap_or_default();
         self.ask(&format!("scale {}{of_group} --timeout 0", quote(change)))
+    }
+
+    /// A script that asks the launcher there to restart engines.
+    pub fn restart(&self, engines: &[EngineId]) -> String {
+        let named: Vec<String> = engines.iter().map(|id| format!(" --engine {id}")).collect();
+        self.ask(&format!("restart{} --timeout 0", named.concat()))
     }
 
     /// A script that asks for the cluster's status.

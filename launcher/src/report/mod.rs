@@ -269,6 +269,19 @@ pub struct ScaleReport {
     pub seconds: f64,
 }
 
+/// Result of `restart`.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestartReport {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// The engines that were restarted.
+    pub engines: Vec<EngineId>,
+    /// Whether they are there again; `false` if that was not waited for.
+    pub there: bool,
+    /// How long it took.
+    pub seconds: f64,
+}
+
 /// What one crashed cluster, tunnel or connection left.
 #[derive(Debug, Clone, Serialize)]
 pub struct Remains {

@@ -2,7 +2,8 @@
 
 use super::{
     AbortReport, AcceptedReport, CompletionsReport, GcReport, LeadsTo, ListReport, ListedCluster, LogsReport,
-    ManReport, ScaleReport, ScriptReport, StartReport, StatusReport, StopReport, TunnelReport, WaitReport,
+    ManReport, RestartReport, ScaleReport, ScriptReport, StartReport, StatusReport, StopReport, TunnelReport,
+    WaitReport,
 };
 use crate::clusters::cluster_option;
 use crate::output::Report;
@@ -142,6 +143,16 @@ impl Report for ScaleReport {
             }
             None => format!("cluster {cluster:?} is to have {wanted} engines, {before} before\n{nodes}"),
         }
+    }
+}
+
+impl Report for RestartReport {
+    fn to_talk(&self) -> String {
+        let Self { cluster, engines, there, seconds } = self;
+        let ids: Vec<String> = engines.iter().map(EngineId::to_string).collect();
+        let what = if ids.len() == 1 { "engine" } else { "engines" };
+        let done = if *there { format!("restarted ({seconds:.1} s)") } else { "being restarted".to_owned() };
+        format!("cluster {cluster:?}: {what} {} {done}\n", ids.join(", "))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::events;
 use super::inputs::{Action, Input};
+use super::restarting::CannotRestart;
 use super::run::{OnReady, Supervisor};
 use super::set::Set;
 use crate::failures;
@@ -157,6 +158,29 @@ impl Supervisor<'_> {
         self.plan.handle.engines_wanted = scaled.wanted;
         self.update_record();
         Ok((scaled, actions))
+    }
+
+    /// Restarts engines; without any, all.
+    pub(super) fn restart(&mut self, engines: Option<&[EngineId]>) -> Result<(Vec<EngineId>, Vec<Action>), Failure> {
+        if self.launcher.is_none() || !self.core.is_ready() {
+            return Err(Failure::new(Exit::Usage, "the cluster is still starting").with_hint("`ipclusterz wait` first"));
+        }
+        if self.connection.up().is_none() {
+            let message = "the controller was started again a moment ago, and nothing is restarted";
+            return Err(Failure::new(Exit::Unreachable, message).with_hint(requests::TRY_AGAIN));
+        }
+        let restarted = self.core.restart(engines, Instant::now());
+        restarted.map_err(|error| {
+            let hint = match error {
+                CannotRestart::Together { .. } => "name all of them, or none: then all engines are restarted",
+                CannotRestart::NotOurs(_) => {
+                    "`ipclusterz status` shows the engines; one that was started by hand is \
+                    started again by hand"
+                }
+                CannotRestart::Nobody => "`ipclusterz scale +1` starts one",
+            };
+            Failure::new(Exit::Usage, error.to_string()).with_hint(hint)
+        })
     }
 
     /// What becomes of the nodes that engines leave while others of their sets stay, for people.

@@ -6,6 +6,7 @@ use ipclusterz_runtime::client::{Client, Event};
 use ipclusterz_runtime::wire::message::{EngineEnded, EnginesExpected};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -71,6 +72,22 @@ impl Connection {
     pub fn retire(&mut self, engines: &[EngineId]) {
         self.retired.extend(engines);
         self.catch_up();
+    }
+
+    /// Has these engines end now.
+    pub fn shut_down(&self, engines: &[EngineId]) {
+        // An error means that the connection has just broken: their processes are ended a little later.
+        if let Some(client) = self.up() {
+            let _ = client.request_shutdown(Some(engines.to_vec()));
+        }
+    }
+
+    /// Has the processes of these engines get SIGTERM.
+    pub fn terminate(&self, engines: &[EngineId]) {
+        if let Some(client) = self.up() {
+            // Nobody waits for their answers.
+            let _ = client.signal(engines, libc::SIGTERM, Duration::ZERO);
+        }
     }
 
     /// Says what waits to be said.

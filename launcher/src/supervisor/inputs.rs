@@ -77,6 +77,10 @@ pub enum Action {
     TellJob(EngineSet, String),
     /// Have the controller give these engines no more work, and shut each down when it is idle.
     Retire(Vec<EngineId>),
+    /// Have the controller shut these engines down, busy or not.
+    ShutDown(Vec<EngineId>),
+    /// Have these engines' processes get SIGTERM.
+    Terminate(Vec<EngineId>),
     /// Give back the nodes of a set's job that have these names: no engine of it is there any more.
     Vacate(SetId, Vec<String>),
     /// Start the controller again.

@@ -24,7 +24,7 @@ impl Core {
         };
         let (asked, told) = set.unregister(id);
         self.ends.left(id, Some((set.set.id, asked.unwrap_or(id))));
-        let orderly = told || reason.ends_with("was shut down");
+        let orderly = told || set.restarting || reason.ends_with("was shut down");
         set.left_by_itself = !orderly;
         let nobody_left = set.given_ids().next().is_none();
         if let Some((_, end)) = set.over_with.take_if(|_| nobody_left) {
@@ -75,7 +75,7 @@ impl Core {
     pub(super) fn ended(&mut self, id: SetId, end: SetEnd, now: Instant) -> Vec<Action> {
         let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
         self.ends.set_ended(id, set.given_ids(), &end);
-        let open = end.orderly && !set.died && !set.is_leaving() && set.given_ids().next().is_some();
+        let open = end.orderly && !set.restarting && !set.died && !set.is_leaving() && set.given_ids().next().is_some();
         if self.ready && open {
             set.over_with = Some((now + WORD_PATIENCE, end));
             return Vec::new();
@@ -94,6 +94,10 @@ impl Core {
             actions.extend(self.ready_if_complete());
             return actions;
         }
+        if let Some(actions) = self.restarted(id, now) {
+            return actions;
+        }
+        let Some(set) = self.sets.get_mut(&id) else { return Vec::new() };
         let well = set.has_ended_well(&end, self.policy.rank_loss.is_some());
         self.failed |= !(self.ready && well);
         if !self.ready {

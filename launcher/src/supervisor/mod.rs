@@ -1,7 +1,7 @@
 //! The process that starts a cluster, watches over it and ends it. In reading order:
 //!
 //! - [`core`]: decides, without sockets, clock or processes; `inputs` has its inputs and actions, `policy` its
-//!   settings, [`set`] one set, `leaving` what the end of one means, `bring_back` how engines come back one by one, `comebacks` how far they are, [`world`](self) the loss of ranks, [`loss`] the record of losses, `ends` what the
+//!   settings, [`set`] one set, `leaving` what the end of one means, `bring_back` how engines come back one by one, `comebacks` how far they are, `restarting` how they are restarted on request, [`world`](self) the loss of ranks, [`loss`] the record of losses, `ends` what the
 //!   controller is told of them, `controller_life` whether it is started again, [`scaling`] which engines leave, `restart` how long to wait before a restart,
 //!   `progress` how far all sets are, `questions` when it is asked how an engine ended, `announcements` who is ready
 //! - [`run`]: the loop that owns a cluster and turns events into inputs of the core; `act` carries out its actions,
@@ -37,6 +37,7 @@ pub mod program;
 mod progress;
 mod questions;
 mod restart;
+mod restarting;
 pub mod run;
 pub mod scaling;
 pub mod set;

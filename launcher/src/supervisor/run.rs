@@ -220,6 +220,8 @@ impl<'a> Supervisor<'a> {
                         }
                     }
                     Action::Retire(engines) => self.connection.retire(&engines),
+                    Action::ShutDown(engines) => self.connection.shut_down(&engines),
+                    Action::Terminate(engines) => self.connection.terminate(&engines),
                     Action::Vacate(set, hosts) => {
                         if let Some(launcher) = &mut self.launcher {
                             launcher.vacate(set, hosts);
@@ -271,6 +273,14 @@ impl<'a> Supervisor<'a> {
                     Err(failure) => (Err(failure), Vec::new()),
                 };
                 // The command that asked may have exited.
+                let _ = answer.send(reply);
+                actions
+            }
+            Event::Request(Request::Restart(engines), answer) => {
+                let (reply, actions) = match self.restart(engines.as_deref()) {
+                    Ok((engines, actions)) => (Ok(Reply::Restarting(engines)), actions),
+                    Err(failure) => (Err(failure), Vec::new()),
+                };
                 let _ = answer.send(reply);
                 actions
             }

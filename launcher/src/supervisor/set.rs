@@ -80,6 +80,8 @@ pub struct Set {
     /// It has ended with 0 while engines of it were registered: how, and until when the controller may say whether these
     /// had been told to end.
     pub over_with: Option<(Instant, SetEnd)>,
+    /// It ends because somebody wants it restarted.
+    pub restarting: bool,
     /// When to end it, because one of its engines died.
     pub end_at: Option<Instant>,
     /// When to kill it, because it was told to end.
@@ -123,6 +125,7 @@ impl Set {
             shut_down: false,
             left_by_itself: false,
             over_with: None,
+            restarting: false,
             end_at: None,
             kill_at: None,
             died: false,

@@ -14,6 +14,7 @@ use ipclusterz_runtime::wire::message::{Ask, Op, Terms};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PySequence, PyTuple};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -372,6 +373,21 @@ impl Client {
         let core = self.core.get()?;
         let found = py.detach(|| core.inspect(&engines, timeout)).map_err(|error| errors::of_client(py, &error))?;
         Ok(activities(found))
+    }
+
+    /// Has the processes of engines get a signal: id to whether it does, or to None where there is no such engine.
+    fn signal(
+        &self,
+        py: Python<'_>,
+        engines: Vec<u32>,
+        number: i32,
+        timeout: f64,
+    ) -> PyResult<HashMap<u32, Option<bool>>> {
+        let (engines, timeout) = (engine_ids(engines), duration(timeout)?);
+        let core = self.core.get()?;
+        let told =
+            py.detach(|| core.signal(&engines, number, timeout)).map_err(|error| errors::of_client(py, &error))?;
+        Ok(told.into_iter().map(|(id, activity)| (id.0, activity.map(|activity| activity.signalled))).collect())
     }
 
     /// Who has taken the session over, in words; None: nobody has.

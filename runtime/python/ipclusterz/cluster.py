@@ -6,6 +6,7 @@ process that started it, however that ends.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import uuid
@@ -13,22 +14,23 @@ import weakref
 from collections.abc import Mapping
 
 from .client.client import Client
+from .client.controls import Controls, RunningCluster, running
 from .client.tables import numbers, table
-from .error import ClusterError
+from .error import ClusterError, IpclusterzError
 from .shared.own import ENGINE_FILE
 from .starting import Start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Any
 
 __all__ = ["Cluster"]
 
 
-class Cluster:
+class Cluster(Controls):
     """A controller and engines that live as long as a block, or until `stop`.
 
     It starts whatever ``ipclusterz start`` can: engines on this host, or on others by any profile. A start that takes
@@ -39,14 +41,15 @@ class Cluster:
     ----------
     n : int, optional
         Number of engines; as many as there are cores for this process when left out, unless the profile or the
-        environment says how many.
+        environment says how many. With 0 there is a controller, and engines come later: by `start_engines`, or by hand.
     cluster : str, optional
         Name of the cluster; a name that nobody else uses when left out.
     profile : str or path-like, optional
         Name of a profile (``ipclusterz profile list`` shows them), or a ``.toml`` file.
     engines : str, int or mapping, optional
-        What starts the engines (``"local"``, ``"ssh"``, ``"mpiexec"`` or ``"batch"``), or their number, or keys of the
-        profile's table ``[engines]``.
+        What starts the engines: ``"local"``, ``"ssh"``, ``"mpi"`` (or ``"mpiexec"``), ``"batch"`` (the queue of the
+        profile), or a queue by its name, ``"slurm"``, ``"pbs"``, ``"sge"``, ``"lsf"`` or ``"htcondor"``: the shipped
+        profile of that name, if no profile is given. Or their number, or keys of the profile's table ``[engines]``.
     python : path-like, optional
         Python of the engines; left out, the profile's, else this one.
     listen : str, optional
@@ -115,6 +118,12 @@ class Cluster:
         self.name = cluster if cluster is not None else f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.profile = None if profile is None else os.fspath(profile)
         self.report: dict[str, Any] = {}
+        self._unknown = _unknown(engines)
+        if isinstance(engines, str):
+            if engines in _QUEUES and self.profile is None:
+                self.profile, engines = engines, None
+            else:
+                engines = _LAUNCHERS.get(engines, engines)
         self._settings = [
             *settings.items(),
             (_MEANING.get(type(engines), "engines"), engines),
@@ -146,6 +155,11 @@ class Cluster:
                 f"{module} starts a cluster when it is imported",
                 hint='put the start into a function, or under: if __name__ == "__main__":',
             )
+        if self._unknown:
+            raise ClusterError(
+                f"cluster {self.name!r} could not be started: {self._unknown}",
+                hint="`ipclusterz profile list` shows profiles, which say the rest: Cluster(profile='NAME')",
+            )
         options = ["--default-python", sys.executable, *self._journal]
         if self.profile is not None:
             options += ["--profile", self.profile]
@@ -173,6 +187,39 @@ class Cluster:
             self._start.end()
         self._start = None
         self._unwanted = False
+
+    @classmethod
+    def from_file(cls, cluster: str | os.PathLike[str]) -> RunningCluster:
+        """The controls of a cluster that runs already, whoever has started it; its `stop` ends it.
+
+        Parameters
+        ----------
+        cluster : str or path-like
+            The cluster's name, or the path of its connection file for clients.
+
+        Returns
+        -------
+        RunningCluster
+            With `connect_client`, `start_engines`, `stop_engines`, `restart_engines`, `signal_engines`, `scale` and
+            `stop`.
+
+        Raises
+        ------
+        ConnectionFileError
+            When there is no such cluster or file.
+
+        Examples
+        --------
+        >>> started = Cluster(n=1).start()
+        >>> cluster = Cluster.from_file(started.name)
+        >>> cluster.scale(2)
+        [0, 1]
+        >>> with cluster.connect_client() as client:
+        ...     client.ids
+        {0, 1}
+        >>> cluster.stop()
+        """
+        return running(cluster, Client)
 
     @property
     def n(self) -> int:
@@ -258,6 +305,15 @@ class Cluster:
     def _is_forked(self) -> bool:
         return os.getpid() != self._process_id
 
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Client]:
+        with self.connect_client() as client:
+            yield client
+        # The others have heard of what has changed, too.
+        for other in list(self._clients):
+            with contextlib.suppress(IpclusterzError):
+                other.status()
+
     @property
     def _process(self) -> subprocess.Popen[bytes] | None:
         return None if self._start is None else self._start.process
@@ -304,6 +360,22 @@ def _imported_module() -> str:
             return line
         frame = frame.f_back  # type: ignore[assignment]
     return ""
+
+
+# Names of what starts engines, as users of ipyparallel and of queues type them, and as profiles have them.
+_QUEUES = ("slurm", "pbs", "sge", "lsf", "htcondor")
+_LAUNCHERS = {
+    **{name: name for name in ("local", "ssh", "mpiexec", "batch")},
+    "mpi": "mpiexec",
+    **dict.fromkeys(_QUEUES, "batch"),
+}
+
+
+def _unknown(engines: object) -> str:
+    """What is wrong with a name of what starts engines; empty: nothing."""
+    if not isinstance(engines, str) or engines in _LAUNCHERS:
+        return ""
+    return f"engines={engines!r:.80}: what starts engines is one of {', '.join(sorted(_LAUNCHERS))}"
 
 
 # What `engines` is short for.

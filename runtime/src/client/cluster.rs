@@ -6,7 +6,9 @@ use super::handle::{Client, HALTED_FOR};
 use super::shared::State;
 use crate::inspections::Activities;
 use crate::wire::Channel;
-use crate::wire::message::{Empty, EngineEnded, EngineInfo, EngineList, EnginesExpected, Message, Status, Targets};
+use crate::wire::message::{
+    Empty, EngineEnded, EngineInfo, EngineList, EnginesExpected, Inspect, Message, Status, Targets,
+};
 use ipclusterz_base::connection::ControllerProcess;
 use ipclusterz_base::ids::EngineId;
 use std::time::Duration;
@@ -87,6 +89,17 @@ impl Client {
     /// What engines are doing; those that do not answer in time are left out.
     pub fn inspect(&self, engines: &[EngineId], timeout: Duration) -> Result<Activities, ClientError> {
         let inspect = self.usable()?.core.inspections.ask(engines, true, None);
+        self.put(inspect, timeout)
+    }
+
+    /// Has the processes of these engines get a signal, also while they are busy; those that do not answer in time are left
+    /// out.
+    pub fn signal(&self, engines: &[EngineId], number: i32, timeout: Duration) -> Result<Activities, ClientError> {
+        let inspect = self.usable()?.core.inspections.ask(engines, false, None);
+        self.put(Inspect { signal: Some(number), ..inspect }, timeout)
+    }
+
+    fn put(&self, inspect: Inspect, timeout: Duration) -> Result<Activities, ClientError> {
         let number = inspect.number;
         self.send(Channel::Control, Message::Inspect(inspect))?;
         // At the deadline the answers that have come are returned.

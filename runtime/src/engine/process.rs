@@ -2,6 +2,10 @@
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+/// So long the answer to whoever sent a signal has to leave this process, which may be stopped then.
+const ANSWER_DELAY: Duration = Duration::from_millis(20);
 
 /// Ends this process, and its process group if it leads one (the launcher sees to that), without running anything else.
 ///
@@ -79,6 +83,17 @@ impl UserThread {
     /// Sends it SIGUSR1: the end of its time draws near.
     pub fn warn(self) {
         self.signal(libc::SIGUSR1);
+    }
+
+    /// Sends it a signal that may stop or end this process, once the answer is on its way.
+    pub fn signal_soon(self, number: libc::c_int) {
+        let send = move || {
+            std::thread::sleep(ANSWER_DELAY);
+            self.signal(number);
+        };
+        if std::thread::Builder::new().name("signal".to_owned()).spawn(send).is_err() {
+            self.signal(number);
+        }
     }
 
     /// Sends it a signal.

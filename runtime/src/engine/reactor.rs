@@ -207,8 +207,10 @@ impl Reactor {
             // MPI was told at once.
             Action::EndEpoch(_) | Action::Left(_) | Action::BreakOff(_) => {}
             Action::Inspect(inspect) => {
+                let signal = inspect.signal;
                 let answer = self.inspect(inspect);
                 self.say(Channel::Control, answer, vec![])?;
+                signal.into_iter().for_each(|number| self.user.signal_soon(number));
             }
             Action::SendControl(message) => self.say(Channel::Control, message, vec![])?,
             Action::Stop => self.stop("shut down"),
@@ -237,6 +239,7 @@ impl Reactor {
             seconds: since.map_or(0.0, |since| since.elapsed().as_secs_f64()),
             stack: stack.unwrap_or_default(),
             calls: self.shared.mpi.map(|mpi| mpi.calls()).unwrap_or_default(),
+            signalled: inspect.signal.is_some(),
         };
         let (number, asker) = (inspect.number, inspect.asker);
         Message::Inspected(Inspected { number, asker, engine: None, activity: Some(activity) })

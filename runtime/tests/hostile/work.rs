@@ -79,7 +79,8 @@ fn sent(actions: &[Action], to: u32) -> usize {
 fn an_engine_that_is_named_often_is_asked_once() {
     let mut core = controller();
     let engines = vec![EngineId(0); LIST_MAX];
-    let inspect = Inspect { number: 1, asker: None, engines: engines.clone(), stacks: true, broken: None };
+    let inspect =
+        Inspect { number: 1, asker: None, engines: engines.clone(), stacks: true, broken: None, signal: None };
     assert_eq!(sent(&says(&mut core, CLIENT, Message::Inspect(inspect), vec![]), ENGINE), 1);
     let interrupt = Message::Interrupt(Targets { engines: Some(engines.clone()) });
     assert_eq!(sent(&says(&mut core, CLIENT + 1, interrupt, vec![]), ENGINE + 1), 1);
@@ -89,16 +90,39 @@ fn an_engine_that_is_named_often_is_asked_once() {
 }
 
 #[test]
+fn a_signal_goes_to_engines_of_clients_and_not_from_engine_to_engine() {
+    let mut core = controller();
+    for (who, signal) in [(CLIENT, Some(9)), (ENGINE, None)] {
+        let inspect = Inspect {
+            number: 1,
+            asker: None,
+            engines: vec![EngineId(0)],
+            stacks: false,
+            broken: None,
+            signal: Some(9),
+        };
+        let actions = says(&mut core, who, Message::Inspect(inspect), vec![]);
+        let found = actions.iter().find_map(|action| match action {
+            Action::Send { route: Route(ENGINE), message: Message::Inspect(inspect), .. } => Some(inspect.signal),
+            _ => None,
+        });
+        assert_eq!(found, Some(signal));
+    }
+}
+
+#[test]
 fn an_engine_that_says_nothing_is_not_asked_without_end() {
     let mut core = controller();
     let mut asked = 0;
     for number in 0..10_000 {
-        let inspect = Inspect { number, asker: None, engines: vec![EngineId(0)], stacks: true, broken: None };
+        let inspect =
+            Inspect { number, asker: None, engines: vec![EngineId(0)], stacks: true, broken: None, signal: None };
         asked += sent(&says(&mut core, CLIENT, Message::Inspect(inspect), vec![]), ENGINE);
     }
     assert!((100..5000).contains(&asked), "{asked} questions");
     says(&mut core, ENGINE, Message::Usage(Usage { resident_bytes: 1 }), vec![]);
-    let inspect = Inspect { number: 1, asker: None, engines: vec![EngineId(0)], stacks: true, broken: None };
+    let inspect =
+        Inspect { number: 1, asker: None, engines: vec![EngineId(0)], stacks: true, broken: None, signal: None };
     assert_eq!(sent(&says(&mut core, CLIENT, Message::Inspect(inspect), vec![]), ENGINE), 1);
 }
 

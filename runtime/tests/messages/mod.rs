@@ -369,11 +369,12 @@ fn standing() -> impl Strategy<Value = Standing> {
 }
 
 fn activity() -> impl Strategy<Value = Activity> {
-    (any::<bool>(), time(), ".*", ".*").prop_map(|(busy, seconds, stack, calls)| Activity {
+    (any::<bool>(), time(), ".*", ".*", any::<bool>()).prop_map(|(busy, seconds, stack, calls, signalled)| Activity {
         busy,
         seconds,
         stack,
         calls,
+        signalled,
     })
 }
 
@@ -464,11 +465,17 @@ fn control() -> impl Strategy<Value = Message> {
         Just(Message::StatusRequest(Empty {})),
         number().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
         (number(), ".*").prop_map(|(epoch, reason)| Message::EpochOver(EpochOver { epoch, reason })),
-        (number(), option::of(number().prop_map(PeerId)), engines(), any::<bool>(), option::of(broken())).prop_map(
-            |(number, asker, engines, stacks, broken)| {
-                Message::Inspect(Inspect { number, asker, engines, stacks, broken })
-            }
-        ),
+        (
+            number(),
+            option::of(number().prop_map(PeerId)),
+            engines(),
+            any::<bool>(),
+            option::of(broken()),
+            option::of(any::<i32>())
+        )
+            .prop_map(|(number, asker, engines, stacks, broken, signal)| {
+                Message::Inspect(Inspect { number, asker, engines, stacks, broken, signal })
+            }),
         (number(), option::of(number().prop_map(PeerId)), option::of(engine_id()), option::of(activity())).prop_map(
             |(number, asker, engine, activity)| { Message::Inspected(Inspected { number, asker, engine, activity }) }
         ),

@@ -124,7 +124,14 @@ fn clients() -> Vec<Message> {
         Message::Request(Request { keep: Some("name".to_owned()), ..direct.clone() }),
         Message::Request(Request { segments: vec![SegmentNote { frame: 0, length: 9 }], ..direct }),
         Message::ForgetFunctions(ForgetFunctions { functions: vec![FunctionName([9; 16])] }),
-        Message::Inspect(Inspect { number: 1, asker: None, engines: vec![EngineId(0)], stacks: true, broken: None }),
+        Message::Inspect(Inspect {
+            number: 1,
+            asker: None,
+            engines: vec![EngineId(0)],
+            stacks: true,
+            broken: None,
+            signal: None,
+        }),
         Message::StatusRequest(Empty {}),
         Message::EngineEnded(EngineEnded {
             uuid: "uuid-of-engine".to_owned(),

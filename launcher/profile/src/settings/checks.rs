@@ -142,7 +142,7 @@ impl Checks<'_> {
                 hint: "give a number, such as `-n 4`, or ask for a number of tasks when you ask for the job".to_owned(),
             });
         }
-        if engines.count == 0 && !found_out_there {
+        if engines.count == 0 && !found_out_there && !self.wants_none() {
             return Err(self.error(
                 "engines.count",
                 "0 engines cannot do anything",
@@ -196,6 +196,12 @@ impl Checks<'_> {
             )),
             None => Ok(()),
         }
+    }
+
+    /// Whether a controller without engines was asked for, which come by themselves.
+    fn wants_none(&self) -> bool {
+        let said = matches!(self.0.origin("engines.count"), Origin::Variable(_) | Origin::Option(_));
+        said && self.0.tables.ssh.controller.is_empty()
     }
 
     /// Refuses what is no name of a module: it would be told apart from others by commas.

@@ -209,6 +209,8 @@ pub struct EnginesTable {
     pub fork: bool,
     pub agent: bool,
     pub preload: Vec<String>,
+    pub startup_script: String,
+    pub startup_command: String,
     pub stage: Stage,
     pub wrap: Vec<String>,
     pub setup: Vec<String>,

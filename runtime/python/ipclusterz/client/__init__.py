@@ -32,6 +32,7 @@ from ..shared.reply import ExecuteReply
 from .asyncresult import AsyncResult
 from .balanced import LoadBalancedView
 from .client import Client
+from .controls import RunningCluster
 from .mapping import MapResult
 from .remote import ParallelFunction, RemoteFunction
 from .view import DirectView, View
@@ -66,6 +67,7 @@ __all__ = [
     "RemoteError",
     "RemoteFunction",
     "RemoteKeyError",
+    "RunningCluster",
     "SerializationError",
     "SessionTaken",
     "TimeoutError",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import sys
 import weakref
 
@@ -23,7 +24,6 @@ from .view import DirectView
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any, overload
 
@@ -145,6 +145,8 @@ class Client(Past, DirectCalls):
             core = nested(core)
         super().__init__(core, tunnel, named)
         self.quiet = quiet
+        if path_or_url is not None and "://" not in (file := os.fspath(path_or_url)):
+            self._file = os.path.expanduser(file)
         if named is not None and (of := core.session) is not None and of[3] is not None and not has_ended(of[3]):
             say(f"session {named!r} is taken over from {of[3]}")
         _offer_magics(self)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .tunnel import Tunnel
 
-__all__ = ["connect", "through_ssh"]
+__all__ = ["clusters_folder", "connect", "through_ssh"]
 
 # Variables of the environment; the second one is the launcher's too.
 KEY_FILE = "IPCLUSTERZ_KEY_FILE"
@@ -64,7 +64,7 @@ def connect(
         if _is_address(text):
             return _to_address(text.rstrip("/"), key, timeout, dial)
         file = os.path.expanduser(text)
-        if not os.path.exists(file) and (_clusters() / text / "client.json").is_file():
+        if not os.path.exists(file) and (clusters_folder() / text / "client.json").is_file():
             raise ConnectionFileError(
                 f"there is no connection file {text}", hint=f"for the cluster of that name: Client(cluster={text!r})"
             )
@@ -158,7 +158,7 @@ def _to_address(address: str, key: str | os.PathLike[str] | None, timeout: float
         known.extend(addresses)
     there = f"the addresses of your clusters are {', '.join(known)}" if known else "no cluster of yours is running"
     raise ConnectionFileError(
-        f"no key for {address}: looked at key=, at the variable {KEY_FILE} and in {_clusters()}/*/client.json",
+        f"no key for {address}: looked at key=, at the variable {KEY_FILE} and in {clusters_folder()}/*/client.json",
         hint=f"{there}; for a controller elsewhere copy its client.json here and give it as key=",
     )
 
@@ -182,7 +182,7 @@ def _of_profile(profile: str) -> str:
         )
     running = f"profiles of running clusters: {', '.join(sorted(others))}" if others else "no cluster is running"
     raise ConnectionFileError(
-        f"no cluster with profile {profile!r}: looked in {_clusters()}/*/cluster.json",
+        f"no cluster with profile {profile!r}: looked in {clusters_folder()}/*/cluster.json",
         hint=f"{running}; `ipclusterz -n 4 --profile {profile}` starts one",
     )
 
@@ -201,7 +201,7 @@ def _of_engine(engine_file: str, cluster: str | None) -> tuple[str, str | None] 
     if engine is None or cluster not in (None, engine.get("cluster")):
         return None
     name = str(engine.get("cluster"))
-    places = dict.fromkeys((Path(engine_file).with_name("client.json"), _clusters() / name / "client.json"))
+    places = dict.fromkeys((Path(engine_file).with_name("client.json"), clusters_folder() / name / "client.json"))
     for file in places:
         found = _read(file)
         if found is not None and found.get("run_id") == engine.get("run_id"):
@@ -215,7 +215,8 @@ def _of_engine(engine_file: str, cluster: str | None) -> tuple[str, str | None] 
     )
 
 
-def _clusters() -> Path:
+def clusters_folder() -> Path:
+    """The folder of the user's clusters on this host."""
     # The same rule as the launcher's: see the documentation of IPCLUSTERZ_HOME.
     home = os.environ.get("IPCLUSTERZ_HOME")
     if home:
@@ -227,7 +228,7 @@ def _clusters() -> Path:
 def _read_all(name: str) -> list[tuple[Path, dict[str, Any]]]:
     """The files of this name of the user's own clusters, with what is in them."""
     found = []
-    for file in sorted(_clusters().glob(f"*/{name}")):
+    for file in sorted(clusters_folder().glob(f"*/{name}")):
         # A cluster that is just being made or removed is not the one that is asked for.
         if (content := _read(file)) is not None:
             found.append((file, content))

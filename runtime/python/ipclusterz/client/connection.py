@@ -52,6 +52,7 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_core",
+        "_file",
         "_left",
         "_named",
         "_owner",
@@ -71,6 +72,8 @@ class Connection:
         self._tunnel = tunnel
         self._owner: object = None
         self._priority = 0
+        # The connection file that was named, if one was.
+        self._file: str | None = None
         self._targets: Targets = "all"
         self._watcher = Watcher(core)
         self._results: WeakSet[LazyFuture] = WeakSet()
@@ -297,60 +300,6 @@ class Connection:
         for first, end in _runs(numbers):
             self._core.abort_requests(first, end, interrupt, force)
 
-    def interrupt(self, targets: Targets | Own = OWN) -> None:
-        """Raise KeyboardInterrupt in the code that engines run now; their namespaces survive.
-
-        Parameters
-        ----------
-        targets : optional
-            The engines; the client's `targets` when left out.
-        """
-        self._core.interrupt(self._choose(targets)[0])
-
-    def shutdown(self, targets: Targets | Own = OWN, *, controller: bool = False) -> None:
-        """End engines, or the whole cluster.
-
-        Parameters
-        ----------
-        targets : optional
-            The engines; the client's `targets` when left out.
-        controller : bool
-            End all engines and the controller too, and close this client.
-
-        Raises
-        ------
-        ValueError
-            When the controller is to end but only some engines are named.
-        """
-        if controller:
-            if targets is not OWN and not (isinstance(targets, str) and targets == "all"):
-                raise ValueError("the controller cannot end while engines go on: leave targets out")
-            self._core.shutdown(None)
-            self.close()
-            return
-        self._core.shutdown(self._choose(targets)[0])
-
-    def retire(self, targets: Targets) -> None:
-        """End engines once they have done what they were given; returns at once.
-
-        They get nothing new: load-balanced calls that they have not begun go to other engines, and a call to one of
-        them by its id is refused with `RejectedError`. Calls to them that were made before this one are done.
-
-        Parameters
-        ----------
-        targets
-            The engines.
-
-        Examples
-        --------
-        >>> with Cluster(n=2) as small:
-        ...     results = small[None].map_async(abs, range(-4, 0))
-        ...     small.retire(1)
-        ...     results.get()
-        [4, 3, 2, 1]
-        """
-        self._core.retire(self._ids(targets))
-
     def status(self, timeout: float = 10) -> dict[str, Any]:
         """What the controller knows: its engines with their queues and memory, and its own.
 
@@ -383,11 +332,6 @@ class Connection:
         return {**status, "unsent": {"calls": calls, "bytes": size}}
 
     # -- the connection -----------------------------------------------------------------------------------------
-
-    @property
-    def cluster(self) -> str:
-        """The cluster's name."""
-        return self._core.cluster
 
     @property
     def closed(self) -> bool:
@@ -423,10 +367,11 @@ class Connection:
         try:
             engines = len(self)
         except errors.ControllerUnreachable:
-            return f"<Client: cluster {self.cluster!r} at {self._core.address}, which has ended or cannot be reached>"
+            where = f"cluster {self._core.cluster!r} at {self._core.address}"
+            return f"<Client: {where}, which has ended or cannot be reached>"
         session = None if self._named is None else f"session {self._named!r}"
         parts = [self._core.address, f"{engines} engine{'s' * (engines != 1)}", session, self._core.trouble]
-        return f"<Client: cluster {self.cluster!r} at {', '.join(part for part in parts if part)}>"
+        return f"<Client: cluster {self._core.cluster!r} at {', '.join(part for part in parts if part)}>"
 
     def _repr_html_(self) -> str:
         return table("Client", self._rows)
@@ -438,7 +383,7 @@ class Connection:
             return [("state", self._core.taken or "closed")]
         engines = self._live()
         return [
-            ("cluster", self.cluster),
+            ("cluster", self._core.cluster),
             ("address", self._core.address),
             ("engines", f"{len(engines)}: {numbers(engines)}" if engines else "none"),
             *([("session", self._named)] if self._named is not None else []),

@@ -312,7 +312,7 @@ class _Magics:
         try:
             len(client)
         except ControllerUnreachable:
-            return f"is of cluster {client.cluster!r}, which has ended or cannot be reached"
+            return f"is of cluster {client._core.cluster!r}, which has ended or cannot be reached"
         return ""
 
     @property

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..error import HistoryError
 from .asyncresult import AsyncResult
-from .connection import Connection
 from .owned import OwnLock
+from .steering import Steering
 from .targets import OWN, waits
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Past", "Results"]
 
 
-class Past(Connection):
+class Past(Steering):
     """The part of `Client` that is about its session.
 
     Parameters

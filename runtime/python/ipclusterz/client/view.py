@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..shared import names
 from .direct import DirectCalls
+from .signals import number_of, tell
 from .tables import numbers, table
 from .targets import OWN
 
@@ -121,7 +122,7 @@ class View:
         chosen = self.targets
         return [
             ("engines", "all" if chosen is None else numbers(chosen)),
-            ("cluster", self.client.cluster),
+            ("cluster", self.client._core.cluster),
             ("block", self.block),
         ]
 
@@ -317,6 +318,18 @@ class DirectView(View, DirectCalls):
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the code that these engines run now; their namespaces survive."""
         self._core.interrupt(self._targets)
+
+    def send_signal(self, sig: int | str, *, block: bool = True) -> None:
+        """Send a signal to the processes of these engines, also while they are busy; see `Client.send_signal`.
+
+        Parameters
+        ----------
+        sig : int or str
+            The signal: ``signal.SIGUSR1``, 10 or ``"SIGUSR1"``.
+        block : bool
+            Wait until the engines have it, for 5 s at most.
+        """
+        tell(self._core, number_of(sig), self._targets, block, self.client.status)
 
     def shutdown(self) -> None:
         """End these engines."""

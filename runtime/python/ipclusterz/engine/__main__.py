@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from .._core import Engine
+    from ..shared.namespace import Namespace
     from .loop import Loop
     from .options import Options
     from .state import State
@@ -36,9 +37,12 @@ if TYPE_CHECKING:
 
 # Python 3.11 and later leave the folder out at once when they are told so.
 _SAFE_PATH = "PYTHONSAFEPATH"
+# Begins the names of variables with what an engine runs first.
+_STARTUP = "IPCLUSTERZ_STARTUP_"
 # One that nobody else uses.
 _STACK_SIGNAL = SIGRTMIN + 7
 PRELOAD_HINT = "each is a module of the engines' Python: engines.preload of the profile"
+STARTUP_HINT = "it runs on each engine before that registers; its traceback stands above, in the engine's log"
 # Seconds after `end_timeout` until the kernel ends a process that nobody else has ended. MPI may take them.
 _LAST_WORDS = 8
 # When so much of `end_timeout` is over, the log tells where the threads are.
@@ -124,6 +128,18 @@ def load(options: Options) -> None:
         preload(options)
     except PreloadError as error:
         fail(f"engines.preload: {error}", PRELOAD_HINT)
+
+
+def start_up(namespace: Namespace) -> None:
+    """Run what the user wants to have run before this engine takes work."""
+    if not any(name.startswith(_STARTUP) for name in os.environ):
+        return
+    from .startup import StartupError, run, wanted
+
+    try:
+        run(wanted(os.environ), namespace)
+    except StartupError as error:
+        fail(str(error), STARTUP_HINT)
 
 
 def for_own_clients(connection_file: str, core: Engine, loop: Loop, state: State) -> None:
@@ -228,6 +244,10 @@ def engine(options: Options) -> None:
         if agent is not None:
             agent.wait()
         engine_id, told = place(options)
+        # The namespace becomes `__main__`. This module stays reachable under its own name: its globals are the loop's.
+        sys.modules.setdefault("ipclusterz.engine.__main__", sys.modules["__main__"])
+        namespace = Namespace(-1 if engine_id is None else engine_id)
+        start_up(namespace)
         core = Engine(
             options.connection_file,
             engine_id,
@@ -260,9 +280,8 @@ def engine(options: Options) -> None:
         for_engine.attach(core)
     os.register_at_fork(after_in_child=state.after_fork)
     install(core, state)
-    # The namespace becomes `__main__`. This module stays reachable under its own name: its globals are the loop's.
-    sys.modules.setdefault("ipclusterz.engine.__main__", sys.modules["__main__"])
-    loop = Loop(core, Namespace(core.id), state, resources)
+    namespace.engine_id = core.id
+    loop = Loop(core, namespace, state, resources)
     for_own_clients(options.connection_file, core, loop, state)
     loop.run()
 

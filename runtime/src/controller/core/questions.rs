@@ -65,12 +65,14 @@ impl Core {
 
     /// Passes a question on to the engines, and answers for those that are not there.
     pub(super) fn inspect(&mut self, peer: PeerId, inspect: Inspect) {
-        let Inspect { number, engines, stacks, broken, .. } = inspect;
+        let Inspect { number, engines, stacks, broken, signal, .. } = inspect;
         let asker = Some(peer);
+        // Engines have no say over each other's processes.
+        let signal = signal.filter(|_| self.registry.peer(peer).is_some_and(|peer| peer.engine_id.is_none()));
         // Each once, however often it is named.
         for engine in BTreeSet::from_iter(engines) {
             if self.registry.engine(engine).is_some_and(|peer| peer.stood) {
-                let question = Inspect { number, asker, engines: vec![], stacks, broken: broken.clone() };
+                let question = Inspect { number, asker, engines: vec![], stacks, broken: broken.clone(), signal };
                 self.send_engine(engine, Channel::Control, Message::Inspect(question), vec![]);
             } else {
                 self.inspected(Inspected { number, asker, engine: Some(engine), activity: None });

@@ -18,6 +18,9 @@ pub struct Inspect {
     /// Also tells them that this communicator is broken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<Broken>,
+    /// Also has their processes get this signal. Only a client's question has that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
 }
 
 /// See [`super::Message::Inspected`].
@@ -45,4 +48,12 @@ pub struct Activity {
     pub stack: String,
     /// The last call on each communicator, as JSON of the MPI extension module.
     pub calls: String,
+    /// It sends itself the signal that came with the question.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub signalled: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
