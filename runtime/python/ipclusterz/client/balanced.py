@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from ..compat import missing_attribute
 from ..shared.serialize import dumps
 from .about import name_of, of_call, of_map
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
 from .direct import DirectCalls
+from .feeding import fed_map
 from .functions import pack
 from .mapping import Again, MapResult, chunk_bounds, chunk_frames, chunk_of, columns_of, lazy_map
 from .remote import ParallelFunction, RemoteFunction
@@ -201,7 +204,21 @@ class LoadBalancedView(View):
             pending = self._submit("apply", [(None, dumps(part)) for part in parts], function, name, about)
             return pending, sizes, parts
 
-        pending, sizes, parts = submit(*columns_of(sequences))
+        columns, length = columns_of(sequences)
+        if chunksize is None:
+            # The view as it is now, whatever is set while chunks are being sent.
+            view = copy(self)
+
+            def send(bounds: list[tuple[int, int]], frames: list[list[Frame]], said: dict[str, Any]) -> Pending:
+                about = of_map([stop - start for start, stop in bounds], ordered=ordered, **said, **options)
+                return view._submit("apply", [(None, each) for each in frames], function, name, about)
+
+            fed = fed_map(
+                self.client, columns, length, view.__len__, send, submit, ordered=ordered, **options
+            )
+            if fed is not None:
+                return fed.get() if waits(self, block) else fed
+        pending, sizes, parts = submit(columns, length)
         again = Again(submit, parts)
         result = MapResult(self.client, pending, sizes, ordered, again=again, **options)
         return result.get() if waits(self, block) else result

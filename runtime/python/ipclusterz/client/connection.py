@@ -14,6 +14,7 @@ from weakref import WeakSet
 from .. import error as errors
 from .asyncresult import AsyncResult
 from .deadlines import deadline_of
+from .feeding import Feeders
 from .leaving import close_at_exit, leave, leave_freed
 from .tables import numbers, table
 from .targets import OWN, resolve
@@ -51,6 +52,7 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_core",
+        "_feeders",
         "_left",
         "_named",
         "_owner",
@@ -72,6 +74,7 @@ class Connection:
         self._watcher = Watcher(core)
         self._results: WeakSet[LazyFuture] = WeakSet()
         self._left: list[LazyFuture] = []
+        self._feeders = Feeders()
         # Names of texts that were scattered: their parts are joined to a text again.
         self._texts: set[str] = set()
         # The watcher's thread holds the connection. The connection is closed when this object is freed.
@@ -166,7 +169,9 @@ class Connection:
 
         # First, so that an unknown id is refused before the wait.
         try:
-            done = not (jobs is None or ids) or self._core.wait_requests(None if jobs is None else ids, left())
+            done = self._feeders.wait(left()) if jobs is None else True
+            if done and (jobs is None or ids):
+                done = self._core.wait_requests(None if jobs is None else ids, left())
         except KeyboardInterrupt as error:
             error.args = (
                 "what was submitted goes on: rc.abort() gives up what no engine has begun, rc.interrupt() ends what "
@@ -250,6 +255,8 @@ class Connection:
         if jobs is None:
             chosen = self._targets if targets is OWN else targets
             everywhere = isinstance(chosen, str) and chosen == "all"
+            if everywhere:
+                self._feeders.give_up()
             self._core.abort_all(None if everywhere else self._choose(chosen)[0], all_clients, interrupt)
             return
         if all_clients or interrupt:
@@ -366,9 +373,12 @@ class Connection:
         with a name all of them go on, and this waits until the controller has them, for 10 s at most.
         """
         try:
+            if not self.closed:
+                self._feeders.finish(send=self._named is not None)
             leave(self._core, self._named, self.quiet)
         finally:
             self._core.close()
+            self._feeders.join()
             if self._tunnel is not None:
                 self._tunnel.close()
 

@@ -1,0 +1,110 @@
+"""The sequences of a map as they are when it is called, kept until all of them are sent.
+
+What is changed behind the call is not to change what is sent. So what could be changed is pickled at once, in small
+pieces, of which chunks are put together later.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ..shared.joined import join_frames
+from ..shared.serialize import dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..shared.serialize import Frame
+
+__all__ = ["Pieces", "Slices", "snapshot"]
+
+# Pieces of a sequence whose elements could be changed, and for each engine, where there are many.
+_PIECES = 1024
+_PIECES_FOR_EACH = 32
+
+# Bytes of a piece that cost more to carry than a task does: kept back, they would only fill the memory.
+_HEAVY = 64 * 1024
+
+_FIXED = (range, str, bytes)
+
+
+class Slices:
+    """Sequences that nobody can change, and whose slices are cheap.
+
+    Parameters
+    ----------
+    columns : list
+        They.
+    heavy : bool
+        Whether they are large.
+
+    Attributes
+    ----------
+    grain : int
+        Chunks begin at multiples of this.
+    heavy : bool
+        Send all of it at once.
+    """
+
+    grain = 1
+
+    def __init__(self, columns: list[Any], heavy: bool) -> None:
+        self._columns = columns
+        self.heavy = heavy
+
+    def frames(self, start: int, stop: int) -> list[Frame]:
+        """The arguments of a chunk."""
+        return dumps(tuple(column[start:stop] for column in self._columns))
+
+
+class Pieces:
+    """Any sequences, pickled in pieces of equal length.
+
+    Parameters
+    ----------
+    columns : list
+        They.
+    length : int
+        Elements of each.
+    grain : int
+        Elements of a piece.
+    """
+
+    def __init__(self, columns: list[Any], length: int, grain: int) -> None:
+        self.grain = grain
+        bounds = [(start, min(start + grain, length)) for start in range(0, length, grain)]
+        pieces = [dumps(tuple(column[start:stop] for column in columns)) for start, stop in bounds]
+        self.heavy = sum(len(frame) for piece in pieces for frame in piece) > _HEAVY * len(pieces)
+        # Buffers share memory with the elements.
+        self._pieces = pieces if self.heavy else [[piece[0], *map(bytearray, piece[1:])] for piece in pieces]
+
+    def frames(self, start: int, stop: int) -> list[Frame]:
+        """The arguments of a chunk."""
+        return join_frames(self._pieces[start // self.grain : -(-stop // self.grain)])
+
+
+def snapshot(columns: list[Any], length: int, engines: int) -> Slices | Pieces:
+    """Keep the sequences of a map.
+
+    Raises
+    ------
+    SerializationError
+        When an element cannot travel; names it.
+    """
+    pieces = max(_PIECES, _PIECES_FOR_EACH * engines)
+    fixed = [_fixed(column) for column in columns]
+    if all(column is not None for column in fixed):
+        size = sum(getattr(column, "nbytes", 0) for column in columns)
+        return Slices(fixed, heavy=size > _HEAVY * pieces)
+    return Pieces(columns, length, max(1, -(-length // pieces)))
+
+
+def _fixed(column: Any) -> Any:
+    """What stays as it is now, if that is cheap to have; else None."""
+    if type(column) in _FIXED:
+        return column
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None or type(column) is not numpy.ndarray or column.dtype.hasobject:
+        return None
+    return column.copy()
