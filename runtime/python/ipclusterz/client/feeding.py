@@ -37,6 +37,8 @@ __all__ = ["Feeders", "GrowingMap", "fed_map", "is_fed", "remade_map"]
 _MAPS = 32
 # Seconds that the end of a client waits for their threads.
 _SECONDS = 5.0
+# Seconds that a caller who waits sends chunks before a thread does.
+_MOMENT = 0.02
 
 
 class Feeders:
@@ -110,9 +112,7 @@ class Feeder:
         How many engines there are.
     """
 
-    def __init__(
-        self, owner: Any, send: Send, kept: Slices | Pieces, length: int, engines: Callable[[], int]
-    ) -> None:
+    def __init__(self, owner: Any, send: Send, kept: Slices | Pieces, length: int, engines: Callable[[], int]) -> None:
         self._feeders: Feeders = owner._feeders
         self._watcher = owner._watcher
         self._send = send
@@ -143,6 +143,14 @@ class Feeder:
             self._feeders.live.discard(self)
             self.send_rest()
 
+    def hurry(self) -> None:
+        """Send what can be sent in a moment, for a caller who waits anyway: of cheap elements that is all."""
+        deadline = monotonic() + _MOMENT
+        while not self.pending.whole and self._wait(deadline):
+            with self._lock:
+                self._go_on()
+        self._tell()
+
     def give_up(self, status: str = "aborted", message: str = "") -> None:
         """Send nothing more: the rest ends with this."""
         with self._lock:
@@ -169,14 +177,17 @@ class Feeder:
         finally:
             self._feeders.live.discard(self)
 
-    def _wait(self) -> None:
-        """Wait until the engines will soon have nothing to do."""
+    def _wait(self, deadline: float | None = None) -> bool:
+        """Wait until the engines will soon have nothing to do; False at the deadline."""
         last = self._last
-        left = 0 if self._pace.learns else 2 * max(1, self._engines())
-        enough = 1 if self._pace.learns else max(1, len(last) - left)
+        enough = 1 if self._pace.learns else max(1, len(last) - 2 * max(1, self._engines()))
         version = 0
         while last.done() < enough and not self.pending.whole:
-            version = last.wait_news(version, None)
+            left = None if deadline is None else deadline - monotonic()
+            if left is not None and left <= 0:
+                return False
+            version = last.wait_news(version, left)
+        return True
 
     def _go_on(self) -> None:
         if self.pending.whole:
@@ -222,7 +233,8 @@ class Feeder:
         self._tokens += self.pending.add(part, last)
         if last:
             # Nothing of it is needed any more.
-            self._kept = self._send = None
+            self._kept = None
+            self._send = _refuse
             self.pending.give_up = _nothing
 
     def _tell(self) -> None:
@@ -234,6 +246,10 @@ class Feeder:
 
 def _nothing() -> None:
     """Everything is sent."""
+
+
+def _refuse(*_: object) -> None:
+    raise AssertionError("everything is sent")
 
 
 def _measure(part: Any, bounds: list[tuple[int, int]]) -> tuple[float, int]:
@@ -252,8 +268,7 @@ class _Parts:
     """The chunks of a map, cut out of its sequences when they are asked for."""
 
     def __init__(self, columns: list[Any], starts: list[int]) -> None:
-        # Of a list a copy, of an array a view: as slices of them are.
-        self._columns = [column[:] for column in columns]
+        self._columns = columns
         self._starts = starts
 
     def __iter__(self) -> Iterator[Part]:
@@ -338,6 +353,7 @@ def fed_map(
     engines: Callable[[], int],
     send: Send,
     again: Submit,
+    waits: bool,
     **options: Any,
 ) -> MapResult | None:
     """Begin to send a map whose chunks are measured.
@@ -356,6 +372,8 @@ def fed_map(
         Submits chunks.
     again : callable
         Submits what failed again.
+    waits : bool
+        The caller waits for the result.
     **options
         Of the `MapResult`.
 
@@ -370,13 +388,19 @@ def fed_map(
     if (here := own.here()) is not None and here.run_id == client._core.run_id:
         # In a task: what waits does the chunks itself, and knows them from the start on.
         return None
+    # Of a list a copy, of an array a view: as slices of them are.
+    columns = [column[:] for column in columns]
     kept = snapshot(columns, length, engines())
     feeder = Feeder(client, send, kept, length, engines)
     if kept.heavy:
         feeder.send_rest()
     kept_again = Again(again, _Parts(columns, feeder.starts))  # type: ignore[arg-type]
     made = GrowingMap(client, feeder.pending, feeder.sizes, feeder.starts, length, again=kept_again, **options)
-    feeder.start()
+    try:
+        if waits:
+            feeder.hurry()
+    finally:
+        feeder.start()
     return made
 
 

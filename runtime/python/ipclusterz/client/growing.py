@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import partial
 from threading import Condition
 from time import monotonic, time
 from typing import Any, NamedTuple
@@ -193,8 +194,7 @@ class Growing:
                 if not self._wait_to_grow(deadline):
                     return False
                 continue
-            part = self._parts[place]
-            if not self._sliced(lambda left, part=part: part.wait(left, on_output), deadline, on_output):
+            if not self._sliced(partial(_wait_for, self._parts[place], on_output), deadline, on_output):
                 return False
             place += 1
         return True
@@ -268,7 +268,9 @@ class Growing:
     def cancel(self, timeout: float | None) -> bool:
         deadline = deadline_of(timeout)
         self.give_up()
-        return all([part.cancel(_left(deadline)) for part in list(self._parts)])
+        # Each of them, whatever becomes of the others.
+        verdicts = [part.cancel(_left(deadline)) for part in list(self._parts)]
+        return all(verdicts)
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -321,6 +323,11 @@ class Growing:
                     self._arrived.append(self._starts[place] + part.nth_done(nth, 0))
                     self._seen[place] = nth + 1
             return len(self._arrived)
+
+
+def _wait_for(part: Any, on_output: OnOutput, left: float | None) -> bool:
+    found: bool = part.wait(left, on_output)
+    return found
 
 
 def _left(deadline: float | None) -> float | None:

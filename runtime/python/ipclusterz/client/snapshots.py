@@ -27,6 +27,8 @@ _PIECES_FOR_EACH = 32
 _HEAVY = 64 * 1024
 
 _FIXED = (range, str, bytes)
+# Elements that nobody can change.
+_PLAIN = frozenset({int, float, bool, complex, str, bytes, type(None)})
 
 
 class Slices:
@@ -85,7 +87,7 @@ class Pieces:
 
 
 def snapshot(columns: list[Any], length: int, engines: int) -> Slices | Pieces:
-    """Keep the sequences of a map.
+    """Keep the sequences of a map; of lists these are copies.
 
     Raises
     ------
@@ -104,6 +106,8 @@ def _fixed(column: Any) -> Any:
     """What stays as it is now, if that is cheap to have; else None."""
     if type(column) in _FIXED:
         return column
+    if type(column) in (list, tuple):
+        return column if _PLAIN.issuperset(map(type, column)) else None
     numpy: Any = sys.modules.get("numpy")
     if numpy is None or type(column) is not numpy.ndarray or column.dtype.hasobject:
         return None

@@ -1,7 +1,7 @@
 """Several pickled pieces of the sequences of a map as one chunk.
 
-A client that pickles sequences before it knows how large their chunks are to be sends pieces as they are; the engine puts
-them together.
+A client pickles sequences before it knows how large their chunks are to be. It sends the pieces as they are, and the
+engine puts them together.
 """
 
 from __future__ import annotations
