@@ -16,6 +16,7 @@ from .balanced import LoadBalancedView
 from .connect import connect, through_ssh
 from .direct import DirectCalls
 from .leaving import has_ended, say
+from .ondask import OnDask
 from .past import Past
 from .sessions import checked_name
 from .targets import OWN
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 
-class Client(Past, DirectCalls):
+class Client(Past, OnDask, DirectCalls):
     """A connection to a running cluster.
 
     Every method with ``targets=`` does what the view ``rc[targets]`` does by its method of that name.
