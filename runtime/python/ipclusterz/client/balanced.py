@@ -12,7 +12,8 @@ from .asyncresult import AsyncResult
 from .direct import DirectCalls
 from .feeding import fed_map
 from .functions import pack
-from .mapping import Again, MapResult, chunk_bounds, chunk_frames, chunk_of, columns_of, lazy_map
+from .lazy import lazy_map
+from .mapping import Again, MapResult, chunk_bounds, chunk_frames, chunk_of, columns_of
 from .remote import ParallelFunction, RemoteFunction
 from .targets import is_quiet, waits
 from .view import View
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from .._core import Pending
     from ..shared.serialize import Frame
     from .connection import Connection
-    from .mapping import LazyResults, Part
+    from .lazy import LazyResults
+    from .mapping import Part
     from .remote import Parts
     from .targets import Targets
 
@@ -168,7 +170,7 @@ class LoadBalancedView(View):
         *sequences : iterable
             The shortest decides how many calls there are, as with the builtin.
         chunksize : int, optional
-            Elements in a task; left out, about four tasks for each engine.
+            Elements in a task; left out, it is measured, so that a task takes about 50 ms.
         ordered : bool
             Give results in the order of the elements; otherwise as they arrive.
         block : bool, optional
@@ -259,7 +261,7 @@ class LoadBalancedView(View):
         *sequences: Iterable[Any],
         max_outstanding: int | None = None,
         ordered: bool = True,
-        chunksize: int = 1,
+        chunksize: int | str | None = 1,
         return_exceptions: bool = False,
         quiet: bool | None = None,
     ) -> LazyResults:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from importlib import import_module
 from weakref import WeakKeyDictionary
 
 from ..error import EngineError, RemoteError
@@ -45,9 +46,10 @@ def start(
     distributed.Client
     """
     if dask_engine.release() is None:
-        raise ImportError("become_dask() needs the package distributed here and on the engines: pip install distributed")
-    import distributed
-
+        raise ImportError(
+            "become_dask() needs the package distributed: pip install distributed, here and on the engines"
+        )
+    distributed: Any = import_module("distributed")
     _check_releases(_ask(rc, engines, dask_engine.release), engines)
     there = _ask(rc, engines, dask_engine.running)
     told: Any = next((scheduler for scheduler, _ in there if scheduler is not None), None)
@@ -105,8 +107,7 @@ def _check_releases(releases: list[str | None], engines: list[int]) -> None:
 
 def _credentials() -> dict[str, str]:
     """A certificate for this one cluster of Dask, and its key: whoever has it not is not let in."""
-    import distributed
-
+    distributed: Any = import_module("distributed")
     try:
         made = distributed.Security.temporary()
     except ImportError:
@@ -133,9 +134,11 @@ def _address(rc: Any, engines: list[int], told: dict[str, Any]) -> str:
         if host in here and all(host in found for found in by_engine):
             return f"{protocol}://[{host}]:{port}" if ":" in host else f"{protocol}://{host}:{port}"
     far = [engine for engine, found in zip(engines, by_engine) if not found]
-    who = f"engines {', '.join(map(str, far))}" if far else "this process" if not here else "all of them and this process"
+    who = "this process" if not here else "all of them and this process"
+    if far:
+        who = f"engines {', '.join(map(str, far))}"
     raise ConnectionError(
-        f"the scheduler of Dask, on the host of engine {engines[0]}, listens on port {port} of {', '.join(hosts)}, none "
-        f"of which can be reached by {who}: become_dask(scheduler_args={{'interface': 'ib0'}}) names a network, "
+        f"Dask's scheduler, on the host of engine {engines[0]}, listens on port {port} of {', '.join(hosts)}, and none "
+        f"of these can be reached by {who}: become_dask(scheduler_args={{'interface': 'ib0'}}) names a network, "
         "{'port': 8786} a port that a firewall lets through"
     )

@@ -51,8 +51,8 @@ class OnDask:
         scheduler_args : dict, optional
             More keywords of `distributed.Scheduler`: ``{"interface": "ib0"}``, ``{"port": 8786}``.
         **worker_args
-            More keywords of `distributed.Worker`: ``nthreads=4``, ``memory_limit="8GiB"``, ``interface="ib0"``. A worker
-            has one thread when nothing is said.
+            More keywords of `distributed.Worker`: ``nthreads=4``, ``memory_limit="8GiB"``, ``interface="ib0"``. When
+            nothing is said a worker has one thread.
 
         Returns
         -------

@@ -6,12 +6,12 @@ The first chunks have few elements. How long they took says how many the next on
 
 from __future__ import annotations
 
-__all__ = ["Pace"]
+__all__ = ["CHUNKS_PER_ENGINE", "GROWTH", "SECONDS", "Pace"]
 
 # Seconds that a chunk is to take.
-_SECONDS = 0.05
+SECONDS = 0.05
 # A chunk has at most so many times the elements of those that were measured.
-_GROWTH = 64
+GROWTH = 64
 # There are at least so many chunks for each engine, unless there are fewer elements.
 CHUNKS_PER_ENGINE = 4
 # Most chunks that are sent at once.
@@ -63,9 +63,9 @@ class Pace:
         if self._each is None:
             wanted = self._size
         else:
-            wanted = min(most, int(_SECONDS / self._each) if self._each > 0 else most)
-            self.learns = wanted > self._size * _GROWTH
-            wanted = min(wanted, self._size * _GROWTH)
+            wanted = min(most, int(SECONDS / self._each) if self._each > 0 else most)
+            self.learns = wanted > self._size * GROWTH
+            wanted = min(wanted, self._size * GROWTH)
         if everything:
             wanted = max(most if self._each is None else wanted, -(-(self._length - self.position) // _MOST))
         self._size = max(1, wanted // self._grain) * self._grain

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from importlib import import_module
 from threading import Thread, Timer
 
 TYPE_CHECKING = False
@@ -34,32 +35,41 @@ class _Scheduler:
 
     def __init__(self, credentials: dict[str, Any] | None, options: dict[str, Any]) -> None:
         self.credentials = credentials
-        with tempfile.TemporaryFile("w+") as said:
-            command = [sys.executable, "-m", "ipclusterz.shared.dask_scheduler"]
-            pipe = subprocess.PIPE
-            self._process: Any = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said, text=True)
-            # What hangs is ended, and with it the wait for its line.
-            timer = Timer(_START_SECONDS, self._process.kill)
-            timer.daemon = True
-            timer.start()
+        command = [sys.executable, "-m", "ipclusterz.shared.dask_scheduler"]
+        pipe = subprocess.PIPE
+        with tempfile.TemporaryFile("w+") as errors:
+            # A session of its own: Ctrl-C in a terminal is not meant for it.
+            self._process: Any = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=errors, text=True, start_new_session=True
+            )
             try:
-                # Broken: it has ended at once, and said why.
-                with suppress(BrokenPipeError):
-                    self._process.stdin.write(json.dumps({"credentials": credentials, "options": options}) + "\n")
-                    self._process.stdin.flush()
-                line = self._process.stdout.readline()
-                timer.cancel()
+                line = self._begin(json.dumps({"credentials": credentials, "options": options}))
                 if not line:
-                    said.seek(0)
-                    raise RuntimeError(f"the scheduler of Dask did not start: {said.read()[-4000:].strip()}")
+                    errors.seek(0)
+                    raise RuntimeError(f"the scheduler of Dask did not start: {errors.read()[-4000:].strip()}")
             except BaseException:
-                timer.cancel()
                 self.stop()
                 raise
         told = json.loads(line)
         self.port: int = told["port"]
         self.hosts: list[str] = told["hosts"]
         self.pid: int = self._process.pid
+
+    def _begin(self, given: str) -> str:
+        """Tell it what it needs, and hear where it listens; nothing if it ends before it does."""
+        # What hangs is ended, and with it the wait for its line.
+        timer = Timer(_START_SECONDS, self._process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            # It may have ended at once.
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(given + "\n")
+                self._process.stdin.flush()
+            line: str = self._process.stdout.readline()
+            return line
+        finally:
+            timer.cancel()
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -108,15 +118,13 @@ class _Worker:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds)
 
     async def _start(self, address: str, credentials: dict[str, Any] | None, options: dict[str, Any]) -> None:
-        from distributed import Worker
-
         from .dask_scheduler import quiet, security_of
 
         quiet()
         if not options.keys() & {"host", "interface"}:
             options["host"] = _own_address(address)
         options.setdefault("local_directory", self._folder)
-        self._worker = Worker(
+        self._worker = import_module("distributed").Worker(
             address,
             security=security_of(credentials),
             dashboard=False,
@@ -133,7 +141,7 @@ _worker: _Worker | None = None
 def release() -> str | None:
     """The release of `distributed` here; None: it is not installed."""
     try:
-        import distributed
+        distributed: Any = import_module("distributed")
     except ImportError:
         return None
     release: str = distributed.__version__
@@ -196,9 +204,7 @@ def stop(scheduler: bool) -> bool:
 
 def _own_address(address: str) -> str:
     """The address of this host on the way to another."""
-    from distributed.comm import parse_host_port
-
-    host, port = parse_host_port(address.rpartition("/")[2])
+    host, port = import_module("distributed.comm").parse_host_port(address.rpartition("/")[2])
     with socket.create_connection((host, port), _CONNECT_SECONDS) as connection:
         own: str = connection.getsockname()[0]
         return own
