@@ -15,7 +15,7 @@ from .deadlines import deadline_of
 from .growing import Growing, NotSent
 from .mapping import Again, MapResult, chunk_of
 from .owned import OwnLock
-from .pace import CHUNKS_PER_ENGINE, Pace
+from .pace import CHUNKS_PER_ENGINE, SECONDS, Pace
 from .snapshots import snapshot
 
 TYPE_CHECKING = False
@@ -119,8 +119,9 @@ class Feeder:
         self._kept: Any = kept
         self._length = length
         self._engines = engines
-        self._pace = Pace(length, kept.grain)
+        self._pace = Pace(length, kept.grain, kept.first)
         self._last: Any = None
+        self._sent_at = 0.0
         self._bounds: list[tuple[int, int]] = []
         self._tokens: list[int] = []
         self._lock = OwnLock()
@@ -130,7 +131,7 @@ class Feeder:
         self.pending.give_up = self.give_up
         self.thread = Thread(target=self._run, name="ipclusterz-map", daemon=True)
         # What cannot be submitted at all is said to the caller.
-        self._feed()
+        self._feed(everything=kept.heavy)
 
     def start(self) -> None:
         """Send the rest from a thread of its own; at once if there can be none."""
@@ -179,9 +180,19 @@ class Feeder:
 
     def _wait(self, deadline: float | None = None) -> bool:
         """Wait until the engines will soon have nothing to do; False at the deadline."""
-        last = self._last
-        enough = 1 if self._pace.learns else max(1, len(last) - 2 * max(1, self._engines()))
-        version = 0
+        last, learns = self._last, self._pace.learns
+        enough = 1 if learns else max(1, len(last) - 2 * max(1, self._engines()))
+        if not self._wait_for(enough, deadline):
+            return False
+        if learns:
+            # The first ones that are done are the fastest ones.
+            soon = self._sent_at + SECONDS
+            self._wait_for(len(last), soon if deadline is None else min(soon, deadline))
+        return True
+
+    def _wait_for(self, enough: int, deadline: float | None) -> bool:
+        """Wait until so many of the chunks that were sent last are done; False at the deadline."""
+        last, version = self._last, 0
         while last.done() < enough and not self.pending.whole:
             left = None if deadline is None else deadline - monotonic()
             if left is not None and left <= 0:
@@ -197,7 +208,9 @@ class Feeder:
             # Somebody has given up everything that was sent.
             self._end("aborted", "")
             return
-        self._pace.measured(*_measure(last, self._bounds))
+        # Those that are not done have taken as long at least, if the engines have nothing else to do.
+        waited = monotonic() - self._sent_at if self._pace.learns else None
+        self._pace.measured(*_measure(last, self._bounds, waited))
         self._feed_or_fail()
 
     def _feed_or_fail(self, everything: bool = False) -> None:
@@ -218,6 +231,7 @@ class Feeder:
             frames = [self._kept.frames(start, stop) for start, stop in bounds]
             head = {"head": self.pending.requests[0]} if self.sizes else {}
             about = {"first": begin, "length": self._length, **head}
+            self._sent_at = monotonic()
             part = self._send(bounds, frames, about)
         except BaseException:
             self._pace.position = begin
@@ -252,15 +266,17 @@ def _refuse(*_: object) -> None:
     raise AssertionError("everything is sent")
 
 
-def _measure(part: Any, bounds: list[tuple[int, int]]) -> tuple[float, int]:
-    """Seconds that engines have worked on chunks, and elements of these."""
+def _measure(part: Any, bounds: list[tuple[int, int]], waited: float | None) -> tuple[float, int]:
+    """Seconds that engines have worked on chunks, and elements of these; what is not done counts as `waited`."""
     seconds, elements = 0.0, 0
     for index, (start, stop) in enumerate(bounds):
+        took = waited
         if part.is_done(index):
             reply = part.reply(index)
-            if reply.completed > 0:
-                seconds += reply.completed - reply.started
-                elements += stop - start
+            took = reply.completed - reply.started if reply.completed > 0 else None
+        if took is not None:
+            seconds += took
+            elements += stop - start
     return seconds, elements
 
 
@@ -392,13 +408,14 @@ def fed_map(
     columns = [column[:] for column in columns]
     kept = snapshot(columns, length, engines())
     feeder = Feeder(client, send, kept, length, engines)
-    if kept.heavy:
-        feeder.send_rest()
     kept_again = Again(again, _Parts(columns, feeder.starts))  # type: ignore[arg-type]
     made = GrowingMap(client, feeder.pending, feeder.sizes, feeder.starts, length, again=kept_again, **options)
     try:
         if waits:
             feeder.hurry()
+    except KeyboardInterrupt as error:
+        made._leave(error)
+        raise
     finally:
         feeder.start()
     return made

@@ -27,10 +27,12 @@ class Pace:
         Elements of the map.
     grain : int
         Chunks begin at multiples of this.
+    first : int
+        Elements of the first chunks.
 
     Examples
     --------
-    >>> pace = Pace(1000, grain=1)
+    >>> pace = Pace(1000, grain=1, first=1)
     >>> pace.chunks(engines=2)
     [(0, 1), (1, 2)]
     >>> pace.measured(seconds=0.02, elements=2)
@@ -38,10 +40,10 @@ class Pace:
     (2, 7)
     """
 
-    def __init__(self, length: int, grain: int) -> None:
+    def __init__(self, length: int, grain: int, first: int) -> None:
         self._length = length
         self._grain = grain
-        self._size = grain
+        self._size = first
         self._each: float | None = None
         self._sent = 0
         self.position = 0
@@ -67,7 +69,7 @@ class Pace:
             self.learns = wanted > self._size * GROWTH
             wanted = min(wanted, self._size * GROWTH)
         if everything:
-            wanted = max(most if self._each is None else wanted, -(-(self._length - self.position) // _MOST))
+            wanted = max(wanted, -(-(self._length - self.position) // _MOST))
         self._size = max(1, wanted // self._grain) * self._grain
         count = engines if self.learns else max(CHUNKS_PER_ENGINE * engines, self._sent)
         stop = self._length if everything else self.position + min(count, _MOST) * self._size

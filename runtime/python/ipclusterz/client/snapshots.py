@@ -38,21 +38,22 @@ class Slices:
     ----------
     columns : list
         They.
+    first : int
+        Elements of the first chunks.
     heavy : bool
-        Whether they are large.
+        Send all of it at once, in chunks like these.
 
     Attributes
     ----------
     grain : int
         Chunks begin at multiples of this.
-    heavy : bool
-        Send all of it at once.
     """
 
     grain = 1
 
-    def __init__(self, columns: list[Any], heavy: bool) -> None:
+    def __init__(self, columns: list[Any], first: int, heavy: bool) -> None:
         self._columns = columns
+        self.first = first
         self.heavy = heavy
 
     def frames(self, start: int, stop: int) -> list[Frame]:
@@ -74,7 +75,7 @@ class Pieces:
     """
 
     def __init__(self, columns: list[Any], length: int, grain: int) -> None:
-        self.grain = grain
+        self.grain = self.first = grain
         bounds = [(start, min(start + grain, length)) for start in range(0, length, grain)]
         pieces = [dumps(tuple(column[start:stop] for column in columns)) for start, stop in bounds]
         self.heavy = sum(len(frame) for piece in pieces for frame in piece) > _HEAVY * len(pieces)
@@ -95,20 +96,20 @@ def snapshot(columns: list[Any], length: int, engines: int) -> Slices | Pieces:
         When an element cannot travel; names it.
     """
     pieces = max(_PIECES, _PIECES_FOR_EACH * engines)
-    fixed = [_fixed(column) for column in columns]
-    if all(column is not None for column in fixed):
-        size = sum(getattr(column, "nbytes", 0) for column in columns)
-        return Slices(fixed, heavy=size > _HEAVY * pieces)
-    return Pieces(columns, length, max(1, -(-length // pieces)))
+    grain = max(1, -(-length // pieces))
+    if not all(map(_is_fixed, columns)):
+        return Pieces(columns, length, grain)
+    if sum(getattr(column, "nbytes", 0) for column in columns) > _HEAVY * pieces:
+        return Slices(columns, grain, heavy=True)
+    # Arrays are views of those that could be changed.
+    return Slices([column.copy() if hasattr(column, "nbytes") else column for column in columns], 1, heavy=False)
 
 
-def _fixed(column: Any) -> Any:
-    """What stays as it is now, if that is cheap to have; else None."""
+def _is_fixed(column: Any) -> bool:
+    """Whether it stays as it is now, or can be copied so that it does."""
     if type(column) in _FIXED:
-        return column
+        return True
     if type(column) in (list, tuple):
-        return column if _PLAIN.issuperset(map(type, column)) else None
+        return _PLAIN.issuperset(map(type, column))
     numpy: Any = sys.modules.get("numpy")
-    if numpy is None or type(column) is not numpy.ndarray or column.dtype.hasobject:
-        return None
-    return column.copy()
+    return numpy is not None and type(column) is numpy.ndarray and not column.dtype.hasobject
