@@ -119,7 +119,7 @@ class Feeder:
         self._kept: Any = kept
         self._length = length
         self._engines = engines
-        self._pace = Pace(length, kept.grain, kept.first)
+        self._pace = Pace(length, kept.grain, kept.first, whole=owner._named is not None)
         self._last: Any = None
         self._sent_at = 0.0
         self._bounds: list[tuple[int, int]] = []

@@ -8,6 +8,7 @@ from threading import Condition
 from time import monotonic, time
 from typing import Any, NamedTuple
 
+from .about import of_parts
 from .deadlines import deadline_of
 from .owned import own_condition
 
@@ -165,7 +166,8 @@ class Growing:
         if not self._whole or any(each is None for each in made):
             return None
         op, _, how = made[0]
-        return op, [item for _, items, _ in made for item in items], how
+        about = of_parts([each["about"] for _, _, each in made])
+        return op, [item for _, items, _ in made for item in items], {**how, "about": about}
 
     def targets(self) -> list[int]:
         return [target for part in list(self._parts) for target in part.targets()]

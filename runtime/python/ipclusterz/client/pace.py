@@ -10,12 +10,15 @@ __all__ = ["CHUNKS_PER_ENGINE", "GROWTH", "SECONDS", "Pace"]
 
 # Seconds that a chunk is to take.
 SECONDS = 0.05
+# No element takes less than this, by whatever clock.
+_SHORTEST = 1e-9
 # A chunk has at most so many times the elements of those that were measured.
 GROWTH = 64
 # There are at least so many chunks for each engine, unless there are fewer elements.
 CHUNKS_PER_ENGINE = 4
-# Most chunks that are sent at once.
+# Most chunks that are sent at once, and so many as the controller takes of a client.
 _MOST = 4096
+_WINDOW = 8192
 
 
 class Pace:
@@ -29,6 +32,8 @@ class Pace:
         Chunks begin at multiples of this.
     first : int
         Elements of the first chunks.
+    whole : bool
+        Send everything once chunks are as long as they ought to be.
 
     Examples
     --------
@@ -40,10 +45,11 @@ class Pace:
     (2, 7)
     """
 
-    def __init__(self, length: int, grain: int, first: int) -> None:
+    def __init__(self, length: int, grain: int, first: int, whole: bool = False) -> None:
         self._length = length
         self._grain = grain
         self._size = first
+        self._whole = whole
         self._each: float | None = None
         self._sent = 0
         self.position = 0
@@ -53,7 +59,7 @@ class Pace:
     def measured(self, seconds: float, elements: int) -> None:
         """So many elements took so long on their engines."""
         if elements:
-            self._each = max(seconds, 0.0) / elements
+            self._each = max(seconds / elements, _SHORTEST)
 
     def chunks(self, engines: int, everything: bool = False) -> list[tuple[int, int]]:
         """The bounds of the next chunks: a few for each engine, and as many as there were before.
@@ -65,14 +71,16 @@ class Pace:
         if self._each is None:
             wanted = self._size
         else:
-            wanted = min(most, int(SECONDS / self._each) if self._each > 0 else most)
+            wanted = min(most, int(SECONDS / self._each))
             self.learns = wanted > self._size * GROWTH
             wanted = min(wanted, self._size * GROWTH)
         if everything:
             wanted = max(wanted, -(-(self._length - self.position) // _MOST))
         self._size = max(1, wanted // self._grain) * self._grain
-        count = engines if self.learns else max(CHUNKS_PER_ENGINE * engines, self._sent)
-        stop = self._length if everything else self.position + min(count, _MOST) * self._size
+        count = engines
+        if not self.learns:
+            count = _WINDOW if self._whole else min(max(CHUNKS_PER_ENGINE * engines, self._sent), _MOST)
+        stop = self._length if everything else self.position + count * self._size
         starts = range(self.position, min(self._length, stop), self._size)
         bounds = [(start, min(start + self._size, self._length)) for start in starts]
         self.position = bounds[-1][1]
