@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import glob
 import json
 import os
 import shutil
@@ -89,7 +90,8 @@ class _Worker:
     """A worker in a thread."""
 
     def __init__(self, address: str, credentials: dict[str, Any] | None, name: str, options: dict[str, Any]) -> None:
-        self._folder = tempfile.mkdtemp(prefix="ipclusterz-dask-")
+        _sweep()
+        self._folder = tempfile.mkdtemp(prefix=f"{_folders()}{os.getpid()}-")
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="ipclusterz-dask", daemon=True)
         self._thread.start()
@@ -132,6 +134,23 @@ class _Worker:
             **options,
         )
         await self._worker
+
+
+def _folders() -> str:
+    """What the names of workers' folders begin with: then come the engine's process and something random."""
+    # Containers may share the folder, and have processes of their own.
+    processes = os.stat("/proc/self/ns/pid").st_ino
+    return f"ipclusterz-dask-{processes}-"
+
+
+def _sweep() -> None:
+    """Remove what workers have left whose engines were killed."""
+    ours = _folders()
+    for folder in glob.glob(os.path.join(glob.escape(tempfile.gettempdir()), f"{ours}*")):
+        pid = os.path.basename(folder)[len(ours) :].partition("-")[0]
+        with suppress(OSError):
+            if not os.path.exists(f"/proc/{pid}") and os.lstat(folder).st_uid == os.getuid():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 _scheduler: _Scheduler | None = None
