@@ -82,11 +82,11 @@ class OnDask:
         # Few have a use for it.
         from .dask_cluster import start
 
-        if nanny:
-            raise ValueError("nanny is False: Dask's workers are threads of the engines, which nobody starts again")
         for name, value in (("security", security), ("nanny", nanny)):
             if not isinstance(value, bool):
                 raise TypeError(f"{name} is True or False, not {type(value).__name__}: {value!r:.80}")
+        if nanny:
+            raise ValueError("nanny is False: Dask's workers are threads of the engines, which nobody starts again")
         if scheduler_args is not None and not isinstance(scheduler_args, dict):
             raise TypeError(f"scheduler_args is a dictionary of keywords, not {type(scheduler_args).__name__}")
         return start(self, self._choose(targets)[0], security, scheduler_args or {}, worker_args)
