@@ -11,12 +11,13 @@ import pytest
 import ipclusterz as ipz
 from ipclusterz import Client, CompositeError, RemoteError
 from ipclusterz.client import DirectView, LoadBalancedView
+from ipclusterz.client.becoming import Becoming
 from ipclusterz.client.connection import Connection
 from ipclusterz.client.direct import DirectCalls
 from ipclusterz.client.namespaces import NamespaceCalls
-from ipclusterz.client.ondask import OnDask
 from ipclusterz.client.past import Past
 from ipclusterz.client.sequences import SequenceCalls
+from ipclusterz.error import MPIError
 
 Call = Callable[[Any], Any]
 
@@ -252,6 +253,10 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         ),
         (lambda rc: rc.become_dask(99), IndexError, "99"),
     ],
+    "Client.become_mpi4py_pool": [
+        (lambda rc: rc.become_mpi4py_pool(), MPIError, "is not a rank of an MPI world"),
+        (lambda rc: rc.become_mpi4py_pool(99), IndexError, "99"),
+    ],
     "Client.stop_dask": [(lambda rc: rc.stop_dask(targets=99), IndexError, "99")],
     "Client.upload": [
         (lambda rc: rc.upload(3), TypeError, "not int"),
@@ -378,7 +383,7 @@ def test_every_public_method_is_in_the_table() -> None:
     names = {
         Connection: "Client",
         Past: "Client",
-        OnDask: "Client",
+        Becoming: "Client",
         NamespaceCalls: "DirectCalls",
         SequenceCalls: "DirectCalls",
     }
@@ -387,7 +392,7 @@ def test_every_public_method_is_in_the_table() -> None:
         for kind in (
             Client,
             Past,
-            OnDask,
+            Becoming,
             Connection,
             SequenceCalls,
             NamespaceCalls,

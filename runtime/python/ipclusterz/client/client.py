@@ -13,10 +13,10 @@ import weakref
 from ..error import IpclusterzError, UnknownEngine
 from ..shared.own import here
 from .balanced import LoadBalancedView
+from .becoming import Becoming
 from .connect import connect, through_ssh
 from .direct import DirectCalls
 from .leaving import has_ended, say
-from .ondask import OnDask
 from .past import Past
 from .sessions import checked_name
 from .targets import OWN
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 
-class Client(Past, OnDask, DirectCalls):
+class Client(Past, Becoming, DirectCalls):
     """A connection to a running cluster.
 
     Every method with ``targets=`` does what the view ``rc[targets]`` does by its method of that name.

@@ -1,4 +1,4 @@
-"""The methods of `Client` that turn engines into workers of Dask; `dask_cluster` does it."""
+"""The methods of `Client` that give its engines the face of another library; `dask_cluster` and `rankpool` do it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .rankpool import RankPool
     from .targets import Own, Targets
 
-__all__ = ["OnDask"]
+__all__ = ["Becoming"]
 
 
-class OnDask:
-    """A client whose engines can work for Dask."""
+class Becoming:
+    """A client whose engines can work for Dask, or as the pool of mpi4py."""
 
     __slots__ = ()
 
     if TYPE_CHECKING:
 
         def _choose(self, targets: Targets | Own) -> tuple[list[int], bool]: ...
+        def _balanced(self, engines: list[int] | None) -> Any: ...
+        def __getitem__(self, targets: Any) -> Any: ...
 
     def become_dask(
         self,
@@ -105,3 +108,35 @@ class OnDask:
         from .dask_cluster import stop
 
         stop(self, self._choose(targets)[0])
+
+    def become_mpi4py_pool(self, targets: Targets | Own = OWN) -> RankPool:
+        """Give an executor over MPI ranks, with the methods of ``mpi4py.futures.MPIPoolExecutor``.
+
+        Parameters
+        ----------
+        targets : optional
+            The engines, those of ``targets`` when left out. They are ranks of an MPI world.
+
+        Returns
+        -------
+        RankPool
+            Shutting it down leaves the engines as they are.
+
+        Raises
+        ------
+        MPIError
+            When one of them is no rank.
+
+        Examples
+        --------
+        >>> with rc.become_mpi4py_pool() as pool:
+        ...     list(pool.starmap(pow, [(2, 3), (3, 2)]))
+        [8, 9]
+        """
+        # Few have a use for it.
+        from .rankpool import RankPool
+
+        engines = self._choose(targets)[0]
+        # Refuses engines that are no ranks.
+        _ = self[engines].mpi.ranks
+        return RankPool(self._balanced(engines))
