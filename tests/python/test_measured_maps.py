@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import operator
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import pytest
 from helpers import engine_pid, hold, until
 from hypothesis import given
 from hypothesis import strategies as st
-from programs import killed
+from programs import killed, running
 
 import ipclusterz as ipz
 from ipclusterz import AbortedError, Client, Cluster, CompositeError, LoadBalancedView
@@ -72,7 +73,7 @@ def test_chunks_cover_everything_once(length: int, grain: int, engines: int, tim
         assert chunks[0][0] == position
         assert all(a[1] == b[0] for a, b in zip(chunks, chunks[1:]))
         assert all(start % grain == 0 for start, _ in chunks)
-        assert number >= len(times) or max(stop - start for start, stop in chunks) <= 64 * longest
+        assert number >= len(times) or max(stop - start for start, stop in chunks) <= 256 * longest
         longest = max(longest, *(stop - start for start, stop in chunks))
         position = chunks[-1][1]
         if number < len(times):
@@ -82,11 +83,11 @@ def test_chunks_cover_everything_once(length: int, grain: int, engines: int, tim
 
 def test_long_elements_have_a_chunk_each_and_short_ones_share_one() -> None:
     pace = Pace(10_000, 1, 1)
-    assert pace.chunks(2) == [(0, 1), (1, 2)]
-    pace.measured(10.0, 2)
-    assert pace.chunks(2) == [(n, n + 1) for n in range(2, 10)]
+    assert pace.chunks(2) == [(n, n + 1) for n in range(4)]
+    pace.measured(10.0, 4)
+    assert pace.chunks(2) == [(n, n + 1) for n in range(4, 12)]
     pace.measured(8 * 0.001, 8)
-    assert pace.chunks(2)[0] == (10, 60)
+    assert pace.chunks(2)[0] == (12, 62)
 
 
 def test_a_slow_element_holds_up_its_own_chunk_alone(rc: Client, lview: LoadBalancedView, gate: Path) -> None:
@@ -375,6 +376,29 @@ def test_another_client_has_the_whole_result(cluster: Cluster) -> None:
         with pytest.raises(IndexError):
             rc.get_result(-3)
         rc.purge_results("all")
+
+
+INTERRUPTED = """
+def nap(number):
+    time.sleep(0.005)
+    return number
+
+rc = client()
+threading.Thread(target=lambda: (until(lambda: rc.outstanding), for_ever()), daemon=True).start()
+try:
+    rc[None].map_sync(nap, range(3000))
+except KeyboardInterrupt as error:
+    (ar,) = rc.outstanding
+    print(str(error), len(ar), ar.get(timeout=30) == list(range(3000)), flush=True)
+"""
+
+
+def test_an_interrupt_leaves_it_running(cluster: Cluster) -> None:
+    with running(cluster, INTERRUPTED) as program:
+        program.send_signal(signal.SIGINT)
+        said, _ = program.communicate(timeout=40)
+    assert " tasks go on: rc.abort() gives up" in said
+    assert said.endswith("3000 True\n")
 
 
 KILLED = """

@@ -180,15 +180,14 @@ class Feeder:
 
     def _wait(self, deadline: float | None = None) -> bool:
         """Wait until the engines will soon have nothing to do; False at the deadline."""
-        last, learns = self._last, self._pace.learns
-        enough = 1 if learns else max(1, len(last) - 2 * max(1, self._engines()))
-        if not self._wait_for(enough, deadline):
-            return False
-        if learns:
-            # The first ones that are done are the fastest ones.
+        last, enough = self._last, 1
+        if self._pace.learns:
+            # The first ones that are done are the fastest ones, so all of them are given the time of a chunk.
             soon = self._sent_at + SECONDS
-            self._wait_for(len(last), soon if deadline is None else min(soon, deadline))
-        return True
+            last.wait(max(0.0, (soon if deadline is None else min(soon, deadline)) - monotonic()))
+        else:
+            enough = max(1, len(last) - 2 * max(1, self._engines()))
+        return self._wait_for(enough, deadline)
 
     def _wait_for(self, enough: int, deadline: float | None) -> bool:
         """Wait until so many of the chunks that were sent last are done; False at the deadline."""

@@ -13,7 +13,7 @@ SECONDS = 0.05
 # No element takes less than this, by whatever clock.
 _SHORTEST = 1e-9
 # A chunk has at most so many times the elements of those that were measured.
-GROWTH = 64
+GROWTH = 256
 # There are at least so many chunks for each engine, unless there are fewer elements.
 CHUNKS_PER_ENGINE = 4
 # Most chunks that are sent at once, and so many as the controller takes of a client.
@@ -39,10 +39,10 @@ class Pace:
     --------
     >>> pace = Pace(1000, grain=1, first=1)
     >>> pace.chunks(engines=2)
-    [(0, 1), (1, 2)]
-    >>> pace.measured(seconds=0.02, elements=2)
+    [(0, 1), (1, 2), (2, 3), (3, 4)]
+    >>> pace.measured(seconds=0.04, elements=4)
     >>> pace.chunks(engines=2)[0]
-    (2, 7)
+    (4, 9)
     """
 
     def __init__(self, length: int, grain: int, first: int, whole: bool = False) -> None:
@@ -77,7 +77,7 @@ class Pace:
         if everything:
             wanted = max(wanted, -(-(self._length - self.position) // _MOST))
         self._size = max(1, wanted // self._grain) * self._grain
-        count = engines
+        count = max(engines, CHUNKS_PER_ENGINE)
         if not self.learns:
             count = _WINDOW if self._whole else min(max(CHUNKS_PER_ENGINE * engines, self._sent), _MOST)
         stop = self._length if everything else self.position + count * self._size
