@@ -138,7 +138,7 @@ def test_several_sequences(lview: LoadBalancedView) -> None:
     assert found == [2 * n + 1 for n in range(300)]
     arrays = [np.full(5000, n) for n in range(200)]
     assert lview.map_sync(lambda a: a.sum(), arrays) == [5000 * n for n in range(200)]
-    large = [np.full(20_000, n) for n in range(100)]
+    large = [np.full(10_000, n) for n in range(100)]
     assert lview.map_sync(lambda a: a.__setitem__(0, 0) or a.sum(), large) == [19_999 * n for n in range(100)]
 
 
@@ -307,6 +307,19 @@ def test_what_is_not_sent_is_given_up_too(rc: Client, lview: LoadBalancedView, g
     until(lambda: not threads())
 
 
+@pytest.mark.parametrize("slow", [True, False])
+def test_another_client_gives_up_what_is_not_sent(cluster: Cluster, rc: Client, gate: Path, slow: bool) -> None:
+    work: Any = (lambda number, gate=str(gate): hold(gate)) if slow else nap
+    ar = rc[None].map_async(work, range(9000))
+    until(lambda: len(ar.msg_ids) > 16)
+    with cluster.connect_client() as other:
+        other.abort(all_clients=True)
+    gate.touch()
+    assert ar.wait(20)
+    assert len(ar.failures()) > 8000
+    assert all(isinstance(each.error, AbortedError) for each in ar.failures())
+
+
 def test_a_client_that_is_closed(cluster: Cluster) -> None:
     client = cluster.connect_client()
     client.quiet = True
@@ -409,9 +422,8 @@ def work(number, gate={gate!r}):
     return number
 
 rc = client(session={name!r})
-ar = rc[None].map_async(work, range(400))
-rc[None].apply_async(abs, -1)
-until(lambda: rc.status())
+ar = rc[None].map_async(work, range(10_000))
+until(lambda: len(ar.msg_ids) > 4000 and not rc.status()["unsent"]["calls"])
 threading.Thread(target=for_ever, daemon=True).start()
 ar.get()
 """
@@ -422,14 +434,14 @@ def test_a_client_that_is_killed_before_it_has_sent_all(cluster: Cluster, gate: 
     killed(cluster, KILLED.format(gate=str(gate), name=name))
     gate.touch()
     with cluster.connect_client(session=name) as rc:
-        ar = rc.get_result(-2)
+        ar = rc.get_result(-1)
         assert ar.wait(30)
-        assert len(ar) == 400
+        assert len(ar) == 10_000
         done = [index for index, *_ in ar.successes()]
         assert done == list(range(len(done)))
-        assert 0 < len(done) < 400
+        assert 0 < len(done) < 10_000
         failed = ar.failures()
-        assert [each.index for each in failed] == list(range(len(done), 400))
+        assert [each.index for each in failed] == list(range(len(done), 10_000))
         assert isinstance(failed[0].error, AbortedError)
         assert "was killed" in str(failed[0].error)
         rc.purge_results("all")

@@ -180,14 +180,15 @@ class Feeder:
 
     def _wait(self, deadline: float | None = None) -> bool:
         """Wait until the engines will soon have nothing to do; False at the deadline."""
-        last, enough = self._last, 1
-        if self._pace.learns:
-            # The first ones that are done are the fastest ones, so all of them are given the time of a chunk.
-            soon = self._sent_at + SECONDS
-            last.wait(max(0.0, (soon if deadline is None else min(soon, deadline)) - monotonic()))
-        else:
-            enough = max(1, len(last) - 2 * max(1, self._engines()))
-        return self._wait_for(enough, deadline)
+        last = self._last
+        if not self._pace.learns:
+            return self._wait_for(max(1, len(last) - 2 * max(1, self._engines())), deadline)
+        # The first ones that are done are the fastest ones, so all of them are given the time of a chunk. Those that
+        # take longer need no more to be known of them.
+        soon = self._sent_at + SECONDS
+        last.wait(max(0.0, (soon if deadline is None else min(soon, deadline)) - monotonic()))
+        done: bool = last.done() == len(last)
+        return done or monotonic() >= soon
 
     def _wait_for(self, enough: int, deadline: float | None) -> bool:
         """Wait until so many of the chunks that were sent last are done; False at the deadline."""

@@ -16,9 +16,8 @@ _SHORTEST = 1e-9
 GROWTH = 256
 # There are at least so many chunks for each engine, unless there are fewer elements.
 CHUNKS_PER_ENGINE = 4
-# Most chunks that are sent at once, and so many as the controller takes of a client.
+# Most chunks that are sent at once: half of what the controller takes of a client.
 _MOST = 4096
-_WINDOW = 8192
 
 
 class Pace:
@@ -79,7 +78,7 @@ class Pace:
         self._size = max(1, wanted // self._grain) * self._grain
         count = max(engines, CHUNKS_PER_ENGINE)
         if not self.learns:
-            count = _WINDOW if self._whole else min(max(CHUNKS_PER_ENGINE * engines, self._sent), _MOST)
+            count = _MOST if self._whole else min(max(CHUNKS_PER_ENGINE * engines, self._sent), _MOST)
         stop = self._length if everything else self.position + count * self._size
         starts = range(self.position, min(self._length, stop), self._size)
         bounds = [(start, min(start + self._size, self._length)) for start in starts]
