@@ -215,10 +215,9 @@ class LoadBalancedView(View):
                 about = of_map([stop - start for start, stop in bounds], ordered=ordered, **said, **options)
                 return view._submit("apply", [(None, each) for each in frames], function, name, about)
 
-            at_once = waits(self, block)
-            fed = fed_map(self.client, columns, length, view.__len__, send, submit, at_once, ordered=ordered, **options)
+            fed = fed_map(self.client, columns, length, view.__len__, send, submit, ordered=ordered, **options)
             if fed is not None:
-                return fed.get() if at_once else fed
+                return fed.get() if waits(self, block) else fed
         pending, sizes, parts = submit(columns, length)
         again = Again(submit, parts)
         result = MapResult(self.client, pending, sizes, ordered, again=again, **options)

@@ -37,8 +37,6 @@ __all__ = ["Feeders", "GrowingMap", "fed_map", "is_fed", "remade_map"]
 _MAPS = 32
 # Seconds that the end of a client waits for their threads.
 _SECONDS = 5.0
-# Seconds that a caller who waits sends chunks before a thread does.
-_MOMENT = 0.02
 
 
 class Feeders:
@@ -143,14 +141,10 @@ class Feeder:
         except RuntimeError:
             self._feeders.live.discard(self)
             self.send_rest()
-
-    def hurry(self) -> None:
-        """Send what can be sent in a moment, for a caller who waits anyway: of cheap elements that is all."""
-        deadline = monotonic() + _MOMENT
-        while not self.pending.whole and self._wait(deadline):
-            with self._lock:
-                self._go_on()
-        self._tell()
+        except KeyboardInterrupt:
+            if not self.thread.is_alive():
+                self.send_rest()
+            raise
 
     def give_up(self, status: str = "aborted", message: str = "") -> None:
         """Send nothing more: the rest ends with this."""
@@ -178,27 +172,17 @@ class Feeder:
         finally:
             self._feeders.live.discard(self)
 
-    def _wait(self, deadline: float | None = None) -> bool:
-        """Wait until the engines will soon have nothing to do; False at the deadline."""
-        last = self._last
-        if not self._pace.learns:
-            return self._wait_for(max(1, len(last) - 2 * max(1, self._engines())), deadline)
-        # The first ones that are done are the fastest ones, so all of them are given the time of a chunk. Those that
-        # take longer need no more to be known of them.
-        soon = self._sent_at + SECONDS
-        last.wait(max(0.0, (soon if deadline is None else min(soon, deadline)) - monotonic()))
-        done: bool = last.done() == len(last)
-        return done or monotonic() >= soon
-
-    def _wait_for(self, enough: int, deadline: float | None) -> bool:
-        """Wait until so many of the chunks that were sent last are done; False at the deadline."""
+    def _wait(self) -> None:
+        """Wait until the engines will soon have nothing to do."""
         last, version = self._last, 0
+        if self._pace.learns:
+            # The first ones that are done are the fastest ones, so all of them are given the time of a chunk. Of those
+            # that take longer, no more needs to be known.
+            last.wait(max(0.0, self._sent_at + SECONDS - monotonic()))
+            return
+        enough = max(1, len(last) - 2 * max(1, self._engines()))
         while last.done() < enough and not self.pending.whole:
-            left = None if deadline is None else deadline - monotonic()
-            if left is not None and left <= 0:
-                return False
-            version = last.wait_news(version, left)
-        return True
+            version = last.wait_news(version, None)
 
     def _go_on(self) -> None:
         if self.pending.whole:
@@ -369,7 +353,6 @@ def fed_map(
     engines: Callable[[], int],
     send: Send,
     again: Submit,
-    waits: bool,
     **options: Any,
 ) -> MapResult | None:
     """Begin to send a map whose chunks are measured.
@@ -388,8 +371,6 @@ def fed_map(
         Submits chunks.
     again : callable
         Submits what failed again.
-    waits : bool
-        The caller waits for the result.
     **options
         Of the `MapResult`.
 
@@ -411,13 +392,10 @@ def fed_map(
     kept_again = Again(again, _Parts(columns, feeder.starts))  # type: ignore[arg-type]
     made = GrowingMap(client, feeder.pending, feeder.sizes, feeder.starts, length, again=kept_again, **options)
     try:
-        if waits:
-            feeder.hurry()
+        feeder.start()
     except KeyboardInterrupt as error:
         made._leave(error)
         raise
-    finally:
-        feeder.start()
     return made
 
 
