@@ -17,6 +17,7 @@ import pytest
 from helpers import engine_pid, engine_pids, until
 
 from ipclusterz import Client, Cluster, RemoteError
+from ipclusterz.client import dask_cluster
 from ipclusterz.shared import dask_engine
 
 
@@ -114,6 +115,17 @@ def test_nothing_is_left(rc: Client) -> None:
     rc.stop_dask()
     # And again.
     assert rc.become_dask().submit(abs, -1).result(timeout=20) == 1
+
+
+def test_an_address_that_all_reach_is_taken(rc: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"hosts": ["10.0.0.1", "fd00::1", "127.0.0.1"], "port": 7, "credentials": None}
+    reached = [["10.0.0.1", "fd00::1"], ["fd00::1", "127.0.0.1"]]
+    monkeypatch.setattr(dask_cluster, "_ask", lambda *_: reached)
+    monkeypatch.setattr(dask_engine, "connectable", lambda *_: told["hosts"])
+    assert dask_cluster._address(rc, [0, 1], told) == "tcp://[fd00::1]:7"
+    reached[1] = []
+    with pytest.raises(ConnectionError, match=r"none of these can be reached by engines 1: .*interface"):
+        dask_cluster._address(rc, [0, 1], told)
 
 
 def test_it_is_called_again(rc: Client) -> None:

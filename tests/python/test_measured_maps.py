@@ -273,6 +273,23 @@ def test_elements_fail_one_by_one(lview: LoadBalancedView, tmp_path: Path) -> No
     assert again.get()[51] == 51
 
 
+def test_many_at_the_same_time(rc: Client, lview: LoadBalancedView) -> None:
+    many = [lview.map_async(abs, range(-number, 0)) for number in range(20, 220)]
+    assert len(threads()) <= 32
+    assert [sum(ar.get(timeout=40)) for ar in many] == [number * (number + 1) // 2 for number in range(20, 220)]
+    assert rc.get_result(-200) is many[0]
+    until(lambda: not threads())
+
+
+def test_no_thread_can_be_started(lview: LoadBalancedView, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    ar = lview.map_async(abs, range(10_000))
+    assert ar.get(timeout=20) == list(range(10_000))
+
+
 def test_nested(lview: LoadBalancedView) -> None:
     def outer(number: int) -> int:
         import ipclusterz

@@ -35,6 +35,8 @@ __all__ = ["Feeders", "GrowingMap", "fed_map", "is_fed", "remade_map"]
 
 # Most maps of a client that are measured at the same time.
 _MAPS = 32
+# Most parts of maps that a client remembers; older ones count as submissions of their own.
+_HEADS = 1 << 16
 # Seconds that the end of a client waits for their threads.
 _SECONDS = 5.0
 
@@ -62,6 +64,8 @@ class Feeders:
     def belongs(self, first: int, head: int) -> None:
         """Note that a submission is a part of a map."""
         self._heads[first] = head
+        while len(self._heads) > _HEADS:
+            self._heads.pop(next(iter(self._heads)), None)
 
     def give_up(self) -> None:
         """Send nothing more."""

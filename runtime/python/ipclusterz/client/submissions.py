@@ -135,7 +135,7 @@ class Submissions:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        pieces = [each for each in every if each.head == first]
+        pieces = [each for each in every if each.head == found.head]
         if len(pieces) > 1 or is_fed(found.about):
             adopt = self._client._core.adopt
             told: Any = [(adopt(each.first, each.targets, each.submitted), each.about) for each in pieces]
