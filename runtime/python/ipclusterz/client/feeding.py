@@ -49,6 +49,11 @@ class Feeders:
         # The first request of each part but the first one of its map, and that one's.
         self._heads: dict[int, int] = {}
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether some submission belongs to one before it."""
+        return bool(self._heads)
+
     def is_part(self, first: int) -> bool:
         """Whether a submission belongs to one before it."""
         return first in self._heads
@@ -192,8 +197,7 @@ class Feeder:
         if self.pending.whole:
             return
         last = self._last
-        if last.statuses()[-1] == "aborted":
-            # Somebody has given up everything that was sent.
+        if self.pending.is_given_up():
             self._end("aborted", "")
             return
         # Those that are not done have taken as long at least, if the engines have nothing else to do.

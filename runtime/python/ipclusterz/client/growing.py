@@ -135,6 +135,10 @@ class Growing:
         """Whether nothing more is to come."""
         return self._whole
 
+    def is_given_up(self) -> bool:
+        """Whether somebody has aborted all that was not begun: as last in the queue, the last answer of a part."""
+        return any(part.statuses()[-1] == "aborted" for part in list(self._parts))
+
     def wait_until_whole(self, timeout: float | None) -> bool:
         """Wait until nothing more is to come; False at the deadline."""
         with self._grown:

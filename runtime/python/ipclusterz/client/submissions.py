@@ -86,11 +86,13 @@ class Submissions:
         """The first request of the n-th last submission, for -n."""
         wanted, own = -index, self._runs()
         for first, requests, _, times in reversed(own):
-            if times == 1 and self._feeders.is_part(first):
+            if not self._feeders.has_parts and wanted > times:
+                wanted -= times
                 continue
-            if wanted <= times:
-                return first + (times - wanted) * requests
-            wanted -= times
+            for number in reversed(range(first, first + requests * times, requests)):
+                wanted -= not self._feeders.is_part(number)
+                if not wanted:
+                    return number
         before = [submission for submission in self.before() if submission.head == submission.first]
         if wanted > len(before):
             there = len(before) - index - wanted
