@@ -7,17 +7,20 @@ pieces, of which chunks are put together later.
 from __future__ import annotations
 
 import sys
+from _pickle import loads
+from functools import partial
+from itertools import chain
 
-from ..shared.joined import join_frames
-from ..shared.serialize import dumps
+from ..shared.serialize import OUT_OF_BAND, PROTOCOL, dumps, plain_dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from ..shared.serialize import Frame
 
-__all__ = ["Pieces", "Slices", "snapshot"]
+__all__ = ["Pieces", "Slices", "join_frames", "snapshot"]
 
 # Pieces of a sequence whose elements could be changed, and for each engine, where there are many.
 _PIECES = 1024
@@ -103,6 +106,57 @@ def snapshot(columns: list[Any], length: int, engines: int) -> Slices | Pieces:
         return Slices(columns, grain, heavy=True)
     # Arrays are views of those that could be changed.
     return Slices([column.copy() if hasattr(column, "nbytes") else column for column in columns], 1, heavy=False)
+
+
+def join_frames(pieces: Sequence[Sequence[Frame]]) -> list[Frame]:
+    """One chunk of what `dumps` gave for several.
+
+    The pieces are sent as they are; how they are put together is written in the pickle, by names of Python alone.
+
+    Parameters
+    ----------
+    pieces : sequence of list of buffers
+        Each is of a tuple of sequences.
+
+    Returns
+    -------
+    list of buffers
+        Of a tuple of as many lists.
+
+    Examples
+    --------
+    >>> loads(join_frames([dumps(([1, 2], "ab")), dumps(([3], "c"))])[0])
+    ([1, 2, 3], ['a', 'b', 'c'])
+    """
+    if len(pieces) == 1:
+        return list(pieces[0])
+    # zip(*pieces) has a tuple for each sequence, of its parts.
+    columns = _Made(zip, *map(_piece, pieces))
+    whole = _Made(tuple, _Made(map, list, _Made(map, chain.from_iterable, columns)))
+    buffers: list[Frame] = []
+
+    def collect(buffer: Any) -> None:
+        buffers.append(buffer.raw())
+
+    return [plain_dumps(whole, PROTOCOL, buffer_callback=collect), *buffers]
+
+
+def _piece(frames: Sequence[Frame]) -> _Made:
+    # Only there once something is sent.
+    from pickle import PickleBuffer
+
+    data, *buffers = [frame if len(frame) < OUT_OF_BAND else PickleBuffer(frame) for frame in frames]
+    return _Made(partial(loads, buffers=buffers) if buffers else loads, data)
+
+
+class _Made:
+    """Is what a call gives, when it has been unpickled."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self._how = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self._how
 
 
 def _is_fixed(column: Any) -> bool:
