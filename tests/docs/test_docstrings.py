@@ -67,7 +67,8 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ipz.Client]:
 
 
 def _on_ranks(test: doctest.DocTest) -> bool:
-    return test.name.startswith(("ipclusterz.mpi", "ipclusterz.client.mpi", "ipclusterz.client.collectives"))
+    of_ranks = ("ipclusterz.mpi", "ipclusterz.client.mpi", "ipclusterz.client.collectives")
+    return test.name.startswith(of_ranks) or test.name.endswith(".become_mpi4py_pool")
 
 
 @pytest.mark.parametrize("test", [test for test in _with_examples() if not _on_ranks(test)], ids=lambda test: test.name)

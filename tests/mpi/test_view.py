@@ -463,3 +463,10 @@ def test_survivors_keep_their_names(tmp_path: Path) -> None:
             view.mpi.ranks  # noqa: B018
         with pytest.raises(ipz.TimeoutError, match="engine 1: not there any more"):
             view.mpi.wait_epoch(timeout=0.1)
+
+
+def test_ranks_are_a_pool_of_mpi4py(rc: ipz.Client) -> None:
+    with rc.become_mpi4py_pool() as pool:
+        assert pool.num_workers == len(rc)
+        assert list(pool.starmap(pow, [(2, 3), (3, 2)])) == [8, 9]
+        assert sorted(pool.map(abs, range(-20, 0), unordered=True)) == list(range(1, 21))

@@ -11,12 +11,14 @@ import pytest
 import ipclusterz as ipz
 from ipclusterz import Client, CompositeError, RemoteError
 from ipclusterz.client import DirectView, LoadBalancedView
+from ipclusterz.client.becoming import Becoming
 from ipclusterz.client.connection import Connection
 from ipclusterz.client.direct import DirectCalls
 from ipclusterz.client.namespaces import NamespaceCalls
 from ipclusterz.client.past import Past
 from ipclusterz.client.sequences import SequenceCalls
 from ipclusterz.client.steering import Steering
+from ipclusterz.error import MPIError
 
 Call = Callable[[Any], Any]
 
@@ -49,6 +51,7 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda calls: calls.imap(abs), TypeError, "at least one sequence"),
         (lambda calls: calls.imap(abs, 3), TypeError, NO_SEQUENCE),
         (lambda calls: calls.imap(abs, [1], chunksize=0), ValueError, "chunksize must be at least 1, not 0"),
+        (lambda calls: calls.imap(abs, [1], chunksize="all"), TypeError, NO_COUNT),
         (lambda calls: calls.imap(abs, [1], max_outstanding=-1), ValueError, "max_outstanding must be at least 1"),
         (lambda calls: calls.imap(abs, [1], max_outstanding=1.5), TypeError, NO_COUNT),
         (lambda calls: next(calls.imap(abs, [LOCK])), ipz.SerializationError, CANNOT_TRAVEL),
@@ -251,6 +254,22 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda rc: rc.retire([]), ValueError, "empty"),
         (lambda rc: rc.retire("x"), TypeError, "engines are an id"),
     ],
+    "Client.become_dask": [
+        (lambda rc: rc.become_dask(nanny=True), ValueError, "nanny is False"),
+        (lambda rc: rc.become_dask(nanny=1), TypeError, "nanny is True or False, not int"),
+        (lambda rc: rc.become_dask(security="tls"), TypeError, "security is True or False, not str"),
+        (
+            lambda rc: rc.become_dask(scheduler_args=[1]),
+            TypeError,
+            "scheduler_args is a dictionary of keywords",
+        ),
+        (lambda rc: rc.become_dask(99), IndexError, "99"),
+    ],
+    "Client.become_mpi4py_pool": [
+        (lambda rc: rc.become_mpi4py_pool(), MPIError, "is not a rank of an MPI world"),
+        (lambda rc: rc.become_mpi4py_pool(99), IndexError, "99"),
+    ],
+    "Client.stop_dask": [(lambda rc: rc.stop_dask(targets=99), IndexError, "99")],
     "Client.upload": [
         (lambda rc: rc.upload(3), TypeError, "not int"),
         (lambda rc: rc.upload(b"/etc/hosts"), TypeError, "a path is a text or a pathlib.Path, not bytes"),
@@ -378,6 +397,7 @@ def test_every_public_method_is_in_the_table() -> None:
         Connection: "Client",
         Past: "Client",
         Steering: "Client",
+        Becoming: "Client",
         NamespaceCalls: "DirectCalls",
         SequenceCalls: "DirectCalls",
     }
@@ -387,6 +407,7 @@ def test_every_public_method_is_in_the_table() -> None:
             Client,
             Past,
             Steering,
+            Becoming,
             Connection,
             SequenceCalls,
             NamespaceCalls,

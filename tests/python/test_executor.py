@@ -17,6 +17,7 @@ from helpers import hold, until
 import ipclusterz as ipz
 from ipclusterz import Client, RemoteError, SerializationError
 from ipclusterz.client.executor import ViewExecutor
+from ipclusterz.client.rankpool import RankPool
 
 
 class Unlike(Exception):
@@ -264,3 +265,22 @@ def test_futures_that_nobody_holds_are_kept_until_they_end(executor: ViewExecuto
     gate.touch()
     executor.shutdown()
     assert len(called) == 1
+
+
+def test_the_face_of_mpi4pys_pool(lview: ipz.LoadBalancedView) -> None:
+    with RankPool(lview) as pool:
+        assert pool.bootup() is pool
+        assert pool.num_workers == 4
+        assert pool.submit(pow, 2, 10).result(timeout=20) == 1024
+        assert list(pool.map(abs, range(-9, 0), chunksize=2)) == list(range(9, 0, -1))
+        assert sorted(pool.map(abs, range(-9, 0), chunksize=2, unordered=True)) == list(range(1, 10))
+        assert list(pool.starmap(pow, [(2, 3), [3, 2], (2, 2, 3)])) == [8, 9, 1]
+        assert sorted(pool.starmap(max, [(2, 3), (3, 4)], unordered=True)) == [3, 4]
+        with pytest.raises(ZeroDivisionError):
+            list(pool.starmap(lambda a, b: a / b, [(1, 0)], unordered=True))
+        with pytest.raises(ValueError, match="chunksize"):
+            pool.map(abs, [1], chunksize=0, unordered=True)
+        with pytest.raises(TypeError, match="a function is needed"):
+            pool.starmap(3, [])  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        pool.submit(abs, 1)

@@ -19,7 +19,8 @@ import pytest
 from ipclusterz import AsyncResult, Client, Cluster, LoadBalancedView
 from ipclusterz.client import DirectView
 from ipclusterz.client.executor import ViewExecutor, ViewFuture
-from ipclusterz.client.mapping import LazyResults, MapResult
+from ipclusterz.client.lazy import LazyResults
+from ipclusterz.client.mapping import MapResult
 from ipclusterz.client.mpi import Group
 from ipclusterz.error import ClientClosed, ClusterError
 

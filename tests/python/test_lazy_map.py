@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count, islice
@@ -15,9 +16,10 @@ import pytest
 from helpers import hold, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from programs import ran
 
 import ipclusterz as ipz
-from ipclusterz import Client, LoadBalancedView, RemoteError
+from ipclusterz import Client, Cluster, LoadBalancedView, RemoteError
 
 both = pytest.mark.parametrize(
     "make",
@@ -332,3 +334,85 @@ def test_every_map_equals_the_serial_map(
         assert results == list(lazily) == expected
     else:
         assert Counter(map(repr, results)) == Counter(map(repr, lazily)) == Counter(map(repr, expected))
+
+
+# -- chunks that are measured ------------------------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("chunksize", [None, "auto"])
+def test_measured_chunks(rc: Client, make: Make, chunksize: Any) -> None:
+    view = make(rc)
+    numbers = list(range(20_000))
+    assert list(view.imap(abs, iter(numbers), chunksize=chunksize)) == numbers
+    assert sorted(view.imap(abs, iter(numbers), chunksize=chunksize, ordered=False)) == numbers
+    assert list(view.imap(operator.add, count(), range(300), chunksize=chunksize)) == list(range(0, 600, 2))
+    assert list(view.imap(abs, [], chunksize=chunksize)) == []
+
+
+def test_measured_chunks_of_slow_elements_are_short(rc: Client) -> None:
+    def nap(number: int) -> int:
+        import time
+
+        time.sleep(0.02)
+        return number
+
+    taken = Taken()
+    assert list(islice(rc.imap(nap, taken, chunksize=None), 30)) == list(range(30))
+    assert taken.count <= 30 + 8 * 3
+
+
+def test_a_slow_sequence_is_not_waited_for_until_a_chunk_is_full(rc: Client) -> None:
+    def slow() -> Iterator[int]:
+        for number in count():
+            if number > 1000:
+                time.sleep(0.02)
+            yield number
+
+    taken = list(islice(rc.imap(abs, slow(), chunksize=None), 1020))
+    assert taken == list(range(1020))
+
+
+def test_iterators_go_on_behind_failed_elements_of_measured_chunks(rc: Client) -> None:
+    def work(number: int) -> float:
+        return 1 / (number % 100)
+
+    values = list(rc.imap(work, iter(range(1000)), chunksize=None, return_exceptions=True))
+    assert [n for n, value in enumerate(values) if isinstance(value, RemoteError)] == list(range(0, 1000, 100))
+    iterator, errors = rc.imap(work, iter(range(1000)), chunksize=None), []
+    found = 0
+    while True:
+        try:
+            next(iterator)
+            found += 1
+        except StopIteration:
+            break
+        except RemoteError as error:
+            errors.append(error.index)
+    assert errors == list(range(0, 1000, 100))
+    assert found == 990
+
+
+CONSTANT_MEMORY = """
+import resource
+
+def numbers(count):
+    for number in range(count):
+        yield number
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+rc = client()
+sum(rc.imap(abs, numbers(300_000), chunksize={chunksize}))
+before = peak()
+total = sum(1 for value in rc.imap(abs, numbers({count}), chunksize={chunksize}))
+assert total == {count}
+print(peak() - before)
+"""
+
+
+@pytest.mark.parametrize(("chunksize", "number"), [(None, 10_000_000), (1000, 3_000_000)])
+def test_millions_of_elements_in_constant_memory(cluster: Cluster, chunksize: int | None, number: int) -> None:
+    grown, _ = ran(cluster, CONSTANT_MEMORY.format(chunksize=chunksize, count=number))
+    assert float(grown) < 30

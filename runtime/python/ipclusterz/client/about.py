@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-__all__ = ["about", "name_of", "of_call", "of_map", "runs_of"]
+__all__ = ["about", "name_of", "of_call", "of_map", "of_parts", "runs_of"]
 
 _NAME_MAX = 64
 
@@ -45,6 +45,13 @@ def of_call(number: int, single: bool, quiet: bool) -> bytes | None:
 def of_map(sizes: list[int], **how: Any) -> bytes:
     """The same for a `MapResult`, with the numbers of elements in its chunks."""
     return _json({"as": "map", "sizes": runs_of(sizes), **how})
+
+
+def of_parts(parts: list[bytes]) -> bytes:
+    """What is said of the parts of a map, as if it had been submitted at once."""
+    told = [json.loads(part) for part in parts]
+    whole = {name: value for name, value in told[0].items() if name != "length"}
+    return _json({**whole, "sizes": [run for part in told for run in part["sizes"]]})
 
 
 def runs_of(sizes: Iterable[int]) -> list[tuple[int, int]]:

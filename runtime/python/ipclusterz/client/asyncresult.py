@@ -7,6 +7,7 @@ what its calls write in `written`; results of a map are in `mapping`.
 
 from __future__ import annotations
 
+from itertools import count
 from time import monotonic, time
 
 from .. import error as errors
@@ -420,7 +421,7 @@ class AsyncResult(Written):
         """Wait for an answer: any, or one of a call that has failed; for all if there is none."""
         pending, deadline = self._pending, deadline_of(timeout)
         try:
-            for number in range(len(pending)):
+            for number in count():
                 left = None if deadline is None else max(0.0, deadline - monotonic())
                 index = pending.nth_done(number, left, self._shows)
                 if index is None or any_answer or pending.reply(index).status != "ok":

@@ -10,8 +10,10 @@ from .about import name_of, of_call, of_map
 from .arguments import argument_frames
 from .asyncresult import AsyncResult
 from .direct import DirectCalls
+from .feeding import fed_map
 from .functions import pack
-from .mapping import Again, MapResult, chunk_bounds, chunk_frames, chunk_of, columns_of, lazy_map
+from .lazy import lazy_map
+from .mapping import Again, MapResult, chunk_bounds, chunk_frames, chunk_of, columns_of
 from .remote import ParallelFunction, RemoteFunction
 from .targets import OWN, is_quiet, waits
 from .terms import FLAGS, Flag, is_dependency, keep, terms_of
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from .._core import Pending
     from ..shared.serialize import Frame
     from .connection import Connection
-    from .mapping import LazyResults, Part
+    from .lazy import LazyResults
+    from .mapping import Part
     from .remote import Parts
     from .targets import Targets
     from .terms import Jobs
@@ -221,7 +224,7 @@ class LoadBalancedView(View):
         *sequences : iterable
             The shortest decides how many calls there are, as with the builtin.
         chunksize : int, optional
-            Elements in a task; left out, about four tasks for each engine.
+            Elements in a task; left out, it is measured, so that a task takes about 50 ms.
         ordered : bool
             Give results in the order of the elements; otherwise as they arrive.
         block : bool, optional
@@ -257,7 +260,19 @@ class LoadBalancedView(View):
             pending = self._submit("apply", [(None, dumps(part)) for part in parts], function, name, about)
             return pending, sizes, parts
 
-        pending, sizes, parts = submit(*columns_of(sequences))
+        columns, length = columns_of(sequences)
+        if chunksize is None:
+            # The view as it is now, whatever is set while chunks are being sent.
+            view = self._copy()
+
+            def send(bounds: list[tuple[int, int]], frames: list[list[Frame]], said: dict[str, Any]) -> Pending:
+                about = of_map([stop - start for start, stop in bounds], ordered=ordered, **said, **options)
+                return view._submit("apply", [(None, each) for each in frames], function, name, about)
+
+            fed = fed_map(self.client, columns, length, view.__len__, send, submit, ordered=ordered, **options)
+            if fed is not None:
+                return fed.get() if waits(self, block) else fed
+        pending, sizes, parts = submit(columns, length)
         again = Again(submit, parts)
         result = MapResult(self.client, pending, sizes, ordered, again=again, **options)
         return result.get() if waits(self, block) else result
@@ -299,7 +314,7 @@ class LoadBalancedView(View):
         *sequences: Iterable[Any],
         max_outstanding: int | None = None,
         ordered: bool = True,
-        chunksize: int = 1,
+        chunksize: int | str | None = 1,
         return_exceptions: bool = False,
         quiet: bool | None = None,
     ) -> LazyResults:

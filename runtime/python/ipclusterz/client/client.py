@@ -14,6 +14,7 @@ import weakref
 from ..error import IpclusterzError, UnknownEngine
 from ..shared.own import here
 from .balanced import LoadBalancedView
+from .becoming import Becoming
 from .connect import connect, through_ssh
 from .direct import DirectCalls
 from .leaving import has_ended, say
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 
-class Client(Past, DirectCalls):
+class Client(Past, Becoming, DirectCalls):
     """A connection to a running cluster.
 
     Every method with ``targets=`` does what the view ``rc[targets]`` does by its method of that name.

@@ -14,6 +14,7 @@ from weakref import WeakSet
 from .. import error as errors
 from .asyncresult import AsyncResult
 from .deadlines import deadline_of
+from .feeding import Feeders
 from .leaving import close_at_exit, leave, leave_freed
 from .tables import numbers, table
 from .targets import OWN, resolve
@@ -52,6 +53,7 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_core",
+        "_feeders",
         "_file",
         "_left",
         "_named",
@@ -78,6 +80,7 @@ class Connection:
         self._watcher = Watcher(core)
         self._results: WeakSet[LazyFuture] = WeakSet()
         self._left: list[LazyFuture] = []
+        self._feeders = Feeders()
         # Names of texts that were scattered: their parts are joined to a text again.
         self._texts: set[str] = set()
         # The watcher's thread holds the connection. The connection is closed when this object is freed.
@@ -187,7 +190,9 @@ class Connection:
 
         # First, so that an unknown id is refused before the wait.
         try:
-            done = not (jobs is None or ids) or self._core.wait_requests(None if jobs is None else ids, left())
+            done = self._feeders.wait(left()) if jobs is None else True
+            if done and (jobs is None or ids):
+                done = self._core.wait_requests(None if jobs is None else ids, left())
         except KeyboardInterrupt as error:
             error.args = (
                 "what was submitted goes on: rc.abort() gives up what no engine has begun, rc.interrupt() ends what "
@@ -287,6 +292,8 @@ class Connection:
         if jobs is None:
             chosen = self._targets if targets is OWN else targets
             everywhere = isinstance(chosen, str) and chosen == "all"
+            if everywhere:
+                self._feeders.give_up()
             self._core.abort_all(None if everywhere else self._choose(chosen)[0], all_clients, interrupt, force)
             return
         if targets is not OWN:
@@ -295,9 +302,11 @@ class Connection:
         # First, so that an id that is unknown is refused before anything is given up.
         if ids:
             self._core.wait_requests(ids, 0)
-        numbers = {int(message_id.split("-")[1]) for message_id in ids}
-        numbers |= {number for result in results for number in range(*_span(result))}
-        for first, end in _runs(numbers):
+        for result in results:
+            result.abort()
+        if interrupt:
+            ids += [message_id for result in results for message_id in result.msg_ids]
+        for first, end in _runs({int(message_id.split("-")[1]) for message_id in ids}):
             self._core.abort_requests(first, end, interrupt, force)
 
     def status(self, timeout: float = 10) -> dict[str, Any]:
@@ -345,9 +354,12 @@ class Connection:
         with a name all of them go on, and this waits until the controller has them, for 10 s at most.
         """
         try:
+            if not self.closed:
+                self._feeders.finish(send=self._named is not None)
             leave(self._core, self._named, self.quiet)
         finally:
             self._core.close()
+            self._feeders.join()
             if self._tunnel is not None:
                 self._tunnel.close()
 
@@ -413,11 +425,6 @@ class Connection:
     def _view_of(self, targets: Targets | Own) -> Any:
         """The view that an index means; `OWN` is the client's own `targets`."""
         raise NotImplementedError
-
-
-def _span(result: AsyncResult) -> tuple[int, int]:
-    first, count = result._pending.requests
-    return first, first + count
 
 
 def _runs(numbers: set[int]) -> list[tuple[int, int]]:

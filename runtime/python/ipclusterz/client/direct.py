@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from .._core import Pending
     from .imports import SyncImports
-    from .mapping import LazyResults, Part
+    from .lazy import LazyResults
+    from .mapping import Part
     from .targets import Own, Targets
 
 __all__ = ["DirectCalls"]
@@ -165,7 +166,7 @@ class DirectCalls(NamespaceCalls):
         *sequences: Iterable[Any],
         max_outstanding: int | None = None,
         ordered: bool = True,
-        chunksize: int = 1,
+        chunksize: int | str | None = 1,
         targets: Targets | Own = OWN,
         return_exceptions: bool = False,
         quiet: bool | None = None,
@@ -182,8 +183,8 @@ class DirectCalls(NamespaceCalls):
             Most tasks under way; left out, twice the number of engines.
         ordered : bool
             Give results in the order of the elements; otherwise as they arrive.
-        chunksize : int
-            Elements in a task.
+        chunksize : int or None
+            Elements in a task. None or ``"auto"``: measured, so that a task takes about 50 ms, and has at most 4096.
         targets : optional
             The engines that share the work; None is all of them.
         return_exceptions : bool

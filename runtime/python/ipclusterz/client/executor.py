@@ -192,16 +192,8 @@ class ViewExecutor(Executor):
         RuntimeError
             After `shutdown`.
         """
-        for name, value in (("chunksize", chunksize), ("buffersize", buffersize)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
         deadline = deadline_of(timeout)
-        function, name = self.view._packed(fn, mapped=True), name_of(fn)
-        rows = zip(*iterables)
-        columns = (
-            [list(column) for column in zip_equal(*chunk)] for chunk in iter(lambda: list(islice(rows, chunksize)), [])
-        )
-        futures = (self._send(function, chunk_frames(each, 0, len(each[0])), "map", name) for each in columns)
+        futures = self._chunks(fn, iterables, chunksize, buffersize)
         return _results(deque(islice(futures, buffersize)), futures, deadline)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -244,6 +236,20 @@ class ViewExecutor(Executor):
         return f"<ViewExecutor on {self.view!r}: {state}>"
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _chunks(
+        self, fn: Callable[..., Any], iterables: tuple[Iterable[Any], ...], chunksize: int, buffersize: int | None
+    ) -> Iterator[ViewFuture]:
+        """The futures of a map's chunks, each of which is submitted when it is taken."""
+        for name, value in (("chunksize", chunksize), ("buffersize", buffersize)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        function, name = self.view._packed(fn, mapped=True), name_of(fn)
+        rows = zip(*iterables)
+        columns = (
+            [list(column) for column in zip_equal(*chunk)] for chunk in iter(lambda: list(islice(rows, chunksize)), [])
+        )
+        return (self._send(function, chunk_frames(each, 0, len(each[0])), "map", name) for each in columns)
 
     def _send(self, function: tuple[bytes, bytes], frames: list[Frame], method: str, name: str) -> ViewFuture:
         told = about("future", method=method, quiet=self.view.quiet)

@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
-from concurrent.futures import FIRST_COMPLETED, wait
-from itertools import accumulate, islice
+from itertools import accumulate
 
 from ..compat import zip_equal
 from ..error import HistoryError
 from ..shared.scatter import sliceable
 from ..shared.serialize import dumps
 from .answers import Elements, Failure
-from .asyncresult import AsyncResult, give_up
+from .asyncresult import AsyncResult
+from .lazy import LazyResults, at_least_one, rows_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,15 +33,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Again",
-    "LazyResults",
     "MapResult",
     "Retried",
-    "at_least_one",
     "chunk_bounds",
     "chunk_frames",
     "chunk_of",
     "columns_of",
-    "lazy_map",
 ]
 
 # Chunks for each engine, when the caller does not say: enough for a fast engine to take work from a slow one, few
@@ -62,20 +58,10 @@ def columns_of(sequences: tuple[Iterable[Any], ...]) -> tuple[list[Any], int]:
         raise TypeError("map() needs at least one sequence")
     if len(sequences) > 1 and not all(hasattr(sequence, "__len__") for sequence in sequences):
         # One may be endless: take no more than the shortest has.
-        rows = list(_rows(sequences))
+        rows = list(rows_of(sequences))
         return [list(column) for column in zip_equal(*rows)] or [[] for _ in sequences], len(rows)
     columns = [sliceable(sequence) for sequence in sequences]
     return columns, min(len(column) for column in columns)
-
-
-def _rows(sequences: tuple[Iterable[Any], ...]) -> Iterator[tuple[Any, ...]]:
-    iterators = []
-    for sequence in sequences:
-        try:
-            iterators.append(iter(sequence))
-        except TypeError:
-            raise TypeError(f"a sequence is needed, not {type(sequence).__name__}: {sequence!r:.80}") from None
-    return zip(*iterators)
 
 
 def chunk_bounds(length: int, chunksize: int | None, engines: int) -> list[tuple[int, int]]:
@@ -98,23 +84,6 @@ def chunk_bounds(length: int, chunksize: int | None, engines: int) -> list[tuple
     return [(start, min(start + chunksize, length)) for start in range(0, length, chunksize)]
 
 
-def at_least_one(name: str, value: Any) -> int:
-    """The value of a parameter that counts something.
-
-    Raises
-    ------
-    TypeError, ValueError
-        When it is no whole number, or less than one; names the parameter.
-    """
-    index = getattr(type(value), "__index__", None)
-    if index is None or isinstance(value, bool):
-        raise TypeError(f"{name} is a whole number, not {type(value).__name__}: {value!r:.80}")
-    number: int = index(value)
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, not {number}")
-    return number
-
-
 def chunk_of(columns: list[Any], start: int, stop: int) -> Part:
     """One chunk of the sequences: a slice of each."""
     return tuple(column[start:stop] for column in columns)
@@ -123,124 +92,6 @@ def chunk_of(columns: list[Any], start: int, stop: int) -> Part:
 def chunk_frames(columns: list[Any], start: int, stop: int) -> list[Frame]:
     """The arguments of one chunk, as the engine expects them: a tuple of sequences."""
     return dumps(chunk_of(columns, start, stop))
-
-
-def lazy_map(
-    submit: Callable[[list[Any], int, int], MapResult],
-    sequences: tuple[Iterable[Any], ...],
-    max_outstanding: int,
-    ordered: bool,
-    chunksize: int,
-    return_exceptions: bool,
-) -> LazyResults:
-    """The results of a map whose sequences are only consumed as tasks end; see `LoadBalancedView.imap`.
-
-    Parameters
-    ----------
-    submit : callable
-        Sends one chunk: takes the columns, the index of their first element, and their length.
-
-    Raises
-    ------
-    TypeError, ValueError
-        At once, not at the first result.
-    """
-    if not sequences:
-        raise TypeError("imap() needs at least one sequence")
-    max_outstanding = at_least_one("max_outstanding", max_outstanding)
-    chunksize = at_least_one("chunksize", chunksize)
-    return LazyResults(_lazily(submit, _rows(sequences), max_outstanding, ordered, chunksize), return_exceptions)
-
-
-class LazyResults:
-    """An iterator over the results of a map, which goes on behind an element that failed. Made by `imap`.
-
-    Examples
-    --------
-    >>> results = rc.imap(lambda x: 1 / x, [2, 0, 4])
-    >>> next(results)
-    0.5
-    >>> try:
-    ...     next(results)
-    ... except RemoteError as error:
-    ...     print(error.index, error.ename)
-    1 ZeroDivisionError
-    >>> next(results)
-    0.25
-    """
-
-    __slots__ = ("_results", "_returns_exceptions")
-
-    def __init__(self, results: Generator[Any, None, None], return_exceptions: bool) -> None:
-        self._results = results
-        self._returns_exceptions = return_exceptions
-
-    def __iter__(self) -> LazyResults:
-        return self
-
-    def __next__(self) -> Any:
-        """The next result; the error of an element is raised in its turn, and the one after it is given next."""
-        value = next(self._results)
-        if type(value) is not Failure:
-            return value
-        error = value.error.with_traceback(None)
-        if self._returns_exceptions:
-            return error
-        try:
-            raise error
-        finally:
-            # Its traceback has this frame: it would keep the iterator, and with it what is under way.
-            del error, value
-
-    def close(self) -> None:
-        """Give up what no engine has begun."""
-        self._results.close()
-
-
-def _lazily(
-    submit: Callable[[list[Any], int, int], MapResult],
-    rows: Iterator[tuple[Any, ...]],
-    max_outstanding: int,
-    ordered: bool,
-    chunksize: int,
-) -> Generator[Any, None, None]:
-    under_way: deque[MapResult] = deque()
-    more = True
-    failure: Exception | None = None
-    taken = 0
-    try:
-        while True:
-            while more and len(under_way) < max_outstanding:
-                chunk: list[tuple[Any, ...]] = []
-                try:
-                    chunk.extend(islice(rows, chunksize))
-                except Exception as error:
-                    # In its turn: the results of what came before it are given first.
-                    failure = error
-                # To ask again behind the end would take another element of each sequence before the shortest one.
-                more = failure is None and len(chunk) == chunksize
-                if chunk:
-                    columns = [list(column) for column in zip_equal(*chunk)]
-                    under_way.append(submit(columns, taken, len(chunk)))
-                    taken += len(chunk)
-            if not under_way:
-                if failure is not None:
-                    raise failure
-                return
-            first = under_way[0]
-            if not ordered:
-                done = wait(under_way, return_when=FIRST_COMPLETED).done
-                first = next(result for result in under_way if result in done)
-            values = list(first._arriving())
-            under_way.remove(first)
-            del first
-            # What was given out is not referred to from here.
-            values.reverse()
-            while values:
-                yield values.pop()
-    finally:
-        # Who stops early does not want the rest.
-        give_up(under_way)
 
 
 class MapResult(AsyncResult):

@@ -111,10 +111,9 @@ class Past(Steering):
         if not self._submissions.last_before():
             return own
         known = {result._number for result in own}
-        open_ones = [
-            each for each in self._submissions.before(anew=True) if not each.complete and each.first not in known
-        ]
-        before = [result for each in open_ones if not (result := self._submissions.result_of(each.first)).ready()]
+        open_ones = dict.fromkeys(each.head for each in self._submissions.before(anew=True) if not each.complete)
+        results = [self._submissions.result_of(first) for first in open_ones if first not in known]
+        before = [result for result in results if not result.ready()]
         return before + own
 
     @property

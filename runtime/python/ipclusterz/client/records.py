@@ -33,6 +33,12 @@ class Submission(NamedTuple):
     complete: bool
     """All answers are there."""
 
+    @property
+    def head(self) -> int:
+        """The submission that it belongs to: another one if it is a part of a map."""
+        head = (self.about or {}).get("head")
+        return head if type(head) is int else self.first
+
     def ids(self, prefix: str) -> list[str]:
         """The message ids of its answers."""
         counts = [1 if targets is None else len(targets) for targets in self.targets]

@@ -9,7 +9,7 @@ from ..shared.scatter import check_dist, is_text, partition, sliceable
 from .about import about, name_of
 from .arguments import argument_frames
 from .functions import pack
-from .mapping import at_least_one
+from .lazy import at_least_one
 from .shapes import GatherResult
 from .targets import OWN, waits
 

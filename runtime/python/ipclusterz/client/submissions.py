@@ -11,6 +11,7 @@ from warnings import warn
 
 from ..error import HistoryError
 from .asyncresult import AsyncResult
+from .feeding import Feeders, is_fed, remade_map
 from .records import Submission, ask, number_of, recorded, requests_of, tasks_of
 from .remake import remake, resubmitted, selected
 
@@ -50,6 +51,11 @@ class Submissions:
         runs: list[tuple[int, int, int, int]] = self._client._core.submitted()
         return runs
 
+    @property
+    def _feeders(self) -> Feeders:
+        feeders: Feeders = self._client._feeders
+        return feeders
+
     def before(self, anew: bool = False) -> list[Submission]:
         """What was submitted before this client came; `anew`: asked again, for what was under way may have ended."""
         client = self._client
@@ -67,10 +73,10 @@ class Submissions:
         """The first request of the submission that a request belongs to."""
         for first, requests, _, times in self._runs():
             if first <= number < first + requests * times:
-                return first + (number - first) // requests * requests
+                return self._feeders.head_of(first + (number - first) // requests * requests)
         for submission in self.before():
             if submission.has(number):
-                return submission.first
+                return submission.head
         raise HistoryError(
             f"{self.prefix()}-{number}-0 has never reached the controller, or is not remembered any more",
             hint="see keep_results of the profile's [controller]",
@@ -80,12 +86,16 @@ class Submissions:
         """The first request of the n-th last submission, for -n."""
         wanted, own = -index, self._runs()
         for first, requests, _, times in reversed(own):
-            if wanted <= times:
-                return first + (times - wanted) * requests
-            wanted -= times
-        before = self.before()
+            if not self._feeders.has_parts and wanted > times:
+                wanted -= times
+                continue
+            for number in reversed(range(first, first + requests * times, requests)):
+                wanted -= not self._feeders.is_part(number)
+                if not wanted:
+                    return number
+        before = [submission for submission in self.before() if submission.head == submission.first]
         if wanted > len(before):
-            there = len(before) + sum(times for *_, times in own)
+            there = len(before) - index - wanted
             raise IndexError(f"there is no submission {index}: there were {there} in session {self._client.session!r}")
         return before[-wanted].first
 
@@ -127,6 +137,11 @@ class Submissions:
                 RuntimeWarning,
                 stacklevel=2,
             )
+        pieces = [each for each in every if each.head == found.head]
+        if len(pieces) > 1 or is_fed(found.about):
+            adopt = self._client._core.adopt
+            told: Any = [(adopt(each.first, each.targets, each.submitted), each.about) for each in pieces]
+            return remade_map(self._client, told)
         pending = self._client._core.adopt(first, found.targets, found.submitted)
         return remake(self._client, pending, found.op, found.about)
 
@@ -197,7 +212,7 @@ class Submissions:
         """Drop what is kept of the submissions that these requests belong to, here too; None: of all."""
         if numbers is not None:
             firsts = {self.owner_of(number) for number in numbers}
-            numbers = {number for first in firsts for number in self.numbers_of(first)}
+            numbers = {number for first in firsts for each in self.numbers_of(first) for number in each}
         for result in list(self._client._results):
             first, _ = result._pending.requests
             if result.ready() and (numbers is None or first in numbers):
@@ -212,10 +227,12 @@ class Submissions:
             some = several[begin : begin + _ASKED_MAX]
             ask(self._client._core, {"purge": {**of_session, "requests": some}})
 
-    def numbers_of(self, first: int) -> range:
+    def numbers_of(self, first: int) -> list[range]:
         """The requests of a submission."""
         for start, requests, _, times in self._runs():
             if start <= first < start + requests * times:
-                return range(first, first + requests)
-        found = next((each for each in self.before() if each.first == first), None)
-        return range(first, first + (1 if found is None else len(found.targets)))
+                own = [range(first, first + requests)]
+                own += [numbers for part in self._feeders.parts_of(first) for numbers in self.numbers_of(part)]
+                return own
+        found = [each for each in self.before() if each.head == first]
+        return [range(each.first, each.first + len(each.targets)) for each in found] or [range(first, first + 1)]

@@ -10,6 +10,7 @@ import re
 from math import isfinite
 
 from .asyncresult import AsyncResult
+from .growing import Growing
 from .records import tasks_of
 
 TYPE_CHECKING = False
@@ -39,7 +40,8 @@ class Dependency(set[str]):
     Parameters
     ----------
     on : AsyncResult, str, or iterable of these
-        Results or message ids (``ar.msg_ids``), also of other sessions.
+        Results or message ids (``ar.msg_ids``), also of other sessions. A map that is still being sent is waited for
+        until all of it is.
     all : bool
         All of them have to end as below; otherwise one is enough.
     success : bool
@@ -97,6 +99,9 @@ def _ids_of(jobs: Jobs) -> tuple[list[str], list[AsyncResult]]:
     several: Iterable[Any] = (jobs,) if isinstance(jobs, (AsyncResult, str)) or not hasattr(jobs, "__iter__") else jobs
     for job in several:
         if isinstance(job, AsyncResult):
+            if isinstance(job._pending, Growing):
+                # Of a map that is being sent, not all parts have ids.
+                job._pending.wait_until_whole(None)
             ids += job.msg_ids
             results.append(job)
         elif isinstance(job, str) and _ID.fullmatch(job):

@@ -104,9 +104,10 @@ class Watcher:
 
     def _run(self) -> None:
         while (token := self._core.next_watched()) is not None:
-            self._hear(token)
+            self.hear(token)
 
-    def _hear(self, token: int) -> None:
+    def hear(self, token: int) -> None:
+        """There is news of what `settle_when_done` has given this token."""
         # None: the thread that asked for it could not start this one. Or it is settled.
         result = self._waiting.get(token)
         if result is None:
@@ -114,8 +115,9 @@ class Watcher:
         try:
             # Asked before the output is taken: when all answers are there, so is all output.
             ready = result.ready()
-            if ready:
-                self._waiting.pop(token, None)
+            if ready and self._waiting.pop(token, None) is None:
+                # Another thread was faster.
+                return
             try:
                 result._show_from_watcher()
             finally:
