@@ -57,7 +57,7 @@ if TYPE_CHECKING:
         UnmetDependency,
         VersionError,
     )
-    from .shared.dependency import depend, interactive, require
+    from .shared.dependency import depend, dependent, interactive, require
     from .shared.reference import Reference
     from .shared.reply import ExecuteReply
     from .shared.uploads import uploaded
@@ -104,6 +104,7 @@ __all__ = [
     "before_end",
     "client",
     "depend",
+    "dependent",
     "error",
     "interactive",
     "require",
@@ -123,6 +124,7 @@ _MODULE_OF = {
     "RemoteFunction": "client.remote",
     "before_end": "engine.ending",
     "depend": "shared.dependency",
+    "dependent": "shared.dependency",
     "interactive": "shared.dependency",
     "require": "shared.dependency",
     "uploaded": "shared.uploads",

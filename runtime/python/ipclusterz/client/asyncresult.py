@@ -11,7 +11,7 @@ from time import monotonic, time
 
 from .. import error as errors
 from ..compat import zip_equal
-from .answers import Failed, Failure, Succeeded, metadata_of, value_at
+from .answers import METADATA, Failed, Failure, Succeeded, metadata_of, value_at
 from .deadlines import deadline_of
 from .tables import numbers, table
 from .written import Written
@@ -278,8 +278,10 @@ class AsyncResult(Written):
     def __len__(self) -> int:
         return len(self._pending)
 
-    def __getitem__(self, index: int | slice) -> Any:
-        """Wait for one of the values, or for those of a slice."""
+    def __getitem__(self, index: int | slice | str) -> Any:
+        """Wait for one of the values, or for those of a slice; or a field of `metadata`, by its name."""
+        if isinstance(index, str):
+            return self._field(index)
         places = range(len(self))[index]
         return [self[place] for place in places] if isinstance(places, range) else self._checked(places)
 
@@ -333,17 +335,83 @@ class AsyncResult(Written):
         return sum(reply.completed - reply.started for reply in replies)
 
     @property
-    def metadata(self) -> list[dict[str, Any]]:
+    def metadata(self) -> Any:
         """Where and when each call ran; None for what is not known yet.
+
+        Each field is also an item and an attribute of the result: ``ar["started"]``, ``ar.started``.
 
         Returns
         -------
-        list of dict
-            With the keys msg_id, status, engine_id, engine_uuid, submitted, started, completed, received (aware
-            datetimes), stdout and stderr; msg_id, submitted and these two are all there is of a call that still runs.
+        dict or list of dict
+            Of a call on one engine its record, else one for each call. With the keys msg_id, status, engine_id,
+            engine_uuid, submitted, started, completed, received (aware datetimes), stdout and stderr, which are
+            attributes, too; msg_id, submitted and these two are all there is of a call that still runs.
+
+        Examples
+        --------
+        >>> ar = rc[:2].apply_async(abs, -1)
+        >>> ar.get()
+        [1, 1]
+        >>> ar.metadata[1].engine_id, ar["status"], ar.engine_id
+        (1, ['ok', 'ok'], [0, 1])
         """
-        pending = self._pending
-        return [metadata_of(pending, index, message_id) for index, message_id in enumerate(pending.message_ids())]
+        records = self._records()
+        return records[0] if self._single else records
+
+    # -- together, and one by one -------------------------------------------------------------------------------
+
+    @staticmethod
+    def join(*results: AsyncResult) -> AsyncResult:
+        """One result of the calls of several.
+
+        Parameters
+        ----------
+        *results : AsyncResult
+            Of one client. If all are of maps, so is the result.
+
+        Returns
+        -------
+        AsyncResult
+
+        Raises
+        ------
+        TypeError
+            When one of them is no result.
+        ValueError
+            When there is none, or they are of several clients.
+
+        Examples
+        --------
+        >>> ar = AsyncResult.join(rc[0].apply_async(abs, -1), rc[1:3].apply_async(abs, -2))
+        >>> ar.get()
+        [1, 2, 2]
+        """
+        for result in results:
+            if not isinstance(result, AsyncResult):
+                raise TypeError(f"results are joined, not {type(result).__name__}: {result!r:.80}")
+        if len({id(result._client) for result in results}) != 1:
+            raise ValueError(
+                "the results of one client are joined, and these are of " + ("several" if results else "none")
+            )
+        calls = [(result, index) for result in results for index in range(len(result._pending))]
+        joined: AsyncResult = results[0]._client._submissions.selected(calls, False)
+        return joined
+
+    def split(self) -> list[AsyncResult]:
+        """A result for each call.
+
+        Returns
+        -------
+        list of AsyncResult
+            Of a map, they are those of its chunks.
+
+        Examples
+        --------
+        >>> [one.get() for one in rc[:].apply_async(abs, -1).split()]
+        [1, 1, 1, 1]
+        """
+        select = self._client._submissions.selected
+        return [select([(self, index)], True) for index in range(len(self._pending))]
 
     def __repr__(self) -> str:
         owner = self._client._core.forked_from
@@ -356,6 +424,21 @@ class AsyncResult(Written):
         return table(type(self).__name__, self._rows)
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        return self._field(name) if name in METADATA else super().__getattr__(name)
+
+    def _records(self) -> list[Any]:
+        pending = self._pending
+        return [metadata_of(pending, index, message_id) for index, message_id in enumerate(pending.message_ids())]
+
+    def _field(self, name: str) -> Any:
+        """A field of each record of `metadata`."""
+        records = self._records()
+        if records and name not in records[0]:
+            raise KeyError(f"what is known of a call are {', '.join(records[0])}, not {name!r:.80}")
+        values = [record[name] for record in records]
+        return values[0] if self._single else values
 
     _returns_exceptions = False
     _unit = "call"
