@@ -54,7 +54,7 @@ def test_fields_of_metadata(rc: Client) -> None:
     assert one.metadata.engine_uuid == one["engine_uuid"] == several.engine_uuid[1]
     assert [record.started for record in several.metadata] == several.started
     assert one.started <= one.completed <= one.received
-    with pytest.raises(KeyError, match="are msg_id, status.*not 'colour'"):
+    with pytest.raises(KeyError, match=r"are msg_id, status.*not 'colour'"):
         one["colour"]
     with pytest.raises(AttributeError, match="not 'colour'"):
         one.metadata.colour  # noqa: B018

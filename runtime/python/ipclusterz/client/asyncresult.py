@@ -394,7 +394,8 @@ class AsyncResult(Written):
                 "the results of one client are joined, and these are of " + ("several" if results else "none")
             )
         calls = [(result, index) for result in results for index in range(len(result._pending))]
-        joined: AsyncResult = results[0]._client._submissions.selected(calls, False)
+        client: Any = results[0]._client
+        joined: AsyncResult = client._submissions.selected(calls, False)
         return joined
 
     def split(self) -> list[AsyncResult]:
@@ -410,7 +411,8 @@ class AsyncResult(Written):
         >>> [one.get() for one in rc[:].apply_async(abs, -1).split()]
         [1, 1, 1, 1]
         """
-        select = self._client._submissions.selected
+        client: Any = self._client
+        select = client._submissions.selected
         return [select([(self, index)], True) for index in range(len(self._pending))]
 
     def __repr__(self) -> str:

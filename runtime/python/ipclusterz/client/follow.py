@@ -268,7 +268,8 @@ def _stop(result: LazyFuture, follower: _Follower, signal: int) -> NoReturn:
         if running and signal == SIGINT:
             result._client._core.interrupt([engine_id for engine_id in running if engine_id >= 0])
         elif running:
-            result._client.send_signal(signal, targets=running)
+            client: Any = result._client
+            client.send_signal(signal, targets=running)
         follower.show_until(monotonic() + _STOP_SECONDS)
     follower.lines.end()
     failed: list[errors.IpclusterzError] = []

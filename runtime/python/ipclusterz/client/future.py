@@ -33,11 +33,7 @@ if TYPE_CHECKING:
         # Results that somebody still has, and those that a wait was broken off for.
         _results: WeakSet[LazyFuture]
         _left: list[LazyFuture]
-        # What was submitted, where chosen answers become a result.
-        _submissions: Any
         quiet: bool
-
-        def send_signal(self, signum: int, targets: Any) -> Any: ...
 
 
 __all__ = ["LazyFuture"]
