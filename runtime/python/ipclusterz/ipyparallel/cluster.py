@@ -1,0 +1,337 @@
+"""The cluster with ipyparallel's names: each call that starts or ends something is awaited, or has ``_sync`` behind it.
+
+All work is the native `Cluster`'s.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any
+
+from .. import cluster as native
+from ..error import ClusterError
+from .client import Client
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Cluster"]
+
+# What starts engines, by ipyparallel's names. All others are names of profiles.
+_LAUNCHERS = {"local": "local", "mpi": "mpiexec", "mpiexec": "mpiexec", "ssh": "ssh"}
+
+# Settings of ipyparallel's that have no meaning here, or are the profile's.
+_FORGOTTEN = frozenset(
+    {
+        *("controller_args", "controller_location", "delay", "engine_launcher_class", "load_profile", "log_level"),
+        *("controller_launcher_class", "config", "parent", "profile_config", "profile_dir", "log"),
+        *("send_engines_connection_env",),
+    }
+)
+
+
+def _awaited(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The form of a method that is awaited: what it waits for is waited for in another thread."""
+
+    @wraps(method)
+    async def awaited(self: Cluster, *args: Any, **kwargs: Any) -> Any:
+        give_up = getattr(self._native, "_give_up", None)
+        return await native._to_its_end(partial(method, self, *args, **kwargs), give_up)
+
+    awaited.__name__ = method.__name__.replace("_sync", "")
+    return awaited
+
+
+class Cluster:
+    """A controller and engines.
+
+    Parameters
+    ----------
+    n : int, optional
+        Number of engines; as many as there are cores when left out.
+    engines : str, optional
+        What starts the engines: ``"local"``, ``"mpi"``, ``"ssh"``, or the name of a profile, as ``"slurm"``.
+    controller : str, optional
+        Not needed: the controller is started on this host.
+    cluster_id : str, optional
+        The name of the cluster.
+    profile : str, optional
+        Name or file of a profile of ipclusterz.
+    controller_ip : str, optional
+        Where to listen with TCP as well.
+    engine_timeout : float, optional
+        Seconds until all engines must be there.
+    shutdown_atexit : bool
+        False cannot be had: the cluster ends with this process. Start it with ``ipclusterz start``.
+    **settings
+        Keys of the profile.
+
+    Examples
+    --------
+    >>> from ipclusterz import ipyparallel as ipp
+    >>> cluster = ipp.Cluster(n=2)
+    >>> clients = cluster.start_and_connect_sync()
+    >>> clients.ids
+    [0, 1]
+    >>> cluster.stop_cluster_sync()
+    """
+
+    def __init__(
+        self,
+        *,
+        n: int | None = None,
+        engines: str | None = None,
+        controller: str | None = None,
+        cluster_id: str | None = None,
+        profile: str | None = None,
+        controller_ip: str | None = None,
+        engine_timeout: float | None = None,
+        shutdown_atexit: bool = True,
+        **settings: Any,
+    ) -> None:
+        if not shutdown_atexit:
+            raise ValueError(
+                "shutdown_atexit=False: a cluster of Cluster() ends with its process\n"
+                "hint: ipclusterz start --cluster NAME starts one that stays, Client(cluster_id='NAME') connects to it"
+            )
+        launcher = None if engines is None else _short(engines)
+        if launcher is not None and launcher not in _LAUNCHERS:
+            profile = profile or launcher
+        self._n = n
+        self._settings = {name: value for name, value in settings.items() if name not in _FORGOTTEN}
+        self._options: dict[str, Any] = {
+            "cluster": cluster_id or None,
+            "profile": None if profile == "default" else profile,
+            "engines": None if launcher is None else _LAUNCHERS.get(launcher),
+            "listen": f"{controller_ip}:0" if controller_ip else None,
+            "timeout": engine_timeout,
+        }
+        self.shutdown_atexit = True
+        self._native: Any = native.Cluster(n, **self._options, **self._settings)
+
+    @classmethod
+    def _of(cls, running: Any) -> Cluster:
+        made = cls()
+        made._native = running
+        return made
+
+    # -- about it -----------------------------------------------------------------------------------------------
+
+    @property
+    def n(self) -> int | None:
+        """Number of engines: of those that are there, before the start as it was given."""
+        return self._native.n or self._n
+
+    @n.setter
+    def n(self, value: int | None) -> None:
+        self._n = value
+
+    @property
+    def cluster_id(self) -> str:
+        """The name of the cluster."""
+        name: str = self._native.name
+        return name
+
+    @property
+    def profile(self) -> str:
+        """The name of the profile."""
+        return self._native.profile or "default"
+
+    @property
+    def engine_timeout(self) -> float | None:
+        """Seconds until all engines must be there; None: as the profile says."""
+        timeout: float | None = self._options["timeout"]
+        return timeout
+
+    @property
+    def cluster_file(self) -> str:
+        """The connection file for clients; empty before the start."""
+        file: str = self._native.report.get("client_file", "")
+        return file
+
+    @property
+    def controller(self) -> Any:
+        """What runs the controller; None when it does not run."""
+        return self._native if self._native.running else None
+
+    @property
+    def engines(self) -> dict[str, Any]:
+        """The sets of engines, of which there is one: by its id, the engines that were started."""
+        started = self._native.report.get("engines", []) if self._native.running else []
+        return {self.cluster_id: started} if started else {}
+
+    @property
+    def engine_set(self) -> Any:
+        """The engines that were started; None before."""
+        return next(iter(self.engines.values()), None)
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    def start_cluster_sync(self, n: int | None = None) -> None:
+        """Start the controller and engines, and wait until they are there."""
+        if n is not None and n != self._n:
+            self._n = n
+            options = {**self._options, "cluster": self._native.name}
+            self._native = native.Cluster(n, **options, **self._settings)
+        self._native.start()
+
+    def start_controller_sync(self, **kwargs: Any) -> None:
+        """Start the controller, without engines."""
+        options = {**self._options, "cluster": self._native.name}
+        self._native = native.Cluster(0, **options, **self._settings)
+        self._native.start()
+
+    def start_engines_sync(self, n: int | None = None, engine_set_id: str | None = None, **kwargs: Any) -> Any:
+        """Start engines, and wait until they are there."""
+        return self._native.start_engines(n if n is not None else self._n or os.cpu_count())
+
+    def stop_cluster_sync(self) -> None:
+        """End the engines and the controller."""
+        self._native.stop()
+
+    def stop_controller_sync(self) -> None:
+        """End the controller, and with it the engines."""
+        self._native.stop()
+
+    def stop_engines_sync(self, engine_set_id: str | None = None) -> Any:
+        """End the engines; the controller stays."""
+        return self._native.stop_engines()
+
+    def stop_engine_sync(self, engine_id: int) -> Any:
+        """End one engine."""
+        return self._native.stop_engines(engine_id)
+
+    def restart_engines_sync(self, engine_set_id: str | None = None) -> Any:
+        """End the engines, and start them again."""
+        return self._native.restart_engines()
+
+    def restart_engine_sync(self, engine_id: int) -> Any:
+        """End one engine, and start it again."""
+        return self._native.restart_engines(engine_id)
+
+    def signal_engines_sync(self, signum: int, engine_set_id: str | None = None) -> Any:
+        """Send a signal to the engines."""
+        return self._native.signal_engines(_signal(signum))
+
+    def signal_engine_sync(self, signum: int, engine_id: int) -> Any:
+        """Send a signal to one engine."""
+        return self._native.signal_engines(_signal(signum), engine_id)
+
+    def start_and_connect_sync(self, n: int | None = None, activate: bool = False) -> Client:
+        """Start it, and connect a client when all engines are there.
+
+        Parameters
+        ----------
+        n : int, optional
+            Number of engines.
+        activate : bool
+            Give ``%px`` and the other magics to all engines.
+        """
+        self.start_cluster_sync(n)
+        client = self.connect_client_sync()
+        if activate:
+            client.activate()
+        return client
+
+    def connect_client_sync(self, **client_kwargs: Any) -> Client:
+        """A new client, which `stop_cluster` closes."""
+        if not self._native.running:
+            raise ClusterError(f"cluster {self.cluster_id!r} is not running", hint="call start_cluster_sync() first")
+        client = Client(self.cluster_file, **client_kwargs)
+        # A cluster that nobody refers to ends, but not while it has such a client.
+        client._owner = self
+        self._native._clients.add(client)
+        return client
+
+    start_cluster = _awaited(start_cluster_sync)
+    start_controller = _awaited(start_controller_sync)
+    start_engines = _awaited(start_engines_sync)
+    stop_cluster = _awaited(stop_cluster_sync)
+    stop_controller = _awaited(stop_controller_sync)
+    stop_engines = _awaited(stop_engines_sync)
+    stop_engine = _awaited(stop_engine_sync)
+    restart_engines = _awaited(restart_engines_sync)
+    restart_engine = _awaited(restart_engine_sync)
+    signal_engines = _awaited(signal_engines_sync)
+    signal_engine = _awaited(signal_engine_sync)
+    start_and_connect = _awaited(start_and_connect_sync)
+    connect_client = _awaited(connect_client_sync)
+
+    def __enter__(self) -> Client:
+        try:
+            return self.start_and_connect_sync()
+        except BaseException:
+            self.stop_cluster_sync()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        self.stop_cluster_sync()
+
+    async def __aenter__(self) -> Client:
+        client: Client = await native._to_its_end(self.__enter__, self._native._give_up, self.stop_cluster_sync)
+        return client
+
+    async def __aexit__(self, *error: object) -> None:
+        await native._to_its_end(self.stop_cluster_sync)
+
+    # -- as a record --------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_file(
+        cls,
+        cluster_file: Any = None,
+        *,
+        profile: str | None = None,
+        profile_dir: str | None = None,
+        cluster_id: str = "",
+        **kwargs: Any,
+    ) -> Cluster:
+        """A cluster that runs already."""
+        which = cluster_file if cluster_file is not None else cluster_id or "default"
+        opened: Any = native.Cluster
+        return cls._of(opened.from_file(which))
+
+    @classmethod
+    def from_dict(cls, d: dict[str, Any], **kwargs: Any) -> Cluster:
+        """A cluster that runs already, of what `to_dict` gave."""
+        return cls.from_file(d["cluster_file"] or None, cluster_id=d["cluster"]["cluster_id"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """What there is to know of it."""
+        report = self._native.report
+        return {
+            "cluster": {"cluster_id": self.cluster_id, "profile": self.profile},
+            "cluster_file": self.cluster_file,
+            "controller": {"pid": report.get("controller_pid")} if report else None,
+            "engines": {"n": self._native.n, "sets": self.engines},
+        }
+
+    def write_cluster_file(self) -> None:
+        """Does nothing: the file is written when the cluster starts."""
+
+    def update_cluster_file(self) -> None:
+        """Does nothing: the file is written when the cluster starts."""
+
+    def remove_cluster_file(self) -> None:
+        """Does nothing: the file goes with the cluster."""
+
+    def __repr__(self) -> str:
+        state = f"{self._native.n} engines" if self.controller is not None else "not running"
+        return f"<Cluster(cluster_id={self.cluster_id!r}, profile={self.profile!r}, {state})>"
+
+
+def _short(engines: Any) -> str:
+    """``MPIEngineSetLauncher`` and ``mpi`` are the same; so is the class of that name."""
+    name = str(getattr(engines, "__name__", engines))
+    for ending in ("EngineSetLauncher", "EngineLauncher", "Launcher"):
+        if name.endswith(ending) and name != ending:
+            return name[: -len(ending)].lower()
+    return name if Path(name).suffix else name.lower()
+
+
+def _signal(signum: Any) -> int:
+    return int(signal.Signals[signum]) if isinstance(signum, str) else int(signum)
