@@ -70,10 +70,10 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return import_module("..client.dependencies", __name__).Dependency
-    if name in error.__all__:
+    if name in error.NAMES:
         return getattr(error, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *error.__all__, "Dependency"})
+    return sorted({*globals(), *error.NAMES, "Dependency"})

@@ -68,7 +68,7 @@ class Client(native.Client):
             timeout=timeout,
         )
         self.profile = profile or "default"
-        self._results = Results()  # type: ignore[assignment]
+        self._results = Results()
 
     # -- engines ------------------------------------------------------------------------------------------------
 
@@ -82,7 +82,7 @@ class Client(native.Client):
         """The `Cluster` that has made this client; None for others."""
         return self._owner
 
-    def __iter__(self) -> Iterator[DirectView]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[DirectView]:
         return (self.direct_view(engine) for engine in self.ids)
 
     def __getitem__(self, key: Any) -> DirectView:  # type: ignore[override]
@@ -106,7 +106,7 @@ class Client(native.Client):
         made.is_coalescing = is_coalescing
         return made
 
-    def load_balanced_view(self, targets: Any = None, **kwargs: Any) -> LoadBalancedView:  # type: ignore[override]
+    def load_balanced_view(self, targets: Any = None, **kwargs: Any) -> LoadBalancedView:
         """A view whose calls each run on one engine, the one with least to do."""
         # All engines are those that there are at each call.
         chosen = None if targets is None or (isinstance(targets, str) and targets == "all") else self._ids(targets)
@@ -208,7 +208,7 @@ class Client(native.Client):
                 queue["tasks"] = nothing
         return next(iter(status.values())) if single else status
 
-    def result_status(self, msg_ids: Any, status_only: bool = True) -> dict[str, Any]:  # type: ignore[override]
+    def result_status(self, msg_ids: Any, status_only: bool = True) -> dict[str, Any]:
         """Which calls have their answers; with ``status_only=False`` also their values, by message id."""
         result = self._submissions.result(self._named_jobs(msg_ids))
         status: dict[str, Any] = super().result_status(result)
@@ -218,11 +218,11 @@ class Client(native.Client):
             status.update({message_id: result._value(index) for message_id, index in values if message_id in done})
         return status
 
-    def resubmit(  # type: ignore[override]
-        self, indices_or_msg_ids: Any = None, metadata: Any = None, block: bool | None = None
-    ) -> Any:
+    def resubmit(self, indices_or_msg_ids: Any = None, metadata: Any = None, block: bool | None = None) -> Any:
         """Submit something again."""
-        again = super().resubmit(self._named_jobs(-1 if indices_or_msg_ids is None else indices_or_msg_ids), block=False)
+        again = super().resubmit(
+            self._named_jobs(-1 if indices_or_msg_ids is None else indices_or_msg_ids), block=False
+        )
         result = again if isinstance(again, AsyncResult) else again[0].join(*again)
         if self.block if block is None else block:
             result.wait()
@@ -252,7 +252,7 @@ class Client(native.Client):
 
     # -- control ------------------------------------------------------------------------------------------------
 
-    def clear(self, targets: Any = None, block: bool | None = None) -> Any:  # type: ignore[override]
+    def clear(self, targets: Any = None, block: bool | None = None) -> Any:
         """Forget all names in the namespaces of engines."""
         return self.direct_view("all" if targets is None else targets).clear(
             block=self.block if block is None else block

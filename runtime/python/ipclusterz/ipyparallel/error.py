@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 __all__ = [
     "AlreadyDisplayedError",
     "CompositeError",
+    "EngineError",
+    "IPythonError",
+    "KernelError",
+    "NoEnginesRegistered",
+    "RemoteError",
+    "UnmetDependency",
+]
+
+NAMES = (
+    "AlreadyDisplayedError",
+    "CompositeError",
     "DependencyTimeout",
     "EngineError",
     "IPythonError",
@@ -29,7 +40,8 @@ __all__ = [
     "TaskTimeout",
     "TimeoutError",
     "UnmetDependency",
-]
+)
+"""All errors, of which some are made when they are first used."""
 
 IPythonError = KernelError = IpclusterzError
 
@@ -48,7 +60,7 @@ _NATIVE = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(native, _NATIVE.get(name, name))
 
@@ -69,7 +81,7 @@ def translated(failure: IpclusterzError, engine_uuid: str | None = None) -> Ipcl
         return _raised_there(failure, engine_uuid)
     if type(failure) is EngineError:
         failure.__class__ = LostThere
-        failure.engine_uuid = engine_uuid
+        failure.engine_uuid = engine_uuid  # type: ignore[attr-defined]
     return failure
 
 

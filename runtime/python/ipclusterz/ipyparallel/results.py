@@ -32,7 +32,7 @@ class AsyncResult(native.AsyncResult):
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
-    def get(  # type: ignore[override]
+    def get(
         self, timeout: float | None = None, return_exceptions: bool | None = None, return_when: str | None = None
     ) -> Any:
         """Wait, and return the value of one engine, or the list of those of several.
@@ -100,7 +100,7 @@ class AsyncResult(native.AsyncResult):
         """The same as ``get_dict()``."""
         return self.get_dict()
 
-    def display_outputs(self, groupby: str = "type", result_only: bool = False) -> None:  # type: ignore[override]
+    def display_outputs(self, groupby: str = "type", result_only: bool = False) -> None:
         """Wait, and show what the calls wrote and displayed."""
         super().display_outputs(groupby)
 

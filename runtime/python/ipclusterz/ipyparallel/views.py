@@ -84,11 +84,10 @@ class View:
         done: bool = self.client.wait(jobs, timeout)
         return done
 
-    def get_result(
-        self, indices_or_msg_ids: Any = None, block: bool | None = None, owner: bool = False
-    ) -> Any:
+    def get_result(self, indices_or_msg_ids: Any = None, block: bool | None = None, owner: bool = False) -> Any:
         """The result of something that was submitted, the last one if nothing is named."""
-        return self.client.get_result(indices_or_msg_ids, waits(self, block), owner)
+        blocks = self.block if block is None else block
+        return self.client.get_result(indices_or_msg_ids, blocks, owner)
 
     def remote(self, block: bool | None = None, **flags: Any) -> Callable[..., RemoteFunction]:
         """Decorator: the function runs on the engines when it is called."""
@@ -129,7 +128,7 @@ class View:
             labelled.label = before
 
 
-class DirectView(View, view.DirectView):
+class DirectView(View, view.DirectView):  # type: ignore[misc]
     """Calls on chosen engines: each of them runs what is sent. Several give lists."""
 
     @property
@@ -160,11 +159,11 @@ class DirectView(View, view.DirectView):
             result = super().map(engine_own(f), *sequences, block=False, return_exceptions=return_exceptions)
         return result.get() if waits(self, block) else result  # type: ignore[no-any-return]
 
-    def map_async(self, f: Callable[..., Any], /, *sequences: Any, **kwargs: Any) -> AsyncMapResult:  # type: ignore[override]
+    def map_async(self, f: Callable[..., Any], /, *sequences: Any, **kwargs: Any) -> AsyncMapResult:
         """Like `map`, and never waits."""
         return self.map(f, *sequences, **{**kwargs, "block": False})  # type: ignore[return-value]
 
-    def map_sync(self, f: Callable[..., Any], /, *sequences: Any, **kwargs: Any) -> list[Any]:  # type: ignore[override]
+    def map_sync(self, f: Callable[..., Any], /, *sequences: Any, **kwargs: Any) -> list[Any]:
         """Like `map`, and always waits."""
         return self.map(f, *sequences, **{**kwargs, "block": True})  # type: ignore[return-value]
 
@@ -180,13 +179,11 @@ class DirectView(View, view.DirectView):
         """Map lazily: elements are taken as engines become free."""
         most: Any = _most(max_outstanding)
         returns = return_exceptions
-        return super().imap(
-            engine_own(f), *sequences, ordered=ordered, max_outstanding=most, return_exceptions=returns
-        )
+        return super().imap(engine_own(f), *sequences, ordered=ordered, max_outstanding=most, return_exceptions=returns)
 
     # -- code and names -----------------------------------------------------------------------------------------
 
-    def execute(  # type: ignore[override]
+    def execute(
         self,
         code: str,
         silent: bool = True,
@@ -203,7 +200,7 @@ class DirectView(View, view.DirectView):
             result.get()
         return result
 
-    def run(  # type: ignore[override]
+    def run(
         self, filename: Any, targets: Any = None, block: bool | None = None, label: str | None = None
     ) -> AsyncResult:
         """Run a script of this machine in the namespaces of the engines."""
@@ -222,7 +219,7 @@ class DirectView(View, view.DirectView):
             raise TypeError(f"a dictionary of names is needed, not {type(ns).__name__}: {ns!r:.80}")
         return super().push(engine_owns((), ns)[1], targets=own(targets), block=block)
 
-    def pull(self, names: Any, targets: Any = None, block: bool | None = None) -> Any:  # type: ignore[override]
+    def pull(self, names: Any, targets: Any = None, block: bool | None = None) -> Any:
         """Get values of names: a list by engine, for several names of lists."""
         return super().pull(names, targets=own(targets), block=block)
 
@@ -266,7 +263,7 @@ class DirectView(View, view.DirectView):
         """Pull a name from each engine and join the parts."""
         return super().gather(key, dist, targets=own(targets), block=block)
 
-    def clear(self, targets: Any = None, block: bool | None = None) -> Any:  # type: ignore[override]
+    def clear(self, targets: Any = None, block: bool | None = None) -> Any:
         """Forget all names in the namespaces of the engines."""
         return super().clear(targets=own(targets), block=block)
 
@@ -336,11 +333,11 @@ class LoadBalancedView(View, balanced.LoadBalancedView):
             result = super().map(engine_own(f), *sequences, block=False, **how)
         return result.get() if waits(self, block) else result
 
-    def map_async(self, f: Callable[..., Any], /, *sequences: Any, **kwargs: Any) -> AsyncMapResult:  # type: ignore[override]
+    def map_async(self, f: Callable[..., Any], /, *sequences: Any, **kwargs: Any) -> AsyncMapResult:
         """Like `map`, and never waits."""
         return self.map(f, *sequences, **{**kwargs, "block": False})  # type: ignore[no-any-return]
 
-    def map_sync(self, f: Callable[..., Any], /, *sequences: Any, **kwargs: Any) -> list[Any]:  # type: ignore[override]
+    def map_sync(self, f: Callable[..., Any], /, *sequences: Any, **kwargs: Any) -> list[Any]:
         """Like `map`, and always waits."""
         return self.map(f, *sequences, **{**kwargs, "block": True})  # type: ignore[no-any-return]
 
@@ -356,9 +353,7 @@ class LoadBalancedView(View, balanced.LoadBalancedView):
         """Map lazily, as engines become free."""
         most: Any = _most(max_outstanding)
         returns = return_exceptions
-        return super().imap(
-            engine_own(f), *sequences, ordered=ordered, max_outstanding=most, return_exceptions=returns
-        )
+        return super().imap(engine_own(f), *sequences, ordered=ordered, max_outstanding=most, return_exceptions=returns)
 
     def register_joblib_backend(self, name: str = "ipyparallel", make_default: bool = False) -> None:
         """Let joblib run on the engines of this view: ``joblib.parallel_config(backend=name)``."""
@@ -401,7 +396,7 @@ class Executor(ViewExecutor):
         args, kwargs = engine_owns(args, kwargs)
         return super().submit(engine_own(fn), *args, **kwargs)
 
-    def map(self, fn: Callable[..., Any], /, *iterables: Iterable[Any], **options: Any) -> Iterator[Any]:
+    def map(self, fn: Any, /, *iterables: Any, **options: Any) -> Iterator[Any]:  # type: ignore[override]
         """Call `fn` on each element; gives the results in order."""
         return super().map(engine_own(fn), *iterables, **options)
 
