@@ -422,7 +422,7 @@ class _Magics:
 
                 together: AsyncResult = Group(view, targets).execute(code, block=False)
                 return together
-            submitted: AsyncResult = view.execute(code, targets=targets, block=False)
+            submitted: AsyncResult = view.execute(code, False, targets=targets, block=False)
         except (UnknownEngine, EmptyTargets) as error:
             # The view's own engines are no matter of usage.
             raise (error if targets is OWN else _usage(str(error))) from None

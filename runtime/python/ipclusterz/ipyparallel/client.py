@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from ..client import client as native
@@ -274,6 +275,26 @@ class Client(native.Client):
             super().shutdown(controller=True)
         else:
             super().shutdown("all" if targets is None else targets)
+
+    def send_signal(self, sig: Any, targets: Any = None, block: bool | None = None) -> Any:
+        """Send a signal to engines; SIGINT interrupts what they run.
+
+        Parameters
+        ----------
+        sig : int or str
+            Its number, or name.
+        targets : optional
+            The engines; all when left out.
+        block : bool, optional
+            Whether to wait.
+        """
+        number = int(signal.Signals[sig]) if isinstance(sig, str) else int(sig)
+        if number == signal.SIGINT:
+            return self.interrupt("all" if targets is None else targets)
+        send: Any = getattr(super(), "send_signal", None)
+        if send is None:
+            raise NotImplementedError(f"only SIGINT can be sent to engines, not {sig!r}")
+        return send(number, targets="all" if targets is None else targets)
 
     def activate(self, targets: Any = "all", suffix: str = "") -> DirectView:  # type: ignore[override]
         """Give ``%px`` and the other magics to a view of these engines, which waits."""

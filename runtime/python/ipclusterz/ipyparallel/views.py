@@ -175,11 +175,12 @@ class DirectView(View, view.DirectView):  # type: ignore[misc]
         ordered: bool = True,
         max_outstanding: int | str = "auto",
         return_exceptions: bool = False,
+        **options: Any,
     ) -> Any:
         """Map lazily: elements are taken as engines become free."""
         most: Any = _most(max_outstanding)
-        returns = return_exceptions
-        return super().imap(engine_own(f), *sequences, ordered=ordered, max_outstanding=most, return_exceptions=returns)
+        options["return_exceptions"] = return_exceptions
+        return super().imap(engine_own(f), *sequences, ordered=ordered, max_outstanding=most, **options)
 
     # -- code and names -----------------------------------------------------------------------------------------
 
@@ -349,11 +350,12 @@ class LoadBalancedView(View, balanced.LoadBalancedView):
         ordered: bool = True,
         max_outstanding: int | str = "auto",
         return_exceptions: bool = False,
+        **options: Any,
     ) -> Any:
         """Map lazily, as engines become free."""
         most: Any = _most(max_outstanding)
-        returns = return_exceptions
-        return super().imap(engine_own(f), *sequences, ordered=ordered, max_outstanding=most, return_exceptions=returns)
+        options["return_exceptions"] = return_exceptions
+        return super().imap(engine_own(f), *sequences, ordered=ordered, max_outstanding=most, **options)
 
     def register_joblib_backend(self, name: str = "ipyparallel", make_default: bool = False) -> None:
         """Let joblib run on the engines of this view: ``joblib.parallel_config(backend=name)``."""

@@ -1,0 +1,527 @@
+"""`ipclusterz.ipyparallel`: the names, defaults and shapes of ipyparallel, over the shared cluster."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import hold, until
+
+from ipclusterz import Cluster
+from ipclusterz import ipyparallel as ipp
+
+
+@pytest.fixture
+def ippc(cluster: Cluster) -> Iterator[ipp.Client]:
+    """A client of the shared cluster."""
+    with ipp.Client(cluster.report["client_file"]) as client:
+        yield client
+        client.clear(block=True)
+
+
+@pytest.fixture
+def dview(ippc: ipp.Client) -> ipp.DirectView:
+    return ippc[:]
+
+
+@pytest.fixture
+def lbview(ippc: ipp.Client) -> ipp.LoadBalancedView:
+    return ippc.load_balanced_view()
+
+
+def from_main(code: str) -> Callable[..., Any]:
+    """A function as a script defines it."""
+    space: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+    exec(code, space)
+    return next(value for value in space.values() if isinstance(value, FunctionType))
+
+
+def divided(x: float) -> float:
+    return 1 / x
+
+
+# -- clients and views --------------------------------------------------------------------------------------------------
+
+
+def test_client(ippc: ipp.Client) -> None:
+    assert ippc.ids == [0, 1, 2, 3]
+    assert (len(ippc), ippc.block, ippc.profile, ippc.debug) == (4, False, "default", False)
+    assert [view.targets for view in ippc] == [0, 1, 2, 3]
+    assert "4 engines" in repr(ippc)
+    assert ippc.cluster is None
+    ippc.wait_for_engines(4, timeout=10)
+    future = ippc.wait_for_engines(4, timeout=10, block=False)
+    assert future is not None
+    assert future.result(10) is None
+    with pytest.raises(ipp.error.TimeoutError):
+        ippc.wait_for_engines(9, timeout=0.01)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        ipp.Client(colour=3)
+    for what in (ippc.spin, ippc.spin_thread, ippc.stop_spin_thread, ippc.use_dill, ippc.use_cloudpickle):
+        assert what() is None
+
+
+def test_targets(ippc: ipp.Client) -> None:
+    assert ippc[0].targets == 0
+    assert ippc[-1].targets == 3
+    assert ippc[1:3].targets == [1, 2]
+    assert ippc[[0, 2]].targets == ippc[0, 2].targets == [0, 2]
+    assert ippc.direct_view().targets == "all"
+    assert ippc.broadcast_view().targets == "all"
+    assert ippc.load_balanced_view().targets is None
+    assert ippc.load_balanced_view([1, 2]).targets == [1, 2]
+    with pytest.raises(IndexError):
+        ippc[9]
+    with pytest.raises(TypeError):
+        ippc["0"]
+    view = ippc[:]
+    view.targets = 1
+    assert view.apply_sync(abs, -1) == 1
+    assert isinstance(ippc.broadcast_view(is_coalescing=True), ipp.BroadcastView)
+
+
+def test_one_engine_gives_a_value_and_several_a_list(ippc: ipp.Client, dview: ipp.DirectView) -> None:
+    assert ippc[1].apply_sync(pow, 2, 3) == 8
+    assert dview.apply_sync(pow, 2, 3) == [8] * 4
+    assert ippc[[1]].apply_sync(pow, 2, 3) == [8]
+    ar = dview.apply(abs, -1)
+    assert isinstance(ar, ipp.AsyncResult)
+    assert (ar.get(), ar.r, ar.result(), ar.get_dict(), ar.result_dict) == (
+        [1] * 4,
+        [1] * 4,
+        [1] * 4,
+        dict.fromkeys(range(4), 1),
+        dict.fromkeys(range(4), 1),
+    )
+    dview.block = True
+    assert dview.apply(abs, -1) == [1] * 4
+    assert ippc.broadcast_view().apply_sync(abs, -1) == [1] * 4
+
+
+def test_functions_of_main_see_the_engines_names(ippc: ipp.Client, dview: ipp.DirectView, lbview: Any) -> None:
+    dview["a"] = 5
+    f = from_main("a = 1\ndef f(x=0): return a + x")
+    assert dview.apply_sync(f, 1) == [6] * 4
+    assert lbview.apply_sync(f) == 5
+    assert dview.map_sync(f, range(3)) == lbview.map_sync(f, range(3)) == [5, 6, 7]
+    assert list(lbview.imap(f, [1, 2])) == [6, 7]
+    assert dview.remote(block=True)(f)() == [5] * 4
+    assert lbview.parallel(block=True)(f).map([1]) == [6]
+    assert ippc.executor().submit(f, 2).result(10) == 7
+    # What is pushed or passed is the engine's, too.
+    dview.push({"g": f}, block=True)
+    assert dview.apply_sync(from_main("def h(): return g(3)")) == [8] * 4
+    assert ippc[0].apply_sync(lambda function: function(4), f) == 9
+    # One of a module has that module's.
+    assert dview.apply_sync(divided, 2) == [0.5] * 4
+    # And it may set them.
+    ippc[0].apply_sync(from_main("def f():\n    global b\n    b = 3"))
+    assert ippc[0]["b"] == 3
+
+
+def test_push_and_pull(ippc: ipp.Client, dview: ipp.DirectView) -> None:
+    assert dview.push({"a": 1, "b": [2]}, block=True) == [None] * 4
+    assert dview["a"] == dview.get("a") == dview.pull("a", block=True) == [1] * 4
+    assert dview.pull(["a", "b"], block=True) == [[1, [2]]] * 4
+    assert ippc[0].pull(("a", "b"), block=True) == [1, [2]]
+    assert dview.pull("a", targets=[0, 1]).get() == [1, 1]
+    assert dview.pull("a", targets=2, block=True) == 1
+    dview.update({"c": np.arange(3)})
+    assert all((part == [0, 1, 2]).all() for part in dview["c"])
+    dview.clear(block=True)
+    with pytest.raises(ipp.RemoteError) as caught:
+        ippc[0]["a"]
+    assert caught.value.ename == "NameError"
+    with pytest.raises(TypeError, match="a dictionary of names is needed"):
+        dview.push(["a"])  # type: ignore[arg-type]
+
+
+def test_scatter_and_gather(dview: ipp.DirectView) -> None:
+    dview.block = True
+    assert dview.scatter("x", range(16)) == [None] * 4
+    assert dview["x"] == [range(4 * k, 4 * k + 4) for k in range(4)]
+    assert dview.gather("x") == list(range(16))
+    dview.scatter("y", np.arange(8))
+    assert (dview.gather("y", block=False).get() == np.arange(8)).all()
+    dview.scatter("id", range(4), flatten=True)
+    assert dview["id"] == [0, 1, 2, 3]
+    dview.scatter("z", list(range(6)), dist="r")
+    assert dview.gather("z", dist="r") == list(range(6))
+    assert dview.scatter("w", [1, 2], targets=[0, 3]) == [None, None]
+    assert dview.pull("w", targets=[0, 3]) == [[1], [2]]
+
+
+def test_maps(dview: ipp.DirectView, lbview: ipp.LoadBalancedView) -> None:
+    for view in (dview, lbview):
+        ar = view.map(divided, [1, 2, 4])
+        assert isinstance(ar, ipp.AsyncMapResult)
+        assert ar.get(10) == list(ar) == [1, 0.5, 0.25]
+        assert (ar[1], ar[:2], len(ar), ar.progress) == (0.5, [1, 0.5], 3, 3)
+        assert view.map_sync(pow, [2, 3], [2, 2]) == [4, 9]
+        assert view.map_async(divided, [1, 0], return_exceptions=True).get(10)[0] == 1
+        assert view.map(abs, [-1], block=True) == [1]
+        assert list(view.imap(abs, range(-5, 0), max_outstanding=2)) == [5, 4, 3, 2, 1]
+        assert sorted(view.imap(abs, range(-5, 0), ordered=False, max_outstanding=0)) == [1, 2, 3, 4, 5]
+    assert sorted(lbview.map(abs, range(-9, 0), ordered=False, chunksize=2).get(10)) == list(range(1, 10))
+    assert sorted(sum(dview.map_async(abs, range(8)).get_dict(10).values(), [])) == list(range(8))
+
+
+def test_execute_and_run(ippc: ipp.Client, dview: ipp.DirectView, tmp_path: Path) -> None:
+    ar = dview.execute("a = 6\nprint('said')\na * 7", silent=False, block=True)
+    assert isinstance(ar, ipp.AsyncResult)
+    assert [reply.result for reply in ar.get()] == ["42"] * 4
+    assert ar.stdout == ["said\n"] * 4
+    assert ar.execute_input == ["a = 6\nprint('said')\na * 7"] * 4
+    one = ippc[0].execute("a", silent=False)
+    assert one.get(10).result == "6"
+    assert one.execute_result is one.get()
+    script = tmp_path / "script.py"
+    script.write_text("b = 3\n")
+    dview.run(script, block=True, label="step")
+    assert dview["b"] == [3] * 4
+    with pytest.raises(ipp.CompositeError):
+        dview.execute("1 / 0", block=True)
+
+
+def test_decorators(ippc: ipp.Client, dview: ipp.DirectView, lbview: ipp.LoadBalancedView) -> None:
+    @dview.remote(block=True)
+    def pid() -> int:
+        return os.getpid()
+
+    assert len(set(pid())) == 4
+
+    @ipp.remote(lbview, block=False)
+    def double(x: int) -> int:
+        return 2 * x
+
+    assert double(4).get(10) == 8
+    assert isinstance(double, ipp.RemoteFunction)
+
+    @dview.parallel(block=True)
+    def squares(numbers: Any) -> Any:
+        return numbers**2
+
+    assert (squares(np.arange(8)) == np.arange(8) ** 2).all()
+    assert isinstance(squares, ipp.ParallelFunction)
+
+    @ipp.parallel(dview, block=True)
+    def mapped(x: int) -> int:
+        return x + 1
+
+    assert mapped.map(range(4)) == [1, 2, 3, 4]
+    only = dview.remote(block=True, targets=[0, 1])(os.getpid)
+    assert len(only()) == 2
+
+
+def test_what_functions_need(ippc: ipp.Client, dview: ipp.DirectView, lbview: ipp.LoadBalancedView) -> None:
+    needing = ipp.require("colorsys", limit=3)(from_main("def f(x): return x < limit, colorsys.__name__"))
+    assert lbview.apply_sync(needing, 1) == (True, "colorsys")
+    assert dview.apply_sync(needing, 4) == [(False, "colorsys")] * 4
+    dview.scatter("number", range(4), flatten=True, block=True)
+    here = ipp.depend(from_main("def is_here(k): return number == k"), 2)(from_main("def f(): return number"))
+    assert lbview.apply_sync(here) == 2
+    with pytest.raises(ipp.RemoteError, match="UnmetDependency"):
+        lbview.apply_sync(ipp.dependent(abs, os.path.exists, "/no/such"), -1)
+    dview["a"] = 7
+    assert dview.apply_sync(ipp.interactive(lambda: a)) == [7] * 4  # type: ignore[name-defined] # noqa: F821
+    assert dview.apply_sync(abs, ipp.Reference("-a")) == [7] * 4
+
+
+def test_imports(dview: ipp.DirectView, capsys: pytest.CaptureFixture[str]) -> None:
+    with dview.sync_imports(quiet=True):
+        import colorsys
+    assert dview.apply_sync(from_main("def f(): return colorsys.__name__")) == [colorsys.__name__] * 4
+    with dview.importer:
+        import colorsys
+    assert "importing colorsys" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="local=False"):
+        dview.sync_imports(local=False)
+
+
+# -- results ------------------------------------------------------------------------------------------------------------
+
+
+def test_waiting(ippc: ipp.Client, gate: Path) -> None:
+    ar = ippc[:2].apply_async(hold, str(gate), "begun")
+    assert not ar.ready()
+    assert not ar.wait(0.01)
+    with pytest.raises(ipp.error.TimeoutError):
+        ar.get(timeout=0.01)
+    with pytest.raises(ValueError, match="not ready"):
+        ar.successful()
+    assert ippc.outstanding == set(ar.msg_ids)
+    assert not ippc.wait(ar, timeout=0.01)
+    until(lambda: ar.stdout == ["begun\n"] * 2)
+    gate.touch()
+    assert ar.wait(-1)
+    assert ar.wait_for_output(-1)
+    assert ar.wait_for_send(-1)
+    assert (ar.successful(), ar.sent, ar.done(), ar.progress, len(ar), ar.owner) == (True, True, True, 2, 2, True)
+    assert ippc.wait()
+    assert ippc.outstanding == set()
+    assert ippc.outstanding == ippc[0].outstanding
+
+
+def test_times_and_metadata(ippc: ipp.Client) -> None:
+    ar = ippc[:2].apply_async(time.sleep, 0.05)
+    ar.get(10)
+    assert ar.serial_time >= 0.1
+    assert ar.elapsed == ar.wall_time >= 0.05
+    assert ar.timedelta(ar.submitted, ar.received) == pytest.approx(ar.wall_time, abs=0.01)
+    assert ar.timedelta(ar.started[0], ar.completed[0]) >= 0.05
+    assert ar.metadata[1].engine_id == 1
+    assert ar["engine_id"] == ar.engine_id == [0, 1]
+    assert (ar.data, ar.status) == ([{}, {}], ["ok", "ok"])
+    one = ippc[3].apply_async(print, "said")
+    one.get(10)
+    assert (one.metadata.stdout, one["stdout"], one.stdout, one.engine_id) == ("said\n",) * 3 + (3,)
+    assert ippc.metadata[one.msg_ids[0]]["engine_id"] == 3
+    assert one.metadata["outputs_ready"]
+
+
+def test_join_and_split(dview: ipp.DirectView) -> None:
+    results = [dview.client[k].apply_async(abs, -k) for k in range(3)]
+    joined = ipp.AsyncResult.join(*results)
+    assert isinstance(joined, ipp.AsyncResult)
+    assert joined.get(10) == [0, 1, 2]
+    assert [part.get(10) for part in joined.split()] == [0, 1, 2]
+
+
+def test_history(ippc: ipp.Client, dview: ipp.DirectView) -> None:
+    ar = dview.apply_async(abs, -1)
+    last = ippc[2].apply_async(abs, -2)
+    ippc.wait(timeout=10)
+    assert ippc.history == dview.history == [*ar.msg_ids, *last.msg_ids]
+    assert ippc.get_result().get() == 2
+    assert ippc.get_result(0).get() == 1
+    assert ippc.get_result(ar.msg_ids[1], block=True).get() == 1
+    assert ippc.get_result(ar.msg_ids) is ar
+    assert ippc.get_result([0, -1]).get() == [1, 2]
+    assert dview.get_result(-1).get() == 2
+    assert ippc.results[last.msg_ids[0]] == dview.results[last.msg_ids[0]] == 2
+    assert ippc.result_status(ar.msg_ids) == {"pending": [], "completed": ar.msg_ids}
+    assert ippc.result_status(-1, status_only=False)[last.msg_ids[0]] == 2
+    with pytest.raises(IndexError, match="there is no 77 in the history of 5 calls"):
+        ippc.get_result(77)
+    with pytest.raises(KeyError):
+        ippc.metadata["nonsense"]
+
+
+def test_results_stay_until_they_are_purged(ippc: ipp.Client) -> None:
+    ids = ippc[0].apply_async(abs, -1).msg_ids
+    ippc.wait(timeout=10)
+    assert ippc.get_result(ids[0]).get() == 1
+    assert list(ippc.metadata) == ippc.history
+    ippc.purge_local_results(ids)
+    with pytest.raises(ipp.IPythonError):
+        ippc.get_result(ids[0])
+    with pytest.raises(ValueError, match="Must specify"):
+        ippc.purge_results()
+    ippc.purge_everything()
+    ippc[1].apply_async(abs, -1).get(10)
+    ippc[1].purge_results(targets=1)
+
+
+def test_resubmit_and_the_database(ippc: ipp.Client) -> None:
+    ar = ippc[1].apply_async(pow, 2, 5)
+    assert ar.get(10) == 32
+    assert ippc.resubmit(ar.msg_ids, block=True).get() == 32
+    assert ippc.resubmit().get(10) == 32
+    until(lambda: len(ippc.db_query({"name": "pow", "session": ippc.session}, keys=["msg_id"])) == 3)
+    assert set(ippc.history) <= set(ippc.hub_history())
+
+
+def test_queue_status(ippc: ipp.Client, dview: ipp.DirectView) -> None:
+    status = ippc.queue_status()
+    assert set(status) == {0, 1, 2, 3, "unassigned"}
+    assert set(status[0]) == {"queue", "completed", "tasks"}
+    assert set(ippc.queue_status(1)) == {"queue", "completed", "tasks"}
+    assert set(dview.queue_status([0, 1], verbose=True)) == {0, 1, "unassigned"}
+
+
+def test_abort(ippc: ipp.Client, gate: Path) -> None:
+    running = ippc[0].apply_async(hold, str(gate), "begun")
+    until(lambda: running.stdout)
+    waiting = [ippc[0].apply_async(abs, -1) for _ in range(4)]
+    ippc.abort(waiting[0])
+    ippc.abort(waiting[1].msg_ids)
+    waiting[2].abort()
+    ippc[0].abort()
+    for ar in waiting:
+        with pytest.raises(ipp.error.TaskAborted):
+            ar.get(10)
+    gate.touch()
+    assert running.get(10)
+
+
+def test_signals(ippc: ipp.Client) -> None:
+    ar = ippc[1].apply_async(hold, "/no/such", "begun")
+    until(lambda: ar.stdout)
+    ippc.send_signal("SIGINT", targets=1)
+    with pytest.raises(ipp.RemoteError) as caught:
+        ar.get(10)
+    assert caught.value.ename == "KeyboardInterrupt"
+    ippc.send_signal(signal.SIGINT)
+
+
+# -- errors -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_of_one_engine(ippc: ipp.Client, capsys: pytest.CaptureFixture[str]) -> None:
+    ar = ippc[1].apply_async(divided, 0)
+    with pytest.raises(ipp.RemoteError) as caught:
+        ar.get(10)
+    error: Any = caught.value
+    assert (error.ename, error.evalue, error.engine_info["engine_id"]) == ("ZeroDivisionError", "division by zero", 1)
+    assert error.engine_info["engine_uuid"] == ar.metadata.engine_uuid
+    assert "in divided" in error.traceback
+    assert "in divided" in "\n".join(error.render_traceback())
+    error.print_traceback()
+    assert "in divided" in capsys.readouterr().err
+    assert (ar.status, ar.error, ar.successful()) == ("error", error, False)
+    assert isinstance(ar.exception(), ipp.RemoteError)
+
+
+def test_errors_of_several_engines(dview: ipp.DirectView, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ipp.CompositeError) as caught:
+        dview.apply_sync(divided, 0)
+    error: Any = caught.value
+    assert isinstance(error, ipp.RemoteError)
+    assert len(error.elist) == 4
+    for engine, (ename, evalue, traceback, info) in enumerate(error.elist):
+        assert (ename, evalue, info["engine_id"], info["method"]) == (
+            "ZeroDivisionError",
+            "division by zero",
+            engine,
+            "apply",
+        )
+        assert "in divided" in traceback
+    assert error.elist[0][0] == "ZeroDivisionError"
+    assert "one or more exceptions" in error.msg
+    error.print_traceback()
+    assert "in divided" in capsys.readouterr().out
+    assert len([line for line in error.render_traceback() if "in divided" in line]) == 4
+    with pytest.raises(ipp.RemoteError, match="ZeroDivisionError"):
+        error.raise_exception()
+    with pytest.raises(IndexError):
+        error.raise_exception(7)
+
+
+def test_errors_of_maps(dview: ipp.DirectView, lbview: ipp.LoadBalancedView) -> None:
+    for view in (dview, lbview):
+        ar = view.map_async(divided, [1, 0, 4])
+        with pytest.raises(ipp.CompositeError) as caught:
+            ar.get(10)
+        assert caught.value.elist[0][0] == "ZeroDivisionError"
+        values = ar.get(return_exceptions=True)
+        assert (values[0], values[2]) == (1, 0.25)
+        assert isinstance(values[1], ipp.RemoteError)
+        results = iter(ar)
+        assert next(results) == 1
+        with pytest.raises(ipp.RemoteError):
+            next(results)
+        with pytest.raises(ipp.RemoteError):
+            list(view.imap(divided, [0]))
+
+
+def test_the_first_that_fails_is_not_waited_behind(ippc: ipp.Client, dview: ipp.DirectView, gate: Path) -> None:
+    dview["gate"] = str(gate)
+    ippc[1]["gate"] = None
+    f = from_main("def f():\n    if gate is None: 1 / 0\n    return hold(gate)")
+    dview["hold"] = hold
+    ar = dview.apply_async(f)
+    with pytest.raises(ipp.CompositeError, match="ZeroDivisionError"):
+        ar.get(10, return_when=ipp.FIRST_EXCEPTION)
+    assert not ar.ready()
+    assert not ar.wait(10, return_when=ipp.FIRST_COMPLETED)
+    gate.touch()
+    assert ar.wait(10)
+    assert len(ar.get(return_exceptions=True)) == 4
+
+
+def test_errors_by_name() -> None:
+    for name in ("TaskAborted", "TimeoutError", "NoEnginesRegistered", "UnmetDependency", "EngineError"):
+        assert getattr(ipp, name) is getattr(ipp.error, name)
+        assert issubclass(getattr(ipp, name), ipp.IPythonError)
+        assert name in dir(ipp)
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        ipp.nonsense  # noqa: B018
+    with pytest.raises(RuntimeError, match="engines are no kernels"):
+        ipp.bind_kernel()
+
+
+# -- futures, flags, progress, output ---------------------------------------------------------------------------------
+
+
+def test_futures(ippc: ipp.Client, dview: ipp.DirectView) -> None:
+    results = [view.apply_async(abs, -k) for k, view in enumerate(ippc)]
+    done, pending = concurrent.futures.wait(results, timeout=10)
+    assert (len(done), pending) == (4, set())
+    assert {future.result() for future in concurrent.futures.as_completed(results, 10)} == {0, 1, 2, 3}
+    called: list[Any] = []
+    results[0].add_done_callback(called.append)
+    until(lambda: called == [results[0]])
+    with dview.executor as executor:
+        assert isinstance(executor, ipp.ViewExecutor)
+        assert executor.submit(pow, 2, 3).result(10) == 8
+        assert list(executor.map(abs, [-1, -2])) == [1, 2]
+        with pytest.raises(ipp.RemoteError):
+            executor.submit(divided, 0).result(10)
+    with ippc.executor([0]) as executor:
+        assert executor.submit(os.getpid).result(10) == ippc[0].apply_sync(os.getpid)
+
+
+def test_flags(ippc: ipp.Client, dview: ipp.DirectView, lbview: ipp.LoadBalancedView) -> None:
+    with dview.temp_flags(block=True, label="step", track=True):
+        assert dview.apply(abs, -1) == [1] * 4
+        assert (dview.label, dview.track) == ("step", True)
+    assert (dview.block, dview.label, dview.track) == (False, None, False)
+    with lbview.temp_flags(retries=2, label="any"):
+        ar = lbview.apply_async(abs, -1)
+        assert lbview.retries == 2
+    ar.get(10)
+    assert lbview.retries == 0
+    until(lambda: [row["name"] for row in ippc.db_query({"msg_id": ar.msg_ids[0]})] == ["any"])
+    ar = dview.map_async(abs, [1], label="mapped")
+    until(lambda: [row["name"] for row in ippc.db_query({"msg_id": ar.msg_ids[0]})] == ["mapped"])
+    dview.set_flags(targets=[0])
+    assert dview.apply_sync(abs, -1) == [1]
+    with pytest.raises(AttributeError, match="no flag 'colour'"):
+        dview.set_flags(colour=3)
+    assert ippc.direct_view(block=True).apply(abs, -1) == [1] * 4
+
+
+def test_progress(ippc: ipp.Client, dview: ipp.DirectView, capsys: pytest.CaptureFixture[str]) -> None:
+    ar = dview.map_async(abs, range(8))
+    ar.wait_interactive()
+    assert "8/8" in capsys.readouterr().err
+    ippc.wait_interactive(timeout=10)
+    ippc.wait_interactive(ar.msg_ids, timeout=10)
+
+
+def test_output(dview: ipp.DirectView, capsys: pytest.CaptureFixture[str]) -> None:
+    def speak() -> None:
+        print("out")
+        print("err", file=sys.stderr)
+
+    ar = dview.apply_async(speak)
+    ar.quiet = True
+    ar.get(10)
+    capsys.readouterr()
+    ar.display_outputs()
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == [f"[stdout:{k}] out" for k in range(4)]
+    ar.display_outputs(groupby="engine")
+    ar = dview.apply_async(speak)
+    with ar.stream_output():
+        ar.get(10)
+    assert "[stdout:0] out" in capsys.readouterr().out
