@@ -49,7 +49,7 @@ def divided(x: float) -> float:
     return 1 / x
 
 
-# -- clients and views --------------------------------------------------------------------------------------------------
+# -- clients and views ------------------------------------------------------------------------------------------------
 
 
 def test_client(ippc: ipp.Client) -> None:
@@ -172,7 +172,8 @@ def test_maps(dview: ipp.DirectView, lbview: ipp.LoadBalancedView) -> None:
         assert list(view.imap(abs, range(-5, 0), max_outstanding=2)) == [5, 4, 3, 2, 1]
         assert sorted(view.imap(abs, range(-5, 0), ordered=False, max_outstanding=0)) == [1, 2, 3, 4, 5]
     assert sorted(lbview.map(abs, range(-9, 0), ordered=False, chunksize=2).get(10)) == list(range(1, 10))
-    assert sorted(sum(dview.map_async(abs, range(8)).get_dict(10).values(), [])) == list(range(8))
+    by_engine = dview.map_async(abs, range(8)).get_dict(10)
+    assert [by_engine[k] for k in range(4)] == [[0, 1], [2, 3], [4, 5], [6, 7]]
 
 
 def test_execute_and_run(ippc: ipp.Client, dview: ipp.DirectView, tmp_path: Path) -> None:
@@ -247,7 +248,7 @@ def test_imports(dview: ipp.DirectView, capsys: pytest.CaptureFixture[str]) -> N
         dview.sync_imports(local=False)
 
 
-# -- results ------------------------------------------------------------------------------------------------------------
+# -- results ----------------------------------------------------------------------------------------------------------
 
 
 def test_waiting(ippc: ipp.Client, gate: Path) -> None:
@@ -373,7 +374,7 @@ def test_signals(ippc: ipp.Client) -> None:
     ippc.send_signal(signal.SIGINT)
 
 
-# -- errors -------------------------------------------------------------------------------------------------------------
+# -- errors -----------------------------------------------------------------------------------------------------------
 
 
 def test_an_error_of_one_engine(ippc: ipp.Client, capsys: pytest.CaptureFixture[str]) -> None:
