@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import pickle
 import signal
 import sys
 import time
@@ -28,9 +29,9 @@ def ippc(cluster: Cluster) -> Iterator[ipp.Client]:
         client.clear(block=True)
 
 
-@pytest.fixture
-def dview(ippc: ipp.Client) -> ipp.DirectView:
-    return ippc[:]
+@pytest.fixture(params=["direct", "broadcast"])
+def dview(ippc: ipp.Client, request: pytest.FixtureRequest) -> ipp.DirectView:
+    return ippc[:] if request.param == "direct" else ippc.broadcast_view(ippc.ids)
 
 
 @pytest.fixture
@@ -184,7 +185,9 @@ def test_execute_and_run(ippc: ipp.Client, dview: ipp.DirectView, tmp_path: Path
     assert ar.execute_input == ["a = 6\nprint('said')\na * 7"] * 4
     one = ippc[0].execute("a", silent=False)
     assert one.get(10).result == "6"
-    assert one.execute_result is one.get()
+    assert one.execute_result == one.get().execute_result
+    assert one.execute_result["data"] == {"text/plain": "6"}
+    assert (one.get().execute_input, one.get()["data"]) == ("a", {"text/plain": "6"})
     script = tmp_path / "script.py"
     script.write_text("b = 3\n")
     dview.run(script, block=True, label="step")
@@ -358,8 +361,11 @@ def test_abort(ippc: ipp.Client, gate: Path) -> None:
     waiting[2].abort()
     ippc[0].abort()
     for ar in waiting:
-        with pytest.raises(ipp.error.TaskAborted):
+        with pytest.raises(ipp.error.TaskAborted) as caught:
             ar.get(10)
+        assert isinstance(caught.value, concurrent.futures.CancelledError)
+        ename, _, traceback, info = caught.value
+        assert (ename, traceback, info["method"]) == ("TaskAborted", "", "apply")
     gate.touch()
     assert running.get(10)
 
@@ -447,6 +453,25 @@ def test_the_first_that_fails_is_not_waited_behind(ippc: ipp.Client, dview: ipp.
     gate.touch()
     assert ar.wait(10)
     assert len(ar.get(return_exceptions=True)) == 4
+
+
+def test_errors_travel_and_are_shown_by_name(ippc: ipp.Client, dview: ipp.DirectView) -> None:
+    with pytest.raises(ipp.CompositeError) as several:
+        dview.apply_sync(divided, 0)
+    with pytest.raises(ipp.RemoteError) as one:
+        ippc[0].apply_sync(divided, 0)
+    for error in (several.value, one.value):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), again.engine_id) == (type(error), str(error), error.engine_id)
+    assert again.engine_info == one.value.engine_info  # type: ignore[attr-defined]
+    assert (type(several.value).__name__, type(one.value).__name__) == ("CompositeError", "RemoteError")
+    lost: Any = ipp.error.translated(ipp.EngineError("gone", "", 3, "apply"))
+    assert (type(lost).__name__, lost.ename, isinstance(lost, ipp.EngineError)) == (
+        "EngineError",
+        "EngineError",
+        True,
+    )
+    assert pickle.loads(pickle.dumps(lost)).engine_id == 3
 
 
 def test_errors_by_name() -> None:

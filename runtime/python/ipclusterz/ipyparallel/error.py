@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any
 
 from .. import error as native
@@ -59,6 +60,9 @@ _NATIVE = {
 }
 
 
+_NAMES_HERE = {name: here for here, name in _NATIVE.items()}
+
+
 def __getattr__(name: str) -> Any:
     if name not in NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -75,13 +79,14 @@ def translated(failure: IpclusterzError, engine_uuid: str | None = None) -> Ipcl
     engine_uuid : str, optional
         Of the engine.
     """
-    if isinstance(failure, (RaisedThere, LostThere)):
+    if isinstance(failure, (Told, CompositeError)):
         return failure
-    if isinstance(failure, RemoteError) and not isinstance(failure, CompositeError):
+    if isinstance(failure, RemoteError):
         return _raised_there(failure, engine_uuid)
-    if type(failure) is EngineError:
-        failure.__class__ = LostThere
-        failure.engine_uuid = engine_uuid  # type: ignore[attr-defined]
+    told: Any = failure
+    kind: Any = _told
+    told.__class__ = kind(type(failure))
+    told.engine_uuid = engine_uuid
     return failure
 
 
@@ -102,9 +107,10 @@ class Told(IpclusterzError):
     """An error of one engine that is also the tuple ``(ename, evalue, traceback, engine_info)``."""
 
     engine_uuid: str | None = None
-    ename: Any
-    evalue: Any
-    traceback: Any
+    if TYPE_CHECKING:
+        ename: Any
+        evalue: Any
+        traceback: Any
 
     @property
     def engine_info(self) -> dict[str, Any]:
@@ -135,13 +141,49 @@ class Told(IpclusterzError):
 class RaisedThere(Told, RemoteError):
     """The `RemoteError` that is raised here."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        _, arguments, state = super().__reduce__()
+        return _rebuilt, (RemoteError, arguments, self.engine_uuid), state
 
-class LostThere(Told, EngineError):
-    """The `EngineError` that is raised here."""
+
+class Lost(Told):
+    """What is told of a call that no engine has answered, beside its own class."""
+
+    @property
+    def ename(self) -> str:
+        """The name of the class."""
+        return _NAMES_HERE.get(type(self).__name__, type(self).__name__)
+
+    @property
+    def evalue(self) -> str:
+        """The message."""
+        return self.message
+
+    @property
+    def traceback(self) -> str:
+        """Empty: no engine has told."""
+        return ""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        kind = type(self).__mro__[2]
+        return _rebuilt, (kind, (self.message, self.hint), self.engine_uuid), self.__dict__
+
+
+@cache
+def _told(kind: type[IpclusterzError]) -> type[IpclusterzError]:
+    """A class below another one, whose errors are tuples, too."""
+    return type(kind.__name__, (Lost, kind), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+
+
+def _rebuilt(kind: type[IpclusterzError], arguments: tuple[Any, ...], engine_uuid: str | None) -> Any:
+    return translated(kind(*arguments), engine_uuid)
 
 
 class Several(CompositeError):
     """The `CompositeError` that is raised here: of its `elist`, each is an error and a tuple."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _several, (self.message, self.elist), self.__dict__
 
     @property
     def msg(self) -> str:
@@ -163,3 +205,11 @@ class Several(CompositeError):
     def raise_exception(self, excid: int = 0) -> NoReturn:
         """Raise one of the errors."""
         raise self._at(excid)
+
+
+def _several(message: str, elist: list[IpclusterzError]) -> Several:
+    return Several(message, elist)
+
+
+# What is shown above their texts.
+RaisedThere.__name__, Several.__name__ = "RemoteError", "CompositeError"

@@ -15,6 +15,7 @@ from ..client.answers import Elements, Failure, Record
 from ..client.executor import ViewFuture
 from ..client.mapping import MapResult, Retried
 from ..client.shapes import ExecuteResult, GatherResult, ZipResult
+from ..shared import reply as native_reply
 from .error import Several, translated
 
 TYPE_CHECKING = False
@@ -194,8 +195,34 @@ class _Gathered(AsyncResult, GatherResult):
     """What `gather` gives."""
 
 
+class ExecuteReply(native_reply.ExecuteReply):
+    """What running a cell gave on one engine, also by ipyparallel's names."""
+
+    __slots__ = ()
+
+    @property
+    def execute_input(self) -> str:
+        """The cell."""
+        return self.code
+
+    @property
+    def execute_result(self) -> dict[str, Any] | None:
+        """The last value in all its forms; None when there was none."""
+        if not self.data:
+            return None
+        return {"data": self.data, "metadata": self.metadata, "execution_count": self.execution_count}
+
+    def __getitem__(self, key: str) -> Any:
+        return getattr(self, key)
+
+
 class _Executed(AsyncResult, ExecuteResult):
     """What `execute` gives."""
+
+    def _translate(self, index: int, value: Any) -> Any:
+        if type(value) is native_reply.ExecuteReply:
+            value.__class__ = ExecuteReply
+        return super()._translate(index, value)
 
 
 class _Zipped(AsyncResult, ZipResult):
@@ -258,7 +285,7 @@ class _Metadata(Record):
         if type(value) is Failure:
             self["error"] = value.error
         elif result._method == "execute":
-            self["execute_input"], self["execute_result"] = value.code, value
+            self["execute_input"], self["execute_result"] = value.code, value.execute_result
 
 
 class ByMessage(Mapping[str, Any]):
