@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+from .. import cluster as native_cluster
 from ..client import client as native
 from ..client.asyncresult import AsyncResult
 from ..client.targets import OWN
@@ -262,16 +263,10 @@ class Client(native.Client):
     def shutdown(  # type: ignore[override]
         self, targets: Any = "all", restart: bool = False, hub: bool = False, block: bool | None = None
     ) -> None:
-        """End engines; with `hub` the controller, too.
-
-        Raises
-        ------
-        NotImplementedError
-            With `restart`: it is `Cluster.restart_engines`.
-        """
+        """End engines; with `hub` the controller, too, and with `restart` they come back under their ids."""
         if restart:
-            raise NotImplementedError("engines are started again by their cluster: cluster.restart_engines()")
-        if hub:
+            self._controls.restart_engines("all" if targets is None else targets)
+        elif hub:
             super().shutdown(controller=True)
         else:
             super().shutdown("all" if targets is None else targets)
@@ -294,7 +289,24 @@ class Client(native.Client):
         send: Any = getattr(super(), "send_signal", None)
         if send is None:
             raise NotImplementedError(f"only SIGINT can be sent to engines, not {sig!r}")
-        return send(number, targets="all" if targets is None else targets)
+        return send(number, "all" if targets is None else targets, block=block is None or block)
+
+    def become_dask(
+        self, targets: Any = "all", port: int = 0, nanny: bool = False, scheduler_args: Any = None, **worker_args: Any
+    ) -> Any:
+        """Have engines work for a scheduler of Dask, too; gives its client."""
+        base: Any = super()
+        arguments = {**(scheduler_args or {}), **({"port": port} if port else {})}
+        return base.become_dask(targets, nanny=nanny, scheduler_args=arguments, **worker_args)
+
+    become_distributed = become_dask
+
+    def stop_dask(self, targets: Any = "all") -> None:
+        """End the workers and the scheduler of `become_dask`."""
+        base: Any = super()
+        base.stop_dask(targets)
+
+    stop_distributed = stop_dask
 
     def activate(self, targets: Any = "all", suffix: str = "") -> DirectView:  # type: ignore[override]
         """Give ``%px`` and the other magics to a view of these engines, which waits."""
@@ -326,6 +338,14 @@ class Client(native.Client):
         return f"<Client: {len(self)} engines of cluster {self._core.cluster!r}>"
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def _controls(self) -> Any:
+        """The native controls of the cluster."""
+        if self._owner is not None:
+            return self._owner._native  # type: ignore[attr-defined]
+        opened: Any = native_cluster.Cluster
+        return opened.from_file(self._core.cluster)
 
     def _balanced(self, engines: list[int] | None) -> LoadBalancedView:
         return LoadBalancedView(self, engines)

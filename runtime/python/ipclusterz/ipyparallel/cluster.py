@@ -10,6 +10,7 @@ import signal
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from .. import cluster as native
 from ..error import ClusterError
@@ -112,6 +113,7 @@ class Cluster:
         }
         self.shutdown_atexit = True
         self._native: Any = native.Cluster(n, **self._options, **self._settings)
+        self._clients: WeakSet[Client] = WeakSet()
 
     @classmethod
     def _of(cls, running: Any) -> Cluster:
@@ -119,12 +121,18 @@ class Cluster:
         made._native = running
         return made
 
+    @property
+    def _report(self) -> dict[str, Any]:
+        """What the start has said; of a cluster that somebody else has started, nothing."""
+        report: dict[str, Any] = getattr(self._native, "report", {})
+        return report
+
     # -- about it -----------------------------------------------------------------------------------------------
 
     @property
     def n(self) -> int | None:
         """Number of engines: of those that are there, before the start as it was given."""
-        return self._native.n or self._n
+        return getattr(self._native, "n", None) or self._n
 
     @n.setter
     def n(self, value: int | None) -> None:
@@ -139,7 +147,7 @@ class Cluster:
     @property
     def profile(self) -> str:
         """The name of the profile."""
-        return self._native.profile or "default"
+        return getattr(self._native, "profile", None) or "default"
 
     @property
     def engine_timeout(self) -> float | None:
@@ -150,8 +158,8 @@ class Cluster:
     @property
     def cluster_file(self) -> str:
         """The connection file for clients; empty before the start."""
-        file: str = self._native.report.get("client_file", "")
-        return file
+        file = self._report.get("client_file") or getattr(self._native, "_file", None) or ""
+        return str(file)
 
     @property
     def controller(self) -> Any:
@@ -161,7 +169,7 @@ class Cluster:
     @property
     def engines(self) -> dict[str, Any]:
         """The sets of engines, of which there is one: by its id, the engines that were started."""
-        started = self._native.report.get("engines", []) if self._native.running else []
+        started = self._report.get("engines", []) if self._native.running else []
         return {self.cluster_id: started} if started else {}
 
     @property
@@ -191,11 +199,13 @@ class Cluster:
 
     def stop_cluster_sync(self) -> None:
         """End the engines and the controller."""
+        for client in list(self._clients):
+            client.close()
         self._native.stop()
 
     def stop_controller_sync(self) -> None:
         """End the controller, and with it the engines."""
-        self._native.stop()
+        self.stop_cluster_sync()
 
     def stop_engines_sync(self, engine_set_id: str | None = None) -> Any:
         """End the engines; the controller stays."""
@@ -244,7 +254,9 @@ class Cluster:
         client = Client(self.cluster_file, **client_kwargs)
         # A cluster that nobody refers to ends, but not while it has such a client.
         client._owner = self
-        self._native._clients.add(client)
+        self._clients.add(client)
+        if isinstance(self._native, native.Cluster):
+            self._native._clients.add(client)
         return client
 
     start_cluster = _awaited(start_cluster_sync)
@@ -302,12 +314,12 @@ class Cluster:
 
     def to_dict(self) -> dict[str, Any]:
         """What there is to know of it."""
-        report = self._native.report
+        report = self._report
         return {
             "cluster": {"cluster_id": self.cluster_id, "profile": self.profile},
             "cluster_file": self.cluster_file,
             "controller": {"pid": report.get("controller_pid")} if report else None,
-            "engines": {"n": self._native.n, "sets": self.engines},
+            "engines": {"n": self.n, "sets": self.engines},
         }
 
     def write_cluster_file(self) -> None:
@@ -320,7 +332,7 @@ class Cluster:
         """Does nothing: the file goes with the cluster."""
 
     def __repr__(self) -> str:
-        state = f"{self._native.n} engines" if self.controller is not None else "not running"
+        state = f"{self.n} engines" if self.controller is not None else "not running"
         return f"<Cluster(cluster_id={self.cluster_id!r}, profile={self.profile!r}, {state})>"
 
 

@@ -250,6 +250,14 @@ _FACES: dict[type, type] = {
 }
 
 
+def _face_of(kind: type) -> type:
+    """The class of this face below a class of results."""
+    if kind not in _FACES and not issubclass(kind, AsyncResult):
+        face = AsyncMapResult if issubclass(kind, MapResult) else AsyncResult
+        _FACES[kind] = type(face.__name__, (face, kind), {"__module__": __name__, "__doc__": kind.__doc__})
+    return _FACES.get(kind, kind)
+
+
 class Results(WeakSet[Any]):
     """The results of a client: each becomes one of this face when it is made, and stays until it is purged."""
 
@@ -258,7 +266,7 @@ class Results(WeakSet[Any]):
         self._kept: dict[int, Any] = {}
 
     def add(self, item: Any) -> None:
-        item.__class__ = _FACES.get(type(item), type(item))
+        item.__class__ = _face_of(type(item))
         self._kept[id(item)] = item
         super().add(item)
 
