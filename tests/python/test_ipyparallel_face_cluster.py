@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,3 +129,48 @@ def test_joblib(cluster: Cluster) -> None:
     from joblib.parallel import BACKENDS
 
     assert "default-cluster" in BACKENDS
+
+
+@pytest.mark.skipif(not hasattr(Cluster, "start_engines"), reason="clusters have no controls")
+def test_controls(made: list[ipp.Cluster]) -> None:
+    cluster = ipp.Cluster(n=1)
+    made.append(cluster)
+    rc = cluster.start_and_connect_sync()
+    cluster.start_engines_sync(1)
+    rc.wait_for_engines(2, timeout=20)
+    pid = rc[0].apply_sync(os.getpid)
+    cluster.restart_engine_sync(0)
+    assert rc[0].apply_sync(os.getpid) != pid
+    rc.shutdown(1, restart=True)
+    assert rc.ids == [0, 1]
+    cluster.signal_engine_sync(signal.SIGINT, 0)
+    cluster.signal_engines_sync("SIGINT")  # type: ignore[arg-type]
+    cluster.stop_engine_sync(0)
+    assert rc.ids == [1]
+    asyncio.run(cluster.stop_engines())
+    assert rc.ids == []
+
+
+@pytest.mark.skipif(not hasattr(Cluster, "from_file"), reason="clusters have no controls")
+def test_a_cluster_that_runs_already(made: list[ipp.Cluster]) -> None:
+    cluster = ipp.Cluster(n=1)
+    made.append(cluster)
+    cluster.start_cluster_sync()
+    for other in (ipp.Cluster.from_file(cluster.cluster_file), ipp.Cluster.from_dict(cluster.to_dict())):
+        assert other.cluster_id == cluster.cluster_id
+        assert "running" in repr(other)
+        with other.connect_client_sync() as rc:
+            assert rc.cluster is other
+            assert rc[:].apply_sync(abs, -1) == [1]
+
+
+@pytest.mark.skipif(not hasattr(Cluster, "start_engines"), reason="clusters have no controls")
+def test_a_controller_first(made: list[ipp.Cluster]) -> None:
+    cluster = ipp.Cluster(n=2)
+    made.append(cluster)
+    cluster.start_controller_sync()
+    rc = cluster.connect_client_sync()
+    assert rc.ids == []
+    cluster.start_engines_sync()
+    rc.wait_for_engines(2, timeout=20)
+    assert rc[:].apply_sync(abs, -1) == [1, 1]

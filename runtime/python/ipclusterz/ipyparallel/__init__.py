@@ -69,7 +69,7 @@ def __getattr__(name: str) -> Any:
     if name == "Dependency":
         from importlib import import_module
 
-        return import_module("..client.dependencies", __name__).Dependency
+        return import_module("..", __name__).Dependency
     if name in error.NAMES:
         return getattr(error, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

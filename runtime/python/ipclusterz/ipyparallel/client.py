@@ -26,8 +26,8 @@ class Client(native.Client):
 
     Parameters
     ----------
-    connection_info : path-like, str or dict, optional
-        A connection file, or its content.
+    connection_info : path-like or str, optional
+        A connection file, or the address of a controller.
     url_file : path-like, optional
         The same, by its earlier name.
     profile, cluster_id : str, optional

@@ -332,7 +332,7 @@ class Cluster:
         """Does nothing: the file goes with the cluster."""
 
     def __repr__(self) -> str:
-        state = f"{self.n} engines" if self.controller is not None else "not running"
+        state = "not running" if self.controller is None else f"{self.n} engines" if self.n else "running"
         return f"<Cluster(cluster_id={self.cluster_id!r}, profile={self.profile!r}, {state})>"
 
 
