@@ -153,6 +153,8 @@ def test_scatter_and_gather(dview: ipp.DirectView) -> None:
     assert dview.gather("x") == list(range(16))
     dview.scatter("y", np.arange(8))
     assert (dview.gather("y", block=False).get() == np.arange(8)).all()
+    assert dview.gather("x", block=False)[5] == 5
+    assert list(dview.gather("x", block=False)) == list(range(16))
     dview.scatter("id", range(4), flatten=True)
     assert dview["id"] == [0, 1, 2, 3]
     dview.scatter("z", list(range(6)), dist="r")
@@ -235,6 +237,12 @@ def test_what_functions_need(ippc: ipp.Client, dview: ipp.DirectView, lbview: ip
     assert lbview.apply_sync(here) == 2
     with pytest.raises(ipp.RemoteError, match="UnmetDependency"):
         lbview.apply_sync(ipp.dependent(abs, os.path.exists, "/no/such"), -1)
+    # Only False is an unmet dependency.
+    nothing = from_main("def check(): pass")
+    assert lbview.apply_sync(ipp.dependent(abs, nothing), -1) == 1
+    assert ippc[0].apply_sync(ipp.depend(nothing)(from_main("def f(): return number"))) == 0
+    with pytest.raises(TypeError, match="a function to check with is needed, not int"):
+        ipp.depend(3)  # type: ignore[arg-type]
     dview["a"] = 7
     assert dview.apply_sync(ipp.interactive(lambda: a)) == [7] * 4  # type: ignore[name-defined] # noqa: F821
     assert dview.apply_sync(abs, ipp.Reference("-a")) == [7] * 4
@@ -318,6 +326,30 @@ def test_history(ippc: ipp.Client, dview: ipp.DirectView) -> None:
         ippc.get_result(77)
     with pytest.raises(KeyError):
         ippc.metadata["nonsense"]
+
+
+def test_a_task_of_a_map(ippc: ipp.Client, lbview: ipp.LoadBalancedView) -> None:
+    def speak(x: int) -> float:
+        print(x)
+        return 1 / x
+
+    ar = lbview.map_async(speak, [1, 2, 0, 4], chunksize=2)
+    pending, done = set(ar.msg_ids), {}
+    while pending:
+        ippc.wait(pending, 0.01)
+        for message_id in pending - ippc.outstanding:
+            done[message_id] = ippc.get_result(message_id)
+        pending -= done.keys()
+    first, second = (done[message_id] for message_id in ar.msg_ids)
+    assert (first.get(), first.stdout, type(first.engine_id)) == ([1, 0.5], "1\n2\n", int)
+    with pytest.raises(ipp.RemoteError, match="ZeroDivisionError"):
+        second.get()
+
+
+def test_views_wait_as_the_client_did_when_they_were_made(ippc: ipp.Client) -> None:
+    before = ippc[:]
+    ippc.block = True
+    assert (before.block, ippc[:].block, ippc.load_balanced_view().block) == (False, True, True)
 
 
 def test_results_stay_until_they_are_purged(ippc: ipp.Client) -> None:
@@ -519,8 +551,8 @@ def test_flags(ippc: ipp.Client, dview: ipp.DirectView, lbview: ipp.LoadBalanced
     until(lambda: [row["name"] for row in ippc.db_query({"msg_id": ar.msg_ids[0]})] == ["any"])
     ar = dview.map_async(abs, [1], label="mapped")
     until(lambda: [row["name"] for row in ippc.db_query({"msg_id": ar.msg_ids[0]})] == ["mapped"])
-    dview.set_flags(targets=[0])
-    assert dview.apply_sync(abs, -1) == [1]
+    assert dview.set_flags(targets=[0]).apply_sync(abs, -1) == [1]
+    assert lbview.set_flags(label="x").apply_sync(abs, -1) == 1
     with pytest.raises(AttributeError, match="no flag 'colour'"):
         dview.set_flags(colour=3)
     assert ippc.direct_view(block=True).apply(abs, -1) == [1] * 4

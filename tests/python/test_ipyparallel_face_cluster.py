@@ -174,3 +174,19 @@ def test_a_controller_first(made: list[ipp.Cluster]) -> None:
     cluster.start_engines_sync()
     rc.wait_for_engines(2, timeout=20)
     assert rc[:].apply_sync(abs, -1) == [1, 1]
+
+
+@pytest.mark.skipif(not hasattr(Cluster, "from_file"), reason="clusters have no controls")
+def test_manager(made: list[ipp.Cluster]) -> None:
+    manager = ipp.ClusterManager()
+    key, cluster = manager.new_cluster(n=1)
+    made.append(cluster)
+    assert manager.get_cluster(key) is cluster
+    cluster.start_cluster_sync()
+    assert ipp.ClusterManager().load_clusters()[key].cluster_id == key
+    assert manager.load_clusters()[key] is cluster
+    cluster.stop_cluster_sync()
+    assert key not in manager.load_clusters()
+    manager.clusters[key] = cluster
+    manager.remove_cluster(key)
+    assert key not in manager.clusters

@@ -18,12 +18,12 @@ from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
 from typing import Any
 
 from ..client.executor import ViewExecutor
-from ..shared.dependency import depend, dependent, interactive, require
+from ..shared.dependency import interactive, require
 from ..shared.reference import Reference
 from . import error
 from .client import Client
-from .cluster import Cluster
-from .functions import ParallelFunction, RemoteFunction, parallel, remote
+from .cluster import Cluster, ClusterManager
+from .functions import ParallelFunction, RemoteFunction, depend, dependent, parallel, remote
 from .kernel import bind_kernel, register_joblib_backend, use_cloudpickle, use_dill, use_pickle
 from .results import AsyncHubResult, AsyncMapResult, AsyncResult
 from .views import BroadcastView, DirectView, LoadBalancedView
@@ -42,6 +42,7 @@ __all__ = [
     "BroadcastView",
     "Client",
     "Cluster",
+    "ClusterManager",
     "DirectView",
     "LoadBalancedView",
     "ParallelFunction",

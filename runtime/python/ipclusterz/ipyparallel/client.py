@@ -10,7 +10,7 @@ from ..client import client as native
 from ..client.asyncresult import AsyncResult
 from ..client.targets import OWN
 from .kernel import use_cloudpickle, use_dill, use_pickle
-from .results import ByMessage, Results
+from .results import AsyncMapResult, ByMessage, Results
 from .views import BroadcastView, DirectView, LoadBalancedView
 
 TYPE_CHECKING = False
@@ -98,13 +98,13 @@ class Client(native.Client):
     def direct_view(self, targets: Any = "all", **kwargs: Any) -> DirectView:
         """A view of chosen engines; ``"all"`` are all that there are at each call."""
         made = DirectView(self, targets if targets is not None else "all")
-        made.set_flags(**kwargs)
+        made.set_flags(**{"block": self.block, **kwargs})
         return made
 
     def broadcast_view(self, targets: Any = "all", is_coalescing: bool = False, **kwargs: Any) -> BroadcastView:
         """A view of chosen engines; `is_coalescing` makes no difference."""
         made = BroadcastView(self, targets if targets is not None else "all")
-        made.set_flags(**kwargs)
+        made.set_flags(**{"block": self.block, **kwargs})
         made.is_coalescing = is_coalescing
         return made
 
@@ -113,7 +113,7 @@ class Client(native.Client):
         # All engines are those that there are at each call.
         chosen = None if targets is None or (isinstance(targets, str) and targets == "all") else self._ids(targets)
         made = self._balanced(chosen)
-        made.set_flags(**kwargs)
+        made.set_flags(**{"block": self.block, **kwargs})
         return made
 
     def executor(self, targets: Any = None) -> Executor:
@@ -185,7 +185,11 @@ class Client(native.Client):
             Not needed.
         """
         wanted = -1 if indices_or_msg_ids is None else indices_or_msg_ids
-        result: AsyncResult = self._submissions.result(self._named_jobs(wanted))
+        named = self._named_jobs(wanted)
+        result: Any = self._submissions.result(named)
+        if isinstance(named, str) and isinstance(result, AsyncMapResult):
+            # One task of a map, with what it has done.
+            result = AsyncResult(self, result._pending, "map", True)
         if self.block if block is None else block:
             result.wait()
         return result

@@ -5,14 +5,17 @@ All work is the native `Cluster`'s.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
 from .. import cluster as native
+from ..client.command import program
 from ..error import ClusterError
 from .client import Client
 
@@ -20,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Cluster"]
+__all__ = ["Cluster", "ClusterManager"]
 
 # What starts engines, by ipyparallel's names. All others are names of profiles.
 _LAUNCHERS = {"local": "local", "mpi": "mpiexec", "mpiexec": "mpiexec", "ssh": "ssh"}
@@ -334,6 +337,40 @@ class Cluster:
     def __repr__(self) -> str:
         state = "not running" if self.controller is None else f"{self.n} engines" if self.n else "running"
         return f"<Cluster(cluster_id={self.cluster_id!r}, profile={self.profile!r}, {state})>"
+
+
+class ClusterManager:
+    """The clusters that run, and those that were made here.
+
+    Attributes
+    ----------
+    clusters : dict of Cluster
+        By name.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.clusters: dict[str, Cluster] = {}
+
+    def load_clusters(self, **where: Any) -> dict[str, Cluster]:
+        """Find the clusters of this user that run here."""
+        done = subprocess.run([program(), "list", "--json"], stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        running = [row["cluster"] for row in json.loads(done.stdout)["clusters"]]
+        self.clusters = {name: self.clusters.get(name) or Cluster.from_file(cluster_id=name) for name in running}
+        return self.clusters
+
+    def new_cluster(self, **settings: Any) -> tuple[str, Cluster]:
+        """Make a cluster, which is started by its own methods; gives its name and it."""
+        made = Cluster(**settings)
+        self.clusters[made.cluster_id] = made
+        return made.cluster_id, made
+
+    def get_cluster(self, key: str) -> Cluster:
+        """The cluster of a name."""
+        return self.clusters[key]
+
+    def remove_cluster(self, key: str) -> None:
+        """Forget a cluster, which goes on."""
+        del self.clusters[key]
 
 
 def _short(engines: Any) -> str:

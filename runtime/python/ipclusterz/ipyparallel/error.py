@@ -212,4 +212,5 @@ def _several(message: str, elist: list[IpclusterzError]) -> Several:
 
 
 # What is shown above their texts.
-RaisedThere.__name__, Several.__name__ = "RemoteError", "CompositeError"
+RaisedThere.__name__ = RaisedThere.__qualname__ = "RemoteError"
+Several.__name__ = Several.__qualname__ = "CompositeError"

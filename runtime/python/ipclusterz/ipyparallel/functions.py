@@ -10,13 +10,24 @@ from weakref import WeakKeyDictionary
 from ..client import remote as native
 from ..client.targets import OWN
 from ..shared.bound import BOUND
+from ..shared.dependency import depend as native_depend
 from ..shared.dependency import interactive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ParallelFunction", "RemoteFunction", "engine_own", "engine_owns", "own", "parallel", "remote"]
+__all__ = [
+    "ParallelFunction",
+    "RemoteFunction",
+    "depend",
+    "dependent",
+    "engine_own",
+    "engine_owns",
+    "own",
+    "parallel",
+    "remote",
+]
 
 # Those without a closure, which could refer to them. From a function to its code, and what it is there.
 _known: WeakKeyDictionary[Any, tuple[Any, Any]] = WeakKeyDictionary()
@@ -48,6 +59,35 @@ def engine_owns(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[An
 def own(targets: Any) -> Any:
     """``targets=None`` are those of the view."""
     return OWN if targets is None else targets
+
+
+def depend(check: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Decorator: the function only runs where ``check(*args, **kwargs)`` does not give False.
+
+    Parameters
+    ----------
+    check, *args, **kwargs
+        As for `ipclusterz.depend`, where it has to give something true.
+    """
+    return native_depend(_unless_false(check), *args, **kwargs)
+
+
+def dependent(f: Callable[..., Any], check: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
+    """The function `f`, as decorated by `depend`."""
+    decorated: Callable[..., Any] = depend(check, *args, **kwargs)(f)
+    return decorated
+
+
+def _unless_false(check: Callable[..., Any]) -> Callable[..., Any]:
+    if not callable(check):
+        raise TypeError(f"a function to check with is needed, not {type(check).__name__}: {check!r:.80}")
+
+    def holds(*args: Any, **kwargs: Any) -> bool:
+        return check(*args, **kwargs) is not False
+
+    # It travels as code: engines need not have this file.
+    holds.__module__, holds.__name__ = "__main__", getattr(check, "__name__", "check")
+    return holds
 
 
 class RemoteFunction(native.RemoteFunction):

@@ -20,7 +20,7 @@ from .error import Several, translated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["AsyncHubResult", "AsyncMapResult", "AsyncResult", "Results"]
 
@@ -147,8 +147,7 @@ class AsyncResult(native.AsyncResult):
 
     def _take(self) -> None:
         super()._take()
-        for index, value in enumerate(self._values):
-            self._translate(index, value)
+        self._values = [self._translate(index, value) for index, value in enumerate(self._values)]
 
     def _value(self, index: int) -> Any:
         return self._translate(index, super()._value(index))
@@ -160,6 +159,10 @@ class AsyncResult(native.AsyncResult):
         elif type(value) is Elements:
             for position, failure in value.failed.items():
                 value.failed[position] = value.values[position].error = translated(failure, uuid)
+            if not isinstance(self, MapResult):
+                return Failure(
+                    Several(f"one or more exceptions from call to method: {self._method}", [*value.failed.values()])
+                )
         return value
 
     def _failures_as_one(self) -> BaseException | None:
@@ -192,7 +195,13 @@ class _Retried(AsyncMapResult, Retried):
 
 
 class _Gathered(AsyncResult, GatherResult):
-    """What `gather` gives."""
+    """What `gather` gives: iterable over what was gathered."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.get())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._field(index) if isinstance(index, str) else self.get()[index]
 
 
 class ExecuteReply(native_reply.ExecuteReply):

@@ -281,9 +281,10 @@ class DirectView(View, view.DirectView):  # type: ignore[misc]
 
     # -- flags --------------------------------------------------------------------------------------------------
 
-    def set_flags(self, **kwargs: Any) -> None:
-        """Set attributes: `block`, `label`, `targets`, `track`."""
+    def set_flags(self, **kwargs: Any) -> DirectView:
+        """Set attributes: `block`, `label`, `targets`, `track`; gives the view."""
         _set_flags(self, kwargs)
+        return self
 
     @contextmanager
     def temp_flags(self, **kwargs: Any) -> Iterator[None]:
@@ -363,12 +364,13 @@ class LoadBalancedView(View, balanced.LoadBalancedView):
 
     # -- flags, of which the scheduler has its own ---------------------------------------------------------------
 
-    def set_flags(self, **kwargs: Any) -> None:
-        """Set flags of tasks: `after`, `follow`, `timeout`, `retries`, `label`, and attributes of the view."""
+    def set_flags(self, **kwargs: Any) -> LoadBalancedView:
+        """Set flags of tasks, `after`, `follow`, `timeout`, `retries`, `label`, and attributes; gives the view."""
         if kwargs.get("timeout") == 0:
             # No limit there, and here.
             kwargs["timeout"] = None
         _set_flags(self, kwargs, getattr(super(), "set_flags", None))
+        return self
 
     @contextmanager
     def temp_flags(self, **kwargs: Any) -> Iterator[None]:
