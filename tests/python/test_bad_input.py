@@ -222,6 +222,7 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda rc: rc.db_query(colour=3), ValueError, "tasks have no 'colour'; there are: msg_id, session"),
         (lambda rc: rc.db_query(keys="colour"), ValueError, "tasks have no 'colour'"),
         (lambda rc: rc.db_query({"state": {"$like": 3}}), ValueError, r"no operator '\$like'; there are: \$eq"),
+        (lambda rc: rc.db_query({"name": {"$glob": 3}}), ValueError, r"\$glob takes a pattern as 'step_\*', not 3"),
         (lambda rc: rc.db_query({"state": {"$in": "ok"}}), ValueError, r"\$in takes a list of values, not 'ok'"),
         (lambda rc: rc.db_query(submitted="today"), ValueError, "compared with a datetime or seconds"),
     ],

@@ -374,6 +374,12 @@ def test_resubmit_and_the_database(ippc: ipp.Client) -> None:
     assert ippc.resubmit().get(10) == 32
     until(lambda: len(ippc.db_query({"name": "pow", "session": ippc.session}, keys=["msg_id"])) == 3)
     assert set(ippc.history) <= set(ippc.hub_history())
+    labelled = ippc.load_balanced_view(label="step_one").apply_async(abs, -1)
+    labelled.get(10)
+    until(lambda: ippc.db_query({"msg_id": labelled.msg_ids[0], "result_status": "ok"}))
+    found = ippc.db_query({"label": {"$glob": "step_*", "$nin": ""}}, keys=["label", "engine_uuid", "content"])
+    expected = {"label": "step_one", "engine_uuid": labelled.engine_uuid, "content": None}
+    assert {"msg_id": labelled.msg_ids[0], **expected} in found
 
 
 def test_queue_status(ippc: ipp.Client, dview: ipp.DirectView) -> None:

@@ -297,7 +297,8 @@ class Past(Connection):
         ----------
         query : dict, optional
             Columns, and what is to be there: a value, or a dictionary of the operators ``$eq``, ``$ne``, ``$gt``,
-            ``$gte``, ``$lt``, ``$lte``, ``$in`` and ``$nin``. Times are `datetime` objects or seconds since 1970.
+            ``$gte``, ``$lt``, ``$lte``, ``$in``, ``$nin`` and ``$glob``. Times are `datetime` objects or seconds since
+            1970.
         keys : str or iterable of str, optional
             The columns of the answer; all when left out. There are ``msg_id``, ``session``, ``name`` (of the function,
             or the operation), ``state`` (``queued``, ``held``, ``running``, ``ok``, ``error``, ``aborted``, ``lost``,

@@ -253,8 +253,25 @@ class Client(native.Client):
         self.purge_results("all")
 
     def db_query(self, query: Any = None, keys: Any = None, **equal: Any) -> list[dict[str, Any]]:
-        """The tasks of the cluster for which some conditions hold."""
-        return super().db_query(query, keys, **equal)
+        """The tasks of the cluster for which some conditions hold.
+
+        Parameters
+        ----------
+        query : dict
+            Columns and conditions. A task's ``label`` is that of its view, or the name of its function.
+        keys : list of str, optional
+            The columns of the answer, beside ``msg_id``. What is not known is None.
+        """
+        conditions = {_COLUMNS.get(name, name): _condition(wanted) for name, wanted in (query or {}).items()}
+        rows = super().db_query(conditions, **equal)
+        uuids = {engine["id"]: engine["uuid"] for engine in self.status()["engines"]}
+        for row in rows:
+            row.update({theirs: row[ours] for theirs, ours in _COLUMNS.items()})
+            row["engine_uuid"] = uuids.get(row["engine_id"])
+        if keys is None:
+            return rows
+        names = ["msg_id", *([keys] if isinstance(keys, str) else keys)]
+        return [{name: row.get(name) for name in names} for row in rows]
 
     # -- control ------------------------------------------------------------------------------------------------
 
@@ -373,6 +390,18 @@ class Client(native.Client):
             return history[place]
         except IndexError:
             raise IndexError(f"there is no {place} in the history of {len(history)} calls") from None
+
+
+# What columns are called there, and here.
+_COLUMNS = {"label": "name", "client_uuid": "session", "result_status": "state"}
+
+
+def _condition(wanted: Any) -> Any:
+    """A condition; of one text for a list, the list of it."""
+    if not isinstance(wanted, dict):
+        return wanted
+    lists = ("$in", "$nin")
+    return {name: [value] if name in lists and isinstance(value, str) else value for name, value in wanted.items()}
 
 
 def _in_thread(work: Any) -> Future[None]:

@@ -354,7 +354,7 @@ class ClusterManager:
     def load_clusters(self, **where: Any) -> dict[str, Cluster]:
         """Find the clusters of this user that run here."""
         done = subprocess.run([program(), "list", "--json"], stdin=subprocess.DEVNULL, capture_output=True, check=True)
-        running = [row["cluster"] for row in json.loads(done.stdout)["clusters"]]
+        running = [row["cluster"] for row in json.loads(done.stdout)["clusters"] if row["state"] == "running"]
         self.clusters = {name: self.clusters.get(name) or Cluster.from_file(cluster_id=name) for name in running}
         return self.clusters
 
