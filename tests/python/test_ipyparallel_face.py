@@ -19,6 +19,7 @@ from helpers import hold, until
 
 from ipclusterz import Cluster
 from ipclusterz import ipyparallel as ipp
+from ipclusterz.ipyparallel.datapub import publish_data
 
 
 @pytest.fixture
@@ -293,6 +294,9 @@ def test_times_and_metadata(ippc: ipp.Client) -> None:
     assert ar.metadata[1].engine_id == 1
     assert ar["engine_id"] == ar.engine_id == [0, 1]
     assert (ar.data, ar.status) == ([{}, {}], ["ok", "ok"])
+    publishing = ippc[0].apply_async(publish_data, {"a": 1})
+    publishing.get(10)
+    assert (publishing.data, publishing.metadata.data) == ({"a": 1}, {"a": 1})
     one = ippc[3].apply_async(print, "said")
     one.get(10)
     assert (one.metadata.stdout, one["stdout"], one.stdout, one.engine_id) == ("said\n",) * 3 + (3,)

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         UnmetDependency,
         VersionError,
     )
+    from .shared.datapub import publish_data
     from .shared.dependency import depend, dependent, interactive, require
     from .shared.reference import Reference
     from .shared.reply import ExecuteReply
@@ -107,6 +108,7 @@ __all__ = [
     "dependent",
     "error",
     "interactive",
+    "publish_data",
     "require",
     "uploaded",
     "worker_client",
@@ -126,6 +128,7 @@ _MODULE_OF = {
     "depend": "shared.dependency",
     "dependent": "shared.dependency",
     "interactive": "shared.dependency",
+    "publish_data": "shared.datapub",
     "require": "shared.dependency",
     "uploaded": "shared.uploads",
     "worker_client": "client.worker",

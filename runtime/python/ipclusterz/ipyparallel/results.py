@@ -12,6 +12,7 @@ from weakref import WeakSet
 from .. import error as errors
 from ..client import asyncresult as native
 from ..client.answers import Elements, Failure, Record
+from ..client.displays import published
 from ..client.executor import ViewFuture
 from ..client.mapping import MapResult, Retried
 from ..client.shapes import ExecuteResult, GatherResult, ZipResult
@@ -125,11 +126,6 @@ class AsyncResult(native.AsyncResult):
         last = end_key(end) if isinstance(end, list) else end
         seconds: float = (last - first).total_seconds()
         return seconds
-
-    @property
-    def data(self) -> Any:
-        """What the calls have published with `datapub`: nothing, for there is none."""
-        return {} if self._single else [{} for _ in range(len(self._pending))]
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -293,7 +289,8 @@ class _Metadata(Record):
 
     def __init__(self, record: Record, result: AsyncResult, index: int) -> None:
         super().__init__(record)
-        self.update(follow=[], after=[], data={}, outputs_ready=record["status"] is not None)
+        self.update(follow=[], after=[], data=published(result._pending.output_since(index, 0)[1]))
+        self.update(outputs_ready=record["status"] is not None)
         self["outputs"] = result.outputs[index] if record["status"] else []
         self["error"] = self["execute_input"] = self["execute_result"] = None
         if record["status"] is None:
