@@ -225,6 +225,8 @@ def test_decorators(ippc: ipp.Client, dview: ipp.DirectView, lbview: ipp.LoadBal
         return x + 1
 
     assert mapped.map(range(4)) == [1, 2, 3, 4]
+    unordered = ipp.parallel(lbview, ordered=False, block=True)(lambda x: x + 1)
+    assert sorted(unordered.map(range(4))) == [1, 2, 3, 4]
     only = dview.remote(block=True, targets=[0, 1])(os.getpid)
     assert len(only()) == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,33 @@ def _attributes(kind: type) -> set[str]:
     """What objects of the class have that the class has not: set in its `__init__`, or in that of a base."""
     code = [vars(base)["__init__"].__code__ for base in kind.__mro__ if hasattr(vars(base).get("__init__"), "__code__")]
     return {name for each in code for name in each.co_names}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_what_is_the_same_takes_the_same(name: str) -> None:
+    theirs, ours = getattr(upstream, name), getattr(face, name)
+    for names, verdict in rows(f"`ipyparallel.{name}`"):
+        for each in names if verdict.startswith(("same", "does nothing")) else ():
+            wanted, given = parameters(theirs, each), parameters(ours, each)
+            if wanted is None or given is None:
+                continue
+            assert wanted.keys() - {"kwargs"} <= given.keys() or "kwargs" in given, each
+            assert [one for one in wanted if one in given] == [one for one in given if one in wanted], each
+            assert all(wanted[one] == given[one] for one in wanted.keys() & given.keys()), each
+            awaited = [inspect.iscoroutinefunction(getattr(kind, each)) for kind in (theirs, ours)]
+            assert awaited[0] == awaited[1], each
+
+
+def parameters(kind: type, name: str) -> dict[str, str] | None:
+    """The parameters of a method of ipyparallel's or of the face, and their defaults. None: of another one's."""
+    method = getattr(kind, name, None)
+    if not callable(method) or not str(getattr(method, "__module__", "")).startswith(("ipyparallel", "ipclusterz")):
+        return None
+    # The function comes first in both, and `query` can be left out here. A list and a tuple without elements are as
+    # good.
+    left_out = ("self", "f", "_View__ipp_f", "query")
+    found = [one for one in inspect.signature(method).parameters.values() if one.kind != one.VAR_POSITIONAL]
+    return {one.name: repr(one.default).strip("[]()") for one in found if one.name not in left_out}
 
 
 def test_methods_that_wait_have_their_other_form() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..client import remote as native
-from ..client.targets import OWN
+from ..client.targets import OWN, waits
 from ..shared.bound import BOUND
 from ..shared.dependency import depend as native_depend
 from ..shared.dependency import interactive
@@ -61,7 +61,7 @@ def own(targets: Any) -> Any:
     return OWN if targets is None else targets
 
 
-def depend(check: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[[Callable[..., Any]], Any]:
+def depend(check: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Callable[[Callable[..., Any]], Any]:
     """Decorator: the function only runs where ``check(*args, **kwargs)`` does not give False.
 
     Parameters
@@ -72,7 +72,7 @@ def depend(check: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[[Ca
     return native_depend(_unless_false(check), *args, **kwargs)
 
 
-def dependent(f: Callable[..., Any], check: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
+def dependent(f: Callable[..., Any], check: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Callable[..., Any]:
     """The function `f`, as decorated by `depend`."""
     decorated: Callable[..., Any] = depend(check, *args, **kwargs)(f)
     return decorated
@@ -93,8 +93,8 @@ def _unless_false(check: Callable[..., Any]) -> Callable[..., Any]:
 class RemoteFunction(native.RemoteFunction):
     """A function that runs on the engines of a view when it is called. Made by ``@view.remote()``."""
 
-    def __init__(self, client: Any, f: Callable[..., Any], block: bool | None = None, **flags: Any) -> None:
-        super().__init__(_flagged(client, flags), engine_own(f), block=block)
+    def __init__(self, view: Any, f: Callable[..., Any], block: bool | None = None, **flags: Any) -> None:
+        super().__init__(_flagged(view, flags), engine_own(f), block=block)
 
 
 class ParallelFunction(native.ParallelFunction):
@@ -102,7 +102,7 @@ class ParallelFunction(native.ParallelFunction):
 
     def __init__(
         self,
-        client: Any,
+        view: Any,
         f: Callable[..., Any],
         dist: str = "b",
         block: bool | None = None,
@@ -112,14 +112,18 @@ class ParallelFunction(native.ParallelFunction):
         **flags: Any,
     ) -> None:
         kind: Any = dist
-        super().__init__(_flagged(client, flags), engine_own(f), block=block, dist=kind, chunksize=chunksize)
+        super().__init__(_flagged(view, flags), engine_own(f), block=block, dist=kind, chunksize=chunksize)
         self._ordered = ordered
         self._returns_exceptions = return_exceptions
 
     def map(self, *sequences: Any, return_exceptions: bool | None = None) -> Any:
         """Call the function on each element."""
         returns = self._returns_exceptions if return_exceptions is None else return_exceptions
-        return self._map(sequences, self.chunksize, returns)
+        # Direct views have the results of all engines in order.
+        order = {} if self._ordered or not hasattr(self.view, "retries") else {"ordered": False}
+        f, block = self.__wrapped__, waits(self._caller, self.block)  # type: ignore[attr-defined]
+        view: Any = self.view
+        return view._map(f, sequences, self.chunksize, block=block, return_exceptions=returns, **order)
 
 
 def _flagged(view: Any, flags: dict[str, Any]) -> Any:
