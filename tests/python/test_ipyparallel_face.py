@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from helpers import hold, until
 
+import ipclusterz as ipz
 from ipclusterz import Cluster
 from ipclusterz import ipyparallel as ipp
 from ipclusterz.ipyparallel.datapub import publish_data
@@ -295,15 +296,21 @@ def test_times_and_metadata(ippc: ipp.Client) -> None:
     assert ar.timedelta(ar.started[0], ar.completed[0]) >= 0.05
     assert ar.metadata[1].engine_id == 1
     assert ar["engine_id"] == ar.engine_id == [0, 1]
-    assert (ar.data, ar.status) == ([{}, {}], ["ok", "ok"])
-    publishing = ippc[0].apply_async(publish_data, {"a": 1})
-    publishing.get(10)
-    assert (publishing.data, publishing.metadata.data) == ({"a": 1}, {"a": 1})
+    assert ar.status == ["ok", "ok"]
+    assert [record.data for record in ar.metadata] == [{}, {}]
     one = ippc[3].apply_async(print, "said")
     one.get(10)
     assert (one.metadata.stdout, one["stdout"], one.stdout, one.engine_id) == ("said\n",) * 3 + (3,)
     assert ippc.metadata[one.msg_ids[0]]["engine_id"] == 3
     assert one.metadata["outputs_ready"]
+
+
+@pytest.mark.skipif(not hasattr(ipz, "publish_data"), reason="tasks cannot publish")
+def test_published_data(ippc: ipp.Client) -> None:
+    one, several = ippc[0].apply_async(publish_data, {"a": 1}), ippc[:2].apply_async(publish_data, {"a": 2})
+    ippc.wait([one, several], timeout=10)
+    assert (one.data, one.metadata.data, several.data) == ({"a": 1}, {"a": 1}, [{"a": 2}] * 2)
+    assert several.metadata[1].data == {"a": 2}
 
 
 def test_join_and_split(dview: ipp.DirectView) -> None:

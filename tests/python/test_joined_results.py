@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers import hold, until
 
-from ipclusterz import AsyncResult, Client, RemoteError, publish_data
+from ipclusterz import AsyncResult, Client, RemoteError
 from ipclusterz.client.mapping import MapResult
 
 
@@ -109,43 +108,3 @@ def test_labels_are_the_names_of_tasks(rc: Client) -> None:
     assert names() == ["all", "all", "all", "any", "any", "abs"]
     with pytest.raises(TypeError, match="a label is a text or None, not int"):
         view.label = 3  # type: ignore[assignment]
-
-
-def test_published_data(rc: Client, gate: Path) -> None:
-    class Step:
-        def __init__(self, number: int) -> None:
-            self.number = number
-
-    def work(path: str) -> int:
-        publish_data({"step": 0, "array": np.arange(3), "object": Step(7)})
-        hold(path)
-        publish_data({"step": 1})
-        return 5
-
-    one, several = rc[3].apply_async(work, gate), rc[:2].apply_async(work, gate)
-    until(lambda: one.data and all(several.data))
-    assert (one.data["step"], one.data["object"].number, several.data[1]["array"].tolist()) == (0, 7, [0, 1, 2])
-    gate.touch()
-    assert (one.get(10), several.get(10)) == (5, [5, 5])
-    assert (one.data["step"], [data["step"] for data in several.data]) == (1, [1, 1])
-    # Nobody shows it.
-    assert (one.outputs, one.stdout) == ([[]], "")
-    cell = rc[0].execute("from ipclusterz import publish_data\npublish_data({'a': 1})\nprint('said')", block=False)
-    assert (cell.get(10).display, cell.data, cell.stdout) == ([], {"a": 1}, "said\n")
-    assert rc[0].apply_async(abs, -1).data == {}
-
-
-def test_what_cannot_be_published(rc: Client) -> None:
-    with pytest.raises(RuntimeError, match="by a task on an engine"):
-        publish_data({})
-    with pytest.raises(TypeError, match="a dictionary of names is needed, not int: 3"):
-        publish_data(3)  # type: ignore[arg-type]
-
-
-def test_published_data_is_not_shown(rc: Client, capsys: pytest.CaptureFixture[str]) -> None:
-    ar = rc[:2].execute("from ipclusterz import publish_data\npublish_data({'a': 1})\nprint('said')", block=False)
-    with ar.stream_output():
-        ar.get(10)
-    ar.display_outputs()
-    assert "[output:" not in capsys.readouterr().out
-    assert ar.data == [{"a": 1}] * 2

@@ -57,7 +57,6 @@ if TYPE_CHECKING:
         UnmetDependency,
         VersionError,
     )
-    from .shared.datapub import publish_data
     from .shared.dependency import depend, dependent, interactive, require
     from .shared.reference import Reference
     from .shared.reply import ExecuteReply
@@ -108,7 +107,6 @@ __all__ = [
     "dependent",
     "error",
     "interactive",
-    "publish_data",
     "require",
     "uploaded",
     "worker_client",
@@ -128,7 +126,6 @@ _MODULE_OF = {
     "depend": "shared.dependency",
     "dependent": "shared.dependency",
     "interactive": "shared.dependency",
-    "publish_data": "shared.datapub",
     "require": "shared.dependency",
     "uploaded": "shared.uploads",
     "worker_client": "client.worker",

@@ -7,32 +7,16 @@ from __future__ import annotations
 
 import sys
 
-from ..shared.datapub import MIME, data_of
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-__all__ = ["at_prompt", "cell_number", "entries", "published", "settled", "show", "show_entry"]
+__all__ = ["at_prompt", "cell_number", "entries", "settled", "show", "show_entry"]
 
 
 def entries(lines: str) -> Iterator[dict[str, Any]]:
-    """What an engine sent for each display that is to be seen; see `engine.ipython`."""
-    return (entry for entry in _all(lines) if MIME not in entry.get("data", ()))
-
-
-def published(log: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """What a call has published by `publish_data` until now."""
-    found: dict[str, Any] = {}
-    for stream, text in log:
-        if stream == "display" and MIME in text:
-            for entry in _all(text):
-                found.update(data_of(entry) or {})
-    return found
-
-
-def _all(lines: str) -> Iterator[dict[str, Any]]:
+    """What an engine sent for each display; see `engine.ipython`."""
     from json import loads as from_json
 
     return map(from_json, lines.splitlines())

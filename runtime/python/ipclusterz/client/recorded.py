@@ -5,7 +5,6 @@ from __future__ import annotations
 from time import time
 
 from .answers import METADATA, metadata_of
-from .displays import published
 from .written import Written
 
 TYPE_CHECKING = False
@@ -86,13 +85,6 @@ class Recorded(Written):
         """
         records = self._records()
         return records[0] if self._single else records
-
-    @property
-    def data(self) -> Any:
-        """What the calls have published by `publish_data` until now: a dictionary, or a list of them by engine."""
-        pending = self._pending
-        found = [published(pending.output_since(index, 0)[1]) for index in range(len(pending))]
-        return found[0] if self._single else found
 
     # -- together, and one by one -------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ import codecs
 import io
 import sys
 
-from ..shared.datapub import WRITE
 from .origin import follow_threads, task_here
 
 TYPE_CHECKING = False
@@ -243,6 +242,5 @@ def install(core: Engine, state: State) -> None:
     """Replace ``sys.stdout`` and ``sys.stderr``, and open the stream of displays."""
     follow_threads()
     installed["display"] = Stream(core, state, "display", sys.stdout)
-    WRITE[:] = [installed["display"].write]
     installed["stdout"] = sys.stdout = Stream(core, state, "stdout", sys.stdout)
     installed["stderr"] = sys.stderr = Stream(core, state, "stderr", sys.stderr)

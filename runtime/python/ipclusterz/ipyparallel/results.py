@@ -12,7 +12,6 @@ from weakref import WeakSet
 from .. import error as errors
 from ..client import asyncresult as native
 from ..client.answers import Elements, Failure, Record
-from ..client.displays import published
 from ..client.executor import ViewFuture
 from ..client.mapping import MapResult, Retried
 from ..client.shapes import ExecuteResult, GatherResult, ZipResult
@@ -289,7 +288,8 @@ class _Metadata(Record):
 
     def __init__(self, record: Record, result: AsyncResult, index: int) -> None:
         super().__init__(record)
-        self.update(follow=[], after=[], data=published(result._pending.output_since(index, 0)[1]))
+        published = getattr(result, "data", {})
+        self.update(follow=[], after=[], data=published if result._single else (published or {index: {}})[index])
         self.update(outputs_ready=record["status"] is not None)
         self["outputs"] = result.outputs[index] if record["status"] else []
         self["error"] = self["execute_input"] = self["execute_result"] = None
