@@ -136,8 +136,11 @@ def test_controls(made: list[ipp.Cluster]) -> None:
     cluster = ipp.Cluster(n=1)
     made.append(cluster)
     rc = cluster.start_and_connect_sync()
-    cluster.start_engines_sync(1)
+    second = cluster.start_engines_sync(1)
     rc.wait_for_engines(2, timeout=20)
+    assert cluster.engines == {cluster.cluster_id: [0], second: [1]}
+    with pytest.raises(ValueError, match="there is no set of engines 'third'; there are: "):
+        cluster.stop_engines_sync("third")
     pid = rc[0].apply_sync(os.getpid)
     cluster.restart_engine_sync(0)
     assert rc[0].apply_sync(os.getpid) != pid
@@ -145,6 +148,11 @@ def test_controls(made: list[ipp.Cluster]) -> None:
     assert rc.ids == [0, 1]
     cluster.signal_engine_sync(signal.SIGINT, 0)
     cluster.signal_engines_sync("SIGINT")  # type: ignore[arg-type]
+    cluster.restart_engines_sync(second)
+    third = cluster.start_engines_sync(1, engine_set_id="third")
+    assert (third, rc.ids) == ("third", [0, 1, 2])
+    cluster.stop_engines_sync(third)
+    assert (rc.ids, list(cluster.engines)) == ([0, 1], [cluster.cluster_id, second])
     cluster.stop_engine_sync(0)
     assert rc.ids == [1]
     asyncio.run(cluster.stop_engines())

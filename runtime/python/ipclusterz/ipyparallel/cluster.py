@@ -117,6 +117,8 @@ class Cluster:
         self.shutdown_atexit = True
         self._native: Any = native.Cluster(n, **self._options, **self._settings)
         self._clients: WeakSet[Client] = WeakSet()
+        # The ids of engines that were started later, by the names of their sets.
+        self._sets: dict[str, list[int]] = {}
 
     @classmethod
     def _of(cls, running: Any) -> Cluster:
@@ -171,13 +173,15 @@ class Cluster:
 
     @property
     def engines(self) -> dict[str, Any]:
-        """The sets of engines, of which there is one: by its id, the engines that were started."""
-        started = self._report.get("engines", []) if self._native.running else []
-        return {self.cluster_id: started} if started else {}
+        """The ids of the engines of each set: those that the cluster was started with, and later ones."""
+        if not self._native.running:
+            return {}
+        first = [engine["id"] for engine in self._report.get("engines", [])]
+        return {**({self.cluster_id: first} if first else {}), **self._sets}
 
     @property
     def engine_set(self) -> Any:
-        """The engines that were started; None before."""
+        """The engines of the first set; None before the start."""
         return next(iter(self.engines.values()), None)
 
     # -- life ---------------------------------------------------------------------------------------------------
@@ -197,8 +201,11 @@ class Cluster:
         self._native.start()
 
     def start_engines_sync(self, n: int | None = None, engine_set_id: str | None = None, **kwargs: Any) -> Any:
-        """Start engines, and wait until they are there."""
-        return self._native.start_engines(n if n is not None else self._n or os.cpu_count())
+        """Start engines, and wait until they are there; gives the name of their set."""
+        ids = self._native.start_engines(n if n is not None else self._n or os.cpu_count())
+        name = engine_set_id or f"{self.cluster_id}-{len(self._sets) + 1}"
+        self._sets[name] = ids
+        return name
 
     def stop_cluster_sync(self) -> None:
         """End the engines and the controller."""
@@ -210,25 +217,26 @@ class Cluster:
         """End the controller, and with it the engines."""
         self.stop_cluster_sync()
 
-    def stop_engines_sync(self, engine_set_id: str | None = None) -> Any:
-        """End the engines; the controller stays."""
-        return self._native.stop_engines()
+    def stop_engines_sync(self, engine_set_id: str | None = None) -> None:
+        """End all engines, or those of a set; the controller stays."""
+        self._native.stop_engines(self._of_set(engine_set_id))
+        self._sets.pop(engine_set_id or "", None)
 
     def stop_engine_sync(self, engine_id: int) -> Any:
         """End one engine."""
         return self._native.stop_engines(engine_id)
 
     def restart_engines_sync(self, engine_set_id: str | None = None) -> Any:
-        """End the engines, and start them again."""
-        return self._native.restart_engines()
+        """End all engines, or those of a set, and start them again."""
+        return self._native.restart_engines(self._of_set(engine_set_id))
 
     def restart_engine_sync(self, engine_id: int) -> Any:
         """End one engine, and start it again."""
         return self._native.restart_engines(engine_id)
 
     def signal_engines_sync(self, signum: int, engine_set_id: str | None = None) -> Any:
-        """Send a signal to the engines."""
-        return self._native.signal_engines(_signal(signum))
+        """Send a signal to all engines, or to those of a set."""
+        return self._native.signal_engines(_signal(signum), self._of_set(engine_set_id))
 
     def signal_engine_sync(self, signum: int, engine_id: int) -> Any:
         """Send a signal to one engine."""
@@ -292,6 +300,14 @@ class Cluster:
 
     async def __aexit__(self, *error: object) -> None:
         await native._to_its_end(self.stop_cluster_sync)
+
+    def _of_set(self, name: str | None) -> Any:
+        """The engines of a set; None: all."""
+        if name is None:
+            return "all"
+        if name not in self.engines:
+            raise ValueError(f"there is no set of engines {name!r:.80}; there are: {', '.join(self.engines) or 'none'}")
+        return self.engines[name]
 
     # -- as a record --------------------------------------------------------------------------------------------
 
