@@ -13,6 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from ipclusterz import Client, Cluster, DirectView, LoadBalancedView
+from ipclusterz import ipyparallel as ipp
 from ipclusterz.client.executor import ViewExecutor
 
 
@@ -84,3 +85,23 @@ def prompt(cluster: Cluster, rc: Client, tmp_path: Path) -> Iterator[Prompt]:
     prompt = Prompt(cluster, tmp_path / "ipython")
     yield prompt
     prompt.end()
+
+
+@pytest.fixture
+def ippc(cluster: Cluster) -> Iterator[ipp.Client]:
+    """A client of the shared cluster."""
+    with ipp.Client(cluster.report["client_file"]) as client:
+        yield client
+        client.clear(block=True)
+
+
+@pytest.fixture(params=["direct", "broadcast"])
+def dview(ippc: ipp.Client, request: pytest.FixtureRequest) -> ipp.DirectView:
+    """A view of all its engines, of each kind."""
+    return ippc[:] if request.param == "direct" else ippc.broadcast_view(ippc.ids)
+
+
+@pytest.fixture
+def lbview(ippc: ipp.Client) -> ipp.LoadBalancedView:
+    """The load-balanced view of all its engines."""
+    return ippc.load_balanced_view()

@@ -93,7 +93,7 @@ def test_one_client_gives_up_what_waits_of_all(rc: Client, other: Client, gate: 
     rc.abort(all_clients=True)
     for result in waiting:
         assert result.wait(timeout=20)
-        assert {row["status"] for row in result.metadata} == {"aborted"}
+        assert {*result._pending.statuses()} == {"aborted"}
     assert not running.ready()
     # What is submitted later is not meant.
     assert other[None].apply_async(abs, -1).cancel()

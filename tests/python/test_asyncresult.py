@@ -109,7 +109,7 @@ def test_abort(rc: Client, gate: Path) -> None:
     for job in queued:
         with pytest.raises(AbortedError):
             job.get(timeout=10)
-        assert job.metadata[0]["status"] == "aborted"
+        assert job["status"] == "aborted"
     assert not running.ready()
     gate.touch()
     assert running.get(timeout=10) > 0
@@ -159,8 +159,8 @@ def test_metadata(rc: Client) -> None:
 
 def test_metadata_of_a_call_that_runs(rc: Client, gate: Path) -> None:
     result = rc[1].apply_async(hold, str(gate), "here")
-    until(lambda: result.metadata[0]["stdout"] == "here\n")
-    row = result.metadata[0]
+    until(lambda: result.metadata["stdout"] == "here\n")
+    row = result.metadata
     assert (row["status"], row["completed"]) == (None, None)
     assert row["submitted"] is not None
 

@@ -192,6 +192,20 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda rc: rc.barrier("nonsense"), ValueError, '"nonsense" is no message id'),
         (lambda rc: rc.barrier([], timeout="1"), TypeError, "str"),
     ],
+    "Client.wait": [
+        (lambda rc: rc.wait(3), TypeError, "results or message ids are needed, not int"),
+        (lambda rc: rc.wait("nonsense"), ValueError, '"nonsense" is no message id'),
+    ],
+    "Client.queue_status": [
+        (lambda rc: rc.queue_status(9), IndexError, "there is no engine 9"),
+        (lambda rc: rc.queue_status("x"), TypeError, "engines are an id"),
+    ],
+    "Client.result_status": [
+        (lambda rc: rc.result_status([None]), TypeError, "are needed, not NoneType"),
+        (lambda rc: rc.result_status("nonsense"), ValueError, "is no message id"),
+    ],
+    "Client.broadcast_view": [(lambda rc: rc.broadcast_view(9), IndexError, "there is no engine 9")],
+    "View.label": [(lambda view: setattr(view, "label", 3), TypeError, "a label is a text or None, not int")],
     "Client.abort": [
         (lambda rc: rc.abort(3), TypeError, "results or message ids are needed, not int"),
         (lambda rc: rc.abort(["x"]), TypeError, "results are aborted, not message ids"),
@@ -212,6 +226,7 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda rc: rc.db_query(colour=3), ValueError, "tasks have no 'colour'; there are: msg_id, session"),
         (lambda rc: rc.db_query(keys="colour"), ValueError, "tasks have no 'colour'"),
         (lambda rc: rc.db_query({"state": {"$like": 3}}), ValueError, r"no operator '\$like'; there are: \$eq"),
+        (lambda rc: rc.db_query({"name": {"$glob": 3}}), ValueError, r"\$glob takes a pattern as 'step_\*', not 3"),
         (lambda rc: rc.db_query({"state": {"$in": "ok"}}), ValueError, r"\$in takes a list of values, not 'ok'"),
         (lambda rc: rc.db_query(submitted="today"), ValueError, "compared with a datetime or seconds"),
     ],

@@ -157,8 +157,8 @@ def test_the_engines_of_a_map_are_told(lview: LoadBalancedView, rc: Client) -> N
     pid = result.get()
     engine = next(engine for engine in rc.status()["engines"] if engine["pid"] == pid)
     assert result.engine_ids == [engine["id"]]
-    assert result.metadata[0]["engine_id"] == engine["id"]
-    assert result.metadata[0]["engine_uuid"] == engine["uuid"]
+    assert result.metadata["engine_id"] == engine["id"]
+    assert result.metadata["engine_uuid"] == engine["uuid"]
 
 
 def test_many_small_calls(lview: LoadBalancedView) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import ipclusterz as ipz
-from ipclusterz import Client, CompositeError, LoadBalancedView, RemoteError, depend, interactive, require
+from ipclusterz import Client, CompositeError, LoadBalancedView, RemoteError, depend, dependent, interactive, require
 from ipclusterz.client.functions import pack
 
 HERE = "the client's"
@@ -96,6 +96,24 @@ def test_a_module_that_is_not_there(rc: Client, lview: LoadBalancedView) -> None
         lview.apply_sync(f)
     with pytest.raises(CompositeError, match="UnmetDependency"):
         lview.map_sync(f, [1, 2])
+
+
+def test_required_values_have_the_names_that_they_were_given(rc: Client, lview: LoadBalancedView) -> None:
+    space: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+    exec("def f(x): return x < limit, scale('ab'), colorsys.__name__", space)
+    f = require("colorsys", limit=3, scale=len)(space["f"])
+    assert lview.apply_sync(f, 2) == (True, 2, "colorsys")
+    assert rc[0].apply_sync(f, 4) == (False, 2, "colorsys")
+
+
+def test_dependent_functions(rc: Client, lview: LoadBalancedView) -> None:
+    assert lview.apply_sync(dependent(abs, os.path.exists, "/"), -1) == 1
+    with pytest.raises(RemoteError, match="UnmetDependency: abs depends on exists"):
+        rc[0].apply_sync(dependent(abs, os.path.exists, "/no/such"), -1)
+    with pytest.raises(TypeError, match="a function to check with is needed, not int: 3"):
+        dependent(abs, 3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a function is needed, not int: 3"):
+        dependent(3, abs)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

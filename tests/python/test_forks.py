@@ -75,6 +75,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "reduce": ("a",),
     "reload": ("helpers",),
     "resubmit": (-1,),
+    "result_status": (-1,),
     "send": ("a", 0),
     "retire": (0,),
     "run": (__file__,),
@@ -109,6 +110,7 @@ ANSWERS = {
         "closed",
         "cluster",
         "duration",
+        "label",
         "name",
         "profile",
         "quiet",
@@ -134,8 +136,9 @@ ANSWERS = {
     ),
     *("register_joblib_backend", "via"),
 }
-# What needs IPython, what needs no cluster, and what a map does not have.
+# What needs IPython, what needs no cluster, what a map does not have, and what is about no object.
 LEFT_OUT = {"Client.activate", "Cluster.from_file", "DirectView.activate", "MapResult.get_dict"}
+LEFT_OUT |= {"AsyncResult.join", "MapResult.join", "ViewFuture.join"}
 
 
 def entries(thing: Any) -> Iterator[tuple[str, Callable[[], object]]]:

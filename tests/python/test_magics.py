@@ -134,7 +134,7 @@ def test_errors_say_where_they_happened(dv: DirectView, fail: Run) -> None:
         ("%px   ", "%px needs code"),
         ("%px --noblock", "%px needs code"),
         ("%px --blok x = 1", "no option --blok, did you mean --block?"),
-        ("%px --verbose x = 1", "no option --verbose"),
+        ("%px --local --wait x = 1", "no option --wait"),
         ("%px --block --noblock x = 1", "--block and --noblock contradict each other"),
         ("%px --block --block x = 1", "--block is given twice"),
         ("%px --block=yes x = 1", "--block takes no value"),

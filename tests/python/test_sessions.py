@@ -83,8 +83,8 @@ def test_another_process_has_what_the_first_has_submitted(cluster: Cluster, name
         assert rc.history == out.split()
         ar = rc.get_result(rc.history[-1])
         assert (type(ar), ar.get(10), ar.stdout) == (AsyncResult, 42, "said 41\n")
-        assert ar.metadata[0]["status"] == "ok"
-        assert ar.metadata[0]["msg_id"] == rc.history[-1]
+        assert ar.status == "ok"
+        assert ar["msg_id"] == rc.history[-1]
         assert 0 < ar.elapsed < 10
         assert rc[0].pull("kept", block=True) == 7
 

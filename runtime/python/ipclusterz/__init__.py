@@ -61,7 +61,7 @@ if TYPE_CHECKING:
         VersionError,
     )
     from .shared.current import task
-    from .shared.dependency import depend, interactive, require
+    from .shared.dependency import depend, dependent, interactive, require
     from .shared.reference import Reference
     from .shared.reply import ExecuteReply
     from .shared.uploads import uploaded
@@ -111,6 +111,7 @@ __all__ = [
     "before_end",
     "client",
     "depend",
+    "dependent",
     "error",
     "interactive",
     "require",
@@ -132,6 +133,7 @@ _MODULE_OF = {
     "RemoteFunction": "client.remote",
     "before_end": "engine.ending",
     "depend": "shared.dependency",
+    "dependent": "shared.dependency",
     "interactive": "shared.dependency",
     "require": "shared.dependency",
     "task": "shared.current",

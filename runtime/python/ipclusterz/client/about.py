@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-__all__ = ["about", "name_of", "of_call", "of_map", "of_parts", "runs_of"]
+__all__ = ["about", "checked_label", "name_of", "of_call", "of_map", "of_parts", "runs_of"]
 
 _NAME_MAX = 64
 
@@ -76,6 +76,11 @@ def name_of(function: object) -> str:
     name = getattr(function, "__qualname__", None)
     if type(name) is not str:
         name = name_of(function.func) if isinstance(function, partial) else type(function).__qualname__
+    return checked_label(name)
+
+
+def checked_label(name: str) -> str:
+    """As much of a name as lists of tasks have."""
     if len(name) > _NAME_MAX:
         name = name[:_NAME_MAX]
     # It may have been set to anything.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .. import error as errors
+from ..compat import missing_attribute
 from ..error import (
     EngineError,
     IpclusterzError,
@@ -30,7 +31,44 @@ if TYPE_CHECKING:
 
     from .._core import Pending, Reply
 
-__all__ = ["Elements", "Failed", "Failure", "Succeeded", "metadata_of", "value_at", "value_of"]
+__all__ = [
+    "METADATA",
+    "Elements",
+    "Failed",
+    "Failure",
+    "Record",
+    "Succeeded",
+    "metadata_of",
+    "value_at",
+    "value_of",
+]
+
+METADATA = (
+    *("msg_id", "status", "engine_id", "engine_uuid", "submitted", "started", "completed", "received"),
+    *("stdout", "stderr"),
+)
+"""What is known of a call."""
+
+
+class Record(dict[str, Any]):
+    """What is known of one call: a dictionary, whose items are attributes, too.
+
+    Examples
+    --------
+    >>> ar = rc[0].apply_async(abs, -1)
+    >>> ar.get()
+    1
+    >>> ar.metadata["status"], ar.metadata.engine_id
+    ('ok', 0)
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise missing_attribute(
+                f"what is known of a call are {', '.join(self)}, not {name!r}", name, self
+            ) from None
 
 
 class Succeeded(NamedTuple):
@@ -173,10 +211,10 @@ def _cannot_rebuild(reply: Reply, method: str, error: Exception) -> Serializatio
     return failure
 
 
-def metadata_of(pending: Pending, index: int, message_id: str) -> dict[str, Any]:
+def metadata_of(pending: Pending, index: int, message_id: str) -> Record:
     """Where and when a call ran; times are aware `datetime` objects in UTC, None for what did not happen (yet)."""
-    row: dict[str, Any] = {"msg_id": message_id, "status": None, "engine_id": None, "engine_uuid": None}
-    row |= {"submitted": _time(pending.submitted), "started": None, "completed": None, "received": None}
+    row = Record(dict.fromkeys(METADATA))
+    row["msg_id"], row["submitted"] = message_id, _time(pending.submitted)
     if pending.is_done(index):
         reply = pending.reply(index)
         row["status"] = reply.status

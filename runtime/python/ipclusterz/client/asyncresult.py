@@ -2,20 +2,20 @@
 
 An `AsyncResult` holds the answers of one submission. It never talks to the cluster itself: it asks the extension
 module's `Pending`, and dropping it frees what was received and what will be. What makes it a Future is in `future`,
-what its calls write in `written`; results of a map are in `mapping`.
+what its calls write in `written`, where and when they ran in `recorded`; results of a map are in `mapping`.
 """
 
 from __future__ import annotations
 
 from itertools import count
-from time import monotonic, time
+from time import monotonic
 
 from .. import error as errors
 from ..compat import zip_equal
-from .answers import Failed, Failure, Succeeded, metadata_of, value_at
+from .answers import Failed, Failure, Succeeded, value_at
 from .deadlines import deadline_of
+from .recorded import Recorded
 from .tables import numbers, table
-from .written import Written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ __all__ = ["AsyncResult", "give_up"]
 _NOTHING: Any = object()
 
 
-class AsyncResult(Written):
+class AsyncResult(Recorded):
     """The result of a call that need not be there yet.
 
     It has the methods of `multiprocessing.pool.AsyncResult` (get, wait, ready, successful), it is a
@@ -279,72 +279,19 @@ class AsyncResult(Written):
     def __len__(self) -> int:
         return len(self._pending)
 
-    def __getitem__(self, index: int | slice) -> Any:
-        """Wait for one of the values, or for those of a slice."""
+    def __getitem__(self, index: int | slice | str) -> Any:
+        """Wait for one of the values, or for those of a slice; or a field of `metadata`, by its name."""
+        if isinstance(index, str):
+            return self._field(index)
         places = range(len(self))[index]
         return [self[place] for place in places] if isinstance(places, range) else self._checked(places)
 
     # -- about the call -----------------------------------------------------------------------------------------
 
     @property
-    def msg_ids(self) -> list[str]:
-        """The ids of the requests, one for each answer."""
-        return self._pending.message_ids()
-
-    @property
-    def _number(self) -> int:
-        """The number of its first request, by which the session knows it."""
-        return self._pending.requests[0]
-
-    @property
-    def engine_ids(self) -> list[int]:
-        """The engine that gave each answer; -1 for a load-balanced call that no engine has answered yet."""
-        pending = self._pending
-        return [
-            target if target >= 0 or not pending.is_done(index) else pending.reply(index).engine_id
-            for index, target in enumerate(pending.targets())
-        ]
-
-    @property
     def progress(self) -> int:
         """How many answers there are, of ``len(self)``."""
         return self._pending.done()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds from submission until now, or until the last answer came."""
-        pending = self._pending
-        if pending.done() < len(pending):
-            return time() - pending.submitted
-        return max((pending.reply(index).received for index in range(len(pending))), default=time()) - pending.submitted
-
-    @property
-    def wall_time(self) -> float:
-        """Seconds from submission until the last answer came, or until now: the same as `elapsed`."""
-        return self.elapsed
-
-    @property
-    def serial_time(self) -> float:
-        """Seconds that the engines have worked on it, all of them together, by their own clocks.
-
-        ``serial_time / wall_time`` is the speed-up that was reached.
-        """
-        pending = self._pending
-        replies = [pending.reply(index) for index in range(len(pending)) if pending.is_done(index)]
-        return sum(reply.completed - reply.started for reply in replies)
-
-    @property
-    def metadata(self) -> list[dict[str, Any]]:
-        """Where and when each call ran; None for what is not known yet.
-
-        Returns
-        -------
-        list of dict
-            With the keys msg_id, status, engine_id, engine_uuid, submitted, started, completed, received (aware
-            datetimes), stdout and stderr; msg_id, submitted and these two are all there is of a call that still runs.
-        """
-        pending = self._pending
-        return [metadata_of(pending, index, message_id) for index, message_id in enumerate(pending.message_ids())]
 
     def __repr__(self) -> str:
         owner = self._client._core.forked_from

@@ -490,7 +490,7 @@ class LoadBalancedView(View):
             retries=self.retries,
             engines=self._targets,
             duration=self._duration,
-            name=name,
+            name=self._label or name,
             about=about,
             terms=self._terms(),
         )

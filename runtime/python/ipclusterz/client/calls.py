@@ -23,6 +23,7 @@ class Calls:
 
     if TYPE_CHECKING:
         _core: Core
+        _label: Any
         block: Any
         targets: Any
         quiet: Any

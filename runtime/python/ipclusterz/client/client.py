@@ -197,6 +197,10 @@ class Client(Past, Becoming, DirectCalls):
         """
         return DirectView(self, targets)
 
+    def broadcast_view(self, targets: Targets = "all") -> DirectView:
+        """The same as `direct_view`, which sends what goes to several engines once."""
+        return self.direct_view(targets)
+
     def group(self, name: str) -> DirectView:
         """A view of the engines of a group, as the profile of a cluster in a queue names them (``batch.groups``).
 
@@ -389,6 +393,9 @@ class Client(Past, Becoming, DirectCalls):
         activate(self, suffix)
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    # Labels are those of views.
+    _label = None
 
     @property
     def _owner_client(self) -> Client:

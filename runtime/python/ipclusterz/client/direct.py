@@ -114,7 +114,7 @@ class DirectCalls(NamespaceCalls):
             return view.map(f, *sequences, block=waits(self, block), return_exceptions=return_exceptions)
         client, core = self._owner_client, self._core
         chosen, _ = self._choose(targets)
-        function, name = pack(f, mapped=True), name_of(f)
+        function, name = pack(f, mapped=True), self._label or name_of(f)
         options: dict[str, Any] = {"return_exceptions": return_exceptions, "quiet": is_quiet(self, quiet)}
 
         def submit(
@@ -385,6 +385,10 @@ class DirectCalls(NamespaceCalls):
         chosen, single = self._choose(targets)
         about = of_call(len(chosen), single, self.quiet)
         pending = self._core.submit(
-            "apply_bound" if bound else "apply", [(chosen, frames)], function=function, name=name_of(f), about=about
+            "apply_bound" if bound else "apply",
+            [(chosen, frames)],
+            function=function,
+            name=self._label or name_of(f),
+            about=about,
         )
         return AsyncResult(self._owner_client, pending, "apply", single, quiet=self.quiet)

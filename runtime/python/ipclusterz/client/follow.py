@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import zip_longest
+from signal import SIGINT
 from time import monotonic
 
 from .. import error as errors
 from ..compat import zip_equal
 from ..shared.entries import painter, prompted
 from ..shared.reply import ExecuteReply
+from ..tracebacks import one_line
 from .answers import Failure, value_at
 from .displays import at_prompt, entries, settled, show, show_entry
 from .lines import Lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from .._core import Pending
     from .future import LazyFuture
@@ -35,13 +37,16 @@ GROUPS = ("engine", "type", "order")
 _TOGETHER_SECONDS = 0.2
 _QUIET_SECONDS = 0.5
 
+# How often a progress bar moves.
+_LOOK_SECONDS = 0.1
+
 # After Ctrl-C: how long engines may take to say what they have not begun, and then to stop what they run.
 _ABORT_SECONDS = 2.0
 _STOP_SECONDS = 5.0
 
 
-def follow(result: LazyFuture, *, silently: bool = False) -> None:
-    """Wait for a result, and show meanwhile what its engines write and display.
+def follow(result: LazyFuture, *, silently: bool = False, progress_after: float = -1, signal: int = SIGINT) -> None:
+    """Wait for a result, and show meanwhile what its engines write and display, and a line for each that fails.
 
     Ctrl-C gives up what no engine has begun and interrupts the code of the others.
 
@@ -51,6 +56,10 @@ def follow(result: LazyFuture, *, silently: bool = False) -> None:
         A call on chosen engines. Its errors are not raised.
     silently : bool
         Only wait.
+    progress_after : float
+        Seconds until a progress bar is shown, where tqdm is installed; below 0, none is.
+    signal : int
+        What Ctrl-C sends to the engines; 0 for nothing: then their code goes on.
 
     Raises
     ------
@@ -62,11 +71,14 @@ def follow(result: LazyFuture, *, silently: bool = False) -> None:
     """
     follower = _Follower(result, silently)
     try:
-        follower.show_until(None)
+        if progress_after < 0 or not follower.show_until(monotonic() + progress_after):
+            follower.show_to_the_end(with_bar=progress_after >= 0)
         follower.lines.end()
     except KeyboardInterrupt:
         follower.lines.end()
-        _stop(result, follower)
+        if not signal:
+            raise
+        _stop(result, follower, signal)
 
 
 def display_outputs(result: LazyFuture, group: str = "engine") -> None:
@@ -156,7 +168,19 @@ class _Follower:
         self._cursors = [0] * count
         self._version = 0
         self._alone = count == 1
+        self._failed: set[int] = set()
         self.lines = Lines(self._alone)
+
+    def show_to_the_end(self, with_bar: bool) -> None:
+        """Show what comes until all answers are there."""
+        bar = _bar(self._result) if with_bar else None
+        if bar is None:
+            self.show_until(None)
+            return
+        with bar:
+            while not self.show_until(monotonic() + _LOOK_SECONDS):
+                bar.update(self._pending.done() - bar.n)
+            bar.update(self._pending.done() - bar.n)
 
     def show_until(self, deadline: float | None) -> bool:
         """Show what comes until all answers are there; False when they are not at the deadline."""
@@ -170,6 +194,8 @@ class _Follower:
             complete = pending.done() == len(pending)
             if not self._silently:
                 self._show_news()
+                if not complete:
+                    self._show_failed()
             if complete:
                 return True
 
@@ -201,6 +227,17 @@ class _Follower:
                     self.lines.add(stream, engine_id, text)
         self.lines.flush()
 
+    def _show_failed(self) -> None:
+        """Say which engines have failed, while others are still at work."""
+        for index, status in enumerate(self._pending.statuses()):
+            if status in ("ok", None) or index in self._failed:
+                continue
+            self._failed.add(index)
+            value = value_at(self._pending, index, self._result._method)
+            if isinstance(value, Failure):
+                self.lines.note(one_line(value.error))
+        self.lines.flush()
+
     def _show_entries(self, engine_id: int, text: str) -> None:
         for entry in entries(text):
             self.lines.end_of(engine_id)
@@ -213,14 +250,26 @@ class _Follower:
                 clear_output(wait=entry["clear"] == "wait")  # type: ignore[no-untyped-call]
 
 
-def _stop(result: LazyFuture, follower: _Follower) -> NoReturn:
+def _bar(result: LazyFuture) -> Any:
+    """A progress bar; None where that cannot be."""
+    try:
+        from tqdm.auto import tqdm  # type: ignore[import-untyped]
+    except ImportError:
+        return None
+    return tqdm(total=len(result._pending), initial=result._pending.done(), desc=result._method, unit="engine")
+
+
+def _stop(result: LazyFuture, follower: _Follower, signal: int) -> NoReturn:
     pending = result._pending
     # A second Ctrl-C ends the wait for what does not stop.
     with suppress(KeyboardInterrupt):
         pending.cancel(_ABORT_SECONDS)
         running = [engine_id for index, engine_id in enumerate(result.engine_ids) if not pending.is_done(index)]
-        if running:
+        if running and signal == SIGINT:
             result._client._core.interrupt([engine_id for engine_id in running if engine_id >= 0])
+        elif running:
+            client: Any = result._client
+            client.send_signal(signal, targets=running)
         follower.show_until(monotonic() + _STOP_SECONDS)
     follower.lines.end()
     failed: list[errors.IpclusterzError] = []

@@ -1,4 +1,4 @@
-"""The magics of a view in IPython: ``%px``, ``%%px``, ``%autopx``, ``%result`` and ``%pxconfig``.
+"""The magics of a view in IPython: ``%px``, ``%%px``, ``%autopx``, ``%result``, ``%pxresult`` and ``%pxconfig``.
 
 A view that is activated with a suffix has a family of its own: ``%px0``, ``%autopx0`` and so on. Reading options is in
 `options`, showing output in `follow`, catching cells in `autopx`.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from signal import SIGINT
 from weakref import ref
 
 from ..error import CompositeError, ControllerUnreachable, EmptyTargets, UnknownEngine
 from ..shared.reply import ExecuteReply
 from .autopx import AutoCells
 from .follow import display_outputs, follow, show_values
-from .options import CONFIG, RUN, BadOption, Options, parse
+from .options import CONFIG, RESULT, RUN, BadOption, Options, parse
 from .results import ResultsList
 from .targets import OWN
 
@@ -121,7 +122,7 @@ class _Family:
 
 
 def _all_names(shell: Any) -> set[str]:
-    return {name + suffix for suffix in _families(shell) for name in ("px", "autopx", "result", "pxconfig")}
+    return {name + suffix for suffix in _families(shell) for name in ("px", "autopx", "result", "pxresult", "pxconfig")}
 
 
 class _Magics:
@@ -147,6 +148,10 @@ class _Magics:
         self._block = True
         self._stream = True
         self._verbose = True
+        self._progress_after = -1.0
+        self._signal: int = SIGINT
+        # What `%pxresult` shows.
+        self._last: AsyncResult | None = None
 
     def register(self) -> None:
         """Make the magics known to the shell."""
@@ -161,6 +166,7 @@ class _Magics:
             ("autopx", "line", _Magics.autopx),
             ("autopx", "cell", _Magics.autopx_cell),
             ("result", "line", _Magics.result),
+            ("pxresult", "line", _Magics.pxresult),
             ("pxconfig", "line", _Magics.pxconfig),
         ):
             # What stands in braces or behind a dollar sign is the engines' code.
@@ -173,30 +179,36 @@ class _Magics:
         """Run a line of code on the engines of the active view.
 
         Usage: %px [--block | --noblock] [--targets T] [--local] [--group-outputs engine|type|order] [--out NAME]
-        [--stream | --no-stream] [--mpi] CODE
+        [--stream | --no-stream] [--verbose | --no-verbose] [--progress-after SECONDS] [--signal-on-interrupt SIGNAL]
+        [--mpi] CODE
 
-        Options are explained in the help of %%px.
+        Options are explained in the help of %%px. Their short forms are code here.
         """
         options, code = self._parse("px", line, RUN)
         if not code:
             raise _usage(f"%px{self._suffix} needs code\nhint: %px{self._suffix} x = 1")
-        return self._run(code, options, announce=self._verbose, is_line=True)
+        return self._run(code, options, is_line=True)
 
     def px_cell(self, line: str, cell: str) -> Any:
         """Run a cell on the engines of the active view.
 
         Usage: %%px [options]
 
-        --block, --noblock  wait and show output, or return an AsyncResult at once; left out, the view's `block`
-        --targets T  engines instead of the view's: an id, ids as in 0,2, a slice as in 1:3 or ::2, or all
+        -b, --block, -a, --noblock  wait and show output, or return an AsyncResult at once; left out, the view's `block`
+        -t, --targets T  engines instead of the view's: an id, ids as in 0,2, a slice as in 1:3 or ::2, or all
         --local  run the cell here too
         --group-outputs engine|type|order  show output when all is done; see AsyncResult.display_outputs
-        --out NAME  give the AsyncResult a name
+        -e, -r  short for --group-outputs=engine and --group-outputs=order
+        -o, --out NAME  give the AsyncResult a name
         --stream, --no-stream  show output as it comes, or when all is done
+        --verbose, --no-verbose  say on which engines it runs, or do not
+        --progress-after SECONDS  show a progress bar when it takes longer; -1 for none
+        --signal-on-interrupt SIGNAL  what Ctrl-C sends to the engines: SIGINT, another name or a number, or 0 for none
         --mpi  run it on all engines in one step, as the ranks of a communicator, which the cell sees as `comm`
+
+        A variable in braces, as in --targets {ids}, stands for its value; braces in the cell are code.
         """
-        options = self._only_options("%px", line, RUN)
-        return self._run(cell, options, announce=self._verbose)
+        return self._run(cell, self._only_options("%px", line, RUN))
 
     def autopx(self, line: str) -> None:
         """Run everything that is typed on the engines of the active view, until %autopx is typed again."""
@@ -213,7 +225,7 @@ class _Magics:
 
     def autopx_cell(self, line: str, cell: str) -> None:
         """Run a cell as %autopx does: what is typed while it is enabled becomes this."""
-        result = self._run(cell, Options(), announce=False)
+        result = self._run(cell, Options(verbose=False))
         if result is not None:
             print(result)
 
@@ -236,12 +248,30 @@ class _Magics:
             answer.get()
         return replies
 
+    def pxresult(self, line: str) -> None:
+        """Wait for what the last %px gave, and show it: what it wrote, displayed and returned.
+
+        Usage: %pxresult [--group-outputs engine|type|order | -e | -r] [--out NAME]
+
+        --out only gives the AsyncResult a name.
+        """
+        options = self._only_options("pxresult", line, RESULT)
+        if self._last is None:
+            raise _usage(f"%pxresult{self._suffix} shows what the last %px{self._suffix} gave, and there was none")
+        if options.out is not None:
+            self._shell.user_ns[options.out] = self._last
+            return
+        follow(self._last, silently=True)
+        display_outputs(self._last, options.group or "type")
+        self._last.get()
+
     def pxconfig(self, line: str) -> None:
         """Set how the magics of the active view behave; show it when nothing is given.
 
         Usage: %pxconfig [--block | --noblock] [--targets T] [--stream | --no-stream] [--verbose | --no-verbose]
+        [--progress-after SECONDS] [--signal-on-interrupt SIGNAL]
 
-        --verbose is to say on which engines code is run.
+        --verbose is to say on which engines code is run; the others are explained in the help of %%px.
         """
         options = self._only_options("pxconfig", line, CONFIG)
         view = self._view()
@@ -258,8 +288,14 @@ class _Magics:
             self._stream = options.stream
         if options.verbose is not None:
             self._verbose = options.verbose
+        if options.progress_after is not None:
+            self._progress_after = options.progress_after
+        if options.signal is not None:
+            self._signal = options.signal
         if options == Options():
             print(f"targets: {view.targets}\nblock: {self._waits}\nstream: {self._stream}\nverbose: {self._verbose}")
+            if self._progress_after >= 0:
+                print(f"progress after: {self._progress_after:g} s")
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -328,21 +364,22 @@ class _Magics:
             raise _usage(f"the client of {magic} {problem}\nhint: {hint}")
         return view
 
-    def _parse(self, magic: str, line: str, known: tuple[str, ...]) -> tuple[Options, str]:
+    def _parse(self, magic: str, line: str, known: tuple[str, ...], letters: bool = False) -> tuple[Options, str]:
         try:
-            return parse(line, known)
+            return parse(line, known, letters=letters, expand=self._shell.var_expand)
         except BadOption as error:
             raise _usage(f"%{magic}{self._suffix}: {error}") from None
 
     def _only_options(self, magic: str, line: str, known: tuple[str, ...]) -> Options:
-        options, rest = self._parse(magic, line, known)
+        options, rest = self._parse(magic, line, known, letters=True)
         if rest:
             raise _usage(f"%{magic}{self._suffix} takes options alone, and was given {rest!r}")
         return options
 
-    def _run(self, code: str, options: Options, announce: bool, is_line: bool = False) -> Any:
+    def _run(self, code: str, options: Options, is_line: bool = False) -> Any:
         waits = self._waits if options.block is None else options.block
-        result = self._submit(code, options)
+        result = self._last = self._submit(code, options)
+        announce = self._verbose if options.verbose is None else options.verbose
         if options.out is not None:
             self._shell.user_ns[options.out] = result
         if announce:
@@ -352,7 +389,12 @@ class _Magics:
         if not waits:
             return result
         streams = options.group is None and (self._stream if options.stream is None else options.stream)
-        follow(result, silently=not streams)
+        follow(
+            result,
+            silently=not streams,
+            progress_after=self._progress_after if options.progress_after is None else options.progress_after,
+            signal=self._signal if options.signal is None else options.signal,
+        )
         if streams:
             show_values(result)
         else:
@@ -380,7 +422,7 @@ class _Magics:
 
                 together: AsyncResult = Group(view, targets).execute(code, block=False)
                 return together
-            submitted: AsyncResult = view.execute(code, targets=targets, block=False)
+            submitted: AsyncResult = view.execute(code, False, targets=targets, block=False)
         except (UnknownEngine, EmptyTargets) as error:
             # The view's own engines are no matter of usage.
             raise (error if targets is OWN else _usage(str(error))) from None

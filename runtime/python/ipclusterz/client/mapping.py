@@ -151,8 +151,10 @@ class MapResult(AsyncResult):
         """
         return LazyResults(self._arriving(), self._returns_exceptions)
 
-    def __getitem__(self, index: int | slice) -> Any:
-        """Wait for one of the results, by its position in the sequences, or for those of a slice."""
+    def __getitem__(self, index: int | slice | str) -> Any:
+        """Wait for one of the results, by its position in the sequences, or for those of a slice; or metadata."""
+        if isinstance(index, str):
+            return self._field(index)
         position = range(len(self))[index]
         if isinstance(position, range):
             return [self[place] for place in position]

@@ -336,7 +336,7 @@ class NamespaceCalls(SequenceCalls):
         """One operation, with the same payload for all engines."""
         chosen, single = self._choose(targets)
         told = about(_as(kind), method=op, single=single)
-        pending = self._core.submit(op, [(chosen, frames)], about=told)
+        pending = self._core.submit(op, [(chosen, frames)], about=told, name=self._label)
         return self._done(kind(self._owner_client, pending, op, single), block)
 
     def _on_engine(

@@ -9,23 +9,40 @@ from .follow import GROUPS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from .targets import Targets
 
-__all__ = ["CONFIG", "RUN", "BadOption", "Options", "parse"]
+__all__ = ["CONFIG", "RESULT", "RUN", "BadOption", "Options", "parse"]
 
-RUN = ("block", "noblock", "targets", "local", "group-outputs", "out", "stream", "no-stream", "mpi")
+_WAITING = ("block", "noblock", "targets", "stream", "no-stream", "progress-after", "signal-on-interrupt")
+
+RUN = (*_WAITING, "verbose", "no-verbose", "local", "group-outputs", "out", "mpi")
 """The options of ``%px`` and ``%%px``."""
 
-CONFIG = ("block", "noblock", "targets", "stream", "no-stream", "verbose", "no-verbose")
+CONFIG = (*_WAITING, "verbose", "no-verbose")
 """The options of ``%pxconfig``."""
 
-_TAKES_A_VALUE = frozenset({"targets", "group-outputs", "out"})
+RESULT = ("group-outputs", "out")
+"""The options of ``%pxresult``."""
 
-# Options stand before the code, which begins at the first word without two hyphens.
-_OPTION = re.compile(r"--(?P<name>[A-Za-z][\w-]*)(?:=(?P<value>\[[^]]*\]|\S*))?(?:\s+|$)")
-_VALUE = re.compile(r"(?P<value>\[[^]]*\]|[^-\s]\S*|-\d\S*)(?:\s+|$)")
+_TAKES_A_VALUE = frozenset({"targets", "group-outputs", "out", "progress-after", "signal-on-interrupt"})
+
+# Short for an option, and perhaps its value.
+_SHORT = {
+    "-a": "--noblock",
+    "-b": "--block",
+    "-e": "--group-outputs=engine",
+    "-o": "--out",
+    "-r": "--group-outputs=order",
+    "-t": "--targets",
+}
+
+# Options stand before the code, which begins at the first word without hyphens.
+_A_VALUE = r"\[[^]]*\]|\{[^}]*\}"
+_OPTION = re.compile(rf"--(?P<name>[A-Za-z][\w-]*)(?:=(?P<value>{_A_VALUE}|\S*))?(?:\s+|$)")
+_VALUE = re.compile(rf"(?P<value>{_A_VALUE}|[^-\s]\S*|-\d\S*)(?:\s+|$)")
+_LETTER = re.compile(r"(?P<letter>-[abeort])(?=\s|$|(?<=-[ot])[\w{\[])")
 
 
 class BadOption(ValueError):
@@ -44,9 +61,17 @@ class Options:
     out: str | None = None
     stream: bool | None = None
     verbose: bool | None = None
+    progress_after: float | None = None
+    signal: int | None = None
 
 
-def parse(text: str, known: Collection[str]) -> tuple[Options, str]:
+def parse(
+    text: str,
+    known: Collection[str],
+    *,
+    letters: bool = False,
+    expand: Callable[[str], str] = str,
+) -> tuple[Options, str]:
     """Options at the beginning of a text, and the rest of it.
 
     Parameters
@@ -55,6 +80,10 @@ def parse(text: str, known: Collection[str]) -> tuple[Options, str]:
         What follows the magic's name.
     known : collection of str
         The options that the magic has.
+    letters : bool
+        Whether ``-t`` and the like are options, or code.
+    expand : callable
+        Gives what the value of an option stands for.
 
     Returns
     -------
@@ -73,7 +102,7 @@ def parse(text: str, known: Collection[str]) -> tuple[Options, str]:
     """
     found: dict[str, str] = {}
     rest = text.strip()
-    while match := _OPTION.match(rest):
+    while match := _OPTION.match(rest := _in_full(rest) if letters else rest):
         name, value = match["name"], match["value"]
         if name not in known:
             raise BadOption(_unknown(name, known))
@@ -86,7 +115,7 @@ def parse(text: str, known: Collection[str]) -> tuple[Options, str]:
             raise BadOption(f"--{name} needs a value")
         if name not in _TAKES_A_VALUE and value is not None:
             raise BadOption(f"--{name} takes no value, and was given {value!r}")
-        found[name] = value or ""
+        found[name] = expand(value) if value else ""
     options = Options(
         block=_switch(found, "block", "noblock"),
         targets=_targets(found["targets"]) if "targets" in found else None,
@@ -96,9 +125,40 @@ def parse(text: str, known: Collection[str]) -> tuple[Options, str]:
         out=found.get("out"),
         stream=_switch(found, "stream", "no-stream"),
         verbose=_switch(found, "verbose", "no-verbose"),
+        progress_after=_seconds(found["progress-after"]) if "progress-after" in found else None,
+        signal=_signal(found["signal-on-interrupt"]) if "signal-on-interrupt" in found else None,
     )
     _check(options)
     return options, rest
+
+
+def _in_full(text: str) -> str:
+    """A text that may begin with a short option, with the long one."""
+    match = _LETTER.match(text)
+    if match is None:
+        return text
+    rest = text[match.end() :]
+    return _SHORT[match["letter"]] + (rest if rest[:1].isspace() or not rest else f"={rest}")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise BadOption(f"--progress-after {text} is no number of seconds\nhint: -1 is never, 0 is at once") from None
+    return seconds
+
+
+def _signal(text: str) -> int:
+    from signal import Signals
+
+    try:
+        if text.isdigit():
+            return int(text) and int(Signals(int(text)))
+        return int(Signals[text if text.startswith("SIG") else f"SIG{text}"])
+    except (ValueError, KeyError):
+        hint = "a name as in SIGINT, a number, or 0 for none: then the code goes on"
+        raise BadOption(f"--signal-on-interrupt {text} is no signal\nhint: {hint}") from None
 
 
 def _unknown(name: str, known: Collection[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .. import error as errors
 from ..error import HistoryError
 from .asyncresult import AsyncResult
 from .owned import OwnLock
@@ -213,7 +214,112 @@ class Past(Steering):
 
         return explain(self._core, self._submissions.named(jobs))
 
+    def wait(
+        self, jobs: AsyncResult | str | Iterable[AsyncResult | str] | None = None, timeout: float | None = None
+    ) -> bool:
+        """Wait until calls have all their answers, as `barrier`, and say whether they have them.
+
+        Parameters
+        ----------
+        jobs : AsyncResult, str, or iterable of these, optional
+            Results or message ids. Left out, everything that this client has submitted.
+        timeout : float, optional
+            Seconds to wait; for ever when left out, or -1.
+
+        Returns
+        -------
+        bool
+            Whether all answers are there.
+
+        Raises
+        ------
+        ValueError
+            When a message id is none of this client's.
+
+        Examples
+        --------
+        >>> rc.wait(rc[:].apply_async(abs, -1), timeout=10)
+        True
+        """
+        try:
+            self.barrier(jobs, timeout)
+        except errors.TimeoutError:
+            return False
+        return True
+
     # -- tasks --------------------------------------------------------------------------------------------------
+
+    def queue_status(self, targets: Targets | Own = OWN, verbose: bool = False) -> dict[int | str, Any]:
+        """How many tasks engines have, and have done.
+
+        Parameters
+        ----------
+        targets : optional
+            The engines; the client's `targets` when left out.
+        verbose : bool
+            Give the message ids of tasks that engines have, in place of their number.
+
+        Returns
+        -------
+        dict
+            By engine id, a dictionary of ``queue`` (the tasks that the engine has, the one that it runs among them) and
+            ``completed``; and as ``unassigned`` how many wait for any engine.
+
+        Raises
+        ------
+        ControllerUnreachable
+            When the controller does not answer.
+
+        Examples
+        --------
+        >>> rc.queue_status(targets=0)[0]["queue"]
+        0
+        """
+        chosen = set(self._choose(targets)[0])
+        status = self.status()
+        queues: dict[int | str, Any] = {
+            engine["id"]: {"queue": engine["queue"], "completed": engine["completed"]}
+            for engine in status["engines"]
+            if engine["id"] in chosen
+        }
+        if verbose:
+            rows = self.db_query({"state": {"$in": ["held", "running", "queued"]}}, keys=("msg_id", "engine_id"))
+            for engine, queue in queues.items():
+                queue["queue"] = [row["msg_id"] for row in rows if row["engine_id"] == engine]
+        return {**queues, "unassigned": status["pending"]}
+
+    def result_status(self, jobs: Jobs) -> dict[str, list[str]]:
+        """Which of some calls have their answers.
+
+        Parameters
+        ----------
+        jobs : str, AsyncResult, int, or iterable of these
+            As for `get_result`.
+
+        Returns
+        -------
+        dict
+            The message ids of those that are ``pending``, and of those that are ``completed``.
+
+        Raises
+        ------
+        ValueError
+            When a message id is none of the session's.
+
+        Examples
+        --------
+        >>> ar = rc[:2].apply_async(abs, -1)
+        >>> ar.wait(10)
+        True
+        >>> rc.result_status(ar) == {"pending": [], "completed": ar.msg_ids}
+        True
+        """
+        result = self._submissions.result(jobs)
+        ids = list(zip(result.msg_ids, result._pending.statuses()))
+        return {
+            "pending": [message_id for message_id, status in ids if status is None],
+            "completed": [message_id for message_id, status in ids if status is not None],
+        }
 
     def db_query(
         self, query: dict[str, Any] | None = None, keys: str | Iterable[str] | None = None, **equal: Any
@@ -224,7 +330,8 @@ class Past(Steering):
         ----------
         query : dict, optional
             Columns, and what is to be there: a value, or a dictionary of the operators ``$eq``, ``$ne``, ``$gt``,
-            ``$gte``, ``$lt``, ``$lte``, ``$in`` and ``$nin``. Times are `datetime` objects or seconds since 1970.
+            ``$gte``, ``$lt``, ``$lte``, ``$in``, ``$nin`` and ``$glob``. Times are `datetime` objects or seconds since
+            1970.
         keys : str or iterable of str, optional
             The columns of the answer; all when left out. There are ``msg_id``, ``session``, ``name`` (of the function,
             or the operation), ``state`` (``queued``, ``held``, ``running``, ``ok``, ``error``, ``aborted``, ``lost``,

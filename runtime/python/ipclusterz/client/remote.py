@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         client: Connection
         quiet: Any
         _core: Core
+        _label: Any
 
         def apply_async(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any: ...
         def map(self, f: Callable[..., Any], /, *sequences: Iterable[Any], block: bool | None = None) -> Any: ...
@@ -205,7 +206,9 @@ class ParallelFunction(RemoteFunction):
         how = {"method": "parallel", "single": False, "dist": self.dist, "quiet": view.quiet, "texts": texts}
         told = about("gather", **how, requests=len(items))
         function = pack(called)
-        pending = view._core.submit("apply", items, function=function, name=name_of(called), about=told, **options)
+        pending = view._core.submit(
+            "apply", items, function=function, name=view._label or name_of(called), about=told, **options
+        )
         result = GatherResult(view.client, pending, False, self.dist, "parallel", texts)
         result.quiet = view.quiet
         return result.get() if waits(self._caller, self.block) else result

@@ -188,7 +188,11 @@ class Submissions:
             if name not in places[first]:
                 raise ValueError(f"message id {name!r} was never submitted in session {self._client.session!r}")
             chosen.append((results[first], places[first][name]))
-        return selected(self._client, chosen, single=isinstance(jobs, str))
+        return self.selected(chosen, isinstance(jobs, str))
+
+    def selected(self, chosen: list[tuple[AsyncResult, int]], single: bool) -> AsyncResult:
+        """A result of chosen answers; `single`: the only one gives its bare value."""
+        return selected(self._client, chosen, single)
 
     def again(self, first: int) -> AsyncResult:
         """Submit something again."""

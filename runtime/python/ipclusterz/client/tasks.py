@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from datetime import datetime, timezone
+from fnmatch import fnmatchcase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ def _is_not_in(value: Any, several: Any) -> bool:
     return value not in several
 
 
+def _is_like(value: Any, pattern: Any) -> bool:
+    return fnmatchcase(value, pattern)
+
+
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "$eq": operator.eq,
     "$ne": operator.ne,
@@ -43,6 +48,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "$lte": operator.le,
     "$in": _is_in,
     "$nin": _is_not_in,
+    "$glob": _is_like,
 }
 
 
@@ -110,6 +116,8 @@ def _conditions(column: str, wanted: Any) -> list[tuple[Callable[[Any, Any], boo
         several = name in ("$in", "$nin")
         if several and (isinstance(value, (str, dict)) or not hasattr(value, "__iter__")):
             raise ValueError(f"{name} takes a list of values, not {value!r:.80}")
+        if name == "$glob" and not isinstance(value, str):
+            raise ValueError(f"$glob takes a pattern as 'step_*', not {value!r:.80}")
         value = [_comparable(column, each) for each in value] if several else _comparable(column, value)
         found.append((_OPERATORS[name], value))
     return found

@@ -7,6 +7,7 @@ load-balanced one is in `balanced`.
 from __future__ import annotations
 
 from ..shared import names
+from .about import checked_label
 from .direct import DirectCalls
 from .signals import number_of, tell
 from .tables import numbers, table
@@ -38,7 +39,7 @@ class View:
         Whether `apply` lets functions see the engine's namespace, as `apply_bound` does. False at first.
     """
 
-    __slots__ = ("__weakref__", "_block", "_core", "_quiet", "bound", "client")
+    __slots__ = ("__weakref__", "_block", "_core", "_label", "_quiet", "bound", "client")
 
     if TYPE_CHECKING:
 
@@ -50,6 +51,7 @@ class View:
         self._core = client._core
         self._block: bool | None = None
         self._quiet: bool | None = None
+        self._label: str | None = None
         self.bound = False
 
     @property
@@ -71,6 +73,31 @@ class View:
     @quiet.setter
     def quiet(self, value: bool | None) -> None:
         self._quiet = value
+
+    @property
+    def label(self) -> str | None:
+        """What tasks are called in `Client.db_query` and ``ipclusterz tasks``; None: by the function's own name.
+
+        Raises
+        ------
+        TypeError
+            When it is set to something that is no text.
+
+        Examples
+        --------
+        >>> view = rc[0]
+        >>> view.label = "first step"
+        >>> ar = view.apply_async(abs, -1)
+        >>> ar.wait(10), rc.db_query(msg_id=ar.msg_id)[0]["name"]
+        (True, 'first step')
+        """
+        return self._label
+
+    @label.setter
+    def label(self, value: str | None) -> None:
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"a label is a text or None, not {type(value).__name__}: {value!r:.80}")
+        self._label = None if value is None else checked_label(value)
 
     @property
     def executor(self) -> ViewExecutor:
@@ -130,7 +157,7 @@ class View:
         if targets is OWN:
             return self
         view = self.client._view_of(targets)
-        view.quiet = self._quiet
+        view.quiet, view.label = self._quiet, self._label
         return view
 
     def _workers(self) -> Any:
@@ -348,7 +375,7 @@ class DirectView(View, DirectCalls):
 
     def _workers(self) -> Any:
         workers = self.client._balanced(self._chosen)
-        workers.quiet = self._quiet
+        workers.quiet, workers.label = self._quiet, self._label
         return workers
 
     def _map(self, f: Callable[..., Any], sequences: Any, _chunksize: int | None, **options: bool) -> Any:

@@ -22,16 +22,18 @@ if TYPE_CHECKING:
     Function = Callable[..., Any]
     Interactive = TypeVar("Interactive", bound=Callable[..., Any])
 
-__all__ = ["depend", "interactive", "require"]
+__all__ = ["depend", "dependent", "interactive", "require"]
 
 
-def require(*needs: str | ModuleType | Function) -> Callable[[Function], Function]:
+def require(*needs: str | ModuleType | Function, **named: Any) -> Callable[[Function], Function]:
     """Decorator: the function needs modules or other functions, which are among its globals when it runs.
 
     Parameters
     ----------
     *needs : str, module, function or class
         Names of modules to import (``"numpy"``, ``"os.path"``), modules, or things to send along under their own names.
+    **named : object
+        Values to send along under these names.
 
     Returns
     -------
@@ -52,9 +54,14 @@ def require(*needs: str | ModuleType | Function) -> Callable[[Function], Functio
     ...     return float(numpy.linalg.norm(x))
     >>> lbv.apply_sync(norm, [3, 4])
     5.0
+    >>> @require(limit=3)
+    ... def is_small(x):
+    ...     return x < limit
+    >>> lbv.apply_sync(is_small, 2)
+    True
     """
     modules: list[str] = []
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(named)
     for need in needs:
         if isinstance(need, str):
             if not all(part.isidentifier() for part in need.split(".")):
@@ -104,6 +111,36 @@ def depend(check: Function, /, *args: Any, **kwargs: Any) -> Callable[[Function]
     if not callable(check):
         raise TypeError(f"a function to check with is needed, not {type(check).__name__}: {check!r:.80}")
     return _decorator(_if_met, check, args, tuple(kwargs.items()))
+
+
+def dependent(f: Function, check: Function, /, *args: Any, **kwargs: Any) -> Function:
+    """The function `f`, which only runs where ``check(*args, **kwargs)`` is true: `depend` without the ``@``.
+
+    Parameters
+    ----------
+    f : callable
+        What is to run.
+    check, *args, **kwargs
+        As for `depend`.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    TypeError
+        When `f` or `check` cannot be called.
+    UnmetDependency
+        On the engine, as for `depend`.
+
+    Examples
+    --------
+    >>> import os
+    >>> lbv.apply_sync(dependent(abs, os.path.exists, "/tmp"), -1)
+    1
+    """
+    return depend(check, *args, **kwargs)(f)
 
 
 def interactive(f: Interactive) -> Interactive:

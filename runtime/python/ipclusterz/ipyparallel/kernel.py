@@ -1,0 +1,53 @@
+"""What ipyparallel has for kernels, joblib and ways of pickling."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__all__ = ["bind_kernel", "register_joblib_backend", "use_cloudpickle", "use_dill", "use_pickle"]
+
+
+def bind_kernel(**kwargs: Any) -> Any:
+    """On an engine: let frontends of Jupyter connect to it.
+
+    Raises
+    ------
+    RuntimeError
+        Always: engines are no kernels of Jupyter.
+    """
+    raise RuntimeError(
+        "engines are no kernels of Jupyter, to which a frontend could connect\n"
+        "hint: %px and %autopx run what is typed in any frontend on the engines"
+    )
+
+
+def register_joblib_backend(name: str = "ipyparallel", make_default: bool = False) -> None:
+    """Let joblib run on the engines of the default cluster: ``joblib.parallel_config(backend=name)``.
+
+    Parameters
+    ----------
+    name : str
+        What to call it.
+    make_default : bool
+        Use it where no backend is named.
+
+    Raises
+    ------
+    ImportError
+        When joblib is not installed.
+    """
+    # joblib is optional.
+    import_module("ipclusterz.joblib").register(name=name, make_default=make_default)
+
+
+def use_cloudpickle() -> None:
+    """Does nothing: what pickle cannot do is done by cloudpickle's ways always."""
+
+
+def use_dill() -> None:
+    """Does nothing: closures, lambdas, and classes and functions of ``__main__`` travel without dill."""
+
+
+def use_pickle() -> None:
+    """Does nothing: what pickle can do is done by pickle always."""
