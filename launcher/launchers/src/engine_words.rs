@@ -20,6 +20,7 @@ pub fn of_host(engines: &EnginesTable, cores: u32, seat: Seat) -> Vec<String> {
         option("--host-index", seat.index);
     }
     words.extend(place);
+    words.extend((!engines.capture_output).then(|| "--own-output".to_owned()));
     words
 }
 
@@ -124,6 +125,7 @@ mod tests {
         let seated = of_host(&table("bind = \"core\""), 0, Seat { index: 2, engines: 4 });
         assert_eq!((seat(&seated), seat(&[])), ("2", "0"));
         assert_eq!(of_server(&table("bind = \"core\""), 4), ["--host-engines", "4"]);
+        assert_eq!(words("capture_output = false", 0, 0, 1), "--own-output");
         assert_eq!(words("gpus = \"auto\"", 2, 1, 2), "--threads 2 --host-engines 2 --host-index 1 --gpus auto");
     }
 }

@@ -52,6 +52,7 @@ fn engine(file: &Path, executions: &Executions, over: &AtomicBool, registered: &
         stack: None,
         group: None,
         agent: None,
+        capture: false,
     };
     let engine = Engine::register(file, &config).expect("an engine");
     registered.send(()).expect("somebody waits");

@@ -71,7 +71,7 @@ impl Engine {
     #[new]
     #[pyo3(signature = (
         connection_file, engine_id, timeout, *, lease, end_timeout = 2.0, end_time = None, warn_before = 0.0, drain_before = 0.0,
-        world = None, mpi = None, stack = None, group = None, agent = None,
+        world = None, mpi = None, stack = None, group = None, agent = None, capture = false,
     ))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
@@ -89,6 +89,7 @@ impl Engine {
         stack: Option<(i32, i32)>,
         group: Option<String>,
         agent: Option<(PathBuf, PathBuf)>,
+        capture: bool,
     ) -> PyResult<Self> {
         let (timeout, lease, end_timeout) = (duration(timeout)?, duration(lease)?, duration(end_timeout)?);
         let (warn_before, drain_before) = (duration(warn_before)?, duration(drain_before)?);
@@ -98,7 +99,8 @@ impl Engine {
         let mpi = mpi.map(|addresses| unsafe { MpiFunctions::at(addresses) });
         let stack = stack.map(|(signal, descriptor)| StackFile::new(signal, descriptor));
         let wanted_id = engine_id.map(EngineId);
-        let config = EngineConfig { wanted_id, timeout, lease, end_timeout, end, world, mpi, stack, group, agent };
+        let config =
+            EngineConfig { wanted_id, timeout, lease, end_timeout, end, world, mpi, stack, group, agent, capture };
         let core = py.detach(|| Core::register(Path::new(connection_file), &config));
         let core = core.map_err(|error| errors::of_engine(py, &error))?;
         let (id, uuid) = (core.id().0, core.uuid().to_owned());

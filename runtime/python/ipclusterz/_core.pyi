@@ -281,6 +281,8 @@ class Engine:
         group: str | None = None,
         # The agent of this host: its socket, and its folder of segments.
         agent: tuple[str, str] | None = None,
+        # What is written to descriptors 1 and 2 while a task runs goes to its client, too.
+        capture: bool = False,
     ) -> Engine: ...
     @property
     def id(self) -> int: ...

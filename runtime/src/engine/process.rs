@@ -1,11 +1,13 @@
 //! How an engine's process ends when it must: at once, and with all that user code started.
 
+use super::descriptors::settle;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Ends this process, and its process group if it leads one (the launcher sees to that), without running anything else.
 ///
-/// Safe in a signal handler: it calls nothing but kill, getpgrp, getpid and _exit.
+/// Safe in a signal handler: it calls nothing but what such a handler may.
 pub fn end_group(code: i32) -> ! {
+    settle();
     // SAFETY: plain system calls without memory.
     unsafe {
         if libc::getpgrp() == libc::getpid() {

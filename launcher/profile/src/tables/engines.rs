@@ -166,6 +166,7 @@ pub struct EnginesTable {
     pub directory: String,
     pub fork: bool,
     pub agent: bool,
+    pub capture_output: bool,
     pub preload: Vec<String>,
     pub stage: Stage,
     pub wrap: Vec<String>,

@@ -238,6 +238,7 @@ def engine(options: Options) -> None:
             stack=tell_stacks(),
             group=options.group,
             agent=options.agent_place(),
+            capture=not options.own_output,
             **told,
         )
     except IpclusterzError as error:
