@@ -7,6 +7,7 @@
 //! Programs that a task has left behind keep its pipes. The next task has others, and what still comes through the first goes to
 //! the log alone. Where nothing was started, which the kernel says, the pipes stay.
 
+use super::buffers::line_by_line;
 use super::descriptors::{ReadEnd, check, inode, keep_last_words, lead, set_waiting};
 use crate::wire::message::Stream;
 use std::io;
@@ -246,23 +247,6 @@ pub(super) fn wait(epoll: RawFd) {
     let mut event = libc::epoll_event { events: 0, u64: 0 };
     // SAFETY: there is room for one event. An error, such as a signal, is as good as an event.
     unsafe { libc::epoll_wait(epoll, &raw mut event, 1, -1) };
-}
-
-/// Writes what C code has printed, and what is still in its buffer, to the descriptor.
-pub(super) fn flush() {
-    // SAFETY: the stream is the C library's, which locks it.
-    unsafe { libc::fflush(STDOUT) };
-}
-
-unsafe extern "C" {
-    #[link_name = "stdout"]
-    static STDOUT: *mut libc::FILE;
-}
-
-/// What C code prints is seen line by line, as on a terminal.
-fn line_by_line() {
-    // SAFETY: the stream is the C library's, which makes the buffer itself.
-    unsafe { libc::setvbuf(STDOUT, std::ptr::null_mut(), libc::_IOLBF, 0) };
 }
 
 fn copy_of(descriptor: RawFd) -> io::Result<OwnedFd> {

@@ -1,6 +1,6 @@
 //! The engine as the thread that runs user code uses it: it takes tasks, returns results and writes output.
 
-use super::capture;
+use super::buffers;
 use super::core::{Action, Core, Job};
 use super::output::{Allowance, Room, first_piece};
 use super::reader;
@@ -198,7 +198,7 @@ impl Engine {
         let names: Vec<Frame> =
             packed.segments.iter().filter_map(|note| packed.frames.get(note.frame as usize).cloned()).collect();
         if self.captures {
-            capture::flush();
+            buffers::flush();
         }
         let mut state = self.shared.lock();
         state.end_output();
@@ -286,7 +286,7 @@ impl Drop for Engine {
             let _ = thread.join();
         }
         if self.captures {
-            capture::flush();
+            buffers::flush();
             reader::stop(&self.shared);
         }
     }

@@ -5,10 +5,12 @@
 //!    [`keeping`]: what it keeps of its session.
 //! 3. [`core`]: tasks in order, functions by hash, what is running. Pure. Text is gathered in `output`.
 //! 4. [`config`]: how an engine is to be run.
-//! 5. `capture`: what programs and libraries write to descriptors 1 and 2; `descriptors`: what is left of it when the process ends.
+//! 5. `capture`: what programs and libraries write to descriptors 1 and 2; `descriptors`: what is left of it when the process ends;
+//!    `buffers`: what C and Fortran code has not written yet.
 //! 6. `shared`: the core under one lock; `reactor`: the I/O thread around it; `reader`: the thread that reads descriptors.
 //! 7. `handle`: the calls for the thread that runs user code; `register`: how they come about.
 
+mod buffers;
 mod capture;
 pub mod config;
 #[warn(clippy::arithmetic_side_effects)]
