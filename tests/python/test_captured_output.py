@@ -1,4 +1,4 @@
-"""What programs, C and Fortran code write to descriptors 1 and 2: to the task's client, live, in order, and to the log."""
+"""What programs, C and Fortran code write: to the client of the task, live, in order, and to the log."""
 
 from __future__ import annotations
 

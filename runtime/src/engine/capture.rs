@@ -100,6 +100,7 @@ impl Capture {
 
     /// What was written by what former tasks have left behind; it goes to the log.
     pub fn take_left(&mut self) {
+        set_waiting(true);
         for pipe in std::mem::take(&mut self.left) {
             let count = pipe.read(&mut self.buffer);
             if let Ok(count @ 1..) = count {
@@ -150,6 +151,8 @@ impl Capture {
 
     fn read(&mut self, which: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
+        // Before it is read: the process may end at any moment.
+        set_waiting(true);
         for _ in 0..CHUNKS {
             let Some(pipe) = &self.current[which] else { break };
             match pipe.read(&mut self.buffer) {
@@ -168,7 +171,6 @@ impl Capture {
     }
 
     fn log(&mut self, which: usize, bytes: Vec<u8>) {
-        set_waiting(true);
         self.unlogged.push((which == 1, bytes));
     }
 
@@ -195,6 +197,8 @@ impl Capture {
         // What user code has put there stays.
         let is_ours = self.is_ours(descriptor);
         let before = self.current[which].take();
+        // Its end, if it comes to that now, is nothing to wake the thread for.
+        before.iter().for_each(|pipe| self.unfollow(pipe.fd()));
         if is_ours && self.open(which).is_err() {
             // There are too many files. What is written goes to the log, as it would without pipes.
             let _ = lead(which, self.logs[which].as_raw_fd());
@@ -222,6 +226,7 @@ impl Capture {
 
     fn leave(&mut self, which: usize) {
         let before = self.current[which].take();
+        before.iter().for_each(|pipe| self.unfollow(pipe.fd()));
         if let Some(pipe) = &before
             && RawFd::try_from(which + 1).ok().and_then(inode) == Some(pipe.inode)
         {
@@ -231,14 +236,18 @@ impl Capture {
     }
 
     fn leave_pipe(&mut self, pipe: Option<ReadEnd>) {
-        // One that nobody can write to is closed, which also takes it from what is waited for.
-        self.left.extend(pipe.filter(ReadEnd::is_open));
+        self.left.extend(pipe.filter(|pipe| pipe.is_open() && self.follow(pipe.fd()).is_ok()));
     }
 
     fn follow(&self, descriptor: RawFd) -> io::Result<()> {
         let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
         // SAFETY: the event is valid; a descriptor that is not open gives EBADF.
         check(unsafe { libc::epoll_ctl(self.epoll(), libc::EPOLL_CTL_ADD, descriptor, &raw mut event) }).map(drop)
+    }
+
+    fn unfollow(&self, descriptor: RawFd) {
+        // SAFETY: a descriptor that is not open, or not waited for, gives an error.
+        unsafe { libc::epoll_ctl(self.epoll(), libc::EPOLL_CTL_DEL, descriptor, std::ptr::null_mut()) };
     }
 }
 
