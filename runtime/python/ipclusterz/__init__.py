@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .client.worker import worker_client
     from .cluster import Cluster
     from .engine.ending import before_end
+    from .engine.publish import publish_data
     from .error import (
         AbortedError,
         AuthenticationError,
@@ -106,6 +107,7 @@ __all__ = [
     "depend",
     "error",
     "interactive",
+    "publish_data",
     "require",
     "uploaded",
     "worker_client",
@@ -124,6 +126,7 @@ _MODULE_OF = {
     "before_end": "engine.ending",
     "depend": "shared.dependency",
     "interactive": "shared.dependency",
+    "publish_data": "engine.publish",
     "require": "shared.dependency",
     "uploaded": "shared.uploads",
     "worker_client": "client.worker",

@@ -158,8 +158,13 @@ class Stream(io.TextIOBase):
     @property
     def live(self) -> bool:
         """Whether the code that asks has a client to write to."""
+        return self.task is not None
+
+    @property
+    def task(self) -> int | None:
+        """The task that the code which asks is of; None: it has ended, or this is a child that user code forked off."""
         state = self._state
-        return state.busy and not state.forked and task_here() in (None, state.task)
+        return state.task if state.busy and not state.forked and task_here() in (None, state.task) else None
 
     def _sent(self, text: str) -> bool:
         """Whether there was a client to send it to."""
