@@ -12,6 +12,7 @@ use super::descriptors::{ReadEnd, check, inode, keep_last_words, lead, set_waiti
 use crate::wire::message::Stream;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// So much is read at once: what a pipe can hold.
 const CHUNK: usize = 64 << 10;
@@ -21,6 +22,8 @@ const CHUNKS: usize = 16;
 const LEFT_MAX: usize = 48;
 /// No character has more bytes.
 const CHARACTER: usize = 4;
+/// How soon waiting is tried again that has failed.
+const AGAIN: Duration = Duration::from_millis(50);
 const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
 /// Text for the log: whether it is of standard error, and what it is.
@@ -254,8 +257,11 @@ impl Capture {
 /// Waits until there is something to be read.
 pub(super) fn wait(epoll: RawFd) {
     let mut event = libc::epoll_event { events: 0, u64: 0 };
-    // SAFETY: there is room for one event. An error, such as a signal, is as good as an event.
-    unsafe { libc::epoll_wait(epoll, &raw mut event, 1, -1) };
+    // SAFETY: there is room for one event.
+    if unsafe { libc::epoll_wait(epoll, &raw mut event, 1, -1) } < 0 {
+        // User code has closed what is not its own, and will soon see what that means.
+        std::thread::sleep(AGAIN);
+    }
 }
 
 fn copy_of(descriptor: RawFd) -> io::Result<OwnedFd> {

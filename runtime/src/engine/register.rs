@@ -51,7 +51,8 @@ impl Engine {
 fn is_captured(shared: &Arc<Shared>) -> bool {
     let started = reader::start(shared);
     if let Err(error) = &started {
-        let line = format!("what programs and libraries write is not seen by clients: {error} (engines.capture_output)\n");
+        let line =
+            format!("what programs and libraries write is not seen by clients: {error} (engines.capture_output)\n");
         shared.logs.write(true, line);
     }
     started.is_ok()

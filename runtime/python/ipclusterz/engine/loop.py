@@ -125,7 +125,7 @@ class Loop:
         if self._current is not None:
             self._tries += 1
             if self._tries > _TRIES:
-                _give_up()
+                _give_up(self._core)
             # A task that was answered already is not answered again.
             self._fail(self._current, error)
             self._current = None
@@ -134,9 +134,9 @@ class Loop:
             tell_in_log(error)
 
 
-def _give_up() -> None:
+def _give_up(core: Engine) -> None:
     """End the process: user code has broken what errors are told with, and nothing could ever be answered again."""
-    os.write(
-        2, b"ipclusterz: the engine ends: no error can be told, because user code replaced what Python itself needs\n"
+    core.log(
+        True, "ipclusterz: the engine ends: no error can be told, because user code replaced what Python itself needs\n"
     )
     os._exit(1)

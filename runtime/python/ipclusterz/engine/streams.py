@@ -2,7 +2,7 @@
 
 What code of the running task writes, in whichever thread, goes to the task's client. All else goes to the process's own
 stream, a log file that is kept within a bound: what is written between tasks, and what threads of a task write when it
-has ended. Whose code it is, is decided in `origin`; batching, sending and limits are the extension module's. What is
+has ended. What does not come through here, but through descriptors 1 and 2, the extension module reads. Whose code it is, is decided in `origin`; batching, sending and limits are the extension module's. What is
 written to the stream of displays is decided in `ipython`.
 """
 
@@ -108,7 +108,7 @@ class Stream(io.TextIOBase):
         return False
 
     def fileno(self) -> int:
-        # A child process that is given this stream writes to the engine's log.
+        # What a child process writes that is given this stream comes through the descriptor.
         return self._own.fileno()
 
     # -- writing ------------------------------------------------------------------------------------------------
