@@ -123,6 +123,21 @@ def test_fortran(rc: Client, tmp_path: Path) -> None:
         assert (result.stdout, result.stderr) == ("in Fortran\n", "warned\n")
 
 
+def test_children_that_are_forked(rc: Client) -> None:
+    def speak() -> None:
+        from multiprocessing import get_context
+
+        with get_context("fork").Pool(4) as pool:
+            pool.map(print, ["a line"] * 40, chunksize=1)
+        if os.fork() == 0:
+            print("no end", end="", flush=True)
+            os._exit(0)
+        os.wait()
+
+    result = quietly(rc, 1, speak)
+    assert (result.stdout, result.stderr) == ("a line\n" * 40 + "no end", "")
+
+
 def leave_program(script: str) -> None:
     import subprocess
 

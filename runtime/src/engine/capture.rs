@@ -19,7 +19,7 @@ const CHUNK: usize = 64 << 10;
 /// Pipes may be made larger. More than this is left for the next look.
 const CHUNKS: usize = 16;
 /// So many pipes of former tasks are read.
-const LEFT_MAX: usize = 48;
+const LEFT_MAX: usize = 240;
 /// No character has more bytes.
 const CHARACTER: usize = 4;
 /// How soon waiting is tried again that has failed.

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 /// So many pipes can be held.
-const SLOTS: usize = 64;
+const SLOTS: usize = 256;
 const FREE: RawFd = -1;
 /// Being filled in.
 const TAKEN: RawFd = -2;
@@ -117,7 +117,7 @@ pub(super) fn lead(which: usize, to: RawFd) -> io::Result<()> {
 
 /// Text was read that is not in the log yet, or all is.
 pub(super) fn set_waiting(waits: bool) {
-    WAITING.store(waits, Ordering::Release);
+    WAITING.store(waits, Ordering::SeqCst);
 }
 
 /// From here on last words are kept, in the files with these descriptors, which stay open.
@@ -136,8 +136,12 @@ pub(super) fn keep_last_words(logs: [RawFd; 2]) {
 /// Moves to the log what stands in the pipes. Safe in a signal's handler.
 pub(super) fn settle() {
     for _ in 0..PATIENCE {
-        if !WAITING.load(Ordering::Acquire) {
-            break;
+        if !WAITING.load(Ordering::SeqCst) {
+            HELD.iter().for_each(move_to_log);
+            // It may have been read meanwhile, by the thread that writes it to the log.
+            if !WAITING.load(Ordering::SeqCst) {
+                return;
+            }
         }
         let pause = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
         // SAFETY: the time is valid, and what is left of it is not asked for.

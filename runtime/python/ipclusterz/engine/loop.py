@@ -15,9 +15,12 @@ from .calls import Calls
 from .failure import brief, error_frames, tell_in_log
 from .origin import begin
 from .state import State
+from .streams import installed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from .._core import Engine, Task
     from ..shared.serialize import Frame
 
@@ -96,7 +99,7 @@ class Loop:
                 frames = operations[task.op](task)
                 state.busy = False
                 if state.forked:
-                    os._exit(0)
+                    _end_fork(0)
                 finish(task, "ok", frames)
             except BaseException as error:
                 state.busy = False
@@ -107,7 +110,7 @@ class Loop:
 
     def _fail(self, task: Task, error: BaseException) -> None:
         if self._state.forked:
-            os._exit(1)
+            _end_fork(1)
         if task.kind == "reform":
             # For the controller, which reads text alone.
             frames: list[Frame] = [f"{type(error).__name__}: {error}".encode()]
@@ -132,6 +135,13 @@ class Loop:
             self._tries = 0
         elif not isinstance(error, KeyboardInterrupt):
             tell_in_log(error)
+
+
+def _end_fork(status: int) -> NoReturn:
+    """End a child that user code forked off, and that has returned from it."""
+    for stream in installed.values():
+        stream.flush()
+    os._exit(status)
 
 
 def _give_up(core: Engine) -> None:
