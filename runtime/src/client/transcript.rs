@@ -109,7 +109,8 @@ impl Transcript {
             let update = serde_json::Deserializer::from_str(object).into_iter::<BTreeMap<String, String>>().next();
             self.published.extend(update.and_then(Result::ok).unwrap_or_default());
         }
-        let bytes = self.published.iter().fold(0, |sum: usize, (name, value)| sum + name.len() + value.len());
+        let sizes = self.published.iter().map(|(name, value)| name.len().saturating_add(value.len()));
+        let bytes = sizes.fold(0, usize::saturating_add);
         if bytes > PUBLISHED_MAX {
             self.published.clear();
         }

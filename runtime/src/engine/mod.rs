@@ -11,10 +11,17 @@
 //! 7. `handle`: the calls for the thread that runs user code; `register`: how they come about.
 
 mod buffers;
+#[allow(clippy::indexing_slicing, reason = "its numbers are one of two streams, and counts of bytes that were read")]
 mod capture;
 pub mod config;
 #[warn(clippy::arithmetic_side_effects)]
 pub mod core;
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::indexing_slicing,
+    reason = "its numbers are one of two streams, and places in a list of its own"
+)]
 mod descriptors;
 mod handle;
 pub mod inspection;
