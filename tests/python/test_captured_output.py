@@ -325,6 +325,31 @@ def fork_and_wait() -> int:
     return os.waitpid(pid, 0)[1]
 
 
+def test_an_engine_works_however_few_descriptors_it_may_open(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster(1)
+    command = [sys.executable, "-P", "-m", "ipclusterz.engine", "--timeout", "5"]
+    command += ["--connection-file", cluster.report["engine_file"]]
+    seen = set()
+    with cluster.connect_client() as rc:
+        for limit in range(32, 20, -1):
+            script = f'ulimit -n {limit}; exec "$@"'
+            process = subprocess.Popen(["bash", "-c", script, "_", *command], stdout=subprocess.PIPE, stderr=-2)
+            until(lambda process=process: len(rc.ids) == 2 or process.poll() is not None, 20)
+            if len(rc.ids) < 2:
+                process.communicate(timeout=20)
+                break
+            engine = max(rc.ids)
+            result = quietly(rc, engine, os.system, "echo here && echo err >&2")
+            assert result.get() == 0
+            rc.shutdown([engine])
+            log = process.communicate(timeout=20)[0].decode()
+            assert "\nhere\nerr\n" in log
+            assert bool(result.stdout) != ("(engines.capture_output)" in log)
+            seen.add(result.stdout)
+            until(lambda: len(rc.ids) == 1)
+    assert "here\n" in seen
+
+
 @pytest.mark.parametrize("fork", [True, False])
 def test_it_can_be_switched_off(own_cluster: Callable[..., Cluster], fork: bool) -> None:
     cluster = own_cluster(1, **{"engines.capture_output": False, "engines.fork": fork})

@@ -62,7 +62,10 @@ impl Capture {
             buffer: vec![0; CHUNK],
         };
         capture.follow(wakes)?;
-        (0..2).try_for_each(|which| capture.open(which))?;
+        if let Err(error) = (0..2).try_for_each(|which| capture.open(which)) {
+            capture.stop();
+            return Err(error);
+        }
         keep_last_words(capture.logs());
         line_by_line();
         Ok(capture)

@@ -24,6 +24,8 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
     let started = std::thread::Builder::new().name("ipclusterz-fds".to_owned()).spawn(move || run(&of_thread, epoll));
     if let Err(error) = started {
         stop(shared);
+        // What it has open for the log stays in use.
+        std::mem::forget(shared.lock().capture.take());
         return Err(error);
     }
     Ok(())
