@@ -76,6 +76,7 @@ def test_a_cluster_from_start_to_stop(site: Site) -> None:
             assert [int(rank) for _, _, rank in found.values()] == [first + engine for engine in range(4)]
             assert sorted(Counter(hosts).values()) == [2, 2]
         assert [engine["host"] for engine in site.engines().values()] == hosts
+        assert prompt.do(user.output_of_programs) == (["before\nprogram\nafter\n"] * 4, ["warned\n"] * 4)
         around = prompt.do(user.surroundings).values()
         for host, threads, _ in around:
             assert 1 <= int(threads) <= max(1, cores() // hosts.count(host))

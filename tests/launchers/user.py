@@ -31,6 +31,21 @@ def answers(rc: Any) -> Any:
     return rc[:].apply_sync(lambda x: x + 1, 41)
 
 
+def output_of_programs(rc: Any) -> Any:
+    """What a program writes that each engine starts, and the engine's Python before and after it."""
+
+    def speak() -> None:
+        import os
+
+        print("before")
+        os.system("echo program; echo warned >&2")
+        print("after")
+
+    result = rc[:].apply_async(speak)
+    result.get()
+    return result.stdout, result.stderr
+
+
 def prefixes(rc: Any) -> Any:
     """Where each engine's Python and package are, and on which host."""
     import os

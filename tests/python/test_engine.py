@@ -145,7 +145,7 @@ def test_much_output(rc: Client) -> None:
     assert result.stdout == "".join(f"line {number}\n" for number in range(20_000))
 
 
-def test_output_of_child_processes_and_of_idle_threads_goes_to_the_log(cluster: Cluster, rc: Client) -> None:
+def test_output_of_idle_threads_goes_to_the_log_and_of_child_processes_to_both(cluster: Cluster, rc: Client) -> None:
     def speak() -> None:
         import os
         import subprocess
@@ -158,7 +158,7 @@ def test_output_of_child_processes_and_of_idle_threads_goes_to_the_log(cluster: 
     pid = engine_pid(rc, 0)
     result = rc[0].apply_async(speak)
     result.get()
-    assert result.stdout == ""
+    assert result.stdout == f"child of {pid}\n"
     log = Path(cluster.report["log_directory"]) / "engine-0.log"
     until(lambda: f"child of {pid}" in log.read_text() and f"thread of {pid}" in log.read_text())
 

@@ -23,6 +23,7 @@ pub fn of_host(engines: &EnginesTable, cores: u32, seat: Seat) -> Vec<String> {
     }
     words.extend(place);
     words.extend(offers(engines));
+    words.extend((!engines.capture_output).then(|| "--own-output".to_owned()));
     words
 }
 
@@ -140,6 +141,7 @@ mod tests {
             words(offers, 0, 1, 2),
             "--host-engines 2 --host-index 1 --resources gpus=0.5,memory=1024 --tags big,fast"
         );
+        assert_eq!(words("capture_output = false", 0, 0, 1), "--own-output");
         assert_eq!(words("gpus = \"auto\"", 2, 1, 2), "--threads 2 --host-engines 2 --host-index 1 --gpus auto");
     }
 }

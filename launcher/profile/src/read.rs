@@ -222,7 +222,7 @@ mod tests {
         let error = error_of("[engines]\ncount = 2\ntimeuot = 3\nzzz = 1\n");
         assert_eq!(error.to_string(), "lab.toml:3:1: unknown key `engines.timeuot`");
         assert!(
-            error.hint().starts_with("did you mean `timeout`? keys known here: agent, bind, count, "),
+            error.hint().starts_with("did you mean `timeout`? keys known here: agent, bind, capture_output, count, "),
             "{}",
             error.hint()
         );

@@ -53,7 +53,7 @@ fn an_unknown_key_in_a_profile() {
     let path = user.path("config/ipclusterz/profiles/lab.toml");
     std::fs::write(&path, "# the lab\n[engines]\nresart = true\n").expect("write");
     let expected = "error: [USER]/config/ipclusterz/profiles/lab.toml:3:1: unknown key `engines.resart`\n\
-                    hint: did you mean `restart`? keys known here: agent, bind, count, directory, end_timeout, env, fork, gpus, hash_seed, \
+                    hint: did you mean `restart`? keys known here: agent, bind, capture_output, count, directory, end_timeout, env, fork, gpus, hash_seed, \
                     launcher, lease, memory, min, on_rank_loss, pass_env, preload, python, restart, restart_limit, restart_window, \
                     retries, \
                     setup, stage, startup_command, startup_script, threads, timeout, wrap\n";
@@ -138,7 +138,7 @@ fn values_that_contradict_each_other() {
     user.run("-n 1 --set engines.cuont=2").assert_fails(
         2,
         "error: --set: unknown key `engines.cuont`\n\
-         hint: did you mean `count`? keys known here: agent, bind, count, directory, end_timeout, env, fork, gpus, hash_seed, launcher, \
+         hint: did you mean `count`? keys known here: agent, bind, capture_output, count, directory, end_timeout, env, fork, gpus, hash_seed, launcher, \
          lease, memory, min, on_rank_loss, pass_env, preload, python, restart, restart_limit, restart_window, retries, setup, \
          stage, startup_command, startup_script, threads, timeout, wrap\n",
     );

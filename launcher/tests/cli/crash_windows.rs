@@ -53,6 +53,7 @@ fn engine(file: &Path, executions: &Executions, over: &AtomicBool, registered: &
         group: None,
         agent: None,
         offers: Resources::default(),
+        capture: false,
     };
     let engine = Engine::register(file, &config).expect("an engine");
     registered.send(()).expect("somebody waits");

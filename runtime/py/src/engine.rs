@@ -77,7 +77,7 @@ impl Engine {
     #[new]
     #[pyo3(signature = (
         connection_file, engine_id, timeout, *, lease, end_timeout = 2.0, end_time = None, warn_before = 0.0, drain_before = 0.0,
-        world = None, mpi = None, stack = None, group = None, agent = None, offers = None,
+        world = None, mpi = None, stack = None, group = None, agent = None, offers = None, capture = false,
     ))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
@@ -96,6 +96,7 @@ impl Engine {
         group: Option<String>,
         agent: Option<(PathBuf, PathBuf)>,
         offers: Option<&str>,
+        capture: bool,
     ) -> PyResult<Self> {
         let bad = |error: serde_json::Error| PyValueError::new_err(format!("offers: {error}"));
         let offers: Option<Resources> = offers.map(serde_json::from_str).transpose().map_err(bad)?;
@@ -108,8 +109,20 @@ impl Engine {
         let mpi = mpi.map(|addresses| unsafe { MpiFunctions::at(addresses) });
         let stack = stack.map(|(signal, descriptor)| StackFile::new(signal, descriptor));
         let wanted_id = engine_id.map(EngineId);
-        let config =
-            EngineConfig { wanted_id, timeout, lease, end_timeout, end, world, mpi, stack, group, agent, offers };
+        let config = EngineConfig {
+            wanted_id,
+            timeout,
+            lease,
+            end_timeout,
+            end,
+            world,
+            mpi,
+            stack,
+            group,
+            agent,
+            offers,
+            capture,
+        };
         let core = py.detach(|| Core::register(Path::new(connection_file), &config));
         let core = core.map_err(|error| errors::of_engine(py, &error))?;
         let (id, uuid) = (core.id().0, core.uuid().to_owned());

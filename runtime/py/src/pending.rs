@@ -263,6 +263,11 @@ impl Pending {
         Ok(self.inner()?.outputs(index).unwrap_or_default())
     }
 
+    fn published(&self, index: isize) -> PyResult<Vec<(String, String)>> {
+        let index = self.index(index)?;
+        Ok(self.inner()?.published(index))
+    }
+
     fn output_since(&self, index: isize, cursor: usize) -> PyResult<(usize, Pieces)> {
         let index = self.index(index)?;
         let news = self.inner()?.output_since(index, cursor);

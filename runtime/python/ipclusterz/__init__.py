@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .client.worker import worker_client
     from .cluster import Cluster
     from .engine.ending import before_end
+    from .engine.publish import publish_data
     from .error import (
         AbortedError,
         AuthenticationError,
@@ -114,6 +115,7 @@ __all__ = [
     "dependent",
     "error",
     "interactive",
+    "publish_data",
     "require",
     "task",
     "uploaded",
@@ -135,6 +137,7 @@ _MODULE_OF = {
     "depend": "shared.dependency",
     "dependent": "shared.dependency",
     "interactive": "shared.dependency",
+    "publish_data": "engine.publish",
     "require": "shared.dependency",
     "task": "shared.current",
     "uploaded": "shared.uploads",

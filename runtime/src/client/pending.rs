@@ -315,6 +315,11 @@ impl Pending {
         Some((written.joined(Stream::Stdout), written.joined(Stream::Stderr)))
     }
 
+    /// The last value of each name that it has published until now.
+    pub fn published(&self, index: usize) -> Vec<(String, String)> {
+        self.lock().slots.get(index).map(|slot| slot.written.published()).unwrap_or_default()
+    }
+
     /// What was written behind `cursor`, in order, and the cursor behind that; 0 is the first. None: there is no such
     /// answer, or this cursor was never given for it.
     pub fn output_since(&self, index: usize, cursor: usize) -> Option<(usize, Vec<(Stream, String)>)> {

@@ -2,12 +2,19 @@
 //! And how much of it all results of a client may keep.
 
 use crate::wire::message::Stream;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// Text that all results of a client keep, bytes.
 const KEPT_MAX: usize = 128 << 20;
 /// Text of one call that is kept in any case, so that what others keep does not silence it.
 const ALWAYS_KEPT: usize = 64 << 10;
+
+/// What a line of the displays begins with that has published data: names, and the text of each value, as an object of JSON.
+const PUBLISHED: &str = "{\"data\": {\"application/vnd.ipclusterz.data+json\": ";
+/// Bytes of published data that are kept of one call; an engine publishes less.
+const PUBLISHED_MAX: usize = 1 << 20;
 
 /// How much text the results of a client keep, bytes; and whether it counts as full.
 #[derive(Debug, Default)]
@@ -58,6 +65,8 @@ pub(super) struct Transcript {
     taken: usize,
     /// Bytes of text that were not kept.
     left_out: usize,
+    /// Of each name the last value that was published.
+    published: BTreeMap<String, String>,
 }
 
 impl Transcript {
@@ -68,6 +77,7 @@ impl Transcript {
 
     /// More was written; text is only kept as far as `kept` allows.
     pub fn write(&mut self, stream: Stream, text: &str, kept: &Kept) {
+        let text = &*if stream == Stream::Display { self.publish(text) } else { text.into() };
         let room = kept.room(self.len(), text.len());
         // Of what is displayed, a part is of no use.
         let fits = if stream == Stream::Display && room < text.len() { 0 } else { text.floor_char_boundary(room) };
@@ -79,6 +89,32 @@ impl Transcript {
         if stream != Stream::Display {
             self.left_out = self.left_out.saturating_add(left_out.len());
         }
+    }
+
+    /// The last value of each name that was published.
+    pub fn published(&self) -> Vec<(String, String)> {
+        self.published.clone().into_iter().collect()
+    }
+
+    /// Takes what is published from lines of the displays.
+    fn publish<'a>(&mut self, lines: &'a str) -> Cow<'a, str> {
+        if !lines.contains(PUBLISHED) {
+            return lines.into();
+        }
+        let (data, others): (Vec<&str>, Vec<&str>) =
+            lines.split_inclusive('\n').partition(|line| line.starts_with(PUBLISHED));
+        for line in data {
+            let object = line.get(PUBLISHED.len()..).unwrap_or_default();
+            // What stands behind the object is the end of the line.
+            let update = serde_json::Deserializer::from_str(object).into_iter::<BTreeMap<String, String>>().next();
+            self.published.extend(update.and_then(Result::ok).unwrap_or_default());
+        }
+        let sizes = self.published.iter().map(|(name, value)| name.len().saturating_add(value.len()));
+        let bytes = sizes.fold(0, usize::saturating_add);
+        if bytes > PUBLISHED_MAX {
+            self.published.clear();
+        }
+        others.concat().into()
     }
 
     /// Nothing more comes: says how much was not kept.
@@ -137,6 +173,19 @@ mod tests {
         assert_eq!((log.joined(Stdout), log.joined(Stderr)), ("abd".to_owned(), "c".to_owned()));
         let all = [(Stdout, "ab"), (Stderr, "c"), (Stdout, "d")].map(|(stream, text)| (stream, text.to_owned()));
         assert_eq!(log.since(0), Some(all.to_vec()));
+    }
+
+    #[test]
+    fn of_what_is_published_the_last_is_kept_and_is_no_display() {
+        let (mut log, kept) = (Transcript::default(), Kept::default());
+        let line = |object: &str| format!("{PUBLISHED}{object}}}, \"metadata\": {{}}}}\n");
+        let figure = "{\"data\": {\"text/plain\": \"figure\"}, \"metadata\": {}}\n";
+        let text = [&line(r#"{"a": "1", "b": "2"}"#), figure, &line(r#"{"a": "3"}"#), &line("no object")].concat();
+        log.write(Stream::Display, &text, &kept);
+        let published = [("a", "3"), ("b", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!((log.published(), log.joined(Stream::Display)), (published.to_vec(), figure.to_owned()));
+        log.write(Stream::Display, &line(&format!("{{\"c\": \"{}\"}}", "x".repeat(PUBLISHED_MAX))), &kept);
+        assert_eq!(log.published(), [], "nobody publishes so much");
     }
 
     #[test]

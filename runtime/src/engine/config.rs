@@ -34,6 +34,8 @@ pub struct EngineConfig {
     pub offers: Resources,
     /// The agent of this host, if there is one: its socket, and its folder of segments.
     pub agent: Option<(PathBuf, PathBuf)>,
+    /// What is written to descriptors 1 and 2 while a task runs goes to its client, too.
+    pub capture: bool,
     /// How the main thread is asked for its stack.
     pub stack: Option<StackFile>,
 }

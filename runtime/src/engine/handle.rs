@@ -1,7 +1,9 @@
 //! The engine as the thread that runs user code uses it: it takes tasks, returns results and writes output.
 
+use super::buffers;
 use super::core::{Action, Core, Job};
-use super::output::{Allowance, OUTPUT_CHUNK, Room, first_piece};
+use super::output::{Allowance, Room, first_piece};
+use super::reader;
 use super::shared::{Shared, State};
 use crate::inspections::Activities;
 use crate::system::wall_clock;
@@ -57,6 +59,8 @@ pub struct Engine {
     pub(super) uuid: String,
     pub(super) cluster: String,
     pub(super) run_id: String,
+    /// Descriptors 1 and 2 are read.
+    pub(super) captures: bool,
 }
 
 impl Engine {
@@ -112,6 +116,7 @@ impl Engine {
 
     fn start(&self, state: &mut State) -> Option<TaskHandle> {
         let job = state.core.start_next()?;
+        state.begin_output();
         let now = Instant::now();
         state.accounts.begin(job.client);
         state.allowance = Some(Allowance::new(now));
@@ -203,8 +208,12 @@ impl Engine {
     fn finish_as(&self, task: &TaskHandle, outcome: TaskOutcome, packed: Packed, told: impl Fn(Action) -> Action) {
         let names: Vec<Frame> =
             packed.segments.iter().filter_map(|note| packed.frames.get(note.frame as usize).cloned()).collect();
+        if self.captures {
+            buffers::flush();
+        }
         let mut state = self.shared.lock();
         state.end_output();
+        self.shared.wake_reader(&state);
         let result = state.core.finish(task.id, outcome, task.times(), packed);
         match result.map(told) {
             Some(action) => state.outbox.push(action),
@@ -250,7 +259,14 @@ impl Engine {
                 return None;
             }
             match state.room() {
-                Room::Free => rest = self.write_piece(&mut state, stream, rest),
+                Room::Free => {
+                    // What was written before comes before.
+                    let first = state.output.bytes() == 0;
+                    state.take_descriptors();
+                    rest = write_piece(&mut state, stream, rest);
+                    self.shared.wake(&state, first);
+                    self.shared.wake_reader(&state);
+                }
                 Room::None => {
                     state.drop_output(stream, rest.len());
                     return Some(text.len());
@@ -269,17 +285,6 @@ impl Engine {
             }
         }
     }
-
-    /// Writes the first piece, and returns what is left.
-    fn write_piece<'a>(&self, state: &mut State, stream: Stream, text: &'a str) -> &'a str {
-        let (piece, rest) = first_piece(stream, text);
-        let first = state.output.bytes() == 0;
-        state.written(stream, piece);
-        if (first && state.output.bytes() > 0) || state.output.bytes() > OUTPUT_CHUNK {
-            self.shared.waker.wake();
-        }
-        rest
-    }
 }
 
 impl Drop for Engine {
@@ -291,6 +296,10 @@ impl Drop for Engine {
             // A panic of that thread was printed when it happened.
             let _ = thread.join();
         }
+        if self.captures {
+            buffers::flush();
+            reader::stop(&self.shared);
+        }
     }
 }
 
@@ -299,6 +308,13 @@ impl TaskHandle {
     fn times(&self) -> (f64, f64) {
         (self.started, self.started + self.since.elapsed().as_secs_f64())
     }
+}
+
+/// Writes the first piece, and returns what is left.
+fn write_piece<'a>(state: &mut State, stream: Stream, text: &'a str) -> &'a str {
+    let (piece, rest) = first_piece(stream, text);
+    state.written(stream, piece);
+    rest
 }
 
 fn started(job: Job) -> TaskHandle {

@@ -1,9 +1,11 @@
 //! The log of an engine: what goes to its standard output and error, and how large that may become.
 //!
-//! What Python code writes there comes through here, and is cut at once. What libraries and child processes write is cut
-//! by the I/O thread, which looks from time to time. Files that user code opens in place of the first are left alone.
+//! What Python code writes there comes through here, and is cut at once; so does what libraries and child processes write, unless
+//! they write to the file itself. Then it is cut by the I/O thread, which looks from time to time. Files that user code
+//! opens in place of the first are left alone.
 
 use ipclusterz_base::logs::{Lines, LogLimit, OwnLog};
+use std::os::fd::RawFd;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -38,10 +40,17 @@ impl Logs {
     }
 
     /// Writes text to standard output or error. What cannot be written is counted, and said in the log later.
-    pub fn write(&self, to_errors: bool, text: &str) {
+    pub fn write(&self, to_errors: bool, text: impl AsRef<[u8]>) {
         let [output, errors] = &self.lines;
         let lines = if to_errors { errors } else { output };
         lines.lock().unwrap_or_else(PoisonError::into_inner).write(text);
+    }
+
+    /// The same files have these descriptors from here on.
+    pub fn set_descriptors(&self, descriptors: [RawFd; 2]) {
+        for (lines, descriptor) in self.lines.iter().zip(descriptors) {
+            lines.lock().unwrap_or_else(PoisonError::into_inner).set_descriptor(descriptor);
+        }
     }
 
     /// Cuts what is too long; true if anything was. What cannot be cut is tried again at the next look.

@@ -1,5 +1,6 @@
 //! How an engine's process ends when it must: at once, and with all that user code started.
 
+use super::descriptors::settle;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -9,8 +10,9 @@ const ANSWER_DELAY: Duration = Duration::from_millis(20);
 
 /// Ends this process, and its process group if it leads one (the launcher sees to that), without running anything else.
 ///
-/// Safe in a signal handler: it calls nothing but kill, getpgrp, getpid and _exit.
+/// Safe in a signal handler: it calls nothing but what such a handler may.
 pub fn end_group(code: i32) -> ! {
+    settle();
     // SAFETY: plain system calls without memory.
     unsafe {
         if libc::getpgrp() == libc::getpid() {
@@ -105,6 +107,8 @@ impl UserThread {
 
 /// Ends this process at once, with its group if it leads one, and says why in its log.
 pub fn kill(why: &str) {
+    // The log is to have it, and what stands before it.
+    settle();
     let _ = writeln!(io::stderr(), "ipclusterz: the engine is killed: {why}");
     // SAFETY: plain system calls without memory.
     unsafe {

@@ -16,7 +16,6 @@ use crate::wire::message::{Activity, Inspect, Inspected, Message, Task, Usage, W
 use crate::wire::part::unpack;
 use crate::wire::resend::Sending;
 use crate::wire::{Channel, Frame};
-use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -128,8 +127,7 @@ impl Reactor {
             self.end(&problem);
         }
         if self.tell_at.take_if(|at| Instant::now() >= *at).is_some() {
-            // For the log. Nobody may read it.
-            let _ = writeln!(io::stderr(), "this engine is not registered yet: {}", self.session.problem());
+            self.shared.logs.write(true, format!("this engine is not registered yet: {}\n", self.session.problem()));
         }
         // Not before registration: nobody can have asked to be warned before.
         if self.give_up.is_none() && self.warn_at.take_if(|at| Instant::now() >= *at).is_some() {
@@ -137,8 +135,8 @@ impl Reactor {
         }
         if self.stop_at.is_some_and(|at| Instant::now() >= at) {
             let seconds = self.end_timeout.as_secs_f64();
-            // For the log. Nobody may read it.
-            let _ = writeln!(io::stderr(), "this engine ends itself after {seconds} s (engines.end_timeout)");
+            let line = format!("this engine ends itself after {seconds} s (engines.end_timeout)\n");
+            self.shared.logs.write(true, line);
             process::end_group(1);
         }
     }

@@ -4,6 +4,7 @@ use super::config::{EngineConfig, EngineError};
 use super::handle::Engine;
 use super::process;
 use super::reactor::Reactor;
+use super::reader;
 use super::shared::Shared;
 use crate::transport::context;
 use crate::transport::dial::DialError;
@@ -41,8 +42,20 @@ impl Engine {
             .spawn(move || reactor.run())
             .map_err(|error| EngineError::of_io("starting the I/O thread", error))?;
         let id = await_registration(&shared)?;
-        Ok(Engine { shared, thread: Some(thread), id, uuid, cluster: file.cluster, run_id: file.run_id })
+        let captures = config.capture && is_captured(&shared);
+        Ok(Engine { shared, thread: Some(thread), id, uuid, cluster: file.cluster, run_id: file.run_id, captures })
     }
+}
+
+/// Has what is written to descriptors 1 and 2 go to tasks, too. Without that an engine works all the same.
+fn is_captured(shared: &Arc<Shared>) -> bool {
+    let started = reader::start(shared);
+    if let Err(error) = &started {
+        let line =
+            format!("what programs and libraries write is not seen by clients: {error} (engines.capture_output)\n");
+        shared.logs.write(true, line);
+    }
+    started.is_ok()
 }
 
 fn hello(uuid: String, config: &EngineConfig) -> Hello {

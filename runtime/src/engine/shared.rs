@@ -1,10 +1,11 @@
 //! What the two threads of an engine share: the core under one lock, and how they wake each other.
 
+use super::capture::Capture;
 use super::core::{Action, Core};
 use super::keeping::Keeping;
 use super::logs::Logs;
 use super::mpi::MpiFunctions;
-use super::output::{Accounts, Allowance, Gathered, Room};
+use super::output::{Accounts, Allowance, Gathered, OUTPUT_CHUNK, Room};
 use crate::inspections::Inspections;
 use crate::transport::wake::Waker;
 use crate::wire::message::Stream;
@@ -18,6 +19,8 @@ pub(super) struct Shared {
     /// A task may be ready, registration may be complete, or output was sent.
     pub changed: Condvar,
     pub waker: Waker,
+    /// Wakes the thread that reads descriptors.
+    pub reader: Waker,
     pub segments: Option<SegmentFolder>,
     pub logs: Logs,
     /// How MPI is told of events elsewhere.
@@ -30,6 +33,7 @@ impl Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
             waker: Waker::new()?,
+            reader: Waker::new()?,
             segments,
             logs: Logs::new(),
             mpi,
@@ -52,6 +56,20 @@ impl Shared {
         true
     }
 
+    /// Text was gathered, for the `first` time or not: wakes the I/O thread if that is to send it.
+    pub fn wake(&self, state: &State, first: bool) {
+        if (first && state.output.bytes() > 0) || state.output.bytes() > OUTPUT_CHUNK {
+            self.waker.wake();
+        }
+    }
+
+    /// Wakes the thread that reads descriptors if it has something to write to the log.
+    pub fn wake_reader(&self, state: &State) {
+        if state.capture.as_ref().is_some_and(Capture::is_unlogged) {
+            self.reader.wake();
+        }
+    }
+
     /// Waits for `changed`.
     pub fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
@@ -70,6 +88,8 @@ pub(super) struct State {
     pub outbox: Vec<Action>,
     /// Text not sent yet.
     pub output: Gathered,
+    /// What is written to descriptors 1 and 2, if they are read.
+    pub capture: Option<Capture>,
     /// How much text the running task may write.
     pub allowance: Option<Allowance>,
     /// What is under way for each client.
@@ -129,8 +149,37 @@ impl State {
         }
     }
 
+    /// A task begins: what was written to the descriptors before is not its own.
+    pub fn begin_output(&mut self) {
+        if let Some(capture) = &mut self.capture {
+            capture.begin();
+        }
+    }
+
+    /// Takes what the running task's programs and libraries have written to the descriptors until now.
+    pub fn take_descriptors(&mut self) {
+        if let Some(capture) = &mut self.capture {
+            let taken = capture.take();
+            self.written_to_descriptors(&taken);
+        }
+    }
+
+    /// Text for the client of the running task, if it has one that takes any.
+    fn written_to_descriptors(&mut self, texts: &[(Stream, String)]) {
+        if self.core.reader().is_none() {
+            return;
+        }
+        let dropped = self.room() == Room::None;
+        for (stream, text) in texts {
+            if dropped { self.drop_output(*stream, text.len()) } else { self.written(*stream, text) }
+        }
+    }
+
     /// The running task writes no more.
     pub fn end_output(&mut self) {
+        self.take_descriptors();
+        let ends = self.capture.as_mut().map(Capture::end).unwrap_or_default();
+        self.written_to_descriptors(&ends);
         if let Some((stream, note)) = self.allowance.take().and_then(|mut allowance| allowance.note()) {
             self.gather(stream, &note);
         }

@@ -208,6 +208,7 @@ pub struct EnginesTable {
     pub directory: String,
     pub fork: bool,
     pub agent: bool,
+    pub capture_output: bool,
     pub preload: Vec<String>,
     pub startup_script: String,
     pub startup_command: String,

@@ -41,12 +41,18 @@ impl Lines {
         self.until_look = 0;
     }
 
+    /// Writes to another descriptor from here on, which is that of the same file.
+    pub fn set_descriptor(&mut self, descriptor: RawFd) {
+        self.descriptor = descriptor;
+    }
+
     /// Writes `text`, whole lines or the beginning of one.
-    pub fn write(&mut self, text: &str) {
+    pub fn write(&mut self, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
         if let Some(lost) = self.lost {
             let begin = if self.torn { "\n" } else { "" };
             let note = format!("{begin}{} lost: {}\n", lines_were(lost.max(1)), self.why);
-            if self.put(&note).is_err() {
+            if self.put(note.as_bytes()).is_err() {
                 self.lost = Some(lost + lines_of(text));
                 return;
             }
@@ -60,8 +66,8 @@ impl Lines {
     }
 
     /// Writes all of it, unless that fails.
-    fn put(&mut self, text: &str) -> io::Result<()> {
-        let mut rest = text.as_bytes();
+    fn put(&mut self, text: &[u8]) -> io::Result<()> {
+        let mut rest = text;
         while !rest.is_empty() {
             let most = if self.patience.is_some() { rest.len().min(libc::PIPE_BUF) } else { rest.len() };
             if !self.has_room() {
@@ -108,8 +114,8 @@ impl Lines {
 }
 
 /// How many lines end in a text.
-fn lines_of(text: &str) -> u64 {
-    text.bytes().filter(|byte| *byte == b'\n').count() as u64
+fn lines_of(text: &[u8]) -> u64 {
+    text.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 fn lines_were(count: u64) -> String {
@@ -156,7 +162,7 @@ mod tests {
         let (_reader, writer) = io::pipe().expect("pipe");
         let mut lines = Lines::with_patience(writer.as_raw_fd(), Duration::from_millis(10));
         let begin = std::time::Instant::now();
-        (0..2000).for_each(|_| lines.write(&format!("{}\n", "x".repeat(999))));
+        (0..2000).for_each(|_| lines.write(format!("{}\n", "x".repeat(999))));
         assert!(lines.lost > Some(1900) && begin.elapsed() < Duration::from_secs(5), "{:?} lost", lines.lost);
     }
 
@@ -168,7 +174,7 @@ mod tests {
         let mut lines = Lines::to(file.as_raw_fd());
         lines.set_limit(LogLimit { bytes: 10_000, files: 2 });
         for number in 0..10_000 {
-            lines.write(&format!("line {number}\n"));
+            lines.write(format!("line {number}\n"));
         }
         let sizes: Vec<u64> = fs::read_dir(folder.path())
             .expect("list")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sys
 
+from ..shared.serialize import loads
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-__all__ = ["at_prompt", "cell_number", "entries", "settled", "show", "show_entry"]
+__all__ = ["at_prompt", "cell_number", "entries", "published", "settled", "show", "show_entry"]
 
 
 def entries(lines: str) -> Iterator[dict[str, Any]]:
@@ -20,6 +22,13 @@ def entries(lines: str) -> Iterator[dict[str, Any]]:
     from json import loads as from_json
 
     return map(from_json, lines.splitlines())
+
+
+def published(values: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The dictionary of what was published: names and pickles, as `engine.publish` sends them."""
+    from binascii import a2b_base64
+
+    return {name: loads([a2b_base64(text)]) for name, text in values}
 
 
 def settled(log: Iterable[tuple[str, str]]) -> list[tuple[str, Any]]:

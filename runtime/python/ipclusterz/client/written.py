@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import copy_context
 
-from .displays import settled
+from .displays import published, settled
 from .future import LazyFuture
 
 TYPE_CHECKING = False
@@ -96,6 +96,12 @@ class Written(LazyFuture):
     def stderr(self) -> Any:
         """What the calls have written to standard error until now: one text, or a list for several engines."""
         return self._output(1)
+
+    @property
+    def data(self) -> Any:
+        """What the calls have published until now (`publish_data`): one dictionary, or a list for several engines."""
+        found = [published(self._pending.published(index)) for index in range(len(self._pending))]
+        return found[0] if self._single else found
 
     # -- inside -------------------------------------------------------------------------------------------------
 

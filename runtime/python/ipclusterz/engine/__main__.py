@@ -261,6 +261,7 @@ def engine(options: Options) -> None:
             group=options.group,
             agent=options.agent_place(),
             offers=resources.told,
+            capture=not options.own_output,
             **told,
         )
     except IpclusterzError as error:

@@ -15,10 +15,11 @@ from .calls import Calls
 from .failure import brief, error_frames, tell_in_log
 from .origin import begin
 from .state import State
+from .streams import installed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal
+    from typing import Literal, NoReturn
 
     from .._core import Engine, Task
     from ..shared.serialize import Frame
@@ -101,7 +102,7 @@ class Loop:
                 frames = operations[task.op](task)
                 state.busy = False
                 if state.forked:
-                    os._exit(0)
+                    _end_fork(0)
                 finish(task, "ok", frames)
             except BaseException as error:
                 state.busy = False
@@ -112,7 +113,7 @@ class Loop:
 
     def _fail(self, task: Task, error: BaseException) -> None:
         if self._state.forked:
-            os._exit(1)
+            _end_fork(1)
         if task.kind == "reform":
             # For the controller, which reads text alone.
             frames: list[Frame] = [f"{type(error).__name__}: {error}".encode()]
@@ -138,7 +139,7 @@ class Loop:
         if self._current is not None:
             self._tries += 1
             if self._tries > _TRIES:
-                _give_up()
+                _give_up(self._core)
             # A task that was answered already is not answered again.
             self._fail(self._current, error)
             self._current = None
@@ -147,9 +148,16 @@ class Loop:
             tell_in_log(error)
 
 
-def _give_up() -> None:
+def _end_fork(status: int) -> NoReturn:
+    """End a child that user code forked off, and that has returned from it."""
+    for stream in installed.values():
+        stream.flush()
+    os._exit(status)
+
+
+def _give_up(core: Engine) -> None:
     """End the process: user code has broken what errors are told with, and nothing could ever be answered again."""
-    os.write(
-        2, b"ipclusterz: the engine ends: no error can be told, because user code replaced what Python itself needs\n"
+    core.log(
+        True, "ipclusterz: the engine ends: no error can be told, because user code replaced what Python itself needs\n"
     )
     os._exit(1)

@@ -33,6 +33,8 @@ usage: python -m ipclusterz.engine --connection-file FILE [options]
   --preload NAMES         modules to import at the start, as numpy,scipy.linalg
   --with-agent            start what the engines of this host share to reach a controller on
                           another one, if it is on one
+  --own-output            what programs and libraries write goes to the log alone, not to
+                          the client of the task that runs
   --group NAME            the group of the profile's that this is of, for people
   --ranks N               this must be one of N ranks
   --check-world           with --ranks: MPI, too, must say so; it is started through mpi4py,
@@ -105,7 +107,7 @@ _VALUES = {
     "--agent": str,
     "--agent-segments": str,
 }
-_FLAGS = ("--check-world", "--confined", "--fork", "--with-agent")
+_FLAGS = ("--check-world", "--confined", "--fork", "--own-output", "--with-agent")
 _NOT_WITH_ENGINES = ("--engine-id", "--ranks", "--check-world", "--on-rank-loss")
 
 
@@ -147,6 +149,8 @@ class Options:
         A cgroup limits its memory.
     resources, tags : str
         What it offers to tasks, separated by commas: amounts by name, and names.
+    own_output : bool
+        What programs and libraries write goes to the log alone.
     check_world : bool
         MPI itself is to be asked.
     on_rank_loss : str
@@ -184,6 +188,7 @@ class Options:
         "lease",
         "memory",
         "on_rank_loss",
+        "own_output",
         "parent",
         "preload",
         "ranks",
@@ -225,6 +230,7 @@ class Options:
         self.confined = False
         self.resources = ""
         self.tags = ""
+        self.own_output = False
         self.timeout = 30.0
         self.lease = 60.0
         self.end_timeout = 2.0
@@ -248,6 +254,8 @@ class Options:
                 arguments += [f"--{name.replace('_', '-')}", value]
         if self.confined:
             arguments.append("--confined")
+        if self.own_output:
+            arguments.append("--own-output")
         if self.with_agent and self.ranks is not None:
             # One that is started again may find that there is none any more.
             arguments.append("--with-agent")

@@ -2,8 +2,9 @@
 
 What code of the running task writes, in whichever thread, goes to the task's client. All else goes to the process's own
 stream, a log file that is kept within a bound: what is written between tasks, and what threads of a task write when it
-has ended. Whose code it is, is decided in `origin`; batching, sending and limits are the extension module's. What is
-written to the stream of displays is decided in `ipython`.
+has ended. Whose code it is, is decided in `origin`; batching, sending and limits are the extension module's, which also
+reads what does not come through here, but through descriptors 1 and 2. What is written to the stream of displays is
+decided in `ipython`.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Stream(io.TextIOBase):
         self._own = own
         self._encoding, self._errors = "utf-8", "replace"
         self._line_buffering = self._write_through = False
+        self._begun = ""
         self.copy: Callable[[str], object] | None = None
         self.name = f"<{name}>"
         self.buffer = _Bytes(self)
@@ -108,7 +110,7 @@ class Stream(io.TextIOBase):
         return False
 
     def fileno(self) -> int:
-        # A child process that is given this stream writes to the engine's log.
+        # What a child process writes that is given this stream comes through the descriptor.
         return self._own.fileno()
 
     # -- writing ------------------------------------------------------------------------------------------------
@@ -129,7 +131,9 @@ class Stream(io.TextIOBase):
         self.write("".join(lines))
 
     def flush(self) -> None:
-        """Do nothing: the I/O thread sends what there is within milliseconds."""
+        """Do nothing: the I/O thread sends what there is within milliseconds. In a child, write what is gathered."""
+        if self._state.forked:
+            self._write_own("", True)
 
     def close(self) -> None:
         """Do nothing: code that closes the standard output of a task must not close the next one's."""
@@ -146,20 +150,34 @@ class Stream(io.TextIOBase):
             text = text.encode("utf-8", "replace").decode()
             logged = self._log(self._stream == "stderr", text)
         if not logged:
-            # A child that user code forked off: the lock of the log is its parent's.
-            try:
-                self._own.write(text)
-                self._own.flush()
-            except (OSError, ValueError):
-                pass
+            # In a child the lock of the log is its parent's.
+            self._write_own(text, "\n" in text)
+
+    def _write_own(self, text: str, at_once: bool) -> None:
+        """Write in a child that user code forked off: lines of several stay whole."""
+        text, self._begun = self._begun + text, ""
+        if not at_once and len(text) < io.DEFAULT_BUFFER_SIZE:
+            self._begun = text
+            return
+        try:
+            self._own.write(text)
+            self._own.flush()
+        except (OSError, ValueError):
+            # Nobody reads it.
+            pass
 
     # -- inside -------------------------------------------------------------------------------------------------
 
     @property
     def live(self) -> bool:
         """Whether the code that asks has a client to write to."""
+        return self.task is not None
+
+    @property
+    def task(self) -> int | None:
+        """The task that the code which asks is of; None: it has ended, or this is a child that user code forked off."""
         state = self._state
-        return state.busy and not state.forked and task_here() in (None, state.task)
+        return state.task if state.busy and not state.forked and task_here() in (None, state.task) else None
 
     def _sent(self, text: str) -> bool:
         """Whether there was a client to send it to."""
