@@ -131,7 +131,6 @@ def test_joblib(cluster: Cluster) -> None:
     assert "default-cluster" in BACKENDS
 
 
-@pytest.mark.skipif(not hasattr(Cluster, "start_engines"), reason="clusters have no controls")
 def test_controls(made: list[ipp.Cluster]) -> None:
     cluster = ipp.Cluster(n=1)
     made.append(cluster)
@@ -159,7 +158,6 @@ def test_controls(made: list[ipp.Cluster]) -> None:
     assert rc.ids == []
 
 
-@pytest.mark.skipif(not hasattr(Cluster, "from_file"), reason="clusters have no controls")
 def test_a_cluster_that_runs_already(made: list[ipp.Cluster]) -> None:
     cluster = ipp.Cluster(n=1)
     made.append(cluster)
@@ -172,7 +170,6 @@ def test_a_cluster_that_runs_already(made: list[ipp.Cluster]) -> None:
             assert rc[:].apply_sync(abs, -1) == [1]
 
 
-@pytest.mark.skipif(not hasattr(Cluster, "start_engines"), reason="clusters have no controls")
 def test_a_controller_first(made: list[ipp.Cluster]) -> None:
     cluster = ipp.Cluster(n=2)
     made.append(cluster)
@@ -184,7 +181,6 @@ def test_a_controller_first(made: list[ipp.Cluster]) -> None:
     assert rc[:].apply_sync(abs, -1) == [1, 1]
 
 
-@pytest.mark.skipif(not hasattr(Cluster, "from_file"), reason="clusters have no controls")
 def test_manager(made: list[ipp.Cluster]) -> None:
     manager = ipp.ClusterManager()
     key, cluster = manager.new_cluster(n=1)

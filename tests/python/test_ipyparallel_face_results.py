@@ -13,7 +13,6 @@ import pytest
 from helpers import hold, until
 from main_functions import divided, from_main
 
-import ipclusterz as ipz
 from ipclusterz import ipyparallel as ipp
 from ipclusterz.ipyparallel.datapub import publish_data
 
@@ -59,7 +58,6 @@ def test_times_and_metadata(ippc: ipp.Client) -> None:
     assert one.metadata["outputs_ready"]
 
 
-@pytest.mark.skipif(not hasattr(ipz, "publish_data"), reason="tasks cannot publish")
 def test_published_data(ippc: ipp.Client) -> None:
     one, several = ippc[0].apply_async(publish_data, {"a": 1}), ippc[:2].apply_async(publish_data, {"a": 2})
     ippc.wait([one, several], timeout=10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from copy import copy
 
 from ..compat import missing_attribute
 from ..shared.serialize import dumps
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadBalancedView"]
 
-# What `set_flags` sets beside the flags of calls.
-_ATTRIBUTES = ("duration", "targets", "block", "bound", "quiet")
+# What `set_flags` sets beside the flags of calls, and where all of it is kept.
+_ATTRIBUTES = ("label", "duration", "targets", "block", "bound", "quiet")
+_STATE = ("_flags", "_label", "_duration", "_targets", "_block", "bound", "_quiet")
 
 
 class LoadBalancedView(View):
@@ -355,7 +357,8 @@ class LoadBalancedView(View):
         ----------
         **flags
             ``after``, ``follow``, ``timeout``, ``time_limit``, ``retries``, ``retry_on``, ``retry_delay``,
-            ``crash_limit``, ``priority``, ``needs``, ``duration``, ``targets``, ``block``, ``bound`` and ``quiet``.
+            ``crash_limit``, ``priority``, ``needs``, ``label``, ``duration``, ``targets``, ``block``, ``bound`` and
+            ``quiet``.
             `needs` is a dictionary of amounts and tags, as for the method of that name:
             ``{"gpus": 1, "bigmem": True}``.
 
@@ -395,12 +398,13 @@ class LoadBalancedView(View):
         ...     view.apply_sync(abs, -2)
         2
         """
-        before = (dict(self._flags), self._duration, self._targets, self._block, self.bound, self._quiet)
+        before = self._copy()
         try:
             self.set_flags(**flags)
             yield
         finally:
-            self._flags, self._duration, self._targets, self._block, self.bound, self._quiet = before
+            for name in _STATE:
+                setattr(self, name, getattr(before, name))
 
     def needs(self, *tags: str, **amounts: Any) -> LoadBalancedView:
         """A view like this one whose calls go to engines that offer something.
@@ -438,9 +442,8 @@ class LoadBalancedView(View):
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _copy(self) -> LoadBalancedView:
-        view = LoadBalancedView(self.client, self.targets)
+        view = copy(self)
         view._flags = dict(self._flags)
-        view._duration, view._block, view._quiet, view.bound = self._duration, self._block, self._quiet, self.bound
         return view
 
     def _packed(self, f: Callable[..., Any], *, bound: bool = False, mapped: bool = False) -> tuple[bytes, bytes]:

@@ -70,5 +70,5 @@ def _lines(task: dict[str, Any]) -> list[str]:
     if started and completed:
         line += f", from {started:%Y-%m-%d %H:%M:%S} UTC for {(completed - started).total_seconds():.3g} s"
     if task["state"] == "unknown":
-        line += ": it has not reached the controller, or is not remembered"
+        line += ": it was refused, has not reached the controller, or is not remembered"
     return [line, *(f"  {reason}" for reason in task["waits"]), *([f"  {task['why']}"] if task["why"] else [])]

@@ -364,7 +364,7 @@ class LoadBalancedView(View, balanced.LoadBalancedView):
 
     # -- flags, of which the scheduler has its own ---------------------------------------------------------------
 
-    def set_flags(self, **kwargs: Any) -> LoadBalancedView:
+    def set_flags(self, **kwargs: Any) -> LoadBalancedView:  # type: ignore[override]
         """Set flags of tasks, `after`, `follow`, `timeout`, `retries`, `label`, and attributes; gives the view."""
         if kwargs.get("timeout") == 0:
             # No limit there, and here.
@@ -372,15 +372,11 @@ class LoadBalancedView(View, balanced.LoadBalancedView):
         _set_flags(self, kwargs, getattr(super(), "set_flags", None))
         return self
 
-    @contextmanager
-    def temp_flags(self, **kwargs: Any) -> Iterator[None]:
-        """Context manager: flags are set in its block."""
-        before = {name: _flag(self, name) for name in kwargs}
-        try:
-            self.set_flags(**kwargs)
-            yield
-        finally:
-            self.set_flags(**before)
+    def abort(  # type: ignore[override]
+        self, jobs: Any = None, targets: Any = None, block: bool | None = None
+    ) -> None:
+        """Give up what no engine has begun: of results or message ids, or all of these engines."""
+        View.abort(self, jobs, targets, block)
 
     # -- inside -------------------------------------------------------------------------------------------------
 
