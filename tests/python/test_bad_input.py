@@ -208,11 +208,17 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
     "View.label": [(lambda view: setattr(view, "label", 3), TypeError, "a label is a text or None, not int")],
     "Client.abort": [
         (lambda rc: rc.abort(3), TypeError, "results or message ids are needed, not int"),
-        (lambda rc: rc.abort(["x"]), TypeError, "results are aborted, not message ids"),
+        (lambda rc: rc.abort(["x"]), ValueError, "'x' is no message id"),
         (lambda rc: rc.abort([], targets=0), TypeError, "jobs or targets, not both"),
-        (lambda rc: rc.abort([], all_clients=True), TypeError, "all_clients and interrupt, not both"),
-        (lambda rc: rc.abort([], interrupt=True), TypeError, "all_clients and interrupt, not both"),
+        (lambda rc: rc.abort([], all_clients=True), TypeError, "give jobs, all_clients or session, not several"),
+        (lambda rc: rc.abort(session="s", all_clients=True), TypeError, "give jobs, all_clients or session"),
         (lambda rc: rc.abort(targets=9), IndexError, "there is no engine 9"),
+    ],
+    "Client.explain": [
+        (lambda client: client.explain(3), TypeError, "counted from the last: -1, not 3"),
+        (lambda client: client.explain(None), TypeError, "results, message ids or -1"),
+        (lambda client: client.explain([]), ValueError, "no message id in an empty list"),
+        (lambda client: client.explain("x"), ValueError, "'x' is no message id"),
     ],
     "Client.get_result": [
         (lambda rc: rc.get_result(-1, targets=0), TypeError, "results have engines of their own"),
@@ -364,6 +370,31 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda view: view.parallel(chunksize=0)(abs), ValueError, "chunksize"),
         (lambda view: view.parallel()(abs)([1], [2, 3]), ValueError, r"equal lengths, not \[1, 2\]"),
     ],
+    "LoadBalancedView.set_flags": [
+        (lambda view: view.set_flags(nope=1), TypeError, "no flag 'nope'; there are: after, follow"),
+        (lambda view: view.set_flags(after=3), TypeError, "waits for results or message ids, not for int"),
+        (lambda view: view.set_flags(follow=["x"]), ValueError, "'x' is no message id: one looks like"),
+        (lambda view: view.set_flags(timeout=-1), ValueError, "timeout is a number of seconds, 0 or more, not -1"),
+        (lambda view: view.set_flags(time_limit="1"), TypeError, "time_limit is a number of seconds or None, not str"),
+        (lambda view: view.set_flags(retries=1.5), TypeError, "retries is a whole number, not float"),
+        (lambda view: view.set_flags(retry_on=(3,)), TypeError, "classes of exceptions, as .OSError,., not 3"),
+        (lambda view: view.set_flags(retry_on=KeyboardInterrupt), TypeError, "classes of exceptions"),
+        (lambda view: view.set_flags(crash_limit=0), ValueError, "crash_limit is a whole number from 1 to"),
+        (lambda view: view.set_flags(priority=1 << 40), ValueError, "priority is a whole number from -2147483648 to"),
+        (lambda view: view.set_flags(needs=[1]), TypeError, "needs are a dictionary"),
+    ],
+    "LoadBalancedView.temp_flags": [
+        (lambda view: view.temp_flags(nope=1).__enter__(), TypeError, "no flag 'nope'"),
+    ],
+    "LoadBalancedView.needs": [
+        (lambda view: view.needs(gpus="many"), TypeError, "of gpus a number is needed, or a size as '16G', not 'many'"),
+        (lambda view: view.needs(gpus=-1), ValueError, "of gpus a number from 0 to 2..49 is needed, not -1"),
+        (lambda view: view.needs(3), TypeError, "a resource has a name, not 3"),
+    ],
+    "LoadBalancedView.abort": [
+        (lambda view: view.abort(3), TypeError, "results or message ids are needed, not int"),
+        (lambda view: view.abort("x"), ValueError, "no message id"),
+    ],
     "LoadBalancedView.reload": [(lambda view: view.reload(None), TypeError, "a module or its name is needed")],
     "DirectView.send_signal": [(lambda view: view.send_signal("SIGNOPE"), ValueError, "no signal 'SIGNOPE'")],
     "View.barrier": [(lambda view: view.barrier(3), TypeError, "results or message ids are needed, not int")],
@@ -399,6 +430,7 @@ WITHOUT = {
     "DirectView.shutdown",
     "LoadBalancedView.targets",
     "LoadBalancedView.duration",
+    "Client.priority",
 }
 
 ROWS = [(where, row) for where, rows in BAD.items() for row in rows]

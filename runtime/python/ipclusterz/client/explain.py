@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from .records import ask, number_of, tasks_of
+from .records import ask, checked_id, number_of, tasks_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +34,14 @@ class Explanation:
 
 
 def explain(core: Core, ids: Iterable[str]) -> Explanation:
-    """Ask the controller about tasks by their ids."""
-    ids = list(ids)
+    """Ask the controller about tasks by their ids.
+
+    Raises
+    ------
+    ValueError
+        When a text is no message id.
+    """
+    ids = [checked_id(message_id) for message_id in ids]
     by_session: dict[str, set[int]] = {}
     for message_id in ids:
         by_session.setdefault(message_id.split("-")[0], set()).add(number_of(message_id)[0])

@@ -9,6 +9,7 @@ waits in the same way, the two might wait for each other, and the wait ends with
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import deque
 from contextlib import suppress
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["nested"]
 
+# Terms with which a call is not done here.
+_NOT_HERE = frozenset(("after", "follow", "needs", "time_limit"))
 # How often a wait for other engines looks what they are doing, and how long it waits for their answer.
 _LOOK_SECONDS = 1.0
 _ANSWER_SECONDS = 0.5
@@ -81,7 +84,8 @@ class NestedCore:
         **how: Any,
     ) -> Any:
         pending = self._core.submit(op, items, function=function, **how)
-        if how.get("collective"):
+        # What waits for others, needs something, or may run only so long is the controller's to begin.
+        if how.get("collective") or not _NOT_HERE.isdisjoint(json.loads(how.get("terms") or "{}")):
             return pending
         engines = how.get("engines")
         balanced, for_here = deque[Call](), deque[Call]()

@@ -6,6 +6,7 @@ Questions and answers are JSON, as the extension module has them. `remake` turns
 from __future__ import annotations
 
 import json
+import re
 from math import inf
 from typing import Any, NamedTuple
 
@@ -13,9 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._core import Client as Core
 
-__all__ = ["Submission", "ask", "number_of", "recorded", "requests_of", "tasks_of"]
+__all__ = ["Submission", "ask", "checked_id", "is_id", "number_of", "recorded", "requests_of", "tasks_of"]
 
 _SECONDS = 30.0
+_ID = re.compile(r"[0-9a-f]{8}-(0|[1-9]\d*)-(0|[1-9]\d*)")
 
 
 class Submission(NamedTuple):
@@ -68,6 +70,24 @@ def tasks_of(core: Core, **conditions: Any) -> list[dict[str, Any]]:
     """The tasks for which all of this holds, in the order in which they were submitted."""
     found: list[dict[str, Any]] = ask(core, {"tasks": conditions}).get("tasks", [])
     return found
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the form of a message id."""
+    return _ID.fullmatch(text) is not None
+
+
+def checked_id(message_id: str) -> str:
+    """A text that has the form of a message id.
+
+    Raises
+    ------
+    ValueError
+        When it has not.
+    """
+    if not is_id(message_id):
+        raise ValueError(f"{message_id!r:.80} is no message id: one looks like 0f3c9a1e-7-0")
+    return message_id
 
 
 def number_of(message_id: str) -> tuple[int, int]:

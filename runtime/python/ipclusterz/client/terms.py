@@ -11,7 +11,7 @@ from math import isfinite
 
 from .asyncresult import AsyncResult
 from .growing import Growing
-from .records import tasks_of
+from .records import checked_id, is_id, tasks_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Dependency(set[str]):
     Examples
     --------
     >>> first = lbv.apply_async(abs, -1)
-    >>> with lbv.temp_flags(after=ipz.Dependency([first], success=True, failure=True)):
+    >>> with lbv.temp_flags(after=Dependency([first], success=True, failure=True)):
     ...     lbv.apply_sync(abs, -2)
     2
     """
@@ -90,7 +90,6 @@ if TYPE_CHECKING:
 
 # So many are in one list of a message.
 _MOST = 1 << 16
-_ID = re.compile(r"[0-9a-f]{8}-(0|[1-9]\d*)-(0|[1-9]\d*)")
 
 
 def _ids_of(jobs: Jobs) -> tuple[list[str], list[AsyncResult]]:
@@ -104,10 +103,8 @@ def _ids_of(jobs: Jobs) -> tuple[list[str], list[AsyncResult]]:
                 job._pending.wait_until_whole(None)
             ids += job.msg_ids
             results.append(job)
-        elif isinstance(job, str) and _ID.fullmatch(job):
-            ids.append(job)
         elif isinstance(job, str):
-            raise ValueError(f"{job!r:.80} is no message id: one looks like 0f3c9a1e-7-0")
+            ids.append(checked_id(job))
         else:
             raise TypeError(f"a task waits for results or message ids, not for {type(job).__name__}: {job!r:.80}")
     return ids, results
@@ -123,7 +120,7 @@ def is_dependency(value: object) -> bool:
     if isinstance(value, (AsyncResult, Dependency)):
         return True
     if isinstance(value, str):
-        return _ID.fullmatch(value) is not None
+        return is_id(value)
     several = isinstance(value, (list, tuple, set, frozenset)) and len(value) > 0
     return several and all(isinstance(each, AsyncResult) or is_dependency(each) for each in value)  # type: ignore[attr-defined]
 

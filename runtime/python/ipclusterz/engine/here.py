@@ -74,6 +74,8 @@ class _Given:
 
     __slots__ = ("_code", "frames", "function", "kind", "op")
     group = None
+    # Calls with such are left to engines that have nothing else to do.
+    needs = None
 
     def __init__(self, op: str, function: tuple[bytes, bytes] | None, frames: Sequence[Frame]) -> None:
         self.op = self.kind = op
