@@ -208,7 +208,7 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
     "View.label": [(lambda view: setattr(view, "label", 3), TypeError, "a label is a text or None, not int")],
     "Client.abort": [
         (lambda rc: rc.abort(3), TypeError, "results or message ids are needed, not int"),
-        (lambda rc: rc.abort(["x"]), ValueError, "'x' is no message id"),
+        (lambda rc: rc.abort(["x"]), ValueError, '"x" is no message id'),
         (lambda rc: rc.abort([], targets=0), TypeError, "jobs or targets, not both"),
         (lambda rc: rc.abort([], all_clients=True), TypeError, "give jobs, all_clients or session, not several"),
         (lambda rc: rc.abort(session="s", all_clients=True), TypeError, "give jobs, all_clients or session"),
