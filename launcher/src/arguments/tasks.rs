@@ -44,7 +44,8 @@ pub struct FilterArguments {
     #[arg(long, value_name = "NAME")]
     pub session: Option<String>,
 
-    /// In this state: queued, held, running, ok, error, aborted, lost, rejected or rank_lost (repeatable)
+    /// In this state: queued, waiting, held, running, ok, error, aborted, lost, rejected, rank_lost,
+    /// impossible or timed_out (repeatable)
     #[arg(long, value_name = "STATE")]
     pub state: Vec<String>,
 

@@ -166,6 +166,7 @@ impl Report for TaskReport {
                 let _ = writeln!(text, "{label:<10}{}", printable(&value));
             }
         }
+        text += &block("waits", &task.waits.join("\n"));
         for stream in ["stdout", "stderr"] {
             text += &block(stream, &joined(&self.output, stream));
         }

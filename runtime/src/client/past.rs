@@ -104,7 +104,7 @@ impl Client {
     /// controller keeps no history, which a session with a name needs.
     pub(super) fn count_open(&self, timeout: Duration) -> Result<(), ClientError> {
         let Some(OfSession { name, id, .. }) = self.session() else { return Ok(()) };
-        let states = ["queued", "held", "running"].map(str::to_owned).to_vec();
+        let states = ["queued", "waiting", "held", "running"].map(str::to_owned).to_vec();
         let filter = Filter { session: Some(name), states, ..Filter::default() };
         let found = self.query(Ask::Tasks(filter), timeout)?.found;
         let begins = id.get(..CLIENT_DIGITS).unwrap_or_default();

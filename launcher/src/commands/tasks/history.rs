@@ -21,9 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Most requests that are named in one question.
 const NAMED_MOST: usize = 4096;
 /// How a task is under way.
-pub const OPEN: [&str; 3] = ["queued", "held", "running"];
+pub const OPEN: [&str; 4] = ["queued", "waiting", "held", "running"];
 /// How a task has ended that did not succeed.
-pub const FAILED: [&str; 5] = ["error", "aborted", "lost", "rejected", "rank_lost"];
+pub const FAILED: [&str; 7] = ["error", "aborted", "lost", "rejected", "rank_lost", "impossible", "timed_out"];
 
 /// Whether a task has not ended.
 pub fn is_open(task: &TaskRecord) -> bool {

@@ -283,7 +283,9 @@ class Past(Steering):
             if engine["id"] in chosen
         }
         if verbose:
-            rows = self.db_query({"state": {"$in": ["held", "running", "queued"]}}, keys=("msg_id", "engine_id"))
+            rows = self.db_query(
+                {"state": {"$in": ["held", "running", "queued", "waiting"]}}, keys=("msg_id", "engine_id")
+            )
             for engine, queue in queues.items():
                 queue["queue"] = [row["msg_id"] for row in rows if row["engine_id"] == engine]
         return {**queues, "unassigned": status["pending"]}
@@ -334,8 +336,9 @@ class Past(Steering):
             1970.
         keys : str or iterable of str, optional
             The columns of the answer; all when left out. There are ``msg_id``, ``session``, ``name`` (of the function,
-            or the operation), ``state`` (``queued``, ``held``, ``running``, ``ok``, ``error``, ``aborted``, ``lost``,
-            ``rejected``, ``rank_lost``; also called ``status``), ``engine_id``, ``submitted``, ``started``,
+            or the operation), ``state`` (``queued``, ``waiting``, ``held``, ``running``, ``ok``, ``error``,
+            ``aborted``, ``lost``, ``rejected``, ``rank_lost``, ``impossible``, ``timed_out``; also called ``status``),
+            ``engine_id``, ``submitted``, ``started``,
             ``completed``, ``result_bytes`` and ``why``.
         **equal
             More columns, and their values: ``rc.db_query(state="error")``.

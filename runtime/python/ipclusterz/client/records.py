@@ -182,6 +182,6 @@ def requests_of(about: dict[str, Any] | None) -> int:
 def _of_tasks(number: int, positions: dict[int, dict[str, Any]]) -> Submission:
     count = max(positions) + 1
     engines = [(positions.get(position) or {}).get("engine") or 0 for position in range(count)]
-    complete = not any(task["state"] in ("queued", "held", "running") for task in positions.values())
+    complete = not any(task["state"] in ("queued", "waiting", "held", "running") for task in positions.values())
     submitted = min(task["submitted"] for task in positions.values())
     return Submission(number, [None if count == 1 else engines], submitted, "apply", None, complete)

@@ -109,11 +109,12 @@ impl Core {
         }
     }
 
-    /// Tasks that have not ended, as far as a filter means them, of these requests. `began`: when the clock began, seconds since 1970.
+    /// Tasks that have not ended, as far as a filter means them, of these requests; if it names some, with what they wait for. `began`: when the clock began, seconds since 1970.
     pub fn open_tasks(&self, filter: &Filter, began: f64, of_these: impl Fn(RequestId) -> bool) -> Vec<TaskRecord> {
         let of = |peer: &Peer| filter.session.as_ref().is_none_or(|name| *name == peer.session.name);
         let clients = self.registry.clients().filter(|(_, peer)| of(peer));
-        let of_client = |(id, peer)| self.open_of_client(id, peer, began, &of_these);
+        let explained = filter.requests.is_some();
+        let of_client = |(id, peer)| self.open_of_client(id, peer, began, explained, &of_these);
         let mut tasks: Vec<TaskRecord> = clients.flat_map(of_client).collect();
         let name = filter.name.as_deref().unwrap_or_default();
         tasks.retain(|task| {
@@ -147,10 +148,14 @@ impl Core {
         id: PeerId,
         peer: &'a Peer,
         began: f64,
+        explained: bool,
         of_these: &'a impl Fn(RequestId) -> bool,
     ) -> impl Iterator<Item = TaskRecord> + 'a {
         let tasks = self.work.open_tasks_of(id).filter(|task| of_these(task.request));
-        tasks.map(move |task| record(peer, &task, began))
+        tasks.map(move |task| {
+            let waits = if explained { self.work.why(task.task) } else { Vec::new() };
+            TaskRecord { waits, ..record(peer, &task, began) }
+        })
     }
 }
 
