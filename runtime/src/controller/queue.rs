@@ -159,12 +159,6 @@ impl Queue {
             || self.lines.iter().any(|line| line.choice == *choice)
     }
 
-    /// The highest priority of what waits, of those below `limit`.
-    pub fn highest_below(&self, limit: Option<i32>) -> Option<i32> {
-        let mut priorities = self.lines.iter().map(|line| line.priority);
-        priorities.find(|priority| limit.is_none_or(|limit| *priority < limit))
-    }
-
     /// A task is to wait, behind all of its priority that were submitted before it and may go to the same engines.
     pub fn push(&mut self, task: TaskId, choice: &Rc<Choice>, priority: i32) {
         match self.lines.iter_mut().find(|line| line.priority == priority && line.choice == *choice) {

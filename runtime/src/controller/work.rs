@@ -79,6 +79,9 @@ pub struct Work {
     released: bool,
     last_task: Saturating<u64>,
     queued: Saturating<u64>,
+    /// How many of them of each priority.
+    #[serde(default)]
+    levels: BTreeMap<i32, Saturating<u64>>,
     held_bytes: Saturating<u64>,
     no_engine_since: Option<Duration>,
     /// Whether engines are to come, as the launcher says.
@@ -134,6 +137,7 @@ impl Work {
             released: false,
             last_task: Saturating(0),
             queued: Saturating(0),
+            levels: BTreeMap::new(),
             held_bytes: Saturating(0),
             no_engine_since: None,
             expected: None,
@@ -259,7 +263,7 @@ impl Work {
         let Some(mut state) = self.clients.remove(&client) else { return };
         for task in state.queue.take_all(|_| true) {
             if self.is_queued(task) {
-                self.unqueued();
+                self.unqueued(task);
                 self.forget(task);
             }
         }
@@ -396,7 +400,7 @@ impl Work {
         let waiting = self.clients.values_mut().flat_map(|client| client.queue.take_all(hopeless));
         for task in waiting.collect::<Vec<_>>() {
             if self.is_queued(task) {
-                self.unqueued();
+                self.unqueued(task);
                 self.nowhere_to_go(task);
             }
         }

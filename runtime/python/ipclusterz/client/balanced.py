@@ -190,9 +190,9 @@ class LoadBalancedView(View):
 
     def apply_async(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AsyncResult:
         """Like `apply`, and never waits."""
-        named = {name: kwargs[name] for name in ("after", "follow") if name in kwargs and is_dependency(kwargs[name])}
-        if not named:
+        if "after" not in kwargs and "follow" not in kwargs:
             return self._apply(f, args, kwargs, self.bound)
+        named = {name: kwargs[name] for name in ("after", "follow") if name in kwargs and is_dependency(kwargs[name])}
         kwargs = {name: value for name, value in kwargs.items() if name not in named}
         with self.temp_flags(**named):
             return self._apply(f, args, kwargs, self.bound)

@@ -2,7 +2,7 @@
 
 use super::{Effect, Work};
 use crate::controller::queue::Reserved;
-use crate::controller::task::{Place, TaskState};
+use crate::controller::task::{Balanced, Place, TaskState};
 use crate::wire::Channel;
 use crate::wire::message::{Message, Task};
 use ipclusterz_base::ids::{EngineId, TaskId};
@@ -20,8 +20,10 @@ impl Work {
             return self.nowhere_to_go(task);
         }
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.queue.push(task, &balanced.choice, balanced.priority());
+        let priority = balanced.priority();
+        client.queue.push(task, &balanced.choice, priority);
         self.queued += 1;
+        *self.levels.entry(priority).or_default() += 1;
         // A client is in `turns` as long as its queue is not empty and it takes its replies.
         if !self.turns.contains(id) {
             self.turns.push_back(*id);
@@ -39,8 +41,16 @@ impl Work {
         }
     }
 
-    /// One task fewer waits. Where none does, none has been waiting in vain.
-    pub(super) fn unqueued(&mut self) {
+    /// A task does not wait any more, whatever becomes of it. Where none does, none has been waiting in vain.
+    pub(super) fn unqueued(&mut self, task: TaskId) {
+        let balanced = self.tasks.get(&task).and_then(|state| state.balanced.as_ref());
+        let priority = balanced.map_or(0, Balanced::priority);
+        if let Some(count) = self.levels.get_mut(&priority) {
+            *count -= 1;
+            if count.0 == 0 {
+                self.levels.remove(&priority);
+            }
+        }
         self.queued -= 1;
         if self.queued.0 == 0 {
             self.no_engine_since = None;
@@ -69,8 +79,11 @@ impl Work {
 
     /// The highest priority of tasks that wait, of those below `limit`.
     fn highest_below(&self, limit: Option<i32>) -> Option<i32> {
-        let clients = self.turns.iter().filter_map(|client| self.clients.get(client));
-        clients.filter_map(|client| client.queue.highest_below(limit)).max()
+        match limit {
+            Some(limit) => self.levels.range(..limit).next_back(),
+            None => self.levels.last_key_value(),
+        }
+        .map(|(priority, _)| *priority)
     }
 
     /// Gives out tasks of one priority. A client that was given something stands behind the others then; one all of whose tasks wait
@@ -95,7 +108,7 @@ impl Work {
             }
             if let Some((task, engine)) = next {
                 self.turns.extend((!is_empty).then_some(client));
-                self.unqueued();
+                self.unqueued(task);
                 self.give(task, engine, now);
             }
         }

@@ -76,7 +76,7 @@ impl Work {
         if let Some(client) = self.clients.get_mut(client) {
             client.queue.remove(task, &balanced.choice, balanced.priority());
         }
-        self.unqueued();
+        self.unqueued(task);
     }
 
     /// Nobody else does a task: one of the engines that were away while they had it may. True: it is waited for. `here`: only

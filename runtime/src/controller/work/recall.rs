@@ -174,7 +174,7 @@ impl Work {
             let all = self.clients.values_mut().flat_map(|client| client.queue.take_all(|_| true));
             for task in all.collect::<Vec<_>>() {
                 if self.is_queued(task) {
-                    self.unqueued();
+                    self.unqueued(task);
                     self.answer(task, None, Outcome::Lost(reason.clone()));
                 }
             }
