@@ -4,7 +4,7 @@ use super::Work;
 use crate::controller::task::{Conditions, News, Place, TaskState};
 use crate::controller::waits::{Standing, Waits};
 use crate::wire::message::{Dependency, Ended, Fate, Outcome, TaskRef};
-use ipclusterz_base::ids::{PeerId, TaskId};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -14,6 +14,12 @@ const RAN_MAX: usize = 1 << 14;
 
 /// The sessions that a request names, by what the ids of their tasks begin with.
 pub type Sessions = BTreeMap<String, PeerId>;
+
+/// So many tasks are looked for one after the other.
+const FEW: usize = 16;
+
+/// Where tasks ran: whose, by request and position.
+type Ran = BTreeMap<(PeerId, RequestId, u32), EngineId>;
 
 /// What is known of a task.
 enum Known {
@@ -91,10 +97,12 @@ impl Work {
     fn waits_of(&mut self, task: TaskId, dependency: &Dependency, sessions: &Sessions) -> Waits {
         let mut waits = Waits::new(dependency);
         let client = self.tasks.get(&task).map(|state| state.client).unwrap_or_default();
+        // Many of them are not looked for one by one.
+        let index = (dependency.on.len() > FEW).then(|| self.ran.iter().copied().collect::<BTreeMap<_, _>>());
         for parent in &dependency.on {
             let known = match parent.ended {
                 Some(ended) => Known::Ended(ended),
-                None => self.look_up(client, &parent.task, sessions),
+                None => self.look_up(client, &parent.task, sessions, index.as_ref()),
             };
             let name = |work: &Self| work.name_of(client, &parent.task);
             match known {
@@ -110,7 +118,7 @@ impl Work {
         waits
     }
 
-    fn look_up(&self, client: PeerId, task: &TaskRef, sessions: &Sessions) -> Known {
+    fn look_up(&self, client: PeerId, task: &TaskRef, sessions: &Sessions, index: Option<&Ran>) -> Known {
         let TaskRef { session, request, position } = task;
         let owner = session.as_ref().map_or(Some(client), |session| sessions.get(session).copied());
         let Some((owner, state)) = owner.and_then(|owner| Some((owner, self.clients.get(&owner)?))) else {
@@ -127,8 +135,12 @@ impl Work {
         let Some(fate) = state.failures.fate(*request, *position) else {
             return Known::Unknown("which ended so long ago that it is not known how".to_owned());
         };
-        let engine = self.ran.iter().rev().find(|(task, _)| *task == (owner, *request, *position));
-        Known::Ended(Ended { fate, engine: engine.map(|(_, engine)| *engine) })
+        let key = (owner, *request, *position);
+        let engine = match index {
+            Some(index) => index.get(&key).copied(),
+            None => self.ran.iter().rev().find(|(task, _)| *task == key).map(|(_, engine)| *engine),
+        };
+        Known::Ended(Ended { fate, engine })
     }
 
     /// What a task is called by a client.
