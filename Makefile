@@ -4,7 +4,7 @@
 # build time) are then compiled once for all of them.
 
 .PHONY: help run test check lint-layers lint-rust lint-python test-rust test-fuzz test-python test-oldest mpi-bridge bench \
-	bench-mpi bench-hosts bench-distance bench-calls bench-tunnels bench-stage soak chaos overload peers attack fuzz docs install testbed lock clean \
+	bench-mpi bench-hosts bench-distance bench-calls bench-scheduling bench-tunnels bench-stage soak chaos overload peers attack fuzz docs install testbed lock clean \
 	dist dist-mpi test-dist
 .PHONY: test-condor clean-dist lint-licenses lint-versions licenses audit test-packaging version release release-check
 .DEFAULT_GOAL := help
@@ -144,6 +144,9 @@ bench-distance: $(VENV)/package.stamp testbed ## Measure large data over a line 
 
 bench-calls: $(VENV)/package.stamp ## Measure small calls over TCP beside the unix socket; BENCH="--rounds 5" and so on
 	$(BIN)/python tests/bench/small $(BENCH)
+
+bench-scheduling: $(VENV)/package.stamp ## Measure calls that wait for others, need something or have priorities, beside Dask; BENCH="--rounds 5" and so on
+	$(BIN)/python tests/bench/scheduling $(BENCH)
 
 bench-stage: $(VENV)/package.stamp testbed ## Start engines whose Python is on a slow file system, as root; BENCH="--interpreters 128" and so on
 	$(BIN)/python tests/bench/environments $(BENCH)
