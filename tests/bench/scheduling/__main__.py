@@ -1,7 +1,7 @@
 """Load-balanced calls on terms, beside Dask: `make bench-scheduling`. Prints a table, and JSON to a file.
 
-Two systems stand on this host at the same time, each with four engines, and take turns. It asserts nothing about time. Each
-row is the median of the rounds, in calls a second, from the first submission to the last answer:
+Two systems stand on this host at the same time, each with four engines, and take turns. It asserts nothing about time.
+Each row is the median of the rounds, in calls a second, from the first submission to the last answer:
 
 plain       no-ops submitted one by one
 priority    the same, every second one of a higher priority
