@@ -54,9 +54,9 @@ fn an_unknown_key_in_a_profile() {
     std::fs::write(&path, "# the lab\n[engines]\nresart = true\n").expect("write");
     let expected = "error: [USER]/config/ipclusterz/profiles/lab.toml:3:1: unknown key `engines.resart`\n\
                     hint: did you mean `restart`? keys known here: agent, bind, capture_output, count, directory, end_timeout, env, fork, gpus, hash_seed, \
-                    launcher, lease, memory, min, on_rank_loss, pass_env, preload, python, restart, restart_limit, restart_window, \
+                    launcher, lease, memory, min, on_rank_loss, pass_env, preload, python, resources, restart, restart_limit, restart_window, \
                     retries, \
-                    setup, stage, startup_command, startup_script, threads, timeout, wrap\n";
+                    setup, stage, startup_command, startup_script, tags, threads, timeout, wrap\n";
     user.run("start --profile lab").assert_fails(2, expected);
     user.run(&format!("start --profile {}", path.display())).assert_fails(2, expected);
     user.run("start --profile lob").assert_fails(
@@ -139,8 +139,8 @@ fn values_that_contradict_each_other() {
         2,
         "error: --set: unknown key `engines.cuont`\n\
          hint: did you mean `count`? keys known here: agent, bind, capture_output, count, directory, end_timeout, env, fork, gpus, hash_seed, launcher, \
-         lease, memory, min, on_rank_loss, pass_env, preload, python, restart, restart_limit, restart_window, retries, setup, \
-         stage, startup_command, startup_script, threads, timeout, wrap\n",
+         lease, memory, min, on_rank_loss, pass_env, preload, python, resources, restart, restart_limit, restart_window, retries, setup, \
+         stage, startup_command, startup_script, tags, threads, timeout, wrap\n",
     );
 }
 
