@@ -25,7 +25,8 @@ fn tasks_that_are_not_named_right_are_refused() {
     user.run("tasks list --state runing").assert_fails(
         2,
         "error: --state: there is no state \"runing\"\n\
-         hint: did you mean \"running\"? states there are: queued, held, running, ok, error, aborted, lost, rejected, rank_lost\n",
+         hint: did you mean \"running\"? states there are: queued, waiting, held, running, ok, error, aborted, lost, rejected, rank_lost, \
+         impossible, timed_out\n",
     );
     user.run("tasks query --since soon").assert_fails(
         2,

@@ -108,6 +108,9 @@ mod tests {
         let failure = filter(&arguments, None).expect_err("no state");
         assert_eq!(failure.message, "--state: there is no state \"runing\"");
         let hint = failure.hint.expect("a hint");
-        assert!(hint.starts_with("did you mean \"running\"? states there are: queued, held, running, ok, "), "{hint}");
+        assert!(
+            hint.starts_with("did you mean \"running\"? states there are: queued, waiting, held, running, ok, "),
+            "{hint}"
+        );
     }
 }
