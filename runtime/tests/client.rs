@@ -50,6 +50,7 @@ impl Session {
             about: None,
             part: 0,
             terms: None,
+            rank: 0,
         });
         self.sent();
         (id, pending)

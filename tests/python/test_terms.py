@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator
+from copy import copy
+from fractions import Fraction
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -217,6 +221,7 @@ def test_a_call_that_runs_for_too_long_is_interrupted(view: LoadBalancedView) ->
 
 
 def never_ends() -> None:
+    print("begun")
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with contextlib.suppress(KeyboardInterrupt):
@@ -233,7 +238,7 @@ def test_one_that_cannot_be_interrupted_ends_with_its_engine(own_cluster: Callab
         until(lambda: len(engine_pids(rc)) == 2 and engine_pids(rc) != before, SECONDS)
         # By hand the same.
         result = view.apply_async(never_ends)
-        until(lambda: runs(rc, result))
+        until(lambda: result.stdout)
         rc.abort(result.msg_ids, force=True)
         with pytest.raises(ipz.EngineError):
             result.get(SECONDS)
@@ -393,3 +398,99 @@ def test_why_a_call_waits(rc: Client, view: LoadBalancedView, gate: Path) -> Non
     gate.touch()
     rc.barrier([*holding, *queued, child], timeout=SECONDS)
     assert "(abs): ok on engine" in repr(rc.explain(child))
+
+
+# -- what was found by trying ------------------------------------------------------------------------------------------
+
+
+def test_a_map_behind_a_map(view: LoadBalancedView) -> None:
+    """Each call of the second one waits for all of the first, at one gate."""
+    first = view.map_async(abs, range(-2000, 0), chunksize=1)
+    with view.temp_flags(after=first):
+        second = view.map_async(abs, range(2000), chunksize=1)
+    assert second.get(SECONDS) == list(range(2000))
+
+
+def test_as_many_parents_as_there_may_be(view: LoadBalancedView, rc: Client) -> None:
+    results = view.map_async(abs, range(30_000), chunksize=1)
+    assert view.apply_async(abs, -1, after=results).get(60) == 1
+    with pytest.raises(ValueError, match="15000 runs of tasks, and 8192 are the most"):
+        view.apply_async(abs, -1, after=results.msg_ids[::2])
+    too_many = Dependency(results)
+    too_many.update(f"{results.msg_ids[0][:8]}-1-{number}" for number in range(70_000))
+    with pytest.raises(ValueError, match="65536 others at most"):
+        view.apply_async(abs, -1, after=too_many)
+    assert view.apply_sync(abs, -2) == 2, "this client is there as before"
+
+
+def test_threads_that_share_a_view(view: LoadBalancedView) -> None:
+    done = view.apply_async(abs, -1)
+    done.wait(SECONDS)
+
+    def submit() -> None:
+        for _ in range(200):
+            view.apply_async(abs, -1, after=done)
+
+    threads = [Thread(target=submit) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert view.after is None
+
+
+def test_what_was_begun_in_time_may_be_tried_again_later(view: LoadBalancedView, tmp_path: Path) -> None:
+    with view.temp_flags(timeout=0.2, retries=2, retry_on=OSError, retry_delay=0.3):
+        assert view.apply_async(fails_until, str(tmp_path / "a"), 3, OSError).get(SECONDS) == 3
+
+
+def test_what_a_map_tries_again_has_its_flags(view: LoadBalancedView) -> None:
+    with view.temp_flags(time_limit=0.2, targets=[1]):
+        result = view.map_async(time.sleep, [0, 60, 0], chunksize=1)
+    again = result.retry() if result.wait(SECONDS) else None
+    assert again is not None
+    with pytest.raises(ipz.CompositeError, match="TaskTimeout"):
+        again.get(SECONDS)
+
+
+@pytest.mark.parametrize("called", [dict, Fraction, complex])
+def test_classes_are_tried_again_too(view: LoadBalancedView, called: Any) -> None:
+    with view.temp_flags(retries=2, retry_on=(OSError,)):
+        assert view.apply_sync(called) == called()
+
+
+def test_a_loop_may_have_nothing_to_wait_for(view: LoadBalancedView) -> None:
+    before: list[AsyncResult] = []
+    for number in range(3):
+        before = [view.apply_async(abs, -number, after=before)]
+    assert view.apply_async(abs, -7, after=None).get(SECONDS) == 7
+    assert before[0].get(SECONDS) == 2
+
+
+def test_a_dependency_stays_one() -> None:
+    of = Dependency(["0f3c9a1e-7-0"], all=False, success=False, failure=True)
+    for other in (of.copy(), of | {"0f3c9a1e-8-0"}, of & of, of - {"x"}, pickle.loads(pickle.dumps(of))):
+        assert (type(other), other.all, other.success, other.failure) == (Dependency, False, False, True)
+
+
+def test_flags_are_set_together_or_not_at_all(view: LoadBalancedView) -> None:
+    with pytest.raises(TypeError):
+        view.set_flags(priority=4, retries="x")
+    assert view.priority == 0
+    other = copy(view)
+    other.priority = 3
+    assert view.priority == 0
+
+
+def test_there_is_no_such_position(view: LoadBalancedView, rc: Client) -> None:
+    both = rc[[0, 1]].apply_async(abs, -1)
+    with pytest.raises(ValueError, match="was never submitted by this client"):
+        view.apply_async(abs, -1, after=both.msg_ids[0][:-1] + "7")
+
+
+@pytest.mark.parametrize("name", ["x" * 65, "a\n", "a,b=c", ""])
+def test_names_that_no_resource_has(view: LoadBalancedView, name: str) -> None:
+    with pytest.raises(ValueError, match="no name of a resource"):
+        view.needs(name)
+    with pytest.raises(ValueError, match="a ten-thousandth is the least"):
+        view.needs(gpus=0.00001)

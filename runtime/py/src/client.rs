@@ -10,6 +10,7 @@ use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_base::ids::{EngineId, RequestId};
 use ipclusterz_guard::guarded;
 use ipclusterz_runtime::client::{Client as Core, ClientError, Item, Submission};
+use ipclusterz_runtime::wire::bounds::in_terms;
 use ipclusterz_runtime::wire::message::{Ask, Op, Terms};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -19,6 +20,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// So many runs of tasks that a call waits for have room in one message.
+const RUNS_MAX: usize = 8192;
 /// How long `submit` waits for room before it says why.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -176,7 +179,10 @@ impl Client {
             terms: terms.map(str::to_owned),
         });
         let bad = |error: serde_json::Error| PyValueError::new_err(format!("terms: {error}"));
-        let terms: Option<Terms> = terms.map(serde_json::from_str).transpose().map_err(bad)?;
+        let mut terms: Option<Terms> = terms.map(serde_json::from_str).transpose().map_err(bad)?;
+        // A controller puts out who sends anything else.
+        check_terms(terms.as_mut())
+            .map_err(|what| PyValueError::new_err(format!("a call cannot ask for that: {what}")))?;
         let engines = engines.map(engine_ids);
         let engines = engines.as_deref();
         let submission = Submission {
@@ -429,6 +435,20 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// Says what is wrong with terms, if anything is.
+fn check_terms(terms: Option<&mut Terms>) -> Result<(), String> {
+    let Some(terms) = terms else { return Ok(()) };
+    in_terms(terms).map_err(|error| error.to_string())?;
+    let named = [&terms.after, &terms.follow].into_iter().flatten().map(|dependency| dependency.on.len());
+    let named = named.fold(0, usize::saturating_add);
+    if named > RUNS_MAX {
+        return Err(format!(
+            "it waits for {named} runs of tasks, and {RUNS_MAX} are the most: wait for one that waits for them"
+        ));
+    }
+    Ok(())
 }
 
 /// One item: `(targets or None, buffers)`.

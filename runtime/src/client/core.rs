@@ -94,8 +94,8 @@ pub struct Core {
     /// What waits to be sent, by number, so that each is quickly found and removed.
     backlog: BTreeMap<RequestId, Outgoing>,
     backlog_bytes: Saturating<u64>,
-    /// Those of it that are sent before others; some may have been given up.
-    ahead: BTreeSet<(Reverse<i32>, RequestId)>,
+    /// In which order it is sent; some may have been given up.
+    order: BTreeSet<(Reverse<i32>, RequestId)>,
     /// Those that were given up before they were sent.
     unsent: BTreeSet<RequestId>,
     requests: HashMap<RequestId, UnderWay>,

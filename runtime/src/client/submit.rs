@@ -157,6 +157,7 @@ impl Client {
                 about: submission.about.filter(|_| part == 0).map(<[u8]>::to_vec),
                 part,
                 terms: submission.terms.cloned().map(Box::new),
+                rank: 0,
             });
             base = base.saturating_add(count);
         }

@@ -100,6 +100,15 @@ impl Load {
         self.outstanding.contains(&last).then(|| now.saturating_sub(self.head_since))
     }
 
+    /// Seconds until it has done what it has: a long task takes as long again as it has run, and others what tasks took here.
+    #[allow(clippy::cast_precision_loss, reason = "a guess")]
+    fn time_left(&self, now: Duration) -> f64 {
+        let age = now.saturating_sub(self.head_since);
+        let average = self.average.unwrap_or_else(|| STUCK.as_secs_f64());
+        let long = if self.held_back || age >= STUCK { age.as_secs_f64() } else { 0.0 };
+        if self.outstanding.is_empty() { 0.0 } else { long + average * self.outstanding.len() as f64 }
+    }
+
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
     fn prefetch(&self) -> usize {
         match self.average {
@@ -258,10 +267,11 @@ impl Loads {
         self.loads.get(&engine).is_some_and(|load| load.outstanding.is_empty())
     }
 
-    /// The engine that has least to do before it is idle, of those that are `allowed`, open or not.
-    pub fn soonest_idle(&self, allowed: impl Fn(EngineId) -> bool) -> Option<EngineId> {
+    /// The engine that will be idle first, as far as that can be guessed, of those that are `allowed`, open or not.
+    pub fn soonest_idle(&self, now: Duration, allowed: impl Fn(EngineId) -> bool) -> Option<EngineId> {
         let those = self.loads.iter().filter(|(engine, load)| load.serves() && allowed(**engine));
-        those.min_by_key(|(_, load)| load.outstanding.len()).map(|(engine, _)| *engine)
+        let time = |load: &Load| load.time_left(now);
+        those.min_by(|(_, one), (_, other)| time(one).total_cmp(&time(other))).map(|(engine, _)| *engine)
     }
 
     /// The open engine with the fewest tasks, of those that are `allowed`.

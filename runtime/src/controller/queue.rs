@@ -114,6 +114,7 @@ impl Choice {
     pub fn missing(&self) -> String {
         let missing = match self.only.as_deref() {
             Some([engine]) => format!("there is no engine {engine}"),
+            Some([]) => "none of the engines where they ran is one that it may go to".to_owned(),
             Some(engines) => {
                 let ids: Vec<String> = engines.iter().map(EngineId::to_string).collect();
                 format!("none of the engines {} is there", ids.join(", "))
@@ -253,8 +254,9 @@ fn engine_for(choice: &Choice, loads: &Loads, reserved: &mut Reserved, now: Dura
     let may = |engine| choice.allows_now(engine, loads, now);
     let engine =
         loads.next(|engine| !reserved.contains(&engine) && may(engine) && (!choice.alone || loads.is_idle(engine)));
-    if engine.is_none() && choice.alone {
-        reserved.extend(loads.soonest_idle(|engine| !reserved.contains(&engine) && may(engine)));
+    // One at a time, however often its line is looked at.
+    if engine.is_none() && choice.alone && !reserved.iter().any(|engine| may(*engine)) {
+        reserved.extend(loads.soonest_idle(now, may));
     }
     engine
 }

@@ -5,7 +5,7 @@ use super::queue::{Choice, Queue};
 use super::unread::Unread;
 use super::waits::Waits;
 use crate::wire::Frame;
-use crate::wire::message::{Ended, FunctionName, Group, Op, Outcome, Reply, SegmentNote};
+use crate::wire::message::{Dependency, Ended, FunctionName, Group, Op, Outcome, Reply, SegmentNote};
 use crate::wire::sharing;
 use crate::wire::weight::bytes_of;
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
@@ -120,10 +120,10 @@ impl Balanced {
 pub(super) struct Conditions {
     /// Those of a higher one come first.
     pub priority: i32,
-    /// The tasks that have to end before it begins.
-    pub after: Option<Waits>,
-    /// Those that have to end, and where they ran it begins.
-    pub follow: Option<Waits>,
+    /// Where it waits for the tasks that have to end before it begins.
+    pub after: Option<u64>,
+    /// The same of those that have to end, and where they ran it begins.
+    pub follow: Option<u64>,
     /// For how long it may wait, and until when.
     pub timeout: Option<Duration>,
     pub begin_by: Option<Duration>,
@@ -144,10 +144,19 @@ pub(super) struct Conditions {
 /// A task has ended for which others wait.
 #[derive(Debug)]
 pub(super) struct News {
-    pub children: Vec<TaskId>,
+    pub gates: Vec<u64>,
     pub parent: TaskId,
     pub name: String,
     pub ended: Ended,
+}
+
+/// Where tasks wait that wait for the same others.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Gate {
+    pub client: PeerId,
+    pub dependency: Dependency,
+    pub waits: Waits,
+    pub children: BTreeSet<TaskId>,
 }
 
 /// Names of the segments among the frames of a payload.

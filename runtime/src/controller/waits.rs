@@ -46,28 +46,26 @@ impl Waits {
         &self.open
     }
 
-    /// A task that it waited for has ended, which is called `name`. False: it did not wait for that.
-    pub fn ended(&mut self, task: TaskId, ended: Ended, name: &str) -> bool {
-        let waited = self.open.remove(&task);
-        if waited {
+    /// A task that it waited for has ended, which is called `name`.
+    pub fn ended(&mut self, task: TaskId, ended: Ended, name: impl FnOnce() -> String) {
+        if self.open.remove(&task) {
             self.knows(ended, name);
         }
-        waited
     }
 
     /// A task had ended before.
-    pub fn knows(&mut self, ended: Ended, name: &str) {
+    pub fn knows(&mut self, ended: Ended, name: impl FnOnce() -> String) {
         let counts = if ended.fate == Fate::Ok { self.success } else { self.failure };
         if counts {
             self.met.insert(ended.engine);
         } else {
-            self.is_against(format!("{name}, which {}", ended.fate.verb()));
+            self.is_against(|| format!("{}, which {}", name(), ended.fate.verb()));
         }
     }
 
     /// Of a task it is not known how it ended, because of that.
-    pub fn is_against(&mut self, why: String) {
-        self.other.get_or_insert(why);
+    pub fn is_against(&mut self, why: impl FnOnce() -> String) {
+        self.other.get_or_insert_with(why);
     }
 
     /// How far it is met.
@@ -108,7 +106,7 @@ mod tests {
         let mut number = 0;
         fates.map(|fate| {
             number += 1;
-            assert!(waits.ended(TaskId(number), Ended { fate, engine: None }, "t"));
+            waits.ended(TaskId(number), Ended { fate, engine: None }, || "t".to_owned());
             waits.standing()
         })
     }
@@ -132,7 +130,7 @@ mod tests {
         let ran = |all, engines: [Option<u32>; 2]| {
             let mut waits = waits(all, true, false);
             for (task, engine) in (1..).map(TaskId).zip(engines) {
-                waits.ended(task, Ended { fate: Fate::Ok, engine: engine.map(EngineId) }, "t");
+                waits.ended(task, Ended { fate: Fate::Ok, engine: engine.map(EngineId) }, || "t".to_owned());
             }
             waits.engines().map(|engines| engines.into_iter().map(|engine| engine.0).collect::<Vec<_>>())
         };

@@ -29,7 +29,7 @@ use super::history::{Done, Submitted};
 use super::limits::Limits;
 use super::load::{Horizon, Loads};
 use super::queue::Choice;
-use super::task::{Balanced, ClientState, Kept, News, Place, Span, TaskState, segment_names};
+use super::task::{Balanced, ClientState, Gate, Kept, News, Place, Span, TaskState, segment_names};
 use super::turn::Turn;
 use super::unread::Unread;
 use crate::recent::Recent;
@@ -94,9 +94,17 @@ pub struct Work {
     gone: Recent<EngineId, String>,
     #[serde(skip)]
     effects: Vec<Effect>,
-    /// The tasks that wait for a task.
+    /// Where tasks wait for others, by number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    children: BTreeMap<TaskId, Vec<TaskId>>,
+    gates: BTreeMap<u64, Gate>,
+    #[serde(default)]
+    last_gate: Saturating<u64>,
+    /// The gates that wait for a task.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    children: BTreeMap<TaskId, Vec<u64>>,
+    /// What the ids of a client's tasks begin with that is being forgotten.
+    #[serde(skip)]
+    leaving: Option<(PeerId, String)>,
     /// What they have not been told yet.
     #[serde(skip)]
     news: VecDeque<News>,
@@ -144,7 +152,10 @@ impl Work {
             closing: false,
             gone: Recent::new(GONE_MAX),
             effects: Vec::new(),
+            gates: BTreeMap::new(),
+            last_gate: Saturating(0),
             children: BTreeMap::new(),
+            leaving: None,
             news: VecDeque::new(),
             timers: BTreeSet::new(),
             ran: VecDeque::new(),
@@ -261,6 +272,7 @@ impl Work {
     /// was sent to them by name if it said `goodbye`. Nobody gets the answers.
     pub fn client_left(&mut self, client: PeerId, goodbye: bool, now: Duration) {
         let Some(mut state) = self.clients.remove(&client) else { return };
+        self.leaving = Some((client, state.id.clone()));
         for task in state.queue.take_all(|_| true) {
             if self.is_queued(task) {
                 self.unqueued(task);
@@ -345,8 +357,11 @@ impl Work {
     /// leave, and the task that it had begun may be why.
     pub fn engine_left(&mut self, engine: EngineId, died: bool, reason: &str, now: Duration) {
         let mut lost: Vec<TaskId> = self.loads.remove(engine).into();
-        if let Some(task) = lost.first().filter(|_| died) {
-            self.crashed(*task, reason);
+        if let Some(task) = lost.first().copied() {
+            if died {
+                self.crashed(task, reason);
+            }
+            self.has_begun(task);
         }
         lost.extend(self.held_for(engine));
         self.gone.insert(engine, reason.to_owned());
@@ -357,6 +372,10 @@ impl Work {
             }
             if let Some(outcome) = self.time_limit_of(task, "its engine had to be ended") {
                 self.answer(task, Some(engine), outcome);
+                continue;
+            }
+            if self.is_late(task) {
+                self.is_too_late(task);
                 continue;
             }
             let Some(state) = self.tasks.get_mut(&task) else { continue };

@@ -105,8 +105,18 @@ impl UserThread {
     }
 }
 
-/// Ends this process at once, with its group if it leads one, and says why in its log.
-pub fn kill(why: &str) {
+/// Ends this process, with its group if it leads one, as soon as what it has said is on its way, and says why in its log.
+pub fn kill_soon(why: &'static str) {
+    let soon = move || {
+        std::thread::sleep(ANSWER_DELAY);
+        kill(why);
+    };
+    if std::thread::Builder::new().name("kill".to_owned()).spawn(soon).is_err() {
+        kill(why);
+    }
+}
+
+fn kill(why: &str) {
     // The log is to have it, and what stands before it.
     settle();
     let _ = writeln!(io::stderr(), "ipclusterz: the engine is killed: {why}");

@@ -212,7 +212,7 @@ impl Reactor {
             }
             Action::SendControl(message) => self.say(Channel::Control, message, vec![])?,
             Action::Stop => self.stop("shut down"),
-            Action::Kill => process::kill("the task that it runs has to end, and was not ended by an interrupt"),
+            Action::Kill => process::kill_soon("the task that it runs has to end, and was not ended by an interrupt"),
         }
         Ok(())
     }

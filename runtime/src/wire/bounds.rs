@@ -226,11 +226,16 @@ fn in_query(ask: &mut Ask) -> Bounded {
     }
 }
 
-fn in_terms(terms: &mut Terms) -> Bounded {
+/// Brings the terms of a request within bounds, or says what is wrong with them.
+pub fn in_terms(terms: &mut Terms) -> Bounded {
     let times = [&mut terms.timeout, &mut terms.time_limit, &mut terms.retry_delay];
     times.into_iter().flatten().for_each(length_of_time);
     for dependency in terms.dependencies() {
         list("tasks", &dependency.on)?;
+        let length = dependency.on.iter().map(|parent| parent.count as usize).fold(0, usize::saturating_add);
+        if length > LIST_MAX {
+            return Err(OutOfBounds::List { what: "tasks", length, most: LIST_MAX });
+        }
         for parent in &mut dependency.on {
             parent.task.session.as_mut().map_or(Ok(()), |session| name("a session", session))?;
         }

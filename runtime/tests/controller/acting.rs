@@ -24,6 +24,7 @@ impl World {
         let session = id.filter(|_| of != control);
         let on = parents.on.iter().map(|(_, request)| Parent {
             task: TaskRef { session: session.clone(), request: *request, position: 0 },
+            count: 1,
             ended: None,
         });
         Dependency { on: on.collect(), all: parents.all, success: parents.success, failure: parents.failure }

@@ -101,7 +101,7 @@ fn dependency() -> impl Strategy<Value = Dependency> {
         position,
     });
     let ended = option::of((fate(), option::of(engine_id())).prop_map(|(fate, engine)| Ended { fate, engine }));
-    let parents = vec((task, ended).prop_map(|(task, ended)| Parent { task, ended }), 0..4);
+    let parents = vec((task, 1..4_u32, ended).prop_map(|(task, count, ended)| Parent { task, count, ended }), 0..4);
     (parents, any::<(bool, bool, bool)>()).prop_map(|(on, (all, success, failure))| Dependency {
         on,
         all,

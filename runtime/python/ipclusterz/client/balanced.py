@@ -17,7 +17,7 @@ from .lazy import lazy_map
 from .mapping import Again, MapResult, chunk_bounds, chunk_frames, chunk_of, columns_of
 from .remote import ParallelFunction, RemoteFunction
 from .targets import OWN, is_quiet, waits
-from .terms import FLAGS, Flag, is_dependency, keep, terms_of
+from .terms import FLAGS, Flag, changed, is_flag, terms_of
 from .view import View
 
 TYPE_CHECKING = False
@@ -192,10 +192,14 @@ class LoadBalancedView(View):
         """Like `apply`, and never waits."""
         if "after" not in kwargs and "follow" not in kwargs:
             return self._apply(f, args, kwargs, self.bound)
-        named = {name: kwargs[name] for name in ("after", "follow") if name in kwargs and is_dependency(kwargs[name])}
+        named = {
+            name: kwargs[name] for name in ("after", "follow") if name in kwargs and is_flag(f, name, kwargs[name])
+        }
         kwargs = {name: value for name, value in kwargs.items() if name not in named}
-        with self.temp_flags(**named):
-            return self._apply(f, args, kwargs, self.bound)
+        # Other threads may use this view.
+        view = self._copy()
+        view.set_flags(**named)
+        return view._apply(f, args, kwargs, self.bound)
 
     def apply_bound(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Like `apply`, but the globals of `f` are the namespace of the engine that runs it."""
@@ -248,24 +252,24 @@ class LoadBalancedView(View):
         CompositeError
             When waiting: what elements raised. All others are done nevertheless.
         """
-        function, name = self._packed(f, mapped=True), name_of(f)
+        # The view as it is now: also what is sent later, or tried again, has its flags.
+        view = self._copy()
+        function, name = view._packed(f, mapped=True), name_of(f)
         options: dict[str, Any] = {"return_exceptions": return_exceptions, "quiet": is_quiet(self, quiet)}
 
         def submit(
             columns: list[Any], length: int, retried: MapResult | None = None
         ) -> tuple[Pending, list[int], list[Part]]:
-            chunks = chunk_bounds(length, chunksize, len(self))
+            chunks = chunk_bounds(length, chunksize, len(view))
             parts = [chunk_of(columns, start, stop) for start, stop in chunks]
             sizes = [stop - start for start, stop in chunks]
             of = None if retried is None else retried._number
             about = of_map(sizes, ordered=ordered, of=of, **options)
-            pending = self._submit("apply", [(None, dumps(part)) for part in parts], function, name, about)
+            pending = view._submit("apply", [(None, dumps(part)) for part in parts], function, name, about)
             return pending, sizes, parts
 
         columns, length = columns_of(sequences)
         if chunksize is None:
-            # The view as it is now, whatever is set while chunks are being sent.
-            view = self._copy()
 
             def send(bounds: list[tuple[int, int]], frames: list[list[Frame]], said: dict[str, Any]) -> Pending:
                 about = of_map([stop - start for start, stop in bounds], ordered=ordered, **said, **options)
@@ -323,7 +327,7 @@ class LoadBalancedView(View):
         """Map lazily, as engines become free; see `DirectView.imap`."""
         if max_outstanding is None:
             max_outstanding = 2 * max(1, len(self))
-        submit = self._submit_chunk(f, is_quiet(self, quiet))
+        submit = self._copy()._submit_chunk(f, is_quiet(self, quiet))
         return lazy_map(submit, sequences, max_outstanding, ordered, chunksize, return_exceptions)
 
     def remote(self, *, block: bool | None = None) -> Callable[..., RemoteFunction]:
@@ -380,15 +384,21 @@ class LoadBalancedView(View):
             if name not in FLAGS and name not in _ATTRIBUTES:
                 names = ", ".join([*FLAGS, *_ATTRIBUTES])
                 raise TypeError(f"a load-balanced view has no flag {name!r}; there are: {names}")
+        # All of them are looked at before one is set.
+        view = self._copy()
         for name, value in flags.items():
             if name in FLAGS:
-                keep(self._flags, name, value)
+                view._flags = changed(view._flags, name, value)
             else:
-                setattr(self, name, value)
+                setattr(view, name, value)
+        for name in _STATE:
+            setattr(self, name, getattr(view, name))
 
     @contextmanager
     def temp_flags(self, **flags: Any) -> Iterator[None]:
         """Set attributes of the view for a block of code; see `set_flags`.
+
+        They hold for all threads that use this view.
 
         Examples
         --------
@@ -442,9 +452,8 @@ class LoadBalancedView(View):
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _copy(self) -> LoadBalancedView:
-        view = copy(self)
-        view._flags = dict(self._flags)
-        return view
+        # What is kept of flags is never changed in place.
+        return copy(self)
 
     def _packed(self, f: Callable[..., Any], *, bound: bool = False, mapped: bool = False) -> tuple[bytes, bytes]:
         """A function, with what it is to be called again after."""

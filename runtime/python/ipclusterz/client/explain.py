@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Explanation", "explain"]
 
+# So many requests are in one question.
+_AT_ONCE = 1 << 14
+
 
 class Explanation:
     """What `Client.explain` says: printed, it is a text.
@@ -47,8 +50,10 @@ def explain(core: Core, ids: Iterable[str]) -> Explanation:
         by_session.setdefault(message_id.split("-")[0], set()).add(number_of(message_id)[0])
     found: dict[str, dict[str, Any]] = {}
     for session, requests in by_session.items():
-        question = {"explain": {"session": session, "requests": sorted(requests)}}
-        found.update({task["id"]: task for task in ask(core, question).get("tasks", [])})
+        numbers = sorted(requests)
+        for first in range(0, len(numbers), _AT_ONCE):
+            question = {"explain": {"session": session, "requests": numbers[first : first + _AT_ONCE]}}
+            found.update({task["id"]: task for task in ask(core, question).get("tasks", [])})
     if missing := [message_id for message_id in ids if message_id not in found]:
         # The history knows those that have ended.
         wanted = set(missing)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Submission", "ask", "checked_id", "is_id", "number_of", "recorded", "requests_of", "tasks_of"]
 
 _SECONDS = 30.0
-_ID = re.compile(r"[0-9a-f]{8}-(0|[1-9]\d*)-(0|[1-9]\d*)")
+_ID = re.compile(r"[0-9a-f]{8}-(0|[1-9]\d{0,17})-(0|[1-9]\d{0,8})")
 
 
 class Submission(NamedTuple):

@@ -8,7 +8,6 @@ from ..compat import zip_equal
 from ..shared.scatter import check_dist, is_text, partition, sliceable
 from .about import about, name_of
 from .arguments import argument_frames
-from .functions import pack
 from .lazy import at_least_one
 from .shapes import GatherResult
 from .targets import OWN, waits
@@ -37,6 +36,9 @@ if TYPE_CHECKING:
         def map(self, f: Callable[..., Any], /, *sequences: Iterable[Any], block: bool | None = None) -> Any: ...
         def _map(self, f: Callable[..., Any], sequences: Any, chunksize: int | None, **options: bool) -> Any:
             """`map`, with chunks of a size where that means something."""
+
+        def _packed(self, f: Callable[..., Any], *, bound: bool = False, mapped: bool = False) -> tuple[bytes, bytes]:
+            """A function as it is sent."""
 
         def _parts(self, length: int, dist: str, chunksize: int | None) -> Parts:
             """Where the parts of a sequence go, and in how many it is split."""
@@ -205,7 +207,7 @@ class ParallelFunction(RemoteFunction):
         texts = any(map(is_text, columns))
         how = {"method": "parallel", "single": False, "dist": self.dist, "quiet": view.quiet, "texts": texts}
         told = about("gather", **how, requests=len(items))
-        function = pack(called)
+        function = view._packed(called)
         pending = view._core.submit(
             "apply", items, function=function, name=view._label or name_of(called), about=told, **options
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from math import isfinite
+from time import monotonic, sleep
 
 from .asyncresult import AsyncResult
 from .growing import Growing
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         def priority(self) -> int: ...
 
 
-__all__ = ["FLAGS", "Dependency", "Flag", "as_dependency", "is_dependency", "keep", "terms_of"]
+__all__ = ["FLAGS", "Dependency", "Flag", "as_dependency", "changed", "is_flag", "terms_of"]
 
 
 class Dependency(set[str]):
@@ -71,12 +72,26 @@ class Dependency(set[str]):
             raise ValueError("neither success nor failure of a task counts: one of the two has to")
         ids, results = _ids_of(on)
         super().__init__(ids)
-        if len(self) > _MOST:
-            raise ValueError(
-                f"a task waits for {_MOST} others at most, not {len(self)}: wait for one that waits for them"
-            )
         self.all, self.success, self.failure = all, success, failure
         self.results = results
+
+    def copy(self) -> Dependency:
+        """Another one like it."""
+        return self._like(self)
+
+    def __or__(self, others: Any) -> Dependency:  # type: ignore[override]
+        return self._like(super().__or__(others))
+
+    def __and__(self, others: Any) -> Dependency:
+        return self._like(super().__and__(others))
+
+    def __sub__(self, others: Any) -> Dependency:
+        return self._like(super().__sub__(others))
+
+    def _like(self, ids: Iterable[str]) -> Dependency:
+        made = Dependency(ids, self.all, self.success, self.failure)
+        made.results = list(self.results)
+        return made
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Dependency, (sorted(self), self.all, self.success, self.failure)
@@ -87,7 +102,12 @@ class Dependency(set[str]):
 
 if TYPE_CHECKING:
     Jobs = AsyncResult | str | Iterable[AsyncResult | str]
+    # How a task has ended, and where; and a run of tasks: session, first request, position, how many, how they ended.
+    _Ended = tuple[str, Any]
+    _Run = tuple[str, int, int, int, _Ended | None]
 
+# Seconds that a task may be on its way to the controller, and between two looks.
+_UNDER_WAY, _LOOK = 2.0, 0.05
 # So many are in one list of a message.
 _MOST = 1 << 16
 
@@ -115,14 +135,34 @@ def as_dependency(jobs: Jobs | Dependency | None) -> Dependency | None:
     return jobs if jobs is None or isinstance(jobs, Dependency) else Dependency(jobs)
 
 
-def is_dependency(value: object) -> bool:
-    """Whether a keyword of a call can only be meant as a flag: results cannot be sent."""
+def is_flag(f: object, name: str, value: object) -> bool:
+    """Whether a keyword of a call is meant as a flag.
+
+    Results cannot be sent; and a loop may have nothing to wait for in its first turn.
+    """
+    if value is None or (isinstance(value, (list, tuple, set, frozenset)) and not value):
+        return not _takes(f, name)
+    return _is_dependency(value)
+
+
+def _takes(f: object, name: str) -> bool:
+    from inspect import Parameter, signature
+
+    try:
+        parameters = signature(f).parameters  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return True
+    return name in parameters or any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())
+
+
+def _is_dependency(value: object) -> bool:
     if isinstance(value, (AsyncResult, Dependency)):
         return True
     if isinstance(value, str):
         return is_id(value)
-    several = isinstance(value, (list, tuple, set, frozenset)) and len(value) > 0
-    return several and all(isinstance(each, AsyncResult) or is_dependency(each) for each in value)  # type: ignore[attr-defined]
+    if not isinstance(value, (list, tuple, set, frozenset)) or not value:
+        return False
+    return all(_is_dependency(each) for each in value)
 
 
 # -- checks -----------------------------------------------------------------------------------------------------
@@ -168,6 +208,8 @@ def _amount(name: str, value: Any) -> int:
         raise TypeError(f"of {name} a number is needed, or a size as '16G', not {value!r:.80}")
     if not (isfinite(value) and 0 <= value < 1 << 49):
         raise ValueError(f"of {name} a number from 0 to 2**49 is needed, not {value}")
+    if 0 < value < 1 / _PARTS:
+        raise ValueError(f"of {name} a ten-thousandth is the least, not {value}")
     return round(value * _PARTS)
 
 
@@ -178,13 +220,19 @@ def _needs(_name: str, value: Any) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise TypeError(f"needs are a dictionary, as {{'gpus': 1}}, not {type(value).__name__}: {value!r:.80}")
     for name in value:
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str):
             raise TypeError(f"a resource has a name, not {name!r:.80}")
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r:.80} is no name of a resource: letters, digits, '_', '.' and '-', 64 at most")
+    if len(value) > _NEEDS_MOST:
+        raise ValueError(f"a task needs {_NEEDS_MOST} resources at most, not {len(value)}")
     tags = sorted(name for name, amount in value.items() if amount is True)
     amounts = {name: _amount(name, amount) for name, amount in value.items() if amount is not True}
     return {"amounts": amounts, "tags": tags}
 
 
+_NAME = re.compile(r"[\w.-]{1,64}")
+_NEEDS_MOST = 256
 _I32 = 1 << 31
 
 
@@ -218,16 +266,14 @@ class Flag:
         return self if view is None else view._flags.get(self._name, FLAGS[self._name][0])
 
     def __set__(self, view: Any, value: Any) -> None:
-        keep(view._flags, self._name, value)
+        view._flags = changed(view._flags, self._name, value)
 
 
-def keep(flags: dict[str, Any], name: str, value: Any) -> None:
-    """Set a flag; one that is as it was at first is left out."""
+def changed(flags: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """The same flags with another value of one; one that is as it was at first is left out."""
     value = FLAGS[name][1](name, value)
-    if value == FLAGS[name][0]:
-        flags.pop(name, None)
-    else:
-        flags[name] = value
+    rest = {other: kept for other, kept in flags.items() if other != name}
+    return rest if value == FLAGS[name][0] else {**rest, name: value}
 
 
 # -- what the controller reads ----------------------------------------------------------------------------------
@@ -247,32 +293,57 @@ def terms_of(client: Connection, flags: dict[str, Any]) -> str | None:
         terms["needs"] = needs
     for name in ("after", "follow"):
         if dependency := flags.get(name):
-            terms[name] = _told(client, dependency)
+            terms[name] = _told(client, name, dependency)
     return json.dumps(terms) if terms else None
 
 
-def _told(client: Connection, dependency: Dependency) -> dict[str, Any]:
+def _told(client: Connection, name: str, dependency: Dependency) -> dict[str, Any]:
+    if len(dependency) > _MOST:
+        raise ValueError(
+            f"a task waits for {_MOST} others at most, not {len(dependency)}: wait for one that waits for them"
+        )
     own = client._core.session
     prefix = client._core.uuid[:8] if own is None else own[1]
+    strangers = dependency - {message_id for result in dependency.results for message_id in result.msg_ids}
+    if named := [message_id for message_id in strangers if message_id.startswith(prefix)]:
+        # Refuses what was never submitted.
+        client._core.wait_requests(named, 0)
     ended = {} if own is None else dict(_ended_here(dependency.results))
-    ended |= _ended_elsewhere(
-        client, [each for each in dependency if each not in ended and not each.startswith(prefix)]
-    )
-    on = [
-        {"task": _task_ref(message_id, prefix), "ended": ended.get(message_id)}
-        for message_id in sorted(dependency, key=_by_number)
-    ]
+    others = [message_id for message_id in dependency if not message_id.startswith(prefix)]
+    ended |= _ended_elsewhere(client, [message_id for message_id in others if message_id not in ended])
+    # Where they ran matters for those that are followed alone.
+    known = {
+        message_id: (each["fate"], each["engine"] if name == "follow" else None) for message_id, each in ended.items()
+    }
+    on = [_parent(run, prefix) for run in _runs(dependency, known)]
     return {"on": on, "all": dependency.all, "success": dependency.success, "failure": dependency.failure}
 
 
-def _by_number(message_id: str) -> tuple[str, int, int]:
+def _runs(ids: Iterable[str], known: dict[str, _Ended]) -> Iterator[_Run]:
+    """Consecutive requests of a session that have ended alike: session, first, position, how many, how they ended."""
+    run: _Run | None = None
+    for session, position, request, message_id in sorted(_parts_of(message_id) for message_id in ids):
+        how = known.get(message_id)
+        if run is not None and run[:1] + run[2:3] + run[4:] == (session, position, how) and run[1] + run[3] == request:
+            run = (session, run[1], position, run[3] + 1, how)
+            continue
+        if run is not None:
+            yield run
+        run = (session, request, position, 1, how)
+    if run is not None:
+        yield run
+
+
+def _parts_of(message_id: str) -> tuple[str, int, int, str]:
     session, request, position = message_id.split("-")
-    return session, int(request), int(position)
+    return session, int(position), int(request), message_id
 
 
-def _task_ref(message_id: str, prefix: str) -> dict[str, Any]:
-    session, request, position = _by_number(message_id)
-    return {"session": None if session == prefix else session, "request": request, "position": position}
+def _parent(run: _Run, prefix: str) -> dict[str, Any]:
+    session, first, position, count, how = run
+    ended = None if how is None else {"fate": how[0], "engine": how[1]}
+    task = {"session": None if session == prefix else session, "request": first, "position": position}
+    return {"task": task, "count": count, "ended": ended}
 
 
 # By what the extension module calls them; a session that was taken over has lost its tasks here alone.
@@ -293,8 +364,14 @@ def _ended_elsewhere(client: Connection, ids: list[str]) -> dict[str, dict[str, 
     if not ids:
         return {}
     wanted = set(ids)
-    rows = [task for task in tasks_of(client._core) if task["id"] in wanted]
-    missing = wanted - {task["id"] for task in rows}
+    deadline = monotonic() + _UNDER_WAY
+    while True:
+        rows = [task for task in tasks_of(client._core) if task["id"] in wanted]
+        missing = wanted - {task["id"] for task in rows}
+        if not missing or monotonic() > deadline:
+            break
+        # Its client may have submitted it just now.
+        sleep(_LOOK)
     if missing:
         raise ValueError(
             f"there is no task {min(missing)!r}: none of this session, and none that is remembered of others"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..shared import names
 from .about import checked_label
 from .direct import DirectCalls
+from .functions import pack
 from .signals import number_of, tell
 from .tables import numbers, table
 from .targets import OWN
@@ -98,6 +99,10 @@ class View:
         if value is not None and not isinstance(value, str):
             raise TypeError(f"a label is a text or None, not {type(value).__name__}: {value!r:.80}")
         self._label = None if value is None else checked_label(value)
+
+    def _packed(self, f: Callable[..., Any], *, bound: bool = False, mapped: bool = False) -> tuple[bytes, bytes]:
+        """A function as it is sent."""
+        return pack(f, bound=bound, mapped=mapped)
 
     @property
     def executor(self) -> ViewExecutor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import wraps
+from functools import WRAPPER_ASSIGNMENTS, update_wrapper
+from inspect import isawaitable
 
 from ..error import UnmetDependency
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     Function = Callable[..., Any]
     Errors = tuple[type[BaseException], ...]
 
-__all__ = ["repeated", "retried", "retry_on"]
+__all__ = ["repeated", "retried", "retry_on", "without_retries"]
 
 _RETRY_ON = "_ipclusterz_retry_on"
 
@@ -22,11 +23,10 @@ _RETRY_ON = "_ipclusterz_retry_on"
 def retried(f: Function, errors: Errors) -> Function:
     """The same function, and a note for the engine: after these errors it may be called again, there or elsewhere."""
 
-    @wraps(f)
     def retrying(*args: Any, **kwargs: Any) -> Any:
         return f(*args, **kwargs)
 
-    setattr(retrying, _RETRY_ON, errors)
+    setattr(_named_as(f, retrying), _RETRY_ON, errors)
     return retrying
 
 
@@ -37,48 +37,50 @@ def retry_on(function: object) -> Errors:
 
 
 def repeated(f: Function, errors: Errors, retries: int, delay: float) -> Function:
-    """A function that calls `f` again after these errors, at most `retries` times, each `delay` seconds later."""
-    from inspect import iscoroutinefunction
+    """A function that calls `f` again after these errors, at most `retries` times, each `delay` seconds later.
+
+    What `f` gives may be a coroutine: then it is that which fails.
+    """
     from time import sleep
 
     unmet = UnmetDependency
-    if iscoroutinefunction(f):
 
-        @wraps(f)
-        async def retrying_later(*args: Any, **kwargs: Any) -> Any:
-            from asyncio import sleep as asleep
+    async def awaited(value: Any, args: Any, kwargs: Any) -> Any:
+        from asyncio import sleep as asleep
 
-            for _ in range(retries):
-                try:
-                    return await f(*args, **kwargs)
-                except unmet:
-                    raise
-                except errors:
-                    await asleep(delay)
-            return await f(*args, **kwargs)
-
-        return retrying_later
-
-    @wraps(f)
-    def retrying(*args: Any, **kwargs: Any) -> Any:
         for _ in range(retries):
             try:
-                return f(*args, **kwargs)
+                return await value
+            except errors:
+                await asleep(delay)
+            value = f(*args, **kwargs)
+        return await value
+
+    def retrying(*args: Any, **kwargs: Any) -> Any:
+        for left in range(retries, -1, -1):
+            try:
+                value = f(*args, **kwargs)
+                return awaited(value, args, kwargs) if isawaitable(value) else value
             except unmet:
                 raise
             except errors:
+                if not left:
+                    raise
                 sleep(delay)
-        return f(*args, **kwargs)
+        return None
 
+    _named_as(f, retrying)
     return retrying
 
 
-_WRAPPERS = ("retrying", "retrying_later")
+def _named_as(f: Function, wrapper: Any) -> Any:
+    """As `functools.wraps`; what a class has in its dictionary is nothing for a function."""
+    return update_wrapper(wrapper, f, WRAPPER_ASSIGNMENTS, () if isinstance(f, type) else ("__dict__",))
 
 
 def without_retries(function: Any) -> Any:
     """The function that one of these calls again, or the function itself."""
     code = getattr(function, "__code__", None)
-    if getattr(code, "co_name", "") in _WRAPPERS and "f" in getattr(code, "co_freevars", ()):
+    if getattr(code, "co_name", "") == "retrying" and "f" in getattr(code, "co_freevars", ()):
         return function.__wrapped__
     return function

@@ -4,7 +4,8 @@ use super::{Core, Standing};
 use crate::client::request::{Outgoing, UnderWay};
 use crate::wire::Channel;
 use crate::wire::message::{
-    Ended, Fate, ForgetFunctions, FunctionName, Message, OUTPUT_WINDOW, Outcome, Placement, Request, Terms, Window,
+    Ended, Fate, ForgetFunctions, FunctionName, Message, OUTPUT_WINDOW, Outcome, Parent, Placement, Request, Terms,
+    Window,
 };
 use crate::wire::resend::Sending;
 use ipclusterz_base::ids::RequestId;
@@ -27,11 +28,12 @@ impl Core {
     }
 
     /// Queues a request until there is room.
-    pub fn submit(&mut self, outgoing: Outgoing) {
+    pub fn submit(&mut self, mut outgoing: Outgoing) {
         self.backlog_bytes += outgoing.packed.bytes;
-        if outgoing.priority() > 0 {
-            self.ahead.insert((Reverse(outgoing.priority()), outgoing.id));
-        }
+        let unsent = outgoing.parents().flat_map(|run| self.backlog.range(run)).map(|(_, parent)| parent.rank);
+        // What it waits for comes first, whatever its priority is.
+        outgoing.rank = unsent.fold(outgoing.priority(), i32::min);
+        self.order.insert((Reverse(outgoing.rank), outgoing.id));
         self.backlog.insert(outgoing.id, outgoing);
     }
 
@@ -64,13 +66,13 @@ impl Core {
 
     /// Takes the next request out of the backlog, if the window has room for it.
     fn next_that_fits(&mut self, window: Window) -> Option<Outgoing> {
-        while let Some((_, first)) = self.ahead.first()
-            && !self.backlog.contains_key(first)
-        {
-            self.ahead.pop_first();
-        }
-        let ahead = self.ahead.first().map(|(_, id)| *id);
-        let id = ahead.or_else(|| self.backlog.first_key_value().map(|(id, _)| *id))?;
+        let id = loop {
+            let (_, id) = *self.order.first()?;
+            if self.backlog.contains_key(&id) {
+                break id;
+            }
+            self.order.pop_first();
+        };
         let next = self.backlog.get(&id)?;
         let fits = (self.open_replies + Saturating(next.count as u64)).0 <= window.replies
             && (self.open_bytes + Saturating(next.packed.bytes)).0 <= window.bytes;
@@ -151,7 +153,10 @@ impl Core {
     /// The controller has never heard of requests that were given up before they were sent.
     fn say_what_was_not_sent(&self, terms: &mut Terms) {
         for parent in terms.dependencies().flat_map(|dependency| &mut dependency.on) {
-            if parent.task.session.is_none() && self.unsent.contains(&parent.task.request) {
+            let Parent { task, count, .. } = &*parent;
+            let first = task.request;
+            let behind = RequestId(first.0.saturating_add((*count).into()));
+            if task.session.is_none() && parent.ended.is_none() && self.unsent.range(first..behind).next().is_some() {
                 parent.ended = Some(Ended { fate: Fate::Aborted, engine: None });
             }
         }

@@ -147,8 +147,8 @@ impl Work {
     pub(super) fn forget(&mut self, task: TaskId) {
         // Nobody will know better.
         self.tell_children(task, Ended { fate: Fate::Aborted, engine: None });
+        self.leave_gates(task);
         let Some(state) = self.tasks.remove(&task) else { return };
-        self.leave_parents(task, &state);
         self.forget_times(task, &state);
         if let Some(client) = self.clients.get_mut(&state.client) {
             self.released |= client.close(task, state.request);

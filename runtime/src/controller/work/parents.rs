@@ -1,11 +1,11 @@
 //! Tasks that wait for others: they are queued when these have ended as they were to, and end when they never will.
 
 use super::Work;
-use crate::controller::task::{Conditions, News, Place, TaskState};
+use crate::controller::task::{Conditions, Gate, News, Place, TaskState};
 use crate::controller::waits::{Standing, Waits};
 use crate::wire::message::{Dependency, Ended, Fate, Outcome, TaskRef};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// How many of the last tasks are remembered with the engines that they ran on. How a task of a session has ended is known as long
@@ -32,7 +32,7 @@ enum Known {
 impl Work {
     /// Queues a new task, or has it wait for those that it depends on.
     pub(super) fn begin(&mut self, task: TaskId, dependencies: [Option<Dependency>; 2], sessions: &Sessions) {
-        let [after, follow] = dependencies.map(|it| it.map(|dependency| self.waits_of(task, &dependency, sessions)));
+        let [after, follow] = dependencies.map(|it| it.map(|dependency| self.gate_for(task, dependency, sessions)));
         if let Some(conditions) = self.conditions(task) {
             (conditions.after, conditions.follow) = (after, follow);
         }
@@ -41,31 +41,30 @@ impl Work {
 
     /// Queues a task if it does not wait for others any more, or ends it if it would wait in vain.
     fn go_on(&mut self, task: TaskId) {
-        let Some(conditions) = self.conditions(task) else { return self.enqueue(task) };
-        let waits = [("begin after", &conditions.after), ("follow", &conditions.follow)];
+        let Some(Conditions { after, follow, .. }) = self.conditions(task) else { return self.enqueue(task) };
+        let (after, follow) = (*after, *follow);
         let mut waiting = false;
-        for (what, standing) in waits.iter().filter_map(|(what, waits)| Some((what, waits.as_ref()?.standing()))) {
-            match standing {
-                Standing::Never(why) => {
+        for (what, gate) in [("begin after", after), ("follow", follow)] {
+            match gate.and_then(|gate| self.gates.get(&gate)).map(|gate| gate.waits.standing()) {
+                Some(Standing::Never(why)) => {
                     let outcome = Outcome::Impossible(format!("it was to {what} {why}"));
                     return self.answer(task, None, outcome);
                 }
-                Standing::Waits => waiting = true,
-                Standing::Met => {}
+                Some(Standing::Waits) => waiting = true,
+                Some(Standing::Met) | None => {}
             }
         }
         if waiting {
             self.set_place(task, Place::Waiting);
         } else {
-            self.has_parents_no_more(task);
+            self.has_parents_no_more(task, follow);
         }
     }
 
     /// All that a task was to wait for has ended: it goes where it is to follow.
-    fn has_parents_no_more(&mut self, task: TaskId) {
-        let Some(conditions) = self.conditions(task) else { return };
-        conditions.after = None;
-        let engines = conditions.follow.take().map(|follow| follow.engines());
+    fn has_parents_no_more(&mut self, task: TaskId, follow: Option<u64>) {
+        let engines = follow.and_then(|gate| self.gates.get(&gate)).map(|gate| gate.waits.engines());
+        self.leave_gates(task);
         match engines {
             Some(Err(why)) => return self.answer(task, None, Outcome::Impossible(format!("it was to follow {why}"))),
             Some(Ok(engines)) => {
@@ -94,25 +93,53 @@ impl Work {
         self.tasks.get_mut(&task)?.balanced.as_mut()?.conditions.as_deref_mut()
     }
 
-    fn waits_of(&mut self, task: TaskId, dependency: &Dependency, sessions: &Sessions) -> Waits {
-        let mut waits = Waits::new(dependency);
+    /// What a task waits at: the gate of the one before it, if that waits for the same.
+    fn gate_for(&mut self, task: TaskId, dependency: Dependency, sessions: &Sessions) -> u64 {
         let client = self.tasks.get(&task).map(|state| state.client).unwrap_or_default();
-        // Many of them are not looked for one by one.
-        let index = (dependency.on.len() > FEW).then(|| self.ran.iter().copied().collect::<BTreeMap<_, _>>());
+        let is_its = |gate: &Gate| gate.client == client && gate.dependency == dependency;
+        // One for `after` and one for `follow`.
+        let mut last = self.gates.iter_mut().rev().take(2);
+        if let Some((number, gate)) = last.find(|(_, gate)| is_its(gate)) {
+            gate.children.insert(task);
+            return *number;
+        }
+        self.last_gate += 1;
+        let number = self.last_gate.0;
+        let waits = self.waits_of(client, task, number, &dependency, sessions);
+        let children = BTreeSet::from([task]);
+        self.gates.insert(number, Gate { client, dependency, waits, children });
+        number
+    }
+
+    fn waits_of(
+        &mut self,
+        client: PeerId,
+        task: TaskId,
+        number: u64,
+        dependency: &Dependency,
+        sessions: &Sessions,
+    ) -> Waits {
+        let mut waits = Waits::new(dependency);
         for parent in &dependency.on {
-            let known = match parent.ended {
-                Some(ended) => Known::Ended(ended),
-                None => self.look_up(client, &parent.task, sessions, index.as_ref()),
-            };
-            let name = |work: &Self| work.name_of(client, &parent.task);
-            match known {
-                Known::Open(open) if open == task => waits.is_against(format!("{}, which is itself", name(self))),
-                Known::Open(open) => {
-                    waits.wait_for(open);
-                    self.children.entry(open).or_default().push(task);
+            if let Some(ended) = parent.ended {
+                waits.knows(ended, || self.name_of(client, &parent.task));
+                continue;
+            }
+            // Many of them are not looked for one by one.
+            let many = parent.count as usize > FEW || dependency.on.len() > FEW;
+            let index = many.then(|| self.ran.iter().copied().collect::<Ran>());
+            for each in parent.tasks() {
+                match self.look_up(client, &each, sessions, index.as_ref()) {
+                    Known::Open(open) if open == task => {
+                        waits.is_against(|| format!("{}, which is itself", self.name_of(client, &each)));
+                    }
+                    Known::Open(open) => {
+                        waits.wait_for(open);
+                        self.children.entry(open).or_default().push(number);
+                    }
+                    Known::Ended(ended) => waits.knows(ended, || self.name_of(client, &each)),
+                    Known::Unknown(why) => waits.is_against(|| format!("{}, {why}", self.name_of(client, &each))),
                 }
-                Known::Ended(ended) => waits.knows(ended, &name(self)),
-                Known::Unknown(why) => waits.is_against(format!("{}, {why}", name(self))),
             }
         }
         waits
@@ -145,7 +172,8 @@ impl Work {
 
     /// What a task is called by a client.
     fn name_of(&self, client: PeerId, task: &TaskRef) -> String {
-        let own = || self.clients.get(&client).map(|state| state.id.clone());
+        let leaving = || self.leaving.as_ref().filter(|(leaving, _)| *leaving == client).map(|(_, id)| id.clone());
+        let own = || self.clients.get(&client).map(|state| state.id.clone()).or_else(leaving);
         let session = task.session.clone().or_else(own).unwrap_or_default();
         format!("{session}-{}-{}", task.request, task.position)
     }
@@ -181,37 +209,58 @@ impl Work {
         if self.children.is_empty() {
             return;
         }
-        if let Some(children) = self.children.remove(&task) {
-            self.news.push_back(News { children, parent: task, name: self.id_of(task), ended });
+        if let Some(gates) = self.children.remove(&task) {
+            self.news.push_back(News { gates, parent: task, name: self.id_of(task), ended });
         }
     }
 
     /// Tells tasks what has become of others that they wait for, and so on. One after the other: a chain may be long.
     pub(super) fn settle_children(&mut self) {
-        while let Some(News { children, parent, name, ended }) = self.news.pop_front() {
-            for child in children {
-                let Some(conditions) = self.conditions(child) else { continue };
-                let waits = [&mut conditions.after, &mut conditions.follow].into_iter().flatten();
-                let waited = waits.fold(false, |waited, waits| waits.ended(parent, ended, &name) | waited);
-                if waited && self.tasks.get(&child).is_some_and(|state| state.place == Place::Waiting) {
-                    self.go_on(child);
+        while let Some(News { gates, parent, name, ended }) = self.news.pop_front() {
+            for number in gates {
+                let Some(gate) = self.gates.get_mut(&number) else { continue };
+                gate.waits.ended(parent, ended, || name.clone());
+                if gate.waits.standing() == Standing::Waits {
+                    continue;
+                }
+                for child in gate.children.clone() {
+                    if self.tasks.get(&child).is_some_and(|state| state.place == Place::Waiting) {
+                        self.go_on(child);
+                    }
                 }
             }
         }
     }
 
     /// A task waits for others no more.
-    pub(super) fn leave_parents(&mut self, task: TaskId, state: &TaskState) {
-        let Some(conditions) = state.balanced.as_ref().and_then(|balanced| balanced.conditions.as_ref()) else {
+    pub(super) fn leave_gates(&mut self, task: TaskId) {
+        let Some(conditions) = self.conditions(task) else { return };
+        let gates = [conditions.after.take(), conditions.follow.take()];
+        gates.into_iter().flatten().for_each(|number| self.leave_gate(task, number));
+    }
+
+    fn leave_gate(&mut self, task: TaskId, number: u64) {
+        let Some(gate) = self.gates.get_mut(&number) else { return };
+        gate.children.remove(&task);
+        if !gate.children.is_empty() {
             return;
-        };
-        for parent in [&conditions.after, &conditions.follow].into_iter().flatten().flat_map(Waits::open) {
-            if let Some(children) = self.children.get_mut(parent) {
-                children.retain(|child| *child != task);
-                if children.is_empty() {
+        }
+        let Some(gate) = self.gates.remove(&number) else { return };
+        for parent in gate.waits.open() {
+            if let Some(gates) = self.children.get_mut(parent) {
+                gates.retain(|other| *other != number);
+                if gates.is_empty() {
                     self.children.remove(parent);
                 }
             }
         }
+    }
+
+    /// What a task waits for of others: after which it begins, and which it follows.
+    pub(super) fn waits_for(&self, task: TaskId) -> [Option<&Waits>; 2] {
+        let balanced = self.tasks.get(&task).and_then(|state| state.balanced.as_ref());
+        let conditions = balanced.and_then(|balanced| balanced.conditions.as_ref());
+        let gates = conditions.map(|conditions| [conditions.after, conditions.follow]).unwrap_or_default();
+        gates.map(|gate| Some(&self.gates.get(&gate?)?.waits))
     }
 }

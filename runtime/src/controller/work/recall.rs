@@ -53,6 +53,7 @@ impl Work {
     /// Aborts what a client names, as far as it has not started, and interrupts the rest if it asks for that.
     pub fn abort(&mut self, client: PeerId, abort: &Abort, now: Duration) {
         let mut recalls: BTreeMap<EngineId, Recall> = BTreeMap::new();
+        let mut forced: BTreeSet<EngineId> = BTreeSet::new();
         let engines: Option<BTreeSet<EngineId>> = abort.engines.as_ref().map(|ids| ids.iter().copied().collect());
         let means = |engine: EngineId| engines.as_ref().is_none_or(|engines| engines.contains(&engine));
         for task in self.named(client, abort) {
@@ -74,6 +75,7 @@ impl Work {
                     let recall = recalls.entry(engine).or_default();
                     recall.interrupt.extend(abort.interrupt.then_some(task));
                     recall.kill.extend(abort.force.then_some(task));
+                    forced.extend(abort.force.then_some(engine));
                     if state.job.group.is_some() {
                         // If one member of a group has started, the others need it.
                         self.tell_started(task);
@@ -84,6 +86,10 @@ impl Work {
                 }
                 _ => {}
             }
+        }
+        for engine in forced {
+            // What others have there, and has not begun, is not to be lost with it.
+            recalls.entry(engine).or_default().tasks.extend(self.balanced_behind(engine));
         }
         recalls.retain(|_, recall| *recall != Recall::default());
         recalls.into_iter().for_each(|(engine, recall)| self.recall(engine, recall));
@@ -160,9 +166,7 @@ impl Work {
         self.tell_of_members(now);
         self.do_what_is_due(now);
         for engine in self.loads.stuck(now) {
-            let Some(load) = self.loads.get(engine) else { continue };
-            let balanced = |task: &TaskId| self.tasks.get(task).is_some_and(|state| state.balanced.is_some());
-            let behind: Vec<TaskId> = load.outstanding.iter().skip(1).copied().filter(balanced).collect();
+            let behind = self.balanced_behind(engine);
             self.loads.hold_back(engine);
             if !behind.is_empty() {
                 self.recall(engine, Recall { tasks: behind, ..Recall::default() });
@@ -179,6 +183,13 @@ impl Work {
                 }
             }
         }
+    }
+
+    /// What an engine has behind its first task that others may do.
+    fn balanced_behind(&self, engine: EngineId) -> Vec<TaskId> {
+        let outstanding = self.loads.get(engine).map(|load| load.outstanding.iter().skip(1).copied());
+        let balanced = |task: &TaskId| self.tasks.get(task).is_some_and(|state| state.balanced.is_some());
+        outstanding.into_iter().flatten().filter(balanced).collect()
     }
 
     /// For how long balanced tasks wait for the first engine, and why they are lost then.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// An engine that is to be told something, and is away, is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// What was interrupted has so long in any case.
+const LEAST_GRACE: Duration = Duration::from_millis(10);
 
 impl Work {
     /// When something is due, if anything is.
@@ -96,7 +98,9 @@ impl Work {
         let Some(conditions) = self.conditions(task) else { return };
         let Some(limit) = conditions.time_limit else { return };
         let at = now.saturating_add(limit);
-        conditions.end_by = Some(at);
+        if let Some(former) = conditions.end_by.replace(at) {
+            self.timers.remove(&(former, task));
+        }
         self.timers.insert((at, task));
         self.loads.hold_back(engine);
     }
@@ -105,7 +109,7 @@ impl Work {
     fn has_run_too_long(&mut self, task: TaskId, engine: EngineId, now: Duration) {
         let (here, grace) = (self.loads.is_here(engine), self.limits.kill_grace);
         let Some(conditions) = self.conditions(task) else { return };
-        let again = now.saturating_add(if here { grace.max(LOOK_AGAIN) } else { LOOK_AGAIN });
+        let again = now.saturating_add(if here { grace.max(LEAST_GRACE) } else { LOOK_AGAIN });
         conditions.end_by = Some(again);
         let was_interrupted = conditions.overrun;
         conditions.overrun |= here;
@@ -135,6 +139,10 @@ impl Work {
             return false;
         }
         balanced.retries = balanced.retries.saturating_sub(1);
+        // It was begun in time.
+        if let Some(conditions) = &mut balanced.conditions {
+            (conditions.begin_by, conditions.late) = (None, false);
+        }
         let delay = balanced.conditions.as_ref().map(|conditions| conditions.retry_delay).unwrap_or_default();
         if delay.is_zero() {
             self.requeue(task);

@@ -27,10 +27,9 @@ impl Work {
     }
 
     fn awaited_by(&self, task: TaskId) -> Vec<String> {
-        let balanced = self.tasks.get(&task).and_then(|state| state.balanced.as_ref());
-        let Some(conditions) = balanced.and_then(|balanced| balanced.conditions.as_ref()) else { return Vec::new() };
-        let waits = [("begins after", &conditions.after), ("follows", &conditions.follow)];
-        let waits = waits.into_iter().filter_map(|(verb, waits)| Some((verb, waits.as_ref()?)));
+        let [after, follow] = self.waits_for(task);
+        let waits = [("begins after", after), ("follows", follow)];
+        let waits = waits.into_iter().filter_map(|(verb, waits)| Some((verb, waits?)));
         waits
             .filter(|(_, waits)| !waits.open().is_empty())
             .map(|(verb, waits)| self.parents_in_words(verb, waits))

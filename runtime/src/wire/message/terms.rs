@@ -22,9 +22,29 @@ pub struct TaskRef {
 pub struct Parent {
     /// Which.
     pub task: TaskRef,
+    /// As many requests, from that one on, are meant.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u32,
     /// How it has ended, if the client knows that it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_one(count: &u32) -> bool {
+    *count == 1
+}
+
+impl Parent {
+    /// Each of the tasks that are meant.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskRef> + '_ {
+        let requests = (self.task.request.0..).zip(0..self.count).map(|(request, _)| RequestId(request));
+        requests.map(|request| TaskRef { request, ..self.task.clone() })
+    }
 }
 
 /// How a task has ended.
