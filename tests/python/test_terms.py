@@ -416,8 +416,8 @@ def test_as_many_parents_as_there_may_be(view: LoadBalancedView, rc: Client) -> 
     assert view.apply_async(abs, -1, after=results).get(60) == 1
     with pytest.raises(ValueError, match="15000 runs of tasks, and 8192 are the most"):
         view.apply_async(abs, -1, after=results.msg_ids[::2])
-    too_many = Dependency(results)
-    too_many.update(f"{results.msg_ids[0][:8]}-1-{number}" for number in range(70_000))
+    too_many, first = Dependency(results), results.msg_ids[0]
+    too_many.update(f"{first[:-1]}{number}" for number in range(70_000))
     with pytest.raises(ValueError, match="65536 others at most"):
         view.apply_async(abs, -1, after=too_many)
     assert view.apply_sync(abs, -2) == 2, "this client is there as before"
