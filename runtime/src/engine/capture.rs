@@ -12,7 +12,7 @@ use super::descriptors::{ReadEnd, check, inode, keep_last_words, lead, set_waiti
 use crate::wire::message::Stream;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// So much is read at once: what a pipe can hold.
 const CHUNK: usize = 64 << 10;
@@ -24,6 +24,10 @@ const LEFT_MAX: usize = 240;
 const CHARACTER: usize = 4;
 /// How soon waiting is tried again that has failed.
 const AGAIN: Duration = Duration::from_millis(50);
+/// A task that took less time than this has started no process: the kernel alone takes longer for that.
+const QUICK: Duration = Duration::from_micros(50);
+/// What was looked at so short a time ago is not looked at again behind a quick task.
+const RECENT: Duration = Duration::from_micros(500);
 const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
 /// Text for the log: whether it is of standard error, and what it is.
@@ -43,11 +47,16 @@ pub(super) struct Capture {
     /// What children that have ended have used, as the kernel counts.
     children: [i64; 4],
     buffer: Vec<u8>,
+    /// When all was looked at that a task must not have of others, and when the last one began and ended.
+    looked: Instant,
+    began: Instant,
+    ended: Instant,
 }
 
 impl Capture {
     /// From here on they are pipes. `wakes` is polled, too.
     pub fn start(wakes: RawFd) -> io::Result<Capture> {
+        let now = Instant::now();
         let logs = [copy_of(libc::STDOUT_FILENO)?, copy_of(libc::STDERR_FILENO)?];
         // SAFETY: no memory involved; the descriptor is checked, and owned here.
         let epoll = unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
@@ -60,6 +69,9 @@ impl Capture {
             unlogged: vec![],
             children: of_children(),
             buffer: vec![0; CHUNK],
+            looked: now,
+            began: now,
+            ended: now,
         };
         capture.follow(wakes)?;
         if let Err(error) = (0..2).try_for_each(|which| capture.open(which)) {
@@ -121,6 +133,13 @@ impl Capture {
 
     /// A task begins: what stands in the pipes is not its own, nor what comes from processes that are there already.
     pub fn begin(&mut self) {
+        let now = Instant::now();
+        let was_quick = self.ended.saturating_duration_since(self.began) < QUICK;
+        self.began = now;
+        if was_quick && now.saturating_duration_since(self.looked) < RECENT {
+            return;
+        }
+        self.looked = now;
         // For the log alone.
         drop(self.take());
         drop(self.end());
@@ -131,6 +150,7 @@ impl Capture {
 
     /// A task ends: the beginning of a character will have no rest.
     pub fn end(&mut self) -> Vec<(Stream, String)> {
+        self.ended = Instant::now();
         let ends = STREAMS.into_iter().zip(&mut self.begun).filter(|(_, begun)| !begun.is_empty());
         ends.map(|(stream, begun)| (stream, String::from_utf8_lossy(&std::mem::take(begun)).into_owned())).collect()
     }
