@@ -78,10 +78,10 @@ def test_abort(rc: Client, gate: Path) -> None:
     until(lambda: "runs" in running.stdout)
     first, second, third = (rc[0].apply_async(abs, -number) for number in (1, 2, 3))
     rc.abort(first)
-    rc.abort([second])
+    rc.abort(second.msg_ids)
     with pytest.raises(TypeError, match="not both"):
         rc.abort(third, targets=0)
-    for bad in (3, [3], third.msg_ids):
+    for bad in (3, [3]):
         with pytest.raises(TypeError, match=r"results"):
             rc.abort(bad)  # type: ignore[arg-type]
     # The engines give back what they have not begun; until then the gate stays closed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import inspect
 import re
 from pathlib import Path
@@ -12,7 +13,11 @@ import pytest
 from ipclusterz import ipyparallel as face
 from ipclusterz.client.options import CONFIG, RESULT, RUN, Options, parse
 
+# ipyparallel has a way of its own to pickle code, which is nothing for the other tests of this process.
+_pickled_by = dict(copyreg.dispatch_table)
 upstream = pytest.importorskip("ipyparallel")
+copyreg.dispatch_table.clear()
+copyreg.dispatch_table.update(_pickled_by)
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial" / "from-ipyparallel.md"
 CLASSES = ["Client", "DirectView", "BroadcastView", "LoadBalancedView", "AsyncResult", "AsyncMapResult", "Cluster"]

@@ -97,6 +97,9 @@ class HistoryError(IpclusterzError):
 class PayloadTooLarge(IpclusterzError, builtins.MemoryError):
     """An argument or a result is larger than the cluster's memory limits allow."""
 
+    # That of MemoryError, which would be found first, is for nobody else: libraries that pickle exceptions call it.
+    __new__ = builtins.Exception.__new__  # type: ignore[assignment]
+
 
 class RejectedError(IpclusterzError):
     """The controller refused a request; the text says why."""

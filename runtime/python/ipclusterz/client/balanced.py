@@ -400,6 +400,15 @@ class LoadBalancedView(View):
 
         They hold for all threads that use this view.
 
+        Parameters
+        ----------
+        **flags
+            As for `set_flags`.
+
+        Yields
+        ------
+        None
+
         Examples
         --------
         >>> view = rc.load_balanced_view()

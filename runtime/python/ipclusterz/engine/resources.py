@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-from contextlib import contextmanager
-from math import ceil
 
 from ..shared.current import RunningTask, current
-from .gpus import NVIDIA, ROCM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from .options import Options
@@ -26,7 +22,7 @@ _GPUS = "gpus"
 
 
 class Resources:
-    """What an engine offers.
+    """What an engine offers. Most offer nothing, and start without what this needs.
 
     Parameters
     ----------
@@ -44,41 +40,57 @@ class Resources:
     def __init__(self, options: Options, environment: Mapping[str, str]) -> None:
         self._amounts = dict(_amount(part) for part in options.resources.split(",") if part)
         self._tags = [tag for tag in options.tags.split(",") if tag]
-        self._variable = ROCM if ROCM in environment and NVIDIA not in environment else NVIDIA
-        self._gpus = _own_gpus(self._amounts.get(_GPUS, 0.0), environment.get(self._variable), options)
+        self._variable = ""
+        self._gpus: list[str] = []
+        if _GPUS in self._amounts:
+            from .gpus import NVIDIA, ROCM
+
+            self._variable = ROCM if ROCM in environment and NVIDIA not in environment else NVIDIA
+            self._gpus = _own_gpus(self._amounts[_GPUS], environment.get(self._variable), options)
 
     @property
     def told(self) -> str | None:
         """As the controller reads it; None: nothing is offered."""
         if not self._amounts and not self._tags:
             return None
+        import json
+
         amounts = {name: round(amount * _PARTS) for name, amount in self._amounts.items()}
         return json.dumps({"amounts": amounts, "tags": sorted(set(self._tags))})
 
-    @contextmanager
-    def lent(self, needs: str) -> Iterator[None]:
-        """Let a task have what it needs: its GPUs are in the variable that drivers read."""
+    def lent(self, needs: str) -> Lent:
+        """For a block, let a task have what it needs: its GPUs are in the variable that drivers read."""
+        import json
+
         asked = json.loads(needs)
         has: dict[str, Any] = {name: amount / _PARTS for name, amount in asked.get("amounts", {}).items()}
         has.update(dict.fromkeys(asked.get("tags", ()), True))
-        before = os.environ.get(self._variable)
-        if _GPUS in has:
-            has[_GPUS] = self._gpus[: ceil(has[_GPUS])]
-            os.environ[self._variable] = ",".join(has[_GPUS])
-        current.has = RunningTask(has)
-        try:
-            yield
-        finally:
-            current.has = None
-            if _GPUS in has:
-                _set(self._variable, before)
+        if _GPUS not in has:
+            return Lent(has, {})
+        has[_GPUS] = self._gpus[: _whole(has[_GPUS])]
+        return Lent(has, {self._variable: ",".join(has[_GPUS])})
 
 
-def _set(name: str, value: str | None) -> None:
-    if value is None:
-        os.environ.pop(name, None)
-    else:
-        os.environ[name] = value
+class Lent:
+    """What a task has, in a block."""
+
+    def __init__(self, resources: dict[str, Any], variables: dict[str, str]) -> None:
+        self._resources = resources
+        self._variables = variables
+        self._before: dict[str, str | None] = {}
+
+    def __enter__(self) -> None:
+        self._before = {name: os.environ.get(name) for name in self._variables}
+        os.environ.update(self._variables)
+        current.has = RunningTask(self._resources)
+
+    def __exit__(self, *_error: object) -> None:
+        current.has = None
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _amount(part: str) -> tuple[str, float]:
@@ -86,12 +98,17 @@ def _amount(part: str) -> tuple[str, float]:
     return name, float(number)
 
 
+def _whole(amount: float) -> int:
+    """So many GPUs have a part in an amount."""
+    return -int(-amount // 1)
+
+
 def _own_gpus(amount: float, inherited: str | None, options: Options) -> list[str]:
     """The ids of the GPUs that an engine offers: its own ones, or those of its seat."""
     if amount <= 0:
         return []
     ids = [gpu.strip() for gpu in inherited.split(",") if gpu.strip()] if inherited is not None else None
-    count = ceil(amount)
+    count = _whole(amount)
     if ids is not None and options.gpus is not None:
         return ids[:count]
     first = int(options.host_index * amount)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import WRAPPER_ASSIGNMENTS, update_wrapper
-from inspect import isawaitable
-
 from ..error import UnmetDependency
 
 TYPE_CHECKING = False
@@ -41,6 +38,8 @@ def repeated(f: Function, errors: Errors, retries: int, delay: float) -> Functio
 
     What `f` gives may be a coroutine: then it is that which fails.
     """
+    # Start-up: engines need these for such functions alone.
+    from inspect import isawaitable
     from time import sleep
 
     unmet = UnmetDependency
@@ -75,6 +74,8 @@ def repeated(f: Function, errors: Errors, retries: int, delay: float) -> Functio
 
 def _named_as(f: Function, wrapper: Any) -> Any:
     """As `functools.wraps`; what a class has in its dictionary is nothing for a function."""
+    from functools import WRAPPER_ASSIGNMENTS, update_wrapper
+
     return update_wrapper(wrapper, f, WRAPPER_ASSIGNMENTS, () if isinstance(f, type) else ("__dict__",))
 
 
