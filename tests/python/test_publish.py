@@ -13,7 +13,9 @@ import pytest
 from helpers import hold, until
 
 import ipclusterz as ipz
-from ipclusterz import Client, Cluster, RemoteError
+from ipclusterz import AsyncResult, Client, Cluster, RemoteError, _core
+from ipclusterz.client.growing import _OF_NOTHING, Growing, NotSent
+from ipclusterz.client.selection import Selection
 
 
 def publish_and_hold(gate: str, number: int) -> None:
@@ -39,6 +41,29 @@ def test_each_chunk_of_a_map_has_its_own(rc: Client) -> None:
     result = rc[None].map_async(lambda number: ipz.publish_data(number=number), range(4), chunksize=1)
     result.get()
     assert result.data == [{"number": number} for number in range(4)]
+
+
+def test_a_measured_map_and_joined_results_have_it(rc: Client) -> None:
+    def publish(number: int) -> int:
+        ipz.publish_data(last=number)
+        return number
+
+    measured = rc[None].map_async(publish, range(1000))
+    assert measured.get(20) == list(range(1000))
+    ends = [sum(measured._sizes[: chunk + 1]) - 1 for chunk in range(len(measured._sizes))]
+    assert measured.data == [{"last": end} for end in ends]
+    one, several = rc[0].apply_async(publish, 7), rc[:2].apply_async(publish, 8)
+    joined = AsyncResult.join(one, several)
+    joined.get(10)
+    assert joined.data == [{"last": 7}, {"last": 8}, {"last": 8}]
+
+
+@pytest.mark.parametrize("stand_in", [Growing, NotSent, Selection], ids=lambda each: each.__name__)
+def test_what_stands_for_answers_can_be_asked_all_that_answers_can(stand_in: type) -> None:
+    # `claim` and `fulfil` are for single submissions in a task.
+    asked = {name for name in dir(_core.Pending) if not name.startswith("_")} - {"claim", "fulfil"}
+    there = {*dir(stand_in), *({*_OF_NOTHING, "submitted"} if stand_in is NotSent else ())}
+    assert not asked - there
 
 
 def test_it_is_no_display_and_shown_nowhere(rc: Client, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from time import monotonic
 from .. import error as errors
 from ..compat import zip_equal
 from .answers import Failed, Failure, Succeeded, value_at
-from .deadlines import deadline_of
+from .deadlines import deadline_of, left_until
 from .recorded import Recorded
 from .tables import numbers, table
 
@@ -369,8 +369,7 @@ class AsyncResult(Recorded):
         pending, deadline = self._pending, deadline_of(timeout)
         try:
             for number in count():
-                left = None if deadline is None else max(0.0, deadline - monotonic())
-                index = pending.nth_done(number, left, self._shows)
+                index = pending.nth_done(number, left_until(deadline), self._shows)
                 if index is None or any_answer or pending.reply(index).status != "ok":
                     return
         except KeyboardInterrupt as error:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import weakref
-from time import monotonic
 from weakref import WeakSet
 
 from .. import error as errors
 from .asyncresult import AsyncResult
-from .deadlines import deadline_of
+from .deadlines import deadline_of, left_until
 from .feeding import Feeders
 from .leaving import close_at_exit, leave, leave_freed
 from .tables import numbers, table
@@ -185,21 +184,18 @@ class Connection:
         results, ids = _jobs(jobs)
         deadline = deadline_of(timeout)
 
-        def left() -> float | None:
-            return None if deadline is None else max(0.0, deadline - monotonic())
-
         # First, so that an unknown id is refused before the wait.
         try:
-            done = self._feeders.wait(left()) if jobs is None else True
+            done = self._feeders.wait(left_until(deadline)) if jobs is None else True
             if done and (jobs is None or ids):
-                done = self._core.wait_requests(None if jobs is None else ids, left())
+                done = self._core.wait_requests(None if jobs is None else ids, left_until(deadline))
         except KeyboardInterrupt as error:
             error.args = (
                 "what was submitted goes on: rc.abort() gives up what no engine has begun, rc.interrupt() ends what "
                 "runs, and rc.outstanding has the results",
             )
             raise
-        late = sum(not result.wait(left()) for result in results)
+        late = sum(not result.wait(left_until(deadline)) for result in results)
         if late:
             raise errors.TimeoutError(f"{late} of {len(results)} results are not ready after {timeout:g} s")
         if not done:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-__all__ = ["deadline_of"]
+__all__ = ["deadline_of", "left_until"]
 
 
 def deadline_of(timeout: float | None) -> float | None:
@@ -18,3 +18,14 @@ def deadline_of(timeout: float | None) -> float | None:
     (True, True)
     """
     return None if timeout is None or timeout == -1 else monotonic() + timeout
+
+
+def left_until(deadline: float | None) -> float | None:
+    """Seconds until a wait is over, 0 once it is; None: it has no end.
+
+    Examples
+    --------
+    >>> left_until(None) is None, left_until(deadline_of(0))
+    (True, 0.0)
+    """
+    return None if deadline is None else max(0.0, deadline - monotonic())

@@ -17,7 +17,7 @@ from .about import about, name_of
 from .answers import Elements, Failure
 from .arguments import argument_frames
 from .asyncresult import AsyncResult, give_up
-from .deadlines import deadline_of
+from .deadlines import deadline_of, left_until
 from .mapping import chunk_frames
 from .owned import OwnLock, own_condition
 
@@ -280,8 +280,7 @@ def _results(under_way: deque[ViewFuture], more: Iterator[ViewFuture], deadline:
     try:
         while under_way:
             under_way.extend(islice(more, 1))
-            left = None if deadline is None else max(0.0, deadline - monotonic())
-            values = under_way[0]._elements(left, first)
+            values = under_way[0]._elements(left_until(deadline), first)
             first += len(values)
             # Neither the future nor a result is referred to from here once it is given out.
             future = under_way.popleft()

@@ -11,7 +11,7 @@ from threading import Thread, current_thread
 from time import monotonic
 
 from ..shared import own
-from .deadlines import deadline_of
+from .deadlines import deadline_of, left_until
 from .growing import Growing, NotSent
 from .mapping import Again, MapResult, chunk_of
 from .owned import OwnLock
@@ -88,12 +88,8 @@ class Feeders:
     def wait(self, timeout: float | None) -> bool:
         """Wait until all is sent; False at the deadline."""
         deadline = deadline_of(timeout)
-        for feeder in list(self.live):
-            left = None if deadline is None else max(0.0, deadline - monotonic())
-            # Not the thread, whose callbacks may take long.
-            if not feeder.pending.wait_until_whole(left):
-                return False
-        return True
+        # Not the threads, whose callbacks may take long.
+        return all(feeder.pending.wait_until_whole(left_until(deadline)) for feeder in list(self.live))
 
     def join(self) -> None:
         """Wait until their threads have ended."""
@@ -339,19 +335,6 @@ class GrowingMap(MapResult):
         while self._is_sent(chunk):
             yield chunk
             chunk += 1
-
-    def _as_they_arrive(self) -> Iterator[int]:
-        nth = 0
-        while not (self._grows.whole and nth >= len(self._grows)):
-            try:
-                index = self._grows.nth_done(nth, None, self._shows)
-            except KeyboardInterrupt as error:
-                self._leave(error)
-                raise
-            if index is None:
-                return
-            yield index
-            nth += 1
 
 
 def fed_map(

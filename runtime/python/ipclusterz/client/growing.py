@@ -9,7 +9,7 @@ from time import monotonic, time
 from typing import Any, NamedTuple
 
 from .about import of_parts
-from .deadlines import deadline_of
+from .deadlines import deadline_of, left_until
 from .owned import own_condition
 
 TYPE_CHECKING = False
@@ -89,6 +89,7 @@ _OF_NOTHING: dict[str, Any] = {
     "take_output": [],
     "watch": False,
     "outputs": ("", ""),
+    "published": [],
     "output_since": (0, []),
     "abort": None,
     "cancel": True,
@@ -262,6 +263,10 @@ class Growing:
         found = self._at(index)
         return ("", "") if found is None else found[0].outputs(found[1])
 
+    def published(self, index: int) -> list[tuple[str, str]]:
+        found = self._at(index)
+        return [] if found is None else found[0].published(found[1])
+
     def output_since(self, index: int, cursor: int) -> Any:
         found = self._at(index)
         return (0, []) if found is None else found[0].output_since(found[1], cursor)
@@ -275,7 +280,7 @@ class Growing:
         deadline = deadline_of(timeout)
         self.give_up()
         # Each of them, whatever becomes of the others.
-        verdicts = [part.cancel(_left(deadline)) for part in list(self._parts)]
+        verdicts = [part.cancel(left_until(deadline)) for part in list(self._parts)]
         return all(verdicts)
 
     # -- inside -------------------------------------------------------------------------------------------------
@@ -291,14 +296,14 @@ class Growing:
         """Wait until there is more, or until nothing more is to come; False at the deadline."""
         length = self._length
         with self._grown:
-            return self._grown.wait_for(lambda: self._whole or self._length > length, _left(deadline))
+            return self._grown.wait_for(lambda: self._whole or self._length > length, left_until(deadline))
 
     def _sliced(self, wait: Callable[[float | None], bool], deadline: float | None, on_output: OnOutput) -> bool:
         """Wait for a part, and show meanwhile what calls of the others write."""
         while True:
             if self._whole and len(self._parts) == 1:
-                return wait(_left(deadline))
-            left = _left(deadline)
+                return wait(left_until(deadline))
+            left = left_until(deadline)
             if wait(_LOOK_SECONDS if left is None else min(left, _LOOK_SECONDS)):
                 return True
             if on_output is not None and self.has_news():
@@ -308,7 +313,7 @@ class Growing:
 
     def _wait_for_any(self, deadline: float | None, on_output: OnOutput) -> None:
         """Wait a moment for answers: of the part that has most to give."""
-        left = _left(deadline)
+        left = left_until(deadline)
         seconds = _LOOK_SECONDS if left is None else min(left, _LOOK_SECONDS)
         with self._grown:
             seen = list(self._seen)
@@ -334,10 +339,6 @@ class Growing:
 def _wait_for(part: Any, on_output: OnOutput, left: float | None) -> bool:
     found: bool = part.wait(left, on_output)
     return found
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - monotonic())
 
 
 def _is_over(deadline: float | None) -> bool:

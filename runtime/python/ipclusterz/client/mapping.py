@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import accumulate
+from itertools import accumulate, count
 
 from ..compat import zip_equal
 from ..error import HistoryError
@@ -301,7 +301,7 @@ class MapResult(AsyncResult):
 
     def _as_they_arrive(self) -> Iterator[int]:
         # All loops over one result see the same order, also at the same time in several threads.
-        for nth in range(len(self._sizes)):
+        for nth in count():
             try:
                 index = self._pending.nth_done(nth, None, self._shows)
             except KeyboardInterrupt as error:

@@ -19,7 +19,7 @@ from weakref import WeakSet, ref
 
 from ..error import RejectedError
 from ..shared import own
-from .deadlines import deadline_of
+from .deadlines import deadline_of, left_until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ class NestedCore:
     def wait_requests(self, message_ids: list[str] | None, timeout: float | None) -> bool:
         deadline = deadline_of(timeout)
         for pending in list(self._submitted):
-            pending.wait(_left(deadline))
-        return self._core.wait_requests(message_ids, _left(deadline))
+            pending.wait(left_until(deadline))
+        return self._core.wait_requests(message_ids, left_until(deadline))
 
     def help_later(self, pending: NestedPending) -> None:
         """Do calls in a thread of their own, for somebody who waits in a way that is not seen here."""
@@ -233,7 +233,10 @@ class NestedPending:
             found = look(0)
         while not enough(found) and (deadline is None or monotonic() < deadline):
             others = self._undone_elsewhere()
-            found = wait_for_engines(self._core, others, look, enough, deadline) if others else look(_left(deadline))
+            if others:
+                found = wait_for_engines(self._core, others, look, enough, deadline)
+            else:
+                found = look(left_until(deadline))
         return found
 
     def _undone_elsewhere(self) -> list[int]:
@@ -260,7 +263,7 @@ def wait_for_engines(
     RejectedError
         When one of them does: its main thread is in this function.
     """
-    left = _left(deadline)
+    left = left_until(deadline)
     found = look(_LOOK_SECONDS if left is None else min(left, _LOOK_SECONDS))
     if enough(found):
         return found
@@ -280,7 +283,3 @@ def _help(waiting: SimpleQueue[ref[NestedPending]]) -> None:
         while pending is not None and pending._core.here.busy and pending.help_once():
             pass
         del pending
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - monotonic())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, wait
-from time import monotonic
 
-from .deadlines import deadline_of
+from .deadlines import deadline_of, left_until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class Selection:
 
     def wait(self, timeout: float | None, on_output: OnOutput = None) -> bool:
         deadline = deadline_of(timeout)
-        return all(self.wait_index(index, _left(deadline), on_output) for index in range(len(self)))
+        return all(self.wait_index(index, left_until(deadline), on_output) for index in range(len(self)))
 
     def wait_index(self, index: int, timeout: float | None, on_output: OnOutput = None) -> bool:
         pending, place = self._chosen[index]
@@ -85,7 +84,7 @@ class Selection:
             done = [index for index in range(len(self)) if self.is_done(index)]
             if n < len(done):
                 return done[n]
-            left = _left(deadline)
+            left = left_until(deadline)
             if left == 0:
                 return None
             self.wait_news(0, _LOOK_SECONDS if left is None else min(left, _LOOK_SECONDS))
@@ -127,6 +126,11 @@ class Selection:
         texts: tuple[str, str] = pending.outputs(place)
         return texts
 
+    def published(self, index: int) -> list[tuple[str, str]]:
+        pending, place = self._chosen[index]
+        found: list[tuple[str, str]] = pending.published(place)
+        return found
+
     def output_since(self, index: int, cursor: int) -> Any:
         pending, place = self._chosen[index]
         return pending.output_since(place, cursor)
@@ -137,8 +141,4 @@ class Selection:
 
     def cancel(self, timeout: float | None) -> bool:
         deadline = deadline_of(timeout)
-        return all(result._pending.cancel(_left(deadline)) for result in self._results)
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - monotonic())
+        return all(result._pending.cancel(left_until(deadline)) for result in self._results)

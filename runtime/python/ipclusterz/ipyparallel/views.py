@@ -31,8 +31,7 @@ class View:
         client: Any
         block: Any
         targets: Any
-
-        def _parts_of(self, targets: Any) -> Any: ...
+        map: Any
 
     @property
     def history(self) -> list[str]:
@@ -88,6 +87,31 @@ class View:
         """The result of something that was submitted, the last one if nothing is named."""
         blocks = self.block if block is None else block
         return self.client.get_result(indices_or_msg_ids, blocks, owner)
+
+    def map_async(self, f: Callable[..., Any], /, *sequences: Any, **kwargs: Any) -> AsyncMapResult:
+        """Like `map`, and never waits."""
+        result: AsyncMapResult = self.map(f, *sequences, **{**kwargs, "block": False})
+        return result
+
+    def map_sync(self, f: Callable[..., Any], /, *sequences: Any, **kwargs: Any) -> list[Any]:
+        """Like `map`, and always waits."""
+        values: list[Any] = self.map(f, *sequences, **{**kwargs, "block": True})
+        return values
+
+    def imap(
+        self,
+        f: Callable[..., Any],
+        /,
+        *sequences: Iterable[Any],
+        ordered: bool = True,
+        max_outstanding: int | str = "auto",
+        return_exceptions: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Map lazily: elements are taken as engines become free."""
+        options["return_exceptions"] = return_exceptions
+        options["max_outstanding"] = _most(max_outstanding)
+        return super().imap(engine_own(f), *sequences, ordered=ordered, **options)  # type: ignore[misc]
 
     def remote(self, block: bool | None = None, **flags: Any) -> Callable[..., RemoteFunction]:
         """Decorator: the function runs on the engines when it is called."""
@@ -158,29 +182,6 @@ class DirectView(View, view.DirectView):  # type: ignore[misc]
         with self._labelled(label):
             result = super().map(engine_own(f), *sequences, block=False, return_exceptions=return_exceptions)
         return result.get() if waits(self, block) else result  # type: ignore[no-any-return]
-
-    def map_async(self, f: Callable[..., Any], /, *sequences: Any, **kwargs: Any) -> AsyncMapResult:
-        """Like `map`, and never waits."""
-        return self.map(f, *sequences, **{**kwargs, "block": False})  # type: ignore[return-value]
-
-    def map_sync(self, f: Callable[..., Any], /, *sequences: Any, **kwargs: Any) -> list[Any]:
-        """Like `map`, and always waits."""
-        return self.map(f, *sequences, **{**kwargs, "block": True})  # type: ignore[return-value]
-
-    def imap(  # type: ignore[override]
-        self,
-        f: Callable[..., Any],
-        /,
-        *sequences: Iterable[Any],
-        ordered: bool = True,
-        max_outstanding: int | str = "auto",
-        return_exceptions: bool = False,
-        **options: Any,
-    ) -> Any:
-        """Map lazily: elements are taken as engines become free."""
-        most: Any = _most(max_outstanding)
-        options["return_exceptions"] = return_exceptions
-        return super().imap(engine_own(f), *sequences, ordered=ordered, max_outstanding=most, **options)
 
     # -- code and names -----------------------------------------------------------------------------------------
 
@@ -313,7 +314,7 @@ class BroadcastView(DirectView):
     """Whether answers come together: never, each comes as soon as it is there."""
 
 
-class LoadBalancedView(View, balanced.LoadBalancedView):
+class LoadBalancedView(View, balanced.LoadBalancedView):  # type: ignore[misc]
     """Calls that run once, on any engine."""
 
     # -- functions ----------------------------------------------------------------------------------------------
@@ -334,29 +335,6 @@ class LoadBalancedView(View, balanced.LoadBalancedView):
         with self._labelled(label):
             result = super().map(engine_own(f), *sequences, block=False, **how)
         return result.get() if waits(self, block) else result
-
-    def map_async(self, f: Callable[..., Any], /, *sequences: Any, **kwargs: Any) -> AsyncMapResult:
-        """Like `map`, and never waits."""
-        return self.map(f, *sequences, **{**kwargs, "block": False})  # type: ignore[no-any-return]
-
-    def map_sync(self, f: Callable[..., Any], /, *sequences: Any, **kwargs: Any) -> list[Any]:
-        """Like `map`, and always waits."""
-        return self.map(f, *sequences, **{**kwargs, "block": True})  # type: ignore[no-any-return]
-
-    def imap(  # type: ignore[override]
-        self,
-        f: Callable[..., Any],
-        /,
-        *sequences: Iterable[Any],
-        ordered: bool = True,
-        max_outstanding: int | str = "auto",
-        return_exceptions: bool = False,
-        **options: Any,
-    ) -> Any:
-        """Map lazily, as engines become free."""
-        most: Any = _most(max_outstanding)
-        options["return_exceptions"] = return_exceptions
-        return super().imap(engine_own(f), *sequences, ordered=ordered, max_outstanding=most, **options)
 
     def register_joblib_backend(self, name: str = "ipyparallel", make_default: bool = False) -> None:
         """Let joblib run on the engines of this view: ``joblib.parallel_config(backend=name)``."""
