@@ -85,7 +85,8 @@ class NestedCore:
     ) -> Any:
         pending = self._core.submit(op, items, function=function, **how)
         # What waits for others, needs something, or may run only so long is the controller's to begin.
-        if how.get("collective") or not _NOT_HERE.isdisjoint(json.loads(how.get("terms") or "{}")):
+        terms = how.get("terms")
+        if how.get("collective") or (terms is not None and not _NOT_HERE.isdisjoint(json.loads(terms))):
             return pending
         engines = how.get("engines")
         balanced, for_here = deque[Call](), deque[Call]()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Submission", "ask", "checked_id", "is_id", "number_of", "recorded", "requests_of", "tasks_of"]
 
 _SECONDS = 30.0
-_ID = re.compile(r"[0-9a-f]{8}-(0|[1-9]\d{0,17})-(0|[1-9]\d{0,8})")
+_ID = r"[0-9a-f]{8}-(0|[1-9]\d{0,17})-(0|[1-9]\d{0,8})"
 
 
 class Submission(NamedTuple):
@@ -74,7 +74,7 @@ def tasks_of(core: Core, **conditions: Any) -> list[dict[str, Any]]:
 
 def is_id(text: str) -> bool:
     """Whether a text has the form of a message id."""
-    return _ID.fullmatch(text) is not None
+    return re.fullmatch(_ID, text) is not None
 
 
 def checked_id(message_id: str) -> str:

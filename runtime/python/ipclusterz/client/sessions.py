@@ -6,7 +6,7 @@ import re
 
 __all__ = ["checked_name"]
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_NAME = r"[A-Za-z0-9_.-]{1,64}"
 
 
 def checked_name(name: object) -> str:
@@ -26,7 +26,7 @@ def checked_name(name: object) -> str:
     """
     if not isinstance(name, str):
         raise TypeError(f"the name of a session is text, not {type(name).__name__}: {name!r:.80}")
-    if _NAME.fullmatch(name) is None:
+    if re.fullmatch(_NAME, name) is None:
         raise ValueError(
             f"session={name!r:.80} is no name of a session: 1 to 64 letters, digits, '_', '.' or '-', such as 'sweep-3'"
         )

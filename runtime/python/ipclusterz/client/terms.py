@@ -195,14 +195,14 @@ def _errors(name: str, value: Any) -> tuple[type[Exception], ...]:
 
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_SIZE = r"(?i)(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?"
 # The controller counts ten-thousandths.
 _PARTS = 10_000
 
 
 def _amount(name: str, value: Any) -> int:
     """How much of a resource, in ten-thousandths."""
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+    if isinstance(value, str) and (match := re.fullmatch(_SIZE, value.strip())):
         value = float(match[1]) * _UNITS[match[2].upper()]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"of {name} a number is needed, or a size as '16G', not {value!r:.80}")
@@ -214,7 +214,6 @@ def _amount(name: str, value: Any) -> int:
 
 
 def _needs(_name: str, value: Any) -> dict[str, Any] | None:
-    """Amounts, and tags: names whose value is True."""
     if not value:
         return None
     if not isinstance(value, dict):
@@ -222,24 +221,25 @@ def _needs(_name: str, value: Any) -> dict[str, Any] | None:
     for name in value:
         if not isinstance(name, str):
             raise TypeError(f"a resource has a name, not {name!r:.80}")
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(_NAME, name):
             raise ValueError(f"{name!r:.80} is no name of a resource: letters, digits, '_', '.' and '-', 64 at most")
     if len(value) > _NEEDS_MOST:
         raise ValueError(f"a task needs {_NEEDS_MOST} resources at most, not {len(value)}")
-    tags = sorted(name for name, amount in value.items() if amount is True)
-    amounts = {name: _amount(name, amount) for name, amount in value.items() if amount is not True}
+    # Refuses amounts that are none.
+    _needs_told(value)
+    return dict(value)
+
+
+def _needs_told(needs: dict[str, Any]) -> dict[str, Any]:
+    """Amounts, and tags: names whose value is True."""
+    tags = sorted(name for name, amount in needs.items() if amount is True)
+    amounts = {name: _amount(name, amount) for name, amount in needs.items() if amount is not True}
     return {"amounts": amounts, "tags": tags}
 
 
-_NAME = re.compile(r"[\w.-]{1,64}")
+_NAME = r"[\w.-]{1,64}"
 _NEEDS_MOST = 256
 _I32 = 1 << 31
-
-
-def _checked_needs(name: str, value: Any) -> dict[str, Any] | None:
-    _needs(name, value)
-    return dict(value) if value else None
-
 
 FLAGS: dict[str, tuple[Any, Callable[[str, Any], Any]]] = {
     "after": (None, lambda _, value: as_dependency(value)),
@@ -251,7 +251,7 @@ FLAGS: dict[str, tuple[Any, Callable[[str, Any], Any]]] = {
     "retry_delay": (None, _seconds),
     "crash_limit": (None, lambda name, value: None if value is None else _whole(name, value, 1, _I32 - 1)),
     "priority": (0, lambda name, value: _whole(name, value, -_I32, _I32 - 1)),
-    "needs": (None, _checked_needs),
+    "needs": (None, _needs),
 }
 """The flags of a load-balanced view: what each is at first, and what checks it."""
 
@@ -289,8 +289,8 @@ def terms_of(client: Connection, flags: dict[str, Any]) -> str | None:
     priority = flags.get("priority", 0) + client.priority
     if priority:
         terms["priority"] = max(-_I32, min(_I32 - 1, priority))
-    if needs := _needs("needs", flags.get("needs")):
-        terms["needs"] = needs
+    if needs := flags.get("needs"):
+        terms["needs"] = _needs_told(needs)
     for name in ("after", "follow"):
         if dependency := flags.get(name):
             terms[name] = _told(client, name, dependency)
@@ -312,9 +312,7 @@ def _told(client: Connection, name: str, dependency: Dependency) -> dict[str, An
     others = [message_id for message_id in dependency if not message_id.startswith(prefix)]
     ended |= _ended_elsewhere(client, [message_id for message_id in others if message_id not in ended])
     # Where they ran matters for those that are followed alone.
-    known = {
-        message_id: (each["fate"], each["engine"] if name == "follow" else None) for message_id, each in ended.items()
-    }
+    known = {message_id: (fate, engine if name == "follow" else None) for message_id, (fate, engine) in ended.items()}
     on = [_parent(run, prefix) for run in _runs(dependency, known)]
     return {"on": on, "all": dependency.all, "success": dependency.success, "failure": dependency.failure}
 
@@ -350,16 +348,16 @@ def _parent(run: _Run, prefix: str) -> dict[str, Any]:
 _FATES = ("ok", "error", "aborted", "lost", "rejected", "rank_lost", "impossible", "timed_out")
 
 
-def _ended_here(results: list[AsyncResult]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _ended_here(results: list[AsyncResult]) -> Iterator[tuple[str, _Ended]]:
     """How those tasks have ended whose answers are here."""
     for result in results:
         ended = zip(result.msg_ids, result._pending.statuses(), result.engine_ids)
         for message_id, status, engine in ended:
             if status in _FATES and status != "lost":
-                yield message_id, {"fate": status, "engine": engine if engine >= 0 else None}
+                yield message_id, (status, engine if engine >= 0 else None)
 
 
-def _ended_elsewhere(client: Connection, ids: list[str]) -> dict[str, dict[str, Any]]:
+def _ended_elsewhere(client: Connection, ids: list[str]) -> dict[str, _Ended]:
     """How tasks of other sessions have ended, as the history has it. The controller knows the others."""
     if not ids:
         return {}
@@ -376,4 +374,4 @@ def _ended_elsewhere(client: Connection, ids: list[str]) -> dict[str, dict[str, 
         raise ValueError(
             f"there is no task {min(missing)!r}: none of this session, and none that is remembered of others"
         )
-    return {task["id"]: {"fate": task["state"], "engine": task["engine"]} for task in rows if task["state"] in _FATES}
+    return {task["id"]: (task["state"], task["engine"]) for task in rows if task["state"] in _FATES}
