@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+import pytest
 from cells import Prompt
 from helpers import hold, until
 
-from ipclusterz import Client
+from ipclusterz import AbortedError, Client, Cluster, CompositeError
+from ipclusterz.client.follow import follow
 
 
 def test_ctrl_c_stops_the_engines_and_gives_the_prompt_back(prompt: Prompt, rc: Client) -> None:
@@ -77,3 +84,31 @@ def test_a_second_ctrl_c_does_not_wait(prompt: Prompt, rc: Client, gate: Path) -
     assert "[2:execute]: TimeoutError: the code has not stopped and goes on" in shown
     assert "follow.py" not in shown
     gate.touch()
+
+
+def test_a_signal_is_for_the_engines_that_have_begun_and_for_no_other(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster(1)
+    controller = psutil.Process(cluster.report["controller_pid"])
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt() -> None:
+        until(lambda: sys._current_frames()[main].f_code.co_name == "_wait")
+        signal.pthread_kill(main, signal.SIGINT)
+
+    with cluster.connect_client() as rc:
+        controller.suspend()
+        try:
+            # Nobody can say on which engine it is, or take it back.
+            call = rc.load_balanced_view().apply_async(abs, -1)
+            assert call.engine_ids == [-1]
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            with pytest.raises(CompositeError, match="interrupted in call to method"):
+                follow(call, signal=signal.SIGUSR1)
+            thread.join()
+        finally:
+            controller.resume()
+        with pytest.raises(AbortedError):
+            call.get(20)
+        assert rc[0].apply_async(abs, -1).get(20) == 1

@@ -19,6 +19,7 @@ from ..tracebacks import one_line
 from .answers import Failure, value_at
 from .displays import at_prompt, entries, settled, show, show_entry
 from .lines import Lines
+from .signals import tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -264,12 +265,11 @@ def _stop(result: LazyFuture, follower: _Follower, signal: int) -> NoReturn:
     # A second Ctrl-C ends the wait for what does not stop.
     with suppress(KeyboardInterrupt):
         pending.cancel(_ABORT_SECONDS)
-        running = [engine_id for index, engine_id in enumerate(result.engine_ids) if not pending.is_done(index)]
-        if running and signal == SIGINT:
-            result._client._core.interrupt([engine_id for engine_id in running if engine_id >= 0])
-        elif running:
+        open_ones = [engine_id for index, engine_id in enumerate(result.engine_ids) if not pending.is_done(index)]
+        # No engine is known of a call that none has begun.
+        if running := [engine_id for engine_id in open_ones if engine_id >= 0]:
             client: Any = result._client
-            client.send_signal(signal, targets=running)
+            tell(client._core, signal, running, True, client.status)
         follower.show_until(monotonic() + _STOP_SECONDS)
     follower.lines.end()
     failed: list[errors.IpclusterzError] = []
