@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-__all__ = ["about", "checked_label", "name_of", "of_call", "of_map", "of_parts", "runs_of"]
+__all__ = ["about", "checked_label", "name_of", "of_call", "of_map", "of_parts", "runs_of", "sizes_of"]
 
 _NAME_MAX = 64
 
@@ -63,6 +63,17 @@ def runs_of(sizes: Iterable[int]) -> list[tuple[int, int]]:
     [(4, 3), (3, 1)]
     """
     return [(size, len(list(equal))) for size, equal in groupby(sizes)]
+
+
+def sizes_of(runs: Iterable[tuple[int, int]]) -> list[int]:
+    """The numbers of which `runs_of` has made this.
+
+    Examples
+    --------
+    >>> sizes_of([(4, 3), (3, 1)])
+    [4, 4, 4, 3]
+    """
+    return [size for size, times in runs for _ in range(times)]
 
 
 def name_of(function: object) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .tunnel import Tunnel
 
-__all__ = ["clusters_folder", "connect", "through_ssh"]
+__all__ = ["clusters_folder", "connect", "read_json", "through_ssh"]
 
 # Variables of the environment; the second one is the launcher's too.
 KEY_FILE = "IPCLUSTERZ_KEY_FILE"
@@ -197,13 +197,13 @@ def _of_engine(engine_file: str, cluster: str | None) -> tuple[str, str | None] 
     ConnectionFileError
         When there is no key for clients on this host.
     """
-    engine = _read(Path(engine_file))
+    engine = read_json(Path(engine_file))
     if engine is None or cluster not in (None, engine.get("cluster")):
         return None
     name = str(engine.get("cluster"))
     places = dict.fromkeys((Path(engine_file).with_name("client.json"), clusters_folder() / name / "client.json"))
     for file in places:
-        found = _read(file)
+        found = read_json(file)
         if found is not None and found.get("run_id") == engine.get("run_id"):
             # The near end of a tunnel is the only way from here.
             return str(file), engine["addresses"][0] if engine.get("forwarded") else None
@@ -230,12 +230,12 @@ def _read_all(name: str) -> list[tuple[Path, dict[str, Any]]]:
     found = []
     for file in sorted(clusters_folder().glob(f"*/{name}")):
         # A cluster that is just being made or removed is not the one that is asked for.
-        if (content := _read(file)) is not None:
+        if (content := read_json(file)) is not None:
             found.append((file, content))
     return found
 
 
-def _read(file: Path) -> dict[str, Any] | None:
+def read_json(file: Path) -> dict[str, Any] | None:
     """What is in a file of JSON; None when it cannot be read."""
     try:
         content = json.loads(file.read_text())

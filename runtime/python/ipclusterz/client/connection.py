@@ -15,6 +15,7 @@ from .asyncresult import AsyncResult
 from .deadlines import deadline_of, left_until
 from .feeding import Feeders
 from .leaving import close_at_exit, leave, leave_freed
+from .records import number_of
 from .tables import numbers, table
 from .targets import OWN, resolve
 from .terms import FLAGS
@@ -302,7 +303,7 @@ class Connection:
             result.abort()
         if interrupt:
             ids += [message_id for result in results for message_id in result.msg_ids]
-        for first, end in _runs({int(message_id.split("-")[1]) for message_id in ids}):
+        for first, end in _runs({number_of(message_id)[0] for message_id in ids}):
             self._core.abort_requests(first, end, interrupt, force)
 
     def status(self, timeout: float = 10) -> dict[str, Any]:

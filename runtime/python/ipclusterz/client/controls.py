@@ -15,7 +15,7 @@ from pathlib import Path
 from .. import error as errors
 from ..words import printable
 from .command import program
-from .connect import clusters_folder
+from .connect import clusters_folder, read_json
 from .deadlines import deadline_of
 
 TYPE_CHECKING = False
@@ -400,7 +400,7 @@ def running(cluster: str | os.PathLike[str], make_client: Callable[..., Client])
     text = os.fspath(cluster)
     is_file = isinstance(cluster, os.PathLike) or os.sep in text or text.endswith(".json")
     file = Path(text).expanduser() if is_file else Path(find_connection_file(text))
-    content = _read(file)
+    content = read_json(file)
     if content is None or not content.get("cluster") or not content.get("run_id"):
         raise errors.ConnectionFileError(
             f"{printable(str(file))} is no connection file that can be read",
@@ -409,16 +409,8 @@ def running(cluster: str | os.PathLike[str], make_client: Callable[..., Client])
     return RunningCluster(str(content["cluster"]), file, str(content["run_id"]), make_client)
 
 
-def _read(file: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
 def _run_in(file: Path) -> str | None:
-    content = _read(file)
+    content = read_json(file)
     return None if content is None else content.get("run_id")
 
 

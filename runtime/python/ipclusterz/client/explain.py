@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Any
 
 from .records import ask, checked_id, number_of, tasks_of
+from .tasks import time_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,12 +65,8 @@ def _row(message_id: str, task: dict[str, Any] | None) -> dict[str, Any]:
     if task is None:
         return {"msg_id": message_id, "name": "", "state": "unknown", "engine_id": None, "waits": [], "why": None}
     row = {"msg_id": message_id, "name": task["name"], "state": task["state"], "engine_id": task["engine"]}
-    times = {name: _time(task[name]) for name in ("submitted", "started", "completed")}
+    times = {name: time_of(task[name]) for name in ("submitted", "started", "completed")}
     return {**row, **times, "waits": task.get("waits", []), "why": task["why"]}
-
-
-def _time(seconds: float) -> datetime | None:
-    return datetime.fromtimestamp(seconds, timezone.utc) if seconds > 0 else None
 
 
 def _lines(task: dict[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from threading import Thread, current_thread
 from time import monotonic
 
 from ..shared import own
+from .about import sizes_of
 from .deadlines import deadline_of, left_until
 from .growing import Growing, NotSent
 from .mapping import Again, MapResult, chunk_of
@@ -304,14 +305,6 @@ class GrowingMap(MapResult):
         self._grows = pending
         self._starts = starts
 
-    @property
-    def progress(self) -> int:
-        """How many elements of the map are done."""
-        pending = self._grows
-        if pending.done() == len(pending):
-            return len(self)
-        return sum(size for index, size in enumerate(list(self._sizes)) if pending.is_done(index))
-
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _at(self, position: int) -> Any:
@@ -414,9 +407,9 @@ def remade_map(client: Any, pieces: list[tuple[Any, dict[str, Any]]]) -> MapResu
             pending.add(NotSent("aborted", _KILLED), last=part is None)
             starts.append(of["first"])
         if part is not None:
-            own = [size for size, times in of["sizes"] for _ in range(times)][: len(part)]
-            sizes += own
-            starts += list(accumulate(own, initial=starts[-1]))[1:]
+            sent = sizes_of(of["sizes"])[: len(part)]
+            sizes += sent
+            starts += list(accumulate(sent, initial=starts[-1]))[1:]
             pending.add(part, last=starts[-1] == length)
     returns = told.get("return_exceptions", False)
     return GrowingMap(client, pending, sizes, starts, length, told["ordered"], return_exceptions=returns)

@@ -15,6 +15,7 @@ from ..shared.serialize import dumps
 from .answers import Elements, Failure
 from .asyncresult import AsyncResult
 from .lazy import LazyResults, at_least_one, rows_of
+from .pace import CHUNKS_PER_ENGINE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,10 +41,6 @@ __all__ = [
     "chunk_of",
     "columns_of",
 ]
-
-# Chunks for each engine, when the caller does not say: enough for a fast engine to take work from a slow one, few
-# enough for the cost of a task not to matter.
-CHUNKS_PER_ENGINE = 4
 
 
 def columns_of(sequences: tuple[Iterable[Any], ...]) -> tuple[list[Any], int]:
@@ -140,7 +137,7 @@ class MapResult(AsyncResult):
     def progress(self) -> int:
         """How many elements of the map are done."""
         pending = self._pending
-        if pending.done() == len(self._sizes):
+        if pending.done() == len(pending):
             return len(self)
         return sum(size for index, size in enumerate(self._sizes) if pending.is_done(index))
 

@@ -14,7 +14,8 @@ SECONDS = 0.05
 _SHORTEST = 1e-9
 # A chunk has at most so many times the elements of those that were measured.
 GROWTH = 256
-# There are at least so many chunks for each engine, unless there are fewer elements.
+# There are at least so many chunks for each engine, unless there are fewer elements: enough for a fast engine to take
+# work from a slow one, few enough for the cost of a task not to matter.
 CHUNKS_PER_ENGINE = 4
 # Most chunks that are sent at once: half of what the controller takes of a client.
 _MOST = 4096

@@ -14,7 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._core import Client as Core
 
-__all__ = ["Submission", "ask", "checked_id", "is_id", "number_of", "recorded", "requests_of", "tasks_of"]
+__all__ = ["OPEN", "Submission", "ask", "checked_id", "is_id", "number_of", "recorded", "requests_of", "tasks_of"]
+
+OPEN = ("queued", "waiting", "held", "running")
+"""The states of tasks that have not ended."""
 
 _SECONDS = 30.0
 _ID = r"[0-9a-f]{8}-(0|[1-9]\d{0,17})-(0|[1-9]\d{0,8})"
@@ -182,6 +185,6 @@ def requests_of(about: dict[str, Any] | None) -> int:
 def _of_tasks(number: int, positions: dict[int, dict[str, Any]]) -> Submission:
     count = max(positions) + 1
     engines = [(positions.get(position) or {}).get("engine") or 0 for position in range(count)]
-    complete = not any(task["state"] in ("queued", "waiting", "held", "running") for task in positions.values())
+    complete = not any(task["state"] in OPEN for task in positions.values())
     submitted = min(task["submitted"] for task in positions.values())
     return Submission(number, [None if count == 1 else engines], submitted, "apply", None, complete)

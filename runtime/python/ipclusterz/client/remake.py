@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from ..error import HistoryError
+from .about import sizes_of
 from .answers import Failure
 from .asyncresult import AsyncResult
 from .executor import ViewFuture
@@ -90,7 +91,7 @@ def _future(client: Any, pending: Pending, told: Told) -> AsyncResult:
 
 
 def _map(client: Any, pending: Pending, told: Told) -> AsyncResult:
-    sizes = [size for size, times in told["sizes"] for _ in range(times)]
+    sizes = sizes_of(told["sizes"])
     if len(sizes) < len(pending):
         raise ValueError(f"{len(sizes)} chunks with {len(pending)} answers")
     # It may have been submitted in part.

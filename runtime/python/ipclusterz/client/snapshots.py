@@ -11,7 +11,8 @@ from _pickle import loads
 from functools import partial
 from itertools import chain
 
-from ..shared.serialize import OUT_OF_BAND, PROTOCOL, dumps, plain_dumps
+from ..shared.serialize import OUT_OF_BAND, PROTOCOL, plain_dumps
+from .mapping import chunk_frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Slices:
 
     def frames(self, start: int, stop: int) -> list[Frame]:
         """The arguments of a chunk."""
-        return dumps(tuple(column[start:stop] for column in self._columns))
+        return chunk_frames(self._columns, start, stop)
 
 
 class Pieces:
@@ -80,7 +81,7 @@ class Pieces:
     def __init__(self, columns: list[Any], length: int, grain: int) -> None:
         self.grain = self.first = grain
         bounds = [(start, min(start + grain, length)) for start in range(0, length, grain)]
-        pieces = [dumps(tuple(column[start:stop] for column in columns)) for start, stop in bounds]
+        pieces = [chunk_frames(columns, start, stop) for start, stop in bounds]
         self.heavy = sum(len(frame) for piece in pieces for frame in piece) > _HEAVY * len(pieces)
         # Buffers share memory with the elements.
         self._pieces = pieces if self.heavy else [[piece[0], *map(bytearray, piece[1:])] for piece in pieces]
@@ -125,7 +126,8 @@ def join_frames(pieces: Sequence[Sequence[Frame]]) -> list[Frame]:
 
     Examples
     --------
-    >>> loads(join_frames([dumps(([1, 2], "ab")), dumps(([3], "c"))])[0])
+    >>> columns = [[1, 2, 3], "abc"]
+    >>> loads(join_frames([chunk_frames(columns, 0, 2), chunk_frames(columns, 2, 3)])[0])
     ([1, 2, 3], ['a', 'b', 'c'])
     """
     if len(pieces) == 1:

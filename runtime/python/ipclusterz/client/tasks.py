@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
     Query = dict[str, Any]
 
-__all__ = ["COLUMNS", "check_columns", "row_of", "select", "since_of"]
+__all__ = ["COLUMNS", "check_columns", "row_of", "select", "since_of", "time_of"]
 
 COLUMNS = (
     *("msg_id", "session", "name", "state", "engine_id", "submitted", "started", "completed", "result_bytes", "why"),
@@ -60,9 +60,9 @@ def row_of(task: dict[str, Any]) -> Row:
         "name": task["name"],
         "state": task["state"],
         "engine_id": task["engine"],
-        "submitted": _time(task["submitted"]),
-        "started": _time(task["started"]),
-        "completed": _time(task["completed"]),
+        "submitted": time_of(task["submitted"]),
+        "started": time_of(task["started"]),
+        "completed": time_of(task["completed"]),
         "result_bytes": task["kept_bytes"],
         "why": task["why"],
     }
@@ -147,5 +147,6 @@ def _holds(value: Any, holds: Callable[[Any, Any], bool], wanted: Any) -> bool:
         return False
 
 
-def _time(seconds: float) -> datetime | None:
+def time_of(seconds: float) -> datetime | None:
+    """A time as the controller tells it; None: that has not happened."""
     return datetime.fromtimestamp(seconds, timezone.utc) if seconds > 0 else None
