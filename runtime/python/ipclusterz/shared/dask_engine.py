@@ -72,6 +72,10 @@ class _Scheduler:
         finally:
             timer.cancel()
 
+    def told(self) -> dict[str, Any]:
+        """What others need to find it."""
+        return {name: getattr(self, name) for name in ("port", "hosts", "credentials", "pid")}
+
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
@@ -169,21 +173,16 @@ def release() -> str | None:
 
 def running() -> tuple[dict[str, Any] | None, bool]:
     """The scheduler that this engine has, if any, and whether it has a worker."""
-    scheduler = _scheduler if _scheduler is not None and _scheduler.is_alive() else None
-    told = None
-    if scheduler is not None:
-        told = {name: getattr(scheduler, name) for name in ("port", "hosts", "credentials", "pid")}
+    told = _scheduler.told() if _scheduler is not None and _scheduler.is_alive() else None
     return told, _worker is not None and _worker.is_alive()
 
 
 def start_scheduler(credentials: dict[str, Any] | None, options: dict[str, Any]) -> dict[str, Any]:
     """Start the scheduler, unless it is there: what `running` says of it."""
     global _scheduler
-    if running()[0] is None:
+    if (told := running()[0]) is None:
         _scheduler = _Scheduler(credentials, options)
-    told = running()[0]
-    if told is None:
-        raise RuntimeError("the scheduler of Dask has ended at once")
+        told = _scheduler.told()
     return told
 
 
@@ -208,8 +207,8 @@ def start_worker(address: str, credentials: dict[str, Any] | None, name: str, op
     _worker = _Worker(address, credentials, name, options)
 
 
-def stop(scheduler: bool) -> bool:
-    """End the worker, or the scheduler. Whether there was one."""
+def stop(scheduler: bool) -> None:
+    """End the worker, or the scheduler, if there is one."""
     global _scheduler, _worker
     ended: Any = _scheduler if scheduler else _worker
     if scheduler:
@@ -218,7 +217,6 @@ def stop(scheduler: bool) -> bool:
         _worker = None
     if ended is not None:
         ended.stop()
-    return ended is not None
 
 
 def _own_address(address: str) -> str:
