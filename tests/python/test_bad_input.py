@@ -11,9 +11,11 @@ import pytest
 import ipclusterz as ipz
 from ipclusterz import Client, CompositeError, RemoteError
 from ipclusterz.client import DirectView, LoadBalancedView
+from ipclusterz.client.asking import Asking
 from ipclusterz.client.becoming import Becoming
 from ipclusterz.client.connection import Connection
 from ipclusterz.client.direct import DirectCalls
+from ipclusterz.client.flags import Flagged
 from ipclusterz.client.namespaces import NamespaceCalls
 from ipclusterz.client.past import Past
 from ipclusterz.client.sequences import SequenceCalls
@@ -441,17 +443,20 @@ def test_every_public_method_is_in_the_table() -> None:
 
     # What is about the connection, namespaces and sequences is in classes of its own only for the size of a file.
     names = {
+        Asking: "Client",
         Connection: "Client",
         Past: "Client",
         Steering: "Client",
         Becoming: "Client",
         NamespaceCalls: "DirectCalls",
         SequenceCalls: "DirectCalls",
+        Flagged: "LoadBalancedView",
     }
     public = {
         f"{names.get(kind, kind.__name__)}.{name}"
         for kind in (
             Client,
+            Asking,
             Past,
             Steering,
             Becoming,
@@ -461,6 +466,7 @@ def test_every_public_method_is_in_the_table() -> None:
             DirectCalls,
             View,
             DirectView,
+            Flagged,
             LoadBalancedView,
         )
         for name, value in vars(kind).items()

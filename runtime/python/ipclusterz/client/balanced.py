@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from copy import copy
-
 from ..compat import missing_attribute
 from ..shared.serialize import dumps
 from .about import name_of, of_call, of_map
@@ -12,17 +9,17 @@ from .arguments import argument_frames
 from .asyncresult import AsyncResult
 from .direct import DirectCalls
 from .feeding import fed_map
+from .flags import Flagged
 from .functions import pack
 from .lazy import lazy_map
 from .mapping import Again, MapResult, chunk_bounds, chunk_frames, chunk_of, columns_of
 from .remote import ParallelFunction, RemoteFunction
 from .targets import OWN, is_quiet, waits
-from .terms import FLAGS, Flag, changed, is_flag, terms_of
-from .view import View
+from .terms import is_flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import ModuleType
     from typing import Any, Literal
 
@@ -37,12 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadBalancedView"]
 
-# What `set_flags` sets beside the flags of calls, and where all of it is kept.
-_ATTRIBUTES = ("label", "duration", "targets", "block", "bound", "quiet")
-_STATE = ("_flags", "_label", "_duration", "_targets", "_block", "bound", "_quiet")
 
-
-class LoadBalancedView(View):
+class LoadBalancedView(Flagged):
     """Calls that run once, on any engine.
 
     Made by `Client.load_balanced_view` or ``rc[None]``.
@@ -82,46 +75,11 @@ class LoadBalancedView(View):
     [0, 1, 4, 9, 16]
     """
 
-    __slots__ = ("_duration", "_flags", "_targets")
-
-    retries = Flag()
-    retry_on = Flag()
-    retry_delay = Flag()
-    crash_limit = Flag()
-    timeout = Flag()
-    time_limit = Flag()
-    priority = Flag()
-    after = Flag()
-    follow = Flag()
+    __slots__ = ("_targets",)
 
     def __init__(self, client: Connection, targets: list[int] | None = None) -> None:
         super().__init__(client)
         self._targets = targets
-        # Those that are not as at first.
-        self._flags: dict[str, Any] = {}
-        self._duration: float | None = None
-
-    @property
-    def duration(self) -> float | None:
-        """How many seconds each call will take at most; None: that is not known.
-
-        Raises
-        ------
-        TypeError
-            When it is set to something that is no number.
-        ValueError
-            When it is negative or not finite.
-        """
-        return self._duration
-
-    @duration.setter
-    def duration(self, value: float | None) -> None:
-        if value is not None:
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise TypeError(f"duration is a number of seconds or None, not {type(value).__name__}")
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"duration is a number of seconds, 0 or more, not {value}")
-        self._duration = value
 
     @property
     def targets(self) -> Any:
@@ -136,20 +94,10 @@ class LoadBalancedView(View):
         return len(self.client._live()) if self._targets is None else len(self._targets)
 
     def __repr__(self) -> str:
-        needs = self._flags.get("needs")
-        asked = (
-            ""
-            if needs is None
-            else ", needs "
-            + ", ".join(
-                name if amount is True else f"{name}={amount}"
-                for name, amount in sorted(needs.items(), key=lambda need: need[1] is True)
-            )
-        )
-        if self._targets is None:
-            return f"<LoadBalancedView of all engines{asked}>"
-        engines = f"engine{'s' if len(self._targets) > 1 else ''} {', '.join(map(str, self._targets))}"
-        return f"<LoadBalancedView of {engines}{asked}>"
+        engines = "all engines"
+        if self._targets is not None:
+            engines = f"engine{'s' if len(self._targets) > 1 else ''} {', '.join(map(str, self._targets))}"
+        return f"<LoadBalancedView of {engines}{self._asked()}>"
 
     def __getattr__(self, name: str) -> Any:
         # Only called for what is missing: where namespaces are concerned, somebody has to say whose.
@@ -352,117 +300,7 @@ class LoadBalancedView(View):
         everywhere: Any = "all" if jobs is None else OWN
         self.client.abort(jobs, everywhere, all_clients=all_clients, interrupt=interrupt, force=force)
 
-    # -- flags --------------------------------------------------------------------------------------------------
-
-    def set_flags(self, **flags: Any) -> None:
-        """Set several attributes of the view at once.
-
-        Parameters
-        ----------
-        **flags
-            ``after``, ``follow``, ``timeout``, ``time_limit``, ``retries``, ``retry_on``, ``retry_delay``,
-            ``crash_limit``, ``priority``, ``needs``, ``label``, ``duration``, ``targets``, ``block``, ``bound`` and
-            ``quiet``.
-            `needs` is a dictionary of amounts and tags, as for the method of that name:
-            ``{"gpus": 1, "bigmem": True}``.
-
-        Raises
-        ------
-        TypeError
-            When there is no such flag; names those that there are.
-        ValueError
-            When it cannot have that value.
-
-        Examples
-        --------
-        >>> view = rc.load_balanced_view()
-        >>> view.set_flags(retries=3, retry_on=(OSError,), priority=1)
-        >>> view.retries, view.priority
-        (3, 1)
-        """
-        for name in flags:
-            if name not in FLAGS and name not in _ATTRIBUTES:
-                names = ", ".join([*FLAGS, *_ATTRIBUTES])
-                raise TypeError(f"a load-balanced view has no flag {name!r}; there are: {names}")
-        # All of them are looked at before one is set.
-        view = self._copy()
-        for name, value in flags.items():
-            if name in FLAGS:
-                view._flags = changed(view._flags, name, value)
-            else:
-                setattr(view, name, value)
-        for name in _STATE:
-            setattr(self, name, getattr(view, name))
-
-    @contextmanager
-    def temp_flags(self, **flags: Any) -> Iterator[None]:
-        """Set attributes of the view for a block of code; see `set_flags`.
-
-        They hold for all threads that use this view.
-
-        Parameters
-        ----------
-        **flags
-            As for `set_flags`.
-
-        Yields
-        ------
-        None
-
-        Examples
-        --------
-        >>> view = rc.load_balanced_view()
-        >>> first = view.apply_async(abs, -1)
-        >>> with view.temp_flags(after=[first], timeout=60):
-        ...     view.apply_sync(abs, -2)
-        2
-        """
-        before = self._copy()
-        try:
-            self.set_flags(**flags)
-            yield
-        finally:
-            for name in _STATE:
-                setattr(self, name, getattr(before, name))
-
-    def needs(self, *tags: str, **amounts: Any) -> LoadBalancedView:
-        """A view like this one whose calls go to engines that offer something.
-
-        Engines offer what ``[engines.resources]`` and ``engines.tags`` of the profile say. A call that no engine of the
-        cluster can ever have fails at once, with `RejectedError`; one that none can have now waits.
-
-        Parameters
-        ----------
-        *tags : str
-            What an engine has to be called.
-        **amounts : float or str
-            How much of what, which may be a fraction: ``gpus=0.5``, ``memory="16G"``. Engines do one call at a time, so
-            what one offers is the call's alone; ``os.environ["CUDA_VISIBLE_DEVICES"]`` has as many GPUs as it has asked
-            for.
-
-        Returns
-        -------
-        LoadBalancedView
-
-        Raises
-        ------
-        TypeError, ValueError
-            When an amount is neither a number nor a size.
-
-        Examples
-        --------
-        >>> rc.load_balanced_view().needs("bigmem", gpus=1)
-        <LoadBalancedView of all engines, needs gpus=1, bigmem>
-        """
-        view = self._copy()
-        view.set_flags(needs={**(self._flags.get("needs") or {}), **dict.fromkeys(tags, True), **amounts})
-        return view
-
     # -- inside -------------------------------------------------------------------------------------------------
-
-    def _copy(self) -> LoadBalancedView:
-        # What is kept of flags is never changed in place.
-        return copy(self)
 
     def _packed(self, f: Callable[..., Any], *, bound: bool = False, mapped: bool = False) -> tuple[bytes, bytes]:
         """A function, with what it is to be called again after."""
@@ -475,10 +313,6 @@ class LoadBalancedView(View):
             else:
                 f = retried(f, self.retry_on)
         return pack(f, bound=bound, mapped=mapped)
-
-    def _terms(self) -> str | None:
-        """What else the controller is asked for; nothing, mostly."""
-        return terms_of(self.client, self._flags) if self._flags or self.client.priority else None
 
     def _apply(self, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], bound: bool) -> AsyncResult:
         frames = argument_frames(args, kwargs)

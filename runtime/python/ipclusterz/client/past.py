@@ -11,9 +11,10 @@ from typing import Any
 
 from .. import error as errors
 from ..error import HistoryError
+from .asking import Asking
 from .asyncresult import AsyncResult
 from .owned import OwnLock
-from .steering import Steering
+from .records import tasks_of
 from .targets import OWN, waits
 
 TYPE_CHECKING = False
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .._core import Client as Core
-    from .explain import Explanation
     from .records import Submission
     from .targets import Own, Targets
     from .tunnel import Tunnel
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Past", "Results"]
 
 
-class Past(Steering):
+class Past(Asking):
     """The part of `Client` that is about its session.
 
     Parameters
@@ -181,39 +181,6 @@ class Past(Steering):
         result: AsyncResult = self._submissions.result(which)
         return result.get() if waits(self, block) else result
 
-    def explain(self, jobs: Jobs) -> Explanation:
-        """Why tasks wait, in words, or where and when they ran.
-
-        A task may wait because no engine offers what it needs, for the end of others, or because others come before it.
-        Of each engine it is said why it has not taken it.
-
-        Parameters
-        ----------
-        jobs : AsyncResult, str, int, or iterable of these
-            Results, message ids, also of other sessions, or -1, -2 … for the last submissions.
-
-        Returns
-        -------
-        Explanation
-            Shown as a text; its ``tasks`` have the same as dictionaries.
-
-        Raises
-        ------
-        HistoryError
-            When a task has ended, and the cluster keeps no history.
-
-        Examples
-        --------
-        >>> ar = lbv.apply_async(abs, -1)
-        >>> ar.wait(10)
-        True
-        >>> rc.explain(ar).tasks[0]["state"]
-        'ok'
-        """
-        from .explain import explain
-
-        return explain(self._core, self._submissions.named(jobs))
-
     def wait(
         self, jobs: AsyncResult | str | Iterable[AsyncResult | str] | None = None, timeout: float | None = None
     ) -> bool:
@@ -246,143 +213,6 @@ class Past(Steering):
         except errors.TimeoutError:
             return False
         return True
-
-    # -- tasks --------------------------------------------------------------------------------------------------
-
-    def queue_status(self, targets: Targets | Own = OWN, verbose: bool = False) -> dict[int | str, Any]:
-        """How many tasks engines have, and have done.
-
-        Parameters
-        ----------
-        targets : optional
-            The engines; the client's `targets` when left out.
-        verbose : bool
-            Give the message ids of tasks that engines have, in place of their number.
-
-        Returns
-        -------
-        dict
-            By engine id, a dictionary of ``queue`` (the tasks that the engine has, the one that it runs among them) and
-            ``completed``; and as ``unassigned`` how many wait for any engine.
-
-        Raises
-        ------
-        ControllerUnreachable
-            When the controller does not answer.
-
-        Examples
-        --------
-        >>> rc.queue_status(targets=0)[0]["queue"]
-        0
-        """
-        chosen = set(self._choose(targets)[0])
-        status = self.status()
-        queues: dict[int | str, Any] = {
-            engine["id"]: {"queue": engine["queue"], "completed": engine["completed"]}
-            for engine in status["engines"]
-            if engine["id"] in chosen
-        }
-        if verbose:
-            rows = self.db_query(
-                {"state": {"$in": ["held", "running", "queued", "waiting"]}}, keys=("msg_id", "engine_id")
-            )
-            for engine, queue in queues.items():
-                queue["queue"] = [row["msg_id"] for row in rows if row["engine_id"] == engine]
-        return {**queues, "unassigned": status["pending"]}
-
-    def result_status(self, jobs: Jobs) -> dict[str, list[str]]:
-        """Which of some calls have their answers.
-
-        Parameters
-        ----------
-        jobs : str, AsyncResult, int, or iterable of these
-            As for `get_result`.
-
-        Returns
-        -------
-        dict
-            The message ids of those that are ``pending``, and of those that are ``completed``.
-
-        Raises
-        ------
-        ValueError
-            When a message id is none of the session's.
-
-        Examples
-        --------
-        >>> ar = rc[:2].apply_async(abs, -1)
-        >>> ar.wait(10)
-        True
-        >>> rc.result_status(ar) == {"pending": [], "completed": ar.msg_ids}
-        True
-        """
-        result = self._submissions.result(jobs)
-        ids = list(zip(result.msg_ids, result._pending.statuses()))
-        return {
-            "pending": [message_id for message_id, status in ids if status is None],
-            "completed": [message_id for message_id, status in ids if status is not None],
-        }
-
-    def db_query(
-        self, query: dict[str, Any] | None = None, keys: str | Iterable[str] | None = None, **equal: Any
-    ) -> list[dict[str, Any]]:
-        """The tasks of the cluster for which some conditions hold, also of other sessions, in order of submission.
-
-        Parameters
-        ----------
-        query : dict, optional
-            Columns, and what is to be there: a value, or a dictionary of the operators ``$eq``, ``$ne``, ``$gt``,
-            ``$gte``, ``$lt``, ``$lte``, ``$in``, ``$nin`` and ``$glob``. Times are `datetime` objects or seconds since
-            1970.
-        keys : str or iterable of str, optional
-            The columns of the answer; all when left out. There are ``msg_id``, ``session``, ``name`` (of the function,
-            or the operation), ``state`` (``queued``, ``waiting``, ``held``, ``running``, ``ok``, ``error``,
-            ``aborted``, ``lost``, ``rejected``, ``rank_lost``, ``impossible``, ``timed_out``; also called ``status``),
-            ``engine_id``, ``submitted``, ``started``,
-            ``completed``, ``result_bytes`` and ``why``.
-        **equal
-            More columns, and their values: ``rc.db_query(state="error")``.
-
-        Returns
-        -------
-        list of dict
-            The latest 150,000 at most.
-
-        Raises
-        ------
-        ValueError
-            When there is no such column or operator.
-        HistoryError
-            When the cluster keeps no history.
-
-        Examples
-        --------
-        >>> ar = rc[0].apply_async(abs, -1)
-        >>> ar.wait(10)
-        True
-        >>> rc.db_query({"msg_id": {"$in": ar.msg_ids}}, keys=["name", "state", "engine_id"])
-        [{'name': 'abs', 'state': 'ok', 'engine_id': 0}]
-        """
-        from .records import tasks_of
-        from .tasks import COLUMNS, check_columns, row_of, select, since_of
-
-        if query is not None and not isinstance(query, dict):
-            raise TypeError(f"a query is a dictionary, not {type(query).__name__}: {query!r:.80}")
-        columns = COLUMNS if keys is None else check_columns([keys] if isinstance(keys, str) else keys)
-        query = {**(query or {}), **equal}
-        select([], query)
-        conditions: dict[str, Any] = {}
-        session, since = query.get("session"), since_of(query)
-        if isinstance(session, str):
-            conditions["session"] = session
-        if since is not None:
-            conditions["since"] = since
-        rows = select(map(row_of, tasks_of(self._core, **conditions)), query)
-        return [{column: row[column] for column in columns} for row in rows]
-
-    def hub_history(self) -> list[str]:
-        """The message ids of all tasks of the cluster that are remembered, also of other sessions, in order."""
-        return [row["msg_id"] for row in self.db_query(keys="msg_id")]
 
     def purge_results(self, jobs: Jobs | None = None, targets: Targets | Own = OWN) -> None:
         """Drop what is kept of submissions that have ended: here, and in the controller's history.
@@ -476,8 +306,6 @@ class Results(Mapping[str, Any]):
     def __iter__(self) -> Iterator[str]:
         there = self._here()
         if self._client._named is not None:
-            from .records import tasks_of
-
             there.update(
                 task["id"]
                 for task in tasks_of(self._client._core, session=self._client.session)
