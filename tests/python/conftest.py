@@ -27,6 +27,13 @@ def numbered(rc: Client) -> None:
 
 
 @pytest.fixture
+def other(cluster: Cluster) -> Iterator[Client]:
+    """Somebody else's client of the shared cluster."""
+    with cluster.connect_client() as client:
+        yield client
+
+
+@pytest.fixture
 def executor(lview: LoadBalancedView) -> Iterator[ViewExecutor]:
     """An executor on all engines, which is shut down in the end."""
     with lview.executor as executor:

@@ -10,6 +10,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import psutil
+
 # Pids of this machine's processes that fixtures of a wider scope start while a test runs.
 OUTLIVE_A_TEST: set[int] = set()
 
@@ -45,6 +47,14 @@ def engine_pid(client: Any, engine_id: int) -> int:
 def engine_pids(client: Any) -> dict[int, int]:
     """The processes of all engines; one that is started again has none meanwhile."""
     return {engine["id"]: engine["pid"] for engine in client.status()["engines"]}
+
+
+def is_over(pid: int) -> bool:
+    """Whether a process has ended, reaped or not."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def watchers() -> list[threading.Thread]:

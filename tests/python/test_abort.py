@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +35,6 @@ rc.status()
 print("sent", flush=True)
 time.sleep(60)
 """
-
-
-@pytest.fixture
-def other(cluster: Cluster) -> Iterator[Client]:
-    """Somebody else's client."""
-    with cluster.connect_client() as client:
-        yield client
 
 
 def queues(rc: Client) -> dict[int, int]:

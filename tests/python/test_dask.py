@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from helpers import engine_pid, engine_pids, until
+from helpers import engine_pid, engine_pids, is_over, until
 
 from ipclusterz import Client, Cluster, RemoteError
 from ipclusterz.client import dask_cluster
@@ -40,14 +40,6 @@ def schedulers(rc: Client) -> list[int]:
     """The processes of schedulers beside the engines."""
     there = rc[:].apply_async(dask_engine.running).get()
     return [scheduler["pid"] for scheduler, _ in there if scheduler is not None]
-
-
-def runs(pid: int) -> bool:
-    """Whether a process is there, and not only its exit status."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def threads_of_dask() -> list[str]:
@@ -107,9 +99,9 @@ def test_engines_go_on_answering(rc: Client, gate: Path) -> None:
 def test_nothing_is_left(rc: Client) -> None:
     dask = rc.become_dask()
     (pid,) = schedulers(rc)
-    assert runs(pid)
+    assert not is_over(pid)
     rc.stop_dask()
-    assert not runs(pid)
+    assert is_over(pid)
     assert dask.status == "closed"
     assert rc[:].apply_sync(threads_of_dask) == {0: [], 1: [], 2: []}
     rc.stop_dask()
@@ -203,7 +195,7 @@ def test_it_ends_with_its_engine(own_cluster: Callable[..., Cluster]) -> None:
         (pid,) = schedulers(rc)
         killed = engine_pid(rc, 0)
         os.kill(killed, signal.SIGKILL)
-        until(lambda: not runs(pid), 20)
+        until(lambda: is_over(pid), 20)
         dask.close()
         until(lambda: not rc[1].apply_sync(dask_engine.running)[1])
         # The next worker of the host removes what the dead one has left.

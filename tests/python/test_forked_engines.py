@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from helpers import engine_pids, until
+from helpers import engine_pids, is_over, until
 from test_engine_command import start as start
 from test_engine_command import wait_for_interrupt
 
@@ -32,11 +32,6 @@ def server_of(rc: Client) -> psutil.Process:
 
 def log_of(cluster: Cluster, name: str) -> str:
     return (Path(cluster.report["log_directory"]) / name).read_text()
-
-
-def is_over(pid: int) -> bool:
-    """Whether a process has ended, reaped or not."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def what_it_is() -> dict[str, Any]:

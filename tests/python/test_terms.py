@@ -6,7 +6,7 @@ import contextlib
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import copy
 from fractions import Fraction
 from pathlib import Path
@@ -26,13 +26,6 @@ SECONDS = 30
 @pytest.fixture
 def view(rc: Client) -> LoadBalancedView:
     return rc.load_balanced_view()
-
-
-@pytest.fixture
-def second(cluster: Cluster) -> Iterator[Client]:
-    """Another client of the same cluster."""
-    with cluster.connect_client() as client:
-        yield client
 
 
 def noted(path: str, word: str) -> str:
@@ -145,13 +138,13 @@ def test_an_aborted_parent_takes_its_children_along(view: LoadBalancedView, rc: 
     rc.barrier(holding, timeout=SECONDS)
 
 
-def test_results_of_another_client(rc: Client, second: Client, gate: Path) -> None:
+def test_results_of_another_client(rc: Client, other: Client, gate: Path) -> None:
     open_one = rc.load_balanced_view().apply_async(hold, gate)
     done = rc.load_balanced_view().apply_async(abs, -1)
     done.wait(SECONDS)
-    view = second.load_balanced_view()
+    view = other.load_balanced_view()
     child = view.apply_async(abs, -2, after=[*open_one.msg_ids, *done.msg_ids])
-    until(lambda: "begins after" in repr(second.explain(child)))
+    until(lambda: "begins after" in repr(other.explain(child)))
     gate.touch()
     assert child.get(SECONDS) == 2
     with pytest.raises(ValueError, match="there is no task"):
