@@ -181,6 +181,8 @@ def test_signals(ippc: ipp.Client) -> None:
         ar.get(10)
     assert caught.value.ename == "KeyboardInterrupt"
     ippc.send_signal(signal.SIGINT)
+    with pytest.raises(ValueError, match="no signal 'SIGNOPE'"):
+        ippc.send_signal("SIGNOPE")
 
 
 # -- errors -----------------------------------------------------------------------------------------------------------

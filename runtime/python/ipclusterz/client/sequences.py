@@ -79,7 +79,7 @@ class SequenceCalls(Calls):
         self._owner_client._texts -= {name}
         if is_text(seq):
             self._owner_client._texts.add(name)
-        parts = [namespace_frames({name: part}) for part in partition(seq, len(chosen), dist, flatten)]
+        parts = [namespace_frames({name: part}) for part in self._split(seq, len(chosen), dist, flatten)]
         if via == "mpi":
             return self._done(deal(self, chosen, single, parts), block)
         items = [([engine_id], part) for engine_id, part in zip_equal(chosen, parts)]
@@ -136,3 +136,9 @@ class SequenceCalls(Calls):
             pending = self._core.submit("pull", [(chosen, frames)], about=told)
             result = GatherResult(self._owner_client, pending, single, dist, texts=texts)
         return result.get() if waits(self, block) else result
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _split(self, seq: Iterable[Any], count: int, dist: Literal["b", "r"], flatten: bool) -> list[Any]:
+        """The parts of a sequence."""
+        return partition(seq, count, dist, flatten)

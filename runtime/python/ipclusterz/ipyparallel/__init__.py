@@ -18,6 +18,7 @@ from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
 from typing import Any
 
 from ..client.executor import ViewExecutor
+from ..client.terms import Dependency
 from ..shared.dependency import interactive, require
 from ..shared.reference import Reference
 from . import error
@@ -43,6 +44,7 @@ __all__ = [
     "Client",
     "Cluster",
     "ClusterManager",
+    "Dependency",
     "DirectView",
     "LoadBalancedView",
     "ParallelFunction",
@@ -66,15 +68,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The errors, some of which are made when they are first used, and `Dependency`.
-    if name == "Dependency":
-        from importlib import import_module
-
-        return import_module("..", __name__).Dependency
+    # The errors, some of which are made when they are first used.
     if name in error.NAMES:
         return getattr(error, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *error.NAMES, "Dependency"})
+    return sorted({*globals(), *error.NAMES})

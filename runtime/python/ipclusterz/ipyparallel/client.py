@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Any
 
-from .. import cluster as native_cluster
 from ..client import client as native
 from ..client.asyncresult import AsyncResult
+from ..client.sending import later
 from ..client.targets import OWN
+from .functions import own
 from .kernel import use_cloudpickle, use_dill, use_pickle
 from .results import AsyncMapResult, ByMessage, Results
 from .views import BroadcastView, DirectView, LoadBalancedView
@@ -135,7 +135,7 @@ class Client(native.Client):
         if block:
             super().wait_for_engines(wanted, limit)
             return None
-        return _in_thread(lambda: native.Client.wait_for_engines(self, wanted, limit))
+        return later(lambda: native.Client.wait_for_engines(self, wanted, limit))
 
     # -- what was submitted -------------------------------------------------------------------------------------
 
@@ -149,11 +149,6 @@ class Client(native.Client):
             for message_id, status in zip(result.msg_ids, result._pending.statuses())
             if status is None
         }
-
-    @property
-    def results(self) -> Any:
-        """The values that are there, by message id."""
-        return super().results
 
     @property
     def metadata(self) -> ByMessage:
@@ -197,7 +192,7 @@ class Client(native.Client):
     def abort(self, jobs: Any = None, targets: Any = None, block: bool | None = None) -> None:  # type: ignore[override]
         """Give up what no engine has begun: of results or message ids, or all of these engines."""
         if jobs is None:
-            super().abort(targets=OWN if targets is None else targets)
+            super().abort(targets=own(targets))
             return
         named = self._named_jobs(jobs)
         for job in named if isinstance(named, list) else [named]:
@@ -244,7 +239,7 @@ class Client(native.Client):
         if jobs is None and targets is None:
             raise ValueError("Must specify at least one of `targets` and `jobs`")
         named = jobs if jobs is None or everything else self._named_jobs(jobs)
-        super().purge_results(named, OWN if targets is None else targets)
+        super().purge_results(named, own(targets))
 
     purge_local_results = purge_hub_results = purge_results
 
@@ -286,13 +281,14 @@ class Client(native.Client):
     ) -> None:
         """End engines; with `hub` the controller, too, and with `restart` they come back under their ids."""
         if restart:
-            self._controls.restart_engines("all" if targets is None else targets)
+            controls = super().cluster if self._owner is None else self._owner._native  # type: ignore[attr-defined]
+            controls.restart_engines("all" if targets is None else targets)
         elif hub:
             super().shutdown(controller=True)
         else:
             super().shutdown("all" if targets is None else targets)
 
-    def send_signal(self, sig: Any, targets: Any = None, block: bool | None = None) -> Any:
+    def send_signal(self, sig: int | str, targets: Any = None, block: bool | None = None) -> None:
         """Send a signal to engines; SIGINT interrupts what they run.
 
         Parameters
@@ -304,28 +300,20 @@ class Client(native.Client):
         block : bool, optional
             Whether to wait.
         """
-        number = int(signal.Signals[sig]) if isinstance(sig, str) else int(sig)
-        if number == signal.SIGINT:
-            return self.interrupt("all" if targets is None else targets)
-        send: Any = getattr(super(), "send_signal", None)
-        if send is None:
-            raise NotImplementedError(f"only SIGINT can be sent to engines, not {sig!r}")
-        return send(number, "all" if targets is None else targets, block=block is None or block)
+        super().send_signal(sig, "all" if targets is None else targets, block=block is None or block)
 
     def become_dask(
         self, targets: Any = "all", port: int = 0, nanny: bool = False, scheduler_args: Any = None, **worker_args: Any
     ) -> Any:
         """Have engines work for a scheduler of Dask, too; gives its client."""
-        base: Any = super()
         arguments = {**(scheduler_args or {}), **({"port": port} if port else {})}
-        return base.become_dask(targets, nanny=nanny, scheduler_args=arguments, **worker_args)
+        return super().become_dask(targets, nanny=nanny, scheduler_args=arguments, **worker_args)
 
     become_distributed = become_dask
 
     def stop_dask(self, targets: Any = "all") -> None:
         """End the workers and the scheduler of `become_dask`."""
-        base: Any = super()
-        base.stop_dask(targets)
+        super().stop_dask(targets)
 
     stop_distributed = stop_dask
 
@@ -359,14 +347,6 @@ class Client(native.Client):
         return f"<Client: {len(self)} engines of cluster {self._core.cluster!r}>"
 
     # -- inside -------------------------------------------------------------------------------------------------
-
-    @property
-    def _controls(self) -> Any:
-        """The native controls of the cluster."""
-        if self._owner is not None:
-            return self._owner._native  # type: ignore[attr-defined]
-        opened: Any = native_cluster.Cluster
-        return opened.from_file(self._core.cluster)
 
     def _balanced(self, engines: list[int] | None) -> LoadBalancedView:
         return LoadBalancedView(self, engines)
@@ -402,13 +382,3 @@ def _condition(wanted: Any) -> Any:
         return wanted
     lists = ("$in", "$nin")
     return {name: [value] if name in lists and isinstance(value, str) else value for name, value in wanted.items()}
-
-
-def _in_thread(work: Any) -> Future[None]:
-    from concurrent.futures import ThreadPoolExecutor
-
-    pool = ThreadPoolExecutor(1)
-    try:
-        return pool.submit(work)
-    finally:
-        pool.shutdown(wait=False)

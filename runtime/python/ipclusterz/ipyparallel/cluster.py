@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 from functools import partial, wraps
 from pathlib import Path
@@ -236,11 +235,11 @@ class Cluster:
 
     def signal_engines_sync(self, signum: int, engine_set_id: str | None = None) -> Any:
         """Send a signal to all engines, or to those of a set."""
-        return self._native.signal_engines(_signal(signum), self._of_set(engine_set_id))
+        return self._native.signal_engines(signum, self._of_set(engine_set_id))
 
     def signal_engine_sync(self, signum: int, engine_id: int) -> Any:
         """Send a signal to one engine."""
-        return self._native.signal_engines(_signal(signum), engine_id)
+        return self._native.signal_engines(signum, engine_id)
 
     def start_and_connect_sync(self, n: int | None = None, activate: bool = False) -> Client:
         """Start it, and connect a client when all engines are there.
@@ -396,7 +395,3 @@ def _short(engines: Any) -> str:
         if name.endswith(ending) and name != ending:
             return name[: -len(ending)].lower()
     return name if Path(name).suffix else name.lower()
-
-
-def _signal(signum: Any) -> int:
-    return int(signal.Signals[signum]) if isinstance(signum, str) else int(signum)

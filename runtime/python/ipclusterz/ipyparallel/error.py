@@ -126,9 +126,6 @@ class Told(IpclusterzError):
     def __len__(self) -> int:
         return 4
 
-    def __bool__(self) -> bool:
-        return True
-
     def render_traceback(self) -> list[str]:
         """The lines of the engine's traceback."""
         return str(self.traceback).splitlines()

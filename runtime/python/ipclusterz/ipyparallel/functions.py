@@ -139,11 +139,13 @@ def _flagged(view: Any, flags: dict[str, Any]) -> Any:
 
 def remote(view: Any, block: bool | None = None, **flags: Any) -> Callable[..., RemoteFunction]:
     """Decorator: the function runs on the engines of the view when it is called."""
-    return lambda f: RemoteFunction(view, f, block=block, **flags)
+    made: Callable[..., RemoteFunction] = view.remote(block=block, **flags)
+    return made
 
 
 def parallel(
     view: Any, dist: str = "b", block: bool | None = None, ordered: bool = True, **flags: Any
 ) -> Callable[..., ParallelFunction]:
     """Decorator: the function is called on parts of sequences, one for each engine of the view."""
-    return lambda f: ParallelFunction(view, f, dist=dist, block=block, ordered=ordered, **flags)
+    made: Callable[..., ParallelFunction] = view.parallel(dist=dist, block=block, ordered=ordered, **flags)
+    return made

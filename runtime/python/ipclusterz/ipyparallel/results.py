@@ -12,9 +12,8 @@ from weakref import WeakSet
 from .. import error as errors
 from ..client import asyncresult as native
 from ..client.answers import Elements, Failure, Record
-from ..client.executor import ViewFuture
-from ..client.mapping import MapResult, Retried
-from ..client.shapes import ExecuteResult, GatherResult, ZipResult
+from ..client.mapping import MapResult
+from ..client.shapes import ExecuteResult, GatherResult
 from ..shared import reply as native_reply
 from .error import Several, translated
 
@@ -185,10 +184,6 @@ class AsyncMapResult(AsyncResult, MapResult):
         return found
 
 
-class _Retried(AsyncMapResult, Retried):
-    """What `retry` gives."""
-
-
 class _Gathered(AsyncResult, GatherResult):
     """What `gather` gives: iterable over what was gathered."""
 
@@ -229,28 +224,14 @@ class _Executed(AsyncResult, ExecuteResult):
         return super()._translate(index, value)
 
 
-class _Zipped(AsyncResult, ZipResult):
-    """What `zip_pull` gives."""
-
-
-class _Future(AsyncResult, ViewFuture):
-    """What an executor gives."""
-
-    def _settle(self) -> None:
-        ViewFuture._settle(self)
-
-
 AsyncHubResult = AsyncResult
 """Results of other clients are as any other."""
 
 _FACES: dict[type, type] = {
     native.AsyncResult: AsyncResult,
     MapResult: AsyncMapResult,
-    Retried: _Retried,
     GatherResult: _Gathered,
     ExecuteResult: _Executed,
-    ZipResult: _Zipped,
-    ViewFuture: _Future,
 }
 
 

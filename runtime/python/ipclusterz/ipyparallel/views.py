@@ -196,22 +196,15 @@ class DirectView(View, view.DirectView):  # type: ignore[misc]
         """Run code in the namespaces of the engines; gives an `AsyncResult`, also when it waits for it."""
         with self._labelled(label):
             result: AsyncResult = super().execute(code, silent, targets=own(targets), block=False)
-        if waits(self, block):
-            result.wait()
-            # What failed is raised, as by a call that waits.
-            result.get()
-        return result
+        return self._waited(result, block)
 
     def run(
         self, filename: Any, targets: Any = None, block: bool | None = None, label: str | None = None
     ) -> AsyncResult:
         """Run a script of this machine in the namespaces of the engines."""
-        import tokenize
-        from pathlib import Path
-
-        with tokenize.open(Path(filename).expanduser()) as script:
-            code = script.read()
-        return self.execute(code, targets=targets, block=block, label=label)
+        with self._labelled(label):
+            result: AsyncResult = super().run(filename, targets=own(targets), block=False)
+        return self._waited(result, block)
 
     def push(  # type: ignore[override]
         self, ns: dict[str, Any], targets: Any = None, block: bool | None = None, track: bool | None = None
@@ -244,20 +237,7 @@ class DirectView(View, view.DirectView):  # type: ignore[misc]
         track: bool | None = None,
     ) -> Any:
         """Split a sequence into one part for each engine and push the parts."""
-        if isinstance(seq, range) and dist == "b" and not flatten:
-            return self._scatter_range(key, seq, targets, waits(self, block))
         return super().scatter(key, seq, dist, flatten, targets=own(targets), block=block)
-
-    def _scatter_range(self, key: str, numbers: range, targets: Any, block: bool) -> Any:
-        engines, _ = self._choose(own(targets))
-        shares = zip(engines, bounds(len(numbers), len(engines)))
-        parts = [
-            view.DirectView.push(self, {key: numbers[start:stop]}, targets=engine, block=False)
-            for engine, (start, stop) in shares
-        ]
-        self.client._texts -= {key}
-        result = parts[0].join(*parts)
-        return result.get() if block else result
 
     def gather(  # type: ignore[override]
         self, key: str, dist: Any = "b", targets: Any = None, block: bool | None = None
@@ -275,22 +255,20 @@ class DirectView(View, view.DirectView):  # type: ignore[misc]
             raise ValueError("local=False: imports of the block are run here too\nhint: view.execute('import …')")
         return super().sync_imports(quiet=quiet)
 
-    @property
-    def importer(self) -> Any:
-        """The same as ``sync_imports()``."""
-        return self.sync_imports()
-
     # -- flags --------------------------------------------------------------------------------------------------
 
     def set_flags(self, **kwargs: Any) -> DirectView:
         """Set attributes: `block`, `label`, `targets`, `track`; gives the view."""
-        _set_flags(self, kwargs)
+        if unknown := kwargs.keys() - _ATTRIBUTES:
+            raise AttributeError(f"this view has no flag {min(unknown)!r}; there are: {', '.join(_ATTRIBUTES)}")
+        for name, value in kwargs.items():
+            setattr(self, name, value)
         return self
 
     @contextmanager
     def temp_flags(self, **kwargs: Any) -> Iterator[None]:
         """Context manager: attributes are set in its block."""
-        before = {name: _flag(self, name) for name in kwargs}
+        before = {name: getattr(self, name, None) for name in kwargs}
         try:
             self.set_flags(**kwargs)
             yield
@@ -298,6 +276,17 @@ class DirectView(View, view.DirectView):  # type: ignore[misc]
             self.set_flags(**before)
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _waited(self, result: AsyncResult, block: bool | None) -> AsyncResult:
+        if waits(self, block):
+            # What failed is raised, as by a call that waits.
+            result.get()
+        return result
+
+    def _split(self, seq: Any, count: int, dist: Any, flatten: bool) -> list[Any]:
+        if isinstance(seq, range) and dist == "b" and not flatten:
+            return [seq[start:stop] for start, stop in bounds(len(seq), count)]
+        return super()._split(seq, count, dist, flatten)
 
     def _apply(self, f: Any, args: Any, kwargs: Any, targets: Any, bound: bool) -> Any:
         args, kwargs = engine_owns(args, kwargs)
@@ -347,7 +336,9 @@ class LoadBalancedView(View, balanced.LoadBalancedView):  # type: ignore[misc]
         if kwargs.get("timeout") == 0:
             # No limit there, and here.
             kwargs["timeout"] = None
-        _set_flags(self, kwargs, getattr(super(), "set_flags", None))
+        track = kwargs.pop("track", self.track)
+        super().set_flags(**kwargs)
+        self.track = track
         return self
 
     def abort(  # type: ignore[override]
@@ -379,23 +370,8 @@ class Executor(ViewExecutor):
         return super().map(engine_own(fn), *iterables, **options)
 
 
-# Attributes of every view that are flags.
-_ATTRIBUTES = ("block", "label", "targets", "track", "quiet", "retries", "duration")
-
-
-def _set_flags(view: Any, flags: dict[str, Any], further: Any = None) -> None:
-    mine = {name: value for name, value in flags.items() if name in _ATTRIBUTES and hasattr(view, name)}
-    rest = {name: value for name, value in flags.items() if name not in mine}
-    if rest and further is None:
-        raise AttributeError(f"this view has no flag {next(iter(rest))!r}; there are: {', '.join(_ATTRIBUTES)}")
-    for name, value in mine.items():
-        setattr(view, name, value)
-    if rest:
-        further(**rest)
-
-
-def _flag(view: Any, name: str) -> Any:
-    return getattr(view, name, None)
+# Flags of direct views.
+_ATTRIBUTES = ("block", "label", "targets", "track", "quiet")
 
 
 def _most(max_outstanding: int | str) -> int | None:
