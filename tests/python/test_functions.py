@@ -277,3 +277,10 @@ def test_bound_functions_keep_closure_defaults_and_names() -> None:
         return 1 if n == 0 else n * factorial(n - 1)
 
     assert unpacked(pack(factorial, bound=True))(5) == 120
+
+
+def test_bound_functions_of_no_module() -> None:
+    space: dict[str, Any] = {}
+    exec("def double(x): return 2 * x", space)
+    assert space["double"].__module__ is None
+    assert unpacked(pack(space["double"], bound=True))(2) == 4

@@ -145,4 +145,5 @@ def _bound_dumps(function: Callable[..., object]) -> bytes:
 
 
 def _is_ours(function: FunctionType) -> bool:
-    return function.__module__.partition(".")[0] in ("ipclusterz", "cloudpickle")
+    # What `exec` has made may be of none.
+    return (function.__module__ or "").partition(".")[0] in ("ipclusterz", "cloudpickle")
