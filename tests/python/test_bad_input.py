@@ -18,6 +18,7 @@ from ipclusterz.client.direct import DirectCalls
 from ipclusterz.client.flags import Flagged
 from ipclusterz.client.namespaces import NamespaceCalls
 from ipclusterz.client.past import Past
+from ipclusterz.client.pickling import PicklingCalls
 from ipclusterz.client.sequences import SequenceCalls
 from ipclusterz.client.steering import Steering
 from ipclusterz.error import MPIError
@@ -408,6 +409,9 @@ WITHOUT = {
     "DirectCalls.clear",
     "DirectCalls.importer",
     "DirectCalls.sync_imports",
+    "DirectCalls.use_cloudpickle",
+    "DirectCalls.use_dill",
+    "DirectCalls.use_pickle",
     "Client.map",
     "Client.remote",
     "Client.targets",
@@ -449,6 +453,7 @@ def test_every_public_method_is_in_the_table() -> None:
         Steering: "Client",
         Becoming: "Client",
         NamespaceCalls: "DirectCalls",
+        PicklingCalls: "DirectCalls",
         SequenceCalls: "DirectCalls",
         Flagged: "LoadBalancedView",
     }
@@ -463,6 +468,7 @@ def test_every_public_method_is_in_the_table() -> None:
             Connection,
             SequenceCalls,
             NamespaceCalls,
+            PicklingCalls,
             DirectCalls,
             View,
             DirectView,

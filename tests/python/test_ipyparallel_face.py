@@ -32,7 +32,7 @@ def test_client(ippc: ipp.Client) -> None:
         ippc.wait_for_engines(9, timeout=0.01)
     with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
         ipp.Client(colour=3)
-    for what in (ippc.spin, ippc.spin_thread, ippc.stop_spin_thread, ippc.use_dill, ippc.use_cloudpickle):
+    for what in (ippc.spin, ippc.spin_thread, ippc.stop_spin_thread):
         assert what() is None
 
 

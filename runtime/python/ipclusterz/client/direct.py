@@ -17,7 +17,7 @@ from .arguments import argument_frames
 from .asyncresult import AsyncResult
 from .functions import pack
 from .mapping import Again, MapResult, chunk_of, columns_of
-from .namespaces import NamespaceCalls
+from .pickling import PicklingCalls
 from .remote import ParallelFunction, RemoteFunction
 from .targets import OWN, is_quiet, waits
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["DirectCalls"]
 
 
-class DirectCalls(NamespaceCalls):
+class DirectCalls(PicklingCalls):
     """The calls of a client and of a direct view.
 
     Every one of them takes two keywords. ``targets`` are the engines: an id (negative ones count from the last), a

@@ -8,7 +8,6 @@ the client's half; the engine's is `engine.calls`.
 
 from __future__ import annotations
 
-import io
 from functools import partial
 from hashlib import blake2b
 from types import FunctionType
@@ -16,7 +15,18 @@ from weakref import ref
 
 from ..shared.bound import BOUND, reduced
 from ..shared.reference import Reference
-from ..shared.serialize import FRESH, MAP, PROTOCOL, cannot_serialize, code_of, function_dumps, plain_dumps
+from ..shared.serialize import (
+    FRESH,
+    INSTEAD,
+    KEPT,
+    MAP,
+    PROTOCOL,
+    cannot_serialize,
+    code_of,
+    dumps_with,
+    function_dumps,
+    plain_dumps,
+)
 from .capture import Capture, reference_of
 
 TYPE_CHECKING = False
@@ -35,6 +45,7 @@ _CACHE_LIMIT = 1024
 _plain: dict[int, tuple[Any, Packed, CodeType | None, Any, Capture]] = {}
 _maps: dict[int, tuple[Any, Packed, CodeType | None, Any, Capture]] = {}
 _bounds: dict[int, tuple[Any, Packed, CodeType | None, Any, Capture]] = {}
+KEPT += (_plain, _maps, _bounds)
 
 
 def pack(function: Callable[..., object], *, bound: bool = False, mapped: bool = False) -> Packed:
@@ -128,7 +139,9 @@ def _dumps(function: Callable[..., object]) -> tuple[bytes, bytes]:
 def _bound_dumps(function: Callable[..., object]) -> bytes:
     from ..shared.travel import Traveller
 
-    class BoundPickler(Traveller):
+    base: Any = INSTEAD.get("function", Traveller)
+
+    class BoundPickler(base):  # type: ignore[misc]
         """Leaves the globals of every function behind that the engine does not import from an installed module."""
 
         def reducer_override(self, obj: Any) -> Any:
@@ -136,12 +149,10 @@ def _bound_dumps(function: Callable[..., object]) -> bytes:
                 return super().reducer_override(obj)
             return reduced(obj)
 
-    stream = io.BytesIO()
     try:
-        BoundPickler(stream, PROTOCOL).dump(function)
+        return dumps_with(BoundPickler, function)
     except Exception as error:
         raise cannot_serialize(function, error) from error
-    return stream.getvalue()
 
 
 def _is_ours(function: FunctionType) -> bool:

@@ -9,7 +9,6 @@ from ..client.asyncresult import AsyncResult
 from ..client.sending import later
 from ..client.targets import OWN
 from .functions import own
-from .kernel import use_cloudpickle, use_dill, use_pickle
 from .results import AsyncMapResult, ByMessage, Results
 from .views import BroadcastView, DirectView, LoadBalancedView
 
@@ -336,10 +335,6 @@ class Client(native.Client):
     def close(self, linger: Any = None) -> None:
         """Close the connection."""
         super().close()
-
-    use_dill = staticmethod(use_dill)
-    use_cloudpickle = staticmethod(use_cloudpickle)
-    use_pickle = staticmethod(use_pickle)
 
     def __repr__(self) -> str:
         if self.closed:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from ..shared import pickling
+
 __all__ = ["bind_kernel", "register_joblib_backend", "use_cloudpickle", "use_dill", "use_pickle"]
 
 
@@ -42,12 +44,21 @@ def register_joblib_backend(name: str = "ipyparallel", make_default: bool = Fals
 
 
 def use_cloudpickle() -> None:
-    """Does nothing: what pickle cannot do is done by cloudpickle's ways always."""
+    """In this process, pickle as at first; `DirectView.use_cloudpickle` does the same on engines, too."""
+    pickling.use("cloudpickle")
 
 
 def use_dill() -> None:
-    """Does nothing: closures, lambdas, and classes and functions of ``__main__`` travel without dill."""
+    """In this process, have dill pickle what pickle cannot; `DirectView.use_dill` does the same on engines, too.
+
+    Raises
+    ------
+    ImportError
+        When dill is not installed.
+    """
+    pickling.use("dill")
 
 
 def use_pickle() -> None:
-    """Does nothing: what pickle can do is done by pickle always."""
+    """In this process, have pickle alone do it; `DirectView.use_pickle` does the same on engines, too."""
+    pickling.use("pickle")

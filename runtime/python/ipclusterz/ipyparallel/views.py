@@ -10,7 +10,6 @@ from ..client.executor import ViewExecutor
 from ..client.targets import waits
 from ..shared.scatter import bounds
 from .functions import ParallelFunction, RemoteFunction, engine_own, engine_owns, own
-from .kernel import use_cloudpickle, use_dill, use_pickle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,18 +119,6 @@ class View:
     def parallel(self, dist: str = "b", block: bool | None = None, **flags: Any) -> Callable[..., ParallelFunction]:
         """Decorator: the function is called on parts of sequences, one for each engine."""
         return lambda f: ParallelFunction(self, f, dist=dist, block=block, **flags)
-
-    def use_dill(self) -> None:
-        """Does nothing; see `ipyparallel.use_dill`."""
-        use_dill()
-
-    def use_cloudpickle(self) -> None:
-        """Does nothing; see `ipyparallel.use_cloudpickle`."""
-        use_cloudpickle()
-
-    def use_pickle(self) -> None:
-        """Does nothing; see `ipyparallel.use_pickle`."""
-        use_pickle()
 
     # -- inside -------------------------------------------------------------------------------------------------
 

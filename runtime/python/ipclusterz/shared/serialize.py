@@ -2,7 +2,8 @@
 
 A value becomes a list of frames: the pickle, then one frame for each buffer of `OUT_OF_BAND` bytes or more. Plain C
 pickle goes first; cloudpickle takes over for what pickle cannot do and for what lives in ``__main__``, which the other
-side does not have. Functions that are called remotely are packed in `client.functions`; nothing here knows of engines.
+side does not have, unless `pickling` has put something else in its place. Functions that are called remotely are packed
+in `client.functions`; nothing here knows of engines.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from _pickle import Pickler
 from _pickle import dumps as plain_dumps
 from _pickle import loads as _loads
 from contextlib import suppress
+from io import BytesIO
 
 from ..error import SerializationError
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FRESH",
+    "INSTEAD",
+    "KEPT",
     "MAP",
     "NAMES_LOCAL",
     "OUT_OF_BAND",
@@ -51,6 +55,12 @@ _MAIN = b"__main__"
 
 NAMES_LOCAL: list[Callable[[bytes], bool]] = []
 """Whether a pickle names a module that the other side may not have; a client fills this."""
+
+INSTEAD: dict[str, Any] = {}
+"""What takes over in place of cloudpickle, for a ``"value"`` and for a ``"function"``: picklers, by `pickling`."""
+
+KEPT: list[dict[int, Any]] = []
+"""Packed functions that are kept, and are packed anew when another pickler is chosen; a client fills this."""
 
 
 def dumps(value: object) -> list[Frame]:
@@ -112,14 +122,19 @@ def loads(frames: Sequence[Frame]) -> Any:
 
 
 def cloud_dumps(value: object, buffer_callback: Callable[[PickleBuffer], object] | None = None) -> bytes:
-    """Serialise with cloudpickle; errors become a `SerializationError` that names the type."""
-    # Start-up: most of what is sent needs none of it.
-    from .travel import dumps, named_dumps
-
+    """Serialise with cloudpickle, or what was chosen instead; errors become a `SerializationError` with the type."""
+    pickler = INSTEAD.get("value")
     try:
+        if pickler is not None:
+            return dumps_with(pickler, value, buffer_callback)
+        # Start-up: most of what is sent needs none of it.
+        from .travel import dumps
+
         return dumps(value, PROTOCOL, buffer_callback)
     except Exception as error:
-        if NAMES_LOCAL:
+        if NAMES_LOCAL and pickler is None:
+            from .travel import named_dumps
+
             # What cannot travel is perhaps there.
             with suppress(Exception):
                 return named_dumps(value, PROTOCOL, str(error).strip(), buffer_callback)
@@ -128,12 +143,23 @@ def cloud_dumps(value: object, buffer_callback: Callable[[PickleBuffer], object]
 
 def function_dumps(function: object) -> tuple[bytes, bytes]:
     """Serialise a function by name and by value, as `travel.function_dumps`; errors are those of `cloud_dumps`."""
-    from .travel import function_dumps
-
+    pickler = INSTEAD.get("function")
     try:
+        if pickler is not None:
+            return dumps_with(pickler, function), b""
+        # Start-up: as above.
+        from .travel import function_dumps
+
         return function_dumps(function, PROTOCOL)
     except Exception as error:
         raise cannot_serialize(function, error) from error
+
+
+def dumps_with(pickler: Any, value: object, buffer_callback: Any = None) -> bytes:
+    """Serialise with a pickler of some class."""
+    stream = BytesIO()
+    pickler(stream, PROTOCOL, buffer_callback=buffer_callback).dump(value)
+    return stream.getvalue()
 
 
 def cannot_serialize(value: object, error: BaseException) -> SerializationError:
@@ -141,6 +167,9 @@ def cannot_serialize(value: object, error: BaseException) -> SerializationError:
     kind = type(value)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     reason = str(error).strip() or type(error).__name__
+    if INSTEAD:
+        hint = "use_cloudpickle() goes back to what can send most kinds of objects"
+        return SerializationError(f"cannot serialize a value of type {name}: {reason}", hint=hint)
     # Start-up: most values can be sent.
     from .unsendable import why_not
 
@@ -174,7 +203,6 @@ def _writable_dumps(value: object, data: bytes, buffers: list[Frame]) -> tuple[b
 
     Pickle passes the read-only flag on with the buffer. What matters on the other side is that the memory is its own.
     """
-    import io
     import sys
 
     numpy: Any = sys.modules.get("numpy")
@@ -188,7 +216,7 @@ def _writable_dumps(value: object, data: bytes, buffers: list[Frame]) -> tuple[b
                 return obj.copy(order="K").__reduce_ex__(PROTOCOL)
             return NotImplemented
 
-    stream = io.BytesIO()
+    stream = BytesIO()
     WritablePickler(stream, PROTOCOL, buffer_callback=_Collector(again)).dump(value)
     return stream.getvalue(), again
 
