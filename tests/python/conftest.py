@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cells import Prompt, Ran, Run
+from frontends import KERNEL
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -112,3 +114,16 @@ def dview(ippc: ipp.Client, request: pytest.FixtureRequest) -> ipp.DirectView:
 def lbview(ippc: ipp.Client) -> ipp.LoadBalancedView:
     """The load-balanced view of all its engines."""
     return ippc.load_balanced_view()
+
+
+@pytest.fixture
+def jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folders for Jupyter alone, with a kernel that is this Python; the one of connection files."""
+    kernel = tmp_path / "data" / "kernels" / KERNEL
+    kernel.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": KERNEL, "language": "python"}))
+    for name in ("data", "runtime", "config"):
+        monkeypatch.setenv(f"JUPYTER_{name.upper()}_DIR", str(tmp_path / name))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    return tmp_path / "runtime"

@@ -286,5 +286,5 @@ def test_errors_by_name() -> None:
         assert name in dir(ipp)
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         ipp.nonsense  # noqa: B018
-    with pytest.raises(RuntimeError, match="engines are no kernels"):
+    with pytest.raises(RuntimeError, match="this process is none"):
         ipp.bind_kernel()

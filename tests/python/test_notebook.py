@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import groupby
@@ -12,27 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from frontends import KERNEL
 from helpers import until
 
 from ipclusterz import Client, Cluster
 
-KERNEL = "ours"
-
 
 @pytest.fixture
-def jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folders for Jupyter alone, with a kernel that is this Python."""
-    kernel = tmp_path / "data" / "kernels" / KERNEL
-    kernel.mkdir(parents=True)
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": KERNEL, "language": "python"}))
-    for name in ("data", "runtime", "config"):
-        monkeypatch.setenv(f"JUPYTER_{name.upper()}_DIR", str(tmp_path / name))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-
-
-@pytest.fixture
-def notebook(jupyter: None, cluster: Cluster, rc: Client) -> Callable[..., list[Any]]:
+def notebook(jupyter: Path, cluster: Cluster, rc: Client) -> Callable[..., list[Any]]:
     """Executes cells in one kernel with an activated view: the outputs of each, and the notebook's metadata."""
     import nbformat
     from nbclient import NotebookClient
@@ -182,7 +167,7 @@ def test_output_of_tasks_goes_to_the_cell_that_waits(notebook: Callable[..., lis
 
 
 @pytest.fixture
-def kernel(jupyter: None, cluster: Cluster, rc: Client) -> Iterator[tuple[Any, Any]]:
+def kernel(jupyter: Path, cluster: Cluster, rc: Client) -> Iterator[tuple[Any, Any]]:
     """A kernel to talk to: its manager and its client."""
     from jupyter_client.manager import start_new_kernel
 

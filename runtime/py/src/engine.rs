@@ -13,7 +13,7 @@ use ipclusterz_runtime::wire::part::Part;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -43,6 +43,8 @@ pub struct Engine {
     core: OfProcess<Mutex<Option<Arc<Core>>>>,
     /// The task that was handed out last, until it is finished: what a signal's handler raises may come between.
     current: Mutex<Option<Py<Task>>>,
+    /// What is to be called between two tasks.
+    between: Mutex<VecDeque<Py<PyAny>>>,
     #[pyo3(get)]
     id: u32,
     #[pyo3(get)]
@@ -128,7 +130,7 @@ impl Engine {
         let (id, uuid) = (core.id().0, core.uuid().to_owned());
         let (cluster, run_id) = (core.cluster().to_owned(), core.run_id().to_owned());
         let core = OfProcess::new(Mutex::new(Some(Arc::new(core))));
-        Ok(Engine { core, current: Mutex::default(), id, uuid, cluster, run_id })
+        Ok(Engine { core, current: Mutex::default(), between: Mutex::default(), id, uuid, cluster, run_id })
     }
 
     #[getter]
@@ -141,13 +143,17 @@ impl Engine {
             return Ok(Some(task.clone_ref(py)));
         }
         let Some(core) = self.core() else { return Ok(None) };
+        self.call_between(py, &core)?;
         if let Some(handle) = core.try_next() {
             return self.hand_out(py, handle, &core).map(Some);
         }
         loop {
             match py.detach(|| core.next(LOOK)) {
                 Ok(Some(handle)) => return self.hand_out(py, handle, &core).map(Some),
-                Ok(None) => py.check_signals()?,
+                Ok(None) => {
+                    py.check_signals()?;
+                    self.call_between(py, &core)?;
+                }
                 Err(_ended) => {
                     // Sends what is left before the process ends.
                     let last = self.slot().and_then(|mut slot| slot.take());
@@ -156,6 +162,14 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Has a function called by the thread that takes tasks, before the next one. False: it will not be.
+    fn between(&self, function: Py<PyAny>) -> PyResult<bool> {
+        let Some(core) = self.core() else { return Ok(false) };
+        self.calls().push_back(function);
+        core.call();
+        Ok(true)
     }
 
     /// `why`: what other members of its group are told of a task that failed.
@@ -241,6 +255,21 @@ impl Engine {
 
     fn current(&self) -> MutexGuard<'_, Option<Py<Task>>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn calls(&self) -> MutexGuard<'_, VecDeque<Py<PyAny>>> {
+        self.between.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls what is to be called between two tasks, unless the engine is to end.
+    fn call_between(&self, py: Python<'_>, core: &Core) -> PyResult<()> {
+        loop {
+            let next = self.calls().pop_front();
+            let Some(function) = next else { return Ok(()) };
+            let called = if core.aside(true) { function.call0(py).map(drop) } else { Ok(()) };
+            core.aside(false);
+            called?;
+        }
     }
 
     fn hand_out(&self, py: Python<'_>, handle: TaskHandle, core: &Arc<Core>) -> PyResult<Py<Task>> {

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .client.worker import worker_client
     from .cluster import Cluster
     from .engine.ending import before_end
+    from .engine.kernel import bind_kernel
     from .engine.publish import publish_data
     from .error import (
         AbortedError,
@@ -110,6 +111,7 @@ __all__ = [
     "VersionError",
     "__version__",
     "before_end",
+    "bind_kernel",
     "client",
     "depend",
     "dependent",
@@ -134,6 +136,7 @@ _MODULE_OF = {
     "Reference": "shared.reference",
     "RemoteFunction": "client.remote",
     "before_end": "engine.ending",
+    "bind_kernel": "engine.kernel",
     "depend": "shared.dependency",
     "dependent": "shared.dependency",
     "interactive": "shared.dependency",

@@ -308,8 +308,10 @@ class Engine:
     # The controller's address that answered last.
     @property
     def address(self) -> str: ...
-    # The same task again until it is finished. Raises what a signal's handler raises.
+    # The same task again until it is finished. Raises what a signal's handler raises, or what `between` was given.
     def next_task(self) -> Task | None: ...
+    # Has a function called by the thread that takes tasks, before the next one. False: this is no engine any more.
+    def between(self, function: Callable[[], object]) -> bool: ...
     # "unmet": this engine lacks what the task needs; the frames are the error that says so. A balanced task goes to
     # another.
     # `why`: what other members of its group are told when it failed.

@@ -95,13 +95,16 @@ impl Engine {
         if state.ended.is_some() { None } else { self.start(&mut state) }
     }
 
-    /// Waits for the next task. `Err`: the engine is to end. `Ok(None)`: nothing came in `timeout`.
+    /// Waits for the next task. `Err`: the engine is to end. `Ok(None)`: nothing came in `timeout`, or `call` was called.
     pub fn next(&self, timeout: Duration) -> Result<Option<TaskHandle>, String> {
         let deadline = Instant::now() + timeout;
         let mut state = self.shared.lock();
         loop {
             if let Some(reason) = &state.ended {
                 return Err(reason.clone());
+            }
+            if std::mem::take(&mut state.called) {
+                return Ok(None);
             }
             if let Some(task) = self.start(&mut state) {
                 return Ok(Some(task));
@@ -112,6 +115,20 @@ impl Engine {
             }
             state = self.shared.wait_timeout(state, left);
         }
+    }
+
+    /// Has `next` return, for something that the thread of user code is to do beside tasks.
+    pub fn call(&self) {
+        self.shared.lock().called = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// User code begins, or ends, to run that is no task: it is interrupted as one when the engine is to end. False: that is
+    /// so already.
+    pub fn aside(&self, begins: bool) -> bool {
+        let mut state = self.shared.lock();
+        state.aside = begins;
+        state.ended.is_none()
     }
 
     fn start(&self, state: &mut State) -> Option<TaskHandle> {

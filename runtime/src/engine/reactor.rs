@@ -364,7 +364,7 @@ impl Reactor {
         self.stop_at = Some(Instant::now() + self.end_timeout + STOP_GRACE);
         let mut state = self.shared.lock();
         state.ended.get_or_insert_with(|| reason.to_owned());
-        let running = state.core.is_running();
+        let running = state.core.is_running() || state.aside;
         // What runs goes on for nobody: the controller answers for it.
         state.core.session_lost();
         drop(state);

@@ -109,6 +109,10 @@ pub(super) struct State {
     pub closing: bool,
     /// Answers to what other engines were asked.
     pub inspections: Inspections,
+    /// The thread of user code has something to do beside tasks, and is to look.
+    pub called: bool,
+    /// It does that: user code runs, and no task.
+    pub aside: bool,
 }
 
 impl State {

@@ -108,11 +108,20 @@ class Calls:
     def execute(self, task: Task) -> list[Frame]:
         """Run a cell of code."""
         code, silent = loads(task.frames)
+        return dumps({"code": code, **self.shell().run(code, silent)})
+
+    def shell(self) -> Shell:
+        """What runs cells; it is made when it is asked for."""
         if self._shell is None:
             # An IPython that was half imported could not be imported again.
             with self._state:
                 self._shell = make_shell(self._namespace)
-        return dumps({"code": code, **self._shell.run(code, silent)})
+        return self._shell
+
+    @property
+    def count(self) -> int:
+        """The number of the last cell; 0 when there was none."""
+        return 0 if self._shell is None else self._shell.count
 
     def push(self, task: Task) -> list[Frame]:
         """Set names."""

@@ -35,31 +35,32 @@ class Here:
         self.id = core.id
         self.uuid = core.uuid
         self.run_id = core.run_id
-        self._calls = calls
-        self._state = state
+        self.core = core
+        self.calls = calls
+        self.state = state
 
     @property
     def busy(self) -> bool:
-        return self._state.busy
+        return self.state.busy
 
     @property
     def forked(self) -> bool:
-        return self._state.forked
+        return self.state.forked
 
     def takes(self, function: tuple[bytes, bytes] | None) -> bool:
         # What has dependencies may have to go to another engine.
-        return function is None or not self._calls.is_dependent(_given("apply", function, ()))
+        return function is None or not self.calls.is_dependent(_given("apply", function, ()))
 
     def run(
         self, op: Any, function: tuple[bytes, bytes] | None, frames: Sequence[Frame]
     ) -> tuple[Literal["ok", "error"], Sequence[Frame], bool]:
-        calls, begun, interrupts = self._calls, progress.begun, self._state.interrupts
+        calls, begun, interrupts = self.calls, progress.begun, self.state.interrupts
         try:
             return "ok", calls.of[op](_given(op, function, frames)), False
         except BaseException as error:
             reply = error_frames(error, op, self.id, calls.called_with)
             error.__traceback__ = None
-            return "error", reply, self._state.interrupts != interrupts
+            return "error", reply, self.state.interrupts != interrupts
         finally:
             calls.called_with = ""
             progress.begun = begun

@@ -170,12 +170,16 @@ class IPythonShell:
     def __init__(self, namespace: Namespace) -> None:
         config = Config()
         config.HistoryManager.enabled = False
+        # Jedi takes seconds to be imported; IPython itself completes what there is in the namespace.
+        config.IPCompleter.use_jedi = False
         config.InteractiveShell.colors = "nocolor"
         config.InteractiveShell.color_info = False
         config.InteractiveShell.xmode = "Plain"
         self._shell: Any = _EngineShell.instance(config=config, user_module=namespace.module)
         self._shell.loop_runner = _run_coroutine
         _prefer_inline_figures(self._shell)
+        for name in ("connect_info", "qtconsole"):
+            self._shell.register_magic_function(_of_consoles(name), "line", name)
         # What `name?` shows is displayed; there is no terminal for a pager.
         self._shell.set_hook("show_in_pager", page.as_hook(page.display_page), 90)  # type: ignore[no-untyped-call]
 
@@ -198,6 +202,17 @@ class IPythonShell:
     def reset(self) -> None:
         """Give back the names that IPython itself keeps in the namespace."""
         self._shell.reset(new_session=False)
+
+
+def _of_consoles(name: str) -> Any:
+    """A magic of `consoles`, which is imported when it is used."""
+
+    def magic(line: str) -> None:
+        from . import consoles
+
+        getattr(consoles, name)(line)
+
+    return magic
 
 
 def _prefer_inline_figures(shell: Any) -> None:

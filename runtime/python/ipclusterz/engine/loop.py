@@ -15,11 +15,11 @@ from .calls import Calls
 from .failure import brief, error_frames, tell_in_log
 from .origin import begin
 from .state import State
-from .streams import installed
+from .streams import end_fork
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal, NoReturn
+    from typing import Literal
 
     from .._core import Engine, Task
     from ..shared.serialize import Frame
@@ -102,7 +102,7 @@ class Loop:
                 frames = operations[task.op](task)
                 state.busy = False
                 if state.forked:
-                    _end_fork(0)
+                    end_fork(0)
                 finish(task, "ok", frames)
             except BaseException as error:
                 state.busy = False
@@ -113,7 +113,7 @@ class Loop:
 
     def _fail(self, task: Task, error: BaseException) -> None:
         if self._state.forked:
-            _end_fork(1)
+            end_fork(1)
         if task.kind == "reform":
             # For the controller, which reads text alone.
             frames: list[Frame] = [f"{type(error).__name__}: {error}".encode()]
@@ -146,13 +146,6 @@ class Loop:
             self._tries = 0
         elif not isinstance(error, KeyboardInterrupt):
             tell_in_log(error)
-
-
-def _end_fork(status: int) -> NoReturn:
-    """End a child that user code forked off, and that has returned from it."""
-    for stream in installed.values():
-        stream.flush()
-    os._exit(status)
 
 
 def _give_up(core: Engine) -> None:

@@ -2,15 +2,16 @@
 
 What code of the running task writes, in whichever thread, goes to the task's client. All else goes to the process's own
 stream, a log file that is kept within a bound: what is written between tasks, and what threads of a task write when it
-has ended. Whose code it is, is decided in `origin`; batching, sending and limits are the extension module's, which also
-reads what does not come through here, but through descriptors 1 and 2. What is written to the stream of displays is
-decided in `ipython`.
+has ended. What cells of a frontend write goes to that (`cells`), which takes it in `Stream.cells`. Whose code it is, is
+decided in `origin`; batching, sending and limits are the extension module's, which also reads what does not come
+through here, but through descriptors 1 and 2. What is written to the stream of displays is decided in `ipython`.
 """
 
 from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
 
 from .origin import follow_threads, task_here
@@ -18,12 +19,12 @@ from .origin import follow_threads, task_here
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any, Literal, TextIO
+    from typing import Any, Literal, NoReturn, TextIO
 
     from .._core import Engine
     from .state import State
 
-__all__ = ["Stream", "install", "installed"]
+__all__ = ["Stream", "end_fork", "install", "installed"]
 
 _NEWLINES = (None, "", "\n", "\r", "\r\n")
 
@@ -38,6 +39,9 @@ class Stream(io.TextIOBase):
     ----------
     copy : callable or None
         Is given all text that goes to the client too.
+    cells : callable or None
+        Takes what cells of a frontend write: the number of the cell, which is negative, the stream and the text. Gives
+        whether there is still somebody to show it to.
     """
 
     mode = "w"
@@ -54,6 +58,7 @@ class Stream(io.TextIOBase):
         self._line_buffering = self._write_through = False
         self._begun = ""
         self.copy: Callable[[str], object] | None = None
+        self.cells: Callable[[int, str, str], bool] | None = None
         self.name = f"<{name}>"
         self.buffer = _Bytes(self)
 
@@ -170,33 +175,51 @@ class Stream(io.TextIOBase):
 
     @property
     def live(self) -> bool:
-        """Whether the code that asks has a client to write to."""
-        return self.task is not None
+        """Whether the code that asks has a client to write to, or a frontend."""
+        return self.task is not None or (not self._state.forked and self._of_cell() is not None)
 
     @property
     def task(self) -> int | None:
-        """The task that the code which asks is of; None: it has ended, or this is a child that user code forked off."""
+        """The task that the code which asks is of; None: it has ended, or this is a child that user code forked off.
+
+        It is None for a cell of a frontend, too.
+        """
         state = self._state
-        return state.task if state.busy and not state.forked and task_here() in (None, state.task) else None
+        runs = state.busy and not state.forked and state.task >= 0
+        return state.task if runs and task_here() in (None, state.task) else None
+
+    def _of_cell(self) -> int | None:
+        """The cell of a frontend that the code which asks is of; it may have ended."""
+        number = task_here()
+        if number is None and self._state.busy:
+            number = self._state.task
+        return number if number is not None and number < 0 else None
 
     def _sent(self, text: str) -> bool:
-        """Whether there was a client to send it to."""
+        """Whether there was a client, or a frontend, to send it to."""
         state = self._state
-        if not state.busy or state.forked:
+        if state.forked:
             return False
         task = task_here()
+        if not state.busy and (task is None or task >= 0):
+            return False
         if task is None:
             task = state.task
         try:
-            sent = self._send(task, self._stream, text)
+            sent = self._send_to(task, text)
         except UnicodeEncodeError:
             # A lone surrogate, from a file name for instance, has no place in UTF-8.
             text = self._encodable(text)
-            sent = self._send(task, self._stream, text)
+            sent = self._send_to(task, text)
         copy = self.copy
         if sent and copy is not None:
             copy(text)
         return sent
+
+    def _send_to(self, task: int, text: str) -> bool:
+        if task >= 0:
+            return self._send(task, self._stream, text)
+        return self.cells is not None and self.cells(task, self._stream, text)
 
     def _encodable(self, text: str) -> str:
         """What a reader of the stream's bytes would see.
@@ -262,3 +285,10 @@ def install(core: Engine, state: State) -> None:
     installed["display"] = Stream(core, state, "display", sys.stdout)
     installed["stdout"] = sys.stdout = Stream(core, state, "stdout", sys.stdout)
     installed["stderr"] = sys.stderr = Stream(core, state, "stderr", sys.stderr)
+
+
+def end_fork(status: int) -> NoReturn:
+    """End a child that user code forked off, and that has returned from it."""
+    for stream in installed.values():
+        stream.flush()
+    os._exit(status)

@@ -11,17 +11,24 @@ __all__ = ["bind_kernel", "register_joblib_backend", "use_cloudpickle", "use_dil
 
 
 def bind_kernel(**kwargs: Any) -> Any:
-    """On an engine: let frontends of Jupyter connect to it.
+    """On an engine: let frontends of Jupyter connect to it; see `ipclusterz.bind_kernel`.
+
+    Parameters
+    ----------
+    **kwargs
+        ``ip``: the address to listen at.
+
+    Returns
+    -------
+    dict
+        What is in the connection file.
 
     Raises
     ------
-    RuntimeError
-        Always: engines are no kernels of Jupyter.
+    TypeError
+        For another parameter.
     """
-    raise RuntimeError(
-        "engines are no kernels of Jupyter, to which a frontend could connect\n"
-        "hint: %px and %autopx run what is typed in any frontend on the engines"
-    )
+    return import_module("ipclusterz").bind_kernel(**kwargs)
 
 
 def register_joblib_backend(name: str = "ipyparallel", make_default: bool = False) -> None:
