@@ -322,6 +322,12 @@ impl Client {
         Ok(core.and_then(|core| py.detach(|| core.watched().next())))
     }
 
+    /// Id of the engine and line of JSON of each comm message since the last call.
+    fn take_comms(&self) -> PyResult<Vec<(u32, String)>> {
+        let taken = self.core.here().map(|core| core.watched().take_comms()).unwrap_or_default();
+        Ok(taken.into_iter().map(|(engine, line)| (engine.0, line)).collect())
+    }
+
     fn stop_watching(&self) -> PyResult<()> {
         if let Some(core) = self.core.here() {
             core.watched().stop();

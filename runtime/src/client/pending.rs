@@ -330,6 +330,10 @@ impl Pending {
 
     /// Text of a running task arrived.
     pub(super) fn output(&self, index: usize, engine: EngineId, stream: Stream, text: &str) {
+        let text = &*if stream == Stream::Display { self.watched.comms_of(engine, text) } else { text.into() };
+        if text.is_empty() {
+            return;
+        }
         let mut state = self.lock();
         let Some(slot) = state.slots.get_mut(index) else { return };
         slot.written.write(stream, text, &self.kept);

@@ -27,6 +27,7 @@ pub(super) fn run(mut session: Session, shared: Arc<Shared>, context: zmq::Conte
     state.closed.get_or_insert_with(|| reason.clone());
     state.core.lost(&reason, wall_clock());
     drop(state);
+    shared.watched.engines_left();
     shared.watched.close();
     shared.changed.notify_all();
     // Sockets before their context.
@@ -69,11 +70,16 @@ struct Found {
     give_up: Option<Instant>,
 }
 
+fn tells_of_engines(event: &SessionEvent) -> bool {
+    matches!(event, SessionEvent::Message(_, Message::EngineLeft(_), _) | SessionEvent::Established(_))
+}
+
 /// Hands the events to the core, and sends what may be sent now.
 fn exchange(session: &mut Session, shared: &Shared, events: &mut Vec<SessionEvent>) -> Result<Found, zmq::Error> {
     let mut state = shared.lock();
     let mut news = !events.is_empty();
     let backlog = state.core.backlog_bytes();
+    let may_have_left = events.iter().any(tells_of_engines);
     for event in events.drain(..) {
         take(&mut state, shared.segments.as_ref(), session, event);
     }
@@ -103,6 +109,9 @@ fn exchange(session: &mut Session, shared: &Shared, events: &mut Vec<SessionEven
     drop(state);
     if news || relieved {
         shared.changed.notify_all();
+    }
+    if may_have_left {
+        shared.watched.engines_left();
     }
     for (channel, message, payload) in sends {
         session.send(channel, &message, payload)?;

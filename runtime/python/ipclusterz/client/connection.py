@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 from .. import error as errors
 from .asyncresult import AsyncResult
+from .comms import relay_to_notebook
 from .deadlines import deadline_of, left_until
 from .feeding import Feeders
 from .leaving import close_at_exit, leave, leave_freed
@@ -88,6 +89,7 @@ class Connection:
         close_at_exit(self)
         self.block = False
         self.quiet = False
+        relay_to_notebook(self)
 
     # -- engines ------------------------------------------------------------------------------------------------
 

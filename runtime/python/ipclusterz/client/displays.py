@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from ..shared.serialize import loads
+from .comms import showable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def show(data: dict[str, Any], metadata: dict[str, Any], **options: Any) -> None
     if at_prompt():
         from IPython.display import display
 
-        display(data, metadata=metadata, raw=True, **options)  # type: ignore[no-untyped-call]
+        display(showable(data), metadata=metadata, raw=True, **options)  # type: ignore[no-untyped-call]
     else:
         print(data.get("text/plain", ""))
 

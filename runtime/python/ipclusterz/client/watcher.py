@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     from .._core import Client as Core
@@ -54,6 +55,8 @@ class Watcher:
         self._tokens = count(1)
         # Whoever has a callback or waits must get its word, also when nobody else holds the result.
         self._waiting: dict[int, Result] = {}
+        # Is called for the token 0.
+        self._also: Callable[[], object] | None = None
         self._thread: Thread | None = None
 
     @property
@@ -82,6 +85,12 @@ class Watcher:
             result._show_from_watcher()
             result._settle()
 
+    def also(self, function: Callable[[], object]) -> None:
+        """Have a function called when there are comm messages, or engines have left; once now."""
+        self._also = function
+        self._start()
+        function()
+
     def stop(self) -> None:
         """End the thread, and wait until it has ended."""
         self._core.stop_watching()
@@ -107,7 +116,10 @@ class Watcher:
             self.hear(token)
 
     def hear(self, token: int) -> None:
-        """There is news of what `settle_when_done` has given this token."""
+        """There is news of what `settle_when_done` has given this token; 0 is for `also`."""
+        if token == 0:
+            self._hear_also()
+            return
         # None: the thread that asked for it could not start this one. Or it is settled.
         result = self._waiting.get(token)
         if result is None:
@@ -126,6 +138,13 @@ class Watcher:
         except BaseException:
             # A callback that raises SystemExit, say, is not to end this thread: others wait for it.
             _logger.critical("settling %r failed", result, exc_info=True)
+
+    def _hear_also(self) -> None:
+        try:
+            if self._also is not None:
+                self._also()
+        except BaseException:
+            _logger.critical("relaying comms of engines failed", exc_info=True)
 
 
 # The thread must be gone before the interpreter is: a daemon thread that comes back into an interpreter that ends is

@@ -178,6 +178,7 @@ class IPythonShell:
         self._shell: Any = _EngineShell.instance(config=config, user_module=namespace.module)
         self._shell.loop_runner = _run_coroutine
         _prefer_inline_figures(self._shell)
+        _relay_comms()
         for name in ("connect_info", "qtconsole"):
             self._shell.register_magic_function(_of_consoles(name), "line", name)
         # What `name?` shows is displayed; there is no terminal for a pager.
@@ -202,6 +203,15 @@ class IPythonShell:
     def reset(self) -> None:
         """Give back the names that IPython itself keeps in the namespace."""
         self._shell.reset(new_session=False)
+
+
+def _relay_comms() -> None:
+    """Have widgets reach the client; without the package comm there are none."""
+    if find_spec("comm") is None:
+        return
+    from .comms import relay
+
+    relay()
 
 
 def _of_consoles(name: str) -> Any:
