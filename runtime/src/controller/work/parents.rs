@@ -5,6 +5,7 @@ use crate::controller::task::{Conditions, Gate, News, Place, TaskState};
 use crate::controller::waits::{Standing, Waits};
 use crate::wire::message::{Dependency, Ended, Fate, Outcome, TaskRef};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -16,10 +17,10 @@ const RAN_MAX: usize = 1 << 14;
 pub type Sessions = BTreeMap<String, PeerId>;
 
 /// So many tasks are looked for one after the other.
-const FEW: usize = 16;
+const FEW: u64 = 16;
 
-/// Where tasks ran: whose, by request and position.
-type Ran = BTreeMap<(PeerId, RequestId, u32), EngineId>;
+/// Whose task, by request and position.
+type Key = (PeerId, RequestId, u32);
 
 /// What is known of a task.
 enum Known {
@@ -35,6 +36,8 @@ impl Work {
         let [after, follow] = dependencies.map(|it| it.map(|dependency| self.gate_for(task, dependency, sessions)));
         if let Some(conditions) = self.conditions(task) {
             (conditions.after, conditions.follow) = (after, follow);
+            let begin_by = conditions.begin_by;
+            self.timers.extend(begin_by.map(|at| (at, task)));
         }
         self.go_on(task);
     }
@@ -83,7 +86,7 @@ impl Work {
         self.enqueue(task);
     }
 
-    fn set_place(&mut self, task: TaskId, place: Place) {
+    pub(super) fn set_place(&mut self, task: TaskId, place: Place) {
         if let Some(state) = self.tasks.get_mut(&task) {
             state.place = place;
         }
@@ -120,16 +123,21 @@ impl Work {
         sessions: &Sessions,
     ) -> Waits {
         let mut waits = Waits::new(dependency);
+        // Many of them are not looked for one by one.
+        let unknown = dependency.on.iter().filter(|parent| parent.ended.is_none());
+        let many = unknown.map(|parent| u64::from(parent.count)).sum::<u64>() > FEW;
+        let index = LazyCell::new(|| self.ran.iter().copied().collect::<BTreeMap<Key, EngineId>>());
+        let ran = |key: Key| match many {
+            true => index.get(&key).copied(),
+            false => self.ran.iter().rev().find(|(task, _)| *task == key).map(|(_, engine)| *engine),
+        };
         for parent in &dependency.on {
             if let Some(ended) = parent.ended {
                 waits.knows(ended, || self.name_of(client, &parent.task));
                 continue;
             }
-            // Many of them are not looked for one by one.
-            let many = parent.count as usize > FEW || dependency.on.len() > FEW;
-            let index = many.then(|| self.ran.iter().copied().collect::<Ran>());
             for each in parent.tasks() {
-                match self.look_up(client, &each, sessions, index.as_ref()) {
+                match self.look_up(client, &each, sessions, &ran) {
                     Known::Open(open) if open == task => {
                         waits.is_against(|| format!("{}, which is itself", self.name_of(client, &each)));
                     }
@@ -145,7 +153,13 @@ impl Work {
         waits
     }
 
-    fn look_up(&self, client: PeerId, task: &TaskRef, sessions: &Sessions, index: Option<&Ran>) -> Known {
+    fn look_up(
+        &self,
+        client: PeerId,
+        task: &TaskRef,
+        sessions: &Sessions,
+        ran: impl Fn(Key) -> Option<EngineId>,
+    ) -> Known {
         let TaskRef { session, request, position } = task;
         let owner = session.as_ref().map_or(Some(client), |session| sessions.get(session).copied());
         let Some((owner, state)) = owner.and_then(|owner| Some((owner, self.clients.get(&owner)?))) else {
@@ -162,12 +176,7 @@ impl Work {
         let Some(fate) = state.failures.fate(*request, *position) else {
             return Known::Unknown("which ended so long ago that it is not known how".to_owned());
         };
-        let key = (owner, *request, *position);
-        let engine = match index {
-            Some(index) => index.get(&key).copied(),
-            None => self.ran.iter().rev().find(|(task, _)| *task == key).map(|(_, engine)| *engine),
-        };
-        Known::Ended(Ended { fate, engine })
+        Known::Ended(Ended { fate, engine: ran((owner, *request, *position)) })
     }
 
     /// What a task is called by a client.

@@ -100,7 +100,6 @@ impl Work {
             let (job, balanced, abort, sent_code) = (Rc::clone(&job), balanced.take(), false, 0);
             let state = TaskState { client, request: request.id, position, job, balanced, place, abort, sent_code };
             self.tasks.insert(task, state);
-            self.set_times(task);
             match target {
                 Some(engine) => self.start(task, engine, &held_up, now),
                 None => self.begin(task, std::mem::take(&mut dependencies), sessions),

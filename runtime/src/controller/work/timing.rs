@@ -30,12 +30,6 @@ impl Work {
         }
     }
 
-    /// A new task has its times.
-    pub(super) fn set_times(&mut self, task: TaskId) {
-        let begin_by = self.conditions(task).and_then(|conditions| conditions.begin_by);
-        self.timers.extend(begin_by.map(|at| (at, task)));
-    }
-
     /// A task has ended: nothing of it is due.
     pub(super) fn forget_times(&mut self, task: TaskId, state: &TaskState) {
         let Some(conditions) = state.balanced.as_ref().and_then(|balanced| balanced.conditions.as_ref()) else {
@@ -139,17 +133,14 @@ impl Work {
             return false;
         }
         balanced.retries = balanced.retries.saturating_sub(1);
-        // It was begun in time.
-        if let Some(conditions) = &mut balanced.conditions {
-            (conditions.begin_by, conditions.late) = (None, false);
-        }
         let delay = balanced.conditions.as_ref().map(|conditions| conditions.retry_delay).unwrap_or_default();
+        self.has_begun(task);
         if delay.is_zero() {
             self.requeue(task);
             return true;
         }
         let at = now.saturating_add(delay);
-        state.place = Place::Delayed;
+        self.set_place(task, Place::Delayed);
         if let Some(conditions) = self.conditions(task) {
             conditions.resumes = Some(at);
         }
