@@ -6,8 +6,7 @@ use crate::wire::message::{FunctionName, Op, Placement, Terms};
 use crate::wire::part::Packed;
 use ipclusterz_base::ids::RequestId;
 use std::num::Saturating;
-use std::ops::Range;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 /// A request before it is sent.
 #[derive(Debug)]
@@ -41,27 +40,9 @@ pub struct Outgoing {
     /// Its place among the requests of the submission.
     pub part: u64,
     /// What else it asks for.
-    pub terms: Option<Box<Terms>>,
-    /// Those of a higher one are sent first; found out when it is submitted.
+    pub terms: Option<Arc<Terms>>,
+    /// Those of a higher one are sent first: what `Core::rank_of` says of its terms.
     pub rank: i32,
-}
-
-impl Outgoing {
-    /// Those of a higher one are sent first.
-    pub fn priority(&self) -> i32 {
-        self.terms.as_ref().map_or(0, |terms| terms.priority)
-    }
-
-    /// The requests of its session that it waits for, from the first to before the last of a run.
-    pub fn parents(&self) -> impl Iterator<Item = Range<RequestId>> {
-        let terms = self.terms.iter().flat_map(|terms| [&terms.after, &terms.follow]).flatten();
-        let parents = terms.flat_map(|dependency| &dependency.on).filter(|parent| parent.ended.is_none());
-        let own = parents.filter(|parent| parent.task.session.is_none());
-        own.map(|parent| {
-            let first = parent.task.request;
-            first..RequestId(first.0.saturating_add(parent.count.into()))
-        })
-    }
 }
 
 /// A request that was sent and lacks answers.

@@ -138,6 +138,8 @@ impl Client {
         });
         let counts: Vec<usize> = items.iter().map(|item| item.targets.as_ref().map_or(1, Vec::len)).collect();
         state.core.numbers.add(first, &counts);
+        let rank = state.core.rank_of(submission.terms);
+        let terms = submission.terms.cloned().map(Arc::new);
         let mut base = 0_usize;
         for ((id, part), item) in (first.0..).map(RequestId).zip(0..).zip(items) {
             let count = item.targets.as_ref().map_or(1, Vec::len);
@@ -156,8 +158,8 @@ impl Client {
                 name: submission.name.map(str::to_owned),
                 about: submission.about.filter(|_| part == 0).map(<[u8]>::to_vec),
                 part,
-                terms: submission.terms.cloned().map(Box::new),
-                rank: 0,
+                terms: terms.clone(),
+                rank,
             });
             base = base.saturating_add(count);
         }

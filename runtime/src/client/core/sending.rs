@@ -4,8 +4,7 @@ use super::{Core, Standing};
 use crate::client::request::{Outgoing, UnderWay};
 use crate::wire::Channel;
 use crate::wire::message::{
-    Ended, Fate, ForgetFunctions, FunctionName, Message, OUTPUT_WINDOW, Outcome, Parent, Placement, Request, Terms,
-    Window,
+    Ended, Fate, ForgetFunctions, FunctionName, Message, OUTPUT_WINDOW, Outcome, Placement, Request, Terms, Window,
 };
 use crate::wire::resend::Sending;
 use ipclusterz_base::ids::RequestId;
@@ -13,6 +12,7 @@ use serde_bytes::ByteBuf;
 use std::cmp::Reverse;
 use std::num::Saturating;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// After so many messages an acknowledgement is sent.
 const ACK_MESSAGES: u64 = 64;
@@ -27,12 +27,18 @@ impl Core {
         first
     }
 
-    /// Queues a request until there is room.
-    pub fn submit(&mut self, mut outgoing: Outgoing) {
-        self.backlog_bytes += outgoing.packed.bytes;
-        let unsent = outgoing.parents().flat_map(|run| self.backlog.range(run)).map(|(_, parent)| parent.rank);
+    /// In which order requests with these terms are sent: those of a higher rank first.
+    pub fn rank_of(&self, terms: Option<&Terms>) -> i32 {
+        let Some(terms) = terms else { return 0 };
+        let own = terms.parents().filter(|parent| parent.is_own_and_open());
+        let unsent = own.flat_map(|parent| self.backlog.range(parent.requests())).map(|(_, parent)| parent.rank);
         // What it waits for comes first, whatever its priority is.
-        outgoing.rank = unsent.fold(outgoing.priority(), i32::min);
+        unsent.fold(terms.priority, i32::min)
+    }
+
+    /// Queues a request until there is room.
+    pub fn submit(&mut self, outgoing: Outgoing) {
+        self.backlog_bytes += outgoing.packed.bytes;
         self.order.insert((Reverse(outgoing.rank), outgoing.id));
         self.backlog.insert(outgoing.id, outgoing);
     }
@@ -112,7 +118,8 @@ impl Core {
 
     fn send(&mut self, outgoing: Outgoing) -> Sending {
         let Outgoing { id, placement, op, function, packed, pending, base, count, .. } = outgoing;
-        let Outgoing { collective, timeout, keep, name: label, about, part, mut terms, .. } = outgoing;
+        let Outgoing { collective, timeout, keep, name: label, about, part, terms, .. } = outgoing;
+        let mut terms = terms.map(Arc::unwrap_or_clone).map(Box::new);
         terms.iter_mut().for_each(|terms| self.say_what_was_not_sent(terms));
         self.backlog_bytes -= packed.bytes;
         self.open_replies += count as u64;
@@ -153,10 +160,7 @@ impl Core {
     /// The controller has never heard of requests that were given up before they were sent.
     fn say_what_was_not_sent(&self, terms: &mut Terms) {
         for parent in terms.dependencies().flat_map(|dependency| &mut dependency.on) {
-            let Parent { task, count, .. } = &*parent;
-            let first = task.request;
-            let behind = RequestId(first.0.saturating_add((*count).into()));
-            if task.session.is_none() && parent.ended.is_none() && self.unsent.range(first..behind).next().is_some() {
+            if parent.is_own_and_open() && self.unsent.range(parent.requests()).next().is_some() {
                 parent.ended = Some(Ended { fate: Fate::Aborted, engine: None });
             }
         }

@@ -4,6 +4,7 @@ use super::fate::Fate;
 use super::resources::Resources;
 use ipclusterz_base::ids::{EngineId, RequestId};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// One target of a request, as any client can name it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,6 +41,17 @@ fn is_one(count: &u32) -> bool {
 }
 
 impl Parent {
+    /// One of the session of who names it, of which that does not know that it has ended.
+    pub fn is_own_and_open(&self) -> bool {
+        self.task.session.is_none() && self.ended.is_none()
+    }
+
+    /// Their requests, from the first to before the last.
+    pub fn requests(&self) -> Range<RequestId> {
+        let first = self.task.request;
+        first..RequestId(first.0.saturating_add(self.count.into()))
+    }
+
     /// Each of the tasks that are meant.
     pub fn tasks(&self) -> impl Iterator<Item = TaskRef> + '_ {
         let requests = (self.task.request.0..).zip(0..self.count).map(|(request, _)| RequestId(request));
@@ -104,6 +116,11 @@ fn is_zero(priority: &i32) -> bool {
 }
 
 impl Terms {
+    /// What it waits for.
+    pub fn parents(&self) -> impl Iterator<Item = &Parent> {
+        [&self.after, &self.follow].into_iter().flatten().flat_map(|dependency| &dependency.on)
+    }
+
     /// The dependencies that it has.
     pub fn dependencies(&mut self) -> impl Iterator<Item = &mut Dependency> {
         [&mut self.after, &mut self.follow].into_iter().flatten()
