@@ -70,6 +70,24 @@ pub fn existing_clusters() -> Result<Vec<(String, ClusterFolder, Result<ClusterS
     Ok(clusters)
 }
 
+/// The record of a cluster whose launcher runs on this host. Of another one, the failure says what is done only from there, and by
+/// which command.
+pub fn live(cluster: &str, folder: &ClusterFolder, done: &str, command: &str) -> Result<ClusterHandle, Failure> {
+    match ClusterState::of(folder)? {
+        ClusterState::Live(handle) => Ok(handle),
+        ClusterState::Elsewhere(handle) => {
+            let message = format!("cluster {cluster:?} was started on {}, and only from there {done}", handle.host);
+            let hint = format!("run `ipclusterz {command}` on {}", handle.host);
+            Err(Failure::new(Exit::Usage, message).with_hint(hint))
+        }
+        ClusterState::Gone(handle) => {
+            let message = format!("the launcher of cluster {cluster:?}, on {}, gives no sign of life", handle.host);
+            Err(Failure::new(Exit::Unreachable, message).with_hint(gone_hint(cluster, &handle)))
+        }
+        _ => Err(no_such_cluster(cluster)),
+    }
+}
+
 /// The sets of a cluster whose launcher is gone, for a person.
 pub fn what_is_left(handle: &ClusterHandle) -> Vec<String> {
     handle.sets.iter().map(|record| record.job.to_string()).collect()

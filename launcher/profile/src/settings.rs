@@ -162,10 +162,10 @@ fn set_hash_seed(engines: &mut EnginesTable, variables: &Variables) {
 /// The variable that keeps Python from putting the working folder before its standard library before a line of our code
 /// runs: a user's `random.py` or `enum.py` there would be everybody's, and break the start itself. Unlike the option `-P`,
 /// versions before 3.11 let it pass; with these, engines put the folder last as soon as they run.
-const SAFE_PATH: &str = "PYTHONSAFEPATH";
+pub const SAFE_PATH: &str = "PYTHONSAFEPATH";
 
 /// By this an engine knows that the variable is not the user's, and takes it out of its environment.
-const SAFE_PATH_OF_ENGINES: &str = "ipclusterz";
+pub const SAFE_PATH_OF_ENGINES: &str = "ipclusterz";
 
 fn set_safe_path(engines: &mut EnginesTable, variables: &Variables) {
     let value = variables.get(SAFE_PATH).unwrap_or(SAFE_PATH_OF_ENGINES);

@@ -9,13 +9,10 @@ use ipclusterz_host::python;
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::engine_words::PROGRAM;
 use ipclusterz_profile::environment::{PYTHON, Variables};
-use ipclusterz_profile::settings::cluster_name;
+use ipclusterz_profile::settings::{SAFE_PATH, SAFE_PATH_OF_ENGINES, cluster_name};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
-
-/// The variable that keeps the working folder from hiding modules, and its value for engines; see the settings.
-const SAFE_PATH: (&str, &str) = ("PYTHONSAFEPATH", "ipclusterz");
 
 /// Runs the engine's program in place of this one; returns only if that is not possible.
 pub fn run(arguments: &EngineArguments, variables: &Variables) -> Result<(), Failure> {
@@ -30,8 +27,8 @@ pub fn run(arguments: &EngineArguments, variables: &Variables) -> Result<(), Fai
         command.args(["--engines", &arguments.engines.to_string(), "--fork"]);
     }
     command.args(&arguments.options);
-    if std::env::var_os(SAFE_PATH.0).is_none() {
-        command.env(SAFE_PATH.0, SAFE_PATH.1);
+    if std::env::var_os(SAFE_PATH).is_none() {
+        command.env(SAFE_PATH, SAFE_PATH_OF_ENGINES);
     }
     Err(Failure::io(format!("running {}", python.display()))(command.exec()))
 }

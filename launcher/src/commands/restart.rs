@@ -2,7 +2,7 @@
 
 use super::waiting::Waiting;
 use crate::arguments::RestartArguments;
-use crate::clusters::{check_cluster_goes_on, gone_hint, no_such_cluster};
+use crate::clusters::{check_cluster_goes_on, live};
 use crate::report::RestartReport;
 use crate::requests;
 use ipclusterz_base::connection::ConnectionFile;
@@ -11,7 +11,6 @@ use ipclusterz_host::exit_code::Exit;
 use ipclusterz_host::failure::Failure;
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
-use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::{cluster_name, seconds};
 use std::collections::BTreeSet;
@@ -27,7 +26,8 @@ pub fn run(arguments: &RestartArguments, variables: &Variables) -> Result<Restar
     let cluster = cluster_name(arguments.common.cluster.as_deref(), variables)?;
     let timeout = if arguments.timeout == 0.0 { None } else { Some(seconds("--timeout", arguments.timeout)?) };
     let folder = ClusterFolder::of(&cluster)?;
-    let handle = live(&cluster, &folder)?;
+    let command = format!("restart --cluster {cluster}");
+    let handle = live(&cluster, &folder, "its engines are restarted", &command)?;
     check_cluster_goes_on(&handle)?;
     let started = Instant::now();
     let mut waiting = Waiting::connect(ConnectionFile::read(&folder.client_file())?, CONNECT_PATIENCE)?;
@@ -38,26 +38,6 @@ pub fn run(arguments: &RestartArguments, variables: &Variables) -> Result<Restar
         wait(&handle, &mut waiting, &before, &engines, started + timeout)?;
     }
     Ok(RestartReport { cluster, engines, there: timeout.is_some(), seconds: started.elapsed().as_secs_f64() })
-}
-
-/// The record of a cluster whose launcher runs on this host.
-fn live(cluster: &str, folder: &ClusterFolder) -> Result<ClusterHandle, Failure> {
-    match ClusterState::of(folder)? {
-        ClusterState::Live(handle) => Ok(handle),
-        ClusterState::Elsewhere(handle) => {
-            let message = format!(
-                "cluster {cluster:?} was started on {}, and only from there its engines are restarted",
-                handle.host
-            );
-            let hint = format!("run `ipclusterz restart --cluster {cluster}` on {}", handle.host);
-            Err(Failure::new(Exit::Usage, message).with_hint(hint))
-        }
-        ClusterState::Gone(handle) => {
-            let message = format!("the launcher of cluster {cluster:?}, on {}, gives no sign of life", handle.host);
-            Err(Failure::new(Exit::Unreachable, message).with_hint(gone_hint(cluster, &handle)))
-        }
-        _ => Err(no_such_cluster(cluster)),
-    }
 }
 
 /// Waits until all of these engines are there that were not `before`.

@@ -3,7 +3,7 @@
 use super::reason::{self, ASK_INTERVAL, SAY_INTERVAL};
 use super::waiting::Waiting;
 use crate::arguments::ScaleArguments;
-use crate::clusters::{check_cluster_goes_on, gone_hint, no_such_cluster};
+use crate::clusters::{check_cluster_goes_on, live};
 use crate::report::ScaleReport;
 use crate::report::progress::Progress;
 use crate::requests::{self, Change, Scaled, Scaling};
@@ -13,7 +13,6 @@ use ipclusterz_host::failure::Failure;
 use ipclusterz_host::stderr::print_line;
 use ipclusterz_launchers::cluster::ClusterFolder;
 use ipclusterz_launchers::cluster::handle::ClusterHandle;
-use ipclusterz_launchers::cluster::state::ClusterState;
 use ipclusterz_profile::environment::Variables;
 use ipclusterz_profile::settings::{cluster_name, seconds};
 use std::time::{Duration, Instant};
@@ -28,19 +27,8 @@ pub fn run(arguments: &ScaleArguments, variables: &Variables) -> Result<ScaleRep
     let cluster = cluster_name(arguments.common.cluster.as_deref(), variables)?;
     let timeout = if arguments.timeout == 0.0 { None } else { Some(seconds("--timeout", arguments.timeout)?) };
     let folder = ClusterFolder::of(&cluster)?;
-    let handle = match ClusterState::of(&folder)? {
-        ClusterState::Live(handle) => handle,
-        ClusterState::Elsewhere(handle) => {
-            let message =
-                format!("cluster {cluster:?} was started on {}, and only from there it is scaled", handle.host);
-            return Err(Failure::new(Exit::Usage, message).with_hint(format!(
-                "run `ipclusterz scale {} --cluster {cluster}` on {}",
-                arguments.change, handle.host
-            )));
-        }
-        ClusterState::Gone(handle) => return Err(gone(&cluster, &handle)),
-        _ => return Err(no_such_cluster(&cluster)),
-    };
+    let command = format!("scale {} --cluster {cluster}", arguments.change);
+    let handle = live(&cluster, &folder, "it is scaled", &command)?;
     check_cluster_goes_on(&handle)?;
     let started = Instant::now();
     let scaling = Scaling { change, group: arguments.set.clone() };
@@ -63,12 +51,6 @@ fn ask(handle: &ClusterHandle, scaling: &Scaling, deadline: Instant) -> Result<S
         }
         std::thread::sleep(TRY_AGAIN_PAUSE);
     }
-}
-
-/// The failure for a cluster of another host that gives no sign of life.
-fn gone(cluster: &str, handle: &ClusterHandle) -> Failure {
-    let message = format!("the launcher of cluster {cluster:?}, on {}, gives no sign of life", handle.host);
-    Failure::new(Exit::Unreachable, message).with_hint(gone_hint(cluster, handle))
 }
 
 /// `+4`, `-2` or `16`.

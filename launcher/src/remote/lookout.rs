@@ -72,28 +72,32 @@ pub fn scale(there: &There, runner: &Runner, scaling: &Scaling) -> Result<Scaled
         Change::To(count) => count.to_string(),
     };
     let script = there.scale(&change, scaling.group.as_deref());
-    let output = runner.run(SHELL, script.as_bytes(), Instant::now() + SCALE_PATIENCE)?;
-    let told = output.text(&there.record.host, "ipclusterz scale")?;
-    parse_scaled(&told).unwrap_or_else(|| {
-        Err(Failure::new(Exit::Unreachable, format!("ipclusterz on {} did not answer", there.record.host)))
-    })
+    asked(there, runner, "scale", &script, SCALE_PATIENCE, parse_scaled)
 }
 
 /// Asks the launcher there to restart engines; none: all. Returns which.
 pub fn restart(there: &There, runner: &Runner, engines: Option<&[EngineId]>) -> Result<Vec<EngineId>, Failure> {
     let script = there.restart(engines.unwrap_or_default());
-    let output = runner.run(SHELL, script.as_bytes(), Instant::now() + SCALE_PATIENCE)?;
-    let told = output.text(&there.record.host, "ipclusterz restart")?;
-    parse_restarting(&told).unwrap_or_else(|| {
-        Err(Failure::new(Exit::Unreachable, format!("ipclusterz on {} did not answer", there.record.host)))
-    })
+    asked(there, runner, "restart", &script, SCALE_PATIENCE, parse_restarting)
 }
 
 /// How far the sets are, as the launcher there reports it.
 pub fn progress(there: &There, runner: &Runner) -> Result<Progress, Failure> {
-    let output = runner.run(SHELL, there.status().as_bytes(), Instant::now() + STATUS_PATIENCE)?;
-    let told = output.text(&there.record.host, "ipclusterz status")?;
-    parse_status(&told).unwrap_or_else(|| {
+    asked(there, runner, "status", &there.status(), STATUS_PATIENCE, parse_status)
+}
+
+/// What a command says there that this script runs; `parse` finds the answer in it.
+fn asked<T>(
+    there: &There,
+    runner: &Runner,
+    command: &str,
+    script: &str,
+    patience: Duration,
+    parse: impl Fn(&str) -> Option<Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let output = runner.run(SHELL, script.as_bytes(), Instant::now() + patience)?;
+    let told = output.text(&there.record.host, &format!("ipclusterz {command}"))?;
+    parse(&told).unwrap_or_else(|| {
         Err(Failure::new(Exit::Unreachable, format!("ipclusterz on {} did not answer", there.record.host)))
     })
 }

@@ -7,12 +7,16 @@ use ipclusterz_runtime::wire::message::{Amount, Resources};
 /// Each kind once.
 pub fn offers(tables: &Tables) -> Vec<Resources> {
     let groups = &tables.batch.groups;
-    let mut kinds = vec![];
     if groups.is_empty() {
-        kinds.push(offered(&tables.engines));
+        return vec![offered(&tables.engines)];
     }
-    kinds.extend(groups.iter().map(|group| offered(&tables.batch.engines_in(Some(&group.name), &tables.engines))));
-    kinds.dedup();
+    let mut kinds = vec![];
+    for group in groups {
+        let offer = offered(&tables.batch.engines_in(Some(&group.name), &tables.engines));
+        if !kinds.contains(&offer) {
+            kinds.push(offer);
+        }
+    }
     kinds
 }
 

@@ -29,7 +29,7 @@ use ipclusterz_launchers::contract::{Launcher, Wake};
 use ipclusterz_profile::settings::StartSettings;
 use ipclusterz_runtime::client::Event as ClientEvent;
 use ipclusterz_runtime::controller::Ready;
-use ipclusterz_runtime::wire::message::EnginesExpected;
+use ipclusterz_runtime::wire::message::{EnginesExpected, Resources};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -93,6 +93,8 @@ pub struct Supervisor<'a> {
     pub(super) listening: Option<Box<Ready>>,
     /// Why the last controller refuses to, if it does.
     pub(super) refusal: Option<Failure>,
+    /// What its engines offer to tasks, as the settings have it.
+    offers: Vec<Resources>,
 }
 
 impl<'a> Supervisor<'a> {
@@ -123,6 +125,7 @@ impl<'a> Supervisor<'a> {
         let core = Core::new(policy, plan.started);
         let controller = ControllerProcess::new(plan.binary.clone());
         let blocks = Blocks::of(plan.settings);
+        let offers = offers(&plan.settings.tables);
         let (launcher, guard, listening, refusal) = (None, None, None, None);
         Ok(Self {
             plan,
@@ -139,6 +142,7 @@ impl<'a> Supervisor<'a> {
             hurry: false,
             listening,
             refusal,
+            offers,
         })
     }
 
@@ -198,7 +202,7 @@ impl<'a> Supervisor<'a> {
         loop {
             self.connection.tell_ends(self.core.take_words());
             let follow_load = self.blocks.as_ref().is_some_and(Blocks::follow_load);
-            let offers = Some(offers(&self.plan.settings.tables));
+            let offers = Some(self.offers.clone());
             self.connection.tell_expected(EnginesExpected { offers, ..self.core.expected(follow_load) });
             while let Some(action) = actions.pop_front() {
                 match action {
