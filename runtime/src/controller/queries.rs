@@ -19,27 +19,27 @@ pub(super) enum Way {
 /// Looks up what the core knows. `began`: when its clock began, seconds since 1970; none: there is no history.
 pub(super) fn look_up(core: &Core, route: Route, query: Query, now: Duration, began: Option<f64>) -> Way {
     let Query { number, ask } = query;
-    if let Ask::Explain { session, requests } = &ask {
-        let tasks = core.why(session, &requests.iter().copied().collect(), began.unwrap_or_default());
-        return Way::Answered(Found { number, tasks, ..Found::default() });
-    }
-    let Some(began) = began else {
-        let error = "this cluster keeps no history: controller.journal of its profile is \"off\"".to_owned();
-        return Way::Answered(Found { number, error: Some(error), ..Found::default() });
-    };
-    let (name, open, names) = match &ask {
-        Ask::Sessions => return Way::Answered(Found { number, sessions: core.sessions(now), ..Found::default() }),
-        Ask::Tasks(filter) => {
+    let (name, open, names) = match (&ask, began) {
+        (Ask::Explain { session, requests }, began) => {
+            let tasks = core.why(session, &requests.iter().copied().collect(), began.unwrap_or_default());
+            return Way::Answered(Found { number, tasks, ..Found::default() });
+        }
+        (_, None) => {
+            let error = "this cluster keeps no history: controller.journal of its profile is \"off\"".to_owned();
+            return Way::Answered(Found { number, error: Some(error), ..Found::default() });
+        }
+        (Ask::Sessions, _) => {
+            return Way::Answered(Found { number, sessions: core.sessions(now), ..Found::default() });
+        }
+        (Ask::Tasks(filter), Some(began)) => {
             let named: Option<BTreeSet<&RequestId>> =
                 filter.requests.as_ref().map(|requests| requests.iter().collect());
             let meant = |request| named.as_ref().is_none_or(|named| named.contains(&request));
             (filter.session.as_deref(), core.open_tasks(filter, began, meant), core.names_of_sessions())
         }
-        Ask::Purge(filter) => (filter.session.as_deref(), Vec::new(), BTreeMap::new()),
-        Ask::Submissions { session } => (Some(&**session), Vec::new(), BTreeMap::new()),
-        // Answered above.
-        Ask::Explain { .. } => (None, Vec::new(), BTreeMap::new()),
-        Ask::Results { session, requests } => {
+        (Ask::Purge(filter), _) => (filter.session.as_deref(), Vec::new(), BTreeMap::new()),
+        (Ask::Submissions { session }, _) => (Some(&**session), Vec::new(), BTreeMap::new()),
+        (Ask::Results { session, requests }, _) => {
             let open = core.unanswered(session, &requests.iter().copied().collect());
             (Some(&**session), open, BTreeMap::new())
         }

@@ -87,9 +87,7 @@ impl Core {
     pub fn why(&self, session: &str, requests: &BTreeSet<RequestId>, began: f64) -> Vec<TaskRecord> {
         let Some(id) = self.session_beginning(session) else { return Vec::new() };
         let Some(peer) = self.registry.peer(id) else { return Vec::new() };
-        let tasks = self.work.open_tasks_of(id).filter(|task| requests.contains(&task.request));
-        let explained = tasks.map(|task| TaskRecord { waits: self.work.why(task.task), ..record(peer, &task, began) });
-        explained.collect()
+        self.open_of_client(id, peer, began, true, &|request| requests.contains(&request)).collect()
     }
 
     fn session(&self, id: PeerId, peer: &Peer, now: Duration) -> SessionRecord {
