@@ -11,7 +11,7 @@ use super::buffers::line_by_line;
 use super::descriptors::{ReadEnd, check, inode, keep_last_words, lead, set_waiting};
 use crate::wire::message::Stream;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// So much is read at once: what a pipe can hold.
@@ -57,7 +57,7 @@ impl Capture {
     /// From here on they are pipes. `wakes` is polled, too.
     pub fn start(wakes: RawFd) -> io::Result<Capture> {
         let now = Instant::now();
-        let logs = [copy_of(libc::STDOUT_FILENO)?, copy_of(libc::STDERR_FILENO)?];
+        let logs = [io::stdout().as_fd().try_clone_to_owned()?, io::stderr().as_fd().try_clone_to_owned()?];
         // SAFETY: no memory involved; the descriptor is checked, and owned here.
         let epoll = unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
         let mut capture = Capture {
@@ -285,11 +285,6 @@ pub(super) fn wait(epoll: RawFd) {
         // User code has closed what is not its own, and will soon see what that means.
         std::thread::sleep(AGAIN);
     }
-}
-
-fn copy_of(descriptor: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: no memory involved; the descriptor is checked, and owned here.
-    unsafe { Ok(OwnedFd::from_raw_fd(check(libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3))?)) }
 }
 
 /// Whether this process has children, alive or not waited for yet.

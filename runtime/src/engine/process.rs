@@ -89,13 +89,7 @@ impl UserThread {
 
     /// Sends it a signal that may stop or end this process, once the answer is on its way.
     pub fn signal_soon(self, number: libc::c_int) {
-        let send = move || {
-            std::thread::sleep(ANSWER_DELAY);
-            self.signal(number);
-        };
-        if std::thread::Builder::new().name("signal".to_owned()).spawn(send).is_err() {
-            self.signal(number);
-        }
+        soon("signal", move || self.signal(number));
     }
 
     /// Sends it a signal.
@@ -107,12 +101,17 @@ impl UserThread {
 
 /// Ends this process, with its group if it leads one, as soon as what it has said is on its way, and says why in its log.
 pub fn kill_soon(why: &'static str) {
-    let soon = move || {
+    soon("kill", move || kill(why));
+}
+
+/// Does something when what was said is on its way; at once where there is no room for another thread.
+fn soon(name: &str, what: impl Fn() + Copy + Send + 'static) {
+    let later = move || {
         std::thread::sleep(ANSWER_DELAY);
-        kill(why);
+        what();
     };
-    if std::thread::Builder::new().name("kill".to_owned()).spawn(soon).is_err() {
-        kill(why);
+    if std::thread::Builder::new().name(name.to_owned()).spawn(later).is_err() {
+        what();
     }
 }
 

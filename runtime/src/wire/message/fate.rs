@@ -25,35 +25,31 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// All of them, each with its name in Python, and what the task has done, for people.
-    const WORDS: [(Fate, &str, &str); 8] = [
-        (Fate::Ok, "ok", "succeeded"),
-        (Fate::Error, "error", "failed"),
-        (Fate::Aborted, "aborted", "was aborted"),
-        (Fate::Lost, "lost", "was lost"),
-        (Fate::Rejected, "rejected", "was refused"),
-        (Fate::RankLost, "rank_lost", "has lost a rank of its group"),
-        (Fate::Impossible, "impossible", "cannot run either"),
-        (Fate::TimedOut, "timed_out", "was out of time"),
-    ];
-
-    fn words(self) -> (&'static str, &'static str) {
-        let found = Self::WORDS.iter().find(|(fate, ..)| *fate == self);
-        found.map_or(("", ""), |(_, name, verb)| (name, verb))
-    }
-
     /// Its name in Python.
     pub fn name(self) -> &'static str {
-        self.words().0
+        match self {
+            Fate::Ok => "ok",
+            Fate::Error => "error",
+            Fate::Aborted => "aborted",
+            Fate::Lost => "lost",
+            Fate::Rejected => "rejected",
+            Fate::RankLost => "rank_lost",
+            Fate::Impossible => "impossible",
+            Fate::TimedOut => "timed_out",
+        }
     }
 
     /// What a task of this fate has done, for people.
     pub fn verb(self) -> &'static str {
-        self.words().1
-    }
-
-    /// The fate with this name.
-    pub fn from_name(name: &str) -> Option<Fate> {
-        Self::WORDS.iter().find(|(_, word, _)| *word == name).map(|(fate, ..)| *fate)
+        match self {
+            Fate::Ok => "succeeded",
+            Fate::Error => "failed",
+            Fate::Aborted => "was aborted",
+            Fate::Lost => "was lost",
+            Fate::Rejected => "was refused",
+            Fate::RankLost => "has lost a rank of its group",
+            Fate::Impossible => "cannot run either",
+            Fate::TimedOut => "was out of time",
+        }
     }
 }

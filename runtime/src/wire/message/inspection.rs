@@ -49,11 +49,6 @@ pub struct Activity {
     /// The last call on each communicator, as JSON of the MPI extension module.
     pub calls: String,
     /// It sends itself the signal that came with the question.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub signalled: bool,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(value: &bool) -> bool {
-    !value
 }
