@@ -139,6 +139,23 @@ def test_engines_are_restarted(site: Site) -> None:
     assert not set(last.items()) & set(after.items())
 
 
+def test_an_engine_that_is_stopped_is_ended_at_the_limit_of_its_call(site: Site) -> None:
+    site.start(4, "--restart", "--set", "controller.kill_grace=1")
+    before = {engine: about["pid"] for engine, about in site.engines().items()}
+    together = site.together or "SLURM_JOB_ID" in site.env or 'launcher = "batch"' in site.profile
+    with site.prompt() as prompt:
+        why = prompt.do(user.stopped_at_its_limit)
+        if together:
+            # Where one program or one job has started all of them, nobody can end it alone.
+            assert "neither the engine nor its launcher has ended it" in why
+            return
+        assert "its engine had to be ended" in why
+        assert prompt.do(user.wait_for_ids, [0, 1, 2, 3]) == [0, 1, 2, 3]
+        assert prompt.do(user.answers) == dict.fromkeys(range(4), 42)
+    after = {engine: about["pid"] for engine, about in site.engines().items()}
+    assert len(set(before.items()) - set(after.items())) == 1
+
+
 def test_signals_reach_engines_that_are_busy(site: Site) -> None:
     site.start(4)
     with site.prompt() as prompt:

@@ -243,6 +243,22 @@ def begin_to_sleep(rc: Any, engine: int, seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
+def stopped_at_its_limit(rc: Any, seconds: float = 60) -> str:
+    """What a call with a time limit is told that stops its engine."""
+    import os
+    import signal
+
+    import ipclusterz as ipz
+
+    view = rc.load_balanced_view()
+    with view.temp_flags(time_limit=1):
+        result = view.apply_async(lambda: os.kill(os.getpid(), signal.SIGSTOP))
+    try:
+        return f"it has ended: {result.get(seconds)}"
+    except ipz.TaskTimeout as error:
+        return str(error)
+
+
 def signalled(rc: Any, name: str, seconds: float = 20) -> Any:
     """How often engines that run a call have got a signal which is sent once."""
     import time

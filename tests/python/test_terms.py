@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +29,23 @@ SECONDS = 30
 @pytest.fixture
 def view(rc: Client) -> LoadBalancedView:
     return rc.load_balanced_view()
+
+
+@pytest.fixture
+def own_engine() -> Iterator[Callable[[Cluster], int]]:
+    """Starts an engine by hand, and kills it at the end."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(cluster: Cluster) -> int:
+        assert cluster.report is not None
+        command = [sys.executable, "-m", "ipclusterz.engine", "--connection-file", cluster.report["engine_file"]]
+        processes.append(subprocess.Popen(command, start_new_session=True))
+        return processes[-1].pid
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait(SECONDS)
 
 
 def noted(path: str, word: str) -> str:
@@ -236,6 +256,37 @@ def test_one_that_cannot_be_interrupted_ends_with_its_engine(own_cluster: Callab
         with pytest.raises(ipz.EngineError):
             result.get(SECONDS)
         until(lambda: len(engine_pids(rc)) == 2, SECONDS)
+
+
+def test_an_engine_that_is_stopped_is_ended_by_its_launcher(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster(2, controller={"kill_grace": 0.3}, engines={"restart": True})
+    with cluster.connect_client() as rc:
+        before = engine_pids(rc)
+        view = rc.load_balanced_view()
+        with view.temp_flags(time_limit=0.5):
+            result = view.apply_async(never_ends)
+        until(lambda: result.stdout)
+        stopped = before[rc.explain(result).tasks[0]["engine_id"]]
+        os.kill(stopped, signal.SIGSTOP)
+        with pytest.raises(ipz.TaskTimeout, match="its engine had to be ended"):
+            result.get(SECONDS)
+        until(lambda: len(engine_pids(rc)) == 2 and stopped not in engine_pids(rc).values(), SECONDS)
+        assert not Path(f"/proc/{stopped}").exists()
+
+
+def test_a_call_ends_at_its_limit_where_nobody_can_end_its_engine(
+    own_cluster: Callable[..., Cluster], own_engine: Callable[[Cluster], int]
+) -> None:
+    cluster = own_cluster(0, controller={"kill_grace": 0.3})
+    pid = own_engine(cluster)
+    with cluster.connect_client() as rc:
+        view = rc.load_balanced_view()
+        with view.temp_flags(time_limit=0.5):
+            result = view.apply_async(never_ends)
+        until(lambda: result.stdout)
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(ipz.TaskTimeout, match="neither the engine nor its launcher has ended it"):
+            result.get(SECONDS)
 
 
 # -- errors and tries ---------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ impl Connection {
             Event::Interrupted { .. } => self.is_up = false,
             // Another controller may come, which has heard nothing.
             Event::Disconnected { .. } => (self.is_up, self.expected.1) = (false, false),
-            Event::EngineJoined(_) | Event::EngineLeft { .. } => {}
+            Event::EngineJoined(_) | Event::EngineLeft { .. } | Event::EngineHangs(_) => {}
         }
     }
 

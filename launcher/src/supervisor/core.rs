@@ -241,6 +241,7 @@ impl Core {
             Input::Set(_, SetEvent::Vacated(words)) => vec![Action::Say(words)],
             Input::EngineJoined(info) => self.joined(&info, now),
             Input::EngineLeft { id, reason } => self.left(id, reason, now),
+            Input::EngineHangs(id) => self.hangs(id),
             Input::Explained(set, engine, how) => self.explained(set, engine, how, now),
             Input::ParentSaid(set, engine, how) => self.parent_said(set, engine, how, now),
             Input::ControllerSaid(word) => self.controller.said(word, now),

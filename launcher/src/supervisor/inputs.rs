@@ -33,6 +33,8 @@ pub enum Input {
         /// Why, as a sentence that names it.
         reason: String,
     },
+    /// An engine does not end although it has to, and does nothing about it itself.
+    EngineHangs(EngineId),
     /// How this lost engine of a set that goes on ended; `None` if its end is not explained yet.
     Explained(SetId, EngineId, Option<String>),
     /// How this engine ended, by its parent in the job, which can start it again.

@@ -6,7 +6,7 @@ use super::inputs::Action;
 use super::names::name_engines;
 use super::set::{Set, Stage};
 use ipclusterz_base::ids::EngineId;
-use ipclusterz_launchers::set::SetId;
+use ipclusterz_launchers::set::{Force, SetId};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,20 @@ impl Core {
         }
         let what = if self.policy.rank_loss.is_some() { "MPI_COMM_WORLD" } else { "job" };
         Err(CannotRestart::Together { named: name_engines(&of_set), others: name_engines(&others), what })
+    }
+
+    /// Kills an engine that does not end although it has to: its process may be stopped. It comes back as others that die. Says why
+    /// not, if that is not possible.
+    pub(super) fn hangs(&self, engine: EngineId) -> Vec<Action> {
+        let why = match self.restartable().find(|set| set.has(engine)).map(|set| set.set.id) {
+            None => Err(CannotRestart::NotOurs(name_engines(&[engine]))),
+            Some(set) => self.check_whole(set, &BTreeSet::from([engine])).map(|()| set),
+        };
+        let what = format!("engine {engine} does not end although it has to");
+        match why {
+            Ok(set) => vec![Action::Say(format!("{what}; its process is killed")), Action::End(set, Force::Kill)],
+            Err(why) => vec![Action::Say(format!("{what}, and is not killed: {why}"))],
+        }
     }
 
     fn begin_restart(&mut self, id: SetId, now: Instant) {

@@ -307,6 +307,7 @@ impl<'a> Supervisor<'a> {
         match event {
             ClientEvent::EngineJoined(info) => self.core.handle(Input::EngineJoined(info), now),
             ClientEvent::EngineLeft { id, reason } => self.core.handle(Input::EngineLeft { id, reason }, now),
+            ClientEvent::EngineHangs(id) => self.core.handle(Input::EngineHangs(id), now),
             ClientEvent::Resumed => self.core.handle(Input::ControllerReached, now),
             // The end of the controller's process explains it. If only the connection is lost, it is made again.
             ClientEvent::Interrupted { .. } | ClientEvent::Disconnected { .. } => Vec::new(),

@@ -15,6 +15,8 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// To a launcher: an engine does not end although it has to.
+    EngineHangs(EngineId),
     /// The connection broke. The session will be resumed, and calls wait for that.
     Interrupted {
         /// Why.

@@ -195,6 +195,7 @@ impl Core {
                 }
             }
             Effect::Unlink(name) => self.actions.push(Action::Unlink(name)),
+            Effect::Hangs(engine) => self.hangs(engine),
             Effect::Submitted(client, request, what) => {
                 let session = self.session_id(client);
                 self.actions.push(Action::Keep(Box::new(Entry::Request { session, request, what })));

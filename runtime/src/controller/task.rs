@@ -132,13 +132,30 @@ pub(super) struct Conditions {
     /// For how long it may run, and until when; later, when its engine is ended.
     pub time_limit: Option<Duration>,
     pub end_by: Option<Duration>,
-    /// It has reached its limit.
-    pub overrun: bool,
+    /// What was done about that it has reached its limit.
+    #[serde(default)]
+    pub overrun: Overrun,
     /// How long after an error it is started again, and when.
     pub retry_delay: Duration,
     pub resumes: Option<Duration>,
     /// How many engines it may take along, if that was stated.
     pub crash_limit: Option<u32>,
+}
+
+/// What was done about a task that has reached its time limit, the mildest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Overrun {
+    /// Nothing yet.
+    #[default]
+    Not,
+    /// Its engine was away, and could not be told.
+    Unheard,
+    /// It was interrupted.
+    Interrupted,
+    /// Its engine was told to end.
+    Killed,
+    /// Its launcher was told to end it.
+    Reported,
 }
 
 /// A task has ended for which others wait.

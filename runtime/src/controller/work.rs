@@ -51,6 +51,8 @@ pub enum Effect {
     ToClient(PeerId, Channel, Message, Vec<Frame>),
     /// Remove a segment: no reader needs its name any more.
     Unlink(Frame),
+    /// An engine does not end: its launcher is to end it.
+    Hangs(EngineId),
     /// Remember a request of this client.
     Submitted(PeerId, RequestId, Box<Submitted>),
     /// Remember how a task of this client has ended.

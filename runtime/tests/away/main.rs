@@ -1,8 +1,9 @@
 //! Engines of other hosts of which nothing is heard any more: how long they are waited for, what becomes of their tasks, and who
 //! may say that they have ended.
 //!
-//! `net`: a controller, and its peers at the other end of a network. One situation a test: `waiting`, `elsewhere`.
+//! `net`: a controller, and its peers at the other end of a network. One situation a test: `waiting`, `elsewhere`, `limits`.
 
 mod elsewhere;
+mod limits;
 mod net;
 mod waiting;

@@ -140,10 +140,20 @@ impl Net {
     }
 
     pub fn submit(&mut self, client: &Peer, placement: Placement) -> RequestId {
+        self.submit_on(client, placement, None)
+    }
+
+    /// One that may run only so long.
+    pub fn submit_limited(&mut self, client: &Peer, seconds: u64) -> RequestId {
+        let terms = Terms { time_limit: Some(seconds as f64), ..Terms::default() };
+        self.submit_on(client, anywhere(0), Some(Box::new(terms)))
+    }
+
+    fn submit_on(&mut self, client: &Peer, placement: Placement, terms: Option<Box<Terms>>) -> RequestId {
         self.last_request += 1;
         let id = RequestId(self.last_request);
         let (function, carries_function, segments, collective) = (None, false, vec![], false);
-        let (timeout, name, about, part, keep, op, terms) = (None, None, None, 0, None, Op::Execute, None);
+        let (timeout, name, about, part, keep, op) = (None, None, None, 0, None, Op::Execute);
         let request = Request {
             id,
             placement,
@@ -192,6 +202,19 @@ impl Net {
     /// Those that it was asked to give back, among all that it was sent.
     pub fn recalls(&mut self, engine: &Peer) -> Vec<TaskId> {
         self.taken(engine, |message| if let Message::Recall(recall) = message { recall.tasks } else { vec![] })
+    }
+
+    /// Those that it was told to interrupt.
+    pub fn interrupts(&mut self, engine: &Peer) -> Vec<TaskId> {
+        self.taken(engine, |message| if let Message::Recall(recall) = message { recall.interrupt } else { vec![] })
+    }
+
+    /// The engines that a launcher is to end.
+    pub fn hanging(&mut self, launcher: &Peer) -> Vec<EngineId> {
+        let sent = self.sent.remove(&launcher.control).unwrap_or_default();
+        let hangs =
+            |message| if let Message::EngineAway(told) = message { told.hangs.then_some(told.id) } else { None };
+        sent.into_iter().filter_map(hangs).collect()
     }
 
     fn taken(&mut self, engine: &Peer, of: impl Fn(Message) -> Vec<TaskId>) -> Vec<TaskId> {

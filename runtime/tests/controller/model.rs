@@ -54,6 +54,8 @@ pub struct ModelClient {
     pub left: Vec<String>,
     /// And of engines that are to come.
     pub coming: Vec<EnginesExpected>,
+    /// The engines that it is to end.
+    pub hanging: Vec<EngineId>,
     pub knows_function: bool,
 }
 

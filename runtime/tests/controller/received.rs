@@ -181,7 +181,8 @@ impl World {
             Message::StatusReply(status) => self.losses = status.losses,
             Message::EngineLeft(left) => client.left.push(left.reason),
             Message::EnginesExpected(expected) => client.coming.push(expected),
-            Message::Attached(_) | Message::EngineJoined(_) | Message::EngineAway(_) | Message::Refused(_) => {}
+            Message::EngineAway(away) => client.hanging.extend(away.hangs.then_some(away.id)),
+            Message::Attached(_) | Message::EngineJoined(_) | Message::Refused(_) => {}
             other => panic!("a client got {other:?}"),
         }
     }

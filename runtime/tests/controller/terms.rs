@@ -208,6 +208,31 @@ fn what_is_not_begun_in_time_is_taken_back_and_what_runs_too_long_is_interrupted
 }
 
 #[test]
+fn of_an_engine_that_does_not_end_the_launcher_is_told_and_its_task_is_answered_whoever_can_end_it() {
+    let grace = Limits::default().kill_grace;
+    for launcher_is_there in [true, false] {
+        let mut world = World::new();
+        let client = world.join(Role::Client, None);
+        let launcher = launcher_is_there.then(|| world.launcher_joins());
+        let engine = world.join(Role::Engine, None);
+        world.submit_on(client, ANYWHERE, Asked { time_limit: Some(1.0), ..Asked::default() }, false, 0);
+        world.now += Duration::from_secs(1);
+        for told in [0, 0, 1] {
+            world.feed(Event::Tick);
+            let hanging = launcher.map(|launcher| world.clients[&launcher].hanging.len());
+            assert_eq!(hanging, launcher.map(|_| told));
+            assert_eq!(world.fates.get(&(client, RequestId(1))), None);
+            world.now += grace;
+        }
+        world.feed(Event::Tick);
+        assert_eq!(world.fates.get(&(client, RequestId(1))), Some(&Fate::TimedOut));
+        assert!(world.clients[&client].hanging.is_empty(), "others have nothing to do with it");
+        world.gone(engine, false);
+        world.settle();
+    }
+}
+
+#[test]
 fn a_task_fails_again_and_again_until_its_retries_are_used_up() {
     let mut world = World::new();
     let client = world.join(Role::Client, None);

@@ -451,9 +451,9 @@ fn control() -> impl Strategy<Value = Message> {
             reason,
             more
         })),
-        (engine_id(), option::of((number(), number(), any::<bool>()))).prop_map(|(id, away)| {
+        (engine_id(), option::of((number(), number(), any::<bool>())), any::<bool>()).prop_map(|(id, away, hangs)| {
             let away = away.map(|(seconds, left, silent)| Away { seconds, left, silent });
-            Message::EngineAway(EngineAway { id, away })
+            Message::EngineAway(EngineAway { id, away, hangs })
         }),
         (".*", option::of(".*"), any::<bool>()).prop_map(|(uuid, how, certain)| Message::EngineEnded(EngineEnded {
             uuid,

@@ -55,6 +55,29 @@ fn one_that_does_not_end_is_terminated_and_killed_and_comes_back_however_it_ende
 }
 
 #[test]
+fn an_engine_that_hangs_is_killed_and_comes_back_if_it_can_be_ended_alone() {
+    let (mut core, now) = queued(2, 1, None);
+    join(&mut core, 0..2, now);
+    core.policy.restart = true;
+    let what = "engine 1 does not end although it has to";
+    let killed_now = [Action::Say(format!("{what}; its process is killed")), Action::End(SetId(1), Force::Kill)];
+    assert_eq!(core.handle(Input::EngineHangs(EngineId(1)), now), killed_now);
+    core.handle(ended(1, killed()), now);
+    let later = core.next_tick().expect("it comes back");
+    assert_eq!(core.handle(Input::Tick, later), [Action::Start(set_of(1, 1))]);
+    let (mut core, now) = queued(1, 2, None);
+    join(&mut core, 0..2, now);
+    let why = [
+        (1, "engine 1 cannot be restarted without engine 0: they are one job"),
+        (7, "engine 7: not started by this cluster's launcher, or not there"),
+    ];
+    for (engine, why) in why {
+        let line = format!("engine {engine} does not end although it has to, and is not killed: {why}");
+        assert_eq!(core.handle(Input::EngineHangs(EngineId(engine)), now), [Action::Say(line)]);
+    }
+}
+
+#[test]
 fn engines_that_are_one_program_are_restarted_together_or_not_at_all() {
     for (on_rank_loss, what) in [(None, "job"), (Some(OnRankLoss::Restart), "MPI_COMM_WORLD")] {
         let (mut core, now) = queued(2, 2, on_rank_loss);

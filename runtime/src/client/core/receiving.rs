@@ -35,8 +35,9 @@ impl Core {
                 self.absent.remove(&info.id);
                 self.happened(Event::EngineJoined(info));
             }
-            Message::EngineAway(EngineAway { id, away: Some(away) }) => drop(self.absent.insert(id, (away, now))),
-            Message::EngineAway(EngineAway { id, away: None }) => drop(self.absent.remove(&id)),
+            Message::EngineAway(EngineAway { id, hangs: true, .. }) => self.happened(Event::EngineHangs(id)),
+            Message::EngineAway(EngineAway { id, away: Some(away), .. }) => drop(self.absent.insert(id, (away, now))),
+            Message::EngineAway(EngineAway { id, away: None, .. }) => drop(self.absent.remove(&id)),
             Message::EngineLeft(left) => {
                 self.absent.remove(&left.id);
                 let was_here = self.engines.remove(&left.id).is_some();

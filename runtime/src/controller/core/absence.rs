@@ -101,7 +101,7 @@ impl Core {
     pub(super) fn is_back(&mut self, id: PeerId, engine: EngineId, now: Duration) {
         let absence = self.registry.peer_mut(id).and_then(|peer| peer.absence.take());
         if absence.is_some_and(|absence| absence.told) {
-            self.notify(&Message::EngineAway(EngineAway { id: engine, away: None }));
+            self.notify(&Message::EngineAway(EngineAway { id: engine, away: None, hangs: false }));
         }
         // One that is told to end is given nothing.
         if self.registry.peer(id).is_some_and(|peer| !peer.leaving) {
@@ -117,14 +117,28 @@ impl Core {
             absence.told = true;
         }
         if let Some(engine) = peer.engine_id {
-            self.notify(&Message::EngineAway(EngineAway { id: engine, away }));
+            self.notify(&Message::EngineAway(EngineAway { id: engine, away, hangs: false }));
+        }
+    }
+
+    /// An engine does not end although it has to, and nothing in it does anything about that: its launcher is told.
+    pub(super) fn hangs(&mut self, engine: EngineId) {
+        let launchers = self.registry.clients().filter(|(_, peer)| peer.hello.launcher && peer.stood).map(|(id, _)| id);
+        let launchers: Vec<PeerId> = launchers.collect();
+        let whose = if launchers.is_empty() { ", and no launcher of this cluster is there" } else { "" };
+        self.actions.push(Action::Log(format!("engine {engine} does not end although it has to{whose}")));
+        for launcher in launchers {
+            let hangs = EngineAway { id: engine, away: None, hangs: true };
+            self.send_client(launcher, Channel::Control, Message::EngineAway(hangs), vec![]);
         }
     }
 
     /// Tells a client that has come which engines are away.
     pub(super) fn tell_who_is_away(&mut self, client: PeerId, now: Duration) {
-        let away =
-            self.registry.engines().filter_map(|(id, peer)| Some(EngineAway { id, away: Some(peer.away(now)?) }));
+        let away = self
+            .registry
+            .engines()
+            .filter_map(|(id, peer)| Some(EngineAway { id, away: Some(peer.away(now)?), hangs: false }));
         for away in away.collect::<Vec<_>>() {
             self.send_client(client, Channel::Control, Message::EngineAway(away), vec![]);
         }

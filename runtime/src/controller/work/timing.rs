@@ -1,13 +1,12 @@
 //! Tasks with a time: those that have to begin in time, may run only so long, or are started again a little later.
 
-use super::Work;
-use crate::controller::task::{Conditions, Place, TaskState};
+use super::{Effect, Work};
+use crate::controller::limits::Limits;
+use crate::controller::task::{Conditions, Overrun, Place, TaskState};
 use crate::wire::message::{Outcome, Recall};
 use ipclusterz_base::ids::{EngineId, TaskId};
 use std::time::Duration;
 
-/// An engine that is to be told something, and is away, is looked at again after this.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// What was interrupted has so long in any case.
 const LEAST_GRACE: Duration = Duration::from_millis(10);
 
@@ -99,28 +98,43 @@ impl Work {
         self.loads.hold_back(engine);
     }
 
-    /// A task has reached its time limit: it is interrupted, and if that does not end it, its engine is.
+    /// A task has reached its time limit: it is interrupted. If that does not end it, its engine is told to end, and then its launcher
+    /// to end it, for the engine may be stopped. It has its answer even if nobody can.
     fn has_run_too_long(&mut self, task: TaskId, engine: EngineId, now: Duration) {
-        let (here, grace) = (self.loads.is_here(engine), self.limits.kill_grace);
+        let (here, Limits { kill_grace, engine_grace, .. }) = (self.loads.is_here(engine), self.limits);
         let Some(conditions) = self.conditions(task) else { return };
-        let again = now.saturating_add(if here { grace.max(LEAST_GRACE) } else { LOOK_AGAIN });
-        conditions.end_by = Some(again);
-        let was_interrupted = conditions.overrun;
-        conditions.overrun |= here;
-        let recall = if was_interrupted {
-            Recall { kill: vec![task], ..Recall::default() }
-        } else {
-            Recall { interrupt: vec![task], ..Recall::default() }
+        let (next, recall) = match (conditions.overrun, here) {
+            (Overrun::Not | Overrun::Unheard, true) => {
+                (Overrun::Interrupted, Some(Recall { interrupt: vec![task], ..Recall::default() }))
+            }
+            (Overrun::Not, false) => (Overrun::Unheard, None),
+            (Overrun::Interrupted, true) => (Overrun::Killed, Some(Recall { kill: vec![task], ..Recall::default() })),
+            (Overrun::Unheard | Overrun::Interrupted | Overrun::Killed, _) => (Overrun::Reported, None),
+            (Overrun::Reported, _) => return self.is_beyond_reach(task, engine),
         };
+        let grace = if next == Overrun::Unheard { kill_grace.saturating_mul(2).max(engine_grace) } else { kill_grace };
+        let again = now.saturating_add(grace.max(LEAST_GRACE));
+        (conditions.overrun, conditions.end_by) = (next, Some(again));
         self.timers.insert((again, task));
-        if here {
+        if let Some(recall) = recall {
             self.recall(engine, recall);
+        }
+        if next == Overrun::Reported {
+            self.effects.push(Effect::Hangs(engine));
+        }
+    }
+
+    /// A task has run for too long, and nobody has ended its engine.
+    fn is_beyond_reach(&mut self, task: TaskId, engine: EngineId) {
+        let end = "neither the engine nor its launcher has ended it (`ipclusterz logs` has the reason)";
+        if let Some(outcome) = self.time_limit_of(task, end) {
+            self.answer(task, Some(engine), outcome);
         }
     }
 
     /// What a task is told that was ended because it had run for too long; none: it was not.
     pub(super) fn time_limit_of(&mut self, task: TaskId, end: &str) -> Option<Outcome> {
-        let conditions = self.conditions(task).filter(|conditions| conditions.overrun)?;
+        let conditions = self.conditions(task).filter(|conditions| conditions.overrun > Overrun::Unheard)?;
         let seconds = conditions.time_limit.unwrap_or_default().as_secs_f64();
         Some(Outcome::TimedOut(format!("it ran for longer than its time limit of {seconds} s, and {end}")))
     }

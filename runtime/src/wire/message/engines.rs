@@ -43,6 +43,9 @@ pub struct EngineAway {
     /// None: it has its connections again.
     #[serde(default)]
     pub away: Option<Away>,
+    /// To the launcher alone, and about nothing else: it does not end although it has to, so that its process is to be ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hangs: bool,
 }
 
 /// An engine that has no connection.
