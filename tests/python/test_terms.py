@@ -101,6 +101,21 @@ def test_a_call_follows_others_to_their_engine(view: LoadBalancedView) -> None:
     assert view.apply_sync(os.getpid, follow=first) == first.get()
 
 
+def test_an_engine_that_was_restarted_is_not_where_they_ran(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster(1)
+    with cluster.connect_client() as rc:
+        view = rc.load_balanced_view()
+        first = view.apply_async(os.getpid)
+        before = first.get(SECONDS)
+        cluster.restart_engines(timeout=SECONDS)
+        until(lambda: engine_pids(rc) and before not in engine_pids(rc).values(), SECONDS)
+        why = "engine 0 was restarted since then"
+        for way in (first, first.msg_ids):
+            with pytest.raises(ipz.ImpossibleDependency, match=why):
+                view.apply_async(os.getpid, follow=way).get(SECONDS)
+        assert view.apply_sync(os.getpid, follow=view.apply_async(os.getpid)) != before
+
+
 def test_those_of_different_engines_cannot_be_followed_together(rc: Client, view: LoadBalancedView) -> None:
     both = rc[[0, 1]].apply_async(os.getpid)
     result = view.apply_async(abs, -1, follow=both)

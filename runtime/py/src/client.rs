@@ -281,6 +281,10 @@ impl Client {
         Ok(ids.into_iter().map(|id| id.0).collect())
     }
 
+    fn engine_uuid(&self, engine_id: u32) -> PyResult<Option<String>> {
+        Ok(self.core.get()?.engine_uuid(EngineId(engine_id)))
+    }
+
     fn what_became_of(&self, py: Python<'_>, engine_id: u32) -> PyResult<Option<String>> {
         let core = self.core.get()?;
         Ok(py.detach(|| core.what_became_of(EngineId(engine_id))))

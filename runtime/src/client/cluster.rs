@@ -22,6 +22,11 @@ impl Client {
         self.shared.lock().core.engines.values().map(|(info, _)| info.clone()).collect()
     }
 
+    /// What identifies the process of one; none: there is none.
+    pub fn engine_uuid(&self, engine: EngineId) -> Option<String> {
+        self.shared.lock().core.engines.get(&engine).map(|(info, _)| info.uuid.clone())
+    }
+
     /// Their ids, sorted.
     pub fn engine_ids(&self) -> Result<Vec<EngineId>, ClientError> {
         Ok(self.usable()?.core.engines.keys().copied().collect())

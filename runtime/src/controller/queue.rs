@@ -5,6 +5,7 @@
 //! task that comes back has its place again.
 
 use super::load::Loads;
+use super::waits::Ran;
 use crate::wire::message::Resources;
 use crate::wire::sharing;
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
@@ -20,6 +21,9 @@ use std::time::Duration;
 pub(super) struct Choice {
     /// These, sorted; none: all there are.
     only: Option<Vec<EngineId>>,
+    /// And of those only these processes, sorted; none: whichever has the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    processes: Option<Vec<PeerId>>,
     /// But not these processes, sorted: they lack what it needs.
     tried: Vec<PeerId>,
     /// How long it will take, if that was stated: it goes to no engine that ends before.
@@ -48,13 +52,15 @@ impl Choice {
         Choice { needs, alone, ..self }
     }
 
-    /// The same, among these engines.
-    pub fn among(&self, engines: &BTreeSet<EngineId>) -> Self {
-        let mut only: Vec<EngineId> = engines.iter().copied().collect();
+    /// The same, among these engines, as long as they are these processes.
+    pub fn among(&self, engines: &BTreeSet<Ran>) -> Self {
+        let ids: BTreeSet<EngineId> = engines.iter().map(|(engine, _)| *engine).collect();
+        let processes: BTreeSet<PeerId> = engines.iter().map(|(_, process)| *process).collect();
+        let mut only = Vec::from_iter(ids);
         if let Some(named) = &self.only {
             only.retain(|engine| named.binary_search(engine).is_ok());
         }
-        Choice { only: Some(only), ..self.clone() }
+        Choice { only: Some(only), processes: Some(Vec::from_iter(processes)), ..self.clone() }
     }
 
     /// The same, but not `peer`.
@@ -84,7 +90,16 @@ impl Choice {
     /// Whether it may go to `engine` at all.
     pub fn allows(&self, engine: EngineId, loads: &Loads) -> bool {
         let chosen = |only: &Vec<EngineId>| only.binary_search(&engine).is_ok();
-        self.only.as_ref().is_none_or(chosen) && !self.has_tried(engine, loads) && self.is_offered(engine, loads)
+        self.only.as_ref().is_none_or(chosen)
+            && self.is_meant(engine, loads)
+            && !self.has_tried(engine, loads)
+            && self.is_offered(engine, loads)
+    }
+
+    /// Whether this engine is the process that is meant: another one may have its id.
+    pub fn is_meant(&self, engine: EngineId, loads: &Loads) -> bool {
+        let Some(processes) = &self.processes else { return true };
+        loads.get(engine).is_some_and(|load| processes.binary_search(&load.peer).is_ok())
     }
 
     /// Whether this engine lacks something that was not stated.

@@ -3,9 +3,9 @@
 use super::failures::Failures;
 use super::queue::{Choice, Queue};
 use super::unread::Unread;
-use super::waits::Waits;
+use super::waits::{Past, Waits};
 use crate::wire::Frame;
-use crate::wire::message::{Dependency, Ended, FunctionName, Group, Op, Outcome, Reply, SegmentNote};
+use crate::wire::message::{Dependency, FunctionName, Group, Op, Outcome, Reply, SegmentNote};
 use crate::wire::sharing;
 use crate::wire::weight::bytes_of;
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
@@ -164,7 +164,7 @@ pub(super) struct News {
     pub gates: Vec<u64>,
     pub parent: TaskId,
     pub name: String,
-    pub ended: Ended,
+    pub ended: Past,
 }
 
 /// Where tasks wait that wait for the same others.

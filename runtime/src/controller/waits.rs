@@ -1,9 +1,19 @@
 //! What a task waits for of others: a dependency, and how far it is met. Pure.
 
-use crate::wire::message::{Dependency, Ended, Fate};
-use ipclusterz_base::ids::{EngineId, TaskId};
+use crate::wire::message::{Dependency, Fate};
+use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+
+/// Where a task ran: an engine, and its process then.
+pub(super) type Ran = (EngineId, PeerId);
+
+/// How a task has ended, and where it ran, if it did and that is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Past {
+    pub fate: Fate,
+    pub ran: Option<Ran>,
+}
 
 /// A dependency, as far as it is not met.
 #[derive(Debug, Serialize, Deserialize)]
@@ -15,7 +25,7 @@ pub(super) struct Waits {
     /// Those that have not ended.
     open: BTreeSet<TaskId>,
     /// Where those ran that have ended as they were to; none: nobody knows.
-    met: BTreeSet<Option<EngineId>>,
+    met: BTreeSet<Option<Ran>>,
     /// What is said of one that has ended in another way.
     other: Option<String>,
 }
@@ -47,17 +57,17 @@ impl Waits {
     }
 
     /// A task that it waited for has ended, which is called `name`.
-    pub fn ended(&mut self, task: TaskId, ended: Ended, name: impl FnOnce() -> String) {
+    pub fn ended(&mut self, task: TaskId, ended: Past, name: impl FnOnce() -> String) {
         if self.open.remove(&task) {
             self.knows(ended, name);
         }
     }
 
     /// A task had ended before.
-    pub fn knows(&mut self, ended: Ended, name: impl FnOnce() -> String) {
+    pub fn knows(&mut self, ended: Past, name: impl FnOnce() -> String) {
         let counts = if ended.fate == Fate::Ok { self.success } else { self.failure };
         if counts {
-            self.met.insert(ended.engine);
+            self.met.insert(ended.ran);
         } else {
             self.is_against(|| format!("{}, which {}", name(), ended.fate.verb()));
         }
@@ -79,16 +89,20 @@ impl Waits {
     }
 
     /// The engines on which those ran that count: the only one, if all of them count. An error says why there is none.
-    pub fn engines(&self) -> Result<BTreeSet<EngineId>, String> {
+    pub fn engines(&self) -> Result<BTreeSet<Ran>, String> {
         if self.met.contains(&None) && (self.all || self.met.len() == 1) {
             return Err("tasks of which it is not known where they ran".to_owned());
         }
-        let engines: BTreeSet<EngineId> = self.met.iter().copied().flatten().collect();
-        if self.all && engines.len() > 1 {
-            let ids: Vec<String> = engines.iter().map(EngineId::to_string).collect();
-            return Err(format!("tasks that ran on different engines: {}", ids.join(", ")));
+        let engines: BTreeSet<Ran> = self.met.iter().copied().flatten().collect();
+        if !self.all || engines.len() <= 1 {
+            return Ok(engines);
         }
-        Ok(engines)
+        let ids: BTreeSet<EngineId> = engines.iter().map(|(engine, _)| *engine).collect();
+        let named: Vec<String> = ids.iter().map(EngineId::to_string).collect();
+        Err(match &named[..] {
+            [engine] => format!("tasks that ran on engine {engine} before and after it was restarted"),
+            _ => format!("tasks that ran on different engines: {}", named.join(", ")),
+        })
     }
 }
 
@@ -106,7 +120,7 @@ mod tests {
         let mut number = 0;
         fates.map(|fate| {
             number += 1;
-            waits.ended(TaskId(number), Ended { fate, engine: None }, || "t".to_owned());
+            waits.ended(TaskId(number), Past { fate, ran: None }, || "t".to_owned());
             waits.standing()
         })
     }
@@ -130,13 +144,24 @@ mod tests {
         let ran = |all, engines: [Option<u32>; 2]| {
             let mut waits = waits(all, true, false);
             for (task, engine) in (1..).map(TaskId).zip(engines) {
-                waits.ended(task, Ended { fate: Fate::Ok, engine: engine.map(EngineId) }, || "t".to_owned());
+                let ran = engine.map(|engine| (EngineId(engine), PeerId(engine)));
+                waits.ended(task, Past { fate: Fate::Ok, ran }, || "t".to_owned());
             }
-            waits.engines().map(|engines| engines.into_iter().map(|engine| engine.0).collect::<Vec<_>>())
+            waits.engines().map(|engines| engines.into_iter().map(|(engine, _)| engine.0).collect::<Vec<_>>())
         };
         assert_eq!(ran(true, [Some(3), Some(3)]), Ok(vec![3]));
         assert!(ran(true, [Some(3), Some(4)]).is_err() && ran(true, [Some(3), None]).is_err());
         assert_eq!(ran(false, [Some(3), Some(4)]), Ok(vec![3, 4]));
         assert_eq!(ran(false, [Some(3), None]), Ok(vec![3]));
+    }
+
+    #[test]
+    fn one_that_was_restarted_is_another_one() {
+        let mut waits = waits(true, true, false);
+        for (task, process) in [(TaskId(1), PeerId(7)), (TaskId(2), PeerId(8))] {
+            waits.ended(task, Past { fate: Fate::Ok, ran: Some((EngineId(3), process)) }, || "t".to_owned());
+        }
+        let why = "tasks that ran on engine 3 before and after it was restarted";
+        assert_eq!(waits.engines(), Err(why.to_owned()));
     }
 }

@@ -32,6 +32,7 @@ use super::queue::Choice;
 use super::task::{Balanced, ClientState, Gate, Kept, News, Place, Span, TaskState, segment_names};
 use super::turn::Turn;
 use super::unread::Unread;
+use super::waits::Ran;
 use crate::recent::Recent;
 use crate::wire::message::{EnginesExpected, Message, Outcome, Resources};
 use crate::wire::{Channel, Frame, sharing};
@@ -115,7 +116,7 @@ pub struct Work {
     timers: BTreeSet<(Duration, TaskId)>,
     /// The last tasks that engines have answered: whose, and where.
     #[serde(default)]
-    ran: VecDeque<((PeerId, RequestId, u32), EngineId)>,
+    ran: VecDeque<((PeerId, RequestId, u32), Ran)>,
     /// The choice of an ordinary balanced task.
     #[serde(with = "sharing::rc")]
     anywhere: Rc<Choice>,

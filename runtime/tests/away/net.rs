@@ -149,6 +149,14 @@ impl Net {
         self.submit_on(client, anywhere(0), Some(Box::new(terms)))
     }
 
+    /// One that is to run where another one did; `ended`: how that ended, as the client knows.
+    pub fn submit_following(&mut self, client: &Peer, request: RequestId, ended: Option<Ended>) -> RequestId {
+        let task = TaskRef { session: None, request, position: 0 };
+        let on = vec![Parent { task, count: 1, ended }];
+        let follow = Some(Dependency { on, all: true, success: true, failure: false });
+        self.submit_on(client, anywhere(0), Some(Box::new(Terms { follow, ..Terms::default() })))
+    }
+
     fn submit_on(&mut self, client: &Peer, placement: Placement, terms: Option<Box<Terms>>) -> RequestId {
         self.last_request += 1;
         let id = RequestId(self.last_request);

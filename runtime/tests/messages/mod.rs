@@ -100,7 +100,11 @@ fn dependency() -> impl Strategy<Value = Dependency> {
         request: RequestId(request),
         position,
     });
-    let ended = option::of((fate(), option::of(engine_id())).prop_map(|(fate, engine)| Ended { fate, engine }));
+    let ended = option::of((fate(), option::of(engine_id()), any::<bool>()).prop_map(|(fate, engine, gone)| Ended {
+        fate,
+        engine,
+        gone,
+    }));
     let parents = vec((task, 1..4_u32, ended).prop_map(|(task, count, ended)| Parent { task, count, ended }), 0..4);
     (parents, any::<(bool, bool, bool)>()).prop_map(|(on, (all, success, failure))| Dependency {
         on,

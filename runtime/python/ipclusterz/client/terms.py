@@ -103,7 +103,7 @@ class Dependency(set[str]):
 if TYPE_CHECKING:
     Jobs = AsyncResult | str | Iterable[AsyncResult | str]
     # How a task has ended, and where; and a run of tasks: session, first request, position, how many, how they ended.
-    _Ended = tuple[str, Any]
+    _Ended = tuple[str, Any, bool]
     _Run = tuple[str, int, int, int, _Ended | None]
 
 # Seconds that a task may be on its way to the controller, and between two looks.
@@ -308,11 +308,14 @@ def _told(client: Connection, name: str, dependency: Dependency) -> dict[str, An
     if named := [message_id for message_id in strangers if message_id.startswith(prefix)]:
         # Refuses what was never submitted.
         client._core.wait_requests(named, 0)
-    ended = {} if own is None else dict(_ended_here(dependency.results))
+    ended = {} if own is None else dict(_ended_here(client._core, dependency.results, name == "follow"))
     others = [message_id for message_id in dependency if not message_id.startswith(prefix)]
     ended |= _ended_elsewhere(client, [message_id for message_id in others if message_id not in ended])
     # Where they ran matters for those that are followed alone.
-    known = {message_id: (fate, engine if name == "follow" else None) for message_id, (fate, engine) in ended.items()}
+    known = {
+        message_id: (fate, engine, gone) if name == "follow" else (fate, None, False)
+        for message_id, (fate, engine, gone) in ended.items()
+    }
     on = [_parent(run, prefix) for run in _runs(dependency, known)]
     return {"on": on, "all": dependency.all, "success": dependency.success, "failure": dependency.failure}
 
@@ -339,7 +342,7 @@ def _parts_of(message_id: str) -> tuple[str, int, int, str]:
 
 def _parent(run: _Run, prefix: str) -> dict[str, Any]:
     session, first, position, count, how = run
-    ended = None if how is None else {"fate": how[0], "engine": how[1]}
+    ended = None if how is None else {"fate": how[0], "engine": how[1], "gone": how[2]}
     task = {"session": None if session == prefix else session, "request": first, "position": position}
     return {"task": task, "count": count, "ended": ended}
 
@@ -348,13 +351,17 @@ def _parent(run: _Run, prefix: str) -> dict[str, Any]:
 _FATES = ("ok", "error", "aborted", "lost", "rejected", "rank_lost", "impossible", "timed_out")
 
 
-def _ended_here(results: list[AsyncResult]) -> Iterator[tuple[str, _Ended]]:
-    """How those tasks have ended whose answers are here."""
+def _ended_here(core: Core, results: list[AsyncResult], where: bool) -> Iterator[tuple[str, _Ended]]:
+    """How those tasks have ended whose answers are here, and whether the processes that ran them are gone."""
     for result in results:
         ended = zip(result.msg_ids, result._pending.statuses(), result.engine_ids)
-        for message_id, status, engine in ended:
+        for index, (message_id, status, engine) in enumerate(ended):
             if status in _FATES and status != "lost":
-                yield message_id, (status, engine if engine >= 0 else None)
+                ran = engine >= 0
+                process = result._pending.reply(index).engine_uuid if where and ran else ""
+                # Of what another client got long ago, the process may not be known.
+                gone = bool(process) and core.engine_uuid(engine) != process
+                yield message_id, (status, engine if ran else None, gone)
 
 
 def _ended_elsewhere(client: Connection, ids: list[str]) -> dict[str, _Ended]:
@@ -374,4 +381,4 @@ def _ended_elsewhere(client: Connection, ids: list[str]) -> dict[str, _Ended]:
         raise ValueError(
             f"there is no task {min(missing)!r}: none of this session, and none that is remembered of others"
         )
-    return {task["id"]: (task["state"], task["engine"]) for task in rows if task["state"] in _FATES}
+    return {task["id"]: (task["state"], task["engine"], False) for task in rows if task["state"] in _FATES}

@@ -161,7 +161,7 @@ impl Core {
     fn say_what_was_not_sent(&self, terms: &mut Terms) {
         for parent in terms.dependencies().flat_map(|dependency| &mut dependency.on) {
             if parent.is_own_and_open() && self.unsent.range(parent.requests()).next().is_some() {
-                parent.ended = Some(Ended { fate: Fate::Aborted, engine: None });
+                parent.ended = Some(Ended { fate: Fate::Aborted, engine: None, gone: false });
             }
         }
     }

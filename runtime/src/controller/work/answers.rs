@@ -3,7 +3,8 @@
 use super::{Effect, Work};
 use crate::controller::history::Done;
 use crate::controller::task::{Job, TaskState, empty_reply, segment_names, size};
-use crate::wire::message::{Ended, Fate, Message, Outcome, Reply, SegmentNote, TaskOutcome, TaskResult};
+use crate::controller::waits::Past;
+use crate::wire::message::{Fate, Message, Outcome, Reply, SegmentNote, TaskOutcome, TaskResult};
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
@@ -107,7 +108,7 @@ impl Work {
         if self.limits.durable {
             self.effects.push(Effect::Done(state.client, Box::new(done(state, &reply))));
         }
-        self.ended(task, Ended { fate: reply.outcome.fate(), engine: reply.engine });
+        self.ended(task, reply.outcome.fate(), reply.engine);
         let Some(state) = self.tasks.get(&task) else { return };
         match self.clients.get_mut(&state.client) {
             Some(client) => {
@@ -146,7 +147,7 @@ impl Work {
     /// Drops a task that has its answer, or whose client is gone.
     pub(super) fn forget(&mut self, task: TaskId) {
         // Nobody will know better.
-        self.tell_children(task, Ended { fate: Fate::Aborted, engine: None });
+        self.tell_children(task, Past { fate: Fate::Aborted, ran: None });
         self.leave_gates(task);
         let Some(state) = self.tasks.remove(&task) else { return };
         self.forget_times(task, &state);

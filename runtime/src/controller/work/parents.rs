@@ -1,9 +1,11 @@
 //! Tasks that wait for others: they are queued when these have ended as they were to, and end when they never will.
 
 use super::Work;
+use crate::controller::load::Loads;
+use crate::controller::queue::Choice;
 use crate::controller::task::{Conditions, Gate, News, Place, TaskState};
-use crate::controller::waits::{Standing, Waits};
-use crate::wire::message::{Dependency, Ended, Fate, Outcome, TaskRef};
+use crate::controller::waits::{Past, Ran, Standing, Waits};
+use crate::wire::message::{Dependency, Ended, Fate, Outcome, Parent, TaskRef};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +18,9 @@ const RAN_MAX: usize = 1 << 14;
 /// The sessions that a request names, by what the ids of their tasks begin with.
 pub type Sessions = BTreeMap<String, PeerId>;
 
+/// Of an engine whose process is gone.
+const NO_PROCESS: PeerId = PeerId(0);
+
 /// So many tasks are looked for one after the other.
 const FEW: u64 = 16;
 
@@ -25,7 +30,7 @@ type Key = (PeerId, RequestId, u32);
 /// What is known of a task.
 enum Known {
     Open(TaskId),
-    Ended(Ended),
+    Ended(Past),
     /// Nothing, and why.
     Unknown(String),
 }
@@ -76,7 +81,8 @@ impl Work {
                 };
                 balanced.choice = Rc::new(balanced.choice.among(&engines));
                 if !self.closing && balanced.choice.is_hopeless(&self.loads) {
-                    let why = format!("it was to follow tasks where they ran: {}", balanced.choice.missing());
+                    let why = restarted(&balanced.choice, &self.loads).unwrap_or_else(|| balanced.choice.missing());
+                    let why = format!("it was to follow tasks where they ran: {why}");
                     return self.answer(task, None, Outcome::Impossible(why));
                 }
             }
@@ -126,18 +132,19 @@ impl Work {
         // Many of them are not looked for one by one.
         let unknown = dependency.on.iter().filter(|parent| parent.ended.is_none());
         let many = unknown.map(|parent| u64::from(parent.count)).sum::<u64>() > FEW;
-        let index = LazyCell::new(|| self.ran.iter().copied().collect::<BTreeMap<Key, EngineId>>());
+        let index = LazyCell::new(|| self.ran.iter().copied().collect::<BTreeMap<Key, Ran>>());
         let ran = |key: Key| match many {
             true => index.get(&key).copied(),
-            false => self.ran.iter().rev().find(|(task, _)| *task == key).map(|(_, engine)| *engine),
+            false => self.ran.iter().rev().find(|(task, _)| *task == key).map(|(_, ran)| *ran),
         };
         for parent in &dependency.on {
             if let Some(ended) = parent.ended {
-                waits.knows(ended, || self.name_of(client, &parent.task));
+                let past = self.past(client, parent, ended, sessions, ran);
+                waits.knows(past, || self.name_of(client, &parent.task));
                 continue;
             }
             for each in parent.tasks() {
-                match self.look_up(client, &each, sessions, &ran) {
+                match self.look_up(client, &each, sessions, ran) {
                     Known::Open(open) if open == task => {
                         waits.is_against(|| format!("{}, which is itself", self.name_of(client, &each)));
                     }
@@ -153,13 +160,26 @@ impl Work {
         waits
     }
 
-    fn look_up(
+    /// What a client says of tasks that have ended, alike. Where they ran is known better here, if it is known.
+    fn past(
         &self,
         client: PeerId,
-        task: &TaskRef,
+        parent: &Parent,
+        ended: Ended,
         sessions: &Sessions,
-        ran: impl Fn(Key) -> Option<EngineId>,
-    ) -> Known {
+        ran: impl Fn(Key) -> Option<Ran>,
+    ) -> Past {
+        let TaskRef { session, request, position } = &parent.task;
+        let owner = session.as_ref().map_or(Some(client), |session| sessions.get(session).copied());
+        let now = |engine: EngineId| {
+            let load = self.loads.get(engine).filter(|_| !ended.gone);
+            (engine, load.map_or(NO_PROCESS, |load| load.peer))
+        };
+        let known = owner.filter(|_| ended.engine.is_some()).and_then(|owner| ran((owner, *request, *position)));
+        Past { fate: ended.fate, ran: known.or_else(|| ended.engine.map(now)) }
+    }
+
+    fn look_up(&self, client: PeerId, task: &TaskRef, sessions: &Sessions, ran: impl Fn(Key) -> Option<Ran>) -> Known {
         let TaskRef { session, request, position } = task;
         let owner = session.as_ref().map_or(Some(client), |session| sessions.get(session).copied());
         let Some((owner, state)) = owner.and_then(|owner| Some((owner, self.clients.get(&owner)?))) else {
@@ -176,7 +196,7 @@ impl Work {
         let Some(fate) = state.failures.fate(*request, *position) else {
             return Known::Unknown("which ended so long ago that it is not known how".to_owned());
         };
-        Known::Ended(Ended { fate, engine: ran((owner, *request, *position)) })
+        Known::Ended(Past { fate, ran: ran((owner, *request, *position)) })
     }
 
     /// What a task is called by a client.
@@ -196,25 +216,27 @@ impl Work {
     }
 
     /// A task has ended: it is remembered how, and others may have waited for that.
-    pub(super) fn ended(&mut self, task: TaskId, ended: Ended) {
+    pub(super) fn ended(&mut self, task: TaskId, fate: Fate, engine: Option<EngineId>) {
         let Some(TaskState { client, request, position, .. }) = self.tasks.get(&task) else { return };
         let (client, request, position) = (*client, *request, *position);
-        if ended.fate != Fate::Ok
+        if fate != Fate::Ok
             && let Some(state) = self.clients.get_mut(&client)
         {
-            state.failures.add(request, position, ended.fate);
+            state.failures.add(request, position, fate);
         }
-        if let Some(engine) = ended.engine {
+        let process = |engine| (engine, self.loads.get(engine).map_or(NO_PROCESS, |load| load.peer));
+        let ran = engine.map(process);
+        if let Some(ran) = ran {
             if self.ran.len() >= RAN_MAX {
                 self.ran.pop_front();
             }
-            self.ran.push_back(((client, request, position), engine));
+            self.ran.push_back(((client, request, position), ran));
         }
-        self.tell_children(task, ended);
+        self.tell_children(task, Past { fate, ran });
     }
 
     /// Those that wait for a task will hear how it has ended.
-    pub(super) fn tell_children(&mut self, task: TaskId, ended: Ended) {
+    pub(super) fn tell_children(&mut self, task: TaskId, ended: Past) {
         if self.children.is_empty() {
             return;
         }
@@ -271,5 +293,17 @@ impl Work {
         let conditions = balanced.and_then(|balanced| balanced.conditions.as_ref());
         let gates = conditions.map(|conditions| [conditions.after, conditions.follow]).unwrap_or_default();
         gates.map(|gate| Some(&self.gates.get(&gate?)?.waits))
+    }
+}
+
+/// What is said of engines that are other processes now than those that a task is to follow; none: there are none.
+fn restarted(choice: &Choice, loads: &Loads) -> Option<String> {
+    let others =
+        choice.named().iter().filter(|engine| loads.get(**engine).is_some() && !choice.is_meant(**engine, loads));
+    let ids: Vec<String> = others.map(EngineId::to_string).collect();
+    match &ids[..] {
+        [] => None,
+        [engine] => Some(format!("engine {engine} was restarted since then, and what they left there is lost")),
+        _ => Some(format!("engines {} were restarted since then, and what they left there is lost", ids.join(", "))),
     }
 }

@@ -94,6 +94,8 @@ impl Work {
             "not among those that it may go to".to_owned()
         } else if !lacks.is_empty() {
             lacks.join("; ")
+        } else if !choice.is_meant(engine, &self.loads) {
+            "restarted since what it follows ran there".to_owned()
         } else if choice.has_tried(engine, &self.loads) {
             "lacks what its function depends on".to_owned()
         } else if let Some(state) = load.state_in_words() {

@@ -66,6 +66,9 @@ pub struct Ended {
     pub fate: Fate,
     /// Where it ran, if it did.
     pub engine: Option<EngineId>,
+    /// The process that this engine was is gone, as the client knows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
 }
 
 /// Which of several tasks have to end, and how.
