@@ -30,6 +30,20 @@ impl Session {
 
     /// One request with so many targets; what can be sent is sent.
     fn submit(&mut self, count: u32) -> (RequestId, Arc<Pending>) {
+        let submitted = self.submit_on(count, None);
+        self.sent();
+        submitted
+    }
+
+    /// One that waits for another one.
+    fn submit_after(&mut self, request: RequestId) -> (RequestId, Arc<Pending>) {
+        let task = TaskRef { session: None, request, position: 0 };
+        let on = vec![Parent { task, count: 1, ended: None }];
+        let after = Some(Dependency { on, all: true, success: true, failure: false });
+        self.submit_on(1, Some(Terms { after, ..Terms::default() }))
+    }
+
+    fn submit_on(&mut self, count: u32, terms: Option<Terms>) -> (RequestId, Arc<Pending>) {
         let engines: Vec<EngineId> = (0..count).map(EngineId).collect();
         let targets = engines.iter().copied().map(Some).collect();
         let pending = Pending::new(targets, 0.0, Arc::clone(&self.watched), Arc::default());
@@ -49,10 +63,9 @@ impl Session {
             name: None,
             about: None,
             part: 0,
-            terms: None,
-            rank: 0,
+            rank: self.core.rank_of(terms.as_ref()),
+            terms: terms.map(Arc::new),
         });
-        self.sent();
         (id, pending)
     }
 
@@ -117,9 +130,38 @@ fn what_was_not_sent_is_given_up_here() {
     let mut session = Session::new(2);
     let (_sent, first) = session.submit(2);
     let (waiting, second) = session.submit(1);
-    session.core.abort_unsent(Some(&(waiting..RequestId(waiting.0 + 1))), 0.0);
+    session.core.abort_unsent(Some(&(waiting..RequestId(waiting.0 + 1))), false, 0.0);
     assert_eq!((first.wait_verdict(AT_ONCE), second.wait_verdict(AT_ONCE)), (None, Some(true)));
     assert_eq!(session.core.under_way(), 1);
+}
+
+#[test]
+fn what_waits_for_a_call_that_is_done_here_before_it_was_sent_is_sent_when_that_has_ended() {
+    for fate in [Fate::Ok, Fate::Error] {
+        let mut session = Session::new(1);
+        let (sent, _first) = session.submit(1);
+        let (claimed, pending) = session.submit_after(sent);
+        let (waits, _second) = session.submit_after(claimed);
+        let (last, _third) = session.submit_after(waits);
+        let (other, _fourth) = session.submit(1);
+        assert!(pending.claim(0));
+        session.core.abort_unsent(Some(&(claimed..RequestId(claimed.0 + 1))), true, 0.0);
+        assert_eq!(pending.wait_claim(0, AT_ONCE), Some(true));
+        session.answer(sent, 0, Outcome::Ok);
+        assert_eq!(session.sent(), [other], "others go before");
+        session.answer(other, 0, Outcome::Ok);
+        assert_eq!(session.sent(), []);
+        session.core.fulfilled(&Fulfilled { request: claimed, position: 0, fate, engine: None });
+        let request = session.core.next_sends().into_iter().find_map(|(_, message, _)| match message {
+            Message::Request(request) => Some(request),
+            _ => None,
+        });
+        let request = request.expect("it is sent");
+        let ended = request.terms.expect("terms").after.expect("a dependency").on[0].ended.map(|ended| ended.fate);
+        assert_eq!((request.id, ended), (waits, Some(fate)));
+        session.answer(waits, 0, Outcome::Ok);
+        assert_eq!(session.sent(), [last]);
+    }
 }
 
 /// If each looked through all that wait, this would take minutes.
@@ -133,13 +175,13 @@ fn many_requests_are_given_up_one_by_one_in_any_order() {
     for number in 0..COUNT {
         // A stride without a common factor comes by each of them once.
         let (request, pending) = &waiting[(number * 17_389 % COUNT) as usize];
-        session.core.abort_unsent(Some(&(*request..RequestId(request.0 + 1))), 0.0);
+        session.core.abort_unsent(Some(&(*request..RequestId(request.0 + 1))), false, 0.0);
         assert_eq!(pending.wait_verdict(AT_ONCE), Some(true));
     }
     assert_eq!(session.core.under_way(), 1);
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
     let (whole, parts) = (session.submit(1).0, [session.submit(1).1, session.submit(1).1]);
-    session.core.abort_unsent(Some(&(RequestId(whole.0 + 1)..RequestId(whole.0 + 3))), 0.0);
+    session.core.abort_unsent(Some(&(RequestId(whole.0 + 1)..RequestId(whole.0 + 3))), false, 0.0);
     assert!(parts.iter().all(|pending| pending.wait(AT_ONCE)));
     assert!(session.core.is_under_way(AnswerId { request: whole, position: 0 }));
 }

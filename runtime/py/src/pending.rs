@@ -6,10 +6,10 @@ use crate::process::OfProcess;
 use crate::waiting::{deadline, telling, wait, wait_and};
 use ipclusterz_base::ids::{EngineId, RequestId};
 use ipclusterz_guard::guarded;
-use ipclusterz_runtime::client::{Answer, AnswerId, Client as Core, Pending as Inner, Written};
+use ipclusterz_runtime::client::{Answer, AnswerId, Client as Core, ClientError, Pending as Inner, Written};
 use ipclusterz_runtime::system::wall_clock;
 use ipclusterz_runtime::wire::Frame;
-use ipclusterz_runtime::wire::message::{Op, Outcome, Stream};
+use ipclusterz_runtime::wire::message::{Fate, Fulfilled, Op, Outcome, Stream};
 use ipclusterz_runtime::wire::part::Part;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
@@ -71,14 +71,25 @@ impl Pending {
         self.inner.get()
     }
 
-    /// The request that an answer is of.
-    fn request_of(&self, index: usize) -> RequestId {
-        let mut end = 0_usize;
-        let before = self.counts.iter().take_while(|count| {
-            end = end.saturating_add(**count);
-            end <= index
+    /// The request that an answer is of, and its position there.
+    fn request_of(&self, index: usize) -> (RequestId, u32) {
+        let mut left = index;
+        let before = self.counts.iter().take_while(|count| match left.checked_sub(**count) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
         });
-        RequestId(self.first.0.saturating_add(before.count() as u64))
+        let request = RequestId(self.first.0.saturating_add(before.count() as u64));
+        (request, u32::try_from(left).unwrap_or(u32::MAX))
+    }
+
+    /// Tells the controller how one has ended that was claimed.
+    fn tell(&self, index: usize, fate: Fate, engine: Option<EngineId>) -> Result<(), ClientError> {
+        let (request, position) = self.request_of(index);
+        let fulfilled = Fulfilled { request, position, fate, engine };
+        self.client.upgrade().map_or(Ok(()), |client| client.fulfilled(fulfilled))
     }
 
     fn index(&self, index: isize) -> PyResult<usize> {
@@ -287,15 +298,14 @@ impl Pending {
     fn claim(&self, py: Python<'_>, index: isize) -> PyResult<bool> {
         let (inner, index) = (self.inner()?, self.index(index)?);
         let Some(client) = self.client.upgrade().filter(|_| inner.claim(index)) else { return Ok(false) };
-        let request = self.request_of(index);
-        let requests = request..RequestId(request.0.saturating_add(1));
+        let (request, _) = self.request_of(index);
         let engines = inner.targets.get(index).copied().flatten().map(|engine| vec![engine]);
         let mut next = Instant::now();
         let step = |slice| {
             // Again, because a request that had not been sent when the abort was is not known to the controller.
             if Instant::now() >= next {
                 next += ABORT_AGAIN;
-                if let Err(error) = client.abort(Some(requests.clone()), engines.clone()) {
+                if let Err(error) = client.abort_claimed(request, engines.clone()) {
                     return Some(Err(error));
                 }
             }
@@ -304,11 +314,13 @@ impl Pending {
         let ours = wait(py, None, step);
         if !matches!(ours, Ok(Some(Ok(_)))) {
             inner.unclaim(index, wall_clock());
+            // Whoever waits for it does not do so for ever. An error means that there is no connection: then nobody does.
+            let _ = self.tell(index, Fate::Aborted, None);
         }
         ours?.unwrap_or(Ok(false)).map_err(|error| errors::of_client(py, &error))
     }
 
-    /// The answer of one that was claimed: "ok" or "error", and its frames.
+    /// The answer of one that was claimed: "ok" or "error", and its frames; or "rejected", and why.
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn fulfil(
         &self,
@@ -323,18 +335,26 @@ impl Pending {
         let (inner, index) = (self.inner()?, self.index(index)?);
         let parts = Sources::hold(frames)?.copy(py, |slices| slices.into_iter().map(Frame::copy_from).collect());
         let parts: Option<Vec<Frame>> = parts;
-        let parts = parts.ok_or_else(|| PyMemoryError::new_err("no memory for a result"))?;
+        let mut parts = parts.ok_or_else(|| PyMemoryError::new_err("no memory for a result"))?;
+        let outcome = match outcome {
+            "ok" => Outcome::Ok,
+            "rejected" => {
+                Outcome::Rejected(parts.drain(..).map(|why| String::from_utf8_lossy(&why).into_owned()).collect())
+            }
+            _ => Outcome::Error,
+        };
+        let (fate, engine, uuid) = (outcome.fate(), EngineId(engine.0), engine.1);
         let answer = Answer {
-            outcome: if outcome == "ok" { Outcome::Ok } else { Outcome::Error },
-            engine: Some(EngineId(engine.0)),
-            engine_uuid: Some(engine.1.into()),
+            outcome,
+            engine: Some(engine),
+            engine_uuid: Some(uuid.into()),
             parts: parts.into_iter().map(Part::Frame).collect(),
             started,
             completed,
             received: completed,
         };
         inner.fulfil(index, answer);
-        Ok(())
+        self.tell(index, fate, Some(engine)).map_err(|error| errors::of_client(py, &error))
     }
 
     fn cancel(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {

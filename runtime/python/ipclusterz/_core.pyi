@@ -136,11 +136,11 @@ class Pending:
     def cancel(self, timeout: float | None) -> bool: ...
     # Takes one back that no engine has begun, to be done here. False: an engine has, or its answer is here.
     def claim(self, index: int) -> bool: ...
-    # The answer of one that was claimed. `engine`: id and uuid of the one that did it.
+    # The answer of one that was claimed; the frame of "rejected" says why. `engine`: id and uuid of whoever did it.
     def fulfil(
         self,
         index: int,
-        outcome: Literal["ok", "error"],
+        outcome: Literal["ok", "error", "rejected"],
         frames: Sequence[_Readable],
         engine: tuple[int, str],
         started: float,

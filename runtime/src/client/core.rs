@@ -17,8 +17,8 @@ use super::request::{Outgoing, UnderWay};
 use crate::inspections::Inspections;
 use crate::recent::Recent;
 use crate::wire::message::{
-    Abort, Ack, Away, EngineInfo, EngineLeft, EnginesExpected, OfSession, Outcome, Placement, Resume, Status, Welcome,
-    Window,
+    Abort, Ack, Away, EngineInfo, EngineLeft, EnginesExpected, Fate, OfSession, Outcome, Placement, Resume, Status,
+    Welcome, Window,
 };
 use crate::wire::resend::{Sending, Sent};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
@@ -96,8 +96,10 @@ pub struct Core {
     backlog_bytes: Saturating<u64>,
     /// In which order it is sent; some may have been given up.
     order: BTreeSet<(Reverse<i32>, RequestId)>,
-    /// Those that were given up before they were sent.
-    unsent: BTreeSet<RequestId>,
+    /// Those that were given up before they were sent, and how they ended.
+    unsent: BTreeMap<RequestId, Fate>,
+    /// Those that were claimed before they were sent, and are done here.
+    doing: BTreeSet<RequestId>,
     requests: HashMap<RequestId, UnderWay>,
     open_replies: Saturating<u64>,
     open_bytes: Saturating<u64>,

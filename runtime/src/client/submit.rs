@@ -8,7 +8,7 @@ use super::request::Outgoing;
 use super::watched::Watched;
 use crate::system::wall_clock;
 use crate::wire::Channel;
-use crate::wire::message::{Abort, FunctionName, Message, Op, Placement, Terms};
+use crate::wire::message::{Abort, Fulfilled, FunctionName, Message, Op, Placement, Terms};
 use crate::wire::part::Packed;
 use ipclusterz_base::ids::{EngineId, FunctionHash, RequestId};
 use std::ops::Range;
@@ -190,9 +190,25 @@ impl Client {
         self.abort_some(Some(requests), Abort { interrupt, force, ..Abort::default() })
     }
 
+    /// Has this answer left to the caller, if no engine has begun it: see `Pending::claim`.
+    pub fn abort_claimed(&self, request: RequestId, engines: Option<Vec<EngineId>>) -> Result<(), ClientError> {
+        let requests = request..RequestId(request.0.saturating_add(1));
+        self.abort_some(Some(requests), Abort { engines, claim: true, ..Abort::default() })
+    }
+
+    /// Tells how an answer was that was claimed: others may wait for it.
+    pub fn fulfilled(&self, fulfilled: Fulfilled) -> Result<(), ClientError> {
+        let mut state = self.usable()?;
+        state.core.fulfilled(&fulfilled);
+        // Others know nothing of this.
+        let knows = state.core.standing.is_some_and(|standing| standing.terms);
+        drop(state);
+        if knows { self.send(Channel::Data, Message::Fulfilled(fulfilled)) } else { Ok(()) }
+    }
+
     fn abort_some(&self, requests: Option<Range<RequestId>>, abort: Abort) -> Result<(), ClientError> {
         if abort.engines.is_none() {
-            self.usable()?.core.abort_unsent(requests.as_ref(), wall_clock());
+            self.usable()?.core.abort_unsent(requests.as_ref(), abort.claim, wall_clock());
             self.shared.changed.notify_all();
         }
         // On `data`: behind the requests that it names.

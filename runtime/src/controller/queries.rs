@@ -20,8 +20,8 @@ pub(super) enum Way {
 pub(super) fn look_up(core: &Core, route: Route, query: Query, now: Duration, began: Option<f64>) -> Way {
     let Query { number, ask } = query;
     let (name, open, names) = match (&ask, began) {
-        (Ask::Explain { session, requests }, began) => {
-            let tasks = core.why(session, &requests.iter().copied().collect(), began.unwrap_or_default());
+        (Ask::Explain { session, requests, engine }, began) => {
+            let tasks = core.why(session, &requests.iter().copied().collect(), *engine, began.unwrap_or_default());
             return Way::Answered(Found { number, tasks, ..Found::default() });
         }
         (_, None) => {

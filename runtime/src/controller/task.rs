@@ -78,6 +78,9 @@ pub(super) struct TaskState {
     pub balanced: Option<Balanced>,
     pub place: Place,
     pub abort: bool,
+    /// If it is given up, its client does it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub claim: bool,
     /// How often an engine was sent the code of its function.
     pub sent_code: u8,
 }
@@ -236,6 +239,9 @@ pub(super) struct ClientState {
     /// Tasks for chosen engines that wait until it reads, and those that engines were asked to give back for that.
     pub held: BTreeSet<TaskId>,
     pub asked: BTreeSet<TaskId>,
+    /// What it does itself, for which others may wait.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claimed: BTreeMap<(RequestId, u32), TaskId>,
     /// Segments in replies, with the number of the reply.
     pub reply_segments: VecDeque<(u64, Frame)>,
     /// Output that is not acknowledged.

@@ -144,7 +144,7 @@ mod tests {
         let ran = |all, engines: [Option<u32>; 2]| {
             let mut waits = waits(all, true, false);
             for (task, engine) in (1..).map(TaskId).zip(engines) {
-                let ran = engine.map(|engine| (EngineId(engine), PeerId(engine)));
+                let ran = engine.map(|engine| (EngineId(engine), PeerId(engine.into())));
                 waits.ended(task, Past { fate: Fate::Ok, ran }, || "t".to_owned());
             }
             waits.engines().map(|engines| engines.into_iter().map(|(engine, _)| engine.0).collect::<Vec<_>>())

@@ -254,9 +254,11 @@ impl Work {
         self.held_bytes -= state.forget_all_functions();
         let (outputs, segments) = (std::mem::take(&mut state.outputs), std::mem::take(&mut state.reply_segments));
         self.released = true;
+        let claimed = std::mem::take(&mut state.claimed);
         if !state.queue.is_empty() && !self.turns.contains(&client) {
             self.turns.push_back(client);
         }
+        self.give_up_claimed(client, claimed);
         self.effects.extend(segments.into_iter().map(|(_, name)| Effect::Unlink(name)));
         self.credit_all(client, outputs);
     }
@@ -276,6 +278,7 @@ impl Work {
     pub fn client_left(&mut self, client: PeerId, goodbye: bool, now: Duration) {
         let Some(mut state) = self.clients.remove(&client) else { return };
         self.leaving = Some((client, state.id.clone()));
+        self.give_up_claimed(client, std::mem::take(&mut state.claimed));
         for task in state.queue.take_all(|_| true) {
             if self.is_queued(task) {
                 self.unqueued(task);

@@ -200,6 +200,7 @@ pub fn apply(message: &mut Message) -> Bounded {
         | Message::OutputTaken(_)
         | Message::RequestOutput(_)
         | Message::Started(_)
+        | Message::Fulfilled(_)
         | Message::Ack(_)
         | Message::Received(_)
         | Message::StatusRequest(_)
@@ -219,7 +220,7 @@ fn in_query(ask: &mut Ask) -> Bounded {
             filter.name.as_mut().map_or(Ok(()), |text| name("a name", text))
         }
         Ask::Submissions { session } => name("a session", session),
-        Ask::Results { session, requests } | Ask::Explain { session, requests } => {
+        Ask::Results { session, requests } | Ask::Explain { session, requests, .. } => {
             name("a session", session)?;
             list("requests", requests)
         }

@@ -23,6 +23,7 @@
 //! | `output`, `request_output` | E → K, K → C | data, before the result they belong to | the text, UTF-8 | output |
 //! | `output_taken` | K → E | control | none | output |
 //! | `abort` | C → K, K → C | data, behind the requests it names | none | stop |
+//! | `fulfilled` | C → K | data, behind the abort that has claimed it | none | stop |
 //! | `interrupt` | C → K → E | data, behind the requests it is meant for | none | stop |
 //! | `shutdown` | C → K → E | control | none | stop |
 //! | `retire` | C → K | data, behind the requests that still go there | none | stop |
@@ -71,7 +72,7 @@ pub use request::{Outcome, Placement, Reply, Request};
 pub use resources::{Amount, Resources};
 pub use session::{Ack, Attach, Bulk, Counts, Goodbye, Hello, OfSession, Refused, Resume, Welcome, Window};
 pub use status::{EngineLoss, EngineStatus, Status};
-pub use stop::{Abort, EngineList, Recall, Recalled, Started, Targets};
+pub use stop::{Abort, EngineList, Fulfilled, Recall, Recalled, Started, Targets};
 pub use task::{Departure, Left, Settled, Standing, Task, TaskOutcome, TaskResult};
 pub use terms::{Dependency, Ended, Parent, TaskRef, Terms};
 pub use world::{Broken, EpochOver, Group, Rank, Reform, WorldStatus};
@@ -120,6 +121,8 @@ pub enum Message {
     OutputTaken(OutputTaken),
     /// Cancel what has not started, and interrupt what has if asked to.
     Abort(Abort),
+    /// How something has ended that the client has claimed, and done itself.
+    Fulfilled(Fulfilled),
     /// Raise KeyboardInterrupt in the running code.
     Interrupt(Targets),
     /// End engines, or the whole cluster.

@@ -90,7 +90,7 @@ impl Net {
     }
 
     pub fn client(&mut self, launcher: bool) -> Peer {
-        let new = Hello::new(Role::Client, format!("client {launcher}"), "head".to_owned(), 8);
+        let new = Hello::new(Role::Client, format!("{:08}", self.next_route), "head".to_owned(), 8);
         self.greets(Hello { launcher, ..new })
     }
 
@@ -151,10 +151,25 @@ impl Net {
 
     /// One that is to run where another one did; `ended`: how that ended, as the client knows.
     pub fn submit_following(&mut self, client: &Peer, request: RequestId, ended: Option<Ended>) -> RequestId {
-        let task = TaskRef { session: None, request, position: 0 };
-        let on = vec![Parent { task, count: 1, ended }];
-        let follow = Some(Dependency { on, all: true, success: true, failure: false });
+        self.submit_behind(client, Parent { task: TaskRef { session: None, request, position: 0 }, count: 1, ended })
+    }
+
+    /// The same behind one of another client.
+    pub fn submit_following_of(&mut self, client: &Peer, other: &Peer, request: RequestId) -> RequestId {
+        let session = other.welcome.session.as_ref().map(|session| session.id.chars().take(8).collect());
+        self.submit_behind(client, Parent { task: TaskRef { session, request, position: 0 }, count: 1, ended: None })
+    }
+
+    fn submit_behind(&mut self, client: &Peer, parent: Parent) -> RequestId {
+        let follow = Some(Dependency { on: vec![parent], all: true, success: true, failure: false });
         self.submit_on(client, anywhere(0), Some(Box::new(Terms { follow, ..Terms::default() })))
+    }
+
+    /// A client is closed.
+    pub fn leaves(&mut self, client: &Peer) {
+        let goodbye = Message::Goodbye(Goodbye { reason: "closed".to_owned(), taken: false });
+        self.tell(Role::Client, client.control + 1, goodbye);
+        self.is_closed(client);
     }
 
     fn submit_on(&mut self, client: &Peer, placement: Placement, terms: Option<Box<Terms>>) -> RequestId {
@@ -198,8 +213,28 @@ impl Net {
 
     pub fn aborts(&mut self, client: &Peer, request: RequestId) {
         let (requests, engines) = (Some(vec![request]), None);
-        let abort = Abort { requests, engines, all_clients: false, interrupt: false, session: None, force: false };
+        let abort = Abort {
+            requests,
+            engines,
+            all_clients: false,
+            interrupt: false,
+            session: None,
+            force: false,
+            claim: false,
+        };
         self.tell(Role::Client, client.control + 1, Message::Abort(abort));
+    }
+
+    /// A client does something itself that has not begun.
+    pub fn claims(&mut self, client: &Peer, request: RequestId) {
+        let abort = Abort { requests: Some(vec![request]), claim: true, ..Abort::default() };
+        self.tell(Role::Client, client.control + 1, Message::Abort(abort));
+    }
+
+    /// And says how that has ended.
+    pub fn fulfils(&mut self, client: &Peer, request: RequestId, fate: Fate) {
+        let fulfilled = Fulfilled { request, position: 0, fate, engine: Some(EngineId(0)) };
+        self.tell(Role::Client, client.control + 1, Message::Fulfilled(fulfilled));
     }
 
     /// The tasks that were sent to an engine since this was last asked.

@@ -104,7 +104,8 @@ impl World {
         }
         self.interrupts |= interrupt;
         self.clients.iter_mut().filter(|(other, _)| **other != control).for_each(|(_, client)| client.told += 1);
-        let abort = Abort { requests: None, engines, all_clients: true, interrupt, session: None, force: false };
+        let abort =
+            Abort { requests: None, engines, all_clients: true, interrupt, session: None, force: false, claim: false };
         self.tell(control + 1, Message::Abort(abort), vec![]);
         self.interrupts = false;
     }

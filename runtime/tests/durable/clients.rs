@@ -90,7 +90,7 @@ impl World {
         let Some((last, _)) = client.submitted.last_key_value() else { return };
         let requests = (!all && !all_clients).then_some(*last);
         let range = requests.map(|last| last..ipclusterz_base::ids::RequestId(last.0 + 1));
-        client.core.abort_unsent(range.as_ref(), 0.0);
+        client.core.abort_unsent(range.as_ref(), false, 0.0);
         let first = client.first as u32;
         let own = |key: &(u32, _)| all_clients || key.0 == first && requests.is_none_or(|last| key.1 == last);
         let keys: Vec<_> = self.truth.asked.keys().copied().filter(own).collect();

@@ -89,7 +89,7 @@ proptest! {
                 Step::Submits(count) => {
                     let pending = submit(&mut core, count);
                     if core.standing.is_none() {
-                        core.abort_unsent(None, 0.0);
+                        core.abort_unsent(None, false, 0.0);
                     }
                     all.push(pending);
                 }
@@ -109,7 +109,7 @@ proptest! {
             prop_assert!(core.events.len() <= 1024);
         }
         core.lost("the end", 0.0);
-        core.abort_unsent(None, 0.0);
+        core.abort_unsent(None, false, 0.0);
         for pending in all {
             prop_assert_eq!(pending.done(), pending.len());
         }

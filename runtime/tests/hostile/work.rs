@@ -133,7 +133,8 @@ fn a_request_that_is_given_up_as_often_as_it_has_targets_is_given_up_once() {
     says(&mut core, CLIENT + 1, message, vec![Frame::from(&b"code"[..])]);
     let requests = Some(vec![RequestId(1); LIST_MAX]);
     let engines = Some((0..LIST_MAX as u32).rev().map(EngineId).collect());
-    let abort = Abort { requests, engines, all_clients: false, interrupt: true, session: None, force: false };
+    let abort =
+        Abort { requests, engines, all_clients: false, interrupt: true, session: None, force: false, claim: false };
     let recalls = sent(&says(&mut core, CLIENT + 1, Message::Abort(abort.clone()), vec![]), ENGINE + 1);
     assert!((1..10).contains(&recalls), "{recalls} messages");
     let again = Abort { interrupt: false, ..abort };

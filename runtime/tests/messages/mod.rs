@@ -171,8 +171,8 @@ fn history() -> impl Strategy<Value = Message> {
         ".*".prop_map(|session| Ask::Submissions { session }),
         results.prop_map(|(session, requests)| Ask::Results { session, requests }),
         filter().prop_map(Ask::Purge),
-        (".*", vec(number().prop_map(RequestId), 0..5))
-            .prop_map(|(session, requests)| Ask::Explain { session, requests }),
+        (".*", vec(number().prop_map(RequestId), 0..5), option::of(engine_id()))
+            .prop_map(|(session, requests, engine)| Ask::Explain { session, requests, engine }),
     ];
     let session = (".*", ".*", any::<(bool, bool, u32, u64)>(), ".*", option::of(time())).prop_map(
         |(name, id, (named, connected, pid, open), host, ends_in)| SessionRecord {
@@ -200,6 +200,7 @@ fn history() -> impl Strategy<Value = Message> {
             completed,
             kept_bytes,
             waits: why.iter().cloned().collect(),
+            fits: kept_bytes.is_some(),
             why,
         },
     );
@@ -429,16 +430,20 @@ fn control() -> impl Strategy<Value = Message> {
             let (request, engine) = (RequestId(request), EngineId(engine));
             Message::RequestOutput(RequestOutput { request, position, engine, stream })
         }),
-        (requests, option::of(engines()), any::<(bool, bool, bool)>(), option::of(".*")).prop_map(
-            |(requests, engines, (all_clients, interrupt, force), session)| Message::Abort(Abort {
+        (requests, option::of(engines()), any::<(bool, bool, bool, bool)>(), option::of(".*")).prop_map(
+            |(requests, engines, (all_clients, interrupt, force, claim), session)| Message::Abort(Abort {
                 requests,
                 engines,
                 all_clients,
                 interrupt,
                 session,
-                force
+                force,
+                claim
             })
         ),
+        ((number(), short()), fate(), option::of(engine_id())).prop_map(|((request, position), fate, engine)| {
+            Message::Fulfilled(Fulfilled { request: RequestId(request), position, fate, engine })
+        }),
         option::of(engines()).prop_map(|engines| Message::Interrupt(Targets { engines })),
         option::of(engines()).prop_map(|engines| Message::Shutdown(Targets { engines })),
         engines().prop_map(|engines| Message::Retire(EngineList { engines })),

@@ -143,6 +143,8 @@ fn clients() -> Vec<Message> {
         Message::Interrupt(Targets { engines: Some(vec![EngineId(0)]) }),
         Message::Abort(Abort { requests: Some(vec![RequestId(1)]), interrupt: true, ..Abort::default() }),
         Message::Abort(Abort { all_clients: true, ..Abort::default() }),
+        Message::Abort(Abort { requests: Some(vec![RequestId(1)]), claim: true, ..Abort::default() }),
+        Message::Fulfilled(Fulfilled { request: RequestId(1), position: 0, fate: Fate::Ok, engine: None }),
         Message::Retire(EngineList { engines: vec![EngineId(0)] }),
         asked(1, Ask::Sessions),
         asked(2, Ask::Tasks(Filter::default())),

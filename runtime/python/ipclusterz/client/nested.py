@@ -4,7 +4,8 @@ While a task waits for calls that its client has made, its engine does some of t
 begun. Each is taken back exactly (`Pending.claim`) and run in the thread that waits. So every load-balanced call is
 begun sooner or later, on one engine as on many, and when the tasks of all engines wait. The same goes for calls on the
 task's own engine, in the order in which they were made. A call on another engine cannot be taken back; when that engine
-waits in the same way, the two might wait for each other, and the wait ends with an error.
+waits in the same way, the two might wait for each other, and the wait ends with an error. `later` has those calls that
+the controller is to begin.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import threading
 from collections import deque
 from contextlib import suppress
 from queue import SimpleQueue
-from time import monotonic, time
+from time import monotonic, sleep, time
 from weakref import WeakSet, ref
 
 from ..error import RejectedError
 from ..shared import own
 from .deadlines import deadline_of, left_until
+from .later import Later, is_later
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,13 +38,13 @@ if TYPE_CHECKING:
 
 __all__ = ["nested"]
 
-# Terms with which a call is not done here.
-_NOT_HERE = frozenset(("after", "follow", "needs", "time_limit"))
 # How often a wait for other engines looks what they are doing, and how long it waits for their answer.
 _LOOK_SECONDS = 1.0
 _ANSWER_SECONDS = 0.5
 # Who asks again after so long whether calls are done, waits for them in a loop.
 _POLL_SECONDS = 0.1
+# How soon the controller is asked again about calls that it is to begin: later and later.
+_FIRST_LOOK, _LAST_LOOK = 0.01, 0.5
 
 
 def nested(core: Core) -> Core:
@@ -71,6 +73,8 @@ class NestedCore:
         # Calls on this engine that are not done, in order.
         self.for_here: deque[Call] = deque()
         self._helper: SimpleQueue[ref[NestedPending]] | None = None
+        self._kept: list[NestedPending] = []
+        self._later = Later(core, here, NestedPending._help_and_wait.__name__)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._core, name)
@@ -84,24 +88,29 @@ class NestedCore:
         **how: Any,
     ) -> Any:
         pending = self._core.submit(op, items, function=function, **how)
-        # What waits for others, needs something, or may run only so long is the controller's to begin.
-        terms = how.get("terms")
-        if how.get("collective") or (terms is not None and not _NOT_HERE.isdisjoint(json.loads(terms))):
+        if how.get("collective"):
             return pending
         engines = how.get("engines")
+        terms = json.loads(how["terms"]) if how.get("terms") else {}
+        needs = json.dumps(terms["needs"]) if "needs" in terms else None
         balanced, for_here = deque[Call](), deque[Call]()
         index = 0
         for targets, frames in items:
             if targets is None:
-                if engines is None or self.here.id in engines:
-                    balanced.append(Call(pending, index, op, function, frames))
+                if is_later(terms) or engines is None or self.here.id in engines:
+                    balanced.append(Call(pending, index, op, function, frames, needs))
             elif self.here.id in targets and not self.here.forked:
                 for_here.append(Call(pending, index + targets.index(self.here.id), op, function, frames))
             index += 1 if targets is None else len(targets)
         while self.for_here and self.for_here[0].is_done():
             self.for_here.popleft()
         self.for_here.extend(for_here)
-        result = NestedPending(self, pending, balanced, len(for_here))
+        later = list(balanced) if is_later(terms) else []
+        if later:
+            self._later.add(later, pending.message_ids(), terms)
+            # They may wait for these, of which perhaps nobody else knows any more.
+            self._kept = [former for former in self._submitted if former.has_calls()]
+        result = NestedPending(self, pending, deque() if later else balanced, len(for_here), later)
         self._submitted.add(result)
         return result
 
@@ -110,6 +119,10 @@ class NestedCore:
         for pending in list(self._submitted):
             pending.wait(left_until(deadline))
         return self._core.wait_requests(message_ids, left_until(deadline))
+
+    def help_any(self) -> bool:
+        """Do a call for which one may wait that the controller is to begin, or such a one; False: there is none."""
+        return any(pending.help_once() for pending in list(self._submitted)) or self._later.help_once()
 
     def help_later(self, pending: NestedPending) -> None:
         """Do calls in a thread of their own, for somebody who waits in a way that is not seen here."""
@@ -122,13 +135,22 @@ class NestedCore:
 class Call:
     """One call of a submission, with what is needed to do it here."""
 
-    __slots__ = ("frames", "function", "index", "op", "pending")
+    __slots__ = ("frames", "function", "index", "needs", "op", "pending")
 
-    def __init__(self, pending: Pending, index: int, op: Any, function: Function, frames: Sequence[Frame]) -> None:
+    def __init__(
+        self,
+        pending: Pending,
+        index: int,
+        op: Any,
+        function: Function,
+        frames: Sequence[Frame],
+        needs: str | None = None,
+    ) -> None:
         self.pending = pending
         self.index = index
         self.op = op
         self.function = function
+        self.needs = needs
         # As they are now, and as they would arrive: arrays are made over buffers that can be written to.
         self.frames = [frame if type(frame) is bytes else bytearray(frame) for frame in frames]
 
@@ -140,7 +162,7 @@ class Call:
         if not self.pending.claim(self.index):
             return
         started = time()
-        outcome, frames, interrupted = here.run(self.op, self.function, self.frames)
+        outcome, frames, interrupted = here.run(self.op, self.function, self.frames, self.needs)
         self.pending.fulfil(self.index, outcome, frames, (here.id, here.uuid), started, time())
         if interrupted:
             # It was meant for the task.
@@ -150,11 +172,15 @@ class Call:
 class NestedPending:
     """A `_core.Pending` in a task, whose waits do what no other engine has begun."""
 
-    def __init__(self, core: NestedCore, pending: Pending, balanced: deque[Call], for_here: int) -> None:
+    def __init__(
+        self, core: NestedCore, pending: Pending, balanced: deque[Call], for_here: int, later: list[Call]
+    ) -> None:
         self._core = core
         self._pending = pending
         self._balanced = balanced
         self._for_here = for_here
+        self._later = later
+        self._look = _FIRST_LOOK
         self._polled: float | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -164,15 +190,15 @@ class NestedPending:
         return len(self._pending)
 
     def wait(self, timeout: float | None, on_output: OnOutput = None) -> bool:
-        found: bool = self._waited(lambda left: self._pending.wait(left, on_output), bool, timeout)
+        found: bool = self._help_and_wait(lambda left: self._pending.wait(left, on_output), bool, timeout)
         return found
 
     def wait_index(self, index: int, timeout: float | None, on_output: OnOutput = None) -> bool:
-        found: bool = self._waited(lambda left: self._pending.wait_index(index, left, on_output), bool, timeout)
+        found: bool = self._help_and_wait(lambda left: self._pending.wait_index(index, left, on_output), bool, timeout)
         return found
 
     def nth_done(self, n: int, timeout: float | None, on_output: OnOutput = None) -> int | None:
-        found: int | None = self._waited(
+        found: int | None = self._help_and_wait(
             lambda left: self._pending.nth_done(n, left, on_output),
             lambda found: found is not None or n >= len(self),
             timeout,
@@ -180,7 +206,7 @@ class NestedPending:
         return found
 
     def wait_news(self, version: int, timeout: float | None) -> int:
-        found: int = self._waited(
+        found: int = self._help_and_wait(
             lambda left: self._pending.wait_news(version, left),
             lambda found: found != version or self._pending.done() == len(self),
             timeout,
@@ -204,12 +230,31 @@ class NestedPending:
             self._core.help_later(self)
         return watched
 
+    def has_calls(self) -> bool:
+        """Whether there are calls that may be done here."""
+        return bool(self._balanced or self._for_here or self._later)
+
     def help_once(self) -> bool:
         """Do a call that no engine has begun; False: there is none."""
         call = self._next()
         if call is not None:
             call.do(self._core.here)
         return call is not None
+
+    def waits_for_later(self) -> bool:
+        """Whether there are calls that the controller is to begin, and that are not done."""
+        self._later = [call for call in self._later if not call.is_done()] if self._later else self._later
+        return bool(self._later)
+
+    def next_look(self, left: float | None) -> float:
+        """Seconds until such calls are looked at again."""
+        look, self._look = self._look, min(self._look * 2, _LAST_LOOK)
+        return look if left is None else min(look, left)
+
+    def help_any(self) -> None:
+        """See to it that they are done."""
+        if self._core.help_any():
+            self._look = _FIRST_LOOK
 
     def _next(self) -> Call | None:
         # Another thread of the task may take the last one in between.
@@ -225,7 +270,9 @@ class NestedPending:
                     return call
         return None
 
-    def _waited(self, look: Callable[[float | None], Any], enough: Callable[[Any], bool], timeout: float | None) -> Any:
+    def _help_and_wait(
+        self, look: Callable[[float | None], Any], enough: Callable[[Any], bool], timeout: float | None
+    ) -> Any:
         if not self._core.here.busy:
             return look(timeout)
         deadline = deadline_of(timeout)
@@ -236,6 +283,10 @@ class NestedPending:
             others = self._undone_elsewhere()
             if others:
                 found = wait_for_engines(self._core, others, look, enough, deadline)
+            elif self.waits_for_later():
+                found = look(self.next_look(left_until(deadline)))
+                if not enough(found):
+                    self.help_any()
             else:
                 found = look(left_until(deadline))
         return found
@@ -281,6 +332,8 @@ def wait_for_engines(
 def _help(waiting: SimpleQueue[ref[NestedPending]]) -> None:
     while True:
         pending = waiting.get()()
-        while pending is not None and pending._core.here.busy and pending.help_once():
-            pass
+        while pending is not None and pending._core.here.busy and (pending.help_once() or pending.waits_for_later()):
+            if pending.waits_for_later():
+                sleep(pending.next_look(None))
+                pending.help_any()
         del pending

@@ -46,15 +46,17 @@ class Calls:
         From the name of an operation to the method that does it.
     called_with : str
         The arguments of a call that has failed, shortened; whoever reports it sets it back.
+    resources : Resources
+        What it offers.
     retry_on : tuple of type
         The errors after which the last function may be called again.
     """
 
-    __slots__ = ("_functions", "_namespace", "_resources", "_shell", "_state", "called_with", "of", "retry_on")
+    __slots__ = ("_functions", "_namespace", "_shell", "_state", "called_with", "of", "resources", "retry_on")
 
     def __init__(self, namespace: Namespace, state: State, resources: Resources) -> None:
         self._namespace = namespace
-        self._resources = resources
+        self.resources = resources
         self._state = state
         self.called_with = ""
         self.retry_on: tuple[Any, ...] = ()
@@ -77,7 +79,7 @@ class Calls:
         """Call a function, or map it over a zip of sequences, with what the task has asked for."""
         if task.needs is None:
             return self._apply(task)
-        with self._resources.lent(task.needs):
+        with self.resources.lent(task.needs):
             return self._apply(task)
 
     def _apply(self, task: Task) -> list[Frame]:

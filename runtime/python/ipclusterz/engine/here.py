@@ -51,12 +51,15 @@ class Here:
         # What has dependencies may have to go to another engine.
         return function is None or not self.calls.is_dependent(_given("apply", function, ()))
 
+    def lacks(self, needs: str) -> str:
+        return self.calls.resources.lacks(needs)
+
     def run(
-        self, op: Any, function: tuple[bytes, bytes] | None, frames: Sequence[Frame]
+        self, op: Any, function: tuple[bytes, bytes] | None, frames: Sequence[Frame], needs: str | None = None
     ) -> tuple[Literal["ok", "error"], Sequence[Frame], bool]:
         calls, begun, interrupts = self.calls, progress.begun, self.state.interrupts
         try:
-            return "ok", calls.of[op](_given(op, function, frames)), False
+            return "ok", calls.of[op](_given(op, function, frames, needs)), False
         except BaseException as error:
             reply = error_frames(error, op, self.id, calls.called_with)
             error.__traceback__ = None
@@ -66,20 +69,21 @@ class Here:
             progress.begun = begun
 
 
-def _given(op: str, function: tuple[bytes, bytes] | None, frames: Sequence[Frame]) -> Any:
-    return _Given(op, function, frames)
+def _given(op: str, function: tuple[bytes, bytes] | None, frames: Sequence[Frame], needs: str | None = None) -> Any:
+    return _Given(op, function, frames, needs)
 
 
 class _Given:
     """A task of a client in this process, with what `Calls` needs of a `_core.Task`."""
 
-    __slots__ = ("_code", "frames", "function", "kind", "op")
+    __slots__ = ("_code", "frames", "function", "kind", "needs", "op")
     group = None
-    # Calls with such are left to engines that have nothing else to do.
-    needs = None
 
-    def __init__(self, op: str, function: tuple[bytes, bytes] | None, frames: Sequence[Frame]) -> None:
+    def __init__(
+        self, op: str, function: tuple[bytes, bytes] | None, frames: Sequence[Frame], needs: str | None
+    ) -> None:
         self.op = self.kind = op
+        self.needs = needs
         self.function = function[0] if function else None
         self._code = function[1] if function else b""
         self.frames = list(frames)

@@ -40,6 +40,8 @@ class Resources:
     def __init__(self, options: Options, environment: Mapping[str, str]) -> None:
         self._amounts = dict(_amount(part) for part in options.resources.split(",") if part)
         self._tags = [tag for tag in options.tags.split(",") if tag]
+        # What tasks have that run, the one inside the other, in ten-thousandths.
+        self._held: list[dict[str, int]] = []
         self._variable = ""
         self._gpus: list[str] = []
         if _GPUS in self._amounts:
@@ -58,23 +60,45 @@ class Resources:
         amounts = {name: round(amount * _PARTS) for name, amount in self._amounts.items()}
         return json.dumps({"amounts": amounts, "tags": sorted(set(self._tags))})
 
+    def lacks(self, needs: str) -> str:
+        """What is missing for a task beside those that run, in words; empty: nothing."""
+        import json
+
+        asked = json.loads(needs)
+        missing = [f"no tag {tag}" for tag in asked.get("tags", ()) if tag not in self._tags]
+        for name, amount in asked.get("amounts", {}).items():
+            offered = round(self._amounts.get(name, 0) * _PARTS)
+            left = max(0, offered - sum(held.get(name, 0) for held in self._held))
+            if left < amount:
+                missing.append(f"{name}: {amount / _PARTS:g} needed, {left / _PARTS:g} of {offered / _PARTS:g} left")
+        return "; ".join(missing)
+
     def lent(self, needs: str) -> Lent:
         """For a block, let a task have what it needs: its GPUs are in the variable that drivers read."""
         import json
 
         asked = json.loads(needs)
-        has: dict[str, Any] = {name: amount / _PARTS for name, amount in asked.get("amounts", {}).items()}
+        amounts = asked.get("amounts", {})
+        has: dict[str, Any] = {name: amount / _PARTS for name, amount in amounts.items()}
         has.update(dict.fromkeys(asked.get("tags", ()), True))
         if _GPUS not in has:
-            return Lent(has, {})
-        has[_GPUS] = self._gpus[: _whole(has[_GPUS])]
-        return Lent(has, {self._variable: ",".join(has[_GPUS])})
+            return Lent(self._held, amounts, has, {})
+        # The task that waits for this one keeps its own.
+        before = current.has.resources.get(_GPUS, []) if current.has is not None else []
+        gpus = [gpu for gpu in self._gpus if gpu not in before] + [gpu for gpu in self._gpus if gpu in before]
+        has[_GPUS] = gpus[: _whole(has[_GPUS])]
+        return Lent(self._held, amounts, has, {self._variable: ",".join(has[_GPUS])})
 
 
 class Lent:
     """What a task has, in a block."""
 
-    def __init__(self, resources: dict[str, Any], variables: dict[str, str]) -> None:
+    def __init__(
+        self, held: list[dict[str, int]], amounts: dict[str, int], resources: dict[str, Any], variables: dict[str, str]
+    ) -> None:
+        self._held = held
+        self._amounts = amounts
+        self._outer: RunningTask | None = None
         self._resources = resources
         self._variables = variables
         self._before: dict[str, str | None] = {}
@@ -82,10 +106,12 @@ class Lent:
     def __enter__(self) -> None:
         self._before = {name: os.environ.get(name) for name in self._variables}
         os.environ.update(self._variables)
-        current.has = RunningTask(self._resources)
+        self._held.append(self._amounts)
+        self._outer, current.has = current.has, RunningTask(self._resources)
 
     def __exit__(self, *_error: object) -> None:
-        current.has = None
+        current.has = self._outer
+        self._held.remove(self._amounts)
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)

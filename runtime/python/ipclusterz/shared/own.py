@@ -28,8 +28,11 @@ if TYPE_CHECKING:
         def takes(self, function: tuple[bytes, bytes] | None) -> bool:
             """Whether it is the right engine for a load-balanced call of a function; given as hash and code."""
 
+        def lacks(self, needs: str) -> str:
+            """What it lacks for a task beside the one that runs, in words; given as JSON. Empty: nothing."""
+
         def run(
-            self, op: Any, function: tuple[bytes, bytes] | None, frames: Sequence[Any]
+            self, op: Any, function: tuple[bytes, bytes] | None, frames: Sequence[Any], needs: str | None = None
         ) -> tuple[Literal["ok", "error"], Sequence[Any], bool]:
             """Do what a task would: how it ended, the frames of its reply, and whether an interrupt ended it."""
 

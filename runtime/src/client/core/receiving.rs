@@ -184,7 +184,7 @@ impl Core {
     /// Another client aborts what all have: also what is on its way to the controller, and what was not sent.
     fn aborted_by_other(&mut self, abort: Abort, now: f64) {
         if abort.engines.is_none() {
-            self.abort_unsent(None, now);
+            self.abort_unsent(None, false, now);
         }
         self.abort = Some(Abort { all_clients: false, ..abort });
     }

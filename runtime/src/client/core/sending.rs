@@ -4,7 +4,8 @@ use super::{Core, Standing};
 use crate::client::request::{Outgoing, UnderWay};
 use crate::wire::Channel;
 use crate::wire::message::{
-    Ended, Fate, ForgetFunctions, FunctionName, Message, OUTPUT_WINDOW, Outcome, Placement, Request, Terms, Window,
+    Ended, Fate, ForgetFunctions, Fulfilled, FunctionName, Message, OUTPUT_WINDOW, Outcome, Parent, Placement, Request,
+    Terms, Window,
 };
 use crate::wire::resend::Sending;
 use ipclusterz_base::ids::RequestId;
@@ -70,15 +71,30 @@ impl Core {
         sends
     }
 
+    /// The next request of the backlog: none that waits for what is done here, of which the controller will not hear.
+    fn next_unsent(&mut self) -> Option<RequestId> {
+        while let Some((_, id)) = self.order.first()
+            && !self.backlog.contains_key(id)
+        {
+            self.order.pop_first();
+        }
+        if self.doing.is_empty() {
+            return self.order.first().map(|(_, id)| *id);
+        }
+        let may_go = |id: &RequestId| self.backlog.get(id).is_some_and(|outgoing| !self.waits_here(outgoing));
+        self.order.iter().map(|(_, id)| *id).find(may_go)
+    }
+
+    fn waits_here(&self, outgoing: &Outgoing) -> bool {
+        let own = outgoing.terms.iter().flat_map(|terms| terms.parents()).filter(|parent| parent.is_own_and_open());
+        own.map(Parent::requests).any(|requests| {
+            self.doing.range(requests.clone()).next().is_some() || self.backlog.range(requests).next().is_some()
+        })
+    }
+
     /// Takes the next request out of the backlog, if the window has room for it.
     fn next_that_fits(&mut self, window: Window) -> Option<Outgoing> {
-        let id = loop {
-            let (_, id) = *self.order.first()?;
-            if self.backlog.contains_key(&id) {
-                break id;
-            }
-            self.order.pop_first();
-        };
+        let id = self.next_unsent()?;
         let next = self.backlog.get(&id)?;
         let fits = (self.open_replies + Saturating(next.count as u64)).0 <= window.replies
             && (self.open_bytes + Saturating(next.packed.bytes)).0 <= window.bytes;
@@ -159,15 +175,29 @@ impl Core {
 
     /// The controller has never heard of requests that were given up before they were sent.
     fn say_what_was_not_sent(&self, terms: &mut Terms) {
-        for parent in terms.dependencies().flat_map(|dependency| &mut dependency.on) {
-            if parent.is_own_and_open() && self.unsent.range(parent.requests()).next().is_some() {
-                parent.ended = Some(Ended { fate: Fate::Aborted, engine: None, gone: false });
-            }
+        let is_such =
+            |parent: &Parent| parent.is_own_and_open() && self.unsent.range(parent.requests()).next().is_some();
+        for dependency in terms.dependencies().filter(|dependency| dependency.on.iter().any(is_such)) {
+            let (such, mut others): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut dependency.on).into_iter().partition(is_such);
+            others.extend(such.iter().flat_map(Parent::tasks).map(|task| {
+                let fate = self.unsent.get(&task.request).copied();
+                let ended = fate.map(|fate| Ended { fate, engine: None, gone: false });
+                Parent { task, count: 1, ended }
+            }));
+            dependency.on = others;
         }
     }
 
-    /// Aborts requests that have not been sent; for the others the controller has to be asked.
-    pub fn abort_unsent(&mut self, requests: Option<&Range<RequestId>>, now: f64) {
+    /// One that was claimed has ended.
+    pub fn fulfilled(&mut self, fulfilled: &Fulfilled) {
+        if self.doing.remove(&fulfilled.request) {
+            self.unsent.insert(fulfilled.request, fulfilled.fate);
+        }
+    }
+
+    /// Aborts requests that have not been sent; for the others the controller has to be asked. With `claim` they are done here.
+    pub fn abort_unsent(&mut self, requests: Option<&Range<RequestId>>, claim: bool, now: f64) {
         let aborted: Vec<Outgoing> = match requests {
             Some(Range { start, end }) => {
                 self.backlog.extract_if(start..end, |_, _| true).map(|(_, unsent)| unsent).collect()
@@ -177,7 +207,11 @@ impl Core {
         let meant = |id: &RequestId| requests.is_none_or(|requests| requests.contains(id));
         self.requests.iter_mut().filter(|(id, _)| meant(id)).for_each(|(_, request)| request.unwanted = true);
         for outgoing in aborted {
-            self.unsent.insert(outgoing.id);
+            if claim {
+                self.doing.insert(outgoing.id);
+            } else {
+                self.unsent.insert(outgoing.id, Fate::Aborted);
+            }
             self.backlog_bytes -= outgoing.packed.bytes;
             if let Some(pending) = outgoing.pending.upgrade() {
                 let indexes = (outgoing.base..).take(outgoing.count);

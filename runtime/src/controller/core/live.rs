@@ -7,7 +7,7 @@ use crate::controller::peer::{Peer, Presence};
 use crate::controller::work::OpenTask;
 use crate::transport::Route;
 use crate::wire::message::{Filter, Message, SessionRecord, TaskRecord};
-use ipclusterz_base::ids::{PeerId, RequestId};
+use ipclusterz_base::ids::{EngineId, PeerId, RequestId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -83,11 +83,20 @@ impl Core {
         self.registry.clients().find(|(_, peer)| its(peer)).map(|(id, _)| id)
     }
 
-    /// The tasks of these requests that have not ended, with what they wait for. `session`: what their ids begin with.
-    pub fn why(&self, session: &str, requests: &BTreeSet<RequestId>, began: f64) -> Vec<TaskRecord> {
+    /// The tasks of these requests that have not ended, with what they wait for, and whether they fit an engine. `session`: what their
+    /// ids begin with.
+    pub fn why(
+        &self,
+        session: &str,
+        requests: &BTreeSet<RequestId>,
+        engine: Option<EngineId>,
+        began: f64,
+    ) -> Vec<TaskRecord> {
         let Some(id) = self.session_beginning(session) else { return Vec::new() };
         let Some(peer) = self.registry.peer(id) else { return Vec::new() };
-        self.open_of_client(id, peer, began, true, &|request| requests.contains(&request)).collect()
+        let of_these = |request| requests.contains(&request);
+        let tasks = self.open_of_client(id, peer, began, Explained::For(engine), &of_these);
+        tasks.collect()
     }
 
     fn session(&self, id: PeerId, peer: &Peer, now: Duration) -> SessionRecord {
@@ -111,7 +120,7 @@ impl Core {
     pub fn open_tasks(&self, filter: &Filter, began: f64, of_these: impl Fn(RequestId) -> bool) -> Vec<TaskRecord> {
         let of = |peer: &Peer| filter.session.as_ref().is_none_or(|name| *name == peer.session.name);
         let clients = self.registry.clients().filter(|(_, peer)| of(peer));
-        let explained = filter.requests.is_some();
+        let explained = if filter.requests.is_some() { Explained::For(None) } else { Explained::Not };
         let of_client = |(id, peer)| self.open_of_client(id, peer, began, explained, &of_these);
         let mut tasks: Vec<TaskRecord> = clients.flat_map(of_client).collect();
         let name = filter.name.as_deref().unwrap_or_default();
@@ -146,15 +155,25 @@ impl Core {
         id: PeerId,
         peer: &'a Peer,
         began: f64,
-        explained: bool,
+        explained: Explained,
         of_these: &'a impl Fn(RequestId) -> bool,
     ) -> impl Iterator<Item = TaskRecord> + 'a {
         let tasks = self.work.open_tasks_of(id).filter(|task| of_these(task.request));
         tasks.map(move |task| {
-            let waits = if explained { self.work.why(task.task) } else { Vec::new() };
-            TaskRecord { waits, ..record(peer, &task, began) }
+            let Explained::For(engine) = explained else { return record(peer, &task, began) };
+            let fits = engine.is_some_and(|engine| self.work.fits(task.task, engine));
+            TaskRecord { waits: self.work.why(task.task), fits, ..record(peer, &task, began) }
         })
     }
+}
+
+/// What is to be said of tasks beyond what they are.
+#[derive(Clone, Copy)]
+enum Explained {
+    /// Nothing.
+    Not,
+    /// What they wait for, and whether they fit this engine.
+    For(Option<EngineId>),
 }
 
 /// What is said of a task of this client that has not ended.

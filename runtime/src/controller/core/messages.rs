@@ -114,6 +114,7 @@ impl Core {
             (Channel::Data, Message::Request(request)) => self.submit(peer, request, payload, now),
             (Channel::Data, Message::ForgetFunctions(forget)) => self.work.forget_functions(peer, &forget.functions),
             (Channel::Data, Message::Abort(abort)) => self.abort(peer, abort, now),
+            (Channel::Data, Message::Fulfilled(fulfilled)) => self.work.fulfilled(peer, &fulfilled),
             (Channel::Data, Message::Interrupt(targets)) => self.interrupt(targets),
             (Channel::Data, Message::Retire(list)) => self.retire(list.engines),
             (Channel::Data, Message::Goodbye(_)) => self.goodbye(peer),

@@ -168,6 +168,7 @@ fn task(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
         kept_bytes: bytes.filter(|_| dropped.is_none()).and_then(|bytes| u64::try_from(bytes).ok()),
         why: why.or(dropped),
         waits: Vec::new(),
+        fits: false,
     })
 }
 

@@ -3,8 +3,7 @@
 use super::{Effect, Work};
 use crate::controller::history::Done;
 use crate::controller::task::{Job, TaskState, empty_reply, segment_names, size};
-use crate::controller::waits::Past;
-use crate::wire::message::{Fate, Message, Outcome, Reply, SegmentNote, TaskOutcome, TaskResult};
+use crate::wire::message::{Message, Outcome, Reply, SegmentNote, TaskOutcome, TaskResult};
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
@@ -147,7 +146,7 @@ impl Work {
     /// Drops a task that has its answer, or whose client is gone.
     pub(super) fn forget(&mut self, task: TaskId) {
         // Nobody will know better.
-        self.tell_children(task, Past { fate: Fate::Aborted, ran: None });
+        self.forget_for_children(task);
         self.leave_gates(task);
         let Some(state) = self.tasks.remove(&task) else { return };
         self.forget_times(task, &state);

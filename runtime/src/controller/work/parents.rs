@@ -21,6 +21,9 @@ pub type Sessions = BTreeMap<String, PeerId>;
 /// Of an engine whose process is gone.
 const NO_PROCESS: PeerId = PeerId(0);
 
+/// Most tasks that a client does itself at a time and of which it is to say how they ended.
+const CLAIMED_MAX: usize = 1 << 14;
+
 /// So many tasks are looked for one after the other.
 const FEW: u64 = 16;
 
@@ -187,7 +190,7 @@ impl Work {
         };
         let span = state.requests.get(request);
         let open = span.and_then(|span| span.task(*position)).filter(|task| self.tasks.contains_key(task));
-        if let Some(open) = open {
+        if let Some(open) = open.or_else(|| state.claimed.get(&(*request, *position)).copied()) {
             return Known::Open(open);
         }
         if *request > state.last_request {
@@ -215,10 +218,24 @@ impl Work {
         self.name_of(state.client, &id) + &name.unwrap_or_default()
     }
 
-    /// A task has ended: it is remembered how, and others may have waited for that.
+    /// A task has ended: it is remembered how, and others may have waited for that. If its client does it now, they wait on.
     pub(super) fn ended(&mut self, task: TaskId, fate: Fate, engine: Option<EngineId>) {
-        let Some(TaskState { client, request, position, .. }) = self.tasks.get(&task) else { return };
-        let (client, request, position) = (*client, *request, *position);
+        let Some(TaskState { client, request, position, claim, .. }) = self.tasks.get(&task) else { return };
+        let (client, id, claim) = (*client, (*request, *position), *claim && fate == Fate::Aborted);
+        match self.clients.get_mut(&client) {
+            Some(state) if claim && state.claimed.len() < CLAIMED_MAX => drop(state.claimed.insert(id, task)),
+            _ => self.is_past(client, task, id, fate, engine),
+        }
+    }
+
+    pub(super) fn is_past(
+        &mut self,
+        client: PeerId,
+        task: TaskId,
+        (request, position): (RequestId, u32),
+        fate: Fate,
+        engine: Option<EngineId>,
+    ) {
         if fate != Fate::Ok
             && let Some(state) = self.clients.get_mut(&client)
         {
@@ -232,15 +249,23 @@ impl Work {
             }
             self.ran.push_back(((client, request, position), ran));
         }
-        self.tell_children(task, Past { fate, ran });
+        if let Some(gates) = self.children.remove(&task) {
+            let name = if self.tasks.contains_key(&task) {
+                self.id_of(task)
+            } else {
+                self.name_of(client, &TaskRef { session: None, request, position })
+            };
+            self.news.push_back(News { gates, parent: task, name, ended: Past { fate, ran } });
+        }
     }
 
-    /// Those that wait for a task will hear how it has ended.
-    pub(super) fn tell_children(&mut self, task: TaskId, ended: Past) {
-        if self.children.is_empty() {
-            return;
-        }
-        if let Some(gates) = self.children.remove(&task) {
+    /// Those that wait for a task will hear that nobody knows how it ended, unless its client does it.
+    pub(super) fn forget_for_children(&mut self, task: TaskId) {
+        let Some(TaskState { client, request, position, .. }) = self.tasks.get(&task) else { return };
+        let (client, id) = (*client, (*request, *position));
+        let claimed = self.clients.get(&client).is_some_and(|state| state.claimed.get(&id) == Some(&task));
+        if !claimed && let Some(gates) = self.children.remove(&task) {
+            let ended = Past { fate: Fate::Aborted, ran: None };
             self.news.push_back(News { gates, parent: task, name: self.id_of(task), ended });
         }
     }

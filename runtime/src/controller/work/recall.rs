@@ -5,7 +5,7 @@ use super::{Effect, Work};
 use crate::controller::limits::Limits;
 use crate::controller::task::{ClientState, Place, Span, TaskState};
 use crate::wire::Channel;
-use crate::wire::message::{Abort, EnginesExpected, Message, Outcome, Recall, Recalled, Started};
+use crate::wire::message::{Abort, EnginesExpected, Fate, Fulfilled, Message, Outcome, Recall, Recalled, Started};
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -58,6 +58,7 @@ impl Work {
         let means = |engine: EngineId| engines.as_ref().is_none_or(|engines| engines.contains(&engine));
         for task in self.named(client, abort) {
             let Some(state) = self.tasks.get_mut(&task) else { continue };
+            state.claim |= abort.claim;
             match state.place {
                 Place::Queued | Place::Waiting | Place::Delayed if engines.is_none() => {
                     state.abort = true;
@@ -94,6 +95,22 @@ impl Work {
         recalls.retain(|_, recall| *recall != Recall::default());
         recalls.into_iter().for_each(|(engine, recall)| self.recall(engine, recall));
         self.dispatch(now);
+    }
+
+    /// A client says how something has ended that it has claimed.
+    pub fn fulfilled(&mut self, client: PeerId, fulfilled: &Fulfilled) {
+        let Fulfilled { request, position, fate, engine } = *fulfilled;
+        let claimed = self.clients.get_mut(&client).and_then(|state| state.claimed.remove(&(request, position)));
+        if let Some(task) = claimed {
+            self.is_past(client, task, (request, position), fate, engine);
+        }
+    }
+
+    /// What a client has claimed is given up, for nobody will say how it ended.
+    pub(super) fn give_up_claimed(&mut self, client: PeerId, claimed: BTreeMap<(RequestId, u32), TaskId>) {
+        for (id, task) in claimed {
+            self.is_past(client, task, id, Fate::Aborted, None);
+        }
     }
 
     /// The tasks that an abort means, in order.

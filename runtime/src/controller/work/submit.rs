@@ -97,8 +97,9 @@ impl Work {
         let held_up = self.held_up(client, &targets, job.group.is_some());
         for ((position, target), task) in (0..count).zip(targets).zip(span.tasks()) {
             let place = target.map_or(Place::Queued, Place::At);
-            let (job, balanced, abort, sent_code) = (Rc::clone(&job), balanced.take(), false, 0);
-            let state = TaskState { client, request: request.id, position, job, balanced, place, abort, sent_code };
+            let (job, balanced, abort, claim, sent_code) = (Rc::clone(&job), balanced.take(), false, false, 0);
+            let request = request.id;
+            let state = TaskState { client, request, position, job, balanced, place, abort, claim, sent_code };
             self.tasks.insert(task, state);
             match target {
                 Some(engine) => self.start(task, engine, &held_up, now),
@@ -132,8 +133,8 @@ impl Work {
     pub(super) fn give_for_nobody(&mut self, job: Rc<Job>, engine: EngineId, now: Duration) {
         self.last_task += 1;
         let (task, request, place) = (TaskId(self.last_task.0), RequestId(0), Place::At(engine));
-        let (client, balanced, abort, sent_code) = (NOBODY, None, false, 0);
-        let state = TaskState { client, request, position: 0, job, balanced, place, abort, sent_code };
+        let (client, balanced, abort, claim, sent_code) = (NOBODY, None, false, false, 0);
+        let state = TaskState { client, request, position: 0, job, balanced, place, abort, claim, sent_code };
         self.tasks.insert(task, state);
         self.give(task, engine, now);
     }

@@ -26,6 +26,12 @@ impl Work {
         }
     }
 
+    /// Whether an engine might be given a task, if it were free.
+    pub fn fits(&self, task: TaskId, engine: EngineId) -> bool {
+        let choice = self.tasks.get(&task).and_then(|state| state.balanced.as_ref()).map(|balanced| &balanced.choice);
+        choice.is_some_and(|choice| choice.allows(engine, &self.loads))
+    }
+
     fn awaited_by(&self, task: TaskId) -> Vec<String> {
         let [after, follow] = self.waits_for(task);
         let waits = [("begins after", after), ("follows", follow)];

@@ -45,6 +45,9 @@ pub enum Ask {
         session: String,
         /// The session's own numbers.
         requests: Vec<RequestId>,
+        /// Whether this engine would be given them is asked, too.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        engine: Option<EngineId>,
     },
 }
 
@@ -141,6 +144,9 @@ pub struct TaskRecord {
     /// What it waits for, for people, each in a line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<String>,
+    /// The engine of the question might be given it, if it were free.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fits: bool,
 }
 
 /// A request of a session.

@@ -1,5 +1,6 @@
 //! What stops work or engines: abort, interrupt, retire, shut down, and tasks taken back.
 
+use super::fate::Fate;
 use ipclusterz_base::ids::{EngineId, RequestId, TaskId};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,23 @@ pub struct Abort {
     /// Also end the engines on which it has started.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
+    /// What is given up so is done by the client itself, which says how it ended: others may wait for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub claim: bool,
+}
+
+/// See [`super::Message::Fulfilled`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fulfilled {
+    /// The client's own number.
+    pub request: RequestId,
+    /// Which of its targets.
+    pub position: u32,
+    /// How it has ended.
+    pub fate: Fate,
+    /// The engine whose task has done it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineId>,
 }
 
 /// See [`super::Message::Started`].
