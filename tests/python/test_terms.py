@@ -24,6 +24,8 @@ import ipclusterz as ipz
 from ipclusterz import AsyncResult, Client, Cluster, Dependency, LoadBalancedView
 
 SECONDS = 30
+# As many calls, each after the one before; as many with two parents; and how long they may take.
+CHAIN, GRAPH, MANY_SECONDS = 100_000, 10_000, 120
 
 
 @pytest.fixture
@@ -199,6 +201,21 @@ def test_a_graph_of_a_thousand(view: LoadBalancedView) -> None:
         results.append(view.apply_async(time.time, after=[results[number // 2], results[number - 1]]))
     times = [result.get(SECONDS) for result in results]
     assert all(times[number] >= max(times[number // 2], times[number - 1]) for number in range(2, 1000))
+
+
+@pytest.mark.timeout(2 * MANY_SECONDS)
+def test_a_chain_of_many_and_a_graph_of_many(view: LoadBalancedView) -> None:
+    """What each costs does not grow with how many there are."""
+    last = view.apply_async(abs, 0)
+    for _ in range(CHAIN):
+        last = view.apply_async(abs, -1, after=last)
+    assert last.get(MANY_SECONDS) == 1
+    calls: list[AsyncResult] = [view.apply_async(abs, 0) for _ in range(2)]
+    for number in range(2, GRAPH):
+        calls.append(view.apply_async(abs, -number, after=[calls[number // 2], calls[number - 1]]))
+    last = view.apply_async(abs, -1, after=calls)
+    assert last.get(MANY_SECONDS) == 1
+    assert all(call.get(SECONDS) == number for number, call in enumerate(calls) if number > 1)
 
 
 def test_dependencies_survive_the_controller(own_cluster: Callable[..., Cluster], gate: Path) -> None:
