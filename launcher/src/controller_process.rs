@@ -58,6 +58,10 @@ impl ControllerProcess {
         if let Some(bytes) = table.kept_bytes() {
             command.args(["--keep-results-bytes", &bytes.to_string()]);
         }
+        command.args(["--keep-events", &table.keep_events.to_string()]);
+        if let Some(bytes) = table.kept_bytes_of_events() {
+            command.args(["--keep-events-bytes", &bytes.to_string()]);
+        }
         if !table.encrypt {
             command.arg("--plain");
         }

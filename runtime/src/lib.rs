@@ -34,6 +34,7 @@ pub mod client;
 pub mod controller;
 #[allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "of deadlines and of text in memory")]
 pub mod engine;
+pub mod events;
 pub mod inspections;
 pub mod journal;
 pub mod recent;

@@ -84,6 +84,21 @@ pub fn resident_bytes() -> u64 {
     pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or(0).saturating_mul(page)
 }
 
+/// The user that this process is of, for people.
+pub fn user_name() -> Option<String> {
+    ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok()).filter(|name| !name.is_empty())
+}
+
+/// Time of processors that this process has had, seconds.
+pub fn cpu_seconds() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes to `time`, and nothing else.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    #[allow(clippy::cast_precision_loss, reason = "no process has had so much time")]
+    let seconds = time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9;
+    seconds
+}
+
 /// So many zero bytes; none: there is no memory for them. The kernel gives it when it is written to, many of them in huge pages
 /// if it can: one fault for two MiB.
 pub fn zeroed_bytes(length: u64) -> Option<Vec<u8>> {

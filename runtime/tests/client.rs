@@ -63,6 +63,7 @@ impl Session {
             name: None,
             about: None,
             part: 0,
+            map: None,
             rank: self.core.rank_of(terms.as_ref()),
             terms: terms.map(Arc::new),
         });

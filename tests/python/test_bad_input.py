@@ -16,6 +16,7 @@ from ipclusterz.client.becoming import Becoming
 from ipclusterz.client.connection import Connection
 from ipclusterz.client.direct import DirectCalls
 from ipclusterz.client.flags import Flagged
+from ipclusterz.client.looking import Looking
 from ipclusterz.client.namespaces import NamespaceCalls
 from ipclusterz.client.past import Past
 from ipclusterz.client.pickling import PicklingCalls
@@ -216,6 +217,15 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda rc: rc.abort([], all_clients=True), TypeError, "give jobs, all_clients or session, not several"),
         (lambda rc: rc.abort(session="s", all_clients=True), TypeError, "give jobs, all_clients or session"),
         (lambda rc: rc.abort(targets=9), IndexError, "there is no engine 9"),
+    ],
+    "Client.events": [
+        (lambda client: client.events(since=-1), ValueError, "since=-1: give seconds since 1970"),
+        (lambda client: client.events(since="1h"), ValueError, "since='1h': give seconds since 1970"),
+    ],
+    "Client.timeline": [
+        (lambda client: client.timeline("/nowhere/t.json"), OSError, "No such file"),
+        (lambda client: client.timeline("t.json", since=None), ValueError, "since=None: give seconds"),
+        (lambda client: client.timeline(3), TypeError, "os.PathLike object, not int"),
     ],
     "Client.explain": [
         (lambda client: client.explain(3), TypeError, "counted from the last: -1, not 3"),
@@ -448,6 +458,7 @@ def test_every_public_method_is_in_the_table() -> None:
     # What is about the connection, namespaces and sequences is in classes of its own only for the size of a file.
     names = {
         Asking: "Client",
+        Looking: "Client",
         Connection: "Client",
         Past: "Client",
         Steering: "Client",
@@ -463,6 +474,7 @@ def test_every_public_method_is_in_the_table() -> None:
             Client,
             Asking,
             Past,
+            Looking,
             Steering,
             Becoming,
             Connection,

@@ -41,6 +41,38 @@ pub struct RestartArguments {
     pub common: CommonArguments,
 }
 
+/// `ipclusterz events`
+#[derive(Debug, Args)]
+pub struct EventsArguments {
+    /// From then on: 30m, 2h or 3d ago, or a time such as 2026-11-29T14:00 [default: as long ago as is kept; with --follow: now]
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+
+    /// Go on with what happens, until the cluster ends
+    #[arg(long, short)]
+    pub follow: bool,
+
+    /// Which cluster.
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
+/// `ipclusterz timeline`
+#[derive(Debug, Args)]
+pub struct TimelineArguments {
+    /// The file to write
+    #[arg(default_value = "timeline.json")]
+    pub file: PathBuf,
+
+    /// From then on: 30m, 2h or 3d ago, or a time such as 2026-11-29T14:00 [default: as long ago as is kept]
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+
+    /// Which cluster.
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
 /// `ipclusterz gc`
 #[derive(Debug, Args)]
 pub struct GcArguments {

@@ -1,8 +1,8 @@
 //! The command line as a whole, and the choice of a command.
 
 use super::clusters::{
-    AbortArguments, GcArguments, ListArguments, LogsArguments, RestartArguments, ScaleArguments, StatusArguments,
-    StopArguments, TunnelArguments, WaitArguments,
+    AbortArguments, EventsArguments, GcArguments, ListArguments, LogsArguments, RestartArguments, ScaleArguments,
+    StatusArguments, StopArguments, TimelineArguments, TunnelArguments, WaitArguments,
 };
 use super::common::{CommonArguments, OutputArguments, one_of};
 use super::others::{
@@ -66,6 +66,10 @@ pub enum Command {
     Abort(AbortArguments),
     /// List tasks that are under way and that have ended, show them, wait for them, abort them
     Tasks(TasksArguments),
+    /// Tell what happens in a cluster, and what has happened
+    Events(EventsArguments),
+    /// Write a picture of what has happened in a cluster, which Perfetto and Chrome show
+    Timeline(TimelineArguments),
     /// Stop a cluster, wherever it was started from
     Stop(StopArguments),
     /// Show a cluster's engines and controller
@@ -158,6 +162,8 @@ impl Command {
             Command::Restart(arguments) => Place::Common(&mut arguments.common),
             Command::Engine(arguments) => Place::Common(&mut arguments.common),
             Command::Abort(arguments) => Place::Common(&mut arguments.common),
+            Command::Events(arguments) => Place::Common(&mut arguments.common),
+            Command::Timeline(arguments) => Place::Common(&mut arguments.common),
             Command::Stop(arguments) => Place::Common(&mut arguments.common),
             Command::Status(arguments) => Place::Common(&mut arguments.common),
             Command::List(arguments) => Place::Common(&mut arguments.common),

@@ -13,8 +13,8 @@ mod start;
 mod tasks;
 
 pub use clusters::{
-    AbortArguments, GcArguments, ListArguments, LogsArguments, RestartArguments, ScaleArguments, StatusArguments,
-    StopArguments, TunnelArguments, WaitArguments,
+    AbortArguments, EventsArguments, GcArguments, ListArguments, LogsArguments, RestartArguments, ScaleArguments,
+    StatusArguments, StopArguments, TimelineArguments, TunnelArguments, WaitArguments,
 };
 pub use command::{Arguments, Command, parser};
 pub use common::{CommonArguments, OutputArguments};

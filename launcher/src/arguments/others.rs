@@ -183,6 +183,14 @@ pub struct ControllerArguments {
     #[arg(long)]
     pub keep_results_bytes: Option<u64>,
 
+    /// Seconds for which what has happened is kept
+    #[arg(long)]
+    pub keep_events: Option<f64>,
+
+    /// Bytes of that which are kept
+    #[arg(long)]
+    pub keep_events_bytes: Option<u64>,
+
     /// Large payloads on TCP are not encrypted
     #[arg(long)]
     pub plain: bool,

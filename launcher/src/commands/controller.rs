@@ -42,11 +42,12 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
             limits.kill_grace = seconds("--kill-grace", grace)?;
         }
         if let Some(time) = arguments.keep_results {
-            limits.keep.time = Duration::try_from_secs_f64(time).map_err(|_| {
-                Failure::new(Exit::Usage, format!("--keep-results: {time} is not a number of seconds"))
-                    .with_hint("give 0 or more")
-            })?;
+            limits.keep.time = kept_for("--keep-results", time)?;
         }
+        if let Some(time) = arguments.keep_events {
+            limits.events.time = kept_for("--keep-events", time)?;
+        }
+        limits.events.bytes = arguments.keep_events_bytes.unwrap_or(limits.events.bytes);
         limits.keep.bytes = arguments.keep_results_bytes.unwrap_or(limits.keep.bytes);
         let manner = Manner { payload: payload(&arguments), compress: arguments.compress };
         let config = ControllerConfig {
@@ -79,6 +80,13 @@ pub fn run(arguments: ControllerArguments, variables: &Variables) -> Result<(), 
         print_line(&versioned(said));
     }
     result
+}
+
+/// A length of time, which may be none.
+fn kept_for(option: &str, time: f64) -> Result<Duration, Failure> {
+    Duration::try_from_secs_f64(time).map_err(|_| {
+        Failure::new(Exit::Usage, format!("{option}: {time} is not a number of seconds")).with_hint("give 0 or more")
+    })
 }
 
 /// What protects large payloads on TCP.

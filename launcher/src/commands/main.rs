@@ -1,8 +1,8 @@
 //! Parses the command line, runs the command that it names, and returns the exit code.
 
 use super::{
-    abort, agent, completions, controller, doctor, engine, gc, guard, list, logs, man, profile, restart, run, scale,
-    stage, start, status, stop, tasks, tunnel, version, wait,
+    abort, agent, completions, controller, doctor, engine, events, gc, guard, list, logs, man, profile, restart, run,
+    scale, stage, start, status, stop, tasks, timeline, tunnel, version, wait,
 };
 use crate::arguments::{Arguments, Command, StartCommand};
 use crate::completion;
@@ -65,6 +65,8 @@ fn dispatch(arguments: Arguments, raw: &[OsString], output: &mut Output) -> Resu
         Command::Controller(arguments) => controller::run(arguments, &variables)?,
         Command::Abort(arguments) => output.report(&abort::run(&arguments, &variables)?)?,
         Command::Tasks(arguments) => return tasks::run(&arguments, &variables, output).map(Exit::code),
+        Command::Events(arguments) => events::run(&arguments, &variables, output)?,
+        Command::Timeline(arguments) => output.report(&timeline::run(&arguments, &variables)?)?,
         Command::Stop(arguments) => output.report(&stop::run(&arguments, &variables)?)?,
         Command::Status(arguments) => output.report(&status::run(&arguments, &variables)?)?,
         Command::List(arguments) => output.report(&list::run(&arguments)?)?,

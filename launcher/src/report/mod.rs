@@ -282,6 +282,17 @@ pub struct RestartReport {
     pub seconds: f64,
 }
 
+/// Result of `timeline`.
+#[derive(Debug, Clone, Serialize)]
+pub struct TimelineReport {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// The file that was written.
+    pub file: PathBuf,
+    /// How many events it is made of.
+    pub events: u64,
+}
+
 /// What one crashed cluster, tunnel or connection left.
 #[derive(Debug, Clone, Serialize)]
 pub struct Remains {

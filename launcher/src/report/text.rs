@@ -2,8 +2,8 @@
 
 use super::{
     AbortReport, AcceptedReport, CompletionsReport, GcReport, LeadsTo, ListReport, ListedCluster, LogsReport,
-    ManReport, RestartReport, ScaleReport, ScriptReport, StartReport, StatusReport, StopReport, TunnelReport,
-    WaitReport,
+    ManReport, RestartReport, ScaleReport, ScriptReport, StartReport, StatusReport, StopReport, TimelineReport,
+    TunnelReport, WaitReport,
 };
 use crate::clusters::cluster_option;
 use crate::output::Report;
@@ -153,6 +153,16 @@ impl Report for RestartReport {
         let what = if ids.len() == 1 { "engine" } else { "engines" };
         let done = if *there { format!("restarted ({seconds:.1} s)") } else { "being restarted".to_owned() };
         format!("cluster {cluster:?}: {what} {} {done}\n", ids.join(", "))
+    }
+}
+
+impl Report for TimelineReport {
+    fn to_talk(&self) -> String {
+        let Self { cluster, file, events } = self;
+        format!(
+            "cluster {cluster:?}: {events} events in {}; https://ui.perfetto.dev and Chrome's chrome://tracing show it\n",
+            file.display()
+        )
     }
 }
 

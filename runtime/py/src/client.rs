@@ -3,12 +3,14 @@
 use crate::buffers::Sources;
 use crate::engine::{Activities, activities};
 use crate::errors;
+use crate::following::Follower;
 use crate::pending::{Again, Pending};
 use crate::process::OfProcess;
 use crate::waiting::{deadline, duration, say, telling, wait, wait_and};
 use ipclusterz_base::connection::ConnectionFile;
 use ipclusterz_base::ids::{EngineId, RequestId};
 use ipclusterz_guard::guarded;
+use ipclusterz_runtime::client::events::{TimelineError, timeline};
 use ipclusterz_runtime::client::{Client as Core, ClientError, Item, Submission};
 use ipclusterz_runtime::wire::bounds::in_terms;
 use ipclusterz_runtime::wire::message::{Ask, Op, Terms};
@@ -16,7 +18,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PySequence, PyTuple};
 use std::collections::HashMap;
-use std::path::Path;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +35,10 @@ const AGAIN_MAX: u64 = 1 << 20;
 const ADOPTION: Duration = Duration::from_secs(10);
 /// How long a question waits before it looks at signals.
 const SLICE: Duration = Duration::from_millis(40);
+/// Longest time that one question about events waits.
+const LOOK: Duration = Duration::from_secs(10);
+/// How long a controller may take to answer it.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// A connection to a controller.
 #[pyclass(frozen, module = "ipclusterz._core")]
@@ -232,6 +240,30 @@ impl Client {
             kept.push((serde_json::to_string(&result).map_err(bad)?, frames));
         }
         Ok((serde_json::to_string(&answered.found).map_err(bad)?, kept))
+    }
+
+    /// What has happened since `follower` has read last, each event as JSON; waits for that, up to `wait` seconds.
+    fn follow(&self, py: Python<'_>, follower: &Follower, wait: f64) -> PyResult<Vec<String>> {
+        let core = self.core.get()?;
+        let mut reader = follower.reader();
+        let wait = duration(wait)?.min(LOOK);
+        let number = reader.ask(core, wait).map_err(|error| errors::of_client(py, &error))?;
+        let step = |slice: Duration| core.is_answered(number, slice.min(SLICE)).then_some(());
+        let waited = wait_told(py, core, Some(Instant::now() + wait + ANSWER), step);
+        let news = reader.answer(core, number, Duration::ZERO);
+        waited?;
+        let news = news.map_err(|error| errors::of_client(py, &error))?;
+        Ok(py.detach(|| follower.has_read(reader, &news)))
+    }
+
+    /// Writes a timeline of what has happened since then to a file. How many events it is made of.
+    fn timeline(&self, py: Python<'_>, path: PathBuf, since: f64) -> PyResult<u64> {
+        let core = self.core.get()?;
+        let write = || timeline(core, since, BufWriter::new(File::create(&path)?));
+        py.detach(write).map_err(|error| match error {
+            TimelineError::Client(error) => errors::of_client(py, &error),
+            TimelineError::Write(error) => PyErr::from(error),
+        })
     }
 
     /// Awaits answers to consecutive requests of this session from `first` on, which another client has submitted; with the

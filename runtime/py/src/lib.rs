@@ -6,13 +6,14 @@
 //! 2. [`buffers`]: frames as Python buffers, and the other way round.
 //! 3. [`waiting`]: waits that release the GIL and honour Ctrl-C.
 //! 4. [`process`]: what a fork must not touch.
-//! 5. [`pending`], [`client`]: the client.
+//! 5. [`pending`], [`following`], [`client`]: the client.
 //! 6. [`engine`]: the engine; [`handover`]: what goes straight from one to another.
 
 mod buffers;
 mod client;
 mod engine;
 mod errors;
+mod following;
 mod handover;
 mod pending;
 mod process;
@@ -89,6 +90,8 @@ mod _core {
     use super::engine::{Engine, Task, end_with_parent};
     #[pymodule_export]
     use super::find_connection_file;
+    #[pymodule_export]
+    use super::following::Follower;
     #[pymodule_export]
     use super::handover::{give, take};
     #[pymodule_export]

@@ -12,6 +12,7 @@ __all__ = [
     "Buffer",
     "Client",
     "Engine",
+    "Follower",
     "Pending",
     "Reply",
     "Task",
@@ -147,6 +148,11 @@ class Pending:
         completed: float,
     ) -> None: ...
 
+# How far somebody has read of what happens. `since`: seconds since 1970; None: now.
+@final
+class Follower:
+    def __new__(cls, since: float | None) -> Follower: ...
+
 @final
 class Client:
     # `text` is the content of the connection file, whose name is then for errors alone. `address` alone is dialled.
@@ -166,6 +172,10 @@ class Client:
     def session(self) -> tuple[str, str, int, str | None] | None: ...
     # Question and answer are JSON (`Ask` and `Found` of the wire); each result is JSON (`Kept`) and its frames.
     def query(self, ask: str, timeout: float) -> tuple[str, list[tuple[str, list[bytes]]]]: ...
+    # What has happened since then, each event as JSON; waits for that up to so many seconds, at most 10.
+    def follow(self, follower: Follower, wait: float) -> list[str]: ...
+    # A timeline of what has happened since then, written to a file; OSError. How many events it is made of.
+    def timeline(self, path: str, since: float) -> int: ...
     # Awaits answers to consecutive requests of this session, which another client has submitted; for each, the engines
     # (None: any, one answer).
     def adopt(self, first: int, targets: list[list[int] | None], submitted: float) -> Pending: ...

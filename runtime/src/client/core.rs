@@ -54,6 +54,8 @@ pub struct Standing {
     pub grace: Duration,
     /// The controller knows the terms of requests.
     pub terms: bool,
+    /// The controller tells what happens.
+    pub events: bool,
 }
 
 impl Standing {
@@ -143,7 +145,13 @@ impl Core {
         self.lost("the controller does not know this client any more", now);
         // A session with a name is kept for longer than can be said.
         let grace = Duration::try_from_secs_f64(welcome.grace).unwrap_or(Duration::MAX);
-        self.standing = Some(Standing { peer: welcome.peer, window: welcome.window, grace, terms: welcome.terms });
+        self.standing = Some(Standing {
+            peer: welcome.peer,
+            window: welcome.window,
+            grace,
+            terms: welcome.terms,
+            events: welcome.events,
+        });
         self.token = welcome.token;
         self.last_request =
             self.last_request.max(Saturating(welcome.session.as_ref().map_or(0, |session| session.last_request.0)));

@@ -90,8 +90,9 @@ impl Client {
         let pid = system::process_id();
         let name = name.map(str::to_owned);
         let goes_on = name.is_some();
+        let user = system::user_name();
         let hello =
-            Hello { launcher, session: name, ..Hello::new(Role::Client, uuid.clone(), places::host_name(), pid) };
+            Hello { launcher, session: name, user, ..Hello::new(Role::Client, uuid.clone(), places::host_name(), pid) };
         let context = context::open().map_err(|shortage| ClientError::Dial(shortage.into()))?;
         let session = Session::dial(&context, file, hello).map_err(ClientError::from)?;
         let segments = file.shared_memory.as_deref().filter(|_| session.is_local());

@@ -4,21 +4,23 @@
 //! 2. [`pending`]: answers that are awaited, and how a thread waits for them; what they write is in `transcript`.
 //! 3. [`watched`]: how one thread waits for whichever submission is complete next.
 //! 4. [`functions`]: code by hash, sent once.
-//! 5. [`request`]: a request as it waits to be sent and for its answers.
+//! 5. [`request`]: a request as it waits to be sent and for its answers; `maps`: which part of a map it is.
 //!    [`numbers`]: all that was submitted; [`questions`]: what is asked about work of the past.
 //! 6. [`core`]: what is under way and what must wait for the window. Pure.
 //! 7. `shared`: the core under one lock; `reactor`: the I/O thread around it.
 //! 8. `handle`: a client in the hands of other threads, with its [`error`]s; [`submit`]: what they submit and wait for;
 //!    `cluster`: what they ask of the cluster; `past`: what they ask about work of the past;
-//!    `trouble`: why they wait in vain.
+//!    [`events`]: how they follow what happens; `trouble`: why they wait in vain.
 
 pub mod answer_id;
 mod cluster;
 pub mod core;
 pub mod error;
 pub mod event;
+pub mod events;
 pub mod functions;
 mod handle;
+mod maps;
 pub mod numbers;
 mod past;
 pub mod pending;

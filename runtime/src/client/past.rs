@@ -30,6 +30,12 @@ impl Client {
         self.answer(number, timeout)
     }
 
+    /// Whether the controller tells what happens.
+    pub(super) fn hears_events(&self) -> Result<bool, ClientError> {
+        let state = self.usable()?;
+        Ok(state.core.standing.is_none_or(|standing| standing.events))
+    }
+
     /// Asks; the question's number.
     pub fn ask(&self, ask: Ask) -> Result<u64, ClientError> {
         let mut state = self.usable()?;

@@ -15,6 +15,8 @@ pub struct Answered {
     pub found: Found,
     /// Results, each with its value.
     pub kept: Vec<(Kept, Vec<Part>)>,
+    /// Chunks of events, if those were asked for.
+    pub chunks: Vec<Frame>,
 }
 
 #[derive(Debug)]
@@ -76,13 +78,13 @@ impl Questions {
     }
 
     /// An answer is complete.
-    pub fn found(&mut self, found: Found) -> For {
+    pub fn found(&mut self, found: Found, chunks: Vec<Frame>) -> For {
         let Some(open) = self.open.get_mut(&found.number) else { return For::Asker };
         if let Some(adopted) = open.adopted.take() {
             self.open.remove(&found.number);
             return For::Complete(adopted, Box::new(found));
         }
-        (open.complete, open.answered.found) = (true, found);
+        (open.complete, open.answered.found, open.answered.chunks) = (true, found, chunks);
         For::Asker
     }
 

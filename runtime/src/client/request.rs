@@ -2,7 +2,7 @@
 
 use super::pending::Pending;
 use crate::wire::Frame;
-use crate::wire::message::{FunctionName, Op, Placement, Terms};
+use crate::wire::message::{FunctionName, Op, PartOfMap, Placement, Terms};
 use crate::wire::part::Packed;
 use ipclusterz_base::ids::RequestId;
 use std::num::Saturating;
@@ -41,6 +41,8 @@ pub struct Outgoing {
     pub part: u64,
     /// What else it asks for.
     pub terms: Option<Arc<Terms>>,
+    /// The part of a map that it is.
+    pub map: Option<PartOfMap>,
     /// Those of a higher one are sent first: what `Core::rank_of` says of its terms.
     pub rank: i32,
 }

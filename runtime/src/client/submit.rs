@@ -3,6 +3,7 @@
 use super::answer_id::{AnswerId, AnswerIdError};
 use super::error::ClientError;
 use super::handle::Client;
+use super::maps;
 use super::pending::Pending;
 use super::request::Outgoing;
 use super::watched::Watched;
@@ -140,6 +141,7 @@ impl Client {
         state.core.numbers.add(first, &counts);
         let rank = state.core.rank_of(submission.terms);
         let terms = submission.terms.cloned().map(Arc::new);
+        let parts = maps::parts(submission.about, first);
         let mut base = 0_usize;
         for ((id, part), item) in (first.0..).map(RequestId).zip(0..).zip(items) {
             let count = item.targets.as_ref().map_or(1, Vec::len);
@@ -159,6 +161,7 @@ impl Client {
                 about: submission.about.filter(|_| part == 0).map(<[u8]>::to_vec),
                 part,
                 terms: terms.clone(),
+                map: usize::try_from(part).ok().and_then(|part| parts.get(part)).copied(),
                 rank,
             });
             base = base.saturating_add(count);

@@ -2,7 +2,7 @@
 //!
 //! This file handles an event and carries out what follows from it. In `core/`: `messages`, who may say what; `sessions`,
 //! how peers connect, leave and come back; `absence`, engines that have no connection; `named`, sessions that others take over;
-//! `live`, what is told of them; `losses`, how engines ended; `stopping`; `questions`; `sending`; `restart`, when it goes on where another controller has died. The work itself is in `work`; MPI programs
+//! `live`, what is told of them; `losses`, how engines ended; `observing`, what those hear who look on; `stopping`; `questions`; `sending`; `restart`, when it goes on where another controller has died. The work itself is in `work`; MPI programs
 //! are in `worlds`.
 
 mod absence;
@@ -10,6 +10,7 @@ mod live;
 mod losses;
 mod messages;
 mod named;
+mod observing;
 mod questions;
 mod restart;
 mod sending;
@@ -107,6 +108,11 @@ impl Core {
         self.oracle.repeat(answers);
     }
 
+    /// Which start of the controller this is, counted from 0.
+    pub fn start(&self) -> u32 {
+        self.start
+    }
+
     /// The time of the last event.
     pub fn clock(&self) -> Duration {
         self.clock
@@ -115,6 +121,7 @@ impl Core {
     /// Takes one event at time `now` (since the controller's start).
     pub fn handle(&mut self, event: Event, now: Duration) -> Vec<Action> {
         self.clock = now;
+        self.work.observed.set_time(now);
         match event {
             Event::Message { route, admitted, message, payload } => {
                 self.message(route, admitted, message, payload, now)
@@ -217,6 +224,9 @@ impl Core {
             if let Some(route) = route {
                 self.put_out(route, "it does not read what it is sent".to_owned(), now);
             }
+        }
+        for what in self.worlds.take_notes() {
+            self.work.observed.note(|| what);
         }
         for (engine, channel, message, payload) in self.worlds.take_sends() {
             if let (Message::Task(_), Some(load)) = (&message, self.work.loads.get(engine))

@@ -10,6 +10,7 @@
 
 use super::history::Keep;
 use super::scheme::Scheme;
+use crate::events;
 use crate::wire::message::{OUTPUT_WINDOW, Window};
 use ipclusterz_base::logs::LogLimit;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,8 @@ pub struct Limits {
     pub shutdown_grace: Duration,
     /// How large an engine's log may become.
     pub log: LogLimit,
+    /// For how long events are kept for whoever comes later to look on, and how many bytes of them. No time: none are told.
+    pub events: events::Kept,
 }
 
 impl Limits {
@@ -95,6 +98,7 @@ impl Default for Limits {
             prefetch: None,
             shutdown_grace: Duration::from_secs(1),
             log: LogLimit::default(),
+            events: events::Kept::default(),
         }
     }
 }

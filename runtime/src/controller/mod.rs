@@ -12,6 +12,7 @@
 //!    [`oracle`]: what the core asks the world.
 //! 8. [`core`]: the state machine `handle(event, now) -> actions` over all of these. Pure.
 //!    [`image`]: its state as bytes. [`history`]: what is remembered of what was; `queries`: who is asked.
+//!    [`observed`]: what it notes for those who look on; `broadcast`: the thread that tells them; `answering`: how such threads answer.
 //! 9. [`bug`]: what becomes of a panic. `reactor`: sockets, signals and the clock around the core; `watch`: processes of
 //!    this host; `shelved`: large payloads from other hosts. [`record`]: an event as it stands in the journal; [`held`]: what waits for the journal;
 //!    `recorder`: how it is kept; [`replay`]: the state that it has; `recovery`: how a controller begins.
@@ -19,7 +20,9 @@
 //! 10. [`config`]: how it is to be run; `opening`: what it makes before it serves, with the `appearance` of
 //!     the one before it; `run`: its process from start to end.
 
+mod answering;
 mod appearance;
+mod broadcast;
 pub mod bug;
 pub mod config;
 pub mod core;
@@ -35,6 +38,7 @@ pub mod left;
 pub mod limits;
 pub mod load;
 mod losses;
+pub mod observed;
 mod opening;
 pub mod oracle;
 pub mod peer;

@@ -2,6 +2,7 @@
 //! the end.
 
 use super::appearance::Appearance;
+use super::broadcast::Broadcast;
 use super::config::{ControllerConfig, ControllerError, JournalMode, Ready};
 use super::core::{Core, Identity};
 use super::left::JOURNAL;
@@ -91,14 +92,27 @@ pub(super) fn listen(config: &ControllerConfig, files: &mut Files) -> Result<Rea
     let oracle = Oracle::new(|| places::random_hex(16), process::halt);
     let durable = config.journal != JournalMode::Off;
     let limits = Limits { durable, ..config.limits.with_host_memory() };
-    let state = if durable {
+    let mut state = if durable {
         recovery::begin(&folder, identity, limits, oracle, appearance.created, segments.as_ref(), config.resume)?
     } else {
         Begun::without_journal(Core::new(identity, limits, oracle))
     };
     let watch = Watch::new().map_err(|error| ControllerError::System("epoll", error))?;
     files.journal = Some(folder).filter(|_| returns);
+    begin_to_broadcast(&mut state)?;
     Ok(Reactor::new(context, listener, gate, segments, state, config.journal, watch))
+}
+
+/// Those who look on are told what happens, unless nothing is kept for them.
+fn begin_to_broadcast(state: &mut Begun) -> Result<(), ControllerError> {
+    let kept = state.core.limits().events;
+    if kept.time.is_zero() {
+        return Ok(());
+    }
+    let broadcast = Broadcast::start(state.began, state.core.start(), kept);
+    state.core.begin_to_observe();
+    state.broadcast = Some(broadcast.map_err(|error| ControllerError::System("starting a thread", error))?);
+    Ok(())
 }
 
 /// Makes the folder of segments. Without /dev/shm large payloads travel as frames.

@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::history::Question;
 use crate::transport::Route;
-use crate::wire::message::{Ask, Found, Query};
+use crate::wire::message::{Ask, AskEvents, Found, Query};
 use ipclusterz_base::ids::RequestId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(super) enum Way {
     /// It is answered.
     Answered(Found),
+    /// Whoever tells what happens answers it.
+    Shown(u64, AskEvents),
     /// The history answers it.
     Asked(Box<Question>),
 }
@@ -24,6 +26,7 @@ pub(super) fn look_up(core: &Core, route: Route, query: Query, now: Duration, be
             let tasks = core.why(session, &requests.iter().copied().collect(), *engine, began.unwrap_or_default());
             return Way::Answered(Found { number, tasks, ..Found::default() });
         }
+        (Ask::Events(ask), _) => return Way::Shown(number, *ask),
         (_, None) => {
             let error = "this cluster keeps no history: controller.journal of its profile is \"off\"".to_owned();
             return Way::Answered(Found { number, error: Some(error), ..Found::default() });

@@ -1,5 +1,7 @@
 //! The controller's loop: sockets, signals and the clock around its core. One thread.
 
+use super::answering::Answers;
+use super::broadcast::Broadcast;
 use super::bug;
 use super::config::{ControllerError, JournalMode};
 use super::core::Core;
@@ -17,7 +19,7 @@ use crate::transport::listen::{Incoming, Listener};
 use crate::transport::zap::Gate;
 use crate::transport::{self, Admitted, FRAMES_MAX, Route};
 use crate::wire::codec::DecodeError;
-use crate::wire::message::Query;
+use crate::wire::message::{Found, Query};
 use crate::wire::segment::SegmentFolder;
 use crate::wire::{Frame, Message, codec};
 use ipclusterz_base::words::printable;
@@ -58,6 +60,8 @@ pub(super) struct Reactor {
     watch: Watch,
     recorder: Option<Recorder>,
     history: Option<Keeper>,
+    /// Those who look on are told by it.
+    broadcast: Option<Broadcast>,
     /// Questions that have come, and on which connections.
     questions: Vec<(Route, Query)>,
     /// When the core's clock began, in seconds since 1970.
@@ -83,7 +87,7 @@ impl Reactor {
         mode: JournalMode,
         watch: Watch,
     ) -> Reactor {
-        let Begun { core, journal, clock, actions, history, began } = state;
+        let Begun { core, journal, clock, actions, history, broadcast, began } = state;
         let recorder = journal.map(|journal| Recorder::new(journal, mode));
         let (start, no_tick_before) = ((Instant::now(), clock), Duration::ZERO);
         let mut reactor = Reactor {
@@ -94,6 +98,7 @@ impl Reactor {
             watch,
             recorder,
             history,
+            broadcast,
             questions: Vec::new(),
             began,
             start,
@@ -159,13 +164,16 @@ impl Reactor {
     /// Writes what was recorded, and performs what waited for that. True: the controller is done.
     fn commit(&mut self) -> Result<bool, ControllerError> {
         let Some(recorder) = &mut self.recorder else {
+            self.tell_what_happened();
             self.answer_questions()?;
+            self.take_answers()?;
             return Ok(false);
         };
         for action in recorder.commit(&self.core, self.segments.as_ref().map(SegmentFolder::path)) {
             self.perform(action)?;
         }
         if !self.recorder.as_ref().is_some_and(Recorder::is_stuck) {
+            self.tell_what_happened();
             self.answer_questions()?;
         }
         if let Some(recorder) = &mut self.recorder {
@@ -202,13 +210,15 @@ impl Reactor {
                 timeout = Duration::ZERO;
             }
         }
-        if let Some(history) = &self.history {
-            history.waker().prepare();
-            items.push(zmq::PollItem::from_fd(history.fd(), zmq::POLLIN));
-            if let Some(at) = history.next_look() {
-                timeout = timeout.min(at.saturating_duration_since(Instant::now()).max(TICK));
-            }
-            if history.has_answers() {
+        let looks =
+            [self.history.as_ref().and_then(Keeper::next_look), self.broadcast.as_ref().and_then(Broadcast::next_look)];
+        for at in looks.into_iter().flatten() {
+            timeout = timeout.min(at.saturating_duration_since(Instant::now()).max(TICK));
+        }
+        for answers in self.beside() {
+            answers.waker().prepare();
+            items.push(zmq::PollItem::from_fd(answers.fd(), zmq::POLLIN));
+            if answers.has_some() {
                 timeout = Duration::ZERO;
             }
         }
@@ -226,9 +236,7 @@ impl Reactor {
         if let Some(recorder) = &self.recorder {
             recorder.syncer().awake();
         }
-        if let Some(history) = &self.history {
-            history.waker().awake();
-        }
+        self.beside().for_each(|answers| answers.waker().awake());
         let readable = |index: usize| items.get(index).is_some_and(zmq::PollItem::is_readable);
         Ok(Ready { knock: readable(1) || readable(3), signal: readable(2), exit: readable(4) || self.watch.is_due() })
     }
@@ -357,6 +365,16 @@ impl Reactor {
         let began = self.history.is_some().then_some(self.began);
         match queries::look_up(&self.core, route, query, self.now(), began) {
             Way::Answered(found) => self.send(route, Message::Found(found), vec![]),
+            Way::Shown(number, ask) => match &mut self.broadcast {
+                Some(broadcast) => {
+                    broadcast.ask(route, number, ask);
+                    Ok(())
+                }
+                None => {
+                    let error = "this cluster tells no events: controller.keep_events of its profile is 0".to_owned();
+                    self.send(route, Message::Found(Found { number, error: Some(error), ..Found::default() }), vec![])
+                }
+            },
             Way::Asked(question) => {
                 if let Some(history) = &mut self.history {
                     history.ask(*question);
@@ -366,9 +384,22 @@ impl Reactor {
         }
     }
 
-    /// Sends what the history has answered.
+    /// The answers of threads beside this one.
+    fn beside(&self) -> impl Iterator<Item = &Answers> {
+        self.history.iter().map(Keeper::answers).chain(self.broadcast.iter().map(Broadcast::answers))
+    }
+
+    /// Those who look on are told what has happened, and stands in the journal by now.
+    fn tell_what_happened(&mut self) {
+        if let Some(broadcast) = &mut self.broadcast {
+            broadcast.tell(self.core.take_observed());
+            broadcast.flush_if_due();
+        }
+    }
+
+    /// Sends what they have answered.
     fn take_answers(&mut self) -> Result<(), ControllerError> {
-        let answers: Vec<_> = self.history.iter().flat_map(Keeper::answers).collect();
+        let answers: Vec<_> = self.beside().flat_map(Answers::take).collect();
         for (route, message, payload) in answers {
             // Whoever has asked on a connection that is another one's now gets nothing.
             let route = self.core.data_route(route);

@@ -1,5 +1,6 @@
 //! The state with which a controller begins: an empty one, or the one that the journal of a dead one has.
 
+use super::broadcast::Broadcast;
 use super::config::ControllerError;
 use super::core::{Core, Identity};
 use super::event::{Action, Event};
@@ -31,6 +32,8 @@ pub(super) struct Begun {
     /// What is to be done at once.
     pub actions: Vec<Action>,
     pub history: Option<Keeper>,
+    /// Those who look on are told by it.
+    pub broadcast: Option<Broadcast>,
     /// When the core's clock began, in seconds since 1970.
     pub began: f64,
 }
@@ -38,7 +41,8 @@ pub(super) struct Begun {
 impl Begun {
     /// Without a journal.
     pub fn without_journal(core: Core) -> Begun {
-        Begun { core, journal: None, clock: Duration::ZERO, actions: Vec::new(), history: None, began: wall_clock() }
+        let (journal, actions, history, broadcast) = Default::default();
+        Begun { core, journal, clock: Duration::ZERO, actions, history, broadcast, began: wall_clock() }
     }
 }
 
@@ -59,7 +63,8 @@ pub(super) fn begin(
         let journal = Journal::create(path, &image::write(&core))?;
         let (journal, history) = (Some(journal), Some(start()?));
         let clock = since(created);
-        return Ok(Begun { core, journal, clock, actions: Vec::new(), history, began: created });
+        let (actions, broadcast) = Default::default();
+        return Ok(Begun { core, journal, clock, actions, history, broadcast, began: created });
     };
     let began = Instant::now();
     let mut history = start()?;
@@ -85,7 +90,7 @@ pub(super) fn begin(
     journal.commit().map_err(failed)?;
     tracing::info!("{count} events of the journal were replayed in {} ms", began.elapsed().as_millis());
     let (journal, history) = (Some(journal), Some(history));
-    Ok(Begun { core, journal, clock, actions, history, began: created })
+    Ok(Begun { core, journal, clock, actions, history, broadcast: None, began: created })
 }
 
 /// What a replay has led to.

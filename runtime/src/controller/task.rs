@@ -5,7 +5,7 @@ use super::queue::{Choice, Queue};
 use super::unread::Unread;
 use super::waits::{Past, Waits};
 use crate::wire::Frame;
-use crate::wire::message::{Dependency, FunctionName, Group, Op, Outcome, Reply, SegmentNote};
+use crate::wire::message::{Dependency, FunctionName, Group, Op, Outcome, PartOfMap, Reply, SegmentNote};
 use crate::wire::sharing;
 use crate::wire::weight::bytes_of;
 use ipclusterz_base::ids::{EngineId, PeerId, RequestId, TaskId};
@@ -32,6 +32,9 @@ pub(super) struct Job {
     pub name: Option<String>,
     /// When it was submitted.
     pub submitted: Duration,
+    /// The part of a map that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<PartOfMap>,
 }
 
 impl Job {
@@ -83,6 +86,16 @@ pub(super) struct TaskState {
     pub claim: bool,
     /// How often an engine was sent the code of its function.
     pub sent_code: u8,
+}
+
+impl TaskState {
+    /// The client of what nobody waits for: no peer has this number.
+    pub const NOBODY: PeerId = PeerId(0);
+
+    /// Whether anybody waits for it.
+    pub fn has_client(&self) -> bool {
+        self.client != Self::NOBODY
+    }
 }
 
 /// What only a balanced task has.

@@ -12,6 +12,7 @@ mod answers;
 mod dispatch;
 mod elsewhere;
 mod holding;
+mod observing;
 mod open;
 mod output;
 mod parents;
@@ -28,6 +29,7 @@ use super::groups::Groups;
 use super::history::{Done, Submitted};
 use super::limits::Limits;
 use super::load::{Horizon, Loads};
+use super::observed::Observed;
 use super::queue::Choice;
 use super::task::{Balanced, ClientState, Gate, Kept, News, Place, Span, TaskState, segment_names};
 use super::turn::Turn;
@@ -97,6 +99,9 @@ pub struct Work {
     gone: Recent<EngineId, String>,
     #[serde(skip)]
     effects: Vec<Effect>,
+    /// What has happened, for those who look on.
+    #[serde(skip)]
+    pub observed: Observed,
     /// Where tasks wait for others, by number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     gates: BTreeMap<u64, Gate>,
@@ -155,6 +160,7 @@ impl Work {
             closing: false,
             gone: Recent::new(GONE_MAX),
             effects: Vec::new(),
+            observed: Observed::default(),
             gates: BTreeMap::new(),
             last_gate: Saturating(0),
             children: BTreeMap::new(),

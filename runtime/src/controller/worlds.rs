@@ -8,7 +8,9 @@
 use super::load::Load;
 use super::work::STARTS;
 use crate::recent::Recent;
-use crate::wire::message::{EpochOver, Group, Message, Op, Rank, Reform, Resources, Task, TaskOutcome, WorldStatus};
+use crate::wire::message::{
+    EpochOver, Group, Happened, Message, Op, Rank, Reform, Resources, Task, TaskOutcome, WorldStatus,
+};
 use crate::wire::{Channel, Frame, bounds};
 use ipclusterz_base::ids::{EngineId, PeerId, TaskId};
 use serde::{Deserialize, Serialize};
@@ -54,6 +56,12 @@ struct World {
 }
 
 impl World {
+    /// That its members have begun an epoch.
+    fn began(&self, name: &str) -> Happened {
+        let engines = self.members.values().copied().collect();
+        Happened::EpochBegan { world: name.to_owned(), epoch: self.epoch, engines }
+    }
+
     fn status(&self, name: &str, rank: u32) -> WorldStatus {
         WorldStatus {
             name: name.to_owned(),
@@ -87,6 +95,9 @@ pub struct Worlds {
     last_task: Saturating<u64>,
     #[serde(skip)]
     sends: Vec<ToEngine>,
+    /// What has happened to epochs, for those who look on.
+    #[serde(skip)]
+    notes: Vec<Happened>,
 }
 
 /// The last epoch in which an engine's id was a member, and why it ended if it did.
@@ -97,8 +108,8 @@ const EPOCHS_MAX: usize = 1 << 16;
 
 impl Default for Worlds {
     fn default() -> Self {
-        let (worlds, of, last_task, sends) = Default::default();
-        Worlds { worlds, of, epochs: Recent::new(EPOCHS_MAX), last_task, sends }
+        let (worlds, of, last_task, sends, notes) = Default::default();
+        Worlds { worlds, of, epochs: Recent::new(EPOCHS_MAX), last_task, sends, notes }
     }
 }
 
@@ -106,6 +117,17 @@ impl Worlds {
     /// Numbers of tasks go on where no controller before has been.
     pub fn restarted(&mut self, start: u32) {
         self.last_task = self.last_task.max(Saturating(u64::from(start) << STARTS));
+    }
+
+    /// What has happened to epochs since the last call.
+    pub fn take_notes(&mut self) -> Vec<Happened> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// The epochs that there are.
+    pub fn epochs_now(&self) -> Vec<Happened> {
+        let there = self.worlds.iter().filter(|(_, world)| matches!(world.phase, Phase::Forming(_) | Phase::Formed));
+        there.map(|(name, world)| world.began(name)).collect()
     }
 
     /// What is to be sent since the last call.
@@ -261,6 +283,8 @@ impl Worlds {
         let Some(world) = self.worlds.get_mut(name) else { return };
         world.phase = Phase::Over;
         world.reason = Some(reason.to_owned());
+        let (epoch, reason_of_it) = (world.epoch, reason.to_owned());
+        self.notes.push(Happened::EpochEnded { world: name.to_owned(), epoch, reason: reason_of_it });
         for engine in world.members.values() {
             let over = EpochOver { epoch: world.epoch, reason: reason.to_owned() };
             self.sends.push((*engine, Channel::Control, Message::EpochOver(over), vec![]));
@@ -288,6 +312,7 @@ impl Worlds {
             reason: world.reason.clone(),
         };
         world.began_with.clone_from(&reform.engines);
+        self.notes.push(world.began(name));
         world.hook_errors.clear();
         world.before.clear();
         // Writing to memory fails for no value of that type.

@@ -7,7 +7,7 @@
 //! 4. [`config`]: how an engine is to be run.
 //! 5. `capture`: what programs and libraries write to descriptors 1 and 2; `descriptors`: what is left of it when the process ends;
 //!    `buffers`: what C and Fortran code has not written yet.
-//! 6. `shared`: the core under one lock; `reactor`: the I/O thread around it; `reader`: the thread that reads descriptors.
+//! 6. `shared`: the core under one lock; `usage`: what the process uses; `reactor`: the I/O thread around it; `reader`: the thread that reads descriptors.
 //! 7. `handle`: the calls for the thread that runs user code; `register`: how they come about.
 
 mod buffers;
@@ -34,6 +34,7 @@ mod reactor;
 mod reader;
 mod register;
 mod shared;
+mod usage;
 
 pub use config::{EndOfTime, EngineConfig, EngineError};
 pub use handle::{Engine, PackError, TaskHandle};

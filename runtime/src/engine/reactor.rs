@@ -10,9 +10,10 @@ use super::keeping::Course;
 use super::output::OUTPUT_CHUNK;
 use super::process::{self, UserThread};
 use super::shared::Shared;
-use crate::system::{block_all_signals, resident_bytes};
+use super::usage::Meter;
+use crate::system::block_all_signals;
 use crate::transport::session::{Session, SessionEvent};
-use crate::wire::message::{Activity, Inspect, Inspected, Message, Task, Usage, Welcome};
+use crate::wire::message::{Activity, Inspect, Inspected, Message, Task, Welcome};
 use crate::wire::part::unpack;
 use crate::wire::resend::Sending;
 use crate::wire::{Channel, Frame};
@@ -54,7 +55,7 @@ pub(super) struct Reactor {
     warn_at: Option<Instant>,
     next_usage: Instant,
     next_log: Instant,
-    told_bytes: u64,
+    usage: Meter,
     _context: zmq::Context,
 }
 
@@ -81,7 +82,7 @@ impl Reactor {
             warn_at: config.end.map(|end| Instant::now() + end.left().saturating_sub(end.warn_before)),
             next_usage: Instant::now(),
             next_log: Instant::now(),
-            told_bytes: 0,
+            usage: Meter::new(Instant::now()),
             _context: context,
         }
     }
@@ -184,16 +185,16 @@ impl Reactor {
         Ok((output_waits, done))
     }
 
-    /// Reports from time to time how much memory this process has, if that has changed.
+    /// Reports from time to time what this process uses, if that has changed.
     fn tell_usage(&mut self) -> Result<(), zmq::Error> {
-        if Instant::now() < self.next_usage {
+        let now = Instant::now();
+        if now < self.next_usage {
             return Ok(());
         }
-        self.next_usage = Instant::now() + USAGE_EVERY;
-        let bytes = resident_bytes();
-        if bytes.abs_diff(self.told_bytes) > 1 << 20 && self.give_up.is_none() {
-            self.told_bytes = bytes;
-            self.say(Channel::Control, Message::Usage(Usage { resident_bytes: bytes }), vec![])?;
+        self.next_usage = now + USAGE_EVERY;
+        let changed = self.usage.look(now);
+        if let Some(usage) = changed.filter(|_| self.give_up.is_none()) {
+            self.say(Channel::Control, Message::Usage(usage), vec![])?;
         }
         Ok(())
     }
@@ -250,7 +251,7 @@ impl Reactor {
         match event {
             SessionEvent::Established(welcome) => {
                 (self.give_up, self.tell_at) = (None, None);
-                self.told_bytes = 0;
+                self.usage.tell_again();
                 if let Some(limit) = welcome.log {
                     self.shared.logs.set_limit(limit);
                 }

@@ -172,6 +172,7 @@ pub fn apply(message: &mut Message) -> Bounded {
             list("tasks", &recalled.kept)?;
         }
         Message::Goodbye(goodbye) => reason(&mut goodbye.reason),
+        Message::Usage(usage) => [&mut usage.cpu_seconds, &mut usage.cpus].into_iter().for_each(length_of_time),
         Message::EngineJoined(info) => names(&mut info.uuid, &mut info.host, &mut info.address)?,
         Message::EngineLeft(left) => reason(&mut left.reason),
         Message::EngineEnded(ended) => {
@@ -204,8 +205,7 @@ pub fn apply(message: &mut Message) -> Bounded {
         | Message::Ack(_)
         | Message::Received(_)
         | Message::StatusRequest(_)
-        | Message::EngineAway(_)
-        | Message::Usage(_) => {}
+        | Message::EngineAway(_) => {}
     }
     Ok(())
 }
@@ -223,6 +223,11 @@ fn in_query(ask: &mut Ask) -> Bounded {
         Ask::Results { session, requests } | Ask::Explain { session, requests, .. } => {
             name("a session", session)?;
             list("requests", requests)
+        }
+        Ask::Events(ask) => {
+            length_of_time(&mut ask.wait);
+            ask.since.iter_mut().for_each(point_in_time);
+            Ok(())
         }
     }
 }
@@ -285,7 +290,7 @@ fn in_kept(kept: &mut Kept) -> Bounded {
 
 fn in_hello(hello: &mut Hello) -> Bounded {
     names(&mut hello.uuid, &mut hello.host, &mut hello.address)?;
-    hello.release.iter_mut().chain(&mut hello.group).for_each(word);
+    hello.release.iter_mut().chain(&mut hello.group).chain(&mut hello.user).for_each(word);
     in_resources(&hello.offers)?;
     hello.ends_in.as_mut().map_or(Ok(()), |seconds| seconds_in("ends_in", seconds))?;
     seconds_in("drain_before", &mut hello.drain_before)?;

@@ -36,18 +36,19 @@
 //! | `engine_ended` | C → K, from the launcher | control | none | engines |
 //! | `engines_expected` | C → K, from the launcher; K → C | control | none | engines |
 //! | `status_request`, `status_reply` | C → K, K → C | control | none | -, status |
-//! | `usage` | E → K | control | none | engines |
+//! | `usage` | E → K | control | none | happened |
 //! | `epoch_over` | K → E | control, so that it overtakes the work | none | world |
 //! | `inspect`, `inspected` | C E → K → E, E → K → C E | control | none | inspection |
 //! | `query` | C → K | control | none | history |
-//! | `kept`, `found` | K → C | data | the value's or the error's; none | history |
+//! | `kept`, `found` | K → C | data | the value's or the error's; chunks of events, if those were asked for | history |
 //!
 //! The families in reading order, each above only those that it uses: `operation`, `functions`, `resources`, `world`, `engines`;
-//! `session`, `fate`, `terms`, `request`, `task`, `output`, `stop`, `status`, `inspection`, `history`.
+//! `session`, `fate`, `happened`, `terms`, `request`, `task`, `output`, `stop`, `status`, `inspection`, `history`.
 
 mod engines;
 mod fate;
 mod functions;
+mod happened;
 mod history;
 mod inspection;
 mod operation;
@@ -61,9 +62,13 @@ mod task;
 mod terms;
 mod world;
 
-pub use engines::{Away, EngineAway, EngineEnded, EngineInfo, EngineLeft, EnginesExpected, Usage};
+pub use engines::{Away, EngineAway, EngineEnded, EngineInfo, EngineLeft, EnginesExpected};
 pub use fate::Fate;
 pub use functions::{ForgetFunctions, FunctionCode, FunctionName, NeedFunction};
+pub use happened::{
+    AskEvents, Bytes, Cursor, EngineJoined, EventsFound, Happened, PartOfMap, Seen, SessionBegan, Submission,
+    TaskEnded, TaskName, Usage,
+};
 pub use history::{Ask, Filter, Found, Kept, Query, RequestRecord, SessionRecord, TaskRecord};
 pub use inspection::{Activity, Inspect, Inspected};
 pub use operation::{Op, SegmentNote};
@@ -155,7 +160,7 @@ pub enum Message {
     StatusRequest(Empty),
     /// The state of the cluster.
     StatusReply(Box<Status>),
-    /// How much memory an engine's process uses.
+    /// What an engine's process uses.
     Usage(Usage),
     /// A rank of the engine's world is lost: calls that wait for it end.
     EpochOver(EpochOver),

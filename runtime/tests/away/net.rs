@@ -191,6 +191,7 @@ impl Net {
             part,
             keep,
             terms,
+            map: None,
         };
         self.tell(Role::Client, client.control + 1, Message::Request(request));
         id

@@ -421,6 +421,7 @@ impl World {
             name: None,
             part: 0,
             terms: None,
+            map: None,
         };
         self.tell(2 + 2 * client + 1, Message::Request(request), vec![Frame::from(id.to_be_bytes().to_vec())]);
     }

@@ -74,6 +74,7 @@ impl World {
             name: None,
             part: 0,
             terms: (terms != Terms::default()).then(|| Box::new(terms)),
+            map: None,
         };
         let bytes = [&control.to_be_bytes()[..], &id.0.to_be_bytes(), &vec![1; bytes]].concat();
         let mut payload = vec![Frame::from(bytes)];

@@ -29,6 +29,7 @@ proptest! {
             world.step(step);
         }
         world.check_replay();
+        world.check_what_was_seen();
         world.settle();
     }
 }

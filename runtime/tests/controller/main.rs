@@ -9,7 +9,7 @@
 //! end.
 //!
 //! 1. `model`: what an engine and a client know; `world`: a controller with these around it.
-//! 2. `acting`: what they do; `received`: what they may be sent; `settle`: what must hold in the end.
+//! 2. `acting`: what they do; `received`: what they may be sent; `looking`: what those see who look on; `settle`: what must hold in the end.
 //! 3. `steps`: what can happen; `any_order`: whatever happens, in any order.
 //! 4. One situation a test: `balancing`, `terms`, `unmet`, `ending`, `exits`, `leaving`, `losses`, `answers`, `peers`, `bugs`.
 
@@ -21,6 +21,7 @@ mod bugs;
 mod ending;
 mod exits;
 mod leaving;
+mod looking;
 mod losses;
 mod model;
 mod peers;

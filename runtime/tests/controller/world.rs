@@ -58,6 +58,8 @@ pub struct World {
     pub over: Vec<u32>,
     /// All events so far, as the journal has them, and the state before the first one.
     pub journal: Vec<(Event, Duration, Vec<Answer>)>,
+    /// What those who look on were told since this controller began.
+    pub seen: Vec<Seen>,
     pub image: Vec<u8>,
 }
 
@@ -94,10 +96,12 @@ impl World {
 
     pub fn with(limits: Limits) -> World {
         let identity = Identity { cluster: "test".to_owned(), host: "n1".to_owned(), pid: 1, table: TABLE };
-        let core = Core::new(identity, limits, oracle());
+        let mut core = Core::new(identity, limits, oracle());
+        core.begin_to_observe();
         World {
             image: image::write(&core),
             journal: Vec::new(),
+            seen: Vec::new(),
             core,
             now: Duration::ZERO,
             next_route: 2,
@@ -131,6 +135,7 @@ impl World {
     pub fn feed(&mut self, event: Event) {
         let actions = self.core.handle(event.clone(), self.now);
         self.journal.push((event, self.now, self.core.take_answers()));
+        self.look_on();
         for action in actions {
             self.take(action);
         }
@@ -145,6 +150,7 @@ impl World {
             image.escape_ascii().to_string(),
             "all of the state"
         );
+        self.look_on_anew();
     }
 
     /// Another core that is given the same events comes to the same state.

@@ -76,6 +76,7 @@ impl World {
             name: None,
             part: 0,
             terms: None,
+            map: None,
             rank: 0,
         });
         client.submitted.insert(id, pending);

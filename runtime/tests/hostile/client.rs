@@ -62,6 +62,7 @@ fn submit(core: &mut Core, count: u32) -> Arc<Pending> {
         name: None,
         part: 0,
         terms: None,
+        map: None,
         rank: 0,
     });
     pending

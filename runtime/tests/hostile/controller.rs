@@ -140,6 +140,7 @@ impl World {
                 name: None,
                 part: 0,
                 terms: None,
+                map: None,
             };
             self.says(HONEST + 1, Message::Request(request), vec![Frame::from(&b"code"[..])]);
         }

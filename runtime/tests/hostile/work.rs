@@ -68,6 +68,7 @@ fn request(id: u64, engines: Vec<EngineId>) -> Request {
         name: None,
         part: 0,
         terms: None,
+        map: None,
     }
 }
 
@@ -120,7 +121,7 @@ fn an_engine_that_says_nothing_is_not_asked_without_end() {
         asked += sent(&says(&mut core, CLIENT, Message::Inspect(inspect), vec![]), ENGINE);
     }
     assert!((100..5000).contains(&asked), "{asked} questions");
-    says(&mut core, ENGINE, Message::Usage(Usage { resident_bytes: 1 }), vec![]);
+    says(&mut core, ENGINE, Message::Usage(Usage { resident_bytes: 1, ..Usage::default() }), vec![]);
     let inspect =
         Inspect { number: 1, asker: None, engines: vec![EngineId(0)], stacks: true, broken: None, signal: None };
     assert_eq!(sent(&says(&mut core, CLIENT, Message::Inspect(inspect), vec![]), ENGINE), 1);

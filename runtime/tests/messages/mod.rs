@@ -163,17 +163,33 @@ fn filter() -> impl Strategy<Value = Filter> {
     )
 }
 
+fn part_of_map() -> impl Strategy<Value = PartOfMap> {
+    let part = |(head, elements, of)| PartOfMap { head: RequestId(head), elements, of };
+    (number(), number(), option::of(number())).prop_map(part)
+}
+
+fn cursor() -> impl Strategy<Value = Cursor> {
+    (any::<u32>(), number()).prop_map(|(start, number)| Cursor { start, number })
+}
+
+fn events_found() -> impl Strategy<Value = EventsFound> {
+    (cursor(), any::<bool>(), number()).prop_map(|(next, anew, missed)| EventsFound { next, anew, missed })
+}
+
 fn history() -> impl Strategy<Value = Message> {
     let results = (".*", vec(number().prop_map(RequestId), 0..5));
-    let ask = prop_oneof![
-        Just(Ask::Sessions),
-        filter().prop_map(Ask::Tasks),
-        ".*".prop_map(|session| Ask::Submissions { session }),
-        results.prop_map(|(session, requests)| Ask::Results { session, requests }),
-        filter().prop_map(Ask::Purge),
-        (".*", vec(number().prop_map(RequestId), 0..5), option::of(engine_id()))
-            .prop_map(|(session, requests, engine)| Ask::Explain { session, requests, engine }),
-    ];
+    let ask =
+        prop_oneof![
+            Just(Ask::Sessions),
+            filter().prop_map(Ask::Tasks),
+            ".*".prop_map(|session| Ask::Submissions { session }),
+            results.prop_map(|(session, requests)| Ask::Results { session, requests }),
+            filter().prop_map(Ask::Purge),
+            (".*", vec(number().prop_map(RequestId), 0..5), option::of(engine_id()))
+                .prop_map(|(session, requests, engine)| Ask::Explain { session, requests, engine }),
+            (option::of(cursor()), option::of(time()), time())
+                .prop_map(|(after, since, wait)| Ask::Events(AskEvents { after, since, wait })),
+        ];
     let session = (".*", ".*", any::<(bool, bool, u32, u64)>(), ".*", option::of(time())).prop_map(
         |(name, id, (named, connected, pid, open), host, ends_in)| SessionRecord {
             name,
@@ -223,8 +239,8 @@ fn history() -> impl Strategy<Value = Message> {
     let kept = (number(), reply, option::of(".*"), vec((engine_id(), stream(), ".*"), 0..3), option::of(".*"));
     prop_oneof![
         (number(), ask).prop_map(|(number, ask)| Message::Query(Query { number, ask })),
-        found.prop_map(|(number, error, sessions, tasks, requests, purged)| {
-            Message::Found(Found { number, error, sessions, tasks, requests, purged })
+        (found, option::of(events_found())).prop_map(|((number, error, sessions, tasks, requests, purged), events)| {
+            Message::Found(Found { number, error, sessions, tasks, requests, purged, events })
         }),
         kept.prop_map(|(number, reply, engine_uuid, output, dropped)| {
             let ((request, position), engine, outcome, started, completed) = reply;
@@ -254,6 +270,7 @@ fn handshake() -> impl Strategy<Value = Message> {
             (hello.birth, hello.lease, hello.session) = (birth, lease, session);
             hello.release = release;
             hello.group.clone_from(&hello.session);
+            hello.user.clone_from(&hello.session);
             hello.offers.amounts.extend((lease > 0.0).then(|| ("gpus".to_owned(), Amount(pid.into()))));
             Message::Hello(hello)
         }),
@@ -274,6 +291,7 @@ fn handshake() -> impl Strategy<Value = Message> {
                     session,
                     log,
                     terms: grace > 4.0,
+                    events: grace > 5.0,
                     bulk: (grace > 1.0).then(|| Bulk::new(&[7; 16], &[9; 32], grace > 2.0, grace < 3.0)),
                 })
             }
@@ -288,7 +306,7 @@ fn handshake() -> impl Strategy<Value = Message> {
 fn work() -> impl Strategy<Value = Message> {
     let request = (number(), placement(), op(), function(), any::<bool>(), segments(), any::<bool>(), option::of(".*"));
     let label = (option::of(".*"), option::of(vec(any::<u8>(), 0..30)), number());
-    let request = (request, option::of(time()), label, option::of(terms()));
+    let request = (request, option::of(time()), label, (option::of(terms()), option::of(part_of_map())));
     let group = option::of((any::<(u64, Vec<u32>)>(), option::of(time()), number(), option::of(number())));
     let task = (number(), op(), function(), segments(), group);
     let ending = proptest::sample::select(TaskOutcome::ALL.to_vec());
@@ -297,7 +315,7 @@ fn work() -> impl Strategy<Value = Message> {
     let settled = (number(), option::of(broken()), number());
     let reply = ((number(), short()), option::of(engine_id()), outcome(), time(), time(), segments());
     prop_oneof![
-        request.prop_map(|(request, timeout, (name, about, part), terms)| {
+        request.prop_map(|(request, timeout, (name, about, part), (terms, map))| {
             let (id, placement, op, function, carries_function, segments, collective, keep) = request;
             let (id, about) = (RequestId(id), about.map(Into::into));
             Message::Request(Request {
@@ -314,6 +332,7 @@ fn work() -> impl Strategy<Value = Message> {
                 about,
                 part,
                 terms: terms.map(Box::new),
+                map,
             })
         }),
         left.prop_map(|(task, engine, rank, departure)| {
@@ -472,7 +491,11 @@ fn control() -> impl Strategy<Value = Message> {
         (any::<bool>(), ".*", option::of(vec(resources(), 0..3)))
             .prop_map(|(coming, why, offers)| Message::EnginesExpected(EnginesExpected { coming, why, offers })),
         Just(Message::StatusRequest(Empty {})),
-        number().prop_map(|resident_bytes| Message::Usage(Usage { resident_bytes })),
+        (number(), time(), time()).prop_map(|(resident_bytes, cpu_seconds, cpus)| Message::Usage(Usage {
+            resident_bytes,
+            cpu_seconds,
+            cpus
+        })),
         (number(), ".*").prop_map(|(epoch, reason)| Message::EpochOver(EpochOver { epoch, reason })),
         (
             number(),

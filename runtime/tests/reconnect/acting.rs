@@ -42,6 +42,7 @@ impl World {
             about: None,
             part: 0,
             terms: None,
+            map: None,
             rank: 0,
         });
         self.submitted.insert(id, pending);

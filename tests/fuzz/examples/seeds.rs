@@ -87,7 +87,7 @@ fn engines() -> Vec<Message> {
         Message::Attach(Attach { peer: PeerId(1), token: "token".to_owned() }),
         Message::NeedFunction(NeedFunction { task: TaskId(1) }),
         Message::Output(Output { task: TaskId(1), client: PeerId(1), stream: Stream::Stdout }),
-        Message::Usage(Usage { resident_bytes: 1 << 20 }),
+        Message::Usage(Usage { resident_bytes: 1 << 20, cpu_seconds: 1.5, cpus: 0.5 }),
         Message::Result(TaskResult { outcome: TaskOutcome::Unmet, ..result.clone() }),
         Message::Recalled(Recalled { returned: vec![TaskId(2)], kept: vec![TaskId(1)] }),
         Message::Result(result),
@@ -109,6 +109,7 @@ fn clients() -> Vec<Message> {
         about: None,
         part: 0,
         terms: None,
+        map: None,
         keep: None,
     };
     let asked = |number, ask| Message::Query(Query { number, ask });

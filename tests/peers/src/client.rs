@@ -169,6 +169,7 @@ impl Client {
             about: None,
             part: 0,
             terms: None,
+            map: None,
             rank: 0,
         });
     }

@@ -102,6 +102,18 @@ pub fn time_of_day(epoch: i64, now: i64) -> String {
     format!("{}-{:02}-{:02} {time}", i64::from(parts.tm_year) + 1900, parts.tm_mon + 1, parts.tm_mday)
 }
 
+/// Formats a time as `14:05:07.250`, in this host's time zone.
+pub fn to_milliseconds(epoch: f64) -> String {
+    let (whole, milliseconds) = ((epoch * 1000.0) as i64 / 1000, (epoch * 1000.0) as i64 % 1000);
+    // SAFETY: tm is plain data, for which all zeroes is a value.
+    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to values on this stack.
+    if unsafe { libc::localtime_r(&raw const whole, &raw mut parts) }.is_null() {
+        return format!("{epoch} s after 1970");
+    }
+    format!("{:02}:{:02}:{:02}.{milliseconds:03}", parts.tm_hour, parts.tm_min, parts.tm_sec)
+}
+
 /// Formats the expected start that a queue printed: `expected to start at 14:05, in 12 min`. A time that cannot be
 /// parsed is shown as printed.
 pub fn expected_start(text: &str, now: i64) -> String {

@@ -239,6 +239,7 @@ impl Checks<'_> {
         }
         for (key, value) in [
             ("controller.keep_results", self.0.tables.controller.keep_results),
+            ("controller.keep_events", self.0.tables.controller.keep_events),
             ("controller.kill_grace", self.0.tables.controller.kill_grace),
             ("batch.idle_time", batch.idle_time),
             ("batch.warn_before", batch.warn_before),
@@ -269,6 +270,10 @@ impl Checks<'_> {
         if controller.kept_bytes().is_none() {
             let message = format!("{:?} is not a size", controller.keep_results_bytes);
             return Err(self.error("controller.keep_results_bytes", message, "for example: \"1 GiB\""));
+        }
+        if controller.kept_bytes_of_events().is_none() {
+            let message = format!("{:?} is not a size", controller.keep_events_bytes);
+            return Err(self.error("controller.keep_events_bytes", message, "for example: \"32 MiB\""));
         }
         let files = self.0.tables.logs.files;
         if files > LOG_FILES_MOST {

@@ -49,6 +49,8 @@ pub struct ControllerTable {
     pub journal: Journal,
     pub keep_results: f64,
     pub keep_results_bytes: String,
+    pub keep_events: f64,
+    pub keep_events_bytes: String,
 }
 
 /// `controller.prefetch`.
@@ -77,5 +79,10 @@ impl ControllerTable {
     /// How many bytes of results are kept; `None` if `keep_results_bytes` is no size, which is checked before anything is started.
     pub fn kept_bytes(&self) -> Option<u64> {
         units::memory(&self.keep_results_bytes.replacen(' ', "", 1))
+    }
+
+    /// The same of events.
+    pub fn kept_bytes_of_events(&self) -> Option<u64> {
+        units::memory(&self.keep_events_bytes.replacen(' ', "", 1))
     }
 }

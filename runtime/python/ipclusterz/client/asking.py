@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .looking import Looking
 from .records import OPEN, tasks_of
-from .steering import Steering
 from .targets import OWN
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Asking"]
 
 
-class Asking(Steering):
+class Asking(Looking):
     """A client that can be asked about tasks."""
 
     __slots__ = ()

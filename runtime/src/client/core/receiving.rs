@@ -59,7 +59,7 @@ impl Core {
                 self.answered(news, now);
             }
             Message::Found(found) => {
-                let news = self.questions.found(found);
+                let news = self.questions.found(found, payload);
                 self.answered(news, now);
             }
             _ => {}

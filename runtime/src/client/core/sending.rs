@@ -134,7 +134,7 @@ impl Core {
 
     fn send(&mut self, outgoing: Outgoing) -> Sending {
         let Outgoing { id, placement, op, function, packed, pending, base, count, .. } = outgoing;
-        let Outgoing { collective, timeout, keep, name: label, about, part, terms, .. } = outgoing;
+        let Outgoing { collective, timeout, keep, name: label, about, part, terms, map, .. } = outgoing;
         let mut terms = terms.map(Arc::unwrap_or_clone).map(Box::new);
         terms.iter_mut().for_each(|terms| self.say_what_was_not_sent(terms));
         self.backlog_bytes -= packed.bytes;
@@ -169,6 +169,7 @@ impl Core {
             about,
             part,
             terms,
+            map,
         };
         (Channel::Data, Message::Request(request), payload)
     }

@@ -10,7 +10,7 @@ use crate::controller::event::Action;
 use crate::controller::peer::{Absence, Peer, Presence};
 use crate::transport::Route;
 use crate::wire::Channel;
-use crate::wire::message::{Away, EngineAway, Message, Refused};
+use crate::wire::message::{Away, EngineAway, Happened, Message, Refused};
 use ipclusterz_base::ids::{EngineId, PeerId};
 use std::time::Duration;
 
@@ -71,6 +71,9 @@ impl Core {
             let absence = peer.absence.get_or_insert(Absence { since: now, silent: true, told: false });
             self.away.insert((absence.since.max(now).saturating_add(self.limits.engine_grace), id));
         }
+        if peer.engine_id.is_none() {
+            self.work.observed.note(|| Happened::SessionParted { client: id });
+        }
         self.actions.push(Action::Log(format!("{who} has no connection; it is waited for {long}")));
     }
 
@@ -101,6 +104,7 @@ impl Core {
     pub(super) fn is_back(&mut self, id: PeerId, engine: EngineId, now: Duration) {
         let absence = self.registry.peer_mut(id).and_then(|peer| peer.absence.take());
         if absence.is_some_and(|absence| absence.told) {
+            self.work.observed.note(|| Happened::EngineBack { engine });
             self.notify(&Message::EngineAway(EngineAway { id: engine, away: None, hangs: false }));
         }
         // One that is told to end is given nothing.
@@ -113,10 +117,11 @@ impl Core {
     fn tell_away(&mut self, id: PeerId, now: Duration) {
         let Some(peer) = self.registry.peer_mut(id) else { return };
         let away = peer.away(now);
-        if let Some(absence) = &mut peer.absence {
-            absence.told = true;
-        }
+        let told = peer.absence.as_mut().is_some_and(|absence| std::mem::replace(&mut absence.told, true));
         if let Some(engine) = peer.engine_id {
+            if !told {
+                self.work.observed.note(|| Happened::EngineAway { engine });
+            }
             self.notify(&Message::EngineAway(EngineAway { id: engine, away, hangs: false }));
         }
     }

@@ -12,7 +12,7 @@ use crate::controller::event::Action;
 use crate::controller::losses::{Awaited, Unexplained};
 use crate::controller::peer::{Peer, Presence};
 use crate::wire::Channel;
-use crate::wire::message::{EngineEnded, EngineLeft, EngineLoss, Message, Outcome};
+use crate::wire::message::{EngineEnded, EngineLeft, EngineLoss, Happened, Message, Outcome};
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId};
 use ipclusterz_base::process::Halt;
@@ -50,6 +50,10 @@ impl Core {
         }
         self.worlds.left(engine, &reason);
         self.work.engine_left(engine, !peer.leaving, &reason, now);
+        if peer.stood {
+            let (reason, died) = (reason.clone(), !peer.leaving);
+            self.work.observed.note(|| Happened::EngineLeft { engine, reason, died });
+        }
         if peer.stood {
             self.tell_left(engine, &reason, awaited.any(), true);
         }

@@ -5,7 +5,7 @@ use super::sending::kind;
 use crate::controller::work::Sessions;
 use crate::controller::worlds::{NoGroup, Worlds};
 use crate::transport::{Admitted, Route};
-use crate::wire::message::{Group, Inspected, Message, Outcome, Placement, Refused, Request};
+use crate::wire::message::{Group, Happened, Inspected, Message, Outcome, Placement, Refused, Request};
 use crate::wire::{Channel, Frame};
 use ipclusterz_base::connection::Role;
 use ipclusterz_base::ids::{EngineId, PeerId};
@@ -91,6 +91,7 @@ impl Core {
                 if let Some(peer) = self.registry.peer_mut(peer) {
                     peer.resident_bytes = usage.resident_bytes;
                 }
+                self.work.observed.note(|| Happened::EngineUsage { engine, usage });
             }
             (Channel::Control, Message::Inspect(inspect)) => self.inspect(peer, inspect),
             (Channel::Control, Message::Inspected(inspected)) => {

@@ -38,6 +38,7 @@ impl Core {
         self.work.client_taken_over(id);
         self.registry.take_over(id, hello.clone(), beside, route, token, now);
         self.watch(id);
+        self.observe_session(id);
         self.welcome(id, route, taken_from);
         self.actions.push(Action::Log(format!("session {name:?} was taken over by {who}")));
         true
@@ -82,6 +83,7 @@ impl Core {
             session: engine_id.is_none().then_some(session),
             log: engine_id.map(|_| self.limits.log),
             terms: engine_id.is_none(),
+            events: engine_id.is_none(),
             // Whether there is a link is the transport's to say.
             ..Welcome::new(id, peer.token.text(), self.limits.window)
         };

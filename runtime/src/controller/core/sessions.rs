@@ -11,7 +11,7 @@ use crate::controller::peer::{Peer, Presence, Token};
 use crate::controller::registry::Keep;
 use crate::transport::{Admitted, Route};
 use crate::wire::greeting::Foreign;
-use crate::wire::message::{Attach, Empty, EngineInfo, Goodbye, Hello, Message, Refused};
+use crate::wire::message::{Attach, Empty, EngineInfo, Goodbye, Happened, Hello, Message, Refused};
 use crate::wire::weight::bytes_of;
 use crate::wire::{Channel, Frame, bounds};
 use ipclusterz_base::connection::Role;
@@ -78,6 +78,7 @@ impl Core {
             // What it is sent counts from here on.
             let id = self.registry.peer(peer).map(|peer| begins(&peer.session.id).to_owned()).unwrap_or_default();
             self.work.client_joined(peer, named, id);
+            self.observe_session(peer);
         }
         self.actions.push(Action::Log(format!("hello from {who}")));
         self.welcome(peer, route, None);
@@ -157,8 +158,9 @@ impl Core {
             let sends =
                 missing.into_iter().filter_map(|(channel, message, payload)| to_peer(peer, channel, message, payload));
             self.actions.extend(sends);
-            if let Some(engine) = engine {
-                self.is_back(attach.peer, engine, now);
+            match engine {
+                Some(engine) => self.is_back(attach.peer, engine, now),
+                None => self.observe_session(attach.peer),
             }
             return;
         }
@@ -184,6 +186,7 @@ impl Core {
             if self.stopping.is_none() {
                 self.work.reopen();
             }
+            self.observe_engine(info.id, now);
             self.work.engine_joined(info.id, attach.peer, horizon, offers, now);
             if let Some(rank) = self.registry.peer(attach.peer).and_then(|peer| peer.hello.world.as_ref()) {
                 self.worlds.joined(info.id, rank);
@@ -275,6 +278,7 @@ impl Core {
                 self.unwatch(id, peer.watched);
                 self.actions.push(Action::Log(format!("client {} left", peer.hello.uuid)));
                 self.work.client_left(id, peer.leaving, now);
+                self.work.observed.note(|| Happened::SessionEnded { client: id });
             }
         }
         self.perform(now);

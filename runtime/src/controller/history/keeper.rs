@@ -1,18 +1,17 @@
 //! The thread that has the history, as the controller has it: what comes is handed over, and questions are asked.
 
 use super::entry::Entry;
-use super::serving::{Answer, Batch, Ends, Job, Question, Serving};
+use super::serving::{Batch, Ends, Job, Question, Serving};
 use super::store::Keep;
+use crate::controller::answering::{Answers, answers};
 use crate::system::{block_all_signals, deadline};
-use crate::transport::wake::Waker;
 use crate::wire::segment::SegmentFolder;
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Most entries that are written in one go, and most bytes of them.
@@ -28,10 +27,8 @@ const COUNT_PATIENCE: Duration = Duration::from_secs(5);
 /// The thread's other end.
 pub struct Keeper {
     jobs: Sender<Job>,
-    answers: Receiver<Answer>,
-    waker: Arc<Waker>,
+    answers: Answers,
     waiting: Arc<AtomicU64>,
-    unread: Arc<AtomicU64>,
     /// Where the bytes of some answers are.
     segments: Option<SegmentFolder>,
     /// Segments that have bytes of answers which may not be written.
@@ -45,22 +42,16 @@ impl Keeper {
     /// Starts the thread, with the database at `path`. `began`: when the core's clock began, seconds since 1970.
     pub fn start(path: PathBuf, began: f64, keep: Keep, segments: Option<SegmentFolder>) -> io::Result<Keeper> {
         let (jobs, receiver) = channel();
-        let (sender, answers) = channel();
-        let (waker, waiting, unread) = (Arc::new(Waker::new()?), Arc::default(), Arc::default());
-        let ends = Ends {
-            answers: sender,
-            waker: Arc::clone(&waker),
-            waiting: Arc::clone(&waiting),
-            unread: Arc::clone(&unread),
-            segments: segments.clone(),
-        };
+        let (answering, answers) = answers()?;
+        let waiting = Arc::default();
+        let ends = Ends { answering, waiting: Arc::clone(&waiting), segments: segments.clone() };
         let serve = move || {
             block_all_signals();
             Serving::new(path, began, keep, ends).serve(&receiver);
         };
         std::thread::Builder::new().name("ipclusterz-hist".to_owned()).spawn(serve)?;
         let (unwritten, gathered, due) = Default::default();
-        Ok(Keeper { jobs, answers, waker, waiting, unread, segments, unwritten, gathered, due })
+        Ok(Keeper { jobs, answers, waiting, segments, unwritten, gathered, due })
     }
 
     /// Remembers something. Where the thread cannot follow, how tasks of sessions without names have ended is passed over.
@@ -139,25 +130,9 @@ impl Keeper {
         asked.map_or(1, |()| wait.recv_timeout(COUNT_PATIENCE).unwrap_or(1))
     }
 
-    /// Answers that are there.
-    pub fn answers(&self) -> impl Iterator<Item = Answer> {
-        self.unread.store(0, Ordering::SeqCst);
-        self.answers.try_iter()
-    }
-
-    /// Whether there may be some.
-    pub fn has_answers(&self) -> bool {
-        self.unread.load(Ordering::SeqCst) > 0
-    }
-
-    /// To be polled for reading: there may be answers. For a thread that has called `prepare` before.
-    pub fn fd(&self) -> RawFd {
-        self.waker.fd()
-    }
-
-    /// See [`Waker`].
-    pub fn waker(&self) -> &Waker {
-        &self.waker
+    /// Its answers.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
     }
 }
 

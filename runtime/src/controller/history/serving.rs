@@ -3,10 +3,9 @@
 use super::asked::begins;
 use super::entry::Entry;
 use super::store::{Keep, Store};
+use crate::controller::answering::{Answer, Answering};
 use crate::system::{deadline, wall_clock};
 use crate::transport::Route;
-use crate::transport::wake::Waker;
-use crate::wire::Frame;
 use crate::wire::message::{Ask, Found, Message, TaskRecord};
 use crate::wire::segment::SegmentFolder;
 use rusqlite::ErrorCode;
@@ -59,17 +58,11 @@ pub(super) enum Job {
     Count(Sender<u64>),
 }
 
-/// An answer on its way: to whom, the message, and its payload.
-pub type Answer = (Route, Message, Vec<Frame>);
-
 /// The thread's ends of what it shares with the keeper.
 pub(super) struct Ends {
-    pub answers: Sender<Answer>,
-    pub waker: Arc<Waker>,
+    pub answering: Answering,
     /// Bytes that are to be written.
     pub waiting: Arc<AtomicU64>,
-    /// Answers that nobody has taken.
-    pub unread: Arc<AtomicU64>,
     /// Where segments are.
     pub segments: Option<SegmentFolder>,
 }
@@ -243,10 +236,7 @@ impl Serving {
     }
 
     fn give(&self, answer: Answer) {
-        // The controller may be exiting.
-        let _ = self.ends.answers.send(answer);
-        self.ends.unread.fetch_add(1, Ordering::SeqCst);
-        self.ends.waker.wake();
+        self.ends.answering.give(answer);
     }
 
     fn look_up(&self, question: Question) -> rusqlite::Result<Found> {
@@ -276,7 +266,7 @@ impl Serving {
                 })?;
             }
             Ask::Purge(filter) => found.purged = store.purge(&filter, session.as_deref(), wall_clock())?,
-            Ask::Sessions | Ask::Explain { .. } => {}
+            Ask::Sessions | Ask::Explain { .. } | Ask::Events(_) => {}
         }
         Ok(found)
     }
@@ -285,6 +275,7 @@ impl Serving {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::answering::{Answers, answers};
     use crate::controller::history::entry::Submitted;
     use crate::wire::message::Op;
     use ipclusterz_base::ids::RequestId;
@@ -294,11 +285,10 @@ mod tests {
     const KEEP: Keep = Keep { time: Duration::from_secs(3600), bytes: 1 << 20, tasks: 100 };
 
     /// A thread's state whose database is at `path`, and where its answers come.
-    fn serving(path: PathBuf) -> (Serving, Receiver<Answer>) {
-        let (answers, receiver) = channel();
-        let waker = Arc::new(Waker::new().expect("a waker"));
-        let ends = Ends { answers, waker, waiting: Arc::default(), unread: Arc::default(), segments: None };
-        (Serving::new(path, 0.0, KEEP, ends), receiver)
+    fn serving(path: PathBuf) -> (Serving, Answers) {
+        let (answering, answers) = answers().expect("a waker");
+        let ends = Ends { answering, waiting: Arc::default(), segments: None };
+        (Serving::new(path, 0.0, KEEP, ends), answers)
     }
 
     fn write(serving: &mut Serving, request: u64) {
@@ -316,9 +306,9 @@ mod tests {
     }
 
     /// What was submitted, as the history says it.
-    fn submitted(serving: &Serving, answers: &Receiver<Answer>) -> Result<Vec<u64>, String> {
+    fn submitted(serving: &Serving, answers: &Answers) -> Result<Vec<u64>, String> {
         serving.answer(question(Ask::Submissions { session: SESSION.to_owned() }));
-        let Ok((_, Message::Found(found), _)) = answers.try_recv() else { panic!("an answer") };
+        let Some((_, Message::Found(found), _)) = answers.take().next() else { panic!("an answer") };
         found.error.map_or_else(|| Ok(found.requests.iter().map(|record| record.request.0).collect()), Err)
     }
 
@@ -346,10 +336,10 @@ mod tests {
         assert!(!checkpoint(&mut serving));
         let ask = Ask::Results { session: SESSION.to_owned(), requests: vec![RequestId(1)] };
         serving.work(Job::Answer(Box::new(question(ask))));
-        assert!(answers.try_recv().is_err(), "results are waited for");
+        assert!(answers.take().next().is_none(), "results are waited for");
         limit(&serving, 1_000_000);
         assert!(checkpoint(&mut serving));
-        let Ok((_, Message::Found(found), _)) = answers.try_recv() else { panic!("an answer") };
+        let Some((_, Message::Found(found), _)) = answers.take().next() else { panic!("an answer") };
         assert_eq!(found.error, None);
         assert_eq!(submitted(&serving, &answers), Ok((1..40).collect()));
         assert_eq!(serving.ends.waiting.load(Ordering::Relaxed), 0);

@@ -107,6 +107,7 @@ impl Work {
         if self.limits.durable {
             self.effects.push(Effect::Done(state.client, Box::new(done(state, &reply))));
         }
+        self.observe_ended(state.client, &reply, &payload);
         self.ended(task, reply.outcome.fate(), reply.engine);
         let Some(state) = self.tasks.get(&task) else { return };
         match self.clients.get_mut(&state.client) {
@@ -119,7 +120,7 @@ impl Work {
             }
             None => self.unlink(&reply.segments, &payload),
         }
-        self.forget(task);
+        self.remove(task);
     }
 
     /// A reply to something that never became a task.
@@ -136,6 +137,7 @@ impl Work {
             state.failures.add(request, position, outcome.fate());
         }
         let reply = Reply { request, position, ..empty_reply(engine, outcome) };
+        self.observe_ended(client, &reply, &[]);
         self.effects.push(Effect::ToClient(client, Channel::Data, Message::Reply(reply), Vec::new()));
     }
 
@@ -143,8 +145,17 @@ impl Work {
         self.effects.extend(segment_names(segments, payload).cloned().map(Effect::Unlink));
     }
 
-    /// Drops a task that has its answer, or whose client is gone.
+    /// Drops a task whose client is gone.
     pub(super) fn forget(&mut self, task: TaskId) {
+        if let Some(TaskState { client, request, position, .. }) = self.tasks.get(&task) {
+            let reply = Reply { request: *request, position: *position, ..empty_reply(None, Outcome::Aborted) };
+            self.observe_ended(*client, &reply, &[]);
+        }
+        self.remove(task);
+    }
+
+    /// Drops a task that has its answer, if it gets one.
+    fn remove(&mut self, task: TaskId) {
         // Nobody will know better.
         self.forget_for_children(task);
         self.leave_gates(task);

@@ -37,6 +37,7 @@ impl Work {
         }
         if let Some(state) = self.tasks.get_mut(&task) {
             state.place = Place::Queued;
+            self.observe_returned(task);
             self.enqueue(task);
         }
     }
@@ -125,6 +126,7 @@ impl Work {
         let needs = state.balanced.as_ref().map(|balanced| balanced.choice.needs().clone()).unwrap_or_default();
         let message = Task { id: task, op: job.op, function, segments, group, client: state.client, needs };
         self.effects.push(Effect::ToEngine(engine, Channel::Data, Message::Task(message), job.payload.clone()));
+        self.observe_given(task, engine);
         self.loads.give(engine, task, now);
         self.limit_time(task, engine, now);
     }

@@ -65,6 +65,7 @@ impl Work {
         if let Some(balanced) = &mut state.balanced {
             balanced.retries = balanced.retries.saturating_add(1);
         }
+        self.observe_given(task, engine);
     }
 
     /// A task waits no longer in the queue of its client.
@@ -93,6 +94,7 @@ impl Work {
                 self.recall(engine, Recall { tasks: vec![task], ..Recall::default() });
             }
         }
+        self.observe_given(task, engine);
         true
     }
 

@@ -117,6 +117,7 @@ impl Work {
         state.asked.remove(&task);
         state.held.insert(task);
         self.holding.insert(task_state.client);
+        self.observe_returned(task);
     }
 
     /// Whether an engine was asked to give this back because its client does not read.

@@ -1,5 +1,6 @@
 //! Requests as they come in: checked, and made into one task for each target. The code of functions comes with them.
 
+use super::observing::submission;
 use super::{Effect, Sessions, Work};
 use crate::controller::history::Submitted;
 use crate::controller::load::Loads;
@@ -17,9 +18,6 @@ use std::collections::BTreeSet;
 use std::num::Saturating;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// Who asks for what nobody waits for: no peer has this number.
-const NOBODY: PeerId = PeerId(0);
 
 /// Most functions that are kept for a client; it forgets some before it has so many.
 const FUNCTIONS_MAX: usize = 8192;
@@ -63,6 +61,7 @@ impl Work {
         if state.named || request.about.is_some() {
             self.effects.push(Effect::Submitted(client, request.id, Box::new(submitted(&request, now))));
         }
+        self.observed.note(|| submission(client, &request, bytes));
         let (targets, mut balanced) = targets_of(request.placement, &self.anywhere);
         let mut dependencies = [None, None];
         if let (Some(terms), Some(balanced)) = (request.terms, &mut balanced) {
@@ -81,9 +80,9 @@ impl Work {
         }
         let function = function.and_then(|(name, code)| code.map(|code| (name, code)));
         state.last_request = state.last_request.max(request.id);
-        let (op, segments, name) = (request.op, request.segments, request.name);
+        let (op, segments, name, map) = (request.op, request.segments, request.name, request.map);
         let members = group.as_ref().map(|_| targets.iter().copied().flatten().collect()).unwrap_or_default();
-        let job = Rc::new(Job { op, function, segments, payload, bytes, group, members, name, submitted: now });
+        let job = Rc::new(Job { op, function, segments, payload, bytes, group, members, name, submitted: now, map });
         self.held_bytes += bytes;
         self.segments.extend(job.segment_names().map(|name| name.to_vec()));
         let kept = request.keep.map(|name| (name, targets.clone()));
@@ -133,7 +132,7 @@ impl Work {
     pub(super) fn give_for_nobody(&mut self, job: Rc<Job>, engine: EngineId, now: Duration) {
         self.last_task += 1;
         let (task, request, place) = (TaskId(self.last_task.0), RequestId(0), Place::At(engine));
-        let (client, balanced, abort, claim, sent_code) = (NOBODY, None, false, false, 0);
+        let (client, balanced, abort, claim, sent_code) = (TaskState::NOBODY, None, false, false, 0);
         let state = TaskState { client, request, position: 0, job, balanced, place, abort, claim, sent_code };
         self.tasks.insert(task, state);
         self.give(task, engine, now);
@@ -145,6 +144,7 @@ impl Work {
             Placement::Engines(engines) => engines.iter().copied().map(Some).collect(),
             Placement::Balanced { .. } => vec![None],
         };
+        self.observed.note(|| submission(client, request, 0));
         self.refuse(client, request.id, &targets, outcome);
     }
 

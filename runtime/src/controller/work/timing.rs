@@ -159,6 +159,7 @@ impl Work {
             conditions.resumes = Some(at);
         }
         self.timers.insert((at, task));
+        self.observe_returned(task);
         true
     }
 }

@@ -1,4 +1,4 @@
-//! Which engines there are, and what each of them uses.
+//! Which engines there are.
 
 use super::resources::Resources;
 use ipclusterz_base::ids::EngineId;
@@ -101,11 +101,4 @@ pub struct EnginesExpected {
     /// What those offer to tasks that there are or may come, each kind once; none: nothing is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offers: Option<Vec<Resources>>,
-}
-
-/// See [`super::Message::Usage`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Resident memory, bytes.
-    pub resident_bytes: u64,
 }

@@ -1,6 +1,7 @@
 //! Questions about work of the past and of others: what sessions there are, what was submitted in them, and what came of it.
 //! Neither questions nor answers are counted: whoever gets no answer asks again.
 
+use super::happened::{AskEvents, EventsFound};
 use super::operation::Op;
 use super::output::Stream;
 use super::request::Reply;
@@ -49,6 +50,8 @@ pub enum Ask {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         engine: Option<EngineId>,
     },
+    /// What happens in the cluster.
+    Events(AskEvents),
 }
 
 /// Which tasks are meant: those for which all of this holds.
@@ -94,6 +97,9 @@ pub struct Found {
     /// How many tasks are not kept any more.
     #[serde(default)]
     pub purged: u64,
+    /// About the events that are its payload, if those were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<EventsFound>,
 }
 
 /// A session.

@@ -2,6 +2,7 @@
 
 use super::fate::Fate;
 use super::functions::FunctionName;
+use super::happened::PartOfMap;
 use super::operation::{Op, SegmentNote};
 use super::terms::Terms;
 use ipclusterz_base::ids::{EngineId, RequestId};
@@ -64,6 +65,9 @@ pub struct Request {
     /// What else a balanced one asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms: Option<Box<Terms>>,
+    /// The part of a map that it is, for whoever looks on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<PartOfMap>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]

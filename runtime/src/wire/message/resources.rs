@@ -12,12 +12,17 @@ pub struct Amount(pub u64);
 impl Amount {
     /// How many make one.
     pub const UNIT: f64 = 10_000.0;
+
+    /// How many that is.
+    #[allow(clippy::cast_precision_loss, reason = "nothing has so many")]
+    pub fn value(self) -> f64 {
+        self.0 as f64 / Self::UNIT
+    }
 }
 
 impl fmt::Display for Amount {
-    #[allow(clippy::cast_precision_loss, reason = "for people")]
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.0 as f64 / Self::UNIT)
+        write!(formatter, "{}", self.value())
     }
 }
 

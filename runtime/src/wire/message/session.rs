@@ -78,6 +78,9 @@ pub struct Hello {
     /// What an engine offers to tasks.
     #[serde(default, skip_serializing_if = "Resources::is_empty")]
     pub offers: Resources,
+    /// The user that its process is of, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -120,6 +123,7 @@ impl Hello {
             agent: false,
             through_ssh: false,
             offers: Resources::default(),
+            user: None,
         }
     }
 }
@@ -169,14 +173,17 @@ pub struct Welcome {
     /// For a client: the controller knows the terms of requests. One that lacks this would pass over them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub terms: bool,
+    /// For a client: the controller tells what happens.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub events: bool,
 }
 
 impl Welcome {
     /// To a new session that ends with its connections, of a peer that is told nothing else.
     pub fn new(peer: PeerId, token: String, window: Window) -> Self {
         let (engine_id, engines, resumed, counted, session, log, bulk) = Default::default();
-        let (grace, terms) = (0.0, false);
-        Welcome { peer, token, engine_id, engines, window, grace, resumed, counted, session, log, bulk, terms }
+        let (grace, terms, events) = (0.0, false, false);
+        Welcome { peer, token, engine_id, engines, window, grace, resumed, counted, session, log, bulk, terms, events }
     }
 
     /// Whether it is of the session that has this token. A client that has lost its session gets it again as another one would, by its
