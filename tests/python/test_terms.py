@@ -304,6 +304,15 @@ def test_an_engine_that_is_stopped_is_ended_by_its_launcher(own_cluster: Callabl
             result.get(SECONDS)
         until(lambda: len(engine_pids(rc)) == 2 and stopped not in engine_pids(rc).values(), SECONDS)
         assert not Path(f"/proc/{stopped}").exists()
+        # By hand the same.
+        result = rc[0].apply_async(never_ends)
+        until(lambda: result.stdout)
+        stopped = engine_pids(rc)[0]
+        os.kill(stopped, signal.SIGSTOP)
+        rc.abort(result.msg_ids, force=True)
+        with pytest.raises(ipz.EngineError):
+            result.get(SECONDS)
+        until(lambda: len(engine_pids(rc)) == 2 and stopped not in engine_pids(rc).values(), SECONDS)
 
 
 def test_a_call_ends_at_its_limit_where_nobody_can_end_its_engine(

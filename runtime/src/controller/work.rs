@@ -5,12 +5,13 @@
 //! request allows retries. A task for which an engine lacks something goes to another engine.
 //!
 //! This file handles clients and engines that join and leave. In `work/`, in the order of a task's life: `submit`, `parents`,
-//! `dispatch`, `timing`, `elsewhere`, `output`, `together`, `answers`; `open` reads what has not ended, and `why` says what it waits for; `recall` takes tasks back, and `holding` has those of clients that do not
+//! `dispatch`, `timing`, `elsewhere`, `output`, `together`, `answers`; `open` reads what has not ended, and `why` says what it waits for; `recall` takes tasks back, `forcing` sees to engines that have to end for that, and `holding` has those of clients that do not
 //! read. The data is in `task`.
 
 mod answers;
 mod dispatch;
 mod elsewhere;
+mod forcing;
 mod holding;
 mod observing;
 mod open;
@@ -22,6 +23,7 @@ mod timing;
 mod together;
 mod why;
 
+use forcing::Forced;
 pub use open::OpenTask;
 pub use parents::Sessions;
 
@@ -119,6 +121,9 @@ pub struct Work {
     /// When something is due, and for which task.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     timers: BTreeSet<(Duration, TaskId)>,
+    /// Engines that were told to end because somebody aborts what they run.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    forced: BTreeSet<Forced>,
     /// The last tasks that engines have answered: whose, and where.
     #[serde(default)]
     ran: VecDeque<((PeerId, RequestId, u32), Ran)>,
@@ -167,6 +172,7 @@ impl Work {
             leaving: None,
             news: VecDeque::new(),
             timers: BTreeSet::new(),
+            forced: BTreeSet::new(),
             ran: VecDeque::new(),
             anywhere: Rc::default(),
             kept: Vec::new(),

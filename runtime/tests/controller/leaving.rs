@@ -2,8 +2,10 @@
 
 use crate::world::{ANYWHERE, World, at};
 use ipclusterz_base::connection::Role;
-use ipclusterz_base::ids::EngineId;
-use ipclusterz_runtime::wire::message::TaskOutcome;
+use ipclusterz_base::ids::{EngineId, RequestId};
+use ipclusterz_runtime::controller::Limits;
+use ipclusterz_runtime::controller::event::Event;
+use ipclusterz_runtime::wire::message::{Abort, Fate, Message, TaskOutcome};
 
 /// Two clients, of which the first has three tasks at an engine, one of them begun, and the second has one behind them.
 fn two_clients() -> (World, [u32; 2], u32) {
@@ -62,4 +64,36 @@ fn one_client_gives_up_what_waits_on_some_engines() {
     assert_eq!((world.engines[&engine].inbox.len(), world.engines[&other].inbox.len()), (4, 1));
     assert_eq!(world.core.work().queued(), 2, "what may go anywhere waits for any engine");
     world.settle();
+}
+
+#[test]
+fn of_an_engine_that_does_not_end_by_force_the_launcher_is_told_and_its_task_is_answered_whoever_can_end_it() {
+    for ends in [true, false] {
+        let mut world = World::new();
+        let client = world.join(Role::Client, None);
+        let launcher = world.launcher_joins();
+        let engine = world.join(Role::Engine, None);
+        world.submit(client, at(&[0]), false, 10);
+        let abort = Abort { requests: Some(vec![RequestId(1)]), force: true, ..Abort::default() };
+        world.clients.get_mut(&client).expect("a client").aborted.insert((RequestId(1), 0));
+        world.interrupts = true;
+        world.tell(client + 1, Message::Abort(abort), vec![]);
+        world.interrupts = false;
+        let grace = Limits::default().kill_grace;
+        world.now += grace / 2;
+        world.feed(Event::Tick);
+        assert!(world.clients[&launcher].hanging.is_empty(), "it may end by itself");
+        world.reload();
+        world.now += grace;
+        world.feed(Event::Tick);
+        assert_eq!(world.clients[&launcher].hanging, [EngineId(0)]);
+        if ends {
+            world.gone(engine, false);
+        } else {
+            world.now += grace;
+            world.feed(Event::Tick);
+            assert_eq!(world.fates.get(&(client, RequestId(1))), Some(&Fate::Lost));
+        }
+        world.settle();
+    }
 }

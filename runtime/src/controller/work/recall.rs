@@ -93,6 +93,9 @@ impl Work {
             recalls.entry(engine).or_default().tasks.extend(self.balanced_behind(engine));
         }
         recalls.retain(|_, recall| *recall != Recall::default());
+        for (engine, recall) in &recalls {
+            self.is_forced(*engine, &recall.kill, now);
+        }
         recalls.into_iter().for_each(|(engine, recall)| self.recall(engine, recall));
         self.dispatch(now);
     }
@@ -175,13 +178,14 @@ impl Work {
         let (due, grace) =
             (self.next_timer(), self.no_engine_since.map(|since| since.saturating_add(self.patience().0)));
         let soon = self.loads.any_stacked().then_some(Duration::ZERO);
-        [soon, grace, due, self.next_word_of_members()].into_iter().flatten().min()
+        [soon, grace, due, self.next_forced(), self.next_word_of_members()].into_iter().flatten().min()
     }
 
     /// Tells members of groups of each other; takes back what waits behind long tasks; ends queued tasks when there has been no engine for too long.
     pub fn tick(&mut self, now: Duration) {
         self.tell_of_members(now);
         self.do_what_is_due(now);
+        self.look_after_forced(now);
         for engine in self.loads.stuck(now) {
             let behind = self.balanced_behind(engine);
             self.loads.hold_back(engine);
