@@ -227,6 +227,10 @@ BAD: dict[str, list[tuple[Call, type[BaseException], str]]] = {
         (lambda client: client.timeline("t.json", since=None), ValueError, "since=None: give seconds"),
         (lambda client: client.timeline(3), TypeError, "os.PathLike object, not int"),
     ],
+    "Client.report": [
+        (lambda client: client.report("/nowhere/r.html"), OSError, "No such file"),
+        (lambda client: client.report("r.html", since=-1), ValueError, "since=-1: give seconds"),
+    ],
     "Client.explain": [
         (lambda client: client.explain(3), TypeError, "counted from the last: -1, not 3"),
         (lambda client: client.explain(None), TypeError, "results, message ids or -1"),

@@ -48,6 +48,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "alltoall": ("a",),
     "Client.get_result": (-1,),
     "Client.explain": (-1,),
+    "Client.report": ("report.html",),
     "Client.timeline": ("timeline.json",),
     "Client.group": ("big",),
     "apply": (abs,),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .client.asyncresult import AsyncResult
     from .client.balanced import LoadBalancedView
     from .client.client import Client
+    from .client.performance import performance_report
     from .client.remote import ParallelFunction, RemoteFunction
     from .client.terms import Dependency
     from .client.view import DirectView
@@ -117,6 +118,7 @@ __all__ = [
     "dependent",
     "error",
     "interactive",
+    "performance_report",
     "publish_data",
     "require",
     "task",
@@ -140,6 +142,7 @@ _MODULE_OF = {
     "depend": "shared.dependency",
     "dependent": "shared.dependency",
     "interactive": "shared.dependency",
+    "performance_report": "client.performance",
     "publish_data": "engine.publish",
     "require": "shared.dependency",
     "task": "shared.current",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from time import time
 
 from .steering import Steering
 
@@ -92,6 +93,44 @@ class Looking(Steering):
         True
         """
         return self._core.timeline(os.fspath(path), _time("since", since))
+
+    def report(self, path: str | os.PathLike[str], *, since: float = 0) -> None:
+        """Write a page about what the cluster did: where the time went, and which functions and engines took it.
+
+        The page is one file of HTML that needs no network. It has the task stream, a row for each engine; how long
+        tasks waited, travelled and ran; the ten slowest functions and the ten busiest engines; and what failed.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file to write.
+        since : float, optional
+            Begin there, seconds since 1970. Left out, as long ago as the controller remembers, which is an hour
+            (``controller.keep_events``).
+
+        Raises
+        ------
+        HistoryError
+            When the cluster tells no events, or its controller is of an older release.
+        OSError
+            When the file cannot be written.
+
+        See Also
+        --------
+        ipclusterz.performance_report : the same of a block.
+
+        Examples
+        --------
+        >>> lbv.map_sync(abs, [-1, -2])
+        [1, 2]
+        >>> rc.report("/tmp/report.html")
+        """
+        from .report import page, read
+
+        since = _time("since", since)
+        text = page(read(self.events(since=since, follow=False), since, time()), self._core.cluster)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 def _time(name: str, value: float) -> float:
