@@ -255,7 +255,7 @@ fn manual_pages_have_every_option() {
     user.run("man strat").assert_fails(
         2,
         "error: there is no command \"strat\"\nhint: did you mean \"start\"? commands there are: start, run, scale, restart, engine, abort, tasks, \
-         stop, status, list, logs, wait, tunnel, gc, profile, doctor, completions, man\n",
+         events, timeline, stop, status, list, logs, wait, tunnel, gc, profile, doctor, completions, man\n",
     );
 }
 
