@@ -174,6 +174,17 @@ pub(super) enum Overrun {
     Reported,
 }
 
+/// An engine was told to end for a task that somebody aborts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Forced {
+    /// When something is to be done about it.
+    pub at: Duration,
+    pub engine: EngineId,
+    pub task: TaskId,
+    /// Its launcher was told.
+    pub reported: bool,
+}
+
 /// A task has ended for which others wait.
 #[derive(Debug)]
 pub(super) struct News {

@@ -23,7 +23,6 @@ mod timing;
 mod together;
 mod why;
 
-use forcing::Forced;
 pub use open::OpenTask;
 pub use parents::Sessions;
 
@@ -33,7 +32,7 @@ use super::limits::Limits;
 use super::load::{Horizon, Loads};
 use super::observed::Observed;
 use super::queue::Choice;
-use super::task::{Balanced, ClientState, Gate, Kept, News, Place, Span, TaskState, segment_names};
+use super::task::{Balanced, ClientState, Forced, Gate, Kept, News, Place, Span, TaskState, segment_names};
 use super::turn::Turn;
 use super::unread::Unread;
 use super::waits::Ran;

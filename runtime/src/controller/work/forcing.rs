@@ -2,23 +2,11 @@
 //! launcher is told, and the task has its answer even if nobody can end it.
 
 use super::{Effect, Work};
-use crate::controller::task::Place;
+use crate::controller::task::{Forced, Place};
 use crate::wire::message::Outcome;
 use ipclusterz_base::ids::{EngineId, TaskId};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
-
-/// An engine was told to end for a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Forced {
-    /// When something is to be done about it.
-    at: Duration,
-    engine: EngineId,
-    task: TaskId,
-    /// Its launcher was told.
-    reported: bool,
-}
 
 impl Work {
     /// An engine is told to end for these tasks.
